@@ -1,0 +1,64 @@
+# Fine-tune Studio. `make studio` is all that is needed to start; `make test` checks everything.
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TESTABLE := $(VENV)/.testable
+RECIPE := pyproject.toml constraints.txt scripts/install.sh
+
+.PHONY: studio setup test-setup test test-matrix test-faults lint bench pictures docs clean help
+
+studio: setup  ## set up what is missing and open the studio in the browser
+	$(BIN)/studio
+
+setup: $(INSTALLED)  ## a virtual environment with the studio and the starter models
+	@$(BIN)/python -m studio.models
+
+test-setup: $(TESTABLE)  ## what the tests need on top, a browser included
+
+test: setup test-setup lint  ## everything that is checked
+	$(BIN)/python -m pytest tests/real tests/faults tests/unit --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/browser
+
+test-matrix: setup test-setup  ## every task by every method on every kind of model that it is on offer for
+	STUDIO_MATRIX=all $(BIN)/python -m pytest -q tests/real/test_matrix.py
+
+test-faults: setup test-setup  ## a run under every fault, and the table of docs/faults.md
+	STUDIO_FAULTS=all $(BIN)/python -m pytest -q tests/faults
+
+lint: setup test-setup  ## style, types and the order of layers
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup test-setup  ## speed and size beside plain libraries, in figures
+	@set -e; for each in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python $$each; done
+
+pictures: setup test-setup  ## the pictures of the README, from the real page
+	$(BIN)/python scripts/pictures.py
+
+docs: setup test-setup  ## the tables in docs/ that are made from the code
+	$(BIN)/python scripts/docs.py
+
+clean:  ## remove what can be made again, but not the virtual environment
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
+
+$(BIN)/python:
+	@for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "Making $(VENV) with $$python" >&2; exec $$python -m venv $(VENV); \
+	    fi; \
+	done; \
+	echo "The studio needs Python 3.11 or newer (and, on Debian and Ubuntu, python3-venv)." >&2; exit 1
+
+$(INSTALLED): $(RECIPE) | $(BIN)/python
+	@scripts/install.sh $(VENV)
+	@touch $@
+
+$(TESTABLE): $(RECIPE) scripts/chromium.sh | $(INSTALLED)
+	@scripts/install.sh $(VENV) test
+	@scripts/chromium.sh $(VENV)
+	@touch $@

@@ -1,0 +1,220 @@
+"""Makes the pages of docs/ that are output: settings, commands, errors and what there is.
+
+python scripts/docs.py            write them
+python scripts/docs.py --check    say which are not current, and end with status 1 when one is not
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from studio.cli.app import build
+from studio.cli.edge import FAILED, REFUSED, TRIED
+from studio.data.checks import CHECKS
+from studio.data.formats import FORMATS
+from studio.data.samples import SAMPLES
+from studio.export import EXPORTS
+from studio.machine.facts import MachineFacts
+from studio.schema.config import GROUPS, TrainingConfig, range_of, settings_of
+from studio.schema.errors import CODES
+from studio.schema.fields import about
+from studio.schema.models import ModelInfo
+from studio.tasks import TASKS
+from studio.training.methods import METHODS
+from studio.training.presets import PRESETS
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+KINDS = {
+    "causal": "one that writes text (causal)",
+    "encoder": "one that reads text (encoder)",
+    "seq2seq": "one that reads and writes (T5, BART)",
+}
+LARGE = MachineFacts(cores=16, memory_total=2**37, memory_available=2**37, disk_free=2**40)
+"""The page must not depend on the machine that makes it."""
+MADE = "<!-- Made by scripts/docs.py: change the code, then run it. -->\n"
+
+
+def settings() -> str:
+    """The table of settings, from TrainingConfig."""
+    lines = [
+        MADE,
+        "# Settings\n",
+        "Every setting of a run. What is not set by hand is worked out from rows, model, method and machine; the",
+        "studio says what it chose and why, on the page under Method and with `studio estimate`. A setting is a flag",
+        "of `studio train` and `studio estimate` (`--learning-rate 0.0001`), a line of a file given with `--config`",
+        "(`learning_rate: 0.0001`), and a field of the page under All settings.\n",
+        "The default below is where nothing better is known. Settings in bold are shown first on the page.\n",
+    ]
+    for group, title in GROUPS.items():
+        lines += [
+            f"## {title}\n",
+            "| setting | what it does | values | default | in the library |",
+            "|---|---|---|---|---|",
+        ]
+        for name in settings_of():
+            field, words = TrainingConfig.model_fields[name], about(TrainingConfig, name)
+            if words is None or words.group != group:
+                continue
+            shown = f"**`{name}`**" if words.level == "basic" else f"`{name}`"
+            only = [f"only {', '.join(each)}" for each in (words.methods, words.tasks) if each]
+            unit = f", in {words.unit}" if words.unit else ""
+            cells = (
+                f"{shown}<br>{words.label}",
+                " ".join([field.description or "", *(f"({each})" for each in only)]),
+                range_of(name) + unit,
+                _default(field.default),
+                f"`{words.library}`" if words.library else "",
+            )
+            lines.append(_row(cells))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "worked out" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value) or "none"
+
+
+def commands() -> str:
+    """The reference of the command line, from the commands themselves."""
+    group: Any = typer.main.get_command(build())
+    lines = [
+        MADE,
+        "# Commands\n",
+        f"{group.help}\n",
+        "`--home DIR` or `$STUDIO_HOME` says where everything is kept; a folder of the user's own otherwise. With",
+        "`--json` a command prints one JSON document on stdout and nothing else there; progress and notes go to",
+        "stderr. The exit status is 0 when it is done, 1 when it was tried and failed, 2 when what was asked can't be",
+        "done. DATA is a file (csv, tsv, xlsx, json, jsonl, parquet, txt, md, zip), a folder of files, a dataset's id,",
+        "`sample:NAME`, or `hf:OWNER/NAME`. RUN is a run's id, or `last`.\n",
+    ]
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            lines += [f"## {name}\n", f"{each.help}\n"]
+        for title, one in {f"{name} {sub}": one for sub, one in getattr(each, "commands", {}).items()}.items():
+            lines += _command(title, one)
+        if not hasattr(each, "commands"):
+            lines += _command(name, each)
+    return "\n".join(lines)
+
+
+def _command(name: str, each: Any) -> list[str]:
+    arguments = [p for p in each.params if p.param_type_name == "argument"]
+    options = [p for p in each.params if p.param_type_name == "option" and p.name != "help"]
+    usage = " ".join([f"studio {name}", *(_shown(p) for p in arguments), "[OPTIONS]"])
+    lines = [f"## {name}\n", f"    {usage}\n", f"{each.help}\n", "| | |", "|---|---|"]
+    own = [p for p in options if not (p.rich_help_panel or "").startswith("Settings")]
+    lines += [_row((f"`{_shown(p)}`", p.help or "")) for p in arguments]
+    for option in own:
+        flags = ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts))
+        default = option.default
+        known = option.show_default and default not in (None, False, "", []) and not option.secondary_opts
+        note = f" Left out: {default}." if known else ""
+        lines.append(_row((f"{flags}{' (needed)' if option.required else ''}", f"{option.help}{note}")))
+    lines.append("")
+    if len(own) < len(options):
+        lines.append("Every setting is a flag as well: see [settings.md](settings.md).\n")
+    return lines
+
+
+def _shown(parameter: Any) -> str:
+    name = parameter.name.upper()
+    return name if parameter.required else f"[{name}]"
+
+
+def errors() -> str:
+    """What the studio says when it refuses, from schema.errors.CODES."""
+    lines = [
+        MADE,
+        "# Errors\n",
+        "What the studio says when it can't do what was asked. Every message says what can't be done, what was given,",
+        "what would be right where that is known, and what to do next; on the page it stands at the field or the rows",
+        "concerned, on the command line on stderr. The code is for scripts and for finding this page.\n",
+    ]
+    for code, words in CODES.items():
+        status = FAILED if code in TRIED else REFUSED
+        lines += [f"## {code}\n", f"{words} Exit status {status}.\n"]
+    lines += [
+        "## An error that nobody foresaw\n",
+        "The page and the command line then say one sentence with a number, and the details are in",
+        "`HOME/logs/error-NUMBER.log` (tokens are blanked out). Exit status 1.\n",
+    ]
+    return "\n".join(lines)
+
+
+def matrix() -> str:
+    """What can be combined with what, from the registries."""
+    lines = [
+        MADE,
+        "# What there is\n",
+        "Everything that is registered: each is one file and one line in a registry. What can't be chosen stays",
+        "visible on the page and says why.\n",
+        "## Tasks\n",
+        "| task | what the model learns | term | columns (needed in bold) | metrics |",
+        "|---|---|---|---|---|",
+    ]
+    for task in TASKS.values():
+        roles = ", ".join(f"**{role.name}**" if role.required else role.name for role in task.roles)
+        lines.append(_row((f"`{task.name}`", task.sentence, task.term, roles, ", ".join(task.metrics))))
+    lines += ["\n## Methods\n", "| method | how the model learns | term | leaves |", "|---|---|---|---|"]
+    lines += [_row((f"`{m.name}`", m.sentence, m.term, f"an {m.result}" if m.result == "adapter" else f"a {m.result}"))
+              for m in METHODS.values()]  # fmt: skip
+    lines += ["\n## Methods for tasks and models\n", "| task | kind of model | " + " | ".join(METHODS) + " |"]
+    lines.append("|---" * (2 + len(METHODS)) + "|")
+    for task in TASKS.values():
+        for kind in KINDS:
+            info = ModelInfo(name="x", title="x", source="folder", kind=kind, tasks=(task.name,))  # type: ignore[arg-type]
+            cells = [task.why_not(info) or m.why_not(info, task, LARGE) or "yes" for m in METHODS.values()]
+            lines.append(_row((f"`{task.name}`", KINDS[kind], *cells)))
+    lines += ["\n## Presets\n", "| preset | |", "|---|---|"]
+    lines += [_row((f"`{each.name}`", f"{each.title}. {each.sentence}")) for each in PRESETS.values()]
+    lines += ["\n## Files\n", "| format | endings |", "|---|---|"]
+    lines += [_row((each.title, ", ".join(each.extensions))) for each in FORMATS.values()]
+    lines += ["\n## What the doctor looks for\n", ", ".join(f"`{kind}`" for kind in CHECKS) + "."]
+    lines += ["\n## Sample data\n", "| sample | task | |", "|---|---|---|"]
+    lines += [_row((f"`sample:{each.name}`", each.task, each.sentence)) for each in SAMPLES.values()]
+    lines += ["\n## Exports\n", "| format | |", "|---|---|"]
+    lines += [_row((f"`{name}`", f"{each.title}. {each.sentence}")) for name, each in EXPORTS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings,
+    "commands.md": commands,
+    "errors.md": errors,
+    "matrix.md": matrix,
+}
+
+
+def stale() -> list[str]:
+    """Names of pages that are not what the code would make now."""
+    return [
+        name
+        for name, make in PAGES.items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text(encoding="utf-8") != make()
+    ]
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    found = stale()
+    if "--check" in sys.argv[1:]:
+        for name in found:
+            print(f"docs/{name} is not current: run make docs", file=sys.stderr)
+        return 1 if found else 0
+    for name in found:
+        (DOCS / name).write_text(PAGES[name](), encoding="utf-8")
+        print(f"docs/{name} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

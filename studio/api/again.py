@@ -1,0 +1,57 @@
+"""Runs again: with one change, or for some passes more."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from studio.api.runs import RunsDoor
+from studio.schema.config import TrainingConfig
+from studio.schema.errors import StudioError
+from studio.schema.runs import ACTIVE, RunRecord
+from studio.services.again import changed_settings, extended_in_words, in_words
+from studio.services.mixing import begin_with, general_rows
+
+Words = Callable[[TrainingConfig, TrainingConfig], str]
+
+
+class AgainDoor(RunsDoor):
+    """Runs again: with one change, or for some passes more."""
+
+    def repeat(self, run: str, changes: Mapping[str, Any] | None = None, name: str = "") -> RunRecord:
+        """Start a run as another one was: the same rows, parts and settings, but for `changes` (and perhaps a name)."""
+        record = self.run(run)
+        return self._again(
+            record, changes or {}, name or record.name, lambda before, after: in_words(record.name, before, after)
+        )
+
+    def extend(self, run: str, epochs: float = 1.0, name: str = "") -> RunRecord:
+        """Start a run that goes on from another one's result for some passes more, with a schedule of its own."""
+        record = self.run(run)
+        if not record.has_result or record.status in ACTIVE:
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} has left no result to go on from.",
+                given=record.status,
+                valid="a run that has finished, or was stopped and kept",
+                hint="A run that has not ended goes on with Resume.",
+            )
+        changes = {"start_from": record.id, "epochs": epochs, "max_steps": 0}
+        return self._again(
+            record, changes, name or record.name, lambda _, after: extended_in_words(record, after)
+        )
+
+    def _again(self, record: RunRecord, changes: Mapping[str, Any], name: str, words: Words) -> RunRecord:
+        before = self.spec(record.id)
+        info = self._models.ready(before.config.model)
+        method, settings = changed_settings(before.config, changes)
+        _, settings = begin_with(self.context, settings, method, info.name)
+        self._runs.require_rows(before)
+        replay = general_rows(self._datasets, settings, before.data)
+        view = self._planning.plan(
+            before.dataset, info, before.data, method=method, preset=before.config.preset, settings=settings,
+            name=name, validation=before.validation_dataset, replay=replay,
+        )  # fmt: skip
+        self._require_fit(info, view)
+        spec = self._run_spec(before.dataset, before.data, view, before.validation_dataset, replay)
+        because = (words(before.config, view.plan.config), *view.plan.because)
+        kept = {"dataset_version": before.dataset_version, "validation_version": before.validation_version}
+        return self._runs.start(spec.model_copy(update={**kept, "because": because}))

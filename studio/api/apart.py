@@ -1,0 +1,64 @@
+"""Long work on rows in a process of its own, for a page that must stay quick: with progress, and a way to stop it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from studio.api.base import Door
+from studio.api.data import reading_of
+from studio.schema.dataset import DatasetRecord
+from studio.services import apart
+from studio.services.planning import split_spec, splits_kept
+
+Tell = Callable[[int, int], None]
+"""Rows and bytes so far."""
+
+
+class ApartDoor(Door):
+    """The same as elsewhere, done by another process."""
+
+    def read_apart(
+        self, paths: Mapping[str, Path], tell: Tell | None = None, stop: Event | None = None, **how: Any
+    ) -> DatasetRecord:
+        """Bring files in, name → path."""
+        return apart.read_files(self.context, paths, reading_of(how), tell, stop)
+
+    def fetch_apart(
+        self, name: str, tell: Tell | None = None, stop: Event | None = None, **how: Any
+    ) -> DatasetRecord:
+        """Bring rows of a dataset on the Hub in."""
+        return apart.fetch_rows(self.context, name, reading_of(how), tell, stop)
+
+    def reread_apart(
+        self, dataset: str, tell: Tell | None = None, stop: Event | None = None, **how: Any
+    ) -> DatasetRecord:
+        """Read a dataset's files another way."""
+        return apart.reread(self.context, dataset, reading_of(how), tell, stop)
+
+    def fix_apart(
+        self, dataset: str, kind: str, whole: bool = False, tell: Tell | None = None, stop: Event | None = None
+    ) -> DatasetRecord:
+        """Remove or mend the rows of one kind of finding: a new version."""
+        return apart.fix(self.context, {"dataset": dataset, "kind": kind, "whole": whole}, tell, stop)
+
+    def look_apart(
+        self,
+        dataset: str,
+        task: str,
+        tell: Tell | None = None,
+        stop: Event | None = None,
+        whole: bool = False,
+        **splits: Any,
+    ) -> None:
+        """Look for what is wrong with the rows, and divide them; `check` and `splits` then answer at once."""
+        given = {"dataset": dataset, "task": task, "whole": whole}
+        report = self._datasets.check(
+            dataset, task, whole=whole, elsewhere=lambda: apart.check(self.context, given, tell, stop)
+        )
+        spec, _ = self._datasets.reading(dataset, report.task, labels_too=False)
+        division = split_spec({**splits_kept(spec, splits), **splits})
+        about = {"dataset": dataset, "splits": division.model_dump(), "spec": spec.model_dump()}
+        self._datasets.splits(
+            dataset, division, spec=spec, elsewhere=lambda: apart.splits(self.context, about, tell, stop)
+        )

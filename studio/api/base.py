@@ -1,0 +1,118 @@
+"""What every door shares: the workspace, and the services made when first needed."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from studio.services.answers import Answers
+from studio.services.augmenting import Augmenting
+from studio.services.context import Context
+from studio.services.datasets import Datasets
+from studio.services.hosts import HostClient
+from studio.services.label_quality import LabelQuality
+from studio.services.labelling.bench import Bench
+from studio.services.labelling.carrying import Carrying
+from studio.services.labelling.naming import LabelNames
+from studio.services.labelling.service import LabellingService
+from studio.services.labelling.suggesting import Suggester
+from studio.services.labelling.suggestions import Suggestions
+from studio.services.lengths import LengthCache, Lengths
+from studio.services.models import Downloads, Models
+from studio.services.planning import Planning
+from studio.services.runners.local import LocalRunner
+from studio.services.runs import Runs
+from studio.services.seeing import Seeing
+from studio.store import Home
+from studio.store.home import ALONE
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all workspaces of a server share: one prepared worker, one model host, the downloads."""
+
+    runner: LocalRunner
+    host: HostClient
+    downloads: Downloads
+    lengths: LengthCache
+    suggester: Suggester
+
+    @classmethod
+    def of(cls, home: Home) -> "Shared":
+        host = HostClient(home)
+        return cls(LocalRunner(home.root), host, Downloads(home), LengthCache(host), Suggester(host))
+
+
+class Door:
+    """One workspace of a home."""
+
+    def __init__(
+        self,
+        home: Home | Path | str | None = None,
+        workspace: str = ALONE,
+        demo: bool = False,
+        shared: Shared | None = None,
+    ) -> None:
+        self.home = home if isinstance(home, Home) else Home(home)
+        self.context = Context(self.home, self.home.workspace(workspace), demo)
+        self.shared = shared or Shared.of(self.home)
+
+    def close(self) -> None:
+        """End what this process started, but never a run at work."""
+        self.shared.host.close()
+        self.shared.runner.close()
+
+    @cached_property
+    def _datasets(self) -> Datasets:
+        return Datasets(self.context)
+
+    @cached_property
+    def _bench(self) -> Bench:
+        return Bench(self.context, self._datasets)
+
+    @cached_property
+    def _suggestions(self) -> Suggestions:
+        return Suggestions(self._bench, self._models, self.shared.suggester)
+
+    @cached_property
+    def _labelling(self) -> LabellingService:
+        return LabellingService(self._bench, self._suggestions)
+
+    @cached_property
+    def _label_names(self) -> LabelNames:
+        return LabelNames(self._bench)
+
+    @cached_property
+    def _label_carrying(self) -> Carrying:
+        return Carrying(self._bench)
+
+    @cached_property
+    def _models(self) -> Models:
+        return Models(self.context, self.shared.downloads)
+
+    @cached_property
+    def _lengths(self) -> Lengths:
+        return Lengths(self._datasets, self.shared.lengths)
+
+    @cached_property
+    def _planning(self) -> Planning:
+        return Planning(self._datasets, self._lengths)
+
+    @cached_property
+    def _seeing(self) -> Seeing:
+        return Seeing(self._datasets, self._models, self._planning, self.shared.host)
+
+    @cached_property
+    def _augmenting(self) -> Augmenting:
+        return Augmenting(self._datasets, self._models, self.shared.host)
+
+    @cached_property
+    def _label_quality(self) -> LabelQuality:
+        return LabelQuality(self._datasets, self._models, self.shared.host)
+
+    @cached_property
+    def _runs(self) -> Runs:
+        return Runs(self.context, self.shared.runner)
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return Answers(self.context, self.shared.host, self._datasets, self._models)

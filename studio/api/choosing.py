@@ -1,0 +1,138 @@
+"""What there is to choose from: this machine, tasks, methods, presets and models."""
+
+from collections.abc import Callable
+from typing import Any
+
+from studio.api.base import Door
+from studio.machine.doctor import check_machine
+from studio.machine.facts import MachineFacts, machine_facts
+from studio.models import check_starters
+from studio.schema.errors import StudioError
+from studio.schema.report import MachineCheck
+from studio.schema.views import (
+    DownloadState,
+    MethodView,
+    ModelView,
+    PresetView,
+    RoleView,
+    TaskView,
+)  # fmt: skip
+from studio.tasks import TASKS
+from studio.training.mirrors import MIRRORS
+from studio.training.optimizers import OPTIMIZERS
+from studio.training.presets import PRESETS
+from studio.training.together import zero_off
+
+OnProgress = Callable[[int, int, str], None]
+
+
+class ChoosingDoor(Door):
+    """What there is to choose from: this machine, tasks, methods, presets and models."""
+
+    # --- this machine, and what a person was doing ---
+
+    def machine(self) -> MachineFacts:
+        """Memory, cores and GPUs of this machine."""
+        return machine_facts()
+
+    def doctor(self) -> list[MachineCheck]:
+        """What a person must know of this machine before trusting it with a run."""
+        return [*check_machine(self.home.root), *check_starters()]
+
+    def draft(self, key: str, default: Any = None) -> Any:
+        """What was typed or chosen and not used yet."""
+        return self.context.workspace.drafts.get(f"page:{key}", default)
+
+    def keep_draft(self, key: str, value: Any) -> None:
+        """Keep it, so that a reload loses none of it."""
+        self.context.workspace.drafts.put(f"page:{key}", value)
+
+    # --- tasks, methods, presets ---
+
+    def tasks(self, model: str | None = None, dataset: str | None = None) -> list[TaskView]:
+        """All tasks, each with why the model or the data can't do it."""
+        info = self._models.find(model) if model else None
+        return [
+            TaskView(
+                name=task.name, title=task.title, sentence=task.sentence, term=task.term, sample_in=task.sample_in,
+                sample_out=task.sample_out,
+                why_not=(task.why_not(info) if info else "") or self._why_not_data(dataset, task.name),
+                roles=tuple(
+                    RoleView(name=role.name, title=role.title, help=role.help, required=role.required)
+                    for role in task.roles
+                ),
+            )
+            for task in TASKS.values()
+        ]  # fmt: skip
+
+    def _why_not_data(self, dataset: str | None, task: str) -> str:
+        if dataset is None:
+            return ""
+        try:
+            self._datasets.reading(dataset, task)
+        except StudioError as error:
+            return error.what
+        return ""
+
+    def methods(self, model: str, task: str) -> list[MethodView]:
+        """All methods, each with why it can't be used and what memory it takes."""
+        return self._planning.methods(self._models.find(model), task)
+
+    def presets(self) -> list[PresetView]:
+        """The presets in a sentence each."""
+        return [PresetView(name=each.name, title=each.title, sentence=each.sentence) for each in PRESETS.values()]
+
+    def choices_off(self) -> dict[str, dict[str, str]]:
+        """What can't be chosen on this machine: setting → value → why not."""
+        machine = machine_facts()
+        why = {name: each.why_not(machine) for name, each in OPTIMIZERS.items()}
+        mirrors = {name: each.why_not() for name, each in MIRRORS.items()}
+        return {
+            "optimizer": {name: reason for name, reason in why.items() if reason},
+            "mirror": {name: reason for name, reason in mirrors.items() if reason},
+            "zero": zero_off(),
+        }
+
+    # --- models ---
+
+    def models(self, task: str | None = None) -> list[ModelView]:
+        """Starters, what is here, and a few known ones of the Hub."""
+        return self._models.all(task)
+
+    def search_models(self, text: str, task: str | None = None) -> list[ModelView]:
+        """Models of the Hub by name."""
+        return self._models.search(text, task)
+
+    def model(self, name: str, task: str | None = None) -> ModelView:
+        """One model, inspected."""
+        return self._models.view(self._models.find(name), task)
+
+    def use_folder(self, path: str) -> ModelView:
+        """A folder of this machine as a base model."""
+        return self._models.view(self._models.use_folder(path))
+
+    def start_download(self, name: str) -> None:
+        """Bring a model here in the background; see `downloads`."""
+        self._models.start_download(name)
+
+    def downloads(self) -> list[DownloadState]:
+        """How far the downloads are."""
+        return self.shared.downloads.states()
+
+    def cancel_download(self, name: str) -> None:
+        """Stop a download; it goes on where it was when started again."""
+        self.context.owner_only("Cancelling a download")
+        self.shared.downloads.cancel(name)
+
+    def trust_model(self, name: str) -> None:
+        """Allow a model its own code or pickled weights, having been told what it means."""
+        self._models.trust(name)
+
+    def keep_hub_token(self, token: str) -> None:
+        """Keep a Hub token in a file that only the owner can read; an empty one removes it."""
+        self.context.owner_only("A Hub token")
+        self.home.keep_hub_token(token)
+
+    def has_hub_token(self) -> bool:
+        """Whether there is one; it is never shown."""
+        return not self.context.demo and self.home.hub_token() is not None

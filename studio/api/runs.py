@@ -1,0 +1,275 @@
+"""Runs: planned, started, watched, stopped."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from studio.api.base import Door
+from studio.data.checks import refusal
+from studio.machine.facts import machine_facts
+from studio.schema.dataset import CheckReport, DatasetSpec
+from studio.schema.errors import StudioError
+from studio.schema.events import StoredEvent
+from studio.schema.models import ModelInfo
+from studio.schema.runs import Replay, RunRecord, RunSpec, StopWish
+from studio.schema.views import (
+    FitView,
+    PlanView,
+    Progress,
+)  # fmt: skip
+from studio.services import apart
+from studio.services.combining import WAYS, combine
+from studio.services.mixing import begin_with, general_rows
+from studio.services.planning import split_spec
+from studio.services.probing import probe
+from studio.store.files import require_room
+from studio.store.queue import Move
+from studio.training.room import ROOM
+
+BYTES_A_WEIGHT = 20
+"""That a run writes for each weight that learns, at the most."""
+OnProgress = Callable[[int, int, str], None]
+
+
+class RunsDoor(Door):
+    """Runs: planned, started, watched, stopped."""
+
+    # --- plans and runs ---
+
+    def plan(
+        self,
+        dataset: str | None,
+        model: str,
+        task: str | None = None,
+        method: str | None = None,
+        preset: str = "balanced",
+        settings: Mapping[str, Any] | None = None,
+        name: str = "",
+        validation: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        leave_out: Sequence[str] = (),
+    ) -> PlanView:
+        """What a run would do and take; without a dataset, for 400 rows of a usual length."""
+        info, spec = self._meant(dataset, model, task, roles, leave_out)
+        method, settings = begin_with(self.context, settings or {}, method, info.name)
+        return self._planning.plan(
+            dataset, info, spec, method=method, preset=preset, settings=settings, name=name,
+            validation=validation, replay=general_rows(self._datasets, settings, spec),
+        )  # fmt: skip
+
+    def fit(
+        self,
+        dataset: str | None,
+        model: str,
+        task: str | None = None,
+        method: str | None = None,
+        preset: str = "balanced",
+        settings: Mapping[str, Any] | None = None,
+        name: str = "",
+        validation: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        leave_out: Sequence[str] = (),
+    ) -> FitView:
+        """Settings near to these with which a run fits this machine's memory, and what had to be changed for it."""
+        info, spec = self._meant(dataset, model, task, roles, leave_out)
+        method, settings = begin_with(self.context, settings or {}, method, info.name)
+        return self._planning.fit(
+            dataset, info, spec, method=method, preset=preset, settings=settings, name=name, validation=validation,
+            replay=general_rows(self._datasets, settings, spec),
+        )  # fmt: skip
+
+    def probe(
+        self,
+        dataset: str,
+        model: str,
+        task: str | None = None,
+        method: str | None = None,
+        preset: str = "balanced",
+        settings: Mapping[str, Any] | None = None,
+        name: str = "",
+        validation: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        leave_out: Sequence[str] = (),
+    ) -> PlanView:
+        """A plan whose memory and time were measured by a few real steps on the longest rows."""
+        self._models.ready(model)
+        info, spec = self._meant(dataset, model, task, roles, leave_out)
+        method, settings = begin_with(self.context, settings or {}, method, info.name)
+        replay = general_rows(self._datasets, settings, spec)
+        how: dict[str, Any] = {"method": method, "preset": preset, "settings": settings, "validation": validation}
+        how["replay"] = replay
+        view = self._planning.plan(dataset, info, spec, name=name, **how)
+        measured = probe(self.context, self._run_spec(dataset, spec, view, validation, replay))
+        return self._planning.plan(dataset, info, spec, name=name, **how, measured=measured)
+
+    def start(
+        self,
+        dataset: str,
+        model: str,
+        task: str | None = None,
+        method: str | None = None,
+        preset: str = "balanced",
+        settings: Mapping[str, Any] | None = None,
+        name: str = "",
+        prompts: Sequence[str] = (),
+        validation: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        leave_out: Sequence[str] = (),
+        once: str | None = None,
+    ) -> RunRecord:
+        """Start a run; when another is at work it waits for its turn.
+
+        Of those that ask with the same `once` only the first starts one, and the others are given that one.
+        """
+        info = self._models.ready(model)
+        spec, _ = self._datasets.reading(dataset, task, roles)
+        spec = spec.model_copy(update={"left_out": tuple({*spec.left_out, *leave_out})})
+        report = self._looked_at(dataset, spec)
+        if error := refusal(report):
+            raise error
+        method, settings = begin_with(self.context, settings or {}, method, info.name)
+        settings = {**settings, "test_prompts": tuple(prompts)}
+        replay = general_rows(self._datasets, settings, spec)
+        view = self._planning.plan(
+            dataset, info, spec, method=method, preset=preset, settings=settings,
+            name=name or Path(self._datasets.store.get(dataset).name).stem, validation=validation,
+            replay=replay,
+        )  # fmt: skip
+        self._require_fit(info, view)
+        return self._runs.start(self._run_spec(dataset, spec, view, validation, replay), once)
+
+    def _run_spec(
+        self, dataset: str, spec: DatasetSpec, view: PlanView, validation: str | None, replay: Replay | None
+    ) -> RunSpec:
+        """All that a worker needs to know of a planned run."""
+        other = self._datasets.store.get(validation) if validation else None
+        return RunSpec(
+            config=view.plan.config,
+            dataset=dataset,
+            dataset_version=self._datasets.store.get(dataset).version,
+            data=spec,
+            splits=split_spec(view.plan.config.model_dump()),
+            validation_dataset=other.id if other else None,
+            validation_version=other.version if other else 1,
+            replay=replay,
+            because=view.plan.because,
+            memory_bytes=view.estimate.memory_bytes,
+        )
+
+    def _meant(
+        self,
+        dataset: str | None,
+        model: str,
+        task: str | None,
+        roles: Mapping[str, str] | None,
+        leave_out: Sequence[str],
+    ) -> tuple[ModelInfo, DatasetSpec]:
+        """Which model, and rows read how."""
+        info = self._models.find(model)
+        if dataset is None:
+            return info, DatasetSpec(task=task or next(iter(info.tasks), ""), roles={})
+        spec, _ = self._datasets.reading(dataset, task, roles)
+        return info, spec.model_copy(update={"left_out": tuple({*spec.left_out, *leave_out})})
+
+    def _looked_at(self, dataset: str, spec: DatasetSpec) -> CheckReport:
+        """What is wrong with the rows; many rows that nobody looked at are looked at by another process."""
+        given = {"dataset": dataset, "task": spec.task, "roles": spec.roles, "leave_out": list(spec.left_out)}
+        many = self._datasets.store.get(dataset).rows > apart.MANY
+        elsewhere = (lambda: apart.check(self.context, given)) if many else None
+        return self._datasets.check(dataset, spec.task, spec.roles, leave_out=spec.left_out, elsewhere=elsewhere)
+
+    def fits_later(self, view: PlanView) -> bool:
+        """Whether a run would fit this machine when others have let go of its memory; it waits for that."""
+        return view.estimate.memory_bytes <= ROOM * machine_facts().training_memory
+
+    def _require_fit(self, info: ModelInfo, view: PlanView) -> None:
+        estimate = view.estimate
+        # Two checkpoints, one of them with what the optimizer knows, and the result.
+        require_room(self.context.workspace.root, BYTES_A_WEIGHT * estimate.trainable_parameters)
+        needed, most = (f"{size / 2**30:.1f} GB" for size in (estimate.memory_bytes, machine_facts().training_memory))
+        if not estimate.fits and not self.fits_later(view):
+            raise StudioError(
+                "does-not-fit",
+                f"Training {info.title} with these settings needs more memory than this machine has.",
+                given=f"about {needed}, of {most}",
+                hint="Make it fit (studio estimate --fit) finds settings that do; or choose a smaller model.",
+                field="batch_size",
+            )
+
+    def ways_to_combine(self) -> dict[str, str]:
+        """How adapters can be combined, each in a sentence."""
+        return dict(WAYS)
+
+    def has_adapter(self, run: str) -> bool:
+        """Whether a run has left an adapter."""
+        return (self.context.workspace.runs.folder(self.run(run).id).adapter / "adapter_config.json").exists()
+
+    def combine(self, weights: Mapping[str, float], how: str = "linear", name: str = "") -> RunRecord:
+        """One adapter of several of one base, as a run of its own; `weights` is run → weight."""
+        return combine(self.context, weights, how, name)
+
+    def prepare_worker(self) -> None:
+        """Have a process ready, since a person is about to press Start."""
+        self.shared.runner.prepare()
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, newest first."""
+        return self._runs.all()
+
+    def run(self, run: str) -> RunRecord:
+        """One run by id, or `last`."""
+        return self._runs.get(run)
+
+    def spec(self, run: str) -> RunSpec:
+        """What was asked of a run."""
+        return self.context.workspace.runs.spec(run)
+
+    def events(self, run: str, after: int = 0, limit: int = 100_000, kinds: Sequence[str] = ()) -> list[StoredEvent]:
+        """What a run said after the cursor."""
+        return self._runs.after(run, after, limit, kinds)
+
+    def checkpoints(self, run: str) -> list[str]:
+        """Names of a run's whole checkpoints, oldest first."""
+        return self._runs.checkpoints(run)
+
+    def judged_by(self, run: str) -> tuple[str, str] | None:
+        """Name and title of the metric by which the best step is chosen; None where it is validation loss."""
+        return self._runs.judged_by(run)
+
+    def progress(self, run: str) -> Progress:
+        """How far a run is."""
+        return self._runs.progress(run)
+
+    def log(self, run: str) -> str:
+        """What the worker printed."""
+        return self._runs.log(run)
+
+    def stop(self, run: str, wish: StopWish = "keep") -> RunRecord:
+        """Stop a run, keeping the best so far or throwing all away."""
+        return self._runs.stop(run, wish)
+
+    def pause(self, run: str) -> RunRecord:
+        """Give the turn away, to go on later as if nothing was."""
+        return self._runs.pause(run)
+
+    def waiting(self) -> list[RunRecord]:
+        """The queue: the run at work, then those that wait, in the order of their turn."""
+        return self._runs.waiting()
+
+    def move(self, run: str, way: Move) -> RunRecord:
+        """Give a waiting run another place: up, down, first or last."""
+        return self._runs.move(run, way)
+
+    def resume(self, run: str) -> RunRecord:
+        """Go on from the last whole checkpoint: a run that is paused, was interrupted, stopped or failed."""
+        return self._runs.resume(run)
+
+    def delete_run(self, run: str) -> None:
+        """Remove a run with all it made."""
+        record = self.run(run)
+        self.shared.host.forget(str(self.context.workspace.runs.folder(record.id).root))
+        self._runs.delete(record.id)
+
+    def run_bytes(self, run: str) -> int:
+        """What a run takes on the disk, in bytes."""
+        return self._runs.bytes(run)

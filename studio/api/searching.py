@@ -1,0 +1,88 @@
+"""Search: better settings, found by trying."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from studio.api.runs import RunsDoor
+from studio.schema.errors import StudioError
+from studio.schema.runs import RunRecord
+from studio.schema.search import SearchSpec, SearchView
+from studio.services.searching import Searches
+from studio.store.searches import SearchStore
+
+MOST_TRIALS = 500
+
+
+class SearchDoor(RunsDoor):
+    """Search: better settings, found by trying."""
+
+    @cached_property
+    def _searches(self) -> Searches:
+        return Searches(SearchStore(self.context.workspace.root / "searches"), self._runs, self._start_trial)
+
+    def start_search(
+        self,
+        dataset: str,
+        model: str,
+        task: str | None = None,
+        method: str | None = None,
+        preset: str = "balanced",
+        settings: Mapping[str, Any] | None = None,
+        trials: int = 10,
+        minutes: float = 0.0,
+        name: str = "",
+        roles: Mapping[str, str] | None = None,
+        leave_out: Sequence[str] = (),
+    ) -> SearchView:
+        """Begin a search for a learning rate, passes, rows at once and a rank; the preset's values are tried first."""
+        if not 1 <= trials <= MOST_TRIALS or minutes < 0:
+            raise StudioError(
+                "bad-setting",
+                "A search can't have this budget.",
+                given=f"{trials} trials, {minutes:g} minutes",
+                valid=f"1 to {MOST_TRIALS} trials, 0 minutes or more",
+                field="trials",
+            )
+        self._models.ready(model)
+        view = self.plan(dataset, model, task, method, preset, settings, "", None, roles, leave_out)
+        config = view.plan.config
+        spec = SearchSpec(
+            id="",
+            name=name or f"search in {Path(self._datasets.store.get(dataset).name).stem}",
+            dataset=dataset,
+            model=model,
+            task=config.task,
+            method=config.method,
+            preset=preset,
+            settings={key.replace("-", "_"): value for key, value in (settings or {}).items()},
+            roles=dict(roles) if roles else None,
+            leave_out=tuple(leave_out),
+            trials=trials,
+            minutes=minutes,
+            seed=config.seed,
+        )
+        return self._searches.begin(spec, config, view.splits.train, view.splits.validation)
+
+    def search(self, search: str) -> SearchView:
+        """A search as it stands; looking moves it on."""
+        return self._searches.look(search)
+
+    def searches(self) -> list[SearchSpec]:
+        """All searches, newest first."""
+        return self._searches.store.all()
+
+    def stop_search(self, search: str) -> SearchView:
+        """Begin no further trial."""
+        return self._searches.stop(search)
+
+    def best_settings(self, search: str) -> dict[str, Any]:
+        """The settings of a search's best trial, to be used by a run."""
+        return self._searches.best(search)
+
+    def _start_trial(self, spec: SearchSpec, settings: dict[str, Any], name: str) -> RunRecord:
+        return self.start(
+            spec.dataset, spec.model, spec.task, spec.method, spec.preset, settings, name, roles=spec.roles,
+            leave_out=spec.leave_out,
+        )  # fmt: skip

@@ -1,0 +1,92 @@
+"""The command about rows: what is in a dataset, and what is wrong with it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.door import Door, command
+from studio.cli.options import Data, LeaveOut, Map, OptionalModel, Task
+from studio.cli.reading import alike, opened
+from studio.cli.terminal import plain
+from studio.schema.dataset import CheckReport, DatasetRecord
+from studio.ui.numbers import rows
+
+PANEL = "Before a run"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, "check", PANEL)
+    def check(
+        door: Door,
+        data: Data,
+        reading: dict[str, Any],
+        task: Task = None,
+        map_: Map = None,
+        model: OptionalModel = None,
+        max_length: Annotated[
+            int | None, typer.Option(min=16, help="Longest row in tokens, with --model.", show_default=False)
+        ] = None,
+        leave_out: LeaveOut = None,
+        validation: Annotated[
+            str | None, typer.Option(help="Data to be judged by: rows that stand in both are told.", show_default=False)
+        ] = None,
+        all_rows: Annotated[
+            bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
+        ] = False,
+        label_errors: Annotated[
+            bool, typer.Option("--label-errors", help="Have a small classifier judge which labels are likely wrong.")
+        ] = False,
+    ) -> None:
+        """Look through a dataset: which rows can be used, and what is wrong with the others.
+
+        The exit status is 2, after the report, when it can't be trained on as it is.
+        """
+        from studio.data.checks import refusal
+
+        record = opened(door, data, reading)
+        if label_errors:
+            read_as(door, record.id, task, map_)
+            with door.progress("Reading texts") as progress:
+                door.studio.judge_labels(record.id, task, progress)
+        held = opened(door, validation, alike(reading)).id if validation else None
+        with door.progress("Looking at the rows") as move:
+            report = door.studio.check(
+                record.id, task, roles_of(map_), model=model, max_length=max_length, leave_out=leave_out or (),
+                whole=all_rows, validation=held, progress=lambda done: move(done, record.rows),
+            )  # fmt: skip
+        door.answer(report, lambda: _show_report(door, record, report))
+        if error := refusal(report):
+            raise error
+
+
+def roles_of(map_: list[str] | None) -> dict[str, str] | None:
+    """What --map asks for; None when it was not given."""
+    from studio.data.roles import parse_map
+
+    return parse_map(map_) if map_ else None
+
+
+def read_as(door: Door, dataset: str, task: str | None, map_: list[str] | None) -> None:
+    """Keep what --map says with the dataset, so that all that is asked of it reads it so."""
+    if roles := roles_of(map_):
+        spec = door.studio.reading(dataset, task, roles)
+        door.studio.set_reading(dataset, spec.task, roles)
+
+
+def _show_report(door: Door, record: DatasetRecord, report: CheckReport) -> None:
+    door.say(f"{record.name}: {report.usable:,} of {rows(report.rows)} can be used")
+    if report.task_reason:
+        door.say(report.task_reason)
+    columns = door.table("Column", "Role")
+    for column, role in report.columns.items():
+        columns.add_row(plain(column), role or "not used")
+    door.out.print(columns)
+    for problem in report.problems:
+        where = ", ".join(str(row) for row in problem.rows[:10]) + (" …" if problem.count > 10 else "")
+        door.say(f"{problem.severity}: {problem.message} ({problem.kind}{f'; rows {where}' if where else ''})")
+        if problem.fix:
+            door.say(f"  the fix: {problem.fix}")
+    if not report.problems:
+        door.say("Nothing to mend.")

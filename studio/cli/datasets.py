@@ -1,0 +1,206 @@
+"""Commands about datasets that are kept: what there is, their versions, and what differs between two of them."""
+
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.door import Door, Json, OwnHome, command
+from studio.cli.options import Data
+from studio.cli.reading import opened
+from studio.cli.terminal import plain
+from studio.schema.dataset import DatasetRecord, SplitCounts
+from studio.schema.views import Comparison, RowChange
+from studio.ui.numbers import rows, size
+
+PANEL = "Before a run"
+Dataset = Annotated[str, typer.Argument(help="A dataset's id, its file's name, or last.", show_default=False)]
+Version = Annotated[int, typer.Argument(min=1, help="A version, from 1.", show_default=False)]
+MARKS = {"added": "+", "removed": "-", "changed": "~"}
+LONGEST = 80
+"""Characters of a cell that a line shows."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(name="data")
+
+    @group.callback(invoke_without_command=True)
+    def data(ctx: typer.Context, home: OwnHome = None, as_json: Json = False) -> None:
+        """Datasets that are kept: bring in, list, compare, fix, go back, divide. Without a command: list them."""
+        ctx.obj = home or ctx.obj
+        if ctx.invoked_subcommand is None:
+            _list(Door(ctx.obj, as_json))
+
+    app.add_typer(group, rich_help_panel=PANEL)
+    _keeping(group)
+    _versions(group)
+    _changing(group)
+
+
+def _keeping(group: typer.Typer) -> None:
+    @command(group, "add", "")
+    def add(door: Door, data: Data, reading: dict[str, Any]) -> None:
+        """Bring rows in and keep them as a dataset; its id is the last line."""
+        record = opened(door, data, reading)
+        door.answer(record, lambda: _show_added(door, record))
+
+    @command(group, "list", "")
+    def list_(door: Door) -> None:
+        """List the datasets, newest first."""
+        _list(door)
+
+    @command(group, "read", "")
+    def read(door: Door, dataset: Dataset, reading: dict[str, Any]) -> None:
+        """Read a dataset's files another way; the flags that are not given stay as they were."""
+        record = door.studio.find_dataset(dataset)
+        made = door.studio.reread(record.id, **reading)
+        door.answer(made, lambda: _show_version(door, made))
+
+    @command(group, "delete", "")
+    def delete(door: Door, dataset: Dataset) -> None:
+        """Remove a dataset with all its versions and labels."""
+        record = door.studio.find_dataset(dataset)
+        door.studio.delete_dataset(record.id)
+        door.answer({"id": record.id}, lambda: door.say(f"{record.name} is gone, with its {record.version} versions."))
+
+
+def _versions(group: typer.Typer) -> None:
+    @command(group, "versions", "")
+    def versions(door: Door, dataset: Dataset) -> None:
+        """List the versions of a dataset, each with what it changed."""
+        record = door.studio.find_dataset(dataset)
+        known = door.studio.versions(record.id)
+        door.answer(known, lambda: _show_versions(door, known, record.version))
+
+    @command(group, "compare", "")
+    def compare(
+        door: Door,
+        dataset: Dataset,
+        before: Version,
+        after: Version,
+        only: Annotated[
+            str, typer.Option(help="Show rows that were added, removed or changed alone.", show_default=False)
+        ] = "",
+        start: Annotated[int, typer.Option(min=1, help="First difference to show, from 1.")] = 1,
+        count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
+    ) -> None:
+        """Say what differs between two versions: rows added, removed and changed, cell by cell."""
+        record = door.studio.find_dataset(dataset)
+        found = door.studio.compare_versions(record.id, before, after, start, count, only)
+        door.answer(found, lambda: _show_comparison(door, found))
+
+    @command(group, "back", "")
+    def back(door: Door, dataset: Dataset, version: Version) -> None:
+        """Make another version the current one; the others stay."""
+        record = door.studio.go_to_version(door.studio.find_dataset(dataset).id, version)
+        door.answer(record, lambda: _show_version(door, record))
+
+
+def _changing(group: typer.Typer) -> None:
+    @command(group, "fix", "")
+    def fix(
+        door: Door,
+        dataset: Dataset,
+        kind: Annotated[str, typer.Argument(help="A kind of finding, duplicate say.", show_default=False)],
+        all_rows: Annotated[
+            bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
+        ] = False,
+    ) -> None:
+        """Remove or mend the rows of one kind of finding: a new version."""
+        made = door.studio.fix(door.studio.find_dataset(dataset).id, kind, whole=all_rows)
+        door.answer(made, lambda: _show_version(door, made))
+
+    @command(group, "split", "")
+    def split(
+        door: Door,
+        dataset: Dataset,
+        validation_share: Annotated[
+            float | None, typer.Option(min=0, max=0.5, help="Share for validation.", show_default=False)
+        ] = None,
+        test_share: Annotated[
+            float | None, typer.Option(min=0, max=0.5, help="Share for the test.", show_default=False)
+        ] = None,
+        group_column: Annotated[
+            str, typer.Option(metavar="COLUMN", help="Rows equal here stay together.", show_default=False)
+        ] = "",
+        time_column: Annotated[
+            str, typer.Option(metavar="COLUMN", help="The latest rows are held back.", show_default=False)
+        ] = "",
+        split_column: Annotated[
+            str, typer.Option(metavar="COLUMN", help="Train, validation or test; none: ignored.", show_default=False)
+        ] = "",
+        stable_splits: Annotated[
+            bool, typer.Option("--stable-splits", help="A row's part is told by its content alone.")
+        ] = False,
+    ) -> None:
+        """Say how the rows are divided from now on, and how many each part gets. Without a flag: by their number."""
+        record = door.studio.find_dataset(dataset)
+        door.studio.keep_splits(
+            record.id, validation_share=validation_share, test_share=test_share, group_column=group_column,
+            time_column=time_column, split_column=split_column, stable_splits=stable_splits,
+        )  # fmt: skip
+        counts = door.studio.splits(record.id)
+        door.answer(counts, lambda: _show_splits(door, counts))
+
+
+def _list(door: Door) -> None:
+    known = door.studio.datasets()
+    door.answer(known, lambda: _show_list(door, known))
+
+
+def _show_added(door: Door, record: DatasetRecord) -> None:
+    door.say(f"{record.name}: {rows(record.rows)}, {len(record.columns)} columns. {record.note}")
+    door.say(record.id)
+
+
+def _show_list(door: Door, known: list[DatasetRecord]) -> None:
+    table = door.table("Dataset", "Name", "Rows", "Size", "Version", "From", right=("Rows", "Size", "Version"))
+    for each in known:
+        table.add_row(
+            each.id, plain(each.name), f"{each.rows:,}", size(each.bytes), str(each.version), plain(each.source)
+        )
+    door.out.print(table)
+
+
+def _show_version(door: Door, record: DatasetRecord, current: bool = False) -> None:
+    now = " (current)" if current else ""
+    door.say(f"version {record.version}{now}: {rows(record.rows)}. {record.note}")
+
+
+def _show_versions(door: Door, known: list[DatasetRecord], current: int) -> None:
+    for each in known:
+        _show_version(door, each, each.version == current)
+
+
+def _show_comparison(door: Door, found: Comparison) -> None:
+    door.say(
+        f"From version {found.before} to {found.after}: {rows(found.added)} added, {rows(found.removed)} removed, "
+        f"{rows(found.changed)} changed, {rows(found.same)} the same."
+    )
+    for words, columns in (("New columns", found.columns_added), ("Columns that are gone", found.columns_removed)):
+        if columns:
+            door.say(f"{words}: {', '.join(columns)}.")
+    for change in found.rows:
+        door.say(_line(change))
+    last = found.start + len(found.rows) - 1
+    if last < found.total:
+        door.note(f"Shown: {found.start} to {last:,} of {found.total:,}. --start {last + 1} shows the next ones.")
+
+
+def _line(change: RowChange) -> str:
+    number = change.before if change.kind == "removed" else change.after
+    if change.kind == "changed":
+        cells = [f"{column}: {_short(one)} → {_short(other)}" for column, (one, other) in change.changed.items()]
+    else:
+        cells = [f"{column}: {_short(text)}" for column, text in change.cells.items() if text]
+    return f"{MARKS[change.kind]} row {number}  {'; '.join(cells)}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return f"“{line if len(line) <= LONGEST else line[: LONGEST - 1] + '…'}”"
+
+
+def _show_splits(door: Door, counts: SplitCounts) -> None:
+    door.say(f"{rows(counts.train)} to learn from, {counts.validation:,} for validation, {counts.test:,} for the test.")
+    door.say(counts.because)

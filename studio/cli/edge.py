@@ -1,0 +1,83 @@
+"""The outer edge of the command line: every way in which a command can end becomes a status and plain words."""
+
+import os
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from studio.cli.terminal import plain
+from studio.schema.errors import StudioError
+
+DONE, FAILED, REFUSED = 0, 1, 2
+TRIED = frozenset({"training-failed", "out-of-memory", "host-gone", "disk-full", "no-network", "unexpected"})
+"""Codes of what was tried and failed; all other refusals are of what was asked."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its status."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    from studio.cli.app import entry
+
+    given = list(arguments if arguments is not None else sys.argv[1:])
+    try:
+        status = entry()(given)
+        sys.stdout.flush()
+        return status
+    except StudioError as error:
+        tell(error, given)
+        return FAILED if error.code in TRIED else REFUSED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`studio runs | head`): nothing is left to say to anybody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        return _usage(error, given) if hasattr(error, "format_message") else _unexpected(error)
+
+
+def tell(error: StudioError, arguments: list[str]) -> None:
+    """A refusal on stderr: what, what was given, what would be right, what to do; one block for each problem."""
+    usual = _help_of(next((each for each in arguments if not each.startswith("-")), ""))
+    for problem in error.all():
+        print(plain(problem.what), file=sys.stderr)
+        valid = problem.valid
+        if valid is not None and not isinstance(valid, str):
+            valid = ", ".join(str(each) for each in valid) if hasattr(valid, "__iter__") else str(valid)
+        for title, value in (("Given", problem.given), ("Right would be", valid), ("Hint", problem.hint or usual)):
+            if value is not None:
+                print(f"  {title}: {plain(str(value))}", file=sys.stderr)
+
+
+def _usage(error: Any, arguments: list[str]) -> int:
+    """A mistake in the command itself: an unknown flag, a missing argument, a word where a number should be."""
+    print(plain(str(error.format_message())), file=sys.stderr)
+    flags = getattr(getattr(error, "param", None), "opts", [])
+    for flag, value in pairwise(arguments):
+        if flag in flags:
+            print(f"  Given: {plain(value)}", file=sys.stderr)
+    context = getattr(error, "ctx", None)
+    print(f"  Hint: {_help_of(context.command_path if context else '')}", file=sys.stderr)
+    return REFUSED
+
+
+def _help_of(command: str) -> str:
+    command = command.removeprefix("studio").strip()
+    return f"{' '.join(['studio', *command.split()[:1], '--help'])} shows what can be given."
+
+
+def _unexpected(error: Exception) -> int:
+    """Something that nobody foresaw: one sentence, and the details in a log file."""
+    from studio.store.failures import keep_failure
+
+    mark, log = keep_failure(error.__cause__ or error, getattr(error, "home", None))
+    print(f"Something went wrong that the studio did not foresee (no. {mark}).", file=sys.stderr)
+    if log:
+        print(f"  Hint: the details are in {log}. Nothing that was kept before is lost.", file=sys.stderr)
+    return FAILED

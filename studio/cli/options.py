@@ -1,0 +1,51 @@
+"""Arguments and options that several commands take, said once."""
+
+from typing import Annotated
+
+import typer
+
+DATA_HELP = (
+    "A file (csv, tsv, xlsx, json, jsonl, parquet, txt, md, zip) or a folder of them, a dataset's id, sample:NAME, or "
+    "hf:OWNER/NAME."
+)
+Data = Annotated[str, typer.Argument(help=DATA_HELP, show_default=False)]
+OptionalData = Annotated[str | None, typer.Argument(help=DATA_HELP, show_default=False)]
+Run = Annotated[str, typer.Argument(help="A run's id, or last.", show_default=False)]
+Task = Annotated[
+    str | None, typer.Option("--task", help="What the model should do; left out, the columns tell.", show_default=False)
+]
+Model = Annotated[
+    str, typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.", show_default=False)
+]
+OptionalModel = Annotated[
+    str | None,
+    typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.", show_default=False),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        help="lora, qlora, full, dora, rslora, lora-embeddings, last-layers, ia3, prompt-tuning or prefix-tuning; left "
+        "out, lora, or full for a small encoder.",
+        show_default=False,
+    ),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="COLUMN=ROLE", help="What a column is to the task; ROLE none: nothing.", show_default=False
+    ),
+]
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--leave-out", metavar="KIND", help="Leave out the rows of a finding, bad-line say.", show_default=False
+    ),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Return at once instead of waiting for the end.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", help="quick, balanced or thorough: where values that are not given come from.", show_default=False
+    ),
+]

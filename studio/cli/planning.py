@@ -1,0 +1,130 @@
+"""Commands about what could be trained: base models, and what a run would take."""
+
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.data import roles_of
+from studio.cli.door import Door, command
+from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Preset, Task
+from studio.cli.reading import opened
+from studio.cli.terminal import plain
+from studio.schema.errors import StudioError
+from studio.schema.views import FitView, ModelView, PlanView
+from studio.ui.numbers import count, duration, share, size
+
+PANEL = "Before a run"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, "models", PANEL)
+    def models(
+        door: Door,
+        task: Task = None,
+        search: Annotated[str | None, typer.Option(help="Search the Hub.", show_default=False)] = None,
+    ) -> None:
+        """List base models: the starters, those that are here, and with --search those of the Hub."""
+        found = door.studio.search_models(search, task) if search else door.studio.models(task)
+        door.answer([model_row(view) for view in found], lambda: _show_models(door, found))
+
+    @command(app, "estimate", PANEL)
+    def estimate(
+        door: Door,
+        model: Model,
+        settings: dict[str, Any],
+        reading: dict[str, Any],
+        data: OptionalData = None,
+        task: Task = None,
+        method: Method = None,
+        preset: Preset = None,
+        map_: Map = None,
+        leave_out: LeaveOut = None,
+        fit: Annotated[
+            bool, typer.Option("--fit", help="Find settings near to these that fit the memory, and say what changed.")
+        ] = False,
+        probe: Annotated[
+            bool, typer.Option("--probe", help="Measure memory and time by a few real steps on the longest rows.")
+        ] = False,
+    ) -> None:
+        """Say what a run would take before it starts: steps, time, memory, and why the settings are what they are."""
+        dataset = opened(door, data, reading).id if data else None
+        asked: dict[str, Any] = {
+            "task": task, "method": method, "preset": preset or "balanced", "settings": settings,
+            "roles": roles_of(map_), "leave_out": leave_out or (),
+        }  # fmt: skip
+        fitted = door.studio.fit(dataset, model, **asked) if fit else None
+        if fitted:
+            asked |= {"method": fitted.method, "settings": fitted.settings}
+        if probe and dataset is None:
+            raise StudioError("bad-setting", "A probe needs rows.", hint="Name the data, or leave --probe out.")
+        if probe and dataset is not None:
+            door.note("A few real steps are made on the longest rows; nothing of them is kept.")
+            view = door.studio.probe(dataset, model, **asked)
+        else:
+            view = fitted.view if fitted else door.studio.plan(dataset, model, **asked)
+        document = {
+            **view.estimate.model_dump(),
+            **({"method": fitted.method, "changes": fitted.changes} if fitted else {}),
+            "settings": view.plan.config.model_dump(exclude={"test_prompts"}),
+            "changed": view.plan.changed,
+            "splits": view.splits.model_dump(),
+            "usable": view.usable,
+            "allows": view.allows,
+        }
+        door.answer(document, lambda: _show_plan(door, view, fitted))
+
+
+def model_row(view: ModelView) -> dict[str, Any]:
+    """A base model as the contract lists it, and what is known besides."""
+    info = view.info
+    keys = ("name", "source", "path", "parameters", "bytes", "licence", "context", "tasks", "here")
+    more = ("title", "kind", "architecture", "languages", "gated", "downloads", "note", "needs_trust")
+    return {
+        **{key: getattr(info, key) for key in keys},
+        "fits": view.fits,
+        "memory_bytes": view.memory_bytes,
+        "why_not": view.why_not,
+        **{key: getattr(info, key) for key in more},
+    }
+
+
+def _show_models(door: Door, found: list[ModelView]) -> None:
+    table = door.table(
+        "Model", "Parameters", "Size", "Here", "Trains in", "Licence", "", right=("Parameters", "Size", "Trains in")
+    )
+    for view in found:
+        info = view.info
+        words = view.why_not or {"fits": "", "tight": "tight", "too-large": "too large for this machine"}.get(view.fits)
+        table.add_row(
+            plain(info.name),
+            count(info.parameters) if info.parameters else "",
+            size(info.bytes) if info.bytes else "",
+            "yes" if info.here else "no",
+            size(view.memory_bytes) if view.memory_bytes else "",
+            plain(info.licence),
+            plain(words or ""),
+        )
+    door.out.print(table)
+
+
+def _show_plan(door: Door, view: PlanView, fitted: FitView | None) -> None:
+    cost, splits = view.estimate, view.splits
+    for change in fitted.changes if fitted else ():
+        door.say(f"Changed: {plain(change)}")
+    if fitted and not fitted.changes:
+        door.say("It fits as it is.")
+    learned = cost.trainable_parameters / cost.total_parameters if cost.total_parameters else 0
+    door.say(f"{cost.steps:,} steps · {cost.epochs:g} passes · about {duration(cost.seconds)}")
+    door.say(f"Memory: {size(cost.memory_bytes)} of {size(cost.available_bytes)}"
+             + (" (measured)" if cost.probed else "") + ("" if cost.fits else ": it does not fit"))  # fmt: skip
+    door.say(f"{count(cost.trainable_parameters)} of {count(cost.total_parameters)} parameters learn "
+             f"({share(learned, 1)})")  # fmt: skip
+    door.say(f"Rows: {splits.train:,} to learn from, {splits.validation:,} for validation, {splits.test:,} for test")
+    if view.plan.config.processes > 1:
+        for line in cost.per_process:
+            door.say(f"{'* ' if line.chosen else '  '}{line.way}: {size(line.process_bytes)} a process, "
+                     f"{size(line.memory_bytes)} in all")  # fmt: skip
+    for sentence in filter(None, [view.allows, *cost.because]):
+        door.say(f"- {plain(sentence)}")

@@ -1,0 +1,182 @@
+"""Commands about runs: which there are, how one stands, its log, stopping and deleting it."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.coaching import advice_row, show_advice
+from studio.cli.door import Door, command
+from studio.cli.options import Run
+from studio.cli.terminal import plain
+from studio.schema.errors import StudioError
+from studio.schema.events import CheckpointEvent, ErrorEvent, EvaluationEvent, StoredEvent
+from studio.schema.runs import RunRecord
+from studio.services.coaching import standing
+from studio.ui.numbers import duration
+
+PANEL = "Runs"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, "runs", PANEL)
+    def runs(
+        door: Door,
+        find: Annotated[str, typer.Option(help="Words in a name, note, tag, model or rows.", show_default=False)] = "",
+        tag: Annotated[str, typer.Option(help="Only those with a tag.", show_default=False)] = "",
+        sort: Annotated[str, typer.Option(help="newest, oldest, name, loss, time or size.")] = "newest",
+        archived: Annotated[bool, typer.Option("--archived", help="Those that were put aside.")] = False,
+        seen: Annotated[bool, typer.Option("--seen", help="Say no more that a damaged database was mended.")] = False,
+    ) -> None:
+        """List all runs that were not put aside, newest first."""
+        for told in door.studio.mended():
+            door.note(told if seen else f"{told} (studio runs --seen: say it no more)")
+        if seen:
+            door.studio.mended_seen()
+        found = door.studio.find_runs(find, tag, sort, archived)
+        door.answer([run_row(record) for record in found], lambda: _show_runs(door, found))
+
+    @command(app, "show", PANEL)
+    def show(door: Door, run: Run) -> None:
+        """Show a run: where it stands, its settings, its rows and all that happened."""
+        record = door.studio.run(run)
+        events = door.studio.events(record.id)
+        if door.as_json:
+            door.answer({**run_row(record), **_details(door, record, events)}, lambda: None)
+        else:
+            _show_run(door, record, events)
+
+    @command(app, "log", PANEL)
+    def log(door: Door, run: Run) -> None:
+        """Print what a run's process wrote: the place for tracebacks and library messages."""
+        record = door.studio.run(run)
+        text = door.studio.log(record.id)
+        # At a terminal a progress bar's carriage returns are line ends, and nothing in it moves the cursor.
+        shown = plain(text.replace("\r", "\n")) if door.out.is_terminal else text
+        door.answer({"id": record.id, "log": text}, lambda: print(shown, end=""))
+
+    @command(app, "stop", PANEL)
+    def stop(
+        door: Door,
+        run: Run,
+        keep: Annotated[bool, typer.Option("--keep/--discard", help="Keep the best so far, or throw it away.")] = True,
+    ) -> None:
+        """Stop a run after its current step."""
+        record = door.studio.run(run)
+        door.studio.stop(record.id, "keep" if keep else "discard")
+        record = door.studio.run(record.id)
+        what = "keeps the best so far" if keep else "throws away what it learned"
+        door.answer({"id": record.id, "status": record.status}, lambda: door.note(f"{record.id} stops and {what}."))
+
+    @command(app, "combine", PANEL)
+    def combine(
+        door: Door,
+        runs: Annotated[
+            list[str],
+            typer.Argument(metavar="RUN=WEIGHT...", help="Runs of one base model, each with its weight, RUN=0.5 say."),
+        ],
+        how: Annotated[
+            str, typer.Option(help="linear, cat, svd, ties or dare_linear, as PEFT calls them.")
+        ] = "linear",
+        name: Annotated[str, typer.Option(help="What the combined run is called.", show_default=False)] = "",
+    ) -> None:
+        """Add up what several runs of one base learned, each with its weight: an adapter and a run of its own."""
+        made = door.studio.combine(dict(_weighted(each) for each in runs), how, name)
+        door.answer({"id": made.id, "status": made.status, "reason": made.reason}, lambda: door.say(made.id))
+
+    @command(app, "delete", PANEL)
+    def delete(
+        door: Door,
+        run: Run,
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask at a terminal.")] = False,
+    ) -> None:
+        """Delete a run with its checkpoints, its result and its exports."""
+        record = door.studio.run(run)
+        if not yes and not door.as_json and sys.stdin.isatty():
+            typer.confirm(f"Delete {record.name} ({record.id}) with all that it learned?", abort=True, err=True)
+        door.studio.delete_run(record.id)
+        door.answer({"id": record.id, "deleted": True}, lambda: door.note(f"{record.id} is deleted."))
+
+
+def run_row(record: RunRecord) -> dict[str, Any]:
+    """A run as the contract lists it, and what is known besides."""
+    first = ("id", "name", "status", "task", "model", "method", "created", "seconds", "metrics")
+    values = record.model_dump()
+    return {key: values[key] for key in first} | {key: value for key, value in values.items() if key not in first}
+
+
+def _details(door: Door, record: RunRecord, events: list[StoredEvent]) -> dict[str, Any]:
+    spec = door.studio.spec(record.id)
+    checkpoints = [each.event for each in events if isinstance(each.event, CheckpointEvent)]
+    advice = standing([each.event for each in events])
+    return {
+        "config": spec.config.model_dump(),
+        "because": spec.because,
+        "dataset": {
+            "id": spec.dataset,
+            "version": spec.dataset_version,
+            **spec.data.model_dump(),
+            "splits": spec.splits.model_dump(),
+            "validation_dataset": spec.validation_dataset,
+        },
+        "events": [each.flat() for each in events],
+        "checkpoints": [each.model_dump(exclude={"kind"}) for each in checkpoints],
+        "advice": [advice_row(each) for each in advice],
+    }
+
+
+def _weighted(text: str) -> tuple[str, float]:
+    """A run and its weight; 1 when none was given."""
+    run, _, weight = text.partition("=")
+    try:
+        return run, float(weight or 1)
+    except ValueError as error:
+        raise StudioError("bad-setting", "A weight is a number.", given=text, valid=f"{run}=0.5, say") from error
+
+
+def _show_runs(door: Door, found: list[RunRecord]) -> None:
+    if not found:
+        door.say("There is no run yet. Begin one with: studio train DATA --model starter-chat")
+        return
+    table = door.table("Run", "Name", "Status", "Task", "Model", "Method", "Time", "Result")
+    for record in found:
+        table.add_row(
+            record.id,
+            plain(record.name),
+            record.status,
+            record.task,
+            plain(record.model),
+            record.method,
+            duration(record.seconds) if record.seconds else "",
+            ", ".join(f"{name} {value:.3g}" for name, value in list(record.metrics.items())[:2]),
+        )
+    door.out.print(table)
+
+
+def _show_run(door: Door, record: RunRecord, events: list[StoredEvent]) -> None:
+    door.say(f"{record.name} ({record.id})" + "".join(f" · {each}" for each in record.tags)
+             + (" · archived" if record.archived else ""))  # fmt: skip
+    if record.note:
+        door.say(record.note)
+    door.say(f"{record.status} · {record.task} · {record.model} · {record.method}"
+             + (f" · {duration(record.seconds)} at work" if record.seconds else ""))  # fmt: skip
+    if record.steps:
+        door.say(f"Step {record.step:,} of {record.steps:,}"
+                 + (f", best at step {record.best_step:,}" if record.best_step is not None else ""))  # fmt: skip
+    if record.reason:
+        door.say(record.reason)
+    for name, value in record.metrics.items():
+        door.say(f"{name}: {value:.4g}")
+    checks = door.table("Step", "Validation loss", "", right=("Step", "Validation loss"))
+    for each in events:
+        if isinstance(each.event, EvaluationEvent):
+            checks.add_row(f"{each.event.step:,}", f"{each.event.eval_loss:.4f}", "best" if each.event.best else "")
+    if checks.row_count:
+        door.out.print(checks)
+    if said := standing([each.event for each in events]):
+        show_advice(door, said)
+    for each in events:
+        if isinstance(each.event, ErrorEvent):
+            door.say(f"{each.event.message} {each.event.hint}")

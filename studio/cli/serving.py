@@ -1,0 +1,39 @@
+"""The command that opens the page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from studio.cli.door import Door, command
+
+HOST, PORT = "127.0.0.1", 7860
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app, "serve", "The page", offers_json=False)
+    def serve(
+        door: Door,
+        host: Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs a password.")] = HOST,
+        port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = PORT,
+        demo: Annotated[bool, typer.Option("--demo", help="For the public: each visitor gets a workspace.")] = False,
+        no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+        allow_host: Annotated[
+            list[str] | None, typer.Option("--allow-host", help="A host name under which the page may be asked for.")
+        ] = None,
+    ) -> None:
+        """Serve the page on http://127.0.0.1:7860 and open it in the browser."""
+        _serve(host, port, door.home, demo, allow_host or [], not no_browser)
+
+
+def open_studio(home: Path | None) -> None:
+    """`studio` alone: serve the page and open it."""
+    _serve(HOST, PORT, home, False, [], True)
+
+
+def _serve(host: str, port: int, home: Path | None, demo: bool, allow_hosts: list[str], open_browser: bool) -> None:
+    from studio.ui.server import serve
+
+    serve(host, port, home, demo, allow_hosts, open_browser)

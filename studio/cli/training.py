@@ -1,0 +1,92 @@
+"""Commands that start a run or let it go on, and wait for its end."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.data import roles_of
+from studio.cli.door import Door, command
+from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalModel, Preset, Run, Task
+from studio.cli.reading import alike, opened
+from studio.cli.settings import NOT_SETTINGS, read_settings
+from studio.cli.waiting import wait
+from studio.schema.errors import StudioError
+from studio.schema.runs import RunRecord
+
+PANEL = "Runs"
+WENT_WRONG = frozenset({"failed", "interrupted"})
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, "train", PANEL)
+    def train(
+        door: Door,
+        data: Data,
+        settings: dict[str, Any],
+        reading: dict[str, Any],
+        model: OptionalModel = None,
+        task: Task = None,
+        method: Method = None,
+        preset: Preset = None,
+        config: Annotated[
+            Path | None, typer.Option(help="Settings from a YAML or JSON file; flags win.", show_default=False)
+        ] = None,
+        validation: Annotated[
+            str | None, typer.Option(metavar="FILE", help="Rows for validation, kept apart whole.", show_default=False)
+        ] = None,
+        name: Annotated[str | None, typer.Option(help="What the run is called.", show_default=False)] = None,
+        map_: Map = None,
+        leave_out: LeaveOut = None,
+        test_prompt: Annotated[
+            list[str] | None,
+            typer.Option(help="A prompt to be answered before and after training.", show_default=False),
+        ] = None,
+        detach: Detach = False,
+    ) -> None:
+        """Train a model on a dataset and wait for the end; Ctrl-C leaves the run going.
+
+        The last line on stdout is the run's id.
+        """
+        asked = {"model": model, "task": task, "method": method, "preset": preset, "name": name}
+        asked = {key: value for key, value in asked.items() if value is not None}
+        from_file = read_settings(config) if config else {}
+        values = {**from_file, **settings, **asked}
+        if not values.get("model"):
+            raise StudioError(
+                "bad-setting", "No base model was named.", hint="Give --model; studio models lists them.", field="model"
+            )
+        run = door.studio.start(
+            opened(door, data, reading).id,
+            values["model"],
+            task=values.get("task"),
+            method=values.get("method"),
+            preset=values.get("preset", "balanced"),
+            settings={key: value for key, value in values.items() if key not in NOT_SETTINGS},
+            name=values.get("name", ""),
+            prompts=tuple(test_prompt or values.get("test_prompts", ())),
+            validation=opened(door, validation, alike(reading)).id if validation else None,
+            roles=roles_of(map_),
+            leave_out=leave_out or (),
+        )
+        see_through(door, run, detach)
+
+    @command(app, "resume", PANEL)
+    def resume(door: Door, run: Run, detach: Detach = False) -> None:
+        """Go on with a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
+        see_through(door, door.studio.resume(door.studio.run(run).id), detach)
+
+
+def see_through(door: Door, run: RunRecord, detach: bool) -> None:
+    """Wait for the end of a run unless told not to; then its id, and how it ended."""
+    if not detach:
+        run = wait(door, run)
+    door.answer(
+        {"id": run.id, "status": run.status, "metrics": run.metrics, "reason": run.reason}, lambda: door.say(run.id)
+    )
+    if run.status in WENT_WRONG:
+        door.note(run.reason or f"The run ended as {run.status}.")
+        door.note(f"  Hint: studio log {run.id} shows what its process wrote.")
+        door.status = 1

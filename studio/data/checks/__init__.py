@@ -1,0 +1,272 @@
+"""The doctor: the registry of checks, and one pass over the rows that asks all of them."""
+
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from studio.data.checks.at_odds import AnswerNotFound, EqualPair
+from studio.data.checks.bad_line import BadLines
+from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.duplicate import Duplicate
+from studio.data.checks.empty import Empty
+from studio.data.checks.encoding import Encoding
+from studio.data.checks.fixing import Fix
+from studio.data.checks.imbalance import Imbalance
+from studio.data.checks.label_conflict import LabelConflict
+from studio.data.checks.label_error import LabelError, problem_of
+from studio.data.checks.leakage import Leakage
+from studio.data.checks.near_duplicate import NearDuplicate
+from studio.data.checks.personal_data import PersonalData
+from studio.data.checks.placeholder import Placeholder
+from studio.data.checks.rare_label import RareLabel
+from studio.data.checks.roles_out_of_order import RolesOutOfOrder
+from studio.data.checks.too_long import TooLong
+from studio.data.checks.too_short import TooShort
+from studio.data.checks.wrong_language import WrongLanguage
+from studio.data.checks.wrong_type import WrongType
+from studio.data.table import Row, Table
+from studio.data.values import label_order
+from studio.data.words import listed, many
+from studio.schema.dataset import CheckReport, Problem
+from studio.schema.errors import StudioError, nearest
+from studio.schema.labels import Suspect
+
+CHECKS: dict[str, type[Check]] = {
+    each.kind: each
+    for each in (
+        BadLines, Empty, WrongType, EqualPair, AnswerNotFound, Duplicate,
+        NearDuplicate, Leakage, LabelConflict, RolesOutOfOrder, Encoding,
+        PersonalData, Placeholder, TooLong, TooShort, WrongLanguage, Imbalance, RareLabel,
+        LabelError,
+    )
+}  # fmt: skip
+LEAST_ROWS = 8
+LEAST_LABELS = 2
+LEAST_ROWS_OF_A_LABEL = 2
+MOST_LABELS = 1_000
+MANY_ROWS = 40
+"""From here on, labels in more than half as many kinds as rows are no labels."""
+_TELL_EVERY = 20_000
+Progress = Callable[[int], None]
+
+
+class _Pass:
+    """One pass over the rows: who can be used, and what the checks see."""
+
+    def __init__(self, context: Context, kinds: Collection[str], skip: Collection[int] = ()) -> None:
+        self.context, self.skip = context, frozenset(skip)
+        self.checks = [CHECKS[kind](context) for kind in CHECKS if kind in kinds and CHECKS[kind].applies(context)]
+        self.types = WrongType(context)
+        self.of_unusable = [check for check in self.checks if check.unusable]
+        self.of_usable = [check for check in self.checks if not check.unusable]
+        self.usable = array("Q")
+        self.labels: dict[str, int] = {}
+
+    def run(self, progress: Progress | None = None) -> "_Pass":
+        context, bad = self.context, self.context.table.bad_rows
+        for number, row in context.table.numbered():
+            if progress and number % _TELL_EVERY == 0:
+                progress(number)
+            if number in bad or number in self.skip:
+                continue
+            values = context.task.values(row, context.roles)
+            seen = Seen(number, row, values, context.task.lacks(values, context.roles))
+            if seen.lacks or self.types.rejects(seen) or odd(context.task, values):
+                for check in self.of_unusable:
+                    check.see(seen)
+                continue
+            self.usable.append(number)
+            if context.task.has_labels:
+                for label in values.get("labels", [values["label"]] if "label" in values else []):
+                    self._count(label)
+            for check in self.of_usable:
+                check.see(seen)
+        for check in self.checks:
+            check.finish()
+        return self
+
+    def _count(self, label: str) -> None:
+        self.labels[label] = self.labels.get(label, 0) + 1
+        if len(self.labels) > MOST_LABELS:
+            raise _too_many(self.context, f"more than {MOST_LABELS:,} different values")
+
+
+def check(
+    table: Table,
+    task: Any,
+    roles: Mapping[str, str],
+    *,
+    task_reason: str = "",
+    left_out: Collection[str] = (),
+    progress: Progress | None = None,
+    **about: Any,
+) -> CheckReport:
+    """All that the doctor finds. Rows of kinds that are left out on purpose are not counted as usable.
+
+    `about` is what `Context` may know besides: lengths and their limit, say.
+    """
+    require_kinds(left_out)
+    context = Context(table, task, roles, **about)
+    gone = _dropping(left_out)
+    notes: list[Problem] = []
+    skip: set[int] = set()
+    if gone:
+        first = _Pass(context, gone).run()
+        for each in first.checks:
+            skip.update(each.found)
+            notes += map(_left_out, each.problems())
+    done = _Pass(context, CHECKS.keys() - gone, skip).run(progress)
+    if len(done.labels) > len(done.usable) / 2 and len(done.usable) >= MANY_ROWS:
+        raise _too_many(context, f"{len(done.labels):,} different values in {len(done.usable):,} rows")
+    problems = [problem for each in done.checks for problem in each.problems()]
+    problems = [_left_out(each) if each.kind in left_out else each for each in problems] + notes
+    report = CheckReport(
+        task=task.name,
+        task_reason=task_reason,
+        rows=len(table),
+        usable=len(done.usable),
+        columns={column: roles.get(column) for column in table.columns},
+        problems=by_severity(problems),
+        labels={label: done.labels[label] for label in label_order(done.labels)},
+    )
+    refused = refusal(report)
+    return report.model_copy(update={"blocked": refused.message}) if refused else report
+
+
+def refusal(report: CheckReport) -> StudioError | None:
+    """Why the rows can't be trained on as they are; None when they can."""
+    bad = next((each for each in report.problems if each.kind == BadLines.kind and each.severity == "error"), None)
+    if bad:
+        return StudioError(
+            "bad-line",
+            bad.message,
+            hint="Mend the file, or leave these lines out on purpose (--leave-out bad-line).",
+            rows=bad.rows,
+        )
+    if report.usable < LEAST_ROWS:
+        lost = [each.message for each in report.problems if each.severity == "error"]
+        return StudioError(
+            "too-few-rows",
+            f"{many(report.usable, 'row')} can be used, of {many(report.rows, 'row')}.",
+            valid=f"at least {LEAST_ROWS} rows",
+            hint=" ".join(lost) or "Bring more rows.",
+        )
+    able = [label for label, count in report.labels.items() if count >= LEAST_ROWS_OF_A_LABEL]
+    if report.labels and len(able) < LEAST_LABELS:
+        return StudioError(
+            "too-few-rows",
+            "There are too few labels to tell apart.",
+            given=f"labels with {LEAST_ROWS_OF_A_LABEL} rows or more: {listed(able) or 'none'}",
+            valid=f"at least {LEAST_LABELS} such labels",
+            hint="Bring rows with other labels too, or choose another column as the label.",
+        )
+    return None
+
+
+def rows_of(
+    table: Table, task: Any, roles: Mapping[str, str], kinds: Collection[str], **about: Any
+) -> dict[str, list[int]]:
+    """For each kind the rows that its fix changes or removes."""
+    require_kinds(kinds)
+    done = _Pass(Context(table, task, roles, **about), kinds).run()
+    found = {each.kind: list(each.found) for each in done.checks}
+    return {kind: found.get(kind, []) for kind in kinds}
+
+
+def fix_of(table: Table, task: Any, roles: Mapping[str, str], kind: str, **about: Any) -> Fix:
+    """What the fix of one kind removes and changes."""
+    require_kinds([kind])
+    done = _Pass(Context(table, task, roles, **about), [kind]).run()
+    return Fix.by(done.checks[0], table) if done.checks else Fix()
+
+
+def usable_rows(
+    table: Table, task: Any, roles: Mapping[str, str], *, left_out: Collection[str] = (), **about: Any
+) -> Iterator[tuple[int, Row]]:
+    """Row numbers and rows that can be trained on; refused while there are bad lines that nobody decided on."""
+    require_kinds(left_out)
+    if table.bad_lines and BadLines.kind not in left_out:
+        first = table.bad_lines[0]
+        raise StudioError(
+            "bad-line",
+            f"{many(len(table.bad_lines), 'line')} can't be read. Line {first.line}: {first.why}",
+            hint="Mend the file, or leave these lines out on purpose (--leave-out bad-line).",
+            rows=[bad.row for bad in table.bad_lines[:100]],
+        )
+    context = Context(table, task, roles, **about)
+    gone = _dropping(left_out)
+    skip = {number for each in _Pass(context, gone).run().checks for number in each.found} if gone else set()
+    strict, bad = WrongType(context), table.bad_rows
+    for number, row in table.numbered():
+        if number in bad or number in skip:
+            continue
+        values = task.values(row, roles)
+        lacks = task.lacks(values, roles)
+        if not lacks and not strict.rejects(Seen(number, row, values, lacks)) and not odd(task, values):
+            yield number, row
+
+
+def odd(task: Any, values: Mapping[str, Any]) -> str:
+    """The kind of problem of a row that is at odds with itself."""
+    return str(task.at_odds(values)) if hasattr(task, "at_odds") else ""
+
+
+def with_suspects(report: CheckReport, suspects: Mapping[int, Suspect] | None) -> CheckReport:
+    """The report with the labels that are likely wrong, of which a classifier tells and not a look at the rows."""
+    found = problem_of(suspects) if suspects else None
+    if found is None:
+        return report
+    return report.model_copy(update={"problems": by_severity([*report.problems, found])})
+
+
+def by_severity(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Problems, the worst first."""
+    return tuple(sorted(problems, key=lambda each: ("error", "warning", "note").index(each.severity)))
+
+
+def labels_of(table: Table, task: Any, roles: Mapping[str, str]) -> dict[str, int]:
+    """Label → usable rows, in the order of class numbers; empty for a task without labels."""
+    counts = _Pass(Context(table, task, roles), ()).run().labels
+    return {label: counts[label] for label in label_order(counts)}
+
+
+def require_kinds(kinds: Collection[str]) -> None:
+    """Refuse a kind of problem that the doctor does not know."""
+    for kind in kinds:
+        if kind not in CHECKS:
+            raise StudioError(
+                "unknown-name",
+                f"There is no kind of problem {kind}.",
+                valid=list(CHECKS),
+                hint=nearest(kind, CHECKS),
+                field="leave_out",
+            )
+
+
+def _dropping(left_out: Collection[str]) -> set[str]:
+    """Kinds whose rows are usable, so that leaving them out takes a pass of its own."""
+    return {kind for kind in left_out if not CHECKS[kind].unusable}
+
+
+def _left_out(problem: Problem) -> Problem:
+    return problem.model_copy(
+        update={"severity": "note", "message": f"{problem.message} Left out on purpose.", "fix": ""}
+    )
+
+
+def _too_many(context: Context, given: str) -> StudioError:
+    column = context.column_of("label")
+    return StudioError(
+        "too-many-labels",
+        f"The column {column} can't be the label: it has too many different values.",
+        given=given,
+        valid=f"at most {MOST_LABELS:,} labels, with several rows each",
+        hint="Choose another column as the label, or another task.",
+        field="map",
+    )
+
+
+__all__ = [
+    "CHECKS", "Check", "Fix", "check", "fix_of", "labels_of", "refusal", "require_kinds", "rows_of", "usable_rows",
+    "with_suspects",
+]  # fmt: skip

@@ -1,0 +1,33 @@
+"""Lines of the file that could not be read; they come from the reader, not from the rows."""
+
+from studio.data.checks.base import Check, Seen
+from studio.data.words import many
+from studio.schema.dataset import Problem
+
+NAMED = 3
+
+
+class BadLines(Check):
+    kind = "bad-line"
+    unusable = True
+
+    def see(self, seen: Seen) -> None:
+        """Nothing: a bad line has no values to look at."""
+
+    def finish(self) -> None:
+        self.found.extend(bad.row for bad in self.context.table.bad_lines)
+
+    def problems(self) -> list[Problem]:
+        lines = self.context.table.bad_lines
+        if not lines:
+            return []
+        named = " ".join(f"Line {bad.line}: {bad.why}" for bad in lines[:NAMED])
+        more = f" And {many(len(lines) - NAMED, 'more line')}." if len(lines) > NAMED else ""
+        return [
+            self.problem(
+                "error",
+                f"{many(len(lines), 'line')} can't be read. {named}{more}",
+                "What stands there would be lost without a word; so nothing is trained on until you decide.",
+                "Leave them out",
+            )
+        ]

@@ -1,0 +1,48 @@
+"""One label in nearly all rows, or in all of them."""
+
+from studio.data.checks.labels import LabelCounts
+from studio.data.words import many, share
+from studio.schema.dataset import Problem
+
+DOMINANT = 0.8
+"""Share of the rows from which one label dominates."""
+DOMINANT_OF_MANY = 0.5
+"""The same where there are three labels or more, if it also has ten times the rows of the middle label."""
+
+
+class Imbalance(LabelCounts):
+    kind = "imbalance"
+
+    def finish(self) -> None:
+        ranking = self.ranking()
+        if not ranking:
+            return
+        (label, most), rest = ranking[0], ranking[1:]
+        middle = ranking[len(ranking) // 2][1]
+        part = most / self.total
+        if not rest:
+            self.found.extend(self.numbers[label])
+        elif part > DOMINANT or (len(rest) > 1 and part > DOMINANT_OF_MANY and most >= 10 * middle):
+            self.found.extend(self.numbers[label][rest[0][1] :])
+
+    def problems(self) -> list[Problem]:
+        if not self.found:
+            return []
+        label, most = self.ranking()[0]
+        if len(self.numbers) == 1:
+            return [
+                self.problem(
+                    "error",
+                    f"There is only one label, {label}, in all {many(most, 'row')}.",
+                    "With one label there is nothing to tell apart.",
+                    "",
+                )
+            ]
+        return [
+            self.problem(
+                "warning",
+                f"{share(most, self.total)} of the rows have the label {label}.",
+                "A model that always says this label would look good and be of no use.",
+                "Keep as many rows of it as the next label has",
+            )
+        ]

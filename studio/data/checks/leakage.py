@@ -1,0 +1,83 @@
+"""Rows for training that also stand in validation or test, exactly or nearly: where the file brought its own parts, or
+validation has a file of its own. The studio's own splits put equal texts on one side."""
+
+from array import array
+
+from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.duplicate import key_of
+from studio.data.checks.near_duplicate import MOST, one_in, parts_of
+from studio.data.nearness import Texts, in_sample
+from studio.data.parts import split_name
+from studio.data.table import Table
+from studio.data.words import many
+from studio.schema.dataset import Problem
+
+
+class Leakage(Check):
+    kind = "leakage"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.texts = Texts()
+        self.one_in = one_in(context)
+        self.held: set[int] = set()
+        self.numbers, self.keys = array("Q"), array("q")
+        self.exact = 0
+        if context.validation is not None:
+            self._hold(context.validation)
+
+    @classmethod
+    def applies(cls, context: Context) -> bool:
+        return context.validation is not None or context.split_column is not None
+
+    def _hold(self, validation: Table) -> None:
+        task, roles = self.context.task, self.context.roles
+        for number, row in validation.numbered():
+            values = task.values(row, roles)
+            if number not in validation.bad_rows and not task.lacks(values, roles):
+                self._keep(Seen(number, row, values, ""), held=True)
+
+    def see(self, seen: Seen) -> None:
+        column = self.context.split_column
+        part = split_name(seen.row.get(column)) if column else None
+        self._keep(seen, held=part in ("validation", "test"))
+
+    def _keep(self, seen: Seen, held: bool) -> None:
+        """By what a row says; its label does not count, since the text alone gives the answer away."""
+        key = key_of({role: value for role, value in seen.values.items() if role != "label"})
+        if held:
+            self.held.add(key)
+        else:
+            self.numbers.append(seen.number)
+            self.keys.append(key)
+        parts = parts_of(seen)
+        if (self.one_in == 1 or len(self.texts) < 1.5 * MOST) and in_sample(parts, self.one_in):
+            self.texts.add(seen.number, parts, held=held)
+
+    def finish(self) -> None:
+        if not self.held:
+            return
+        exact = {number for number, key in zip(self.numbers, self.keys, strict=True) if key in self.held}
+        self.exact = len(exact)
+        self.found.extend(sorted(exact | {number for number, _ in self.texts.near()}))
+
+    def problems(self) -> list[Problem]:
+        if not self.found:
+            return []
+        near = len(self.found) - self.exact
+        also = (
+            "" if not near else " nearly" if not self.exact else f", {near:,} of them with other words here and there"
+        )
+        sampled = (
+            f" Near ones were looked for in a sample of {many(len(self.texts), 'row')}." if self.one_in > 1 else ""
+        )
+        where = "the validation file" if self.context.validation is not None else "validation or test"
+        return [
+            self.problem(
+                "warning",
+                f"{many(len(self.found), 'row', 'rows')} for training also stand{'s' if len(self.found) == 1 else ''} "
+                f"in {where}{also}.{sampled}",
+                "What was learned by heart can't be tested: scores come out too good.",
+                "Remove them from training",
+            )
+        ]

@@ -1,0 +1,71 @@
+"""Rows that are nearly the same as one above: the same words in the same order, but for one in ten."""
+
+from studio.data.checks.base import Check, Context, Seen, turns_in
+from studio.data.checks.duplicate import key_of
+from studio.data.made import is_made
+from studio.data.nearness import Texts, in_sample
+from studio.data.words import many
+from studio.schema.dataset import Problem
+
+MOST = 100_000
+"""Rows that are compared, unless all are asked for."""
+
+
+def one_in(context: Context) -> int:
+    """Of how many rows one is compared."""
+    return 1 if context.whole else -(-len(context.table) // MOST)
+
+
+def group_of(seen: Seen) -> str:
+    """What must be equal in near rows: the label. Under different labels they are no copies."""
+    return str(seen.values.get("label") or "")
+
+
+def parts_of(seen: Seen) -> list[str]:
+    """What a row says, its label aside: a text for each role, and for each side of a conversation."""
+    parts = []
+    for role, value in seen.values.items():
+        if turns := turns_in(value):
+            for asked in (True, False):
+                parts.append("\n".join(turn["content"] for turn in turns if (turn["role"] == "user") is asked))
+        elif isinstance(value, str) and role != "label":
+            parts.append(value)
+    return parts
+
+
+class NearDuplicate(Check):
+    kind = "near-duplicate"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.texts = Texts()
+        self.known: set[int] = set()
+        self.one_in = one_in(context)
+
+    def see(self, seen: Seen) -> None:
+        if is_made(seen.row):
+            return
+        parts = parts_of(seen)
+        if (self.one_in > 1 and len(self.texts) >= 1.5 * MOST) or not in_sample(parts, self.one_in):
+            return
+        key = key_of(seen.values)
+        if key not in self.known:
+            self.known.add(key)
+            self.texts.add(seen.number, parts, group_of(seen))
+
+    def finish(self) -> None:
+        self.found.extend(number for number, _ in self.texts.near())
+
+    def problems(self) -> list[Problem]:
+        if not self.found:
+            return []
+        sampled = f" Looked for in a sample of {many(len(self.texts), 'row')}." if self.one_in > 1 else ""
+        return [
+            self.problem(
+                "warning",
+                f"{many(len(self.found), 'row is', 'rows are')} nearly the same as a row above: nine in ten words "
+                f"agree, in the same order.{sampled}",
+                "Near copies weigh more than other rows, and one that is tested on may have been learned by heart.",
+                "Remove the later ones",
+            )
+        ]

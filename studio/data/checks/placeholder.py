@@ -1,0 +1,51 @@
+"""Values that somebody meant to fill in: {{name}}, TODO, N/A, lorem ipsum."""
+
+import re
+
+from studio.data.checks.base import Check, Context, Seen
+from studio.data.words import listed, many, short
+from studio.schema.dataset import Problem
+
+_FIELD = re.compile(r"(?<!\$)\{\{\s*[A-Za-z_][\w -]+\}\}")
+_WHOLE = {
+    "n/a", "#n/a", "na", "nan", "null", "todo", "tbd", "fixme", "xxx", "xxxx", "???", "placeholder", "<na>", "none.",
+}  # fmt: skip
+_OPEN = re.compile(r"(TODO|TBD|FIXME)\b\s*[:\-]")
+
+
+def placeholder_in(text: str) -> str:
+    """The placeholder that a text holds, or an empty string."""
+    if "{{" in text and (found := _FIELD.search(text)):
+        return found[0]
+    if len(text) <= 12 and text.lower() in _WHOLE:
+        return text
+    if text[0] in "TF" and (found := _OPEN.match(text)):
+        return found[1]
+    return "lorem ipsum" if "orem ipsum" in text else ""
+
+
+class Placeholder(Check):
+    kind = "placeholder"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.examples: dict[str, None] = {}
+
+    def see(self, seen: Seen) -> None:
+        hits = [hit for text in seen.texts if (hit := placeholder_in(text))]
+        if hits:
+            self.found.append(seen.number)
+            if len(self.examples) < 20:
+                self.examples.update(dict.fromkeys(short(hit) for hit in hits))
+
+    def problems(self) -> list[Problem]:
+        if not self.found:
+            return []
+        return [
+            self.problem(
+                "warning",
+                f"{many(len(self.found), 'row holds', 'rows hold')} a placeholder: {listed(self.examples, 3)}.",
+                "The model learns to say the placeholder itself.",
+                "Leave them out, or fill them in",
+            )
+        ]

@@ -1,0 +1,74 @@
+"""Labels with too few rows to be learned and tested, and labels that are one but for their case or spaces."""
+
+from typing import Any
+
+from studio.data.checks.base import Context
+from studio.data.checks.labels import LabelCounts
+from studio.data.table import Row
+from studio.data.values import label_name
+from studio.data.words import listed, many
+from studio.schema.dataset import Problem
+
+FEW = 5
+FEW_IN_A_SMALL_SET = 2
+SMALL_SET = 50
+NAMED = 5
+
+
+class RareLabel(LabelCounts):
+    kind = "rare-label"
+    changed = "given the usual spelling of their label"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.better: dict[str, str] = {}
+        """Label → how most rows spell it."""
+        self.rare: list[tuple[str, int]] = []
+        """Labels with too few rows however they are spelled, the rarest first."""
+
+    def finish(self) -> None:
+        self.better = _spellings(self.ranking())
+        counts: dict[str, int] = {}
+        for label, count in self.ranking():
+            usual = self.better.get(label, label)
+            counts[usual] = counts.get(usual, 0) + count
+        least = FEW if self.total >= SMALL_SET else FEW_IN_A_SMALL_SET
+        if len(counts) > 1:
+            few = [(label, count) for label, count in counts.items() if count < least]
+            self.rare = sorted(reversed(few), key=lambda each: each[1])
+        rare = {label for label, _ in self.rare}
+        concerned = [label for label in self.numbers if label in self.better or label in rare]
+        self.found.extend(sorted(number for label in concerned for number in self.numbers[label]))
+
+    def mended(self, number: int, row: Row) -> dict[str, Any]:
+        column = self.context.column_of("label")
+        usual = self.better.get(label_name(row[column]))
+        return {column: usual} if usual else {}
+
+    def problems(self) -> list[Problem]:
+        if not self.found:
+            return []
+        parts, why, fix = [], [], []
+        if self.better:
+            pairs = listed((f"{label} and {usual}" for label, usual in self.better.items()), NAMED)
+            parts.append(f"{many(len(self.better), 'label differs', 'labels differ')} from another only in case or "
+                         f"spaces: {pairs}.")  # fmt: skip
+            why.append("The model would have to tell apart what is one label.")
+            fix.append("Merge the spellings")
+        if self.rare:
+            named = listed((f"{label} ({many(count, 'row')})" for label, count in self.rare), NAMED)
+            parts.append(f"{many(len(self.rare), 'label has', 'labels have')} very few rows: {named}.")
+            why.append("A label needs several rows to be learned, and some more to be tested on.")
+            fix.append("remove the rows of the rare labels" if fix else "Leave these rows out")
+        return [self.problem("warning", " ".join(parts), " ".join(why), ", and ".join(fix))]
+
+
+def _spellings(ranking: list[tuple[str, int]]) -> dict[str, str]:
+    """Label → the most frequent of those that are the same but for case and spaces; single letters stay apart."""
+    usual: dict[str, str] = {}
+    better = {}
+    for label, _ in ranking:
+        key = "".join(label.casefold().split())
+        if len(key) > 1 and usual.setdefault(key, label) != label:
+            better[label] = usual[key]
+    return better

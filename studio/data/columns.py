@@ -1,0 +1,140 @@
+"""A column at a glance: what its name and the first rows say about what it holds."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.data.made import MARKS
+from studio.data.table import Row
+from studio.data.thumbs import thumb_of
+from studio.data.values import is_blank, label_name
+
+_SPLIT_WORDS = re.compile(r"[\s_\-./]+|(?<=[a-z])(?=[A-Z])")
+_BOOKKEEPING = {
+    "id", "ids", "uuid", "guid", "index", "idx", "date", "time", "timestamp", "datetime", "created", "updated",
+    "url", "link", "uri", "hash", "unnamed", "row", "nr", "no", "number", "filename", "file", "path", "split", "fold",
+    "author",
+}  # fmt: skip
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
+_PART = re.compile(r"[+-]?\d*[.,]\d*[1-9]\d*")
+SEPARATORS = ("|", ";", ",")
+"""What may stand between several labels in one cell."""
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the first rows show of a column."""
+
+    name: str
+    filled: int
+    distinct: int
+    mean_length: float
+    texts: bool
+    """Its values are texts, and neither numbers nor dates nor lists."""
+    turns: bool
+    """Its values are lists of turns of a conversation."""
+    nested: bool
+    thumbs: bool
+    """Its values say yes or no, up or down."""
+    several: bool
+    """Its values are several names each, that come back."""
+    scores: bool
+    """Its values are numbers between whole ones."""
+    bookkeeping: bool
+    """Its name says that it is an id, a date, a link."""
+
+    @property
+    def few_values(self) -> bool:
+        """Few different short values, each several times: what a label looks like."""
+        return (
+            not self.nested
+            and self.filled >= 4
+            and 2 <= self.distinct <= max(2, min(50, self.filled // 2))
+            and self.mean_length <= 40
+        )
+
+    @property
+    def prose(self) -> bool:
+        """Texts that differ: what a model reads or writes."""
+        return self.texts and not self.few_values and self.distinct > 1
+
+    def can_hold(self, holds: str) -> bool:
+        """Whether a column that has the right name also has the right content, as far as the rows show."""
+        if not self.filled:
+            return True
+        if holds == "turns":
+            return self.turns
+        if holds in ("thumb", "labels", "score"):
+            return {"thumb": self.thumbs, "labels": self.several, "score": self.scores}[holds]
+        if holds == "reply":
+            return True
+        if holds == "label":
+            return not self.turns and not (self.mean_length > 60 and self.distinct > self.filled / 2)
+        if holds == "passage":
+            return not self.nested and not self.few_values
+        return not self.nested
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a column's name, in lower case: `customerQuestion` is `customer question`."""
+    return [word.lower() for word in _SPLIT_WORDS.split(name.strip()) if word]
+
+
+def look_at(name: str, rows: Sequence[Row]) -> Column:
+    """What a column holds, from some rows."""
+    values = [value for row in rows if not is_blank(value := row.get(name))]
+    nested = [value for value in values if isinstance(value, list | dict)]
+    turns = sum(is_turns(value) for value in values)
+    plain = [label_name(value) for value in values if not isinstance(value, list | dict)]
+    numbers = sum(bool(_NUMBER.fullmatch(text) or _DATE.fullmatch(text)) for text in plain)
+    words = words_of(name)
+    return Column(
+        name=name,
+        filled=len(values),
+        distinct=len(set(plain)),
+        mean_length=sum(map(len, plain)) / len(plain) if plain else 0.0,
+        texts=bool(plain) and len(plain) > len(values) / 2 and numbers < len(plain) / 2,
+        turns=bool(values) and turns > len(values) / 2,
+        nested=len(nested) > len(values) / 2,
+        thumbs=bool(plain) and len(plain) == len(values) and all(thumb_of(value) is not None for value in set(plain)),
+        several=_several(values),
+        scores=bool(plain) and numbers == len(plain) and any(_PART.fullmatch(text) for text in plain),
+        bookkeeping=name in MARKS or (bool(words) and (words[-1] in _BOOKKEEPING or words[0] == "unnamed")),
+    )
+
+
+def _several(values: Sequence[Any]) -> bool:
+    """Whether some of the values are several names (a list, or with a separator between), and the names come back."""
+    lists = [value if isinstance(value, list) else _apart(value) for value in values]
+    names = [name for each in lists if each for name in each]
+    if not names or not any(each and len(each) > 1 for each in lists) or None in lists:
+        return False
+    if not all(isinstance(name, str | int) and len(str(name)) <= 40 for name in names):
+        return False
+    return len(set(names)) <= len(names) / 2
+
+
+def _apart(value: Any) -> list[str] | None:
+    """The names in a text; None in what is no text, or a sentence."""
+    if not isinstance(value, str) or len(value) > 200:
+        return None
+    parts = next((value.split(sign) for sign in SEPARATORS if sign in value), [value])
+    return [part.strip() for part in parts]
+
+
+def is_turns(value: Any) -> bool:
+    """Whether a value looks like the turns of a conversation, as a list or as its JSON."""
+    if isinstance(value, str):
+        return value.startswith("[{") and (
+            '"role"' in value or '"from"' in value or "'role'" in value or "'from'" in value
+        )
+    if isinstance(value, dict):
+        return is_turns(value.get("messages"))
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and isinstance(value[0], dict)
+        and ({"role", "content"} <= value[0].keys() or {"from", "value"} <= value[0].keys() or "role" in value[0])
+    )

@@ -1,0 +1,163 @@
+"""The registry of file formats, and the way in: a file, several, or pasted text become a table."""
+
+import io
+from codecs import BOM_UTF8
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile, ZipFile
+
+from studio.data.formats import delimited, json_document
+from studio.data.formats.apart import read_apart
+from studio.data.formats.base import AS_FOUND, Format, Reading
+from studio.data.formats.delimited import CSV, TSV
+from studio.data.formats.joining import choose, join
+from studio.data.formats.json_document import JSON
+from studio.data.formats.json_lines import JSONL
+from studio.data.formats.parquet import PARQUET
+from studio.data.formats.plain_text import MARKDOWN, TXT
+from studio.data.formats.xlsx import XLSX
+from studio.data.formats.zip import zip_format
+from studio.data.packing import Builder
+from studio.data.table import Table
+from studio.data.words import listed
+from studio.schema.errors import StudioError
+
+
+def _in_zip(path: Path, name: str, how: Reading) -> Table:
+    """A file out of a zip; this is a process of its own already."""
+    return format_of(path, name).read(path, name, how)
+
+
+def _readable(name: str) -> bool:
+    extension = PurePosixPath(name).suffix.lower()
+    return any(extension in each.extensions for each in FORMATS.values() if each is not ZIP)
+
+
+ZIP = zip_format(_in_zip, _readable)
+FORMATS: dict[str, Format] = {each.name: each for each in (CSV, TSV, XLSX, JSON, JSONL, PARQUET, TXT, MARKDOWN, ZIP)}
+MOST_FILES = 10_000
+FEW = 5
+"""A folder of which less than one file in so many holds rows is no dataset."""
+_PARQUET, _ZIP = b"PAR1", b"PK\x03\x04"
+"""First bytes that say more than a name does."""
+_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+
+
+def format_of(path: Path, name: str) -> Format:
+    """The format by name and first bytes, or a `StudioError`."""
+    extension = Path(name).suffix.lower()
+    by_name = next((each for each in FORMATS.values() if extension in each.extensions), None)
+    with open(path, "rb") as file:
+        head = file.read(512)
+    if head.startswith(_OLD_EXCEL):
+        raise StudioError(
+            "unknown-format",
+            f"{name} is a workbook of an old kind, or has a password.",
+            valid=list(FORMATS),
+            hint="Save it as .xlsx without a password, or as CSV.",
+        )
+    if head.startswith(_PARQUET):
+        return PARQUET
+    if by_name and head.startswith(_ZIP):
+        return XLSX if _is_workbook(path) else ZIP
+    if by_name is None:
+        raise StudioError(
+            "unknown-format",
+            f"The studio does not read files like {name}.",
+            given=extension or "a name without an ending",
+            valid=list(FORMATS),
+        )
+    if by_name is JSONL and head.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
+        return JSON
+    return by_name
+
+
+def _is_workbook(path: Path) -> bool:
+    try:
+        with ZipFile(path) as archive:
+            return any(member.startswith("xl/") for member in archive.namelist()[:1000])
+    except (BadZipFile, OSError, ValueError):
+        return False
+
+
+def read(path: Path, *, name: str = "", max_bytes: int | None = None, how: Reading = AS_FOUND) -> Table:
+    """The rows of a file. `name` is what people call it, when the path does not say so."""
+    name = name or path.name
+    if not path.is_file():
+        what = f"{name} is a folder, not a file." if path.is_dir() else f"There is no file {name}."
+        raise StudioError("unreadable-file", what, given=path, hint="Check the path.")
+    size = path.stat().st_size
+    if max_bytes is not None and size > max_bytes:
+        raise StudioError(
+            "too-large",
+            f"{name} is too large.",
+            given=f"{size / 1e6:,.1f} MB",
+            valid=f"at most {max_bytes / 1e6:,.0f} MB",
+            hint="Bring a part of the rows.",
+        )
+    if size == 0:
+        raise StudioError("empty-data", f"{name} is empty.", hint="Bring a file with at least 8 rows.")
+    try:
+        format = format_of(path, name)
+        return read_apart(format, path, name, how) if format.apart else format.read(path, name, how)
+    except PermissionError as error:
+        hint = "Check the file's permissions."
+        raise StudioError("unreadable-file", f"{name} may not be read.", hint=hint) from error
+
+
+def files_in(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """The files of a folder, and of those within it, that hold rows: name → path; and what is said of the others."""
+    found = {}
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        place = path.relative_to(folder)
+        if not any(part.startswith(".") for part in place.parts) and path.stat().st_size:
+            found[place.as_posix()] = path
+    names, notes = choose(list(found), _readable)
+    if not names:
+        raise StudioError(
+            "empty-data", f"The folder {folder.name} holds no file that the studio reads.",
+            given=listed(found) or "an empty folder", valid=list(FORMATS),
+        )  # fmt: skip
+    if len(names) < len(found) / FEW:
+        raise StudioError(
+            "unknown-format", f"The folder {folder.name} is no dataset: most of it is something else.",
+            given=f"{len(names):,} of {len(found):,} files can be read", hint="Name a folder with the files alone.",
+        )  # fmt: skip
+    return {name: found[name] for name in names}, notes
+
+
+def read_many(
+    paths: Mapping[str, Path],
+    *,
+    name: str,
+    max_bytes: int | None = None,
+    how: Reading = AS_FOUND,
+    notes: Sequence[str] = (),
+) -> Table:
+    """The rows of several files as one table: name that people know a file by → its path."""
+    if not paths or len(paths) > MOST_FILES:
+        raise StudioError(
+            "unreadable-file", "So many files can't be joined.", given=len(paths), valid=f"1 to {MOST_FILES:,} files"
+        )
+    sizes = sum(path.stat().st_size for path in paths.values() if path.is_file())
+    if max_bytes is not None and sizes > max_bytes:
+        raise StudioError(
+            "too-large", "The files are too large together.", given=f"{sizes / 1e6:,.1f} MB",
+            valid=f"at most {max_bytes / 1e6:,.0f} MB", hint="Bring a part of the rows.",
+        )  # fmt: skip
+    files = [(given, partial(read, path, name=given, how=how)) for given, path in paths.items()]
+    return join(files, name, "files", notes)
+
+
+def read_text(text: str, how: Reading = AS_FOUND) -> Table:
+    """Pasted rows: JSON, JSON Lines, or rows with column names, as a spreadsheet copies them."""
+    name = "The pasted text"
+    start = text.lstrip()[:1]
+    if start and start in "[{":
+        return json_document.read_text(text, Builder(name, "json", encoding="utf-8"), dirty=False)
+    builder = Builder(name, "csv", encoding="utf-8")
+    return delimited.read_lines(io.StringIO(text, newline=""), builder, dirty=False, preferred="\t", how=how)
+
+
+__all__ = ["AS_FOUND", "FORMATS", "Format", "Reading", "files_in", "format_of", "read", "read_many", "read_text"]

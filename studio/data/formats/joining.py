@@ -1,0 +1,68 @@
+"""Several files as one table. Which file a row is from is kept where it says something: as its part, or as its file."""
+
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
+
+from studio.data.columns import words_of
+from studio.data.packing import Builder
+from studio.data.parts import split_name
+from studio.data.table import Table
+from studio.data.words import listed, many
+from studio.schema.errors import StudioError
+
+SPLIT_COLUMN, FILE_COLUMN = "split", "file"
+TEXTS = (".md", ".markdown", ".txt", ".text")
+Opener = Callable[[], Table]
+
+
+def join(files: Sequence[tuple[str, Opener]], name: str, format: str, notes: Sequence[str] = ()) -> Table:
+    """The rows of all files, one file below the other, columns by name; each file is opened when its turn comes."""
+    if len(files) == 1:
+        table = files[0][1]()
+        return Table(
+            table.columns, table.source, format=table.format, encoding=table.encoding, delimiter=table.delimiter,
+            notes=[*notes, *table.notes], bad_lines=table.bad_lines, found=table.found, sheets=table.sheets,
+        )  # fmt: skip
+    builder = Builder(name, format)
+    builder.notes += notes
+    parts = [_part_of(given) for given, _ in files]
+    column, marks = (SPLIT_COLUMN, parts) if all(parts) and len(set(parts)) > 1 else (
+        FILE_COLUMN, [given for given, _ in files]
+    )  # fmt: skip
+    counts = []
+    for (given, opened), mark in zip(files, marks, strict=True):
+        before = builder.count
+        try:
+            _append(builder, opened(), given, column, mark)
+        except StudioError as error:
+            if error.code != "empty-data":
+                raise
+            builder.notes.append(f"{given} holds no rows.")
+        counts.append(f"{given} ({many(builder.count - before, 'row')})")
+    builder.notes.insert(0, f"Joined from {many(len(files), 'file')}: {listed(counts)}.")
+    return builder.table()
+
+
+def choose(names: Sequence[str], readable: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """The files to read, and what is said of the others; texts beside tables (a README, say) are left aside too."""
+    chosen = [name for name in names if readable(name)]
+    tables = [name for name in chosen if not name.lower().endswith(TEXTS)]
+    chosen = tables or chosen
+    aside = [name for name in names if name not in chosen]
+    return chosen, [f"Not read: {listed(aside)}."] if aside and chosen else []
+
+
+def _append(builder: Builder, table: Table, given: str, column: str, mark: str) -> None:
+    bad = {each.row: each for each in table.bad_lines}
+    own = column in table.columns
+    for number, row in table.numbered():
+        if number in bad:
+            builder.add_bad(bad[number].line, f"In {given}: {bad[number].why}")
+        else:
+            builder.add_object(row if own else {**row, column: mark})
+    builder.notes += [f"{given}: {note}" for note in table.notes]
+
+
+def _part_of(name: str) -> str:
+    """The word for a part in a file's name: `train` in `data/train-00000.csv`."""
+    return next((word for word in words_of(PurePosixPath(name).stem) if split_name(word)), "")

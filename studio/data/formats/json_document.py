@@ -1,0 +1,136 @@
+"""JSON: a list of objects or of lists, or one object in a shape that people bring. Items are parsed one by one."""
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from studio.data.formats import json_lines
+from studio.data.formats.base import Format, Reading
+from studio.data.formats.encoding import UNDECODABLE, encoding_of, open_text
+from studio.data.formats.json_lines import broken_text, kind_of
+from studio.data.formats.json_shapes import columns_of_lists, rows_of
+from studio.data.packing import Builder
+from studio.data.table import Table
+from studio.schema.errors import StudioError
+
+_SPACE = re.compile(r"\s*")
+_DECODER = json.JSONDecoder()
+MOST_BYTES = 512 << 20
+
+
+def read_text(text: str, builder: Builder, dirty: bool) -> Table:
+    """A table from the text of one JSON document."""
+    start = _skip(text, 0)
+    if start == len(text):
+        return builder.table()
+    if text[start] == "[":
+        _read_list(text, start, builder, dirty)
+        return builder.table()
+    item, end = _parse(text, start, builder)
+    after = _skip(text, end)
+    if isinstance(item, dict) and text[after : after + 1] == "{" and "\n" in text[end:after]:
+        lines = Builder(builder.name, "jsonl", encoding=builder.encoding)
+        lines.notes = [*builder.notes, "The file holds one object a line and is read as JSON Lines."]
+        return json_lines.read_lines(io.StringIO(text, newline=""), lines, dirty)
+    if after < len(text):
+        _refuse(text, after, "Extra data", builder)
+    if dirty and (found := UNDECODABLE.search(text)):
+        _refuse(text, found.start(), "A byte is not valid in the file's encoding", builder)
+    if not isinstance(item, dict):
+        _refuse(text, start, f"It is {kind_of(item)}, not a list of objects", builder)
+    for row in rows_of(item, builder.name):
+        if why := broken_text("\\u", row):
+            builder.add_bad(1, why)
+        else:
+            builder.add_object(row)
+    return builder.table()
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _parse(text: str, at: int, builder: Builder) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        _refuse(text, error.pos, error.msg, builder)
+    except (ValueError, RecursionError):
+        _refuse(text, at, "A number is too long, or it is nested too deeply", builder)
+
+
+def _refuse(text: str, at: int, why: str, builder: Builder) -> NoReturn:
+    line = text.count("\n", 0, at) + 1
+    column = at - (text.rfind("\n", 0, at) + 1) + 1
+    raise StudioError(
+        "unreadable-file",
+        f"{builder.name} can't be read as JSON: line {line} is not right.",
+        given=f"{why} at character {column} of line {line}",
+        hint="Mend that line, or save the rows anew as JSON, JSONL or CSV.",
+    )
+
+
+def _read_list(text: str, start: int, builder: Builder, dirty: bool) -> None:
+    """The items of a list, each parsed by itself, so that an item that is no object has a line of its own."""
+    at, line, counted = _skip(text, start + 1), 1, 0
+    if text[at : at + 1] == "]":
+        _end(text, at, builder)
+        return
+    columns = _columns_of_lists(text, start, builder) if text[at : at + 1] == "[" else []
+    while True:
+        item, end = _parse(text, at, builder)
+        line += text.count("\n", counted, at)
+        counted = at
+        raw = text[at:end]
+        if dirty and UNDECODABLE.search(raw):
+            builder.add_bad(line, "It holds a byte that is not valid in the file's encoding.")
+        elif isinstance(item, list) and columns and len(item) == len(columns):
+            builder.add_object(dict(zip(columns, item, strict=True)))
+        elif not isinstance(item, dict):
+            builder.add_bad(line, f"It is not a JSON object but {kind_of(item)}.")
+        elif why := broken_text(raw, item):
+            builder.add_bad(line, why)
+        else:
+            builder.add_object(item)
+        at = _skip(text, end)
+        if text[at : at + 1] == ",":
+            at = _skip(text, at + 1)
+        elif text[at : at + 1] == "]":
+            _end(text, at, builder)
+            return
+        else:
+            _refuse(text, min(at, len(text) - 1), "Expecting a comma or the end of the list", builder)
+
+
+def _columns_of_lists(text: str, start: int, builder: Builder) -> list[str]:
+    items, _ = _parse(text, start, builder)
+    return columns_of_lists([item for item in items if isinstance(item, list)])
+
+
+def _end(text: str, at: int, builder: Builder) -> None:
+    after = _skip(text, at + 1)
+    if after < len(text):
+        _refuse(text, after, "Extra data", builder)
+
+
+def _read(path: Path, name: str, how: Reading) -> Table:
+    if path.stat().st_size > MOST_BYTES:
+        raise StudioError(
+            "too-large",
+            f"{name} is too large for one JSON document.",
+            given=f"{path.stat().st_size / 1e6:,.0f} MB",
+            valid=f"at most {MOST_BYTES / 1e6:,.0f} MB",
+            hint="Save the rows as JSON Lines, one object a line: those are read one by one.",
+        )
+    encoding = encoding_of(path, how.encoding)
+    builder = Builder(name, "json", encoding=encoding.name)
+    if encoding.note:
+        builder.notes.append(encoding.note)
+    with open_text(path, encoding) as file:
+        return read_text(file.read(), builder, encoding.dirty)
+
+
+JSON = Format("json", "JSON", (".json",), _read)

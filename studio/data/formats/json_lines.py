@@ -1,0 +1,72 @@
+"""JSONL: one JSON object a line. A line that is none is named, the others are kept."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from studio.data.formats import encoding
+from studio.data.formats.base import Format, Reading
+from studio.data.formats.encoding import LINE_TOO_LONG, UNDECODABLE, TooLong, encoding_of, lines_of, open_text
+from studio.data.packing import Builder
+from studio.data.table import Table
+
+
+def read_lines(lines: Iterable[str], builder: Builder, dirty: bool) -> Table:
+    """A table from lines of JSON."""
+    for number, line in enumerate(lines, 1):
+        if isinstance(line, TooLong):
+            builder.add_bad(number, LINE_TOO_LONG.format(most=encoding.LONGEST_LINE))
+            continue
+        if not line.strip():
+            continue
+        item, why = _parse(line, dirty)
+        if item is None:
+            builder.add_bad(number, why)
+        else:
+            builder.add_object(item)
+    return builder.table()
+
+
+def _parse(line: str, dirty: bool) -> tuple[dict[str, Any] | None, str]:
+    if dirty and UNDECODABLE.search(line):
+        return None, "It holds a byte that is not valid in the file's encoding."
+    try:
+        item = json.loads(line)
+    except json.JSONDecodeError as error:
+        return None, f"It is not valid JSON: {error.msg} at character {error.colno}."
+    except (ValueError, RecursionError):
+        return None, "It is not valid JSON: a number is too long, or it is nested too deeply."
+    if not isinstance(item, dict):
+        return None, f"It is not a JSON object but {kind_of(item)}."
+    why = broken_text(line, item)
+    return (None, why) if why else (item, "")
+
+
+def broken_text(raw: str, item: Any) -> str:
+    """Why the text of an item can't be kept: `\\ud83d` alone is half a character."""
+    if "\\u" not in raw:
+        return ""
+    try:
+        json.dumps(item, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return "It holds half of a character (an unpaired surrogate)."
+    return ""
+
+
+def kind_of(value: Any) -> str:
+    """A JSON value's kind in words."""
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
+def _read(path: Path, name: str, how: Reading) -> Table:
+    found = encoding_of(path, how.encoding)
+    builder = Builder(name, "jsonl", encoding=found.name)
+    if found.note:
+        builder.notes.append(found.note)
+    with open_text(path, found) as file:
+        return read_lines(lines_of(file), builder, found.dirty)
+
+
+JSONL = Format("jsonl", "JSON Lines", (".jsonl", ".ndjson", ".jsonlines"), _read)

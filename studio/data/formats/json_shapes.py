@@ -1,0 +1,103 @@
+"""One JSON object as rows, in the shapes that people bring.
+
+It may hold columns (lists of equal length, or as pandas writes them), rows by key, questions about passages (SQuAD), or
+lists of rows: those of `train`, `validation` … keep their part in a column `split`. Rows may be lists themselves.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from studio.data.columns import words_of
+from studio.data.parts import split_name
+from studio.data.words import listed
+from studio.schema.errors import StudioError
+
+SPLIT_COLUMN = "split"
+VALUE = "value"
+Rows = Iterator[dict[str, Any]]
+
+
+def rows_of(item: dict[str, Any], name: str) -> Rows:
+    """The rows that one object holds."""
+    values = list(item.values())
+    if _is_squad(item):
+        return _squad(item)
+    if values and all(isinstance(value, list) for value in values):
+        if any(isinstance(each, dict | list) for value in values for each in value[:1]):
+            return _parts(item)
+        if len({len(value) for value in values}) == 1:
+            return (dict(zip(item, row, strict=True)) for row in zip(*values, strict=True))
+    elif values and all(isinstance(value, dict) for value in values):
+        keys = list(values[0])
+        if all(key.isdigit() for key in keys) and all(list(value) == keys for value in values):
+            return ({column: value[key] for column, value in item.items()} for key in keys)
+        return ({"key": key, **value} if "key" not in value else value for key, value in item.items())
+    elif any(isinstance(value, list) and value and isinstance(value[0], dict | list) for value in values):
+        return _parts({key: value for key, value in item.items() if isinstance(value, list)})
+    elif values and not any(isinstance(value, list | dict) for value in values):
+        return iter([item])
+    raise StudioError(
+        "unreadable-file",
+        f"{name} is one JSON object, and what it holds is neither rows nor columns.",
+        given=f"an object of {listed(item)}",
+        valid="a list of objects, one object for each row",
+    )
+
+
+def _parts(parts: dict[str, list[Any]]) -> Rows:
+    several = sum(bool(rows) for rows in parts.values()) > 1
+    named = {name: _part(name) for name in parts}
+    parted = several and all(named.values())
+    columns = columns_of_lists([row for rows in parts.values() for row in rows])
+    for name, rows in parts.items():
+        for row in rows:
+            if isinstance(row, list):
+                row = dict(zip(columns, row, strict=False)) if columns else {VALUE: row}
+            elif not isinstance(row, dict):
+                row = {VALUE: row}
+            yield {**row, SPLIT_COLUMN: named[name] if parted else name} if several and SPLIT_COLUMN not in row else row
+
+
+def _part(name: str) -> str:
+    """The word for a part in a name: `val` in `oos_val`."""
+    return next((word for word in words_of(name) if split_name(word)), "")
+
+
+def columns_of_lists(rows: Sequence[Any]) -> list[str]:
+    """Names for the columns of rows that are lists; none when they are no such rows.
+
+    Of pairs of texts the one that comes back again and again is the label.
+    """
+    width = len(rows[0]) if rows and isinstance(rows[0], list) else 0
+    if not width or not all(isinstance(row, list) and len(row) == width for row in rows):
+        return []
+    if width == 2 and all(isinstance(row[0], str) and not isinstance(row[1], list | dict) for row in rows):
+        kinds = [len({row[place] for row in rows}) for place in (0, 1)]
+        if max(kinds) > 2 * min(kinds):
+            return ["text", "label"] if kinds[0] > kinds[1] else ["label", "text"]
+    return [f"column {number}" for number in range(1, width + 1)]
+
+
+def _is_squad(item: dict[str, Any]) -> bool:
+    data = item.get("data")
+    first = data[0] if isinstance(data, list) and data else None
+    return isinstance(first, dict) and isinstance(first.get("paragraphs"), list)
+
+
+def _squad(item: dict[str, Any]) -> Rows:
+    """A row for each question, with its passage and the first of its answers."""
+    for article in item["data"]:
+        for paragraph in article.get("paragraphs") or []:
+            for asked in paragraph.get("qas") or []:
+                answers = asked.get("answers") or []
+                yield {
+                    "id": asked.get("id"),
+                    "title": article.get("title"),
+                    "context": paragraph.get("context"),
+                    "question": asked.get("question"),
+                    "answer": answers[0].get("text") if answers else None,
+                    "answers": {
+                        "text": [each.get("text") for each in answers],
+                        "answer_start": [each.get("answer_start") for each in answers],
+                    },
+                }

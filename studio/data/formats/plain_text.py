@@ -1,0 +1,113 @@
+"""Plain text and Markdown: one column of texts, cut at headings, at line ends, by length, or not at all.
+
+Left to the studio, Markdown is cut at its headings, a text of long lines at its line ends (one article a line), and
+any other text between sentences into pieces of about `PIECE` characters.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from studio.data.formats.base import Format, Reading
+from studio.data.formats.encoding import LONGEST_LINE, TooLong, encoding_of, lines_of, open_text
+from studio.data.packing import Builder
+from studio.data.table import Table
+from studio.schema.dataset import PIECES
+from studio.schema.errors import StudioError
+
+COLUMN = "text"
+PIECE = 2_000
+"""Characters of a piece, about."""
+LONG_LINE = 300
+"""Characters that half of the lines have at least where each is a document."""
+_HEADING = re.compile(r"(#{1,6})[ \t]+\S")
+_FENCE = re.compile(r"[ \t]*(```|~~~)")
+_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+|(?<=[。！？])")
+_WORDS = {"document": "the file", "heading": "a section", "line": "a line", "length": f"about {PIECE:,} characters"}
+
+
+def _by_heading(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Sections with their headings; what looks like one within code is none."""
+    start, fence = 0, ""
+    for index, line in enumerate(lines):
+        fenced = _FENCE.match(line)
+        if fenced and fence in ("", fenced[1]):
+            fence = "" if fence else fenced[1]
+        elif not fence and _HEADING.match(line) and index > start:
+            yield start + 1, "".join(lines[start:index])
+            start = index
+    yield start + 1, "".join(lines[start:])
+
+
+def _by_length(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Pieces that end with a sentence, or with a word where no sentence ends."""
+    start, piece = 1, ""
+    for number, line in enumerate(lines, 1):
+        for sentence in _sentences(line):
+            if piece and len(piece) + len(sentence) > PIECE:
+                yield start, piece
+                start, piece = number, ""
+            piece += sentence
+    yield start, piece
+
+
+def _sentences(line: str) -> Iterator[str]:
+    at = 0
+    for end in [*(found.end() for found in _SENTENCE_END.finditer(line)), len(line)]:
+        sentence, at = line[at:end], end
+        while len(sentence) > PIECE:
+            cut = sentence.rfind(" ", PIECE // 2, PIECE) + 1 or PIECE
+            yield sentence[:cut]
+            sentence = sentence[cut:]
+        yield sentence
+
+
+def _cut(lines: list[str], pieces: str) -> Iterator[tuple[int, str]]:
+    """Line that a piece starts on, and its text."""
+    if pieces == "heading":
+        return _by_heading(lines)
+    if pieces == "line":
+        return iter(enumerate(lines, 1))
+    return _by_length(lines) if pieces == "length" else iter([(1, "".join(lines))])
+
+
+def _told(lines: list[str], markdown: bool) -> str:
+    if markdown and sum(bool(_HEADING.match(line)) for line in lines) > 1:
+        return "heading"
+    lengths = sorted(len(line) for line in lines if line.strip())
+    return "line" if len(lengths) > 1 and lengths[len(lengths) // 2] >= LONG_LINE else "length"
+
+
+def _read(path: Path, name: str, how: Reading, format: str) -> Table:
+    if how.pieces and how.pieces not in PIECES:
+        raise StudioError("bad-setting", f"A text can't be cut by {how.pieces}.", valid=list(PIECES), field="pieces")
+    found = encoding_of(path, how.encoding)
+    builder = Builder(name, format, encoding=found.name)
+    builder.notes += [found.note] if found.note else []
+    with open_text(path, found) as file:
+        lines = list(lines_of(file))
+    pieces = how.pieces or _told(lines, format == "md")
+    builder.notes.append(f"Each row is {_WORDS[pieces]}.")
+    builder.found["pieces"] = pieces
+    builder.set_columns([COLUMN])
+    for line, text in _cut(lines, pieces):
+        damaged = next((at for at, each in enumerate(text.splitlines()) if found.spoils(each) or "\0" in each), -1)
+        if isinstance(text, TooLong):
+            builder.add_bad(line, f"It is longer than {LONGEST_LINE:,} characters.")
+        elif damaged >= 0:
+            builder.add_bad(line + damaged, "It holds a byte that is not valid in the file's encoding, or a NUL.")
+        elif text.strip():
+            builder.add([text.strip()])
+    return builder.table()
+
+
+def _read_text(path: Path, name: str, how: Reading) -> Table:
+    return _read(path, name, how, "txt")
+
+
+def _read_markdown(path: Path, name: str, how: Reading) -> Table:
+    return _read(path, name, how, "md")
+
+
+TXT = Format("txt", "Text", (".txt", ".text"), _read_text)
+MARKDOWN = Format("md", "Markdown", (".md", ".markdown"), _read_markdown)

@@ -1,0 +1,79 @@
+"""A zip of files: sized first, then each file is read as what it is, and all become one table."""
+
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from studio.data.formats.archive import MOST_BYTES, members_of
+from studio.data.formats.base import Format, Reading
+from studio.data.formats.joining import choose, join
+from studio.data.table import Table
+from studio.data.words import listed
+from studio.schema.errors import StudioError
+
+_HINT = "Pack the files anew, without a password, or bring them one by one."
+_CHUNK = 1 << 20
+ReadOne = Callable[[Path, str, Reading], Table]
+"""How a file is read, whatever its format."""
+
+
+def zip_format(read_one: ReadOne, readable: Callable[[str], bool]) -> Format:
+    """The format of zips of those files that can be read."""
+
+    def read(path: Path, name: str, how: Reading) -> Table:
+        members = _wanted(members_of(path, name, "zip archive", _HINT), name)
+        names, notes = choose([member.filename for member in members], readable)
+        chosen = [member for member in members if member.filename in names]
+        if not chosen:
+            raise StudioError(
+                "unknown-format",
+                f"{name} holds no file that the studio reads.",
+                given=listed(member.filename for member in members) or "an empty archive",
+            )
+        with TemporaryDirectory() as folder:
+            files = _unpacked(path, name, chosen, Path(folder))
+            return join([(given, partial(read_one, file, given, how)) for given, file in files], name, "zip", notes)
+
+    return Format("zip", "Zip of files", (".zip",), read, apart=True)
+
+
+def _wanted(members: list[ZipInfo], name: str) -> list[ZipInfo]:
+    """Files without what systems put beside them; a name that leads out of the archive is refused."""
+    files = []
+    for member in members:
+        place = PurePosixPath(member.filename.replace("\\", "/"))
+        if place.is_absolute() or ".." in place.parts or ":" in member.filename.split("/")[0]:
+            raise StudioError(
+                "unreadable-file",
+                f"{name} holds a file whose name leads out of the archive; nothing was unpacked.",
+                given=member.filename,
+                hint="Pack the files anew, and take archives only from people you trust.",
+            )
+        if member.flag_bits & 1:
+            raise StudioError("unreadable-file", f"{name} has a password.", given=member.filename, hint=_HINT)
+        hidden = any(part.startswith((".", "__MACOSX")) for part in place.parts)
+        if not member.is_dir() and not hidden and member.file_size:
+            files.append(member)
+    return files
+
+
+def _unpacked(path: Path, name: str, members: list[ZipInfo], folder: Path) -> list[tuple[str, Path]]:
+    """Members as files of our own naming. What an archive says of its sizes is not believed."""
+    files, left = [], MOST_BYTES
+    try:
+        with ZipFile(path) as archive:
+            for number, member in enumerate(members):
+                target = folder / f"{number}{PurePosixPath(member.filename).suffix}"
+                with archive.open(member) as packed, target.open("wb") as out:
+                    while chunk := packed.read(_CHUNK):
+                        left -= len(chunk)
+                        if left < 0:
+                            raise StudioError("too-large", f"{name} grows beyond {MOST_BYTES / 1e6:,.0f} MB.")
+                        out.write(chunk)
+                files.append((member.filename, target))
+    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise StudioError("unreadable-file", f"{name} is damaged.", given=str(error)[:200], hint=_HINT) from error
+    return files

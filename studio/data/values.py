@@ -1,0 +1,60 @@
+"""What a cell says: blank or not, its text, its label. Knows no role's meaning beyond that."""
+
+import re
+from typing import Any
+
+_FORMULA = "=+-@\t\r"
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
+_WHOLE = re.compile(r"[+-]?\d+\.0+")
+
+
+def is_blank(value: Any) -> bool:
+    """Whether there is nothing in a cell."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return not value or value.isspace()
+    if isinstance(value, float):
+        return value != value
+    return isinstance(value, list | dict) and not value
+
+
+def text_of(value: Any) -> str | None:
+    """The text of a cell without space around it; None when it is blank or no text."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if value is None or isinstance(value, list | dict) or value != value:
+        return None
+    return label_name(value)
+
+
+def label_name(value: Any) -> str:
+    """A label's name: 1, 1.0 and "1.0" are "1", True is "true"; empty when there is none."""
+    if isinstance(value, str):
+        name = value.strip()
+        return name.split(".")[0].removeprefix("+") if name and name[-1] == "0" and _WHOLE.fullmatch(name) else name
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list) and len(value) == 1:
+        return label_name(value[0])
+    if value is None or isinstance(value, list | dict) or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def for_spreadsheet(value: Any) -> Any:
+    """A cell that a spreadsheet shows as text and does not compute: a formula gets an apostrophe before it."""
+    if isinstance(value, str) and value[:1] in _FORMULA and value[:1] and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+def label_order(names: Any) -> list[str]:
+    """Labels in the order of their class numbers: numbers by size, names by the alphabet."""
+    names = list(names)
+    try:
+        return sorted(names, key=float)
+    except ValueError:
+        return sorted(names)

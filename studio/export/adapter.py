@@ -1,0 +1,48 @@
+"""The adapter alone: a small file that needs the base beside it."""
+
+import shutil
+from pathlib import Path
+
+from studio.export import snippets
+from studio.export.base import Exporter, ExportJob
+from studio.export.folder import read_json, write_json
+from studio.inference.heads import head_of
+from studio.inference.load import ADAPTER_WEIGHTS
+from studio.inference.pair import result_folder
+from studio.schema.host import RunRef
+
+
+class Adapter(Exporter):
+    """A PEFT adapter whose base is named by its Hub id."""
+
+    format = "adapter"
+    title = "Adapter"
+    sentence = "Smallest. Needs the base model beside it."
+    library = "peft"
+
+    def why_not(self, run: RunRef) -> str:
+        """Full runs have none."""
+        if (Path(run.folder) / "model").exists() and not (Path(run.folder) / "adapter").exists():
+            return "This run changed every weight of the model, so there is no adapter. Take the merged model."
+        return ""
+
+    def size(self, run: RunRef) -> int:
+        """The adapter's file and the tokenizer's."""
+        weights = Path(run.folder) / "adapter" / ADAPTER_WEIGHTS
+        tokenizer = Path(run.info.path or run.folder) / "tokenizer.json"
+        return sum(file.stat().st_size for file in (weights, tokenizer) if file.exists())
+
+    def write(self, job: ExportJob, to: Path) -> None:
+        """The weights as they are; the config with the base's Hub id in place of its path."""
+        source, info = result_folder(job.run), job.run.info
+        shutil.copyfile(source / ADAPTER_WEIGHTS, to / ADAPTER_WEIGHTS)
+        config = read_json(source / "adapter_config.json")
+        config["base_model_name_or_path"] = info.hub_id or info.title
+        config["revision"] = info.revision
+        write_json(to / "adapter_config.json", config)
+        if labels := head_of(info, job.run.spec.data).labels:
+            write_json(to / "labels.json", {str(number): label for number, label in enumerate(labels)})
+
+    def snippet(self, run: RunRef, place: str) -> str:
+        """The base from the Hub, the adapter on top."""
+        return snippets.adapter(run, place)

@@ -1,0 +1,89 @@
+"""Loads an export as a stranger would: with transformers and peft alone, in a process of its own.
+
+Run as a plain file, never imported: it must not know the studio. One JSON document on stdin says what to ask, one on
+stdout has the answers.
+"""
+
+import json
+import sys
+from typing import Any
+
+
+def main() -> None:
+    """Load, ask, answer."""
+    import torch
+    from transformers import AutoTokenizer
+
+    task = json.load(sys.stdin)
+    torch.set_num_threads(task["threads"])
+    tokenizer = AutoTokenizer.from_pretrained(task["folder"])
+    model = load(task)
+    ask: Any = {"labels": chances, "spans": places}.get(task["head"], replies)
+    with torch.no_grad():
+        json.dump([ask(model, tokenizer, each, task) for each in task["asked"]], sys.stdout)
+
+
+def load(task: dict[str, Any]) -> Any:
+    """The merged model in the precision in which it is saved, or the base with the adapter on top."""
+    import torch
+    import transformers
+
+    kind = getattr(transformers, task["kind"])
+    safely = {"trust_remote_code": task["trusted"], "use_safetensors": True}
+    if not task["base"]:
+        return kind.from_pretrained(task["folder"], dtype="auto", **safely).eval()
+    from peft import PeftModel
+
+    safely["use_safetensors"] = None if task["trusted"] else True
+    heads = {"num_labels": len(task["labels"]), "pad_token_id": task["pad"]} if task["labels"] else {}
+    base = kind.from_pretrained(task["base"], dtype=getattr(torch, task["precision"]), **safely, **heads)
+    model = PeftModel.from_pretrained(base, task["folder"]).eval()
+    # peft's outermost layer for such models does not hand on which of the two texts a token is of
+    return model.merge_and_unload().eval() if task["head"] == "spans" else model
+
+
+def replies(model: Any, tokenizer: Any, asked: Any, task: dict[str, Any]) -> list[int]:
+    """Token ids of the likeliest reply, without the token that ends it."""
+    if isinstance(asked, list):
+        inputs = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    else:
+        inputs = tokenizer(asked, return_tensors="pt", truncation=True, max_length=task["longest"])
+    out = model.generate(
+        **inputs,
+        max_new_tokens=task["tokens"],
+        do_sample=False,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        repetition_penalty=1.0,
+        num_beams=1,
+        min_length=0,
+        no_repeat_ngram_size=0,
+        pad_token_id=task["pad"],
+        eos_token_id=task["ends"],
+    )
+    begin = 1 if model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
+    ids = out[0, begin:].tolist()
+    return ids[:-1] if ids and ids[-1] in task["ends"] else ids
+
+
+def chances(model: Any, tokenizer: Any, text: str, task: dict[str, Any]) -> list[float]:
+    """The probability of each label, or the score."""
+    inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=task["longest"])
+    logits = model(**inputs).logits[0].float()
+    if task["problem"] == "regression":
+        return list(logits.tolist())
+    return list((logits.sigmoid() if task["problem"] else logits.softmax(-1)).tolist())
+
+
+def places(model: Any, tokenizer: Any, asked: list[str], task: dict[str, Any]) -> list[float]:
+    """Of each token of the first piece of a passage, how likely it begins and ends the answer."""
+    import torch
+
+    inputs = tokenizer(*asked, return_tensors="pt", truncation="only_second", max_length=task["longest"])
+    out = model(**inputs)
+    return torch.cat([part[0].float().softmax(-1) for part in (out.start_logits, out.end_logits)]).tolist()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""The model card: what a stranger must know of base, data, settings, metrics and use, with the Hub's front matter."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from studio.export.folder import TAG
+from studio.inference.pair import precision_of
+from studio.schema.config import TrainingConfig
+from studio.schema.fields import about
+from studio.schema.host import CardFacts, RunRef
+from studio.schema.report import Metric, Report
+from studio.tasks import task_named
+
+if TYPE_CHECKING:
+    from studio.export.base import Exporter
+
+PIPELINES = {
+    "chat": "text-generation",
+    "classification": "text-classification",
+    "completion": "text-generation",
+    "preference": "text-generation",
+    "feedback": "text-generation",
+    "summarization": "summarization",
+    "question-answering": "question-answering",
+}
+"""Task → the Hub's word for it; a task that is not here gets none."""
+QUALITY = {"accuracy": "accuracy", "macro_f1": "f1", "loss": "loss", "perplexity": "perplexity"}
+"""Metric → the Hub's word for it."""
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+
+def model_card(exporter: "Exporter", run: RunRef, facts: CardFacts) -> str:
+    """README.md: front matter and text."""
+    import yaml
+
+    front = yaml.safe_dump(front_matter(exporter, run, facts), sort_keys=False, allow_unicode=True)
+    parts = [
+        f"# {plain(facts.name or facts.run)}",
+        _what(exporter, run),
+        _base(exporter, run),
+        _data(run, facts),
+        _metrics(facts),
+        f"## How to use it\n\n```python\n{exporter.snippet(run, 'path/to/this/folder').strip()}\n```",
+        _system(run),
+        _settings(run, facts),
+        "## Limits\n\nIt was tuned on the rows named above and on nothing else. On other subjects it can be worse than "
+        "its base, and what it says can be wrong. Try it on your own cases before others rely on it.",
+    ]
+    return f"---\n{front}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def front_matter(exporter: "Exporter", run: RunRef, facts: CardFacts) -> dict[str, Any]:
+    """What the Hub reads. Only Hub names stand where it expects them."""
+    info, config = run.info, run.spec.config
+    licence = info.licence.lower()
+    matter: dict[str, Any] = {}
+    if licence:
+        matter |= {"license": licence} if LICENCE.fullmatch(licence) else {"license": "other", "license_name": licence}
+    if info.languages:
+        matter["language"] = list(info.languages)
+    matter["library_name"] = exporter.library
+    if config.task in PIPELINES:
+        matter["pipeline_tag"] = PIPELINES[config.task]
+    if info.hub_id:
+        matter["base_model"] = info.hub_id
+        matter["base_model_relation"] = "adapter" if exporter.library == "peft" else "finetune"
+    if facts.dataset.startswith("hf:"):
+        matter["datasets"] = [facts.dataset.removeprefix("hf:")]
+    matter["tags"] = [TAG, config.method, config.task]
+    if facts.report is not None:
+        matter["model-index"] = [_index(facts, config.task)]
+    return matter
+
+
+def plain(text: str) -> str:
+    """A text of the user's on one line, so that it can't become markup."""
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
+
+
+def _index(facts: CardFacts, task: str) -> dict[str, Any]:
+    assert facts.report is not None
+    return {
+        "name": facts.name or facts.run,
+        "results": [
+            {
+                "task": {"type": PIPELINES.get(task, task)},
+                "dataset": {"type": "private", "name": facts.dataset or "rows kept apart", "split": facts.report.split},
+                "metrics": [
+                    {"type": QUALITY[name], "value": round(metric.tuned, 4), "name": metric.title or name}
+                    for name, metric in facts.report.metrics.items()
+                    if name in QUALITY
+                ],
+            }
+        ],
+    }
+
+
+def _what(exporter: "Exporter", run: RunRef) -> str:
+    task = task_named(run.spec.config.task)
+    is_adapter = exporter.library == "peft"
+    form = "An adapter for" if is_adapter else "A tuned copy of"
+    weights = f"Made for the base in {precision_of(run)}." if is_adapter else f"Saved in {precision_of(run)}."
+    return f"{form} {_base_name(run)}, made with Fine-tune Studio. Task: {task.title.lower()}, {task.term}. {weights}"
+
+
+def _base_name(run: RunRef) -> str:
+    info = run.info
+    return f"[{info.hub_id}](https://huggingface.co/{info.hub_id})" if info.hub_id else plain(info.title)
+
+
+def _base(exporter: "Exporter", run: RunRef) -> str:
+    info, lines = run.info, ["## Base model", ""]
+    lines.append(f"- {_base_name(run)}" + (f", revision `{info.revision}`" if info.revision else ""))
+    if info.source != "folder" and info.origin:
+        lines.append(f"- Where the weights came from: {plain(info.origin)}")
+    if info.licence:
+        lines.append(f"- Licence of the base: {plain(info.licence)}")
+    if info.note and info.hub_id:
+        lines.append(f"- {plain(info.note)}")
+        if exporter.library == "peft":
+            lines.append(
+                "- On the Hub's weights this adapter replies almost, but not exactly, as it did in the studio. "
+                "The merged model has the very weights that it was tuned with."
+            )
+    if run.spec.config.method == "qlora":
+        lines.append("- It was tuned on a 4-bit (NF4) copy of the base and is used on the base as it is, unquantised.")
+    return "\n".join(lines)
+
+
+def _data(run: RunRef, facts: CardFacts) -> str:
+    lines = ["## Data", "", f"- {plain(facts.dataset) or 'Rows of its maker'}: {facts.rows:,} usable rows"]
+    if facts.splits is not None:
+        parts = facts.splits
+        lines.append(f"- Train {parts.train:,}, validation {parts.validation:,}, test {parts.test:,} (seed "
+                     f"{run.spec.splits.seed})")  # fmt: skip
+    if run.spec.data.label_names:
+        lines.append("- Labels: " + ", ".join(plain(label) for label in run.spec.data.label_names))
+    lines.append("- The rows themselves are not in this folder.")
+    return "\n".join(lines)
+
+
+def _metrics(facts: CardFacts) -> str:
+    if facts.report is not None:
+        return _report(facts.report)
+    if not facts.metrics:
+        return ""
+    rows = [f"| {plain(name)} | {value:.4g} |" for name, value in facts.metrics.items()]
+    return "\n".join(
+        ["## Metrics", "", "At the end of training, on the validation rows.", "", "| | |", "|---|---|", *rows]
+    )
+
+
+def _report(report: Report) -> str:
+    lines = [
+        "## Metrics",
+        "",
+        f"On {report.rows:,} rows kept apart ({plain(report.split)}). {plain(report.verdict)}",
+        "",
+    ]
+    lines += ["| | base | tuned | 95 % interval |", "|---|---|---|---|"]
+    for name, metric in report.metrics.items():
+        lines.append(
+            f"| {metric.title or name} | {_number(metric.base)} | {_number(metric.tuned)} | {_interval(metric)} |"
+        )
+    if report.note:
+        lines += ["", plain(report.note)]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _interval(metric: Metric) -> str:
+    return "" if metric.low is None else f"{_number(metric.low)} to {_number(metric.high)}"
+
+
+def _system(run: RunRef) -> str:
+    system = run.spec.config.system_prompt
+    if not system:
+        return ""
+    return f"It was tuned with this system prompt, and expects it:\n\n> {plain(system)}"
+
+
+def _settings(run: RunRef, facts: CardFacts) -> str:
+    """All settings that make a difference for this method and task, by the library's names."""
+    config = run.spec.config
+    lines = [
+        "## Settings",
+        "",
+        "| setting | value | in the library |",
+        "|---|---|---|",
+        f"| Method | {config.method} | |",
+    ]
+    for name in TrainingConfig.model_fields:
+        told = about(TrainingConfig, name)
+        if told is None or (told.methods and config.method not in told.methods):
+            continue
+        if (told.tasks and config.task not in told.tasks) or name == "system_prompt":
+            continue
+        value = getattr(config, name)
+        library = f"`{told.library}`" if told.library else ""
+        lines.append(
+            f"| {told.label} | {'by the number of rows' if value is None else plain(str(value))} | {library} |"
+        )
+    took = [f"{facts.steps:,} steps"] if facts.steps else []
+    took += [f"step {facts.best_step:,} was kept"] if facts.best_step else []
+    took += [f"{facts.seconds / 60:.1f} minutes"] if facts.seconds else []
+    took += [f"begun {facts.created}"] if facts.created else []
+    return "\n".join([*lines, *(["", "The run: " + ", ".join(took) + "."] if took else [])])

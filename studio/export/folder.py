@@ -1,0 +1,161 @@
+"""An export's folder: staged beside its place, free of anything that belongs to this machine, zipped, put in place."""
+
+import errno
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from studio.inference.heads import way_of
+from studio.inference.load import load_tokenizer, weights_folder
+from studio.schema.errors import StudioError
+from studio.schema.host import RunRef
+from studio.tasks.rendering import portable_template
+
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "chat_template.jinja",
+)  # fmt: skip
+CLEAN = frozenset((".safetensors", ".json", ".jinja", ".md", ".txt", ".model"))
+"""Endings of files that an export may hold: no pickle, no optimizer state."""
+READ = frozenset((".json", ".jinja", ".md"))
+"""Endings of files that are searched for paths and tokens; a vocabulary is neither."""
+LARGEST_READ = 2**20
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
+TAG = "finetune-studio"
+"""Stands among the tags of every card that the studio writes."""
+RESERVE = 64 * 2**20
+
+
+def check_target(to: Path, library: str) -> None:
+    """Refuse a folder that holds anything but an earlier export that the same library loads."""
+    if not to.exists():
+        if not to.parent.is_dir():
+            to.parent.mkdir(parents=True)
+        return
+    if to.is_dir() and (not any(to.iterdir()) or _is_ours(to, library)):
+        return
+    raise StudioError(
+        "not-allowed",
+        "The export would be written over something else.",
+        given=to,
+        valid="a new or an empty folder",
+        field="to",
+    )
+
+
+def require_room(to: Path, needed: int) -> None:
+    """Refuse when the disk has less room than that."""
+    free = shutil.disk_usage(to if to.exists() else to.parent).free
+    if free < needed + RESERVE:
+        raise StudioError(
+            "disk-full",
+            "There is not enough room on the disk for the export.",
+            given=f"{free / 1e6:,.0f} MB free, {(needed + RESERVE) / 1e6:,.0f} MB needed",
+            hint="Free some room, or delete exports that are no longer needed.",
+        )
+
+
+@contextmanager
+def staged(to: Path) -> Iterator[Path]:
+    """A folder beside the target that takes its place at the end; nothing is left of it after a failure."""
+    stage = to.with_name(f".{to.name}.{os.getpid()}.new")
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir()
+    try:
+        yield stage
+        if to.exists():
+            shutil.rmtree(to)
+        stage.rename(to)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StudioError(
+                "disk-full", "The disk became full while the export was written.", hint="Free some room and try again."
+            ) from error
+        raise
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def copy_tokenizer(run: RunRef, to: Path) -> None:
+    """The base's own tokenizer files, as they are: saved anew, a tokenizer may come out another one."""
+    base = Path(weights_folder(run.info))
+    for name in TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, to / name)
+    config = read_json(to / "tokenizer_config.json")
+    if config:
+        write_json(to / "tokenizer_config.json", {key: v for key, v in config.items() if key != "name_or_path"})
+    if way_of(run.info, run.spec.data).templated and not run.info.has_chat_template:
+        template = portable_template(load_tokenizer(run.info, run.trusted))
+        (to / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+def without_paths(text: str, run: RunRef) -> str:
+    """A text in which no path of this machine stands, whoever wrote it there."""
+    for path in sorted(_private(run), key=len, reverse=True):
+        text = text.replace(path, "…")
+    return text
+
+
+def check_clean(stage: Path, run: RunRef) -> None:
+    """Raise when something in the folder belongs to this machine only: a path, a token, a pickle."""
+    for file in stage.rglob("*"):
+        if file.is_dir():
+            continue
+        if file.suffix not in CLEAN or file.is_symlink():
+            raise ValueError(f"an export must not hold {file.name}")
+        if file.suffix in READ and file.stat().st_size < LARGEST_READ:
+            text = file.read_text(encoding="utf-8")
+            if TOKEN.search(text) or any(path in text or json.dumps(path)[1:-1] in text for path in _private(run)):
+                raise ValueError(f"{file.name} holds a path or a token of this machine")
+
+
+def _private(run: RunRef) -> set[str]:
+    return {run.folder, run.info.path or run.folder, f"{Path.home()}{os.sep}"}
+
+
+def zipped(stage: Path, to: Path) -> Path:
+    """A zip beside the target, with one folder of the target's name in it. Weights do not get smaller by packing."""
+    packed = to.with_name(f"{to.name}.zip")
+    beside = to.with_name(f".{to.name}.{os.getpid()}.zip")
+    try:
+        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(stage.rglob("*")):
+                kind = zipfile.ZIP_STORED if file.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
+                archive.write(file, f"{to.name}/{file.relative_to(stage)}", kind)
+        os.replace(beside, packed)
+    finally:
+        beside.unlink(missing_ok=True)
+    return packed
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, empty when there is none."""
+    if not path.exists():
+        return {}
+    value = json.loads(path.read_text(encoding="utf-8"))
+    return value if isinstance(value, dict) else {}
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """A JSON object as people read it."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_ours(folder: Path, library: str) -> bool:
+    """Whether an earlier export that the same library loads lies there."""
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    front = text.split("---", 2)[1] if text.startswith("---") and text.count("---") > 1 else ""
+    return f"- {TAG}\n" in front and f"library_name: {library}\n" in front

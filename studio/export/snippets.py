@@ -1,0 +1,87 @@
+"""Python that loads an export and asks it something: for the card and the page, and run by a test as it stands."""
+
+from studio.inference.heads import CLASSES, head_of, way_of
+from studio.inference.pair import precision_of
+from studio.schema.host import RunRef
+
+CHANCES = {
+    "": "model.eval()(**inputs).logits[0].float().softmax(-1)",
+    "multi_label_classification": "model.eval()(**inputs).logits[0].float().sigmoid()",
+    "regression": "model.eval()(**inputs).logits[0].float()",
+}
+"""Kind of labels → how their shares come of what the model says."""
+PROMPT = "Hello, can you help me?"
+
+
+def merged(run: RunRef, place: str) -> str:
+    """Load a merged model."""
+    kind = _kind(run)
+    return f"""from transformers import {kind}, AutoTokenizer
+
+folder = {place!r}
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = {kind}.from_pretrained(folder, dtype="auto")
+{_ask(run)}"""
+
+
+def adapter(run: RunRef, place: str) -> str:
+    """Load a base from the Hub and an adapter on top."""
+    kind, labels = _kind(run), run.spec.data.label_names
+    revision = f", revision={run.info.revision!r}" if run.info.revision else ""
+    heads = ""
+    if head_of(run.info, run.spec.data).labels:
+        heads = f", num_labels={len(labels)}, id2label=dict(enumerate({list(labels)!r}))"
+        heads += ", pad_token_id=tokenizer.pad_token_id" if run.info.kind == "causal" else ""
+    base = run.info.hub_id or run.info.title
+    merge = ".merge_and_unload()" if head_of(run.info, run.spec.data).name == "spans" else ""
+    return f"""import torch
+from peft import PeftModel
+from transformers import {kind}, AutoTokenizer
+
+folder, base = {place!r}, {base!r}
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = {kind}.from_pretrained(base{revision}, dtype=torch.{precision_of(run)}{heads})
+model = PeftModel.from_pretrained(model, folder){merge}
+{_ask(run)}"""
+
+
+def _kind(run: RunRef) -> str:
+    return CLASSES[head_of(run.info, run.spec.data).name]
+
+
+def _ask(run: RunRef) -> str:
+    way = way_of(run.info, run.spec.data)
+    if way.head == "text" and not way.templated:
+        return f"""
+inputs = tokenizer({PROMPT!r}, return_tensors="pt")
+more = model.generate(**inputs, max_new_tokens=160, do_sample=False)
+print(tokenizer.decode(more[0], skip_special_tokens=True))
+"""
+    if way.head == "seq2seq":
+        return """
+inputs = tokenizer("A text of your own.", return_tensors="pt")
+written = model.generate(**inputs, max_new_tokens=160)
+print(tokenizer.decode(written[0], skip_special_tokens=True))
+"""
+    if way.head == "spans":
+        return """
+inputs = tokenizer("When do you open?", "We open at nine, every day.", return_tensors="pt")
+out = model.eval()(**inputs)
+begin, end = int(out.start_logits.argmax()), int(out.end_logits.argmax())
+print(tokenizer.decode(inputs["input_ids"][0, begin : end + 1]))
+"""
+    if way.head == "labels":
+        return f"""
+inputs = tokenizer({PROMPT!r}, return_tensors="pt")
+chances = {CHANCES[head_of(run.info, run.spec.data).problem]}
+print({{model.config.id2label[i]: round(float(p), 3) for i, p in enumerate(chances)}})
+"""
+    system = run.spec.config.system_prompt
+    turns = [{"role": "system", "content": system}] if system else []
+    turns.append({"role": "user", "content": PROMPT})
+    return f"""
+messages = {turns!r}
+inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+reply = model.generate(**inputs, max_new_tokens=160, do_sample=False)
+print(tokenizer.decode(reply[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
+"""

@@ -1,0 +1,5 @@
+"""How long work ends when it is cancelled."""
+
+
+class Stopped(Exception):
+    """Long work was cancelled."""

@@ -1,0 +1,208 @@
+"""Base and tuned of one run, in memory.
+
+Where memory allows, both are plain models: the base untouched, and a second copy with the adapter merged in, which
+decodes 1.4 to 1.6 times quicker than an adapter beside its base. Else there is one copy with the adapter in it, and
+the base answers with the adapter switched off, which is token for token what the base alone says.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from studio.inference.heads import Head, head_of, way_of
+from studio.inference.load import (
+    beside,
+    load_adapter,
+    load_base,
+    load_embedder,
+    load_full,
+    load_tokenizer,
+    mergeable,
+    merged,
+    training_template,
+)
+from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec
+from studio.schema.errors import StudioError
+from studio.schema.host import RunRef
+from studio.schema.models import ModelInfo
+from studio.tasks import Encoding, Task, Way, task_named
+
+ROOM = 512 * 2**20
+"""Bytes that stay free beside two copies of the weights, for caches and activations."""
+WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes a weight."""
+
+
+@dataclass
+class Pair:
+    """A run's two models. `base` and `tuned` may be one object (`one_copy`)."""
+
+    run: RunRef
+    tokenizer: Any
+    tuned: Any
+    base: Any
+    """A model that writes; where the head is new, the base without one."""
+    one_copy: bool
+    how: str
+    """What a person should know of how the tuned one answers."""
+    neighbours: Any = None
+    """A classifier's base guess, made when first needed (classify.py)."""
+    head: Head = field(init=False)
+    way: Way = field(init=False)
+    _task: Task = field(init=False)
+    _adapter_on: bool = field(init=False, default=True)
+
+    def __post_init__(self) -> None:
+        self._task = task_named(self.run.spec.config.task)
+        self.head, self.way = head_of(self.run.info, self.run.spec.data), way_of(self.run.info, self.run.spec.data)
+
+    @property
+    def task(self) -> Task:
+        return self._task
+
+    @property
+    def config(self) -> TrainingConfig:
+        return self.run.spec.config
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.head.labels
+
+    @property
+    def base_points(self) -> bool:
+        """Whether the base itself learned to point at answers before."""
+        return self.head.name == "spans" and not self.one_copy and points(self.run.info)
+
+    @property
+    def context(self) -> int:
+        """Longest input and reply together, in tokens."""
+        return self.run.info.context or 2**20
+
+    def encoding(self, roles: dict[str, str] | None = None, system: str = "", learned: bool = False) -> Encoding:
+        """How this run's rows and prompts become tokens; `learned` when it matters which of them are learned."""
+        data = self.run.spec.data if roles is None else self.run.spec.data.model_copy(update={"roles": roles})
+        config = self.config.model_copy(update={"system_prompt": system}) if system else self.config
+        return encoding_of(self.run.info, self.tokenizer, data, config, learned)
+
+    @contextmanager
+    def speaking(self, who: str) -> Iterator[Any]:
+        """The model that answers as `base` or `tuned`. May be nested: a chat is answered within an evaluation."""
+        if not self.one_copy:
+            yield self.tuned if who == "tuned" else self.base
+            return
+        before = self._adapter_on
+        self._switch(who == "tuned")
+        try:
+            yield self.tuned if who == "tuned" else self.base
+        finally:
+            self._switch(before)
+
+    def _switch(self, on: bool) -> None:
+        if on != self._adapter_on:
+            layers = self.tuned.base_model
+            (layers.enable_adapter_layers if on else layers.disable_adapter_layers)()
+            self._adapter_on = on
+
+
+def encoding_of(
+    info: ModelInfo, tokenizer: Any, data: DatasetSpec, config: TrainingConfig, learned: bool = True
+) -> Encoding:
+    """How rows become tokens, the same for preview, training, evaluation and chat."""
+    templated = learned and way_of(info, data).templated
+    return Encoding(
+        tokenizer=tokenizer,
+        roles=data.roles,
+        max_length=config.max_length,
+        label_names=data.label_names,
+        system_prompt=config.system_prompt,
+        training_template=training_template(tokenizer) if templated else None,
+        kind=info.kind,
+        architecture=info.architecture,
+        instruction=config.instruction,
+        answer_length=config.answer_length,
+        stride=config.stride,
+        learn_replies=config.learn_replies,
+        thinking=config.thinking,
+    )
+
+
+def load_pair(run: RunRef, one_copy: bool | None = None) -> Pair:
+    """Both models of a run. `one_copy` None: by what memory allows."""
+    folder = result_folder(run)
+    head = head_of(run.info, run.spec.data)
+    adapter = folder.name == "adapter"
+    tokenizer = load_tokenizer(run.info, run.trusted)
+    if adapter and not mergeable(folder):
+        tuned = beside(load_base(run.info, precision_of(run), head, run.trusted), folder)
+        return Pair(
+            run=run, tokenizer=tokenizer, tuned=tuned, base=tuned.get_base_model(), one_copy=False, how=how(run)
+        )
+    if one_copy is None:
+        one_copy = adapter and not has_room_for(run, 2)
+    if adapter and one_copy:
+        tuned = load_adapter(load_base(run.info, precision_of(run), head, run.trusted), folder)
+        base = backbone_of(tuned) if head.at_once else tuned
+    else:
+        tuned = load_tuned(run)
+        base = (
+            load_embedder(run.info, precision_of(run), run.trusted)
+            if head.at_once and not (head.name == "spans" and points(run.info))
+            else load_base(run.info, precision_of(run), head, run.trusted)
+        )
+    return Pair(run=run, tokenizer=tokenizer, tuned=tuned, base=base, one_copy=bool(adapter and one_copy), how=how(run))
+
+
+def points(info: ModelInfo) -> bool:
+    """Whether a base comes with layers that point at answers."""
+    return info.architecture.endswith("ForQuestionAnswering")
+
+
+def load_tuned(run: RunRef) -> Any:
+    """The tuned model alone, as a plain model where it can be one: what the merged export writes and the chat asks."""
+    folder, precision = result_folder(run), precision_of(run)
+    head = head_of(run.info, run.spec.data)
+    if folder.name == "model":
+        return load_full(run.info, folder, precision, head, run.trusted)
+    return (merged if mergeable(folder) else beside)(load_base(run.info, precision, head, run.trusted), folder)
+
+
+def result_folder(run: RunRef) -> Path:
+    """The run's adapter/ or model/."""
+    for name, mark in (("adapter", "adapter_config.json"), ("model", "config.json")):
+        if (Path(run.folder) / name / mark).exists():
+            return Path(run.folder) / name
+    raise StudioError(
+        "wrong-state",
+        "This run has no tuned model yet.",
+        given=run.spec.config.name or Path(run.folder).name,
+        hint="Wait until it has finished, or resume it.",
+    )
+
+
+def precision_of(run: RunRef) -> str:
+    """The number format in which both answer and in which the merged model is saved."""
+    return run.spec.config.precision
+
+
+def has_room_for(run: RunRef, copies: int) -> bool:
+    """Whether the base's weights fit so many times into the memory that is free."""
+    from studio.machine.facts import machine_facts
+
+    weights = run.info.parameters * WIDTH[precision_of(run)] or run.info.bytes
+    return machine_facts().memory_available > copies * weights + ROOM
+
+
+def how(run: RunRef) -> str:
+    """A word on how the tuned model answers, where it needs one."""
+    if run.spec.config.method == "qlora":
+        bits = run.spec.config.quantisation
+        return f"It learned on a {bits} copy of the base and answers on the base as it is, unquantised."
+    return ""
+
+
+def backbone_of(model: Any) -> Any:
+    """The layers of a model below its head, whether it is wrapped in an adapter or not."""
+    return (model.get_base_model() if hasattr(model, "get_base_model") else model).base_model

@@ -1,0 +1,48 @@
+"""Base and tuned answer the same prompt, a token each in turn, so that both panes move."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from studio.inference.generate import Reply
+from studio.inference.pair import Pair
+from studio.schema.report import ChatSettings
+from studio.schema.views import ChatChunk
+
+PAUSE = 0.04
+"""Seconds between two chunks of one pane: more often is not seen, and each carries the whole text."""
+WHO = ("base", "tuned")
+
+
+def side_by_side(
+    pair: Pair,
+    prompt_ids: Sequence[int],
+    settings: ChatSettings,
+    stop: Callable[[], bool] = lambda: False,
+    base_prompt_ids: Sequence[int] | None = None,
+) -> Iterator[ChatChunk]:
+    """Both replies as they grow; the last chunk of each is `done` and carries its answer, also after a stop.
+
+    In a conversation of several turns each goes on from what it said itself: `base_prompt_ids` is the base's.
+    """
+    prompts = {"base": prompt_ids if base_prompt_ids is None else base_prompt_ids, "tuned": prompt_ids}
+    replies = {}
+    for who in WHO:
+        with pair.speaking(who) as model:
+            replies[who] = Reply(model, pair.tokenizer, prompts[who], settings, pair.context)
+    said, when = dict.fromkeys(WHO, ""), dict.fromkeys(WHO, 0.0)
+    open_ = list(WHO)
+    while open_:
+        for who in tuple(open_):
+            reply = replies[who]
+            if stop():
+                more = False
+            else:
+                with pair.speaking(who):
+                    more = reply.step()
+            if not more:
+                open_.remove(who)
+                how = pair.how if who == "tuned" else ""
+                yield ChatChunk(who=who, text=reply.text, done=True, answer=reply.answer(how))
+            elif reply.text != said[who] and time.monotonic() - when[who] >= PAUSE:
+                said[who], when[who] = reply.text, time.monotonic()
+                yield ChatChunk(who=who, text=reply.text)

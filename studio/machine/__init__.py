@@ -1,0 +1,1 @@
+"""This machine: memory, cores, precision, processes. It must not know what is trained on it."""

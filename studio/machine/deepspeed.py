@@ -1,0 +1,64 @@
+"""Whether DeepSpeed can run here: it is an optional part, and builds some of itself on the machine the first time."""
+
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from studio.schema.report import MachineCheck
+
+INSTALL = "pip install 'finetune-studio[deepspeed]' (in a copy of the project: make test-setup)"
+TOOLS = ("g++", "c++", "clang++")
+NVME = "from deepspeed.ops.op_builder import AsyncIOBuilder as A; raise SystemExit(0 if A().is_compatible() else 3)"
+NVME_SECONDS = 60
+
+
+def why_no_deepspeed() -> str:
+    """Why ZeRO can't be used on this machine; empty when it can."""
+    if find_spec("deepspeed") is None:
+        return f"ZeRO is of the library DeepSpeed, which is not installed. Install it with {INSTALL}."
+    if platform.system() != "Linux":
+        return "DeepSpeed runs on Linux; plain data parallel (zero 0) runs here, too."
+    if not any(shutil.which(tool) for tool in TOOLS):
+        return "DeepSpeed builds a part of itself the first time, and there is no C++ compiler. Install g++."
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        return "DeepSpeed builds a part of itself the first time, and Python.h is missing. Install python3-dev."
+    return ""
+
+
+@cache
+def why_no_nvme() -> str:
+    """Why a run can't hold a part of itself on the disk; empty when it can. Asks DeepSpeed itself, which takes a
+    second or two."""
+    if why := why_no_deepspeed():
+        return why
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-c", NVME], capture_output=True, check=False, timeout=NVME_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return "DeepSpeed does not say whether it can write to the disk by itself on this machine."
+    if asked.returncode == 0:
+        return ""
+    return "DeepSpeed writes to the disk through the system's libaio, which is not installed. Install libaio-dev."
+
+
+def check_deepspeed() -> MachineCheck:
+    """A line for the doctor."""
+    why = why_no_deepspeed()
+    try:
+        found = f"DeepSpeed {version('deepspeed')}"
+    except PackageNotFoundError:
+        found = "DeepSpeed is not installed"
+    return MachineCheck(
+        name="several processes",
+        ok=not why,
+        detail=found if not why else f"{found}; ZeRO is not on offer, plain data parallel is",
+        fix=f"Not needed. {why}" if why else "",
+        needed=False,
+    )

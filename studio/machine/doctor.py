@@ -1,0 +1,126 @@
+"""Is this machine fit for the studio? One line a part, with what to do. Asks for no network and imports no torch."""
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from studio.machine.deepspeed import check_deepspeed
+from studio.machine.facts import MachineFacts, machine_facts
+from studio.schema.report import MachineCheck
+
+LEAST_MEMORY, LEAST_DISK = 4 << 30, 2 << 30
+SHOWN = ("torch", "transformers", "peft", "trl", "gradio", "huggingface_hub")
+
+
+def check_machine(home: Path | None = None) -> list[MachineCheck]:
+    """Every check of the machine itself. `home` is where runs are kept."""
+    folder = home or Path.home()
+    facts = machine_facts(folder)
+    return [
+        _python(),
+        _memory(facts),
+        _disk(facts, folder),
+        MachineCheck(name="cores", ok=True, detail=_cores(facts)),
+        _libraries(),
+        _gpu(facts),
+        _four_bits(),
+        check_deepspeed(),
+    ]
+
+
+def _python() -> MachineCheck:
+    return MachineCheck(
+        name="python",
+        ok=sys.version_info >= (3, 11),
+        detail=f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        fix="" if sys.version_info >= (3, 11) else "Install Python 3.11 or newer and run `make setup` again.",
+    )
+
+
+def _memory(facts: MachineFacts) -> MachineCheck:
+    enough = facts.memory_total >= LEAST_MEMORY
+    return MachineCheck(
+        name="memory",
+        ok=enough,
+        detail=f"{facts.memory_total / 2**30:.1f} GB, {facts.memory_available / 2**30:.1f} GB of it free",
+        fix="" if enough else "Training a starter takes about 3 GB; give this machine or container 4 GB or more.",
+    )
+
+
+def _disk(facts: MachineFacts, folder: Path) -> MachineCheck:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    writable = there.is_dir() and os.access(there, os.W_OK)
+    enough = facts.disk_free >= LEAST_DISK
+    fix = "" if enough else "Make room: a run of a starter takes up to 1 GB."
+    return MachineCheck(
+        name="disk",
+        ok=enough and writable,
+        detail=f"{facts.disk_free / 2**30:.1f} GB free, runs are kept in {folder}",
+        fix=fix if writable else f"{there} is no folder that can be written to. Name another one with --home.",
+    )
+
+
+def _cores(facts: MachineFacts) -> str:
+    cores = f"{facts.cores} core{'s' if facts.cores != 1 else ''} to use"
+    return f"{cores}, {'quick' if facts.bfloat16_fast else 'slow'} in bfloat16"
+
+
+def _libraries() -> MachineCheck:
+    """All that the studio needs, in the versions that it was tested with."""
+    shown = ", ".join(f"{name} {_version(name) or 'missing'}" for name in SHOWN)
+    wrong = _unmet()
+    return MachineCheck(
+        name="libraries",
+        ok=not wrong,
+        detail=f"{shown}. Not as needed: {', '.join(wrong)}" if wrong else shown,
+        fix="Run `make setup` again." if wrong else "",
+    )
+
+
+def _unmet() -> list[str]:
+    """Requirements of the studio's own package that are missing or of another version."""
+    from packaging.requirements import Requirement
+
+    try:
+        needed = [Requirement(line) for line in requires("finetune-studio") or ()]
+    except PackageNotFoundError:
+        return ["finetune-studio (not installed)"]
+    wrong = []
+    for each in needed:
+        if each.marker is not None and not each.marker.evaluate({"extra": ""}):
+            continue
+        found = _version(each.name)
+        if found is None or not each.specifier.contains(found, prereleases=True):
+            wrong.append(f"{each.name} {found or 'missing'} (needed: {each.specifier or 'any'})")
+    return wrong
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _gpu(facts: MachineFacts) -> MachineCheck:
+    names = ", ".join(f"{gpu.name} ({gpu.memory_total / 2**30:.0f} GB)" for gpu in facts.gpus)
+    return MachineCheck(
+        name="gpu",
+        ok=bool(names),
+        detail=names or "none found; runs use the processor",
+        fix="" if names else "Not needed. With an NVIDIA GPU and its driver, larger models train much faster.",
+        needed=False,
+    )
+
+
+def _four_bits() -> MachineCheck:
+    found = _version("bitsandbytes")
+    return MachineCheck(
+        name="4-bit",
+        ok=found is not None,
+        detail=f"bitsandbytes {found}" if found else "bitsandbytes is missing; QLoRA is not on offer",
+        fix="" if found else "Run `make setup` again.",
+        needed=False,
+    )

@@ -1,0 +1,79 @@
+"""What a container allows this process, by cgroup v2 or v1. Nothing is said where there is no cgroup."""
+
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+OWN = Path("/proc/self/cgroup")
+
+
+def cpu_quota(root: Path = ROOT, own: Path = OWN) -> float | None:
+    """Processors' worth of time, or None without a limit."""
+    quotas = []
+    for folder in _folders("cpu", root, own):
+        whole = _read(folder / "cpu.max").split()
+        if len(whole) == 2 and whole[0].isdigit():
+            quotas.append(int(whole[0]) / int(whole[1]))
+        quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+        if quota and period:
+            quotas.append(quota / period)
+    return min(quotas, default=None)
+
+
+def memory_limit(root: Path = ROOT, own: Path = OWN) -> int | None:
+    """Bytes that this process and those beside it may use together, or None without a limit."""
+    return min((limit for limit, _ in _memory(root, own)), default=None)
+
+
+def memory_left(root: Path = ROOT, own: Path = OWN) -> int | None:
+    """Bytes left under the limit. File pages that can be dropped count as free."""
+    return min((max(limit - used, 0) for limit, used in _memory(root, own)), default=None)
+
+
+def _memory(root: Path, own: Path) -> list[tuple[int, int]]:
+    """(limit, used) of every level that has a limit."""
+    found = []
+    for folder in _folders("memory", root, own):
+        for limit_name, usage_name in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            limit = _number(folder / limit_name)
+            if limit and limit < 1 << 60:
+                found.append((limit, (_number(folder / usage_name) or 0) - _droppable(folder)))
+    return found
+
+
+def _droppable(folder: Path) -> int:
+    for line in _read(folder / "memory.stat").splitlines():
+        name, _, value = line.partition(" ")
+        if name in ("inactive_file", "total_inactive_file") and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _folders(controller: str, root: Path, own: Path) -> list[Path]:
+    """The folders of this process's groups, from its own up to the root, in both kinds of cgroup."""
+    folders = []
+    for line in _read(own).splitlines():
+        _, names, path = (*line.split(":", 2), "", "")[:3]
+        base = root if not names else root / controller
+        if names and controller not in names.split(","):
+            continue
+        here = base / path.lstrip("/")
+        while here != base and base in here.parents:
+            folders.append(here)
+            here = here.parent
+        folders.append(base)
+    return folders
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
+def _number(file: Path) -> int | None:
+    text = _read(file).strip()
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,178 @@
+"""What a folder says of the model in it, before anything is loaded: config, tokenizer, headers, card. No torch."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from studio.models.kinds import architecture_of, context_of, kind_of, size_of
+from studio.models.weights import Weights, read_weights
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo, ModelSource
+
+TOKENIZERS: tuple[tuple[str, ...], ...] = (
+    ("tokenizer.json",),
+    ("vocab.txt",),
+    ("vocab.json", "merges.txt"),
+    ("spiece.model",),
+    ("tokenizer.model",),
+    ("sentencepiece.bpe.model",),
+)
+"""Any one of these sets of files is a tokenizer."""
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+LONGEST_JSON = 50_000_000
+"""Bytes of a config that is still read."""
+
+
+def inspect_folder(path: str | Path, name: str = "", title: str = "", source: ModelSource = "folder") -> ModelInfo:
+    """A model by its own files; StudioError `broken-model` when something is missing.
+
+    Pickled weights or code of its own make `needs_trust` say so.
+    """
+    folder = Path(path).expanduser()
+    config = _config(folder)
+    tokenizer_config = read_json(folder / "tokenizer_config.json")
+    weights = read_weights(folder)
+    pickles = [] if weights.shapes else pickled_files(folder)
+    _check_whole(folder, bool(weights.shapes or pickles))
+    card = read_card(folder / "README.md")
+    return ModelInfo(
+        name=name or str(folder.resolve()),
+        title=title or folder.resolve().name,
+        source=source,
+        kind=kind_of(config),
+        architecture=architecture_of(config),
+        path=str(folder.resolve()),
+        origin=str(folder.resolve()),
+        parameters=_parameters(config, weights, pickles),
+        bytes=weights.bytes or sum(file.stat().st_size for file in pickles),
+        licence=card["licence"],
+        languages=card["languages"],
+        context=context_of(config, tokenizer_config),
+        has_chat_template=has_chat_template(folder, tokenizer_config),
+        here=True,
+        needs_trust=trust_reason(config, tokenizer_config, bool(weights.shapes)),
+        note="Its weights are already quantised; training it again in another form is not possible here."
+        if "quantization_config" in config
+        else "",
+        **size_of(config),
+    )
+
+
+def trust_reason(config: dict[str, Any], tokenizer_config: dict[str, Any], has_safetensors: bool) -> str:
+    """Why loading would run foreign code or unpickle; empty when it would not."""
+    reasons = []
+    if "auto_map" in config or "auto_map" in tokenizer_config:
+        reasons.append("It brings Python code of its own, which would run on this machine with all your rights.")
+    if not has_safetensors:
+        reasons.append("Its weights are a pickle, a format that can run any program while it is read.")
+    return " ".join(reasons)
+
+
+def has_chat_template(folder: Path, tokenizer_config: dict[str, Any]) -> bool:
+    """Whether the tokenizer says how a conversation is written."""
+    files = ("chat_template.jinja", "chat_template.json")
+    return bool(tokenizer_config.get("chat_template")) or any((folder / name).is_file() for name in files)
+
+
+def pickled_files(folder: Path) -> list[Path]:
+    """Weights in pickle form; a trainer's leftovers are no weights."""
+    left_overs = ("training_args", "optimizer", "scheduler", "rng_state")
+    return [file for kind in PICKLES for file in sorted(folder.glob(kind)) if not file.name.startswith(left_overs)]
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object, or an empty one when the file is missing or something else."""
+    try:
+        if file.stat().st_size > LONGEST_JSON:
+            return {}
+        value = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read_card(file: Path) -> dict[str, Any]:
+    """Licence and languages from the front matter of a model card."""
+    try:
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            text = stream.read(200_000)
+    except OSError:
+        text = ""
+    found = re.match(r"\A---\s*\n(.*?)\n---\s*(\n|\Z)", text, re.DOTALL)
+    return card_facts(_yaml(found.group(1)) if found else {})
+
+
+def card_facts(data: dict[str, Any]) -> dict[str, Any]:
+    """Licence and languages, whatever form the card gives them."""
+    licence, languages = data.get("license"), data.get("language")
+    if isinstance(licence, list):
+        licence = ", ".join(str(each) for each in licence)
+    if licence == "other" and data.get("license_name"):
+        licence = data["license_name"]
+    if isinstance(languages, str):
+        languages = [languages]
+    if not isinstance(languages, list):
+        languages = []
+    return {"licence": str(licence or ""), "languages": tuple(str(each) for each in languages)}
+
+
+def _yaml(text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """config.json, or a refusal that says what kind of folder this is instead."""
+    if not folder.is_dir():
+        raise StudioError("no-such-model", "There is no such folder.", given=folder)
+    config = read_json(folder / "config.json")
+    if config:
+        return config
+    if (folder / "adapter_config.json").is_file():
+        raise StudioError(
+            "broken-model",
+            "This folder holds an adapter, not a base model.",
+            given=folder,
+            hint="Choose the base model that the adapter was trained on, or the merged model.",
+        )
+    what = "can't be read" if (folder / "config.json").exists() else "is missing"
+    raise StudioError(
+        "broken-model",
+        f"The model folder's config.json {what}.",
+        given=folder,
+        valid="a folder as save_pretrained writes it: config.json, model.safetensors, tokenizer.json",
+    )
+
+
+def _check_whole(folder: Path, has_weights: bool) -> None:
+    """Refuse a folder without weights or without a tokenizer."""
+    if not has_weights:
+        raise StudioError(
+            "broken-model",
+            "The model folder has no weights.",
+            given=folder,
+            valid="a folder with model.safetensors, or the shards and their index",
+            hint="Download the model again, or save it with save_pretrained.",
+        )
+    if not any(all((folder / each).is_file() for each in files) for files in TOKENIZERS):
+        raise StudioError(
+            "broken-model",
+            "The model folder has no tokenizer.",
+            given=folder,
+            valid="a folder with tokenizer.json, or another tokenizer file",
+            hint="Copy the tokenizer's files from where the model is from.",
+        )
+
+
+def _parameters(config: dict[str, Any], weights: Weights, pickles: list[Path]) -> int:
+    """Counted by shapes; of a pickle, which is not opened, by its size."""
+    if weights.shapes:
+        return weights.parameters(tied=bool(config.get("tie_word_embeddings", False)))
+    width = 2 if str(config.get("dtype") or config.get("torch_dtype") or "") in ("float16", "bfloat16") else 4
+    return sum(file.stat().st_size for file in pickles) // width

@@ -1,0 +1,29 @@
+"""How a model may be loaded: never its own code, never a pickle, unless the owner of the machine allowed it."""
+
+from typing import Any
+
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+
+
+def loading_arguments(trusted: bool = False) -> dict[str, Any]:
+    """What every `from_pretrained` of weights is given. Left out, transformers asks on stdin and takes pickles."""
+    return {"trust_remote_code": trusted, "use_safetensors": None if trusted else True}
+
+
+def tokenizer_arguments(trusted: bool = False) -> dict[str, Any]:
+    """What every `from_pretrained` of a tokenizer or config is given."""
+    return {"trust_remote_code": trusted}
+
+
+def check_trust(info: ModelInfo, trusted: bool) -> None:
+    """Refuse a model that would run code or unpickle, unless it was allowed for this very model."""
+    if info.needs_trust and not trusted:
+        raise StudioError(
+            "unsafe-model",
+            f"{info.title} is not loaded. {info.needs_trust}",
+            given=info.name,
+            valid="a model with safetensors weights and no code of its own",
+            hint="If you know who made it and trust them, the owner of this machine can allow it for this model.",
+            field="model",
+        )

@@ -1,0 +1,42 @@
+"""A folder of this machine."""
+
+from pathlib import Path
+
+from studio.models.inspect import inspect_folder
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo, ModelSource
+
+LIKE_A_PATH = ("/", "./", "../", "~", ".\\")
+
+
+class FolderSource:
+    """Models by path. Whoever serves strangers must not ask this source."""
+
+    name: ModelSource = "folder"
+
+    def find(self, name: str, token: str | None = None) -> ModelInfo | None:
+        """The model in that folder; None when the name is neither a folder nor looks like a path."""
+        try:
+            folder = Path(name).expanduser()
+            is_folder = bool(name) and folder.is_dir()
+        except (OSError, ValueError, RuntimeError):
+            return None
+        if is_folder:
+            return inspect_folder(folder)
+        if name.startswith(LIKE_A_PATH):
+            raise StudioError(
+                "no-such-model",
+                "There is no such folder on this machine.",
+                given=name,
+                valid="a folder with config.json, model.safetensors and a tokenizer",
+                field="model",
+            )
+        return None
+
+    def known(self) -> list[ModelInfo]:
+        """None: the studio does not look through the disk."""
+        return []
+
+    def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
+        """None, for the same reason."""
+        return []

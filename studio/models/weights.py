@@ -1,0 +1,91 @@
+"""What safetensors files hold, read from their headers alone: names and shapes, nothing loaded."""
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio.schema.errors import StudioError
+
+LONGEST_HEADER = 100_000_000
+"""Bytes: what the safetensors library itself allows."""
+COUNTED = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+"""Number formats of weights; integers and booleans are indices and masks, or packed weights of a quantised model."""
+BUFFERS = ("position_ids", "inv_freq", "masked_bias")
+DTYPE_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
+"""Bytes a number; formats that are not here take one."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """All tensors of a model folder."""
+
+    shapes: dict[str, tuple[int, ...]]
+    bytes: int
+
+    def parameters(self, tied: bool) -> int:
+        """How many numbers can learn; an output layer that is the embedding once more is counted once."""
+        total = sum(math.prod(shape) for shape in self.shapes.values())
+        if tied and any(name.endswith(("embed_tokens.weight", "wte.weight", "shared.weight")) for name in self.shapes):
+            total -= math.prod(self.shapes.get("lm_head.weight", (0,)))
+        return total
+
+
+def read_weights(folder: Path) -> Weights:
+    """Names and shapes of a folder's safetensors, all shards; StudioError when one is missing or damaged."""
+    files = weight_files(folder)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        for name, entry in _header(file).items():
+            if name != "__metadata__" and _is_parameter(name, entry):
+                shapes[name] = tuple(entry["shape"])
+    return Weights(shapes, sum(file.stat().st_size for file in files))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors of a model folder; an empty list when there are none."""
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    if not index.is_file():
+        return []
+    try:
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise _broken(index, "The list of its weight files can't be read.") from error
+    for name in names:
+        if Path(name).name != name or not (folder / name).is_file():
+            raise _broken(folder / Path(str(name)).name, "One of its weight files is missing.")
+    return [folder / name for name in names]
+
+
+def _is_parameter(name: str, entry: dict[str, Any]) -> bool:
+    if name.rpartition(".")[2] in BUFFERS or (name.endswith(".attn.bias") and len(entry["shape"]) == 4):
+        return False
+    return entry["dtype"] in COUNTED
+
+
+def _header(file: Path) -> dict[str, dict[str, Any]]:
+    """The JSON at the head of a safetensors file, checked against the file's length."""
+    size = file.stat().st_size
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > min(LONGEST_HEADER, size):
+                raise ValueError("the header is longer than the file")
+            header = json.loads(stream.read(length))
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        ends = [entry["data_offsets"][1] for entry in tensors.values()]
+        if any(not isinstance(entry["shape"], list) or "dtype" not in entry for entry in tensors.values()):
+            raise ValueError("a tensor has no shape")
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise _broken(file, "Its weights can't be read: they are no safetensors, or damaged.") from error
+    if 8 + length + max(ends, default=0) > size:
+        raise _broken(file, "Its weights are cut off: the file is shorter than it says.")
+    return tensors
+
+
+def _broken(file: Path, what: str) -> StudioError:
+    return StudioError("broken-model", what, given=file.name, hint="Download the model again.")

@@ -1,0 +1,130 @@
+"""What the studio says when it refuses: what, what was given, what would be right, and a hint.
+
+`CODES` is the closed list; docs/errors.md is made from it, and a test triggers each code.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+CODES: dict[str, str] = {
+    "bad-setting": "A setting has a value that is out of range, of the wrong type, or at odds with another setting.",
+    "unknown-setting": "A setting of that name does not exist.",
+    "unknown-name": "A task, method, preset, model, dataset or format of that name does not exist.",
+    "no-such-run": "No run has that id in this workspace.",
+    "no-such-dataset": "No dataset has that id in this workspace.",
+    "no-such-row": "The dataset has no row of that number.",
+    "no-such-sample": "No sample data of that name is shipped with the studio.",
+    "unreadable-file": "A file can't be read in the format that its name and content promise.",
+    "bad-line": "One or more lines of a file can't be read.",
+    "unknown-format": "The file is of a kind that the studio does not read.",
+    "sheet-unclear": "A workbook has several sheets with rows, and it was not said which one is meant.",
+    "empty-data": "There is no row in the data.",
+    "too-large": "A file is larger than the studio takes here.",
+    "columns-unclear": "The columns can't be matched to the roles that the task needs.",
+    "too-few-rows": "There are too few usable rows, or too few labels, to learn from.",
+    "too-many-labels": "A column has so many different values that it can't be a label.",
+    "no-network": "The Hub can't be reached from this machine.",
+    "no-such-model": "Neither a starter, nor a folder, nor a model of the Hub has that name.",
+    "gated-model": "The Hub gives this model only to people who have accepted its terms.",
+    "gated-dataset": "The Hub gives this dataset only to people who have accepted its terms.",
+    "unsafe-model": "The model needs code from its repository, or pickled weights, and this was not allowed.",
+    "broken-model": "A model folder lacks something that is needed, weights or tokenizer, say.",
+    "wrong-model": "The model can't do the chosen task.",
+    "method-unavailable": "The method can't be used with this model or on this machine.",
+    "does-not-fit": "The run needs more memory than this machine has.",
+    "disk-full": "There is not enough room on the disk.",
+    "out-of-memory": "A process was ended because it needed more memory than there is.",
+    "wrong-state": "The run is not in a state in which this can be done.",
+    "not-allowed": "This is not allowed here, in a public demo, say.",
+    "port-taken": "Another program listens on that port.",
+    "password-needed": "The studio would listen on an address that others can reach, without a password.",
+    "format-unavailable": "The run can't be exported in that format.",
+    "host-gone": "The process that keeps the models for chat has ended.",
+    "damaged-database": "The studio's database was found damaged and was mended; the damaged file is kept.",
+    "busy-database": "Another program holds the studio's database for too long.",
+    "damaged-run": "A file of the run's folder is missing or can't be read.",
+    "unexpected": "Something failed that the studio did not foresee; the details are in a log.",
+    "training-failed": "Training ended with an error.",
+}
+
+LONGEST_GIVEN = 200
+"""Characters of what was given that a message repeats."""
+
+
+class StudioError(Exception):
+    """A refusal in plain words.
+
+    `what` says what can't be done, `given` what was given, `valid` what would be right, `hint` what to do next.
+    `field` names the setting concerned and `rows` the rows (from 1). `problems` holds all refusals when there is
+    more than one; the error itself then carries the first one's code and a text made of all.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        *,
+        given: object = None,
+        valid: object = None,
+        hint: str = "",
+        field: str = "",
+        rows: Sequence[int] = (),
+        problems: Sequence["StudioError"] = (),
+    ) -> None:
+        if code not in CODES:
+            raise ValueError(f"unknown error code {code!r}")
+        if isinstance(given, str) and len(given) > LONGEST_GIVEN:
+            given = f"{given[:LONGEST_GIVEN]} …"
+        self.code, self.what, self.given, self.valid, self.hint = code, what, given, valid, hint
+        self.field, self.rows = field, tuple(rows)
+        self.problems: tuple[StudioError, ...] = tuple(problems)
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """The whole refusal as plain text, a line for each problem."""
+        if self.problems:
+            return "\n".join(problem.message for problem in self.problems)
+        parts = [self.what]
+        if self.given is not None:
+            parts.append(f"Given: {self.given}.")
+        if self.valid is not None:
+            valid = self.valid
+            if not isinstance(valid, str) and isinstance(valid, Iterable):
+                valid = ", ".join(str(value) for value in valid)
+            parts.append(f"Right would be: {valid}.")
+        if self.hint:
+            parts.append(self.hint)
+        return " ".join(parts)
+
+    def all(self) -> tuple["StudioError", ...]:
+        """Every problem, this one alone when there is one."""
+        return self.problems or (self,)
+
+
+def raise_all(problems: Sequence[StudioError]) -> None:
+    """Raise nothing, the one problem, or all of them as one error."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        flat = [each for problem in problems for each in problem.all()]
+        raise StudioError(flat[0].code, flat[0].what, problems=flat)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint `Did you mean …?` for a mistyped name, or an empty string."""
+    import difflib
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {close[0]}?" if close else ""
+
+
+def named(registry: Mapping[str, T], name: str, what: str, *, field: str, code: str = "unknown-name") -> T:
+    """What a registry holds under a name, or a `StudioError` that lists the names and tells the nearest."""
+    if name not in registry:
+        raise StudioError(
+            code, f"There is no {what} {name}.", valid=list(registry), hint=nearest(name, registry), field=field
+        )
+    return registry[name]

@@ -1,0 +1,352 @@
+"""What is said to the model host and what it says: one JSON document a line, each of these nouns one kind of line."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from studio.schema.base import Noun
+from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec, SplitCounts
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.schema.report import Answer, ChatSettings, Report
+from studio.schema.runs import RunSpec
+
+
+class RowsRef(Noun):
+    """Rows of a dataset: the Parquet file, and which of them (from 1; None: all)."""
+
+    path: str
+    numbers: tuple[int, ...] | None = None
+
+
+class RunRef(Noun):
+    """A run with everything resolved, so that nothing has to be looked up."""
+
+    info: ModelInfo
+    spec: RunSpec
+    folder: str
+    """The run's folder, with adapter/ or model/ in it."""
+    trusted: bool = False
+    """The owner of the machine allowed code or pickled weights for this model."""
+    learned_from: RowsRef | None = None
+    """Rows that the run was trained on; among some of them a classifier's base guess looks for neighbours."""
+
+
+class CardFacts(Noun):
+    """What a model card states that is not in the run's spec."""
+
+    run: str
+    name: str
+    created: str = ""
+    seconds: float | None = None
+    dataset: str = ""
+    """The data's name for people."""
+    rows: int = 0
+    splits: SplitCounts | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+    report: Report | None = None
+    best_step: int | None = None
+    steps: int = 0
+
+
+class Message(Noun):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+    base: str | None = None
+    """In an assistant's turn: what the base said there, when `content` is what the tuned model said."""
+
+    def as_said_by(self, who: str) -> dict[str, str]:
+        """The turn as it stands in that model's own conversation."""
+        return {"role": self.role, "content": self.base if who == "base" and self.base is not None else self.content}
+
+
+class Load(Noun):
+    """Load base and tuned, so that the next answer comes soon."""
+
+    op: Literal["load"] = "load"
+    id: str
+    run: RunRef
+
+
+class Chat(Noun):
+    """Answer a conversation with both models, side by side."""
+
+    op: Literal["chat"] = "chat"
+    id: str
+    run: RunRef
+    messages: tuple[Message, ...]
+    settings: ChatSettings = ChatSettings()
+
+
+class Classify(Noun):
+    """Labels and probabilities of a text, by both models."""
+
+    op: Literal["classify"] = "classify"
+    id: str
+    run: RunRef
+    text: str
+
+
+class Predict(Noun):
+    """A prediction for each row, into a file."""
+
+    op: Literal["predict"] = "predict"
+    id: str
+    run: RunRef
+    rows: RowsRef
+    out: str
+    base: bool = False
+    roles: dict[str, str] | None = None
+    """Column → role; None: as the run read its rows."""
+    settings: ChatSettings = ChatSettings()
+
+
+class Evaluate(Noun):
+    """Judge base and tuned on the same rows."""
+
+    op: Literal["evaluate"] = "evaluate"
+    id: str
+    run: RunRef
+    rows: RowsRef
+    split: str = "test"
+    roles: dict[str, str] | None = None
+    limit: int | None = None
+
+
+class Export(Noun):
+    """Write the tuned model for use elsewhere, load it again and compare."""
+
+    op: Literal["export"] = "export"
+    id: str
+    run: RunRef
+    format: str
+    to: str
+    facts: CardFacts
+    zip: bool = True
+
+
+class PreviewRow(Noun):
+    """The tokens of one row, as training gets them."""
+
+    op: Literal["preview"] = "preview"
+    id: str
+    info: ModelInfo
+    task: str
+    row: dict[str, Any]
+    roles: dict[str, str]
+    number: int = 1
+    max_length: int = 512
+    system_prompt: str = ""
+    label_names: tuple[str, ...] = ()
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the run that change what the model sees, by name."""
+    trusted: bool = False
+
+
+class Lengths(Noun):
+    """How many tokens each row has before anything is cut."""
+
+    op: Literal["lengths"] = "lengths"
+    id: str
+    info: ModelInfo
+    task: str
+    rows: RowsRef
+    roles: dict[str, str]
+    max_length: int = 512
+    system_prompt: str = ""
+    label_names: tuple[str, ...] = ()
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the run that change what the model sees, by name."""
+    trusted: bool = False
+
+
+class FirstBatch(Noun):
+    """The first batch of a run that is not started: what its trainer would read first."""
+
+    op: Literal["first_batch"] = "first_batch"
+    id: str
+    info: ModelInfo
+    config: TrainingConfig
+    data: DatasetSpec
+    rows: RowsRef
+    """Rows to learn from."""
+    trusted: bool = False
+
+
+class CountTokens(Noun):
+    """How many tokens some texts have."""
+
+    op: Literal["count_tokens"] = "count_tokens"
+    id: str
+    info: ModelInfo
+    texts: tuple[str, ...]
+    trusted: bool = False
+
+
+class Texts(Noun):
+    """The texts of a column, and the folder in which their embeddings are kept."""
+
+    rows: RowsRef
+    column: str
+    folder: str
+
+
+class Embed(Noun):
+    """Read texts, so that labels can be suggested for them."""
+
+    op: Literal["embed"] = "embed"
+    id: str
+    info: ModelInfo
+    texts: Texts
+    trusted: bool = False
+
+
+class Suggest(Noun):
+    """Learn from the rows that have a label, and say what the others could be."""
+
+    op: Literal["suggest"] = "suggest"
+    id: str
+    texts: Texts
+    labels: dict[int, str]
+    """Row → its label."""
+
+
+class Write(Noun):
+    """A base model's replies to prompts, each a conversation of its own."""
+
+    op: Literal["write"] = "write"
+    id: str
+    info: ModelInfo
+    prompts: tuple[str, ...]
+    settings: ChatSettings = ChatSettings()
+    trusted: bool = False
+
+
+class JudgeLabels(Noun):
+    """Which labels are likely wrong, judged by a small classifier on texts that were read."""
+
+    op: Literal["judge_labels"] = "judge_labels"
+    id: str
+    texts: Texts
+    labels: dict[int, str]
+
+
+class DrawCurve(Noun):
+    """How well ever more of the labelled rows do."""
+
+    op: Literal["draw_curve"] = "draw_curve"
+    id: str
+    texts: Texts
+    labels: dict[int, str]
+
+
+class Stop(Noun):
+    """Cancel another request."""
+
+    op: Literal["stop"] = "stop"
+    id: str
+    target: str
+
+
+class Unload(Noun):
+    """Let go of a run's models, or of all."""
+
+    op: Literal["unload"] = "unload"
+    id: str
+    folder: str = ""
+
+
+class Ping(Noun):
+    """Is it there, and what does it keep?"""
+
+    op: Literal["ping"] = "ping"
+    id: str
+
+
+AnyRequest = Annotated[
+    Load | Chat | Classify | Predict | Evaluate | Export | PreviewRow | Lengths | FirstBatch | CountTokens | Embed
+    | Suggest | JudgeLabels | DrawCurve | Write | Stop | Unload | Ping,
+    Field(discriminator="op"),
+]
+REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
+
+
+class Ready(Noun):
+    """The first line: the host reads."""
+
+    event: Literal["ready"] = "ready"
+    pid: int
+
+
+class Chunk(Noun):
+    """A piece of a reply; `text` is the whole reply so far."""
+
+    event: Literal["chunk"] = "chunk"
+    id: str
+    who: Literal["base", "tuned"]
+    text: str
+    done: bool = False
+    answer: Answer | None = None
+
+
+class Moved(Noun):
+    """Long work moved on."""
+
+    event: Literal["progress"] = "progress"
+    id: str
+    done: int
+    total: int
+    message: str = ""
+
+
+class Done(Noun):
+    """A request is answered."""
+
+    event: Literal["done"] = "done"
+    id: str
+    stopped: bool = False
+    result: dict[str, Any] = Field(default_factory=dict)
+
+
+class Failed(Noun):
+    """A request was refused or failed."""
+
+    event: Literal["error"] = "error"
+    id: str | None
+    error: dict[str, Any]
+
+
+AnySaid = Annotated[Ready | Chunk | Moved | Done | Failed, Field(discriminator="event")]
+SAID: TypeAdapter[AnySaid] = TypeAdapter(AnySaid)
+
+
+def error_dict(error: StudioError) -> dict[str, Any]:
+    """A refusal as plain values."""
+    plain: dict[str, Any] = {
+        "code": error.code,
+        "what": error.what,
+        "given": None if error.given is None else str(error.given),
+        "valid": _valid_text(error.valid),
+        "hint": error.hint,
+        "field": error.field,
+        "rows": list(error.rows),
+    }
+    if error.problems:
+        plain["problems"] = [error_dict(problem) for problem in error.problems]
+    return plain
+
+
+def error_from(plain: dict[str, Any]) -> StudioError:
+    """The refusal that `error_dict` made plain."""
+    values = dict(plain)
+    problems = [error_from(each) for each in values.pop("problems", [])]
+    return StudioError(values.pop("code"), values.pop("what"), **values, problems=problems)
+
+
+def _valid_text(valid: object) -> str | None:
+    if valid is None or isinstance(valid, str):
+        return valid
+    return ", ".join(str(each) for each in valid) if isinstance(valid, (list, tuple, set)) else str(valid)

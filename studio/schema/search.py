@@ -1,0 +1,51 @@
+"""A search for better settings: what was asked, its trials, and which did best."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from studio.schema.base import Noun
+
+
+class SearchSpec(Noun):
+    """What a search was asked; kept, so that whoever looks next goes on with it."""
+
+    id: str
+    name: str
+    dataset: str
+    model: str
+    task: str | None = None
+    method: str | None = None
+    preset: str = "balanced"
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Set by hand, the same in every trial."""
+    roles: dict[str, str] | None = None
+    leave_out: tuple[str, ...] = ()
+    trials: int = 10
+    minutes: float = 0.0
+    """No new trial begins after so many minutes of training; 0 sets no limit."""
+    first: dict[str, Any] = Field(default_factory=dict)
+    """What the preset would take: the first trial."""
+    seed: int = 42
+
+
+class Trial(Noun):
+    """One set of settings that was tried, as a run of its own."""
+
+    number: int
+    state: Literal["running", "finished", "pruned", "failed"]
+    run: str = ""
+    value: float | None = None
+    """Its lowest validation loss."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class SearchView(Noun):
+    """A search as it stands."""
+
+    spec: SearchSpec
+    status: Literal["running", "finished", "stopped"]
+    trials: tuple[Trial, ...] = ()
+    best: int | None = None
+    """Number of the trial that did best."""
+    sentence: str = ""

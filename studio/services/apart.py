@@ -1,0 +1,223 @@
+"""Long work on rows in a process of its own, so that the page stays quick and its memory is given back: reading files,
+fetching rows of the Hub, looking for what is wrong. It tells how far it is, and ends at once when it is to stop.
+
+`python -m studio.services.apart` is that process: it is told what to do as one line of JSON, and answers in lines.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import IO, Any, NoReturn
+
+from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Reading, SplitCounts, SplitSpec
+from studio.schema.errors import StudioError
+from studio.services.context import Context
+from studio.services.datasets import Datasets
+from studio.store import Home
+
+Tell = Callable[[int, int], None]
+"""Rows and bytes so far."""
+MANY = 20_000
+"""Rows beyond which it is worth a process of its own."""
+PATIENCE = 0.2
+"""Seconds after which it is looked whether the work is to stop."""
+GRACE = 5.0
+"""Seconds for the process to clean up behind itself."""
+KINDNESS = 5
+"""How much the process stands back behind the page."""
+
+
+class Stopped(StudioError):
+    """The work was stopped by the person who began it; nothing of it is left."""
+
+    def __init__(self) -> None:
+        super().__init__("wrong-state", "This was stopped. Nothing was changed.", hint="Begin it again when you like.")
+
+
+def read_files(
+    context: Context, paths: Mapping[str, Path], how: Reading, tell: Tell | None = None, stop: Event | None = None
+) -> DatasetRecord:
+    """`add_files` in a process of its own."""
+    given = {"paths": {name: str(path) for name, path in paths.items()}, "how": how.chosen}
+    return DatasetRecord.model_validate(_do(context, "files", given, tell, stop))
+
+
+def fetch_rows(
+    context: Context, name: str, how: Reading, tell: Tell | None = None, stop: Event | None = None
+) -> DatasetRecord:
+    """`add_hub` in a process of its own."""
+    return DatasetRecord.model_validate(_do(context, "hub", {"name": name, "how": how.chosen}, tell, stop))
+
+
+def reread(
+    context: Context, dataset: str, how: Reading, tell: Tell | None = None, stop: Event | None = None
+) -> DatasetRecord:
+    """`reread` in a process of its own."""
+    return DatasetRecord.model_validate(_do(context, "reread", {"dataset": dataset, "how": how.said}, tell, stop))
+
+
+def fix(
+    context: Context, given: Mapping[str, Any], tell: Tell | None = None, stop: Event | None = None
+) -> DatasetRecord:
+    """`fix` in a process of its own; `given` are its arguments."""
+    return DatasetRecord.model_validate(_do(context, "fix", dict(given), tell, stop))
+
+
+def check(
+    context: Context, given: Mapping[str, Any], tell: Tell | None = None, stop: Event | None = None
+) -> CheckReport:
+    """`check` in a process of its own; `given` are its arguments."""
+    return CheckReport.model_validate(_do(context, "check", dict(given), tell, stop))
+
+
+def splits(
+    context: Context, given: Mapping[str, Any], tell: Tell | None = None, stop: Event | None = None
+) -> SplitCounts:
+    """`splits` in a process of its own: a dataset, the way to divide it, and how it is read."""
+    return SplitCounts.model_validate(_do(context, "splits", dict(given), tell, stop))
+
+
+def _do(context: Context, what: str, given: dict[str, Any], tell: Tell | None, stop: Event | None) -> Any:
+    """Have it done, and tell what it tells."""
+    about = {"home": str(context.home.root), "workspace": context.workspace.name, "demo": context.demo}
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", __name__],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+    ) as child:  # fmt: skip
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(json.dumps({**about, "what": what, "given": given}) + "\n")
+        child.stdin.close()
+        with _ended_when(stop, child):
+            answer = _take(child.stdout, tell)
+    if stop is not None and stop.is_set():
+        raise Stopped
+    if answer is None and (child.returncode or 0) < 0:
+        raise StudioError(
+            "out-of-memory",
+            "The process that worked on the rows was ended before it was done: too little memory, most likely.",
+            hint="Free memory, or bring a part of the rows.",
+        )
+    if answer is None:
+        raise StudioError(
+            "unexpected", "The rows could not be worked on.", hint="The log of the studio holds the cause."
+        )
+    if "refused" in answer:
+        raise StudioError(**answer["refused"])
+    return answer["done"]
+
+
+def _take(lines: IO[str], tell: Tell | None) -> dict[str, Any] | None:
+    """The last word of the process; None when it broke off."""
+    answer = None
+    for line in lines:
+        told = json.loads(line) if line.endswith("\n") else {}
+        if "rows" in told:
+            if tell:
+                tell(told["rows"], told["bytes"])
+        elif told:
+            answer = told
+    return answer
+
+
+@contextmanager
+def _ended_when(stop: Event | None, child: "subprocess.Popen[str]") -> Iterator[None]:
+    """Within this the process is ended as soon as it is to stop, and in any case at the end."""
+    over = Event()
+
+    def watch() -> None:
+        while not over.wait(PATIENCE):
+            if stop is not None and stop.is_set():
+                child.terminate()
+                if not over.wait(GRACE):
+                    child.kill()
+                return
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        try:
+            child.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+        over.set()
+        watcher.join()
+
+
+# --- the process ---
+
+
+def _end(*_: object) -> NoReturn:
+    """Asked to end: leave as from an error, so that what was half written is removed."""
+    sys.exit(1)
+
+
+def _say(told: Any) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+def _tell(rows: int, size: int = 0) -> None:
+    _say({"rows": rows, "bytes": size})
+
+
+def _files(datasets: Datasets, paths: dict[str, str], how: dict[str, Any]) -> Any:
+    files = {name: Path(path) for name, path in paths.items()}
+    if len(files) == 1:
+        name, path = next(iter(files.items()))
+        return datasets.add_file(path, name, Reading(**how), progress=_tell)
+    return datasets.add_files(files, Reading(**how), progress=_tell)
+
+
+def _hub(datasets: Datasets, name: str, how: dict[str, Any]) -> Any:
+    return datasets.add_hub(name, Reading(**how), progress=_tell)
+
+
+def _reread(datasets: Datasets, dataset: str, how: dict[str, Any]) -> Any:
+    return datasets.reread(dataset, Reading(**how), progress=_tell)
+
+
+def _fix(datasets: Datasets, dataset: str, kind: str, whole: bool) -> Any:
+    return datasets.fix(dataset, kind, whole=whole)
+
+
+def _check(datasets: Datasets, dataset: str, **given: Any) -> Any:
+    return datasets.check(dataset, progress=_tell, bare=True, **given)
+
+
+def _splits(datasets: Datasets, dataset: str, splits: dict[str, Any], spec: dict[str, Any]) -> Any:
+    return datasets.splits(dataset, SplitSpec(**splits), spec=DatasetSpec.model_validate(spec))
+
+
+WORK: dict[str, Callable[..., Any]] = {
+    "files": _files, "hub": _hub, "reread": _reread, "fix": _fix, "check": _check, "splits": _splits,
+}  # fmt: skip
+
+
+def main() -> int:
+    """Do what one line of JSON says; the last line told is what came of it."""
+    signal.signal(signal.SIGTERM, _end)
+    os.nice(KINDNESS)
+    asked = json.loads(sys.stdin.readline())
+    home = Home(Path(asked["home"]))
+    datasets = Datasets(Context(home, home.workspace(asked["workspace"]), asked["demo"]))
+    try:
+        _say({"done": WORK[asked["what"]](datasets, **asked["given"]).model_dump(mode="json")})
+    except StudioError as error:
+        facts = {name: getattr(error, name) for name in ("code", "what", "given", "valid", "hint", "field")}
+        plain = {name: value if isinstance(value, list) else value and str(value) for name, value in facts.items()}
+        _say({"refused": {**plain, "rows": list(error.rows)}})
+    except MemoryError:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Adapters of one base, added and weighted into one: a run of its own that can be chatted with and exported."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from studio.schema.errors import CODES, StudioError, raise_all
+from studio.schema.runs import RunRecord, RunSpec
+from studio.services.context import Context
+from studio.store.db import now
+
+WAYS: dict[str, str] = {
+    "linear": "Weighted sum; needs adapters of one rank.",
+    "cat": "Side by side: exactly the sum, in a wider adapter.",
+    "svd": "The sum, pressed back into the rank of the widest.",
+    "ties": "Only the largest changes, where the adapters agree.",
+    "dare_linear": "A random half of the changes, made larger.",
+}
+"""PEFT's ways to combine, in plain words."""
+MOST_SECONDS = 600
+
+
+def combine(context: Context, weights: Mapping[str, float], how: str, name: str) -> RunRecord:
+    """One adapter of several. `weights` is run → weight; its first run gives settings and rows."""
+    store = context.workspace.runs
+    runs = {store.get(run).id: float(weight) for run, weight in weights.items()}
+    specs = [store.spec(run) for run in runs]
+    _check(context, list(runs), specs, list(runs.values()), how)
+    parts = ", ".join(f"{weight:g} × {store.get(run).name}" for run, weight in runs.items())
+    spec = specs[0].model_copy(
+        update={
+            "config": specs[0].config.model_copy(update={"name": name or "combined", "lora_rank": _rank(specs, how)}),
+            "because": (f"Combined from {parts}. {WAYS[how]}",),
+        }
+    )
+    made = store.create(spec)
+    try:
+        _make(context, made.id, runs, how)
+    except StudioError:
+        store.delete(made.id)
+        raise
+    done = f"Combined from {parts}."
+    store.set_status(made.id, "finished", done, started=now(), ended=now(), has_result=True, reason=done)
+    return store.get(made.id)
+
+
+def _rank(specs: list[RunSpec], how: str) -> int:
+    ranks = [spec.config.lora_rank for spec in specs]
+    return sum(ranks) if how == "cat" else max(ranks)
+
+
+def _check(context: Context, runs: list[str], specs: list[RunSpec], weights: list[float], how: str) -> None:
+    """Refuse what can't be combined, all of it at once."""
+    problems = []
+    if len(runs) < 2:
+        problems.append(_refused("It takes two runs or more to combine.", "runs", given=len(runs)))
+    if how not in WAYS:
+        problems.append(_refused("There is no such way to combine.", "how", given=how, valid=list(WAYS)))
+    if any(not 0 < abs(weight) <= 10 for weight in weights):
+        problems.append(_refused("A weight can't have this value.", "weight", given=weights, valid="up to 10, not 0"))
+    for run, spec in zip(runs, specs, strict=True):
+        record = context.workspace.runs.get(run)
+        if not (context.workspace.runs.folder(run).adapter / "adapter_config.json").exists():
+            problems.append(_refused(f"The run {record.name} has left no adapter.", "runs", given=run))
+        if spec.config.model != specs[0].config.model:
+            problems.append(
+                _refused(
+                    f"The adapter of {record.name} is of another base model.", "runs",
+                    given=spec.config.model, valid=specs[0].config.model,
+                )
+            )  # fmt: skip
+        if spec.data.label_names or spec.config.method in ("lora-embeddings", "prompt-tuning", "prefix-tuning"):
+            problems.append(
+                _refused(
+                    f"The run {record.name} learned more than can be added: a head, words, virtual tokens.",
+                    "runs",
+                )
+            )
+        elif (spec.config.method == "ia3") != (specs[0].config.method == "ia3"):
+            problems.append(_refused(f"The adapter of {record.name} is of another kind.", "runs"))
+    ranks = {spec.config.lora_rank for spec in specs if spec.config.method != "ia3"}
+    if how in ("linear", "ties", "dare_linear") and len(ranks) > 1:
+        problems.append(
+            _refused("The adapters are of different rank.", "how", given=f"{how} of ranks {sorted(ranks)}",
+                     valid="cat or svd")
+        )  # fmt: skip
+    raise_all(problems)
+
+
+def _refused(what: str, field: str, given: object = None, valid: object = None) -> StudioError:
+    return StudioError("bad-setting", what, given=given, valid=valid, field=field)
+
+
+def _make(context: Context, made: str, runs: Mapping[str, float], how: str) -> None:
+    command = [sys.executable, "-m", "studio.worker.combine", "--home", str(context.home.root)]
+    command += ["--workspace", context.workspace.name, made]
+    asked = json.dumps({"runs": list(runs), "weights": list(runs.values()), "how": how})
+    try:
+        done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False, timeout=MOST_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise StudioError("unexpected", "Combining was not done within ten minutes, and was ended.") from error
+    if done.returncode:
+        last = (done.stdout.strip().splitlines() or [""])[-1]
+        said = json.loads(last) if last.startswith("{") else {}
+        code = str(said.get("code") or "")
+        raise StudioError(
+            code if code in CODES else "unexpected", said.get("what") or "The adapters could not be combined."
+        )

@@ -1,0 +1,286 @@
+"""Datasets: how their rows are read, checked, fixed and divided."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from studio.data.checks import check, fix_of, labels_of, require_kinds, with_suspects
+from studio.data.checks.label_error import LabelError
+from studio.data.kept import open_parquet
+from studio.data.parts import NO_COLUMN
+from studio.data.roles import infer, match
+from studio.data.splits import divide
+from studio.data.table import Table, changed
+from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Reading, SplitCounts, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.labels import Suspect
+from studio.schema.views import RowPage
+from studio.services.bringing import Bringing, shown
+from studio.tasks import TASKS, task_named
+
+KEPT_REPORTS = 32
+_REPORTS: dict[tuple, CheckReport] = {}
+"""What the doctor found lately, by rows and reading: a version never changes."""
+_LABELS: dict[tuple, tuple[str, ...]] = {}
+"""Labels of rows, read so."""
+_COUNTS: dict[tuple, SplitCounts] = {}
+"""Rows in each part, by rows, reading and way of dividing."""
+Kept = TypeVar("Kept")
+
+
+def _kept(notes: dict[tuple, Kept], key: tuple, value: Kept) -> Kept:
+    """The value, which is remembered; the oldest one is forgotten."""
+    notes[key] = value
+    while len(notes) > KEPT_REPORTS:
+        notes.pop(next(iter(notes)), None)
+    return value
+
+
+def _parts_in(spec: DatasetSpec) -> str:
+    """The column of parts that a person chose."""
+    return spec.splits.split_column if spec.splits else ""
+
+
+class Datasets(Bringing):
+    """The datasets of a workspace."""
+
+    # --- reading ---
+
+    def reading(
+        self,
+        dataset: str,
+        task: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        version: int | None = None,
+        labels_too: bool = True,
+    ) -> tuple[DatasetSpec, str]:
+        """How a dataset is read, and why so: as asked, else as last chosen, else as its columns suggest. Its labels
+        take a look at every row; they are left out where nobody needs them."""
+        record = self.store.get(dataset, version)
+        kept = record.spec
+        splits = kept.splits if kept else self._earlier_splits(record)
+        table = self.table(dataset, record.version)
+        if kept is not None and task in (None, kept.task) and roles is None:
+            return kept, ""
+        if task is None:
+            found = infer(table, list(TASKS.values()), roles or {})
+            wanted, matched, reason = found.task, found.matched, found.reason
+        else:
+            wanted, reason = task_named(task), ""
+            matched = match(table, wanted, roles or {})
+        labels: tuple[str, ...] = ()
+        if wanted.has_labels and labels_too:
+            path = self.store.rows_path(record.id, record.version)
+            key = (path, wanted.name, tuple(matched.roles.items()))
+            labels = _LABELS.get(key) or _kept(_LABELS, key, tuple(labels_of(table, wanted, matched.roles)))
+        return DatasetSpec(task=wanted.name, roles=matched.roles, label_names=labels, splits=splits), reason
+
+    def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
+        """Labels are told anew from the rows as they are read now."""
+        made = super()._reread(record, table, how, notes)
+        if made.spec is None:
+            return made
+        spec, _ = self.reading(made.id, made.spec.task, made.spec.roles)
+        return self.store.keep_spec(made.id, made.version, spec)
+
+    def _earlier_splits(self, record: DatasetRecord) -> SplitSpec | None:
+        """How rows were divided in the version before, where its columns are still there."""
+        for earlier in reversed(self.store.versions(record.id)):
+            if earlier.version < record.version and earlier.spec is not None:
+                splits = earlier.spec.splits
+                named = {splits.group_column, splits.time_column, splits.split_column} if splits else set()
+                return splits if named <= {*record.columns, "", NO_COLUMN} else None
+        return None
+
+    def set_reading(self, dataset: str, task: str, roles: Mapping[str, str]) -> DatasetRecord:
+        """Keep the roles that a person gave to the columns."""
+        record = self.store.get(dataset)
+        spec, _ = self.reading(dataset, task, roles)
+        left_out = record.spec.left_out if record.spec else ()
+        return self.store.keep_spec(record.id, record.version, spec.model_copy(update={"left_out": left_out}))
+
+    def rows(
+        self,
+        dataset: str,
+        start: int = 1,
+        count: int = 12,
+        version: int | None = None,
+        only: str = "",
+        marks_too: bool = True,
+        task: str | None = None,
+    ) -> RowPage:
+        """A page of rows as text; `only` shows those of one finding. Without `marks_too` the doctor is not asked."""
+        table = self.table(dataset, version)
+        marks = self._marks(dataset, version, task) if marks_too or only else {}
+        if only:
+            numbers = [row for row, found in marks.items() if any(kind == only for kind, _ in found)]
+            chosen = [(row, table.row(row)) for row in numbers[start - 1 : start - 1 + count]]
+            total = len(numbers)
+        else:
+            chosen = list(table.numbered(start, count))
+            total = len(table)
+        return RowPage(
+            columns=table.columns,
+            rows=tuple((number, {column: shown(value) for column, value in row.items()}) for number, row in chosen),
+            start=start,
+            total=total,
+            marks={number: marks[number] for number, _ in chosen if number in marks},
+        )
+
+    def _marks(
+        self, dataset: str, version: int | None, task: str | None
+    ) -> dict[int, tuple[tuple[str, str], ...]]:
+        try:
+            report = self.check(dataset, task, version=version)
+        except StudioError:
+            return {}
+        marks: dict[int, list[tuple[str, str]]] = {}
+        spec, _ = self.reading(dataset, task, version=version, labels_too=False)
+        suspects = self.suspects(self.store.get(dataset, version), spec) or {}
+        for problem in report.problems:
+            for row in problem.rows:
+                words = problem.kind.replace("-", " ")
+                if problem.kind == LabelError.kind:
+                    words = f"more like {suspects[row].likelier}"
+                marks.setdefault(row, []).append((problem.kind, words))
+        return {row: tuple(found) for row, found in sorted(marks.items())}
+
+    # --- the doctor ---
+
+    def check(
+        self,
+        dataset: str,
+        task: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        *,
+        version: int | None = None,
+        leave_out: Iterable[str] = (),
+        lengths: Mapping[int, int] | None = None,
+        max_length: int = 0,
+        whole: bool = False,
+        validation: str | None = None,
+        progress: Callable[[int], None] | None = None,
+        elsewhere: Callable[[], CheckReport] | None = None,
+        bare: bool = False,
+    ) -> CheckReport:
+        """What is wrong with the rows, and how many can be used. `lengths`: row number → tokens before any cut.
+
+        `whole`: near rows are looked for among all, also where a sample is usual. `validation`: the dataset whose rows
+        training will be judged by. `progress` is told how many rows are done. `elsewhere` does the looking, when it was
+        not done before: in a process of its own, say. `bare` leaves out what was told of the labels by a classifier.
+        """
+        spec, reason = self.reading(dataset, task, roles, version, labels_too=False)
+        left_out = tuple(sorted({*spec.left_out, *leave_out}))
+        record = self.store.get(dataset, version)
+        path = self.store.rows_path(record.id, record.version)
+        key = (path, spec.task, tuple(spec.roles.items()), left_out, _parts_in(spec),
+               hash(tuple((lengths or {}).items())), max_length, whole, self._held(validation))  # fmt: skip
+        if key not in _REPORTS:
+            report = elsewhere() if elsewhere else check(
+                open_parquet(path), task_named(spec.task), spec.roles, left_out=left_out, lengths=lengths,
+                max_length=max_length, whole=whole, validation=self.table(validation) if validation else None,
+                parts_in=_parts_in(spec), progress=progress,
+            )  # fmt: skip
+            _kept(_REPORTS, key, report)
+            if report.labels and not left_out:
+                _kept(_LABELS, (path, spec.task, tuple(spec.roles.items())), tuple(report.labels))
+        report = _REPORTS[key].model_copy(update={"task_reason": reason})
+        return report if bare else with_suspects(report, self.suspects(record, spec))
+
+    def suspects(self, record: DatasetRecord, spec: DatasetSpec) -> dict[int, Suspect] | None:
+        """Rows of a version whose label is likely wrong; None when nobody asked for it, or it was read otherwise."""
+        kept = self.context.workspace.drafts.get(suspects_key(record))
+        if not kept or kept["roles"] != spec.roles:
+            return None
+        return {int(row): Suspect.model_validate(each) for row, each in kept["rows"].items()}
+
+    def was_looked_at(self, dataset: str, task: str | None = None, whole: bool = False) -> bool:
+        """Whether the doctor looked at these rows before, read so; `whole`: at every one of them."""
+        spec, _ = self.reading(dataset, task, labels_too=False)
+        record = self.store.get(dataset)
+        path = self.store.rows_path(record.id, record.version)
+        read_so = (path, spec.task, tuple(spec.roles.items()), tuple(sorted(spec.left_out)), _parts_in(spec))
+        return (*read_so, hash(()), 0, whole, None) in _REPORTS
+
+    def _held(self, validation: str | None) -> Path | None:
+        """Where the rows of a validation dataset lie."""
+        if validation is None:
+            return None
+        record = self.store.get(validation)
+        return self.store.rows_path(record.id, record.version)
+
+    def fix(self, dataset: str, kind: str, *, whole: bool = False, validation: str | None = None) -> DatasetRecord:
+        """Remove or change the rows of one finding: a new version, the old one stays."""
+        record = self.store.get(dataset)
+        spec, _ = self.reading(dataset)
+        table, task = self.table(dataset), task_named(spec.task)
+        held = self.table(validation) if validation else None
+        fix = fix_of(
+            table, task, spec.roles, kind, whole=whole, validation=held, parts_in=_parts_in(spec),
+            suspects=self.suspects(record, spec),
+        )
+        if not fix:
+            raise StudioError("no-such-row", "There is nothing to fix of that kind.", given=kind)
+        new = fix.of(table)
+        left_out = tuple(each for each in spec.left_out if each != kind)
+        labels = tuple(labels_of(new, task, spec.roles)) if task.has_labels else ()
+        kept = spec.model_copy(update={"left_out": left_out, "label_names": labels})
+        return self.write(new, record, fix.note, kept)
+
+    def leave_out(self, dataset: str, kind: str) -> DatasetRecord:
+        """Train without the rows of one finding; they stay in the dataset."""
+        require_kinds([kind])
+        record = self.store.get(dataset)
+        spec, _ = self.reading(dataset)
+        left_out = tuple(dict.fromkeys([*spec.left_out, kind]))
+        return self.store.keep_spec(record.id, record.version, spec.model_copy(update={"left_out": left_out}))
+
+    def inputs_of(self, dataset: str, task: str) -> dict[str, str]:
+        """Column → role of those columns that a prediction needs; what is to be predicted may be missing."""
+        record = self.store.get(dataset)
+        if record.spec is not None and record.spec.task == task:
+            return dict(record.spec.roles)
+        return dict(match(self.table(dataset), task_named(task), {}, partial=True).roles)
+
+    def with_values(self, dataset: str, values: Mapping[int, Mapping[str, object]], note: str) -> DatasetRecord:
+        """A new version in which some cells have other values."""
+        record = self.store.get(dataset)
+        new = changed(self.table(dataset), values={row: dict(cells) for row, cells in values.items()}, note=note)
+        return self.write(new, record, note)
+
+    # --- splits ---
+
+    def keep_splits(self, dataset: str, splits: SplitSpec) -> DatasetRecord:
+        """Remember how a person wants the rows divided; refused when they can't be divided so."""
+        record = self.store.get(dataset)
+        spec = self.reading(dataset)[0].model_copy(update={"splits": splits})
+        self.splits(dataset, splits, spec=spec)
+        return self.store.keep_spec(record.id, record.version, spec)
+
+    def splits(
+        self,
+        dataset: str,
+        splits: SplitSpec,
+        *,
+        spec: DatasetSpec | None = None,
+        validation_file: bool = False,
+        elsewhere: Callable[[], SplitCounts] | None = None,
+    ) -> SplitCounts:
+        """How many rows each part gets. A version never changes, so its counts are kept: a million rows take seconds.
+        `elsewhere` does the counting, when it was not done before."""
+        record = self.store.get(dataset)
+        spec = spec or self.reading(dataset, labels_too=False)[0]
+        rows = self.store.rows_path(record.id, record.version)
+        key = (rows, spec.task, tuple(spec.roles.items()), spec.left_out, splits, validation_file)
+        if key not in _COUNTS:
+            division = elsewhere() if elsewhere else divide(
+                open_parquet(rows), task_named(spec.task), spec.roles, splits, left_out=spec.left_out,
+                validation_file=validation_file, split_column=record.split_column,
+            ).counts  # fmt: skip
+            _kept(_COUNTS, key, division)
+        return _COUNTS[key]
+
+
+def suspects_key(record: DatasetRecord) -> str:
+    """Where what was found of the labels of a version is kept."""
+    return f"label-errors:{record.id}:{record.version}"

@@ -1,0 +1,85 @@
+"""What is done with runs that lie about: named, noted, put aside, packed into one file and taken out of one."""
+
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from studio.schema.errors import StudioError
+from studio.schema.runs import ACTIVE, RunRecord
+from studio.services.history import checked
+from studio.services.runs import Runs
+from studio.store.files import folder_size
+from studio.store.packing import pack, unpack
+
+
+class Keeping:
+    """The runs of a workspace as things that are kept."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs, self.store = runs, runs.store
+
+    def note(
+        self,
+        run: str,
+        name: str | None = None,
+        note: str | None = None,
+        tags: Sequence[str] | None = None,
+        archived: bool | None = None,
+    ) -> RunRecord:
+        """Change what a person says of a run; a name that another run has gets a number."""
+        record = self.runs.get(run)
+        changes = checked(name, note, tags)
+        if "name" in changes:
+            changes["name"] = self.runs.free_name(changes["name"], but=record.id)
+        if archived is not None:
+            if archived and record.status in ACTIVE:
+                raise _at_work(record, "Archive it when it has ended.")
+            changes["archived"] = int(archived)
+        return self.store.change(record.id, **changes) if changes else record
+
+    def pack(self, run: str, to: Path | None = None) -> Path:
+        """Write a run as one file; without a place into the run's own folder, to be downloaded."""
+        record = self.runs.get(run)
+        if record.status in ACTIVE:
+            raise _at_work(record, "Wait for its end, or pause it.")
+        folder = self.store.folder(record.id)
+        self.store.describe(record.id)
+        out = to or folder.exports / "run.zip"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pack(folder.root, out)
+        return out
+
+    def unpack(self, file: Path) -> RunRecord:
+        """Take in a run from a file, under its own id or, when that is taken, under a new one."""
+        self.store.sweep()
+        staging = self.store.root / f".import-{secrets.token_hex(6)}"
+        unpack(file, staging)
+        try:
+            record = self.store.settle(staging)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        name = self.runs.free_name(record.name, but=record.id)
+        return record if name == record.name else self.store.change(record.id, name=name)
+
+    def remove_checkpoints(self, run: str) -> RunRecord:
+        """Remove what only going on needs; the result, the curve and the log stay."""
+        record = self.runs.get(run)
+        if record.status in ACTIVE:
+            raise _at_work(record, "Wait for its end.")
+        shutil.rmtree(self.store.folder(record.id).checkpoints, ignore_errors=True)
+        return record
+
+    def parts(self, run: str) -> dict[str, int]:
+        """Bytes of what lies in its folder: the result, checkpoints, exports, and all the rest."""
+        folder = self.store.folder(self.runs.store.get(run).id)
+        parts = {
+            "tuned model": folder_size(folder.adapter) + folder_size(folder.model),
+            "checkpoints": folder_size(folder.checkpoints),
+            "exports": folder_size(folder.exports),
+        }
+        return {**parts, "curve, log and settings": folder_size(folder.root) - sum(parts.values())}
+
+
+def _at_work(record: RunRecord, hint: str) -> StudioError:
+    return StudioError("wrong-state", f"The run {record.name} is at work.", given=record.status, hint=hint)

@@ -1,0 +1,92 @@
+"""What a run begins with besides its own rows: general rows mixed in, and an earlier run's result to go on from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from studio.schema.config import SHAPE, WHOLE
+from studio.schema.dataset import DatasetSpec
+from studio.schema.errors import StudioError, raise_all
+from studio.schema.runs import Replay
+from studio.services.context import Context
+from studio.services.datasets import Datasets
+from studio.tasks import task_named
+
+SAME = ({"lora", "qlora"}, set(WHOLE))
+"""Methods that leave results of one kind."""
+
+
+def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetSpec) -> Replay | None:
+    """Where the rows come from that are mixed in, or None; a refusal when they can't be."""
+    share, source = float(settings.get("replay") or 0), str(settings.get("replay_from") or "")
+    if not share:
+        return None
+    if not source:
+        raise StudioError(
+            "bad-setting",
+            "It was not said which general rows to mix in.",
+            hint="Name a dataset or a sample with replay_from.",
+            field="replay_from",
+        )
+    task = task_named(spec.task)
+    if task.has_labels:
+        raise StudioError(
+            "bad-setting",
+            "General rows have other labels, and can't be mixed into these.",
+            hint="Mixing in is for models that write text. For labels, freeze layers or take fewer passes.",
+            field="replay",
+        )
+    record = datasets.open(source) if source.startswith("sample:") else datasets.store.get(source)
+    read, _ = datasets.reading(record.id, spec.task)
+    given, wanted = set(read.roles.values()), set(spec.roles.values())
+    if missing := [role.title for role in task.roles if role.required and role.name in wanted - given]:
+        raise StudioError(
+            "bad-setting",
+            "The general rows lack what these rows have.",
+            given=f"no {', '.join(missing).lower()} in {record.name}",
+            field="replay_from",
+        )
+    return Replay(dataset=record.id, version=record.version, roles=dict(read.roles), left_out=read.left_out)
+
+
+def begin_with(
+    context: Context, settings: Mapping[str, Any], method: str | None, model: str
+) -> tuple[str | None, dict[str, Any]]:
+    """Method and settings of a run that goes on from an earlier run's result; as they are when it does not."""
+    asked = {key.replace("-", "_"): value for key, value in settings.items()}
+    if not asked.get("start_from"):
+        return method, asked
+    record = context.workspace.runs.get(str(asked["start_from"]))
+    earlier, folder = context.workspace.runs.spec(record.id).config, context.workspace.runs.folder(record.id)
+    problems = []
+    if folder.result is None:
+        problems.append(_refused(f"The run {record.name} has left no result to begin with.", given=record.id))
+    if earlier.model != model:
+        problems.append(
+            _refused(
+                f"The result of {record.name} is of another base model.", given=earlier.model, valid=f"one of {model}"
+            )
+        )
+    alike = method is None or method == earlier.method or any({method, earlier.method} <= each for each in SAME)
+    if not alike:
+        problems.append(
+            _refused(f"The result of {record.name} is of another kind.", given=method, valid=earlier.method)
+        )
+    for name in () if earlier.method in WHOLE else SHAPE:
+        told = getattr(earlier, name)
+        if asked.get(name) not in (None, told):
+            problems.append(
+                StudioError(
+                    "bad-setting",
+                    f"The adapter of {record.name} was made with another {name.replace('_', ' ')}.",
+                    given=asked[name],
+                    valid=told,
+                    field=name,
+                )
+            )
+        asked[name] = told
+    raise_all(problems)
+    return method or earlier.method, {**asked, "start_from": record.id}
+
+
+def _refused(what: str, **more: Any) -> StudioError:
+    return StudioError("bad-setting", what, field="start_from", **more)

@@ -1,0 +1,194 @@
+"""Base models: what there is, what fits, and bringing one here."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from studio.machine.facts import machine_facts
+from studio.models import cached_models, download, find_model, search_hub
+from studio.models.catalogue import CATALOGUE
+from studio.models.starters import STARTERS
+from studio.schema.config import TrainingConfig
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.schema.views import DownloadState, ModelView
+from studio.services.context import Context
+from studio.store import Home
+from studio.tasks import TASKS, task_named
+from studio.training.memory import estimate_memory
+
+TIGHT = 0.8
+"""Above this share of the memory that is there, a run is tight."""
+FOLDERS = "model-folders"
+
+
+class Models:
+    """Base models for a workspace."""
+
+    def __init__(self, context: Context, downloads: "Downloads") -> None:
+        self.context, self.downloads = context, downloads
+
+    def find(self, name: str) -> ModelInfo:
+        """A model by the name a person gives."""
+        if self.context.demo and name not in STARTERS:
+            self.context.owner_only("A model other than the starters")
+        info = find_model(name, token=self._token())
+        return info.model_copy(update={"tasks": tuple(task.name for task in TASKS.values() if not task.why_not(info))})
+
+    def ready(self, name: str) -> ModelInfo:
+        """A model whose weights are here and may be loaded."""
+        info = self.find(name)
+        if not info.here or info.path is None:
+            raise StudioError(
+                "no-such-model",
+                f"{info.title} is not on this machine yet.",
+                given=name,
+                hint="Download it in step 1.",
+                field="model",
+            )
+        if info.needs_trust and not self.trusted(name):
+            raise StudioError(
+                "unsafe-model",
+                f"{info.title} is not loaded: {info.needs_trust}",
+                hint="If you know who made it and trust them, allow it in step 1.",
+                field="model",
+            )
+        return info
+
+    def trusted(self, name: str) -> bool:
+        """Whether the owner allowed code or pickled weights for this model."""
+        return name in self.context.home.trusted_models()
+
+    def trust(self, name: str) -> None:
+        """Allow it, having been told what it means."""
+        self.context.owner_only("Allowing a model's own code")
+        self.context.home.trust_model(name)
+
+    def view(self, info: ModelInfo, task: str | None = None, sentences: Mapping[str, str] | None = None) -> ModelView:
+        """A model as the Model tab shows it."""
+        machine = machine_facts()
+        sentences = sentences or {}
+        wanted = task_named(task) if task else None
+        memory = _memory(info, task)
+        free = machine.memory_total
+        fits = "too-large" if memory > free else "tight" if memory > TIGHT * free else "fits"
+        why = wanted.why_not(info) if wanted else ""
+        if not why and fits == "too-large":
+            why = f"Needs about {memory / 2**30:.0f} GB; this machine has {free / 2**30:.0f}."
+        return ModelView(
+            info=info,
+            sentence=sentences.get("sentence", info.note),
+            good_for=sentences.get("good_for", ""),
+            not_for=sentences.get("not_for", ""),
+            why_not=why,
+            memory_bytes=memory,
+            available_bytes=free,
+            fits=fits,
+            trusted=self.trusted(info.name),
+        )
+
+    def all(self, task: str | None = None) -> list[ModelView]:
+        """Starters, what is here, and a few known ones of the Hub."""
+        known = {entry.name: entry for entry in CATALOGUE}
+        infos: dict[str, ModelInfo] = {name: self.find(name) for name in STARTERS}
+        if not self.context.demo:
+            for folder in self.context.workspace.drafts.get(FOLDERS, []):
+                try:
+                    infos[folder] = find_model(folder)
+                except StudioError:
+                    continue
+            infos.update({info.name: info for info in cached_models()})
+            infos.update({entry.name: entry.info for entry in CATALOGUE if entry.name not in infos})
+        views = [
+            self.view(
+                info,
+                task,
+                known[name].sentences if name in known else STARTERS[name].sentences if name in STARTERS else {},
+            )
+            for name, info in infos.items()
+        ]
+        return sorted(views, key=lambda view: bool(view.why_not))
+
+    def search(self, text: str, task: str | None = None, limit: int = 12) -> list[ModelView]:
+        """Models of the Hub whose name holds a text."""
+        self.context.owner_only("Searching the Hub")
+        if len(text.strip()) < 2:
+            return []
+        return [self.view(info, task) for info in search_hub(text.strip(), limit=limit, token=self._token())]
+
+    def use_folder(self, path: str) -> ModelInfo:
+        """Remember a folder of this machine among the models."""
+        self.context.owner_only("A folder of this machine")
+        info = self.find(path)
+        folders = self.context.workspace.drafts.get(FOLDERS, [])
+        self.context.workspace.drafts.put(FOLDERS, list(dict.fromkeys([*folders, info.name])))
+        return info
+
+    def start_download(self, name: str) -> None:
+        """Bring a model here in the background."""
+        self.context.owner_only("Downloading a model")
+        self.downloads.start(self.find(name), self._token(), self.trusted(name))
+
+    def _token(self) -> str | None:
+        return None if self.context.demo else self.context.home.hub_token()
+
+
+@dataclass
+class _Download:
+    state: DownloadState
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Downloads:
+    """Downloads of this server, each in a thread; a cancelled one goes on where it was when started again."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._downloads: dict[str, _Download] = {}
+        self._lock = threading.Lock()
+
+    def states(self) -> list[DownloadState]:
+        """All downloads since the server started, newest last."""
+        with self._lock:
+            return [each.state for each in self._downloads.values()]
+
+    def start(self, info: ModelInfo, token: str | None, trust: bool = False) -> None:
+        """Start one, unless it is running."""
+        with self._lock:
+            running = self._downloads.get(info.name)
+            if running and running.state.status == "running":
+                return
+            this = self._downloads[info.name] = _Download(DownloadState(name=info.name, total_bytes=info.bytes))
+        threading.Thread(target=self._run, args=(info, token, trust, this), daemon=True).start()
+
+    def cancel(self, name: str) -> None:
+        """Stop one; what has come stays for the next try."""
+        with self._lock:
+            if name in self._downloads:
+                self._downloads[name].stop.set()
+
+    def _run(self, info: ModelInfo, token: str | None, trust: bool, this: _Download) -> None:
+        def progress(done: int, total: int) -> None:
+            this.state = this.state.model_copy(update={"done_bytes": done, "total_bytes": total})
+
+        try:
+            download(info, progress=progress, should_stop=this.stop.is_set, token=token, trust=trust)
+            status, error = ("cancelled" if this.stop.is_set() else "done"), ""
+        except StudioError as refusal:
+            status, error = "failed", refusal.message
+        except Exception as fault:  # the edge of a thread: what is not foreseen must still be said
+            status, error = (
+                "failed",
+                f"The download ended with an error ({type(fault).__name__}). Try again: it goes on where it was.",
+            )
+        this.state = this.state.model_copy(update={"status": status, "error": error})
+
+
+def _memory(info: ModelInfo, task: str | None) -> int:
+    """Bytes to train with the lightest usual method at a usual length."""
+    if not info.parameters:
+        return 0
+    config = TrainingConfig(
+        task=task or "chat", model=info.name, method="lora", max_length=min(512, info.context or 512)
+    )
+    return estimate_memory(info, config)

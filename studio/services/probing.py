@@ -1,0 +1,46 @@
+"""A short probe of a planned run: a few real steps in a process of its own, never beside a run at work."""
+
+import json
+import subprocess
+import sys
+
+from studio.schema.errors import CODES, StudioError
+from studio.schema.models import Measured
+from studio.schema.runs import RunSpec
+from studio.services.context import Context
+
+MOST_SECONDS = 300
+
+
+def probe(context: Context, spec: RunSpec) -> Measured:
+    """What a few steps took; a refusal when they can't be made now."""
+    if context.home.queue.run_at_work():
+        raise StudioError(
+            "wrong-state",
+            "A run is at work on this machine, and a probe beside it would measure neither.",
+            hint="Wait for its end, or take the estimate as it is.",
+        )
+    command = [sys.executable, "-m", "studio.worker.probe"]
+    command += ["--home", str(context.home.root), "--workspace", context.workspace.name]
+    try:
+        done = subprocess.run(
+            command, input=spec.model_dump_json(), capture_output=True, text=True, check=False, timeout=MOST_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StudioError(
+            "training-failed",
+            f"The probe was not done within {MOST_SECONDS // 60} minutes, and was ended.",
+            hint="A run with these settings would take very long: choose fewer rows at once, or a smaller model.",
+        ) from error
+    last = (done.stdout.strip().splitlines() or ["{}"])[-1]
+    if done.returncode == 0:
+        return Measured.model_validate_json(last)
+    said = json.loads(last) if last.startswith("{") else {}
+    if said.get("code") in CODES:
+        raise StudioError(said["code"], f"The probe could not be done. {said['what']}")
+    killed = done.returncode < 0
+    raise StudioError(
+        "out-of-memory" if killed else "training-failed",
+        "The probe was killed, most likely for want of memory." if killed else "The probe could not be done.",
+        hint="Make it fit finds settings that need less." if killed else (done.stderr.strip().splitlines() or [""])[-1],
+    )

@@ -1,0 +1,68 @@
+"""This machine: a worker process of its own session that outlives the server, started fresh or taken prepared."""
+
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+
+class LocalRunner:
+    """Starts workers. Holds at most one prepared process: all imports done, waiting for a run."""
+
+    title = "This machine"
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._prepared: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Have a process import everything now, since a person is about to press Start."""
+        with self._lock:
+            if self._prepared is None or self._prepared.poll() is not None:
+                self._prepared = subprocess.Popen(
+                    [sys.executable, "-m", "studio.worker", "--prepared"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+
+    def start(self, workspace: str, run: str, log: Path) -> None:
+        """Have a worker take the run; it waits for its turn by itself."""
+        with self._lock:
+            prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared.poll() is None and _handed(prepared, f"{self.home}\t{workspace}\t{run}\n"):
+            threading.Thread(target=prepared.wait, daemon=True).start()
+            return
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "studio.worker", "--home", str(self.home), "--workspace", workspace, run],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        # Somebody must read its exit status, or it stays a zombie as long as the server lives.
+        threading.Thread(target=process.wait, daemon=True).start()
+
+    def close(self) -> None:
+        """Let the prepared process go; a worker at work is not touched."""
+        with self._lock:
+            prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            prepared.kill()
+            prepared.wait()
+            if prepared.stdin:
+                prepared.stdin.close()
+
+
+def _handed(process: "subprocess.Popen[bytes]", line: str) -> bool:
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.write(line.encode())
+        process.stdin.close()
+        return True
+    return False

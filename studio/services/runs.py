@@ -1,0 +1,314 @@
+"""Runs: start, look, stop, resume. Whoever looks first sets right what a vanished worker left, without a supervisor."""
+
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+
+from studio.machine.processes import end_group
+from studio.metrics import METRICS
+from studio.schema.errors import StudioError
+from studio.schema.events import StateEvent, StepEvent, StoredEvent
+from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
+from studio.schema.views import Progress
+from studio.services.context import Context
+from studio.services.run_words import goes_on, sentence_of, taken_out
+from studio.services.runners.local import LocalRunner
+from studio.store.files import folder_size
+from studio.store.queue import MOVES, Move
+from studio.tasks import task_named
+from studio.training.checkpoints import Checkpoints
+
+UNATTENDED_SECONDS = 20
+"""A waiting run that has had no worker for so long (the machine was restarted, say) gets a new one."""
+TERM_SECONDS, KILL_SECONDS = 90, 150
+"""After a wish to stop: how long a worker may take before SIGTERM, and before SIGKILL."""
+
+
+class Runs:
+    """The runs of a workspace."""
+
+    def __init__(self, context: Context, runner: LocalRunner) -> None:
+        self.context, self.runner = context, runner
+        self.store = context.workspace.runs
+        self.events = context.workspace.events
+        self.queue = context.home.queue
+
+    def start(self, spec: RunSpec, once: str | None = None) -> RunRecord:
+        """Make a run and have a worker take it; when another is at work, it waits for its turn.
+
+        Of those that ask with the same `once` only the first makes a run, and the others are given that one.
+        """
+        if spec.config.mirror != "none":
+            self.context.owner_only("Sending a run's curve to another program")
+        self.store.sweep()
+        config = spec.config.model_copy(update={"name": self.free_name(spec.config.name)})
+        record = self.store.create(spec.model_copy(update={"config": config}), once)
+        if record.status == "queued" and self.queue.position(record.id) is None:
+            self._send_off(record.id)
+        return self.get(record.id)
+
+    def all(self) -> list[RunRecord]:
+        """All runs, newest first, their states set right; folders of runs that were copied here are among them."""
+        self.store.take_up()
+        self.look()
+        return self.store.all()
+
+    def get(self, run: str) -> RunRecord:
+        """One run, its state set right."""
+        self.look()
+        try:
+            return self.store.get(run)
+        except StudioError:
+            if run not in self.store.take_up():
+                raise
+            return self.store.get(run)
+
+    def look(self) -> None:
+        """Set right what needs it: lost workers, stops that hang, waiting runs that nobody attends."""
+        self.store.set_right()
+        for run, _ in self.store.in_state("stopping"):
+            self._press(run)
+        for workspace, run in self.queue.unattended(UNATTENDED_SECONDS):
+            runs = self.context.home.workspace(workspace).runs
+            if any(run == queued for queued, _ in runs.in_state("queued")):
+                self.runner.start(workspace, run, runs.folder(run).log)
+            else:
+                self.queue.leave(run)
+        for run, created in self.store.in_state("queued"):
+            # the server was killed between making a run and putting it into the queue
+            if _age(created) > UNATTENDED_SECONDS and self.queue.position(run) is None:
+                self._send_off(run)
+
+    def stop(self, run: str, wish: StopWish = "keep") -> RunRecord:
+        """Ask a run to stop: at the end of its step, keeping the best so far or nothing."""
+        record = self.get(run)
+        self.store.wish_stop(record.id, wish)
+        if record.status in ("queued", "paused"):
+            words = taken_out(record, self.checkpoints(record.id), wish)
+            self.store.set_status(record.id, "stopped", words, only_from=("queued", "paused"), reason=words)
+            self._let_go(record.id)
+            if wish == "discard":
+                self.store.throw_away(record.id)
+        elif not self.store.set_status(record.id, "stopping", only_from=("starting", "training", "stopping")):
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} is not at work.",
+                given=record.status,
+                valid="a run that is at work or waits",
+            )
+        return self.store.get(record.id)
+
+    def pause(self, run: str) -> RunRecord:
+        """Give the turn away: a run at work ends after its step with a checkpoint, one that waits leaves the queue."""
+        record = self.get(run)
+        words = "Paused while it waited."
+        if self.store.set_status(record.id, "paused", words, only_from=("queued",), reason=words):
+            self._let_go(record.id)
+            return self.store.get(record.id)
+        self.store.wish_stop(record.id, "pause")
+        if not self.store.set_status(record.id, "stopping", "Pauses.", only_from=("starting", "training")):
+            self.store.wish_stop(record.id, record.stop_wish)
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} can't be paused.",
+                given=record.status,
+                valid="a run that is at work or waits",
+            )
+        return self.store.get(record.id)
+
+    def move(self, run: str, way: Move) -> RunRecord:
+        """Give a waiting run another place among the runs of this workspace."""
+        record = self.get(run)
+        if way not in MOVES:
+            raise StudioError("bad-setting", "There is no such move.", given=way, valid=MOVES, field="move")
+        if record.status != "queued" or not self.queue.move(record.id, way):
+            raise StudioError(
+                "wrong-state", f"The run {record.name} does not wait.", given=record.status, valid="a run that waits"
+            )
+        return record
+
+    def waiting(self) -> list[RunRecord]:
+        """The runs of this workspace in the queue, the one at work first, then in the order of their turn."""
+        self.look()
+        known = {record.id: record for record in self.store.all()}
+        return [known[entry.run] for entry in self.queue.listing() if entry.run in known]
+
+    def resume(self, run: str) -> RunRecord:
+        """Go on from the last whole checkpoint, or from the start when there is none."""
+        record = self.get(run)
+        self.require_rows(self.store.spec(record.id))
+        reset = {"stop_wish": None, "reason": "", "ended": None}
+        words = goes_on(self.goes_on_from(record.id), bool(self.checkpoints(record.id)))
+        if not self.store.set_status(record.id, "queued", words, only_from=GOES_ON, **reset):
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} can't go on.",
+                given=record.status,
+                valid="a run that is paused, was interrupted, stopped or failed",
+            )
+        self._send_off(record.id, again=True)
+        return self.get(record.id)
+
+    def delete(self, run: str) -> None:
+        """Remove a run with all it made; one at work is ended first."""
+        record = self.get(run)
+        if record.status in ACTIVE:
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} is at work.",
+                given=record.status,
+                hint="Stop it first, then delete it.",
+            )
+        self.store.delete(record.id)
+
+    def log(self, run: str, most: int = 200_000) -> str:
+        """The end of what the worker printed, and of what each of several processes did."""
+        folder = self.store.folder(self.store.get(run).id)
+        text = end_of(folder.log, most)
+        for path in folder.of_processes:
+            text += f"\n--- {path.name} ---\n{end_of(path, most)}"
+        if not self.context.demo:
+            return text
+        # A visitor may read what went wrong, but not where this machine keeps things.
+        for place in (str(self.context.home.root), sys.prefix, sys.base_prefix, str(Path.home())):
+            text = text.replace(place, "…") if len(place) > 1 else text
+        return text
+
+    def checkpoints(self, run: str) -> list[str]:
+        """Names of the whole checkpoints, oldest first."""
+        folder = self.store.folder(self.store.get(run).id).checkpoints
+        return [f"checkpoint-{step}" for step in Checkpoints(folder).complete()] if folder.exists() else []
+
+    def goes_on_from(self, run: str) -> int | None:
+        """The step from which a run would go on; None when no checkpoint has all that is needed."""
+        folder = self.store.folder(self.store.get(run).id).checkpoints
+        steps = Checkpoints(folder).resumable() if folder.exists() else []
+        return steps[-1] if steps else None
+
+    def bytes(self, run: str) -> int:
+        """What the run takes on the disk."""
+        return folder_size(self.store.folder(self.store.get(run).id).root)
+
+    def judged_by(self, run: str) -> tuple[str, str] | None:
+        """Name and title of the metric by which the best step is chosen; None where it is validation loss."""
+        spec = self.store.spec(self.get(run).id)
+        # of a model that writes, checks tell loss alone, and the page falls back to it
+        metric = METRICS.get(task_named(spec.config.task).way("encoder", spec.data.roles).best_metric)
+        return (metric.name, metric.title) if metric else None
+
+    def progress(self, run: str) -> Progress:
+        """How far a run is, in words and numbers."""
+        record = self.get(run)
+        position, short = self._place(record)
+        share = record.step / record.steps if record.steps else 0.0
+        if record.status == "finished":
+            share = 1.0
+        left = self._seconds_left(record) if record.status == "training" else None
+        return Progress(
+            record=record,
+            share=share,
+            seconds_left=left,
+            position=position,
+            short=short is not None,
+            sentence=sentence_of(record, position, short),
+        )
+
+    def after(self, run: str, after: int = 0, limit: int = 100_000, kinds: Sequence[str] = ()) -> list[StoredEvent]:
+        """Events newer than the cursor."""
+        return self.events.after(run, after, limit, tuple(kinds))
+
+    def thinned(self, run: str, after: int, most: int) -> list[StoredEvent]:
+        """As `after`; of very many steps those that a curve needs."""
+        return self.events.thinned(run, after, most)
+
+    def _send_off(self, run: str, again: bool = False) -> None:
+        self.queue.ask(self.context.workspace.name, run, self.store.spec(run).memory_bytes, again)
+        self.runner.start(self.context.workspace.name, run, self.store.folder(run).log)
+
+    def _let_go(self, run: str) -> None:
+        """Take a run that waits out of the queue, and end its worker."""
+        worker = self.queue.worker(run)
+        self.queue.leave(run)
+        if worker:
+            end_group(worker, signal.SIGTERM)
+
+    def _place(self, record: RunRecord) -> tuple[int | None, tuple[int, int] | None]:
+        """Runs before one that waits, and what it needs and what is free when that is too little."""
+        if record.status != "queued":
+            return None, None
+        for position, entry in enumerate(self.queue.listing()):
+            if entry.run == record.id:
+                return position, None if entry.free is None else (entry.memory, entry.free)
+        return None, None
+
+    def require_rows(self, spec: RunSpec) -> None:
+        """What a run learns from must still be here."""
+        store = self.context.workspace.datasets
+        asked = [(spec.dataset, spec.dataset_version)]
+        asked += [(spec.validation_dataset, spec.validation_version)] if spec.validation_dataset else []
+        asked += [(spec.replay.dataset, spec.replay.version)] if spec.replay else []
+        for dataset, version in asked:
+            store.get(dataset, version)
+            if not store.rows_path(dataset, version).exists():
+                raise StudioError(
+                    "no-such-dataset",
+                    "The rows that the run learns from are no longer on the disk.",
+                    given=f"{dataset}, version {version}",
+                    hint="Bring the file again, and begin a new run.",
+                )
+
+    def _seconds_left(self, record: RunRecord) -> float | None:
+        """From the pace of the last steps, evaluations between them included."""
+        steps = self.events.last(record.id, "step", 60)
+        numbered = [(each.event.step, _time(each)) for each in steps if isinstance(each.event, StepEvent)]
+        gaps = [later[1] - earlier[1] for earlier, later in pairwise(numbered) if later[0] == earlier[0] + 1]
+        if len(gaps) < 2:
+            return None
+        return fmean(gaps) * max(0, record.steps - record.step)
+
+    def _press(self, run: str) -> None:
+        """SIGTERM, then SIGKILL, for a worker that does not stop in time."""
+        worker = self.store.worker(run)
+        if self.store.stop_wish(run) == "pause":  # it may finish the check that it is in
+            return
+        asked = [each for each in self.events.last(run, "state", 5)
+                 if isinstance(each.event, StateEvent) and each.event.status == "stopping"]  # fmt: skip
+        if not asked or worker.pid is None:
+            return
+        waited = datetime.now(UTC).timestamp() - _time(asked[0])
+        if waited > KILL_SECONDS:
+            end_group(worker.pid, signal.SIGKILL)
+        elif waited > TERM_SECONDS or waited < -1:  # the clock was set back since
+            end_group(worker.pid, signal.SIGTERM)
+
+    def free_name(self, name: str, but: str = "") -> str:
+        """The name, with a number behind it when another run (`but` this one) has it."""
+        taken = {record.name for record in self.store.all() if record.id != but}
+        if not name or name not in taken:
+            return name
+        stem = re.sub(r" \d+$", "", name)
+        return next(f"{stem} {number}" for number in range(2, len(taken) + 3) if f"{stem} {number}" not in taken)
+
+
+def end_of(path: Path, most: int) -> str:
+    """The last bytes of a log as text; nothing where there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - most))
+        return file.read().decode(errors="replace")
+
+
+def _time(stored: StoredEvent) -> float:
+    return datetime.fromisoformat(stored.time.replace("Z", "+00:00")).timestamp()
+
+
+def _age(time: str) -> float:
+    """Seconds since; as if long ago when it lies ahead, since the clock was set back."""
+    since = datetime.now(UTC).timestamp() - datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
+    return since if since >= -1 else float("inf")

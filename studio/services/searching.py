@@ -1,0 +1,227 @@
+"""Search: Optuna proposes settings, each trial is a run of its own in the queue. Needs no supervisor: whoever looks
+next (page, command line, after a restart) takes in what ended and starts the next trial."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from studio.schema.config import ADAPTERS, TrainingConfig
+from studio.schema.errors import StudioError
+from studio.schema.events import EvaluationEvent
+from studio.schema.runs import ACTIVE, RunRecord
+from studio.schema.search import SearchSpec, SearchView, Trial
+from studio.services.runs import Runs
+from studio.store.searches import SearchStore
+
+Start = Callable[[SearchSpec, dict[str, Any], str], RunRecord]
+"""(search, settings of a trial, name) → its run."""
+RANKS = (4, 8, 16, 32, 64)
+STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "running"}
+WARM_UP = 2
+"""Trials, and checks of a trial, before one is given up early."""
+
+
+class Searches:
+    """The searches of a workspace."""
+
+    def __init__(self, store: SearchStore, runs: Runs, start: Start) -> None:
+        self.store, self.runs, self.start = store, runs, start
+
+    def begin(self, spec: SearchSpec, config: TrainingConfig, train_rows: int, held: int) -> SearchView:
+        """Begin a search around what the preset would take."""
+        if not held:
+            raise StudioError(
+                "too-few-rows",
+                "A search needs validation rows to tell which settings do best.",
+                hint="Keep some rows for validation.",
+                field="validation_share",
+            )
+        fixed = set(spec.settings)
+        first = {name: getattr(config, name) for name in space(config, train_rows) if name not in fixed}
+        if not first:
+            raise StudioError("bad-setting", "All that a search would vary is set by hand.", field="learning_rate")
+        spec = spec.model_copy(update={"id": self.store.new_id(), "first": first})
+        self.store.add(spec)
+        study = self._study(spec)
+        study.set_user_attr("rows", train_rows)
+        study.set_user_attr("config", config.model_dump_json())
+        study.enqueue_trial(first)
+        return self.look(spec.id)
+
+    def look(self, search: str) -> SearchView:
+        """A search as it stands, moved on as far as it can be."""
+        spec = self.store.get(search)
+        study = self._study(spec)
+        with self.store.alone(spec.id) as mine:
+            if mine:
+                self._move_on(spec, study)
+        return self._view(spec, study)
+
+    def stop(self, search: str) -> SearchView:
+        """Begin no further trial, and stop the one at work."""
+        spec = self.store.get(search)
+        self.store.stop(spec.id)
+        view = self.look(spec.id)
+        for trial in view.trials:
+            if trial.state == "running" and trial.run and self.runs.get(trial.run).status in ACTIVE:
+                self.runs.stop(trial.run, "discard")
+        return self.look(spec.id)
+
+    def best(self, search: str) -> dict[str, Any]:
+        """The settings of the best trial, and those that were set by hand."""
+        view = self.look(search)
+        if view.best is None:
+            raise StudioError("wrong-state", "No trial of this search has ended well yet.", hint="Wait for one.")
+        found = next(trial for trial in view.trials if trial.number == view.best)
+        return {**view.spec.settings, **found.settings}
+
+    def _study(self, spec: SearchSpec) -> Any:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        # Neither sampler nor pruner is kept in the file: they are named each time.
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(self.store.trials_file(spec.id)))),
+            study_name=spec.id,
+            load_if_exists=True,
+            direction="minimize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=0),
+        )
+        # Made anew at each look, so its seed must move on, or every trial would draw the same numbers.
+        seed = spec.seed + len(study.get_trials(deepcopy=False))
+        study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=4)
+        return study
+
+    def _move_on(self, spec: SearchSpec, study: Any) -> None:
+        """Take in what the trial at work has come to; begin the next one when there is none and the budget allows."""
+        from optuna.trial import TrialState
+
+        for trial in study.get_trials(states=(TrialState.RUNNING,)):
+            if self._goes_on(study, trial):
+                return
+        if self._is_over(spec, study):
+            return
+        asked = study.ask()
+        config = TrainingConfig.model_validate_json(study.user_attrs["config"])
+        settings = _suggested(asked, config, study.user_attrs["rows"], set(spec.settings))
+        try:
+            run = self.start(spec, {**spec.settings, **settings}, f"{spec.name} · trial {asked.number + 1}")
+        except StudioError:
+            study.tell(asked, state=TrialState.FAIL)
+            return
+        asked.set_user_attr("run", run.id)
+
+    def _goes_on(self, study: Any, frozen: Any) -> bool:
+        """Whether a trial is still at work; one that has ended, or is gone, is written down."""
+        from optuna.trial import Trial as OptunaTrial
+        from optuna.trial import TrialState
+
+        trial = OptunaTrial(study, frozen._trial_id)
+        run = frozen.user_attrs.get("run")
+        try:
+            record = self.runs.get(run) if run else None
+        except StudioError:
+            record = None
+        if record is None:  # begun by someone who was ended before the run was, or deleted since
+            study.tell(frozen.number, state=TrialState.FAIL)
+            return False
+        losses = [(each.event.step, each.event.eval_loss) for each in self.runs.after(record.id, kinds=("evaluation",))
+                  if isinstance(each.event, EvaluationEvent) and each.event.step]  # fmt: skip
+        for check, (_, loss) in enumerate(losses):
+            if check not in frozen.intermediate_values:
+                trial.report(loss, check)
+        if record.status in ACTIVE or record.status == "paused":
+            if len(losses) >= WARM_UP and record.status == "training" and trial.should_prune():
+                trial.set_user_attr("pruned", True)
+                self.runs.stop(record.id, "discard")
+            return True
+        value = min((loss for _, loss in losses), default=math.nan)
+        if frozen.user_attrs.get("pruned"):
+            study.tell(frozen.number, state=TrialState.PRUNED)
+        elif record.status == "finished" and math.isfinite(value):
+            study.tell(frozen.number, value)
+        else:
+            study.tell(frozen.number, state=TrialState.FAIL)
+        return False
+
+    def _is_over(self, spec: SearchSpec, study: Any) -> bool:
+        done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+        return self.store.stopped(spec.id) or len(done) >= spec.trials or self._spent(spec, done)
+
+    def _spent(self, spec: SearchSpec, done: list[Any]) -> bool:
+        if not spec.minutes:
+            return False
+        took = 0.0
+        for trial in done:
+            try:
+                took += self.runs.store.get(trial.user_attrs.get("run", "")).seconds or 0.0
+            except StudioError:
+                continue
+        return took >= 60 * spec.minutes
+
+    def _view(self, spec: SearchSpec, study: Any) -> SearchView:
+        trials = tuple(
+            Trial(
+                number=each.number,
+                state=STATES[each.state.name],
+                run=each.user_attrs.get("run", ""),
+                value=each.value if each.state.name == "COMPLETE" else None,
+                settings=dict(each.params),
+            )
+            for each in study.get_trials(deepcopy=False)
+            if each.state.name != "WAITING"
+        )
+        good = [trial for trial in trials if trial.value is not None]
+        best = min(good, key=lambda trial: trial.value or 0.0, default=None)
+        running = any(trial.state == "running" for trial in trials)
+        over = not running and self._is_over(spec, study)
+        status = "running" if not over else "stopped" if self.store.stopped(spec.id) else "finished"
+        return SearchView(
+            spec=spec,
+            status=status,
+            trials=trials,
+            best=best.number if best else None,
+            sentence=_sentence(spec, trials, best),
+        )
+
+
+def space(config: TrainingConfig, rows: int) -> dict[str, Any]:
+    """What is varied, around what the preset takes: (lowest, highest) or the choices."""
+    rate, passes = config.learning_rate, max(1, round(config.epochs))
+    found: dict[str, Any] = {
+        "learning_rate": (rate / 5, min(rate * 5, 0.1)),
+        "epochs": (max(1, passes // 2), max(passes * 2, passes + 1)),
+        "batch_size": tuple(size for size in sorted({max(1, config.batch_size // 2), config.batch_size,
+                                                     config.batch_size * 2}) if size <= max(1, rows)),
+    }  # fmt: skip
+    if config.method in ADAPTERS:
+        found["lora_rank"] = tuple(sorted({config.lora_rank, *RANKS}))
+    return found
+
+
+def _suggested(trial: Any, config: TrainingConfig, rows: int, fixed: set[str]) -> dict[str, Any]:
+    """The settings of a trial."""
+    settings: dict[str, Any] = {}
+    for name, values in space(config, rows).items():
+        if name in fixed:
+            continue
+        if name == "learning_rate":
+            settings[name] = float(trial.suggest_float(name, *values, log=True))
+        elif name == "epochs":
+            settings[name] = int(trial.suggest_int(name, *values))
+        else:
+            settings[name] = int(trial.suggest_categorical(name, values))
+    return settings
+
+
+def _sentence(spec: SearchSpec, trials: tuple[Trial, ...], best: Trial | None) -> str:
+    done = sum(trial.state != "running" for trial in trials)
+    said = f"{done} of {spec.trials} trials done."
+    if best is None:
+        return said
+    first = next((trial.value for trial in trials if trial.number == 0), None)
+    if first is None or best.number == 0 or best.value is None:
+        return f"{said} The preset does best so far."
+    return f"{said} Trial {best.number + 1} does best: validation loss {best.value:.4f}, the preset's is {first:.4f}."

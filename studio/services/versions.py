@@ -1,0 +1,64 @@
+"""Versions of a dataset side by side."""
+
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+from studio.data.comparing import NONE, Difference, changed_cells, compare, kind_of
+from studio.data.kept import open_parquet
+from studio.data.table import Row
+from studio.schema.errors import StudioError
+from studio.schema.views import Comparison, RowChange
+from studio.services.bringing import Bringing, shown
+
+KINDS = ("added", "removed", "changed")
+
+
+class Versions:
+    """What changed from one version of a dataset to another."""
+
+    def __init__(self, datasets: Bringing) -> None:
+        self.datasets = datasets
+
+    def compare(
+        self, dataset: str, before: int, after: int, start: int = 1, count: int = 12, only: str = ""
+    ) -> Comparison:
+        """How many rows were added, removed and changed, and a page of them."""
+        if only and only not in KINDS:
+            raise StudioError("bad-setting", f"No row is {only}.", valid=list(KINDS), field="only")
+        store = self.datasets.store
+        old, new = store.get(dataset, before), store.get(dataset, after)
+        paths = [store.rows_path(record.id, record.version) for record in (old, new)]
+        found = _difference(*paths)
+        tables = [open_parquet(path) for path in paths]
+        counts = {kind: found.count(kind) for kind in KINDS}
+        chosen = islice(found.pairs(only), max(0, start - 1), max(0, start - 1) + count)
+        rows = []
+        for one, other in chosen:
+            was = tables[0].row(one) if one != NONE else None
+            now = tables[1].row(other) if other != NONE else None
+            rows.append(_change(one, other, was, now))
+        return Comparison(
+            dataset=dataset, before=old.version, after=new.version, note=new.note, same=found.same, **counts,
+            columns=tuple(dict.fromkeys((*new.columns, *old.columns))), columns_added=found.columns_added,
+            columns_removed=found.columns_removed, rows=tuple(rows), start=start,
+            total=counts[only] if only else len(found.before),
+        )  # fmt: skip
+
+
+def _change(before: int, after: int, was: Row | None, now: Row | None) -> RowChange:
+    cells = now if now is not None else was or {}
+    changed = changed_cells(was, now) if was is not None and now is not None else {}
+    return RowChange(
+        kind=kind_of(before, after),
+        before=before if before != NONE else None,
+        after=after if after != NONE else None,
+        cells={column: shown(value) for column, value in cells.items()},
+        changed={column: (shown(one), shown(other)) for column, (one, other) in changed.items()},
+    )
+
+
+@lru_cache(maxsize=8)
+def _difference(before: Path, after: Path) -> Difference:
+    """A version never changes, so what differs may be kept for the next page."""
+    return compare(open_parquet(before), open_parquet(after))

@@ -1,0 +1,81 @@
+"""Files that are whole or not there: written beside, synced, renamed; and room on the disk asked for first."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from studio.schema.errors import StudioError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of the system for a full disk, a full quota, and a file that may not grow further."""
+RESERVE = 64 * 2**20
+"""Bytes that are always left free, for the database and the log."""
+
+
+def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a text so that a reader, or a power cut, finds the old one or the new one and nothing between."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with (
+            no_room(path),
+            open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as out,
+        ):
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(beside, path)
+        sync_folder(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:  # some file systems (network mounts) do not sync folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def require_room(folder: Path, bytes_needed: int) -> None:
+    """Refuse when a folder's disk has less room than that, and a little more."""
+    free = shutil.disk_usage(folder).free
+    if free < bytes_needed + RESERVE:
+        raise StudioError(
+            "disk-full",
+            "There is not enough room on the disk.",
+            given=f"{free / 2**20:,.0f} MB free, {(bytes_needed + RESERVE) / 2**20:,.0f} MB needed",
+            hint="Free some room, or delete runs and datasets that are no longer needed.",
+        )
+
+
+@contextmanager
+def no_room(path: Path) -> Iterator[None]:
+    """Turn the system's 'no space left' into a plain sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise disk_full(path) from error
+        raise
+
+
+def disk_full(path: Path) -> StudioError:
+    """What is said when a file could not be written whole."""
+    return StudioError(
+        "disk-full",
+        f"The disk became full while {path.name} was written.",
+        hint="Nothing that was there before is lost. Free some room and try again.",
+    )
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files in a folder, 0 when it is not there."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.exists() else 0

@@ -1,0 +1,157 @@
+"""A run as one file: a zip of what describes it and what it learned. Taken in without trusting a byte of it.
+
+Nothing that runs code when it is read is ever put in or taken out: no pickles, no Python. Checkpoints stay behind,
+since what resuming needs of them is pickled.
+"""
+
+import json
+import os
+import re
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from studio.schema.errors import StudioError
+from studio.schema.report import Report
+from studio.store.files import no_room, require_room, sync_folder
+from studio.store.kept_runs import read_json, read_spec
+
+ALONE = frozenset({"config.yaml", "run.json", "events.jsonl", "splits.json", "report.json"})
+LEARNED = frozenset({"adapter", "model"})
+KINDS = frozenset({".json", ".safetensors", ".txt", ".jinja", ".model", ".md", ".yaml"})
+"""What may lie in the folder of what was learned."""
+MOST_FILES = 500
+MOST_BYTES = 50 * 2**30
+MOST_WORDS = 512 * 2**20
+"""Bytes of one file that is read as text."""
+CHUNK = 2**20
+PLAIN = re.compile(r"[A-Za-z0-9_-]{0,80}")
+"""What the id of a dataset or a run looks like."""
+
+
+def pack(folder: Path, out: Path) -> int:
+    """Write a run's folder as one file; its bytes. It is whole or not there."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and _belongs(_inside(folder, path))]
+    require_room(out.parent, sum(path.stat().st_size for path in files))
+    beside = out.with_name(f".{out.name}.{os.getpid()}.new")
+    try:
+        with no_room(out), zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in files:
+                plain = path.suffix == ".safetensors"  # weights do not get smaller, they only take time
+                kind = zipfile.ZIP_STORED if plain else zipfile.ZIP_DEFLATED
+                archive.write(path, _inside(folder, path), kind)
+        os.replace(beside, out)
+        sync_folder(out.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+    return out.stat().st_size
+
+
+def unpack(file: Path, into: Path) -> None:
+    """Fill an empty folder with the run in a file; a refusal, and nothing left, when it is no run or not safe."""
+    into.mkdir(parents=True)
+    try:
+        with no_room(into):
+            _unpack(file, into)
+        _check(into)
+    except BaseException:
+        shutil.rmtree(into, ignore_errors=True)
+        raise
+
+
+def _check(folder: Path) -> None:
+    """What was taken out must describe a run, and name nothing outside of the studio."""
+    if not isinstance(read_json(folder / "run.json").get("run"), dict):
+        raise _no_run("its run.json says nothing of a run")
+    spec = read_spec(folder / "config.yaml")
+    named = (spec.dataset, spec.validation_dataset or "", spec.replay.dataset if spec.replay else "",
+             spec.config.start_from)  # fmt: skip
+    if not all(PLAIN.fullmatch(name) for name in named):
+        raise _no_run("it names rows or runs by a path")
+    report, splits = folder / "report.json", folder / "splits.json"
+    try:
+        if report.exists():
+            Report.model_validate_json(report.read_bytes())
+        parts = json.loads(splits.read_bytes()) if splits.exists() else {}
+        if not all(isinstance(parts.get(part) or [], list) for part in ("train", "validation", "test")):
+            raise ValueError("parts are lists of rows")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise _no_run("its report or its parts can't be read") from error
+    for path in folder.rglob("*.json"):
+        if "auto_map" in read_json(path):
+            raise _no_run(f"{path.name} asks for code of a repository")
+
+
+def _unpack(file: Path, into: Path) -> None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = list(_members(archive))
+            require_room(into, sum(member.file_size for member in members))
+            for member in members:
+                _copy(archive, member, into / member.filename)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        raise _no_run("it is no whole zip file") from error
+
+
+def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
+    """The files of an archive, every one of them such as `pack` writes."""
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    names = [info.filename for info in infos]
+    if not {"config.yaml", "run.json"} <= set(names):
+        raise _no_run("it holds no config.yaml and run.json")
+    if len(names) > MOST_FILES or sum(info.file_size for info in infos) > MOST_BYTES:
+        raise StudioError(
+            "too-large",
+            "The file holds more than a run does.",
+            given=f"{len(names):,} files, {sum(info.file_size for info in infos) / 2**30:.1f} GB",
+            valid=f"up to {MOST_FILES} files and {MOST_BYTES >> 30} GB",
+        )
+    if len(set(names)) < len(names):
+        raise _no_run("a name stands in it twice")
+    for info in infos:
+        if not _belongs(info.filename) or stat.S_ISLNK(info.external_attr >> 16) or info.flag_bits & 1:
+            raise _no_run(f"{info.filename[:100]!r} has no place in a run")
+        if not info.filename.endswith(".safetensors") and info.file_size > MOST_WORDS:
+            raise _no_run(f"{info.filename[:100]!r} is too large")
+        yield info
+
+
+def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path) -> None:
+    """One file, and never a byte more than it announced."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    left = member.file_size
+    with archive.open(member) as source, place.open("xb") as out:
+        while chunk := source.read(CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise _no_run(f"{member.filename!r} is larger than it says")
+            out.write(chunk)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _inside(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _belongs(name: str) -> bool:
+    """Whether a name is one of those that `pack` writes: no way up, no other place, no code, no pickle."""
+    if "\\" in name or "\0" in name or ":" in name:
+        return False
+    parts = PurePosixPath(name).parts
+    if name in ALONE:
+        return True
+    safe = all(part not in ("..", ".") and not part.startswith(("/", ".")) for part in parts)
+    return len(parts) in (2, 3) and parts[0] in LEARNED and safe and PurePosixPath(name).suffix in KINDS
+
+
+def _no_run(why: str) -> StudioError:
+    return StudioError(
+        "unreadable-file",
+        "This file is no run of the studio.",
+        given=why,
+        valid="a file that “Save as a file” or studio export-run wrote",
+        hint="Nothing of it was kept.",
+    )

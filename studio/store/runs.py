@@ -1,0 +1,312 @@
+"""Runs: what was asked, where they stand, who is at work, and the folder that describes itself."""
+
+import json
+import secrets
+import shutil
+import sqlite3
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from studio.machine.processes import identity, lives
+from studio.schema.errors import StudioError
+from studio.schema.events import StateEvent
+from studio.schema.runs import ACTIVE, RunRecord, RunSpec, RunStatus, StopWish, WorkerState
+from studio.store.db import Database, now, repeatable
+from studio.store.events import insert_event
+from studio.store.files import sync_folder, write_whole
+from studio.store.kept_runs import ID, describe, fill_gaps, leavings, read_json, redescribe, strangers, take_up
+
+STALE_SECONDS = 30 * 60
+"""A living worker that has said nothing for so long hangs."""
+
+
+class RunFolder:
+    """Names of what lies in a run's folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config = root / "config.yaml"
+        self.log = root / "worker.log"
+        self.checkpoints = root / "checkpoints"
+        self.adapter = root / "adapter"
+        self.model = root / "model"
+        self.report = root / "report.json"
+        self.exports = root / "exports"
+        self.record = root / "run.json"
+        self.splits = root / "splits.json"
+        self.events = root / "events.jsonl"
+
+    @property
+    def of_processes(self) -> list[Path]:
+        """What each of several processes printed that trained together, in their order."""
+        found = self.root.glob("rank-*.log")
+        return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]))
+
+    @property
+    def result(self) -> Path | None:
+        """The tuned adapter's or model's folder, None when there is none."""
+        return next((folder for folder in (self.adapter, self.model) if (folder / "config.json").exists()
+                     or (folder / "adapter_config.json").exists()), None)  # fmt: skip
+
+
+class RunStore:
+    """The runs of a workspace."""
+
+    def __init__(self, db: Database, root: Path) -> None:
+        self.db, self.root = db, root
+
+    def folder(self, run: str) -> RunFolder:
+        """The run's folder and the names in it."""
+        return RunFolder(self.root / run)
+
+    def create(self, spec: RunSpec, once: str | None = None) -> RunRecord:
+        """Make a run and its folder, `queued`. Of those that ask with the same `once` only the first makes one."""
+        run = self.new_id()
+        folder = self.folder(run)
+        folder.root.mkdir(parents=True)
+        write_whole(folder.config, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        with self.db.write() as connection:
+            made = connection.execute(
+                "INSERT INTO runs (id, name, status, spec, created, once) VALUES (?, ?, 'queued', ?, ?, ?) "
+                "ON CONFLICT (once) DO NOTHING",
+                (run, spec.config.name or run, spec.model_dump_json(), now(), once),
+            ).rowcount
+            if made:
+                insert_event(connection, run, StateEvent(status="queued"))
+        if not made:
+            shutil.rmtree(folder.root)
+        return self.get(run) if made else self.asked_once(once or "")
+
+    def new_id(self) -> str:
+        """A new run's id."""
+        return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}"
+
+    def asked_once(self, once: str) -> RunRecord:
+        """The run that was made for this `once`."""
+        row = self.db.row("SELECT * FROM runs WHERE once = ?", (once,))
+        if row is None:
+            raise StudioError("no-such-run", "There is no such run.", hint="See all runs with: studio runs")
+        return _record(row)
+
+    def get(self, run: str) -> RunRecord:
+        """One run; `last` is the newest."""
+        where, values = ("id = ?", (run,)) if run != "last" else ("1 ORDER BY rowid DESC LIMIT 1", ())
+        row = self.db.row(f"SELECT * FROM runs WHERE {where}", values)
+        if row is None:
+            what = "There is no run yet." if run == "last" else f"There is no run {run}."
+            raise StudioError("no-such-run", what, hint="See all runs with: studio runs")
+        return _record(row)
+
+    def all(self) -> list[RunRecord]:
+        """All runs, newest first: by the order in which they were made, which no change of the clock moves."""
+        return [_record(row) for row in self.db.rows("SELECT * FROM runs ORDER BY rowid DESC")]
+
+    def in_state(self, status: RunStatus) -> list[tuple[str, str]]:
+        """(id, when it was made) of the runs in a state; quick, whatever the number of runs."""
+        rows = self.db.rows("SELECT id, created FROM runs WHERE status = ?", (status,))
+        return [(row["id"], row["created"]) for row in rows]
+
+    def spec(self, run: str) -> RunSpec:
+        """What was asked of a run."""
+        row = self.db.row("SELECT spec FROM runs WHERE id = ?", (self.get(run).id,))
+        assert row is not None
+        return RunSpec.model_validate_json(row["spec"])
+
+    def replace_spec(self, run: str, spec: RunSpec) -> None:
+        """What is asked of a run from now on."""
+        path = self.folder(run).config
+        write_whole(path, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        with self.db.write() as connection:
+            connection.execute("UPDATE runs SET spec = ? WHERE id = ?", (spec.model_dump_json(), run))
+
+    def worker(self, run: str) -> WorkerState:
+        """Who is at work on it."""
+        row = self.db.row("SELECT pid, identity, heartbeat FROM runs WHERE id = ?", (run,))
+        return WorkerState(**dict(row)) if row else WorkerState()
+
+    @repeatable
+    def set_status(
+        self, run: str, status: RunStatus, message: str = "", *, only_from: Collection[str] = (), **changes: Any
+    ) -> bool:
+        """Change the state, and say so in the same transaction. `changes` are other columns of the run.
+
+        With `only_from` the state changes only from one of these; False says that it did not.
+        """
+        with self.db.write() as connection:
+            row = connection.execute("SELECT status FROM runs WHERE id = ?", (run,)).fetchone()
+            if row is None or (only_from and row["status"] not in only_from):
+                return False
+            self._set_status(connection, run, status, message, changes)
+            return True
+
+    @repeatable
+    def begin(self, run: str, pid: int) -> bool:
+        """A worker starts (again) on a run; False when it was paused or stopped just before."""
+        changes = {"pid": pid, "identity": identity(pid), "heartbeat": now(), "beat": time.monotonic(), "ended": None}
+        with self.db.write() as connection:
+            row = connection.execute("SELECT status FROM runs WHERE id = ?", (run,)).fetchone()
+            if row is None or row["status"] != "queued":
+                return False
+            connection.execute("UPDATE runs SET started = coalesce(started, ?) WHERE id = ?", (now(), run))
+            self._set_status(connection, run, "starting", "", changes)
+            return True
+
+    @repeatable
+    def beat(self, run: str, phase: str, step: int, steps: int, seconds: float) -> None:
+        """The training loop lives, and stands here. `seconds` is time at work so far."""
+        with self.db.write() as connection:
+            connection.execute(
+                "UPDATE runs SET phase = ?, step = ?, steps = ?, seconds = ?, heartbeat = ?, beat = ? WHERE id = ?",
+                (phase, step, steps, seconds, now(), time.monotonic(), run),
+            )
+
+    @repeatable
+    def update(self, run: str, **changes: Any) -> None:
+        """Change columns that are no state: metrics, best_step, has_result, name, tags, note, archived."""
+        with self.db.write() as connection:
+            _update(connection, run, changes)
+
+    def wish_stop(self, run: str, wish: StopWish | None) -> None:
+        """Ask the worker to stop (None takes the wish back)."""
+        self.update(run, stop_wish=wish)
+
+    def stop_wish(self, run: str) -> StopWish | None:
+        """What the worker was asked."""
+        row = self.db.row("SELECT stop_wish FROM runs WHERE id = ?", (run,))
+        return row["stop_wish"] if row else "discard"
+
+    def set_right(self) -> list[RunRecord]:
+        """Mark runs whose worker is gone without a last word as interrupted; those runs.
+
+        Only states in which a worker has begun: one that waits is the queue's business.
+        """
+        lost = [row for row in self.db.rows("SELECT * FROM runs WHERE status IN ('starting', 'training', 'stopping')")
+                if not lives(row["pid"], row["identity"]) or _stale(row["beat"])]  # fmt: skip
+        for row in lost:
+            with self.db.write() as connection:
+                still = connection.execute("SELECT status, pid FROM runs WHERE id = ?", (row["id"],)).fetchone()
+                if still["status"] in ACTIVE and still["pid"] == row["pid"]:
+                    reason = _gone(self.folder(row["id"]), row)
+                    self._set_status(connection, row["id"], "interrupted", reason, {"reason": reason, "ended": now()})
+            if self.folder(row["id"]).record.exists():
+                self.describe(row["id"])
+        return [self.get(row["id"]) for row in lost]
+
+    def throw_away(self, run: str) -> None:
+        """Remove all that a run has learned; its settings, curve and log stay."""
+        folder = self.folder(run)
+        for learned in (folder.checkpoints, folder.adapter, folder.model, folder.exports):
+            shutil.rmtree(learned, ignore_errors=True)
+        folder.report.unlink(missing_ok=True)
+        self.update(run, has_result=False, best_step=None)
+
+    def describe(self, run: str, more: dict[str, Any] | None = None) -> None:
+        """Write down in its folder how a run stands and what it said; `more` is what only its worker knows."""
+        describe(self.db, self.folder(run).root, self.get(run), more)
+
+    def change(self, run: str, **changes: Any) -> RunRecord:
+        """Change what a person says of a run, here and in its folder."""
+        self.update(run, **changes)
+        record = self.get(run)
+        redescribe(self.db, self.folder(run).root, record)
+        return record
+
+    def take_up(self) -> list[str]:
+        """List the folders that were copied here; their names. One that can't be read is left alone."""
+        found = []
+        for run in strangers(self.db, self.root):
+            with suppress(StudioError):
+                take_up(self.db, self.root, run)
+                self.describe(run)
+                found.append(run)
+        return found
+
+    def sweep(self) -> None:
+        """Remove what was left half made."""
+        for folder in leavings(self.db, self.root):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def restore(self) -> None:
+        """List again what a damaged database has lost: runs from their folders, and missing parts of curves."""
+        fill_gaps(self.db, self.root)
+        for run in strangers(self.db, self.root, bare=True):
+            with suppress(StudioError):
+                take_up(self.db, self.root, run, own=True)
+
+    def settle(self, staging: Path) -> RunRecord:
+        """Give a filled folder its place among the runs, under the id that it says or a new one, and list it."""
+        wanted = str(read_json(staging / "run.json").get("run", {}).get("id", ""))
+        free = ID.fullmatch(wanted) and not self.folder(wanted).root.exists()
+        run = wanted if free and self.db.row("SELECT 1 FROM runs WHERE id = ?", (wanted,)) is None else self.new_id()
+        staging.rename(self.folder(run).root)
+        sync_folder(self.root)
+        take_up(self.db, self.root, run)
+        self.describe(run)
+        return self.get(run)
+
+    def delete(self, run: str) -> None:
+        """Remove a run, its events and its folder."""
+        run = self.get(run).id
+        self.folder(run).record.unlink(missing_ok=True)  # nobody takes a half-removed folder up again
+        with self.db.write() as connection:
+            connection.execute("DELETE FROM runs WHERE id = ?", (run,))
+        shutil.rmtree(self.folder(run).root, ignore_errors=True)
+
+    def _set_status(
+        self, connection: sqlite3.Connection, run: str, status: RunStatus, message: str, changes: dict[str, Any]
+    ) -> None:
+        _update(connection, run, {"status": status, **changes})
+        insert_event(connection, run, StateEvent(status=status, message=message))
+
+
+def _update(connection: sqlite3.Connection, run: str, changes: dict[str, Any]) -> None:
+    allowed = {"status", "name", "reason", "stop_wish", "phase", "step", "steps", "best_step", "has_result", "metrics",
+               "pid", "identity", "heartbeat", "beat", "started", "ended", "seconds", "tags", "note",
+               "archived"}  # fmt: skip
+    if unknown := set(changes) - allowed:
+        raise ValueError(f"no such columns: {sorted(unknown)}")
+    values = {key: json.dumps(value) if key in ("metrics", "tags") else value for key, value in changes.items()}
+    assignments = ", ".join(f"{key} = ?" for key in values)
+    connection.execute(f"UPDATE runs SET {assignments} WHERE id = ?", (*values.values(), run))
+
+
+def _record(row: sqlite3.Row) -> RunRecord:
+    spec = RunSpec.model_validate_json(row["spec"])
+    kept = {key: row[key] for key in ("id", "name", "status", "created", "started", "ended", "reason", "stop_wish",
+                                      "phase", "step", "steps", "best_step", "note")}  # fmt: skip
+    return RunRecord(
+        **kept,
+        seconds=row["seconds"] or None,
+        has_result=bool(row["has_result"]),
+        metrics=json.loads(row["metrics"]),
+        tags=tuple(json.loads(row["tags"])),
+        archived=bool(row["archived"]),
+        task=spec.config.task,
+        model=spec.config.model,
+        method=spec.config.method,
+        dataset=spec.dataset,
+        dataset_version=spec.dataset_version,
+    )
+
+
+def _stale(beat: float | None) -> bool:
+    """By the clock that counts from the machine's start: nobody sets it, and it stands while the machine sleeps."""
+    return beat is not None and time.monotonic() - beat > STALE_SECONDS
+
+
+def _gone(folder: RunFolder, row: sqlite3.Row) -> str:
+    """Why a worker is gone, as far as can be told, and what is safe."""
+    where = f"in step {row['step']} of {row['steps']}" if row["steps"] else "before the first step"
+    why = "it was killed, or the machine ran out of memory"
+    ended = f"The process that trained ended {where} without a last word: {why}."
+    saved = sorted(folder.checkpoints.glob("checkpoint-*/complete.json")) if folder.checkpoints.exists() else []
+    if not saved:
+        return f"{ended} Nothing was saved yet: Resume starts again."
+    step = max(int(path.parent.name.rsplit("-", 1)[1]) for path in saved)
+    return f"{ended} Everything up to step {step} is safe: Resume goes on from there."

@@ -1,0 +1,60 @@
+"""Feedback: replies that people gave a thumb, up or down; no pairs are needed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from studio.data.thumbs import thumb_of
+from studio.tasks.base import Encoding, Example, Role, Row
+from studio.tasks.chat import CONTEXT, HISTORY, MESSAGES, PROMPT, REPLY, SYSTEM, Chat
+from studio.tasks.conversation import last_learned
+
+_THUMB = (
+    "thumb", "thumbs", "thumbs up", "feedback", "liked", "kto tag", "label", "desirable", "is good", "good", "vote",
+    "upvote", "upvoted", "rating", "accepted", "helpful",
+)  # fmt: skip
+
+
+class Feedback(Chat):
+    """Kahneman-Tversky optimisation on single replies; the base as it was is what the model is held to."""
+
+    name = "feedback"
+    title = "Learn from thumbs"
+    sentence = "Say more of what people liked, and less of what they did not."
+    term = "Kahneman-Tversky optimization (KTO)"
+    sample_in = "Where is my refund? · It left us on Monday."
+    sample_out = "👍"
+    roles: tuple[Role, ...] = (
+        MESSAGES, PROMPT, REPLY,
+        Role("thumb", "Thumb", "Whether the reply was liked: yes or no, up or down, 1 or 0.", True, _THUMB, "thumb",
+             beside_turns=True),
+        CONTEXT, SYSTEM, HISTORY,
+    )  # fmt: skip
+    alternatives: tuple[tuple[str, ...], ...] = (("prompt", "reply", "thumb"), ("messages", "thumb"))
+    trainer = "feedback"
+    metrics: tuple[str, ...] = ("thumbs_told_apart", "reward_gap")
+
+    def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
+        """As chat's, and the thumb as yes or no."""
+        values = super().values(row, roles)
+        for column, role in roles.items():
+            if role == "thumb":
+                values[role] = thumb_of(row.get(column))
+        return values
+
+    def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
+        """What a conversation lacks, or the thumb."""
+        return super().lacks(values, roles) or ("thumb" if values.get("thumb") is None else "")
+
+    def encode(self, row: Row, encoding: Encoding) -> Example:
+        """The conversation; its last reply is what the thumb is about."""
+        turns = self.turns(row, encoding.roles, encoding.system_prompt)
+        last = max((place for place, turn in enumerate(turns) if turn["role"] == "assistant"), default=len(turns) - 1)
+        good = bool(self.values(row, encoding.roles).get("thumb"))
+        return replace(
+            self.encode_turns(last_learned(turns[: last + 1]), encoding), liked=good, label="👍" if good else "👎"
+        )
+
+    def liked(self, row: Row, roles: Mapping[str, str]) -> bool:
+        """Whether a row's thumb is up."""
+        return bool(self.values(row, roles).get("thumb"))

@@ -1,0 +1,106 @@
+"""Summarization, and translation: a text in, a text out, by a model that reads and writes or by one that goes on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from studio.data.values import text_of
+from studio.schema.models import ModelInfo
+from studio.tasks import rendering, written
+from studio.tasks.base import Encoding, Example, Role, Row, Turn, Usual, Way
+
+_TEXT = (
+    "document", "article", "dialogue", "transcript", "story", "report", "passage", "body", "long text", "source text",
+    "source", "text", "content",
+)  # fmt: skip
+_SUMMARY = ("summary", "highlights", "tldr", "tl dr", "abstract", "headline", "gist", "short", "summaries")
+_TRANSLATION = ("translation", "translated", "target text", "translated text")
+TOLD = {"summary": "Summarize this text.", "translation": "Translate this text."}
+PREFIX = {"summary": "summarize: ", "translation": ""}
+"""What T5 was told before a text while it was made."""
+
+
+class Summarization(Usual):
+    """Text to text, with new texts judged against what people wrote."""
+
+    name = "summarization"
+    title = "Summarize"
+    sentence = "Make long texts short, or write them in another language."
+    term = "Summarization and translation (sequence to sequence)"
+    sample_in = "Spoke with Mrs Adeyemi, order is late, she needs it before Friday. Offered express at no cost …"
+    sample_out = "Late order: express agreed, courier tomorrow."
+    roles: tuple[Role, ...] = (
+        Role("text", "Text", "What is to be made short, or translated.", True, _TEXT),
+        Role("summary", "Summary", "The short text to write.", True, _SUMMARY),
+        Role("translation", "Translation", "The text in the other language, in place of a summary.", False,
+             _TRANSLATION),
+    )  # fmt: skip
+    alternatives: tuple[tuple[str, ...], ...] = (("text", "summary"), ("text", "translation"))
+    has_labels = False
+    trainer = "seq2seq"
+    metrics: tuple[str, ...] = ("rouge1", "rouge2", "rougeL")
+    best_metric = "eval_loss"
+
+    def why_not(self, model: ModelInfo) -> str:
+        """Models that write can."""
+        if model.kind in ("causal", "seq2seq"):
+            return ""
+        return "It can't write summaries: it reads a text and writes none."
+
+    def way(self, kind: str, roles: Mapping[str, str]) -> Way:
+        """Read and write, or go on after a prompt; a translation is judged otherwise than a summary."""
+        metrics = ("bleu", "chrf") if "translation" in roles.values() else self.metrics
+        if kind == "seq2seq":
+            return Way("seq2seq", "seq2seq", metrics, self.best_metric)
+        return Way("text", "sft", metrics, "eval_loss", templated=True, judge="written")
+
+    def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
+        """Both texts."""
+        return {role: text_of(row.get(column)) for column, role in roles.items()}
+
+    def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
+        """The text, or what is to be written."""
+        target = _target(roles)
+        return "" if values.get("text") and values.get(target) else target if values.get("text") else "text"
+
+    def encode(self, row: Row, encoding: Encoding) -> Example:
+        """The text, and the tokens to be written."""
+        values, target = self.values(row, encoding.roles), _target(encoding.roles)
+        text, wanted = values.get("text") or "", values.get(target) or ""
+        return written.example(self.asked(text, encoding), wanted, encoding)
+
+    def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
+        """The text."""
+        return self.text_of(row, roles)
+
+    def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
+        """The text after the instruction: as one text, or as a turn for the chat template."""
+        text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+        target = _target(encoding.roles)
+        if encoding.kind == "seq2seq":
+            told = f"{encoding.instruction} " if encoding.instruction else ""
+            return (told or (PREFIX[target] if encoding.architecture.startswith("T5") else "")) + text.strip()
+        return written.turns(f"{encoding.instruction or TOLD[target]}\n\n{text.strip()}", encoding)
+
+    def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
+        """A new text as the model gets it."""
+        return written.prompt_ids(self.asked(prompt, encoding), encoding)
+
+    def text_of(self, row: Row, roles: Mapping[str, str]) -> str:
+        """The text."""
+        return self.values(row, roles).get("text") or ""
+
+    def expected(self, row: Row, roles: Mapping[str, str]) -> str:
+        """The summary, or the translation."""
+        return self.values(row, roles).get(_target(roles)) or ""
+
+    def template(self, encoding: Encoding) -> str:
+        """What stands around the text."""
+        asked = self.asked("{text}", encoding)
+        if isinstance(asked, str):
+            return f"{asked} → {{{_target(encoding.roles)}}}"
+        reply = {"role": "assistant", "content": f"{{{_target(encoding.roles)}}}"}
+        return rendering.render(encoding.tokenizer, [*asked, reply], encoding.training_template)
+
+
+def _target(roles: Mapping[str, str]) -> str:
+    return "translation" if "translation" in roles.values() else "summary"

@@ -1,0 +1,189 @@
+"""Checkpoints that are whole or not there: written beside, synced, marked complete, renamed; best and last are kept."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from studio.schema.errors import StudioError
+
+MARKER = "complete.json"
+STAGING = ".new"
+RESUMABLE = ("optimizer.pt", "latest")
+"""One of them is in a checkpoint to go on from: the optimizer's state, or what names DeepSpeed's folder of it."""
+ONLY_FOR_RESUMING = (
+    "optimizer.pt", "scheduler.pt", "rng_state.pth", "rng_state_*.pth", "latest", "global_step*", "zero_to_fp32.py",
+)  # fmt: skip
+ROOM_LEFT = 64 * 2**20
+"""Bytes on the disk that are never taken."""
+
+
+@dataclass
+class Standing:
+    """Where a run stands, kept with each checkpoint."""
+
+    step: int = 0
+    best_step: int | None = None
+    best_loss: float | None = None
+    """Validation loss at the best step."""
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    lowest_loss: float | None = None
+    """The lowest validation loss, which need not be that of the best step."""
+    misses: int = 0
+    """Checks since anything improved."""
+    early: bool = False
+    """Early stopping has ended it."""
+    base_loss: float | None = None
+    """Validation loss before the first step."""
+
+
+class Checkpoints:
+    """The folder `checkpoints/` of a run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def path(self, step: int) -> Path:
+        """Folder of the checkpoint of a step."""
+        return self.root / f"checkpoint-{step}"
+
+    def complete(self) -> list[int]:
+        """Steps of the checkpoints that are whole, in order."""
+        marked = self.root.glob(f"checkpoint-*/{MARKER}")
+        return sorted(int(path.parent.name.rsplit("-", 1)[1]) for path in marked)
+
+    def newest(self) -> tuple[Path, Standing] | None:
+        """The checkpoint to go on from; whatever is not whole is removed."""
+        self._take_in()
+        whole = {self.path(step) for step in self.complete()}
+        for folder in self.root.iterdir():
+            if folder not in whole:
+                shutil.rmtree(folder, ignore_errors=True)
+        for step in reversed(self.complete()):
+            if (standing := self.standing(step)) is not None:
+                return self.path(step), standing
+        return None
+
+    def resumable(self) -> list[int]:
+        """Steps from which a run can go on: every file that was written is there, and whole."""
+        return [step for step in self.complete() if self.standing(step) is not None]
+
+    def standing(self, step: int) -> Standing | None:
+        """Where the run stood at a checkpoint from which it can go on; None when a file of it is missing or cut."""
+        folder = self.path(step)
+        try:
+            told = json.loads((folder / MARKER).read_text())
+            files = told.pop("files", {})
+            standing = Standing(**told)
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+        sizes = {name: (folder / name).stat().st_size if (folder / name).is_file() else -1 for name in files}
+        if sizes != files or not (folder / "trainer_state.json").exists():
+            return None
+        return standing if any((folder / name).exists() for name in RESUMABLE) else None
+
+    def _take_in(self) -> None:
+        """A checkpoint that was whole when the process was killed, but not yet in its place."""
+        for marker in (self.root / STAGING).glob(f"checkpoint-*/{MARKER}"):
+            place = self.root / marker.parent.name
+            if not place.exists():
+                marker.parent.rename(place)
+
+    @contextmanager
+    def writing(self, standing: Standing, expected_bytes: int) -> Iterator[Path]:
+        """A folder in which the trainer makes `checkpoint-STEP`; afterwards it is in its place, or nothing is."""
+        require_room(self.root, expected_bytes)
+        staging = self.root / STAGING
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        try:
+            yield staging
+            made = staging / f"checkpoint-{standing.step}"
+            _sync(made)
+            files = {str(path.relative_to(made)): path.stat().st_size for path in made.rglob("*") if path.is_file()}
+            _write(made / MARKER, json.dumps({**asdict(standing), "files": files}))
+            self._remove(standing.step)
+            made.rename(self.path(standing.step))
+            _sync_folder(self.root)
+        except (OSError, RuntimeError) as error:
+            # torch and safetensors report a full disk as errors of their own, without its number.
+            if shutil.disk_usage(self.root).free < ROOM_LEFT // 4:
+                raise disk_full(self.root) from error
+            raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def prune(self, keep: set[int], last: int) -> None:
+        """Remove all but these steps; what only resuming needs stays with the last one alone."""
+        for step in self.complete():
+            if step not in keep:
+                self._remove(step)
+            elif step != last:
+                for path in [path for name in ONLY_FOR_RESUMING for path in self.path(step).glob(name)]:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _remove(self, step: int) -> None:
+        """First the mark, so that a half-removed one is never taken for a whole one."""
+        (self.path(step) / MARKER).unlink(missing_ok=True)
+        shutil.rmtree(self.path(step), ignore_errors=True)
+
+    def size(self, step: int) -> int:
+        """Bytes of a checkpoint."""
+        return sum(file.stat().st_size for file in self.path(step).rglob("*") if file.is_file())
+
+
+def require_room(folder: Path, expected_bytes: int) -> None:
+    """Refuse before writing what would not fit."""
+    if shutil.disk_usage(folder).free < expected_bytes + ROOM_LEFT:
+        raise disk_full(folder, expected_bytes)
+
+
+def disk_full(folder: Path, expected_bytes: int = 0) -> StudioError:
+    """The plain sentence for a full disk."""
+    free = shutil.disk_usage(folder).free
+    needed = f", {(expected_bytes + ROOM_LEFT) / 1e6:,.0f} MB needed" if expected_bytes else ""
+    return StudioError(
+        "disk-full",
+        "There is not enough room on the disk to save the model.",
+        given=f"{free / 1e6:,.0f} MB free{needed}",
+        hint="Everything up to the last checkpoint is safe. Free some room, then resume the run.",
+    )
+
+
+def replace_folder(new: Path, place: Path) -> None:
+    """Put a filled folder in the place of another, synced."""
+    _sync(new)
+    shutil.rmtree(place, ignore_errors=True)
+    new.rename(place)
+    _sync_folder(place.parent)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _sync(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            handle = os.open(file, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # some file systems (network mounts) do not sync folders
+        return
+    finally:
+        os.close(handle)

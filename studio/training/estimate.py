@@ -1,0 +1,90 @@
+"""What a run would take, before it starts: steps, time, memory, and how much of the model learns."""
+
+from studio.machine.facts import MachineFacts
+from studio.schema.config import Plan, TrainingConfig
+from studio.schema.models import Estimate, Measured, ModelInfo
+from studio.tasks import task_named
+from studio.training.methods import method_named
+from studio.training.plan_facts import PlanFacts, as_learned, labels_told_apart, memory_of, per_process
+from studio.training.rhythm import CHECK_ROW, check_every, total_steps
+from studio.training.together import WAYS
+
+CORE_SPEED = {"bfloat16": 4.0e10, "float16": 4.0e10, "float32": 2.0e10}
+"""Tokens times parameters that a core trains a second with LoRA, measured (docs/training.md)."""
+SLOW_BFLOAT16 = 0.4e10
+"""The same where the processor has no instructions for it."""
+GPU_SPEED = 1.5e12
+"""The same for a GPU, as a careful guess."""
+PADDING = 1.05
+"""Tokens computed for one of the rows."""
+START_SECONDS = 8.0
+REPLY_SECONDS = 3.0
+"""A test prompt, answered twice, on a model of a hundred million parameters."""
+
+
+def estimate(
+    plan: Plan, info: ModelInfo, facts: PlanFacts, machine: MachineFacts, measured: Measured | None = None
+) -> Estimate:
+    """Steps, seconds, memory and parameters of a planned run, sharpened by what was measured."""
+    config, method = plan.config, method_named(plan.config.method)
+    facts = as_learned(facts, config)
+    steps = total_steps(facts.train_rows, config)
+    rows_a_step = min(config.rows_a_step, facts.train_rows)
+    memory = measured.memory_bytes if measured else memory_of(config, info, facts, machine)
+    available = max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available)
+    return Estimate(
+        fits=memory <= available,
+        memory_bytes=memory,
+        available_bytes=available,
+        seconds=round(_seconds(config, info, facts, machine, steps, rows_a_step, measured), 1),
+        steps=steps,
+        epochs=round(steps * rows_a_step / max(1, facts.train_rows), 2) if config.max_steps else config.epochs,
+        effective_batch_size=config.rows_a_step,
+        trainable_parameters=method.learned(info, config, labels_told_apart(config, facts)),
+        total_parameters=info.parameters,
+        probed=measured is not None,
+        per_process=per_process(config, info, facts, machine),
+        because=plan.because,
+    )
+
+
+def _seconds(
+    config: TrainingConfig,
+    info: ModelInfo,
+    facts: PlanFacts,
+    machine: MachineFacts,
+    steps: int,
+    rows_a_step: int,
+    measured: Measured | None,
+) -> float:
+    tokens = min(facts.mean_length, config.max_length) * task_named(config.task).sequences
+    if measured and measured.tokens_per_second:
+        row = tokens / measured.tokens_per_second
+    else:
+        row = tokens * PADDING * computed(info) / speed(config, machine)
+        row *= method_named(config.method).cost * (1.33 if config.gradient_checkpointing else 1.0)
+    if config.processes > 1:
+        row *= WAYS[config.zero].cost / (config.processes if machine.gpus else 1)
+    seconds = START_SECONDS * (1 if config.processes == 1 else 2) + steps * rows_a_step * row
+    if facts.validation_rows:
+        checks = steps // check_every(facts.train_rows, facts.validation_rows, config) + 1
+        seconds += checks * min(facts.validation_rows, config.eval_rows) * CHECK_ROW * row
+    if not labels_told_apart(config, facts):
+        seconds += len(config.test_prompts) * REPLY_SECONDS * max(1.0, info.parameters / 1e8)
+    return seconds
+
+
+def computed(info: ModelInfo) -> float:
+    """Parameters that take part in computing a token: an encoder's table of words is only looked up."""
+    lookup = info.vocabulary * info.hidden if info.kind == "encoder" else 0
+    return max(info.parameters - lookup, info.parameters * 0.2)
+
+
+def speed(config: TrainingConfig, machine: MachineFacts) -> float:
+    """Tokens times parameters a second."""
+    if machine.gpus:
+        return GPU_SPEED
+    core = CORE_SPEED[config.precision]
+    if config.precision != "float32" and not machine.bfloat16_fast:
+        core = SLOW_BFLOAT16
+    return core * (config.threads or machine.cores)

@@ -1,0 +1,148 @@
+"""The model, its tokenizer and the encoded rows that a run begins with."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from studio.inference.heads import Head, head_of
+from studio.inference.load import ADAPTER_WEIGHTS, load_base, load_full, load_tokenizer, weights_folder
+from studio.inference.pair import encoding_of
+from studio.models.loading_rules import check_trust, loading_arguments
+from studio.schema.config import WHOLE, TrainingConfig
+from studio.schema.dataset import DatasetSpec
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.tasks import Encoding, Example, Row, Task
+from studio.training.methods import Method
+
+REPORT_EVERY = 500
+"""Rows between two words on how far reading is."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """All that a run needs, every value filled in."""
+
+    config: TrainingConfig
+    info: ModelInfo
+    """Its `path` is the folder with the weights."""
+    data: DatasetSpec
+    train_rows: Sequence[Row]
+    validation_rows: Sequence[Row]
+    folder: Path
+    """The run's folder: checkpoints/, adapter/ or model/ are written there."""
+    threads: int
+    """Threads to begin with."""
+    begins_with: Path | None = None
+    """An earlier run's adapter, or its whole model, whose weights this run goes on from."""
+    trusted: bool = False
+    """The owner allowed code of the repository, or pickled weights, for this model."""
+    kept: Path | None = None
+    """Where rows are kept as tokens, for a later run on the same rows."""
+
+
+def encoding_for(job: TrainingJob) -> Encoding:
+    """How rows become tokens: what preview, training and chat share."""
+    return encoding_of(job.info, load_tokenizer(job.info, job.trusted), job.data, job.config)
+
+
+def load_model(job: TrainingJob, method: Method, head: Head | None = None) -> Any:
+    """The base in the precision of the run, or in fewer bits."""
+    head = head or head_of(job.info, job.data)
+    if job.begins_with is not None and method.result == "model":
+        return load_full(job.info, job.begins_with, job.config.precision, head, job.trusted)
+    if not method.quantised:
+        return load_base(job.info, job.config.precision, head, job.trusted)
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    check_trust(job.info, job.trusted)
+    dtype = getattr(torch, job.config.precision)
+    model = head.model_class().from_pretrained(
+        weights_folder(job.info),
+        dtype=dtype,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=job.config.quantisation == "4-bit",
+            load_in_8bit=job.config.quantisation == "8-bit",
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=["lm_head", "score", "classifier", "qa_outputs"],
+        ),
+        device_map={"": "cuda:0" if torch.cuda.is_available() else "cpu"},
+        **loading_arguments(job.trusted),
+        **head.arguments,
+    )
+    for layer in model.modules():
+        # Once asked for an answer, bitsandbytes repacks a layer on a CPU for good, and no gradient passes any more.
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+    model.requires_grad_(False)
+    return model
+
+
+def ready_model(job: TrainingJob, method: Method, head: Head) -> Any:
+    """The base as the method makes it ready to learn, with the noise and the dropout that were asked for."""
+    from torch.nn import Dropout
+
+    from studio.training.noise import add_noise
+
+    config = job.config
+    model = method.wrap(load_model(job, method, head), config)
+    if job.begins_with is not None and method.result == "adapter":
+        take_weights(model, job.begins_with)
+    add_noise(model, config.neftune_alpha)
+    if config.dropout is not None and config.method in WHOLE:
+        for part in model.modules():
+            if isinstance(part, Dropout):
+                part.p = config.dropout
+    return model
+
+
+def take_weights(model: Any, folder: Path) -> None:
+    """The weights of an earlier adapter into a new one of the same shape, in the new one's number formats."""
+    from peft import set_peft_model_state_dict
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found: Any = set_peft_model_state_dict(model, load_file(folder / ADAPTER_WEIGHTS))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise _other_adapter(str(error).splitlines()[0]) from error
+    if found.unexpected_keys:
+        raise _other_adapter(f"{len(found.unexpected_keys)} of its weights have no place here")
+
+
+def _other_adapter(given: str) -> StudioError:
+    return StudioError(
+        "bad-setting",
+        "The adapter that this run should begin with does not fit its base model.",
+        given=given,
+        valid="an adapter of the same base, method and shape",
+        field="start_from",
+    )
+
+
+def encode_rows(
+    task: Task, rows: Sequence[Row], encoding: Encoding, on_progress: Callable[[int], None]
+) -> list[Example]:
+    """Rows as the model gets them; those of which nothing would be learned are left out."""
+    examples: list[Example] = []
+    for number, row in enumerate(rows, start=1):
+        examples += [replace(each, row=number) for each in task.examples(row, encoding) if each.teaches]
+        if number % REPORT_EVERY == 0 or number == len(rows):
+            on_progress(number)
+    return examples
+
+
+def require_examples(examples: Sequence[Example], rows: Sequence[Row], config: TrainingConfig) -> None:
+    """Refuse when nothing is left to learn from."""
+    if not examples:
+        raise StudioError(
+            "too-few-rows",
+            "Nothing is left to learn from: in every row the reply lies beyond the longest row.",
+            given=f"{len(rows):,} rows, the longest row set to {config.max_length} tokens",
+            hint="Allow longer rows.",
+            field="max_length",
+        )

@@ -1,0 +1,59 @@
+"""Full fine-tuning: every weight learns."""
+
+from typing import Any
+
+from studio.machine.facts import MachineFacts
+from studio.models.trainable import frozen_parameters, head_parameters
+from studio.schema.config import TrainingConfig
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.tasks import Task
+from studio.training.methods.base import too_many_frozen
+from studio.training.methods.layers import freeze
+
+BYTES_PER_WEIGHT = 16
+"""Weight, gradient, and the optimizer's two averages, in float32."""
+
+
+class Full:
+    """Every weight learns."""
+
+    name = "full"
+    title = "Full"
+    sentence = "Every weight of the model learns. Best for small models; large ones need much memory."
+    term = "full fine-tuning"
+    result = "model"
+    mergeable = False
+    quantised = False
+    family = "weights"
+    recomputes = True
+    keeps = 1.0
+    cost = 1.3
+
+    def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
+        """Too large for the machine, whatever the settings."""
+        needed, there = model.parameters * BYTES_PER_WEIGHT, machine.training_memory
+        if needed > there:
+            return (
+                f"Full training of this model needs {needed / 1e9:.1f} GB of memory for its weights alone; "
+                f"this machine has {there / 1e9:.1f} GB. LoRA needs far less."
+            )
+        return ""
+
+    def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
+        """More frozen layers than there are above which something is left to learn."""
+        return too_many_frozen(model, config)
+
+    def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
+        """All but the frozen layers, and a classifier's head."""
+        return model.parameters - frozen_parameters(model, config.frozen_layers) + head_parameters(model, labels)
+
+    def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
+        """The way back ends at the frozen layers."""
+        return 1 - min(config.frozen_layers, model.layers) / max(model.layers, 1)
+
+    def wrap(self, model: Any, config: TrainingConfig) -> Any:
+        """Nothing to wrap; all weights learn but those of the frozen layers."""
+        model.requires_grad_(True)
+        freeze(model, config.frozen_layers)
+        return model

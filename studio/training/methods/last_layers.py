@@ -1,0 +1,76 @@
+"""Last layers only: the top of the model learns whole, what stands below stays as it is."""
+
+from typing import Any
+
+from studio.machine.facts import MachineFacts
+from studio.models.trainable import frozen_parameters, head_parameters
+from studio.schema.config import TrainingConfig
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.tasks import Task
+from studio.training.methods.full import BYTES_PER_WEIGHT
+from studio.training.methods.layers import freeze, layers_in
+
+
+class LastLayers:
+    """The last layers learn, and nothing else."""
+
+    name = "last-layers"
+    title = "Last layers"
+    sentence = (
+        "Only the last layers learn, and whole: twice as quick as LoRA, and what the model knows below stays. Pick it "
+        "for sorting texts, or when time is short. It leaves a whole model, as large as the base."
+    )
+    term = "partial fine-tuning of the last layers"
+    result = "model"
+    mergeable = False
+    quantised = False
+    family = "last"
+    recomputes = True
+    keeps = 1.0
+    cost = 0.55
+
+    def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
+        """A model that is one stack of layers, of which the last fits."""
+        if model.kind == "seq2seq":
+            return "This model has two stacks of layers, and no last ones of the whole. LoRA or full training do."
+        needed = (model.parameters - frozen_parameters(model, max(model.layers - 1, 0))) * BYTES_PER_WEIGHT
+        if needed > machine.training_memory:
+            return (
+                f"The last layer alone needs {needed / 1e9:.1f} GB of memory to learn; this machine has "
+                f"{machine.training_memory / 1e9:.1f} GB. LoRA needs far less."
+            )
+        return ""
+
+    def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
+        """More layers than there are."""
+        if not model.layers or config.last_layers <= model.layers:
+            return []
+        return [
+            StudioError(
+                "bad-setting",
+                "The model has fewer layers than are to learn.",
+                given=f"{config.last_layers:,} layers",
+                valid=f"up to {model.layers:,}",
+                field="last_layers",
+            )
+        ]
+
+    def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
+        """All above the frozen layers, and a classifier's head."""
+        frozen = frozen_parameters(model, max(model.layers - config.last_layers, 0), and_output=True)
+        return model.parameters - frozen + head_parameters(model, labels)
+
+    def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
+        """The way back ends where the learning layers begin."""
+        return min(config.last_layers, model.layers) / max(model.layers, 1)
+
+    def wrap(self, model: Any, config: TrainingConfig) -> Any:
+        """All frozen but the last layers, the norm behind them, and a classifier's head."""
+        model.requires_grad_(True)
+        freeze(model, max(layers_in(model) - config.last_layers, 0))
+        model.get_input_embeddings().requires_grad_(False)
+        output = model.get_output_embeddings() if model.can_generate() else None
+        if output is not None:
+            output.requires_grad_(False)
+        return model

@@ -1,0 +1,80 @@
+"""Which layers a method takes hold of, found from the architecture: heads, linear layers, the stack of layers."""
+
+from typing import Any
+
+from studio.models.trainable import number_of
+
+ATTENTION = ("attn", "attention")
+SAVED_BY_PEFT = ("classifier", "score", "qa_outputs")
+"""Heads that peft trains and saves by itself."""
+HEADED = ("ForSequenceClassification", "ForQuestionAnswering", "ForTokenClassification")
+"""Ends of class names of models with a new head."""
+
+
+def head_modules(model: Any) -> list[str]:
+    """Names of a new head's layers, which learn whole; none in a model that writes text."""
+    if not type(model).__name__.endswith(HEADED):
+        return []
+    parts = [(name, part) for name, part in model.named_children() if part is not model.base_model]
+    return [name for name, part in parts if any(True for _ in part.parameters())]
+
+
+def task_type(model: Any) -> str:
+    """PEFT's own name for what the model does."""
+    name = type(model).__name__
+    known = {"ForSequenceClassification": "SEQ_CLS", "ForQuestionAnswering": "QUESTION_ANS",
+             "ForTokenClassification": "TOKEN_CLS"}  # fmt: skip
+    found = next((kind for ending, kind in known.items() if name.endswith(ending)), None)
+    return found or ("SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM")
+
+
+def heads_to_save(model: Any) -> list[str] | None:
+    """Heads that must be named for peft to train and save them."""
+    return [head for head in head_modules(model) if head not in SAVED_BY_PEFT] or None
+
+
+def linear_layers(model: Any, only_attention: bool = False, frozen: int = 0) -> list[str]:
+    """Linear layers that get an adapter, found from the architecture: all but heads, and none in the frozen layers.
+
+    Short names (`q_proj`) where they mean no other layer, whole paths otherwise.
+    """
+    from torch.nn import Linear
+    from transformers.pytorch_utils import Conv1D
+
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    heads = tuple(f"{name}." for name in head_modules(model))
+    every = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear | Conv1D)}
+    wanted = [name for name, layer in every.items() if layer is not output and not f"{name}.".startswith(heads or "\0")]
+    if only_attention:
+        wanted = [name for name in wanted if any(part in name.lower() for part in ATTENTION)] or wanted
+    wanted = [name for name in wanted if (number_of(name) or 0) >= frozen or number_of(name) is None]
+    others = [name for name in every if name not in wanted]
+    short = {name.rsplit(".", 1)[-1] for name in wanted}
+    if any(f".{name}".endswith(f".{ending}") for name in others for ending in short):
+        return wanted
+    return sorted(short)
+
+
+def layers_in(model: Any) -> int:
+    """Layers of the model's stack (of the deeper one, where encoder and decoder differ)."""
+    numbers = [number_of(name) for name, _ in model.named_parameters()]
+    return 1 + max((number for number in numbers if number is not None), default=-1)
+
+
+def freeze(model: Any, below: int) -> None:
+    """Stop the layers below that number from learning, and with them the embeddings that stand before them."""
+    if below <= 0:
+        return
+    for name, weight in model.named_parameters():
+        number = number_of(name)
+        if number is not None and number < below:
+            weight.requires_grad_(False)
+    for part in embeddings_of(model):
+        part.requires_grad_(False)
+
+
+def embeddings_of(model: Any) -> list[Any]:
+    """What stands before the first layer: tables of tokens, positions and kinds, and their norm."""
+    words = ("embed", "wte", "wpe")
+    whole = [part for name, part in model.base_model.named_children() if any(word in name.lower() for word in words)]
+    return whole or [model.get_input_embeddings()]

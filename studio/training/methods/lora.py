@@ -1,0 +1,66 @@
+"""LoRA: the base is frozen, small matrices beside its linear layers learn."""
+
+from typing import Any
+
+from studio.models.trainable import head_parameters, linear_shapes
+from studio.schema.config import TrainingConfig
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.training.methods.base import Adapting, too_many_frozen
+from studio.training.methods.layers import heads_to_save, linear_layers, task_type
+
+
+class LoRA(Adapting):
+    """A small adapter learns beside the frozen base."""
+
+    name = "lora"
+    title = "LoRA"
+    sentence = "A small adapter learns beside the frozen model. Quick, light, and hard to do harm with."
+    term = "low-rank adaptation"
+    family = "low-rank"
+    cost = 1.0
+
+    def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
+        """An adapter wider than the layers beside which it stands, or none at all."""
+        found = too_many_frozen(model, config)
+        shapes = linear_shapes(model, config.lora_targets == "attention", classify=False)
+        widest = max((min(shape) for shape in shapes), default=model.hidden)
+        if widest and config.lora_rank > widest:
+            found.append(
+                StudioError(
+                    "bad-setting",
+                    "The adapter would be wider than the layers beside which it stands: full training learns more "
+                    "for less.",
+                    given=f"a rank of {config.lora_rank:,}",
+                    valid=f"up to {widest:,}; 8 to 64 is usual",
+                    field="lora_rank",
+                )
+            )
+        return found
+
+    def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
+        """Two matrices a layer, and a classifier's head."""
+        pairs = linear_shapes(model, config.lora_targets == "attention", labels > 0, config.frozen_layers)
+        return config.lora_rank * sum(rows + columns for rows, columns in pairs) + head_parameters(model, labels)
+
+    def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
+        """No gradient is wanted below the lowest adapter."""
+        return 1 - min(config.frozen_layers, model.layers) / max(model.layers, 1)
+
+    def adapter(self, model: Any, config: TrainingConfig) -> Any:
+        """The adapter at the chosen linear layers."""
+        from peft import LoraConfig
+
+        values = {
+            "task_type": task_type(model),
+            "r": config.lora_rank,
+            "lora_alpha": config.lora_alpha,
+            "lora_dropout": config.lora_dropout,
+            "target_modules": linear_layers(model, config.lora_targets == "attention", config.frozen_layers),
+            "modules_to_save": heads_to_save(model),
+        }
+        return LoraConfig(**{**values, **self.variant(model, config)})
+
+    def variant(self, model: Any, config: TrainingConfig) -> dict[str, Any]:
+        """What a kind of LoRA sets besides."""
+        return {}

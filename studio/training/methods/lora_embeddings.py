@@ -1,0 +1,35 @@
+"""LoRA with trained embeddings: besides the adapter the table of words learns whole, for words that are new."""
+
+from typing import Any
+
+from studio.schema.config import TrainingConfig
+from studio.schema.models import ModelInfo
+from studio.training.methods.layers import heads_to_save
+from studio.training.methods.lora import LoRA
+
+
+class LoRAEmbeddings(LoRA):
+    """LoRA, and the table of words besides."""
+
+    name = "lora-embeddings"
+    title = "LoRA with embeddings"
+    sentence = (
+        "As LoRA, and what each word means to the model learns too. Pick it for a language or a trade whose words the "
+        "model hardly knows; the file is much larger."
+    )
+    term = "low-rank adaptation with trained embeddings (modules_to_save)"
+    cost = 1.1
+
+    def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
+        """LoRA's, and the table."""
+        return super().learned(model, config, labels) + model.vocabulary * model.hidden
+
+    def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
+        """The table stands before the lowest layer."""
+        return 1.0
+
+    def variant(self, model: Any, config: TrainingConfig) -> dict[str, Any]:
+        """The table by its own name."""
+        table = model.get_input_embeddings()
+        names = [name.rsplit(".", 1)[-1] for name, part in model.named_modules() if part is table]
+        return {"modules_to_save": [*(heads_to_save(model) or []), *names]}

@@ -1,0 +1,47 @@
+"""Prefix tuning: what every layer of attention sees before the text learns."""
+
+from typing import Any
+
+from studio.models.trainable import key_width
+from studio.schema.config import TrainingConfig
+from studio.schema.models import ModelInfo
+from studio.training.methods.layers import task_type
+from studio.training.methods.prompts import VirtualTokens
+
+
+class PrefixTuning(VirtualTokens):
+    """A learned memory before the text, in every layer."""
+
+    name = "prefix-tuning"
+    title = "Prefix tuning"
+    sentence = (
+        "As prompt tuning, in every layer: stronger, still tiny, and the model stays as it is. It starts worse than "
+        "the base and needs many passes to catch up. Pick it for large models whose weights must not change."
+    )
+    term = "prefix tuning"
+    recomputes = False
+    cost = 0.75
+
+    def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
+        """A key and a value a virtual token and layer; narrower where heads share keys."""
+        return config.virtual_tokens * model.layers * 2 * key_width(model)
+
+    def adapter(self, model: Any, config: TrainingConfig) -> Any:
+        """Keys and values, without a network that makes them."""
+        from peft import PrefixTuningConfig
+
+        return PrefixTuningConfig(task_type=task_type(model), num_virtual_tokens=config.virtual_tokens)
+
+    def wrap(self, model: Any, config: TrainingConfig) -> Any:
+        """Begins with the keys and values of words of the vocabulary: random ones would upset the model for long."""
+        import torch
+        from peft import initialize_kv_prefix_from_past_key_values
+
+        words = torch.randint(0, model.config.get_text_config().vocab_size, (1, config.virtual_tokens))
+        wrapped = super().wrap(model, config)
+        with torch.no_grad():
+            seen = model(input_ids=words.to(model.device), use_cache=True).past_key_values
+        initialize_kv_prefix_from_past_key_values(
+            wrapped, past_key_values=seen, num_virtual_tokens=config.virtual_tokens
+        )
+        return wrapped

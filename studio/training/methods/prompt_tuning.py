@@ -1,0 +1,35 @@
+"""Prompt tuning: a few made-up words before every text learn what they should mean."""
+
+from typing import Any
+
+from studio.schema.config import TrainingConfig
+from studio.schema.models import ModelInfo
+from studio.training.methods.layers import task_type
+from studio.training.methods.prompts import VirtualTokens
+
+
+class PromptTuning(VirtualTokens):
+    """Virtual words before the text learn."""
+
+    name = "prompt-tuning"
+    title = "Prompt tuning"
+    sentence = (
+        "A few made-up words before every text learn; the model itself stays as it is. The smallest file of all and "
+        "the least it can learn. Pick it for large models and one simple task; it needs many passes."
+    )
+    term = "prompt tuning (soft prompts)"
+    cost = 0.8
+
+    def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
+        """One embedding a virtual word."""
+        return config.virtual_tokens * model.hidden
+
+    def adapter(self, model: Any, config: TrainingConfig) -> Any:
+        """Begins with words of the vocabulary, drawn at random by the run's seed."""
+        from peft import PromptTuningConfig, PromptTuningInit
+
+        return PromptTuningConfig(
+            task_type=task_type(model),
+            num_virtual_tokens=config.virtual_tokens,
+            prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
+        )

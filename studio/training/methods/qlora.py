@@ -1,0 +1,39 @@
+"""QLoRA: as LoRA, on a base held in 4 bits (NF4) or 8 (int8), by bitsandbytes, on CPUs too."""
+
+from importlib.util import find_spec
+
+from studio.machine.facts import MachineFacts
+from studio.schema.models import ModelInfo
+from studio.tasks import Task
+from studio.training.methods.lora import LoRA
+
+BLOCK = 64
+"""Weights that share a scale in 4 bits."""
+FUSED = ("moe", "mixtral", "gptoss", "dbrx")
+"""Parts of names of architectures that hold their experts in one block, which bitsandbytes leaves as it is."""
+
+
+class QLoRA(LoRA):
+    """LoRA on a base held in 4 or 8 bits."""
+
+    name = "qlora"
+    title = "QLoRA"
+    sentence = (
+        "As LoRA, with the model held in 4 or 8 bits while it learns: a third or half of the memory, for models that "
+        "would not fit otherwise. Afterwards it chats and exports on the full-size model."
+    )
+    term = "low-rank adaptation on a base quantised to 4-bit NF4 or 8-bit integers"
+    quantised = True
+    cost = 1.15
+
+    def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
+        """Needs bitsandbytes, and a model of the kind that it was made for."""
+        if find_spec("bitsandbytes") is None:
+            return "The library bitsandbytes is not installed; it holds models in 4 or 8 bits."
+        if model.kind == "encoder":
+            return "QLoRA is for models that write text. This one is small: LoRA and full training need little memory."
+        if any(part in model.architecture.lower() for part in FUSED):
+            return "bitsandbytes can't shorten this model: its experts are held in one block. LoRA can."
+        if model.hidden % BLOCK:
+            return f"This model can't be held in 4 bits: its width, {model.hidden}, is no multiple of {BLOCK}."
+        return ""

@@ -1,0 +1,22 @@
+"""rsLoRA: LoRA whose strength is divided by the root of the rank, so that wide adapters learn as they should."""
+
+from typing import Any
+
+from studio.schema.config import TrainingConfig
+from studio.training.methods.lora import LoRA
+
+
+class RsLoRA(LoRA):
+    """LoRA for wide adapters."""
+
+    name = "rslora"
+    title = "rsLoRA"
+    sentence = (
+        "As LoRA, scaled so that a wide adapter learns at full strength. Pick it for many rows with much that is new, "
+        "with a rank of 32 or more."
+    )
+    term = "rank-stabilised low-rank adaptation"
+
+    def variant(self, model: Any, config: TrainingConfig) -> dict[str, Any]:
+        """Strength by the root of the rank."""
+        return {"use_rslora": True}

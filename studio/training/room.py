@@ -1,0 +1,11 @@
+"""How much memory a run may be planned to need on this machine."""
+
+from studio.machine.facts import MachineFacts
+
+ROOM = 0.85
+"""Share of the free memory that a run is planned to need at most."""
+
+
+def room(machine: MachineFacts) -> float:
+    """Bytes: of the largest GPU, else of the machine."""
+    return ROOM * max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available)

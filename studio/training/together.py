@@ -1,0 +1,116 @@
+"""Several processes for one run: what each would hold, what that costs, and why it can't be. No torch.
+
+What is shared out and how is DeepSpeed's (training/distributed.py); the trainers know no more of it than their rows.
+"""
+
+from dataclasses import dataclass
+
+from studio.machine.deepspeed import why_no_deepspeed, why_no_nvme
+from studio.machine.facts import MachineFacts
+from studio.schema.config import TrainingConfig
+from studio.schema.errors import StudioError
+from studio.training.methods import METHODS
+
+OPTIMIZERS = ("adamw", "sgd")
+"""Those that do not mind that DeepSpeed lays all weights in one row, and gives each process a piece of it."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way for several processes to train one run."""
+
+    zero: int
+    title: str
+    sentence: str
+    cost: float
+    """Time of a step beside one process on the same cores (benchmarks/processes.py)."""
+
+
+WAYS: dict[int, Way] = {
+    way.zero: way
+    for way in (
+        Way(0, "Data parallel", "Each process holds all of it.", 1.3),
+        Way(1, "ZeRO-1", "Each holds a part of the optimizer’s numbers.", 1.0),
+        Way(2, "ZeRO-2", "A part of the gradients, too.", 1.0),
+        Way(3, "ZeRO-3", "A part of the weights, too, brought together layer by layer.", 2.7),
+    )
+}
+
+
+def zero_off() -> dict[str, str]:
+    """Stages of ZeRO that can't be chosen on this machine, each with the reason."""
+    why = why_no_deepspeed()
+    return {str(zero): why for zero in WAYS if zero and why}
+
+
+def places(machine: MachineFacts) -> tuple[int, str]:
+    """For how many processes there is room, and what each needs one of."""
+    return (len(machine.gpus), "GPU") if machine.gpus else (machine.cores, "core")
+
+
+def problems(config: TrainingConfig, machine: MachineFacts) -> list[StudioError]:
+    """What speaks against the processes that were asked for, all of it."""
+    found = [_of_zero(config), _of_offload(config), _of_places(config, machine), _of_head(config)]
+    if config.processes > 1 and config.zero:
+        found += [_of_exact(config), _of_optimizer(config)]
+    return [each for each in found if each is not None]
+
+
+def _wrong(field: str, what: str, given: object, valid: str) -> StudioError:
+    return StudioError("bad-setting", what, given=given, valid=valid, field=field)
+
+
+def _of_zero(config: TrainingConfig) -> StudioError | None:
+    if not config.zero:
+        return None
+    if config.processes == 1:
+        what = "ZeRO shares a run out among several processes, and there is only one."
+        return _wrong("zero", what, f"ZeRO-{config.zero} with 1 process", "2 processes or more, or zero 0")
+    if why := why_no_deepspeed():
+        return _wrong("zero", why, f"ZeRO-{config.zero}", "0, which is plain data parallel")
+    return None
+
+
+def _of_offload(config: TrainingConfig) -> StudioError | None:
+    if config.offload == "none":
+        return None
+    if not config.zero:
+        what = "Only what ZeRO shares out can be held elsewhere."
+        return _wrong("offload", what, f"{config.offload} without ZeRO", "none, or zero 1, 2 or 3")
+    if config.offload == "nvme" and config.zero != 3:
+        return _wrong("offload", "Only ZeRO-3 can hold a part of a run on the disk.", "nvme", "cpu, or zero 3")
+    if config.offload == "nvme" and (why := why_no_nvme()):
+        return _wrong("offload", why, "nvme", "cpu or none")
+    return None
+
+
+def _of_places(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
+    most, each = places(machine)
+    if config.processes <= max(most, 1):
+        return None
+    what = f"Each process needs a {each} of its own, and there are not so many."
+    if most == 1:
+        what = f"Each process needs a {each} of its own, and there is one."
+    return _wrong("processes", what, config.processes, f"up to {most}")
+
+
+def _of_head(config: TrainingConfig) -> StudioError | None:
+    if config.processes == 1 or not config.head_first:
+        return None
+    what = "Several processes settle at the first step which weights learn, so the head can't learn alone before."
+    return _wrong("head_first", what, f"{config.head_first:g} with {config.processes} processes", "0, or 1 process")
+
+
+def _of_exact(config: TrainingConfig) -> StudioError | None:
+    method = METHODS.get(config.method)
+    if config.precision == "float32" or method is None or not getattr(method, "exact", ()):
+        return None
+    what = f"{method.title} holds some weights in float32, and DeepSpeed holds all in one format."
+    return _wrong("zero", what, f"ZeRO-{config.zero} in {config.precision}", "precision float32, or zero 0")
+
+
+def _of_optimizer(config: TrainingConfig) -> StudioError | None:
+    if config.optimizer in OPTIMIZERS:
+        return None
+    what = f"ZeRO lays all weights in one row, which the optimizer {config.optimizer} is not made for."
+    return _wrong("optimizer", what, config.optimizer, ", ".join(OPTIMIZERS))

@@ -1,0 +1,176 @@
+"""What all trainers share: the order of rows, whole checkpoints, the optimizer, the pace; and their arguments."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from studio.schema.config import TrainingConfig
+from studio.schema.events import HeldRow
+from studio.tasks import Example
+from studio.training.batches import PARTS
+from studio.training.checkpoints import Checkpoints, Standing
+from studio.training.distributed import arguments as shared_arguments
+from studio.training.distributed import leads, led, size_of, summed
+from studio.training.groups import groups_of
+from studio.training.mirrors import arguments_of
+from studio.training.optimizers import make_optimizer
+from studio.training.sampler import OrderedSampler
+from studio.training.trainers import Parts
+from studio.training.trainers.shared import Shared
+
+BYTES_A_MASTER = 14
+"""Of a trained weight in a checkpoint: itself, two averages, a float32 copy."""
+
+
+class StudioTrainer(Shared):
+    """A mixin for a `transformers.Trainer`."""
+
+    checkpoints: Checkpoints
+    standing: Standing
+    settings: TrainingConfig
+    pads = True
+    """Rows of a batch are filled up to the longest, so rows of like length belong together."""
+    step_metrics: tuple[str, ...] = ()
+    """Numbers of a step besides its loss that a person is told."""
+    _staging: Path | None = None
+    _rows = 0
+    _tokens = 0
+    _fetched = 0.0
+    _held_loss = 0.0
+    _held_weight = 0
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        lengths = [len(ids) for ids in dataset["input_ids"]]
+        settings = self.settings
+        return OrderedSampler(lengths, settings.together, settings.seed, self.pads and settings.group_by_length)
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        self._fetched = time.perf_counter()
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        rows = [self.rows_in(batch) for batch in batches]
+        self._rows, self._tokens = self.share_out(rows, sum(int(batch["attention_mask"].sum()) for batch in batches))
+        return batches, items
+
+    def pace(self) -> tuple[int, int, float]:
+        """Rows and tokens of the step that has just ended, of all processes, and its seconds."""
+        return self._rows, self._tokens, max(time.perf_counter() - self._fetched, 1e-6)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        known: Any = self.__dict__.get("optimizer")
+        if known is None:
+            groups = groups_of(self.model, self.settings, self.get_decay_parameter_names(self.model))
+            rate, decay = self.args.learning_rate, self.args.weight_decay
+            known = make_optimizer(self.settings.optimizer, groups, rate, decay)
+            self.__dict__["optimizer"] = known
+        return known
+
+    def missed(self) -> dict[str, int]:
+        """Labels that the last check never gave, with the rows that have them."""
+        return {}
+
+    def held(self) -> list[HeldRow]:
+        """What the last check said to each validation row, where that can be told in short."""
+        return []
+
+    def rows_in(self, batch: Any) -> int:
+        """How many rows a batch has."""
+        return len(batch["input_ids"])
+
+    def weight_of(self, inputs: Any) -> int:
+        """How much a batch counts in the validation loss."""
+        return self.rows_in(inputs)
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        weight = self.weight_of(inputs) if self.counts() else 0
+        loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
+        self._held_loss += float(loss) * weight
+        self._held_weight += weight
+        return loss, logits, labels
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """A loss that does not depend on which rows share a batch."""
+        self._held_loss, self._held_weight = 0.0, 0
+        output = super().evaluation_loop(*args, **kwargs)
+        loss, weight = summed([self._held_loss, self._held_weight])
+        if weight:
+            output.metrics["eval_loss"] = loss / weight
+        return output
+
+    def _get_output_dir(self, trial: Any = None) -> str:
+        return str(self._staging or self.args.output_dir)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """As the library's, but in the number formats of this run: peft would turn a short adapter to float32."""
+        formats = {name: weight.dtype for name, weight in self.model.named_parameters()}
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, weight in self.model.named_parameters():
+            weight.data = weight.data.to(formats[name])
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        from transformers import Trainer
+
+        trained = sum(size_of(weight) for weight in self.model.parameters() if weight.requires_grad)
+        self.standing.step = self.state.global_step
+        with led(self.checkpoints.writing(self.standing, trained * BYTES_A_MASTER)) as staging:
+            self._staging = staging
+            try:
+                Trainer._save_checkpoint(self, model, trial)
+            finally:
+                self._staging = None
+        keep = {self.standing.step, self.standing.best_step or self.standing.step}
+        if leads():
+            self.checkpoints.prune(keep, self.standing.step)
+
+
+def arguments(parts: Parts) -> dict[str, Any]:
+    """Our settings as `TrainingArguments`. When to check and to save is the callback's to say."""
+    config, folder = parts.config, parts.folder
+    validates, resumed = bool(parts.validation), parts.resumed
+    cuda = torch.cuda.is_available()
+    return {
+        "output_dir": str(folder),
+        "num_train_epochs": config.epochs,
+        "max_steps": config.max_steps or -1,
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": 2 * config.batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": config.scheduler,
+        "warmup_steps": config.warmup_share,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "gradient_checkpointing": None,
+        "activation_checkpointing": config.gradient_checkpointing,
+        "fp16": cuda and config.precision == "float16",
+        "bf16": False,
+        "use_cpu": not cuda,
+        "seed": config.seed,
+        "eval_on_start": validates and not resumed,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        **arguments_of(config.mirror, config.name, folder.parent),
+        "disable_tqdm": True,
+        "dataloader_pin_memory": cuda,
+        "remove_unused_columns": False,
+        **shared_arguments(config),
+    }
+
+
+def dataset_of(examples: Sequence[Example]) -> Any:
+    """Examples as a `datasets.Dataset` in memory."""
+    from datasets import Dataset
+
+    columns: dict[str, list[Any]] = {
+        "input_ids": [each.input_ids for each in examples],
+        "labels": [each.labels for each in examples],
+    }
+    if examples[0].parts:
+        columns[PARTS] = [list(each.parts) for each in examples]
+    return Dataset.from_dict(columns)

@@ -1,0 +1,96 @@
+"""What DPO and KTO share: rewards are reckoned against the base as it was, which is remembered row by row.
+
+The base is the model with its adapter off (of a full run: the model before its first step), never a second copy. Each
+row is asked of it once, the first time that the row comes up, and not again in later passes as TRL would.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+
+from studio.schema.events import PhaseEvent
+from studio.training.distributed import summed
+from studio.training.log_probs import add_log_probs
+from studio.training.quick import Quick
+from studio.training.trainers.common import StudioTrainer
+
+NUMBER = "number"
+"""Column of a batch: which rows they are."""
+
+
+class Referenced(Quick, StudioTrainer):
+    """A mixin for TRL's DPOTrainer and KTOTrainer."""
+
+    kept: ClassVar[tuple[str, ...]] = ()
+    """Columns that the base's answers go into."""
+    names: ClassVar[Mapping[str, str]] = {}
+    """TRL's name of a number that is told → ours."""
+    _known: dict[int, tuple[float, ...]]
+
+    def remember(self, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """What the base says to a batch, asked where it is not known yet."""
+        numbers = inputs[NUMBER].tolist()
+        unknown = any(number not in self._known for number in numbers)
+        if any(summed([unknown])):  # all processes ask, or none: they may have to bring weights together for it
+            asked = {name: value for name, value in inputs.items() if name != NUMBER}
+            found = [each.tolist() for each in self.compute_ref_log_probs(self.model, asked)]
+            self._known.update(zip(numbers, zip(*found, strict=True), strict=True))
+        columns = zip(*(self._known[number] for number in numbers), strict=True)
+        return {name: torch.tensor(column, device=self.args.device)
+                for name, column in zip(self.kept, columns, strict=True)}  # fmt: skip
+
+    def ask_base_first(self) -> None:
+        """A model that learns whole forgets what it was: all rows are asked before the first step."""
+        self.model.eval()
+        every = [self.train_dataset, *([self.eval_dataset] if self.eval_dataset is not None else [])]
+        total, done = sum(map(len, every)), 0
+        for dataset in every:
+            for at in range(0, len(dataset), self.args.per_device_eval_batch_size):
+                rows = [dataset[n] for n in range(at, min(len(dataset), at + self.args.per_device_eval_batch_size))]
+                self.remember(self._prepare_inputs(self.data_collator(rows)))
+                done += len(rows)
+                self.told(PhaseEvent(phase="reading", message="Asking the base", done=done, total=total, unit="rows"))
+
+    def start(self, longest: int, told: Any) -> None:
+        """Before the first step: the second adapter that TRL makes goes, and the quick way is found."""
+        self._known, self.told, model = {}, told, self.model
+        self.precompute_ref_logps = True  # of what we give it, from `remember`
+        adapted = hasattr(model, "peft_config")
+        if adapted and "ref" in model.peft_config:
+            model.delete_adapter("ref")
+        self.find_quickest(longest)
+        if not adapted:
+            self.ask_base_first()
+
+    def add_quick_way(self, model: Any, end_to_end: bool) -> None:
+        """Log-probabilities at learned positions."""
+        add_log_probs(model, end_to_end)
+
+    def probe(self, rows: list[dict[str, Any]]) -> float:
+        """How likely the replies of some rows are."""
+        inputs = {name: value for name, value in self.data_collator(rows).items() if name != NUMBER}
+        return float(sum(each.sum() for each in self.compute_ref_log_probs(self.model, inputs)))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """TRL's numbers of the batches since the last log, those that a person is told, by our names."""
+        from transformers import Trainer
+
+        mode = "train" if self.model.training else "eval"
+        prefix = "eval_" if mode == "eval" else ""
+        for name, values in self._metrics[mode].items():
+            if name in self.names and values:
+                logs[f"{prefix}{self.names[name]}"] = sum(values) / len(values)
+        self._metrics[mode].clear()
+        Trainer.log(self, logs, start_time)
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        return dataset
+
+    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        return dataset
+
+    def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
+        known = self.remember(inputs)
+        told = {name: value for name, value in inputs.items() if name != NUMBER}
+        return super()._compute_loss(model, {**told, **known}, return_outputs)

@@ -1,0 +1,58 @@
+"""The page as one Blocks: header, steps as tabs, one module a tab."""
+
+import gradio as gr
+
+from studio.ui.components import runbar
+from studio.ui.components.basic import html
+from studio.ui.components.region import region
+from studio.ui.icons import icon
+from studio.ui.pages import chat, data, evaluate, export, method, model, runs, train
+from studio.ui.session import Sessions
+from studio.ui.shell import Shell
+from studio.ui.uploads import Uploads
+
+PAGES = {
+    "model": ("1 Model", model), "data": ("2 Data", data), "method": ("3 Method", method), "train": ("4 Train", train),
+    "evaluate": ("5 Evaluate", evaluate), "chat": ("6 Chat", chat), "export": ("7 Export", export),
+    "runs": ("Runs", runs),
+}  # fmt: skip
+BRAND = html('<a class="brand" href="#" data-goto="model">{logo}Fine-tune Studio</a>', logo=icon("logo"))
+DEMO = html(
+    '<section class="banner" aria-label="Public demo"><p class="row wrap">{i}<b>Public demo</b><span>Your rows and '
+    "runs are "
+    "seen only in this browser. Whoever runs this demo may delete them at any time.</span></p></section>",
+    i=icon("info"),
+)
+
+
+def blocks(sessions: Sessions, files: Uploads) -> tuple[gr.Blocks, Shell]:
+    """The whole page, wired, and what its tabs share."""
+    with gr.Blocks(title="Fine-tune Studio", analytics_enabled=False, fill_width=True) as page:
+        with gr.Row(elem_classes="top"):
+            gr.HTML(BRAND, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
+            bar = runbar.build()
+            pulse = gr.HTML(
+                value="", html_template="<span hidden></span>", apply_default_css=False, elem_classes="pulse",
+                js_on_load="window.studio.pulse(element, props, watch)",
+            )  # fmt: skip
+        if sessions.demo:
+            gr.HTML(DEMO, js_on_load=None, apply_default_css=False)
+        with gr.Tabs(elem_id="steps"):
+            shell = Shell(sessions, files, pulse)
+            built = []
+            for name, (label, module) in PAGES.items():
+                with gr.Tab(label, id=name) as tab:
+                    notice = region(f"notice-{name}", "notice")
+                    built.append((module, module.build(), shell.at(name, tab, notice)))
+        for module, components, at in built:
+            module.wire(components, at)
+        runbar.wire(bar, shell)
+        shell.load(page)
+    _rest(page)
+    return page, shell
+
+
+def _rest(page: gr.Blocks) -> None:
+    """Have the queue look a hundred times a second for work, not a thousand: at rest that is 2 % of a core less."""
+    queue = page._queue
+    queue.sleep_when_free, queue.progress_update_sleep_when_free = 0.01, 1.0

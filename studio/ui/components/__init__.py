@@ -1,0 +1,1 @@
+"""Pieces of HTML that several tabs use; each is a function from facts to escaped HTML."""

@@ -1,0 +1,312 @@
+"""The small pieces that every tab uses: headings, notes, buttons, cards, meters, fields and the action bar."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.schema.errors import StudioError
+from studio.ui.icons import icon
+from studio.ui.markup import Html, attrs, html, join
+
+STATE_ICONS = {"ok": "ok", "warn": "warn", "error": "error", "idle": "info", "run": "clock", "": "info", "acc": "info"}
+
+
+def heading(title: Any, sentence: Any = "", side: Any = "") -> Html:
+    """The one heading of a tab, a sentence under it, and buttons on its right."""
+    return html(
+        '<div class="head"><div><h1>{title}</h1>{sentence}</div>{side}</div>',
+        title=title,
+        sentence=html("<p>{s}</p>", s=sentence) if sentence else "",
+        side=html('<div class="side row wrap">{side}</div>', side=side) if side else "",
+    )
+
+
+def state(kind: str, word: Any, icon_name: str = "") -> Html:
+    """A state: icon, colour and a word. Kinds: ok, warn, error, run, idle."""
+    return html(
+        '<span class="state {kind}">{icon}{word}</span>',
+        kind=kind,
+        icon=icon(icon_name or STATE_ICONS[kind]),
+        word=word,
+    )
+
+
+def tag(text: Any, kind: str = "") -> Html:
+    """A small tinted word."""
+    return html('<span class="tag {kind}">{text}</span>', kind=kind, text=text)
+
+
+def note(kind: str, body: Any, button: Any = "") -> Html:
+    """A framed remark: ok, warn, error, acc or plain."""
+    return html(
+        '<div class="note {kind}">{icon}<div class="grow">{body}</div>{button}</div>',
+        kind=kind,
+        icon=icon(STATE_ICONS[kind]),
+        body=body if isinstance(body, Html) else html("<p>{body}</p>", body=body),
+        button=button,
+    )
+
+
+def alert(error: StudioError) -> Html:
+    """A refusal, said aloud by screen readers: what, which setting or rows, and what to do."""
+    return html(
+        '<div class="note error" role="alert" tabindex="-1" data-code="{code}">{icon}<div class="grow stack '
+        'tight">{lines}</div></div>',
+        code=error.code,
+        icon=icon("error"),
+        lines=[_problem(each) for each in error.all()],
+    )
+
+
+def _problem(error: StudioError) -> Html:
+    rest = error.message[len(error.what) :].strip() if error.message.startswith(error.what) else error.message
+    rows = f"Rows {', '.join(map(str, error.rows[:12]))}{' …' if len(error.rows) > 12 else ''}." if error.rows else ""
+    return html(
+        "<p><b>{what}</b>{rest}</p>", what=error.what, rest=join([html(" {part}", part=p) for p in (rest, rows) if p])
+    )
+
+
+def button(label: Any, act: str = "", kind: str = "", icon_name: str = "", disabled: bool = False, **data: Any) -> Html:
+    """A button that sends `act`; further words become data-attributes (aria_label stays itself)."""
+    aria = data.pop("aria_label", None)
+    return html(
+        '<button type="button" class="btn {kind}"{attrs}>{icon}{label}</button>',
+        kind=kind,
+        attrs=attrs(
+            data_act=act or None,
+            disabled=disabled,
+            aria_label=aria,
+            **{f"data_{key}": value for key, value in data.items()},
+        ),
+        icon=icon(icon_name) if icon_name else "",
+        label=label,
+    )
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The next thing to do: sends `act`, or opens a tab by `goto`."""
+
+    label: str
+    act: str = ""
+    goto: str = ""
+    disabled: bool = False
+    newest: str | None = None
+    """The newest run when the button was drawn: who presses the same button again is given the run that it made."""
+
+
+def action_bar(reason: Any = "", primary: Primary | None = None, back: str = "", extra: Any = "") -> Html:
+    """The bar at the bottom of a tab: back, the reason, and the one primary button."""
+    made = ""
+    if primary:
+        made = html(
+            '<button type="button" class="btn primary" data-primary{attrs}>{label}</button>',
+            attrs=attrs(
+                data_act=primary.act or None, data_goto=primary.goto or None, disabled=primary.disabled,
+                data_newest=primary.newest,
+            ),
+            label=primary.label,
+        )
+    return html(
+        '<section class="actions" aria-label="Next step">{back}{extra}<p class="why" '
+        'id="why">{reason}</p>{primary}</section>',
+        back=html('<button type="button" class="btn quiet" data-goto="{back}">Back</button>', back=back)
+        if back
+        else "",
+        extra=extra,
+        reason=reason,
+        primary=made,
+    )
+
+
+def track(share: float, kind: str = "", label: str = "") -> Html:
+    """A thin bar, 0 to 1, with its words for screen readers."""
+    return html(
+        '<span class="track"{attrs}><i class="{kind}" style="width:{width:.1f}%"></i></span>',
+        attrs=attrs(role="img", aria_label=label) if label else attrs(aria_hidden="true"),
+        kind=kind,
+        width=100 * min(1.0, max(0.0, share)),
+    )
+
+
+def meter(label: Any, value: Any, whole: Any, share: float, kind: str = "") -> Html:
+    """A named amount: `Memory  3.9 of 24 GB` over a bar."""
+    return html(
+        '<div class="meter"><span class="row"><span class="grow">{label}</span><span><b>{value}</b> '
+        '<span class="muted">{whole}</span></span></span>{track}</div>',
+        label=label,
+        value=value,
+        whole=whole,
+        track=track(share, kind, f"{label}: {value} {whole}"),
+    )
+
+
+def facts(pairs: Iterable[tuple[Any, Any]]) -> Html:
+    """A list of names and values."""
+    return html('<dl class="facts">{rows}</dl>', rows=[html("<dt>{k}</dt><dd>{v}</dd>", k=k, v=v) for k, v in pairs])
+
+
+@dataclass(frozen=True)
+class Card:
+    """One choice with a title and a sentence; `why_not` greys it and says why."""
+
+    value: str
+    title: str
+    sentence: str
+    side: Any = ""
+    why_not: str = ""
+    example_in: str = ""
+    example_out: str = ""
+    small: str = ""
+    off_word: str = "Not here"
+
+
+def cards(name: str, act: str, choices: Sequence[Card], chosen: str, label: str, columns: int = 3) -> Html:
+    """Choice cards: radios, so that one can be greyed with its reason."""
+    return html(
+        '<div class="cards {two}" role="radiogroup" aria-label="{label}">{cards}</div>',
+        two="two" if columns == 2 else "",
+        label=label,
+        cards=[_card(name, act, each, chosen) for each in choices],
+    )
+
+
+def _card(name: str, act: str, card: Card, chosen: str) -> Html:
+    off = bool(card.why_not)
+    side = state("idle", card.off_word, "x") if off else (html("<small>{s}</small>", s=card.side) if card.side else "")
+    title = html('<span class="t">{t}</span>', t=card.title)
+    if side:
+        title = html('<span class="row">{t}<span class="right">{side}</span></span>', t=title, side=side)
+    example = ""
+    if card.example_in:
+        example = html(
+            '<span class="eg"><span>In</span><span>{i}</span><span>Out</span><span class="out">{o}</span></span>',
+            i=card.example_in,
+            o=card.example_out,
+        )
+    return html(
+        '<label class="card {off}"><input type="radio"{attrs}><span class="grow">{title}'
+        '<span class="muted">{sentence}</span>{example}{small}</span></label>',
+        off="off" if off else "",
+        attrs=attrs(name=name, value=card.value, data_act=act, checked=card.value == chosen and not off, disabled=off),
+        title=title,
+        sentence=card.why_not or card.sentence,
+        example=example,
+        small=html("<small>{s}</small>", s=card.small) if card.small else "",
+    )
+
+
+def segments(
+    name: str, act: str, choices: Sequence[tuple[str, str, str]], chosen: str, label: str, classes: str = ""
+) -> Html:
+    """Joined radios: (value, words, why not). A greyed one says why to screen readers and on the line below."""
+    return html(
+        '<div class="seg {classes}" role="radiogroup" aria-label="{label}">{made}</div>',
+        classes=classes,
+        label=label,
+        made=[
+            html(
+                '<label{off}><input type="radio"{attrs}>{words}{why}</label>',
+                off=attrs(class_="off") if why_not else "",
+                attrs=attrs(name=name, value=value, data_act=act, checked=value == chosen, disabled=bool(why_not)),
+                words=words,
+                why=html('<span class="sr">: {w}</span>', w=why_not) if why_not else "",
+            )
+            for value, words, why_not in choices
+        ],
+    )
+
+
+def fold(title: Any, summary: Any, body: Any, open_: bool = False, key: str = "") -> Html:
+    """A fold with its summary in the label; whether it is open is the person's alone once drawn."""
+    return html(
+        '<details class="fold"{attrs}><summary>{icon}<b>{title}</b><span>{summary}</span></summary>'
+        '<div class="body">{body}</div></details>',
+        attrs=attrs(open=open_, data_key=key or None, data_opened=open_),
+        icon=icon("chevron"),
+        title=title,
+        summary=summary,
+        body=body,
+    )
+
+
+def field(name: str, label: Any, control: Any, help_: Any = "", error: str = "", library: str = "") -> Html:
+    """A control with its label, the library's name, help, and what is wrong with it."""
+    return html(
+        '<div class="field {bad}"><div class="row"><label for="f-{name}">{label}</label>{library}</div>{control}'
+        "{error}{help}</div>",
+        bad="bad" if error else "",
+        name=name,
+        label=label,
+        library=html('<small class="mono right">{l}</small>', l=library) if library else "",
+        control=control,
+        error=html('<p class="wrong" id="e-{name}" role="alert">{e}</p>', name=name, e=error) if error else "",
+        help=html('<p class="help" id="h-{name}">{h}</p>', name=name, h=help_) if help_ else "",
+    )
+
+
+def _describes(name: str, error: str, helped: bool) -> dict[str, Any]:
+    ids = [f"e-{name}"] * bool(error) + [f"h-{name}"] * helped
+    return {"aria_describedby": " ".join(ids) or None, "aria_invalid": "true" if error else None}
+
+
+def text_input(
+    name: str, value: Any, act: str, error: str = "", helped: bool = False, placeholder: str = "", **more: Any
+) -> Html:
+    """A line of text (or, with type="number" and inputmode, a number)."""
+    more.setdefault("type", "text")
+    return html(
+        '<input class="input {c}"{attrs}>',
+        c=more.pop("class_", ""),
+        attrs=attrs(
+            id=f"f-{name}", name=name, value=value, data_act=act or None, placeholder=placeholder or None,
+            autocomplete="off",
+            **_describes(name, error, helped), **more,
+        ),
+    )  # fmt: skip
+
+
+def textarea(
+    name: str, value: Any, act: str, rows: int = 3, error: str = "", helped: bool = False, **more: Any
+) -> Html:
+    """Several lines of text."""
+    return html(
+        '<textarea class="input"{attrs}>\n{value}</textarea>',
+        attrs=attrs(
+            id=f"f-{name}", name=name, rows=rows, data_act=act or None, **_describes(name, error, helped), **more
+        ),
+        value=value,
+    )
+
+
+def select_input(
+    name: str, choices: Sequence[tuple[str, Any]], chosen: str, act: str, small: bool = False, label: str = "",
+    error: str = "", helped: bool = False, off: Collection[str] = (), **more: Any,
+) -> Html:  # fmt: skip
+    """A drop-down of (value, words); those in `off` are greyed."""
+    return html(
+        '<span class="select {small}"><select{attrs}>{options}</select>{icon}</span>',
+        small="s" if small else "",
+        attrs=attrs(
+            id=f"f-{name}", name=name, data_act=act or None, aria_label=label or None,
+            **_describes(name, error, helped), **more,
+        ),
+        options=[
+            html(
+                "<option{attrs}>{words}</option>",
+                attrs=attrs(value=value, selected=value == chosen, disabled=value in off and value != chosen),
+                words=words,
+            )
+            for value, words in choices
+        ],
+        icon=icon("down"),
+    )
+
+
+def check_input(name: str, words: Any, checked: bool, act: str = "", helped: bool = False) -> Html:
+    """A box to tick, with its words beside it."""
+    return html(
+        '<label class="check"><input type="checkbox"{attrs}><span>{words}</span></label>',
+        attrs=attrs(id=f"f-{name}", name=name, data_act=act or None, checked=checked, **_describes(name, "", helped)),
+        words=words,
+    )

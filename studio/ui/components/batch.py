@@ -1,0 +1,78 @@
+"""The first batch of a run, as training will read it: what is read, what is learned, and what is only filled up."""
+
+from itertools import groupby
+
+from studio.schema.seen import Batch, BatchRow
+from studio.ui.components.basic import button, fold
+from studio.ui.markup import Html, attrs, html
+from studio.ui.numbers import rows as rows_words
+
+MOST = 400
+"""Tokens of a line that are drawn."""
+
+
+def batch_panel(batch: Batch | None) -> Html:
+    """The batch, or the button that fetches it."""
+    if batch is None:
+        body = html(
+            '<div class="body stack tight"><p class="muted">Which rows training reads together in its first step, in '
+            "its own order and filled up to one length. The model is loaded for it, as for a run.</p><div "
+            'class="row">{b}</div></div>',
+            b=button("Show the first batch", "batch", "s"),
+        )
+        return _panel("", body)
+    padding = sum(line.padding for line in batch.rows)
+    places = batch.width * len(batch.rows)
+    words = f"{rows_words(len(batch.rows))} of {batch.width:,} places, {100 * padding / max(1, places):.0f} % padding"
+    return _panel(
+        words,
+        html(
+            '<ul class="list batch">{lines}</ul>{tokens}<p class="bar foot small muted">{foot}</p>',
+            lines=[_line(line) for line in batch.rows],
+            tokens=fold("As tokens", "all of it", html("{lines}", lines=[_tokens(line) for line in batch.rows]),
+                        key="batch-tokens"),
+            foot=("" if batch.padded else "This machine lays the rows end to end: the padding is not computed. ")
+            + f"{batch.steps:,} such batches are one pass over the rows.",
+        ),
+    )  # fmt: skip
+
+
+def _panel(words: str, body: Html) -> Html:
+    return html(
+        '<section class="panel flush" aria-labelledby="batch"><div class="bar"><h2 id="batch">The first batch</h2>'
+        '<span class="right muted">{words}</span></div>{body}</section>',
+        words=words,
+        body=body,
+    )
+
+
+def _line(line: BatchRow) -> Html:
+    learned = sum(token.learned for token in line.tokens)
+    name = "Several rows" if line.row is None else f"Row {line.row:,}"
+    what = f"the label {line.label}" if line.label else f"{learned:,} learned"
+    said = f"{name}: {len(line.tokens):,} tokens, {what}, {line.padding:,} places of padding"
+    parts = [(len(list(part)), "l" if mine else "") for mine, part in groupby(line.tokens, lambda t: t.learned)]
+    parts += [(line.padding, "p")] if line.padding else []
+    return html(
+        '<li><span class="who">{who}</span><span class="strip" role="img"{label}>{parts}</span><small class="num">'
+        "{n:,} + {p:,}</small></li>",
+        who=button(name, "row", "s quiet", value=line.row, aria_label=f"Show {name.lower()}") if line.row else name,
+        label=attrs(aria_label=said),
+        parts=[html('<i class="{c}" style="flex:{n}"></i>', c=css, n=count) for count, css in parts],
+        n=len(line.tokens),
+        p=line.padding,
+    )
+
+
+def _tokens(line: BatchRow) -> Html:
+    made = [
+        html('<span class="tok {l}">{t}</span>', l="l" if token.learned else "", t=token.text.replace("\n", "↵") or "␣")
+        for token in line.tokens[:MOST]
+    ]
+    more = f" … {len(line.tokens) - MOST:,} more" if len(line.tokens) > MOST else ""
+    pads = html('<span class="tok pad">padding × {n:,}</span>', n=line.padding) if line.padding else ""
+    name = "Several rows" if line.row is None else f"Row {line.row:,}"
+    return html(
+        '<div class="turn"><div><b>{name}</b></div><div class="toks">{made}{more}{pads}</div></div>',
+        name=name, made=made, more=more, pads=pads,
+    )  # fmt: skip

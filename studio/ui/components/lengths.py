@@ -1,0 +1,108 @@
+"""How long the rows are: a histogram in which the limit is a line that can be moved, and the longest rows."""
+
+import json
+
+from studio.schema.seen import LengthStats
+from studio.ui.components.basic import button, facts, tag
+from studio.ui.markup import Html, attrs, html
+
+LISTED = 8
+"""Rows in the list of the longest."""
+LEAST = 16
+"""The shortest limit there is."""
+
+
+def lengths_panel(stats: LengthStats, this: int | None, by_hand: bool) -> Html:
+    """The histogram, what the limit cuts, and how to change it."""
+    raised = max(LEAST, -(-stats.longest // 32) * 32)
+    return html(
+        '<section class="panel stack mid" aria-labelledby="len"><div class="row"><h2 id="len">Lengths of {n:,} rows'
+        '</h2><small class="right">max_length</small></div>{chart}<p class="small" data-said aria-live="polite">{said}'
+        '</p><div class="row gap">{raise_}{planned}</div>{facts}{sampled}</section>',
+        n=stats.rows,
+        chart=histogram(stats, this),
+        said=said(stats),
+        raise_=button(f"Raise limit to {raised:,}", "limit", "s", value=raised)
+        if stats.over and raised <= stats.most
+        else "",
+        planned=button("As planned", "limit", "s quiet", value=0, aria_label="Leave the limit to the plan")
+        if by_hand
+        else "",
+        facts=facts(
+            [("Middle row", f"{stats.middle:,} tokens"), ("Longest", f"{stats.longest:,} tokens")]
+            + ([("This row", f"{this:,} tokens")] if this else [])
+        ),
+        sampled=html('<p class="muted small">Counted on an even sample of the rows.</p>') if stats.sampled else "",
+    )
+
+
+def said(stats: LengthStats) -> str:
+    """What the limit means; the script says the same while the line is moved."""
+    cut = {0: "no row is cut", 1: "1 row is cut"}.get(stats.over, f"{stats.over:,} rows are cut")
+    return f"At {stats.limit:,} tokens {cut}. What is cut is never learned."
+
+
+def histogram(stats: LengthStats, this: int | None) -> Html:
+    """Bars of rows by length, the bar of this row in colour, and the limit as a slider."""
+    last = stats.bins[-1][0]
+    cut = "no row is cut" if not stats.over else f"{stats.over:,} cut"
+    handle = attrs(
+        class_="limit", role="slider", tabindex=0, aria_label="Longest row in tokens", aria_valuemin=LEAST,
+        aria_valuemax=stats.most, aria_valuenow=stats.limit, aria_valuetext=f"{stats.limit:,} tokens, {cut}",
+        style=f"left:{100 * min(1.0, stats.limit / last):.2f}%",
+    )  # fmt: skip
+    data = attrs(
+        data_lengths=json.dumps(stats.by_length), data_last=last, data_most=stats.most, data_longest=stats.longest
+    )
+    return html(
+        '<div class="lengths"{data}><svg class="chart" viewBox="0 0 320 124" role="img"{label}>{bars}<line '
+        'class="axis" x1="0" x2="320" y1="100.5" y2="100.5"/><text x="0" y="118">0</text><text x="320" y="118" '
+        'text-anchor="end">{last:,} tokens</text></svg><div{handle}><span{side}>limit <b>{limit:,}</b></span></div>'
+        "</div>",
+        data=data,
+        label=attrs(
+            aria_label=f"Rows by length: the middle row has {stats.middle} tokens, {stats.over} are longer than "
+            f"{stats.limit}"
+        ),
+        bars=_bars(stats, this),
+        last=last,
+        handle=handle,
+        side=attrs(class_="left" if stats.limit > last / 2 else None),
+        limit=stats.limit,
+    )
+
+
+def _bars(stats: LengthStats, this: int | None) -> list[Html]:
+    most, step = max(count for _, count in stats.bins) or 1, 320 / len(stats.bins)
+    bars, low = [], 0
+    for number, (high, count) in enumerate(stats.bins):
+        tall = max(1.5 if count else 0, 84 * count / most)
+        mine = this is not None and low < this <= high
+        bars.append(
+            html(
+                '<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="1" class="{c}"/>',
+                x=number * step + 1.5, y=100 - tall, w=max(1.0, step - 3), h=tall, c="filla" if mine else "fills",
+            )
+        )  # fmt: skip
+        low = high
+    return bars
+
+
+def longest_panel(stats: LengthStats, row: int) -> Html:
+    """The longest rows, each a way to look at it."""
+    return html(
+        '<section class="panel flush" aria-labelledby="longest"><div class="bar"><h2 id="longest">The longest rows</h2>'
+        '</div><ul class="list">{rows}</ul></section>',
+        rows=[
+            html(
+                '<li><span class="grow">Row {n:,}</span>{tag}<span class="num">{tokens:,} tokens</span>{show}</li>',
+                n=number,
+                tag=tag("cut", "warn") if tokens > stats.limit else "",
+                tokens=tokens,
+                show=tag("shown") if number == row else button(
+                    "Show", "row", "s quiet", value=number, aria_label=f"Show row {number}"
+                ),
+            )
+            for number, tokens in stats.longest_rows[:LISTED]
+        ],
+    )  # fmt: skip

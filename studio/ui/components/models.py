@@ -1,0 +1,196 @@
+"""Rows and details of base models."""
+
+from collections.abc import Mapping
+
+from studio.schema.views import DownloadState, ModelView
+from studio.ui.components.basic import button, check_input, facts, field, note, state, text_input, track
+from studio.ui.markup import Html, attrs, html
+from studio.ui.numbers import count, memory_of, size, size_of
+
+FITS = {
+    "fits": ("ok", "Fits", "", "ok"),
+    "tight": ("warn", "Tight", "warn", "warn"),
+    "too-large": ("error", "Too large", "none", "error"),
+}
+
+
+LANGUAGES = {
+    "en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese",
+    "nl": "Dutch",
+    "pl": "Polish", "ru": "Russian", "uk": "Ukrainian", "tr": "Turkish", "ar": "Arabic", "hi": "Hindi", "zh": "Chinese",
+    "ja": "Japanese", "ko": "Korean", "multilingual": "many languages",
+}  # fmt: skip
+LICENCES = {"apache-2.0": "Apache 2.0", "mit": "MIT", "": "not stated", "other": "its own, see the Hub"}
+
+
+def licence_words(licence: str) -> str:
+    """A licence as people write it."""
+    return LICENCES.get(licence.lower(), licence)
+
+
+def model_rows(models: list[ModelView], chosen: str, downloads: Mapping[str, DownloadState], label: str) -> Html:
+    """Models as radios in rows, the ones that can't be chosen with their reason."""
+    return html(
+        '<div role="radiogroup" aria-label="{label}" class="mlist">{rows}</div>',
+        label=label,
+        rows=[_row(each, chosen, downloads.get(each.info.name)) for each in models],
+    )
+
+
+def _row(view: ModelView, chosen: str, download: DownloadState | None) -> Html:
+    info, off = view.info, bool(view.why_not)
+    key = f"m-{info.name}"
+    return html(
+        '<div class="mrow {off}"{row}><input type="radio"{attrs}><label class="grow"{for_}><span '
+        'class="t">{title}</span>'
+        '<span class="muted">{sentence}</span></label><span class="c-dl">{here}</span><span '
+        'class="c-mem">{memory}</span></div>',
+        off="off" if off else "",
+        row=attrs(data_key=key),
+        attrs=attrs(name="model", value=info.name, id=key, data_act="model", checked=info.name == chosen, disabled=off),
+        for_=attrs(for_=key),
+        title=info.title,
+        sentence=view.why_not or view.sentence or (info.hub_id if info.source == "hub" else info.name),
+        here=_here(view, download),
+        memory=_memory(view),
+    )
+
+
+def _here(view: ModelView, download: DownloadState | None) -> Html:
+    info = view.info
+    if download and download.status == "running":
+        done, total = size_of(download.done_bytes, max(download.total_bytes, 1))
+        return html(
+            '<span class="row"><span class="grow">{done} <span class="muted">of {total}<span class="only-si"> '
+            "downloaded</span></span>"
+            "</span>{cancel}</span>{track}",
+            done=done,
+            total=total,
+            cancel=button(
+                "", "cancel", "quiet x", "x", name=info.name, aria_label=f"Cancel the download of {info.title}"
+            ),
+            track=track(download.done_bytes / max(download.total_bytes, 1), label=f"{done} of {total} downloaded"),
+        )
+    if info.here:
+        return html("{state}<small>{size}</small>", state=state("ok", "Here already"), size=size(info.bytes))
+    if download and download.status in ("failed", "cancelled"):
+        word = state("error", "Download failed") if download.status == "failed" else state("idle", "Stopped")
+        return html("{word}<small>{size}</small>", word=word, size=f"{size(download.done_bytes)} are here")
+    if info.gated:
+        return html(
+            "{state}<small>{size} from the Hub</small>", state=state("warn", "Gated", "lock"), size=size(info.bytes)
+        )
+    return html(
+        "<span>From the Hub</span><small>{size}</small>", size=size(info.bytes) if info.bytes else "size not known"
+    )
+
+
+def _memory(view: ModelView) -> Html:
+    if view.why_not and view.fits != "too-large":
+        return state("idle", "Not for this task", "x")
+    if not view.memory_bytes:
+        return state("idle", "Not known yet", "info")
+    kind, word, bar, icon_name = FITS[view.fits]
+    done, total = memory_of(view.memory_bytes, view.available_bytes)
+    return html(
+        '<span class="meter"><span class="row"><span class="grow">{done} <span class="muted">of {total}<span '
+        'class="only-si"> '
+        "to train</span></span></span>{state}</span>{track}</span>",
+        done=done,
+        total=total,
+        state=state(kind, word, icon_name),
+        track=track(view.memory_bytes / max(view.available_bytes, 1), bar, f"{done} of {total}: {word}"),
+    )
+
+
+def model_details(view: ModelView) -> Html:
+    """What is known of a model before it is used."""
+    info = view.info
+    pairs = [
+        ("Licence", licence_words(info.licence)),
+        (
+            "Languages",
+            ", ".join(LANGUAGES.get(each, each) for each in info.languages[:4])
+            + (f" and {len(info.languages) - 4} more" if len(info.languages) > 4 else ""),
+        ),
+        ("Reads at once", f"{info.context:,} tokens" if info.context else ""),
+        ("Size on disk" if info.here else "Size to download", size(info.bytes) if info.bytes else ""),
+        ("Parameters", count(info.parameters) if info.parameters else ""),
+        ("Gated", "Yes" if info.gated else "No"),
+        ("Downloads on the Hub", f"{info.downloads:,} a month" if info.downloads else ""),
+        ("Kind", info.architecture),
+        ("Revision", html('<span class="mono">{r}</span>', r=info.revision[:7]) if info.revision else ""),
+    ]
+    return html(
+        '<div><h2 id="about">{title}</h2><small>{name}</small></div>{facts}{more}{context}',
+        title=info.title,
+        name=info.hub_id or info.name,
+        facts=facts([pair for pair in pairs if pair[1]]),
+        more=_words(view),
+        context=html(
+            '<p class="small">{n:,} is the context length. The most it reads while training is set in step 3 and is '
+            "512 unless "
+            "you change it.</p>",
+            n=info.context,
+        )
+        if info.context
+        else "",
+    )
+
+
+def _words(view: ModelView) -> Html:
+    parts = [
+        ("Good for", view.good_for),
+        ("Not for", view.not_for),
+        ("Worth knowing", view.info.note if view.info.note != view.sentence else ""),
+    ]
+    return html(
+        '<div class="stack tight">{parts}</div>',
+        parts=[html('<h3>{h}</h3><p class="muted">{p}</p>', h=h, p=p) for h, p in parts if p],
+    )
+
+
+def trust_question(view: ModelView) -> Html:
+    """What it means to load a model that brings code or pickles."""
+    return html(
+        '<div class="stack tight">{note}{check}{button}</div>',
+        note=note(
+            "warn",
+            html(
+                "<p><b>This model could run a program on this machine.</b> {why}</p><p>Whoever made it could read "
+                "your files and "
+                "your rows. Allow it only if you know who made it and trust them. It is asked once for each model.</p>",
+                why=view.info.needs_trust,
+            ),
+        ),
+        check=check_input("understood", "I know who made this model and trust them.", False),
+        button=button("Allow this model", "trust", "danger", disabled=True, needs="understood"),
+    )
+
+
+def token_form(view: ModelView, has_token: bool) -> Html:
+    """How to get a gated model."""
+    steps = html(
+        "<p><b>The makers ask you to accept their terms first.</b> Open the model’s page on the Hub ({name}), log in "
+        "and accept; "
+        "then make a token under Settings, Access Tokens, and put it here.</p>",
+        name=view.info.hub_id or view.info.name,
+    )
+    kept = html('<p class="muted">A token is kept on this machine. It is never shown again.</p>') if has_token else ""
+    return html(
+        '<div class="stack tight">{note}{kept}{field}{buttons}</div>',
+        note=note("acc", steps),
+        kept=kept,
+        field=field(
+            "token", "Hub token",
+            text_input("token", "", "", type="password", helped=True, placeholder="hf_…"),
+            "Kept in a file that only you can read, and sent to the Hub alone.",
+        ),
+        buttons=html(
+            '<div class="row">{keep}{forget}</div>',
+            keep=button("Keep the token", "token", "s", take="token"),
+            forget=button("Remove it", "forget-token", "s quiet", confirm="Remove the Hub token from this machine?")
+            if has_token
+            else "",
+        ),
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""This run, before it starts: time, steps, memory, what learns, and why."""
+
+from collections.abc import Sequence
+
+from studio.schema.views import PlanView
+from studio.ui.components.basic import button, facts, meter, note, state
+from studio.ui.components.settings import as_shares
+from studio.ui.icons import icon
+from studio.ui.markup import Html, html
+from studio.ui.numbers import count, memory_of, time_range
+
+
+def plan_panel(view: PlanView, cores: int) -> Html:
+    """The figures of the run, all reckoned from these settings."""
+    e, config = view.estimate, view.plan.config
+    done, total = memory_of(e.memory_bytes, e.available_bytes)
+    share = e.memory_bytes / max(1, e.available_bytes)
+    learns = e.trainable_parameters / max(1, e.total_parameters)
+    word = (
+        state("error", "Does not fit") if not e.fits else state("warn", "Tight") if share > 0.8 else state("ok", "Fits")
+    )
+    return html(
+        '<section class="panel stack runcard" aria-labelledby="thisrun" aria-live="polite"><div class="row"><h2 '
+        'id="thisrun">This run</h2>'
+        '<span class="right">{word}</span></div><div class="figs"><div><span class="big">{time}</span><small>on '
+        "{cores}</small></div>"
+        '<div><span class="big">{steps}</span><small>{passes}</small></div></div>{allows}{memory}{learns}{facts}{probe}'
+        "</section>",
+        allows=html('<p class="muted small">{s}</p>', s=view.allows) if view.allows else "",
+        word=word,
+        time=time_range(e.seconds),
+        cores="1 core" if cores == 1 else f"{cores} cores",
+        steps="1 step" if e.steps == 1 else f"{e.steps:,} steps",
+        passes=_passes(e.epochs, e.steps),
+        memory=meter("Memory", done, f"of {total}", share, "error" if not e.fits else "warn" if share > 0.8 else ""),
+        learns=meter(
+            "What learns", count(e.trainable_parameters), f"of {count(e.total_parameters)}, {as_shares(learns)}", learns
+        ),
+        facts=facts(
+            [
+                ("Rows", f"{view.splits.train:,} train, {view.splits.validation:,} validation"),
+                ("Rows a step", f"{e.effective_batch_size:,}"),
+                ("Checks itself", f"every {config.eval_steps:,} steps" if config.eval_steps else "at the end"),
+                ("Keeps", "the step that does best" if config.keep_best else "the last step"),
+                (
+                    "Stops early",
+                    f"after {config.early_stopping_patience} checks without gain"
+                    if config.early_stopping_patience
+                    else "never",
+                ),
+            ]
+        ),
+        probe=_probe(e.probed),
+    )
+
+
+def _probe(done: bool) -> Html:
+    if done:
+        return Html('<p class="help">Memory and time were measured by a few real steps.</p>')
+    return html(
+        '<div class="row"><span class="grow help">Reckoned. A few real steps tell exactly; it takes about half a '
+        "minute.</span>{b}</div>",
+        b=button("Measure", "probe", "s"),
+    )
+
+
+def _passes(epochs: float, steps: int) -> str:
+    if epochs <= 1:
+        return f"{epochs:g} pass over the rows"
+    return f"{epochs:g} passes of {max(1, round(steps / epochs)):,}"
+
+
+def fitted_panel(changes: Sequence[str]) -> Html:
+    """What was changed to make the run fit, least harm first."""
+    if not changes:
+        return Html("")
+    rows = [html("<li>{c}</li>", c=change) for change in changes]
+    return note("acc", html('<p><b>Made to fit.</b></p><ul class="why-list">{r}</ul>', r=rows))
+
+
+def why_panel(view: PlanView) -> Html:
+    """The sentences that say why the values are what they are."""
+    sentences = [*dict.fromkeys([*view.plan.because, *view.estimate.because])]
+    if not sentences:
+        return Html("")
+    return html(
+        '<section class="panel flush"><details class="fold" data-key="why"><summary>{chevron}<b>Why these '
+        "values</b><span>{n}</span></summary>"
+        '<ul class="body why-list">{rows}</ul></details></section>',
+        chevron=icon("chevron"),
+        n=f"{len(sentences)} reasons",
+        rows=[html("<li>{s}</li>", s=sentence) for sentence in sentences],
+    )

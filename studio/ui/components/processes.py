@@ -1,0 +1,50 @@
+"""More than one process, before it starts: what each would hold, by the way in which they share the run out."""
+
+from studio.schema.models import Estimate, ProcessMemory
+from studio.ui.components.basic import fold, tag
+from studio.ui.markup import Html, html
+from studio.ui.numbers import memory
+
+WHY = (
+    "On one processor several processes are no faster than one, and each loads the libraries anew: they are for "
+    "several GPUs, and for models of which one can’t hold all. ZeRO-3 has all weights in each process for a moment as "
+    "it begins and ends, so that it saves nothing on a processor. FSDP, PyTorch’s own way to share weights out among "
+    "GPUs, is not offered: on a processor it silently shares out nothing."
+)
+
+
+def processes_panel(estimate: Estimate) -> Html:
+    """A fold with a line for each way, the chosen one marked."""
+    lines = estimate.per_process
+    if not lines:
+        return Html("")
+    chosen = next((line for line in lines if line.chosen), lines[0])
+    table = html(
+        '<div class="scroll-x" role="region" tabindex="0" aria-label="Memory by process, scrolls sideways"><table '
+        'class="processes"><thead><tr><th>Way</th><th class="num">Each</th><th class="num">All</th></tr></thead><tbody>'
+        "{rows}</tbody></table></div>",
+        rows=[_line(line) for line in lines],
+    )
+    body = html('{table}<p class="muted small">{why} Choose under All settings, Machine.</p>', table=table, why=WHY)
+    words = f"{chosen.way}: {memory(chosen.process_bytes)}{' each' if chosen.processes > 1 else ''}"
+    return html('<section class="panel flush">{f}</section>', f=fold("Memory by process", words, body, key="processes"))
+
+
+def _line(line: ProcessMemory) -> Html:
+    count = f", {line.processes} processes" if line.processes > 1 else ""
+    return html(
+        '<tr><th scope="row">{way}<span class="muted">{count}</span> {mark}<small>{sentence}{off}</small></th><td '
+        'class="num">{each}</td><td class="num">{all}</td></tr>',
+        way=line.way,
+        count=count,
+        mark=tag("chosen", "acc") if line.chosen else "",
+        sentence=line.sentence,
+        off=html("<br>Not on offer here: {why}", why=line.why_not) if line.why_not and not line.chosen else "",
+        each=_megabytes(line.process_bytes),
+        all=_megabytes(line.memory_bytes),
+    )
+
+
+def _megabytes(count: int) -> str:
+    """Exactly enough to tell one way from another."""
+    return f"{count / 2**20:,.0f} MB"

@@ -1,0 +1,96 @@
+"""The table of rows with a role above each column, and the bar under it."""
+
+from collections.abc import Mapping, Sequence
+
+from studio.schema.views import RoleView, RowPage
+from studio.ui.components.basic import button, select_input, tag
+from studio.ui.markup import Html, attrs, html
+
+PAGE = 12
+IGNORE = "ignore"
+CELL = 300
+MARKS = {"empty": "error", "bad-line": "error", "wrong-type": "error", "label-conflict": "error"}
+LOUD = ("reply", "label", "messages", "text", "prompt")
+"""Roles in whose column a row's marks stand, the first that there is."""
+
+
+def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[RoleView]) -> Html:
+    """Rows as text; every cell is escaped."""
+    wide = max(0, len(page.columns) - 4) * 150 + 640
+    loud = next(
+        (column for role in LOUD for column, played in roles.items() if played == role),
+        page.columns[-1] if page.columns else "",
+    )
+    return html(
+        '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows, scrolls sideways"><table '
+        'class="grid-table datatable"'
+        '{style}><colgroup><col style="width:56px">{cols}</colgroup><thead><tr class="map"><th><span '
+        'class="sr">Row</span></th>{heads}'
+        "</tr></thead><tbody>{rows}</tbody></table></div>",
+        style=attrs(style=f"min-width:{wide}px"),
+        cols=[Html("<col>") if roles.get(column) else Html('<col style="width:128px">') for column in page.columns],
+        heads=[_head(column, roles.get(column), known, number) for number, column in enumerate(page.columns)],
+        rows=[_row(number, row, page, roles, loud) for number, row in page.rows],
+    )
+
+
+def _head(column: str, role: str | None, known: Sequence[RoleView], number: int) -> Html:
+    choices = [*((each.name, each.title) for each in known), (IGNORE, "Not used")]
+    return html(
+        "<th><span{title}>{column}</span>{select}</th>",
+        title=attrs(class_="cut", title=column),
+        column=column,
+        select=select_input(
+            f"role-{number}",
+            choices,
+            role or IGNORE,
+            "map",
+            small=True,
+            label=f"Role of the column {column}",
+            data_column=column,
+        ),
+    )
+
+
+def _row(number: int, row: Mapping[str, str], page: RowPage, roles: Mapping[str, str | None], loud: str) -> Html:
+    marks = page.marks.get(number, ())
+    tags = [html("{t} ", t=tag(words, MARKS.get(kind, "warn"))) for kind, words in marks]
+    return html(
+        '<tr{key}><td class="idx num">{n:,}</td>{cells}</tr>',
+        key=attrs(data_key=f"r{number}"),
+        n=number,
+        cells=[
+            html(
+                "<td{attrs}>{tags}{text}</td>",
+                attrs=attrs(class_=None if roles.get(column) else "muted", title=row.get(column, "")[:CELL] or None),
+                tags=tags if column == loud else "",
+                text=row.get(column, "")[:CELL],
+            )
+            for column in page.columns
+        ],
+    )
+
+
+def rows_foot(page: RowPage, only: str) -> Html:
+    """Where in the rows the table is, and the ways on."""
+    last = page.start + len(page.rows) - 1
+    words = f"Rows {page.start:,} to {last:,} of {page.total:,}" if page.rows else "No rows to show"
+    if only:
+        words = f"{words}: {only.replace('-', ' ')} only"
+    return html(
+        '<div class="bar foot"><span class="muted" aria-live="polite">{words}</span><span class="right '
+        'row">{all}{back}{on}</span></div>',
+        words=words,
+        all=button("Show all rows", "only", "s") if only else "",
+        back=button(
+            "Previous",
+            "page",
+            "s",
+            disabled=page.start <= 1,
+            value=max(1, page.start - PAGE),
+            aria_label=f"Previous {PAGE} rows",
+        ),
+        on=button(
+            "Next", "page", "s", disabled=last >= page.total, value=page.start + PAGE, aria_label=f"Next {PAGE} rows"
+        ),
+    )

@@ -1,0 +1,30 @@
+"""Owns: the bar above the tabs that shows the run at work from wherever you are. js/runbar.js draws it."""
+
+import gradio as gr
+
+from studio.ui.components.chart import live
+from studio.ui.session import Visit
+from studio.ui.shell import Shell, Updates
+
+MARKUP = '<div class="runbar none" role="group" aria-label="Run at work"></div>'
+
+
+def build() -> gr.HTML:
+    """Make the bar."""
+    return live("runbar", MARKUP)
+
+
+def wire(c: gr.HTML, shell: Shell) -> None:
+    """Its button opens that run: to watch it, or to chat."""
+
+    def opened(visit: Visit) -> Updates:
+        run = visit.studio.run(visit.text("run", 100))
+        to = "chat" if visit.text("to") == "chat" and run.has_result else "train"
+        visit.choose(run=run.id, reached=())
+        if visit.choices.tab == to:
+            return shell.pages[to].drawn(visit)
+        visit.goto(to)
+        return None
+
+    outputs = [part for name in ("train", "chat") for part in shell.pages[name].everything()]
+    shell.pages["train"].actions(c, {"open": opened}, outputs=outputs)

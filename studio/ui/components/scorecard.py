@@ -1,0 +1,197 @@
+"""Owns: a report as HTML: scorecard, what it mixes up, labels, and the rows that tell most. Pure functions."""
+
+from collections.abc import Callable
+
+from studio.schema.report import JudgedRow, Metric, Report
+from studio.ui.components.basic import tag
+from studio.ui.markup import Html, html
+
+SENTENCES = {"test": "test rows, never used in training or to pick the step",
+             "validation": "validation rows: training did not learn from them, but the best step was picked by them",
+             "file": "rows of the file"}  # fmt: skip
+
+AGAINST_BASE = ("reward_accuracy", "reward_margin", "reward_gap")
+"""Metrics that are reckoned against the base, which has none of its own."""
+
+
+def scorecard(report: Report, name: str) -> Html:
+    """Every metric of base and tuned, with the interval and the gain."""
+    return html(
+        '<section class="panel flush" aria-labelledby="score"><div class="bar"><h2 id="score">Scorecard</h2>'
+        '<div class="legend right small"><span><i class="sq b"></i>base</span><span><i class="sq"></i>tuned · '
+        "{name}</span>"
+        "<span>95 % interval</span></div></div>"
+        '<div class="scroll-x" role="region" tabindex="0" aria-label="Scorecard, scrolls sideways">'
+        '<table class="score"><thead><tr><th>Measure</th><th class="num">Base</th><th class="num">Tuned</th>'
+        '<th class="hide-s"><span class="sr">Drawn</span></th><th '
+        'class="num">Gain</th></tr></thead><tbody>{rows}</tbody>'
+        "</table></div></section>",
+        name=name,
+        rows=[_metric(key, metric) for key, metric in report.metrics.items()],
+    )
+
+
+def _metric(key: str, metric: Metric) -> Html:
+    share = _as_share(metric)
+    gain = None if metric.base is None else metric.tuned - metric.base
+    return html(
+        '<tr><th scope="row"><span class="t">{title}</span><small>{unit}</small></th><td class="num"><span '
+        'class="muted">'
+        '{base}</span>{base_range}</td><td class="num"><b>{tuned}</b>{range}</td><td class="plot hide-s">{plot}</td>'
+        '<td class="num"><b class="{kind}">{gain}</b>{gain_range}</td></tr>',
+        title=metric.title or key.replace("_", " "),
+        unit=("per cent" if share else "lower is better" if not metric.higher_is_better else ""),
+        base=value(metric.base, share) if metric.base is not None else "–" if key in AGAINST_BASE else "no head yet",
+        base_range=_range(metric.base_low, metric.base_high, lambda number: value(number, share)),
+        tuned=value(metric.tuned, share),
+        range=_range(metric.low, metric.high, lambda number: value(number, share)),
+        plot=_plot(metric) if share else "",
+        kind="accent" if _is_better(metric) else "",
+        gain="" if gain is None else signed(gain, share),
+        gain_range=_range(metric.gain_low, metric.gain_high, lambda number: signed(number, share), " to "),
+    )
+
+
+def _is_better(metric: Metric) -> bool:
+    """Only where the interval of the gain holds no zero."""
+    if metric.gain_low is None or metric.gain_high is None:
+        return False
+    return metric.gain_low > 0 if metric.higher_is_better else metric.gain_high < 0
+
+
+def _range(low: float | None, high: float | None, words: Callable[[float], str], between: str = "–") -> Html:
+    if low is None or high is None:
+        return Html("")
+    return html("<small>{low}{between}{high}</small>", low=words(low), between=between, high=words(high))
+
+
+def _as_share(metric: Metric) -> bool:
+    if metric.as_share is not None:
+        return metric.as_share
+    return metric.higher_is_better and all(0 <= number <= 1 for number in (metric.tuned, metric.base or 0))
+
+
+def value(number: float, share: bool) -> str:
+    """A score as people read it: per cent with one place, else three figures."""
+    return f"{number * 100:.1f}" if share else f"{number:.3g}"
+
+
+def signed(number: float, share: bool) -> str:
+    """A difference with its sign."""
+    return f"{number * 100:+.1f}".replace("-", "−") if share else f"{number:+.3g}".replace("-", "−")
+
+
+def _plot(metric: Metric) -> Html:
+    """Base as a dot, tuned as a dot in its interval, from 0 to 100 per cent."""
+    marks = [*_whisker("before", metric.base_low, metric.base_high), *_whisker("after", metric.low, metric.high)]
+    if metric.base is not None:
+        marks.append(html('<circle class="pt0" cx="{x:.1f}" cy="14" r="4.5"/>', x=_x(metric.base)))
+    marks.append(html('<circle class="pt" cx="{x:.1f}" cy="14" r="4.5"/>', x=_x(metric.tuned)))
+    return html(
+        '<svg class="chart" viewBox="0 0 320 28" aria-hidden="true"><path class="grid" d="M4 14H316"/>{marks}</svg>',
+        marks=marks,
+    )
+
+
+def _whisker(line: str, low: float | None, high: float | None) -> list[Html]:
+    if low is None or high is None:
+        return []
+    path = '<path class="{line}" d="M{a:.1f} 14H{b:.1f}M{a:.1f} 10V18M{b:.1f} 10V18"/>'
+    return [html(path, line=line, a=_x(low), b=_x(high))]
+
+
+def _x(share: float) -> float:
+    return 4 + 312 * min(1.0, max(0.0, share))
+
+
+def matrix(confusion: dict[str, dict[str, int]]) -> Html:
+    """Expected label against what the tuned model said."""
+    labels = list(confusion)
+    if len(labels) > 12:
+        return _mixups(confusion)
+    return html(
+        '<section class="panel stack mid" aria-labelledby="mixes"><div class="row"><h2 id="mixes">What it mixes up</h2>'
+        '<small class="right">confusion matrix</small></div><div class="scroll-x" role="region" tabindex="0" '
+        'aria-label="Confusion matrix, scrolls sideways"><table class="cm"><thead><tr><th><small>true '
+        "label</small></th>{heads}</tr></thead>"
+        '<tbody>{rows}</tbody></table></div><p class="muted small">Across: what the model said. {mistakes} of {all} '
+        "rows are "
+        "mistakes.</p></section>",
+        heads=[html('<th scope="col">{l}</th>', l=label) for label in labels],
+        rows=[_matrix_row(label, confusion[label], labels) for label in labels],
+        mistakes=sum(n for label, row in confusion.items() for other, n in row.items() if other != label),
+        all=sum(sum(row.values()) for row in confusion.values()),
+    )
+
+
+def _matrix_row(label: str, row: dict[str, int], labels: list[str]) -> Html:
+    whole = sum(row.values())
+
+    def cell(other: str) -> Html:
+        part = row.get(other, 0) / whole if whole else 0.0
+        shade = "m3" if part > 0.5 else "m2" if part > 0.1 else "m1" if part > 0.03 else ""
+        return html(
+            '<td class="{s}"><b>{n}</b><small>{p:.0f} %</small></td>', s=shade, n=row.get(other, 0), p=part * 100
+        )
+
+    return html(
+        '<tr><th scope="row">{l} <small>{n}</small></th>{c}</tr>', l=label, n=whole, c=[cell(other) for other in labels]
+    )
+
+
+def _mixups(confusion: dict[str, dict[str, int]]) -> Html:
+    """With many labels: the pairs that are taken for each other most often."""
+    taken = ((n, label, other) for label, row in confusion.items() for other, n in row.items())
+    pairs = sorted((each for each in taken if each[0] and each[1] != each[2]), reverse=True)[:8]
+    return html(
+        '<section class="panel flush" aria-labelledby="mixes"><div class="bar"><h2 id="mixes">What it mixes '
+        "up</h2></div>"
+        '<ul class="list">{rows}</ul></section>',
+        rows=[html("<li><span class=grow>{a} taken for {b}</span><b>{n}</b></li>", a=a, b=b, n=n) for n, a, b in pairs]
+        or html('<li class="muted">Nothing.</li>'),
+    )
+
+
+def per_label(scores: dict[str, dict[str, float]]) -> Html:
+    """Precision, recall and F1 of each label."""
+    rows = [
+        html(
+            '<tr><th scope="row">{l}</th><td class="num">{p:.0f} %</td><td class="num">{r:.0f} %</td>'
+            '<td class="num">{f:.0f} %</td><td class="num">{n:.0f}</td></tr>',
+            l=label,
+            p=100 * each["precision"],
+            r=100 * each["recall"],
+            f=100 * each["f1"],
+            n=each["rows"],
+        )
+        for label, each in scores.items()
+    ]
+    return html(
+        '<section class="panel flush" aria-labelledby="labels"><div class="bar"><h2 id="labels">Each label</h2></div>'
+        '<div class="scroll-x" role="region" tabindex="0" aria-label="Each label, scrolls sideways"><table '
+        'class="labels-table"><thead><tr><th>Label</th>'
+        '<th class="num">Right of those said</th><th class="num">Found of those there</th><th class="num">F1</th><th '
+        'class="num">Rows</th></tr>'
+        "</thead><tbody>{rows}</tbody></table></div></section>",
+        rows=rows,
+    )
+
+
+def judged(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
+    """Rows with what was expected and what both said."""
+    if not rows:
+        return html('<p class="muted body">There are no such rows.</p>')
+    words = tag if labels else (lambda text, kind="": html('<span class="cell-text">{t}</span>', t=text))
+    made = [
+        html("<tr><td class=num>{n}</td><td>{text}</td><td>{e}</td><td>{b}</td><td>{t}</td></tr>", n=row.row,
+             text=html('<span class="cell-text">{t}</span>', t=row.text), e=words(row.expected), b=words(row.base),
+             t=words(row.tuned, "error" if labels and row.tuned != row.expected else "acc"))
+        for row in rows
+    ]  # fmt: skip
+    return html(
+        '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows, scrolls sideways">'
+        '<table class="judged"><thead><tr><th '
+        'class="num">Row</th><th>Text</th>'
+        "<th>Expected</th><th>Base said</th><th>Tuned said</th></tr></thead><tbody>{rows}</tbody></table></div>",
+        rows=made,
+    )

@@ -1,0 +1,173 @@
+"""All settings as folds of fields, made from TrainingConfig: nothing here knows a setting by its name."""
+
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from studio.schema.config import GROUPS, TrainingConfig, range_of, settings_of
+from studio.schema.fields import About, about
+from studio.ui.components.basic import button, check_input, field, fold, select_input, tag, text_input, textarea
+from studio.ui.markup import Html, html, join
+from studio.ui.numbers import share
+
+LONG = 1000
+"""A text that may be longer than this gets several lines."""
+
+
+def shown_settings(config: TrainingConfig) -> dict[str, About]:
+    """The settings that make a difference for this method and task, in the order of the page."""
+    found = {name: about(TrainingConfig, name) for name in settings_of()}
+    return {
+        name: each
+        for name, each in found.items()
+        if each
+        and (not each.methods or config.method in each.methods)
+        and (not each.tasks or config.task in each.tasks)
+    }
+
+
+Off = Mapping[str, Mapping[str, str]]
+"""What can't be chosen on this machine: setting → value → why not."""
+
+
+def settings_panel(config: TrainingConfig, changed: Mapping[str, Any], wrong: Mapping[str, Any], off: Off) -> Html:
+    """Every setting, one fold a group; what was set by hand and what can't be is said in the fold's own line."""
+    known = shown_settings(config)
+    groups = [
+        _group(title, {name: each for name, each in known.items() if each.group == group}, config, changed, wrong, off)
+        for group, title in GROUPS.items()
+    ]
+    return html(
+        '<section class="panel flush" aria-labelledby="all"><div class="bar"><h2 id="all">All settings</h2><span '
+        'class="right row">{back}'
+        "</span></div>{groups}</section>",
+        back=button("Back to defaults", "defaults", "s", disabled=not changed and not wrong),
+        groups=groups,
+    )
+
+
+def _group(
+    title: str,
+    known: Mapping[str, About],
+    config: TrainingConfig,
+    changed: Mapping[str, Any],
+    wrong: Mapping[str, Any],
+    off: Off,
+) -> Html:
+    if not known:
+        return Html("")
+    mine, bad = [name for name in known if name in changed], [name for name in known if name in wrong]
+    basic = [name for name, each in known.items() if each.level == "basic"] or list(known)[:2]
+    words = join([f"{known[name].label.lower()}: {_plain(getattr(config, name))}" for name in basic[:3]], " · ")
+    marks = [
+        html(" {t}", t=tag(f"{len(mine)} changed by you", "acc")) if mine else "",
+        html(" {t}", t=tag(f"{len(bad)} to correct", "error")) if bad else "",
+    ]
+    ordered = sorted(known, key=lambda name: known[name].level != "basic")
+    body = html(
+        '<div class="settings">{fields}</div>',
+        fields=[
+            _field(name, known[name], getattr(config, name), name in changed, wrong.get(name), off.get(name, {}))
+            for name in ordered
+        ],
+    )
+    return fold(title, html("{w}{m}", w=words, m=marks), body, open_=bool(bad), key=f"g-{title}")
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "by the rows"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: Mapping[str, str]) -> Html:
+    described = TrainingConfig.model_fields[name].description or ""
+    error = str(wrong[1]) if wrong else ""
+    if isinstance(value, bool):
+        control = check_input(name, what.label, value, "set", helped=True)
+        return html(
+            '<div class="field">{c}<p class="help" id="h-{n}">{h} {l}</p>{r}</div>',
+            c=control,
+            n=name,
+            h=described,
+            l=_library(what),
+            r=_reset(name, changed),
+        )
+    unit = f", {what.unit}" if what.unit and what.unit.lower() not in what.label.lower() else ""
+    label = html('{label}<span class="muted">{unit}</span>', label=what.label, unit=unit)
+    help_ = html('{d} <span class="nowrap">{r}</span>{off}', d=described, r=_range(name), off=_not_here(off))
+    made = field(name, label, _control(name, wrong[0] if wrong else value, error, off), help_, error, what.library)
+    return html('<div class="one">{f}{r}</div>', f=made, r=_reset(name, changed or bool(wrong)))
+
+
+def _library(what: About) -> Html:
+    return html('<span class="mono">{l}</span>', l=what.library) if what.library else Html("")
+
+
+def _range(name: str) -> str:
+    words = range_of(name)
+    return f"{words[:1].upper()}{words[1:]}." if words and not choices_of(name) and words != "a text" else ""
+
+
+def _reset(name: str, changed: bool) -> Html:
+    return (
+        button(
+            "Back to default", "reset", "s quiet", name=name, aria_label=f"Back to default: {name.replace('_', ' ')}"
+        )
+        if changed
+        else Html("")
+    )
+
+
+def _not_here(off: Mapping[str, str]) -> Html:
+    return html("<br>Not on offer here: {why}", why=" ".join(off.values())) if off else Html("")
+
+
+def _control(name: str, value: Any, error: str, off: Mapping[str, str]) -> Html:
+    if choices_of(name):
+        return select_input(name, _words_of(name), str(value), "set", error=error, helped=True, off=off)
+    if _longest(name) > LONG:
+        return textarea(name, value, "set", rows=3, error=error, helped=True)
+    text = (
+        ""
+        if value is None
+        else value
+        if isinstance(value, str)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+    return text_input(
+        name,
+        text,
+        "set",
+        error=error,
+        helped=True,
+        inputmode="decimal" if not isinstance(value, str) or error else None,
+    )
+
+
+def choices_of(name: str) -> tuple[str, ...]:
+    """The values of a setting that has only a few."""
+    kind = TrainingConfig.model_fields[name].annotation
+    return tuple(map(str, typing.get_args(kind))) if typing.get_origin(kind) is Literal else ()
+
+
+def _words_of(name: str) -> list[tuple[str, str]]:
+    """Each of these values with what is said for it."""
+    values, told = choices_of(name), about(TrainingConfig, name)
+    words = told.words if told and told.words else [value.replace("_", " ") for value in values]
+    return list(zip(values, words, strict=True))
+
+
+def _longest(name: str) -> int:
+    return max((getattr(each, "max_length", 0) or 0 for each in TrainingConfig.model_fields[name].metadata), default=0)
+
+
+def as_shares(part: float) -> str:
+    """`1.8 %`, with a digit more when it is small."""
+    return share(part, 0 if part >= 0.1 else 1 if part >= 0.001 else 3)

@@ -1,0 +1,79 @@
+"""Owns: how a route finds out who asks, and how it refuses: in one plain sentence, never with a traceback."""
+
+import json
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from fastapi import HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+
+from studio.api import Studio
+from studio.schema.errors import StudioError
+
+_STATUS = {"not-allowed": 403, "no-such-run": 404}
+_log = logging.getLogger("studio.ui")
+
+
+class Doors(Protocol):
+    """Who knows the workspaces: `sessions` of session.py."""
+
+    def studio_of(self, headers: Headers) -> Studio:
+        """The visitor's studio; StudioError `not-allowed` when the secret is unknown."""
+        ...
+
+
+class PlainErrors(APIRoute):
+    """A route that answers a refusal in plain words, and anything unforeseen with a number for the log."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        """Wrap the route's own handler."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except StudioError as error:
+                return JSONResponse(refusal(error), _STATUS.get(error.code, 400))
+            except RequestValidationError as error:
+                return JSONResponse(refusal(_misfit(error)), 422)
+            except HTTPException:
+                raise
+            except Exception:
+                return JSONResponse(unforeseen(), 500)
+
+        return guarded
+
+
+def _misfit(error: RequestValidationError) -> StudioError:
+    """What was sent and does not fit, by the name of its field."""
+    first = error.errors()[0]
+    name = str(first["loc"][-1])
+    return StudioError("bad-setting", f"The setting {name} can't have this value.", valid=first["msg"], field=name)
+
+
+def refusal(error: StudioError) -> dict[str, Any]:
+    """An error as the page's scripts read it."""
+    return {"error": {"code": error.code, "message": error.message}}
+
+
+def unforeseen() -> dict[str, Any]:
+    """Log what was not foreseen; a plain sentence with its number."""
+    number = secrets.token_hex(4)
+    _log.exception("unforeseen error %s in a route", number)
+    return {"error": {"code": "", "message": f"Something went wrong here. It is written down in the log as {number}."}}
+
+
+def json_lines(lines: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """Lines of JSON; an error becomes the last one, since the answer has begun by then."""
+    try:
+        for line in lines:
+            yield json.dumps(line, ensure_ascii=False) + "\n"
+    except StudioError as error:
+        yield json.dumps(refusal(error)) + "\n"
+    except Exception:
+        yield json.dumps(unforeseen()) + "\n"

@@ -1,0 +1,76 @@
+/* Owns: the tabs by hand and keyboard, their ticks, the page's title, and what the server tells after each act. */
+(() => {
+  const { studio } = window;
+  const TABS = ["model", "data", "method", "train", "evaluate", "chat", "export", "runs"];
+  studio.pulse = (element, props, watch) => {
+    const beat = () => {
+      const box = document.createElement("template");
+      box.innerHTML = props.value || "";
+      const i = box.content.querySelector("[data-beat]");
+      for (const f of [...studio.beats]) f();
+      if (!i) return;
+      studio.done((i.dataset.done || "").split(" ").filter(Boolean));
+      if (i.dataset.tab) title(i.dataset.tab);
+      if (i.dataset.begin !== undefined && picked) draw();   /* a tab chosen while the page loaded is the one that is wanted */
+      else if (i.dataset.open) studio.goto(i.dataset.open);
+    };
+    watch("value", beat);
+    beat();
+  };
+
+  const bar = () => document.querySelector("#steps .tab-container:not(.visually-hidden)");
+  const tabs = () => (bar() ? [...bar().querySelectorAll("button[role=tab]")] : []);
+  /* A click on a tab that is not set up yet does nothing: click until it is chosen, or the person does something else. */
+  let hands = 0, picked = "";
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => { hands += 1; }, true);
+  document.addEventListener("click", (e) => { const tab = e.isTrusted && e.target.closest?.("#steps button[role=tab]"); if (tab) picked = TABS[tabs().indexOf(tab)] || picked; }, true);
+  studio.goto = (name, tries = 30, since = hands) => {
+    const tab = tabs()[TABS.indexOf(name)];
+    if (tab?.getAttribute("aria-selected") === "true" || hands !== since) return;
+    if (tab) { tab.click(); window.scrollTo(0, 0); }
+    if (tries) setTimeout(studio.goto, 150, name, tries - 1, since);
+  };
+  let shown = "model";
+  const title = (name) => {
+    shown = name;
+    const words = { model: "Model", data: "Data", method: "Method", train: "Train", evaluate: "Evaluate", chat: "Chat", export: "Export", runs: "Runs" };
+    document.title = `${studio.news ? `${studio.news} · ` : ""}${words[name] || "Model"} · Fine-tune Studio`;
+  };
+  /** Said anew, when there is news for those who look elsewhere. */
+  studio.titled = () => { if (document.title.includes("·")) title(shown); };
+  const draw = () => {
+    const part = [...document.querySelectorAll("#steps .tabitem [id^=html-]")].find((one) => one.studioSend && one.closest(".tabitem").offsetParent !== null);
+    if (part) part.studioSend({ act: "draw", unasked: true });
+  };
+  let ticks = [];
+  const dress = () => {
+    tabs().forEach((tab, i) => {
+      const words = [...tab.childNodes].find((n) => n.nodeType === 3 && /^\s*\d /.test(n.data));
+      if (words) { const n = document.createElement("i"); n.className = "n"; n.textContent = words.data.trim()[0]; words.data = " " + words.data.trim().slice(2); tab.insertBefore(n, words); }
+      const chosen = tab.getAttribute("aria-selected") === "true";
+      const done = ticks.includes(TABS[i]) && !chosen;
+      tab.classList.toggle("done", done);
+      tab.tabIndex = chosen ? 0 : -1;
+      if (done) tab.setAttribute("aria-description", "done"); else tab.removeAttribute("aria-description");
+    });
+  };
+  studio.done = (names) => { ticks = names; dress(); };
+  new MutationObserver(() => requestAnimationFrame(dress)).observe(document, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+
+  document.addEventListener("click", (e) => {
+    const el = e.target.closest("[data-goto]");
+    if (el && !el.disabled && el.dataset.act === undefined) { e.preventDefault(); studio.goto(el.dataset.goto); }
+  });
+  document.addEventListener("keydown", (e) => {
+    if (e.target.matches?.("#steps button[role=tab]")) {
+      const all = tabs().filter((t) => !t.disabled), at = all.indexOf(e.target);
+      const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[e.key];
+      if (to !== undefined && at >= 0) { e.preventDefault(); const tab = all[(to + all.length) % all.length]; tab.click(); tab.focus(); }
+    }
+    if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) {
+      const one = [...document.querySelectorAll("[data-primary]")].find((b) => b.offsetParent !== null && !b.disabled);
+      if (one) { e.preventDefault(); document.activeElement?.blur?.(); one.click(); }
+    }
+    if (e.key === "Escape") { const open = e.target.closest?.("details[open].fold"); if (open) { open.open = false; open.querySelector("summary").focus(); } }
+  });
+})();

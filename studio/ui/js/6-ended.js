@@ -1,0 +1,55 @@
+/* Owns: that the end of a run is noticed by who looks elsewhere: the page's title says so until they are back, and a
+   notification of the browser comes if they asked for one. */
+(() => {
+  const { studio } = window, { live } = studio, KEY = "studio-notify";
+  const ENDS = { finished: ["✓", "is finished"], stopped: ["■", "has stopped"], failed: ["✕", "has failed"], interrupted: ["✕", "was interrupted"] };
+  const known = new Map();                                  /* run → was it at work when it was last seen */
+
+  function look(run) {
+    if (!run) return;
+    const worked = known.get(run.id);
+    known.set(run.id, live.working(run));
+    if (worked && ENDS[run.status]) ended(run);
+  }
+  /** A run that is no longer in the bar has made room for another one: ask how it ended. */
+  async function lookFor(id) {
+    known.delete(id);
+    const answer = await fetch(studio.url(`studio/run/${encodeURIComponent(id)}?after=${Number.MAX_SAFE_INTEGER}`), { headers: studio.headers() }).catch(() => null);
+    const run = answer?.ok ? (await answer.json()).run : null;
+    if (run && ENDS[run.status]) ended(run);
+  }
+  function ended(run) {
+    const [sign, words] = ENDS[run.status];
+    studio.news = `${sign} ${run.name} ${words}`;
+    studio.titled();
+    if (wanted() && document.hidden) {
+      const note = new Notification(`${run.name} ${words}`, { body: run.reason || "Fine-tune Studio", tag: run.id });
+      note.onclick = () => { window.focus(); studio.goto("train"); note.close(); };
+    }
+  }
+  live.on(() => {
+    for (const run of [live.data?.run, live.bar]) look(run);
+    for (const [id, worked] of known) if (worked && id !== live.bar?.id && id !== live.data?.run?.id) lookFor(id);
+  });
+  const back = () => { if (studio.news) { studio.news = ""; studio.titled(); } };
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, back, true);
+
+  /* --- the wish for a notification belongs to this browser --- */
+  const can = () => "Notification" in window && window.isSecureContext;
+  const wanted = () => can() && Notification.permission === "granted" && localStorage.getItem(KEY) === "yes";
+  async function toggle() {
+    if (wanted()) localStorage.setItem(KEY, "no");
+    else if ((await Notification.requestPermission()) === "granted") localStorage.setItem(KEY, "yes");
+  }
+  /** A button that asks for it: hidden where the browser can't, off where the person has forbidden it. */
+  function dress(button) {
+    button.hidden = !can() || !(live.working(live.data?.run) || wanted());
+    const denied = can() && Notification.permission === "denied";
+    button.disabled = denied;
+    button.setAttribute("aria-pressed", String(wanted()));
+    const words = denied ? "Notifications are blocked" : wanted() ? "You will be told" : "Tell me when it ends";
+    if (button.textContent !== words) button.textContent = words;
+    button.title = denied ? "The browser has been told not to show any of this page." : wanted() ? "A notification comes when a run ends while you are elsewhere. Press again for none." : "";
+  }
+  studio.notice = { toggle, dress };
+})();

@@ -1,0 +1,48 @@
+/* Owns: the run bar in the header: state, name, progress, time left and the one button that leads there. */
+(() => {
+  const { h, icon, put, about, took, live } = window.studio;
+  const STATES = {
+    queued: ["idle", "info", "Waiting"], paused: ["idle", "info", "Paused"], starting: ["run", "", "Starting"], training: ["run", "", "Training"],
+    stopping: ["run", "", "Stopping"], finished: ["ok", "tick", "Finished"], stopped: ["ok", "tick", "Stopped"],
+    interrupted: ["error", "cross", "Interrupted"], failed: ["error", "cross", "Failed"],
+  };
+  /** The word of a state, with its colour and sign; Runs uses it too. */
+  function state(status, result = true) {
+    const [kind, sign, word] = status === "stopped" && !result ? ["idle", "info", "Stopped"] : STATES[status] || ["idle", "info", status];
+    return h(`span.state.${kind}`, {}, sign ? icon(sign) : h("i.dot"), word);
+  }
+
+  window.studio.runbar = (element, props, trigger, watch, event) => {
+    const bar = element.querySelector(".runbar");
+    const draw = () => {
+      const run = live.bar;
+      bar.classList.toggle("none", !run);
+      if (!run && !live.offline) return put(bar, h("span.muted", {}, "No run at work"));
+      if (live.offline) return put(bar, h("span.state.warn", {}, icon("warn"), "Offline"), h("span.muted", {}, run ? run.name : "", h("span.long", {}, " · trying again")));
+      put(bar, state(run.status, run.result), h("span.name", {}, run.name), ...middle(run), button(run));
+    };
+    bar.addEventListener("click", (e) => {
+      const to = e.target.closest("[data-to]");
+      if (to) trigger(event, { act: "open", run: live.bar.id, to: to.dataset.to });
+    });
+    live.on(() => { if (document.contains(element)) draw(); });
+    draw();
+    live.now();
+  };
+
+  function middle(run) {
+    if (live.working(run) && run.status !== "queued") {
+      const share = Math.min(99, Math.round((run.share || 0) * 100));
+      return [h("span.track", { role: "img", "aria-label": `${share} percent` }, h("i", { style: `width:${share}%` })),
+        h("span.muted", {}, `${share} %`, run.left === undefined ? null : h("span.long", {}, ` · ${about(run.left)} left`))];
+    }
+    const kept = run.best !== undefined ? `step ${run.best} kept` : run.steps ? `step ${run.step} of ${run.steps}` : "";
+    const words = { queued: run.ahead ? `${run.ahead} before it` : "its turn is next", interrupted: run.steps ? `at step ${run.step} of ${run.steps}` : "", paused: run.steps ? `at step ${run.step} of ${run.steps}` : "", failed: run.steps ? `at step ${run.step} of ${run.steps}` : "" }[run.status] ?? kept;
+    return [h("span.muted", {}, words, run.result && run.seconds ? h("span.long", {}, ` · ${took(run.seconds)}`) : null)];
+  }
+  function button(run) {
+    const [to, words] = run.result && !live.working(run) ? ["chat", "Chat"] : ["interrupted", "failed"].includes(run.status) ? ["train", "See why"] : live.working(run) ? ["train", "Watch"] : ["train", "Open"];
+    return h("button.btn.s", { type: "button", "data-to": to, "aria-label": `${words} ${run.name}` }, words);
+  }
+  window.studio.runState = state;
+})();

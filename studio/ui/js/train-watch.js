@@ -1,0 +1,90 @@
+/* Owns: what a run says while it learns: your prompts answered at each check, and a classifier's hardest rows.
+   Draws into the parts that train.js hands it; what is chosen belongs to the person. */
+(() => {
+  const { h, put, count, figure, live } = window.studio;
+  const CARDS = 4, HARDEST = 5, COLUMNS = 7, ALL = -1;
+
+  /** The last word of base and tuned at each step, in their order. */
+  function latest(replies) {
+    const kept = new Map();
+    for (const reply of replies) kept.set(`${reply.who} ${reply.step}`, reply);
+    return [...kept.values()].sort((a, b) => (a.who === "base" ? -1 : b.who === "base" ? 1 : a.step - b.step));
+  }
+  const title = (reply, data) => (reply.who === "base" ? "Before training" : `Step ${reply.step}${reply.step === data.best ? " · best" : ""}`);
+  const short = (text) => (text.length > 32 ? `${text.slice(0, 31)}…` : text);
+
+  /** At most so many, the first and the last among them, `best` too, the others spread evenly. */
+  function spread(steps, most, best) {
+    if (steps.length <= most) return steps;
+    const kept = new Set([steps[0], steps[steps.length - 1]]);
+    if (steps.includes(best)) kept.add(best);
+    const others = steps.filter((step) => !kept.has(step)), room = most - kept.size;
+    for (let at = 0; at < room; at++) kept.add(others[Math.floor(((at + 0.5) * others.length) / room)]);
+    return steps.filter((step) => kept.has(step));
+  }
+
+  function card(reply, data) {
+    return h(reply.who === "base" ? "div.reply" : "div.reply.a", {},
+      h("p.row", {}, h("b", {}, title(reply, data)), reply.tokens ? h("small.right", {}, count(reply.tokens, "token")) : null),
+      h("p.said", {}, reply.text || "(no words)"));
+  }
+  function waiting(data) {
+    const words = live.working(data.run) ? (data.about?.watches ? "Answered at the checks, as time allows, and when the run ends." : "Answered when the run ends.") : "Not answered: the run did not end.";
+    return h("div.reply.a", {}, h("p", {}, h("b", {}, "After training")), h("p", {}, words));
+  }
+  function cards(chosen, data) {
+    const replies = latest(data.replies.filter((reply) => reply.prompt === chosen));
+    const steps = spread(replies.map((reply, at) => at), CARDS, replies.findIndex((reply) => reply.who === "tuned" && reply.step === data.best));
+    const left = replies.length - steps.length;
+    return [chosen.length > 32 ? h("p.asked", {}, chosen) : null, ...steps.map((at) => card(replies[at], data)),
+      replies.some((reply) => reply.who === "tuned") ? null : waiting(data),
+      left ? h("p.asked.small", {}, `${count(left, "answer")} between these: see Table.`) : null];
+  }
+  /** Rows are steps, columns prompts; an answer that stayed the same is not said again. */
+  function table(asked, data) {
+    const of = asked.map((prompt) => latest(data.replies.filter((reply) => reply.prompt === prompt)));
+    const rows = [...new Map(of.flat().map((reply) => [`${reply.who} ${reply.step}`, reply])).values()].sort((a, b) => (a.who === "base" ? -1 : b.who === "base" ? 1 : a.step - b.step));
+    const cell = (replies, row) => {
+      const at = replies.findIndex((reply) => reply.who === row.who && reply.step === row.step), reply = replies[at];
+      if (!reply) return h("td.muted", {}, "not answered");
+      return at && replies[at - 1].text === reply.text ? h("td.muted", {}, "as before") : h("td", {}, h("span.cell-text", {}, reply.text || "(no words)"));
+    };
+    return h("div.scroll-x.asked", { role: "region", tabindex: 0, "aria-label": "Answers by step, scrolls sideways" }, h("table.watched", {},
+      h("thead", {}, h("tr", {}, h("th", {}, "Step"), asked.map((prompt) => h("th", { title: prompt }, short(prompt))))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, title(row, data)), of.map((replies) => cell(replies, row)))))));
+  }
+
+  function prompts(part, data, view) {
+    const asked = [...new Set([...data.replies.map((reply) => reply.prompt), ...(data.about?.prompts || [])])];
+    part("prompts").hidden = !asked.length;
+    if (!asked.length) return;
+    view.prompt = Math.min(view.prompt, asked.length - 1);
+    put(part("asked"), ...[...asked.map((text, at) => [at, short(text)]), [ALL, "Table"]].map(([at, words]) => h("label", {},
+      h("input", { type: "radio", name: "watched", value: at, checked: at === view.prompt }), words)));
+    put(part("replies"), ...(view.prompt === ALL ? [table(asked, data)] : cards(asked[view.prompt], data)));
+    const steps = [...new Set(data.replies.map((reply) => reply.step))].sort((a, b) => a - b), shown = spread(steps, 8, data.best);
+    put(part("answered"), steps.length ? `answered at ${steps.length === 1 ? "step" : "steps"} ${shown.join(", ")}${shown.length < steps.length ? " …" : ""} · temperature 0` : "");
+  }
+
+  /* --- a classifier's hardest rows: those with the highest loss now, with what was said to them at each check --- */
+  function hardest(part, data) {
+    const now = data.held.at(-1);
+    part("hard").hidden = !now || now[0] === 0;
+    if (part("hard").hidden) return;
+    const told = new Map(data.held.flatMap(([, rows]) => rows.filter((row) => row.length > 5).map((row) => [row[0], row])));
+    const rows = [...now[1]].sort((a, b) => b[1] - a[1]).slice(0, HARDEST);
+    const steps = spread(data.held.map(([step]) => step), COLUMNS, data.best);
+    const at = new Map(data.held.map(([step, held]) => [step, new Map(held.map((row) => [row[0], row]))]));
+    const cell = (row, step) => {
+      const said = at.get(step)?.get(row[0]), right = told.get(row[0])?.[5];
+      if (!said) return h("td.num.muted", {}, "");
+      const share = said[4] ?? null, wrong = said[2] !== right;
+      return h("td.num", {}, share === null ? said[2] : h("span", {}, `${Math.round(100 * share)} %`), share !== null && wrong ? h("small.d", {}, said[2]) : null);
+    };
+    put(part("hardrows"), h("thead", {}, h("tr", {}, h("th", {}, "Row"), h("th", {}, "Right is"), steps.map((step) => h("th.num", {}, step ? `step ${step}` : "before")), h("th.num", {}, "Loss now"))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, h("td", {}, h("span.cell-text", {}, told.get(row[0])?.[6] || `row ${row[0]}`)), h("td", {}, told.get(row[0])?.[5] || ""),
+        steps.map((step) => cell(row, step)), h("td.num", {}, figure(row[1]))))));
+  }
+
+  window.studio.trainWatch = { prompts, hardest, latest, spread };
+})();

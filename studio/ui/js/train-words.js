@@ -1,0 +1,158 @@
+/* Owns: what is said of a watched run: what follows from its numbers, in words and small pieces of page. Pure functions
+   of what live.js knows. */
+(() => {
+  const { h, icon, figure, bytes, took, about, clock, when, count, live } = window.studio;
+  const PHASES = [["preparing", "Preparing"], ["loading", "Loading the model"], ["reading", "Reading rows"], ["training", "Training"], ["saving", "Saving"]];
+  const ENDED = ["finished", "stopped"], LOST = ["interrupted", "failed"];
+
+  /* --- what follows from the numbers --- */
+  function understand(data, run) {
+    const steps = data.steps, end = steps[steps.length - 1], checks = data.checks;
+    const recent = steps.slice(-20), best = checks.find((row) => row[0] === data.best);
+    const numbers = checks.filter((row) => row[1] !== null), every = rhythm(checks, data.about);
+    const lastCheck = checks[checks.length - 1];
+    return {
+      about: data.about || {}, last: end?.[0], every, best,
+      first: numbers[0], lastCheck, score: best ? judged(data, best) : "",
+      speed: recent.length ? recent.reduce((sum, row) => sum + row[4], 0) / recent.length : null,
+      memory: end ? end[5] * 1e6 : null,
+      saved: data.checkpoints.length ? data.checkpoints[data.checkpoints.length - 1][0] : null,
+      next: run.steps && every ? Math.min(run.steps, (lastCheck ? lastCheck[0] : 0) + every) : null,
+      summary: best && end ? `Training loss ${figure(end[1])} at step ${end[0]}. ${judged(data, best) ? `${judged(data, best)} is best at step ${best[0]}, where validation loss is` : `Validation loss is lowest at step ${best[0]} with`} ${figure(best[1])}.` : "",
+    };
+  }
+  /* The best step is the one with the lowest validation loss, or the best score where the task has one. */
+  const judged = (data, check) => { const score = data.about?.judge, value = score ? check[3]?.[score[0]] : undefined; return value === undefined ? "" : `${score[1]} ${figure(value)}`; };
+  const rhythm = (checks, told) => (told?.eval_steps || (checks.length > 1 ? checks[1][0] - checks[0][0] : 0));
+  const phaseWord = (run) => (run.phase === "training" && run.steps ? `Training, step ${run.step.toLocaleString("en")} of ${run.steps.toLocaleString("en")}` : PHASES.find(([name]) => name === run.phase)?.[1] || "Preparing");
+  const startedAt = (run) => (live.working(run) ? `started ${clock(new Date(run.started))}` : `${when(run.started)}${run.seconds ? `, ${took(run.seconds)}` : ""}`);
+
+  /* --- words and numbers --- */
+  function phases(run, data) {
+    const at = Math.max(0, PHASES.findIndex(([name]) => name === run.phase));
+    const over = ENDED.includes(run.status), lost = LOST.includes(run.status), stopping = run.wish === "pause" ? "Pausing after this step" : "Stopping after this step";
+    return PHASES.map(([name, words], place) => {
+      if (run.status === "queued") return h("li", {}, words);
+      if (over || place < at) return h("li.done", {}, icon("tick"), words);
+      if (place > at) return h("li", {}, words);
+      if (lost) return h("li.bad", { "aria-current": "step" }, icon("cross"), `${run.status === "failed" ? "Failed" : "Interrupted"}${run.steps ? `, step ${run.step} of ${run.steps}` : `: ${words.toLowerCase()}`}`);
+      const told = [...data.phases].reverse().find((each) => each.phase === name);
+      const much = told?.total ? `, ${(told.done ?? 0).toLocaleString("en")} of ${told.total.toLocaleString("en")} ${told.unit || ""}`.trimEnd() : "";
+      return h("li.now", { "aria-current": "step" }, h("i.dot"), run.status === "stopping" ? stopping : run.status === "paused" ? "Paused" : name === "training" ? phaseWord(run) : words + much);
+    });
+  }
+  function left(run, facts) {
+    const share = `${Math.min(99, Math.round((run.share || 0) * 100))} %`;
+    if (run.status === "queued") return [h("b", {}, "Waiting"), h("span.muted", {}, run.ahead ? ` · ${count(run.ahead, "run")} before it` : " · its turn is next")];
+    if (run.status === "paused") return [h("b", {}, run.step ? `Paused at step ${run.step}` : "Paused"), h("span.muted", {}, run.steps ? ` of ${run.steps}` : "")];
+    if (run.status === "finished" && run.steps && facts.last && facts.last < run.steps) return [h("b", {}, `Stopped early at step ${facts.last}`), h("span.muted", {}, ` · ${count(run.steps - facts.last, "step")} saved`)];
+    if (run.status === "finished") return [h("b", {}, "Finished"), h("span.muted", {}, run.steps ? ` · ${count(run.steps, "step")}` : "")];
+    if (run.status === "stopped") return [h("b", {}, run.step ? `Stopped at step ${run.step}` : "Stopped"), h("span.muted", {}, run.steps ? ` of ${run.steps}` : "")];
+    if (LOST.includes(run.status)) return [h("b", {}, share), h("span.muted", {}, ` of ${count(run.steps || 0, "step")}`)];
+    if (run.left === undefined) return [h("b", {}, share)];
+    return [h("b", {}, share), h("span.muted", {}, ` · ${about(run.left)} left · done by ${clock(new Date(Date.now() + run.left * 1000))}`)];
+  }
+  function bar(track, run) {
+    const share = Math.round((run.status === "finished" ? 1 : run.share || 0) * 1000) / 10;
+    track.setAttribute("aria-valuenow", Math.round(share));
+    track.setAttribute("aria-label", LOST.includes(run.status) ? "Training, interrupted" : "Training");
+    track.firstElementChild.style.width = `${share}%`;
+    track.firstElementChild.classList.toggle("grey", LOST.includes(run.status) || (run.status === "stopped" && !run.result));
+  }
+  function factsLine(run, { best, score, first, speed, memory, about: told, next }) {
+    const fact = (words, value, rest) => h("span", {}, `${words} `, h("b", {}, value), rest || "");
+    const working = live.working(run), whole = told.memory ? ` of ${bytes(told.memory)}` : "";
+    return [
+      best && fact(score ? "Best" : "Best validation loss", score || figure(best[1]), ` at step ${best[0]}`),
+      !working && first && first[0] === 0 && fact("Before training", figure(first[1])),
+      speed !== null && fact("Speed", figure(speed), " rows/s"),
+      memory && fact(working ? "Memory" : "Most memory", bytes(memory), whole),
+      working && run.phase === "training" && next && next > (run.step || 0) && fact("Next check at step", String(next)),
+    ].filter(Boolean);
+  }
+  function before(run) {
+    const other = live.bar && live.bar.id !== run.id && live.working(live.bar) ? live.bar : null;
+    if (other) return `Another run is at work: ${other.name}${other.left === undefined ? "" : `, ${about(other.left)} left`}.`;
+    return run.ahead ? `${count(run.ahead, "run")} before it.` : "Its turn is next.";
+  }
+  function note(run, facts, offline) {
+    const frame = (kind, sign, loud, heading, text, ...more) => h(`section.note.${kind}`, { role: loud ? "alert" : "status" }, icon(sign), h("div.grow.stack.tight", {}, h("h2", {}, heading), h("p", {}, text)), ...more);
+    if (offline) return frame("warn", "warn", false, "The server is not answering", "The run goes on without this page. Trying again every few seconds; the curve will have no hole.", h("button.btn.s", { type: "button", "data-do": "again" }, "Try now"));
+    if (run.status === "queued" && run.reason) return frame("acc", "info", false, "Waiting for memory", `${run.reason.replace("Waiting for memory: it", "It")} It starts by itself when there is enough.`);
+    if (run.status === "queued") return frame("acc", "info", false, "Waiting", `${before(run)} This one starts by itself.`);
+    if (run.status === "paused") return frame("acc", "info", false, "Paused", `${run.reason || ""} Others have their turn meanwhile; Continue puts it at the end of the queue.`);
+    if (LOST.includes(run.status)) {
+      const where = run.steps ? ` at step ${run.step} of ${run.steps}` : "";
+      return frame("error", "cross", true, run.status === "failed" ? `The run failed${where}` : `The run stopped${where}`, run.reason || "The process that trained is gone.");
+    }
+    if (run.status === "stopped") return frame(run.result ? "ok" : "warn", run.result ? "tick" : "info", false, run.result ? (/its longest time/.test(run.reason) ? "Its longest time was over" : "Stopped by you") : "Stopped, nothing kept",
+      run.result ? `${run.best !== undefined ? `Step ${run.best}` : "What it learned"} is kept and can be used in steps 5 to 7.` : run.reason || "There is no tuned model. It can be resumed, or thrown away.");
+    return "";
+  }
+  /* --- the coach: what stands, the gravest first; a rule's last word counts, and `ok` takes it back --- */
+  const GRAVE = { error: 0, warn: 1, undefined: 1, info: 2 };
+  function standing(said) {
+    const last = new Map();
+    for (const each of said) if (each.rule) last.set(each.rule, each);
+    return said.filter((each) => !each.rule || (last.get(each.rule) === each && each.severity !== "ok"))
+      .sort((a, b) => GRAVE[a.severity] - GRAVE[b.severity] || b.step - a.step);
+  }
+  function doing(run, data, each, first) {
+    return (each.actions || []).map((action, at) => ({ ...action, at: at + 1 })).filter((action) => action.kind !== "stop" || ["starting", "training"].includes(run.status))
+      .map((action, place) => {
+        const kind = first && !place ? "button.btn.accent" : "button.btn";
+        if (action.kind === "open") return h(kind, { type: "button", "data-goto": action.tab }, action.label);
+        const label = action.kind === "stop" && data.best ? `Stop and keep step ${data.best}` : action.label;
+        return h(kind, { type: "button", "data-do": "follow", "data-rule": each.rule, "data-choice": action.at }, label);
+      });
+  }
+  function advice(run, data) {
+    const [first, ...others] = standing(data.advice);
+    if (!first) return null;
+    const sign = { error: ["error", "cross"], info: ["idle", "info"] }[first.severity] || ["warn", "warn"];
+    const back = data.advice.filter((each) => each.severity === "ok").slice(-1);
+    return [
+      h("div.row.wrap", {}, h("h2", { id: "coach" }, "Coach"), h("span.right", {}, h(`span.state.${sign[0]}`, {}, icon(sign[1]), first.title))),
+      h("p", {}, first.message), first.why || first.action ? h("p.muted", {}, `${first.why || ""} ${first.action || ""}`.trim()) : null,
+      ...doing(run, data, first, true),
+      first.rule ? h("small", {}, `${first.rule.replaceAll("-", " ")} · step ${first.step}`) : null,
+      ...others.map((each) => h("details.also", { "data-rule": each.rule || null, open: !!document.querySelector(`[data-part=side] details[data-rule="${each.rule}"]`)?.open }, h("summary.small", {}, h("span.muted", {}, `Step ${each.step}`), " ", each.title),
+        h("p.small", {}, `${each.message} ${each.why || ""} ${each.action || ""}`.trim()), ...doing(run, data, each, false))),
+      ...back.map((each) => h("p.earlier.small", {}, h("span", {}, `Step ${each.step}`), h("span", {}, each.title))),
+    ];
+  }
+  function coach(run, data, { first, best, score, lastCheck, next, about: told }) {
+    const said = advice(run, data);
+    if (said) return said;
+    const head = (state) => h("div.row", {}, h("h2", { id: "coach" }, "Coach"), state ? h("span.right", {}, state) : null);
+    const lines = [];
+    if (ENDED.includes(run.status)) {
+      if (first && best && first[1] !== null) lines.push(`Validation loss went from ${figure(first[1])} to ${figure(best[1])}.`);
+      if (run.result && best) lines.push(`Step ${run.best ?? best[0]}, ${score ? `the best with ${score}` : "the lowest"}, is what was kept.`);
+    } else if (run.phase !== "training") lines.push("Nothing to decide yet. The curve begins with the first step.");
+    else if (!data.checks.length) lines.push("Training loss is measured at every step, on the rows of that step. There are no checks on validation rows yet.");
+    else if (best && lastCheck) {
+      if (score) lines.push(lastCheck[0] === best[0] ? `${score} at step ${best[0]} is the best so far.` : `${judged(data, lastCheck)} now; the best was ${score} at step ${best[0]}.`);
+      else lines.push(lastCheck[0] === best[0] ? `Validation loss ${figure(lastCheck[1])} at step ${lastCheck[0]} is the lowest so far.` : `Validation loss is ${figure(lastCheck[1])} now; the lowest was ${figure(best[1])} at step ${best[0]}.`);
+      if (told.keep_best !== false) lines.push(`The step with the ${score ? "best" : "lowest"} is what you get.${next && next > run.step ? ` The next check is at step ${next}.` : ""}`);
+    }
+    const small = told.patience && live.working(run) ? `Stops by itself after ${count(told.patience, "check")} without ${score ? "anything better" : "a new lowest"}.` : "";
+    const kept = run.result ? h("span.state.ok", {}, icon("tick"), run.best !== undefined ? `Step ${run.best} kept` : "Kept") : null;
+    return [head(kept), ...lines.map((line, at) => h(at ? "p.muted" : "p", {}, line)), small ? h("small", {}, small) : null];
+  }
+  function wayOn(run, data, { saved }) {
+    const size = data.checkpoints.reduce((sum, row) => sum + row[1], 0);
+    const loss = data.checkpoints.length ? `${count(data.checkpoints.length, "checkpoint")}${size ? `, ${bytes(size)}` : ""}` : "the curve and the log";
+    const from = saved !== null ? `Resume from step ${saved}` : "Start again";
+    const said = advice(run, data);
+    return [said ? h("div.stack.mid.coach-said", {}, said) : null, h("div.bar", {}, h("h2", {}, "What you can do")), h("ul.list.opts", {},
+      h("li", {}, h("span.grow", {}, h("b", {}, from), h("small", {}, saved !== null ? "Same order and seed: it ends where it would have ended." : "Nothing was saved yet; the same rows and settings again.")), h("span.tag.acc", {}, "suggested")),
+      h("li", {}, h("span.grow", {}, h("b", {}, "Throw away"), h("small", {}, `Deletes ${loss}.`)),
+        h("button.btn.s.danger", { type: "button", "data-do": "delete", "data-ask": `Throw away ${run.name}: ${loss}?` }, "Throw away")))];
+  }
+  function settings(groups) {
+    return h("div.setting-list", {}, groups.map((group) => h("section", {}, h("h3", {}, group.title), h("dl.facts", {},
+      group.rows.flatMap(([label, value, unit, library]) => [h("dt", {}, label, " ", h("small.mono", {}, library)), h("dd", {}, `${value}${unit ? ` ${unit}` : ""}`)])))));
+  }
+  window.studio.trainWords = { LOST, understand, phaseWord, startedAt, phases, left, bar, factsLine, note, coach, wayOn, settings };
+})();

@@ -1,0 +1,92 @@
+/* Owns: step 4 as it is watched: phases, facts, the curves, your prompts, settings and log, drawn from live.js.
+   What changes a run (stop, resume, delete) is sent to the server as an act; the action bar below is drawn there. */
+(() => {
+  const { h, put, live, trainCurves } = window.studio;
+  const { LOST, understand, phaseWord, startedAt, phases, left, bar, factsLine, note, coach, wayOn, settings } = window.studio.trainWords;
+  const { prompts, hardest } = window.studio.trainWatch;
+  window.studio.train = (element, props, trigger, watch, event) => {
+    const part = (name) => element.querySelector(`[data-part=${name}]`);
+    const view = { log: false, smooth: true, time: false, keep: 0.82, prompt: 0, panel: "", told: "", state: "", run: "" };
+    const send = (act, more = {}) => trigger(event, { act, ...more });
+    const curves = trainCurves(part);
+    for (const name of ["log", "smooth", "time"]) {
+      const box = element.querySelector(`[data-set=${name}]`);
+      box.addEventListener("change", () => { view[name] = box.checked; if (name === "time") curves.loss.zoom(null); draw(); });
+      if (name === "log") element.addEventListener("logscale", () => { box.checked = !box.checked; view.log = box.checked; draw(); });
+    }
+    element.querySelector("[data-set=keep]").addEventListener("input", (e) => { view.keep = 1 - 10 ** -(e.target.value / 50); e.target.style.setProperty("--v", `${(e.target.value - 10) / 0.9}%`); draw(); });
+    part("fold").addEventListener("toggle", draw);
+    element.addEventListener("click", async (e) => {
+      const button = e.target.closest("[data-do]");
+      if (!button) return;
+      const { do: act, ask, ...more } = button.dataset;
+      if (act === "panel") { view.panel = view.panel === more.name ? "" : more.name; draw(); if (view.panel === "log") readLog(); }
+      else if (act === "again") live.now();
+      else if (act === "notify") { await window.studio.notice.toggle(); draw(); }
+      else if (act === "picture") window.studio.save(await window.studio.picture(part("loss").querySelector("svg.chart")), `${live.data.run.name}.png`);
+      else if (!ask || (await window.studio.ask(ask, button.textContent))) send(act, more);
+    });
+
+    async function readLog() {
+      if (view.panel !== "log" || !live.id) return;
+      const answer = await fetch(window.studio.url(`studio/run/${encodeURIComponent(live.id)}/log`), { headers: window.studio.headers() }).catch(() => null);
+      const text = answer?.ok ? await answer.text() : "";
+      const box = part("log"), end = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
+      if (box.textContent !== text) { box.textContent = text || "Nothing was written yet."; if (end) box.scrollTop = box.scrollHeight; }
+      if (live.working(live.data?.run) && element.offsetParent !== null) setTimeout(readLog, 3000);
+    }
+
+    function draw() {
+      const data = live.data, run = data?.run;
+      part("none").hidden = !!(run || live.id);
+      part("some").hidden = !run;
+      if (!run) return;
+      if (view.run !== run.id) { Object.assign(view, { run: run.id, prompt: 0, told: "", state: "" }); curves.loss.zoom(null); }
+      const facts = understand(data, run);
+      put(part("name"), run.name);
+      Object.assign(part("csv").dataset, { save: `studio/run/${encodeURIComponent(run.id)}/curve.csv`, name: `${run.name}.csv` });
+      put(part("what"), [facts.about.model, facts.about.method, facts.about.data, startedAt(run)].filter(Boolean).join(" · "));
+      for (const button of element.querySelectorAll("[data-do=panel]")) button.setAttribute("aria-expanded", String(button.dataset.name === view.panel));
+      part("settings").hidden = view.panel !== "settings";
+      part("logbox").hidden = view.panel !== "log";
+      if (view.panel === "settings") put(part("settings"), settings(facts.about.settings || []));
+      put(part("note"), note(run, facts, live.offline));
+      put(part("phases"), ...phases(run, data));
+      put(part("left"), ...left(run, facts));
+      bar(part("track"), run);
+      put(part("facts"), ...factsLine(run, facts));
+      curves.draw(data, run, facts, view);
+      put(part("side"), ...(LOST.includes(run.status) ? wayOn(run, data, facts) : coach(run, data, facts)));
+      prompts(part, data, view);
+      hardest(part, data);
+      part("side").classList.toggle("coach", data.advice.some((each) => each.severity !== "ok"));
+      window.studio.notice.dress(part("notify"));
+      announce(run, data);
+      hand(run);
+    }
+
+    /** Say to the server that the state has changed, so that the action bar fits. */
+    function hand(run) {
+      const state = `${run.id} ${run.status} ${run.result || ""}`;
+      if (state === view.state || element.offsetParent === null) return;
+      if (view.state || props.value?.state !== state) send("state");
+      view.state = state;
+    }
+
+    function announce(run, data) {
+      const quarter = run.status === "training" && run.phase === "training" ? ` ${Math.floor((run.share || 0) * 4) * 25} percent` : "";
+      const said = data.advice.at(-1);
+      const told = `${run.name}: ${run.status === "training" ? phaseWord(run) : run.status}${quarter}${said ? `. Coach: ${said.title}` : ""}`;
+      if (told !== view.told) { if (view.told) part("said").textContent = told; view.told = told; }
+    }
+
+    part("asked").addEventListener("change", (e) => { view.prompt = +e.target.value; part("asked").querySelectorAll("input").forEach((each) => { each.toggleAttribute("checked", each === e.target); }); draw(); });
+
+    element.studioSend = (data) => trigger(event, data);
+    watch("value", () => { view.state = props.value?.state || view.state; live.follow(props.value?.run || ""); draw(); });
+    live.on(() => { if (document.contains(element)) draw(); }, () => document.contains(element) && element.offsetParent !== null);
+    live.follow(props.value?.run || live.id);
+    new ResizeObserver(() => live.now()).observe(element);
+    draw();
+  };
+})();

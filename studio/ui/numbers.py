@@ -1,0 +1,106 @@
+"""Numbers and times as people read them, each with its unit."""
+
+from datetime import UTC, datetime
+
+_BYTES = (("GB", 1e9), ("MB", 1e6), ("KB", 1e3))
+
+
+def size(count: float) -> str:
+    """Bytes as `3.9 GB`, `270 MB`, `212 KB`."""
+    unit, factor = _unit(count)
+    return f"{_short(count / factor)} {unit}"
+
+
+def size_of(done: float, total: float) -> tuple[str, str]:
+    """Two sizes in the unit of the larger, for `3.9` of `24 GB`."""
+    unit, factor = _unit(max(done, total))
+    return _short(done / factor), f"{_short(total / factor)} {unit}"
+
+
+def _unit(count: float) -> tuple[str, float]:
+    return next(((unit, factor) for unit, factor in _BYTES if count >= factor * 0.9995), ("bytes", 1.0))
+
+
+def _short(value: float) -> str:
+    if value >= 20 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 0.1 else f"{value:.2f}"
+
+
+def count(number: float) -> str:
+    """A number as `1,234`, or `2.4 M` and `1.2 B` when it is large."""
+    for unit, factor in (("B", 1e9), ("M", 1e6)):
+        if abs(number) >= factor:
+            return f"{number / factor:.1f} {unit}"
+    return f"{number:,.0f}"
+
+
+def rows(number: int) -> str:
+    """`1 row`, `984 rows`."""
+    return f"{number:,} row" if number == 1 else f"{number:,} rows"
+
+
+def share(part: float, digits: int = 0) -> str:
+    """A share of 0 to 1 as `85 %`."""
+    return f"{part * 100:.{digits}f} %"
+
+
+def duration(seconds: float) -> str:
+    """A time that is known: `48 s`, `3 min 20 s`, `2 h 5 min`."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 600:
+        return f"{seconds // 60} min {seconds % 60} s" if seconds % 60 else f"{seconds // 60} min"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+
+
+def about(seconds: float) -> str:
+    """A time that is estimated: `under a minute`, `7 min`, `2 h 10 min`."""
+    if seconds < 50:
+        return "under a minute"
+    minutes = max(1, round(seconds / 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes >= 48 * 60:
+        return f"{round(minutes / 1440)} days"
+    return duration(round(minutes / 10) * 600)
+
+
+def time_range(seconds: float, spread: float = 0.2) -> str:
+    """An estimate as a range, `6–8 min`."""
+    low, high = seconds * (1 - spread), seconds * (1 + spread)
+    if high < 60:
+        return "under a minute"
+    if high < 3600:
+        first, last = max(1, round(low / 60)), max(1, round(high / 60))
+        return f"{last} min" if first == last else f"{first}–{last} min"
+    digits = 1 if high < 36_000 else 0
+    return f"{low / 3600:.{digits}f}–{high / 3600:.{digits}f} h"
+
+
+def ago(moment: str) -> str:
+    """An ISO time as `just now`, `5 min ago`, `3 h ago`, `12 Nov`."""
+    then = datetime.fromisoformat(moment)
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    seconds = (datetime.now(UTC) - then).total_seconds()
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min ago"
+    if seconds < 86_400:
+        return f"{int(seconds // 3600)} h ago"
+    return f"{then.day} {then:%b}" if then.year == datetime.now(UTC).year else f"{then.day} {then:%b %Y}"
+
+
+def memory(count: float) -> str:
+    """Memory in gigabytes of 2**30, as machines are sold: `3.9 GB`, `24 GB`."""
+    return f"{_short(round(count / 2**30, 1))} GB"
+
+
+def memory_of(done: float, total: float) -> tuple[str, str]:
+    """`3.9` and `24 GB`."""
+    return _short(round(done / 2**30, 1)), f"{total / 2**30:.0f} GB"

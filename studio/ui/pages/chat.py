@@ -1,0 +1,85 @@
+"""Owns: step 6: talk to base and tuned side by side. js/chat.js asks the chat route and draws what comes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.schema.errors import StudioError
+from studio.schema.events import ReplyEvent
+from studio.schema.runs import RunRecord
+from studio.ui.components.chart import live, view
+from studio.ui.selected import reach, selected, with_result
+from studio.ui.session import Visit
+from studio.ui.shell import PageShell, Updates
+
+HOW = {
+    "classification": "The base has not learned these labels: its pane is a guess, by the rows that are nearest to "
+    "yours.",
+    "question-answering": "Write the question, then an empty line, then the passage that holds the answer.",
+    "summarization": "Paste a text: both write of it what they would.",
+    "completion": "Write a beginning: both go on with it.",
+}
+"""Task → what a person should know before asking."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """What the tab is made of."""
+
+    view: gr.HTML
+
+
+def build() -> Components:
+    """Inside the tab."""
+    return Components(view=live("chat", view("chat")))
+
+
+def wire(c: Components, shell: PageShell) -> None:
+    """What happens when the tab is opened, and when another run is chosen."""
+
+    def show(visit: Visit) -> Updates:
+        run = selected(visit)
+        ready = with_result(visit)
+        if run is None or not run.has_result:
+            why = f"{run.name} has no tuned model yet." if run else "There is no run yet."
+            return {c.view: {"run": "", "why": f"{why} Chat opens when a run has ended."}}
+        reach(visit, "train", "chat")
+        return {c.view: told(visit, run, ready)}
+
+    def choose(visit: Visit) -> Updates:
+        visit.choose(run=visit.studio.run(visit.text("run", 100)).id, reached=())
+        return show(visit)
+
+    shell.page(show, outputs=[c.view])
+    shell.actions(c.view, {"look": show, "choose": choose}, outputs=[c.view])
+
+
+def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]:
+    """What js/chat.js needs to know of the run."""
+    spec, labels = visit.studio.spec(run.id), visit.studio.at_once(run.id)
+    try:
+        base = visit.studio.model(run.model).info.title
+    except StudioError:
+        base = run.model
+    return {
+        "run": run.id,
+        "base": f"{base}, untouched",
+        "runs": [
+            [each.id, f"{each.name}{f' · step {each.best_step}' if each.best_step is not None else ''}"]
+            for each in ready
+        ],
+        "labels": labels,
+        "system": spec.config.system_prompt,
+        "turns": "messages" in spec.data.roles.values(),
+        "prompts": prompts(visit, run),
+        "how": HOW.get(run.task, ""),
+    }
+
+
+def prompts(visit: Visit, run: RunRecord) -> list[list[str]]:
+    """The prompts that the run answered by both: prompt, base, tuned."""
+    said = [each.event for each in visit.studio.events(run.id, kinds=("reply",)) if isinstance(each.event, ReplyEvent)]
+    base = {event.prompt: event.text for event in said if event.who == "base"}
+    tuned = {event.prompt: event.text for event in said if event.who == "tuned"}
+    return [[prompt, base[prompt], tuned[prompt]] for prompt in base if prompt in tuned]

@@ -1,0 +1,283 @@
+"""1 Model: what should it do, and which model learns it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.schema.errors import StudioError
+from studio.schema.views import DownloadState, ModelView
+from studio.ui.components.basic import Primary, action_bar, alert, heading, note, segments
+from studio.ui.components.models import model_details, model_rows, token_form, trust_question
+from studio.ui.components.region import region
+from studio.ui.icons import icon
+from studio.ui.markup import Html, html
+from studio.ui.numbers import count, size, size_of
+from studio.ui.pages import first
+from studio.ui.pages.bring import choose_task
+from studio.ui.session import Visit
+from studio.ui.shell import PageShell
+
+
+@dataclass(frozen=True)
+class Components:
+    """The parts of the tab."""
+
+    body: gr.HTML
+    actions: gr.HTML
+
+
+def build() -> Components:
+    """Make the tab's components."""
+    return Components(region("model-body"), region("model-actions", "actions-slot"))
+
+
+def wire(c: Components, shell: PageShell) -> None:
+    """Wire the tab's handlers."""
+
+    def show(visit: Visit) -> dict[Any, Any]:
+        return {c.body: first.drawn(visit), c.actions: first.bar()} if not visit.choices.task else _models(visit, c)
+
+    shell.page(show, outputs=[c.body, c.actions])
+    table = {
+        "task": pick_task, "model": pick_model, "folder": use_folder, "download": download, "cancel": cancel,
+        "look": look,
+        "trust": trust, "token": keep_token, "forget-token": forget_token,
+    }  # fmt: skip
+    acts = {name: shell.then_drawn(act) for name, act in table.items()}
+
+    def search(visit: Visit) -> dict[Any, Any]:
+        return shell.drawn(visit) if find_on_hub(visit) else {}
+
+    acts |= {"sample": first.use_sample, "hub": search}
+    for part in (c.body, c.actions):
+        shell.actions(part, acts, outputs=[c.body, c.actions])
+
+
+# --- what a person does ---
+
+
+def pick_task(visit: Visit) -> None:
+    """Choose what the model should do; the starter that is made for it is chosen with it."""
+    choose_task(visit, visit.text("value"))
+
+
+def pick_model(visit: Visit) -> None:
+    """Choose a model."""
+    visit.choose(model=visit.studio.model(visit.text("value"), visit.choices.task).info.name, method="")
+
+
+def use_folder(visit: Visit) -> None:
+    """Take a folder of this machine as the model."""
+    path = visit.text("value", 4000).strip()
+    visit.remember(folder=path)
+    if path:
+        visit.choose(model=visit.studio.use_folder(path).info.name, method="")
+
+
+def find_on_hub(visit: Visit) -> bool:
+    """Remember what is searched for; whether it differs from before."""
+    text = visit.text("value", 200).strip()
+    changed = text != visit.choices.extra.get("hub", "")
+    visit.remember(hub=text)
+    return changed
+
+
+def look(visit: Visit) -> None:
+    """See how far the downloads are."""
+
+
+def download(visit: Visit) -> None:
+    """Bring the chosen model here."""
+    visit.studio.start_download(visit.choices.model)
+
+
+def cancel(visit: Visit) -> None:
+    """Stop a download; what is here stays."""
+    visit.studio.cancel_download(visit.text("name", 300))
+
+
+def trust(visit: Visit) -> None:
+    """Allow the chosen model its own code."""
+    visit.studio.trust_model(visit.choices.model)
+
+
+def keep_token(visit: Visit) -> None:
+    """Keep a Hub token."""
+    visit.studio.keep_hub_token(visit.text("token", 400).strip())
+
+
+def forget_token(visit: Visit) -> None:
+    """Remove the Hub token."""
+    visit.studio.keep_hub_token("")
+
+
+# --- what is shown ---
+
+
+def _models(visit: Visit, c: Components) -> dict[Any, Any]:
+    chosen = visit.choices
+    models = visit.studio.models(chosen.task)
+    downloads = {} if visit.demo else {each.name: each for each in visit.studio.downloads()}
+    found, sorry = _found(visit, {view.info.name for view in models})
+    view = next((each for each in [*models, *found] if each.info.name == chosen.model), None)
+    if view is None and chosen.model:
+        view, sorry = _elsewhere(visit, sorry)
+        models = [view, *models] if view else models
+    body = html(
+        '{head}{task}<div class="cols main-side"><section class="panel flush" '
+        'aria-labelledby="can">{list}{search}</section>'
+        '<section class="panel stack" aria-labelledby="about">{details}</section></div>{poll}',
+        head=heading(
+            "Choose a model to start from",
+            "It learns from your data. The original stays as it is, so that you can compare.",
+        ),
+        task=_task_segments(visit),
+        list=_list(visit, models, downloads),
+        search="" if visit.demo else _search(visit, found, sorry, downloads),
+        details=_details(visit, view, downloads),
+        poll=html('<i hidden data-poll="1000" data-act="look"></i>')
+        if any(d.status == "running" for d in downloads.values())
+        else "",
+    )
+    return {c.body: body, c.actions: _bar(visit, view, downloads.get(chosen.model))}
+
+
+def _elsewhere(visit: Visit, sorry: Any) -> tuple[ModelView | None, Any]:
+    """A chosen model that no list holds: one of the Hub, found before."""
+    try:
+        return visit.studio.model(visit.choices.model, visit.choices.task), sorry
+    except StudioError as error:
+        visit.choose(model="")
+        return None, sorry or alert(error)
+
+
+def _found(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
+    """What the Hub has for the text searched for, or why nothing can be said."""
+    text = "" if visit.demo else visit.choices.extra.get("hub", "")
+    if len(text) < 2:
+        return [], ""
+    try:
+        found = [each for each in visit.studio.search_models(text, visit.choices.task) if each.info.name not in known]
+    except StudioError as error:
+        return [], html('<div class="body">{note}</div>', note=note("warn", html("<p>{m}</p>", m=error.message)))
+    words = html('<p class="bar muted">No other model of the Hub has “{text}” in its name.</p>', text=text)
+    return found, "" if found else words
+
+
+def _task_segments(visit: Visit) -> Html:
+    tasks = [(task.name, task.title, "") for task in visit.studio.tasks()]
+    return html(
+        '<div class="field"><span class="label" id="whatdo">What should it do?</span>{seg}</div>',
+        seg=segments("task", "task", tasks, visit.choices.task, "What should it do?"),
+    )
+
+
+def _list(visit: Visit, models: list[ModelView], downloads: dict[str, DownloadState]) -> Html:
+    can = sum(not each.why_not for each in models)
+    return html(
+        '<div class="bar"><h2 id="can">Models</h2><span class="right muted">{can} can do this here{not_}'
+        "</span></div>"
+        '<div class="mcols hide-s" aria-hidden="true"><span class="c-radio"></span><span '
+        'class="grow">Model</span><span class="c-dl">'
+        'Download</span><span class="c-mem">Memory to train, LoRA</span></div>{rows}',
+        can=can,
+        not_=f", {len(models) - can} say why not" if can < len(models) else "",
+        rows=model_rows(models, visit.choices.model, downloads, "Models"),
+    )
+
+
+def _search(visit: Visit, found: list[ModelView], sorry: Any, downloads: dict[str, DownloadState]) -> Html:
+    extra = visit.choices.extra
+    field = (
+        '<span class="ibox grow">{icon}<input class="input with-i" type="search" name="{name}" value="{value}" '
+        'data-act="{act}"{live} '
+        'aria-label="{label}" placeholder="{label}" autocomplete="off" spellcheck="false"></span>'
+    )
+    hub = html(
+        field,
+        icon=icon("search"),
+        name="hub",
+        value=extra.get("hub", ""),
+        act="hub",
+        live=Html(" data-live"),
+        label="Search the Hub by name",
+    )
+    folder = html(
+        field,
+        icon=icon("folder"),
+        name="folder",
+        value=extra.get("folder", ""),
+        act="folder",
+        live="",
+        label="A folder on this machine",
+    )
+    return html(
+        '{rows}<div class="bar foot finds">{hub}{folder}</div><div aria-live="polite">{sorry}</div>',
+        rows=html(
+            '<p class="bar foot"><b>Found on the Hub</b></p>{r}',
+            r=model_rows(found, visit.choices.model, downloads, "Found on the Hub"),
+        )
+        if found
+        else "",
+        hub=hub,
+        folder=folder,
+        sorry=sorry,
+    )
+
+
+def _details(visit: Visit, view: ModelView | None, downloads: dict[str, DownloadState]) -> Html:
+    if view is None:
+        return html(
+            '<div><h2 id="about">No model chosen</h2></div><p class="muted">Choose one on the left to see its '
+            "licence, size and limits.</p>"
+        )
+    parts = [model_details(view)]
+    if visit.demo:
+        return html("{p}", p=parts)
+    if view.info.needs_trust and not view.trusted:
+        parts.insert(0, trust_question(view))
+    if view.info.gated and not view.info.here:
+        parts.append(token_form(view, visit.studio.has_hub_token()))
+    failed = downloads.get(view.info.name)
+    if failed and failed.status == "failed":
+        parts.insert(0, note("error", failed.error))
+    return html("{p}", p=parts)
+
+
+def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -> Html:
+    next_step = Primary("Next: data", goto="data")
+    if view is None:
+        return action_bar("Choose a model.", Primary("Next: data", disabled=True))
+    name, info = html("<b>{t}</b>", t=view.info.title), view.info
+    if view.why_not:
+        return action_bar(html("{n}: {why}", n=name, why=view.why_not), Primary("Next: data", disabled=True))
+    if info.needs_trust and not view.trusted and not visit.demo:
+        return action_bar(
+            html("{n} is not loaded before you allow it, on the right.", n=name), Primary("Next: data", disabled=True)
+        )
+    if info.here:
+        return action_bar(html("{n} · {t} · nothing to download", n=name, t=_task_title(visit)), next_step)
+    if download and download.status == "running":
+        done, total = size_of(download.done_bytes, max(download.total_bytes, 1))
+        return action_bar(
+            html("{n}: {d} of {t} are here. You can go on meanwhile.", n=name, d=done, t=total), next_step
+        )
+    if info.gated and not visit.studio.has_hub_token():
+        return action_bar(
+            html("{n} needs a Hub token, on the right.", n=name), Primary(_download_words(view), disabled=True)
+        )
+    return action_bar(
+        html(
+            "{n} is not here yet · {p} parameters", n=name, p=count(info.parameters) if info.parameters else "unknown"
+        ),
+        Primary(_download_words(view), "download"),
+    )
+
+
+def _download_words(view: ModelView) -> str:
+    return f"Download {size(view.info.bytes)}" if view.info.bytes else "Download"
+
+
+def _task_title(visit: Visit) -> str:
+    return next((task.title for task in visit.studio.tasks() if task.name == visit.choices.task), "")

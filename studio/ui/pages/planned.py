@@ -1,0 +1,75 @@
+"""The plan of the Method tab: worked out, made to fit, or sharpened by a few real steps."""
+
+from pathlib import Path
+from typing import Any
+
+from studio.schema.errors import StudioError
+from studio.schema.views import PlanView
+from studio.ui.session import Visit
+
+
+def name_of(visit: Visit) -> str:
+    """The run's name, the data's own until another is given."""
+    return visit.choices.name or Path(visit.studio.dataset(visit.choices.dataset).name).stem
+
+
+def plan_key(visit: Visit) -> str:
+    chosen = visit.choices
+    return f"{chosen.dataset} {visit.studio.dataset(chosen.dataset).version} {chosen.model} {chosen.task}"
+
+
+def planned(visit: Visit, method: str = "") -> PlanView | StudioError:
+    """The plan for what is chosen (or with another method), or why there is none."""
+    chosen = visit.choices
+    try:
+        return visit.studio.plan(
+            chosen.dataset, chosen.model, chosen.task, method or chosen.method or None, chosen.preset, chosen.settings,
+            name_of(visit),
+        )  # fmt: skip
+    except StudioError as error:
+        return error
+
+
+def sharpened(visit: Visit, view: PlanView | StudioError) -> PlanView | StudioError:
+    """With what a probe measured in place of the estimate."""
+    measured = kept(visit, "measured")
+    if not measured or isinstance(view, StudioError):
+        return view
+    size, seconds = measured
+    fits = size <= view.estimate.available_bytes
+    cost = view.estimate.model_copy(update={"memory_bytes": size, "seconds": seconds, "probed": True, "fits": fits})
+    return view.model_copy(update={"estimate": cost})
+
+
+def make_it_fit(visit: Visit) -> None:
+    """Change settings until the run fits the memory, least harm first, and say which."""
+    chosen = visit.choices
+    found = visit.studio.fit(
+        chosen.dataset, chosen.model, chosen.task, chosen.method or None, chosen.preset, chosen.settings,
+        name_of(visit),
+    )  # fmt: skip
+    visit.choose(method=found.method, settings=found.settings)
+    visit.remember(fitted=[_fitted_key(visit), *found.changes], wrong={})
+
+
+def measure(visit: Visit) -> None:
+    """Make a few real steps, and show what they took in place of the estimate."""
+    chosen = visit.choices
+    found = visit.studio.probe(
+        chosen.dataset, chosen.model, chosen.task, chosen.method or None, chosen.preset, chosen.settings,
+        name_of(visit),
+    )  # fmt: skip
+    visit.remember(measured=[_fitted_key(visit), found.estimate.memory_bytes, found.estimate.seconds])
+
+
+def _fitted_key(visit: Visit) -> str:
+    """What a fit or a probe was made for: it counts no more when anything of it changes."""
+    chosen = visit.choices
+    values = " ".join(f"{name}={value}" for name, value in sorted(chosen.settings.items()))
+    return f"{plan_key(visit)} {chosen.method} {chosen.preset} {values}"
+
+
+def kept(visit: Visit, name: str) -> list[Any]:
+    """What a fit or a probe found, when it was for what is chosen now."""
+    found = visit.choices.extra.get(name) or [""]
+    return list(found[1:]) if found[0] == _fitted_key(visit) else []

@@ -1,0 +1,72 @@
+"""The prompts to watch: asked before the first step and after the last. Part of the Method tab."""
+
+import json
+
+from studio.schema.errors import StudioError
+from studio.ui.components.basic import text_input
+from studio.ui.markup import Html, html
+from studio.ui.session import Visit
+
+MOST = 3
+
+
+def change(visit: Visit) -> None:
+    """Change one of the prompts to watch."""
+    prompts = [*of(visit), *[""] * MOST][:MOST]
+    number = min(max(visit.whole("number"), 0), MOST - 1)
+    prompts[number] = visit.text("value", 2000)
+    visit.choose(prompts=tuple(prompts))
+
+
+def of(visit: Visit) -> tuple[str, ...]:
+    """The prompts to watch: as chosen, else the first rows' own."""
+    chosen = visit.choices
+    if chosen.prompts is not None:
+        return chosen.prompts
+    try:
+        roles = visit.studio.reading(chosen.dataset, chosen.task).roles
+    except StudioError:
+        return ()
+    by_role = {role: name for name, role in roles.items()}
+    asks = ("question", "context") if "question" in by_role else ("prompt", "text", "messages")
+    columns = [by_role[role] for role in asks if role in by_role]
+    columns = columns if "question" in by_role else columns[:1]
+    page = visit.studio.rows(chosen.dataset, 1, 12)
+    found = dict.fromkeys(_asked("\n\n".join(row.get(each, "") for each in columns)) for _, row in page.rows)
+    return tuple(text for text in found if text)[:MOST]
+
+
+def _asked(cell: str) -> str:
+    """What a person asks in a cell: its text, or the first turn of theirs in a conversation; short ones only."""
+    text = cell
+    if cell.startswith("[{"):
+        try:
+            turns = json.loads(cell)
+        except ValueError:
+            return ""
+        said = (
+            turn.get("content", turn.get("value", ""))
+            for turn in turns
+            if turn.get("role", turn.get("from")) in ("user", "human")
+        )
+        text = str(next(said, ""))
+    return text.strip() if len(text) <= 400 else ""
+
+
+def panel(visit: Visit) -> Html:
+    """The fields for them."""
+    prompts = [*of(visit), *[""] * MOST][:MOST]
+    chat = visit.choices.task == "chat"
+    words = (
+        "Answered by the base before the first step and by your model at the end, so that you see the replies change."
+    )
+    return html(
+        '<section class="panel stack tight" aria-labelledby="prompts"><h2 id="prompts">Three {what} to watch</h2><p '
+        'class="muted">{words}</p>{inputs}</section>',
+        what="prompts" if chat else "texts",
+        words=words,
+        inputs=[
+            text_input(f"prompt-{n}", prompt, "prompt", aria_label=f"Prompt {n + 1}", data_number=n, maxlength=2000)
+            for n, prompt in enumerate(prompts)
+        ],
+    )

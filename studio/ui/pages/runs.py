@@ -1,0 +1,161 @@
+"""Owns: all runs in one table: how they went, what they differ in, and the way back into each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import gradio as gr
+
+from studio.schema.errors import StudioError
+from studio.schema.events import EvaluationEvent
+from studio.ui.components.basic import Primary, action_bar, heading
+from studio.ui.components.region import region
+from studio.ui.components.runtable import Line, table
+from studio.ui.markup import Html, html
+from studio.ui.pages import combine, compare, finding, mended, opened, storage
+from studio.ui.session import Visit
+from studio.ui.shell import PageShell, Updates
+
+
+@dataclass(frozen=True)
+class Components:
+    """What the tab is made of."""
+
+    body: gr.HTML
+    actions: gr.HTML
+
+
+def build() -> Components:
+    """Inside the tab."""
+    return Components(body=region("runs-body"), actions=region("runs-actions", "actions-slot"))
+
+
+def wire(c: Components, shell: PageShell) -> None:
+    """What happens when the tab is opened, and when a person acts."""
+    outputs = [c.body, c.actions]
+
+    def show(visit: Visit) -> Updates:
+        wanted = finding.asked(visit)
+        if not wanted.any:
+            words = "Each run is kept here with its curve, settings and result."
+            return {
+                c.body: html(
+                    '<div class="stack">{h}{s}</div>',
+                    h=heading("No runs yet", words, _bring(visit)), s=storage.panel(visit),
+                ),
+                c.actions: action_bar("A run starts from step 3.", Primary("Go to step 1", goto="model")),
+            }  # fmt: skip
+        lines, renaming = read(visit, wanted), str(visit.choices.extra.get("renaming", ""))
+        side = html("{f}{b}", f=finding.panel(visit, wanted), b=_bring(visit))
+        return {
+            c.body: html(
+                '<div class="stack">{d}{t}{m}{c}{s}</div>',
+                d=mended.panel(visit),
+                m=compare.panel(visit, [each.record for each in lines]),
+                t=table(lines, visit.choices.run, renaming, side),
+                c=combine.panel(visit, [each.record for each in lines]),
+                s=storage.panel(visit),
+            ),
+            c.actions: action_bar("", Primary("New run", goto="model")),
+        }
+
+    def take_in(visit: Visit) -> None:
+        for ticket in visit.text("tickets").split()[:20]:
+            path = shell.shell.files.take(visit.workspace, ticket)
+            try:
+                visit.studio.unpack_run(path)
+            finally:
+                shell.shell.files.forget(path)
+
+    def move(visit: Visit) -> None:
+        visit.studio.move(visit.text("run", 100), "up" if visit.text("way", 10) == "up" else "down")
+
+    def look_into(visit: Visit) -> None:
+        run = visit.studio.run(visit.text("run", 100))
+        visit.choose(run=run.id, reached=())
+        visit.goto("train")
+
+    def rename(visit: Visit) -> Updates:
+        visit.remember(renaming="")
+        visit.studio.rename_run(visit.text("run", 100), visit.text("value", 500))
+        return show(visit)
+
+    def renaming(visit: Visit) -> Updates:
+        visit.remember(renaming=visit.text("run", 100))
+        return show(visit)
+
+    def delete(visit: Visit) -> Updates:
+        run = visit.text("run", 100)
+        visit.studio.delete_run(run)
+        if visit.choices.run == run:
+            visit.choose(run="", reached=())
+        return show(visit)
+
+    def resume(visit: Visit) -> None:
+        run = visit.studio.resume(visit.text("run", 100))
+        visit.choose(run=run.id, reached=())
+        visit.goto("train")
+
+    def then_shown(act: Callable[[Visit], None]) -> Callable[[Visit], Updates]:
+        def done(visit: Visit) -> Updates:
+            act(visit)
+            return show(visit)
+
+        return done
+
+    shell.page(show, outputs=outputs)
+    acts = {
+        "look": show, "open": look_into, "rename": rename, "renaming": renaming, "delete": delete, "resume": resume,
+        "pick-run": then_shown(compare.pick),
+        "weigh": then_shown(combine.weigh), "combine-how": then_shown(combine.choose_how),
+        "combine": then_shown(combine.combine), "file": then_shown(take_in), "move": then_shown(move),
+        **{name: then_shown(act) for part in (finding, opened, storage, mended) for name, act in part.ACTS.items()},
+        **opened.LEADING,
+    }  # fmt: skip
+    shell.actions(c.body, acts, outputs=outputs)
+
+
+def read(visit: Visit, wanted: finding.Asked) -> list[Line]:
+    """What the table says of every run that is asked for."""
+    studio = visit.studio
+    datasets = {each.id: each.name for each in studio.datasets()}
+    titles: dict[tuple[str, str], dict[str, str]] = {}
+    lines, waiting = [], [each.id for each in studio.waiting() if each.status == "queued"]
+    opened_run = visit.choices.extra.get("opened")
+    for record in finding.records(visit, wanted):
+        config = studio.spec(record.id).config
+        kind = (config.model, config.task)
+        if kind not in titles:
+            titles[kind] = _titles(visit, *kind)
+        method = titles[kind].get(config.method, config.method)
+        name = datasets.get(record.dataset, "")
+        dataset = f"{name}, version {record.dataset_version}" if name else ""
+        line = Line(record, config, method, dataset, _checks(visit, record.id), studio.run_bytes(record.id))
+        if record.id in waiting:
+            ends = (record.id == waiting[0], record.id == waiting[-1])
+            line = replace(line, waits=studio.progress(record.id).sentence, ends=ends)
+        if record.id == opened_run:
+            line = replace(line, more=opened.panel(visit, record))
+        lines.append(line)
+    return lines
+
+
+def _titles(visit: Visit, model: str, task: str) -> dict[str, str]:
+    try:
+        return {each.name: each.title for each in visit.studio.methods(model, task)}
+    except StudioError:
+        return {}
+
+
+def _checks(visit: Visit, run: str) -> tuple[tuple[int, float], ...]:
+    events = [each.event for each in visit.studio.events(run, kinds=("evaluation",))]
+    return tuple(sorted({each.step: each.eval_loss for each in events if isinstance(each, EvaluationEvent)}.items()))
+
+
+def _bring(visit: Visit) -> Html | str:
+    """Taking in a run from a file; a visitor of a demo may not."""
+    if visit.demo:
+        return ""
+    return html(
+        '<label class="btn filebtn">Bring a run in<input type="file" class="sr" data-file accept=".zip" '
+        'aria-label="Bring a run in from a file"></label><div data-sending data-keep aria-live="polite"></div>'
+    )

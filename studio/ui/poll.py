@@ -1,0 +1,222 @@
+"""Owns: the routes that the page's own scripts ask: what is new of a run, and files to take. talk.py has the chat.
+
+Each finds the visitor's workspace by the secret in a header, so that nobody is answered about another's run. No path
+comes from a request: files are named by run and format alone.
+"""
+
+import gzip
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from pydantic import BaseModel
+
+from studio.api import Studio
+from studio.schema.config import TrainingConfig
+from studio.schema.errors import StudioError
+from studio.schema.runs import ACTIVE
+from studio.ui import delta, talk
+from studio.ui.doors import Doors, PlainErrors
+from studio.ui.pages.evaluate import report_page
+from studio.ui.watchers import Watchers
+
+TICKET_SECONDS = 120
+PACKED = 8_000
+"""Bytes of an answer above which it is packed."""
+
+
+class Wanted(BaseModel):
+    """An export to be downloaded."""
+
+    run: str
+    format: str
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Leave to fetch one file once: a plain link can't carry the workspace's header."""
+
+    path: Path
+    name: str
+    until: float
+
+
+class Tickets:
+    """Tickets that were given out and not used; each is random and lasts for two minutes."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Ticket] = {}
+
+    def give(self, path: Path, name: str) -> str:
+        """A ticket for a file."""
+        now = time.monotonic()
+        self._open = {key: ticket for key, ticket in self._open.items() if ticket.until > now}
+        key = secrets.token_urlsafe(32)
+        self._open[key] = Ticket(path, name, now + TICKET_SECONDS)
+        return key
+
+    def take(self, key: str) -> Ticket:
+        """The ticket, which is used up by this."""
+        ticket = self._open.pop(key, None)
+        if ticket is None or ticket.until < time.monotonic():
+            raise StudioError("not-allowed", "This link has been used, or is too old.", hint="Press Download again.")
+        return ticket
+
+
+def routes(doors: Doors) -> APIRouter:
+    """All routes of this module."""
+    router = APIRouter(prefix="/studio", route_class=PlainErrors)
+    _watching(router, doors)
+    _taking(router, doors)
+    talk.add(router, doors)
+    return router
+
+
+def _watching(router: APIRouter, doors: Doors) -> None:
+    watchers = Watchers()
+
+    @router.get("/bar")
+    def bar(request: Request, run: str = "") -> Response:
+        """The run at work, else the one that is looked at, else the newest."""
+        studio = doors.studio_of(request.headers)
+        return _fresh({"bar": at_work(studio, None, run)})
+
+    @router.get("/run/{run}")
+    def news(request: Request, run: str, after: int = 0, page: str = "") -> Response:
+        """What is new of a run since the cursor, from the beginning also what it is about; and when to ask again."""
+        studio = doors.studio_of(request.headers)
+        progress = studio.progress(run)
+        standing = delta.standing(progress)
+        news = studio.news(run, max(0, after), delta.MOST_STEPS)
+        said = delta.compact(news, delta.seconds_of(progress.record.created))
+        said["to"] = said["to"] or after
+        alone = standing["status"] in ACTIVE and standing["status"] != "queued"
+        bar = None if alone else at_work(studio, standing["id"], run)
+        told = {"about": about(studio, run)} if after <= 0 else {}
+        wait = watchers.wait(page[:32])
+        more = ({"bar": bar} if bar else {}) | ({"wait": round(wait, 1)} if wait > 1 else {})
+        return _fresh({"run": standing, **said, **told, **more}, request)
+
+    @router.get("/run/{run}/log")
+    def log(request: Request, run: str) -> PlainTextResponse:
+        """What the worker printed."""
+        return PlainTextResponse(doors.studio_of(request.headers).log(run), headers={"Cache-Control": "no-store"})
+
+
+def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] | None:
+    """Where the run for the bar stands; None when it is the one that the caller knows, or when there is none."""
+    runs = studio.runs()
+    working = [record for record in runs if record.status in ACTIVE]
+    first = next((record for record in reversed(working) if record.status != "queued"), None)
+    chosen = (
+        first
+        or next(iter(working), None)
+        or next((r for r in runs if r.id == selected), None)
+        or next(iter(runs), None)
+    )
+    return None if chosen is None or chosen.id == known else delta.standing(studio.progress(chosen.id))
+
+
+def about(studio: Studio, run: str) -> dict[str, Any]:
+    """What does not change while a run is watched: model, method, data and settings, in words."""
+    record, config = studio.run(run), studio.spec(run).config
+    return {
+        "model": _title(studio, config.model),
+        "method": _method(studio, config),
+        "task": config.task,
+        "prompts": list(config.test_prompts),
+        "since": delta.seconds_of(record.created),
+        "keep_best": config.keep_best,
+        "patience": config.early_stopping_patience,
+        "judge": studio.judged_by(run),
+        "eval_steps": config.eval_steps,
+        "batch": config.rows_a_step,
+        "watches": config.watch_share > 0,
+        "memory": studio.machine().memory_total,
+        "data": _data(studio, record.dataset, record.dataset_version),
+        "settings": delta.settings(config),
+    }  # fmt: skip
+
+
+def _method(studio: Studio, config: TrainingConfig) -> str:
+    try:
+        titles = {each.name: each.title for each in studio.methods(config.model, config.task)}
+    except StudioError:
+        return config.method
+    return titles.get(config.method, config.method)
+
+
+def _title(studio: Studio, model: str) -> str:
+    try:
+        return studio.model(model).info.title
+    except StudioError:
+        return Path(model).name
+
+
+def _data(studio: Studio, dataset: str, version: int) -> str:
+    try:
+        record = studio.dataset(dataset, version)
+    except StudioError:
+        return ""
+    return f"{record.name}, {record.rows:,} rows"
+
+
+def _fresh(body: dict[str, Any], request: Request | None = None) -> Response:
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    headers = {"Cache-Control": "no-store"}
+    if request is not None and len(text) > PACKED and "gzip" in request.headers.get("accept-encoding", ""):
+        text, headers = gzip.compress(text, 5), {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Response(text, media_type="application/json", headers=headers)
+
+
+def _taking(router: APIRouter, doors: Doors) -> None:
+    tickets = Tickets()
+
+    @router.post("/ticket")
+    def ticket(request: Request, wanted: Wanted) -> JSONResponse:
+        """A link that fetches an export once."""
+        studio = doors.studio_of(request.headers)
+        whole = wanted.format == "run"
+        path = studio.pack_run(wanted.run) if whole else studio.export_zip(wanted.run, wanted.format)
+        name = f"{filename(studio.run(wanted.run).name)}-{wanted.format}.zip"
+        return JSONResponse({"link": f"/studio/ticket/{tickets.give(path, name)}"})
+
+    @router.get("/ticket/{key}")
+    def take(key: str) -> FileResponse:
+        """The file of a ticket."""
+        used = tickets.take(key)
+        return FileResponse(used.path, filename=used.name, headers={"Cache-Control": "no-store"})
+
+    @router.get("/labels/{dataset}.{kind}")
+    def labels(request: Request, dataset: str, kind: str, each: bool = False) -> Response:
+        """What was given to the rows of a dataset."""
+        text = doors.studio_of(request.headers).labels_text(dataset, kind, each)
+        return Response(text, media_type="text/csv; charset=utf-8" if kind == "csv" else "application/jsonl")
+
+    @router.get("/run/{run}/curve.csv")
+    def curve(request: Request, run: str) -> Response:
+        """Every step of a run, exactly."""
+        text = doors.studio_of(request.headers).curve_csv(run)
+        return Response(text, media_type="text/csv; charset=utf-8", headers={"Cache-Control": "no-store"})
+
+    @router.get("/run/{run}/report.{kind}")
+    def report(request: Request, run: str, kind: str) -> Response:
+        """The kept report, as JSON or as a page that can be sent."""
+        studio = doors.studio_of(request.headers)
+        kept = studio.report(run)
+        if kept is None or kind not in ("json", "html"):
+            raise StudioError("wrong-state", "This run was not evaluated yet.", hint="Press Evaluate first.")
+        if kind == "json":
+            return Response(kept.model_dump_json(indent=2), media_type="application/json")
+        return Response(report_page(studio.run(run), kept), media_type="text/html; charset=utf-8")
+
+
+def filename(name: str) -> str:
+    """A name that is safe in any file system."""
+    kept = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name.strip())
+    return kept.strip("-")[:80] or "run"

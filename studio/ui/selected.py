@@ -1,0 +1,30 @@
+"""Owns: which run the steps 4 to 7 are about: the one that was chosen, else the newest."""
+
+from studio.schema.errors import StudioError
+from studio.schema.runs import RunRecord
+from studio.ui.session import Visit
+
+
+def selected(visit: Visit) -> RunRecord | None:
+    """The run that was chosen, the newest when it is gone or none was, None when there is no run."""
+    if visit.choices.run:
+        try:
+            return visit.studio.run(visit.choices.run)
+        except StudioError:
+            visit.choose(run="", reached=())
+    newest = next(iter(visit.studio.runs()), None)
+    if newest is not None:
+        visit.choose(run=newest.id, reached=())
+    return newest
+
+
+def reach(visit: Visit, *steps: str) -> None:
+    """Note that steps of the run are done: ticks on their tabs."""
+    new = tuple(step for step in steps if step not in visit.choices.reached)
+    if new:
+        visit.choose(reached=(*visit.choices.reached, *new))
+
+
+def with_result(visit: Visit) -> list[RunRecord]:
+    """Runs that have a tuned model, the newest first."""
+    return [run for run in visit.studio.runs() if run.has_result]

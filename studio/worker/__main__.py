@@ -1,0 +1,54 @@
+"""The way in: take a run at once, or import everything first and wait to be told which.
+
+python -m studio.worker --home DIR --workspace W RUN_ID
+python -m studio.worker --prepared        then one line on stdin: HOME, WORKSPACE, RUN_ID, with tabs between
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from studio.store import Home
+from studio.worker.logs import set_up_log, write_to
+from studio.worker.work import Worker, import_heavy
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0 trained or stopped, 1 failed, 2 not this worker's to do."""
+    parser = argparse.ArgumentParser(prog="studio.worker", description="Trains one run.")
+    parser.add_argument("--home", type=Path, help="where everything is kept")
+    parser.add_argument("--workspace", default="default", help="whose run it is")
+    parser.add_argument("--prepared", action="store_true", help="import first, then read the run from stdin")
+    parser.add_argument("run", nargs="?", help="the run's id")
+    given = parser.parse_args(arguments)
+    if given.prepared:
+        return _prepared()
+    if not given.run:
+        parser.error("which run?")
+    set_up_log()
+    return Worker(Home(given.home), given.workspace, given.run).work()
+
+
+def _prepared() -> int:
+    import_heavy()
+    line = sys.stdin.readline().rstrip("\n")
+    if not line:
+        return 0
+    home, workspace, run = line.split("\t")
+    _take_title(run)
+    worker = Worker(Home(home), workspace, run)
+    write_to(worker.folder.log)
+    set_up_log()
+    return worker.work()
+
+
+def _take_title(run: str) -> None:
+    """So that `ps` tells which worker is which."""
+    import setproctitle
+
+    setproctitle.setproctitle(f"{Path(sys.executable).name} -m studio.worker {run}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

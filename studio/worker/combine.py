@@ -1,0 +1,56 @@
+"""Combines adapters in a process of its own.
+
+python -m studio.worker.combine --home DIR --workspace W RUN      what to combine as JSON on stdin
+"""
+
+import argparse
+import json
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from studio.store import Home
+from studio.worker.words import in_plain_words
+
+
+def main() -> int:
+    """The exit status: 0 made, 1 not, with a plain sentence on stdout."""
+    parser = argparse.ArgumentParser(prog="studio.worker.combine", description="Combines adapters.")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--workspace", required=True)
+    parser.add_argument("run")
+    given = parser.parse_args()
+    asked = json.loads(sys.stdin.read())
+    try:
+        with redirect_stdout(sys.stderr):
+            make(Home(given.home), given.workspace, given.run, asked["runs"], asked["weights"], asked["how"])
+    except Exception as error:
+        said = in_plain_words(error)
+        print(json.dumps({"code": said.code, "what": said.message}))
+        return 1
+    return 0
+
+
+def make(home: Home, workspace: str, run: str, runs: list[str], weights: list[float], how: str) -> None:
+    """The combined adapter in the new run's folder."""
+    from studio.models import find_model
+    from studio.training.combining import combine
+
+    store = home.workspace(workspace).runs
+    spec = store.spec(run)
+    combine(
+        find_model(spec.config.model, token=home.hub_token()),
+        spec.data,
+        spec.config.precision,
+        [store.folder(each).adapter for each in runs],
+        weights,
+        how,
+        store.folder(run).adapter,
+        spec.config.model in home.trusted_models(),
+    )
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.exit(main())

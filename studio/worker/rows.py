@@ -1,0 +1,67 @@
+"""Which rows a run learns from: read from the dataset's file, divided, and written down."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio.data.checks import usable_rows
+from studio.data.kept import open_parquet
+from studio.data.splits import divide
+from studio.data.table import Row
+from studio.schema.runs import Replay, RunSpec
+from studio.store.datasets import DatasetStore
+from studio.tasks import Task, task_named
+
+
+@dataclass(frozen=True)
+class RunRows:
+    """The rows of a run."""
+
+    train: list[Row]
+    validation: list[Row]
+    splits: dict[str, Any] = field(default_factory=dict)
+    """Row numbers by part, as kept in splits.json."""
+
+
+def rows_of_run(datasets: DatasetStore, spec: RunSpec) -> RunRows:
+    """Usable rows of a run's dataset by part; validation may be another dataset, taken whole."""
+    task, reading = task_named(spec.data.task), spec.data
+    record = datasets.get(spec.dataset, spec.dataset_version)
+    table = open_parquet(datasets.rows_path(spec.dataset, spec.dataset_version))
+    division = divide(
+        table,
+        task,
+        reading.roles,
+        spec.splits,
+        left_out=reading.left_out,
+        validation_file=spec.validation_dataset is not None,
+        split_column=record.split_column,
+    )
+    splits: dict[str, Any] = {name: division.rows(name) for name in ("train", "validation", "test")}
+    parts: dict[str, list[Row]] = {"train": [], "validation": []}
+    for number, row in usable_rows(table, task, reading.roles, left_out=reading.left_out):
+        part = division.of.get(number)
+        if part in parts:
+            parts[part].append(row)
+    if spec.validation_dataset is not None:
+        other = open_parquet(datasets.rows_path(spec.validation_dataset, spec.validation_version))
+        parts["validation"] = [row for _, row in usable_rows(other, task, reading.roles, left_out=reading.left_out)]
+        splits["validation_dataset"] = spec.validation_dataset
+        splits["validation_version"] = spec.validation_version
+    if spec.replay is not None:
+        general = _general(datasets, spec.replay, reading.roles, task)
+        share = spec.config.replay
+        count = min(len(general), round(len(parts["train"]) * share / (1 - share)))
+        parts["train"] += random.Random(spec.config.seed).sample(general, count)
+        splits["replay"] = {"dataset": spec.replay.dataset, "version": spec.replay.version, "rows": count}
+    return RunRows(parts["train"], parts["validation"], splits)
+
+
+def _general(datasets: DatasetStore, replay: Replay, roles: Mapping[str, str], task: Task) -> list[Row]:
+    """Usable rows of another dataset, under the names that the columns have here."""
+    table = open_parquet(datasets.rows_path(replay.dataset, replay.version))
+    here = {role: column for column, role in roles.items()}
+    names = {column: here[role] for column, role in replay.roles.items() if role in here}
+    rows = usable_rows(table, task, replay.roles, left_out=replay.left_out)
+    return [{name: row.get(column) for column, name in names.items()} for _, row in rows]

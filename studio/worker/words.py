@@ -1,0 +1,82 @@
+"""What a worker says in words: lines for the log, and how it ended."""
+
+import re
+
+from studio.schema.errors import StudioError
+from studio.schema.events import (
+    AdviceEvent,
+    AnyEvent,
+    CheckpointEvent,
+    EvaluationEvent,
+    PhaseEvent,
+    ReplyEvent,
+    StepEvent,
+)
+from studio.schema.runs import PHASE_WORDS, StopWish
+from studio.store.files import NO_ROOM
+
+OUT_OF_MEMORY = re.compile(
+    "can't allocate memory|cannot allocate memory|out of memory|not enough memory|bad_alloc"
+    "|could not create a (memory|primitive(?! descriptor))",
+    re.IGNORECASE,
+)
+"""How torch, its parts and the system say it."""
+
+
+def in_plain_words(error: BaseException) -> StudioError:
+    """Any error as a plain sentence with what to do next."""
+    if isinstance(error, StudioError):
+        return error
+    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+        return StudioError(
+            "out-of-memory",
+            "The run needed more memory than there is.",
+            hint="Use fewer rows at once, shorter rows, QLoRA, or a smaller model.",
+        )
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return StudioError(
+            "disk-full",
+            "The disk became full.",
+            hint="Everything up to the last checkpoint is safe. Free some room, then resume the run.",
+        )
+    said = next(iter(str(error).strip().splitlines()), "no words")
+    return StudioError(
+        "training-failed",
+        "Training ended with an error that the studio does not know.",
+        given=f"{type(error).__name__}: {said[:300]}",
+        hint="The run's log has the details.",
+    )
+
+
+def stopped_in_words(wish: StopWish, kept: bool, step: int, best_step: int | None, why: str = "on request") -> str:
+    """Why a stopped run has a result, or none."""
+    if wish == "discard":
+        return "Stopped on request; nothing was kept."
+    if not kept:
+        return f"Stopped {'' if why == 'on request' else f'{why}, '}before the first step; there is nothing to keep."
+    if best_step is not None and best_step != step:
+        return f"Stopped {why} in step {step:,}; the best step so far, {best_step:,}, is kept."
+    return f"Stopped {why}; what it had learned by step {step:,} is kept."
+
+
+def line_of(event: AnyEvent, steps: int) -> str:
+    """An event as a line of the log; empty for those that need none."""
+    match event:
+        case StepEvent():
+            return (
+                f"step {event.step}/{steps}  loss {event.loss:.4f}  rate {event.learning_rate:.2e}  "
+                f"{event.rows_per_second:.2f} rows/s  {event.memory_bytes / 1e6:,.0f} MB"
+            )
+        case EvaluationEvent():
+            metrics = "".join(f"  {name} {value:.4f}" for name, value in event.metrics.items())
+            best = "  best so far" if event.best else ""
+            return f"check at step {event.step}  loss {event.eval_loss:.4f}{metrics}{best}"
+        case CheckpointEvent():
+            return f"saved {event.name}, {event.bytes / 1e6:,.0f} MB"
+        case PhaseEvent():
+            return f"{event.done:,} of {event.total:,} {event.unit}" if event.done else PHASE_WORDS.get(event.phase, "")
+        case ReplyEvent():
+            return f"{event.who}: {event.prompt!r} -> {event.text!r}"
+        case AdviceEvent():
+            return f"coach, step {event.step}: {event.title}. {event.message} {event.why} {event.action}".rstrip()
+    return ""

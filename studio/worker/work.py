@@ -1,0 +1,315 @@
+"""One run at work: wait for its turn, train, beat, obey, say how it ended.
+
+A broad `except` stands in `Worker.work` alone: it is the edge of a process.
+"""
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from studio.machine.facts import machine_facts
+from studio.schema.errors import StudioError
+from studio.schema.events import AdviceEvent, AnyEvent, CheckpointEvent, ErrorEvent, PhaseEvent, StepEvent
+from studio.schema.runs import RunStatus, StopWish
+from studio.store import Home
+from studio.store.db import now
+from studio.store.events import ENDLESS
+from studio.store.failures import keep_failure
+from studio.store.files import write_whole
+from studio.worker.again import at_half_the_batch, start_anew, words
+from studio.worker.free import FreeMemory
+from studio.worker.words import in_plain_words, line_of, stopped_in_words
+
+if TYPE_CHECKING:
+    from studio.training.callbacks import Emit, ShouldStop
+    from studio.training.coach import Coach
+    from studio.training.loading import TrainingJob
+    from studio.training.outcome import Outcome
+
+LOOK_SECONDS = 1.0
+"""Between two heartbeats, and two looks at the wish to stop and at guests."""
+WAIT_SECONDS = 0.5
+PATIENCE = 3600.0
+"""Seconds to wait for a database that another one holds: longer than any backup, shorter than for ever."""
+log = logging.getLogger("studio.worker")
+
+
+def import_heavy() -> None:
+    """Everything that a run needs and that takes seconds to import. Computes nothing."""
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one process trains on one GPU; TRL refuses to see several
+    import datasets
+    import peft  # noqa: F401
+    import transformers
+    from trl.chat_template_utils import get_training_chat_template  # noqa: F401
+
+    import studio.training.trainers.classification
+    import studio.training.trainers.sft  # noqa: F401
+
+    if find_spec("deepspeed"):  # accelerate would import it when training has begun, and it would warn of having no GPU
+        if not machine_facts().gpus:
+            os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        import deepspeed  # noqa: F401
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+
+def way_to_train(processes: int) -> "Callable[[TrainingJob, Emit, ShouldStop], Outcome]":
+    """In this process, all imports done; or in several, each of which makes its own."""
+    if processes > 1:
+        from studio.worker import ranks
+
+        return ranks.train
+    import_heavy()
+    from studio.training.run import train
+
+    return train
+
+
+class Worker:
+    """One run at work."""
+
+    def __init__(self, home: Home, workspace: str, run: str) -> None:
+        self.home, self.workspace, self.run = home, home.workspace(workspace), run
+        self.runs, self.folder = self.workspace.runs, self.workspace.runs.folder(run)
+        self.workspace.db.patience = home.queue.db.patience = PATIENCE
+        self.phase, self.step, self.steps = "preparing", 0, 0
+        self.coach: Coach | None = None
+        self._terminated = False
+        self._keeps_place = False
+        self._wish: StopWish | None = None
+        self._looked, self._began, self._seconds_before = 0.0, time.monotonic(), 0.0
+        self._threads, self._gave_core = 0, False
+        self._limit = 0.0
+        """Seconds that it may work, 0 for as long as it takes."""
+        self._time_is_up = False
+
+    def work(self) -> int:
+        """The exit status."""
+        signal.signal(signal.SIGTERM, self._on_term)
+        if not self.home.queue.claim(self.run, os.getpid()):
+            log.error("Run %s is not in the queue, or another worker has it.", self.run)
+            return 2
+        try:
+            if self._wait():
+                self._train()
+            return 0
+        except Exception as error:
+            said = in_plain_words(error)
+            if said.code == "out-of-memory" and self._try_again():
+                self.workspace.close()
+                start_anew(self.home.root, self.workspace.name, self.run)
+            self._fail(error)
+            return 1
+        finally:
+            if not self._keeps_place:
+                self.home.queue.leave(self.run, os.getpid())
+            self.workspace.close()
+
+    def _wait(self) -> bool:
+        """Until its turn; False when it was stopped, or ended, before that."""
+        said, free = False, FreeMemory()
+        while not self.home.queue.my_turn(self.run, free()):
+            if self._terminated:  # its place in the queue stays, for the next worker
+                self._keeps_place = True
+                return False
+            if self.runs.stop_wish(self.run):
+                words = "Taken out of the queue."
+                self.runs.set_status(self.run, "stopped", words, only_from=("queued", "paused"), reason=words)
+                return False
+            if self.home.queue.position(self.run) is None:
+                return False
+            if not said:
+                log.info("Waiting: another run is at work on this machine, or there is too little memory.")
+                said = True
+            time.sleep(WAIT_SECONDS)
+        return True
+
+    def _train(self) -> None:
+        self._seconds_before, self._began = self.runs.get(self.run).seconds or 0.0, time.monotonic()
+        if not self.runs.begin(self.run, os.getpid()):  # paused or taken out in this very moment
+            return
+        self.emit(PhaseEvent(phase="preparing"))
+        train = way_to_train(self.runs.spec(self.run).config.processes)
+        from studio.training.checkpoints import Checkpoints
+        from studio.training.coach import Coach
+
+        job = self._job()
+        self._describe(job)
+        past = self.workspace.events.after(self.run, limit=ENDLESS)
+        self.coach = Coach(job.config, (each.event for each in past))
+        outcome = train(job, self.emit, self.should_stop)
+        if outcome.stopped is None:
+            self._advise(self.coach.end())
+        if outcome.stopped == "discard":
+            self.runs.throw_away(self.run)
+        self._finish(outcome)
+        self._describe(job)
+        if outcome.stopped is None:  # nobody resumes a run that has finished: what only resuming needs can go
+            Checkpoints(self.folder.checkpoints).prune({outcome.steps, outcome.best_step or outcome.steps}, last=-1)
+
+    def _job(self) -> "TrainingJob":
+        """Rows, model and settings; which rows are in which part is written down for later."""
+        from studio.machine.facts import usable_cores
+        from studio.models import find_model
+        from studio.training.loading import TrainingJob
+        from studio.worker.rows import rows_of_run
+
+        spec = self.runs.spec(self.run)
+        rows = rows_of_run(self.workspace.datasets, spec)
+        write_whole(self.folder.splits, json.dumps(rows.splits))
+        self._threads, self._limit = spec.config.threads or usable_cores(), 60 * spec.config.max_minutes
+        return TrainingJob(
+            config=spec.config,
+            info=find_model(spec.config.model, token=self.home.hub_token()),
+            data=spec.data,
+            train_rows=rows.train,
+            validation_rows=rows.validation,
+            folder=self.folder.root,
+            threads=self._threads,
+            trusted=spec.config.model in self.home.trusted_models(),
+            begins_with=self.runs.folder(spec.config.start_from).result if spec.config.start_from else None,
+            kept=self.workspace.encoded,
+        )
+
+    def emit(self, event: AnyEvent) -> None:
+        """Append an event, beat, and write a line for the log; then the coach is heard."""
+        self._tell(event)
+        if isinstance(event, PhaseEvent):
+            self.phase, self.steps = event.phase, event.steps or self.steps
+            if event.phase == "training":
+                self.runs.set_status(self.run, "training", only_from=("starting",))
+            self._beat()
+        if isinstance(event, StepEvent):
+            self.step = event.step
+        if isinstance(event, CheckpointEvent):
+            self.runs.describe(self.run)
+        if self.coach:
+            self._advise(self.coach.hear(event))
+
+    def _tell(self, event: AnyEvent) -> None:
+        self.workspace.events.append(self.run, event)
+        if line := line_of(event, self.steps):
+            log.info(line)
+
+    def _advise(self, advice: Sequence[AdviceEvent]) -> None:
+        for each in advice:
+            self._tell(each)
+
+    def should_stop(self) -> StopWish | None:
+        """Asked at each step boundary: beat, share cores with a model host that answers, and hear the wish."""
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self._beat()
+            self._share_cores()
+            wish = self.runs.stop_wish(self.run)
+            if not wish and 0 < self._limit < time.monotonic() - self._began:
+                wish, self._time_is_up = "keep", True
+            if (wish or self._terminated) and not self._wish:
+                self.runs.set_status(self.run, "stopping", only_from=("starting", "training"))
+            self._wish = wish
+        return self._wish or ("keep" if self._terminated else None)
+
+    def _beat(self) -> None:
+        self.runs.beat(self.run, self.phase, self.step, self.steps, self._seconds())
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._began
+
+    def _share_cores(self) -> None:
+        from studio.machine.cores import give_up_core, take_back
+
+        guests = self.home.queue.guests() > 0
+        if guests and not self._gave_core:
+            self._gave_core = give_up_core(self._threads)
+        elif self._gave_core and not guests:
+            take_back(self._threads)
+            self._gave_core = False
+
+    def _on_term(self, *_: Any) -> None:
+        self._terminated = True
+
+    def _finish(self, outcome: "Outcome") -> None:
+        status: RunStatus = "finished"
+        words = ""
+        if outcome.stopped == "pause":
+            self._pause(outcome.steps)
+            return
+        if outcome.stopped is not None:
+            status = "stopped"
+            why = f"after {self._limit / 60:g} minutes, its longest time" if self._time_is_up else "on request"
+            words = stopped_in_words(outcome.stopped, outcome.path is not None, outcome.steps, outcome.best_step, why)
+        elif outcome.early:
+            words = f"Ended early, since checks no longer got better; the best step, {outcome.best_step:,}, is kept."
+        self.step = outcome.steps
+        self._beat()
+        self.runs.set_status(
+            self.run,
+            status,
+            words,
+            reason=words,
+            ended=now(),
+            has_result=outcome.path is not None,
+            best_step=outcome.best_step,
+            metrics=outcome.metrics,
+        )
+        log.info("%s. %s", status.capitalize(), words)
+
+    def _pause(self, step: int) -> None:
+        """Give the turn away; the checkpoint of this step is there."""
+        self.step = step
+        self._beat()
+        words = f"Paused after step {step:,}; it goes on from there as if nothing was." if step else "Paused."
+        self.runs.set_status(self.run, "paused", words, reason=words, stop_wish=None)
+        log.info(words)
+
+    def _try_again(self) -> bool:
+        """Have the run tried with fewer rows at once; False when it was, or can't be."""
+        before = self.runs.spec(self.run)
+        spec = at_half_the_batch(before)
+        if spec is None or self._terminated or self.runs.stop_wish(self.run):
+            return False
+        said = words(before.config.batch_size)
+        self.runs.replace_spec(self.run, spec)
+        self.workspace.events.append(
+            self.run, AdviceEvent(step=self.step, title="Not enough memory: tried once more", message=said)
+        )
+        self._beat()
+        log.info(said)
+        return self.runs.set_status(self.run, "queued", said, only_from=("starting", "training"))
+
+    def _fail(self, error: Exception) -> None:
+        log.exception("The run failed.")
+        said = in_plain_words(error)
+        if said is not error:
+            keep_failure(error, self.home.root)
+        ended = ErrorEvent(code=said.code, message=said.message, hint=said.hint, field=said.field)
+        self._tell(ended)
+        if self.coach:
+            self._advise(self.coach.hear(ended))
+        self.runs.set_status(
+            self.run,
+            "failed",
+            said.message,
+            reason=said.message,
+            ended=now(),
+            has_result=self.folder.result is not None,
+        )
+        with suppress(StudioError, OSError):  # the disk may be full
+            self.runs.describe(self.run)
+
+    def _describe(self, job: "TrainingJob") -> None:
+        """run.json: the run in its own folder, so that it can be listed and used on another machine."""
+        record = self.runs.get(self.run)
+        described = {
+            "model": job.info.model_copy(update={"path": None}).model_dump(mode="json"),
+            "data": self.workspace.datasets.get(record.dataset, record.dataset_version).model_dump(mode="json"),
+        }
+        self.runs.describe(self.run, described)

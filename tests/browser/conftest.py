@@ -1,0 +1,61 @@
+"""What the browser tests share: one Chromium, a studio with an empty home, and a page that must not make a noise."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser.served import FLAGS, Served, chromium
+
+expect.set_options(timeout=20_000)  # two cores that also train are slow at times
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests."""
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty home."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def served(home: Path) -> Iterator[Served]:
+    """A studio of its own."""
+    studio = Served(home)
+    yield studio
+    studio.stop()
+
+
+@pytest.fixture
+def page(browser: Browser, served: Served) -> Iterator[Page]:
+    """The page, opened; a script error or a request to another machine fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    opened, noise = context.new_page(), listen(context, served)
+    opened.goto(served.url)
+    ready(opened)
+    yield opened
+    context.close()
+    assert not noise, noise
+
+
+def ready(page: Page) -> None:
+    """Until the page has taken up what was chosen last."""
+    page.wait_for_function("document.title.includes('·')")
+
+
+def listen(context: Any, served: Served) -> list[str]:
+    """Script errors, and requests that leave the machine, as they come."""
+    noise: list[str] = []
+    context.on("weberror", lambda error: noise.append(f"script error: {error.error}"))
+    context.on("request", lambda asked: asked.url.startswith(("http", "ws")) and not asked.url.startswith(served.url)
+               and noise.append(f"left the machine: {asked.url}"))  # fmt: skip
+    return noise

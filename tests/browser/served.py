@@ -1,0 +1,73 @@
+"""A real studio for the browser tests: a process and a home of its own, that can be killed and started again."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+class Served:
+    """`studio serve` on a free port of this machine."""
+
+    def __init__(self, home: Path, *flags: str) -> None:
+        self.home, self.flags = home, flags
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = home.parent / "server.log"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until the page answers."""
+        command = [sys.executable, "-m", "studio", "serve", "--home", str(self.home), "--port", str(self.port)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--no-browser", *self.flags],
+                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+                stdout=log,
+                stderr=log,
+            )
+        for _ in range(400):
+            with suppress(OSError), urllib.request.urlopen(self.url, timeout=5):
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise RuntimeError(f"The studio did not start:\n{self.log.read_text()}")
+
+    def kill(self) -> None:
+        """End it without a chance to say anything."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it as a person would."""
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(10)
+            return
+        self.process.kill()
+
+
+def chromium() -> str | None:
+    """The system's Chromium; None for the one that Playwright brought."""
+    for name in (
+        os.environ.get("CHROMIUM", ""),
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+    ):
+        found = shutil.which(name) if name else None
+        if found and subprocess.run([found, "--version"], capture_output=True).returncode == 0:
+            return found
+    return None

@@ -1,0 +1,49 @@
+"""Whatever a person does is answered, also in the moment in which the page's stream of answers closes."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import ready
+from tests.browser.served import Served
+
+TIMES = 8
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def test_a_tab_clicked_while_the_page_opens_another_one_is_drawn(browser: Browser, served: Served) -> None:
+    for _ in range(TIMES):
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        page = context.new_page()
+        page.goto(served.url)
+        ready(page)
+        tab(page, "1 Model")
+        expect(page.get_by_role("radio", name="Chat").first).to_be_visible(timeout=15_000)
+        tab(page, "2 Data")  # with which the next page begins
+        expect(page.get_by_label("Choose a file").or_(page.get_by_label("Replace file")).first).to_be_attached()
+        context.close()
+
+
+@pytest.mark.parametrize("pause", [0, 7, 15, 30])
+def test_of_many_things_done_in_a_row_none_is_lost(page: Page, tmp_path: Path, pause: int) -> None:
+    tab(page, "1 Model")
+    page.get_by_role("radio", name="Chat").first.check()
+    path = tmp_path / "rows.csv"
+    path.write_text("question,answer\n" + "".join(f"What is {n}?,It is the number {n}.\n" for n in range(40)))
+    tab(page, "2 Data")
+    page.locator("input[type=file][data-file]").first.set_input_files(path)
+    expect(page.get_by_text("rows.csv ·").first).to_be_visible(timeout=20_000)
+    tab(page, "3 Method")
+    for number in range(TIMES):
+        name = page.get_by_label("Name of this run")
+        name.fill(f"run {number}")
+        name.press("Tab")
+        page.wait_for_timeout(pause)
+        tab(page, "2 Data")
+        page.wait_for_timeout(pause)
+        tab(page, "3 Method")
+        expect(page.get_by_label("Name of this run")).to_have_value(f"run {number}", timeout=15_000)

@@ -1,0 +1,65 @@
+"""Step 3 in a real browser: every method with its reason, settings that go with it, and a measured estimate."""
+
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from studio.training.methods import METHODS
+from tests.browser.test_steps_1_to_3 import SLOW, bring, button, rows_file, tab
+
+
+def test_a_method_shows_its_own_settings_and_a_measured_estimate(page: Page, tmp_path: Path) -> None:
+    bring(page, rows_file(tmp_path))
+    tab(page, "3 Method").click()
+    methods = page.locator("[name=method]").locator("xpath=ancestor::fieldset")
+    expect(page.locator(".runcard")).to_contain_text("What learns", timeout=SLOW)
+    for method in METHODS.values():
+        expect(methods.locator(f'input[value="{method.name}"]')).to_be_attached()
+    methods.get_by_text("More methods").click()
+    methods.locator('input[value="prefix-tuning"]').check()
+    page.get_by_text("Adapter", exact=True).first.click()
+    expect(page.get_by_label("Virtual tokens")).to_be_visible()
+    expect(page.locator("#f-lora_rank")).to_have_count(0)
+    methods.locator('input[value="lora"]').check()
+    expect(page.get_by_label("Virtual tokens")).to_have_count(0)
+    button(page, "Measure").click()
+    expect(page.get_by_text("Memory and time were measured by a few real steps.")).to_be_visible(timeout=3 * SLOW)
+
+
+def test_a_search_tries_the_preset_first_and_its_best_can_be_used(page: Page, tmp_path: Path) -> None:
+    bring(page, rows_file(tmp_path))
+    tab(page, "3 Method").click()
+    expect(page.locator(".runcard")).to_contain_text("What learns", timeout=SLOW)
+    page.get_by_text("Learning", exact=True).first.click()
+    page.get_by_label("Most steps").fill("2")
+    page.get_by_label("Most steps").press("Tab")
+    expect(page.locator(".runcard")).to_contain_text("2 steps")
+    page.locator("#method-body summary").filter(has_text="Search").click()
+    page.get_by_label("Trials").fill("1")
+    page.get_by_label("Trials").press("Tab")
+    button(page, "Search for better settings").click()
+    trials = page.get_by_role("region", name="Trials")
+    expect(trials).to_contain_text("preset", timeout=SLOW)
+    expect(trials).to_contain_text("best so far", timeout=3 * SLOW)
+    button(page, "Use the best").click()
+    expect(page.get_by_text("changed by you").first).to_be_visible()
+
+
+def test_what_does_not_fit_is_made_to_fit_and_each_change_is_said(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    long = " ".join(f"word{n}" for n in range(300))
+    path.write_text("question,answer\n" + "".join(f"Where is parcel {n}?,{n} {long}\n" for n in range(1300)))
+    bring(page, path)
+    tab(page, "3 Method").click()
+    expect(page.locator(".runcard")).to_contain_text("What learns", timeout=SLOW)
+    page.get_by_text("Learning", exact=True).first.click()
+    page.get_by_label("Rows at once").fill("1024")
+    page.get_by_label("Rows at once").press("Tab")
+    expect(page.locator("#method-actions")).to_contain_text("are free.", timeout=SLOW)
+    expect(button(page, "Start")).to_have_count(0)
+    button(page, "Make it fit").click()
+    expect(page.get_by_text("Made to fit.")).to_be_visible(timeout=SLOW)
+    said = page.locator(".note", has_text="Made to fit.")
+    expect(said).to_contain_text("instead of 1024")
+    expect(button(page, "Start")).to_be_enabled()
+    assert int(page.get_by_label("Rows at once").input_value()) < 1024

@@ -1,0 +1,44 @@
+"""A run of two processes with ZeRO-2, from the Method tab to the end of its curve, in a real browser."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from studio.machine.deepspeed import why_no_deepspeed
+from studio.machine.facts import machine_facts
+from tests.browser.served import Served
+from tests.browser.test_steps_1_to_3 import SLOW, bring, button, rows_file, tab
+
+pytestmark = pytest.mark.skipif(
+    bool(why_no_deepspeed()) or len(machine_facts().gpus or range(machine_facts().cores)) < 2,
+    reason="needs DeepSpeed, and two cores or GPUs",
+)
+
+
+def test_two_processes_with_zero_are_chosen_reckoned_started_and_watched(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
+    bring(page, rows_file(tmp_path))
+    tab(page, "3 Method").click()
+    expect(page.locator(".runcard")).to_contain_text("What learns", timeout=SLOW)
+    page.get_by_text("Learning", exact=True).first.click()
+    page.get_by_label("Most steps").fill("3")
+    page.get_by_label("Most steps").press("Tab")
+    expect(page.locator(".runcard")).to_contain_text("3 steps")
+    page.get_by_text("Machine", exact=True).first.click()
+    page.get_by_label("What they share out").select_option("2")
+    expect(page.get_by_role("alert").filter(has_text="there is only one").first).to_be_visible()
+    expect(button(page, "Start")).to_be_disabled()
+    page.get_by_label("Processes").fill("2")
+    page.get_by_label("Processes").press("Tab")
+    expect(button(page, "Start")).to_be_enabled()
+    page.get_by_text("Memory by process", exact=True).click()
+    table = page.get_by_role("region", name="Memory by process, scrolls sideways")
+    expect(table.get_by_role("row").filter(has_text="ZeRO-2")).to_contain_text("chosen")
+    expect(table.get_by_role("row")).to_have_count(6)
+    button(page, "Start").click()
+    expect(page.get_by_role("button", name="Chat with both")).to_be_visible(timeout=4 * SLOW)
+    steps = page.evaluate("studio.live.data.steps.map(row => row[0])")
+    assert steps == [1, 2, 3], "the curve has a hole"
+    assert sorted(path.name for path in served.home.rglob("rank-*.log")) == ["rank-0.log", "rank-1.log"]

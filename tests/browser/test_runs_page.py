@@ -1,0 +1,316 @@
+"""All runs on one page, in a real Chromium: found, opened, put in order, run again, taken along, and the disk."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from studio.schema.runs import ACTIVE, RunRecord
+from tests.browser.conftest import listen, ready
+from tests.browser.made import Made
+from tests.browser.served import Served
+
+EVIL = "<img src=x onerror='document.title=1'>"
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(tmp_path_factory.mktemp("runs") / "home")
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def look(browser: Browser, studio: Served) -> Iterator[Any]:
+    """Opens the Runs page; a script error fails the test. Each test begins without runs."""
+    shutil.rmtree(studio.home / "workspaces" / "default" / "runs", ignore_errors=True)
+    space = Made(studio.home, "throwaway").space
+    with space.db.write() as connection:
+        connection.execute("DELETE FROM runs")
+        connection.execute("DELETE FROM drafts")
+    with space.home.queue.db.write() as connection:
+        connection.execute("DELETE FROM entries")
+    shutil.rmtree(space.runs.root, ignore_errors=True)
+    opened = []
+
+    def at(run: str = "", **options: Any) -> Page:
+        options.setdefault("viewport", {"width": 1280, "height": 900})
+        context = browser.new_context(accept_downloads=True, **options)
+        opened.append((context, listen(context, studio)))
+        page = context.new_page()
+        page.goto(f"{studio.url}/?run={run}")
+        ready(page)
+        page.get_by_role("tab", name="Runs", exact=True).click()
+        return page
+
+    yield at
+    for context, noise in opened:
+        context.close()
+        assert not noise, noise
+
+
+def done(studio: Served, name: str, at: int = 60) -> Made:
+    """A run that has finished, with rows that are still here."""
+    run = Made(studio.home, name, at=at)
+    run.finish()
+    run.space.runs.describe(run.id, {"model": {"name": "starter-chat"}})
+    return run
+
+
+@pytest.fixture
+def stand_in() -> Iterator["subprocess.Popen[bytes]"]:
+    """Stands for workers, so that nobody gives a waiting run another one; it may be ended."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def waiting(run: Made, name: str, worker: int = 0) -> RunRecord:
+    """A run that waits for its turn; its worker is this very process, unless it may be ended."""
+    spec = run.space.runs.spec(run.id)
+    config = spec.config.model_copy(update={"name": name})
+    made = run.space.runs.create(spec.model_copy(update={"config": config}))
+    run.space.home.queue.ask("default", made.id)
+    run.space.home.queue.claim(made.id, worker or os.getpid())
+    return made
+
+
+def row(page: Page, name: str) -> Locator:
+    """The line of a run in the table."""
+    return page.locator("table.runs > tbody > tr:not(.more)").filter(has=page.get_by_text(name, exact=True))
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("table.runs > tbody > tr:not(.more) > td:first-child > b").all_text_contents()
+
+
+def more(page: Page, name: str) -> Locator:
+    page.get_by_role("button", name=f"More of {name}", exact=True).click()
+    return page.get_by_role("region", name=f"More of {name}")
+
+
+def test_runs_are_found_sorted_tagged_noted_and_put_aside(look: Any, studio: Served) -> None:
+    one, _ = done(studio, "tone"), done(studio, "mood")
+    page = look()
+    expect(row(page, "tone")).to_be_visible()
+    panel = more(page, "tone")
+    panel.get_by_label("Tags").fill("keep, v2")
+    panel.get_by_label("Tags").press("Tab")
+    panel.get_by_label("Note").fill(f"Too formal {EVIL}\nand more")
+    panel.get_by_label("Note").press("Tab")
+    expect(row(page, "tone")).to_contain_text("keep")
+    expect(row(page, "tone")).to_contain_text(f"Too formal {EVIL}")
+    assert one.space.runs.get(one.id).tags == ("keep", "v2")
+    assert one.space.runs.get(one.id).note == f"Too formal {EVIL}\nand more"
+    page.get_by_label("Find a run").fill("formal")
+    expect(row(page, "mood")).to_have_count(0)
+    page.get_by_label("Find a run").fill("nothing like that")
+    expect(page.get_by_text("No run is like that")).to_be_visible()
+    page.get_by_label("Find a run").fill("")
+    expect(row(page, "mood")).to_be_visible()
+    page.get_by_label("Tag", exact=True).select_option("keep")
+    expect(row(page, "mood")).to_have_count(0)
+    page.get_by_label("Tag", exact=True).select_option("")
+    page.get_by_label("Order", exact=True).select_option("name")
+    page.wait_for_function("document.querySelector('table.runs tbody b').textContent === 'mood'")
+    assert names(page) == ["mood", "tone"]
+    page.get_by_label("Order", exact=True).select_option("newest")
+    panel.get_by_role("button", name="Archive").click()
+    expect(row(page, "tone")).to_have_count(0)
+    page.get_by_label("Archived").check()
+    expect(row(page, "tone")).to_be_visible()
+    expect(row(page, "mood")).to_have_count(0)
+    page.reload()
+    ready(page)
+    expect(row(page, "tone")).to_be_visible()
+    panel.get_by_role("button", name="Back among the runs").click()
+    page.get_by_label("Archived").uncheck()
+    expect(row(page, "mood")).to_be_visible()
+    expect(row(page, "tone")).to_be_visible()
+
+
+def test_the_order_of_the_queue_is_changed_by_buttons_and_a_waiting_run_is_paused(
+    look: Any, studio: Served, stand_in: "subprocess.Popen[bytes]"
+) -> None:
+    work = Made(studio.home, "at work", at=40)
+    work.space.home.queue.ask("default", work.id)
+    work.space.home.queue.claim(work.id, os.getpid())
+    assert work.space.home.queue.my_turn(work.id)
+    first, second = waiting(work, "first"), waiting(work, "second", stand_in.pid)
+    page = look()
+    expect(row(page, "first")).to_contain_text("1 run before it")
+    expect(row(page, "second")).to_contain_text("2 runs before it")
+    expect(page.get_by_role("button", name="Earlier: first")).to_be_disabled()
+    page.get_by_role("button", name="Earlier: second").click()
+    expect(row(page, "second")).to_contain_text("1 run before it")
+    expect(row(page, "first")).to_contain_text("2 runs before it")
+    assert work.space.home.queue.position(first.id) == 2
+    more(page, "second").get_by_role("button", name="Pause").click()
+    expect(row(page, "second")).to_contain_text("Paused")
+    expect(row(page, "first")).to_contain_text("1 run before it")
+    assert work.space.runs.get(second.id).status == "paused"
+    work.finish()
+
+
+def test_a_run_at_work_is_paused_from_its_page_and_a_paused_one_is_continued(look: Any, studio: Served) -> None:
+    work = Made(studio.home, "at work", at=70)
+    page = look(work.id)
+    page.get_by_role("tab", name="4 Train", exact=True).click()
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.locator("[data-part=phases]")).to_contain_text("Pausing after this step")
+    assert work.space.runs.stop_wish(work.id) == "pause"
+    reason = "Paused after step 70; it goes on from there as if nothing was."
+    work.space.runs.set_status(work.id, "paused", reason, reason=reason, stop_wish=None)
+    expect(page.get_by_role("heading", name="Paused")).to_be_visible()
+    expect(page.get_by_role("button", name="Continue from step 60")).to_be_visible()
+    page.get_by_role("button", name="Continue from step 60").click()
+    expect(page.get_by_role("alert").filter(has_text="There is no dataset")).to_be_visible()
+    assert work.space.runs.get(work.id).status == "paused", "without its rows it does not go on"
+
+
+def test_a_run_is_run_again_with_a_change_and_for_some_passes_more(look: Any, studio: Served) -> None:
+    """With real rows; the runs are stopped at once, what they would do is tested elsewhere."""
+    from studio.api import Studio
+
+    api = Studio(studio.home)
+    data = api.add_sample("support-tone")
+    run = done(studio, "tone")
+    spec = run.space.runs.spec(run.id)
+    config = spec.config.model_copy(update={"lora_rank": 4, "epochs": 2, "test_prompts": ()})
+    run.space.runs.replace_spec(run.id, spec.model_copy(update={"dataset": data.id, "config": config}))
+    page = look(run.id)
+    page.get_by_role("tab", name="4 Train", exact=True).click()
+    page.get_by_role("button", name="Again, or longer").click()
+    panel = page.get_by_role("region", name="More of tone", exact=True)
+    rate = panel.get_by_label("Learning rate")
+    rate.fill("fast")
+    rate.press("Tab")
+    expect(panel.get_by_text("can't have this value")).to_be_visible()
+    expect(panel.get_by_role("button", name="Run again")).to_be_disabled()
+    rate.fill("0.0005")
+    rate.press("Tab")
+    expect(panel.get_by_text("With learning rate 0.0005 instead of 0.0002.")).to_be_visible()
+    panel.get_by_label("Another setting").select_option("seed")
+    panel.get_by_label("Seed").fill("7")
+    panel.get_by_label("Seed").press("Tab")
+    panel.get_by_role("button", name="Run again").click()
+    expect(page.get_by_role("heading", name="tone 2")).to_be_visible(timeout=60_000)
+    again = api.runs()[0]
+    after = api.spec(again.id).config
+    assert (after.learning_rate, after.seed, after.lora_rank, after.epochs) == (5e-4, 7, 4, 2)
+    api.stop(again.id, "discard")
+    page.get_by_role("tab", name="Runs", exact=True).click()
+    panel = page.get_by_role("region", name="More of tone", exact=True)
+    expect(panel.get_by_label("Learning rate")).to_have_value("0.0002")
+    panel.get_by_label("Passes more").fill("0.5")
+    panel.get_by_role("button", name="Go on with tone").click()
+    expect(page.get_by_role("heading", name="tone 3")).to_be_visible(timeout=60_000)
+    longer = api.spec(api.runs()[0].id)
+    assert (longer.config.start_from, longer.config.epochs) == (run.id, 0.5)
+    assert "1 pass" not in longer.because[0] and "0.5 passes more" in longer.because[0]
+    api.stop(api.runs()[0].id, "discard")
+    api.close()
+
+
+def test_two_browsers_that_press_start_at_once_make_one_run(look: Any, studio: Served) -> None:
+    from studio.api import Studio
+
+    api = Studio(studio.home)
+    data = api.add_sample("support-tone")
+    chosen = {"task": "chat", "model": "starter-chat", "dataset": data.id, "settings": {"max_steps": 2}, "prompts": []}
+    api.keep_draft("page", chosen)
+    pages = [look(), look()]
+    for page in pages:
+        page.get_by_role("tab", name="3 Method", exact=True).click()
+        expect(page.get_by_text("You can close the page; the run goes on.")).to_be_visible(timeout=60_000)
+    for page in pages:
+        page.evaluate("document.querySelector('#method-actions [data-primary]').click()")
+    for page in pages:
+        expect(page.get_by_role("heading", name=Path(data.name).stem)).to_be_visible(timeout=60_000)
+    (run,) = api.runs()
+    api.stop(run.id, "discard")
+    for _ in range(600):
+        if api.run(run.id).status not in ACTIVE:
+            break
+        pages[0].wait_for_timeout(100)
+    assert len(api.runs()) == 1
+    api.close()
+
+
+def test_a_run_is_saved_as_a_file_and_brought_in_again(look: Any, studio: Served, tmp_path: Path) -> None:
+    run = done(studio, "travels")
+    page = look()
+    panel = more(page, "travels")
+    with page.expect_download() as fetched:
+        panel.get_by_role("button", name="Save as a file").click()
+    file = tmp_path / "run.zip"
+    fetched.value.save_as(file)
+    assert fetched.value.suggested_filename == "travels-run.zip"
+    page.get_by_label("Bring a run in from a file").set_input_files(file)
+    expect(row(page, "travels 2")).to_be_visible()
+    came = run.space.runs.all()[0]
+    assert came.has_result and len(run.space.events.after(came.id, kinds=("step",))) == 60
+    bad = tmp_path / "bad.zip"
+    bad.write_bytes(b"no run at all")
+    page.get_by_label("Bring a run in from a file").set_input_files(bad)
+    expect(page.get_by_role("alert").filter(has_text="This file is no run of the studio")).to_be_visible()
+    assert len(run.space.runs.all()) == 2
+
+
+def test_the_disk_is_shown_and_a_deletion_says_what_is_lost(look: Any, studio: Served) -> None:
+    run = done(studio, "large")
+    (run.space.runs.folder(run.id).adapter / "adapter_model.safetensors").write_bytes(bytes(3_000_000))
+    page = look()
+    expect(more(page, "large")).to_contain_text("3.0 MB")
+    page.get_by_role("button", name="Remove checkpoints").click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text("its result, curve and log stay")
+    question.get_by_role("button", name="Remove checkpoints").click()
+    expect(page.get_by_role("button", name="Remove checkpoints")).to_have_count(0)
+    page.get_by_role("button", name="Show what takes room").click()
+    panel = page.get_by_role("region", name="Storage", exact=True)
+    expect(panel).to_contain_text("a starter, shared by all homes")
+    panel.get_by_role("button", name="Delete run large").click()
+    expect(question).to_contain_text("With it goes its tuned model, curve, log and checkpoints")
+    question.get_by_role("button", name="Delete").click()
+    expect(row(page, "large")).to_have_count(0)
+    assert run.space.runs.all() == [] and not run.space.runs.folder(run.id).root.exists()
+
+
+def test_a_damaged_database_is_told_until_it_was_seen(look: Any, studio: Served) -> None:
+    run = done(studio, "kept")
+    run.space.root.joinpath("mended.json").write_text('["The database was found damaged."]')
+    page = look()
+    expect(page.get_by_text("The database was found damaged.")).to_be_visible()
+    page.get_by_role("button", name="I have seen it").click()
+    expect(page.get_by_text("The database was found damaged.")).to_be_hidden()
+    assert run.space.mended() == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_usable_on_a_phone_and_axe_finds_nothing(look: Any, studio: Served, scheme: str) -> None:
+    run = done(studio, f"phone {'x' * 60}")
+    work = Made(studio.home, "at work", at=30)
+    waiting(work, "waits")
+    waiting(work, "waits too")
+    run.space.runs.change(run.id, tags=["keep"], note="A note")
+    page = look(color_scheme=scheme)
+    more(page, run.space.runs.get(run.id).name)
+    page.get_by_role("button", name="Show what takes room").click()
+    page.get_by_role("region", name="Storage", exact=True).wait_for()
+    kinds = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    told = Axe().run(page, options={"runOnly": {"type": "tag", "values": kinds}})
+    faults = [f"{each['id']}: {node['html'][:140]}" for each in told.response["violations"] for node in each["nodes"]]
+    assert not faults, faults
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    work.finish()

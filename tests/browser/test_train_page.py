@@ -1,0 +1,315 @@
+"""Step 4 as it is watched, in a real Chromium, on runs that are told step by step."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import listen, ready
+from tests.browser.made import STEPS, Made
+from tests.browser.served import Served
+
+KNOWN = "studio.live.data ? studio.live.data.steps.length : 0"
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One studio for the tests that leave it alive."""
+    served = Served(tmp_path_factory.mktemp("train") / "home")
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def look(browser: Browser, studio: Served) -> Iterator[Any]:
+    """Opens a run's page; a script error fails the test."""
+    opened = []
+
+    def at(run: str, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        opened.append((context, listen(context, studio)))
+        page = context.new_page()
+        watch(page, studio, run)
+        return page
+
+    yield at
+    for context, noise in opened:
+        context.close()
+        assert not noise, noise
+
+
+def watch(page: Page, served: Served, run: str, name: str = "4 Train") -> None:
+    """Open the address of a run and go to one of its steps."""
+    page.goto(f"{served.url}/?run={run}")
+    ready(page)
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def steps_known(page: Page, number: int) -> None:
+    page.wait_for_function(f"({KNOWN}) === {number}", timeout=30_000)
+
+
+def drawn(page: Page) -> str:
+    """The line of the training loss as it is drawn."""
+    page.wait_for_timeout(120)
+    return page.locator("[data-part=loss] path[data-series=train]").get_attribute("d") or ""
+
+
+def test_the_curve_grows_by_itself_and_is_the_same_after_a_reload(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "grows", at=60)
+    page = look(run.id)
+    steps_known(page, 60)
+    before = drawn(page)
+    run.go_to(93)
+    steps_known(page, 93)
+    grown = drawn(page)
+    assert len(grown) > len(before)
+    expect(page.locator("[data-part=phases]")).to_contain_text("Training, step 93 of 312")
+    expect(page.locator("[data-part=facts]")).to_contain_text("Next check at step 120")
+    told = page.evaluate("JSON.stringify(studio.live.data.steps)")
+    assert f"run={run.id}" in page.url
+    page.reload()
+    ready(page)
+    page.get_by_role("tab", name="4 Train", exact=True).click()
+    steps_known(page, 93)
+    assert drawn(page) == grown
+    assert page.evaluate("JSON.stringify(studio.live.data.steps)") == told
+    run.finish()
+
+
+def test_zoom_and_marker_are_the_persons_and_no_tick_takes_them(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "zoomed", at=120)
+    page = look(run.id)
+    steps_known(page, 120)
+    chart = page.locator("[data-part=loss] svg.chart")
+    box = chart.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 80, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 220, box["y"] + 100, steps=6)
+    page.mouse.up()
+    expect(page.get_by_role("button", name="Show all")).to_be_visible()
+    ticks = chart.locator("text").all_text_contents()
+    run.go_to(123)
+    steps_known(page, 123)
+    page.wait_for_timeout(200)
+    assert [tick for tick in chart.locator("text").all_text_contents() if tick.startswith("step")] == [
+        tick for tick in ticks if tick.startswith("step")
+    ]
+    expect(chart.locator(".tipbox")).to_contain_text("train ")
+    page.get_by_role("button", name="Show all").click()
+    expect(chart.get_by_text("step 0")).to_be_visible()
+    run.finish()
+
+
+def test_the_chart_is_used_by_keyboard_and_says_what_it_shows(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "keys", at=150)
+    run.finish()
+    page = look(run.id)
+    steps_known(page, 150)
+    chart = page.locator("[data-part=loss] svg.chart")
+    assert "Validation loss is lowest at step 120" in (chart.get_attribute("aria-label") or "")
+    chart.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(chart.locator(".tipbox")).to_contain_text("Step 30")
+    expect(page.locator("[data-part=loss] [aria-live]")).to_contain_text("Step 30, validation")
+    page.keyboard.press("+")
+    expect(page.get_by_role("button", name="Show all")).to_be_visible()
+    page.keyboard.press("0")
+    expect(page.get_by_role("button", name="Show all")).to_be_hidden()
+    page.keyboard.press("l")
+    expect(page.get_by_label("Log scale")).to_be_checked()
+    line = drawn(page)
+    page.get_by_label("Smooth").uncheck()
+    assert drawn(page) != line
+
+
+def test_a_finished_run_shows_her_prompts_answered_twice_and_leads_to_the_chat(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "<b>done</b>", at=210)
+    run.finish()
+    page = look(run.id)
+    expect(page.get_by_role("heading", name="<b>done</b>")).to_be_visible()
+    expect(page.get_by_text("Stopped early at step 210")).to_be_visible()
+    replies = page.locator("[data-part=replies]")
+    expect(replies).to_contain_text("Before training")
+    expect(replies).to_contain_text("Step 120 · best")
+    expect(replies).to_contain_text("<img src=x")
+    page.get_by_text("Change of address", exact=False).click()
+    expect(replies).to_contain_text("Change of address")
+    page.get_by_role("button", name="Chat with both").click()
+    for pane in ("base", "tuned"):
+        said = page.get_by_role("log", name=f"Replies of the {pane} model")
+        expect(said).to_contain_text("Where is my refund?")
+        expect(said).to_contain_text("As an AI <img" if pane == "base" else "Thanks <img")
+    assert page.locator("#steps img").count() == 0
+    assert "Fine-tune Studio" in page.title()
+
+
+def test_a_run_that_was_lost_says_why_what_is_safe_and_the_way_on(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "lost", at=193)
+    run.space.runs.set_status(run.id, "interrupted", reason="The process was ended by the system. Step 180 is safe.")
+    page = look(run.id)
+    alert = page.get_by_role("alert").filter(has_text="stopped at step 193 of 312")
+    expect(alert).to_contain_text("Step 180 is safe")
+    expect(page.locator("[data-part=side]")).to_contain_text("Resume from step 180")
+    expect(page.get_by_role("button", name="Resume from step 180")).to_be_visible()
+    page.locator("[data-do=delete]").click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text("6 checkpoints, 186 MB")
+    question.get_by_role("button", name="Cancel").click()
+    assert run.space.runs.get(run.id).status == "interrupted"
+
+
+def test_a_run_is_stopped_only_by_its_button_and_thrown_away_only_after_a_question(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "stops", at=40)
+    page = look(run.id)
+    page.get_by_role("button", name="Throw away").click()
+    expect(page.get_by_role("dialog")).to_contain_text("40 steps of learning")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    assert run.space.runs.stop_wish(run.id) is None
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_disabled()
+    expect(page.locator("[data-part=phases]")).to_contain_text("Stopping after this step")
+    assert run.space.runs.stop_wish(run.id) == "keep"
+    run.finish()
+    expect(page.get_by_role("button", name="Chat with both")).to_be_visible()
+
+
+def test_the_log_is_shown_as_text_and_the_settings_in_words(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "log", at=10)
+    run.space.runs.folder(run.id).log.write_text("Traceback <img src=x onerror=alert(1)>\n")
+    run.finish()
+    page = look(run.id)
+    page.get_by_role("button", name="Log", exact=True).click()
+    expect(page.locator("[data-part=log]")).to_contain_text("Traceback <img src=x")
+    page.get_by_role("button", name="Settings", exact=True).click()
+    expect(page.locator("[data-part=settings]")).to_contain_text("Learning rate")
+    expect(page.locator("[data-part=log]")).to_be_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_nothing_scrolls_sideways(look: Any, studio: Served, scheme: str) -> None:
+    run = Made(studio.home, f"phone {scheme} with-a-very-long-name-that-has-no-place-to-break-{'x' * 40}", at=210)
+    run.finish()
+    page = look(run.id, color_scheme=scheme)
+    page.set_viewport_size({"width": 390, "height": 844})
+    for tab in ("4 Train", "5 Evaluate", "6 Chat", "7 Export", "Runs"):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+
+
+def test_a_watched_run_costs_little_on_the_wire_and_nothing_while_nobody_looks(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "wire", at=50)
+    page = look(run.id)
+    steps_known(page, 50)
+    wire = page.context.new_cdp_session(page)
+    wire.send("Network.enable")
+    got, asked = [], []
+    wire.on("Network.loadingFinished", lambda told: got.append(told["encodedDataLength"]))
+    wire.on("Network.requestWillBeSentExtraInfo", lambda told: asked.append(sum(map(len, str(told["headers"])))))
+    began = time.monotonic()
+    while time.monotonic() - began < 8:
+        run.go_to(run.at + 1)
+        page.wait_for_timeout(950)
+    spent = (sum(got) + sum(asked)) / (time.monotonic() - began)
+    print(f"{spent:.0f} bytes a second, {len(got)} answers")
+    assert 4 < len(got) < 12
+    assert spent < 2048
+    page.get_by_role("tab", name="Runs", exact=True).click()
+    page.wait_for_timeout(500)
+    known = page.evaluate(KNOWN)
+    run.go_to(run.at + 5)
+    page.wait_for_timeout(2500)
+    assert page.evaluate(KNOWN) == known
+    page.get_by_role("tab", name="4 Train", exact=True).click()
+    steps_known(page, run.at)
+    run.finish()
+
+
+def test_runs_are_opened_renamed_and_deleted_after_a_question(look: Any, studio: Served) -> None:
+    kept, gone = Made(studio.home, "kept <i>one</i>", at=60), Made(studio.home, "gone", at=30)
+    kept.finish()
+    gone.finish()
+    page = look(gone.id)
+    page.get_by_role("tab", name="Runs", exact=True).click()
+    page.get_by_role("button", name="Rename kept <i>one</i>").click()
+    field = page.get_by_role("textbox", name="New name")
+    field.fill("renamed <b>two</b>")
+    field.press("Enter")
+    expect(page.get_by_role("button", name="Open renamed <b>two</b>")).to_be_visible()
+    page.get_by_role("button", name="Delete gone").click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text("its curve, log, checkpoints and tuned model")
+    question.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Open gone")).to_have_count(0)
+    assert not gone.space.runs.folder(gone.id).root.exists()
+    page.get_by_role("button", name="Open renamed <b>two</b>").click()
+    expect(page.get_by_role("heading", name="renamed <b>two</b>")).to_be_visible()
+
+
+def test_the_bar_leads_from_any_step_to_the_run_at_work(look: Any, studio: Served) -> None:
+    done, work = Made(studio.home, "earlier", at=30), Made(studio.home, "at work", at=78)
+    done.finish()
+    page = look(done.id)
+    bar = page.get_by_role("group", name="Run at work")
+    expect(bar).to_contain_text("Training")
+    expect(bar).to_contain_text(f"{round(100 * 78 / STEPS)} %")
+    bar.get_by_role("button", name="Watch at work").click()
+    expect(page.get_by_role("heading", name="at work")).to_be_visible()
+    assert f"run={work.id}" in page.url
+    work.finish()
+
+
+def test_a_killed_server_is_said_and_the_curve_has_no_hole_when_it_is_back(tmp_path: Path, browser: Browser) -> None:
+    served = Served(tmp_path / "home")
+    try:
+        run = Made(served.home, at=70)
+        page = browser.new_page()
+        watch(page, served, run.id)
+        steps_known(page, 70)
+        served.kill()
+        run.go_to(90)
+        expect(page.get_by_text("The server is not answering")).to_be_visible(timeout=10_000)
+        expect(page.get_by_role("group", name="Run at work")).to_contain_text("Offline")
+        served.start()
+        run.go_to(95)
+        steps_known(page, 95)
+        assert page.evaluate("studio.live.data.steps.map((row) => row[0]).join()") == ",".join(map(str, range(1, 96)))
+        expect(page.get_by_text("The server is not answering")).to_be_hidden()
+        page.close()
+    finally:
+        served.stop()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_pages_of_a_run(look: Any, studio: Served, scheme: str) -> None:
+    run = Made(studio.home, f"axe {scheme}", at=210)
+    run.finish()
+    lost = Made(studio.home, f"axe lost {scheme}", at=70)
+    lost.space.runs.set_status(lost.id, "interrupted", reason="The process was ended by the system.")
+    page = look(run.id, color_scheme=scheme)
+    found = {}
+    for tab in ("4 Train", "5 Evaluate", "6 Chat", "7 Export", "Runs"):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        page.wait_for_timeout(700)
+        found[tab] = faults(page)
+    page.goto(f"{studio.url}/?run={lost.id}")
+    ready(page)
+    page.get_by_role("tab", name="4 Train", exact=True).click()
+    page.get_by_role("button", name="Resume from step 60").wait_for()
+    page.locator("[data-part=fold] summary").click()
+    found["lost"] = faults(page)
+    assert not any(found.values()), found
+
+
+def faults(page: Page) -> list[str]:
+    """What axe-core finds, a line for each node."""
+    kinds = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    told = Axe().run(page, options={"runOnly": {"type": "tag", "values": kinds}})
+    return [f"{each['id']}: {node['html'][:140]}" for each in told.response["violations"] for node in each["nodes"]]

@@ -1,0 +1,245 @@
+"""The whole way in a real browser, with real trainings of the starters: nothing is prepared, nothing is skipped."""
+
+import csv
+import random
+import zipfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from studio.store.home import Home
+from tests.browser.conftest import ready
+from tests.browser.served import Served
+
+MINUTE = 60_000
+THINGS = ("kettle", "lamp", "blender", "chair", "parcel", "scarf", "radio", "mirror", "pillow", "clock")
+ASKS = ("Where is my {}?", "Can I send the {} back?", "The {} is broken.", "Is the {} in stock?")
+REPLIES = (
+    "Thanks for asking. Your {} left us on Monday and is with you by Friday. Ella",
+    "Of course. Put the {} into its box and use the label in the lid. Ella",
+    "I am sorry about the {}. Send me one photo and a new one leaves today. Ella",
+    "Yes, the {} is on the shelf and leaves us the same day. Ella",
+)
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def set_steps(page: Page, steps: int) -> None:
+    """Few steps, by the setting that anybody could use."""
+    expect(page.get_by_role("heading", name="How should it learn?")).to_be_visible()
+    page.locator("summary").filter(has_text="Learning").first.click()
+    field, taken = page.get_by_label("Most steps"), page.get_by_text("1 changed by you")
+    field.fill(str(steps))
+    field.press("Tab")
+    expect(taken).to_be_visible(timeout=MINUTE)
+
+
+def start(page: Page) -> None:
+    press = button(page, "Start")
+    expect(press).to_be_enabled(timeout=MINUTE)
+    press.click()
+    expect(page.get_by_role("tab", name="4 Train", exact=True)).to_have_attribute(
+        "aria-selected", "true", timeout=15_000
+    )
+
+
+def until(page: Page, condition: str, minutes: float = 2) -> None:
+    page.wait_for_function(condition, timeout=minutes * MINUTE, polling=200)
+
+
+def ends_well(page: Page) -> None:
+    expect(button(page, "Chat with both")).to_be_visible(timeout=4 * MINUTE)
+
+
+def pane(page: Page, who: str) -> Locator:
+    return page.get_by_role("log", name=f"Replies of the {who} model")
+
+
+def support_rows(folder: Path) -> Path:
+    """Questions and answers in one house style, as a shop's spreadsheet would hold them."""
+    path = folder / "shop answers.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["ticket", "question", "answer"])
+        pairs = [
+            (ask.format(thing), reply.format(thing))
+            for thing in THINGS
+            for ask, reply in zip(ASKS, REPLIES, strict=True)
+        ]
+        for number, (ask, reply) in enumerate(pairs, 1001):
+            rows.writerow([number, ask, reply])
+    return path
+
+
+def test_from_a_file_to_an_adapter_in_her_hands(page: Page, served: Served, tmp_path: Path) -> None:
+    page.get_by_role("radio", name="Chat").first.check()
+    button(page, "Next: data").click()
+    page.locator("input[type=file][data-file]").first.set_input_files(support_rows(tmp_path))
+    table = page.get_by_role("region", name="Rows").first
+    expect(table).to_contain_text("Where is my kettle?", timeout=20_000)
+    expect(page.get_by_text("40 rows").first).to_be_visible()
+    page.get_by_text("What the model sees", exact=True).first.click()
+    expect(page.locator(".tok.l").first).to_be_visible(timeout=MINUTE)
+    learned = "".join(page.locator(".tok.l").all_inner_texts()).replace("·", " ")
+    assert "Thanks" in learned and "Where" not in learned
+    button(page, "Next: method").click()
+    set_steps(page, 30)
+    start(page)
+
+    until(page, "studio.live.data?.steps.length > 3 && studio.live.data.checks.length > 1")
+    expect(page.locator("[data-part=phases]")).to_contain_text("Training, step")
+    earlier = page.evaluate("[studio.live.data.steps.length, studio.live.data.checks.length]")
+    page.reload()
+    until(page, f"studio.live.data?.steps.length > {earlier[0]}")
+    assert page.evaluate("studio.live.data.steps.every((row, at) => row[0] === at + 1)"), "the curve has a hole"
+    ends_well(page)
+    losses = page.evaluate("studio.live.data.steps.map((row) => row[1])")
+    checks = page.evaluate("studio.live.data.checks.map((row) => row[1])")
+    assert len(losses) == 30
+    assert min(checks) < checks[0]
+
+    button(page, "Chat with both").click()
+    expect(pane(page, "tuned").locator(".msg.u")).to_have_count(3)
+    page.get_by_role("textbox", name="Your prompt", exact=True).fill("Where is my toaster?")
+    page.keyboard.press("Enter")
+    for who in ("base", "tuned"):
+        reply = pane(page, who).locator(".msg.a").nth(3)
+        expect(reply).to_contain_text("tokens ·", timeout=2 * MINUTE)
+        assert len(reply.locator(".text").inner_text()) > 5
+    said = [pane(page, who).locator(".msg.a .text").nth(3).inner_text() for who in ("base", "tuned")]
+    assert said[0] != said[1], "tuning changed nothing"
+
+    tab(page, "7 Export")
+    button(page, "Make adapter").click()
+    take = page.get_by_role("button", name="Download")
+    expect(take).to_be_visible(timeout=3 * MINUTE)
+    with page.expect_download() as coming:
+        take.click()
+    saved = tmp_path / coming.value.suggested_filename
+    coming.value.save_as(saved)
+    assert saved.name == "shop-answers-adapter.zip"
+    names = zipfile.ZipFile(saved).namelist()
+    assert any(name.endswith("adapter_model.safetensors") for name in names)
+    assert any(name.endswith("README.md") for name in names)
+    assert str(served.home).encode() not in saved.read_bytes()
+
+
+def test_from_sample_data_to_two_replies_in_at_most_six_clicks(page: Page, served: Served) -> None:
+    clicks = 0
+
+    def click(what: Locator) -> None:
+        nonlocal clicks
+        expect(what).to_be_enabled(timeout=2 * MINUTE)
+        what.click()
+        clicks += 1
+
+    click(button(page, "Use this sample: support-tone"))
+    set_steps(page, 12)  # what a person would not do: it is only here so that the test is short
+    click(button(page, "Start"))
+    click_when_there = button(page, "Chat with both")
+    expect(click_when_there).to_be_visible(timeout=4 * MINUTE)
+    click(click_when_there)
+    for who in ("base", "tuned"):
+        expect(pane(page, who).locator(".msg.a").first).to_contain_text("answered during the run")
+    assert clicks <= 6
+    said = [pane(page, who).locator(".msg.a .text").all_inner_texts() for who in ("base", "tuned")]
+    assert said[0] != said[1]
+    _a_reply_can_be_stopped(page)
+
+
+def _a_reply_can_be_stopped(page: Page) -> None:
+    prompt = page.get_by_role("textbox", name="Your prompt", exact=True)
+    prompt.fill("Tell me a very long story about a kettle and a lamp.")
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('[data-part=base-pane] .msg:last-child .text').innerText.length > 20")
+    button(page, "Stop").click()
+    expect(pane(page, "base").locator(".msg.a").last).to_contain_text("stopped")
+    expect(button(page, "Stop")).to_be_hidden()
+    prompt.fill("Where is my toaster?")
+    page.keyboard.press("Enter")
+    expect(pane(page, "tuned").locator(".msg.a").last).to_contain_text("tokens ·", timeout=MINUTE)
+    page.reload()
+    expect(pane(page, "tuned")).to_contain_text("Where is my toaster?")
+    button(page, "Clear").click()
+    expect(pane(page, "tuned").locator(".msg")).to_have_count(0)
+
+
+def test_twenty_rows_labelled_by_keyboard_are_trained_on(page: Page, served: Served, tmp_path: Path) -> None:
+    good = ("works well", "is lovely", "is a joy", "does what it should", "arrived early")
+    bad = ("broke at once", "is a disappointment", "smells bad", "never arrived", "is too loud")
+    texts = [
+        (f"The {thing} {words}.", label)
+        for thing in THINGS[:4]
+        for label, kind in ((1, good), (2, bad))
+        for words in kind
+    ]
+    random.Random(3).shuffle(texts)
+    path = tmp_path / "opinions.csv"
+    path.write_text("review\n" + "\n".join(text for text, _ in texts[:24]) + "\n", encoding="utf-8")
+
+    page.get_by_role("radio", name="Classify text").first.check()
+    button(page, "Next: data").click()
+    page.locator("input[type=file][data-file]").first.set_input_files(path)
+    page.get_by_text("Label", exact=True).first.click()
+    page.get_by_label("Labels, one a line").fill("good\nbad")
+    button(page, "Start labelling").click()
+    card = page.get_by_label("Row to label")
+    expect(card).to_be_visible()
+    card.focus()
+    expected = dict(texts)
+    for _ in range(20):
+        quote = card.locator("blockquote").inner_text().strip()
+        page.keyboard.press(str(expected[quote]))
+        expect(card.locator("blockquote")).not_to_have_text(quote)
+    space = Home(str(served.home)).workspace()
+    assert len(space.datasets.all()) == 1
+    expect(page.get_by_text("20 labels")).to_be_visible()
+
+    button(page, "Use these labels").click()
+    button(page, "Next: method").click()
+    set_steps(page, 10)
+    start(page)
+    ends_well(page)
+    run = space.runs.get("last")
+    assert run.task == "classification" and run.has_result
+    assert set(space.runs.spec(run.id).data.label_names) == {"good", "bad"}
+    button(page, "Chat with both").click()
+    page.get_by_role("textbox", name="Your prompt", exact=True).fill("The oven is lovely.")
+    page.keyboard.press("Enter")
+    for who in ("base", "tuned"):
+        answer = pane(page, who).locator(".label-answer").last
+        expect(answer).to_contain_text("good", timeout=2 * MINUTE)
+        expect(answer).to_contain_text("%")
+    tab(page, "5 Evaluate")
+    button(page, "Evaluate").click()
+    expect(page.get_by_role("heading", name="Scorecard")).to_be_visible(timeout=2 * MINUTE)
+    expect(page.get_by_role("heading", name="What it mixes up")).to_be_visible()
+    with page.expect_download() as coming:
+        button(page, "Save report").click()
+    assert "<!doctype html>" in Path(coming.value.path()).read_text(encoding="utf-8")
+
+
+def test_a_server_killed_in_the_middle_loses_nothing(page: Page, served: Served, browser: Browser) -> None:
+    button(page, "Use this sample: support-tone").click()
+    set_steps(page, 40)
+    start(page)
+    until(page, "studio.live.data?.steps.length > 4")
+    served.kill()
+    page.wait_for_timeout(2500)
+    served.start()
+    other = browser.new_page()
+    other.goto(served.url)
+    ready(other)
+    tab(other, "4 Train")
+    ends_well(other)
+    steps = other.evaluate("studio.live.data.steps.map((row) => row[0])")
+    assert steps == list(range(1, 41)), "the curve has a hole"
+    times = [each.time for each in Home(str(served.home)).workspace().events.after(other.evaluate("studio.live.id"))]
+    assert times == sorted(times)
+    other.close()

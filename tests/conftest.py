@@ -1,0 +1,43 @@
+"""Several tests at once, each process of them on cores of its own: torch processes that share cores crawl."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from studio.machine.cores import THREAD_VARIABLES
+
+AT_WORK, COUNT = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if AT_WORK and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    mine = cores[int(AT_WORK.removeprefix("gw")) % COUNT :: COUNT] or cores
+    os.sched_setaffinity(0, mine)
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(len(mine))))
+
+
+@pytest.fixture
+def cores() -> Iterator[int]:
+    """How many cores this machine has, all of them for the processes of one test."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    yield len(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, mine)
+
+
+@pytest.fixture
+def disk_of(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a disk of so many MB of its own, where this user may have one."""
+    place = tmp_path / "small"
+
+    def make(megabytes: int) -> Path:
+        place.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("this user may not mount a small disk")
+        return place
+
+    yield make
+    if place.is_mount():
+        subprocess.run(["umount", "-l", str(place)], check=True)

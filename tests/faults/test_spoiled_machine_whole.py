@@ -1,0 +1,133 @@
+"""What befalls a run from outside and is tested in tests/real too: here for the whole table, and with its losses."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+from worker_runs import add_run, add_sample, log_of, record_of, start_worker, steps_of, wait_for
+
+from studio.api import Studio
+from studio.schema.dataset import DatasetRecord
+from studio.store import Home
+
+from .conftest import SETTINGS, Told, go_on, same
+
+LONG = {**SETTINGS, "epochs": 100, "eval_steps": 20, "test_prompts": ()}
+PRESSES = """
+import sys
+from studio.api import Studio
+studio = Studio(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+settings = {"max_length": 64, "max_steps": 2, "eval_rows": 2}
+print(studio.start(sys.argv[2], sys.argv[3], "chat", settings=settings, once="the page").id, flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_sigterm(home: Home, data: DatasetRecord, llama: str, told: Told) -> None:
+    run = add_run(home, data, llama, **LONG)
+    worker = start_worker(home, run)
+    wait_for(lambda: steps_of(home, run))
+    began = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 0, log_of(home, run)
+    took = time.monotonic() - began
+    assert (record_of(home, run).status, record_of(home, run).has_result) == ("stopped", True)
+    told("SIGTERM to the worker", "a step", f"stopped after {took:.1f} s, the best step kept")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets one narrow a process that runs")
+def test_out_of_memory(home: Home, data: DatasetRecord, llama: str, told: Told) -> None:
+    run = add_run(home, data, llama, **{**LONG, "eval_steps": 5}, batch_size=1)  # with more it would be tried at half
+    worker = start_worker(home, run)
+    wait_for(lambda: len(steps_of(home, run)) > 6)
+    process = psutil.Process(worker.pid)
+    room = process.memory_info().vms // 2  # nothing more is given, whatever is asked for
+    process.rlimit(psutil.RLIMIT_AS, (room, room))
+    assert worker.wait(120) != 0
+    home.workspace().runs.set_right()
+    record = record_of(home, run)
+    assert record.status in ("failed", "interrupted") and "memory" in record.reason
+    assert home.queue.entries() == []
+    told("no more memory, a limit on the process", "a step", f"{record.status}: “{record.reason.split('.')[0]}.”")
+
+
+@pytest.fixture
+def small_disk(disk_of: Callable[[int], Path]) -> Path:
+    return disk_of(120)
+
+
+def test_a_full_disk(small_disk: Path, llama: str, unharmed: dict[int, float], told: Told) -> None:
+    home = Home(small_disk / "home")
+    run = add_run(home, add_sample(home, "support-tone", 40), llama, **SETTINGS)
+    worker = start_worker(home, run)
+    wait_for(lambda: list(home.workspace().runs.folder(run).checkpoints.glob("checkpoint-*/complete.json")))
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as out:
+        try:
+            while True:
+                out.write(bytes(4096))
+        except OSError:
+            pass
+    ended = worker.wait(120)
+    filler.unlink()
+    studio = Studio(home)
+    try:
+        record = studio.run(run)
+        if ended == 0:  # it was through before the disk was full
+            assert record.status == "finished"
+        else:
+            assert record.status in ("failed", "interrupted") and "safe" in record.reason, record
+            go_on(studio, run)
+        same(home, run, unharmed)
+    finally:
+        studio.close()
+    told("a full disk, a small tmpfs", "after the first checkpoint",
+         "stopped with its last checkpoint safe; with room again it went on to the same losses")  # fmt: skip
+
+
+def test_a_locked_database(home: Home, data: DatasetRecord, llama: str, unharmed: dict[int, float], told: Told) -> None:
+    run = add_run(home, data, llama, **SETTINGS)
+    worker = start_worker(home, run)
+    wait_for(lambda: len(steps_of(home, run)) >= 3)
+    path = home.workspace().root / "studio.db"
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        time.sleep(35)  # longer than one wait of SQLite's
+        assert worker.poll() is None, log_of(home, run)
+        holder.execute("ROLLBACK")
+    assert worker.wait(120) == 0, log_of(home, run)
+    assert record_of(home, run).status == "finished"
+    same(home, run, unharmed)
+    told("the database locked by another program for 35 s", "a step", "the run waited and finished; 0 events lost")
+
+
+def test_two_who_press_start_at_once(home: Home, data: DatasetRecord, llama: str, studio: Studio, told: Told) -> None:
+    rivals = [
+        subprocess.Popen([sys.executable, "-c", PRESSES, str(home.root), data.id, llama], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        for _ in range(2)
+    ]  # fmt: skip
+    for rival in rivals:
+        assert rival.stdout is not None and rival.stdout.readline() == "ready\n"
+    for rival in rivals:
+        assert rival.stdin is not None
+        rival.stdin.write("\n")
+        rival.stdin.flush()
+    made = {rival.stdout.readline().strip() for rival in rivals if rival.stdout}
+    for rival in rivals:
+        rival.communicate("\n")
+    assert len(made) == 1 and [each.id for each in studio.runs()] == list(made)
+    (run,) = made
+    wait_for(lambda: studio.run(run).status == "finished")
+    assert [event.step for event in steps_of(home, run)] == [1, 2]
+    told("two browsers press Start", "the same moment", "one run, trained once")

@@ -1,0 +1,30 @@
+"""A home, rows and a tiny model for tests of the real worker; a test file that needs others makes its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from studio.schema.dataset import DatasetRecord
+from studio.store import Home
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from made_runs import tiny_llama
+
+    return str(tiny_llama(tmp_path_factory.mktemp("llama") / "tiny").path)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path / "home")
+    yield home
+    home.workspace().close()
+
+
+@pytest.fixture
+def data(home: Home) -> DatasetRecord:
+    from worker_runs import add_sample
+
+    return add_sample(home, "support-tone", 40)

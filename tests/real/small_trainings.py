@@ -1,0 +1,102 @@
+"""Trainings of a second: random models of a few thousand weights on a few rows, and what they said."""
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from made_runs import tiny_llama
+
+from studio.data.samples import sample_path
+from studio.models.inspect import inspect_folder
+from studio.models.starters import fetch_starter
+from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec
+from studio.schema.events import AnyEvent, StepEvent
+from studio.schema.models import ModelInfo
+from studio.schema.runs import StopWish
+from studio.training.run import Outcome, TrainingJob, train
+
+LABELS = ("complaint", "praise", "track_order")
+
+
+def tiny_bert(folder: Path) -> ModelInfo:
+    """A random BERT with the starter's tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-classify"))
+    config = BertConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, vocab_size=len(tokenizer),
+        max_position_embeddings=128, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return inspect_folder(folder, title="Tiny BERT")
+
+
+def small_llama(folder: Path) -> ModelInfo:
+    """A random Llama whose layers are wide enough to be held in 4 bits."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-chat"))
+    config = LlamaConfig(
+        hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        vocab_size=len(tokenizer), max_position_embeddings=256, tie_word_embeddings=True, eos_token_id=2,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return inspect_folder(folder, title="Small Llama")
+
+
+def sample_rows(name: str) -> list[dict[str, str]]:
+    """All rows of a sample."""
+    with sample_path(name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def chat_job(folder: Path, info: ModelInfo, *, rows: int = 20, held: int = 6, **settings: Any) -> TrainingJob:
+    """A chat run, on the model in float32 and at a rate at which random weights learn."""
+    usual = {"epochs": 2, "learning_rate": 1e-2, "precision": "float32", "max_length": 128, "warmup_share": 0.0}
+    every = sample_rows("support-tone")
+    return TrainingJob(
+        config=TrainingConfig(task="chat", model=info.name, **{**usual, **settings}),
+        info=info,
+        data=DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}),
+        train_rows=every[:rows],
+        validation_rows=every[-held:] if held else [],
+        folder=folder,
+        threads=1,
+    )
+
+
+def label_job(folder: Path, info: ModelInfo, *, rows: int = 48, held: int = 12, **settings: Any) -> TrainingJob:
+    """A classification run with three labels."""
+    usual = {"epochs": 4, "learning_rate": 5e-3, "precision": "float32", "max_length": 64, "method": "full"}
+    every = [row for row in sample_rows("intent-routing") if row["intent"] in LABELS]
+    return TrainingJob(
+        config=TrainingConfig(task="classification", model=info.name, **{**usual, "batch_size": 8, **settings}),
+        info=info,
+        data=DatasetSpec(task="classification", roles={"message": "text", "intent": "label"}, label_names=LABELS),
+        train_rows=every[:rows],
+        validation_rows=every[rows : rows + held],
+        folder=folder,
+        threads=1,
+    )
+
+
+def run(job: TrainingJob, should_stop: Callable[[], StopWish | None] = lambda: None) -> tuple[Outcome, list[AnyEvent]]:
+    """Train, and all that was said."""
+    said: list[AnyEvent] = []
+    return train(job, said.append, should_stop), said
+
+
+def losses(said: Sequence[AnyEvent]) -> list[float]:
+    """Training loss by step."""
+    return [event.loss for event in said if isinstance(event, StepEvent)]
+
+
+__all__ = ["LABELS", "chat_job", "label_job", "losses", "run", "sample_rows", "small_llama", "tiny_bert", "tiny_llama"]

@@ -1,0 +1,502 @@
+"""The contract of the command line, with real runs: every command, what it prints and how it ends.
+
+The chat run is of a tiny model with random weights, the classifier of the starter.
+"""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from made_runs import tiny_llama
+
+from studio.api import Studio
+from studio.schema.errors import StudioError
+from studio.schema.report import ChatSettings
+from studio.schema.runs import ACTIVE
+
+STUDIO = [sys.executable, "-m", "studio"]
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+@dataclass
+class Said:
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def last_line(self) -> str:
+        return self.out.strip().splitlines()[-1]
+
+
+class Home:
+    """A home, and the command line in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.environment = {
+            **os.environ, "STUDIO_HOME": str(root), "HF_HUB_OFFLINE": "1", "TERM": "dumb", "COLUMNS": "200",
+        }  # fmt: skip
+
+    def call(self, *arguments: str | Path, status: int = 0) -> Said:
+        """Run a command to its end; its status is what it should be, and no traceback is shown."""
+        done = subprocess.run(
+            [*STUDIO, *map(str, arguments)], env=self.environment, capture_output=True, text=True, timeout=300
+        )
+        said = Said(done.returncode, done.stdout, done.stderr)
+        assert said.status == status, said
+        assert "Traceback" not in said.out + said.err
+        return said
+
+    def json(self, *arguments: str | Path, status: int = 0) -> Any:
+        return self.call(*arguments, "--json", status=status).document
+
+    def wait(self, run: str, until: Callable[[dict[str, Any]], bool], seconds: float = 120) -> dict[str, Any]:
+        """Look at a run until something is so; as `studio show` tells it, without a new process for every look."""
+        studio = Studio(self.root)
+        deadline = time.monotonic() + seconds
+        try:
+            while time.monotonic() < deadline:
+                events = [each.flat() for each in studio.events(run)]
+                checkpoints = [each for each in events if each["kind"] == "checkpoint"]
+                shown = {"status": studio.run(run).status, "events": events, "checkpoints": checkpoints}
+                if until(shown):
+                    return shown
+                time.sleep(0.2)
+            raise AssertionError(f"never came to be: {shown['status']}\n{studio.log(run)}")
+        finally:
+            studio.close()
+
+
+def ended(shown: dict[str, Any]) -> bool:
+    return shown["status"] not in ACTIVE
+
+
+def saved_a_checkpoint(shown: dict[str, Any]) -> bool:
+    return bool(shown["checkpoints"])
+
+
+def worker_of(run: str) -> psutil.Process:
+    """The worker as `ps` shows it: its command line holds studio.worker and ends with the run's id."""
+    lines = {process: " ".join(process.info["cmdline"] or []).strip() for process in psutil.process_iter(["cmdline"])}
+    found = [process for process, line in lines.items() if "studio.worker" in line and line.endswith(run)]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def refused(do: Callable[[Studio], object], home: Home) -> StudioError:
+    """The refusal of something asked of the studio itself."""
+    studio = Studio(home.root)
+    try:
+        with pytest.raises(StudioError) as caught:
+            do(studio)
+    finally:
+        studio.close()
+    return caught.value
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return Home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    tiny_llama(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chat_run(home: Home, model: Path) -> str:
+    said = home.call(
+        "train", "sample:support-tone", "--model", model, "--name", "tone", "--max-steps", "6", "--max-length", "64",
+        "--batch-size", "2", "--test-prompt", "Where is my refund?",
+    )  # fmt: skip
+    return said.last_line
+
+
+@pytest.fixture(scope="module")
+def label_run(home: Home) -> str:
+    return home.json(
+        "train", "sample:review-mood", "--model", "starter-classify", "--method", "lora", "--max-steps", "4",
+        "--max-length", "32", "--batch-size", "4", "--name", "mood",
+    )["id"]  # fmt: skip
+
+
+def at_length(model: Path) -> list[str]:
+    """What to train for a run that would go on for a long time."""
+    return [
+        "sample:support-tone", "--model", str(model), "--max-steps", "100000", "--epochs", "1000", "--batch-size", "2",
+        "--max-length", "64", "--eval-steps", "20", "--early-stopping-patience", "0",
+    ]  # fmt: skip
+
+
+# --- before a run ---
+
+
+def test_preview_shows_the_tokens_and_which_are_learned(home: Home, model: Path) -> None:
+    seen = home.json("preview", "sample:support-tone", "--model", model, "--row", "2")
+    assert set(seen) >= {"text", "tokens", "truncated", "template"}
+    assert {"text", "id", "learned"} == set(seen["tokens"][0])
+    learned = "".join(token["text"] for token in seen["tokens"] if token["learned"])
+    assert learned.startswith("Thanks for asking.")
+    assert not seen["truncated"]
+    cut = home.call("preview", "sample:support-tone", "--model", model, "--max-length", "16").out
+    assert "16 tokens" in cut
+    assert "Cut:" in cut
+    assert "row" in home.call("preview", "sample:support-tone", "--model", model, "--row", "9999", status=2).err
+
+
+def test_estimate_says_what_a_run_would_take_with_and_without_rows(home: Home, model: Path) -> None:
+    wanted = {"fits", "memory_bytes", "available_bytes", "seconds", "steps", "epochs", "effective_batch_size",
+              "trainable_parameters", "total_parameters", "because"}  # fmt: skip
+    asked = home.json(
+        "estimate", "sample:support-tone", "--model", model, "--max-steps", "7", "--batch-size", "2",
+        "--gradient-accumulation", "3",
+    )  # fmt: skip
+    assert wanted <= set(asked)
+    assert (asked["fits"], asked["steps"], asked["effective_batch_size"]) == (True, 7, 6)
+    assert 0 < asked["trainable_parameters"] < asked["total_parameters"]
+    assert home.json("estimate", "--model", model)["steps"] > 0
+    assert "steps" in home.call("estimate", "--model", model).out
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--learning-rate", "0"], "learning rate"),
+        (["--learning-rate", "1e9"], "at most 0.1"),
+        (["--max-length", "100000"], "256"),
+        (["--method", "lara"], "lora"),
+        (["--preset", "quik"], "quick"),
+        (["--task", "classifikation"], "classification"),
+        (["--validation-share", "0.5", "--test-share", "0.4"], "90 %"),
+        (["--method", "qlora", "--lora-rank", "0"], "lora rank"),
+    ],
+)
+def test_a_setting_that_can_not_be_is_refused_before_anything_starts(
+    home: Home, model: Path, flags: list[str], words: str
+) -> None:
+    said = home.call("train", "sample:support-tone", "--model", model, *flags, status=2)
+    assert words in said.err
+    assert not said.out
+
+
+def test_a_config_file_sets_and_flags_win_and_validation_may_be_a_file(home: Home, model: Path, tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text(f"model: {model}\nmax_steps: 3\nlerning-rate: 0.001\n")
+    said = home.call("train", "sample:support-tone", "--config", config, status=2)
+    assert "Did you mean learning_rate?" in said.err
+    config.write_text(f"model: {model}\nmax_steps: 3\nlearning-rate: 0.001\nbatch_size: 1\nmax_length: 64\n")
+    kept_apart = tmp_path / "apart.csv"
+    kept_apart.write_text("question,answer\n" + "".join(f"Is {n} even?,It is number {n}.\n" for n in range(10)))
+    run = home.json(
+        "train", "sample:support-tone", "--config", config, "--max-steps", "2", "--validation", kept_apart
+    )  # fmt: skip
+    shown = home.json("show", run["id"])
+    assert home.json("check", shown["dataset"]["validation_dataset"])["rows"] == 10
+    assert run["status"] == "finished"
+    assert (shown["config"]["max_steps"], shown["config"]["learning_rate"]) == (2, 0.001)
+
+
+def test_a_model_that_is_not_there_or_can_not_do_it_is_refused(home: Home, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in (tmp_path / "empty", "starter-chap", "../../etc"):
+        said = home.call("train", "sample:support-tone", "--model", name, status=2)
+        assert str(name) in said.err or "starter-chat" in said.err
+    said = home.call("train", "sample:support-tone", "--model", "starter-classify", status=2)
+    assert "starter-classify" in said.err or "can't" in said.err
+
+
+def test_a_bad_line_is_not_trained_on_until_it_is_left_out(home: Home, model: Path, tmp_path: Path) -> None:
+    lines = [json.dumps({"question": f"What is {n}?", "answer": f"It is {n}."}) for n in range(1, 25)]
+    lines[7] = '{"question": '
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(lines))
+    flags = ("--model", model, "--max-steps", "1", "--max-length", "64")
+    said = home.call("train", path, *flags, status=2)
+    assert "8" in said.err
+    assert home.json("train", path, *flags, "--leave-out", "bad-line")["status"] == "finished"
+
+
+# --- a run from its start to its end ---
+
+
+def test_train_ends_with_the_id_of_the_run(home: Home, chat_run: str) -> None:
+    assert re.fullmatch(r"\S{10,}", chat_run)
+    row = next(each for each in home.json("runs") if each["id"] == chat_run)
+    assert set(row) >= {"id", "name", "status", "task", "model", "method", "created", "seconds", "metrics"}
+    assert (row["name"], row["status"], row["task"], row["method"]) == ("tone", "finished", "chat", "lora")
+    assert chat_run in home.call("runs").out
+
+
+def test_show_tells_all_that_happened(home: Home, chat_run: str) -> None:
+    shown = home.json("show", chat_run)
+    assert set(shown) >= {"config", "dataset", "events", "checkpoints", "advice", "metrics"}
+    events = shown["events"]
+    assert [each["id"] for each in events] == sorted({each["id"] for each in events})
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", each["time"]) for each in events)
+    of = {kind: [each for each in events if each["kind"] == kind] for kind in {each["kind"] for each in events}}
+    assert [each["step"] for each in of["step"]] == [1, 2, 3, 4, 5, 6]
+    wanted = {"step", "loss", "learning_rate", "grad_norm", "rows_per_second", "memory_bytes"}
+    assert all(wanted <= set(each) for each in of["step"])
+    assert of["step"][0]["memory_bytes"] > 0
+    assert (of["evaluation"][0]["step"], of["evaluation"][-1]["step"]) == (0, 6)
+    assert all("eval_loss" in each for each in of["evaluation"])
+    assert of["state"][0]["status"] == "queued"
+    assert of["state"][-1]["status"] == "finished"
+    replies = {(each["who"], each["prompt"]) for each in of["reply"]}
+    assert replies == {("base", "Where is my refund?"), ("tuned", "Where is my refund?")}
+    assert "finished" in home.call("show", "last" if home.json("runs")[0]["id"] == chat_run else chat_run).out
+
+
+def test_the_log_of_a_run_is_printed(home: Home, chat_run: str) -> None:
+    assert home.json("log", chat_run)["id"] == chat_run
+    assert home.call("log", chat_run).out == home.json("log", chat_run)["log"]
+
+
+def test_chat_answers_side_by_side(home: Home, chat_run: str) -> None:
+    flags = ("--max-new-tokens", "8")
+    said = home.json("chat", chat_run, "Where is my refund?", *flags)
+    assert set(said) == {"prompt", "base", "tuned"}
+    assert {"text", "tokens", "seconds"} <= set(said["base"]) & set(said["tuned"])
+    assert 0 < said["tuned"]["tokens"] <= 8
+    for flag in (("--temperature", "9"), ("--top-p", "0"), ("--max-new-tokens", "0")):
+        home.call("chat", chat_run, "x", *flag, status=2)
+
+
+def test_chat_without_a_prompt_asks_for_them(home: Home, chat_run: str) -> None:
+    done = subprocess.run(
+        [*STUDIO, "chat", chat_run, "--max-new-tokens", "4"], env=home.environment, input="Hello\nAgain\n\n",
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("tuned") == 2
+
+
+def test_a_classifier_answers_with_labels_and_probabilities(home: Home, label_run: str) -> None:
+    said = home.json("chat", label_run, "It broke after two days.")
+    for who in ("base", "tuned"):
+        assert sum(each["probability"] for each in said[who]["labels"]) == pytest.approx(1, abs=0.01)
+        assert "how" in said[who]
+    assert said["base"]["how"]
+
+
+def test_predict_writes_every_column_and_the_prediction(home: Home, label_run: str, tmp_path: Path) -> None:
+    source, out = tmp_path / "new.csv", tmp_path / "out.csv"
+    rows = [{"nr": str(n), "text": f"The lamp number {n} is {'fine' if n % 2 else 'broken'}."} for n in range(1, 6)]
+    with source.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["nr", "text"])
+        writer.writeheader()
+        writer.writerows(rows)
+    column = next(iter(home.json("show", label_run)["dataset"]["roles"]))
+    source.write_text(source.read_text().replace("nr,text", f"nr,{column}", 1))
+    assert home.json("predict", label_run, source, "--out", out)["rows"] == 5
+    with out.open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [each["nr"] for each in written] == [each["nr"] for each in rows]
+    assert set(written[0]) == {"nr", column, "prediction", "confidence"}
+    assert all(0 <= float(each["confidence"]) <= 1 for each in written)
+    assert home.json("predict", label_run, source, "--out", out, "--base")["rows"] == 5
+    assert "missing" in home.call("predict", label_run, source, "--out", tmp_path / "missing" / "x.csv", status=2).err
+    assert ".docx" in home.call("predict", label_run, source, "--out", tmp_path / "x.docx", status=2).err
+
+
+def test_evaluate_compares_base_and_tuned_on_rows_kept_apart(home: Home, label_run: str) -> None:
+    report = home.json("evaluate", label_run)
+    assert set(report) >= {
+        "rows",
+        "metrics",
+        "verdict",
+        "per_label",
+        "best_rows",
+        "worst_rows",
+        "forgetting",
+        "robustness",
+    }
+    assert report["rows"] > 0
+    assert all({"base", "tuned", "low", "high"} <= set(metric) for metric in report["metrics"].values())
+    assert report["verdict"]
+
+
+def test_export_writes_a_folder_that_was_loaded_again(home: Home, chat_run: str, tmp_path: Path) -> None:
+    for form in ("adapter", "merged"):
+        result = home.json("export", chat_run, "--format", form, "--to", tmp_path / form)
+        assert result["format"] == form
+        assert list((tmp_path / form).rglob("*.safetensors"))
+        assert result["tested"]
+    said = home.call("export", chat_run, "--format", "mergd", "--to", tmp_path / "x", status=2)
+    assert "merged" in said.err
+
+
+def test_an_export_does_not_write_over_what_is_there(home: Home, chat_run: str, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("stays")
+    (tmp_path / "file").write_text("stays")
+    for place in ("full", "file"):
+        said = home.call("export", chat_run, "--format", "adapter", "--to", tmp_path / place, status=2)
+        assert place in said.err
+    assert (tmp_path / "full" / "mine.txt").read_text() == "stays"
+
+
+def test_what_was_never_exported_can_not_be_downloaded(home: Home, chat_run: str) -> None:
+    assert refused(lambda studio: studio.export_zip(chat_run, "adapter"), home).code == "format-unavailable"
+
+
+def test_a_method_that_a_model_can_not_use_is_refused_with_the_reason(home: Home) -> None:
+    def start(studio: Studio) -> object:
+        return studio.start(studio.open_data("sample:review-mood").id, "starter-classify", method="qlora")
+
+    error = refused(start, home)
+    assert error.code == "method-unavailable"
+    assert error.field == "method"
+
+
+def test_a_run_that_needs_more_memory_than_there_is_is_refused(home: Home) -> None:
+    flags = {"batch_size": 200, "gradient_accumulation": 1, "max_length": 512, "system_prompt": "word " * 1500,
+             "gradient_checkpointing": False}
+
+    def start(studio: Studio) -> object:
+        return studio.start(studio.open_data("sample:support-tone").id, "starter-chat", method="full", settings=flags)
+
+    error = refused(start, home)
+    assert error.code == "does-not-fit"
+    assert "GB" in str(error.given)
+
+
+def test_a_run_whose_files_were_removed_says_so(home: Home, model: Path) -> None:
+    flags = ("--max-steps", "1", "--max-length", "64")
+    run = home.json("train", "sample:support-tone", "--model", model, *flags)["id"]
+    adapter = home.root / "workspaces" / "default" / "runs" / run / "adapter"
+    for file in adapter.glob("*.safetensors"):
+        file.write_bytes(b"cut off")
+    assert refused(lambda studio: list(studio.chat(run, HELLO, ChatSettings())), home).code == "damaged-run"
+    # Something that nobody foresaw: the details go to a log, not to a person.
+    config = adapter / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "peft_type": "NO_SUCH_METHOD"}))
+    assert refused(lambda studio: list(studio.chat(run, HELLO, ChatSettings())), home).code == "unexpected"
+    assert "NO_SUCH_METHOD" in (home.root / "logs" / "host.log").read_text()
+
+
+def test_a_model_host_that_is_killed_is_said_and_the_next_question_is_answered(home: Home, chat_run: str) -> None:
+    studio = Studio(home.root)
+    try:
+        long = studio.chat(chat_run, HELLO, ChatSettings(max_new_tokens=4000))
+        next(iter(long))
+        hosts = [
+            each for each in psutil.Process().children(recursive=True) if "studio.host" in " ".join(each.cmdline())
+        ]
+        assert len(hosts) == 1
+        hosts[0].kill()
+        with pytest.raises(StudioError) as caught:
+            list(long)
+        assert caught.value.code == "host-gone"
+        answers = list(studio.chat(chat_run, HELLO, ChatSettings(max_new_tokens=4)))
+        assert any(each.answer for each in answers)
+    finally:
+        studio.close()
+
+
+# --- stopping, killing, going on ---
+
+
+def test_a_run_can_be_stopped_resumed_and_deleted(home: Home, model: Path) -> None:
+    run = home.json("train", *at_length(model), "--detach")["id"]
+    home.wait(run, saved_a_checkpoint)
+    assert home.json("stop", run)["status"] in ("stopping", "stopped")
+    home.wait(run, ended)
+    assert home.json("show", run)["status"] == "stopped"
+    said = home.call("stop", run, status=2)
+    assert "not at work" in said.err
+    home.call("resume", run, "--detach")
+    home.wait(run, lambda shown: shown["status"] == "training")
+    home.call("delete", run, status=2)
+    home.call("stop", run, "--discard")
+    home.wait(run, ended)
+    home.call("delete", run)
+    home.call("show", run, status=2)
+
+
+def test_a_killed_worker_is_noticed_and_the_run_goes_on_from_its_checkpoint(home: Home, model: Path) -> None:
+    """No server is at work: whoever looks next sets the status right, a command that waits among them."""
+    waiting = subprocess.Popen(
+        [*STUDIO, "train", *at_length(model)], env=home.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    run = newest(home)
+    home.wait(run, saved_a_checkpoint)
+    worker_of(run).send_signal(signal.SIGKILL)
+    out, err = waiting.communicate(timeout=60)
+    assert waiting.returncode == 1
+    assert out.strip().splitlines()[-1] == run
+    assert "Resume" in err
+    assert "Traceback" not in err
+    shown = home.json("show", run)
+    assert shown["status"] == "interrupted"
+    safe = max(each["step"] for each in shown["checkpoints"])
+    before = max(each["id"] for each in shown["events"])
+    home.call("resume", run, "--detach")
+    again = home.wait(run, lambda now: any(each["kind"] == "step" and each["id"] > before for each in now["events"]))
+    assert next(each["step"] for each in again["events"] if each["kind"] == "step" and each["id"] > before) == safe + 1
+    home.call("stop", run, "--discard")
+    home.wait(run, ended)
+
+
+def heed_ctrl_c() -> None:
+    """Also where the tests themselves run in the background, where a shell has the signal ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_ctrl_c_leaves_the_run_going_and_a_second_run_waits_for_its_turn(home: Home, model: Path) -> None:
+    waiting = subprocess.Popen(
+        [*STUDIO, "train", *at_length(model)], env=home.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True, preexec_fn=heed_ctrl_c,
+    )  # fmt: skip
+    run = newest(home)
+    home.wait(run, lambda shown: any(each["kind"] == "step" for each in shown["events"]))
+    os.killpg(waiting.pid, signal.SIGINT)
+    out, err = waiting.communicate(timeout=30)
+    assert waiting.returncode == 0
+    assert out.strip().splitlines()[-1] == run
+    assert "goes on" in err
+    assert home.json("show", run)["status"] == "training"
+    flags = ("--model", model, "--max-steps", "2", "--max-length", "64")
+    second = home.json("train", "sample:support-tone", *flags, "--detach")["id"]
+    time.sleep(3)
+    assert home.json("show", second)["status"] == "queued"
+    home.call("stop", run, "--discard")
+    assert home.wait(second, ended)["status"] == "finished"
+    assert home.json("show", run)["status"] == "stopped"
+
+
+def newest(home: Home, seconds: float = 60) -> str:
+    """The run that was just asked for, which is not yet at its end."""
+    studio = Studio(home.root)
+    deadline = time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline:
+            found = [each.id for each in studio.runs() if each.status in ACTIVE]
+            if found:
+                return found[0]
+            time.sleep(0.2)
+    finally:
+        studio.close()
+    raise AssertionError("no run was started")

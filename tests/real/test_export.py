@@ -1,0 +1,193 @@
+"""Exports in a fresh process, with transformers and peft alone: the same replies, and nothing of this machine."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_runs import LABELS, chat_run, label_run, starter, tiny_llama
+
+from studio.export import EXPORTS, ExportJob, export_named
+from studio.export.trial import Asked, compare
+from studio.inference.generate import reply
+from studio.inference.shelf import Shelf
+from studio.schema.errors import StudioError
+from studio.schema.host import CardFacts, RunRef
+from studio.schema.report import ChatSettings, ExportResult
+
+FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
+QUESTIONS = ("Where is my parcel?", "Hello, can you help me?", "What is a refund?")
+TOKENS = 24
+STRANGER = """
+import json, sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+folder, base, questions, tokens = json.loads(sys.argv[1])
+assert not any(name.startswith("studio") for name in sys.modules)
+tokenizer = AutoTokenizer.from_pretrained(folder)
+if base:
+    from peft import PeftModel
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    model = PeftModel.from_pretrained(model, folder)
+else:
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+said = []
+for question in questions:
+    turns = [{"role": "user", "content": question}]
+    inputs = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    out = model.generate(**inputs, max_new_tokens=tokens, do_sample=False)
+    said.append(tokenizer.decode(out[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
+print(json.dumps({"dtype": str(model.dtype), "said": said}))
+"""
+Exported = tuple[RunRef, dict[str, ExportResult], list[str]]
+
+
+def silent(*_: Any) -> None: ...
+
+
+def stranger(folder: str, base: str | None, questions: tuple[str, ...] = QUESTIONS) -> dict[str, Any]:
+    """Another person's program: it knows the exported folder, and for an adapter the base's."""
+    asked = json.dumps([folder, base, questions, TOKENS])
+    done = subprocess.run([sys.executable, "-c", STRANGER, asked], capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("talk")
+    run, shelf = chat_run(starter("starter-chat"), folder / "run"), Shelf()
+    results = {
+        name: exporter.export(ExportJob(run, FACTS, shelf), folder / name, silent) for name, exporter in EXPORTS.items()
+    }
+    pair, settings = shelf.pair(run), ChatSettings(max_new_tokens=TOKENS)
+    prompts = [pair.task.prompt_ids(question, pair.encoding()) for question in QUESTIONS]
+    said = [reply(pair.tuned, pair.tokenizer, prompt, settings).text for prompt in prompts]
+    base = [reply(pair.base, pair.tokenizer, prompt, settings).text for prompt in prompts]
+    assert all(ours != others for ours, others in zip(said, base, strict=True)), "the adapter must change the replies"
+    return run, results, said
+
+
+def test_the_merged_model_gives_all_the_chats_replies(talk: Exported) -> None:
+    _, results, said = talk
+    found = stranger(results["merged"].path, None)
+    assert found == {"dtype": "torch.bfloat16", "said": said}
+    assert results["merged"].tested == "Loaded again without the studio: 4 of 4 replies are the chat's."
+
+
+def test_the_adapter_gives_their_first_words_on_the_same_base(talk: Exported) -> None:
+    run, results, said = talk
+    found = stranger(results["adapter"].path, run.info.path)
+    begun = sum(ours.split()[:3] == theirs.split()[:3] for ours, theirs in zip(said, found["said"], strict=True))
+    assert begun >= 2, (said, found["said"])
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_nothing_of_this_machine_is_in_an_export(talk: Exported, name: str) -> None:
+    run, results, _ = talk
+    folder = Path(results[name].path)
+    private = (str(Path.home()), run.folder, str(run.info.path), str(folder.parent))
+    for file in folder.iterdir():
+        assert file.suffix in (".safetensors", ".json", ".jinja", ".md", ".txt"), file.name
+        content = file.read_bytes()
+        assert not any(path.encode() in content for path in private), file.name
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_the_zip_holds_the_same_files_in_one_folder(talk: Exported, name: str) -> None:
+    _, results, _ = talk
+    folder = Path(results[name].path)
+    with zipfile.ZipFile(str(results[name].zip_path)) as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == sorted(f"{name}/{file.name}" for file in folder.iterdir())
+    assert results[name].bytes == sum(file.stat().st_size for file in folder.iterdir())
+
+
+def test_the_adapter_names_its_base_by_its_hub_id(talk: Exported) -> None:
+    run, results, _ = talk
+    config = json.loads((Path(results["adapter"].path) / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == run.info.hub_id == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert config["revision"] == run.info.revision
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_the_cards_own_code_runs(talk: Exported, name: str) -> None:
+    run, results, _ = talk
+    code = results[name].how_to_use.replace(repr(name), repr(results[name].path))
+    code = code.replace(repr(run.info.hub_id), repr(run.info.path))  # no network in tests
+    card = (Path(results[name].path) / "README.md").read_text()
+    assert results[name].how_to_use.replace(repr(name), "'path/to/this/folder'").strip() in card
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) > 3
+
+
+@pytest.mark.parametrize("make", [label_run], ids=["classifier"])
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_classifier_keeps_its_labels(make: Callable[..., RunRef], name: str, tmp_path: Path) -> None:
+    run = make(starter("starter-classify"), tmp_path / "run")
+    done = export_named(name).export(ExportJob(run, FACTS, Shelf(), zip=False), tmp_path / "out", silent)
+    assert done.zip_path is None and "4 of 4 texts" in done.tested
+    code = done.how_to_use.replace(repr("out"), repr(done.path)).replace(repr(run.info.hub_id), repr(run.info.path))
+    code = code.replace(repr(run.info.revision), "None")
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert all(repr(label) in said.stdout for label in LABELS)
+
+
+def test_a_full_run_is_exported_whole_in_the_precision_of_the_chat_and_offers_no_adapter(tmp_path: Path) -> None:
+    run = chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", "full", "bfloat16")
+    done = export_named("merged").export(ExportJob(run, FACTS, Shelf()), tmp_path / "out", silent)
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["dtype"] == "bfloat16" and "4 of 4 replies are the chat's" in done.tested
+    assert "Saved in bfloat16" in (tmp_path / "out" / "README.md").read_text()
+    with pytest.raises(StudioError) as refused:
+        export_named("adapter").export(ExportJob(run, FACTS, Shelf()), tmp_path / "adapter", silent)
+    assert refused.value.code == "format-unavailable" and "every weight" in refused.value.message
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_a_base_without_a_chat_template_gets_the_one_that_it_was_tuned_with(tmp_path: Path) -> None:
+    info = tiny_llama(tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").unlink()
+    info = info.model_copy(update={"has_chat_template": False})
+    run = chat_run(info, tmp_path / "run", precision="float32")
+    done = export_named("merged").export(ExportJob(run, FACTS, Shelf(), zip=False), tmp_path / "out", silent)
+    assert "4 of 4 replies are the chat's" in done.tested
+    template = (tmp_path / "out" / "chat_template.jinja").read_text()
+    assert "### Prompt:" in template and "generation %}" not in template and "begin_text" not in template
+
+
+def test_an_export_that_is_cancelled_leaves_nothing_behind(tmp_path: Path) -> None:
+    run = chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", precision="float32")
+
+    def progress(done: int, total: int, message: str) -> None:
+        if done == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        export_named("merged").export(ExportJob(run, FACTS, Shelf()), tmp_path / "out", progress)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "run"]
+
+
+def test_an_export_that_replies_like_the_base_is_not_offered() -> None:
+    asked = Asked(["a", "b"], [[1, 2, 3, 4, 5], [6, 7, 8, 9]], (), [2], 2)
+    assert "2 of 2 replies are the chat's" in compare(asked, [[1, 2, 3, 4, 5], [6, 7, 8, 9]], "merged")
+    assert "2 of 2 replies begin as the chat's, 1 are the same" in compare(
+        asked, [[1, 2, 3, 4, 9], [6, 7, 8, 9]], "adapter"
+    )
+    for form in EXPORTS:
+        with pytest.raises(StudioError) as refused:
+            compare(asked, [[5, 5, 5, 5], [5, 5, 5, 5]], form)
+        assert refused.value.code == "format-unavailable"
+
+
+def test_a_classifier_whose_probabilities_moved_is_not_offered() -> None:
+    asked = Asked(["a"], [[0.9, 0.1]], ("x", "y"), [], 0)
+    assert "the labels of 1 of 1 texts" in compare(asked, [[0.905, 0.095]], "merged")
+    with pytest.raises(StudioError, match="probabilities"):
+        compare(asked, [[0.6, 0.4]], "merged")

@@ -1,0 +1,276 @@
+"""The model host as a real process: it streams, stops, shares the cores, and speaks nothing but its protocol."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from made_runs import CHAT_ROWS, chat_run, label_run, rows_file, starter, tiny_llama
+
+from studio.host.host import Host
+from studio.inference.shelf import Shelf
+from studio.schema.errors import StudioError
+from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, RunRef, error_dict, error_from
+from studio.schema.models import ModelInfo
+from studio.schema.report import Answer, Preview, Report
+from studio.store import Home
+
+ROLES = {"question": "prompt", "answer": "reply"}
+HELLO = [{"role": "user", "content": "Where is my parcel?"}]
+
+
+class Client:
+    """Speaks to a host and keeps all that it says."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        command = [sys.executable, "-m", "studio.host", "--home", str(home)]
+        with (home.parent / "host.log").open("wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        self.said: list[Any] = []
+        self.news = threading.Condition()
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                with self.news:
+                    self.said.append(SAID.validate_json(line))
+                    self.news.notify_all()
+
+    def send(self, op: str, name: str, **fields: Any) -> None:
+        self.write(REQUEST.validate_python({"op": op, "id": name, **fields}).model_dump_json().encode())
+
+    def write(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + b"\n")
+        self.process.stdin.flush()
+
+    def wait(self, wanted: Any, seconds: float = 120) -> Any:
+        """The first thing said for which `wanted` holds."""
+        with self.news:
+            assert self.news.wait_for(lambda: any(map(wanted, self.said)), seconds), self.said[-3:]
+            return next(each for each in self.said if wanted(each))
+
+    def end_of(self, name: str) -> Any:
+        return self.wait(lambda each: isinstance(each, Done | Failed) and each.id == name)
+
+    def ask(self, op: str, name: str, **fields: Any) -> dict[str, Any]:
+        self.send(op, name, **fields)
+        end = self.end_of(name)
+        assert isinstance(end, Done), end
+        return end.result
+
+    def close(self) -> int:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.listener.join(timeout=20)
+        return self.process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRef:
+    folder = tmp_path_factory.mktemp("talk")
+    made = chat_run(tiny_llama(folder / "base"), folder / "run", precision="float32")
+    return made.model_copy(update={"learned_from": rows_file(CHAT_ROWS, folder / "rows.parquet")})
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    client = Client(tmp_path_factory.mktemp("host") / "home")
+    yield client
+    if client.process.poll() is None:
+        client.close()
+
+
+def test_it_is_there_at_once_and_has_not_imported_torch(tmp_path: Path) -> None:
+    began = time.monotonic()
+    client = Client(tmp_path / "home")
+    pid = client.wait(lambda each: each.event == "ready").pid
+    assert time.monotonic() - began < 5
+    assert client.ask("ping", "p") == {"pid": pid, "loaded": [], "busy": None}
+    assert not any("libtorch" in each.path for each in psutil.Process(pid).memory_maps())
+    assert client.close() == 0
+
+
+def test_chat_streams_both_panes_and_ends_with_their_answers(host: Client, run: RunRef) -> None:
+    host.ask("chat", "c1", run=run, messages=HELLO, settings={"max_new_tokens": 100})
+    chunks = [each for each in host.said if isinstance(each, Chunk) and each.id == "c1"]
+    for who in ("base", "tuned"):
+        mine = [each for each in chunks if each.who == who]
+        assert mine[-1].done and isinstance(mine[-1].answer, Answer) and mine[-1].answer.text == mine[-1].text
+        assert all(not each.done for each in mine[:-1])
+    assert host.ask("ping", "p1")["loaded"] == [run.folder]
+
+
+def test_in_a_longer_conversation_each_model_is_shown_its_own_words(host: Client, run: RunRef) -> None:
+    """The toy goes on until its context is full, so that the room left tells what it was shown."""
+
+    def room(name: str, earlier: dict[str, str]) -> dict[str, int]:
+        turns = [*HELLO, {"role": "assistant", **earlier}, {"role": "user", "content": "And now?"}]
+        host.ask("chat", name, run=run, messages=turns, settings={"max_new_tokens": 256})
+        return {
+            each.who: each.answer.tokens
+            for each in host.said
+            if isinstance(each, Chunk) and each.id == name and each.answer
+        }
+
+    same = room("m1", {"content": "It left us."})
+    other = room("m2", {"content": "It left us.", "base": "It left us. " * 9})
+    assert other["tuned"] == same["tuned"] == same["base"] > other["base"] + 20
+
+
+def test_a_stop_ends_a_reply_and_keeps_what_was_said(host: Client, run: RunRef) -> None:
+    host.send("chat", "c2", run=run, messages=HELLO, settings={"max_new_tokens": 4000, "seed": 1})
+    host.wait(lambda each: isinstance(each, Chunk) and each.id == "c2")
+    host.send("stop", "s2", target="c2")
+    end = host.end_of("c2")
+    last = [each for each in host.said if isinstance(each, Chunk) and each.id == "c2" and each.done]
+    assert isinstance(end, Done) and end.stopped and {each.who for each in last} == {"base", "tuned"}
+
+
+def test_chat_goes_between_the_batches_of_longer_work(host: Client, run: RunRef, tmp_path: Path) -> None:
+    rows = rows_file(CHAT_ROWS * 60, tmp_path / "many.parquet")
+    host.send("predict", "long", run=run, rows=rows, out=str(tmp_path / "out.csv"), settings={"max_new_tokens": 8})
+    host.wait(lambda each: isinstance(each, Moved) and each.id == "long")
+    host.send("chat", "between", run=run, messages=HELLO, settings={"max_new_tokens": 2})
+    host.end_of("between")
+    end = host.end_of("long")
+    assert end.result == {"rows": 360, "path": str(tmp_path / "out.csv")}
+    assert host.said.index(host.end_of("between")) < host.said.index(end)
+    assert (tmp_path / "out.csv").read_text().count("\n") >= 361
+
+
+def test_longer_work_can_be_cancelled_and_leaves_no_file(host: Client, run: RunRef, tmp_path: Path) -> None:
+    rows = rows_file(CHAT_ROWS * 60, tmp_path / "many.parquet")
+    host.send("predict", "cancelled", run=run, rows=rows, out=str(tmp_path / "out.csv"))
+    host.wait(lambda each: isinstance(each, Moved) and each.id == "cancelled")
+    host.send("stop", "s3", target="cancelled")
+    assert host.end_of("cancelled").stopped
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_tokens_are_shown_and_counted(host: Client, run: RunRef) -> None:
+    told = {"info": run.info, "task": "chat", "roles": ROLES}
+    shown = Preview.model_validate(host.ask("preview", "v", row=CHAT_ROWS[0], number=1, **told)["preview"])
+    assert "".join(each.text for each in shown.tokens if each.learned).startswith("It left us on Monday.")
+    found = host.ask("lengths", "n", rows=run.learned_from, **told)
+    assert found["lengths"][0] == len(shown.tokens) and 0 < found["learned_share"] < 1
+    assert host.ask("count_tokens", "t", info=run.info, texts=["a b c", ""])["counts"][1] == 0
+
+
+def test_a_classifier_answers_and_a_run_is_evaluated(host: Client, tmp_path: Path) -> None:
+    sorter = label_run(starter("starter-classify"), tmp_path / "run")
+    host.send("chat", "sorter", run=sorter, messages=HELLO)
+    assert error_from(host.end_of("sorter").error).code == "wrong-state"
+    found = host.ask("classify", "k", run=sorter, text="The lid cracked on day two.")
+    assert Answer.model_validate(found["base"]).text == "bug"
+    report = host.ask("evaluate", "e", run=sorter, rows=sorter.learned_from, split="test")["report"]
+    assert Report.model_validate(report).rows == 12
+
+
+def test_an_export_is_written_through_the_host(host: Client, run: RunRef, tmp_path: Path) -> None:
+    facts = {"run": "r", "name": "tone"}
+    result = host.ask("export", "x", run=run, format="merged", to=str(tmp_path / "out"), facts=facts)["result"]
+    assert "replies are the chat's" in result["tested"] and (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_refusal_is_one_plain_answer(host: Client, run: RunRef, tmp_path: Path) -> None:
+    host.send("chat", "none", run=run.model_copy(update={"folder": str(tmp_path)}), messages=HELLO)
+    error = error_from(host.end_of("none").error)
+    assert error.code == "wrong-state" and "no tuned model" in error.what
+    host.send("chat", "empty", run=run, messages=[])
+    assert error_from(host.end_of("empty").error).code == "bad-setting"
+    host.send("classify", "talker", run=run, text="Hello")
+    assert error_from(host.end_of("talker").error).code == "wrong-state"
+
+
+def test_what_nobody_foresaw_is_said_plainly_and_kept_in_the_log(host: Client, run: RunRef, tmp_path: Path) -> None:
+    (tmp_path / "rows.parquet").mkdir()
+    host.send("evaluate", "odd", run=run.model_copy(update={"info": run.info}), rows={"path": "\0"}, split="test")
+    error = host.end_of("odd").error
+    assert error["code"] in ("unexpected", "unreadable-file") and "Traceback" not in json.dumps(error)
+
+
+def test_a_line_that_is_no_request_is_answered_and_the_host_goes_on(host: Client) -> None:
+    host.write(b'{"op": "dance", "id": "z"}')
+    error = host.wait(lambda each: isinstance(each, Failed) and each.id is None).error
+    assert error["code"] == "bad-setting"
+    assert host.ask("ping", "still")["pid"] == host.process.pid
+
+
+def test_models_are_let_go_when_told(host: Client, run: RunRef) -> None:
+    host.ask("load", "l", run=run)
+    assert run.folder in host.ask("ping", "p2")["loaded"]
+    host.ask("unload", "u", folder=run.folder)
+    assert run.folder not in host.ask("ping", "p3")["loaded"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or (os.cpu_count() or 1) < 2, reason="one core, or no Linux")
+def test_beside_a_run_at_work_it_has_one_core_and_is_known_as_a_guest(host: Client, run: RunRef) -> None:
+    queue, pid = Home(host.home).queue, host.process.pid
+    host.ask("chat", "alone", run=run, messages=HELLO, settings={"max_new_tokens": 2})
+    assert len(os.sched_getaffinity(pid)) == len(os.sched_getaffinity(0))
+    assert queue.guests() == 1, "it keeps its core for a moment after an answer"
+    queue.ask("default", "run-1")
+    assert queue.claim("run-1", os.getpid()) and queue.my_turn("run-1")
+    host.ask("chat", "beside", run=run, messages=HELLO, settings={"max_new_tokens": 2})
+    assert os.sched_getaffinity(pid) == {max(os.sched_getaffinity(0))}
+    queue.leave("run-1")
+    host.ask("chat", "after", run=run, messages=HELLO, settings={"max_new_tokens": 2})
+    assert len(os.sched_getaffinity(pid)) == len(os.sched_getaffinity(0))
+
+
+def test_it_ends_with_its_input_and_is_no_guest_any_more(host: Client, run: RunRef) -> None:
+    host.send("chat", "last", run=run, messages=HELLO, settings={"max_new_tokens": 4000})
+    host.wait(lambda each: isinstance(each, Chunk) and each.id == "last")
+    began = time.monotonic()
+    assert host.close() == 0
+    assert time.monotonic() - began < 10
+    assert Home(host.home).queue.guests() == 0
+
+
+def test_a_refusal_survives_the_way_through_the_protocol() -> None:
+    one = StudioError("bad-setting", "Too much.", given=9, valid=["1", "2"], hint="Less.", field="epochs", rows=[3])
+    many = StudioError(one.code, one.what, problems=[one, StudioError("disk-full", "Full.")])
+    for error in (one, many):
+        back = error_from(json.loads(json.dumps(error_dict(error))))
+        assert (back.message, back.code, back.field, back.rows) == (error.message, error.code, error.field, error.rows)
+
+
+class Out:
+    """Keeps what a host writes."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.lines.append(text)
+
+    def flush(self) -> None: ...
+
+
+class Full(Shelf):
+    """A shelf on a machine without memory."""
+
+    def tokenizer(self, info: ModelInfo, trusted: bool = False) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999999 bytes.")
+
+
+def test_memory_that_runs_out_is_said_in_plain_words(tmp_path: Path) -> None:
+    out = Out()
+    host = Host(Home(tmp_path), out, 60)  # type: ignore[arg-type]
+    host.shelf = Full()
+    info = {"name": "m", "title": "M", "source": "folder", "kind": "causal"}
+    host.answer(REQUEST.validate_python({"op": "count_tokens", "id": "1", "info": info, "texts": ["a"]}))
+    said = SAID.validate_json(out.lines[-1])
+    assert isinstance(said, Failed) and said.error["code"] == "out-of-memory"

@@ -1,0 +1,224 @@
+"""Labels with probabilities, predictions in files, and what a model sees of a row."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_runs import CHAT_ROWS, LABELS, TEXTS, chat_run, label_run, starter, tiny_llama
+
+from studio.inference.batches import by_length
+from studio.inference.classify import NEIGHBOURS, classify, probabilities
+from studio.inference.load import load_tokenizer, training_template
+from studio.inference.pair import Pair, load_pair
+from studio.inference.predict import WRITERS, predict, write_predictions, writer_for
+from studio.inference.preview import EXACT, lengths, pieces, preview
+from studio.schema.errors import StudioError
+from studio.schema.report import ChatSettings
+from studio.tasks import Encoding, task_named
+
+ROLES = {"question": "prompt", "answer": "reply"}
+
+
+@pytest.fixture(scope="module")
+def sorter(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return load_pair(label_run(starter("starter-classify"), tmp_path_factory.mktemp("labels")))
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    folder = tmp_path_factory.mktemp("talk")
+    return load_pair(chat_run(tiny_llama(folder / "base"), folder / "run", precision="float32"))
+
+
+def silent(*_: Any) -> None: ...
+
+
+def ids_of(pair: Pair, texts: list[str]) -> list[list[int]]:
+    return [pair.task.prompt_ids(text, pair.encoding()) for text in texts]
+
+
+def test_batches_hold_every_row_once_and_no_more_tokens_than_allowed() -> None:
+    lengths_ = [3, 90, 12, 40, 41, 1, 300, 7]
+    batches = by_length(lengths_, most_tokens=100, most_rows=3)
+    assert sorted(each for batch in batches for each in batch) == list(range(8))
+    for batch in batches:
+        assert len(batch) <= 3
+        assert len(batch) == 1 or max(lengths_[each] for each in batch) * len(batch) <= 100
+
+
+def test_a_row_has_the_same_probabilities_alone_and_among_others(sorter: Pair) -> None:
+    ids = ids_of(sorter, [text for _, text in TEXTS])
+    together = probabilities(sorter, ids)
+    assert together.shape == (len(TEXTS), len(LABELS))
+    assert together.sum(1) == pytest.approx(1)
+    for place in (0, 5, 11):
+        assert together[place] == pytest.approx(probabilities(sorter, [ids[place]])[0], abs=1e-4)
+
+
+def test_merged_and_beside_the_base_the_adapter_gives_the_same_probabilities(sorter: Pair) -> None:
+    ids = ids_of(sorter, ["The lid cracked.", "Thank you!"])
+    beside = load_pair(sorter.run, one_copy=True)
+    assert probabilities(beside, ids) == pytest.approx(probabilities(sorter, ids), abs=1e-4)
+    base, _ = classify(beside, TEXTS[0][1])
+    assert base.labels == classify(sorter, TEXTS[0][1])[0].labels, "the base must not feel the adapter"
+
+
+def test_the_base_guesses_by_its_neighbours_and_says_so(sorter: Pair) -> None:
+    for label, text in TEXTS[::4]:
+        base, tuned = classify(sorter, text)
+        assert base.text == label, "a row is most like itself"
+        assert f"{NEIGHBOURS} rows most like it, of {len(TEXTS)} training rows" in base.how
+        assert not tuned.how
+        for answer in (base, tuned):
+            assert sorted(each.label for each in answer.labels) == sorted(LABELS)
+            assert sum(each.probability for each in answer.labels) == pytest.approx(1, abs=1e-4)
+            assert list(answer.labels) == sorted(answer.labels, key=lambda each: -each.probability)
+
+
+def test_without_the_rows_it_learned_from_the_base_does_not_guess(sorter: Pair) -> None:
+    alone = load_pair(sorter.run.model_copy(update={"learned_from": None}))
+    with pytest.raises(StudioError) as refused:
+        classify(alone, "Hello")
+    assert refused.value.code == "damaged-run"
+
+
+def test_every_row_gets_a_label_with_confidence_and_an_empty_one_none(sorter: Pair) -> None:
+    rows = [{"text": "It broke."}, {"text": None}, {"text": "Lovely!"}]
+    found = predict(sorter, rows, {"text": "text"}, ChatSettings(), False, silent, lambda: False)
+    assert found[1] == ("", None)
+    assert all(
+        label in LABELS and confidence is not None and 1 / 3 <= confidence <= 1 for label, confidence in found[::2]
+    )
+
+
+def test_every_row_gets_a_reply_and_base_and_tuned_differ(talker: Pair) -> None:
+    settings = ChatSettings(max_new_tokens=8)
+    moves: list[tuple[int, int]] = []
+    said = {
+        base: predict(talker, CHAT_ROWS, ROLES, settings, base, lambda *move: moves.append(move), lambda: False)
+        for base in (False, True)
+    }
+    assert [len(each) for each in said.values()] == [len(CHAT_ROWS)] * 2
+    assert said[False] != said[True]
+    assert moves[-1] == (len(CHAT_ROWS), len(CHAT_ROWS))
+
+
+def test_replies_of_a_batch_are_those_of_each_row_alone(talker: Pair) -> None:
+    settings = ChatSettings(max_new_tokens=6)
+    together = predict(talker, CHAT_ROWS, ROLES, settings, False, silent, lambda: False)
+    for place in (0, 3):
+        assert predict(talker, [CHAT_ROWS[place]], ROLES, settings, False, silent, lambda: False) == [together[place]]
+
+
+@pytest.mark.parametrize("roles", [ROLES, {"question": "prompt"}], ids=["empty reply", "no reply column"])
+def test_a_row_without_a_reply_gets_one(talker: Pair, roles: dict[str, str]) -> None:
+    rows = [{"question": CHAT_ROWS[0]["question"], "answer": ""}]
+    settings = ChatSettings(max_new_tokens=6)
+    whole = predict(talker, CHAT_ROWS[:1], ROLES, settings, False, silent, lambda: False)
+    assert predict(talker, rows, roles, settings, False, silent, lambda: False) == whole
+
+
+def test_of_a_prompt_that_is_too_long_the_end_is_read(talker: Pair) -> None:
+    rows = [{"question": "Why? " * 400 + CHAT_ROWS[0]["question"], "answer": ""}]
+    found = predict(talker, rows, ROLES, ChatSettings(max_new_tokens=6), False, silent, lambda: False)
+    assert found[0][0]
+
+
+AWKWARD = [
+    {"id": 1, "text": "=1+1", "extra": ["a", {"b": 2}]},
+    {"id": 2, "text": 'two\nlines, "quoted"', "extra": None},
+    {"id": 3, "text": "naïve 日本語\x07", "extra": "x"},
+]
+FOUND = [("bug", 0.75), ("praise", 0.5), ("", None)]
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_a_file_has_every_column_and_the_prediction_with_its_confidence(ending: str, tmp_path: Path) -> None:
+    out = tmp_path / f"out{ending}"
+    write_predictions(out, ["id", "text", "extra"], AWKWARD, FOUND)
+    rows = _read(out)
+    assert [list(row) for row in rows] == [["id", "text", "extra", "prediction", "confidence"]] * 3
+    assert [str(row["prediction"] or "") for row in rows] == ["bug", "praise", ""]
+    assert float(rows[0]["confidence"]) == 0.75 and rows[2]["confidence"] in ("", None)
+    assert rows[0]["text"] == ("'=1+1" if ending in (".csv", ".tsv") else "=1+1"), "a spreadsheet must not compute it"
+    assert "two\nlines" in rows[1]["text"] and "日本語" in rows[2]["text"]
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_text_that_looks_like_a_formula_is_a_text_in_a_workbook(tmp_path: Path) -> None:
+    from openpyxl import load_workbook
+
+    write_predictions(tmp_path / "out.xlsx", ["text"], [{"text": "=1+1"}], [("=2+2", None)])
+    cells = [cell for row in load_workbook(tmp_path / "out.xlsx").active.iter_rows(min_row=2) for cell in row]
+    assert [(cell.value, cell.data_type) for cell in cells] == [("=1+1", "s"), ("=2+2", "s")]
+
+
+def test_a_column_of_the_datas_own_named_prediction_gives_way(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "out.csv", ["prediction", "a"], [{"prediction": "old", "a": 1}], [("new", None)])
+    assert _read(tmp_path / "out.csv") == [{"a": "1", "prediction": "new"}]
+
+
+def test_another_ending_or_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "out.docx", tmp_path / "nowhere" / "out.csv"):
+        with pytest.raises(StudioError) as refused:
+            writer_for(path)
+        assert refused.value.code == "unknown-format"
+
+
+def encoding_for(tokenizer: Any, max_length: int) -> Encoding:
+    return Encoding(tokenizer, ROLES, max_length, training_template=training_template(tokenizer))
+
+
+def test_the_pieces_of_a_text_add_up_to_it() -> None:
+    tokenizer = load_tokenizer(starter("starter-chat"))
+    text = "naïve 😀 日本語 and  two spaces\n"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    found = pieces(tokenizer, ids)
+    assert len(found) == len(ids) and "".join(found) == text
+
+
+def test_the_preview_shows_what_encode_gives_and_where_it_is_cut() -> None:
+    chat, tokenizer = task_named("chat"), load_tokenizer(starter("starter-chat"))
+    encoding = encoding_for(tokenizer, 512)
+    shown, example = preview(chat, CHAT_ROWS[0], encoding, 7), chat.encode(CHAT_ROWS[0], encoding)
+    assert [token.id for token in shown.tokens] == example.input_ids
+    assert [token.learned for token in shown.tokens] == example.learned
+    learned = "".join(token.text for token in shown.tokens if token.learned)
+    assert learned.startswith("It left us on Monday.")
+    assert (shown.row, shown.truncated, shown.full_length) == (7, False, len(example.input_ids))
+    cut = preview(chat, CHAT_ROWS[0], encoding_for(tokenizer, 20))
+    assert cut.truncated and len(cut.tokens) == 20 and cut.full_length == shown.full_length
+
+
+def test_lengths_of_many_rows_agree_with_encode_where_the_limit_decides() -> None:
+    chat, tokenizer = task_named("chat"), load_tokenizer(starter("starter-chat"))
+    encoding = encoding_for(tokenizer, 512)
+    rows = [{"question": "Why? " * (1 + place % 40), "answer": "So. " * (place % 17)} for place in range(EXACT + 200)]
+    found, learned = lengths(chat, rows, encoding, 80, silent)
+    exact = [0 if chat.missing(row, ROLES) else chat.encode(row, encoding).full_length for row in rows]
+    assert [length > 80 for length in found] == [length > 80 for length in exact]
+    assert max(abs(a - b) for a, b in zip(found, exact, strict=True)) <= 3
+    assert found[0] == 0 == exact[0], "a row without a reply has no length"
+    few, _ = lengths(chat, rows[:50], encoding, 80, silent)
+    assert few == exact[:50]
+    assert 0.05 < learned < 0.6
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if path.suffix in (".csv", ".tsv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    if path.suffix == ".json":
+        return list(json.loads(path.read_text("utf-8")))
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        return list(pyarrow.parquet.read_table(path).to_pylist())
+    from openpyxl import load_workbook
+
+    header, *rows = load_workbook(path).active.iter_rows(values_only=True)
+    return [dict(zip(header, row, strict=True)) for row in rows]

@@ -1,0 +1,245 @@
+"""One run by two processes: it learns what one process learns, and whoever is killed, nobody is left behind."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from safetensors.torch import load_file
+from small_trainings import chat_job, label_job, losses, run, small_llama, tiny_bert, tiny_llama
+from task_runs import asked_plainly, tiny_model, train_rows
+from test_trained_preference import PAIRS, THUMBS
+from worker_runs import add_run, log_of, record_of, start_worker, steps_of, wait_for
+
+from studio.machine.deepspeed import why_no_deepspeed
+from studio.machine.processes import identity, lives
+from studio.schema.dataset import DatasetRecord
+from studio.schema.events import AnyEvent, CheckpointEvent, EvaluationEvent, ReplyEvent
+from studio.schema.models import ModelInfo
+from studio.store import Home
+from studio.training.loading import TrainingJob
+from studio.training.outcome import Outcome
+from studio.worker import ranks
+
+TOLERANCE = 2e-4
+"""By which losses may differ: sums are made in another order."""
+UNEVEN: dict[str, Any] = {"rows": 23, "held": 7, "epochs": 2, "eval_steps": 3}
+"""Rows that two processes can't share out alike: 23 to learn from, 4 a step, and 7 in a check."""
+LONG = {
+    "precision": "float32", "learning_rate": 1e-2, "max_length": 96, "epochs": 100, "eval_steps": 6, "batch_size": 2,
+    "early_stopping_patience": 0, "processes": 2,
+}  # fmt: skip
+WAYS = [
+    pytest.param(0, id="data parallel"),
+    *(pytest.param(zero, id=f"ZeRO-{zero}", marks=pytest.mark.skipif(bool(why_no_deepspeed()), reason="no DeepSpeed"))
+      for zero in (1, 2, 3)),
+]  # fmt: skip
+
+
+def by_two(job: TrainingJob) -> tuple[Outcome, list[AnyEvent]]:
+    """Train by the processes that a worker would start."""
+    said: list[AnyEvent] = []
+    job.folder.mkdir(parents=True, exist_ok=True)
+    return ranks.train(job, said.append, lambda: None), said
+
+
+def checks(said: list[AnyEvent]) -> list[EvaluationEvent]:
+    return [each for each in said if isinstance(each, EvaluationEvent)]
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> ModelInfo:
+    return tiny_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def alone(llama: ModelInfo, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, list[AnyEvent]]:
+    """One process that reads four rows at once."""
+    folder = tmp_path_factory.mktemp("alone")
+    return run(chat_job(folder, llama, **UNEVEN, batch_size=4, test_prompts=("Where is it?",)))
+
+
+@pytest.mark.parametrize("zero", WAYS)
+def test_two_processes_learn_what_one_learns(
+    zero: int, llama: ModelInfo, alone: tuple[Outcome, list[AnyEvent]], tmp_path: Path
+) -> None:
+    expected, told = alone
+    job = chat_job(tmp_path, llama, **UNEVEN, batch_size=2, processes=2, zero=zero, test_prompts=("Where is it?",))
+    outcome, said = by_two(job)
+    assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE) and len(losses(said)) == 12
+    assert [each.eval_loss for each in checks(said)] == pytest.approx(
+        [each.eval_loss for each in checks(told)], abs=TOLERANCE
+    )
+    assert (outcome.kind, outcome.steps, outcome.best_step) == ("adapter", expected.steps, expected.best_step)
+    assert outcome.path is not None and expected.path is not None
+    ours, theirs = (load_file(each / "adapter_model.safetensors") for each in (outcome.path, expected.path))
+    assert set(ours) == set(theirs)
+    assert all((ours[name].float() - theirs[name].float()).abs().max() < 1e-3 for name in theirs)
+    replies = [each.who for each in said if isinstance(each, ReplyEvent)]
+    assert replies.count("base") == 1 and replies[-1] == "tuned"
+    names = [each.name for each in said if isinstance(each, CheckpointEvent)]
+    assert names[-1] == "checkpoint-12" and all(each.bytes for each in said if isinstance(each, CheckpointEvent))
+    assert (tmp_path / "rank-0.log").exists() and (tmp_path / "rank-1.log").exists()
+
+
+@pytest.mark.parametrize("zero", WAYS[2:3])
+def test_a_classifiers_loss_and_scores_are_those_of_one_process(zero: int, tmp_path: Path) -> None:
+    info = tiny_bert(tmp_path / "base")
+    few: dict[str, Any] = {"rows": 47, "held": 11, "epochs": 1, "eval_steps": 3}
+    one, told = run(label_job(tmp_path / "one", info, **few, batch_size=4, gradient_accumulation=2))
+    two, said = by_two(
+        label_job(tmp_path / "two", info, **few, batch_size=2, gradient_accumulation=2, processes=2, zero=zero)
+    )
+    assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE)
+    for ours, theirs in zip(checks(said), checks(told), strict=True):
+        assert ours.eval_loss == pytest.approx(theirs.eval_loss, abs=TOLERANCE)
+        assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-6)
+    assert two.best_step == one.best_step and two.kind == "model"
+
+
+@pytest.mark.parametrize("zero", WAYS[3:])
+def test_pairs_are_learned_by_two_and_the_result_loads_without_deepspeed(zero: int, tmp_path: Path) -> None:
+    info = tiny_model("llama", tmp_path / "model")
+    made = train_rows(
+        tmp_path, PAIRS, info, "preference", epochs=3, learning_rate=1e-3, batch_size=2, processes=2, zero=zero
+    )
+    assert made.learned() and made.checks[-1].metrics["reward_accuracy"] >= 0.5
+    code = (
+        "found = tokenizer(asked, return_tensors='pt')\nanswer = model(**found).logits[0, -1, :50].tolist()\n"
+        "assert 'deepspeed' not in sys.modules"
+    )
+    tuned = asked_plainly(made, "AutoModelForCausalLM", "Where is my lamp?", code)
+    base = asked_plainly(made, "AutoModelForCausalLM", "Where is my lamp?", code, base=True)
+    assert max(abs(one - other) for one, other in zip(tuned, base, strict=True)) > 1e-4
+
+
+def test_thumbs_are_learned_by_two_as_by_one(tmp_path: Path) -> None:
+    info = tiny_model("llama", tmp_path / "model")
+    few: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-3}
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one = train_rows(tmp_path / "one", THUMBS[:35], info, "feedback", **few, batch_size=4)
+    two = train_rows(tmp_path / "two", THUMBS[:35], info, "feedback", **few, batch_size=2, processes=2)
+    assert two.losses == pytest.approx(one.losses, abs=TOLERANCE)
+    assert [each.eval_loss for each in two.checks] == pytest.approx([each.eval_loss for each in one.checks], abs=1e-3)
+
+
+@pytest.mark.parametrize("zero", WAYS[3:])
+def test_a_base_in_four_bits_is_shared_out_too(zero: int, tmp_path: Path) -> None:
+    info = small_llama(tmp_path / "base")
+    few: dict[str, Any] = {"rows": 16, "held": 0, "epochs": 1, "method": "qlora", "precision": "bfloat16"}
+    _, told = run(chat_job(tmp_path / "one", info, **few, batch_size=4))
+    outcome, said = by_two(chat_job(tmp_path / "two", info, **few, batch_size=2, processes=2, zero=zero))
+    assert losses(said) == pytest.approx(losses(told), abs=0.01), "in bfloat16"
+    assert outcome.kind == "adapter" and outcome.path is not None
+
+
+# --- stop, kill, go on ---
+
+
+class Family:
+    """A worker with all that it started."""
+
+    def __init__(self, home: Home, run_: str) -> None:
+        self.worker = start_worker(home, run_)
+        wait_for(lambda: len(steps_of(home, run_)) >= 8 or self.worker.poll() is not None)
+        assert self.worker.poll() is None, log_of(home, run_)
+        below = psutil.Process(self.worker.pid).children(recursive=True)
+        self.torchrun = next(each.pid for each in below if "studio.worker.launch" in " ".join(each.cmdline()))
+        self.ranks = [each.pid for each in below if "studio.worker.rank" in " ".join(each.cmdline())]
+        self.known = {pid: identity(pid) for pid in (self.torchrun, *self.ranks)}
+        assert len(self.ranks) == 2
+
+    def gone(self) -> bool:
+        """Nobody is left behind."""
+        return not any(lives(pid, known) for pid, known in self.known.items())
+
+
+@pytest.mark.parametrize("zero", WAYS[2:3])
+def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
+    zero: int, home: Home, data: DatasetRecord, llama: ModelInfo
+) -> None:
+    run_ = add_run(home, data, str(llama.path), **{**LONG, "epochs": 3, "zero": zero, "lora_dropout": 0.1})
+    family = Family(home, run_)
+    os.kill(family.worker.pid, signal.SIGKILL)
+    family.worker.wait(10)
+    wait_for(family.gone, 20)
+    runs = home.workspace().runs
+    assert [lost.id for lost in runs.set_right()] == [run_]
+    assert "Resume goes on from there" in record_of(home, run_).reason
+    before = {event.step: event.loss for event in steps_of(home, run_)}
+    runs.set_status(run_, "queued")
+    home.queue.ask("default", run_)
+    assert start_worker(home, run_).wait(200) == 0, log_of(home, run_)
+    assert record_of(home, run_).status == "finished"
+    after = steps_of(home, run_)[len(before) :]
+    assert after[0].step % 6 == 1 and after[0].step > 1, "from the last checkpoint, not from the start"
+    again = [event for event in after if event.step in before]
+    assert [event.loss for event in again] == pytest.approx([before[event.step] for event in again], abs=TOLERANCE)
+    assert after[-1].step == record_of(home, run_).steps
+    folder = home.workspace().runs.folder(run_)
+    assert folder.result is not None and not list(folder.checkpoints.rglob("global_step*"))
+
+
+@pytest.mark.parametrize("who", ["torchrun", "a process"])
+def test_a_kill_of_torchrun_or_of_a_process_ends_the_run_in_plain_words(
+    who: str, home: Home, data: DatasetRecord, llama: ModelInfo
+) -> None:
+    run_ = add_run(home, data, str(llama.path), **LONG)
+    family = Family(home, run_)
+    os.kill(family.torchrun if who == "torchrun" else family.ranks[1], signal.SIGKILL)
+    assert family.worker.wait(40) == 1
+    wait_for(family.gone, 10)
+    record = record_of(home, run_)
+    assert record.status == "failed" and "Resume goes on from the last checkpoint" in record.reason
+    assert "One of the processes that trained together was killed" in record.reason
+    assert home.queue.entries() == []
+    assert list(home.workspace().runs.folder(run_).checkpoints.glob("checkpoint-*/complete.json"))
+
+
+def test_sigterm_to_all_of_them_keeps_what_was_learned(home: Home, data: DatasetRecord, llama: ModelInfo) -> None:
+    run_ = add_run(home, data, str(llama.path), **LONG)
+    family = Family(home, run_)
+    os.killpg(family.worker.pid, signal.SIGTERM)
+    assert family.worker.wait(40) == 0, log_of(home, run_)
+    wait_for(family.gone, 10)
+    record = record_of(home, run_)
+    assert (record.status, record.has_result) == ("stopped", True) and "is kept" in record.reason
+    memory = steps_of(home, run_)[-1].memory_bytes
+    assert memory > 2 * 400e6, "of the worker and all its processes"
+
+
+@pytest.mark.parametrize("zero", WAYS[3:])
+def test_a_wish_to_discard_is_heard_by_all_at_once(
+    zero: int, home: Home, data: DatasetRecord, llama: ModelInfo
+) -> None:
+    run_ = add_run(home, data, str(llama.path), **LONG, zero=zero)
+    family = Family(home, run_)
+    home.workspace().runs.wish_stop(run_, "discard")
+    assert family.worker.wait(40) == 0, log_of(home, run_)
+    wait_for(family.gone, 10)
+    record = record_of(home, run_)
+    assert (record.status, record.has_result) == ("stopped", False)
+
+
+def test_what_fails_in_a_process_is_told_as_it_would_be_in_the_worker(
+    home: Home, data: DatasetRecord, llama: ModelInfo
+) -> None:
+    told = "You are a kind helper in a shop. " * 8
+    run_ = add_run(home, data, str(llama.path), **{**LONG, "max_length": 16, "system_prompt": told})
+    assert start_worker(home, run_).wait(90) == 1
+    record = record_of(home, run_)
+    assert record.status == "failed" and record.reason.startswith("Nothing is left to learn from")
+
+
+def test_a_build_that_was_killed_long_ago_is_forgotten_and_a_fresh_one_is_waited_for(tmp_path: Path) -> None:
+    for name, age in (("old", 3600), ("fresh", 5)):
+        mark = tmp_path / "py" / name / "lock"
+        mark.parent.mkdir(parents=True)
+        mark.touch()
+        os.utime(mark, (time.time() - age,) * 2)
+    ranks.forget_stale_builds(tmp_path)
+    assert [path.name for path in (tmp_path / "py").iterdir()] == ["fresh"]

@@ -1,0 +1,72 @@
+"""A search of six trials: its best is no worse than the preset; a killed trial and a restart are survived."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_runs import tiny_llama
+from worker_runs import wait_for
+
+from studio.api import Studio
+from studio.schema.errors import StudioError
+from studio.schema.search import SearchView
+
+FEW: dict[str, Any] = {"max_length": 64, "max_steps": 6, "precision": "float32", "early_stopping_patience": 0}
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    made = Studio(tmp_path / "home")
+    yield made
+    made.close()
+
+
+def through(studio: Studio, view: SearchView) -> SearchView:
+    """Until it is over."""
+    wait_for(lambda: studio.search(view.spec.id).status != "running", 240)
+    return studio.search(view.spec.id)
+
+
+def test_a_search_of_six_trials_is_no_worse_than_the_preset_and_survives_a_killed_trial(
+    studio: Studio, tmp_path: Path
+) -> None:
+    tiny_llama(tmp_path / "tiny")
+    model, data = str(tmp_path / "tiny"), studio.add_sample("support-tone").id
+    begun = studio.start_search(data, model, "chat", settings=FEW, trials=6)
+    assert begun.status == "running" and begun.trials[0].settings == begun.spec.first
+    wait_for(lambda: len(studio.search(begun.spec.id).trials) >= 2)
+    second = wait_for(lambda: studio.search(begun.spec.id).trials[1].run)
+    worker = wait_for(lambda: studio.context.workspace.runs.worker(second).pid)
+    os.kill(worker, signal.SIGKILL)
+    again = Studio(tmp_path / "home")  # the server was started anew
+    try:
+        done = through(again, begun)
+    finally:
+        again.close()
+    assert done.status == "finished" and len(done.trials) == 6
+    assert done.trials[1].state == "failed"
+    values = {trial.number: trial.value for trial in done.trials if trial.value is not None}
+    assert values[done.best] <= values[0]  # type: ignore[index]
+    assert len({tuple(trial.settings.values()) for trial in done.trials}) > 3
+    best = studio.best_settings(done.spec.id)
+    assert best["max_steps"] == 6 and "learning_rate" in best
+    assert studio.plan(data, model, "chat", settings=best).plan.config.learning_rate == best["learning_rate"]
+
+
+def test_a_search_is_stopped_and_can_not_do_without_validation_rows(studio: Studio, tmp_path: Path) -> None:
+    tiny_llama(tmp_path / "tiny")
+    model, data = str(tmp_path / "tiny"), studio.add_sample("support-tone").id
+    with pytest.raises(StudioError, match="needs validation rows"):
+        studio.start_search(data, model, "chat", settings={"validation_share": 0})
+    with pytest.raises(StudioError, match="this budget"):
+        studio.start_search(data, model, "chat", trials=0)
+    with pytest.raises(StudioError, match=r"no trial of this search|There is no search"):
+        studio.best_settings("none")
+    begun = studio.start_search(data, model, "chat", settings={"max_length": 64, "epochs": 200}, trials=3)
+    wait_for(lambda: studio.run(begun.trials[0].run).step > 1)
+    studio.stop_search(begun.spec.id)
+    done = through(studio, begun)
+    assert done.status == "stopped" and len(done.trials) == 1

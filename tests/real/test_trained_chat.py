@@ -1,0 +1,104 @@
+"""Conversations token by token: tools that are called, thinking kept or dropped, all replies or only the last."""
+
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from studio.models.starters import fetch_starter
+from studio.tasks import Encoding, task_named
+
+CHAT = task_named("chat")
+KNOWS_TOOLS = (
+    "{% if tools %}[TOOLS]{{ tools | tojson }}[/TOOLS]\n{% endif %}{% for message in messages %}"
+    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+    "{% for call in message.tool_calls or [] %}[CALL]{{ call.function.name }}({{ call.function.arguments | tojson }})"
+    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+WEATHER = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+CALL = {"type": "function", "function": {"name": "weather", "arguments": '{"city": "Bonn"}'}}
+CALLING = [
+    {"role": "user", "content": "Will it rain in Bonn?"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "content": "rain, 8 degrees"},
+    {"role": "assistant", "content": "Yes, take a coat."},
+]
+SHAREGPT = [
+    {"from": "human", "value": "Will it rain in Bonn?"},
+    {"from": "function_call", "value": '{"name": "weather", "arguments": {"city": "Bonn"}}'},
+    {"from": "observation", "value": "rain, 8 degrees"},
+    {"from": "gpt", "value": "Yes, take a coat."},
+]
+THINKING = [
+    {"role": "user", "content": "2 + 2?"},
+    {"role": "assistant", "content": "<think>\nTwo and two.\n</think>\n\nFour."},
+    {"role": "user", "content": "And 3 + 3?"},
+    {"role": "assistant", "content": "<think>\nThree and three.\n</think>\n\nSix."},
+]
+
+
+def encoding(roles: dict[str, str], template: str = "", **more: Any) -> Encoding:
+    tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-chat"))
+    if template:
+        tokenizer.chat_template = template
+    return Encoding(tokenizer=tokenizer, roles=roles, max_length=512, **more)
+
+
+def learned(row: dict[str, Any], told: Encoding) -> list[str]:
+    """The runs of learned tokens as text."""
+    example, runs = CHAT.encode(row, told), [[]]  # type: ignore[var-annotated]
+    for token, marked in zip(example.input_ids, example.learned, strict=True):
+        if marked:
+            runs[-1].append(token)
+        elif runs[-1]:
+            runs.append([])
+    return [told.tokenizer.decode(run) for run in runs if run]
+
+
+@pytest.mark.parametrize("turns", [CALLING, SHAREGPT], ids=["OpenAI", "ShareGPT"])
+def test_the_call_of_a_tool_is_learned_as_the_models_template_writes_it(turns: list[dict[str, Any]]) -> None:
+    told = encoding({"messages": "messages", "tools": "tools"}, KNOWS_TOOLS)
+    row = {"messages": turns, "tools": [WEATHER]}
+    call, reply = learned(row, told)
+    assert call.startswith('[CALL]weather({"city": "Bonn"})') and reply.startswith("Yes, take a coat.")
+    text = told.tokenizer.decode(CHAT.encode(row, told).input_ids)
+    assert text.startswith("[TOOLS]") and '"name": "weather"' in text and "rain, 8 degrees" in text
+
+
+def test_a_template_that_knows_no_tools_gets_them_in_words() -> None:
+    told = encoding({"messages": "messages", "tools": "tools"})
+    row = {"messages": CALLING, "tools": '[{"name": "weather", "parameters": {}}]'}
+    call, reply = learned(row, told)
+    assert call.strip().startswith('<tool_call>\n{"name": "weather", "arguments": {"city": "Bonn"}}\n</tool_call>')
+    assert reply.startswith("Yes, take a coat.")
+    text = told.tokenizer.decode(CHAT.encode(row, told).input_ids)
+    assert "<tools>" in text and text.index("<tools>") < text.index("Will it rain")
+
+
+def test_a_conversation_whose_only_reply_is_a_call_lacks_nothing() -> None:
+    roles = {"messages": "messages"}
+    assert CHAT.missing({"messages": CALLING[:2]}, roles) == ""
+    assert CHAT.missing({"messages": CALLING[:1]}, roles) == "reply"
+
+
+def test_thinking_is_learned_with_the_reply_or_left_out() -> None:
+    roles = {"messages": "messages"}
+    kept = learned({"messages": THINKING}, encoding(roles, KNOWS_TOOLS))
+    assert len(kept) == 2 and all("<think>" in each for each in kept)
+    dropped = learned({"messages": THINKING}, encoding(roles, KNOWS_TOOLS, thinking="drop"))
+    assert [each.split("<|")[0] for each in dropped] == ["Four.", "Six."]
+    told = encoding(roles, KNOWS_TOOLS, thinking="drop")
+    assert "<think>" not in told.tokenizer.decode(CHAT.encode({"messages": THINKING}, told).input_ids)
+
+
+def test_thinking_in_a_field_of_its_own_is_read_as_part_of_the_reply() -> None:
+    turns = [THINKING[0], {"role": "assistant", "content": "Four.", "reasoning_content": "Two and two."}]
+    (said,) = learned({"messages": turns}, encoding({"messages": "messages"}, KNOWS_TOOLS))
+    assert said.startswith("<think>\nTwo and two.\n</think>\n\nFour.")
+
+
+def test_all_replies_are_learned_or_only_the_last() -> None:
+    roles = {"messages": "messages"}
+    assert len(learned({"messages": THINKING}, encoding(roles, KNOWS_TOOLS))) == 2
+    (last,) = learned({"messages": THINKING}, encoding(roles, KNOWS_TOOLS, learn_replies="last", thinking="drop"))
+    assert last.startswith("Six.")

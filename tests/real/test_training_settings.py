@@ -1,0 +1,94 @@
+"""Settings against the known obstacles do what they say in a real training."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_trainings import chat_job, label_job, losses, run, small_llama, tiny_bert
+from transformers import AutoModelForCausalLM
+
+from studio.training import by_rows
+from studio.training.noise import add_noise
+from studio.training.run import train
+
+
+def test_noise_on_words_is_by_the_length_of_each_row_and_never_in_answers(tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(str(small_llama(tmp_path).path))
+    ids = torch.full((1, 8), 7)
+    plain = model.get_input_embeddings()(ids)
+    add_noise(model, 5.0)
+    model.train()
+    by_rows.set_rows(None)  # a training in this process has left its last batch's
+    apart = (model.get_input_embeddings()(ids) - plain).abs()
+    assert 0 < apart.max() <= 5 / (8 * plain.shape[-1]) ** 0.5
+    by_rows.set_rows([2, 6])
+    apart = (model.get_input_embeddings()(ids) - plain).abs()[0]
+    by_rows.set_rows(None)
+    assert apart[:2].max() > 5 / (6 * plain.shape[-1]) ** 0.5 > apart[2:].max() * 0.99
+    model.eval()
+    assert torch.equal(model.get_input_embeddings()(ids), plain)
+
+
+def test_noise_changes_the_losses_of_a_run_and_not_its_checks_before(tmp_path: Path) -> None:
+    info = small_llama(tmp_path / "base")
+    plain, said = run(chat_job(tmp_path / "a", info, epochs=1, rows=8))
+    noisy, heard = run(chat_job(tmp_path / "b", info, epochs=1, rows=8, neftune_alpha=20))
+    assert losses(heard)[0] != losses(said)[0]
+    assert noisy.metrics["base_eval_loss"] == pytest.approx(plain.metrics["base_eval_loss"], abs=1e-6)
+
+
+def test_the_second_side_of_an_adapter_learns_faster_with_lora_plus(tmp_path: Path) -> None:
+    info = small_llama(tmp_path / "base")
+    sizes = []
+    for name, ratio in (("a", 1), ("b", 16)):
+        job = chat_job(tmp_path / name, info, epochs=1, rows=8, held=0, loraplus_ratio=ratio, learning_rate=1e-3)
+        outcome, _ = run(job)
+        weights = load_file(outcome.path / "adapter_model.safetensors")  # type: ignore[operator]
+        sizes.append(sum(float(weight.abs().sum()) for name, weight in weights.items() if "lora_B" in name))
+    assert sizes[1] > 5 * sizes[0]
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", "adamw-8bit", "lion"])
+def test_a_run_learns_with_another_optimizer_and_goes_on_from_its_checkpoint(tmp_path: Path, optimizer: str) -> None:
+    info = small_llama(tmp_path / "base")
+    values: dict[str, Any] = {"optimizer": optimizer, "epochs": 2, "eval_steps": 2, "learning_rate": 3e-3}
+    _, whole = run(chat_job(tmp_path / "a", info, rows=16, **values))
+    assert losses(whole)[-1] < losses(whole)[0]
+    said: list[Any] = []
+    train(
+        chat_job(tmp_path / "b", info, rows=16, **values), said.append,
+        lambda: "keep" if len(losses(said)) >= 3 else None,
+    )  # fmt: skip
+    _, rest = run(chat_job(tmp_path / "b", info, rows=16, **values))
+    assert losses(said) + losses(rest) == pytest.approx(losses(whole), abs=2e-3)
+
+
+def test_rates_by_layer_and_dropout_of_the_model_are_used(tmp_path: Path) -> None:
+    info = tiny_bert(tmp_path / "base")
+    _, plain = run(label_job(tmp_path / "a", info, epochs=1))
+    _, slow = run(label_job(tmp_path / "b", info, epochs=1, layer_decay=0.5))
+    _, dropped = run(label_job(tmp_path / "c", info, epochs=1, dropout=0.5))
+    assert losses(slow)[0] == losses(plain)[0] and losses(slow)[-1] != losses(plain)[-1]
+    assert losses(dropped)[0] != losses(plain)[0]
+
+
+def test_a_head_learns_alone_at_first_then_all_of_the_model_and_a_resumed_run_does_the_same(tmp_path: Path) -> None:
+    info = tiny_bert(tmp_path / "base")
+    values = {"head_first": 0.5, "epochs": 2, "eval_steps": 3}
+    before = load_file(f"{info.path}/model.safetensors")
+
+    def moved(folder: Path) -> set[bool]:
+        after = load_file(folder / "model.safetensors")
+        return {not torch.equal(after[f"bert.{name}"], weight) for name, weight in before.items() if "layer.0" in name}
+
+    whole, said = run(label_job(tmp_path / "a", info, **values))
+    assert moved(whole.path) == {True}  # type: ignore[arg-type]
+    some: list[Any] = []
+    part = train(
+        label_job(tmp_path / "b", info, **values), some.append, lambda: "keep" if len(losses(some)) >= 5 else None
+    )  # fmt: skip
+    assert moved(part.path) == {False}, "six of twelve steps are the head's"  # type: ignore[arg-type]
+    _, rest = run(label_job(tmp_path / "b", info, **values))
+    assert losses(some) + losses(rest) == pytest.approx(losses(said), abs=1e-5)

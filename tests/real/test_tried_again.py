@@ -1,0 +1,103 @@
+"""A run that goes wrong: out of memory it is tried once more; with a loss that is no number it keeps the good."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from made_runs import tiny_llama
+from safetensors.torch import load_file
+from small_trainings import chat_job, losses
+from worker_runs import add_run, add_sample, log_of, record_of, start_worker, steps_of, wait_for
+
+from studio.schema.errors import StudioError
+from studio.schema.events import AdviceEvent, CheckpointEvent, StepEvent
+from studio.schema.runs import RunSpec
+from studio.services.context import Context
+from studio.services.probing import probe
+from studio.store import Home
+from studio.training.run import train
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    yield Home(tmp_path / "home")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets one narrow a process that runs")
+def test_a_run_out_of_memory_is_tried_once_more_at_half_the_batch_and_says_so(home: Home, tmp_path: Path) -> None:
+    tiny_llama(tmp_path / "tiny")
+    data = add_sample(home, "support-tone", 80)
+    run = add_run(home, data, str(tmp_path / "tiny"), epochs=200, eval_steps=20, early_stopping_patience=0,
+                  max_length=64)  # fmt: skip
+    worker = start_worker(home, run)
+    wait_for(lambda: len(steps_of(home, run)) > 7)
+    process = psutil.Process(worker.pid)
+    process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms, process.rlimit(psutil.RLIMIT_AS)[1]))
+    events = home.workspace().events
+    wait_for(lambda: events.after(run, kinds=("advice",)) or worker.poll() is not None)
+    told = [each.event for each in events.after(run, kinds=("advice",))]
+    assert any(isinstance(each, AdviceEvent) and "tried once more with 2" in each.message for each in told)
+    spec = home.workspace().runs.spec(run)
+    assert (spec.config.batch_size, spec.config.gradient_accumulation, spec.tried_again) == (2, 2, True)
+    assert psutil.Process(worker.pid).is_running(), "the same process goes on, with an empty memory"
+    wait_for(lambda: record_of(home, run).status in ("training", "failed"))
+    home.workspace().runs.wish_stop(run, "discard")
+    worker.wait(120)
+    assert "tried once more" in log_of(home, run)
+    assert home.queue.entries() == []
+
+
+def test_a_loss_that_is_no_number_ends_the_run_at_once_and_keeps_what_was_good(tmp_path: Path) -> None:
+    job = chat_job(tmp_path / "run", tiny_llama(tmp_path / "base"), epochs=3, eval_steps=3)
+    said: list[Any] = []
+
+    def emit(event: Any) -> None:
+        said.append(event)
+        if isinstance(event, StepEvent) and event.step == 7:  # the weights run away
+            trainer = next(each for each in gc.get_objects() if type(each).__name__ == "ReplyTrainer")
+            with torch.no_grad():
+                next(weight for weight in trainer.model.parameters() if weight.requires_grad).fill_(float("nan"))
+
+    with pytest.raises(StudioError, match="stopped being a number in step 8") as refused:
+        train(job, emit, lambda: None)
+    assert "learning rate" in refused.value.message and "tenth" in refused.value.hint
+    assert len(losses(said)) == 7
+    saved = [event.step for event in said if isinstance(event, CheckpointEvent)]
+    assert saved == [3, 6]
+    kept = load_file(job.folder / "adapter" / "adapter_model.safetensors")
+    assert all(weight.isfinite().all() for weight in kept.values())
+    best = max(event.step for event in said if isinstance(event, CheckpointEvent) and event.best)
+    checkpoint = load_file(job.folder / "checkpoints" / f"checkpoint-{best}" / "adapter_model.safetensors")
+    assert all(torch.equal(weight, checkpoint[name]) for name, weight in kept.items())
+
+
+def test_a_probe_measures_and_leaves_nothing_behind(home: Home, tmp_path: Path) -> None:
+    tiny_llama(tmp_path / "tiny")
+    data = add_sample(home, "support-tone", 60)
+    run = add_run(home, data, str(tmp_path / "tiny"), max_length=64, batch_size=2)
+    home.queue.leave(run)
+    spec: RunSpec = home.workspace().runs.spec(run)
+    found = probe(Context(home, home.workspace(), False), spec)
+    assert found.steps == 4 and found.tokens_per_second > 0
+    assert 200 * 2**20 < found.memory_bytes < 4 * 2**30
+    assert not home.workspace().runs.folder(run).checkpoints.exists()
+    broken = spec.model_copy(update={"config": spec.config.model_copy(update={"model": str(tmp_path / "none")})})
+    with pytest.raises(StudioError, match="The probe could not be done"):
+        probe(Context(home, home.workspace(), False), broken)
+
+
+def test_a_probe_waits_for_no_run_at_work(home: Home, tmp_path: Path) -> None:
+    tiny_llama(tmp_path / "tiny")
+    data = add_sample(home, "support-tone", 60)
+    run = add_run(home, data, str(tmp_path / "tiny"), max_length=64, epochs=100, early_stopping_patience=0)
+    worker = start_worker(home, run)
+    wait_for(lambda: len(steps_of(home, run)) > 1)
+    with pytest.raises(StudioError, match="A run is at work"):
+        probe(Context(home, home.workspace(), False), home.workspace().runs.spec(run))
+    home.workspace().runs.wish_stop(run, "discard")
+    assert worker.wait(60) == 0

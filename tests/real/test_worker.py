@@ -1,0 +1,203 @@
+"""The real worker process: it waits, trains, obeys, and whatever happens to it, the truth is on disk."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from worker_runs import (
+    add_run,
+    log_of,
+    prepared_worker,
+    record_of,
+    start_worker,
+    steps_of,
+    wait_for,
+)
+
+from studio.machine.processes import identity
+from studio.schema.dataset import DatasetRecord
+from studio.store import Home
+
+TINY = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96}
+LONG = {**TINY, "epochs": 200, "eval_steps": 20, "early_stopping_patience": 0}
+
+
+def test_a_run_is_trained_and_described_whole(home: Home, data: DatasetRecord, llama: str) -> None:
+    run = add_run(home, data, llama, **TINY, epochs=1, test_prompts=("Where is it?",), watch_share=0.0)
+    assert start_worker(home, run).wait(120) == 0, log_of(home, run)
+    record = record_of(home, run)
+    assert (record.status, record.has_result, record.reason) == ("finished", True, "")
+    assert record.step == record.steps == 9
+    assert record.seconds and record.started and record.ended
+    assert {"eval_loss", "base_eval_loss"} <= set(record.metrics)
+    kinds = [each.event.kind for each in home.workspace().events.after(run)]
+    assert kinds[:3] == ["state", "state", "phase"] and kinds[-1] == "state"
+    assert kinds.count("step") == 9 and kinds.count("reply") == 2 and "error" not in kinds
+    folder = home.workspace().runs.folder(run)
+    splits = json.loads(folder.splits.read_text())
+    assert {name: len(rows) for name, rows in splits.items()} == {"train": 34, "validation": 6, "test": 0}
+    assert sorted(splits["train"] + splits["validation"]) == list(range(1, 41))
+    described = json.loads(folder.record.read_text())
+    assert described["run"]["status"] == "finished" and described["data"]["name"] == "support-tone"
+    assert str(home.root) not in folder.record.read_text()
+    assert folder.result is not None
+    assert not list(folder.checkpoints.rglob("optimizer.pt")), "nobody resumes a finished run"
+    assert home.queue.entries() == []
+    log = log_of(home, run)
+    assert "step 9/9  loss" in log and "Finished" in log and "Traceback" not in log and "Warning" not in log
+
+
+def test_a_prepared_worker_takes_a_run_and_its_name(home: Home, data: DatasetRecord, llama: str) -> None:
+    worker = prepared_worker()
+    run = add_run(home, data, llama, **LONG)
+    assert worker.stdin is not None
+    worker.stdin.write(f"{home.root}\tdefault\t{run}\n".encode())
+    worker.stdin.close()
+    wait_for(lambda: steps_of(home, run))
+    title = Path(f"/proc/{worker.pid}/cmdline")
+    if title.exists():
+        said = title.read_text().replace("\0", " ").strip()
+        assert "studio.worker" in said and said.endswith(run)
+    home.workspace().runs.wish_stop(run, "keep")
+    assert worker.wait(60) == 0
+    assert record_of(home, run).status == "stopped"
+    assert "step 1/" in log_of(home, run)
+
+
+def test_a_prepared_worker_that_is_not_needed_goes() -> None:
+    worker = prepared_worker()
+    assert worker.stdin is not None
+    worker.stdin.close()
+    assert worker.wait(60) == 0
+
+
+def test_sigterm_keeps_what_was_learned(home: Home, data: DatasetRecord, llama: str) -> None:
+    run = add_run(home, data, llama, **LONG)
+    worker = start_worker(home, run)
+    wait_for(lambda: len(steps_of(home, run)) >= 3)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0, log_of(home, run)
+    record = record_of(home, run)
+    assert (record.status, record.has_result) == ("stopped", True)
+    assert "is kept" in record.reason
+    assert home.workspace().runs.folder(run).result is not None
+
+
+def test_a_wish_to_discard_leaves_no_model(home: Home, data: DatasetRecord, llama: str) -> None:
+    run = add_run(home, data, llama, **LONG)
+    worker = start_worker(home, run)
+    wait_for(lambda: steps_of(home, run))
+    home.workspace().runs.wish_stop(run, "discard")
+    assert worker.wait(30) == 0
+    record = record_of(home, run)
+    assert (record.status, record.has_result) == ("stopped", False)
+    assert home.workspace().runs.folder(run).result is None
+
+
+def test_a_killed_worker_is_noticed_and_its_run_goes_on_from_the_last_checkpoint(
+    home: Home, data: DatasetRecord, llama: str
+) -> None:
+    run = add_run(home, data, llama, **{**LONG, "epochs": 12})
+    worker = start_worker(home, run)
+    wait_for(lambda: len(steps_of(home, run)) >= 25)
+    os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait(10)
+    runs = home.workspace().runs
+    assert [lost.id for lost in runs.set_right()] == [run]
+    record = record_of(home, run)
+    assert record.status == "interrupted"
+    assert "Resume goes on from there" in record.reason
+    before = {event.step: event.loss for event in steps_of(home, run)}
+    last_before = max(before)
+    runs.set_status(run, "queued")
+    home.queue.ask("default", run)
+    assert start_worker(home, run).wait(120) == 0, log_of(home, run)
+    assert record_of(home, run).status == "finished"
+    after = [event for event in steps_of(home, run)][len(before) :]
+    assert after[0].step in (21, 41, 61, 81)
+    assert {event.step for event in after} | set(before) == set(range(1, 109))
+    again = [event for event in after if event.step <= last_before]
+    assert [event.loss for event in again] == pytest.approx([before[event.step] for event in again], abs=1e-5)
+
+
+def test_a_second_run_waits_for_its_turn_and_then_trains(home: Home, data: DatasetRecord, llama: str) -> None:
+    first, second = add_run(home, data, llama, **LONG), add_run(home, data, llama, **TINY, epochs=1)
+    one = start_worker(home, first)
+    wait_for(lambda: steps_of(home, first))
+    two = start_worker(home, second)
+    wait_for(lambda: "Waiting" in log_of(home, second))
+    assert record_of(home, second).status == "queued"
+    memory = Path(f"/proc/{two.pid}/statm")
+    if memory.exists():
+        assert int(memory.read_text().split()[1]) * 4096 < 150e6, "nothing heavy is imported while it waits"
+    home.workspace().runs.wish_stop(first, "discard")
+    assert one.wait(30) == 0
+    assert two.wait(120) == 0
+    assert record_of(home, second).status == "finished"
+
+
+def test_a_waiting_run_can_be_stopped_and_an_ended_wait_keeps_its_place(
+    home: Home, data: DatasetRecord, llama: str
+) -> None:
+    home.queue.ask("default", "another")
+    assert home.queue.claim("another", os.getpid()) and home.queue.my_turn("another")
+    run, other = add_run(home, data, llama, **TINY), add_run(home, data, llama, **TINY)
+    worker, waiting = start_worker(home, run), start_worker(home, other)
+    wait_for(lambda: "Waiting" in log_of(home, run) and "Waiting" in log_of(home, other))
+    home.workspace().runs.wish_stop(run, "keep")
+    assert worker.wait(10) == 0
+    assert record_of(home, run).status == "stopped"
+    waiting.send_signal(signal.SIGTERM)
+    assert waiting.wait(10) == 0
+    assert record_of(home, other).status == "queued"
+    assert [entry[1] for entry in home.queue.entries()] == ["another", other]
+
+
+def test_an_error_is_told_in_plain_words_and_the_next_run_has_its_turn(
+    home: Home, data: DatasetRecord, tmp_path: Path
+) -> None:
+    run = add_run(home, data, str(tmp_path / "no model here"), **TINY)
+    assert start_worker(home, run).wait(60) == 1
+    record = record_of(home, run)
+    assert record.status == "failed" and record.ended
+    assert "Traceback" not in record.reason
+    errors = home.workspace().events.after(run, kinds=("error",))
+    assert [each.event.message for each in errors] == [record.reason]  # type: ignore[union-attr]
+    assert home.queue.entries() == []
+    assert "Traceback" in log_of(home, run)
+
+
+def test_a_run_that_is_not_queued_is_left_alone(home: Home, data: DatasetRecord, llama: str) -> None:
+    run = add_run(home, data, llama, **TINY)
+    home.queue.leave(run)
+    assert start_worker(home, run).wait(30) == 2
+    assert record_of(home, run).status == "queued"
+
+
+def test_a_run_that_a_living_worker_has_is_not_taken_twice(home: Home, data: DatasetRecord, llama: str) -> None:
+    run = add_run(home, data, llama, **LONG)
+    worker = start_worker(home, run)
+    wait_for(lambda: steps_of(home, run))
+    assert start_worker(home, run).wait(30) == 2
+    state = home.workspace().runs.worker(run)
+    assert (state.pid, state.identity) == (worker.pid, identity(worker.pid))
+    assert home.workspace().runs.set_right() == []
+    home.workspace().runs.wish_stop(run, "discard")
+    assert worker.wait(30) == 0
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="this machine has one core only")
+def test_a_run_gives_up_a_core_to_a_guest_and_takes_it_back(
+    home: Home, data: DatasetRecord, llama: str, cores: int
+) -> None:
+    run = add_run(home, data, llama, **LONG)
+    worker = start_worker(home, run)
+    wait_for(lambda: steps_of(home, run))
+    home.queue.guest_comes(os.getpid())
+    wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores - 1, 20)
+    home.queue.guest_goes(os.getpid())
+    wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores, 20)
+    home.workspace().runs.wish_stop(run, "discard")
+    assert worker.wait(30) == 0

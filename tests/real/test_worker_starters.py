@@ -1,0 +1,51 @@
+"""The starters, tuned on samples by the real worker, beat the base on rows kept apart."""
+
+import json
+from pathlib import Path
+
+import pytest
+from worker_runs import add_run, add_sample, log_of, record_of, start_worker
+
+from studio.schema.events import EvaluationEvent
+from studio.store import Home
+
+STYLE = ("Thanks for asking.", "Write back any time, Nora at Northwind.")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+def test_starter_chat_learns_the_house_style_from_a_hundred_rows(home: Home) -> None:
+    asked = ("Can I pick up my parcel myself?", "Do you mend torn jackets?", "My lamp came without a plug.")
+    data = add_sample(home, "support-tone", 120)
+    run = add_run(
+        home, data, "starter-chat", epochs=6, learning_rate=5e-4, lora_rank=8, lora_alpha=16, max_length=160,
+        test_prompts=asked, watch_share=0.0,
+    )  # fmt: skip
+    assert start_worker(home, run).wait(500) == 0, log_of(home, run)
+    record = record_of(home, run)
+    assert record.metrics["eval_loss"] < 0.6 * record.metrics["base_eval_loss"]
+    said = {who: [] for who in ("base", "tuned")}  # type: dict[str, list[str]]
+    for each in home.workspace().events.after(run, kinds=("reply",)):
+        said[each.event.who].append(each.event.text.strip())  # type: ignore[union-attr]
+    assert len(said["base"]) == len(said["tuned"]) == 3
+    assert all(text.startswith(STYLE[0]) and text.endswith(STYLE[1]) for text in said["tuned"])
+    assert not any(text.startswith(STYLE[0]) for text in said["base"])
+
+
+def test_starter_classify_sorts_messages_that_it_never_saw(home: Home) -> None:
+    data = add_sample(home, "intent-routing")
+    run = add_run(
+        home, data, "starter-classify", method="full", precision="float32", epochs=4, learning_rate=2e-4, batch_size=16,
+        max_length=64, scheduler="linear", eval_rows=512,
+    )  # fmt: skip
+    assert start_worker(home, run).wait(500) == 0, log_of(home, run)
+    record = record_of(home, run)
+    checks = [each.event for each in home.workspace().events.after(run, kinds=("evaluation",))]
+    assert all(isinstance(check, EvaluationEvent) and "macro_f1" in check.metrics for check in checks)
+    assert record.metrics["macro_f1"] > 0.8, "twelve intents: by chance it would be 0.08"
+    assert checks[0].metrics["macro_f1"] < 0.3  # type: ignore[union-attr]
+    splits = json.loads(home.workspace().runs.folder(run).splits.read_text())
+    assert len(splits["train"]) + len(splits["validation"]) + len(splits["test"]) == 480

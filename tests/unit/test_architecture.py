@@ -1,0 +1,111 @@
+"""The house as docs/architecture.md draws it: imports point down, and the shell starts fast."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted((ROOT / "studio").rglob("*.py"))
+HEAVY = ("torch", "transformers", "peft", "trl", "gradio", "pandas", "pyarrow", "datasets", "bitsandbytes", "plotly",
+         "sklearn", "huggingface_hub", "openpyxl", "numpy")  # fmt: skip
+EDGES = {
+    "studio.cli.edge",
+    "studio.host.host",
+    "studio.models.obtain",  # a thread, whose error the caller raises
+    "studio.services.labelling.suggesting",  # a thread that has texts read
+    "studio.services.models",  # a thread that downloads
+    "studio.ui.background",  # a thread, whose error the page shows
+    "studio.ui.doors",
+    "studio.ui.shell",
+    "studio.ui.work",
+    "studio.worker.combine",
+    "studio.worker.probe",
+    "studio.worker.rank",
+    "studio.worker.work",
+}
+"""Where a process, a thread or a request ends: there an error that nobody foresaw becomes a sentence."""
+TRAINING = (
+    "run", "replies", "callbacks", "loss", "optimizer", "by_rows", "trainers", "batches", "quick", "log_probs",
+    "first_batch", "head_first", "noise",
+)  # fmt: skip
+TRAINERS = tuple(f"studio.training.{name}" for name in TRAINING)
+"""What subclasses the libraries' trainers or computes with tensors: a worker imports it when its turn has come."""
+GRADIO_LAYER = ROOT / "studio" / "ui"
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return found | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+
+
+def loaded_after(code: str) -> set[str]:
+    """Heavy libraries in memory after some code ran in a fresh process."""
+    script = f"import sys\n{code}\nprint(' '.join(name for name in {HEAVY!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+def test_the_layer_contract_is_kept() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", [each for each in MODULES if GRADIO_LAYER not in each.parents], ids=name_of)
+def test_only_the_page_imports_gradio(path: Path) -> None:
+    assert not {name for name in imports_of(path) if name.split(".")[0] in ("gradio", "gradio_client")}
+
+
+@pytest.mark.parametrize("path", [each for each in MODULES if each.parent.name != "store"], ids=name_of)
+def test_only_the_store_speaks_sql(path: Path) -> None:
+    assert "sqlite3" not in imports_of(path)
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    assert loaded_after("import studio.cli; from studio.cli.app import entry; entry()") == set()
+
+
+def test_everything_a_person_can_do_can_be_imported_without_torch_or_gradio() -> None:
+    assert not loaded_after("import studio.api") & {"torch", "transformers", "peft", "trl", "gradio"}
+
+
+def test_importing_a_module_loads_nothing_heavy_but_for_the_page_and_the_trainers() -> None:
+    names = [name_of(path) for path in MODULES if GRADIO_LAYER not in path.parents and path.name != "__main__.py"]
+    names = [name for name in names if not name.startswith(TRAINERS)]
+    code = "import importlib\n" + "\n".join(f"importlib.import_module({name!r})" for name in names)
+    assert not loaded_after(code) & {"torch", "transformers", "peft", "trl", "gradio", "datasets"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_says_what_it_owns_and_can_be_read_in_one_sitting(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)) or not text.strip()
+    assert len(text.splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", [each for each in MODULES if name_of(each) not in EDGES], ids=name_of)
+def test_a_broad_except_stands_only_at_the_edges(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        broad = isinstance(node, ast.ExceptHandler) and (
+            node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
+        )
+        if broad:
+            assert any(isinstance(each, ast.Raise) for each in ast.walk(node)), f"{path}:{node.lineno}"
+
+
+def test_nothing_that_is_shipped_names_a_machine_or_work_left_to_do() -> None:
+    left = re.compile(r"# ?(TODO|FIXME|XXX)\b|/(?:root|work|tmp)/|/home/(?!user\b|runner\b)[a-z]")
+    for path in [*MODULES, ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        found = left.search(path.read_text(encoding="utf-8"))
+        assert not found, f"{path.relative_to(ROOT)}: {found.group()}"

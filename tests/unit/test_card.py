@@ -1,0 +1,170 @@
+"""The model card: the Hub can read it, it states what it must, and it gives nothing away."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.export import EXPORTS, export_named
+from studio.export.card import model_card, plain
+from studio.export.folder import check_clean, check_target, without_paths
+from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.fields import about
+from studio.schema.host import CardFacts, RunRef
+from studio.schema.models import ModelInfo
+from studio.schema.report import Metric, Report
+from studio.schema.runs import RunSpec
+
+NOTE = "Its weights come from a package and were rounded to 4 bits on the way."
+REPORT = Report(
+    rows=40,
+    split="test",
+    metrics={"loss": Metric(base=3.0, tuned=2.0, low=1.8, high=2.2, title="Loss", higher_is_better=False)},
+    verdict="Better, and clearly so.",
+)
+FACTS = CardFacts(
+    run="20261124-ab", name="tone", dataset="rows.csv", rows=100, splits=SplitCounts(train=85, validation=10, test=5),
+    report=REPORT, seconds=120, steps=64, best_step=48,
+)  # fmt: skip
+
+
+def run_of(task: str = "chat", method: str = "lora", home: str = "/home/ann", **changes: Any) -> RunRef:
+    info = ModelInfo(
+        name="starter-chat", title="Small", source="starter", kind="causal", path=f"{home}/models/small",
+        origin="owner/small, as the package small 1.0 carries it", hub_id="owner/small", licence="apache-2.0",
+        languages=("en",), note=NOTE,
+    )  # fmt: skip
+    labels = ("bug", "praise") if task == "classification" else ()
+    config = TrainingConfig(task=task, model="starter-chat", method=method, **changes)
+    data = DatasetSpec(task=task, roles={}, label_names=labels)
+    spec = RunSpec(config=config, dataset="d", dataset_version=1, data=data, splits=SplitSpec())
+    return RunRef(info=info, spec=spec, folder=f"{home}/studio/runs/20261124-ab")
+
+
+def front_of(card: str, tmp_path: Path) -> dict[str, Any]:
+    from huggingface_hub import metadata_load
+
+    (tmp_path / "README.md").write_text(card, encoding="utf-8")
+    found = metadata_load(tmp_path / "README.md")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("exporter", EXPORTS.values(), ids=EXPORTS)
+@pytest.mark.parametrize("task", ["chat", "classification"])
+def test_the_hub_reads_the_front_matter(exporter: Any, task: str, tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    front = front_of(model_card(exporter, run_of(task), FACTS), tmp_path)
+    assert front["license"] == "apache-2.0"
+    assert front["base_model"] == "owner/small"
+    assert front["library_name"] == exporter.library
+    assert front["pipeline_tag"] == {"chat": "text-generation", "classification": "text-classification"}[task]
+    results = ModelCard.load(tmp_path / "README.md").data.eval_results
+    assert [(each.metric_type, each.metric_value, each.dataset_split) for each in results] == [("loss", 2.0, "test")]
+
+
+def test_it_states_base_data_splits_metrics_and_where_the_starter_came_from() -> None:
+    card = model_card(export_named("adapter"), run_of(), FACTS)
+    stated = (
+        "owner/small",
+        "package small 1.0",
+        NOTE,
+        "rows.csv: 100 usable rows",
+        "The merged model has the very weights",
+    )
+    for said in (*stated, "Train 85, validation 10, test 5", "| Loss | 3.000 | 2.000 | 1.800 to 2.200 |"):
+        assert said in card, said
+
+
+def test_it_lists_every_setting_that_makes_a_difference() -> None:
+    card = model_card(export_named("merged"), run_of(method="full"), FACTS)
+    for name in settings_of():
+        told = about(TrainingConfig, name)
+        assert told is not None
+        counts = (
+            "full" in (told.methods or ("full",)) and "chat" in (told.tasks or ("chat",)) and name != "system_prompt"
+        )
+        assert (f"| {told.label} |" in card) == counts, name
+
+
+def test_it_says_that_qlora_is_used_on_the_base_unquantised() -> None:
+    assert "unquantised" in model_card(export_named("merged"), run_of(method="qlora"), FACTS)
+    assert "unquantised" not in model_card(export_named("merged"), run_of(), FACTS)
+
+
+def test_a_system_prompt_is_told_and_stands_in_the_snippet() -> None:
+    card = model_card(export_named("merged"), run_of(system_prompt="Be short."), FACTS)
+    assert "> Be short." in card and "'content': 'Be short.'" in card
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "a | b\n# c", "![x](http://y)", "`code`"])
+def test_a_users_words_do_not_become_markup(text: str) -> None:
+    from markdown_it import MarkdownIt
+
+    shown = MarkdownIt("commonmark").enable("table").render(f"- {plain(text)}: 3 rows")
+    assert shown.count("<") == 4, shown  # a list and one item, opened and closed
+
+
+def test_a_base_with_no_hub_name_is_not_given_one(tmp_path: Path) -> None:
+    run = run_of()
+    info = run.info.model_copy(
+        update={"source": "folder", "hub_id": None, "licence": "Our own", "origin": run.info.path}
+    )
+    front = front_of(model_card(export_named("merged"), run.model_copy(update={"info": info}), FACTS), tmp_path)
+    assert "base_model" not in front
+    assert (front["license"], front["license_name"]) == ("other", "our own")
+    assert str(run.info.path) not in (tmp_path / "README.md").read_text()
+
+
+def test_a_path_of_the_machine_is_taken_out_of_the_card_and_refused_elsewhere(tmp_path: Path) -> None:
+    run = run_of()
+    assert without_paths(f"see {run.folder}/x and {run.info.path}", run) == "see …/x and …"
+    (tmp_path / "config.json").write_text('{"_name_or_path": "/home/ann/models/small"}')
+    with pytest.raises(ValueError, match=r"config\.json holds a path"):
+        check_clean(tmp_path, run)
+
+
+@pytest.mark.parametrize("name", ["training_args.bin", "optimizer.pt", "rng_state.pth", "notes.py"])
+def test_a_pickle_or_anything_else_that_does_not_belong_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ValueError, match="must not hold"):
+        check_clean(tmp_path, run_of())
+
+
+def test_a_token_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"x": "hf_' + "a" * 30 + '"}')
+    with pytest.raises(ValueError, match="token"):
+        check_clean(tmp_path, run_of())
+
+
+def test_an_export_is_not_written_over_something_else(tmp_path: Path) -> None:
+    check_target(tmp_path / "new" / "place", "peft")
+    check_target(tmp_path / "new", "peft")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    check_target(mine, "peft")
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(StudioError) as refused:
+        check_target(mine, "peft")
+    assert refused.value.code == "not-allowed"
+    (mine / "README.md").write_text(model_card(export_named("adapter"), run_of(), FACTS))
+    check_target(mine, "peft")
+    with pytest.raises(StudioError):
+        check_target(mine, "transformers")
+
+
+def test_an_unknown_form_names_the_nearest_one() -> None:
+    with pytest.raises(StudioError) as refused:
+        export_named("merge")
+    assert refused.value.code == "unknown-name" and "merged" in refused.value.hint
+
+
+def test_sizes_and_reasons_are_known_without_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; from studio.export import EXPORTS; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,95 @@
+"""Settings from a file, and what is printed as JSON."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from studio.cli.settings import read_settings, setting_parameters, settings_given
+from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.dataset import DatasetSpec, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.runs import RunSpec
+
+
+def test_a_file_may_be_yaml_or_json_in_either_case(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("learning-rate: 0.001\nkeep_best: no\ntest_prompts: [Hello]\n")
+    (tmp_path / "b.json").write_text('{"learning_rate": 0.001, "model": "starter-chat"}')
+    assert read_settings(tmp_path / "a.yaml") == {"learning_rate": 0.001, "keep_best": False, "test_prompts": ["Hello"]}
+    assert read_settings(tmp_path / "b.json") == {"learning_rate": 0.001, "model": "starter-chat"}
+
+
+def test_the_config_of_a_run_can_be_used_again(tmp_path: Path) -> None:
+    config = TrainingConfig(task="chat", model="starter-chat", epochs=2)
+    spec = RunSpec(
+        config=config, dataset="data-1", dataset_version=1, data=DatasetSpec(task="chat", roles={}), splits=SplitSpec()
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(spec.model_dump(mode="json")))
+    assert TrainingConfig(**read_settings(path)) == config
+
+
+def test_a_mistyped_setting_in_a_file_is_told_the_nearest_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("lerning_rate: 0.001\nepoch: 3\nepochs: 2\n")
+    with pytest.raises(StudioError) as caught:
+        read_settings(path)
+    assert [problem.code for problem in caught.value.all()] == ["unknown-setting"] * 2
+    assert "Did you mean learning_rate?" in caught.value.message
+    assert "Did you mean epochs?" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["a: [1,\nb: 2", "- 1\n- 2", "just words", "", "\x00"])
+def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(StudioError) as caught:
+        read_settings(path)
+    assert caught.value.code == "unreadable-file"
+    assert "a.yaml" in str(caught.value.given)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudioError):
+        read_settings(tmp_path / "missing.yaml")
+
+
+def test_a_file_can_not_make_python_objects(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("epochs: !!python/object/apply:os.getcwd []")
+    with pytest.raises(StudioError):
+        read_settings(path)
+
+
+def test_only_flags_that_were_given_are_settings() -> None:
+    given = {name: None for name in settings_of()} | {"epochs": 2.0, "keep_best": False, "model": "m"}
+    assert settings_given(given) == {"epochs": 2.0, "keep_best": False}
+    assert given == {"model": "m"}
+
+
+def test_each_flag_has_help_with_its_range() -> None:
+    assert [parameter.name for parameter in setting_parameters()] == settings_of()
+    for parameter in setting_parameters():
+        assert parameter.annotation.__metadata__[0].help
+
+
+PRINTS = """
+import sys
+from studio.cli.door import print_json
+from studio.schema.report import Metric
+print_json({"nan": float("nan"), "metric": Metric(base=float("inf"), tuned=0.5), "text": "日本 \\ud83d <b>"})
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_json_is_valid_whatever_is_in_it_and_whatever_the_terminal(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PRINTS], capture_output=True, env={"PYTHONIOENCODING": encoding}, check=True
+    )
+    document = json.loads(done.stdout.decode("utf-8"))
+    assert document["nan"] is None
+    assert document["metric"]["base"] is None
+    assert document["text"] == "日本 \ud83d <b>"

@@ -1,0 +1,186 @@
+"""Each rule speaks on the curve of a real run that needs it, and none on those that went well."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.schema.config import TrainingConfig
+from studio.schema.events import (
+    EVENT,
+    AdviceEvent,
+    AnyEvent,
+    ErrorEvent,
+    EvaluationEvent,
+    PhaseEvent,
+    ReadEvent,
+    StepEvent,
+)
+from studio.training.coach import RULES, Coach
+
+CURVES = Path(__file__).parent / "curves"
+RECORDED = [rule for rule in RULES if rule != "too-good"]
+"""Rules with a real run that needs them."""
+GOOD = sorted(path.stem for path in CURVES.glob("good-*.json"))
+
+
+def recorded(name: str) -> tuple[TrainingConfig, list[AnyEvent]]:
+    """A real run's settings, and what it said."""
+    kept = json.loads((CURVES / f"{name}.json").read_text(encoding="utf-8"))
+    return TrainingConfig(**kept["config"]), [step(*each) if isinstance(each, list) else EVENT.validate_python(each)
+                                              for each in kept["events"]]  # fmt: skip
+
+
+def step(number: int, loss: float, norm: float | None = 1.0, epoch: float = 0.0) -> StepEvent:
+    return StepEvent(
+        step=number, loss=loss, grad_norm=norm, epoch=epoch, learning_rate=1e-4, rows_per_second=5.0, memory_bytes=1
+    )
+
+
+def check(number: int, loss: float, **more: Any) -> EvaluationEvent:
+    return EvaluationEvent(step=number, eval_loss=loss, **more)
+
+
+def told(coach: Coach, events: list[AnyEvent]) -> list[AdviceEvent]:
+    """What it says to these events."""
+    return [each for event in events for each in coach.hear(event)]
+
+
+def replayed(name: str) -> list[AdviceEvent]:
+    """What it says to a whole recorded run."""
+    config, events = recorded(name)
+    coach = Coach(config)
+    return [*told(coach, events), *coach.end()]
+
+
+def test_there_are_good_runs_of_three_samples() -> None:
+    assert GOOD == ["good-intent-routing", "good-review-mood", "good-support-tone"]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_it_is_silent_when_all_is_well(name: str) -> None:
+    assert [(each.rule, each.step, each.message) for each in replayed(name)] == []
+
+
+@pytest.mark.parametrize("rule", RECORDED)
+def test_each_rule_speaks_once_on_a_run_that_needs_it(rule: str) -> None:
+    said = [each for each in replayed(rule) if each.rule == rule]
+    assert len(said) == 1, [each.rule for each in replayed(rule)]
+    advice = said[0]
+    assert advice.severity != "ok"
+    assert advice.title and advice.message and advice.why and advice.action and advice.actions
+    assert any(letter.isdigit() for letter in advice.message), "it tells no numbers"
+
+
+@pytest.mark.parametrize("rule", RECORDED)
+def test_what_it_proposes_is_a_setting_that_changes_something(rule: str) -> None:
+    config, _ = recorded(rule)
+    advice = next(each for each in replayed(rule) if each.rule == rule)
+    for action in advice.actions:
+        assert action.kind in ("stop", "open") or action.changes
+        changed = TrainingConfig(**{**config.model_dump(), **action.changes})
+        assert action.kind != "repeat" or changed != config
+        assert action.kind != "open" or action.tab
+
+
+def test_a_model_that_collapsed_at_once_is_told_its_rate_and_not_that_it_is_too_small() -> None:
+    assert [each.rule for each in replayed("collapsed")] == ["rate-too-high"]
+
+
+def test_overfitting_is_told_early_enough_to_be_of_use() -> None:
+    config, events = recorded("overfitting")
+    steps = max(event.step for event in events if isinstance(event, StepEvent))
+    said = next(each for each in replayed("overfitting") if each.rule == "overfitting")
+    assert said.step < steps * 0.75
+    assert [action.kind for action in said.actions] == ["stop", "repeat"]
+    assert said.actions[1].changes["epochs"] < config.epochs
+
+
+def falling(steps: int, every: int, turn: int) -> list[AnyEvent]:
+    """Training loss falls all the time, validation loss rises from `turn` on."""
+    said: list[AnyEvent] = [PhaseEvent(phase="training", steps=steps), check(0, 3.0)]
+    for number in range(1, steps + 1):
+        said.append(step(number, 3.0 * 0.98**number, epoch=number / 10))
+        if number % every == 0:
+            rise = max(0, number - turn) * 0.02
+            said.append(check(number, 3.0 - min(number, turn) * 0.02 + rise, best=number <= turn))
+    return said
+
+
+def config(**settings: Any) -> TrainingConfig:
+    return TrainingConfig(task="chat", model="starter-chat", **settings)
+
+
+def test_it_takes_its_words_back_when_a_later_check_is_the_lowest_after_all() -> None:
+    coach = Coach(config())
+    first = told(coach, falling(60, 10, turn=30))
+    assert [each.severity for each in first if each.rule == "overfitting"] == ["warn"]
+    assert told(coach, [step(61, 0.5), check(61, 2.6)]) == []
+    back = told(coach, [step(70, 0.5), check(70, 1.9, best=True)])
+    assert [(each.rule, each.severity, each.step) for each in back] == [("overfitting", "ok", 70)]
+    assert told(coach, [step(71, 0.5), check(71, 1.8, best=True)]) == []
+
+
+def test_a_score_that_still_gets_better_is_no_overfitting() -> None:
+    said = [event.model_copy(update={"best": True}) if isinstance(event, EvaluationEvent) else event
+            for event in falling(60, 10, turn=30)]  # fmt: skip
+    assert [each.rule for each in told(Coach(config()), said)] == []
+
+
+def test_a_run_that_goes_on_does_not_hear_the_same_twice() -> None:
+    events = falling(60, 10, turn=30)
+    coach = Coach(config())
+    past: list[AnyEvent] = []
+    for event in events:
+        past += [event, *coach.hear(event)]
+    again = Coach(config(), past)
+    assert told(again, [each for each in events if isinstance(each, StepEvent | EvaluationEvent)][-22:]) == []
+    assert len(again.seen.points) == 60, "steps that came again are counted once"
+
+
+def copying(floor: float) -> list[AnyEvent]:
+    """Loss is at `floor` within the first pass."""
+    said: list[AnyEvent] = [PhaseEvent(phase="training", steps=300), check(0, 2.5)]
+    said += [step(number, floor + 2.5 * 0.7**number, epoch=number / 100) for number in range(1, 41)]
+    return [*said, check(40, floor)]
+
+
+def test_a_loss_next_to_nothing_within_the_first_pass_is_too_good_to_be_true() -> None:
+    read = ReadEvent(trainer="sft", learned=400, held=40)
+    said = told(Coach(config()), [read, *copying(0.02)])
+    assert [each.rule for each in said] == ["too-good"]
+    assert said[0].actions[0].tab == "data" and "before the rows were read once" in said[0].message
+    assert told(Coach(config()), [read, *copying(0.4)]) == []
+
+
+def test_of_labels_the_least_loss_that_smoothing_leaves_counts_as_nothing() -> None:
+    read = ReadEvent(trainer="classification", learned=400, held=40, labels=12)
+    assert [each.rule for each in told(Coach(config(label_smoothing=0.1)), [read, *copying(0.55)])] == []
+    assert [each.rule for each in told(Coach(config(label_smoothing=0.1)), [read, *copying(0.53)])] == ["too-good"]
+    assert [each.rule for each in told(Coach(config()), [read, *copying(0.53)])] == []
+
+
+def test_a_loss_that_is_no_number_is_explained_with_its_rate() -> None:
+    coach = Coach(config(learning_rate=0.05))
+    coach.hear(step(1, 3.0))
+    error = ErrorEvent(code="training-failed", message="", field="learning_rate")
+    (said,) = coach.hear(error)
+    assert (said.rule, said.severity) == ("diverged", "error")
+    assert said.actions[0].changes == {"learning_rate": 0.005}
+    assert coach.hear(ErrorEvent(code="disk-full", message="")) == []
+
+
+def test_another_error_than_the_rates_is_not_the_coachs() -> None:
+    assert Coach(config()).hear(ErrorEvent(code="disk-full", message="No room.")) == []
+
+
+def test_it_looks_at_a_hundred_thousand_steps_in_time() -> None:
+    import time
+
+    coach = Coach(config())
+    coach.hear(PhaseEvent(phase="training", steps=100_000))
+    began = time.perf_counter()
+    for number in range(1, 100_001):
+        coach.hear(step(number, 1.0 + 1 / number, epoch=number / 1000))
+    assert (time.perf_counter() - began) / 100_000 < 0.001

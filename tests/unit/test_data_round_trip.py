@@ -1,0 +1,82 @@
+"""Any rows at all: written in every format, read, kept, mapped to the roles of a task, and there again as they were."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from studio.data.formats import Reading, read
+from studio.data.kept import open_parquet, write_parquet
+from studio.data.roles import match
+from studio.tasks import task_named
+
+HOSTILE = (
+    "=1+1", "<script>alert(1)</script>", "مرحبا", "שלום", "👩‍👩‍👧‍👦", 'a "quote"',
+    "two\nlines", "a;b,c\td|e", "{{name}}", "é", "null",
+)
+TEXT = some.one_of(some.sampled_from(HOSTILE), some.text(some.characters(exclude_categories=["Cs", "Cc"]), max_size=40))
+ROWS = some.lists(some.tuples(TEXT, TEXT), min_size=1, max_size=10)
+FORMATS = ("csv", "tsv", "csv;", "json", "jsonl", "parquet", "xlsx", "zip")
+COLUMNS = ("Customer Question", "Our Answer")
+
+
+def write(folder: Path, kind: str, rows: Sequence[tuple[str, str]]) -> Path:
+    """The rows as a program would write them."""
+    objects = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    path = folder / f"rows.{kind.rstrip(';')}"
+    if kind == "parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(objects), path)
+    elif kind == "xlsx":
+        import openpyxl
+
+        book = openpyxl.Workbook()
+        for line in (COLUMNS, *rows):
+            book.active.append(line)
+            for cell in book.active[book.active.max_row]:
+                cell.data_type = "s"
+        book.save(path)
+    elif kind == "zip":
+        with ZipFile(path, "w") as archive:
+            archive.write(write(folder, "csv", rows), "inner/rows.csv")
+    elif kind in ("json", "jsonl"):
+        lines = [json.dumps(each, ensure_ascii=False) for each in objects]
+        path.write_text("\n".join(lines) if kind == "jsonl" else f"[{','.join(lines)}]", encoding="utf-8", newline="")
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            signs = {"csv": ",", "tsv": "\t", "csv;": ";"}
+            csv.writer(file, delimiter=signs[kind], quoting=csv.QUOTE_ALL).writerows([COLUMNS, *rows])
+    return path
+
+
+def same(kind: str, text: str) -> str:
+    """A workbook has no empty text, only empty cells, and ends its lines in its own way."""
+    return text.replace("\r\n", "\n") if kind == "xlsx" else text
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(rows=ROWS, kind=some.sampled_from(FORMATS))
+def test_rows_are_written_read_kept_and_mapped_and_come_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], kind: str
+) -> None:
+    rows = [(f"a{one}", f"b{other}") for one, other in rows]
+    folder = tmp_path_factory.mktemp("trip")
+    table = read(write(folder, kind, rows), how=Reading(header=True, delimiter=kind[3:]))
+    assert not table.bad_lines
+    write_parquet(table, folder / "kept")
+    kept = open_parquet(folder / "kept")
+    task = task_named("chat")
+    roles = match(kept, task, {}).roles
+    assert roles == {"Customer Question": "prompt", "Our Answer": "reply"}
+    values: list[dict[str, Any]] = [task.values(row, roles) for row in kept.rows()]
+    assert [(each["prompt"], each["reply"]) for each in values] == [
+        (same(kind, one).strip(), same(kind, other).strip()) for one, other in rows
+    ]

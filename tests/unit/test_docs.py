@@ -1,0 +1,126 @@
+"""Docs are output: what is made from the code is current, links lead somewhere, and commands exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from studio.cli.app import build
+from studio.data.formats import read_text
+from studio.data.roles import infer
+from studio.schema.config import settings_of
+from studio.tasks import TASKS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+GROUP: Any = typer.main.get_command(build())
+COMMANDS: dict[str, Any] = {
+    f"{name} {sub}" if sub else name: one
+    for name, each in GROUP.commands.items()
+    for sub, one in (each.commands.items() if hasattr(each, "commands") else [("", each)])
+}
+FENCE = re.compile(r"```(?:sh|bash|console)\n(.*?)```", re.DOTALL)
+TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def commands_in(path: Path) -> list[str]:
+    """Lines of shell blocks and inline code that call the studio or make."""
+    text = path.read_text(encoding="utf-8")
+    lines = [line.strip() for block in FENCE.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"`((?:studio|make) [^`]+)`", text)
+    return [
+        line.removeprefix("$ ").split(" #")[0].strip() for line in lines if re.match(r"(\$ )?(studio|make)\b", line)
+    ]
+
+
+def shell_commands() -> list[Any]:
+    return [pytest.param(line, id=f"{page.name}: {line}") for page in PAGES for line in commands_in(page)]
+
+
+def test_the_pages_made_from_the_code_are_current() -> None:
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "docs.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", shell_commands())
+def test_each_command_in_the_docs_exists_with_its_flags(line: str) -> None:
+    program, *words = shlex.split(line.split("&&")[0].split("|")[0].split(">")[0])
+    if program == "make":
+        assert set(words) <= set(TARGETS)
+        return
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name is None:
+        return
+    if hasattr(GROUP.commands.get(name), "commands"):  # a group: its command is the next word, if it names one
+        sub = words[words.index(name) + 1 :][:1]
+        if not sub:
+            return
+        name = f"{name} {sub[0]}"
+    assert name in COMMANDS, f"there is no command {name}"
+    flags = {flag for p in COMMANDS[name].params for flag in (*p.opts, *p.secondary_opts)}
+    assert {word.split("=")[0] for word in words if word.startswith("--")} <= flags | {"--help"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_to_files_that_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not target.startswith(("http:", "https:", "mailto:")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_each_command_has_help_and_a_place_in_the_reference(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    assert f"\n## {name}\n" in (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for parameter in command.params:
+        assert parameter.help, f"{name}: {parameter.name} has no help"
+
+
+@pytest.mark.parametrize("name", settings_of())
+def test_each_setting_stands_in_the_docs(name: str) -> None:
+    assert f"`{name}`" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short_and_begins_as_a_space_wants_it() -> None:
+    import yaml
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 120
+    front = yaml.safe_load(text.split("---")[1])
+    assert front["sdk"] == "docker"
+    assert front["app_port"] == 7860
+    assert front["license"] == "apache-2.0"
+    assert len(front["short_description"]) <= 60
+    assert "hardware" not in front
+
+
+def test_the_readme_shows_pictures_that_are_there() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[([^\]]*)\]\((docs/pictures/[^)]+)\)", text)
+    assert pictures
+    for words, path in pictures:
+        assert words, f"{path} has no words for those who can't see it"
+        assert (ROOT / path).read_bytes().startswith(b"\x89PNG")
+
+
+EXAMPLES = re.findall(r"```(?:csv|json)\n(.*?)```", (ROOT / "docs" / "data.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("line", [line for block in EXAMPLES[1:] for line in block.splitlines()])
+def test_rows_as_the_docs_show_them_are_understood(line: str) -> None:
+    found = infer(read_text(f"{line}\n{line}\n"), list(TASKS.values()))
+    assert found.task.name == ("classification" if "label" in line else "chat")
+
+
+def test_a_file_as_the_docs_show_it_is_understood() -> None:
+    assert infer(read_text(EXAMPLES[0]), list(TASKS.values())).matched.roles == {
+        "question": "prompt",
+        "answer": "reply",
+    }

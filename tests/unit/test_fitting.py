@@ -1,0 +1,92 @@
+"""Make it fit: the least harmful change first, each said; and a refusal when nothing helps."""
+
+from typing import Any
+
+import pytest
+
+from studio.machine.facts import MachineFacts
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.schema.runs import RunSpec
+from studio.tasks import task_named
+from studio.training.fitting import Asked, fit
+from studio.training.plan_facts import PlanFacts, memory_of
+from studio.training.room import room
+from studio.worker.again import at_half_the_batch
+
+GB = 2**30
+LARGE = ModelInfo(
+    name="a/b", title="Large 1B", source="hub", kind="causal", parameters=10**9, context=8192, layers=24, hidden=2048,
+    intermediate=5504, vocabulary=32_000,
+)  # fmt: skip
+
+
+def asked(free: float, longest: int = 1000, info: ModelInfo = LARGE) -> Asked:
+    machine = MachineFacts(4, 64 * GB, round(free * GB), 50 * GB, (), True)
+    rows = PlanFacts(400, 340, 40, 0, [longest // 2] * 50 + [longest] * 50, 0.5, longest)
+    return Asked(task_named("chat"), info, "balanced", rows, machine)
+
+
+def test_what_fits_is_left_as_it_is() -> None:
+    assert fit(asked(40), "lora", {"epochs": 2}) == ("lora", {"epochs": 2}, [])
+
+
+def test_rows_at_once_go_first_since_the_same_is_learned() -> None:
+    place = asked(9)
+    method, settings, changes = fit(place, "lora", {"batch_size": 32, "gradient_accumulation": 1})
+    assert method == "lora"
+    assert settings["batch_size"] * settings["gradient_accumulation"] == 32 and settings["batch_size"] < 32
+    assert "rows at once instead of 32" in changes[0].sentence or "row at once" in changes[0].sentence
+    plan = place.plan(method, settings)
+    assert memory_of(plan.config, place.info, place.facts, place.machine) <= room(place.machine)
+
+
+def test_the_less_memory_the_more_harm_and_always_in_this_order() -> None:
+    """Full training of a billion weights, in less and less memory."""
+    words = ("at once", "computed twice", "Adafactor", "LoRA instead", "4 bits", "Rows of up to")
+    seen: list[list[str]] = []
+    for free in (30, 14, 8, 5.5, 2.6):
+        _, _, changes = fit(asked(free), "full", {"batch_size": 8})
+        kinds = [next(word for word in words if word in change.sentence) for change in changes]
+        assert [words.index(kind) for kind in kinds] == sorted(words.index(kind) for kind in kinds)
+        seen.append(kinds)
+    assert [len(set(kinds)) for kinds in seen] == sorted(len(set(kinds)) for kinds in seen)
+    assert "LoRA instead" in seen[-1]
+
+
+def test_a_rate_set_for_all_weights_is_not_kept_for_an_adapter() -> None:
+    method, settings, _ = fit(asked(8), "full", {"learning_rate": 2e-5, "epochs": 2})
+    assert method in ("lora", "qlora")
+    assert settings["epochs"] == 2 and "learning_rate" not in settings
+
+
+def test_rows_are_cut_last_and_it_is_said_how_many() -> None:
+    place = asked(2.7, longest=8000)
+    _, settings, changes = fit(place, "lora", {"max_length": 8000})
+    assert settings["max_length"] < 8000
+    assert "of the rows are cut" in changes[-1].sentence
+
+
+def test_a_model_that_never_fits_is_refused_with_what_it_needs_at_the_least() -> None:
+    huge = LARGE.model_copy(update={"parameters": 70 * 10**9, "layers": 80, "hidden": 8192})
+    with pytest.raises(StudioError, match="whatever the settings") as refused:
+        fit(asked(6, info=huge), "lora", {})
+    assert refused.value.code == "does-not-fit" and "at the least" in refused.value.message
+
+
+def spec(**values: Any) -> RunSpec:
+    from studio.schema.config import TrainingConfig
+    from studio.schema.dataset import DatasetSpec, SplitSpec
+
+    config = TrainingConfig(task="chat", model="m", **values)
+    return RunSpec(config=config, dataset="d", dataset_version=1, data=DatasetSpec(task="chat", roles={}),
+                   splits=SplitSpec())  # fmt: skip
+
+
+def test_a_run_out_of_memory_is_tried_at_half_the_batch_once() -> None:
+    again = at_half_the_batch(spec(batch_size=4, gradient_accumulation=2))
+    assert again is not None
+    assert (again.config.batch_size, again.config.gradient_accumulation, again.tried_again) == (2, 4, True)
+    assert "tried once more with 2" in again.because[-1]
+    assert at_half_the_batch(again) is None
+    assert at_half_the_batch(spec(batch_size=1)) is None

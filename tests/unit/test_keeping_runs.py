@@ -1,0 +1,344 @@
+"""Runs that lie about: found, noted, put aside; packed and taken in without trusting a byte; folders from elsewhere."""
+
+import json
+import shutil
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.api import Studio
+from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.events import EvaluationEvent, StepEvent
+from studio.schema.runs import RunSpec
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+def made(studio: Studio, name: str = "tone", status: str = "finished", **settings: Any) -> str:
+    """A run that was never trained, with a curve and a result."""
+    config = TrainingConfig(task="chat", model="starter-chat", name=name, **settings)
+    data = DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"})
+    runs = studio.context.workspace.runs
+    run = runs.create(RunSpec(config=config, dataset="data-1", dataset_version=1, data=data, splits=SplitSpec())).id
+    for step in range(1, 6):
+        studio.context.workspace.events.append(
+            run, StepEvent(step=step, loss=3.0 - step / 10, learning_rate=1e-3, rows_per_second=5, memory_bytes=10**9)
+        )
+    studio.context.workspace.events.append(run, EvaluationEvent(step=5, eval_loss=2.5, best=True))
+    folder = runs.folder(run)
+    (folder.adapter).mkdir()
+    (folder.adapter / "adapter_config.json").write_text('{"r": 8}')
+    (folder.adapter / "adapter_model.safetensors").write_bytes(bytes(5000))
+    checkpoint = folder.checkpoints / "checkpoint-5"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "complete.json").write_text("{}")
+    (checkpoint / "optimizer.pt").write_bytes(b"a pickle")
+    runs.set_status(
+        run,
+        status,
+        has_result=status == "finished",
+        metrics={"eval_loss": 2.5},
+        seconds=60.0,  # type: ignore[arg-type]
+    )
+    runs.describe(run, {"model": {"name": "starter-chat"}})
+    return run
+
+
+def refusal(act: Callable[[], Any]) -> StudioError:
+    with pytest.raises(StudioError) as caught:
+        act()
+    return caught.value
+
+
+def curve(studio: Studio, run: str) -> list[dict[str, Any]]:
+    return [each.event.model_dump() for each in studio.events(run)]
+
+
+# --- found, noted, put aside ---
+
+
+def test_a_run_is_found_by_the_words_of_its_name_note_tags_and_settings(studio: Studio) -> None:
+    one, two = made(studio, "support-tone"), made(studio, "mood", method="ia3")
+    studio.note_run(one, note="Too formal, try fewer passes", tags=["Keep", "tone, v2"])
+    assert studio.run(one).tags == ("Keep", "tone", "v2")
+    for text in ("formal passes", "TONE", "v2", one[-6:]):
+        assert [each.id for each in studio.find_runs(text)] == [one], text
+    assert [each.id for each in studio.find_runs("ia3")] == [two]
+    assert [each.id for each in studio.find_runs(tag="Keep")] == [one]
+    assert studio.find_runs("formal mood") == []
+
+
+def test_runs_are_listed_in_every_order_there_is(studio: Studio) -> None:
+    runs = [made(studio, name) for name in ("b", "a", "c")]
+    store = studio.context.workspace.runs
+    for run, loss, seconds in zip(runs, (2.0, 3.0, 1.0), (10, 30, 20), strict=True):
+        store.update(run, metrics={"eval_loss": loss}, seconds=seconds)
+    (store.folder(runs[1]).root / "large").write_bytes(bytes(100_000))
+    names = {order: "".join(each.name for each in studio.find_runs(sort=order)) for order in studio.orders()}
+    assert names["newest"] == "cab" and names["oldest"] == "bac" and names["name"] == "abc"
+    assert names["loss"] == "cba" and names["time"] == "acb" and names["size"][0] == "a"
+    assert refusal(lambda: studio.find_runs(sort="sideways")).code == "bad-setting"
+
+
+def test_a_run_that_is_put_aside_is_listed_only_when_asked_for(studio: Studio) -> None:
+    one, two = made(studio), made(studio)
+    studio.note_run(one, archived=True)
+    assert [each.id for each in studio.find_runs()] == [two]
+    assert [each.id for each in studio.find_runs(archived=True)] == [one]
+    studio.note_run(one, archived=False)
+    assert len(studio.find_runs()) == 2
+
+
+def test_a_name_that_another_run_has_gets_a_number_and_ones_own_stays(studio: Studio) -> None:
+    one, two = made(studio, "tone"), made(studio, "other")
+    assert studio.rename_run(two, "tone").name == "tone 2"
+    assert studio.rename_run(one, " tone ").name == "tone"
+
+
+def test_a_note_of_a_megabyte_is_refused_and_html_in_one_is_kept_as_it_is(studio: Studio) -> None:
+    run = made(studio)
+    error = refusal(lambda: studio.note_run(run, note=EVIL * 40_000, name="", tags=["x" * 50]))
+    assert {each.field for each in error.all()} == {"note", "name", "tags"}
+    assert len(error.message) < 1000
+    assert studio.run(run).note == ""
+    assert studio.note_run(run, note=f" {EVIL} ").note == EVIL
+
+
+def test_what_is_said_of_a_run_is_written_into_its_folder(studio: Studio) -> None:
+    run = made(studio)
+    studio.note_run(run, name="new", note="a note", tags=["x"])
+    told = json.loads(studio.context.workspace.runs.folder(run).record.read_text())
+    assert (told["run"]["name"], told["run"]["note"], told["run"]["tags"]) == ("new", "a note", ["x"])
+    assert told["model"] == {"name": "starter-chat"}
+
+
+def test_the_disk_used_by_each_part_is_told_and_checkpoints_go_alone(studio: Studio) -> None:
+    run = made(studio)
+    parts = studio.run_parts(run)
+    assert parts["tuned model"] == 5008 and parts["checkpoints"] == 10 and sum(parts.values()) == studio.run_bytes(run)
+    studio.remove_checkpoints(run)
+    assert studio.run_parts(run)["checkpoints"] == 0 and studio.checkpoints(run) == []
+    assert studio.run(run).has_result and curve(studio, run)
+
+
+def test_storage_lists_what_takes_room_and_says_what_goes_with_it(studio: Studio) -> None:
+    run = made(studio)
+    data = studio.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12)))
+    view = studio.storage()
+    things = {(each.kind, each.id): each for each in view.things}
+    assert things["run", run].bytes == studio.run_bytes(run) and "checkpoints" in things["run", run].lost
+    assert things["dataset", data.id].bytes > 0 and "all versions" in things["dataset", data.id].lost
+    assert all(each.kept_by for each in view.things if each.id.startswith("starter-"))
+    assert [each.bytes for each in view.things] == sorted((each.bytes for each in view.things), reverse=True)
+    assert view.free_bytes > 0
+    assert refusal(lambda: studio.delete_model("starter-chat")).code == "no-such-model"
+    visitor = Studio(studio.home, "visitor", demo=True)
+    assert all(each.kind != "model" for each in visitor.storage().things)
+    assert refusal(lambda: visitor.delete_model("any/model")).code == "not-allowed"
+
+
+# --- folders from elsewhere ---
+
+
+def test_a_folder_that_was_copied_to_another_home_is_listed_there_with_its_curve(
+    studio: Studio, tmp_path: Path
+) -> None:
+    run = made(studio)
+    studio.note_run(run, note="a note", tags=["x"])
+    there = Studio(tmp_path / "there")
+    assert there.runs() == []
+    shutil.copytree(studio.context.workspace.runs.folder(run).root, there.context.workspace.runs.root / run)
+    found = there.runs()
+    assert found == [studio.run(run)]
+    assert curve(there, run) == curve(studio, run)
+    assert there.spec(run) == studio.spec(run)
+    assert there.run(run).has_result and there.runs() == found, "once"
+
+
+def test_a_folder_is_found_by_its_id_too_and_one_that_was_at_work_is_interrupted(
+    studio: Studio, tmp_path: Path
+) -> None:
+    run = made(studio, status="training")
+    there = Studio(tmp_path / "there")
+    shutil.copytree(studio.context.workspace.runs.folder(run).root, there.context.workspace.runs.root / run)
+    found = there.run(run)
+    assert found.status == "interrupted" and "Resume" in found.reason
+    assert curve(there, run)[:-1] == curve(studio, run)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a: [", "just words", "config: 7", "config:\n  task: 3\n  epochs: many", "&a [*a]"]
+)
+def test_a_folder_whose_settings_are_nonsense_is_left_alone_and_hurts_nobody(studio: Studio, text: str) -> None:
+    run, kept = made(studio, "gone"), made(studio, "kept")
+    folder = studio.context.workspace.runs.folder(run)
+    with studio.context.workspace.db.write() as connection:
+        connection.execute("DELETE FROM runs WHERE id = ?", (run,))
+    folder.config.write_text(text)
+    assert [each.id for each in studio.runs()] == [kept]
+    assert refusal(lambda: studio.run(run)).code == "no-such-run"
+    assert folder.config.exists()
+
+
+def test_settings_of_an_older_or_newer_studio_are_read_as_far_as_they_go(studio: Studio, tmp_path: Path) -> None:
+    run = made(studio)
+    folder = studio.context.workspace.runs.folder(run)
+    text = folder.config.read_text().replace("  max_minutes: 0.0\n", "  warp_speed: 9\n")
+    assert "warp_speed" in text
+    there = Studio(tmp_path / "there")
+    shutil.copytree(folder.root, there.context.workspace.runs.root / run)
+    (there.context.workspace.runs.folder(run).config).write_text(text + "invented: 1\n")
+    assert there.run(run).id == run and there.spec(run).config == studio.spec(run).config
+
+
+def test_a_deleted_run_does_not_come_back(studio: Studio) -> None:
+    run = made(studio)
+    studio.delete_run(run)
+    assert studio.runs() == []
+
+
+def test_what_was_left_half_made_goes_after_a_day_and_nothing_else_does(studio: Studio, tmp_path: Path) -> None:
+    import os
+
+    kept, runs = made(studio), studio.context.workspace.runs
+    for name, age in (("20260101-0000aaaa", 9e5), (".import-0000", 9e5), ("20260101-0000bbbb", 60.0)):
+        (runs.root / name).mkdir()
+        (runs.root / name / "config.yaml").write_text("half")
+        os.utime(runs.root / name, (0, os.stat(runs.root / name).st_mtime - age))
+    os.utime(runs.root / kept, (0, 0))
+    studio.unpack_run(studio.pack_run(kept, tmp_path / "run.zip"))
+    left = {each.name for each in runs.root.iterdir()}
+    assert kept in left and "20260101-0000bbbb" in left and len(left) == 3
+
+
+# --- one file ---
+
+
+def test_a_run_is_taken_along_in_one_file_without_rows_pickles_or_the_log(studio: Studio, tmp_path: Path) -> None:
+    run, file = made(studio), tmp_path / "run.zip"
+    studio.context.workspace.runs.folder(run).log.write_text("/home/secret")
+    studio.pack_run(run, file)
+    with zipfile.ZipFile(file) as archive:
+        assert set(archive.namelist()) == {
+            "config.yaml", "run.json", "events.jsonl", "adapter/adapter_config.json",
+            "adapter/adapter_model.safetensors",
+        }  # fmt: skip
+    there = Studio(tmp_path / "there")
+    found = there.unpack_run(file)
+    assert (found.id, found.name, found.has_result) == (run, "tone", True)
+    assert curve(there, run) == curve(studio, run)
+    assert there.run_parts(run)["tuned model"] == 5008
+
+
+def test_a_run_that_is_here_already_comes_in_under_a_new_id_and_name(studio: Studio, tmp_path: Path) -> None:
+    run = made(studio)
+    file = studio.pack_run(run, tmp_path / "run.zip")
+    again = studio.unpack_run(file)
+    assert again.id != run and again.name == "tone 2"
+    assert curve(studio, again.id) == curve(studio, run)
+    told = json.loads(studio.context.workspace.runs.folder(again.id).record.read_text())
+    assert told["run"]["id"] == again.id
+
+
+def test_a_run_at_work_is_not_packed(studio: Studio, tmp_path: Path) -> None:
+    run = made(studio, status="queued")
+    assert refusal(lambda: studio.pack_run(run, tmp_path / "x.zip")).code == "wrong-state"
+    assert refusal(lambda: studio.unpack_run(tmp_path / "missing.zip")).code == "unreadable-file"
+
+
+def altered(studio: Studio, file: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The file of a run with some of its members changed."""
+    studio.pack_run(made(studio), file)
+    with zipfile.ZipFile(file) as archive:
+        members: dict[str, Any] = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file
+
+
+def put(name: str, content: bytes = b"x") -> Callable[[dict[str, Any]], None]:
+    return lambda members: members.update({name: content})
+
+
+def linked(members: dict[Any, Any]) -> None:
+    link = zipfile.ZipInfo("adapter/link.json")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    members[link] = "/etc/passwd"
+
+
+BAD: dict[str, Callable[[dict[str, Any]], None]] = {
+    "a way up": put("../escaped.json"),
+    "a way up inside": put("adapter/../../escaped.json"),
+    "another place": put("/tmp/escaped.json"),
+    "a drive": put("C:/escaped.json"),
+    "a backslash": put("adapter\\..\\escaped.json"),
+    "a pickle": put("adapter/adapter_model.bin"),
+    "a checkpoint": put("checkpoints/checkpoint-1/optimizer.pt"),
+    "code": put("model/modeling.py"),
+    "a hidden file": put("adapter/.hidden.json"),
+    "a link": linked,
+    "no settings": lambda members: members.pop("config.yaml"),
+    "settings of nonsense": put("config.yaml", b"hello"),
+    "a bomb of anchors": put("config.yaml", b"a: &a [x, x]\nb: [*a, *a]"),
+    "no record": put("run.json", b"[1]"),
+    "rows by a path": lambda members: members.update(
+        {"config.yaml": members["config.yaml"].replace(b"dataset: data-1", b"dataset: ../../other")}
+    ),
+    "a report of nonsense": put("report.json", b'{"rows": "many"}'),
+    "parts of nonsense": put("splits.json", b'{"train": 7}'),
+    "code of a repository": put("adapter/adapter_config.json", b'{"auto_map": {"AutoModel": "evil/repo--x.X"}}'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_file_that_holds_more_or_less_than_a_run_is_refused_and_leaves_nothing(
+    studio: Studio, tmp_path: Path, what: str
+) -> None:
+    file = altered(studio, tmp_path / "bad.zip", BAD[what])
+    before = sorted(path for path in tmp_path.rglob("*"))
+    error = refusal(lambda: studio.unpack_run(file))
+    assert error.code in ("unreadable-file", "damaged-run") and error.hint
+    assert sorted(path for path in tmp_path.rglob("*") if ".db" not in path.name) == [
+        path for path in before if ".db" not in path.name
+    ]
+    assert len(studio.runs()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"hello" * 1000, bytes(10_000)])
+def test_a_file_that_is_no_zip_is_refused(studio: Studio, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "x.zip"
+    file.write_bytes(content)
+    assert refusal(lambda: studio.unpack_run(file)).code == "unreadable-file"
+
+
+def test_a_bomb_is_refused_before_a_byte_of_it_is_written(studio: Studio, tmp_path: Path) -> None:
+    file = tmp_path / "bomb.zip"
+    studio.pack_run(made(studio), file)
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("splits.json", "w", force_zip64=True) as out:
+            for _ in range(600):
+                out.write(bytes(2**20))
+    assert file.stat().st_size < 2e6
+    assert refusal(lambda: studio.unpack_run(file)).code == "unreadable-file"
+    assert not list(studio.context.workspace.runs.root.glob(".import*"))
+
+
+def test_commands_note_export_import_and_find(studio: Studio, tmp_path: Path, call: Any) -> None:
+    run, file = made(studio), tmp_path / "taken.zip"
+    assert call("note", run, "my words", "--name", "new", "--tags", "a,b")[1]["tags"] == ["a", "b"]
+    assert call("export-run", run, "--to", file)[1]["bytes"] == file.stat().st_size
+    status, told, _ = call("import-run", file)
+    assert status == 0 and told["name"] == "new 2"
+    assert [each["id"] for each in call("runs", "--find", "my words", "--tag", "a")[1]] == [told["id"], run]
+    assert call("note", run, "--archive")[1]["archived"] is True
+    assert [each["id"] for each in call("runs")[1]] == [told["id"]]
+    assert {each["id"] for each in call("storage")[1]["things"]} >= {run, told["id"]}
+    assert call("import-run", tmp_path / "missing")[0] == 2

@@ -1,0 +1,132 @@
+"""What each method says before anything is loaded: when it can't be used, its settings, and how much learns."""
+
+import pytest
+import typer
+
+from studio.cli.options import Method as MethodOption
+from studio.machine.facts import MachineFacts
+from studio.models import find_model
+from studio.schema.config import ADAPTERS, VIRTUAL, TrainingConfig, settings_of
+from studio.schema.errors import StudioError
+from studio.schema.fields import about
+from studio.schema.models import ModelInfo
+from studio.tasks import task_named
+from studio.training.checking import check_settings
+from studio.training.methods import METHODS, Method, method_named
+from studio.training.presets import PlanFacts, make_plan
+from studio.training.rates import RATES
+
+GB = 2**30
+LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
+SMALL = ModelInfo(
+    name="starter-chat", title="SmolLM2 135M", source="starter", kind="causal", parameters=134_515_008, context=8192,
+    layers=30, hidden=576, intermediate=1536, vocabulary=49_152,
+)  # fmt: skip
+ENCODER = SMALL.model_copy(update={"kind": "encoder", "parameters": 22_713_216, "layers": 6})
+T5 = SMALL.model_copy(update={"kind": "seq2seq"})
+MOE = SMALL.model_copy(update={"architecture": "Qwen3MoeForCausalLM"})
+CHAT, SORT = task_named("chat"), task_named("classification")
+
+
+def with_(method: str, **values: object) -> TrainingConfig:
+    return TrainingConfig(task="chat", model="m", method=method, **values)  # type: ignore[arg-type]
+
+
+def test_settings_and_rates_name_the_methods_that_there_are() -> None:
+    named = {name for each in settings_of() for name in about(TrainingConfig, each).methods}  # type: ignore[union-attr]
+    assert named <= set(METHODS)
+    assert set(ADAPTERS) == {method.name for method in METHODS.values() if method.family == "low-rank"}
+    assert set(VIRTUAL) == {method.name for method in METHODS.values() if method.family == "prompts"}
+    assert {method.family for method in METHODS.values()} == set(RATES)
+
+
+def test_the_flag_names_every_method() -> None:
+    option = next(each for each in MethodOption.__metadata__ if isinstance(each, typer.models.OptionInfo))
+    assert all(name in (option.help or "") for name in METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_each_says_how_it_learns_and_is_planned_for_the_starter(method: Method) -> None:
+    found = METHODS[method.name]
+    assert found.sentence.endswith(".") and found.term and found.result in ("adapter", "model")
+    assert found.why_not(SMALL, CHAT, LAPTOP) == ""
+    rows = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
+    made = make_plan(CHAT, SMALL, found.name, "balanced", rows, LAPTOP, {}, "")
+    assert made.config.method == found.name
+    assert 0 < found.learned(SMALL, made.config, 0) <= SMALL.parameters
+    assert 0 < found.depth(SMALL, made.config) <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "info", "task", "word"),
+    [
+        ("prompt-tuning", ENCODER, "classification", "models that write text"),
+        ("prefix-tuning", SMALL, "classification", "LoRA is as light"),
+        ("prompt-tuning", T5, "chat", "continue a text"),
+        ("prompt-tuning", SMALL, "preference", "not to prefer one of two"),
+        ("last-layers", T5, "chat", "two stacks"),
+        ("qlora", MOE, "chat", "experts are held in one block"),
+    ],
+)
+def test_a_method_says_why_it_cannot_be_used(name: str, info: ModelInfo, task: str, word: str) -> None:
+    assert word in METHODS[name].why_not(info, task_named(task), LAPTOP)
+
+
+def test_the_last_layer_of_a_huge_model_may_be_too_much() -> None:
+    huge = SMALL.model_copy(update={"parameters": 400 * 10**9, "layers": 10})
+    assert "The last layer alone" in METHODS["last-layers"].why_not(huge, CHAT, LAPTOP)
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "field"),
+    [
+        ("lora", {"lora_rank": 800}, "lora_rank"),
+        ("dora", {"lora_rank": 577}, "lora_rank"),
+        ("prompt-tuning", {"virtual_tokens": 4096, "max_length": 5000}, "max_length"),
+        ("prefix-tuning", {"gradient_checkpointing": True}, "gradient_checkpointing"),
+        ("last-layers", {"last_layers": 31}, "last_layers"),
+    ],
+)
+def test_a_setting_at_odds_with_the_method_is_refused_at_its_field(
+    method: str, values: dict[str, object], field: str
+) -> None:
+    with pytest.raises(StudioError) as refused:
+        check_settings(SMALL, LAPTOP, {"task": "chat", "model": "m", "method": method, **values})
+    assert [each.field for each in refused.value.all()] == [field]
+
+
+def test_more_virtual_tokens_than_the_model_can_read_are_refused() -> None:
+    short = SMALL.model_copy(update={"context": 256})
+    with pytest.raises(StudioError, match="no room for the text") as refused:
+        check_settings(short, LAPTOP, {"task": "chat", "model": "m", "method": "prompt-tuning", "virtual_tokens": 300})
+    assert refused.value.field == "virtual_tokens"
+
+
+def test_a_value_out_of_range_hides_no_other_problem() -> None:
+    values = {"method": "prefix-tuning", "learning_rate": 7, "gradient_checkpointing": True, "banana": 1,
+              "optimizer": "paged-adamw"}  # fmt: skip
+    with pytest.raises(StudioError) as refused:
+        check_settings(SMALL, LAPTOP, {"task": "chat", "model": "m", **values})
+    fields = {each.field for each in refused.value.all()}
+    assert fields == {"learning_rate", "gradient_checkpointing", "banana", "optimizer"}
+
+
+def test_virtual_tokens_are_taken_off_the_longest_row() -> None:
+    short = SMALL.model_copy(update={"context": 256})
+    rows = PlanFacts(400, 340, 40, 0, [200] * 9, 0.5, 400)
+    made = make_plan(CHAT, short, "prefix-tuning", "balanced", rows, LAPTOP, {}, "")
+    assert made.config.max_length + made.config.virtual_tokens <= 256
+
+
+def test_parameters_that_learn_are_counted_for_every_method() -> None:
+    starter = find_model("starter-chat")
+    table = starter.vocabulary * starter.hidden
+    assert METHODS["dora"].learned(starter, with_("dora"), 0) == 2_597_760
+    assert METHODS["ia3"].learned(starter, with_("ia3"), 0) == 57_600
+    assert METHODS["lora-embeddings"].learned(starter, with_("lora-embeddings"), 0) == 2_442_240 + table
+    assert METHODS["prompt-tuning"].learned(starter, with_("prompt-tuning", virtual_tokens=8), 0) == 4_608
+    assert METHODS["prefix-tuning"].learned(starter, with_("prefix-tuning", virtual_tokens=8), 0) == 92_160
+    four = METHODS["last-layers"].learned(starter, with_("last-layers", last_layers=4), 0)
+    assert four == 4 * (starter.parameters - table - 576) // 30 + 576
+    frozen = method_named("lora").learned(starter, with_("lora", frozen_layers=15), 0)
+    assert frozen == 2_442_240 // 2

@@ -1,0 +1,99 @@
+"""Intervals: they hold the truth as often as they say, and the verdict follows them."""
+
+import numpy as np
+import pytest
+
+from studio.evaluation.verdict import judgement, of_labels, of_texts
+from studio.metrics.intervals import FEWEST, interval, paired_difference
+from studio.schema.report import Metric
+
+
+def mean(observed: object) -> float:
+    return float(observed["value"].mean())  # type: ignore[index]
+
+
+def test_an_interval_holds_the_true_mean_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(1)
+    held = 0
+    for trial in range(200):
+        found = interval(mean, {"value": random.normal(5, 2, 60)}, seed=trial, resamples=300)
+        assert found is not None
+        held += found.low <= 5 <= found.high
+    assert 178 <= held <= 199, f"{held} of 200"
+
+
+def test_more_rows_make_an_interval_narrower() -> None:
+    random = np.random.default_rng(2)
+    few, many = (interval(mean, {"value": random.normal(0, 1, rows)}) for rows in (20, 2000))
+    assert few is not None and many is not None
+    assert many.high - many.low < (few.high - few.low) / 5
+
+
+def test_a_small_gain_on_every_row_is_found_though_the_rows_differ_much() -> None:
+    base = {"value": np.random.default_rng(3).normal(0, 10, 30)}
+    tuned = {"value": base["value"] + 0.5}
+    paired = paired_difference(mean, base, tuned)
+    assert paired is not None and paired.low == pytest.approx(0.5) == paired.high
+    alone = interval(mean, base)
+    assert alone is not None and alone.high - alone.low > 3, "without pairing the gain would drown"
+
+
+def test_a_difference_by_chance_holds_zero() -> None:
+    random = np.random.default_rng(4)
+    found = paired_difference(mean, {"value": random.normal(0, 1, 40)}, {"value": random.normal(0, 1, 40)})
+    assert found is not None and found.low < 0 < found.high
+
+
+def test_too_few_rows_have_no_interval() -> None:
+    assert interval(mean, {"value": np.ones(FEWEST - 1)}) is None
+    assert interval(mean, {"value": np.ones(FEWEST)}) is not None
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    observed = {"value": np.arange(30.0)}
+    assert interval(mean, observed, seed=5) == interval(mean, observed, seed=5) != interval(mean, observed, seed=6)
+
+
+def test_unequal_rows_can_not_be_paired() -> None:
+    with pytest.raises(ValueError, match="same rows"):
+        paired_difference(mean, {"value": np.ones(8)}, {"value": np.ones(9)})
+
+
+def loss(base: float | None, tuned: float, low: float | None, high: float | None) -> Metric:
+    return Metric(base=base, tuned=tuned, gain_low=low, gain_high=high, higher_is_better=False)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        (loss(3, 2, -1.5, -0.5), "better"),
+        (loss(2, 3, 0.5, 1.5), "worse"),
+        (loss(3, 2.9, -0.5, 0.3), "same"),
+        (loss(3, 2, None, None), "few"),
+        (loss(None, 2, None, None), "alone"),
+        (Metric(base=0.5, tuned=0.9, gain_low=0.2, gain_high=0.5), "better"),
+        (Metric(base=0.9, tuned=0.5, gain_low=-0.5, gain_high=-0.2), "worse"),
+        (Metric(base=0.9, tuned=0.9, gain_low=0.0, gain_high=0.1), "same"),
+    ],
+)
+def test_better_is_said_only_when_the_interval_leaves_out_zero(metric: Metric, expected: str) -> None:
+    assert judgement(metric) == expected
+
+
+def test_the_verdict_on_texts_tells_the_gain() -> None:
+    said = of_texts({"loss": loss(3, 2, -1.5, -0.5)}, 40)
+    assert said.startswith("Better, and clearly so: on 40 rows kept apart")
+    assert "The true gain lies between 0.50 and 1.50" in said
+
+
+def test_the_verdict_on_labels_counts_rows_and_names_the_weak_spot() -> None:
+    per_label = {
+        "good": {"recall": 0.95, "rows": 60},
+        "bad": {"recall": 0.5, "rows": 40},
+        "never": {"recall": 0.0, "rows": 0},
+    }
+    accuracy = Metric(base=0.5, tuned=0.77, gain_low=0.1, gain_high=0.4)
+    said = of_labels({"accuracy": accuracy}, 100, per_label)
+    assert said.startswith("Better, and clearly so: 77 of 100 rows kept apart are labelled right")
+    assert "the base's guess has 50" in said and "between 10 and 40 points" in said
+    assert said.endswith("Weak spot: bad is found 20 of 40 times.")

@@ -1,0 +1,111 @@
+"""Optimizers and groups of weights: those that can't run here say why; rates by layer and by side."""
+
+from typing import Any, get_args
+
+import pytest
+import torch
+
+from studio.machine.facts import Gpu, MachineFacts
+from studio.schema.config import TrainingConfig
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.tasks import task_named
+from studio.training.checking import check_settings
+from studio.training.groups import groups_of, rate_share
+from studio.training.optimizers import OPTIMIZERS, make_optimizer
+from studio.training.presets import PlanFacts, make_plan
+
+GB = 2**30
+HERE = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
+GPU = MachineFacts(16, 64 * GB, 60 * GB, 50 * GB, (Gpu("A100", 80 * GB, 78 * GB),), True)
+SMALL = ModelInfo(
+    name="m", title="Small", source="starter", kind="causal", parameters=134_515_008, context=8192, layers=30,
+    hidden=576, intermediate=1536, vocabulary=49_152,
+)  # fmt: skip
+ROWS = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
+
+
+def config(**values: Any) -> TrainingConfig:
+    return TrainingConfig(task="chat", model="m", **values)
+
+
+def test_the_setting_offers_what_the_registry_has() -> None:
+    assert get_args(TrainingConfig.model_fields["optimizer"].annotation) == tuple(
+        name for name in get_args(TrainingConfig.model_fields["optimizer"].annotation) if name in OPTIMIZERS
+    )
+    assert set(get_args(TrainingConfig.model_fields["optimizer"].annotation)) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("name", [name for name, each in OPTIMIZERS.items() if not each.why_not(HERE)])
+def test_each_that_runs_here_lowers_a_loss(name: str) -> None:
+    torch.manual_seed(0)
+    weight = torch.nn.Parameter(torch.randn(80, 64))
+    before = float(weight.detach().pow(2).mean())
+    made = make_optimizer(name, [{"params": [weight]}], 1e-2, 0.0)
+    for _ in range(5):
+        made.zero_grad()
+        weight.pow(2).mean().mul(100).backward()
+        made.step()
+    assert float(weight.detach().pow(2).mean()) < before
+
+
+def test_those_that_page_say_why_they_do_not_run_without_a_gpu() -> None:
+    with pytest.raises(StudioError, match="here is no GPU") as refused:
+        check_settings(SMALL, HERE, {"task": "chat", "model": "m", "optimizer": "paged-adamw-8bit"})
+    assert refused.value.field == "optimizer"
+    check_settings(SMALL, GPU, {"task": "chat", "model": "m", "optimizer": "paged-adamw-8bit"})
+
+
+def test_weights_are_exact_where_the_optimizer_keeps_no_copies() -> None:
+    made = make_plan(task_named("chat"), SMALL, "full", "balanced", ROWS, HERE, {"optimizer": "adafactor"}, "")
+    assert made.config.precision == "float32"
+    with pytest.raises(StudioError, match="keeps no exact copies") as refused:
+        check_settings(
+            SMALL, HERE,
+            {"task": "chat", "model": "m", "method": "full", "optimizer": "adafactor", "precision": "bfloat16"},
+        )  # fmt: skip
+    assert refused.value.field == "precision"
+
+
+def test_lower_layers_move_less_and_the_second_side_of_an_adapter_more() -> None:
+    slow = config(layer_decay=0.5)
+    shares = [rate_share(f"model.layers.{layer}.mlp.weight", slow, 3) for layer in range(3)]
+    assert shares == [0.25, 0.5, 1.0]
+    assert rate_share("model.embed_tokens.weight", slow, 3) == 0.125
+    assert rate_share("classifier.weight", slow, 3) == 1.0
+    plus = config(loraplus_ratio=16)
+    assert rate_share("layers.0.q_proj.lora_B.default.weight", plus, 0) == 16
+    assert rate_share("layers.0.q_proj.lora_A.default.weight", plus, 0) == 1
+
+
+def test_the_first_group_learns_at_the_rate_that_was_set() -> None:
+    class Tiny(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.ModuleList([torch.nn.Linear(2, 2) for _ in range(3)])
+
+    model = Tiny()
+    names = {name for name, _ in model.named_parameters() if name.endswith("weight")}
+    groups = groups_of(model, config(layer_decay=0.5, learning_rate=0.01, method="full"), names)
+    assert [group["lr"] for group in groups] == [0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025]
+    assert [group.get("weight_decay") for group in groups] == [None, 0.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("method", "by_hand", "word"),
+    [
+        ("full", {"lora_rank": 4}, "Rank makes no difference with Full."),
+        ("lora", {"layer_decay": 0.9}, "makes no difference with LoRA."),
+        ("lora", {"label_smoothing": 0.1}, "makes no difference for this task."),
+    ],
+)
+def test_a_setting_without_effect_is_said(method: str, by_hand: dict[str, Any], word: str) -> None:
+    made = make_plan(task_named("chat"), SMALL, method, "balanced", ROWS, HERE, by_hand, "")
+    assert any(word in reason for reason in made.because)
+
+
+def test_all_that_rows_can_not_fulfil_is_told_at_once() -> None:
+    few = PlanFacts(20, 16, 4, 0, [90] * 9, 0.5, 180)
+    with pytest.raises(StudioError) as refused:
+        make_plan(task_named("chat"), SMALL, "lora", "balanced", few, HERE, {"batch_size": 64, "eval_steps": 5000}, "")
+    assert {each.field for each in refused.value.all()} == {"batch_size", "eval_steps"}

@@ -1,0 +1,93 @@
+"""What the presets work out, case by case: method, rows and machine in, settings and their reasons out."""
+
+from typing import Any
+
+import pytest
+
+from studio.machine.facts import Gpu, MachineFacts
+from studio.schema.config import Plan
+from studio.schema.models import ModelInfo
+from studio.tasks import task_named
+from studio.training.methods import METHODS
+from studio.training.plan_facts import PlanFacts
+from studio.training.presets import PRESETS, make_plan
+
+GB = 2**30
+LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
+GPU = MachineFacts(16, 64 * GB, 60 * GB, 50 * GB, (Gpu("A100", 80 * GB, 78 * GB),), True)
+SMALL = ModelInfo(
+    name="small", title="135M", source="hub", kind="causal", parameters=134_515_008, context=8192, layers=30,
+    hidden=576, intermediate=1536, vocabulary=49_152,
+)  # fmt: skip
+LARGE = SMALL.model_copy(
+    update={"name": "large", "parameters": 7 * 10**9, "layers": 32, "hidden": 4096, "intermediate": 11008}
+)
+ENCODER = ModelInfo(
+    name="encoder", title="22M", source="hub", kind="encoder", parameters=22_713_216, context=512, layers=6,
+    hidden=384, intermediate=1536, vocabulary=30_522,
+)  # fmt: skip
+Case = tuple[ModelInfo, str, str, int, MachineFacts, dict[str, Any]]
+CASES: list[Case] = [
+    # model, method, preset, rows to learn from, machine → settings
+    (SMALL, "lora", "quick", 400, LAPTOP, {"epochs": 1, "learning_rate": 5e-4, "lora_rank": 8, "batch_size": 4}),
+    (SMALL, "lora", "balanced", 40, LAPTOP, {"epochs": 10, "lora_rank": 8, "lora_alpha": 16, "max_length": 192}),
+    (SMALL, "lora", "balanced", 400, LAPTOP, {"epochs": 3, "warmup_share": 0.05, "scheduler": "cosine"}),
+    (SMALL, "lora", "thorough", 400, LAPTOP, {"epochs": 6, "lora_rank": 16, "lora_alpha": 32}),
+    (SMALL, "lora", "balanced", 12, LAPTOP, {"epochs": 10, "batch_size": 3}),
+    (LARGE, "lora", "balanced", 20_000, GPU, {"epochs": 1, "learning_rate": 2e-4, "batch_size": 8}),
+    (SMALL, "dora", "balanced", 400, LAPTOP, {"epochs": 3, "learning_rate": 5e-4, "lora_rank": 8}),
+    (SMALL, "rslora", "balanced", 400, LAPTOP, {"epochs": 3, "lora_rank": 32, "lora_alpha": 11}),
+    (SMALL, "rslora", "thorough", 400, LAPTOP, {"epochs": 6, "lora_rank": 64, "lora_alpha": 16}),
+    (SMALL, "qlora", "balanced", 400, LAPTOP, {"learning_rate": 5e-4, "quantisation": "4-bit"}),
+    (SMALL, "lora-embeddings", "balanced", 400, LAPTOP, {"epochs": 3, "lora_rank": 8}),
+    (SMALL, "ia3", "balanced", 400, LAPTOP, {"epochs": 4, "learning_rate": 1e-2}),
+    (SMALL, "prompt-tuning", "balanced", 400, LAPTOP, {"epochs": 6, "learning_rate": 3e-2, "virtual_tokens": 16}),
+    (LARGE, "prompt-tuning", "thorough", 400, GPU, {"epochs": 12, "learning_rate": 1e-2, "virtual_tokens": 32}),
+    (SMALL, "prefix-tuning", "quick", 400, LAPTOP, {"epochs": 2, "virtual_tokens": 16}),
+    (SMALL, "last-layers", "balanced", 400, LAPTOP, {"last_layers": 8, "learning_rate": 2e-4, "weight_decay": 0.01}),
+    (SMALL, "last-layers", "thorough", 400, LAPTOP, {"last_layers": 15}),
+    (SMALL, "full", "balanced", 400, LAPTOP, {"learning_rate": 5e-5, "weight_decay": 0.01, "epochs": 3}),
+    (ENCODER, "full", "balanced", 400, LAPTOP, {"epochs": 6, "learning_rate": 2e-4, "batch_size": 16}),
+    (ENCODER, "full", "balanced", 4000, LAPTOP, {"learning_rate": 1e-4, "precision": "float32"}),
+    (ENCODER, "lora", "balanced", 400, LAPTOP, {"learning_rate": 5e-4, "scheduler": "linear", "warmup_share": 0.1}),
+    (ENCODER, "last-layers", "balanced", 400, LAPTOP, {"last_layers": 2, "learning_rate": 5e-4}),
+]
+REASONS = {
+    "epochs": "because there are", "learning_rate": "Learning rate ", "max_length": "Rows of up to",
+    "batch_size": "at once", "precision": "Computed in", "eval_steps": "Checked on", "warmup_share": "rises over",
+}  # fmt: skip
+"""Words of the sentence that says why."""
+
+
+def plan(info: ModelInfo, method: str, preset: str, rows: int, machine: MachineFacts, **by_hand: Any) -> Plan:
+    labels = 5 if info is ENCODER else 0
+    facts = PlanFacts(rows + 60, rows, 60, labels, [90] * 99 + [180], 0.5, 180)
+    task = task_named("classification" if labels else "chat")
+    return make_plan(task, info, method, preset, facts, machine, by_hand, "")
+
+
+@pytest.mark.parametrize(
+    ("info", "method", "preset", "rows", "machine", "wanted"),
+    CASES,
+    ids=[f"{case[0].name} {case[1]} {case[2]} {case[3]}" for case in CASES],
+)
+def test_the_table(
+    info: ModelInfo, method: str, preset: str, rows: int, machine: MachineFacts, wanted: dict[str, Any]
+) -> None:
+    made = plan(info, method, preset, rows, machine)
+    assert {name: getattr(made.config, name) for name in wanted} == wanted
+    for name, words in REASONS.items():
+        assert any(words in sentence for sentence in made.because), f"no reason for {name}"
+
+
+def test_the_table_has_every_method_and_preset() -> None:
+    assert {case[1] for case in CASES} == set(METHODS)
+    assert {case[2] for case in CASES} == set(PRESETS)
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_what_was_set_by_hand_needs_no_reason(name: str) -> None:
+    values = {"epochs": 2, "learning_rate": 1e-4, "max_length": 256, "batch_size": 2, "precision": "bfloat16",
+              "eval_steps": 10, "warmup_share": 0.2}  # fmt: skip
+    made = plan(SMALL, "lora", "balanced", 400, LAPTOP, **{name: values[name]})
+    assert not any(REASONS[name] in sentence for sentence in made.because)

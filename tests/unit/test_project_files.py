@@ -1,0 +1,62 @@
+"""Files of the project that are not Python are checked too."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_hadolint_has_nothing_to_say_of_the_dockerfile() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_runs_as_1000_on_port_7860_and_starts_offline() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^USER 1000$", text, re.MULTILINE)
+    assert re.search(r"^EXPOSE 7860$", text, re.MULTILINE)
+    assert "HF_HUB_OFFLINE=1" in text and 'CMD ["studio", "serve", "--demo"' in text
+
+
+def test_constraints_allow_what_the_project_asks_for() -> None:
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = sum(project["optional-dependencies"].values(), project["dependencies"])
+    wanted = [line for line in wanted if not line.startswith(project["name"])]
+    pinned: dict[str, Requirement] = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            each = Requirement(line)
+            pinned[each.name.lower().replace("-", "_")] = each
+    for line in wanted:
+        each = Requirement(line)
+        pin = pinned[each.name.lower().replace("-", "_")]
+        versions = [spec.version for spec in pin.specifier if spec.operator == "=="]
+        assert all(each.specifier.contains(version) for version in versions), line
+        assert versions or each.name == "torch", f"{line} has no tested version"
+
+
+def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(["make", "help"], cwd=ROOT, env=plain, capture_output=True, text=True, check=True)
+    told = {line.partition(":")[0] for line in done.stdout.splitlines()}
+    assert told == {
+        "studio", "setup", "test-setup", "test", "test-matrix", "test-faults", "lint", "bench", "pictures", "docs",
+        "clean", "help",
+    }  # fmt: skip
+
+
+def test_continuous_integration_runs_what_a_person_runs() -> None:
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)

@@ -1,0 +1,135 @@
+"""How a search moves on: with runs of a small stand-in, and Optuna itself."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from studio.schema.config import TrainingConfig
+from studio.schema.errors import StudioError
+from studio.schema.events import EvaluationEvent
+from studio.schema.search import SearchSpec, SearchView
+from studio.services.searching import Searches, space
+from studio.store.searches import SearchStore
+
+CONFIG = TrainingConfig(task="chat", model="m", learning_rate=1e-3, epochs=4, batch_size=4, lora_rank=8)
+SPEC = SearchSpec(id="", name="looking", dataset="d", model="m", trials=6)
+
+
+class Runs:
+    """Runs that end when they are told to, with a loss that is least at a rate of 0.002."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Any] = {}
+        self.store = self
+
+    def start(self, spec: SearchSpec, settings: dict[str, Any], name: str) -> Any:
+        run = SimpleNamespace(id=f"r{len(self.known)}", status="training", seconds=60.0, losses=[], settings=settings)
+        self.known[run.id] = run
+        return run
+
+    def get(self, run: str) -> Any:
+        if run not in self.known:
+            raise StudioError("no-such-run", f"There is no run {run}.")
+        return self.known[run]
+
+    def after(self, run: str, kinds: tuple[str, ...]) -> list[Any]:
+        losses = self.known[run].losses
+        return [SimpleNamespace(event=EvaluationEvent(step=n + 1, eval_loss=x)) for n, x in enumerate(losses)]
+
+    def stop(self, run: str, wish: str) -> None:
+        self.known[run].status = "stopped"
+
+    def end(self, run: str, status: str = "finished") -> None:
+        """A run ends with the loss of its rate."""
+        found = self.known[run]
+        found.losses = [3.0, 2.0 + 100 * abs(found.settings["learning_rate"] - 2e-3)]
+        found.status = status
+
+
+@pytest.fixture
+def runs() -> Runs:
+    return Runs()
+
+
+def searches(runs: Any, folder: Path) -> Searches:
+    return Searches(SearchStore(folder), runs, runs.start)
+
+
+def through(runs: Runs, folder: Path, view: SearchView) -> SearchView:
+    """End each trial as it comes; each look is by somebody who knows nothing but the folder."""
+    for _ in range(40):
+        view = searches(runs, folder).look(view.spec.id)
+        if view.status != "running":
+            return view
+        searches(runs, folder).look(view.spec.id)
+        runs.end(view.trials[-1].run)
+    raise AssertionError("the search does not end")
+
+
+def test_six_trials_one_after_the_other_the_preset_first_and_the_best_no_worse(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
+    assert view.trials[0].settings == view.spec.first == {
+        "learning_rate": 1e-3, "epochs": 4, "batch_size": 4, "lora_rank": 8,
+    }  # fmt: skip
+    assert len(view.trials) == 1, "one at a time"
+    done = through(runs, tmp_path, view)
+    assert (done.status, len(done.trials), len(runs.known)) == ("finished", 6, 6)
+    assert len({tuple(trial.settings.values()) for trial in done.trials}) == 6, "no set is tried twice"
+    values = {trial.number: trial.value for trial in done.trials}
+    assert values[done.best] == min(values.values()) <= values[0]  # type: ignore[index,type-var,operator]
+    best = searches(runs, tmp_path).best(done.spec.id)
+    assert best == next(trial.settings for trial in done.trials if trial.number == done.best)
+
+
+def test_a_trial_that_was_killed_or_deleted_has_failed_and_the_search_goes_on(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
+    runs.end(view.trials[0].run)
+    view = searches(runs, tmp_path).look(view.spec.id)
+    runs.end(view.trials[1].run, "interrupted")
+    view = searches(runs, tmp_path).look(view.spec.id)
+    del runs.known[view.trials[2].run]
+    done = through(runs, tmp_path, view)
+    assert [trial.state for trial in done.trials[:3]] == ["finished", "failed", "failed"]
+    assert done.status == "finished" and done.best is not None
+
+
+def test_a_trial_that_does_badly_is_given_up_early(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
+    for _ in range(3):
+        runs.end(view.trials[-1].run)
+        view = searches(runs, tmp_path).look(view.spec.id)
+    bad = runs.known[view.trials[-1].run]
+    bad.losses = [9.0, 9.5]
+    searches(runs, tmp_path).look(view.spec.id)
+    assert bad.status == "stopped"
+    view = searches(runs, tmp_path).look(view.spec.id)
+    assert view.trials[3].state == "pruned" and len(view.trials) == 5
+
+
+def test_no_trial_begins_after_its_time_or_after_a_stop(runs: Runs, tmp_path: Path) -> None:
+    short = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1.5}), CONFIG, 100, 10)
+    assert len(through(runs, tmp_path, short).trials) == 2
+    other = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
+    stopped = searches(runs, tmp_path).stop(other.spec.id)
+    assert (stopped.status, len(stopped.trials)) == ("stopped", 1)
+
+
+def test_what_was_set_by_hand_is_not_varied(runs: Runs, tmp_path: Path) -> None:
+    by_hand = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 4}
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"settings": by_hand}), CONFIG, 100, 10)
+    assert set(view.trials[0].settings) == {"lora_rank"}
+    with pytest.raises(StudioError, match="set by hand"):
+        searches(runs, tmp_path).begin(
+            SPEC.model_copy(update={"settings": {**by_hand, "lora_rank": 8}}), CONFIG, 100, 10
+        )
+    with pytest.raises(StudioError, match="validation rows"):
+        searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 0)
+
+
+def test_the_space_holds_the_preset_and_stays_within_the_rows() -> None:
+    found = space(CONFIG, 5)
+    assert found["batch_size"] == (2, 4) and 8 in found["lora_rank"]
+    assert found["learning_rate"][0] < 1e-3 < found["learning_rate"][1] <= 0.1
+    assert "lora_rank" not in space(CONFIG.model_copy(update={"method": "full"}), 100)

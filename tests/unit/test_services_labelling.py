@@ -1,0 +1,85 @@
+"""Labelling: what is stored, what comes next, what can be taken back, and what comes out."""
+
+import pytest
+
+from studio.api import Studio
+from studio.schema.errors import StudioError
+
+TEXTS = [f"message number {number} about {'refunds' if number % 2 else 'parcels'}" for number in range(1, 13)]
+
+
+@pytest.fixture
+def studio(tmp_path):
+    studio = Studio(tmp_path / "home")
+    yield studio
+    studio.close()
+
+
+@pytest.fixture
+def dataset(studio):
+    return studio.add_text("text\n" + "\n".join(TEXTS) + "\n").id
+
+
+def test_the_first_row_comes_first_and_each_label_moves_on(studio, dataset):
+    state = studio.set_labels(dataset, ["refund", "parcel"])
+    assert (state.row, state.text, state.total) == (1, TEXTS[0], 12)
+    state = studio.label(dataset, 1, "refund")
+    assert (state.row, state.done, state.counts) == (2, 1, {"refund": 1, "parcel": 0})
+
+
+def test_a_label_is_stored_before_the_call_returns(studio, dataset):
+    studio.label(dataset, 1, "refund")
+    again = Studio(studio.home.root)
+    assert [(each.row, each.text, each.value) for each in again.labelling(dataset).recent] == [(1, TEXTS[0], "refund")]
+    again.close()
+
+
+def test_undo_takes_back_the_newest_label_and_shows_its_row_again(studio, dataset):
+    studio.label(dataset, 1, "refund")
+    studio.label(dataset, 2, "parcel")
+    state = studio.undo_label(dataset)
+    assert (state.row, state.done) == (2, 1)
+    assert studio.undo_label(dataset).row == 1
+    assert studio.undo_label(dataset).row == 1
+
+
+def test_a_skipped_row_comes_again_after_all_others(studio, dataset):
+    assert studio.skip(dataset, 1).row == 2
+    for row in range(2, 13):
+        state = studio.label(dataset, row, "refund")
+    assert state.row == 1
+
+
+def test_too_few_labels_can_not_be_used_and_the_reason_counts_them(studio, dataset):
+    studio.label(dataset, 1, "refund")
+    with pytest.raises(StudioError) as refusal:
+        studio.use_labels(dataset)
+    assert "so far 1 row has a label" in refusal.value.message
+
+
+def test_used_labels_make_a_new_version_that_can_be_trained_on(studio, dataset):
+    for row, _ in enumerate(TEXTS[:10], start=1):
+        studio.label(dataset, row, "refund" if row % 2 else "parcel")
+    record = studio.use_labels(dataset)
+    assert record.version == 2
+    report = studio.check(dataset)
+    assert (report.task, report.usable, report.labels) == ("classification", 10, {"parcel": 5, "refund": 5})
+    assert studio.rows(dataset, version=1).columns == ("text",), "the first version stays as it was"
+
+
+def test_a_row_beyond_the_last_is_refused(studio, dataset):
+    with pytest.raises(StudioError) as refusal:
+        studio.label(dataset, 99, "refund")
+    assert refusal.value.code == "no-such-row"
+    assert "1 to 12" in refusal.value.message
+
+
+def test_labels_that_came_with_the_file_count_as_done(studio):
+    dataset = studio.add_text("text,label\n" + "\n".join(f"{t},{'a' if i < 3 else ''}" for i, t in enumerate(TEXTS))).id
+    state = studio.labelling(dataset)
+    assert (state.done, state.row, state.labels) == (3, 4, ("a",))
+
+
+def test_html_in_a_label_is_kept_as_text(studio, dataset):
+    state = studio.label(dataset, 1, "<script>alert(1)</script>")
+    assert state.recent[0].value == "<script>alert(1)</script>"

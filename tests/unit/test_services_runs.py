@@ -1,0 +1,284 @@
+"""Runs as the services see them: names, the queue, stopping, going on, and what a vanished worker leaves."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from studio.machine.processes import identity
+from studio.schema.config import config_from
+from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.events import StepEvent
+from studio.schema.runs import RunSpec
+from studio.services.context import Context
+from studio.services.keeping import Keeping
+from studio.services.runs import Runs
+from studio.store import Home
+from studio.store.datasets import ROWS
+
+
+class Starts:
+    """A runner that only remembers what it was asked to start."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, str]] = []
+
+    def start(self, workspace: str, run: str, log: Path) -> None:
+        self.started.append((workspace, run))
+
+
+def spec(name: str = "support") -> RunSpec:
+    config = config_from({"task": "chat", "model": "starter-chat", "name": name})
+    data = DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"})
+    return RunSpec(config=config, dataset="data-1", dataset_version=1, data=data, splits=SplitSpec())
+
+
+@pytest.fixture
+def runs(tmp_path):
+    home = Home(tmp_path)
+    datasets = home.workspace().datasets
+    folder = datasets.begin("data-1", 1)
+    (folder / ROWS).write_bytes(b"rows")
+    record = DatasetRecord(
+        id="data-1",
+        name="support",
+        version=1,
+        note="",
+        source="",
+        created="",
+        rows=1,
+        columns=(),
+        bytes=0,
+        format="csv",
+    )
+    datasets.add(record, folder)
+    return Runs(Context(home, home.workspace()), Starts())
+
+
+@pytest.fixture
+def living():
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_run_of_the_same_name_gets_a_number(runs):
+    names = [runs.start(spec()).name for _ in range(3)]
+    assert names == ["support", "support 2", "support 3"]
+
+
+def test_a_started_run_waits_in_the_queue_and_a_worker_is_asked_for_it(runs):
+    record = runs.start(spec())
+    assert record.status == "queued"
+    assert runs.runner.started == [("default", record.id)]
+    assert runs.queue.position(record.id) == 0
+
+
+def test_a_run_that_waits_is_taken_out_of_the_queue_by_stop(runs):
+    record = runs.start(spec())
+    stopped = runs.stop(record.id)
+    assert stopped.status == "stopped"
+    assert runs.queue.position(record.id) is None
+
+
+def test_a_run_at_work_is_asked_to_stop_and_its_wish_is_kept(runs, living):
+    record = runs.start(spec())
+    runs.store.begin(record.id, living.pid)
+    assert runs.stop(record.id, "discard").status == "stopping"
+    assert runs.store.stop_wish(record.id) == "discard"
+
+
+def test_a_finished_run_can_not_be_stopped_or_resumed(runs):
+    record = runs.start(spec())
+    runs.store.set_status(record.id, "finished")
+    for act in (runs.stop, runs.resume):
+        with pytest.raises(StudioError) as refusal:
+            act(record.id)
+        assert refusal.value.code == "wrong-state"
+
+
+def test_a_run_whose_worker_is_gone_is_interrupted_and_can_go_on(runs, living):
+    record = runs.start(spec())
+    runs.store.begin(record.id, living.pid)
+    living.kill()
+    living.wait()
+    found = runs.get(record.id)
+    assert found.status == "interrupted"
+    assert "Resume starts again" in found.reason
+    assert runs.resume(record.id).status == "queued"
+    assert runs.store.get(record.id).reason == ""
+
+
+def test_a_living_process_with_the_same_pid_but_another_start_is_not_taken_for_the_worker(runs, living):
+    record = runs.start(spec())
+    runs.store.begin(record.id, living.pid)
+    assert identity(living.pid)
+    runs.store.update(record.id, identity="another-boot:1")
+    assert runs.get(record.id).status == "interrupted"
+
+
+def test_a_run_at_work_can_not_be_deleted(runs, living):
+    record = runs.start(spec())
+    runs.store.begin(record.id, living.pid)
+    with pytest.raises(StudioError) as refusal:
+        runs.delete(record.id)
+    assert refusal.value.code == "wrong-state"
+    assert runs.store.folder(record.id).config.exists()
+
+
+def test_deleting_a_run_removes_its_folder_and_its_events(runs):
+    record = runs.start(spec())
+    runs.stop(record.id)
+    runs.delete(record.id)
+    assert not runs.store.folder(record.id).root.exists()
+    assert runs.events.after(record.id) == []
+
+
+def test_the_time_left_follows_the_pace_of_the_last_steps(runs, living):
+    record = runs.start(spec())
+    runs.store.begin(record.id, living.pid)
+    for step in range(1, 5):
+        runs.events.append(
+            record.id, StepEvent(step=step, loss=1.0, learning_rate=1e-4, rows_per_second=1.0, memory_bytes=1)
+        )
+        time.sleep(0.05)
+    runs.store.beat(record.id, "training", 4, 104, 1.0)
+    runs.store.set_status(record.id, "training")
+    left = runs.progress(record.id).seconds_left
+    assert left is not None and 100 * 0.04 < left < 100 * 0.5
+
+
+def test_a_waiting_run_without_a_worker_gets_a_new_one_from_whoever_looks(runs):
+    record = runs.start(spec())
+    with runs.queue.db.write() as connection:
+        connection.execute("UPDATE entries SET asked = '2020-01-01T00:00:00.000Z'")
+    runs.look()
+    assert runs.runner.started == [("default", record.id)] * 2
+    runs.look()
+    assert len(runs.runner.started) == 2, "asked for once, not at every look"
+
+
+def test_a_name_that_is_too_long_is_refused_with_its_length(runs):
+    record = runs.start(spec())
+    with pytest.raises(StudioError) as refusal:
+        Keeping(runs).note(record.id, name="x" * 200)
+    assert "200 characters" in refusal.value.message
+
+
+def test_a_visitor_reads_the_log_without_the_places_of_the_machine(tmp_path):
+    home = Home(tmp_path)
+    told = {}
+    for demo in (False, True):
+        runs = Runs(Context(home, home.workspace(), demo), Starts())
+        record = runs.start(spec())
+        runs.store.folder(record.id).log.write_text(f'File "{sys.prefix}/lib/x.py", for {home.root}/workspaces')
+        told[demo] = runs.log(record.id)
+    assert str(home.root) in told[False]
+    assert told[True] == 'File "…/lib/x.py", for …/workspaces'
+
+
+def test_a_waiting_run_is_paused_and_goes_on_at_the_end_of_the_queue(runs):
+    first, second = runs.start(spec()), runs.start(spec())
+    paused = runs.pause(first.id)
+    assert (paused.status, runs.queue.position(first.id), runs.queue.position(second.id)) == ("paused", None, 0)
+    assert runs.progress(first.id).sentence == "Paused while it waited."
+    assert runs.resume(first.id).status == "queued"
+    assert [each.id for each in runs.waiting()] == [second.id, first.id]
+    assert runs.runner.started.count(("default", first.id)) == 2
+
+
+def test_a_run_at_work_is_asked_to_pause_and_may_finish_its_check(runs, living):
+    record = runs.start(spec())
+    runs.store.begin(record.id, living.pid)
+    assert runs.pause(record.id).status == "stopping"
+    assert runs.store.stop_wish(record.id) == "pause"
+    assert runs.progress(record.id).sentence == "Pausing after this step"
+    with runs.store.db.write() as connection:
+        connection.execute("UPDATE events SET time = '2020-01-01T00:00:00.000Z'")
+    runs.look()
+    assert living.poll() is None, "nobody is pressed to pause"
+
+
+def test_a_run_that_has_ended_can_not_be_paused_and_its_wish_stays_as_it_was(runs):
+    record = runs.start(spec())
+    runs.store.set_status(record.id, "finished")
+    with pytest.raises(StudioError) as refusal:
+        runs.pause(record.id)
+    assert refusal.value.code == "wrong-state"
+    assert runs.store.get(record.id).stop_wish is None
+
+
+def test_a_worker_does_not_begin_what_was_paused_in_that_moment(runs, living):
+    record = runs.start(spec())
+    runs.pause(record.id)
+    assert not runs.store.begin(record.id, living.pid)
+    assert runs.get(record.id).status == "paused"
+
+
+def test_a_paused_run_is_thrown_away_with_all_it_had_learned(runs):
+    record = runs.start(spec())
+    folder = runs.store.folder(record.id)
+    runs.pause(record.id)
+    for part in (folder.checkpoints / "checkpoint-4", folder.adapter):
+        part.mkdir(parents=True)
+    (folder.checkpoints / "checkpoint-4" / "complete.json").write_text("{}")
+    assert "step 4 is safe" in runs.stop(record.id).reason
+    runs.store.set_status(record.id, "paused")
+    assert runs.stop(record.id, "discard").status == "stopped"
+    assert not folder.checkpoints.exists() and not folder.adapter.exists() and folder.config.exists()
+
+
+def test_the_order_of_the_queue_is_changed_and_refused_in_words(runs):
+    first, second = runs.start(spec()), runs.start(spec())
+    runs.move(second.id, "first")
+    assert [each.id for each in runs.waiting()] == [second.id, first.id]
+    assert runs.progress(first.id).sentence == "Waiting: 1 run before it."
+    runs.stop(first.id)
+    for run, way in ((first.id, "up"), (second.id, "sideways")):
+        with pytest.raises(StudioError):
+            runs.move(run, way)
+
+
+def test_a_run_that_does_not_fit_says_what_it_needs_and_what_is_free(runs):
+    record = runs.start(spec().model_copy(update={"memory_bytes": 8 * 2**30}))
+    runs.queue.claim(record.id, os.getpid())
+    assert not runs.queue.my_turn(record.id, 2 * 2**30)
+    assert runs.progress(record.id).sentence == "Waiting for memory: it needs about 8.0 GB, and 2.0 GB are free."
+
+
+def test_of_those_who_ask_with_one_key_the_first_makes_a_run_and_the_others_get_it(runs):
+    first, second = (runs.start(spec(), once="page 1") for _ in range(2))
+    assert first.id == second.id and len(runs.all()) == 1
+    assert len([each for each in runs.store.root.iterdir() if each.is_dir()]) == 1
+    assert runs.runner.started == [("default", first.id)]
+    assert runs.start(spec(), once="page 2").id != first.id
+
+
+def test_a_run_that_never_came_into_the_queue_is_found_by_whoever_looks(runs):
+    """The server was killed between the two writes."""
+    record = runs.start(spec())
+    runs.queue.leave(record.id)
+    runs.runner.started.clear()
+    runs.look()
+    assert runs.runner.started == []
+    with runs.store.db.write() as connection:
+        connection.execute("UPDATE runs SET created = '2020-01-01T00:00:00.000Z'")
+    runs.look()
+    assert runs.runner.started == [("default", record.id)]
+    assert runs.queue.position(record.id) == 0
+
+
+def test_a_run_does_not_go_on_without_its_rows(runs):
+    record, datasets = runs.start(spec()), runs.context.workspace.datasets
+    runs.stop(record.id)
+    for remove in (lambda: datasets.rows_path("data-1", 1).unlink(), lambda: datasets.delete("data-1")):
+        remove()
+        with pytest.raises(StudioError) as refusal:
+            runs.resume(record.id)
+        assert refusal.value.code == "no-such-dataset" and refusal.value.hint
+    assert runs.get(record.id).status == "stopped"

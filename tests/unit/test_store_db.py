@@ -1,0 +1,138 @@
+"""The database: migrations once and whole, writers in turn, readers never locked out."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from studio.store.db import Database, now
+from studio.store.migrations import QUEUE, WORKSPACE
+
+FIRST = "CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL)"
+SECOND = "ALTER TABLE notes ADD COLUMN colour TEXT NOT NULL DEFAULT 'none'; CREATE INDEX by_colour ON notes (colour)"
+
+COUNTS_UP = """
+import sys
+from pathlib import Path
+from studio.store.db import Database
+db = Database(Path(sys.argv[1]), ["CREATE TABLE numbers (value INTEGER)"])
+for _ in range(int(sys.argv[2])):
+    with db.write() as connection:
+        value = connection.execute("SELECT coalesce(max(value), 0) FROM numbers").fetchone()[0]
+        connection.execute("INSERT INTO numbers VALUES (?)", (value + 1,))
+"""
+
+
+MAKES_AT = """
+import sys, time
+from pathlib import Path
+from studio.store.db import Database
+from studio.store.migrations import WORKSPACE
+while time.time() < float(sys.argv[2]):
+    pass
+Database(Path(sys.argv[1]), WORKSPACE).rows("SELECT * FROM runs")
+"""
+
+
+def columns(db: Database, table: str) -> list[str]:
+    return [row["name"] for row in db.rows(f"PRAGMA table_info({table})")]
+
+
+def test_an_older_file_is_brought_forward_with_its_rows(tmp_path: Path) -> None:
+    old = Database(tmp_path / "x.db", [FIRST])
+    with old.write() as connection:
+        connection.execute("INSERT INTO notes (text) VALUES ('kept')")
+    old.close()
+    new = Database(tmp_path / "x.db", [FIRST, SECOND])
+    assert columns(new, "notes") == ["id", "text", "colour"]
+    assert dict(new.rows("SELECT * FROM notes")[0]) == {"id": 1, "text": "kept", "colour": "none"}
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    Database(tmp_path / "x.db", [FIRST]).close()
+    broken = "ALTER TABLE notes ADD COLUMN colour TEXT; CREATE TABLE notes (again INTEGER)"
+    with pytest.raises(sqlite3.OperationalError):
+        Database(tmp_path / "x.db", [FIRST, broken])
+    db = Database(tmp_path / "x.db", [FIRST])
+    assert columns(db, "notes") == ["id", "text"]
+    assert Database(tmp_path / "x.db", [FIRST, SECOND]).row("PRAGMA user_version")[0] == 2  # type: ignore[index]
+
+
+def test_a_migration_is_applied_once_when_many_open_the_file_at_the_same_time(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(lambda _: Database(tmp_path / "x.db", [FIRST, SECOND]), range(8)))
+    assert all(columns(db, "notes") == ["id", "text", "colour"] for db in opened)
+
+
+def test_processes_that_make_a_file_at_the_same_moment_do_not_trip_over_each_other(tmp_path: Path) -> None:
+    for attempt in range(3):
+        path, moment = tmp_path / f"{attempt}.db", str(time.time() + 0.8)
+        makers = [subprocess.Popen([sys.executable, "-c", MAKES_AT, str(path), moment]) for _ in range(5)]
+        assert [maker.wait() for maker in makers] == [0] * 5
+
+
+@pytest.mark.parametrize("migrations", [WORKSPACE, QUEUE], ids=["workspace", "queue"])
+def test_the_studios_own_tables_can_be_made_and_opened_again(migrations: tuple[str, ...], tmp_path: Path) -> None:
+    Database(tmp_path / "x.db", migrations).close()
+    db = Database(tmp_path / "x.db", migrations)
+    assert db.row("PRAGMA integrity_check")[0] == "ok"  # type: ignore[index]
+    assert db.row("PRAGMA journal_mode")[0] == "wal"  # type: ignore[index]
+    assert db.row("PRAGMA foreign_keys")[0] == 1  # type: ignore[index]
+
+
+def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    db = Database(tmp_path / "x.db", [FIRST])
+    with pytest.raises(KeyError), db.write() as connection:
+        connection.execute("INSERT INTO notes (text) VALUES ('lost')")
+        raise KeyError("something else went wrong")
+    assert db.rows("SELECT * FROM notes") == []
+    with db.write() as connection:
+        connection.execute("INSERT INTO notes (text) VALUES ('next')")
+    assert len(db.rows("SELECT * FROM notes")) == 1
+
+
+def test_writers_of_several_processes_take_turns_and_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    writers = [subprocess.Popen([sys.executable, "-c", COUNTS_UP, str(path), "40"]) for _ in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    values = [row["value"] for row in Database(path, ["CREATE TABLE numbers (value INTEGER)"]).rows(
+        "SELECT value FROM numbers ORDER BY value")]  # fmt: skip
+    assert values == list(range(1, 121))
+
+
+def test_a_reader_is_not_locked_out_by_a_writer(tmp_path: Path) -> None:
+    db = Database(tmp_path / "x.db", [FIRST])
+    seen: list[int] = []
+    with db.write() as connection:
+        connection.execute("INSERT INTO notes (text) VALUES ('not yet committed')")
+        reader = threading.Thread(target=lambda: (seen.append(len(db.rows("SELECT * FROM notes"))), db.close()))
+        reader.start()
+        reader.join(timeout=5)
+    assert seen == [0]
+
+
+def test_each_thread_has_a_connection_of_its_own_and_a_closed_one_opens_again(tmp_path: Path) -> None:
+    db = Database(tmp_path / "x.db", [FIRST])
+    mine = db.connection()
+    others: list[sqlite3.Connection] = []
+    thread = threading.Thread(target=lambda: (others.append(db.connection()), db.close()))
+    thread.start()
+    thread.join()
+    assert others[0] is not mine
+    assert db.connection() is mine
+    db.close()
+    db.close()
+    assert db.rows("SELECT * FROM notes") == []
+
+
+def test_times_are_utc_and_sort_as_text() -> None:
+    first, second = now(), now()
+    assert first.endswith("Z")
+    assert first <= second
+    assert datetime.fromisoformat(first).utcoffset() is not None

@@ -1,0 +1,254 @@
+"""The machine's queue: one at work, the others in turn, and a killed worker never blocks the next one."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from studio.machine.processes import identity, lives
+from studio.store.queue import Queue
+
+WORKER = """
+import os, sys, time
+from pathlib import Path
+from studio.store.queue import Queue
+queue = Queue(Path(sys.argv[1]))
+run = sys.argv[2]
+print("claimed" if queue.claim(run, os.getpid()) else "refused", flush=True)
+while not queue.my_turn(run):
+    time.sleep(0.02)
+print("running", flush=True)
+sys.stdin.readline()
+queue.leave(run)
+print("left", flush=True)
+"""
+RACES = """
+import os, sys
+from pathlib import Path
+from studio.store.queue import Queue
+queue = Queue(Path(sys.argv[1]))
+sys.stdin.readline()
+print("claimed" if queue.claim("a", os.getpid()) else "refused", flush=True)
+sys.stdin.readline()
+"""
+
+
+class Worker:
+    """A real process that claims a run, waits for its turn, and leaves when told."""
+
+    def __init__(self, path: Path, run: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(path), run], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def says(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def finish(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "queue.db"
+
+
+@pytest.fixture
+def workers(path: Path) -> Iterator[list[Worker]]:
+    started: list[Worker] = []
+    yield started
+    for worker in started:
+        worker.kill()
+
+
+def start(workers: list[Worker], path: Path, run: str) -> Worker:
+    worker = Worker(path, run)
+    workers.append(worker)
+    assert worker.says() == "claimed"
+    return worker
+
+
+def a_dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_second_run_waits_until_the_first_has_left(path: Path, workers: list[Worker]) -> None:
+    queue = Queue(path)
+    queue.ask("default", "a")
+    queue.ask("other", "b")
+    first = start(workers, path, "a")
+    assert first.says() == "running"
+    second = start(workers, path, "b")
+    time.sleep(0.3)
+    assert queue.run_at_work()
+    assert [queue.position(run) for run in "ab"] == [0, 1]
+    assert queue.entries() == [("default", "a", True), ("other", "b", True)]
+    first.finish()
+    assert first.says() == "left"
+    assert second.says() == "running"
+    assert queue.position("b") == 0
+
+
+def test_the_next_one_goes_on_when_the_one_at_work_is_killed(path: Path, workers: list[Worker]) -> None:
+    queue = Queue(path)
+    for run in "ab":
+        queue.ask("default", run)
+    first = start(workers, path, "a")
+    assert first.says() == "running"
+    second = start(workers, path, "b")
+    first.process.kill()
+    first.process.wait()
+    assert second.says() == "running"
+    assert queue.position("a") is None
+
+
+def test_those_that_asked_first_go_first_whoever_claims_first(path: Path, workers: list[Worker]) -> None:
+    queue = Queue(path)
+    for run in "abc":
+        queue.ask("default", run)
+    third, second = start(workers, path, "c"), start(workers, path, "b")
+    first = start(workers, path, "a")
+    for worker in (first, second, third):
+        assert worker.says() == "running"
+        worker.finish()
+        assert worker.says() == "left"
+    assert queue.entries() == []
+
+
+def test_of_two_workers_that_grab_a_run_at_once_only_one_has_it(path: Path) -> None:
+    Queue(path).ask("default", "a")
+    rivals = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACES, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    time.sleep(0.5)
+    for rival in rivals:
+        assert rival.stdin is not None
+        rival.stdin.write("\n")
+        rival.stdin.flush()
+    answers = sorted(rival.stdout.readline().strip() for rival in rivals if rival.stdout)
+    for rival in rivals:
+        rival.communicate("\n")
+    assert answers == ["claimed", "refused", "refused"]
+
+
+def test_a_run_that_nobody_asked_for_can_not_be_claimed(path: Path) -> None:
+    assert not Queue(path).claim("unknown", os.getpid())
+
+
+def test_a_run_of_a_dead_worker_can_be_claimed_again(path: Path) -> None:
+    queue = Queue(path)
+    queue.ask("default", "a")
+    assert queue.claim("a", a_dead_pid())
+    assert queue.worker("a") is None
+    assert queue.claim("a", os.getpid())
+    assert queue.worker("a") == os.getpid()
+    assert not queue.claim("a", os.getppid())
+
+
+def test_asking_twice_keeps_the_place(path: Path) -> None:
+    queue = Queue(path)
+    for run in ("a", "b", "a"):
+        queue.ask("default", run)
+    assert [queue.position(run) for run in "ab"] == [0, 1]
+
+
+def test_a_resumed_run_is_not_thrown_out_with_its_dead_worker(path: Path) -> None:
+    """Killed at work, asked for again at once, and then another run looks before the new worker has begun."""
+    queue = Queue(path)
+    queue.ask("default", "a")
+    queue.ask("default", "b")
+    dead = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    assert queue.claim("a", dead.pid)
+    assert queue.my_turn("a")
+    dead.kill()
+    dead.communicate()
+    queue.ask("default", "a")
+    assert queue.claim("b", os.getpid())
+    assert queue.my_turn("b")
+    assert queue.position("a") == 1
+    assert queue.claim("a", os.getppid())
+
+
+def test_a_waiting_run_without_a_worker_is_told_to_one_asker_only(path: Path) -> None:
+    queue = Queue(path)
+    queue.ask("default", "a")
+    queue.ask("default", "b")
+    assert queue.claim("b", os.getpid())
+    assert queue.unattended(3600) == []
+    with queue.db.write() as connection:
+        connection.execute("UPDATE entries SET asked = '2020-01-01T00:00:00.000Z'")
+    assert queue.unattended(20) == [("default", "a")]
+    assert Queue(path).unattended(20) == []
+
+
+def test_a_waiting_run_whose_worker_died_keeps_its_place_and_is_unattended(path: Path) -> None:
+    queue = Queue(path)
+    queue.ask("default", "a")
+    assert queue.claim("a", a_dead_pid())
+    with queue.db.write() as connection:
+        connection.execute("UPDATE entries SET asked = '2020-01-01T00:00:00.000Z'")
+    assert queue.unattended(20) == [("default", "a")]
+    assert queue.position("a") == 0
+
+
+def test_guests_count_while_they_live(path: Path) -> None:
+    queue = Queue(path)
+    queue.guest_comes(os.getpid())
+    queue.guest_comes(os.getpid())
+    queue.guest_comes(a_dead_pid())
+    assert queue.guests() == 1
+    queue.guest_goes(os.getpid())
+    assert queue.guests() == 0
+
+
+def test_a_run_is_at_work_only_while_its_process_lives(path: Path) -> None:
+    queue = Queue(path)
+    queue.ask("default", "a")
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    queue.claim("a", child.pid)
+    assert not queue.run_at_work()
+    assert queue.my_turn("a")
+    assert queue.run_at_work()
+    child.communicate()
+    assert not queue.run_at_work()
+
+
+def test_a_pid_alone_does_not_make_a_process() -> None:
+    mine = identity(os.getpid())
+    assert lives(os.getpid(), mine)
+    assert not lives(os.getpid(), "another start")
+    assert not lives(None, mine)
+    assert not lives(os.getpid(), "")
+    assert identity(a_dead_pid()) == ""
+
+
+def test_a_zombie_does_not_live() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    known = identity(child.pid)
+    assert known
+    assert child.stdin is not None
+    child.stdin.close()
+    deadline = time.monotonic() + 10
+    while lives(child.pid, known) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not lives(child.pid, known)
+    child.wait()

@@ -1,0 +1,144 @@
+"""In which order runs have their turns: fair between workspaces, as their owner likes within one, by what fits."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from studio.store.queue import Queue
+
+GB = 2**30
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Queue:
+    return Queue(tmp_path / "queue.db")
+
+
+def order(queue: Queue) -> str:
+    return "".join(run for _, run, _ in queue.entries())
+
+
+def ask(queue: Queue, runs: str, workspace: str = "default", memory: int = 0) -> None:
+    """Runs of this very process, waiting."""
+    for run in runs:
+        queue.ask(workspace, run, memory)
+        queue.claim(run, os.getpid())
+
+
+def take(queue: Queue, run: str, free: int | None = None) -> None:
+    """A run has its turn and ends."""
+    assert queue.my_turn(run, free), run
+    queue.leave(run)
+
+
+def test_ten_runs_of_one_visitor_do_not_come_before_the_first_of_another(queue: Queue) -> None:
+    ask(queue, "abcde", "one")
+    ask(queue, "xy", "two")
+    ask(queue, "m", "three")
+    assert order(queue) == "axmbycde"
+    for run in "axmbycde":
+        assert queue.position(run) == 0
+        take(queue, run)
+
+
+def test_who_had_a_turn_long_ago_comes_before_who_has_just_had_one(queue: Queue) -> None:
+    ask(queue, "ab", "one")
+    take(queue, "a")
+    ask(queue, "x", "two")
+    assert order(queue) == "xb"
+    take(queue, "x")
+    ask(queue, "y", "two")
+    assert order(queue) == "by"
+
+
+@pytest.mark.parametrize(("way", "after"), [("up", "acbd"), ("down", "abdc"), ("first", "cabd"), ("last", "abdc")])
+def test_a_waiting_run_is_given_another_place(queue: Queue, way: str, after: str) -> None:
+    ask(queue, "abcd")
+    assert queue.move("c", way)  # type: ignore[arg-type]
+    assert order(queue) == after
+
+
+def test_moves_stop_at_the_ends_and_stay_within_a_workspace(queue: Queue) -> None:
+    ask(queue, "ab", "one")
+    ask(queue, "x", "two")
+    assert queue.move("a", "up") and queue.move("b", "down") and queue.move("x", "first")
+    assert order(queue) == "axb"
+    assert not queue.move("unknown", "up")
+
+
+def test_a_run_at_work_is_not_moved_and_none_is_put_before_it(queue: Queue) -> None:
+    ask(queue, "abc")
+    assert queue.my_turn("a")
+    assert not queue.move("a", "last")
+    assert queue.move("c", "first")
+    assert order(queue) == "acb"
+    assert not queue.my_turn("c")
+
+
+def test_two_small_runs_do_not_run_at_once(queue: Queue) -> None:
+    ask(queue, "ab", memory=GB)
+    assert queue.my_turn("a", 64 * GB)
+    assert not queue.my_turn("b", 64 * GB)
+
+
+def test_a_run_that_does_not_fit_waits_says_why_and_lets_others_pass(queue: Queue) -> None:
+    ask(queue, "a", memory=8 * GB)
+    ask(queue, "b", memory=2 * GB)
+    assert not queue.my_turn("a", 4 * GB)
+    assert [(each.run, each.memory, each.free) for each in queue.listing()] == [
+        ("a", 8 * GB, 4 * GB), ("b", 2 * GB, None)
+    ]  # fmt: skip
+    take(queue, "b", 4 * GB)
+    assert queue.my_turn("a", 9 * GB)
+    assert queue.listing()[0].free is None
+
+
+def test_a_run_whose_worker_is_long_gone_is_not_waited_for_and_keeps_its_place(queue: Queue) -> None:
+    queue.ask("default", "a")
+    ask(queue, "b")
+    assert not queue.my_turn("b"), "its worker is just being started"
+    with queue.db.write() as connection:
+        connection.execute("UPDATE entries SET asked = '2020-01-01T00:00:00.000Z' WHERE run = 'a'")
+    assert order(queue) == "ab"
+    assert queue.my_turn("b")
+
+
+def test_a_clock_that_was_set_back_leaves_nobody_waiting_for_a_worker(queue: Queue) -> None:
+    queue.ask("default", "a")
+    with queue.db.write() as connection:
+        connection.execute("UPDATE entries SET asked = '2099-01-01T00:00:00.000Z'")
+    assert queue.unattended(20) == [("default", "a")]
+    assert queue.unattended(20) == []
+
+
+def test_a_worker_that_leaves_late_does_not_take_the_run_from_the_next_one(queue: Queue) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    queue.ask("default", "a")
+    assert queue.claim("a", child.pid) and queue.my_turn("a")
+    queue.ask("default", "a", again=True)
+    assert queue.claim("a", os.getpid())
+    queue.leave("a", child.pid)
+    assert queue.worker("a") == os.getpid() and queue.my_turn("a")
+    queue.leave("a", os.getpid())
+    assert queue.entries() == []
+    child.communicate()
+
+
+def test_a_queue_of_an_older_studio_keeps_its_runs_in_their_order(tmp_path: Path) -> None:
+    import sqlite3
+
+    from studio.store.migrations import QUEUE
+
+    path = tmp_path / "queue.db"
+    old = sqlite3.connect(path)
+    old.executescript(QUEUE[0] + "; PRAGMA user_version = 1")
+    for run in ("first", "second"):
+        old.execute("INSERT INTO entries (workspace, run, asked) VALUES ('default', ?, '2026-01-01T00:00:00Z')", (run,))
+    old.commit()
+    old.close()
+    queue = Queue(path)
+    queue.ask("default", "third")
+    assert [run for _, run, _ in queue.entries()] == ["first", "second", "third"]

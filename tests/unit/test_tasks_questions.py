@@ -1,0 +1,89 @@
+"""Rows of questions and passages without a tokenizer, and the scores as the official SQuAD script counts them."""
+
+from typing import Any
+
+import pytest
+
+from studio.data.checks import check
+from studio.data.formats import read_text
+from studio.data.roles import infer
+from studio.metrics.answers import exact, f1, observe
+from studio.tasks import TASKS, task_named
+from studio.tasks.question_answering import answers_of, parted, place_of
+
+TASK = task_named("question-answering")
+
+
+@pytest.mark.parametrize(
+    ("said", "right", "is_exact", "shared"),
+    [
+        ("The Eiffel Tower!", "eiffel tower", 1, 1.0),
+        ("tower", "Eiffel tower", 0, 2 / 3),
+        ("Paris", "London", 0, 0.0),
+        ("", "", 1, 1.0),
+        ("Paris", "", 0, 0.0),
+        ("in the year 1998", "1998", 0, 0.5),
+    ],
+)
+def test_answers_are_compared_without_case_signs_and_articles(
+    said: str, right: str, is_exact: int, shared: float
+) -> None:
+    assert exact(said, right) == is_exact and f1(said, right) == pytest.approx(shared)
+
+
+def test_of_several_right_answers_the_nearest_counts_and_no_answer_is_right_where_there_is_none() -> None:
+    found = observe(["nine", "", "nine"], [["at nine", "Nine"], [], []])
+    assert found["exact"].tolist() == [1, 1, 0] and found["f1"].tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "texts", "starts"),
+    [
+        ("at nine", ["at nine"], []),
+        ({"text": ["nine", "at nine"], "answer_start": [12, 9]}, ["nine", "at nine"], [12, 9]),
+        ('{"text": ["nine"], "answer_start": [12]}', ["nine"], [12]),
+        ({"text": [], "answer_start": []}, [], []),
+        (["nine", "ten"], ["nine", "ten"], []),
+        (9, ["9"], []),
+    ],
+)
+def test_answers_come_in_many_shapes(cell: Any, texts: list[str], starts: list[int]) -> None:
+    assert answers_of(cell) == {"texts": texts, "starts": starts}
+
+
+def test_an_empty_cell_is_no_answer_that_is_missing_and_an_empty_list_is_one_that_is_not_there() -> None:
+    roles = {"q": "question", "c": "context", "a": "answer"}
+    row = {"q": "When?", "c": "At nine.", "a": None}
+    assert TASK.missing(row, roles) == "answer"
+    assert TASK.missing({**row, "a": {"text": [], "answer_start": []}}, roles) == ""
+    assert TASK.missing({**row, "a": "nine", "c": ""}, roles) == "context"
+
+
+def test_the_answer_is_looked_for_where_the_row_says_and_as_a_word_of_its_own() -> None:
+    context = "The then new hen sat. Then he left, and he sang."
+    assert place_of(context, {"texts": ["he"], "starts": []}) == (27, 29)
+    assert place_of(context, {"texts": ["he"], "starts": [40]}) == (40, 42)
+    assert place_of(context, {"texts": ["HE LEFT"], "starts": []}) == (27, 34)
+    assert place_of(context, {"texts": ["she"], "starts": []}) is None
+
+
+def test_question_and_passage_are_parted_by_the_first_empty_line() -> None:
+    assert parted("When?\n\nAt nine.\n\nOr ten.") == ("When?", "At nine.\n\nOr ten.")
+    assert parted("When?\nAt nine.") == ("When?", "At nine.")
+    assert parted("When?") == ("When?", "")
+
+
+def test_squad_answers_that_do_not_stand_in_their_passage_are_counted_named_and_not_trained_on() -> None:
+    import json
+
+    rows = [
+        {"id": str(n), "question": f"When does shop {n} open?", "context": f"Shop number {n} opens at nine o'clock.",
+         "answers": {"text": ["noon" if n in (2, 5) else "nine"], "answer_start": [24]}}
+        for n in range(1, 13)
+    ]  # fmt: skip
+    table = read_text("\n".join(json.dumps(row) for row in rows))
+    read = infer(table, list(TASKS.values()))
+    assert read.task.name == "question-answering"
+    report = check(table, read.task, read.matched.roles)
+    problem = next(each for each in report.problems if each.kind == "answer-not-found")
+    assert (problem.rows, problem.count, report.usable) == ((2, 5), 2, 10)

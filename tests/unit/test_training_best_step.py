@@ -1,0 +1,54 @@
+"""Which check of a run is the best, and when checks no longer get better."""
+
+from pathlib import Path
+
+import pytest
+
+from studio.schema.events import AnyEvent
+from studio.training.callbacks import EventCallback
+from studio.training.checkpoints import Checkpoints, Standing
+
+
+def judged(tmp_path: Path, metric: str, checks: list[tuple[float, float | None]], patience: int = 2) -> Standing:
+    """After (validation loss, macro F1) at steps 10, 20 …"""
+    said: list[AnyEvent] = []
+    standing = Standing()
+    callback = EventCallback(
+        said.append, lambda: None, standing, Checkpoints(tmp_path), every=10, validates=True, patience=patience,
+        best_metric=metric,
+    )  # fmt: skip
+    for number, (loss, score) in enumerate(checks, start=1):
+        callback._judge(10 * number, loss, {} if score is None else {"macro_f1": score})
+        if standing.early:
+            break
+    return standing
+
+
+def test_without_a_metric_the_lowest_validation_loss_is_the_best(tmp_path: Path) -> None:
+    found = judged(tmp_path, "eval_loss", [(2.0, None), (1.5, None), (1.6, None)])
+    assert (found.best_step, found.best_loss, found.early) == (20, 1.5, False)
+
+
+def test_two_checks_without_a_lower_loss_end_a_run_with_that_patience(tmp_path: Path) -> None:
+    found = judged(tmp_path, "eval_loss", [(2.0, None), (2.1, None), (2.05, None), (1.0, None)])
+    assert (found.best_step, found.early) == (10, True)
+
+
+def test_a_classifier_is_judged_by_its_score_where_the_loss_rises(tmp_path: Path) -> None:
+    found = judged(tmp_path, "macro_f1", [(0.67, 0.76), (0.70, 0.79), (0.72, 0.81)])
+    assert (found.best_step, found.best_loss, found.lowest_loss, found.misses) == (30, 0.72, 0.67, 0)
+
+
+@pytest.mark.parametrize(("second", "best"), [(0.5, 20), (0.7, 10)])
+def test_of_equal_scores_the_lower_loss_is_the_best(tmp_path: Path, second: float, best: int) -> None:
+    assert judged(tmp_path, "macro_f1", [(0.6, 0.9), (second, 0.9)]).best_step == best
+
+
+def test_a_loss_that_still_falls_is_no_reason_to_stop(tmp_path: Path) -> None:
+    found = judged(tmp_path, "macro_f1", [(0.9, 0.8), (0.8, 0.7), (0.7, 0.75), (0.6, 0.78)])
+    assert (found.best_step, found.early) == (10, False)
+
+
+def test_neither_score_nor_loss_better_for_two_checks_ends_it(tmp_path: Path) -> None:
+    found = judged(tmp_path, "macro_f1", [(0.6, 0.9), (0.7, 0.8), (0.8, 0.85), (0.5, 0.95)])
+    assert (found.best_step, found.early) == (10, True)

@@ -1,0 +1,84 @@
+"""Rows as tokens are kept by their content: the same rows are read once, and anything else than the same anew."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from studio.data.samples import sample_path
+from studio.inference.load import load_tokenizer, training_template
+from studio.models import find_model
+from studio.tasks import Encoding, Example, task_named
+from studio.training import encoded
+from studio.training.encoded import key_of, remembered
+from studio.training.loading import encode_rows
+
+INFO = find_model("starter-chat")
+TASK = task_named("chat")
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, str]]:
+    with sample_path("support-tone").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))[:40]
+
+
+@pytest.fixture(scope="module")
+def encoding() -> Encoding:
+    tokenizer = load_tokenizer(INFO)
+    roles = {"question": "prompt", "answer": "reply"}
+    return Encoding(tokenizer, roles, 64, (), "", training_template(tokenizer))
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoded, "FEWEST", 10)
+
+
+def test_what_was_read_once_comes_back_the_same(tmp_path: Path, rows: list[dict[str, str]], encoding: Encoding) -> None:
+    read: list[int] = []
+
+    def encode() -> list[Example]:
+        return encode_rows(TASK, rows, encoding, read.append)
+
+    def again() -> list[Example]:
+        return remembered(tmp_path, lambda: key_of(rows, encoding, INFO), len(rows), encode)
+
+    first = again()
+    assert read and again() == first == encode()
+    read.clear()
+    assert again() == first and not read
+    (kept,) = tmp_path.glob("*.jsonl")
+    kept.write_text(kept.read_text()[:-40])
+    assert again() == first and read, "what is not whole is read anew"
+
+
+def test_pairs_and_answers_in_a_text_come_back_the_same(tmp_path: Path) -> None:
+    other = Example([1, 2], [-100, 2], 2, [False, True])
+    pair = Example([1, 3], [-100, 3], 2, [False, True], other=other, liked=False, row=7)
+    span = Example([5], [0, 3], 1, text="whole", accepted=("a", "b"), types=[0], offsets=[None], parts=(1,))
+    made = [pair, span] * 10
+    remembered(tmp_path, lambda: "x", 20, lambda: made)
+    assert remembered(tmp_path, lambda: "x", 20, list) == made
+
+
+def test_other_rows_settings_or_roles_are_something_else(rows: list[dict[str, str]], encoding: Encoding) -> None:
+    key = key_of(rows, encoding, INFO)
+    assert key == key_of(list(rows), encoding, INFO)
+    assert key != key_of(rows[1:], encoding, INFO)
+    assert key != key_of(rows, replace(encoding, max_length=65), INFO)
+    assert key != key_of(rows, replace(encoding, system_prompt="Be kind."), INFO)
+
+
+def test_what_was_not_used_for_longest_goes_when_there_is_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoded, "MOST_BYTES", 3000)
+    for name in "abc":
+        remembered(tmp_path, lambda name=name: name, 20, lambda: [Example([1] * 20, 1, 20)] * 20)  # type: ignore[misc]
+    assert 0 < len(list(tmp_path.glob("*.jsonl"))) < 3 and (tmp_path / "c.jsonl").exists()
+
+
+def test_few_rows_or_no_place_to_keep_them_are_read_each_time(tmp_path: Path) -> None:
+    for folder, count in ((tmp_path, 5), (None, 50)):
+        assert remembered(folder, lambda: "x", count, list) == []
+    assert not list(tmp_path.iterdir())

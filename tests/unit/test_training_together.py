@@ -1,0 +1,280 @@
+"""Several processes for one run: who reads which rows, what each would hold, and what can't be, all at once."""
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.api import Studio
+from studio.machine.deepspeed import why_no_deepspeed, why_no_nvme
+from studio.machine.facts import Gpu, MachineFacts
+from studio.schema.config import Plan, TrainingConfig, config_from
+from studio.schema.dataset import DatasetSpec, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.models import Estimate, ModelInfo, ProcessMemory
+from studio.schema.runs import RunSpec
+from studio.tasks import task_named
+from studio.training import together
+from studio.training.checking import against_rows, check_settings
+from studio.training.checkpoints import Checkpoints, Standing
+from studio.training.estimate import estimate
+from studio.training.fitting import Asked, fit
+from studio.training.plan_facts import PlanFacts, per_process
+from studio.training.presets import make_plan
+from studio.training.rhythm import steps_per_epoch
+from studio.training.sampler import OrderedSampler, SharedSampler, batches_a_pass, checked_by, order, shared_out
+from studio.ui.components.processes import processes_panel
+from studio.ui.components.settings import settings_panel
+
+MACHINE = MachineFacts(cores=4, memory_total=2**35, memory_available=2**35, disk_free=2**40, bfloat16_fast=True)
+MODEL = ModelInfo(
+    name="m", title="M", source="folder", kind="causal", architecture="LlamaForCausalLM", parameters=134_515_008,
+    layers=30, hidden=576, intermediate=1536, vocabulary=49152, context=2048, tasks=("chat",), here=True,
+)  # fmt: skip
+FACTS = PlanFacts(400, 340, 40, 0, [100] * 340, 0.6, 128)
+CASES = [case for case in product(range(1, 34), range(1, 5), range(1, 5)) if case[0] >= case[2]]
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    return {"task": "chat", "model": "m", **changes}
+
+
+def wrong(**changes: Any) -> dict[str, str]:
+    """Field → what is said of it."""
+    with pytest.raises(StudioError) as caught:
+        check_settings(MODEL, MACHINE, settings(**changes))
+    return {each.field: each.message for each in caught.value.all()}
+
+
+# --- rows ---
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_together_they_read_the_batch_that_one_process_reads_with_as_many_rows_at_once(grouped: bool) -> None:
+    lengths = [(37 * n) % 91 + 5 for n in range(67)]
+    whole = order(lengths, 6, 42, 1, grouped)
+    one = [whole[at : at + 6] for at in range(0, len(whole), 6)]
+    parts = []
+    for number in range(3):
+        sampler = SharedSampler(OrderedSampler(lengths, 6, 42, grouped), 2, 3, number, False)
+        sampler.set_epoch(1)
+        parts.append(list(sampler))
+        assert len(sampler) == len(one) - 1, "the one row that is left joins the batch before"
+    together_ = [[row for part in step for row in part] for step in zip(*parts, strict=True)]
+    assert together_[:-1] == one[:-2] and together_[-1] == one[-2] + one[-1]
+
+
+def test_each_row_is_read_once_a_pass_and_no_process_is_without_one() -> None:
+    for rows, size, processes in CASES:
+        parts = [shared_out(range(rows), size, processes, number) for number in range(processes)]
+        assert {len(part) for part in parts} == {batches_a_pass(rows, size, processes)}
+        assert all(batch for part in parts for batch in part)
+        assert [row for step in zip(*parts, strict=True) for batch in step for row in batch] == list(range(rows))
+
+
+def test_where_all_must_have_alike_many_only_rows_that_can_t_be_shared_wait_for_the_next_pass() -> None:
+    for rows, size, processes in CASES:
+        parts = [shared_out(range(rows), size, processes, number, evenly=True) for number in range(processes)]
+        assert all(len({len(batch) for batch in step}) == 1 for step in zip(*parts, strict=True))
+        assert sum(len(batch) for part in parts for batch in part) == rows - rows % processes
+
+
+def test_a_check_looks_at_each_row_once_in_order_and_says_what_fills_up() -> None:
+    for rows, size, processes in CASES:
+        parts = [checked_by(rows, size, processes, number) for number in range(processes)]
+        steps = list(zip(*(batches for batches, _ in parts), strict=True))
+        assert all(len({len(batch) for batch in step}) == 1 for step in steps), "so that they can be put together"
+        seen = [row for step in steps for batch in step for row in batch]
+        assert seen[:rows] == list(range(rows)) and len(seen) - rows == sum(spare for _, spare in parts)
+
+
+def test_steps_are_counted_as_they_are_taken() -> None:
+    config = TrainingConfig(task="chat", model="m", batch_size=2, processes=3, gradient_accumulation=2)
+    assert (config.together, config.rows_a_step) == (6, 12)
+    assert [steps_per_epoch(rows, config) for rows in (12, 13, 15, 67)] == [1, 1, 2, 6]
+    assert steps_per_epoch(67, config.model_copy(update={"processes": 1, "batch_size": 6})) == 6
+
+
+# --- what can't be ---
+
+
+def test_what_is_at_odds_is_told_all_at_once_each_at_its_field() -> None:
+    found = wrong(zero=2, offload="nvme", processes=9, learning_rate=7)
+    assert set(found) == {"offload", "processes", "learning_rate"}
+    assert "Each process needs a core of its own" in found["processes"] and "up to 4" in found["processes"]
+    assert "Only ZeRO-3" in found["offload"]
+
+
+def test_zero_with_one_process_is_refused_with_what_would_be_right() -> None:
+    assert wrong(zero=3)["zero"] == (
+        "ZeRO shares a run out among several processes, and there is only one. Given: ZeRO-3 with 1 process. "
+        "Right would be: 2 processes or more, or zero 0."
+    )
+
+
+def test_what_no_zero_shares_out_can_t_be_held_elsewhere() -> None:
+    assert "Only what ZeRO shares out" in wrong(processes=2, offload="cpu")["offload"]
+
+
+def test_the_disk_is_offered_only_where_deepspeed_can_write_to_it() -> None:
+    values = settings(processes=2, zero=3, offload="nvme")
+    if why := why_no_nvme():
+        assert why in wrong(processes=2, zero=3, offload="nvme")["offload"]
+    else:
+        check_settings(MODEL, MACHINE, values)
+
+
+@pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
+def test_methods_and_optimizers_that_zero_can_t_take_are_told() -> None:
+    for method in ("dora", "ia3"):
+        assert "precision float32, or zero 0" in wrong(processes=2, zero=2, method=method)["zero"]
+        check_settings(MODEL, MACHINE, settings(processes=2, zero=2, method=method, precision="float32"))
+        check_settings(MODEL, MACHINE, settings(processes=2, method=method))
+    assert "not made for" in wrong(processes=2, zero=1, optimizer="adafactor", precision="float32")["optimizer"]
+    check_settings(MODEL, MACHINE, settings(processes=2, optimizer="adafactor", precision="float32"))
+
+
+def test_a_machine_without_deepspeed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "why_no_deepspeed", lambda: "DeepSpeed is not installed. Install it so.")
+    assert "Install it so." in wrong(processes=2, zero=2)["zero"]
+    check_settings(MODEL, MACHINE, settings(processes=2))
+    assert set(together.zero_off()) == {"1", "2", "3"}
+
+
+def test_without_a_compiler_zero_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if why_no_deepspeed():
+        pytest.skip("DeepSpeed is not here")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "Install g++" in why_no_deepspeed()
+
+
+def test_with_gpus_each_process_needs_one_of_them() -> None:
+    one = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),))
+    with pytest.raises(StudioError, match="needs a GPU of its own, and there is one"):
+        check_settings(MODEL, one, settings(processes=2))
+
+
+def test_fewer_rows_than_are_read_at_once_are_refused_at_the_processes() -> None:
+    config = TrainingConfig(task="chat", model="m", batch_size=2, processes=4)
+    few = replace(FACTS, rows=8, train_rows=7)
+    problem = next(each for each in against_rows(config, few, {}) if each.field == "processes")
+    assert "4 processes with 2 rows each, of 7" in problem.message
+    assert not [each for each in against_rows(config, FACTS, {}) if each.field == "processes"]
+
+
+def test_numbers_may_be_typed_and_others_are_refused() -> None:
+    assert config_from(settings(zero="2", processes="2")).zero == 2
+    with pytest.raises(StudioError, match="0, 1, 2, 3"):
+        config_from(settings(zero="4"))
+
+
+# --- plan and estimate ---
+
+
+def planned(**changes: Any) -> tuple[Plan, Estimate]:
+    plan = make_plan(task_named("chat"), MODEL, changes.pop("method", "lora"), "balanced", FACTS, MACHINE, changes, "")
+    return plan, estimate(plan, MODEL, FACTS, MACHINE)
+
+
+def test_several_processes_share_the_rows_that_one_would_read_at_once() -> None:
+    alone, several = planned(), planned(processes=2)
+    assert alone[0].config.batch_size == 2 * several[0].config.batch_size == several[0].config.together
+    assert alone[1].effective_batch_size == several[1].effective_batch_size and alone[1].steps == several[1].steps
+    assert any("in each of 2 processes" in why for why in several[0].because)
+
+
+def test_memory_by_process_falls_with_each_stage_and_the_chosen_one_is_marked() -> None:
+    lines = planned(processes=4, zero=2, method="full", precision="float32")[1].per_process
+    assert [line.way for line in lines] == ["One process", "Data parallel", "ZeRO-1", "ZeRO-2", "ZeRO-3"]
+    assert [line.processes for line in lines] == [1, 4, 4, 4, 4]
+    each = [line.process_bytes for line in lines[1:]]
+    assert each[0] > each[1] > each[2] and each[3] > each[2], "on a processor all weights are loaded beside the part"
+    assert [line.way for line in lines if line.chosen] == ["ZeRO-2"]
+    assert all(line.memory_bytes > 4 * line.process_bytes for line in lines[1:])
+
+
+def test_on_gpus_each_stage_takes_less_of_each() -> None:
+    gpus = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),) * 4)
+    config = TrainingConfig(task="chat", model="m", method="full", precision="float32", processes=4, batch_size=1)
+    lines = per_process(config, MODEL, FACTS, gpus)
+    each = [line.process_bytes for line in lines[1:]]
+    assert each == sorted(each, reverse=True) and len(set(each)) == 4
+    assert all(line.memory_bytes == line.process_bytes for line in lines), "of the fullest GPU"
+
+
+def test_the_estimate_of_several_processes_is_of_all_of_them() -> None:
+    found = planned(processes=2)[1]
+    line = next(line for line in found.per_process if line.chosen)
+    assert found.memory_bytes == line.memory_bytes > planned()[1].memory_bytes
+
+
+def test_what_does_not_fit_in_several_processes_is_first_tried_in_one() -> None:
+    needed = planned(processes=2)[1].memory_bytes
+    small = replace(MACHINE, memory_available=needed)
+    asked = Asked(task_named("chat"), MODEL, "balanced", FACTS, small)
+    _, values, changes = fit(asked, "lora", {"processes": 2, "zero": 1})
+    assert values["processes"] == 1 and values["zero"] == 0
+    assert "One process instead of 2" in changes[0].sentence
+
+
+def test_the_page_shows_each_way_escaped_and_says_what_is_not_offered() -> None:
+    lines = (
+        ProcessMemory(way="One process", zero=0, processes=1, sentence="All.", process_bytes=1 << 30,
+                      memory_bytes=1 << 30, chosen=True),
+        ProcessMemory(way="ZeRO-2", zero=2, processes=2, sentence="<b>", process_bytes=1 << 30, memory_bytes=3 << 30,
+                      why_not="There is <one> core."),
+    )  # fmt: skip
+    shown = processes_panel(planned()[1].model_copy(update={"per_process": lines}))
+    assert "<b>" not in shown.split("<tbody>")[1].replace("<b>Memory", "")
+    assert "There is &lt;one&gt; core." in shown and "FSDP" in shown and "chosen" in shown
+    assert "2 processes" in shown
+
+
+def test_the_stages_are_a_choice_in_words_on_the_page() -> None:
+    config = TrainingConfig(task="chat", model="m", processes=2, zero=2)
+    made = settings_panel(config, {}, {}, {"zero": {"3": "No."}})
+    assert '<option value="2" selected>2 · optimizer and gradients</option>' in made
+    assert '<option value="3" disabled>' in made and "what they share out: 2" in made
+
+
+def test_an_estimate_has_a_line_for_each_way(studio: Studio) -> None:
+    found = studio.plan(None, "starter-chat", "chat").estimate
+    assert [line.zero for line in found.per_process] == [0, 0, 1, 2, 3]
+
+
+def test_the_log_has_what_each_process_printed_in_their_order(studio: Studio) -> None:
+    spec = RunSpec(
+        config=TrainingConfig(task="chat", model="m", processes=11), dataset="d", dataset_version=1,
+        data=DatasetSpec(task="chat", roles={}), splits=SplitSpec(),
+    )  # fmt: skip
+    runs = studio.context.workspace.runs
+    record = runs.create(spec)
+    runs.folder(record.id).log.write_text("the worker\n")
+    for number in (10, 2):
+        (runs.folder(record.id).root / f"rank-{number}.log").write_text(f"process {number}\n")
+    assert studio.log(record.id) == (
+        "the worker\n\n--- rank-2.log ---\nprocess 2\n\n--- rank-10.log ---\nprocess 10\n"
+    )
+
+
+# --- checkpoints ---
+
+
+def test_a_checkpoint_of_zero_is_resumed_from_and_pruned_like_any_other(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    for step in (1, 2):
+        with checkpoints.writing(Standing(step=step), 0) as staging:
+            made = staging / f"checkpoint-{step}"
+            (made / f"global_step{step}").mkdir(parents=True)
+            for name in ("trainer_state.json", "latest", "rng_state_0.pth", "rng_state_1.pth",
+                         f"global_step{step}/states.pt", "adapter_model.safetensors"):  # fmt: skip
+                (made / name).write_text("x")
+    checkpoints.prune({1, 2}, 2)
+    assert sorted(path.name for path in checkpoints.path(1).iterdir()) == [
+        "adapter_model.safetensors", "complete.json", "trainer_state.json",
+    ]  # fmt: skip
+    assert checkpoints.newest() == (checkpoints.path(2), Standing(step=2))
+    (checkpoints.path(2) / "global_step2" / "states.pt").unlink()
+    assert checkpoints.newest() is None

@@ -1,0 +1,63 @@
+"""Every way in which a worker can end has its plain sentence."""
+
+import errno
+
+import pytest
+
+from studio.schema.errors import StudioError
+from studio.schema.events import CheckpointEvent, EvaluationEvent, PhaseEvent, ReplyEvent, StateEvent, StepEvent
+from studio.worker.words import in_plain_words, line_of, stopped_in_words
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), "out-of-memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out-of-memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "out-of-memory"),
+        (RuntimeError("could not create a primitive"), "out-of-memory"),
+        (RuntimeError("could not create a primitive descriptor for a matmul primitive"), "training-failed"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out-of-memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk-full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk-full"),
+        (PermissionError(errno.EACCES, "Permission denied"), "training-failed"),
+        (ValueError("first line\nsecond line"), "training-failed"),
+        (RuntimeError(), "training-failed"),
+    ],
+)  # fmt: skip
+def test_errors_of_libraries_become_plain_sentences(error: Exception, code: str) -> None:
+    said = in_plain_words(error)
+    assert said.code == code
+    assert said.hint
+    assert "Traceback" not in said.message and "\n" not in said.message
+
+
+def test_a_refusal_is_passed_on_as_it_is() -> None:
+    refusal = StudioError("too-few-rows", "Nothing is left to learn from.")
+    assert in_plain_words(refusal) is refusal
+
+
+@pytest.mark.parametrize(
+    ("wish", "kept", "step", "best", "words"),
+    [
+        ("discard", False, 10, None, "nothing was kept"),
+        ("keep", False, 0, None, "before the first step"),
+        ("keep", True, 12, 10, "step 12; the best step so far, 10"),
+        ("keep", True, 12, 12, "by step 12 is kept"),
+        ("keep", True, 12, None, "by step 12 is kept"),
+    ],
+)
+def test_a_stopped_run_says_what_is_kept(wish: str, kept: bool, step: int, best: int | None, words: str) -> None:
+    assert words in stopped_in_words(wish, kept, step, best)  # type: ignore[arg-type]
+
+
+def test_the_log_has_a_line_for_what_matters_and_none_for_the_rest() -> None:
+    step = StepEvent(step=3, loss=1.5, learning_rate=1e-4, rows_per_second=2.5, memory_bytes=2 * 10**9)
+    assert line_of(step, 9) == "step 3/9  loss 1.5000  rate 1.00e-04  2.50 rows/s  2,000 MB"
+    check = EvaluationEvent(step=3, eval_loss=1.25, metrics={"accuracy": 0.5}, best=True)
+    assert line_of(check, 9) == "check at step 3  loss 1.2500  accuracy 0.5000  best so far"
+    assert line_of(CheckpointEvent(step=3, name="checkpoint-3", bytes=5 * 10**6), 9) == "saved checkpoint-3, 5 MB"
+    assert line_of(PhaseEvent(phase="reading", done=500, total=1000, unit="rows"), 9) == "500 of 1,000 rows"
+    assert line_of(PhaseEvent(phase="saving"), 9) == "Saving"
+    assert line_of(ReplyEvent(step=0, prompt="a", text="b", who="base"), 9) == "base: 'a' -> 'b'"
+    assert line_of(StateEvent(status="training"), 9) == ""

@@ -1,0 +1,130 @@
+"""Two visitors of one studio: whatever one asks with the other's run or dataset, there is no such thing for him."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.api import Studio
+from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.report import ChatSettings
+from studio.schema.runs import RunSpec
+
+ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(20))
+GIVEN: dict[str, Any] = {
+    "model": "starter-chat", "task": "chat", "roles": {"question": "prompt", "answer": "reply"}, "row": 1, "version": 1,
+    "label": "a", "labels": ["a", "b"], "kind": "duplicate", "text": "Where?", "name": "adapter", "format": "adapter",
+    "messages": [{"role": "user", "content": "Where?"}], "settings": ChatSettings(), "data": "sample:support-tone",
+    "to": "labels.csv", "path": "labels.csv", "new": "b", "how": {"delimiter": ";"}, "before": 1, "after": 1,
+    "splits": {}, "way": "spelling", "count": 2, "verdict": "accept", "others": {},
+    "rule": "overfitting", "most": 10,
+}  # fmt: skip
+"""Something plausible for every parameter that has no default."""
+
+
+def acts(on: str) -> list[str]:
+    """Names of all that a Studio can do with a run, or with a dataset."""
+    public = [(name, each) for name, each in inspect.getmembers(Studio, callable) if not name.startswith("_")]
+    return [name for name, each in public if on in inspect.signature(each).parameters]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[Studio, Studio]]:
+    """Anna and Ben in a demo; Anna has rows and a finished run."""
+    root = Studio(tmp_path / "home", demo=True)
+    anna, ben = (root.visitor(root.home.new_workspace().name) for _ in range(2))
+    yield anna, ben
+    root.close()
+
+
+def run_of(anna: Studio) -> tuple[str, str]:
+    data = anna.add_text(ROWS)
+    runs = anna.context.workspace.runs
+    spec = RunSpec(
+        config=TrainingConfig(task="chat", model="starter-chat", name="stones"), dataset=data.id, dataset_version=1,
+        data=DatasetSpec(task="chat", roles=GIVEN["roles"]), splits=SplitSpec(),
+    )  # fmt: skip
+    run = runs.create(spec).id
+    runs.folder(run).adapter.mkdir()
+    (runs.folder(run).adapter / "adapter_config.json").write_text("{}")
+    runs.set_status(run, "finished", has_result=True)
+    return data.id, run
+
+
+def call(studio: Studio, name: str, out: Path, **named: str) -> Any:
+    act: Callable[..., Any] = getattr(studio, name)
+    parameters = inspect.signature(act).parameters
+    needed = {
+        key for key, each in parameters.items()
+        if each.default is inspect.Parameter.empty and each.kind is not inspect.Parameter.VAR_KEYWORD
+    }  # fmt: skip
+    given = {key: out if key == "out" else GIVEN[key] for key in needed if key not in named}
+    made = act(**{key: value for key, value in named.items() if key in parameters}, **given)
+    return list(made) if inspect.isgenerator(made) else made
+
+
+@pytest.mark.parametrize("name", acts("run"))
+def test_no_act_knows_anothers_run(name: str, two: tuple[Studio, Studio], tmp_path: Path) -> None:
+    anna, ben = two
+    _, run = run_of(anna)
+    before = anna.run(run), anna.events(run)
+    if name in ("events", "news"):
+        assert not call(ben, name, tmp_path, run=run)
+        return
+    with pytest.raises(StudioError) as caught:
+        call(ben, name, tmp_path / "out.csv", run=run)
+    assert caught.value.code == ("not-allowed" if name == "predict" else "no-such-run")
+    assert (anna.run(run), anna.events(run)) == before and ben.runs() == []
+
+
+@pytest.mark.parametrize("name", acts("dataset"))
+def test_no_act_knows_anothers_dataset(name: str, two: tuple[Studio, Studio], tmp_path: Path) -> None:
+    anna, ben = two
+    data, _ = run_of(anna)
+    before = anna.versions(data)
+    if name == "versions":
+        assert ben.versions(data) == []
+        return
+    if name == "tasks":
+        assert all(view.why_not for view in ben.tasks(dataset=data))
+        return
+    with pytest.raises(StudioError) as caught:
+        call(ben, name, tmp_path / "out.csv", dataset=data)
+    assert caught.value.code == "no-such-dataset"
+    assert anna.versions(data) == before and ben.datasets() == []
+
+
+@pytest.mark.parametrize(
+    "place", ["sample:../../home", "data-../../x", "/etc/passwd", "~/.ssh/id_rsa", "hf:owner/name"]
+)
+def test_no_name_of_data_leads_a_visitor_to_a_file(place: str, two: tuple[Studio, Studio]) -> None:
+    with pytest.raises(StudioError) as caught:
+        two[1].open_data(place)
+    assert caught.value.code in ("not-allowed", "no-such-dataset", "no-such-sample")
+
+
+def test_a_visitor_writes_no_predictions_and_no_export_to_a_place_on_the_disk(
+    two: tuple[Studio, Studio], tmp_path: Path
+) -> None:
+    anna = two[0]
+    _, run = run_of(anna)
+    for write in (
+        lambda: anna.predict(run, "sample:support-tone", tmp_path / "out.csv"),
+        lambda: anna.export(run, "adapter", tmp_path / "taken"),
+    ):
+        with pytest.raises(StudioError) as caught:
+            write()
+        assert caught.value.code == "not-allowed"
+    assert not (tmp_path / "out.csv").exists() and not (tmp_path / "taken").exists()
+
+
+def test_a_name_of_a_workspace_leads_nowhere_else(two: tuple[Studio, Studio]) -> None:
+    for name in ("../x", "a/b", "", ".", "x" * 65, "a\x00b"):
+        with pytest.raises(StudioError) as caught:
+            two[0].visitor(name)
+        assert caught.value.code == "not-allowed"
+        assert not two[0].home.workspace_exists(name)

@@ -1,0 +1,321 @@
+"""The Data tab, drawn for a visit: how a file was read, several files, long reading, splits, versions, the Hub."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.schema.dataset import SplitSpec
+from studio.schema.errors import StudioError
+from studio.ui.pages import bring, looking, reading, rows, splitting, versions
+from studio.ui.session import Sessions, Visit
+from studio.ui.uploads import Uploads
+from tests.hubserver import HubServer
+
+LINES = [f"text {n};{'ab'[n % 2]};c{n % 9};2024-01-{1 + n % 28:02d}" for n in [*range(60), 3, 4]]
+TABLE = "text;label;customer;day\n" + "\n".join(LINES)
+EVIL = "<img src=x onerror=alert(1)>"
+Visiting = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(tmp_path: Path) -> Iterator[Visiting]:
+    """A visit of one open page, with what was just done on it."""
+    sessions = Sessions(tmp_path / "home")
+    yield lambda **event: sessions.visit({}, "page", event)
+    sessions.root.close()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Uploads:
+    return Uploads(tmp_path / "uploads", demo=False)
+
+
+def send(files: Uploads, *sent: tuple[str, bytes]) -> str:
+    """Files as the page sends them: their tickets."""
+    import asyncio
+
+    async def keep(name: str, content: bytes) -> str:
+        async def chunks() -> Any:
+            yield content
+
+        return await files.keep("default", name, chunks())
+
+    return " ".join(asyncio.run(keep(name, content)) for name, content in sent)
+
+
+def opened(visit: Visiting, text: str = TABLE) -> Visit:
+    made = visit()
+    made.choose(task="classification", model="")
+    bring.open_dataset(made, made.studio.add_text(text))
+    return made
+
+
+def page(visit: Visiting) -> str:
+    return str(rows.drawn(visit())[0])
+
+
+def wait_for(visit: Visiting, seconds: float = 60) -> None:
+    """As the page does: ask until it is there."""
+    until = time.monotonic() + seconds
+    while reading.at_work(visit()) is not None:
+        assert time.monotonic() < until
+        bring.go_on(visit())
+        time.sleep(0.05)
+
+
+# --- how the file was read ---
+
+
+def test_the_page_says_how_a_file_was_read_and_reads_it_another_way(visit: Visiting) -> None:
+    made = opened(visit)
+    drawn = page(visit)
+    assert "How the file was read" in drawn and "semicolon, utf-8, first line names the columns" in drawn
+    bring.reread(visit(name="header", value="no"))
+    record = made.studio.dataset(made.choices.dataset)
+    assert record.version == 2 and record.rows == 63 and "no line of names" in page(visit)
+    bring.reread(visit(name="header", value=""))
+    assert made.studio.dataset(record.id).rows == 62, "left to the studio again"
+    with pytest.raises(StudioError) as caught:
+        bring.reread(visit(name="delimiter", value=";;"))
+    assert caught.value.field == "delimiter" and made.studio.dataset(record.id).version == 3
+
+
+def test_a_workbook_with_several_sheets_is_asked_about_until_one_is_named(
+    visit: Visiting, files: Uploads, tmp_path: Path
+) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title in ("Orders", f"Letters {EVIL[:9]}"):
+        sheet = book.create_sheet(title.replace("/", ""))
+        for line in TABLE.splitlines():
+            sheet.append(line.split(";"))
+    book.save(tmp_path / "book.xlsx")
+    made = visit(tickets=send(files, ("book.xlsx", (tmp_path / "book.xlsx").read_bytes())))
+    made.choose(task="classification", model="")
+    bring.take_files(made, files)
+    drawn = page(visit)
+    assert "Which one is meant?" in drawn and "Read the sheet Letters &lt;img" in drawn and "<img" not in drawn
+    bring.reread(visit(name="sheet", value="Orders"))
+    assert "Which one is meant?" not in page(visit) and visit().studio.datasets()[0].asked.sheet == "Orders"
+
+
+# --- several files, and long reading ---
+
+
+def test_several_files_at_once_become_one_dataset_with_their_parts(visit: Visiting, files: Uploads) -> None:
+    content = TABLE.encode()
+    made = visit(tickets=send(files, ("train.csv", content), ("test.csv", content), ("test.csv", content)))
+    made.choose(task="classification", model="")
+    bring.take_files(made, files)
+    record = made.studio.dataset(made.choices.dataset)
+    assert record.files == ("train.csv", "test.csv", "test (2).csv") and record.split_column == "split"
+    assert record.rows == 186 and not list(files.root.rglob("*.csv")), "nothing is left of what was sent"
+
+
+def large(rows_: int = 60_000) -> bytes:
+    return ("text,label\n" + "".join(f"This is text number {n} of many,{'ab'[n % 2]}\n" for n in range(rows_))).encode()
+
+
+def test_a_large_file_is_read_in_the_background_with_progress(visit: Visiting, files: Uploads) -> None:
+    made = visit(tickets=send(files, ("large.csv", large())))
+    made.choose(task="classification", model="")
+    start = time.monotonic()
+    bring.take_files(made, files)
+    assert time.monotonic() - start < 1, "the page is not kept waiting"
+    drawn = page(visit)
+    assert "Reading large.csv" in drawn and "Cancel" in drawn and "data-poll" in drawn
+    with pytest.raises(StudioError):
+        bring.take_files(visit(tickets=send(files, ("other.csv", large()))), files)
+    wait_for(visit)
+    assert made.studio.dataset(made.choices.dataset).rows == 60_000
+    assert "Looking at 60,000 rows" in page(visit)
+    until = time.monotonic() + 60
+    while "rows can be used" not in page(visit):
+        looking.look(visit())
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert made.studio.was_looked_at(made.choices.dataset, "classification")
+
+
+def test_reading_that_is_cancelled_leaves_nothing(visit: Visiting, files: Uploads, tmp_path: Path) -> None:
+    made = visit(tickets=send(files, ("large.csv", large(400_000))))
+    made.choose(task="classification", model="")
+    bring.take_files(made, files)
+    time.sleep(0.3)
+    reading.stop(visit())
+    assert reading.at_work(visit()) is None and "Drop files here" in page(visit)
+    until = time.monotonic() + 20
+    while list(files.root.rglob("large.csv")) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not list(files.root.rglob("large.csv")) and made.studio.datasets() == []
+    assert not list((tmp_path / "home").rglob("*.parquet"))
+
+
+def test_a_large_file_that_can_not_be_read_says_why(visit: Visiting, files: Uploads) -> None:
+    made = visit(tickets=send(files, ("large.json", b"[" + b'{"text": "a"},' * 200_000)))
+    made.choose(task="chat", model="")
+    bring.take_files(made, files)
+    with pytest.raises(StudioError) as caught:
+        wait_for(visit)
+    assert caught.value.code == "unreadable-file" and "large.json" in caught.value.what
+    assert reading.at_work(visit()) is None
+
+
+def test_many_rows_are_mended_in_the_background(visit: Visiting) -> None:
+    from studio.ui.pages import data
+
+    made = opened(visit, large(20_500).decode() + "This is text number 3 of many,b\n")
+    data.fix(visit(finding="duplicate"))
+    assert "Mending pasted rows" in page(visit)
+    wait_for(visit)
+    record = made.studio.dataset(made.choices.dataset)
+    assert record.version == 2 and record.rows == 20_500 and record.note.startswith("1 row removed")
+    assert "Looking at 20,500 rows" in page(visit)
+
+
+def test_looking_can_be_stopped_and_taken_up_again(visit: Visiting, files: Uploads) -> None:
+    made = opened(visit, large(30_000).decode())
+    looking.look(visit())
+    looking.stop(visit())
+    drawn = page(visit)
+    assert "Nobody looked at these rows" in drawn and "Look at the rows" in drawn
+    assert 'data-act="check"' not in drawn and "Next: method" in str(rows.drawn(visit())[1])
+    looking.again(visit())
+    assert "Looking at 30,000 rows" in page(visit)
+    looking.stop(visit())
+    assert not made.studio.was_looked_at(made.choices.dataset, "classification")
+
+
+# --- splits ---
+
+
+def test_rows_are_divided_by_a_column_and_that_is_kept_with_the_dataset(visit: Visiting) -> None:
+    made = opened(visit)
+    splitting.change(visit())
+    assert "At random, equal texts together" in page(visit)
+    splitting.set_way(visit(value="group_column"))
+    assert "Choose a column" in page(visit)
+    splitting.set_column(visit(name="group_column", value="customer"))
+    splitting.set_share(visit(name="validation_share", value="30 %"))
+    splitting.set_stable(visit(value=True))
+    assert "same customer stay together: 9 groups" in page(visit)
+    said = {"group_column": "customer", "validation_share": 0.3, "stable_splits": True}
+    assert visit().choices.settings == said
+    spec = made.studio.dataset(made.choices.dataset).spec
+    assert spec and spec.splits == SplitSpec(**said)
+    bring.open_dataset(visit(), made.studio.add_text(TABLE, "another"))
+    assert visit().choices.settings == {}, "another dataset is divided in its own way"
+    bring.open_dataset(visit(), made.studio.datasets()[-1])
+    assert visit().choices.settings == said, "and this one as before"
+
+
+def test_a_way_that_can_not_be_is_refused_and_nothing_changes(visit: Visiting) -> None:
+    opened(visit)
+    for act, event, field in (
+        (splitting.set_column, {"name": "time_column", "value": "text"}, "time_column"),
+        (splitting.set_column, {"name": "split_column", "value": "label"}, "split_column"),
+        (splitting.set_share, {"name": "test_share", "value": "much"}, "test_share"),
+        (splitting.set_share, {"name": "test_share", "value": "90"}, "test_share"),
+    ):
+        with pytest.raises(StudioError) as caught:
+            act(visit(**event))
+        assert caught.value.field == field
+    assert visit().choices.settings == {}
+    splitting.set_column(visit(name="time_column", value="day"))
+    assert "By time in day" in page(visit)
+
+
+# --- versions ---
+
+
+def test_versions_say_what_they_changed_and_two_are_compared(visit: Visiting) -> None:
+    made = opened(visit, f"{TABLE}\n{EVIL};a;c1;2024-01-01")
+    made.studio.fix(made.choices.dataset, "duplicate")
+    visit().choose(view="versions")
+    drawn = page(visit)
+    assert "Version 2" in drawn and "2 rows removed" in drawn and "Use version 1" in drawn
+    assert "2 removed" in drawn and ">removed<" in drawn and "61 rows the same" in drawn
+    versions.compare(visit(name="only", value="added"))
+    assert "No row differs" in page(visit)
+    made.studio.reread(made.choices.dataset, delimiter=",")
+    versions.compare(visit(name="after", value="3"))
+    assert "New columns" in page(visit) and "<img" not in page(visit)
+
+
+def test_changed_cells_show_what_was_and_what_is(visit: Visiting) -> None:
+    words = TABLE.replace(";a;", ";good;").replace(";b;", ";bad;")
+    odd = words.replace("text 5;bad", "text 5;Bad").replace("text 7;bad", "text 7;Bad")
+    made = opened(visit, odd)
+    made.studio.fix(made.choices.dataset, "rare-label")
+    visit().choose(view="versions")
+    assert page(visit).count('<td class="changed"><del>Bad</del> <ins>bad</ins></td>') == 2
+
+
+# --- the Hub ---
+
+
+def test_a_hub_dataset_is_looked_at_chosen_and_fetched(visit: Visiting, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with HubServer() as hub:
+        for name, value in (("ENDPOINT", hub.url), ("HF_HUB_OFFLINE", False)):
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        rows_ = "\n".join(line.replace(";", ",") for line in TABLE.splitlines()).encode()
+        card = {"configs": [{"config_name": name, "data_files": f"{name}/*"} for name in ("en", "de")]}
+        sent = {f"{config}/{split}.csv": rows_ for config in ("en", "de") for split in ("train", "test")}
+        hub.add_dataset("someone/mood", sent, card=card)
+        made = visit(value="someone/mood")
+        made.choose(task="classification", model="", view="bring")
+        reading.hub_look(made)
+        drawn = page(visit)
+        assert "Fetch these rows" in drawn and "licence apache-2.0" in drawn and "2 configs" in drawn
+        reading.hub_choose(visit(name="hub_config", value="de"))
+        reading.hub_choose(visit(name="hub_split", value="test"))
+        reading.hub_choose(visit(name="row_limit", value="50"))
+        with pytest.raises(StudioError):
+            reading.hub_choose(visit(name="row_limit", value="many"))
+        reading.hub_fetch(visit())
+        assert "Fetching someone/mood from the Hub" in page(visit)
+        wait_for(visit)
+    record = made.studio.dataset(visit().choices.dataset)
+    assert record.rows == 50 and record.source == "hf:someone/mood" and "config de, split test" in record.note
+    assert "Most rows of each split" in page(visit)
+
+
+def test_without_a_network_the_page_says_so(visit: Visiting, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    made = visit(value="someone/mood")
+    made.choose(view="bring")
+    with pytest.raises(StudioError) as caught:
+        reading.hub_look(made)
+    assert caught.value.code == "no-network"
+    assert "A Hub dataset" in page(visit) and 'value="someone/mood"' in page(visit), "what was typed is still there"
+
+
+def test_a_process_that_is_ended_from_outside_is_said_and_leaves_nothing(
+    visit: Visiting, files: Uploads, tmp_path: Path
+) -> None:
+    import psutil
+
+    made = visit(tickets=send(files, ("large.csv", large(400_000))))
+    made.choose(task="classification", model="")
+    bring.take_files(made, files)
+    until = time.monotonic() + 20
+    while not (children := [p for p in psutil.Process().children() if "studio.services.apart" in p.cmdline()]):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    children[0].kill()
+    with pytest.raises(StudioError) as caught:
+        wait_for(visit)
+    assert caught.value.code == "out-of-memory" and caught.value.hint
+    assert made.studio.datasets() == []

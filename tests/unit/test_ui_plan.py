@@ -1,0 +1,63 @@
+"""What the Method tab says of a plan, a fit and a search; whatever is shown of a person's words is escaped."""
+
+from studio.api import Studio
+from studio.schema.config import Plan, TrainingConfig
+from studio.schema.dataset import SplitCounts
+from studio.schema.models import Estimate
+from studio.schema.search import SearchSpec, SearchView, Trial
+from studio.schema.views import PlanView
+from studio.ui.components.plan import fitted_panel, plan_panel
+from studio.ui.components.settings import choices_of, settings_panel
+from studio.ui.pages import search
+
+
+def view(**changes: object) -> PlanView:
+    values = {
+        "fits": True, "memory_bytes": 2**30, "available_bytes": 2**32, "seconds": 90.0, "steps": 40, "epochs": 3,
+        "effective_batch_size": 4, "trainable_parameters": 100, "total_parameters": 10_000, **changes,
+    }  # fmt: skip
+    return PlanView(
+        plan=Plan(config=TrainingConfig(task="chat", model="m"), because=()),
+        estimate=Estimate(**values),  # type: ignore[arg-type]
+        splits=SplitCounts(train=85, validation=15, test=0),
+        usable=100,
+    )
+
+
+def test_an_estimate_can_be_measured_and_then_says_that_it_was() -> None:
+    assert 'data-act="probe"' in plan_panel(view(), 2)
+    measured = plan_panel(view(probed=True), 2)
+    assert "measured by a few real steps" in measured and 'data-act="probe"' not in measured
+
+
+def test_what_was_changed_to_fit_is_told_and_nothing_when_nothing_was() -> None:
+    assert fitted_panel([]) == ""
+    told = fitted_panel(["2 rows at once instead of 4", "<script>"])
+    assert "Made to fit" in told and "2 rows at once" in told and "<script>" not in told
+
+
+def test_the_table_of_trials_marks_the_preset_and_the_best() -> None:
+    spec = SearchSpec(id="s", name="n", dataset="d", model="m", first={"learning_rate": 1e-4, "lora_rank": 8})
+    trials = (
+        Trial(number=0, state="finished", value=2.0, settings={"learning_rate": 1e-4, "lora_rank": 8}),
+        Trial(number=1, state="finished", value=1.5, settings={"learning_rate": 3e-4, "lora_rank": 16}),
+        Trial(number=2, state="pruned", settings={"learning_rate": 9e-2, "lora_rank": 4}),
+    )
+    shown = search._table(SearchView(spec=spec, status="finished", trials=trials, best=1))
+    rows = shown.split("<tr")[2:]
+    assert "preset" in rows[0] and "best so far" in rows[1] and "1.5000" in rows[1]
+    assert "given up early" in rows[2]
+    assert "0.0003" in rows[1] and "lora rank" in shown
+
+
+def test_a_value_that_is_not_on_offer_here_is_greyed_and_says_why() -> None:
+    config = TrainingConfig(task="chat", model="m")
+    made = settings_panel(config, {}, {}, {"optimizer": {"paged-adamw": "There is <no> GPU."}})
+    assert '<option value="paged-adamw" disabled>' in made and '<option value="lion">' in made
+    assert "Not on offer here: There is &lt;no&gt; GPU." in made
+    assert "Not on offer" not in settings_panel(config, {}, {}, {})
+
+
+def test_each_value_that_is_off_is_one_of_the_setting_and_says_why(studio: Studio) -> None:
+    for name, off in studio.choices_off().items():
+        assert set(off) <= set(choices_of(name)) and all(off.values())

@@ -1,0 +1,223 @@
+"""What steps 4 to 7 and Runs are drawn from: pure functions, every text escaped, every state with its way on."""
+
+from dataclasses import replace
+
+import pytest
+
+from studio.schema.config import TrainingConfig
+from studio.schema.report import ExportResult, JudgedRow, Metric, Report
+from studio.schema.runs import RunRecord
+from studio.schema.views import ExportView, Progress
+from studio.ui.components.scorecard import judged, matrix, per_label, scorecard, signed, value
+from studio.ui.components.spark import spark
+from studio.ui.pages import evaluate, export, runs, train
+from studio.ui.work import Piece
+
+EVIL = '<img src=x onerror="alert(1)">'
+
+
+def a_run(**values: object) -> RunRecord:
+    fields = {
+        "id": "20261124-0a1b2c3d", "name": EVIL, "status": "finished", "task": "chat", "model": "starter-chat",
+        "method": "lora", "created": "2026-11-24T08:00:00.000Z", "step": 210, "steps": 312, **values,
+    }  # fmt: skip
+    return RunRecord(**fields)  # type: ignore[arg-type]
+
+
+def the_bar(**values: object) -> str:
+    return train.bar(Progress(record=a_run(**values), share=0.5, seconds_left=185), 180)
+
+
+@pytest.mark.parametrize(
+    ("state", "has", "lacks"),
+    [
+        ({"status": "training"}, ['data-wish="keep"', 'data-wish="discard"', "data-confirm", "disabled"], ["Resume"]),
+        ({"status": "queued"}, ["Leave the queue", 'data-act="pause"'], ['data-wish="discard"']),
+        ({"status": "training"}, ['data-act="pause"', "Its checkpoints go too", "Stop keeps the best step so far"], []),
+        ({"status": "stopping", "stop_wish": "pause"}, ["Pausing after this step"], []),
+        ({"status": "paused"}, ["Continue from step 180", "data-primary", "Throw away"], ["Chat with both", "Resume"]),
+        ({"status": "stopping"}, ["Stopping after this step"], []),
+        ({"status": "finished", "has_result": True, "best_step": 120}, ["Chat with both", "Step 120 is"], ["Stop"]),
+        ({"status": "stopped", "has_result": True}, ["Chat with both", "Go on"], []),
+        ({"status": "interrupted"}, ["Resume from step 180", "data-primary", "Throw away"], ["Chat with both"]),
+        ({"status": "failed"}, ['data-act="resume"'], ["Chat with both"]),
+        ({"status": "stopped"}, ['data-act="resume"', 'data-act="delete"'], ["Chat with both"]),
+    ],
+)  # fmt: skip
+def test_every_state_of_a_run_has_its_buttons(state: dict[str, object], has: list[str], lacks: list[str]) -> None:
+    drawn = the_bar(**state)
+    assert all(part in drawn for part in has), drawn
+    assert not any(part in drawn for part in lacks), drawn
+    assert "<img" not in drawn
+
+
+def test_a_run_without_a_checkpoint_starts_again_and_says_so() -> None:
+    drawn = train.bar(Progress(record=a_run(status="interrupted"), share=0.5), None)
+    assert "Start again" in drawn and "Nothing was saved yet" in drawn
+
+
+def test_what_is_destructive_names_the_loss() -> None:
+    assert "throw away 210 steps of learning" in the_bar(status="training")
+
+
+REPORT = Report(
+    rows=400,
+    split="validation",
+    verdict=EVIL,
+    metrics={
+        "accuracy": Metric(
+            base=0.545,
+            tuned=0.88,
+            low=0.844,
+            high=0.908,
+            base_low=0.5,
+            base_high=0.6,
+            gain_low=0.28,
+            gain_high=0.39,
+            title="Right answers",
+        ),
+        "token_accuracy": Metric(base=0.5, tuned=0.6, gain_low=-0.01, gain_high=0.2),
+        "loss": Metric(base=3.1, tuned=3.4, higher_is_better=False, title="Loss"),
+    },
+    confusion={"good": {"good": 9, EVIL: 1}, EVIL: {"good": 4, EVIL: 6}},
+    per_label={EVIL: {"precision": 0.5, "recall": 0.25, "f1": 0.33, "rows": 10}},
+    worst_rows=(JudgedRow(row=7, text=EVIL, expected="good", base=EVIL, tuned=EVIL, score=0.1),),
+)
+
+
+def test_a_report_is_escaped_and_says_which_rows_it_stands_on() -> None:
+    drawn = evaluate.report_body(a_run(best_step=120), REPORT, "worst")
+    assert "<img" not in drawn and "onerror=&quot;" in drawn
+    assert "400 validation rows" in drawn and "step 120" in drawn
+
+
+def test_a_gain_is_marked_only_where_it_is_one() -> None:
+    drawn = scorecard(REPORT, "tuned")
+    assert "54.5" in drawn and "88.0" in drawn and "84.4–90.8" in drawn
+    assert '<b class="accent">+33.5</b>' in drawn
+    assert "50.0–60.0" in drawn and "+28.0 to +39.0" in drawn
+    assert '<b class="">+10.0</b>' in drawn, "the interval holds zero"
+    assert '<b class="">+0.3</b>' in drawn, "a higher loss is no gain"
+
+
+def test_a_metric_that_the_base_can_not_have_says_so() -> None:
+    drawn = scorecard(Report(rows=9, split="test", verdict="", metrics={"f1": Metric(base=None, tuned=0.5)}), "x")
+    assert "no head yet" in drawn
+
+
+def test_the_matrix_counts_the_mistakes_and_has_a_share_in_every_cell() -> None:
+    assert REPORT.confusion is not None
+    drawn = matrix(REPORT.confusion)
+    assert "5 of 20 rows are mistakes" in drawn
+    assert "<b>9</b><small>90 %</small>" in drawn
+
+
+def test_many_labels_become_a_list_of_what_is_taken_for_what() -> None:
+    labels = [f"label {number}" for number in range(20)]
+    confusion = {label: {other: int(label == other) for other in labels} for label in labels}
+    confusion["label 3"]["label 5"] = 7
+    drawn = matrix(confusion)
+    assert "label 3 taken for label 5" in drawn and "<table" not in drawn
+
+
+def test_the_verdict_is_the_heading_and_what_it_rests_on_stands_under_it() -> None:
+    drawn = evaluate.verdict(
+        REPORT.model_copy(update={"verdict": "Better: 2.34 of 3.1. The gain is sure.", "note": "A note."})
+    )
+    assert "<h1>Better: 2.34 of 3.1.</h1><p>The gain is sure. A note.</p>" in drawn
+
+
+def test_no_rows_is_said() -> None:
+    assert "no such rows" in judged((), labels=True)
+
+
+def test_labels_have_their_scores() -> None:
+    assert REPORT.per_label is not None
+    assert "50 %" in per_label(REPORT.per_label) and "<img" not in per_label(REPORT.per_label)
+
+
+def test_numbers_are_written_as_people_read_them() -> None:
+    assert (value(0.876, True), value(1.6712, False)) == ("87.6", "1.67")
+    assert (signed(-0.05, True), signed(0.3, False)) == ("−5.0", "+0.3")
+
+
+def test_work_on_its_way_asks_again_by_itself_and_shows_how_far_it_is() -> None:
+    drawn = evaluate.at_work(a_run(), Piece(done=30, total=120))
+    assert "25 %" in drawn and "30 of 120" in drawn and "data-again" in drawn
+
+
+ADAPTER = ExportView(format="adapter", title="Adapter", sentence=EVIL, bytes=9_800_000)
+MERGED = ExportView(format="merged", title="Merged model", sentence="", bytes=270_000_000, why_not=EVIL)
+
+
+def test_a_form_that_can_not_be_had_stays_and_says_why() -> None:
+    drawn = export.body(a_run(), [ADAPTER, MERGED], ADAPTER, {})
+    assert "disabled" in drawn and "Merged model" in drawn and "<img" not in drawn
+
+
+def test_first_it_is_made_and_only_then_it_can_be_downloaded() -> None:
+    assert 'data-act="export"' in export.bar(a_run(), ADAPTER, None)
+    assert "data-download" not in export.bar(a_run(), ADAPTER, None)
+    result = ExportResult(format="adapter", path="/home/x", bytes=9_700_000, tested="Same replies.", how_to_use=EVIL)
+    done = ADAPTER.model_copy(update={"done": result})
+    assert 'data-download="adapter"' in export.bar(a_run(), done, None)
+    drawn = export.body(a_run(), [done], done, {})
+    assert "Same replies." in drawn and "/home/x" not in drawn and "<img" not in drawn
+    assert "disabled" in export.bar(a_run(), done, Piece(done=1, total=2))
+
+
+def test_the_form_that_was_wanted_is_shown_unless_it_can_not_be_had() -> None:
+    assert export.chosen_view([ADAPTER, MERGED], "merged") is ADAPTER
+    assert export.chosen_view([MERGED, ADAPTER], "") is ADAPTER
+
+
+def a_line(name: str, **config: object) -> runs.Line:
+    settings = TrainingConfig(task="chat", model="starter-chat", **config)  # type: ignore[arg-type]
+    status = config.get("status", "finished")
+    return runs.Line(a_run(id=f"id-{name}", name=name, status=status), settings, "LoRA", EVIL, ((0, 3.0), (30, 1.7)), 5)
+
+
+def test_settings_that_differ_are_in_bold_and_the_usual_ones_are_not() -> None:
+    lines = [a_line("one"), a_line("two"), a_line("three", lora_rank=4)]
+    drawn = runs.table(lines, "id-one", "")
+    assert "<b>rank 4</b>" in drawn and "<b>rank 8</b>" not in drawn and "rank 8" in drawn
+    assert "1.70" in drawn and "step 30" in drawn
+
+
+def test_the_table_escapes_names_and_says_what_a_deletion_takes() -> None:
+    drawn = runs.table([a_line(EVIL)], "", "")
+    assert "<img" not in drawn
+    assert "its curve, log and checkpoints" in drawn
+
+
+def test_a_table_without_a_run_says_how_to_see_more() -> None:
+    assert "No run is like that" in runs.table([], "", "")
+
+
+def test_tags_and_the_beginning_of_a_note_stand_by_the_name_and_are_escaped() -> None:
+    line = a_line("one")
+    record = line.record.model_copy(update={"tags": ("keep", EVIL), "note": f"{EVIL * 5}\nsecond line"})
+    drawn = runs.table([replace(line, record=record)], "", "")
+    assert "keep" in drawn and "<img" not in drawn and "second line" not in drawn and "…" in drawn
+
+
+def test_a_waiting_run_has_its_place_and_can_be_moved() -> None:
+    line = a_line("one")
+    waits = replace(
+        line, record=line.record.model_copy(update={"status": "queued"}), waits="Waiting: 2 runs before it.",
+        ends=(False, True),
+    )  # fmt: skip
+    drawn = runs.table([waits], "", "")
+    assert "2 runs before it." in drawn and 'data-way="up"' in drawn and "Earlier: one" in drawn
+    assert drawn.index("disabled") > drawn.index('data-way="up"')
+
+
+def test_a_name_is_changed_in_its_row() -> None:
+    drawn = runs.table([a_line("one")], "", "id-one")
+    assert 'data-act="rename"' in drawn and 'data-run="id-one"' in drawn
+
+
+def test_a_miniature_curve_bears_none_one_and_equal_points() -> None:
+    assert spark([], None) == ""
+    assert "nan" not in spark([(0, float("nan")), (5, 2.0)], 5)
+    assert "points=" in spark([(0, 2.0), (5, 2.0)], 0)

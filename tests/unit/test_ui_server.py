@@ -1,0 +1,70 @@
+"""What guards the page: names, origins, passwords, ports and file names."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from studio.schema.errors import StudioError
+from studio.ui.login import hash_password, matches, password_hashes
+from studio.ui.security import host_name, is_loopback, policy
+from studio.ui.server import serve
+from studio.ui.uploads import plain_name
+
+
+def test_only_a_space_may_be_framed_by_hugging_face() -> None:
+    assert "huggingface.co" not in policy(False)
+    assert "https://huggingface.co" in policy(True)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [("a.example:80", "a.example"), ("[::1]:7860", "[::1]"), ("LOCALHOST", "localhost"), ("", "")],
+)
+def test_the_name_in_a_host_header_is_told_from_its_port(header: str, name: str) -> None:
+    assert host_name(header) == name
+
+
+def test_hashes_are_salted_and_checked_whole() -> None:
+    first, second = hash_password("a"), hash_password("a")
+    assert first != second
+    assert matches("a", [first, second]) and matches("a", [hash_password("b"), first])
+    assert not matches("b", [first]) and not matches("", [first])
+
+
+def test_an_address_that_others_reach_needs_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STUDIO_PASSWORD", "STUDIO_PASSWORD_FILE", "SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(StudioError) as refused:
+        serve("0.0.0.0", 0, tmp_path, open_browser=False)
+    assert refused.value.code == "password-needed"
+    assert is_loopback("127.0.0.1") and is_loopback("localhost") and not is_loopback("0.0.0.0")
+
+
+def test_a_file_of_hashes_is_read_and_a_wrong_line_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STUDIO_PASSWORD", raising=False)
+    file = tmp_path / "hashes"
+    file.write_text(f"# the team\n{hash_password('one')}\n{hash_password('two')}\n")
+    monkeypatch.setenv("STUDIO_PASSWORD_FILE", str(file))
+    assert matches("two", password_hashes())
+    file.write_text("plain words\n")
+    with pytest.raises(StudioError, match="none"):
+        password_hashes()
+
+
+def test_a_taken_port_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(StudioError) as refused:
+            serve("127.0.0.1", other.getsockname()[1], tmp_path, open_browser=False)
+    assert refused.value.code == "port-taken"
+    assert "--port" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("../../etc/passwd", "passwd"), ("C:\\rows\\a.csv", "a.csv"), ("<b>.csv", "b.csv"), ("", "file"), ("...", "file")],
+)
+def test_a_files_name_loses_its_path_and_what_file_systems_mind(given: str, kept: str) -> None:
+    assert plain_name(given).strip("/") == kept
