@@ -4,6 +4,7 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
+WHOLE = Path("/proc/vmstat")
 
 
 def cpu_quota(root: Path = ROOT, own: Path = OWN) -> float | None:
@@ -29,6 +30,17 @@ def memory_left(root: Path = ROOT, own: Path = OWN) -> int | None:
     return min((max(limit - used, 0) for limit, used in _memory(root, own)), default=None)
 
 
+def oom_kills(root: Path = ROOT, own: Path = OWN, whole: Path = WHOLE) -> int:
+    """How many processes the kernel has killed for want of memory: in this process's group, or on the whole machine
+    where groups do not count it. What matters is whether it has risen; 0 where nothing counts."""
+    for folder in _folders("memory", root, own):
+        for name in ("memory.events", "memory.oom_control"):
+            counted = _line(folder / name, "oom_kill")
+            if counted is not None:
+                return counted
+    return _line(whole, "oom_kill") or 0
+
+
 def _memory(root: Path, own: Path) -> list[tuple[int, int]]:
     """(limit, used) of every level that has a limit."""
     found = []
@@ -44,11 +56,16 @@ def _memory(root: Path, own: Path) -> list[tuple[int, int]]:
 
 
 def _droppable(folder: Path) -> int:
-    for line in _read(folder / "memory.stat").splitlines():
+    return _line(folder / "memory.stat", "inactive_file", "total_inactive_file") or 0
+
+
+def _line(file: Path, *names: str) -> int | None:
+    """The number beside the first of these names in a file of names and numbers."""
+    for line in _read(file).splitlines():
         name, _, value = line.partition(" ")
-        if name in ("inactive_file", "total_inactive_file") and value.isdigit():
+        if name in names and value.isdigit():
             return int(value)
-    return 0
+    return None
 
 
 def _folders(controller: str, root: Path, own: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import pytest
 
 from studio.machine.doctor import check_machine
 from studio.machine.facts import MachineFacts, disk_free, machine_facts, parse_gpu
-from studio.machine.limits import cpu_quota, memory_left, memory_limit
+from studio.machine.limits import cpu_quota, memory_left, memory_limit, oom_kills
 from studio.machine.memory import peak_memory, reset_peak
 from studio.models import find_model
 from studio.schema.config import TrainingConfig
@@ -80,6 +80,19 @@ def test_no_cgroup_means_no_limit(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     assert cpu_quota(nothing, nothing) is None
     assert memory_limit(nothing, nothing) is None and memory_left(nothing, nothing) is None
+
+
+def test_what_the_kernel_killed_for_memory_is_counted_in_the_nearest_group_that_counts(tmp_path: Path) -> None:
+    own, whole = tmp_path / "own", tmp_path / "vmstat"
+    own.write_text("0::/pod/box\n")
+    whole.write_text("pgfault 12\noom_kill 9\n")
+    put(tmp_path / "two", {"pod/box/memory.events": "oom 7\noom_kill 3\n", "pod/memory.events": "oom_kill 8\n"})
+    assert oom_kills(tmp_path / "two", own, whole) == 3
+    own.write_text("4:memory:/box\n0::/\n")
+    put(tmp_path / "one", {"memory/box/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"})
+    assert oom_kills(tmp_path / "one", own, whole) == 5
+    nothing = tmp_path / "nothing"
+    assert oom_kills(nothing, nothing, whole) == 9 and oom_kills(nothing, nothing, nothing) == 0
 
 
 def test_a_line_of_nvidia_smi_is_read() -> None:
