@@ -4,16 +4,18 @@ A run's own process knows of no others: then all of this is nothing, and nothing
 through the same hooks in the same order, since each of these calls waits for the others.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from studio.schema.config import TrainingConfig
 
 PATIENCE = timedelta(minutes=30)
 """After which a process that waits for the others gives up."""
+SWAPPED = "swapped"
+"""Folder in a run's folder for what is held on the disk while it trains."""
 BUCKET = 50_000_000
 """Numbers that DeepSpeed sends at a time; its own default takes a gigabyte for them."""
 T = TypeVar("T")
@@ -116,8 +118,8 @@ def size_of(weight: Any) -> int:
     return int(getattr(weight, "ds_numel", weight.numel()))
 
 
-def arguments(config: TrainingConfig) -> dict[str, Any]:
-    """What `TrainingArguments` must know of it."""
+def arguments(config: TrainingConfig, folder: Path) -> dict[str, Any]:
+    """What `TrainingArguments` must know of it. `folder` is the run's."""
     if processes() == 1:
         return {}
     import torch
@@ -125,11 +127,11 @@ def arguments(config: TrainingConfig) -> dict[str, Any]:
     gpu = torch.cuda.is_available()
     found: dict[str, Any] = {"ddp_backend": None if gpu else "gloo", "ddp_timeout": int(PATIENCE.total_seconds())}
     if config.zero:
-        found |= {"deepspeed": deepspeed(config, gpu), "bf16": config.precision == "bfloat16"}
+        found |= {"deepspeed": deepspeed(config, gpu, folder / SWAPPED), "bf16": config.precision == "bfloat16"}
     return found
 
 
-def deepspeed(config: TrainingConfig, gpu: bool) -> dict[str, Any]:
+def deepspeed(config: TrainingConfig, gpu: bool, swapped: Path) -> dict[str, Any]:
     """DeepSpeed's own settings; what is `auto` the library takes from the arguments. The optimizer is ours."""
     zero: dict[str, Any] = {"stage": config.zero, "reduce_bucket_size": BUCKET, "allgather_bucket_size": BUCKET}
     if config.zero == 3:
@@ -141,7 +143,7 @@ def deepspeed(config: TrainingConfig, gpu: bool) -> dict[str, Any]:
     if config.offload != "none":
         place: dict[str, Any] = {"device": config.offload, "pin_memory": gpu}
         if config.offload == "nvme":
-            place["nvme_path"] = os.environ["STUDIO_NVME"]
+            place["nvme_path"] = str(swapped)
         zero["offload_optimizer"] = place
         if config.zero == 3:
             zero["offload_param"] = place

@@ -24,6 +24,7 @@ from studio.machine.facts import machine_facts
 from studio.machine.memory import peak_memory
 from studio.schema.errors import StudioError
 from studio.schema.events import StepEvent
+from studio.training.distributed import SWAPPED
 from studio.worker.rank import JOB, SOCKET
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def train(job: "TrainingJob", emit: "Emit", should_stop: "ShouldStop") -> "Outco
 @contextmanager
 def _launched(job: "TrainingJob", meeting: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """torchrun, of the worker's own process group; gone afterwards, and all that it started with it."""
-    count = job.config.processes
+    count, swapped = job.config.processes, job.folder / SWAPPED
+    shutil.rmtree(swapped, ignore_errors=True)  # of a worker that was killed
     for number in range(count):
         (job.folder / f"rank-{number}.log").unlink(missing_ok=True)
     forget_stale_builds(extensions())
@@ -69,6 +71,7 @@ def _launched(job: "TrainingJob", meeting: Path) -> Iterator["subprocess.Popen[b
     finally:
         launcher.kill()
         launcher.wait()
+        shutil.rmtree(swapped, ignore_errors=True)
 
 
 def environment(processes: int) -> dict[str, str]:

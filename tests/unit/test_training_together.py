@@ -19,6 +19,7 @@ from studio.tasks import task_named
 from studio.training import together
 from studio.training.checking import against_rows, check_settings
 from studio.training.checkpoints import Checkpoints, Standing
+from studio.training.distributed import deepspeed
 from studio.training.estimate import estimate
 from studio.training.fitting import Asked, fit
 from studio.training.plan_facts import PlanFacts, per_process
@@ -124,6 +125,22 @@ def test_the_disk_is_offered_only_where_deepspeed_can_write_to_it() -> None:
         assert why in wrong(processes=2, zero=3, offload="nvme")["offload"]
     else:
         check_settings(MODEL, MACHINE, values)
+
+
+@pytest.mark.parametrize(
+    ("zero", "offload", "parts"),
+    [(2, "cpu", {"offload_optimizer"}), (3, "cpu", {"offload_optimizer", "offload_param"}),
+     (3, "nvme", {"offload_optimizer", "offload_param"}), (3, "none", set())],
+)  # fmt: skip
+def test_what_is_held_elsewhere_is_held_where_it_was_asked_and_on_the_disk_in_the_runs_own_folder(
+    zero: int, offload: str, parts: set[str], tmp_path: Path
+) -> None:
+    config = config_from(settings(processes=2, zero=zero, offload=offload))
+    told = deepspeed(config, False, tmp_path / "swapped")["zero_optimization"]
+    assert {name for name in told if name.startswith("offload")} == parts
+    for part in parts:
+        assert told[part]["device"] == offload
+        assert told[part].get("nvme_path") == (str(tmp_path / "swapped") if offload == "nvme" else None)
 
 
 @pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")

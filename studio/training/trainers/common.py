@@ -159,7 +159,7 @@ def arguments(parts: Parts) -> dict[str, Any]:
         "disable_tqdm": True,
         "dataloader_pin_memory": cuda,
         "remove_unused_columns": False,
-        **shared_arguments(config),
+        **shared_arguments(config, folder.parent),
     }
 
 
