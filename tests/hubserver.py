@@ -4,8 +4,11 @@ import hashlib
 import json
 import re
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,6 +18,8 @@ from safetensors.numpy import save as save_tensors
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = 10_000
 """Files from this size on are kept as large files (LFS), known by their sha256."""
+PIECE = 65_536
+"""Bytes at a time where the server is slow."""
 
 
 @dataclass
@@ -135,6 +140,8 @@ class HubServer:
     """The one that opens gated models."""
     cut_after: int = 0
     """Breaks the line after so many bytes of a large file, once; 0 never does."""
+    slow: float = 0
+    """Seconds between two pieces of a large file, each of 64 kB; 0 sends it at once."""
     damage: bool = False
     """Sends large files with one byte wrong."""
     busy: bool = False
@@ -170,6 +177,18 @@ class HubServer:
         """Put a dataset on it."""
         self.datasets[name] = Repo(name, files or {}, **more)
         return self.datasets[name]
+
+    def stand_in(self, monkeypatch: Any, cache: Path) -> None:
+        """Be the Hub that this process asks, with a cache of its own and no token of the environment."""
+        from huggingface_hub import constants
+
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        changed = {
+            "ENDPOINT": self.url, "HUGGINGFACE_CO_URL_TEMPLATE": self.url + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_OFFLINE": False, "HF_HUB_CACHE": str(cache),
+        }  # fmt: skip
+        for name, value in changed.items():
+            monkeypatch.setattr(constants, name, value)
 
     def asked(self, part: str) -> list[dict[str, str]]:
         """Headers of the requests whose path holds `part`."""
@@ -276,7 +295,12 @@ class _Handler(BaseHTTPRequestHandler):
         if large and hub.cut_after:
             body, hub.cut_after = body[: hub.cut_after], 0
             self.close_connection = True
-        self.wfile.write(body)
+        for at in range(0, len(body), PIECE) if large and hub.slow else ():
+            with suppress(OSError):  # whoever asked has gone
+                self.wfile.write(body[at : at + PIECE])
+            time.sleep(hub.slow)
+        if not (large and hub.slow):
+            self.wfile.write(body)
 
     def _json(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:
         body = json.dumps(value).encode()

@@ -8,6 +8,7 @@ from studio.machine.doctor import check_machine
 from studio.machine.facts import MachineFacts, machine_facts
 from studio.models import check_starters
 from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
 from studio.schema.report import MachineCheck
 from studio.schema.views import (
     DownloadState,
@@ -115,6 +116,10 @@ class ChoosingDoor(Door):
         """Bring a model here in the background; see `downloads`."""
         self._models.start_download(name)
 
+    def download_model(self, name: str, progress: Callable[[int, int], None]) -> ModelInfo:
+        """Bring a model here and wait for it; when it is broken off, the next call goes on."""
+        return self._models.fetch(name, progress)
+
     def downloads(self) -> list[DownloadState]:
         """How far the downloads are."""
         return self.shared.downloads.states()
@@ -124,9 +129,10 @@ class ChoosingDoor(Door):
         self.context.owner_only("Cancelling a download")
         self.shared.downloads.cancel(name)
 
-    def trust_model(self, name: str) -> None:
-        """Allow a model its own code or pickled weights, having been told what it means."""
-        self._models.trust(name)
+    def trust_model(self, name: str, allowed: bool = True) -> ModelView:
+        """Allow a model its own code or pickled weights, having been told what it means; or no longer."""
+        self._models.trust(name, allowed)
+        return self.model(name)
 
     def keep_hub_token(self, token: str) -> None:
         """Keep a Hub token in a file that only the owner can read; an empty one removes it."""

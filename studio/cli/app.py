@@ -15,6 +15,7 @@ from studio.cli import (
     keeping,
     label,
     machine,
+    models,
     planning,
     queueing,
     result,
@@ -27,8 +28,8 @@ from studio.cli import (
 from studio.cli.door import Home
 
 MODULES = (
-    serving, data, seeing, improving, datasets, label, planning, searching, training, again, runs, queueing, keeping,
-    coaching, curves, result, machine,
+    serving, models, data, seeing, improving, datasets, label, planning, searching, training, again, runs, queueing,
+    keeping, coaching, curves, result, machine,
 )  # fmt: skip
 
 

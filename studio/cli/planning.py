@@ -1,4 +1,4 @@
-"""Commands about what could be trained: base models, and what a run would take."""
+"""The command that says what a run would take."""
 
 from typing import Annotated, Any
 
@@ -10,24 +10,14 @@ from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Prese
 from studio.cli.reading import opened
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
-from studio.schema.views import FitView, ModelView, PlanView
+from studio.schema.views import FitView, PlanView
 from studio.ui.numbers import count, duration, share, size
 
 PANEL = "Before a run"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
-
-    @command(app, "models", PANEL)
-    def models(
-        door: Door,
-        task: Task = None,
-        search: Annotated[str | None, typer.Option(help="Search the Hub.", show_default=False)] = None,
-    ) -> None:
-        """List base models: the starters, those that are here, and with --search those of the Hub."""
-        found = door.studio.search_models(search, task) if search else door.studio.models(task)
-        door.answer([model_row(view) for view in found], lambda: _show_models(door, found))
+    """Add the command."""
 
     @command(app, "estimate", PANEL)
     def estimate(
@@ -74,39 +64,6 @@ def register(app: typer.Typer) -> None:
             "allows": view.allows,
         }
         door.answer(document, lambda: _show_plan(door, view, fitted))
-
-
-def model_row(view: ModelView) -> dict[str, Any]:
-    """A base model as the contract lists it, and what is known besides."""
-    info = view.info
-    keys = ("name", "source", "path", "parameters", "bytes", "licence", "context", "tasks", "here")
-    more = ("title", "kind", "architecture", "languages", "gated", "downloads", "note", "needs_trust")
-    return {
-        **{key: getattr(info, key) for key in keys},
-        "fits": view.fits,
-        "memory_bytes": view.memory_bytes,
-        "why_not": view.why_not,
-        **{key: getattr(info, key) for key in more},
-    }
-
-
-def _show_models(door: Door, found: list[ModelView]) -> None:
-    table = door.table(
-        "Model", "Parameters", "Size", "Here", "Trains in", "Licence", "", right=("Parameters", "Size", "Trains in")
-    )
-    for view in found:
-        info = view.info
-        words = view.why_not or {"fits": "", "tight": "tight", "too-large": "too large for this machine"}.get(view.fits)
-        table.add_row(
-            plain(info.name),
-            count(info.parameters) if info.parameters else "",
-            size(info.bytes) if info.bytes else "",
-            "yes" if info.here else "no",
-            size(view.memory_bytes) if view.memory_bytes else "",
-            plain(info.licence),
-            plain(words or ""),
-        )
-    door.out.print(table)
 
 
 def _show_plan(door: Door, view: PlanView, fitted: FitView | None) -> None:

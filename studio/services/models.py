@@ -1,13 +1,13 @@
 """Base models: what there is, what fits, and bringing one here."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from studio.machine.facts import machine_facts
 from studio.models import cached_models, download, find_model, search_hub
 from studio.models.catalogue import CATALOGUE
-from studio.models.starters import STARTERS
+from studio.models.starters import STARTERS, fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
@@ -43,14 +43,15 @@ class Models:
                 "no-such-model",
                 f"{info.title} is not on this machine yet.",
                 given=name,
-                hint="Download it in step 1.",
+                hint=f"Download it in step 1, or with: studio download {info.name}",
                 field="model",
             )
         if info.needs_trust and not self.trusted(name):
             raise StudioError(
                 "unsafe-model",
                 f"{info.title} is not loaded: {info.needs_trust}",
-                hint="If you know who made it and trust them, allow it in step 1.",
+                given=info.name,
+                hint=f"If you know who made it and trust them, allow it in step 1, or with: studio trust {info.name}",
                 field="model",
             )
         return info
@@ -59,10 +60,10 @@ class Models:
         """Whether the owner allowed code or pickled weights for this model."""
         return name in self.context.home.trusted_models()
 
-    def trust(self, name: str) -> None:
-        """Allow it, having been told what it means."""
+    def trust(self, name: str, allowed: bool = True) -> None:
+        """Allow it, having been told what it means; or no longer."""
         self.context.owner_only("Allowing a model's own code")
-        self.context.home.trust_model(name)
+        self.context.home.trust_model(name, allowed)
 
     def view(self, info: ModelInfo, task: str | None = None, sentences: Mapping[str, str] | None = None) -> ModelView:
         """A model as the Model tab shows it."""
@@ -129,6 +130,12 @@ class Models:
         self.context.owner_only("Downloading a model")
         self.downloads.start(self.find(name), self._token(), self.trusted(name))
 
+    def fetch(self, name: str, progress: Callable[[int, int], None]) -> ModelInfo:
+        """Bring a model here and wait for it."""
+        self.context.owner_only("Downloading a model")
+        info = self.find(name)
+        return info if info.here else bring(info, progress, lambda: False, self._token(), self.trusted(name))
+
     def _token(self) -> str | None:
         return None if self.context.demo else self.context.home.hub_token()
 
@@ -172,7 +179,7 @@ class Downloads:
             this.state = this.state.model_copy(update={"done_bytes": done, "total_bytes": total})
 
         try:
-            download(info, progress=progress, should_stop=this.stop.is_set, token=token, trust=trust)
+            bring(info, progress, this.stop.is_set, token, trust)
             status, error = ("cancelled" if this.stop.is_set() else "done"), ""
         except StudioError as refusal:
             status, error = "failed", refusal.message
@@ -182,6 +189,20 @@ class Downloads:
                 f"The download ended with an error ({type(fault).__name__}). Try again: it goes on where it was.",
             )
         this.state = this.state.model_copy(update={"status": status, "error": error})
+
+
+def bring(
+    info: ModelInfo,
+    progress: Callable[[int, int], None],
+    should_stop: Callable[[], bool],
+    token: str | None,
+    trust: bool,
+) -> ModelInfo:
+    """A model on its way here: a starter from wherever it can be had, any other from the Hub."""
+    if info.source == "starter":
+        fetch_starter(info.name, lambda _, done, total: progress(done, total))
+        return find_model(info.name)
+    return download(info, progress=progress, should_stop=should_stop, token=token, trust=trust)
 
 
 def _memory(info: ModelInfo, task: str | None) -> int:

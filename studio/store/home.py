@@ -89,9 +89,10 @@ class Home:
         path = self.root / "trusted-models.json"
         return list(json.loads(path.read_text())) if path.exists() else []
 
-    def trust_model(self, name: str) -> None:
-        """Allow that for one model."""
-        write_whole(self.root / "trusted-models.json", json.dumps(sorted({*self.trusted_models(), name})))
+    def trust_model(self, name: str, allowed: bool = True) -> None:
+        """Allow that for one model, or no longer."""
+        others = {each for each in self.trusted_models() if each != name}
+        write_whole(self.root / "trusted-models.json", json.dumps(sorted(others | {name} if allowed else others)))
 
 
 class Workspace:

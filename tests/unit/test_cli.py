@@ -85,7 +85,7 @@ def test_the_commands_are_those_of_the_contract_and_those_that_were_added() -> N
     }  # fmt: skip
     added = {
         "data", "label", "augment", "learning-curve", "combine", "coach", "curve", "compare", "queue", "pause",
-        "repeat", "extend", "note", "storage", "export-run", "import-run",
+        "repeat", "extend", "note", "storage", "export-run", "import-run", "download", "token", "trust",
     }  # fmt: skip
     assert set(GROUP.commands) == contract | added
 

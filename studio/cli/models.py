@@ -1,0 +1,194 @@
+"""Commands about base models: what there is, bringing one here, a token of the Hub, and allowing code of others."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.door import Door, command
+from studio.cli.options import Task
+from studio.cli.terminal import plain
+from studio.schema.errors import StudioError
+from studio.schema.views import ModelView
+from studio.ui.numbers import count, size
+
+PANEL = "Base models"
+Name = Annotated[str, typer.Argument(help="A Hub name, owner/name, or a starter.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, "models", PANEL)
+    def models(
+        door: Door,
+        name: Annotated[
+            str | None, typer.Argument(help="One model, looked at before it is used.", show_default=False)
+        ] = None,
+        task: Task = None,
+        search: Annotated[str | None, typer.Option(help="Search the Hub.", show_default=False)] = None,
+        add: Annotated[
+            str | None,
+            typer.Option(metavar="DIR", help="List a folder of this machine among the models.", show_default=False),
+        ] = None,
+    ) -> None:
+        """List base models: the starters, those that are here, and with --search those of the Hub; or look at one."""
+        if add:
+            name = door.studio.use_folder(add).info.name
+        if name:
+            view = door.studio.model(name, task)
+            door.answer([model_row(view)], lambda: _show_model(door, view))
+            return
+        found = door.studio.search_models(search, task) if search else door.studio.models(task)
+        door.answer([model_row(view) for view in found], lambda: _show_models(door, found))
+
+    @command(app, "download", PANEL)
+    def download(door: Door, model: Name) -> None:
+        """Bring a model here. Ctrl-C stops it, what has come is kept, and the same command goes on."""
+        try:
+            with door.progress(f"Downloading {model}") as move:
+                info = door.studio.download_model(
+                    model, lambda done, total: move(done, total, f"{model}: {size(done)} of {size(total)}")
+                )
+        except KeyboardInterrupt:
+            door.note("What has come is kept. The same command goes on.")
+            raise
+        document = {"name": info.name, "path": info.path, "bytes": info.bytes, "revision": info.revision}
+        door.answer(document, lambda: door.say(f"{info.name} is here: {info.path} ({size(info.bytes)})"))
+
+    @command(app, "token", PANEL)
+    def token(
+        door: Door, remove: Annotated[bool, typer.Option("--remove", help="Remove the token that is kept.")] = False
+    ) -> None:
+        """Keep a Hub token for gated models: asked for on a terminal, else read from stdin. It is never shown again."""
+        door.studio.keep_hub_token("" if remove else _typed_token())
+        words = "The token is removed." if remove else "The token is kept in a file that only you can read."
+        if door.studio.has_hub_token() and remove:
+            words += " HF_TOKEN of the environment is still used."
+        door.answer({"kept": door.studio.has_hub_token()}, lambda: door.say(words))
+
+    @command(app, "trust", PANEL)
+    def trust(
+        door: Door,
+        model: Annotated[str, typer.Argument(help="A Hub name or a folder.", show_default=False)],
+        yes: Annotated[bool, typer.Option("--yes", help="I know who made this model and trust them.")] = False,
+        take_back: Annotated[bool, typer.Option("--take-back", help="Allow it no longer.")] = False,
+    ) -> None:
+        """Allow a model its own code or pickled weights, having been told what it means."""
+        view = door.studio.model(model)
+        if not take_back:
+            _ask_for_trust(door, view, yes)
+        after = door.studio.trust_model(view.info.name, not take_back)
+        words = f"{view.info.name} may {'now' if after.trusted else 'no longer'} be loaded."
+        if not view.info.needs_trust:
+            words = f"{view.info.name} brings no code and no pickle: there is nothing to allow."
+        document = {"name": view.info.name, "trusted": after.trusted, "why": view.info.needs_trust}
+        door.answer(document, lambda: door.say(words))
+
+
+def _typed_token() -> str:
+    """A token that is not echoed, and does not stay in the shell's history as an argument would."""
+    if sys.stdin.isatty():
+        import getpass
+
+        given = getpass.getpass("Hub token: ", sys.stderr).strip()
+    else:
+        given = sys.stdin.readline(1000).strip()
+    if not given:
+        raise StudioError(
+            "bad-setting", "No token was given.", valid="a token that may read, hf_…",
+            hint="Make one on https://huggingface.co/settings/tokens, and type it here or send it to stdin.",
+        )  # fmt: skip
+    return given
+
+
+def _ask_for_trust(door: Door, view: ModelView, yes: bool) -> None:
+    """Say what it means; go on only when a person says yes, on a terminal or by the flag."""
+    if not view.info.needs_trust or yes:
+        return
+    door.note(f"This model could run a program on this machine. {view.info.needs_trust} Whoever made it could read "
+              "your files and your rows.")  # fmt: skip
+    if sys.stdin.isatty() and typer.confirm("Do you know who made this model and trust them?", err=True):
+        return
+    raise StudioError(
+        "unsafe-model", f"{view.info.name} was not allowed.", given=view.info.name,
+        hint=f"If you know who made it and trust them: studio trust {view.info.name} --yes",
+    )  # fmt: skip
+
+
+def model_row(view: ModelView) -> dict[str, Any]:
+    """A base model as the contract lists it, and what is known besides."""
+    info = view.info
+    keys = ("name", "source", "path", "parameters", "bytes", "licence", "context", "tasks", "here")
+    more = (
+        "title", "kind", "architecture", "languages", "has_chat_template", "gated", "downloads", "revision", "note",
+        "needs_trust",
+    )  # fmt: skip
+    return {
+        **{key: getattr(info, key) for key in keys},
+        "fits": view.fits,
+        "memory_bytes": view.memory_bytes,
+        "why_not": view.why_not,
+        "trusted": view.trusted,
+        **{key: getattr(info, key) for key in more},
+    }
+
+
+def _words(view: ModelView) -> str:
+    """Why it can't be chosen, or what should be known before it is."""
+    if view.why_not:
+        return view.why_not
+    said = [{"tight": "tight", "too-large": "too large for this machine"}.get(view.fits, "")]
+    said += ["gated" if view.info.gated and not view.info.here else ""]
+    said += ["must be allowed" if view.info.needs_trust and not view.trusted else ""]
+    return ", ".join(filter(None, said))
+
+
+def _show_models(door: Door, found: list[ModelView]) -> None:
+    numbers = ("Parameters", "Size", "Trains in", "Reads", "Downloads")
+    table = door.table(
+        "Model", "Parameters", "Size", "Here", "Trains in", "Reads", "Downloads", "Licence", "", right=numbers
+    )
+    for view in found:
+        info = view.info
+        table.add_row(
+            plain(info.name),
+            count(info.parameters) if info.parameters else "",
+            size(info.bytes) if info.bytes else "",
+            "yes" if info.here else "no",
+            size(view.memory_bytes) if view.memory_bytes else "",
+            f"{info.context:,}" if info.context else "",
+            f"{info.downloads:,}" if info.downloads else "",
+            plain(info.licence),
+            plain(_words(view)),
+        )
+    door.out.print(table)
+
+
+def _show_model(door: Door, view: ModelView) -> None:
+    info = view.info
+    pairs = {
+        "Model": f"{info.title} ({info.name})",
+        "From": info.origin,
+        "Kind": info.architecture,
+        "Parameters": count(info.parameters) if info.parameters else "",
+        "Size": size(info.bytes) if info.bytes else "",
+        "Here": "yes" if info.here else "no, bring it with: studio download " + info.name,
+        "Reads at once": f"{info.context:,} tokens" if info.context else "",
+        "Chat template": "yes" if info.has_chat_template else "no",
+        "Can do": ", ".join(info.tasks),
+        "Trains in": f"{size(view.memory_bytes)} of {size(view.available_bytes)}" if view.memory_bytes else "",
+        "Licence": info.licence or "not stated",
+        "Languages": ", ".join(info.languages),
+        "Gated": "yes" if info.gated else "no",
+        "Downloads": f"{info.downloads:,} a month on the Hub" if info.downloads else "",
+        "Revision": info.revision or "",
+        "Allowed": "" if not info.needs_trust else "yes" if view.trusted else f"no. {info.needs_trust}",
+        "Worth knowing": ", ".join(filter(None, [_words(view), info.note])),
+    }
+    table = door.table("", "")
+    table.show_header = False
+    for name, value in pairs.items():
+        if value:
+            table.add_row(name, plain(value))
+    door.out.print(table)
