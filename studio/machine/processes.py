@@ -46,6 +46,12 @@ def lives(pid: int | None, known_identity: str) -> bool:
     return bool(pid) and bool(known_identity) and identity(pid or 0) == known_identity
 
 
+def restarted(known_identity: str) -> bool:
+    """Whether the machine was restarted since; False where identities do not tell."""
+    boot, told, _ = known_identity.partition(":")
+    return bool(told) and boot != _boot()
+
+
 def end_group(pid: int, signal_number: int) -> None:
     """Send a signal to a process's group, or to it alone when it leads none; a gone process is fine."""
     try:

@@ -37,6 +37,8 @@ def sentence_of(record: RunRecord, position: int | None, short: tuple[int, int] 
     if record.status in ("starting", "training"):
         return PHASE_WORDS.get(record.phase, "Preparing")
     if record.status == "stopping":
+        if record.reason:  # it hangs
+            return record.reason
         return "Pausing after this step" if record.stop_wish == "pause" else "Stopping after this step"
     return record.reason or {"finished": "Finished", "stopped": "Stopped"}.get(
         record.status, record.status.capitalize()

@@ -12,7 +12,7 @@ from statistics import fmean
 from studio.machine.processes import end_group
 from studio.metrics import METRICS
 from studio.schema.errors import StudioError
-from studio.schema.events import StateEvent, StepEvent, StoredEvent
+from studio.schema.events import AdviceEvent, StateEvent, StepEvent, StoredEvent
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
 from studio.schema.views import Progress
 from studio.services.context import Context
@@ -22,6 +22,7 @@ from studio.store.files import folder_size
 from studio.store.queue import MOVES, Move
 from studio.tasks import task_named
 from studio.training.checkpoints import Checkpoints
+from studio.training.half import TITLE, at_half_the_batch, in_words
 
 UNATTENDED_SECONDS = 20
 """A waiting run that has had no worker for so long (the machine was restarted, say) gets a new one."""
@@ -70,7 +71,9 @@ class Runs:
 
     def look(self) -> None:
         """Set right what needs it: lost workers, stops that hang, waiting runs that nobody attends."""
-        self.store.set_right()
+        self.store.set_right(resumable_step)
+        for run in self.store.lost_for_memory():
+            self._try_at_half(run)
         for run, _ in self.store.in_state("stopping"):
             self._press(run)
         for workspace, run in self.queue.unattended(UNATTENDED_SECONDS):
@@ -186,9 +189,7 @@ class Runs:
 
     def goes_on_from(self, run: str) -> int | None:
         """The step from which a run would go on; None when no checkpoint has all that is needed."""
-        folder = self.store.folder(self.store.get(run).id).checkpoints
-        steps = Checkpoints(folder).resumable() if folder.exists() else []
-        return steps[-1] if steps else None
+        return resumable_step(self.store.folder(self.store.get(run).id).checkpoints)
 
     def bytes(self, run: str) -> int:
         """What the run takes on the disk."""
@@ -225,6 +226,19 @@ class Runs:
     def thinned(self, run: str, after: int, most: int) -> list[StoredEvent]:
         """As `after`; of very many steps those that a curve needs."""
         return self.events.thinned(run, after, most)
+
+    def _try_at_half(self, run: str) -> None:
+        """Of a run whose worker the system ended for want of memory: once more, with half the rows at once."""
+        before = self.store.spec(run)
+        spec = at_half_the_batch(before)
+        if spec is None or self.store.stop_wish(run):
+            self.store.update(run, cause="")
+            return
+        said, record = in_words(before.config.batch_size), self.store.get(run)
+        self.store.replace_spec(run, spec)
+        if self.store.set_status(run, "queued", said, only_from=("interrupted",), reason="", ended=None, cause=""):
+            self.events.append(run, AdviceEvent(step=record.step, title=TITLE, message=said))
+            self._send_off(run, again=True)
 
     def _send_off(self, run: str, again: bool = False) -> None:
         self.queue.ask(self.context.workspace.name, run, self.store.spec(run).memory_bytes, again)
@@ -293,6 +307,12 @@ class Runs:
             return name
         stem = re.sub(r" \d+$", "", name)
         return next(f"{stem} {number}" for number in range(2, len(taken) + 3) if f"{stem} {number}" not in taken)
+
+
+def resumable_step(checkpoints: Path) -> int | None:
+    """The step of the newest checkpoint in a folder that has all that going on needs."""
+    steps = Checkpoints(checkpoints).resumable() if checkpoints.exists() else []
+    return steps[-1] if steps else None
 
 
 def end_of(path: Path, most: int) -> str:

@@ -45,6 +45,10 @@ WORKSPACE = (
     ALTER TABLE runs ADD COLUMN beat REAL;
     CREATE UNIQUE INDEX once_asked ON runs (once)
     """,
+    """
+    ALTER TABLE runs ADD COLUMN kills INTEGER;
+    ALTER TABLE runs ADD COLUMN cause TEXT NOT NULL DEFAULT ''
+    """,
 )
 
 QUEUE = (

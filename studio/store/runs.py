@@ -13,17 +13,19 @@ from typing import Any
 
 import yaml
 
+from studio.machine.limits import oom_kills
 from studio.machine.processes import identity, lives
 from studio.schema.errors import StudioError
 from studio.schema.events import StateEvent
-from studio.schema.runs import ACTIVE, RunRecord, RunSpec, RunStatus, StopWish, WorkerState
+from studio.schema.runs import RunRecord, RunSpec, RunStatus, StopWish, WorkerState
 from studio.store.db import Database, now, repeatable
 from studio.store.events import insert_event
 from studio.store.files import sync_folder, write_whole
 from studio.store.kept_runs import ID, describe, fill_gaps, leavings, read_json, redescribe, strangers, take_up
+from studio.store.lost import HANGS, Safe, beat_of_one_that_hangs, cause_of, end, hangs, in_words
 
-STALE_SECONDS = 30 * 60
-"""A living worker that has said nothing for so long hangs."""
+AT_WORK: tuple[RunStatus, ...] = ("starting", "training", "stopping")
+"""States in which a worker has begun; one that waits is the queue's business."""
 
 
 class RunFolder:
@@ -148,7 +150,8 @@ class RunStore:
     @repeatable
     def begin(self, run: str, pid: int) -> bool:
         """A worker starts (again) on a run; False when it was paused or stopped just before."""
-        changes = {"pid": pid, "identity": identity(pid), "heartbeat": now(), "beat": time.monotonic(), "ended": None}
+        changes = {"pid": pid, "identity": identity(pid), "heartbeat": now(), "beat": time.monotonic(), "ended": None,
+                   "kills": oom_kills(), "cause": ""}  # fmt: skip
         with self.db.write() as connection:
             row = connection.execute("SELECT status FROM runs WHERE id = ?", (run,)).fetchone()
             if row is None or row["status"] != "queued":
@@ -162,8 +165,9 @@ class RunStore:
         """The training loop lives, and stands here. `seconds` is time at work so far."""
         with self.db.write() as connection:
             connection.execute(
-                "UPDATE runs SET phase = ?, step = ?, steps = ?, seconds = ?, heartbeat = ?, beat = ? WHERE id = ?",
-                (phase, step, steps, seconds, now(), time.monotonic(), run),
+                "UPDATE runs SET phase = ?, step = ?, steps = ?, seconds = ?, heartbeat = ?, beat = ?, kills = ? "
+                "WHERE id = ?",
+                (phase, step, steps, seconds, now(), time.monotonic(), oom_kills(), run),
             )
 
     @repeatable
@@ -181,22 +185,50 @@ class RunStore:
         row = self.db.row("SELECT stop_wish FROM runs WHERE id = ?", (run,))
         return row["stop_wish"] if row else "discard"
 
-    def set_right(self) -> list[RunRecord]:
-        """Mark runs whose worker is gone without a last word as interrupted; those runs.
+    def end_hanging(self) -> None:
+        """End workers that live and say nothing any more; each has a minute to obey SIGTERM. To be asked again."""
+        for row in self._at_work():
+            if hangs(row):
+                if row["reason"] != HANGS:
+                    found = {"reason": HANGS, "beat": beat_of_one_that_hangs()}
+                    self.set_status(row["id"], "stopping", HANGS, only_from=AT_WORK, **found)
+                    row = self._at_work(row["id"])[0]
+                end(row)
 
-        Only states in which a worker has begun: one that waits is the queue's business.
+    def set_right(self, safe: Safe | None = None) -> list[RunRecord]:
+        """Mark runs whose worker is gone without a last word as interrupted; those runs. One that hangs is ended first.
+
+        `safe` tells from which step a run can go on.
         """
-        lost = [row for row in self.db.rows("SELECT * FROM runs WHERE status IN ('starting', 'training', 'stopping')")
-                if not lives(row["pid"], row["identity"]) or _stale(row["beat"])]  # fmt: skip
-        for row in lost:
-            with self.db.write() as connection:
-                still = connection.execute("SELECT status, pid FROM runs WHERE id = ?", (row["id"],)).fetchone()
-                if still["status"] in ACTIVE and still["pid"] == row["pid"]:
-                    reason = _gone(self.folder(row["id"]), row)
-                    self._set_status(connection, row["id"], "interrupted", reason, {"reason": reason, "ended": now()})
-            if self.folder(row["id"]).record.exists():
-                self.describe(row["id"])
-        return [self.get(row["id"]) for row in lost]
+        self.end_hanging()
+        lost = []
+        for row in self._at_work():
+            if not lives(row["pid"], row["identity"]) and self._mark(row, safe):
+                lost.append(self.get(row["id"]))
+                if self.folder(row["id"]).record.exists():
+                    self.describe(row["id"])
+        return lost
+
+    def lost_for_memory(self) -> list[str]:
+        """Interrupted runs whose worker the system ended for want of memory, and that were not tried again."""
+        rows = self.db.rows("SELECT id FROM runs WHERE status = 'interrupted' AND cause = 'memory'")
+        return [row["id"] for row in rows]
+
+    def _at_work(self, run: str = "") -> list[sqlite3.Row]:
+        states = "status IN ('starting', 'training', 'stopping')"
+        return self.db.rows(f"SELECT * FROM runs WHERE {states} AND (? = '' OR id = ?)", (run, run))
+
+    def _mark(self, row: sqlite3.Row, safe: Safe | None) -> bool:
+        """Call a run interrupted; False when another one was first, or it has a new worker."""
+        cause = cause_of(row)
+        reason = in_words(cause, row, self.folder(row["id"]).checkpoints, safe)
+        with self.db.write() as connection:
+            still = connection.execute("SELECT status, pid FROM runs WHERE id = ?", (row["id"],)).fetchone()
+            if still is None or still["status"] not in AT_WORK or still["pid"] != row["pid"]:
+                return False
+            changes = {"reason": reason, "ended": now(), "cause": cause}
+            self._set_status(connection, row["id"], "interrupted", reason, changes)
+            return True
 
     def throw_away(self, run: str) -> None:
         """Remove all that a run has learned; its settings, curve and log stay."""
@@ -268,7 +300,7 @@ class RunStore:
 def _update(connection: sqlite3.Connection, run: str, changes: dict[str, Any]) -> None:
     allowed = {"status", "name", "reason", "stop_wish", "phase", "step", "steps", "best_step", "has_result", "metrics",
                "pid", "identity", "heartbeat", "beat", "started", "ended", "seconds", "tags", "note",
-               "archived"}  # fmt: skip
+               "archived", "kills", "cause"}  # fmt: skip
     if unknown := set(changes) - allowed:
         raise ValueError(f"no such columns: {sorted(unknown)}")
     values = {key: json.dumps(value) if key in ("metrics", "tags") else value for key, value in changes.items()}
@@ -293,20 +325,3 @@ def _record(row: sqlite3.Row) -> RunRecord:
         dataset=spec.dataset,
         dataset_version=spec.dataset_version,
     )
-
-
-def _stale(beat: float | None) -> bool:
-    """By the clock that counts from the machine's start: nobody sets it, and it stands while the machine sleeps."""
-    return beat is not None and time.monotonic() - beat > STALE_SECONDS
-
-
-def _gone(folder: RunFolder, row: sqlite3.Row) -> str:
-    """Why a worker is gone, as far as can be told, and what is safe."""
-    where = f"in step {row['step']} of {row['steps']}" if row["steps"] else "before the first step"
-    why = "it was killed, or the machine ran out of memory"
-    ended = f"The process that trained ended {where} without a last word: {why}."
-    saved = sorted(folder.checkpoints.glob("checkpoint-*/complete.json")) if folder.checkpoints.exists() else []
-    if not saved:
-        return f"{ended} Nothing was saved yet: Resume starts again."
-    step = max(int(path.parent.name.rsplit("-", 1)[1]) for path in saved)
-    return f"{ended} Everything up to step {step} is safe: Resume goes on from there."

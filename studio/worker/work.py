@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 from studio.machine.facts import machine_facts
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, AnyEvent, CheckpointEvent, ErrorEvent, PhaseEvent, StepEvent
-from studio.schema.runs import RunStatus, StopWish
+from studio.schema.runs import ACTIVE, RunStatus, StopWish
 from studio.store import Home
 from studio.store.db import now
 from studio.store.events import ENDLESS
 from studio.store.failures import keep_failure
 from studio.store.files import write_whole
-from studio.worker.again import at_half_the_batch, start_anew, words
+from studio.store.lost import PATIENCE
+from studio.store.runs import AT_WORK
+from studio.worker.again import start_anew
 from studio.worker.free import FreeMemory
 from studio.worker.words import in_plain_words, line_of, stopped_in_words
 
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 """Between two heartbeats, and two looks at the wish to stop and at guests."""
 WAIT_SECONDS = 0.5
-PATIENCE = 3600.0
-"""Seconds to wait for a database that another one holds: longer than any backup, shorter than for ever."""
+HANG_SECONDS = 30.0
+"""While it waits: between two looks at whether the one at work hangs."""
 log = logging.getLogger("studio.worker")
 
 
@@ -126,11 +128,24 @@ class Worker:
                 return False
             if self.home.queue.position(self.run) is None:
                 return False
+            self._end_one_that_hangs()
             if not said:
                 log.info("Waiting: another run is at work on this machine, or there is too little memory.")
                 said = True
             time.sleep(WAIT_SECONDS)
         return True
+
+    def _end_one_that_hangs(self) -> None:
+        """Whoever is at work and says nothing any more would be waited for for ever, if nobody looks at its page."""
+        if time.monotonic() - self._looked >= HANG_SECONDS:
+            self._looked = time.monotonic()
+            for entry in self.home.queue.listing():
+                if entry.running:
+                    self.home.workspace(entry.workspace).runs.end_hanging()
+
+    def _is_mine(self) -> bool:
+        """Whether the run is still this worker's: nobody has called it interrupted, or resumed it, meanwhile."""
+        return self.runs.get(self.run).status in AT_WORK and self.runs.worker(self.run).pid == os.getpid()
 
     def _train(self) -> None:
         self._seconds_before, self._began = self.runs.get(self.run).seconds or 0.0, time.monotonic()
@@ -146,6 +161,9 @@ class Worker:
         past = self.workspace.events.after(self.run, limit=ENDLESS)
         self.coach = Coach(job.config, (each.event for each in past))
         outcome = train(job, self.emit, self.should_stop)
+        if not self._is_mine():
+            log.error("Run %s was taken for lost meanwhile; what it has become is not this worker's to say.", self.run)
+            return
         if outcome.stopped is None:
             self._advise(self.coach.end())
         if outcome.stopped == "discard":
@@ -254,6 +272,7 @@ class Worker:
             self.run,
             status,
             words,
+            only_from=AT_WORK,
             reason=words,
             ended=now(),
             has_result=outcome.path is not None,
@@ -267,20 +286,20 @@ class Worker:
         self.step = step
         self._beat()
         words = f"Paused after step {step:,}; it goes on from there as if nothing was." if step else "Paused."
-        self.runs.set_status(self.run, "paused", words, reason=words, stop_wish=None)
+        self.runs.set_status(self.run, "paused", words, only_from=AT_WORK, reason=words, stop_wish=None)
         log.info(words)
 
     def _try_again(self) -> bool:
         """Have the run tried with fewer rows at once; False when it was, or can't be."""
+        from studio.training.half import TITLE, at_half_the_batch, in_words
+
         before = self.runs.spec(self.run)
         spec = at_half_the_batch(before)
         if spec is None or self._terminated or self.runs.stop_wish(self.run):
             return False
-        said = words(before.config.batch_size)
+        said = in_words(before.config.batch_size)
         self.runs.replace_spec(self.run, spec)
-        self.workspace.events.append(
-            self.run, AdviceEvent(step=self.step, title="Not enough memory: tried once more", message=said)
-        )
+        self.workspace.events.append(self.run, AdviceEvent(step=self.step, title=TITLE, message=said))
         self._beat()
         log.info(said)
         return self.runs.set_status(self.run, "queued", said, only_from=("starting", "training"))
@@ -298,6 +317,7 @@ class Worker:
             self.run,
             "failed",
             said.message,
+            only_from=ACTIVE,
             reason=said.message,
             ended=now(),
             has_result=self.folder.result is not None,

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -30,6 +30,26 @@ sys.stdin.readline()
 settings = {"max_length": 64, "max_steps": 2, "eval_rows": 2}
 print(studio.start(sys.argv[2], sys.argv[3], "chat", settings=settings, once="the page").id, flush=True)
 sys.stdin.readline()
+"""
+
+WORKS = """
+import sys
+from studio.store import Home
+from studio.worker.work import Worker
+sys.exit(Worker(Home(sys.argv[1]), "default", sys.argv[2]).work())
+"""
+HUNGRY = """
+import pathlib, time
+pathlib.Path("/proc/self/oom_score_adj").write_text("-1000")
+held = [bytearray(b"a" * 1_000_000) for _ in range(100)]
+time.sleep(60)
+"""
+LOOKS = """
+import sys
+from studio.api import Studio
+studio = Studio(sys.argv[1])
+print(studio.run(sys.argv[2]).status)
+studio.close()
 """
 
 
@@ -56,9 +76,66 @@ def test_out_of_memory(home: Home, data: DatasetRecord, llama: str, told: Told) 
     assert worker.wait(120) != 0
     home.workspace().runs.set_right()
     record = record_of(home, run)
-    assert record.status in ("failed", "interrupted") and "memory" in record.reason
+    assert record.status == "failed" and record.reason == "The run needed more memory than there is.", record
     assert home.queue.entries() == []
     told("no more memory, a limit on the process", "a step", f"{record.status}: “{record.reason.split('.')[0]}.”")
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A control group of its own, whose memory the test sets the limit of."""
+    root = Path("/sys/fs/cgroup")
+    old = (root / "memory").is_dir()
+    folder = root / ("memory" if old else "") / f"studio-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        if not (folder / ("memory.limit_in_bytes" if old else "memory.max")).exists():
+            folder.rmdir()
+            raise OSError("the controller is not there")
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    yield folder
+    wait_for(lambda: not (folder / "cgroup.procs").read_text())
+    folder.rmdir()
+
+
+def narrow(group: Path, room: int | None) -> None:
+    """Leave so many bytes beside what is used; None for as much as the machine has."""
+    old = (group / "memory.limit_in_bytes").exists()
+    used = int((group / ("memory.usage_in_bytes" if old else "memory.current")).read_text())
+    unlimited = "-1" if old else "max"
+    (group / ("memory.limit_in_bytes" if old else "memory.max")).write_text(
+        unlimited if room is None else str(used + room)
+    )
+
+
+def within(group: Path, code: str, *given: str) -> "subprocess.Popen[str]":
+    """Python in the group."""
+    enter = f"import os; open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))\n"
+    return subprocess.Popen([sys.executable, "-c", enter + code, *given], stdout=subprocess.PIPE, text=True,
+                            start_new_session=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})  # fmt: skip
+
+
+def test_killed_by_the_system_for_want_of_memory(
+    home: Home, data: DatasetRecord, llama: str, group: Path, told: Told
+) -> None:
+    run = add_run(home, data, llama, **{**SETTINGS, "epochs": 4}, batch_size=2)
+    worker = within(group, WORKS, str(home.root), run)
+    wait_for(lambda: len(steps_of(home, run)) > 6)
+    narrow(group, 20_000_000)
+    hungry = within(group, HUNGRY)
+    assert worker.wait(60) == -signal.SIGKILL
+    hungry.kill()
+    hungry.wait()
+    narrow(group, None)
+    looks = within(group, LOOKS, str(home.root), run)  # from within, where the system's count is seen
+    assert looks.communicate(timeout=60)[0].strip() in ("queued", "starting")
+    said = [each.event for each in home.workspace().events.after(run, kinds=("state",))]
+    reason = next(each.message for each in said if each.status == "interrupted")  # type: ignore[union-attr]
+    assert "the system ended it, since there was no memory left" in reason
+    wait_for(lambda: record_of(home, run).status == "finished")
+    assert home.workspace().runs.spec(run).config.batch_size == 1
+    told("no more memory, killed by the system", "a step", "named as that; tried once more at half the batch, finished")
 
 
 @pytest.fixture
@@ -71,6 +148,7 @@ def test_a_full_disk(small_disk: Path, llama: str, unharmed: dict[int, float], t
     run = add_run(home, add_sample(home, "support-tone", 40), llama, **SETTINGS)
     worker = start_worker(home, run)
     wait_for(lambda: list(home.workspace().runs.folder(run).checkpoints.glob("checkpoint-*/complete.json")))
+    os.kill(worker.pid, signal.SIGSTOP)  # so that it is not through before the disk is full
     filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as out:
         try:
@@ -78,16 +156,14 @@ def test_a_full_disk(small_disk: Path, llama: str, unharmed: dict[int, float], t
                 out.write(bytes(4096))
         except OSError:
             pass
-    ended = worker.wait(120)
+    os.kill(worker.pid, signal.SIGCONT)
+    assert worker.wait(120) == 1, log_of(home, run)
     filler.unlink()
     studio = Studio(home)
     try:
         record = studio.run(run)
-        if ended == 0:  # it was through before the disk was full
-            assert record.status == "finished"
-        else:
-            assert record.status in ("failed", "interrupted") and "safe" in record.reason, record
-            go_on(studio, run)
+        assert record.status in ("failed", "interrupted") and "safe" in record.reason, record
+        go_on(studio, run)
         same(home, run, unharmed)
     finally:
         studio.close()

@@ -19,6 +19,7 @@ from worker_runs import add_run, add_sample, log_of, record_of, start_worker, st
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
+from studio.services.runs import resumable_step
 from studio.store import Home
 
 STUDIO = [sys.executable, "-m", "studio"]
@@ -156,7 +157,7 @@ def test_a_run_whose_disk_becomes_full_keeps_its_last_checkpoint_and_goes_on_whe
     assert worker.wait(120) == 1
     assert list(folder.checkpoints.glob("checkpoint-*/complete.json"))
     filler.unlink()
-    home.workspace().runs.set_right()
+    home.workspace().runs.set_right(resumable_step)
     record = record_of(home, run)
     assert record.status in ("failed", "interrupted")
     assert "safe" in record.reason and "Traceback" not in record.reason

@@ -19,6 +19,7 @@ from studio.machine.processes import identity, lives
 from studio.schema.dataset import DatasetRecord
 from studio.schema.events import AnyEvent, CheckpointEvent, EvaluationEvent, ReplyEvent
 from studio.schema.models import ModelInfo
+from studio.services.runs import resumable_step
 from studio.store import Home
 from studio.training.loading import TrainingJob
 from studio.training.outcome import Outcome
@@ -168,7 +169,7 @@ def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     family.worker.wait(10)
     wait_for(family.gone, 20)
     runs = home.workspace().runs
-    assert [lost.id for lost in runs.set_right()] == [run_]
+    assert [lost.id for lost in runs.set_right(resumable_step)] == [run_]
     assert "Resume goes on from there" in record_of(home, run_).reason
     before = {event.step: event.loss for event in steps_of(home, run_)}
     runs.set_status(run_, "queued")

@@ -18,6 +18,7 @@ from worker_runs import (
 
 from studio.machine.processes import identity
 from studio.schema.dataset import DatasetRecord
+from studio.services.runs import resumable_step
 from studio.store import Home
 
 TINY = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96}
@@ -105,7 +106,7 @@ def test_a_killed_worker_is_noticed_and_its_run_goes_on_from_the_last_checkpoint
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait(10)
     runs = home.workspace().runs
-    assert [lost.id for lost in runs.set_right()] == [run]
+    assert [lost.id for lost in runs.set_right(resumable_step)] == [run]
     record = record_of(home, run)
     assert record.status == "interrupted"
     assert "Resume goes on from there" in record.reason

@@ -10,9 +10,9 @@ from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
 from studio.tasks import task_named
 from studio.training.fitting import Asked, fit
+from studio.training.half import at_half_the_batch
 from studio.training.plan_facts import PlanFacts, memory_of
 from studio.training.room import room
-from studio.worker.again import at_half_the_batch
 
 GB = 2**30
 LARGE = ModelInfo(

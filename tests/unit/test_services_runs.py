@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.machine.limits import oom_kills
 from studio.machine.processes import identity
 from studio.schema.config import config_from
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
@@ -282,3 +283,36 @@ def test_a_run_does_not_go_on_without_its_rows(runs):
             runs.resume(record.id)
         assert refusal.value.code == "no-such-dataset" and refusal.value.hint
     assert runs.get(record.id).status == "stopped"
+
+
+def lost_for_memory(runs, run):
+    """As if the system had ended the run's worker for want of memory."""
+    gone = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    assert runs.queue.claim(run, gone.pid) and runs.queue.my_turn(run) and runs.store.begin(run, gone.pid)
+    runs.store.set_status(run, "training", kills=oom_kills() - 1)
+    gone.communicate()
+
+
+def test_a_run_that_the_system_ended_for_want_of_memory_is_tried_once_more_at_half_the_batch(runs):
+    before = runs.start(spec())
+    size, goes = (getattr(runs.store.spec(before.id).config, name) for name in ("batch_size", "gradient_accumulation"))
+    lost_for_memory(runs, before.id)
+    assert runs.get(before.id).status == "queued"
+    again = runs.store.spec(before.id)
+    assert (again.config.batch_size, again.config.gradient_accumulation) == (size // 2, 2 * goes)
+    assert again.because[-1].startswith(f"There was not enough memory for {size} rows at once")
+    assert runs.runner.started == [("default", before.id)] * 2 and runs.queue.position(before.id) == 0
+    (advice,) = [each.event for each in runs.after(before.id, kinds=("advice",))]
+    assert advice.title == "Not enough memory: tried once more"
+    lost_for_memory(runs, before.id)
+    for _ in range(2):
+        assert runs.get(before.id).status == "interrupted" and "no memory left" in runs.get(before.id).reason
+    assert len(runs.runner.started) == 2
+
+
+def test_a_run_that_was_killed_for_another_reason_is_not_tried_by_itself(runs):
+    record = runs.start(spec())
+    lost_for_memory(runs, record.id)
+    runs.store.update(record.id, kills=oom_kills())
+    assert runs.get(record.id).status == "interrupted" and "memory" not in runs.get(record.id).reason
+    assert len(runs.runner.started) == 1
