@@ -204,7 +204,7 @@ class RunsDoor(Door):
         """Whether a run has left an adapter."""
         return (self.context.workspace.runs.folder(self.run(run).id).adapter / "adapter_config.json").exists()
 
-    def combine(self, weights: Mapping[str, float], how: str = "linear", name: str = "") -> RunRecord:
+    def combine(self, weights: Mapping[str, float], how: str = "cat", name: str = "") -> RunRecord:
         """One adapter of several of one base, as a run of its own; `weights` is run → weight."""
         return combine(self.context, weights, how, name)
 
