@@ -78,8 +78,8 @@ def register(app: typer.Typer) -> None:
             typer.Argument(metavar="RUN=WEIGHT...", help="Runs of one base model, each with its weight, RUN=0.5 say."),
         ],
         how: Annotated[
-            str, typer.Option(help="linear, cat, svd, ties or dare_linear, as PEFT calls them.")
-        ] = "linear",
+            str, typer.Option(help="cat, svd, linear, ties or dare_linear, as PEFT calls them.")
+        ] = "cat",
         name: Annotated[str, typer.Option(help="What the combined run is called.", show_default=False)] = "",
     ) -> None:
         """Add up what several runs of one base learned, each with its weight: an adapter and a run of its own."""

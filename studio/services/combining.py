@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from studio.schema.errors import CODES, StudioError, raise_all
 from studio.schema.runs import RunRecord, RunSpec
@@ -11,14 +12,22 @@ from studio.services.context import Context
 from studio.store.db import now
 
 WAYS: dict[str, str] = {
-    "linear": "Weighted sum; needs adapters of one rank.",
     "cat": "Side by side: exactly the sum, in a wider adapter.",
     "svd": "The sum, pressed back into the rank of the widest.",
+    "linear": "Matrix by matrix: small and rough; needs adapters of one rank.",
     "ties": "Only the largest changes, where the adapters agree.",
     "dare_linear": "A random half of the changes, made larger.",
 }
 """PEFT's ways to combine, in plain words."""
+LEARNED_MORE = {
+    "dora": "lengths",
+    "lora-embeddings": "words",
+    "prompt-tuning": "virtual tokens",
+    "prefix-tuning": "virtual tokens",
+}
+"""Methods of adapters that PEFT can't add up, and what they learned besides."""
 MOST_SECONDS = 600
+SUM_OFF = 0.01
 
 
 def combine(context: Context, weights: Mapping[str, float], how: str, name: str) -> RunRecord:
@@ -30,7 +39,7 @@ def combine(context: Context, weights: Mapping[str, float], how: str, name: str)
     parts = ", ".join(f"{weight:g} × {store.get(run).name}" for run, weight in runs.items())
     spec = specs[0].model_copy(
         update={
-            "config": specs[0].config.model_copy(update={"name": name or "combined", "lora_rank": _rank(specs, how)}),
+            "config": specs[0].config.model_copy(update={"name": name or "combined", **_shape(specs, how)}),
             "because": (f"Combined from {parts}. {WAYS[how]}",),
         }
     )
@@ -45,9 +54,22 @@ def combine(context: Context, weights: Mapping[str, float], how: str, name: str)
     return store.get(made.id)
 
 
-def _rank(specs: list[RunSpec], how: str) -> int:
-    ranks = [spec.config.lora_rank for spec in specs]
-    return sum(ranks) if how == "cat" else max(ranks)
+def _shape(specs: list[RunSpec], how: str) -> dict[str, Any]:
+    """Settings of the adapter that is made: plain LoRA, whose strength is its rank, since PEFT has put the strengths
+    of its parts into the weights."""
+    configs = [spec.config for spec in specs]
+    if configs[0].method == "ia3":
+        return {}
+    ranks = [config.lora_rank for config in configs]
+    rank = sum(ranks) if how == "cat" else max(ranks)
+    wide = any(config.lora_targets != "attention" for config in configs)
+    return {
+        "method": "qlora" if configs[0].method == "qlora" else "lora",
+        "lora_rank": rank,
+        "lora_alpha": rank,
+        "lora_targets": "all-linear" if wide else "attention",
+        "frozen_layers": min(config.frozen_layers for config in configs),
+    }
 
 
 def _check(context: Context, runs: list[str], specs: list[RunSpec], weights: list[float], how: str) -> None:
@@ -70,15 +92,15 @@ def _check(context: Context, runs: list[str], specs: list[RunSpec], weights: lis
                     given=spec.config.model, valid=specs[0].config.model,
                 )
             )  # fmt: skip
-        if spec.data.label_names or spec.config.method in ("lora-embeddings", "prompt-tuning", "prefix-tuning"):
-            problems.append(
-                _refused(
-                    f"The run {record.name} learned more than can be added: a head, words, virtual tokens.",
-                    "runs",
-                )
-            )
+        more = "a head" if spec.data.label_names else LEARNED_MORE.get(spec.config.method)
+        if more:
+            problems.append(_refused(f"The run {record.name} learned {more}, too, which can't be added.", "runs"))
         elif (spec.config.method == "ia3") != (specs[0].config.method == "ia3"):
             problems.append(_refused(f"The adapter of {record.name} is of another kind.", "runs"))
+    if all(spec.config.method == "ia3" for spec in specs) and abs(sum(weights) - 1) > SUM_OFF:
+        problems.append(
+            _refused("Factors are no sums: their weights must add up to 1.", "weight", given=f"{sum(weights):g} in all")
+        )
     ranks = {spec.config.lora_rank for spec in specs if spec.config.method != "ia3"}
     if how in ("linear", "ties", "dare_linear") and len(ranks) > 1:
         problems.append(

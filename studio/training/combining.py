@@ -39,6 +39,9 @@ def combine(
     more: dict[str, Any] = {}
     if adapter_kind(folders[0]) == "LORA":
         more["combination_type"] = how
+        # The strength of each adapter goes into the weights of the one that is made, which counts as it is; made as
+        # the first one was, an rsLoRA, it would count by the root of its rank once more.
+        model.peft_config[names[0]].use_rslora = False
         if how in ("ties", "dare_linear"):
             more["density"] = DENSITY
     try:

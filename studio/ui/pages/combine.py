@@ -6,7 +6,7 @@ from studio.ui.components.basic import button, field, fold, select_input, text_i
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
 
-USUAL = "linear"
+USUAL = "cat"
 
 
 def panel(visit: Visit, records: list[RunRecord]) -> Html:
