@@ -20,6 +20,8 @@ from studio.api import Studio  # noqa: E402
 from studio.schema.dataset import DatasetRecord  # noqa: E402
 from studio.store import Home  # noqa: E402
 
+from .table import EVERY, HEAD, lines, missing  # noqa: E402
+
 ALL = os.environ.get("STUDIO_FAULTS") == "all"
 """`make test-faults` takes every moment and writes the table; `make test` takes a fair sample."""
 collect_ignore = [] if ALL else ["test_spoiled_machine_whole.py"]
@@ -28,18 +30,8 @@ SETTINGS: dict[str, Any] = {
     "early_stopping_patience": 0, "test_prompts": ("Where is my parcel?",), "lora_dropout": 0.1,
 }  # fmt: skip
 """18 steps, a check and a checkpoint every 5."""
-LINES = 50
-"""Lines that the whole table has at the least; a part of the tests does not write it."""
 TABLE = HERE.parent.parent / "docs" / "faults.md"
 Told = Callable[[str, str, str], None]
-HEAD = """<!-- Made by `make test-faults`: run it again after a change. -->
-# Under faults
-
-What happens to a run when something happens to the machine: each line is a real process that was really ended, or a
-disk, a database, a clock that was really spoiled, and the run that went on afterwards. A run that goes on ends with
-the losses of one that nothing befell, step by step.
-
-"""
 
 
 @pytest.fixture(scope="session")
@@ -95,17 +87,24 @@ def go_on(studio: Studio, run: str) -> None:
 @pytest.fixture
 def told(record_property: Callable[[str, object], None]) -> Told:
     """A line of the table: what befell, at which moment, and what was found afterwards."""
-    return lambda what, moment, found: record_property("fault", [what, moment, found])
+
+    def tell(what: str, moment: str, found: str) -> None:
+        assert (what, moment) in EVERY, "a line that the table does not know"
+        record_property("fault", [what, moment, found])
+
+    return tell
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the table, and write it when it is whole."""
     reports = terminalreporter.stats.get("passed", [])
     rows = [value for each in reports for name, value in each.user_properties if name == "fault"]
-    failed = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
-    lines = ["| what befell | at which moment | what was found afterwards |", "|---|---|---|"]
-    lines += [f"| {what} | {moment} | {found} |" for what, moment, found in rows]
-    if rows:
-        terminalreporter.write_line("\n".join(lines))
-    if ALL and len(rows) >= LINES and not failed:
-        TABLE.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+    table = lines(rows)
+    if not rows:
+        return
+    terminalreporter.write_line("\n".join(table))
+    if ALL and (lack := missing(rows)):
+        terminalreporter.write_line(f"docs/faults.md stays as it was; {len(lack)} of {len(EVERY)} lines are missing:")
+        terminalreporter.write_line("\n".join(f"- {each}" for each in lack))
+    elif ALL:
+        TABLE.write_text(HEAD + "\n".join(table) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from studio.store import Home
 
 from .conftest import ALL, SETTINGS, Told
 from .killed import SERVER
+from .table import KILLED_SERVER
 
 SAMPLE = ("start: listed, not in the queue", "resume: said, not in the queue", "import: half taken out")
 SCRIPT = str(Path(__file__).parent / "killed.py")
@@ -72,7 +73,7 @@ def test_a_server_killed_at_this_moment_leaves_a_state_with_a_way_on(
     studio = Studio(home)
     try:
         act = SERVER[moment][0]
-        told("kill -9 of the server", moment, ACTS[act](moment, studio, home, data, llama))
+        told(KILLED_SERVER, moment, ACTS[act](moment, studio, home, data, llama))
         assert not [each for each in studio.runs() if each.status in ("queued", "starting", "stopping")]
         for run in studio.runs():
             steps = sorted({event.step for event in steps_of(home, run.id)})

@@ -15,6 +15,7 @@ from studio.store import Home
 
 from .conftest import ALL, SETTINGS, Told
 from .killed import WORKER
+from .table import KILLED_WORKER
 
 SAMPLE = ("loading the model", "in the middle of a check", "a checkpoint half written", "saved, its end not kept")
 SCRIPT = str(Path(__file__).parent / "killed.py")
@@ -65,6 +66,6 @@ def test_a_worker_killed_at_this_moment_costs_nothing_but_time(
         assert home.queue.entries() == [] and studio.run(run).has_result
         folder = home.workspace().runs.folder(run)
         assert not list(folder.root.rglob("*.new")), "nothing half written is left"
-        told("kill -9 of the worker", moment, f"{len(acknowledged)} events, 0 lost; {went_on}; the same losses")
+        told(KILLED_WORKER, moment, f"{len(acknowledged)} events, 0 lost; {went_on}; the same losses")
     finally:
         studio.close()

@@ -17,6 +17,7 @@ from worker_runs import add_run, add_sample, log_of, record_of, start_worker, st
 from studio.api import Studio
 from studio.schema.dataset import DatasetRecord
 from studio.store import Home
+from studio.store.lost import END_SECONDS, STALE_SECONDS
 
 from .conftest import SETTINGS, Told, go_on, same
 
@@ -35,6 +36,7 @@ sys.stdin.readline()
 WORKS = """
 import sys
 from studio.store import Home
+from studio.store.lost import END_SECONDS, STALE_SECONDS
 from studio.worker.work import Worker
 sys.exit(Worker(Home(sys.argv[1]), "default", sys.argv[2]).work())
 """
@@ -63,6 +65,25 @@ def test_sigterm(home: Home, data: DatasetRecord, llama: str, told: Told) -> Non
     took = time.monotonic() - began
     assert (record_of(home, run).status, record_of(home, run).has_result) == ("stopped", True)
     told("SIGTERM to the worker", "a step", f"stopped after {took:.1f} s, the best step kept")
+
+
+def test_a_worker_that_hangs(
+    home: Home, data: DatasetRecord, llama: str, studio: Studio, unharmed: dict[int, float], told: Told
+) -> None:
+    run = add_run(home, data, llama, **SETTINGS)
+    worker = start_worker(home, run)
+    wait_for(lambda: len(steps_of(home, run)) >= 6)
+    os.kill(worker.pid, signal.SIGSTOP)
+    home.workspace().runs.update(run, beat=time.monotonic() - STALE_SECONDS - 1)  # as if it were so for long
+    assert studio.run(run).status == "stopping" and worker.poll() is None, "it may obey SIGTERM"
+    home.workspace().runs.update(run, beat=time.monotonic() - STALE_SECONDS - END_SECONDS - 1)
+    studio.run(run)
+    assert worker.wait(10) == -signal.SIGKILL
+    record = studio.run(run)
+    assert record.status == "interrupted" and "it said nothing for 45 minutes, so it was ended" in record.reason
+    go_on(studio, run)
+    same(home, run, unharmed)
+    told("the worker hangs", "a step", "ended after 45 minutes of silence, interrupted, resumed, the same losses")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets one narrow a process that runs")

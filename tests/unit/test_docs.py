@@ -15,6 +15,7 @@ from studio.data.formats import read_text
 from studio.data.roles import infer
 from studio.schema.config import settings_of
 from studio.tasks import TASKS
+from tests.faults.table import EVERY
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -86,6 +87,14 @@ def test_each_command_has_help_and_a_place_in_the_reference(name: str) -> None:
 @pytest.mark.parametrize("name", settings_of())
 def test_each_setting_stands_in_the_docs(name: str) -> None:
     assert f"`{name}`" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+
+def test_each_fault_stands_in_the_table_with_what_was_found() -> None:
+    """And no other line: `make test-faults` writes the table when it is whole."""
+    text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    told = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines() if line[:1] == "|"]
+    assert [line[:2] for line in told[2:]] == list(EVERY)
+    assert all(found for _, _, found in told)
 
 
 def test_the_readme_is_short_and_begins_as_a_space_wants_it() -> None:
