@@ -10,15 +10,6 @@ def peak_memory(pids: Iterable[int] | None = None) -> int:
     return sum(_peak(pid) for pid in (pids if pids is not None else _family()))
 
 
-def reset_peak() -> bool:
-    """Forget this process's peak, so that the next one is of what comes; False where that can't be done."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
 def _family() -> list[int]:
     import psutil
 

@@ -17,7 +17,7 @@ class StepEvent(Noun):
     grad_norm: float | None = None
     rows_per_second: float
     memory_bytes: int
-    """Peak so far of the worker and its children, in bytes."""
+    """Peak so far in bytes: of the GPU where one learns, else of the worker and its children."""
     epoch: float = 0.0
     tokens_per_second: float | None = None
     processor: float | None = None

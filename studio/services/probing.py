@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+from studio.machine.limits import oom_kills
 from studio.schema.errors import CODES, StudioError
 from studio.schema.models import Measured
 from studio.schema.runs import RunSpec
@@ -20,6 +21,7 @@ def probe(context: Context, spec: RunSpec) -> Measured:
             "A run is at work on this machine, and a probe beside it would measure neither.",
             hint="Wait for its end, or take the estimate as it is.",
         )
+    kills = oom_kills()
     command = [sys.executable, "-m", "studio.worker.probe"]
     command += ["--home", str(context.home.root), "--workspace", context.workspace.name]
     try:
@@ -38,9 +40,14 @@ def probe(context: Context, spec: RunSpec) -> Measured:
     said = json.loads(last) if last.startswith("{") else {}
     if said.get("code") in CODES:
         raise StudioError(said["code"], f"The probe could not be done. {said['what']}")
-    killed = done.returncode < 0
+    if oom_kills() > kills:
+        raise StudioError(
+            "out-of-memory",
+            "The system ended the probe, since there was no memory left.",
+            hint="Make it fit finds settings that need less.",
+        )
     raise StudioError(
-        "out-of-memory" if killed else "training-failed",
-        "The probe was killed, most likely for want of memory." if killed else "The probe could not be done.",
-        hint="Make it fit finds settings that need less." if killed else (done.stderr.strip().splitlines() or [""])[-1],
+        "training-failed",
+        "The probe was killed." if done.returncode < 0 else "The probe could not be done.",
+        hint=(done.stderr.strip().splitlines() or [""])[-1],
     )

@@ -15,6 +15,7 @@ from studio.schema.events import AnyEvent, CheckpointEvent, EvaluationEvent, Pha
 from studio.schema.runs import StopWish
 from studio.training.checkpoints import Checkpoints, Standing
 from studio.training.distributed import agreed
+from studio.training.peak import gpu_peak, on_gpu
 
 Emit = Callable[[AnyEvent], None]
 ShouldStop = Callable[[], StopWish | None]
@@ -151,7 +152,9 @@ class EventCallback(TrainerCallback):
         )
 
     def _peak(self) -> int:
-        """Peak memory, looked up once a second: children are found by going through all processes."""
+        """Peak memory, of a processor looked up once a second: children are found by going through all processes."""
+        if on_gpu():
+            return gpu_peak()
         now = time.monotonic()
         if not self._memory or now - self._memory_looked >= 1:
             self._memory, self._memory_looked = max(self._memory, peak_memory()), now

@@ -78,6 +78,18 @@ def summed(values: Sequence[float]) -> list[float]:
     return [float(each) for each in total]
 
 
+def most(value: int) -> int:
+    """The largest of all processes' numbers."""
+    if processes() == 1:
+        return value
+    import torch
+    import torch.distributed as dist
+
+    largest = torch.tensor(value)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
+
+
 @contextmanager
 def led(context: AbstractContextManager[Any]) -> Iterator[Any]:
     """A context that the leading process alone enters and leaves, after all others are done with it."""

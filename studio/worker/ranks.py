@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.machine.cores import THREAD_VARIABLES
 from studio.machine.facts import machine_facts
+from studio.machine.limits import oom_kills
 from studio.machine.memory import peak_memory
 from studio.schema.errors import StudioError
 from studio.schema.events import StepEvent
@@ -99,6 +100,8 @@ class Ears:
         self.trouble: StudioError | None = None
         """The first that happened; what comes after is its consequence."""
         self.outcome: Outcome | None = None
+        self.gpus = machine_facts().gpus
+        self._kills = oom_kills()
         self._memory, self._memory_looked = 0, 0.0
 
     def listen(self) -> "Outcome":
@@ -118,6 +121,8 @@ class Ears:
         if self.trouble is not None:
             raise self.trouble
         if self.outcome is None:
+            if self._lacked_memory():
+                raise killed(for_memory=True)
             raise StudioError(
                 "training-failed",
                 "The processes that should train together ended before they began.",
@@ -137,7 +142,7 @@ class Ears:
             self.talking.remove(one)
             one.close()
             if one not in self.done:
-                self.trouble = self.trouble or killed()
+                self.trouble = self.trouble or killed(self._lacked_memory())
 
     def _here(self, one: Connection, said: Any) -> None:
         one.send(cores())
@@ -146,7 +151,7 @@ class Ears:
         one.send((self.should_stop(), cores()))
 
     def _event(self, one: Connection, event: Any) -> None:
-        if isinstance(event, StepEvent):
+        if isinstance(event, StepEvent) and not self.gpus:
             event = event.model_copy(update={"memory_bytes": self._peak()})
         self.emit(event)
 
@@ -166,6 +171,10 @@ class Ears:
             self._memory, self._memory_looked = max(self._memory, peak_memory()), time.monotonic()
         return self._memory
 
+    def _lacked_memory(self) -> bool:
+        """Whether the system has ended a process for want of memory since they began."""
+        return oom_kills() > self._kills
+
     def _end(self) -> None:
         try:
             self.launcher.wait(END_SECONDS)
@@ -178,11 +187,17 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
-def killed() -> StudioError:
+def killed(for_memory: bool) -> StudioError:
     """The plain sentence for a process that is gone without a word."""
+    if for_memory:
+        return StudioError(
+            "out-of-memory",
+            "The system ended one of the processes that trained together, since there was no memory left.",
+            hint="Use fewer rows at once, shorter rows, fewer processes, or a smaller model.",
+        )
     return StudioError(
         "training-failed",
-        "One of the processes that trained together was killed, by hand or because the machine ran out of memory.",
+        "One of the processes that trained together was killed.",
         hint="Resume goes on from the last checkpoint.",
     )
 

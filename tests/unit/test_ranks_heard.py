@@ -1,0 +1,82 @@
+"""What the worker makes of what its processes say, and of one that is gone without a word."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from socket import AF_UNIX, SOCK_STREAM, socket
+from typing import Any
+
+import pytest
+import torch
+
+from studio.machine.facts import Gpu, MachineFacts
+from studio.schema.errors import StudioError
+from studio.schema.events import AnyEvent, StepEvent
+from studio.training import memory, peak
+from studio.worker import ranks
+
+SAYS = """
+import sys, time
+from multiprocessing.connection import Client
+from studio.schema.events import StepEvent
+worker = Client(sys.argv[1], "AF_UNIX")
+worker.send(("here", 1)); worker.recv()
+worker.send(("event", StepEvent(step=1, loss=1, learning_rate=1, rows_per_second=1, memory_bytes=77)))
+if sys.argv[2] == "done": worker.send(("done", "an outcome"))
+"""
+
+
+def heard(folder: Path, ending: str) -> tuple[Any, list[AnyEvent]]:
+    """By a worker whose one process ends so."""
+    said: list[AnyEvent] = []
+    with socket(AF_UNIX, SOCK_STREAM) as door:
+        door.bind(str(folder / "socket"))
+        door.listen(1)
+        with subprocess.Popen([sys.executable, "-c", SAYS, str(folder / "socket"), ending]) as launcher:
+            return ranks.Ears(door, launcher, said.append, lambda: None).listen(), said
+
+
+def counting(numbers: list[int]) -> Callable[[], int]:
+    """A kernel that has killed so many at each look, and no more after the last."""
+    return lambda: numbers.pop(0) if len(numbers) > 1 else numbers[0]
+
+
+def test_a_process_that_the_system_ended_for_memory_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranks, "oom_kills", counting([3, 4]))
+    with pytest.raises(StudioError, match="since there was no memory left") as caught:
+        heard(tmp_path, "without a word")
+    assert caught.value.code == "out-of-memory", "which the worker answers by half the batch"
+
+
+def test_a_process_that_was_killed_otherwise_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "oom_kills", counting([3]))
+    with pytest.raises(StudioError, match="that trained together was killed") as caught:
+        heard(tmp_path, "without a word")
+    assert caught.value.code == "training-failed"
+
+
+def test_memory_is_of_all_processes_on_a_processor_and_of_the_gpu_on_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu").mkdir()
+    outcome, said = heard(tmp_path / "cpu", "done")
+    assert outcome == "an outcome" and isinstance(said[0], StepEvent) and said[0].memory_bytes > 20_000_000
+    gpus = (Gpu("G", 2**34, 2**34),)
+    facts = MachineFacts(cores=2, memory_total=2**34, memory_available=2**34, disk_free=2**34, gpus=gpus)
+    monkeypatch.setattr(ranks, "machine_facts", lambda: facts)
+    (tmp_path / "gpu").mkdir()
+    _, said = heard(tmp_path / "gpu", "done")
+    assert isinstance(said[0], StepEvent) and said[0].memory_bytes == 77, "as the process measured it"
+
+
+def test_on_a_gpu_a_runs_memory_is_what_cuda_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from studio.training.callbacks import EventCallback
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 5 << 30)
+    assert peak.on_gpu() and peak.gpu_peak() == (5 << 30) + memory.ON_GPU
+    callback = EventCallback.__new__(EventCallback)
+    assert callback._peak() == (5 << 30) + memory.ON_GPU
