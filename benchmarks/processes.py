@@ -28,6 +28,7 @@ WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ZeRO-2", {"zero": 2}),
     ("ZeRO-3", {"zero": 3}),
     ("ZeRO-2, held in the memory", {"zero": 2, "offload": "cpu"}),
+    ("ZeRO-3, held in the memory", {"zero": 3, "offload": "cpu"}),
 )
 ROWS_A_STEP = 4
 MOST_LOSS = 0.02
@@ -96,7 +97,7 @@ def main() -> int:
     alone, furthest = None, 0.0
     heads = (("s/step", 7), ("rows/s", 7), ("beside one", 10), ("first step", 10), ("each", 8), ("all", 8), ("loss", 7))
     print(f"{'way':28} " + " ".join(f"{head:>{width}}" for head, width in heads))
-    for number in given.only or range(len(WAYS)):
+    for number in given.only if given.only is not None else range(len(WAYS)):
         done = subprocess.run(
             [sys.executable, "-W", "ignore", __file__, "--one", str(number), "--steps", str(given.steps), "--processes",
              str(given.processes), "--method", given.method],
