@@ -16,6 +16,7 @@ from studio.services.labelling.naming import LabelNames
 from studio.services.labelling.service import LabellingService
 from studio.services.labelling.suggesting import Suggester
 from studio.services.labelling.suggestions import Suggestions
+from studio.services.leaving import Leaving
 from studio.services.lengths import LengthCache, Lengths
 from studio.services.models import Downloads, Models
 from studio.services.planning import Planning
@@ -100,6 +101,10 @@ class Door:
     @cached_property
     def _seeing(self) -> Seeing:
         return Seeing(self._datasets, self._models, self._planning, self.shared.host)
+
+    @cached_property
+    def _leaving(self) -> Leaving:
+        return Leaving(self._datasets, self._lengths, self._seeing)
 
     @cached_property
     def _augmenting(self) -> Augmenting:

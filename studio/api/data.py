@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio.api.base import Door
+from studio.data.checks.too_long import TooLong
 from studio.data.formats import Reading
 from studio.data.progress import Watcher
 from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, SplitCounts
@@ -160,28 +161,37 @@ class DataDoor(Door):
         will be judged by.
         """
         about: dict[str, Any] = {"whole": whole, "validation": validation, "progress": progress}
-        if model is None:
-            return self._datasets.check(dataset, task, roles, version=version, leave_out=leave_out, **about)
+        if model is not None:
+            spec, _ = self._datasets.reading(dataset, task, roles, version)
+            about |= self._lengths_for(dataset, spec, model, max_length, whole or TooLong.kind in leave_out)
+        return self._datasets.check(dataset, task, roles, version=version, leave_out=leave_out, **about)
+
+    def _lengths_for(
+        self, dataset: str, spec: DatasetSpec, model: str, max_length: int | None, whole: bool
+    ) -> dict[str, Any]:
+        """How long the rows are for a model, and the limit."""
         info = self._models.ready(model)
-        spec, _ = self._datasets.reading(dataset, task, roles, version)
         limit = self._seeing.limit(dataset, info, spec, {"max_length": max_length})
-        measured = self._lengths.of(dataset, info, spec)
-        return self._datasets.check(
-            dataset, task, roles, version=version, leave_out=leave_out, lengths=measured.by_row, max_length=limit,
-            **about,
-        )  # fmt: skip
+        return {"lengths": self._lengths.of(dataset, info, spec, whole=whole).by_row, "max_length": limit}
 
     def was_looked_at(self, dataset: str, task: str | None = None, whole: bool = False) -> bool:
         """Whether `check` would answer at once."""
         return self._datasets.was_looked_at(dataset, task, whole)
 
-    def fix(self, dataset: str, kind: str, whole: bool = False, validation: str | None = None) -> DatasetRecord:
-        """Remove or mend the rows of one kind of finding: a new version."""
-        return self._datasets.fix(dataset, kind, whole=whole, validation=validation)
-
-    def leave_out(self, dataset: str, kind: str) -> DatasetRecord:
-        """Train without the rows of one kind of finding; they stay in the dataset."""
-        return self._datasets.leave_out(dataset, kind)
+    def fix(
+        self,
+        dataset: str,
+        kind: str,
+        whole: bool = False,
+        validation: str | None = None,
+        model: str | None = None,
+        max_length: int | None = None,
+    ) -> DatasetRecord:
+        """Remove or mend the rows of one kind of finding: a new version. Rows that are too long are so for a model."""
+        about: dict[str, Any] = {"whole": whole, "validation": validation}
+        if kind == TooLong.kind and model is not None:
+            about |= self._lengths_for(dataset, self.reading(dataset), model, max_length, True)
+        return self._datasets.fix(dataset, kind, **about)
 
     def splits(self, dataset: str, **settings: Any) -> SplitCounts:
         """How many rows each part gets, by the fields of `SplitSpec`; what is not given is as kept with the dataset."""

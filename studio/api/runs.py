@@ -50,7 +50,7 @@ class RunsDoor(Door):
         leave_out: Sequence[str] = (),
     ) -> PlanView:
         """What a run would do and take; without a dataset, for 400 rows of a usual length."""
-        info, spec = self._meant(dataset, model, task, roles, leave_out)
+        info, spec = self._meant(dataset, model, task, roles, leave_out, settings, validation)
         method, settings = begin_with(self.context, settings or {}, method, info.name)
         return self._planning.plan(
             dataset, info, spec, method=method, preset=preset, settings=settings, name=name,
@@ -71,7 +71,7 @@ class RunsDoor(Door):
         leave_out: Sequence[str] = (),
     ) -> FitView:
         """Settings near to these with which a run fits this machine's memory, and what had to be changed for it."""
-        info, spec = self._meant(dataset, model, task, roles, leave_out)
+        info, spec = self._meant(dataset, model, task, roles, leave_out, settings, validation)
         method, settings = begin_with(self.context, settings or {}, method, info.name)
         return self._planning.fit(
             dataset, info, spec, method=method, preset=preset, settings=settings, name=name, validation=validation,
@@ -93,7 +93,7 @@ class RunsDoor(Door):
     ) -> PlanView:
         """A plan whose memory and time were measured by a few real steps on the longest rows."""
         self._models.ready(model)
-        info, spec = self._meant(dataset, model, task, roles, leave_out)
+        info, spec = self._meant(dataset, model, task, roles, leave_out, settings, validation)
         method, settings = begin_with(self.context, settings or {}, method, info.name)
         replay = general_rows(self._datasets, settings, spec)
         how: dict[str, Any] = {"method": method, "preset": preset, "settings": settings, "validation": validation}
@@ -123,7 +123,7 @@ class RunsDoor(Door):
         """
         info = self._models.ready(model)
         spec, _ = self._datasets.reading(dataset, task, roles)
-        spec = spec.model_copy(update={"left_out": tuple({*spec.left_out, *leave_out})})
+        spec = self._leaving.settled(dataset, info, spec, leave_out, settings or {}, validation)
         report = self._looked_at(dataset, spec)
         if error := refusal(report):
             raise error
@@ -163,20 +163,28 @@ class RunsDoor(Door):
         task: str | None,
         roles: Mapping[str, str] | None,
         leave_out: Sequence[str],
+        settings: Mapping[str, Any] | None,
+        validation: str | None,
     ) -> tuple[ModelInfo, DatasetSpec]:
         """Which model, and rows read how."""
         info = self._models.find(model)
         if dataset is None:
             return info, DatasetSpec(task=task or next(iter(info.tasks), ""), roles={})
         spec, _ = self._datasets.reading(dataset, task, roles)
-        return info, spec.model_copy(update={"left_out": tuple({*spec.left_out, *leave_out})})
+        return info, self._leaving.settled(dataset, info, spec, leave_out, settings or {}, validation)
 
     def _looked_at(self, dataset: str, spec: DatasetSpec) -> CheckReport:
         """What is wrong with the rows; many rows that nobody looked at are looked at by another process."""
-        given = {"dataset": dataset, "task": spec.task, "roles": spec.roles, "leave_out": list(spec.left_out)}
+        given = {
+            "dataset": dataset, "task": spec.task, "roles": spec.roles, "leave_out": list(spec.left_out),
+            "rows_left_out": spec.rows_left_out,
+        }  # fmt: skip
         many = self._datasets.store.get(dataset).rows > apart.MANY
         elsewhere = (lambda: apart.check(self.context, given)) if many else None
-        return self._datasets.check(dataset, spec.task, spec.roles, leave_out=spec.left_out, elsewhere=elsewhere)
+        return self._datasets.check(
+            dataset, spec.task, spec.roles, leave_out=spec.left_out, rows_left_out=spec.rows_left_out,
+            elsewhere=elsewhere,
+        )  # fmt: skip
 
     def fits_later(self, view: PlanView) -> bool:
         """Whether a run would fit this machine when others have let go of its memory; it waits for that."""
@@ -228,8 +236,8 @@ class RunsDoor(Door):
         """What a run said after the cursor."""
         return self._runs.after(run, after, limit, kinds)
 
-    def checkpoints(self, run: str) -> list[str]:
-        """Names of a run's whole checkpoints, oldest first."""
+    def checkpoints(self, run: str) -> list[int]:
+        """Steps of the checkpoints from which a run can go on, oldest first."""
         return self._runs.checkpoints(run)
 
     def judged_by(self, run: str) -> tuple[str, str] | None:

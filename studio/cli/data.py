@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from studio.cli.door import Door, command
-from studio.cli.options import Data, LeaveOut, Map, OptionalModel, Task
+from studio.cli.options import Data, LeaveOut, Map, MaxLength, OptionalModel, Task, Validation
 from studio.cli.reading import alike, opened
 from studio.cli.terminal import plain
 from studio.schema.dataset import CheckReport, DatasetRecord
@@ -25,13 +25,9 @@ def register(app: typer.Typer) -> None:
         task: Task = None,
         map_: Map = None,
         model: OptionalModel = None,
-        max_length: Annotated[
-            int | None, typer.Option(min=16, help="Longest row in tokens, with --model.", show_default=False)
-        ] = None,
+        max_length: MaxLength = None,
         leave_out: LeaveOut = None,
-        validation: Annotated[
-            str | None, typer.Option(help="Data to be judged by: rows that stand in both are told.", show_default=False)
-        ] = None,
+        validation: Validation = None,
         all_rows: Annotated[
             bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
         ] = False,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from studio.cli.door import Door, Json, OwnHome, command
-from studio.cli.options import Data
+from studio.cli.options import Data, MaxLength, OptionalModel, Validation
 from studio.cli.reading import opened
 from studio.cli.terminal import plain
 from studio.schema.dataset import DatasetRecord, SplitCounts
@@ -105,9 +105,16 @@ def _changing(group: typer.Typer) -> None:
         all_rows: Annotated[
             bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
         ] = False,
+        model: OptionalModel = None,
+        max_length: MaxLength = None,
+        validation: Validation = None,
     ) -> None:
-        """Remove or mend the rows of one kind of finding: a new version."""
-        made = door.studio.fix(door.studio.find_dataset(dataset).id, kind, whole=all_rows)
+        """Remove or mend the rows of one kind of finding: a new version. Rows are too long for a --model."""
+        record = door.studio.find_dataset(dataset)
+        held = opened(door, validation, {}).id if validation else None
+        made = door.studio.fix(
+            record.id, kind, whole=all_rows, model=model, max_length=max_length, validation=held,
+        )  # fmt: skip
         door.answer(made, lambda: _show_version(door, made))
 
     @command(group, "split", "")

@@ -26,6 +26,7 @@ from studio.data.words import listed as in_words
 from studio.data.words import many
 from studio.schema.dataset import SplitName, SplitSpec
 from studio.schema.errors import StudioError, nearest, raise_all
+from studio.schema.spans import Spans
 
 
 def require_columns(columns: Sequence[str], spec: SplitSpec) -> None:
@@ -103,9 +104,9 @@ def divide(
     spec: SplitSpec | None = None,
     *,
     left_out: Collection[str] = (),
+    rows_left_out: Spans = (),
     validation_file: bool = False,
     split_column: str | None = None,
-    **limits: Any,
 ) -> Division:
     """The usable rows of a table, divided: by the text that a row asks with, and by label where there are labels; or
     by a column that was chosen. `split_column` is the file's own column of parts."""
@@ -121,7 +122,7 @@ def divide(
     made: list[tuple[int, str, str]] = []
     brought: dict[int, tuple[str, str]] = {}
     has_made = MADE_FROM in table.columns
-    for number, row in usable_rows(table, task, roles, left_out=left_out, **limits):
+    for number, row in usable_rows(table, task, roles, left_out=left_out, rows_left_out=rows_left_out):
         text, expected = task.text_of(row, roles), task.expected(row, roles)
         if has_made:
             if is_made(row):

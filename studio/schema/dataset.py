@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from studio.schema.base import Noun
+from studio.schema.spans import Spans
 
 Severity = Literal["error", "warning", "note"]
 SplitName = Literal["train", "validation", "test"]
@@ -72,6 +73,8 @@ class Problem(Noun):
     severity: Severity
     rows: tuple[int, ...] = ()
     """The first 100 rows concerned, from 1 in the order of the file."""
+    every: Spans = Field(default=(), exclude=True)
+    """All of them; not in what is printed."""
     count: int
     """Rows that the fix would change or remove (of copies: all but the first)."""
     message: str
@@ -132,6 +135,8 @@ class DatasetSpec(Noun):
     """Column → role; columns that play none are left out."""
     left_out: tuple[str, ...] = ()
     """Kinds of problems whose rows are left out on purpose."""
+    rows_left_out: Spans = ()
+    """Their rows, settled when they were left out; lines that can't be read are told by the rows themselves."""
     label_names: tuple[str, ...] = ()
     """Labels in the order of their class numbers."""
     splits: SplitSpec | None = None

@@ -15,8 +15,10 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any, NoReturn
 
+from studio.schema.base import Noun
 from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Reading, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
+from studio.schema.spans import Spans
 from studio.services.context import Context
 from studio.services.datasets import Datasets
 from studio.store import Home
@@ -31,6 +33,13 @@ GRACE = 5.0
 """Seconds for the process to clean up behind itself."""
 KINDNESS = 5
 """How much the process stands back behind the page."""
+
+
+class _Looked(Noun):
+    """A report, with all rows of each of its problems, which a report alone does not print."""
+
+    report: CheckReport
+    every: tuple[Spans, ...]
 
 
 class Stopped(StudioError):
@@ -73,7 +82,10 @@ def check(
     context: Context, given: Mapping[str, Any], tell: Tell | None = None, stop: Event | None = None
 ) -> CheckReport:
     """`check` in a process of its own; `given` are its arguments."""
-    return CheckReport.model_validate(_do(context, "check", dict(given), tell, stop))
+    found = _Looked.model_validate(_do(context, "check", dict(given), tell, stop))
+    told = zip(found.report.problems, found.every, strict=True)
+    problems = tuple(problem.model_copy(update={"every": every}) for problem, every in told)
+    return found.report.model_copy(update={"problems": problems})
 
 
 def splits(
@@ -188,8 +200,10 @@ def _fix(datasets: Datasets, dataset: str, kind: str, whole: bool) -> Any:
     return datasets.fix(dataset, kind, whole=whole)
 
 
-def _check(datasets: Datasets, dataset: str, **given: Any) -> Any:
-    return datasets.check(dataset, progress=_tell, bare=True, **given)
+def _check(datasets: Datasets, dataset: str, rows_left_out: Any = None, **given: Any) -> Any:
+    settled = None if rows_left_out is None else tuple((first, last) for first, last in rows_left_out)
+    report = datasets.check(dataset, progress=_tell, bare=True, rows_left_out=settled, **given)
+    return _Looked(report=report, every=tuple(problem.every for problem in report.problems))
 
 
 def _splits(datasets: Datasets, dataset: str, splits: dict[str, Any], spec: dict[str, Any]) -> Any:

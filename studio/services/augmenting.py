@@ -130,6 +130,7 @@ class Augmenting:
         table = self.datasets.table(record.id)
         division = divide(
             table, task, spec.roles, split_spec(splits_kept(spec)), left_out=spec.left_out,
+            rows_left_out=spec.rows_left_out,
             split_column=record.split_column,
         )  # fmt: skip
         learned = set(division.rows("train"))

@@ -1,19 +1,20 @@
 """Datasets: how their rows are read, checked, fixed and divided."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from studio.data.checks import check, fix_of, labels_of, require_kinds, with_suspects
+from studio.data.checks import check, fix_of, labels_of, settle_left_out, with_suspects
 from studio.data.checks.label_error import LabelError
 from studio.data.kept import open_parquet
 from studio.data.parts import NO_COLUMN
 from studio.data.roles import infer, match
 from studio.data.splits import divide
 from studio.data.table import Table, changed
-from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Reading, SplitCounts, SplitSpec
+from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Problem, Reading, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.labels import Suspect
+from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, total_of
 from studio.schema.views import RowPage
 from studio.services.bringing import Bringing, shown
 from studio.tasks import TASKS, task_named
@@ -23,6 +24,8 @@ _REPORTS: dict[tuple, CheckReport] = {}
 """What the doctor found lately, by rows and reading: a version never changes."""
 _LABELS: dict[tuple, tuple[str, ...]] = {}
 """Labels of rows, read so."""
+_LEFT_OUT: dict[tuple, Spans] = {}
+"""Rows that were left out of runs lately."""
 _COUNTS: dict[tuple, SplitCounts] = {}
 """Rows in each part, by rows, reading and way of dividing."""
 Kept = TypeVar("Kept")
@@ -95,9 +98,7 @@ class Datasets(Bringing):
     def set_reading(self, dataset: str, task: str, roles: Mapping[str, str]) -> DatasetRecord:
         """Keep the roles that a person gave to the columns."""
         record = self.store.get(dataset)
-        spec, _ = self.reading(dataset, task, roles)
-        left_out = record.spec.left_out if record.spec else ()
-        return self.store.keep_spec(record.id, record.version, spec.model_copy(update={"left_out": left_out}))
+        return self.store.keep_spec(record.id, record.version, self.reading(dataset, task, roles)[0])
 
     def rows(
         self,
@@ -111,39 +112,47 @@ class Datasets(Bringing):
     ) -> RowPage:
         """A page of rows as text; `only` shows those of one finding. Without `marks_too` the doctor is not asked."""
         table = self.table(dataset, version)
-        marks = self._marks(dataset, version, task) if marks_too or only else {}
+        problems = self._problems(dataset, version, task) if marks_too or only else ()
         if only:
-            numbers = [row for row, found in marks.items() if any(kind == only for kind, _ in found)]
-            chosen = [(row, table.row(row)) for row in numbers[start - 1 : start - 1 + count]]
-            total = len(numbers)
+            every = [each.every for each in problems if each.kind == only]
+            found = every[0] if len(every) == 1 else spans_of(row for each in every for row in numbers_in(each))
+            chosen = [(row, table.row(row)) for row in some_in(found, start, count)]
+            total = total_of(found)
         else:
             chosen = list(table.numbered(start, count))
             total = len(table)
+        marks = self._marks(dataset, version, task, problems, [number for number, _ in chosen])
         return RowPage(
             columns=table.columns,
             rows=tuple((number, {column: shown(value) for column, value in row.items()}) for number, row in chosen),
             start=start,
             total=total,
-            marks={number: marks[number] for number, _ in chosen if number in marks},
+            marks=marks,
         )
 
-    def _marks(
-        self, dataset: str, version: int | None, task: str | None
-    ) -> dict[int, tuple[tuple[str, str], ...]]:
+    def _problems(self, dataset: str, version: int | None, task: str | None) -> tuple[Problem, ...]:
         try:
-            report = self.check(dataset, task, version=version)
+            return self.check(dataset, task, version=version).problems
         except StudioError:
-            return {}
+            return ()
+
+    def _marks(
+        self, dataset: str, version: int | None, task: str | None, problems: Sequence[Problem], rows: Sequence[int]
+    ) -> dict[int, tuple[tuple[str, str], ...]]:
+        """What was found of some rows, in a word or two each."""
+        suspects: dict[int, Suspect] = {}
+        if any(problem.kind == LabelError.kind for problem in problems):
+            spec, _ = self.reading(dataset, task, version=version, labels_too=False)
+            suspects = self.suspects(self.store.get(dataset, version), spec) or {}
         marks: dict[int, list[tuple[str, str]]] = {}
-        spec, _ = self.reading(dataset, task, version=version, labels_too=False)
-        suspects = self.suspects(self.store.get(dataset, version), spec) or {}
-        for problem in report.problems:
-            for row in problem.rows:
-                words = problem.kind.replace("-", " ")
-                if problem.kind == LabelError.kind:
-                    words = f"more like {suspects[row].likelier}"
-                marks.setdefault(row, []).append((problem.kind, words))
-        return {row: tuple(found) for row, found in sorted(marks.items())}
+        for row in rows:
+            for problem in problems:
+                if is_in(problem.every, row):
+                    words = problem.kind.replace("-", " ")
+                    if problem.kind == LabelError.kind and row in suspects:
+                        words = f"more like {suspects[row].likelier}"
+                    marks.setdefault(row, []).append((problem.kind, words))
+        return {row: tuple(found) for row, found in marks.items()}
 
     # --- the doctor ---
 
@@ -155,6 +164,7 @@ class Datasets(Bringing):
         *,
         version: int | None = None,
         leave_out: Iterable[str] = (),
+        rows_left_out: Spans | None = None,
         lengths: Mapping[int, int] | None = None,
         max_length: int = 0,
         whole: bool = False,
@@ -163,7 +173,8 @@ class Datasets(Bringing):
         elsewhere: Callable[[], CheckReport] | None = None,
         bare: bool = False,
     ) -> CheckReport:
-        """What is wrong with the rows, and how many can be used. `lengths`: row number → tokens before any cut.
+        """What is wrong with the rows, and how many can be used. `lengths`: row number → tokens before any cut;
+        `rows_left_out`: the rows of the kinds to leave out, where they are settled.
 
         `whole`: near rows are looked for among all, also where a sample is usual. `validation`: the dataset whose rows
         training will be judged by. `progress` is told how many rows are done. `elsewhere` does the looking, when it was
@@ -174,12 +185,14 @@ class Datasets(Bringing):
         record = self.store.get(dataset, version)
         path = self.store.rows_path(record.id, record.version)
         key = (path, spec.task, tuple(spec.roles.items()), left_out, _parts_in(spec),
-               hash(tuple((lengths or {}).items())), max_length, whole, self._held(validation))  # fmt: skip
+               hash(tuple((lengths or {}).items())), max_length, whole, self._held(validation),
+               rows_left_out)  # fmt: skip
+        bare = bare or LabelError.kind in left_out
         if key not in _REPORTS:
             report = elsewhere() if elsewhere else check(
-                open_parquet(path), task_named(spec.task), spec.roles, left_out=left_out, lengths=lengths,
-                max_length=max_length, whole=whole, validation=self.table(validation) if validation else None,
-                parts_in=_parts_in(spec), progress=progress,
+                open_parquet(path), task_named(spec.task), spec.roles, left_out=left_out,
+                rows_left_out=rows_left_out, progress=progress,
+                **self._about(record, spec, left_out, lengths, max_length, whole, validation),
             )  # fmt: skip
             _kept(_REPORTS, key, report)
             if report.labels and not left_out:
@@ -200,7 +213,7 @@ class Datasets(Bringing):
         record = self.store.get(dataset)
         path = self.store.rows_path(record.id, record.version)
         read_so = (path, spec.task, tuple(spec.roles.items()), tuple(sorted(spec.left_out)), _parts_in(spec))
-        return (*read_so, hash(()), 0, whole, None) in _REPORTS
+        return (*read_so, hash(()), 0, whole, None, None) in _REPORTS
 
     def _held(self, validation: str | None) -> Path | None:
         """Where the rows of a validation dataset lie."""
@@ -209,31 +222,61 @@ class Datasets(Bringing):
         record = self.store.get(validation)
         return self.store.rows_path(record.id, record.version)
 
-    def fix(self, dataset: str, kind: str, *, whole: bool = False, validation: str | None = None) -> DatasetRecord:
+    def _about(
+        self,
+        record: DatasetRecord,
+        spec: DatasetSpec,
+        kinds: Collection[str],
+        lengths: Mapping[int, int] | None = None,
+        max_length: int = 0,
+        whole: bool = False,
+        validation: str | None = None,
+    ) -> dict[str, Any]:
+        """What checks may know besides the rows; of likely wrong labels where these are asked for."""
+        return {
+            "lengths": lengths,
+            "max_length": max_length,
+            "whole": whole,
+            "validation": self.table(validation) if validation else None,
+            "parts_in": _parts_in(spec),
+            "suspects": self.suspects(record, spec) if LabelError.kind in kinds else None,
+        }
+
+    def settle(self, dataset: str, spec: DatasetSpec, kinds: tuple[str, ...], **about: Any) -> Spans:
+        """The usable rows that are left out with kinds of problems; `about` as `check` is told it."""
+        record = self.store.get(dataset)
+        path = self.store.rows_path(record.id, record.version)
+        known = self._about(record, spec, kinds, **about)
+        held, lengths = self._held(about.get("validation")), hash(tuple((known["lengths"] or {}).items()))
+        suspects = tuple(known["suspects"] or ())
+        key = (path, spec.task, tuple(spec.roles.items()), kinds, _parts_in(spec), lengths, known["max_length"], held,
+               suspects)  # fmt: skip
+        if key not in _LEFT_OUT:
+            found = settle_left_out(open_parquet(path), task_named(spec.task), spec.roles, kinds, **known)
+            _kept(_LEFT_OUT, key, found)
+        return _LEFT_OUT[key]
+
+    def fix(
+        self,
+        dataset: str,
+        kind: str,
+        *,
+        whole: bool = False,
+        validation: str | None = None,
+        lengths: Mapping[int, int] | None = None,
+        max_length: int = 0,
+    ) -> DatasetRecord:
         """Remove or change the rows of one finding: a new version, the old one stays."""
         record = self.store.get(dataset)
         spec, _ = self.reading(dataset)
         table, task = self.table(dataset), task_named(spec.task)
-        held = self.table(validation) if validation else None
-        fix = fix_of(
-            table, task, spec.roles, kind, whole=whole, validation=held, parts_in=_parts_in(spec),
-            suspects=self.suspects(record, spec),
-        )
+        about = self._about(record, spec, [kind], lengths, max_length, whole, validation)
+        fix = fix_of(table, task, spec.roles, kind, **about)
         if not fix:
             raise StudioError("no-such-row", "There is nothing to fix of that kind.", given=kind)
         new = fix.of(table)
-        left_out = tuple(each for each in spec.left_out if each != kind)
         labels = tuple(labels_of(new, task, spec.roles)) if task.has_labels else ()
-        kept = spec.model_copy(update={"left_out": left_out, "label_names": labels})
-        return self.write(new, record, fix.note, kept)
-
-    def leave_out(self, dataset: str, kind: str) -> DatasetRecord:
-        """Train without the rows of one finding; they stay in the dataset."""
-        require_kinds([kind])
-        record = self.store.get(dataset)
-        spec, _ = self.reading(dataset)
-        left_out = tuple(dict.fromkeys([*spec.left_out, kind]))
-        return self.store.keep_spec(record.id, record.version, spec.model_copy(update={"left_out": left_out}))
+        return self.write(new, record, fix.note, spec.model_copy(update={"label_names": labels}))
 
     def inputs_of(self, dataset: str, task: str) -> dict[str, str]:
         """Column → role of those columns that a prediction needs; what is to be predicted may be missing."""
@@ -271,11 +314,11 @@ class Datasets(Bringing):
         record = self.store.get(dataset)
         spec = spec or self.reading(dataset, labels_too=False)[0]
         rows = self.store.rows_path(record.id, record.version)
-        key = (rows, spec.task, tuple(spec.roles.items()), spec.left_out, splits, validation_file)
+        key = (rows, spec.task, tuple(spec.roles.items()), spec.left_out, spec.rows_left_out, splits, validation_file)
         if key not in _COUNTS:
             division = elsewhere() if elsewhere else divide(
                 open_parquet(rows), task_named(spec.task), spec.roles, splits, left_out=spec.left_out,
-                validation_file=validation_file, split_column=record.split_column,
+                rows_left_out=spec.rows_left_out, validation_file=validation_file, split_column=record.split_column,
             ).counts  # fmt: skip
             _kept(_COUNTS, key, division)
         return _COUNTS[key]

@@ -82,7 +82,8 @@ class LabelQuality:
                 valid="rows with labels",
                 hint="For replies, train on some of the rows and then on all, and compare the two runs.",
             )
-        rows = usable_rows(self.datasets.table(dataset), wanted, spec.roles, left_out=spec.left_out)
+        rows = usable_rows(self.datasets.table(dataset), wanted, spec.roles, left_out=spec.left_out,
+                           rows_left_out=spec.rows_left_out)  # fmt: skip
         labels = {number: name for number, row in rows if (name := label_name(row[column["label"]]))}
         most = DEMO_ROWS if self.datasets.context.demo else MOST_ROWS
         labels = {row: labels[row] for row in even(list(labels), most)}

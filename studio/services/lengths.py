@@ -57,12 +57,16 @@ class Lengths:
     def __init__(self, datasets: Datasets, cache: LengthCache) -> None:
         self.datasets, self.cache = datasets, cache
 
-    def of(self, dataset: str, info: ModelInfo, spec: DatasetSpec, system_prompt: str = "") -> Measured:
-        """Lengths of the rows of the current version (an even sample of a large one)."""
+    def of(
+        self, dataset: str, info: ModelInfo, spec: DatasetSpec, system_prompt: str = "", whole: bool = False
+    ) -> Measured:
+        """Lengths of the rows of the current version: of a large one an even sample, unless the `whole` is asked for.
+        """
         record = self.datasets.store.get(dataset)
-        step = max(1, -(-record.rows // MOST_ROWS))
+        spec = spec.model_copy(update={"left_out": (), "rows_left_out": ()})  # every row has a length
+        step = 1 if whole else max(1, -(-record.rows // MOST_ROWS))
         numbers = list(range(1, record.rows + 1, step)) if step > 1 else None
-        key = (record.id, record.version, info.path, spec.model_dump_json(), system_prompt)
+        key = (record.id, record.version, info.path, spec.model_dump_json(), system_prompt, step)
         rows = RowsRef(path=str(self.datasets.store.rows_path(record.id, record.version)), numbers=numbers)
         return self.cache.get(
             key, info=info, task=spec.task, rows=rows, roles=spec.roles, system_prompt=system_prompt,

@@ -13,6 +13,7 @@ from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.models import Measured, ModelInfo
 from studio.schema.runs import Replay
+from studio.schema.spans import numbers_in
 from studio.schema.views import FitView, MethodView, PlanView
 from studio.services.datasets import Datasets
 from studio.services.lengths import Lengths
@@ -145,7 +146,8 @@ class Planning:
         except StudioError as error:
             problems.append(error)
         if dataset is not None:
-            report = self.datasets.check(dataset, spec.task, spec.roles, leave_out=spec.left_out)
+            report = self.datasets.check(dataset, spec.task, spec.roles, leave_out=spec.left_out,
+                                         rows_left_out=spec.rows_left_out)  # fmt: skip
             if unusable := refusal(report):
                 problems.append(unusable)
         raise_all(problems)
@@ -175,7 +177,8 @@ class Planning:
         held = splits.validation
         if validation is not None:
             held = self.datasets.check(validation, spec.task, spec.roles).usable
-        lengths = [length for length in measured.lengths if length]
+        without = frozenset(numbers_in(spec.rows_left_out))
+        lengths = [length for row, length in measured.by_row.items() if length and row not in without]
         return PlanFacts(
             rows=usable,
             train_rows=splits.train,

@@ -99,6 +99,7 @@ class Seeing:
             division = divide(
                 self.datasets.table(dataset), task_named(spec.task), spec.roles,
                 split_spec({**splits_kept(spec, settings), **settings}), left_out=spec.left_out,
+                rows_left_out=spec.rows_left_out,
                 split_column=record.split_column,
             )  # fmt: skip
             path = self.datasets.store.rows_path(record.id, record.version)

@@ -35,12 +35,15 @@ def rows_of_run(datasets: DatasetStore, spec: RunSpec) -> RunRows:
         reading.roles,
         spec.splits,
         left_out=reading.left_out,
+        rows_left_out=reading.rows_left_out,
         validation_file=spec.validation_dataset is not None,
         split_column=record.split_column,
     )
     splits: dict[str, Any] = {name: division.rows(name) for name in ("train", "validation", "test")}
     parts: dict[str, list[Row]] = {"train": [], "validation": []}
-    for number, row in usable_rows(table, task, reading.roles, left_out=reading.left_out):
+    for number, row in usable_rows(
+        table, task, reading.roles, left_out=reading.left_out, rows_left_out=reading.rows_left_out
+    ):
         part = division.of.get(number)
         if part in parts:
             parts[part].append(row)

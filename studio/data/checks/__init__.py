@@ -30,6 +30,7 @@ from studio.data.words import listed, many
 from studio.schema.dataset import CheckReport, Problem
 from studio.schema.errors import StudioError, nearest
 from studio.schema.labels import Suspect
+from studio.schema.spans import Spans, numbers_in, spans_of
 
 CHECKS: dict[str, type[Check]] = {
     each.kind: each
@@ -53,7 +54,7 @@ Progress = Callable[[int], None]
 class _Pass:
     """One pass over the rows: who can be used, and what the checks see."""
 
-    def __init__(self, context: Context, kinds: Collection[str], skip: Collection[int] = ()) -> None:
+    def __init__(self, context: Context, kinds: Collection[str], skip: Iterable[int] = ()) -> None:
         self.context, self.skip = context, frozenset(skip)
         self.checks = [CHECKS[kind](context) for kind in CHECKS if kind in kinds and CHECKS[kind].applies(context)]
         self.types = WrongType(context)
@@ -98,24 +99,21 @@ def check(
     *,
     task_reason: str = "",
     left_out: Collection[str] = (),
+    rows_left_out: Spans | None = None,
     progress: Progress | None = None,
     **about: Any,
 ) -> CheckReport:
-    """All that the doctor finds. Rows of kinds that are left out on purpose are not counted as usable.
+    """All that the doctor finds. Rows of kinds that are left out on purpose are not counted as usable; `rows_left_out`
+    are these rows, where they are settled.
 
     `about` is what `Context` may know besides: lengths and their limit, say.
     """
     require_kinds(left_out)
     context = Context(table, task, roles, **about)
-    gone = _dropping(left_out)
     notes: list[Problem] = []
-    skip: set[int] = set()
-    if gone:
-        first = _Pass(context, gone).run()
-        for each in first.checks:
-            skip.update(each.found)
-            notes += map(_left_out, each.problems())
-    done = _Pass(context, CHECKS.keys() - gone, skip).run(progress)
+    if rows_left_out is None:
+        rows_left_out, notes = _left_out_with(context, left_out)
+    done = _Pass(context, CHECKS.keys() - _dropping(left_out), numbers_in(rows_left_out)).run(progress)
     if len(done.labels) > len(done.usable) / 2 and len(done.usable) >= MANY_ROWS:
         raise _too_many(context, f"{len(done.labels):,} different values in {len(done.usable):,} rows")
     problems = [problem for each in done.checks for problem in each.problems()]
@@ -176,14 +174,28 @@ def rows_of(
 def fix_of(table: Table, task: Any, roles: Mapping[str, str], kind: str, **about: Any) -> Fix:
     """What the fix of one kind removes and changes."""
     require_kinds([kind])
-    done = _Pass(Context(table, task, roles, **about), [kind]).run()
+    context = Context(table, task, roles, **about)
+    _require_known(context, [kind])
+    done = _Pass(context, [kind]).run()
     return Fix.by(done.checks[0], table) if done.checks else Fix()
 
 
+def settle_left_out(table: Table, task: Any, roles: Mapping[str, str], kinds: Collection[str], **about: Any) -> Spans:
+    """The usable rows that are left out with kinds of problems: told once, and then kept with what is read so."""
+    require_kinds(kinds)
+    return _left_out_with(Context(table, task, roles, **about), kinds)[0]
+
+
 def usable_rows(
-    table: Table, task: Any, roles: Mapping[str, str], *, left_out: Collection[str] = (), **about: Any
+    table: Table,
+    task: Any,
+    roles: Mapping[str, str],
+    *,
+    left_out: Collection[str] = (),
+    rows_left_out: Spans = (),
 ) -> Iterator[tuple[int, Row]]:
-    """Row numbers and rows that can be trained on; refused while there are bad lines that nobody decided on."""
+    """Row numbers and rows that can be trained on, without those that are left out; refused while there are bad lines
+    that nobody decided on."""
     require_kinds(left_out)
     if table.bad_lines and BadLines.kind not in left_out:
         first = table.bad_lines[0]
@@ -193,10 +205,7 @@ def usable_rows(
             hint="Mend the file, or leave these lines out on purpose (--leave-out bad-line).",
             rows=[bad.row for bad in table.bad_lines[:100]],
         )
-    context = Context(table, task, roles, **about)
-    gone = _dropping(left_out)
-    skip = {number for each in _Pass(context, gone).run().checks for number in each.found} if gone else set()
-    strict, bad = WrongType(context), table.bad_rows
+    skip, strict, bad = frozenset(numbers_in(rows_left_out)), WrongType(Context(table, task, roles)), table.bad_rows
     for number, row in table.numbered():
         if number in bad or number in skip:
             continue
@@ -248,6 +257,27 @@ def _dropping(left_out: Collection[str]) -> set[str]:
     return {kind for kind in left_out if not CHECKS[kind].unusable}
 
 
+def _left_out_with(context: Context, kinds: Collection[str]) -> tuple[Spans, list[Problem]]:
+    """Rows that are left out with kinds of problems, and what is said of them."""
+    gone = _dropping(kinds)
+    if not gone:
+        return (), []
+    _require_known(context, gone)
+    checks = _Pass(context, gone).run().checks
+    found = {number for each in checks for number in each.found}
+    return spans_of(found), [_left_out(problem) for each in checks for problem in each.problems()]
+
+
+def _require_known(context: Context, kinds: Collection[str]) -> None:
+    """Refuse a kind whose rows can't be told from what is known."""
+    for kind in kinds:
+        if lacking := CHECKS[kind].lacking(context):
+            raise StudioError(
+                "wrong-state", f"Which rows are meant by {kind} is not known yet.", given=kind, hint=lacking,
+                field="leave_out",
+            )  # fmt: skip
+
+
 def _left_out(problem: Problem) -> Problem:
     return problem.model_copy(
         update={"severity": "note", "message": f"{problem.message} Left out on purpose.", "fix": ""}
@@ -267,6 +297,6 @@ def _too_many(context: Context, given: str) -> StudioError:
 
 
 __all__ = [
-    "CHECKS", "Check", "Fix", "check", "fix_of", "labels_of", "refusal", "require_kinds", "rows_of", "usable_rows",
-    "with_suspects",
+    "CHECKS", "Check", "Fix", "check", "fix_of", "labels_of", "refusal", "require_kinds", "rows_of",
+    "settle_left_out", "usable_rows", "with_suspects",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from studio.data.roles import Role
 from studio.data.table import Row, Table
 from studio.schema.dataset import Problem, Severity
 from studio.schema.labels import Suspect
+from studio.schema.spans import spans_of
 
 SHOWN = 100
 """Rows named in a problem."""
@@ -120,6 +121,11 @@ class Check:
         """Whether there is anything to look for in such rows."""
         return True
 
+    @classmethod
+    def lacking(cls, context: Context) -> str:
+        """What must be known before these rows can be told, in a sentence; empty when all of it is."""
+        return ""
+
     def see(self, seen: Seen) -> None:
         """Look at one row."""
         raise NotImplementedError
@@ -135,7 +141,11 @@ class Check:
         """New values for cells of a row that was found; none at all: the fix removes the row."""
         return {}
 
+    def words(self) -> str:
+        """What a version without these rows, or with other cells, says of them."""
+        return self.kind.replace("-", " ")
+
     def problem(self, severity: Severity, message: str, why: str, fix: str, **other: Any) -> Problem:
         """A problem of this kind about the rows found."""
-        facts = {"rows": tuple(self.found[:SHOWN]), "count": len(self.found), **other}
+        facts = {"rows": tuple(self.found[:SHOWN]), "every": spans_of(self.found), "count": len(self.found), **other}
         return Problem(kind=self.kind, severity=severity, message=message, why=why, fix=fix, **facts)

@@ -17,11 +17,12 @@ class Fix:
     values: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Row number → column → new value."""
     changed: str = ""
+    words: str = ""
 
     @classmethod
     def by(cls, check: Check, table: Table) -> "Fix":
         """What a check that has seen all rows offers for those that it found."""
-        fix = cls(check.kind, changed=check.changed)
+        fix = cls(check.kind, changed=check.changed, words=check.words())
         found, at = sorted(check.found), 0
         if not found:
             return fix
@@ -47,7 +48,7 @@ class Fix:
             parts.append(f"{many(len(self.values), 'row')} {self.changed}")
         if self.remove:
             parts.append(f"{many(len(self.remove), 'row')} removed")
-        return f"{', '.join(parts)}: {self.kind.replace('-', ' ')}."
+        return f"{', '.join(parts)}: {self.words}."
 
     def of(self, table: Table) -> Table:
         """The table with the fix."""

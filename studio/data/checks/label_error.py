@@ -7,6 +7,7 @@ from studio.data.checks.base import SHOWN, Check, Context, Seen
 from studio.data.words import listed, many
 from studio.schema.dataset import Problem
 from studio.schema.labels import Suspect
+from studio.schema.spans import spans_of
 
 NAMED = 3
 
@@ -21,6 +22,12 @@ class LabelError(Check):
     @classmethod
     def applies(cls, context: Context) -> bool:
         return bool(context.task.has_labels) and context.suspects is not None
+
+    @classmethod
+    def lacking(cls, context: Context) -> str:
+        if context.suspects is None and context.task.has_labels:
+            return "Have the labels judged first: Look for wrong labels, or studio check --label-errors."
+        return ""
 
     def see(self, seen: Seen) -> None:
         """Nothing: the rows of a version were judged together, when somebody asked for it."""
@@ -43,6 +50,7 @@ def problem_of(suspects: Mapping[int, Suspect]) -> Problem | None:
         kind=LabelError.kind,
         severity="warning",
         rows=tuple(sorted(suspects)[:SHOWN]),
+        every=spans_of(suspects),
         count=len(suspects),
         message=f"{many(len(suspects), 'label is', 'labels are')} likely wrong: {named}.",
         why="A wrong label teaches the wrong thing, and makes scores look worse than they are. A small classifier "

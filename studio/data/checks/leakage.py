@@ -30,6 +30,10 @@ class Leakage(Check):
     def applies(cls, context: Context) -> bool:
         return context.validation is not None or context.split_column is not None
 
+    @classmethod
+    def lacking(cls, context: Context) -> str:
+        return "" if cls.applies(context) else "Say what training is judged by (--validation)."
+
     def _hold(self, validation: Table) -> None:
         task, roles = self.context.task, self.context.roles
         for number, row in validation.numbered():

@@ -16,9 +16,20 @@ class TooLong(Check):
     def applies(cls, context: Context) -> bool:
         return context.lengths is not None and context.max_length > 0 and bool(context.task.cuts)
 
+    @classmethod
+    def lacking(cls, context: Context) -> str:
+        if context.lengths is None and context.task.cuts:
+            return "How long a row is in tokens can be told for a model only: name one (--model)."
+        return ""
+
+    def words(self) -> str:
+        return f"longer than {self.context.max_length:,} tokens"
+
     def see(self, seen: Seen) -> None:
         assert self.context.lengths is not None
-        length = self.context.lengths.get(seen.number, 0)
+        length = self.context.lengths.get(seen.number)
+        if length is None:  # lengths are of a sample
+            return
         self.rows += 1
         if length > self.context.max_length:
             self.found.append(seen.number)
@@ -29,12 +40,17 @@ class TooLong(Check):
     def problems(self) -> list[Problem]:
         if not self.found:
             return []
+        assert self.context.lengths is not None
+        sampled = len(self.context.lengths) < len(self.context.table)
+        of = f"Of a sample of {many(self.rows, 'row')} " if sampled else ""
+        them = "them" if sampled else "the rows"
+        whole = " All rows are counted when asked for (--all-rows), and before any is left out." if sampled else ""
         return [
             self.problem(
                 "warning",
-                f"{many(len(self.found), 'row is', 'rows are')} longer than {self.context.max_length:,} tokens "
-                f"({share(len(self.found), self.rows)} of the rows; the longest has {self.longest:,}). "
-                f"{share(self.cut, self.tokens)} of their tokens are cut off at the end.",
+                f"{of}{many(len(self.found), 'row is', 'rows are')} longer than {self.context.max_length:,} tokens "
+                f"({share(len(self.found), self.rows)} of {them}; the longest has {self.longest:,}). "
+                f"{share(self.cut, self.tokens)} of their tokens are cut off at the end.{whole}",
                 "What is cut is not learned: a reply then ends in the middle.",
                 "Leave them out, or allow longer rows",
             )

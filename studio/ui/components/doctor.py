@@ -1,6 +1,6 @@
 """The doctor's findings with their buttons, and how rows are divided."""
 
-from studio.schema.dataset import CheckReport, DatasetSpec, Problem, SplitCounts
+from studio.schema.dataset import CheckReport, Problem, SplitCounts
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import alert, attrs, button, state
 from studio.ui.icons import icon
@@ -15,7 +15,7 @@ ICONS = {
 
 
 def doctor_panel(
-    report: CheckReport | None, refused: StudioError | None, spec: DatasetSpec | None, version: int
+    report: CheckReport | None, refused: StudioError | None, version: int
 ) -> Html:
     """What was found, worst first; nothing is changed without a button."""
     if report is None:
@@ -25,7 +25,6 @@ def doctor_panel(
             why=alert(refused) if refused else html('<p class="muted">Nothing to look at yet.</p>'),
         )
     usable = f"{report.usable:,} of {report.rows:,} rows can be used"
-    left_out = spec.left_out if spec else ()
     order = {"error": 0, "warning": 1, "note": 2}
     found = sorted(report.problems, key=lambda problem: order[problem.severity])
     return html(
@@ -33,7 +32,7 @@ def doctor_panel(
         'class="right">{usable}</span></div>'
         '{list}<p class="bar foot small">{foot}</p></section>',
         usable=state("ok" if not report.blocked else "error", usable),
-        list=html('<ul class="list doctor">{rows}</ul>', rows=[_finding(each, each.kind in left_out) for each in found])
+        list=html('<ul class="list doctor">{rows}</ul>', rows=[_finding(each) for each in found])
         if found
         else html('<p class="body muted">Nothing stands out. No copies, no gaps, nothing that can’t be read.</p>'),
         foot=f"A fix makes version {version + 1} and says what it did. Version {version} stays."
@@ -42,12 +41,11 @@ def doctor_panel(
     )
 
 
-def _finding(problem: Problem, left_out: bool) -> Html:
+def _finding(problem: Problem) -> Html:
     kind, icon_name, word = ICONS[problem.severity]
     words = short_fix(problem.fix)
-    act = "leave-out" if words == "Leave out" else "fix"
-    fix = state("idle", "Left out", "ok") if left_out else button(
-        words, act, "s", finding=problem.kind, aria_label=f"{problem.fix}: {problem.message}",
+    fix = button(
+        words, "fix", "s", finding=problem.kind, aria_label=f"{problem.fix}: {problem.message}",
     ) if problem.fix else ""  # fmt: skip
     show = (
         button(

@@ -40,7 +40,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
     acts = {
         "view": pick_view, "map": map_column, "task": pick_task, "page": turn_page, "only": show_only, "fix": fix,
-        "leave-out": leave_out, "version": go_back, "measure": measure, "file": file, **looking.ACTS,
+        "version": go_back, "measure": measure, "file": file, **looking.ACTS,
         **splitting.ACTS, **versions.ACTS, **more.ACTS, **bring.ACTS, **tokens.ACTS, **label.ACTS,
     }  # fmt: skip
     shell.page(show, outputs=[c.body, c.actions])
@@ -97,11 +97,6 @@ def fix(visit: Visit) -> None:
     """Remove the rows of a finding: a new version."""
     if reading.fix(visit, visit.text("finding"), more.every_row(visit)):
         visit.choose(page=1, only="", version=None)
-
-
-def leave_out(visit: Visit) -> None:
-    """Train without the rows of a finding."""
-    visit.studio.leave_out(visit.choices.dataset, visit.text("finding"))
 
 
 def go_back(visit: Visit) -> None:

@@ -18,8 +18,7 @@ def check_key(visit: Visit) -> str:
     """What the doctor looks at: these rows, read so."""
     record = visit.studio.dataset(visit.choices.dataset)
     roles = sorted(record.spec.roles.items()) if record.spec else ""
-    left_out = record.spec.left_out if record.spec else ""
-    return f"{record.id} {record.version} {visit.choices.task} {roles} {left_out}"
+    return f"{record.id} {record.version} {visit.choices.task} {roles}"
 
 
 def to_be_looked_at(visit: Visit, record: DatasetRecord) -> bool:

@@ -116,7 +116,10 @@ def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
     """Mend or remove the rows of a finding; of many rows in the background."""
     record, studio = visit.studio.dataset(visit.choices.dataset), visit.studio
     if record.rows <= MANY_ROWS:
-        return studio.fix(record.id, kind, whole=whole)
+        chosen = visit.choices
+        return studio.fix(
+            record.id, kind, whole=whole, model=chosen.model or None, max_length=chosen.settings.get("max_length")
+        )
     _begin(
         visit,
         Piece(f"Mending {record.name}"),

@@ -212,7 +212,6 @@ def _rows(visit: Visit, looked: Looked) -> Html:
         else doctor_panel(
             looked.report,
             looked.refused,
-            looked.record.spec,
             max(v.version for v in visit.studio.versions(looked.record.id)),
         ),
         closer=more.closer(visit, looked.report),

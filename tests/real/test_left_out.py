@@ -1,0 +1,46 @@
+"""Rows that are too long for a model, left out: of a plan, of a run, and as a version; counted by its own tokenizer."""
+
+import json
+from pathlib import Path
+
+import pytest
+from made_runs import tiny_llama
+
+from studio.api import Studio
+from studio.services import lengths
+
+LONG = (6, 17, 30)
+ROWS = [
+    {"question": f"What is {n}?", "answer": f"It is {n}. " * (40 if n in LONG else 1)} for n in range(1, 61)
+]  # fmt: skip
+LIMIT = 64
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_llama(tmp_path_factory.mktemp("model")).path
+
+
+def test_rows_that_are_too_long_are_left_out_of_check_plan_run_and_version(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = Studio(tmp_path)
+    data = studio.add_text("\n".join(map(json.dumps, ROWS))).id
+    told = studio.check(data, model=model, max_length=LIMIT).problems[0]
+    assert (told.kind, told.rows) == ("too-long", LONG)
+    assert studio.check(data, model=model, max_length=LIMIT, leave_out=["too-long"]).usable == 57
+    settings = {"max_length": LIMIT, "max_steps": 1}
+    plan = studio.plan(data, model, settings=settings, leave_out=["too-long"])
+    assert plan.usable == 57 and plan.splits.train + plan.splits.validation == 57
+    assert studio.plan(data, model, settings=settings).usable == 60
+    run = studio.start(data, model, settings=settings, leave_out=["too-long"])
+    assert studio.spec(run.id).data.rows_left_out == tuple((row, row) for row in LONG)
+    kept = studio.fix(data, "too-long", model=model, max_length=LIMIT)
+    assert (kept.version, kept.rows, kept.note) == (2, 57, f"3 rows removed: longer than {LIMIT} tokens.")
+    studio.go_to_version(data, 1)
+    monkeypatch.setattr(lengths, "MOST_ROWS", 12)
+    assert "Of a sample of 12 rows 1 row is" in studio.check(data, model=model, max_length=LIMIT).problems[0].message
+    assert studio.check(data, model=model, max_length=LIMIT, whole=True).problems[0].count == 3
+    assert studio.fix(data, "too-long", model=model, max_length=LIMIT).rows == 57, "all rows are counted for a fix"
+    studio.stop(run.id, "discard")
+    studio.close()
