@@ -121,6 +121,7 @@ def _details(door: Door, record: RunRecord, events: list[StoredEvent]) -> dict[s
             "splits": spec.splits.model_dump(),
             "validation_dataset": spec.validation_dataset,
         },
+        "goes_on_from": door.studio.progress(record.id).saved,
         "events": [each.flat() for each in events],
         "checkpoints": [each.model_dump(exclude={"kind"}) for each in checkpoints],
         "advice": [advice_row(each) for each in advice],
@@ -167,6 +168,8 @@ def _show_run(door: Door, record: RunRecord, events: list[StoredEvent]) -> None:
                  + (f", best at step {record.best_step:,}" if record.best_step is not None else ""))  # fmt: skip
     if record.reason:
         door.say(record.reason)
+    if way_on := door.studio.progress(record.id).way_on:
+        door.say(f"{way_on} Resume it with: studio resume {record.id}")
     for name, value in record.metrics.items():
         door.say(f"{name}: {value:.4g}")
     checks = door.table("Step", "Validation loss", "", right=("Step", "Validation loss"))

@@ -138,6 +138,12 @@ class Progress(Noun):
     short: bool = False
     """It waits for memory; the sentence says how much."""
     sentence: str = ""
+    saved: int | None = None
+    """The step from which it can go on; None when it would start again, or is at work, or has finished."""
+    way_on: str = ""
+    """From where it goes on, in words; empty when it is at work or has finished."""
+    bytes: int = 0
+    """What its folder takes on the disk; 0 when it is at work or has finished."""
 
 
 class ChatChunk(Noun):

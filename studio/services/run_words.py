@@ -1,22 +1,19 @@
 """Where a run stands, in plain words."""
 
-from collections.abc import Sequence
-
 from studio.schema.runs import PHASE_WORDS, RunRecord, StopWish
 
 
-def taken_out(record: RunRecord, checkpoints: Sequence[str], wish: StopWish) -> str:
+def taken_out(record: RunRecord, step: int | None, wish: StopWish) -> str:
     """What became of a run that was stopped while it waited or was paused."""
     if wish == "discard":
         return "Stopped on request; nothing was kept."
-    if not checkpoints:
+    if step is None:
         return "Taken out of the queue."
-    step = checkpoints[-1].rsplit("-", 1)[1]
-    return f"Stopped while it {'was paused' if record.status == 'paused' else 'waited'}; step {step} is safe."
+    return f"Stopped while it {'was paused' if record.status == 'paused' else 'waited'}; step {step:,} is safe."
 
 
 def goes_on(step: int | None, saved: bool) -> str:
-    """From where a run goes on."""
+    """From where a run goes on; `saved`: there is a checkpoint, if not a whole one."""
     if step is not None:
         return f"Goes on from step {step:,}."
     if saved:

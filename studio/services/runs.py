@@ -92,7 +92,7 @@ class Runs:
         record = self.get(run)
         self.store.wish_stop(record.id, wish)
         if record.status in ("queued", "paused"):
-            words = taken_out(record, self.checkpoints(record.id), wish)
+            words = taken_out(record, self.way_on(record.id)[0], wish)
             self.store.set_status(record.id, "stopped", words, only_from=("queued", "paused"), reason=words)
             self._let_go(record.id)
             if wish == "discard":
@@ -146,7 +146,7 @@ class Runs:
         record = self.get(run)
         self.require_rows(self.store.spec(record.id))
         reset = {"stop_wish": None, "reason": "", "ended": None}
-        words = goes_on(self.goes_on_from(record.id), bool(self.checkpoints(record.id)))
+        _, words = self.way_on(record.id)
         if not self.store.set_status(record.id, "queued", words, only_from=GOES_ON, **reset):
             raise StudioError(
                 "wrong-state",
@@ -182,14 +182,15 @@ class Runs:
             text = text.replace(place, "…") if len(place) > 1 else text
         return text
 
-    def checkpoints(self, run: str) -> list[str]:
-        """Names of the whole checkpoints, oldest first."""
-        folder = self.store.folder(self.store.get(run).id).checkpoints
-        return [f"checkpoint-{step}" for step in Checkpoints(folder).complete()] if folder.exists() else []
+    def checkpoints(self, run: str) -> list[int]:
+        """Steps from which a run can go on, in order: of their checkpoints every file is there, and whole."""
+        return resumable_steps(self.store.folder(self.store.get(run).id).checkpoints)
 
-    def goes_on_from(self, run: str) -> int | None:
-        """The step from which a run would go on; None when no checkpoint has all that is needed."""
-        return resumable_step(self.store.folder(self.store.get(run).id).checkpoints)
+    def way_on(self, run: str) -> tuple[int | None, str]:
+        """The step from which a run would go on, and the same in words; None: it would start again."""
+        folder = self.store.folder(self.store.get(run).id).checkpoints
+        step = resumable_step(folder)
+        return step, goes_on(step, any(folder.glob("checkpoint-*")))
 
     def bytes(self, run: str) -> int:
         """What the run takes on the disk."""
@@ -210,6 +211,7 @@ class Runs:
         if record.status == "finished":
             share = 1.0
         left = self._seconds_left(record) if record.status == "training" else None
+        saved, way_on = self.way_on(record.id) if record.status in GOES_ON else (None, "")
         return Progress(
             record=record,
             share=share,
@@ -217,6 +219,9 @@ class Runs:
             position=position,
             short=short is not None,
             sentence=sentence_of(record, position, short),
+            saved=saved,
+            way_on=way_on,
+            bytes=self.bytes(record.id) if record.status in GOES_ON else 0,
         )
 
     def after(self, run: str, after: int = 0, limit: int = 100_000, kinds: Sequence[str] = ()) -> list[StoredEvent]:
@@ -309,10 +314,14 @@ class Runs:
         return next(f"{stem} {number}" for number in range(2, len(taken) + 3) if f"{stem} {number}" not in taken)
 
 
+def resumable_steps(checkpoints: Path) -> list[int]:
+    """Steps of the checkpoints in a folder that have all that going on needs."""
+    return Checkpoints(checkpoints).resumable() if checkpoints.exists() else []
+
+
 def resumable_step(checkpoints: Path) -> int | None:
-    """The step of the newest checkpoint in a folder that has all that going on needs."""
-    steps = Checkpoints(checkpoints).resumable() if checkpoints.exists() else []
-    return steps[-1] if steps else None
+    """The newest of them."""
+    return next(reversed(resumable_steps(checkpoints)), None)
 
 
 def end_of(path: Path, most: int) -> str:

@@ -124,6 +124,7 @@ def standing(progress: Progress) -> dict[str, Any]:
         "share": short(progress.share, 3), "left": left, "ahead": progress.position,
         "seconds": None if record.seconds is None else round(record.seconds),
         "reason": (progress.sentence if progress.short else record.reason) or None,
+        "saved": progress.saved, "way": progress.way_on or None, "bytes": progress.bytes or None,
         "wish": record.stop_wish, "started": record.started or record.created,
     }  # fmt: skip
     return {key: value for key, value in fields.items() if value is not None}

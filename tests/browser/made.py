@@ -88,9 +88,10 @@ class Made:
             self.say(step(number))
             if number % 30 == 0:
                 self.say(check(number), CheckpointEvent(step=number, name=f"checkpoint-{number}", bytes=31_000_000))
-                whole = self.space.runs.folder(self.id).checkpoints / f"checkpoint-{number}" / "complete.json"
-                whole.parent.mkdir(parents=True)
-                whole.write_text("{}")
+                whole = self.space.runs.folder(self.id).checkpoints / f"checkpoint-{number}"
+                whole.mkdir(parents=True)
+                for name in ("trainer_state.json", "optimizer.pt", "complete.json"):
+                    (whole / name).write_text("{}")
         self.at = at
         self.space.runs.beat(self.id, "training", at, STEPS, 1.5 * at)
 

@@ -1,5 +1,6 @@
 """Step 4 as it is watched, in a real Chromium, on runs that are told step by step."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +153,10 @@ def test_a_finished_run_shows_her_prompts_answered_twice_and_leads_to_the_chat(l
 
 def test_a_run_that_was_lost_says_why_what_is_safe_and_the_way_on(look: Any, studio: Served) -> None:
     run = Made(studio.home, "lost", at=193)
+    folder = run.space.runs.folder(run.id)
+    (folder.checkpoints / "checkpoint-180" / "weights").write_bytes(bytes(3_000_000))
+    for gone in (30, 60, 90, 120, 150):  # pruned, as the trainer does
+        shutil.rmtree(folder.checkpoints / f"checkpoint-{gone}")
     run.space.runs.set_status(run.id, "interrupted", reason="The process was ended by the system. Step 180 is safe.")
     page = look(run.id)
     alert = page.get_by_role("alert").filter(has_text="stopped at step 193 of 312")
@@ -160,7 +165,7 @@ def test_a_run_that_was_lost_says_why_what_is_safe_and_the_way_on(look: Any, stu
     expect(page.get_by_role("button", name="Resume from step 180")).to_be_visible()
     page.locator("[data-do=delete]").click()
     question = page.get_by_role("dialog")
-    expect(question).to_contain_text("6 checkpoints, 186 MB")
+    expect(question).to_contain_text("its curve, log and checkpoints, 3.0 MB")
     question.get_by_role("button", name="Cancel").click()
     assert run.space.runs.get(run.id).status == "interrupted"
 

@@ -15,7 +15,10 @@ import typer
 
 from studio.cli.app import build
 from studio.cli.edge import run
-from studio.schema.config import settings_of
+from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.dataset import DatasetSpec, SplitSpec
+from studio.schema.runs import RunSpec
+from studio.store import Home
 
 STUDIO = [sys.executable, "-m", "studio"]
 GROUP: Any = typer.main.get_command(build())
@@ -378,3 +381,19 @@ def test_a_reader_that_goes_away_hears_nothing_more(tmp_path: Path, arguments: l
     done = subprocess.run([*STUDIO, *arguments], env=environment, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert not done.stderr
+
+
+def test_show_says_from_where_a_run_goes_on(call: Call, tmp_path: Path) -> None:
+    runs = Home(tmp_path / "home").workspace().runs
+    data = DatasetSpec(task="chat", roles={"q": "prompt", "a": "reply"})
+    config = TrainingConfig(task="chat", model="starter-chat")
+    run = runs.create(RunSpec(config=config, dataset="d", dataset_version=1, data=data, splits=SplitSpec())).id
+    runs.set_status(run, "interrupted")
+    whole = runs.folder(run).checkpoints / "checkpoint-7"
+    whole.mkdir(parents=True)
+    for name in ("trainer_state.json", "optimizer.pt", "complete.json"):
+        (whole / name).write_text("{}")
+    assert f"Goes on from step 7. Resume it with: studio resume {run}" in call("show", run).out
+    assert call("show", run, "--json").document["goes_on_from"] == 7
+    (whole / "optimizer.pt").unlink()
+    assert "a file is missing or cut, so it starts again" in call("show", run).out

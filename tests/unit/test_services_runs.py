@@ -20,6 +20,8 @@ from studio.services.keeping import Keeping
 from studio.services.runs import Runs
 from studio.store import Home
 from studio.store.datasets import ROWS
+from studio.ui import delta
+from studio.ui.pages import train
 
 
 class Starts:
@@ -58,6 +60,14 @@ def runs(tmp_path):
     )
     datasets.add(record, folder)
     return Runs(Context(home, home.workspace()), Starts())
+
+
+def whole(checkpoint):
+    """A checkpoint from which a run can go on, as far as can be told from outside."""
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    for name in ("trainer_state.json", "optimizer.pt", "weights"):
+        (checkpoint / name).write_text("{}")
+    (checkpoint / "complete.json").write_text('{"step": 4, "files": {"weights": 2}}')
 
 
 @pytest.fixture
@@ -227,7 +237,7 @@ def test_a_paused_run_is_thrown_away_with_all_it_had_learned(runs):
     runs.pause(record.id)
     for part in (folder.checkpoints / "checkpoint-4", folder.adapter):
         part.mkdir(parents=True)
-    (folder.checkpoints / "checkpoint-4" / "complete.json").write_text("{}")
+    whole(folder.checkpoints / "checkpoint-4")
     assert "step 4 is safe" in runs.stop(record.id).reason
     runs.store.set_status(record.id, "paused")
     assert runs.stop(record.id, "discard").status == "stopped"
@@ -316,3 +326,25 @@ def test_a_run_that_was_killed_for_another_reason_is_not_tried_by_itself(runs):
     runs.store.update(record.id, kills=oom_kills())
     assert runs.get(record.id).status == "interrupted" and "memory" not in runs.get(record.id).reason
     assert len(runs.runner.started) == 1
+
+
+def test_from_where_a_run_goes_on_is_told_alike_wherever_it_is_asked(runs):
+    record = runs.start(spec())
+    folder = runs.store.folder(record.id)
+    assert (runs.progress(record.id).way_on, runs.progress(record.id).saved) == ("", None), "it waits"
+    lost_for_memory(runs, record.id)
+    runs.store.update(record.id, kills=oom_kills(), step=9, steps=20)
+    for step in (4, 8):
+        whole(folder.checkpoints / f"checkpoint-{step}")
+    (folder.checkpoints / "checkpoint-8" / "weights").write_text("")  # cut
+    assert "Everything up to step 4 is safe" in runs.get(record.id).reason
+    told = runs.progress(record.id)
+    assert (told.saved, told.way_on, runs.checkpoints(record.id)) == (4, "Goes on from step 4.", [4])
+    assert delta.standing(told)["saved"] == 4 and delta.standing(told)["way"] == told.way_on
+    assert delta.standing(told)["bytes"] == told.bytes == runs.bytes(record.id) > 0
+    (folder.checkpoints / "checkpoint-4" / "optimizer.pt").unlink()
+    told = runs.progress(record.id)
+    assert (told.saved, told.way_on) == (None, "Of its checkpoints a file is missing or cut, so it starts again.")
+    assert told.way_on in train.bar(told)
+    runs.resume(record.id)
+    assert runs.events.last(record.id, "state")[-1].event.message == told.way_on

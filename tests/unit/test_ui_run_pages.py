@@ -25,7 +25,7 @@ def a_run(**values: object) -> RunRecord:
 
 
 def the_bar(**values: object) -> str:
-    return train.bar(Progress(record=a_run(**values), share=0.5, seconds_left=185), 180)
+    return train.bar(Progress(record=a_run(**values), share=0.5, seconds_left=185, saved=180, bytes=3_000_000))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def the_bar(**values: object) -> str:
         ({"status": "stopping"}, ["Stopping after this step"], []),
         ({"status": "finished", "has_result": True, "best_step": 120}, ["Chat with both", "Step 120 is"], ["Stop"]),
         ({"status": "stopped", "has_result": True}, ["Chat with both", "Go on"], []),
-        ({"status": "interrupted"}, ["Resume from step 180", "data-primary", "Throw away"], ["Chat with both"]),
+        ({"status": "interrupted"}, ["Resume from step 180", "data-primary", "log and checkpoints, 3 MB"], ["Chat with both"]),
         ({"status": "failed"}, ['data-act="resume"'], ["Chat with both"]),
         ({"status": "stopped"}, ['data-act="resume"', 'data-act="delete"'], ["Chat with both"]),
     ],
@@ -52,8 +52,8 @@ def test_every_state_of_a_run_has_its_buttons(state: dict[str, object], has: lis
 
 
 def test_a_run_without_a_checkpoint_starts_again_and_says_so() -> None:
-    drawn = train.bar(Progress(record=a_run(status="interrupted"), share=0.5), None)
-    assert "Start again" in drawn and "Nothing was saved yet" in drawn
+    drawn = train.bar(Progress(record=a_run(status="interrupted"), share=0.5, way_on="Nothing was saved: so it goes."))
+    assert "Start again" in drawn and "Nothing was saved: so it goes." in drawn
 
 
 def test_what_is_destructive_names_the_loss() -> None:

@@ -16,7 +16,6 @@
       first: numbers[0], lastCheck, score: best ? judged(data, best) : "",
       speed: recent.length ? recent.reduce((sum, row) => sum + row[4], 0) / recent.length : null,
       memory: end ? end[5] * 1e6 : null,
-      saved: data.checkpoints.length ? data.checkpoints[data.checkpoints.length - 1][0] : null,
       next: run.steps && every ? Math.min(run.steps, (lastCheck ? lastCheck[0] : 0) + every) : null,
       summary: best && end ? `Training loss ${figure(end[1])} at step ${end[0]}. ${judged(data, best) ? `${judged(data, best)} is best at step ${best[0]}, where validation loss is` : `Validation loss is lowest at step ${best[0]} with`} ${figure(best[1])}.` : "",
     };
@@ -140,13 +139,12 @@
     const kept = run.result ? h("span.state.ok", {}, icon("tick"), run.best !== undefined ? `Step ${run.best} kept` : "Kept") : null;
     return [head(kept), ...lines.map((line, at) => h(at ? "p.muted" : "p", {}, line)), small ? h("small", {}, small) : null];
   }
-  function wayOn(run, data, { saved }) {
-    const size = data.checkpoints.reduce((sum, row) => sum + row[1], 0);
-    const loss = data.checkpoints.length ? `${count(data.checkpoints.length, "checkpoint")}${size ? `, ${bytes(size)}` : ""}` : "the curve and the log";
-    const from = saved !== null ? `Resume from step ${saved}` : "Start again";
+  function wayOn(run, data) {
+    const loss = `its curve, log and checkpoints, ${bytes(run.bytes || 0)}`, safe = run.saved !== undefined;
+    const from = safe ? `Resume from step ${run.saved.toLocaleString("en")}` : "Start again";
     const said = advice(run, data);
     return [said ? h("div.stack.mid.coach-said", {}, said) : null, h("div.bar", {}, h("h2", {}, "What you can do")), h("ul.list.opts", {},
-      h("li", {}, h("span.grow", {}, h("b", {}, from), h("small", {}, saved !== null ? "Same order and seed: it ends where it would have ended." : "Nothing was saved yet; the same rows and settings again.")), h("span.tag.acc", {}, "suggested")),
+      h("li", {}, h("span.grow", {}, h("b", {}, from), h("small", {}, safe ? "Same order and seed: it ends where it would have ended." : `${run.way || ""} The same rows and settings again.`)), h("span.tag.acc", {}, "suggested")),
       h("li", {}, h("span.grow", {}, h("b", {}, "Throw away"), h("small", {}, `Deletes ${loss}.`)),
         h("button.btn.s.danger", { type: "button", "data-do": "delete", "data-ask": `Throw away ${run.name}: ${loss}?` }, "Throw away")))];
   }

@@ -11,7 +11,7 @@ from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.chart import live, view
 from studio.ui.components.region import region
 from studio.ui.markup import Html, html
-from studio.ui.numbers import about
+from studio.ui.numbers import about, size
 from studio.ui.selected import reach, selected
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
@@ -40,7 +40,7 @@ def wire(c: Components, shell: PageShell) -> None:
         reach(visit, *done(visit, run))
         return {
             c.view: {"run": run.id, "state": state(run)},
-            c.actions: bar(visit.studio.progress(run.id), saved(visit, run)),
+            c.actions: bar(visit.studio.progress(run.id)),
         }
 
     def stop(visit: Visit) -> Updates:
@@ -101,27 +101,20 @@ def empty_bar() -> Html:
     return action_bar("A run starts from step 3.", primary=Primary("Go to step 1", goto="model"))
 
 
-def saved(visit: Visit, run: RunRecord) -> int | None:
-    """The step from which it can go on; None when nothing was saved yet."""
-    names = visit.studio.checkpoints(run.id)
-    return int(names[-1].rsplit("-", 1)[1]) if names else None
-
-
-def bar(progress: Progress, saved: int | None = None) -> Html:
+def bar(progress: Progress) -> Html:
     """What can be done with the run as it stands, one button first."""
-    run = progress.record
+    run, saved = progress.record, progress.saved
     if run.status in ACTIVE:
         return _at_work(progress)
     if run.has_result:
         return _ready(run)
-    delete = button("Throw away", "delete", "danger", confirm=f"Throw away {run.name}: its curve, log and checkpoints?")
+    lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
+    delete = button("Throw away", "delete", "danger", confirm=f"Throw away {run.name}: {lost}?")
     if run.status == "paused":
         where = f" from step {saved:,}" if saved is not None else ""
         return action_bar("It has given its turn away.", Primary(f"Continue{where}", "resume"), extra=delete)
     if saved is None:
-        return action_bar(
-            "Nothing was saved yet: it starts again.", primary=Primary("Start again", "resume"), extra=delete
-        )
+        return action_bar(progress.way_on, primary=Primary("Start again", "resume"), extra=delete)
     reason = f"Everything up to step {saved:,} is safe."
     return action_bar(reason, primary=Primary(f"Resume from step {saved:,}", "resume"), extra=delete)
 
