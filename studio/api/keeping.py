@@ -86,3 +86,7 @@ class KeepingDoor(RunsDoor):
     def delete_model(self, name: str) -> int:
         """Remove a Hub model from this machine; the bytes that came free."""
         return self._storage.delete_model(name)
+
+    def delete_tokens(self) -> int:
+        """Remove the rows that are kept as tokens to begin at once; the bytes that came free."""
+        return self._storage.delete_tokens()

@@ -11,7 +11,7 @@ from studio.cli.terminal import plain
 from studio.ui.numbers import size
 
 PANEL = "Runs"
-KINDS = {"run": "Run", "dataset": "Rows", "model": "Model"}
+KINDS = {"run": "Run", "dataset": "Rows", "model": "Model", "tokens": "Tokens"}
 
 
 def register(app: typer.Typer) -> None:
@@ -61,11 +61,16 @@ def register(app: typer.Typer) -> None:
         delete_model: Annotated[
             str | None, typer.Option(metavar="NAME", help="Remove a Hub model from this machine.", show_default=False)
         ] = None,
+        delete_tokens: Annotated[
+            bool, typer.Option("--delete-tokens", help="Remove rows kept as tokens; they are read again when needed.")
+        ] = False,
     ) -> None:
         """Show what takes room on the disk, the largest first; runs and rows are removed by their own commands."""
         if delete_model:
             freed = door.studio.delete_model(delete_model)
             door.note(f"{delete_model} is deleted; {size(freed)} are free again.")
+        if delete_tokens:
+            door.note(f"{size(door.studio.delete_tokens())} are free again.")
         view = door.studio.storage()
         table = door.table("What", "Name", "Size", "Deleting it loses", right=("Size",))
         for each in view.things:

@@ -257,7 +257,7 @@ class Stored(Noun):
     """Something that takes room on the disk."""
 
     kind: str
-    """`model`, `dataset` or `run`."""
+    """`model`, `dataset`, `run` or `tokens`."""
     id: str
     name: str
     bytes: int

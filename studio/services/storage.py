@@ -1,4 +1,4 @@
-"""What lies on this machine's disk and how much it takes: models, datasets, runs; and removing what is not needed."""
+"""What lies on this disk and how much it takes: models, datasets, runs, tokens; and removing what is not needed."""
 
 import shutil
 from pathlib import Path
@@ -29,7 +29,7 @@ class Storage:
 
     def view(self) -> StorageView:
         """All that takes room, the largest first."""
-        things = [*self._runs(), *self._datasets(), *([] if self.context.demo else self._models())]
+        things = [*self._runs(), *self._datasets(), *self._tokens(), *([] if self.context.demo else self._models())]
         return StorageView(
             things=tuple(sorted(things, key=lambda each: -each.bytes)), free_bytes=disk_free(self.context.home.root)
         )
@@ -55,6 +55,13 @@ class Storage:
         shutil.rmtree(folder, ignore_errors=True)
         return size
 
+    def delete_tokens(self) -> int:
+        """Remove the rows that are kept as tokens; the bytes that came free."""
+        folder = self.context.workspace.encoded
+        size = folder_size(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        return size
+
     def _runs(self) -> list[Stored]:
         return [
             Stored(
@@ -76,6 +83,14 @@ class Storage:
             )
             for record in store.all()
         ]  # fmt: skip
+
+    def _tokens(self) -> list[Stored]:
+        taken = folder_size(self.context.workspace.encoded)
+        kept = Stored(
+            kind="tokens", id="tokens", name="Rows read before, kept as tokens", bytes=taken,
+            lost="nothing but the time to read them again",
+        )  # fmt: skip
+        return [kept] if taken else []
 
     def _models(self) -> list[Stored]:
         """Starters, and what was brought from the Hub; other programs use that cache too."""

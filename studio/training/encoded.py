@@ -7,7 +7,7 @@ code of the tasks. So nothing ever has to be declared out of date.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -33,9 +33,11 @@ def remembered(
     path = folder / f"{key()}.jsonl"
     try:
         with path.open(encoding="utf-8") as file:
+            count = int(file.readline())
             examples = [_read(json.loads(line)) for line in file]
-        os.utime(path)
-        return examples
+        if len(examples) == count:
+            os.utime(path)
+            return examples
     except (OSError, ValueError, TypeError):
         pass  # not there, or not whole
     examples = encode()
@@ -61,13 +63,16 @@ def _code() -> bytes:
     return b"".join(path.read_bytes() for path in sorted(Path(studio.tasks.__file__).parent.glob("*.py")))
 
 
-def _keep(path: Path, examples: Iterable[Example]) -> None:
-    """Whole or not at all; without room it is simply not kept."""
+def _keep(path: Path, examples: Sequence[Example]) -> None:
+    """Whole or not at all, their number first; without room it is simply not kept."""
     half = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with half.open("w", encoding="utf-8") as file:
+            file.write(f"{len(examples)}\n")
             file.writelines(json.dumps(_told(each)) + "\n" for each in examples)
+            file.flush()
+            os.fsync(file.fileno())
         half.replace(path)
         _prune(path.parent)
     except OSError:

@@ -397,3 +397,12 @@ def test_show_says_from_where_a_run_goes_on(call: Call, tmp_path: Path) -> None:
     assert call("show", run, "--json").document["goes_on_from"] == 7
     (whole / "optimizer.pt").unlink()
     assert "a file is missing or cut, so it starts again" in call("show", run).out
+
+
+def test_rows_kept_as_tokens_are_deleted_when_asked(call: Call, tmp_path: Path) -> None:
+    folder = Home(tmp_path / "home").workspace().encoded
+    folder.mkdir()
+    (folder / "key.jsonl").write_bytes(bytes(7000))
+    assert "Rows read before, kept as tokens" in call("storage").out
+    said = call("storage", "--delete-tokens")
+    assert "7 KB are free again" in said.err and "tokens" not in said.out

@@ -1,6 +1,7 @@
 """Rows as tokens are kept by their content: the same rows are read once, and anything else than the same anew."""
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,8 +51,20 @@ def test_what_was_read_once_comes_back_the_same(tmp_path: Path, rows: list[dict[
     read.clear()
     assert again() == first and not read
     (kept,) = tmp_path.glob("*.jsonl")
-    kept.write_text(kept.read_text()[:-40])
-    assert again() == first and read, "what is not whole is read anew"
+    whole = kept.read_text()
+    for cut in (whole[:-40], "".join(whole.splitlines(keepends=True)[:-1]), whole.split("\n", 1)[1], ""):
+        kept.write_text(cut)
+        read.clear()
+        assert again() == first and read, "what is not whole is read anew"
+        assert kept.read_text() == whole
+
+
+def test_what_is_kept_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order, sync, replace_ = [], os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("sync"), sync(handle))[1])
+    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append("rename"), replace_(self, to))[1])
+    remembered(tmp_path, lambda: "x", 20, lambda: [Example([1], 1, 1)] * 20)
+    assert order == ["sync", "rename"]
 
 
 def test_pairs_and_answers_in_a_text_come_back_the_same(tmp_path: Path) -> None:

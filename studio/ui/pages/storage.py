@@ -6,7 +6,7 @@ from studio.ui.markup import Html, html
 from studio.ui.numbers import size
 from studio.ui.session import Visit
 
-KINDS = {"run": "Run", "dataset": "Rows", "model": "Model"}
+KINDS = {"run": "Run", "dataset": "Rows", "model": "Model", "tokens": "Tokens"}
 MOST = 200
 """Things that are listed; the largest come first."""
 
@@ -72,6 +72,8 @@ def delete(visit: Visit) -> None:
                 visit.choose(dataset="", version=None)
         case "model":
             visit.studio.delete_model(name)
+        case "tokens":
+            visit.studio.delete_tokens()
 
 
 ACTS = {"storage": show, "storage-delete": delete}
