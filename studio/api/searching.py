@@ -20,7 +20,9 @@ class SearchDoor(RunsDoor):
 
     @cached_property
     def _searches(self) -> Searches:
-        return Searches(SearchStore(self.context.workspace.root / "searches"), self._runs, self._start_trial)
+        made = Searches(SearchStore(self.context.workspace.root / "searches"), self._runs, self._start_trial)
+        self.shared.runner.tell(self.context.workspace.name, made.ended)
+        return made
 
     def start_search(
         self,

@@ -1,8 +1,9 @@
 """Search: Optuna proposes settings, each trial is a run of its own in the queue. Needs no supervisor: whoever looks
-next (page, command line, after a restart) takes in what ended and starts the next trial."""
+next (page, command line, after a restart, who started a run when it ends) takes in what ended and starts the next."""
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from studio.schema.config import ADAPTERS, TrainingConfig
@@ -56,6 +57,13 @@ class Searches:
             if mine:
                 self._move_on(spec, study)
         return self._view(spec, study)
+
+    def ended(self, run: str) -> None:
+        """A run is over: its search goes on, though nobody may be looking."""
+        for spec in self.store.all():
+            if self.store.tried(spec.id, run):
+                with suppress(StudioError):
+                    self.look(spec.id)
 
     def stop(self, search: str) -> SearchView:
         """Begin no further trial, and stop the one at work."""
@@ -219,6 +227,8 @@ def _suggested(trial: Any, config: TrainingConfig, rows: int, fixed: set[str]) -
 def _sentence(spec: SearchSpec, trials: tuple[Trial, ...], best: Trial | None) -> str:
     done = sum(trial.state != "running" for trial in trials)
     said = f"{done} of {spec.trials} trials done."
+    if spec.minutes:
+        said = f"{done} of {spec.trials} trials done; none begins after {spec.minutes:g} minutes of training."
     if best is None:
         return said
     first = next((trial.value for trial in trials if trial.number == 0), None)

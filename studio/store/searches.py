@@ -45,6 +45,11 @@ class SearchStore:
         """Where Optuna keeps its trials."""
         return self._folder(search) / "trials.log"
 
+    def tried(self, search: str, run: str) -> bool:
+        """Whether a run is a trial of a search."""
+        file = self.trials_file(search)
+        return file.exists() and f'"{run}"' in file.read_text(encoding="utf-8")
+
     def stop(self, search: str) -> None:
         """No new trial is begun."""
         (self._folder(search) / "stopped").touch()

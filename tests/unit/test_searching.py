@@ -1,6 +1,7 @@
 """How a search moves on: with runs of a small stand-in, and Optuna itself."""
 
 from pathlib import Path
+from queue import Queue
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent
 from studio.schema.search import SearchSpec, SearchView
+from studio.services.runners.local import LocalRunner
 from studio.services.searching import Searches, space
 from studio.store.searches import SearchStore
 
@@ -114,6 +116,32 @@ def test_no_trial_begins_after_its_time_or_after_a_stop(runs: Runs, tmp_path: Pa
     other = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
     stopped = searches(runs, tmp_path).stop(other.spec.id)
     assert (stopped.status, len(stopped.trials)) == ("stopped", 1)
+
+
+def test_the_end_of_a_trials_run_begins_the_next_one_and_of_another_run_nothing(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
+    (first,) = runs.known
+    other = runs.start(SPEC, {"learning_rate": 1e-3}, "of no search")
+    runs.end(first)
+    runs.end(other.id)
+    searches(runs, tmp_path).ended(other.id)
+    assert len(runs.known) == 2, "nobody has looked"
+    searches(runs, tmp_path).ended(first)
+    assert len(runs.known) == 3
+    assert [trial.state for trial in searches(runs, tmp_path).look(view.spec.id).trials] == ["finished", "running"]
+
+
+def test_who_started_a_run_is_told_when_its_worker_has_ended(tmp_path: Path) -> None:
+    runner, told = LocalRunner(tmp_path), Queue[str]()
+    runner.tell("mine", told.put)
+    runner.start("other", "r1", tmp_path / "r1.log")  # neither is known to the worker, which ends at once
+    runner.start("mine", "r2", tmp_path / "r2.log")
+    assert told.get(timeout=60) == "r2" and told.empty()
+
+
+def test_the_budget_in_minutes_is_said(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 90}), CONFIG, 100, 10)
+    assert "0 of 6 trials done; none begins after 90 minutes of training" in view.sentence
 
 
 def test_what_was_set_by_hand_is_not_varied(runs: Runs, tmp_path: Path) -> None:

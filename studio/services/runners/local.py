@@ -3,8 +3,11 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+Told = Callable[[str], None]
 
 
 class LocalRunner:
@@ -16,6 +19,7 @@ class LocalRunner:
         self.home = home
         self._prepared: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._told: dict[str, Told] = {}
 
     def prepare(self) -> None:
         """Have a process import everything now, since a person is about to press Start."""
@@ -29,12 +33,16 @@ class LocalRunner:
                     start_new_session=True,
                 )
 
+    def tell(self, workspace: str, told: Told) -> None:
+        """Have it called with each run of a workspace whose worker has ended, as long as this process lives."""
+        self._told[workspace] = told
+
     def start(self, workspace: str, run: str, log: Path) -> None:
         """Have a worker take the run; it waits for its turn by itself."""
         with self._lock:
             prepared, self._prepared = self._prepared, None
         if prepared is not None and prepared.poll() is None and _handed(prepared, f"{self.home}\t{workspace}\t{run}\n"):
-            threading.Thread(target=prepared.wait, daemon=True).start()
+            self._attend(prepared, workspace, run)
             return
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
@@ -45,8 +53,17 @@ class LocalRunner:
                 stderr=out,
                 start_new_session=True,
             )
-        # Somebody must read its exit status, or it stays a zombie as long as the server lives.
-        threading.Thread(target=process.wait, daemon=True).start()
+        self._attend(process, workspace, run)
+
+    def _attend(self, process: "subprocess.Popen[bytes]", workspace: str, run: str) -> None:
+        """Somebody must read its exit status, or it stays a zombie as long as the server lives."""
+
+        def wait() -> None:
+            process.wait()
+            if told := self._told.get(workspace):
+                told(run)
+
+        threading.Thread(target=wait, name=f"studio {run}", daemon=True).start()
 
     def close(self) -> None:
         """Let the prepared process go; a worker at work is not touched."""

@@ -1,5 +1,6 @@
 """Search on the Method tab: a fold with its budget, a live table of trials, and "Use the best"."""
 
+import math
 from typing import Any
 
 from studio.schema.errors import StudioError
@@ -20,11 +21,16 @@ def panel(visit: Visit) -> Html:
     view = _view(visit)
     working = view is not None and view.status == "running"
     budget = str(visit.choices.extra.get("search_trials") or USUAL)
+    minutes = str(visit.choices.extra.get("search_minutes") or "")
     body = html(
         '<div class="stack"><p>Tries a learning rate, passes, rows at once and a rank, each trial as a run of its own. '
         "The preset’s values come first, so the best is never worse.</p>"
-        '{budget}<div class="row">{start}{stop}{best}</div>{table}{again}</div>',
+        '<div class="row">{budget}{minutes}</div><div class="row">{start}{stop}{best}</div>{table}{again}</div>',
         budget=field("trials", "Trials", text_input("trials", budget, "search-trials", inputmode="numeric")),
+        minutes=field(
+            "minutes", "Minutes", text_input("minutes", minutes, "search-minutes", inputmode="decimal", helped=True),
+            "No trial begins after so many minutes of training; empty for no limit.",
+        ),
         start=button("Search", "search-start", aria_label="Search for better settings", disabled=working),
         stop=button("Stop", "search-stop", "quiet") if working else "",
         best=button("Use the best", "search-best", "acc") if view and view.best is not None else "",
@@ -79,6 +85,11 @@ def set_trials(visit: Visit) -> None:
     visit.remember(search_trials=visit.text("value", 10).strip())
 
 
+def set_minutes(visit: Visit) -> None:
+    """Set the longest time."""
+    visit.remember(search_minutes=visit.text("value", 10).strip())
+
+
 def start(visit: Visit) -> None:
     """Begin a search with what is chosen; what was set by hand stays as it is in every trial."""
     chosen = visit.choices
@@ -86,9 +97,20 @@ def start(visit: Visit) -> None:
     if not typed.isdigit():
         raise StudioError("bad-setting", "A number of trials is a whole number.", given=typed, field="trials")
     view = visit.studio.start_search(
-        chosen.dataset, chosen.model, chosen.task, chosen.method or None, chosen.preset, chosen.settings, int(typed)
-    )
+        chosen.dataset, chosen.model, chosen.task, chosen.method or None, chosen.preset, chosen.settings, int(typed),
+        _minutes(str(chosen.extra.get("search_minutes") or "0")),
+    )  # fmt: skip
     visit.remember(search=view.spec.id)
+
+
+def _minutes(typed: str) -> float:
+    try:
+        found = float(typed.replace(",", "."))
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise StudioError("bad-setting", "A number of minutes is a number.", given=typed, field="minutes")
+    return found
 
 
 def look(visit: Visit) -> None:
@@ -107,7 +129,7 @@ def use_best(visit: Visit) -> None:
 
 
 ACTS = {
-    "search-trials": set_trials, "search-start": start, "search-look": look, "search-stop": stop,
-    "search-best": use_best,
+    "search-trials": set_trials, "search-minutes": set_minutes, "search-start": start, "search-look": look,
+    "search-stop": stop, "search-best": use_best,
 }  # fmt: skip
 """What a person can do here."""
