@@ -94,6 +94,10 @@ class ChoosingDoor(Door):
             "zero": zero_off(),
         }
 
+    def choices_said(self) -> dict[str, dict[str, str]]:
+        """What is to be known of the values of a setting, and when to pick them: setting → value → sentences."""
+        return {"optimizer": {name: each.sentence for name, each in OPTIMIZERS.items()}}
+
     # --- models ---
 
     def models(self, task: str | None = None) -> list[ModelView]:
