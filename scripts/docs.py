@@ -24,6 +24,7 @@ from studio.schema.fields import about
 from studio.schema.models import ModelInfo
 from studio.tasks import TASKS
 from studio.training.methods import METHODS
+from studio.training.optimizers import OPTIMIZERS
 from studio.training.presets import PRESETS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -170,6 +171,8 @@ def matrix() -> str:
             info = ModelInfo(name="x", title="x", source="folder", kind=kind, tasks=(task.name,))  # type: ignore[arg-type]
             cells = [task.why_not(info) or m.why_not(info, task, LARGE) or "yes" for m in METHODS.values()]
             lines.append(_row((f"`{task.name}`", KINDS[kind], *cells)))
+    lines += ["\n## Optimizers\n", "| optimizer | | in transformers |", "|---|---|---|"]
+    lines += [_row((f"`{each.name}`", each.sentence, f"`{each.library}`")) for each in OPTIMIZERS.values()]
     lines += ["\n## Presets\n", "| preset | |", "|---|---|"]
     lines += [_row((f"`{each.name}`", f"{each.title}. {each.sentence}")) for each in PRESETS.values()]
     lines += ["\n## Files\n", "| format | endings |", "|---|---|"]

@@ -16,6 +16,7 @@ class Optimizer:
     library: str
     """Its name among transformers' `optim`."""
     sentence: str
+    """What it costs, and when to pick it."""
     state_bytes: float
     """Bytes a trained weight that it keeps, beside the gradient."""
     masters: bool = False
@@ -38,21 +39,20 @@ class Optimizer:
 OPTIMIZERS: dict[str, Optimizer] = {
     each.name: each
     for each in (
-        Optimizer("adamw", "adamw_torch", "The usual one, exact in every number format.", 8, masters=True),
-        Optimizer("adafactor", "adafactor", "Keeps sums of rows and columns only: hardly any memory.", 0.5),
-        Optimizer(
-            "adamw-8bit", "adamw_8bit", "A quarter of AdamW's memory; five times slower on a processor.", 2,
-            bitsandbytes=True,
-        ),
-        Optimizer("lion", "lion_32bit", "Steps by sign: half the memory; wants a third of the rate.", 4,
+        Optimizer("adamw", "adamw_torch", "The usual one, exact in every number format. Pick it first.", 8,
+                  masters=True),
+        Optimizer("adafactor", "adafactor", "Hardly any memory. Pick it for whole models that would not fit.", 0.5),
+        Optimizer("adamw-8bit", "adamw_8bit", "A quarter of AdamW's memory, five times slower on a processor. Pick it "
+                  "for whole models on a small GPU.", 2, bitsandbytes=True),
+        Optimizer("lion", "lion_32bit", "Steps by sign, half the memory. Pick it with a third of the rate.", 4,
                   bitsandbytes=True),
-        Optimizer("lion-8bit", "lion_8bit", "Steps by sign, an eighth of the memory; wants a third of the rate.", 1,
-                  bitsandbytes=True),
-        Optimizer("paged-adamw", "paged_adamw_32bit", "AdamW whose state moves off the GPU when it is full.", 8,
-                  bitsandbytes=True, paged=True),
-        Optimizer("paged-adamw-8bit", "paged_adamw_8bit", "The same with a quarter of the state.", 2,
-                  bitsandbytes=True, paged=True),
-        Optimizer("sgd", "sgd", "Plain steps with momentum: slow to learn, for comparison.", 4),
+        Optimizer("lion-8bit", "lion_8bit", "Steps by sign, an eighth of the memory. Pick it with a third of the rate.",
+                  1, bitsandbytes=True),
+        Optimizer("paged-adamw", "paged_adamw_32bit", "AdamW whose state moves off the GPU when that is full. Pick it "
+                  "where a run just does not fit.", 8, bitsandbytes=True, paged=True),
+        Optimizer("paged-adamw-8bit", "paged_adamw_8bit", "The same with a quarter of the state. Pick it where even "
+                  "that does not fit.", 2, bitsandbytes=True, paged=True),
+        Optimizer("sgd", "sgd", "Plain steps with momentum, slow to learn. Pick it for comparison.", 4),
     )
 }  # fmt: skip
 

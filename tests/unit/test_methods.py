@@ -48,7 +48,8 @@ def test_the_flag_names_every_method() -> None:
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_each_says_how_it_learns_and_is_planned_for_the_starter(method: Method) -> None:
     found = METHODS[method.name]
-    assert found.sentence.endswith(".") and found.term and found.result in ("adapter", "model")
+    assert found.sentence.endswith(".") and "Pick it " in found.sentence, "how it learns, and when to pick it"
+    assert found.term and found.result in ("adapter", "model")
     assert found.why_not(SMALL, CHAT, LAPTOP) == ""
     rows = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
     made = make_plan(CHAT, SMALL, found.name, "balanced", rows, LAPTOP, {}, "")

@@ -50,6 +50,14 @@ def test_the_table_of_trials_marks_the_preset_and_the_best() -> None:
     assert "0.0003" in rows[1] and "lora rank" in shown
 
 
+def test_each_optimizer_says_when_to_pick_it_where_it_is_chosen(studio: Studio) -> None:
+    said = studio.choices_said()["optimizer"]
+    assert list(said) == list(choices_of("optimizer")) and all("Pick it " in words for words in said.values())
+    made = settings_panel(TrainingConfig(task="chat", model="m"), {}, {}, {}, {"optimizer": {"sgd": "Slow & <plain>."}})
+    assert '<option value="sgd">sgd · Slow &amp; &lt;plain&gt;.</option>' in made
+    assert '<option value="lion">lion</option>' in made
+
+
 def test_a_value_that_is_not_on_offer_here_is_greyed_and_says_why() -> None:
     config = TrainingConfig(task="chat", model="m")
     made = settings_panel(config, {}, {}, {"optimizer": {"paged-adamw": "There is <no> GPU."}})

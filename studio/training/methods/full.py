@@ -20,7 +20,10 @@ class Full:
 
     name = "full"
     title = "Full"
-    sentence = "Every weight of the model learns. Best for small models; large ones need much memory."
+    sentence = (
+        "Every weight of the model learns, which takes much memory. Pick it for small models, and for a large one only "
+        "where an adapter falls short."
+    )
     term = "full fine-tuning"
     result = "model"
     mergeable = False

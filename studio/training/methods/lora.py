@@ -15,7 +15,10 @@ class LoRA(Adapting):
 
     name = "lora"
     title = "LoRA"
-    sentence = "A small adapter learns beside the frozen model. Quick, light, and hard to do harm with."
+    sentence = (
+        "A small adapter learns beside the frozen model. Quick, light, and hard to do harm with. Pick it first, "
+        "whatever the rows are."
+    )
     term = "low-rank adaptation"
     family = "low-rank"
     cost = 1.0

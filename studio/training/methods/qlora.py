@@ -19,8 +19,8 @@ class QLoRA(LoRA):
     name = "qlora"
     title = "QLoRA"
     sentence = (
-        "As LoRA, with the model held in 4 or 8 bits while it learns: a third or half of the memory, for models that "
-        "would not fit otherwise. Afterwards it chats and exports on the full-size model."
+        "As LoRA, with the model held in 4 or 8 bits while it learns: a third or half of the memory. Pick it for "
+        "models that would not fit otherwise. Afterwards it chats and exports on the full-size model."
     )
     term = "low-rank adaptation on a base quantised to 4-bit NF4 or 8-bit integers"
     quantised = True

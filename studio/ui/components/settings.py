@@ -27,16 +27,19 @@ def shown_settings(config: TrainingConfig) -> dict[str, About]:
 
 
 Off = Mapping[str, Mapping[str, str]]
-"""What can't be chosen on this machine: setting → value → why not."""
+"""What can't be chosen on this machine: setting → value → why not. Or what is said of each value."""
+NOTHING: Off = {}
 
 
-def settings_panel(config: TrainingConfig, changed: Mapping[str, Any], wrong: Mapping[str, Any], off: Off) -> Html:
+def settings_panel(
+    config: TrainingConfig, changed: Mapping[str, Any], wrong: Mapping[str, Any], off: Off, said: Off = NOTHING
+) -> Html:
     """Every setting, one fold a group; what was set by hand and what can't be is said in the fold's own line."""
     known = shown_settings(config)
-    groups = [
-        _group(title, {name: each for name, each in known.items() if each.group == group}, config, changed, wrong, off)
-        for group, title in GROUPS.items()
-    ]
+    groups = []
+    for group, title in GROUPS.items():
+        mine = {name: each for name, each in known.items() if each.group == group}
+        groups.append(_group(title, mine, config, changed, wrong, off, said))
     return html(
         '<section class="panel flush" aria-labelledby="all"><div class="bar"><h2 id="all">All settings</h2><span '
         'class="right row">{back}'
@@ -53,6 +56,7 @@ def _group(
     changed: Mapping[str, Any],
     wrong: Mapping[str, Any],
     off: Off,
+    said: Off,
 ) -> Html:
     if not known:
         return Html("")
@@ -67,7 +71,7 @@ def _group(
     body = html(
         '<div class="settings">{fields}</div>',
         fields=[
-            _field(name, known[name], getattr(config, name), name in changed, wrong.get(name), off.get(name, {}))
+            _field(name, known[name], getattr(config, name), name in changed, wrong.get(name), off, said)
             for name in ordered
         ],
     )
@@ -84,7 +88,7 @@ def _plain(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: Mapping[str, str]) -> Html:
+def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: Off, said: Off) -> Html:
     described = TrainingConfig.model_fields[name].description or ""
     error = str(wrong[1]) if wrong else ""
     if isinstance(value, bool):
@@ -99,8 +103,10 @@ def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: M
         )
     unit = f", {what.unit}" if what.unit and what.unit.lower() not in what.label.lower() else ""
     label = html('{label}<span class="muted">{unit}</span>', label=what.label, unit=unit)
-    help_ = html('{d} <span class="nowrap">{r}</span>{off}', d=described, r=_range(name), off=_not_here(off))
-    made = field(name, label, _control(name, wrong[0] if wrong else value, error, off), help_, error, what.library)
+    not_here, words = off.get(name, {}), said.get(name, {})
+    help_ = html('{d} <span class="nowrap">{r}</span>{off}', d=described, r=_range(name), off=_not_here(not_here))
+    control = _control(name, wrong[0] if wrong else value, error, not_here, words)
+    made = field(name, label, control, help_, error, what.library)
     return html('<div class="one">{f}{r}</div>', f=made, r=_reset(name, changed or bool(wrong)))
 
 
@@ -127,9 +133,9 @@ def _not_here(off: Mapping[str, str]) -> Html:
     return html("<br>Not on offer here: {why}", why=" ".join(off.values())) if off else Html("")
 
 
-def _control(name: str, value: Any, error: str, off: Mapping[str, str]) -> Html:
+def _control(name: str, value: Any, error: str, off: Mapping[str, str], said: Mapping[str, str]) -> Html:
     if choices_of(name):
-        return select_input(name, _words_of(name), str(value), "set", error=error, helped=True, off=off)
+        return select_input(name, _words_of(name, said), str(value), "set", error=error, helped=True, off=off)
     if _longest(name) > LONG:
         return textarea(name, value, "set", rows=3, error=error, helped=True)
     text = (
@@ -157,11 +163,12 @@ def choices_of(name: str) -> tuple[str, ...]:
     return tuple(map(str, typing.get_args(kind))) if typing.get_origin(kind) is Literal else ()
 
 
-def _words_of(name: str) -> list[tuple[str, str]]:
+def _words_of(name: str, said: Mapping[str, str]) -> list[tuple[str, str]]:
     """Each of these values with what is said for it."""
     values, told = choices_of(name), about(TrainingConfig, name)
     words = told.words if told and told.words else [value.replace("_", " ") for value in values]
-    return list(zip(values, words, strict=True))
+    more = [f"{word} · {said[value]}" if value in said else word for value, word in zip(values, words, strict=True)]
+    return list(zip(values, more, strict=True))
 
 
 def _longest(name: str) -> int:

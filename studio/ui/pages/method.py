@@ -208,7 +208,10 @@ def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
         head=heading("How should it learn?", filled),
         preset=_set("Preset", cards("preset", "preset", presets, chosen.preset, "Preset")),
         method=_set("Method", _methods(visit, config.method, plan is not None)),
-        settings=settings_panel(config, chosen.settings, _wrong(visit), visit.studio.choices_off()),
+        settings=settings_panel(
+            config, chosen.settings, _wrong(visit), visit.studio.choices_off(),
+            visit.studio.choices_said(),
+        ),
         search=search.panel(visit) if plan else "",
         run=_this_run(visit, view),
         prompts=prompts.panel(visit),
