@@ -148,6 +148,8 @@ class HubServer:
     """Closes the line in the middle of every large file, whenever it is asked for."""
     garbage: bool = False
     """Answers every request with a page that says to log in, as some networks do."""
+    hidden: bool = False
+    """Finds nothing by searching, as it does of private models."""
     busy: bool = False
     """Answers 503 to everything."""
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -237,7 +239,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _search(self, query: dict[str, list[str]]) -> None:
         text = query.get("search", [""])[0].lower()
-        found = [repo for repo in self.server_hub.repos.values() if text in repo.name.lower()]
+        found = [
+            repo for repo in self.server_hub.repos.values() if text in repo.name.lower() and not self.server_hub.hidden
+        ]
         found.sort(key=lambda repo: -repo.downloads)
         shown = [
             {name: value for name, value in repo.describe().items() if name != "siblings"}

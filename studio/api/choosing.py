@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from studio.api.base import Door
+from studio.data.suiting import why_not_rows
 from studio.machine.doctor import check_machine
 from studio.machine.facts import MachineFacts, machine_facts
 from studio.models import check_starters
@@ -18,7 +19,8 @@ from studio.schema.views import (
     RoleView,
     TaskView,
 )  # fmt: skip
-from studio.tasks import TASKS
+from studio.services.labelling.works import WORKS
+from studio.tasks import TASKS, task_named
 from studio.training.mirrors import MIRRORS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.presets import PRESETS
@@ -51,8 +53,8 @@ class ChoosingDoor(Door):
     # --- tasks, methods, presets ---
 
     def tasks(self, model: str | None = None, dataset: str | None = None) -> list[TaskView]:
-        """All tasks, each with why the model or the data can't do it."""
-        info = self._models.find(model) if model else None
+        """All tasks, each with why the model or the data can't do it; of a model that can't be asked for, nothing."""
+        info = self._model_or_none(model)
         return [
             TaskView(
                 name=task.name, title=task.title, sentence=task.sentence, term=task.term, sample_in=task.sample_in,
@@ -66,14 +68,18 @@ class ChoosingDoor(Door):
             for task in TASKS.values()
         ]  # fmt: skip
 
+    def _model_or_none(self, model: str | None) -> ModelInfo | None:
+        try:
+            return self._models.find(model) if model else None
+        except StudioError:
+            return None
+
     def _why_not_data(self, dataset: str | None, task: str) -> str:
+        """Why no choice of columns would do; what can be written by hand is none."""
         if dataset is None:
             return ""
-        try:
-            self._datasets.reading(dataset, task)
-        except StudioError as error:
-            return error.what
-        return ""
+        written = [role for work in WORKS.values() if work.task == task for role in work.written({})]
+        return why_not_rows(self._datasets.table(dataset), task_named(task), written)
 
     def methods(self, model: str, task: str) -> list[MethodView]:
         """All methods, each with why it can't be used and what memory it takes."""

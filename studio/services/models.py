@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from studio.machine.facts import machine_facts
@@ -32,8 +33,7 @@ class Models:
         """A model by the name a person gives."""
         if self.context.demo and name not in STARTERS:
             self.context.owner_only("A model other than the starters")
-        info = find_model(name, token=self._token())
-        return info.model_copy(update={"tasks": tuple(task.name for task in TASKS.values() if not task.why_not(info))})
+        return _with_tasks(find_model(name, token=self._token()))
 
     def ready(self, name: str) -> ModelInfo:
         """A model whose weights are here and may be loaded."""
@@ -67,6 +67,7 @@ class Models:
 
     def view(self, info: ModelInfo, task: str | None = None, sentences: Mapping[str, str] | None = None) -> ModelView:
         """A model as the Model tab shows it."""
+        info = _with_tasks(info)
         machine = machine_facts()
         sentences = sentences or {}
         wanted = task_named(task) if task else None
@@ -111,11 +112,17 @@ class Models:
         return sorted(views, key=lambda view: bool(view.why_not))
 
     def search(self, text: str, task: str | None = None, limit: int = 12) -> list[ModelView]:
-        """Models of the Hub whose name holds a text."""
+        """Models of the Hub whose name holds a text; one of that very name first, which no search finds if private."""
         self.context.owner_only("Searching the Hub")
-        if len(text.strip()) < 2:
+        text = text.strip()
+        if len(text) < 2:
             return []
-        return [self.view(info, task) for info in search_hub(text.strip(), limit=limit, token=self._token())]
+        found = search_hub(text, limit=limit, token=self._token())
+        if "/" in text and text not in [info.name for info in found]:
+            with suppress(StudioError):
+                named = self.find(text)
+                found = [named, *found] if named.source == "hub" else found
+        return [self.view(info, task) for info in found]
 
     def use_folder(self, path: str) -> ModelInfo:
         """Remember a folder of this machine among the models."""
@@ -203,6 +210,11 @@ def bring(
         fetch_starter(info.name, lambda _, done, total: progress(done, total))
         return find_model(info.name)
     return download(info, progress=progress, should_stop=should_stop, token=token, trust=trust)
+
+
+def _with_tasks(info: ModelInfo) -> ModelInfo:
+    """The model with the tasks that it can do."""
+    return info.model_copy(update={"tasks": tuple(task.name for task in TASKS.values() if not task.why_not(info))})
 
 
 def _memory(info: ModelInfo, task: str | None) -> int:

@@ -15,6 +15,7 @@ HEAVY = ("torch", "transformers", "peft", "trl", "gradio", "pandas", "pyarrow", 
 EDGES = {
     "studio.cli.edge",
     "studio.host.host",
+    "studio.models.__main__",  # the way in of `make setup`
     "studio.models.obtain",  # a thread, whose error the caller raises
     "studio.services.labelling.suggesting",  # a thread that has texts read
     "studio.services.models",  # a thread that downloads

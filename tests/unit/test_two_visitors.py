@@ -89,9 +89,6 @@ def test_no_act_knows_anothers_dataset(name: str, two: tuple[Studio, Studio], tm
     if name == "versions":
         assert ben.versions(data) == []
         return
-    if name == "tasks":
-        assert all(view.why_not for view in ben.tasks(dataset=data))
-        return
     with pytest.raises(StudioError) as caught:
         call(ben, name, tmp_path / "out.csv", dataset=data)
     assert caught.value.code == "no-such-dataset"

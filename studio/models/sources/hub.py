@@ -1,10 +1,12 @@
 """The Hugging Face Hub: what lies in its cache on this machine, and what it says of a model when it can be asked."""
 
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studio.models.answers import ANSWERS
 from studio.models.hub_files import Remote, hub_errors, needed_files, pickled_names, require_network
 from studio.models.inspect import card_facts, inspect_folder, trust_reason
 from studio.models.kinds import architecture_of, context_of, kind_of, size_of
@@ -28,10 +30,16 @@ class HubSource:
     name: ModelSource = "hub"
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
-        """The cached copy when there is a whole one (no request is made), else what the Hub says."""
+        """The cached copy when there is a whole one (no request is made), else what the Hub says, or said lately."""
         if not HUB_NAME.fullmatch(name) or ".." in name or "--" in name:
             return None
-        return self.cached(name) or self.ask(name, token)
+        here = self.cached(name)
+        if here is None:
+            require_network(name)
+        return here or ANSWERS.get(self._question("about", name, token), lambda: self.ask(name, token))
+
+    def _question(self, *parts: Hashable) -> Hashable:
+        return Remote(self.endpoint).address, self.cache, *parts
 
     def cached(self, name: str) -> ModelInfo | None:
         """A whole copy in the cache of this machine, or None."""
@@ -76,11 +84,14 @@ class HubSource:
     def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
         """Models with this text in their names, the most downloaded first."""
         require_network(text)
+        found = ANSWERS.get(self._question("search", text, limit, token), lambda: self._search(text, limit, token))
+        return [self.cached(info.name) or info for info in found]
+
+    def _search(self, text: str, limit: int, token: str | None) -> list[ModelInfo]:
         remote = Remote(self.endpoint, self.cache, token)
         question = {"search": text, "limit": limit, "sort": "downloads", "filter": "transformers", "expand": SHOWN}
         with hub_errors(text):
-            found = [describe(each, each.config or {}) for each in remote.search(question)]
-        return [self.cached(info.name) or info for info in found]
+            return [describe(each, each.config or {}) for each in remote.search(question)]
 
 
 def describe(found: Any, config: dict[str, Any]) -> ModelInfo:

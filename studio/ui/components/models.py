@@ -103,9 +103,10 @@ def _memory(view: ModelView) -> Html:
     )
 
 
-def model_details(view: ModelView) -> Html:
-    """What is known of a model before it is used."""
+def model_details(view: ModelView, titles: Mapping[str, str]) -> Html:
+    """What is known of a model before it is used; `titles` are those of the tasks."""
     info = view.info
+    writes = info.kind == "causal"
     pairs = [
         ("Licence", licence_words(info.licence)),
         (
@@ -113,7 +114,9 @@ def model_details(view: ModelView) -> Html:
             ", ".join(LANGUAGES.get(each, each) for each in info.languages[:4])
             + (f" and {len(info.languages) - 4} more" if len(info.languages) > 4 else ""),
         ),
+        ("Can do", ", ".join(titles.get(each, each) for each in info.tasks) or "None of the studio’s tasks"),
         ("Reads at once", f"{info.context:,} tokens" if info.context else ""),
+        ("Chat template", ("Its own" if info.has_chat_template else "None: a plain one is used") if writes else ""),
         ("Size on disk" if info.here else "Size to download", size(info.bytes) if info.bytes else ""),
         ("Parameters", count(info.parameters) if info.parameters else ""),
         ("Gated", "Yes" if info.gated else "No"),
@@ -168,13 +171,13 @@ def trust_question(view: ModelView) -> Html:
     )
 
 
-def token_form(view: ModelView, has_token: bool) -> Html:
-    """How to get a gated model."""
+def token_form(name: str, has_token: bool) -> Html:
+    """How to get a gated model of the Hub."""
     steps = html(
         "<p><b>The makers ask you to accept their terms first.</b> Open the model’s page on the Hub ({name}), log in "
         "and accept; "
         "then make a token under Settings, Access Tokens, and put it here.</p>",
-        name=view.info.hub_id or view.info.name,
+        name=name,
     )
     kept = html('<p class="muted">A token is kept on this machine. It is never shown again.</p>') if has_token else ""
     return html(

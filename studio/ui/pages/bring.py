@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.schema.errors import StudioError
+from studio.schema.views import TaskView
 from studio.ui.components.basic import Primary, action_bar, button, field, fold, heading, textarea
 from studio.ui.components.reading import hub_form
 from studio.ui.icons import icon
@@ -124,14 +125,37 @@ def open_dataset(visit: Visit, record: DatasetRecord, same: bool = False) -> Non
         choose_task(visit, visit.studio.reading(record.id, labels_too=False).task)
 
 
+def own_model(visit: Visit) -> str:
+    """The chosen model when the person brought it; a starter gives way to another."""
+    starters = [view.info.name for view in visit.studio.models() if view.info.source == "starter"]
+    return "" if visit.choices.model in starters else visit.choices.model
+
+
+def tasks_here(visit: Visit) -> list[TaskView]:
+    """All tasks, each with why the rows that are here, or the model that the person brought, can't do it."""
+    known = [each.id for each in visit.studio.datasets()]
+    return visit.studio.tasks(own_model(visit), visit.choices.dataset if visit.choices.dataset in known else None)
+
+
 def choose_task(visit: Visit, task: str) -> None:
-    """Choose a task, and the starter that is made for it unless the task stays."""
+    """Choose a task, and the starter that is made for it unless the task stays.
+
+    A model that the person brought stays; what it can't do is refused.
+    """
+    chosen, own = visit.choices, own_model(visit)
+    if own and task != chosen.task:
+        why = next((each.why_not for each in visit.studio.tasks(own) if each.name == task), "")
+        if why:
+            raise StudioError(
+                "wrong-model", f"{own} was chosen, and can't do this.", given=task, valid=why,
+                hint="Choose another model in step 1 first, a starter say.",
+            )  # fmt: skip
     can = [view.info for view in visit.studio.models(task) if not view.why_not]
     made_for_it = sorted(can, key=lambda info: (info.source != "starter", not info.here, len(info.tasks)))
     names = [info.name for info in made_for_it]
-    kept = visit.choices.model if visit.choices.model in names and task == visit.choices.task else ""
+    kept = own or (chosen.model if chosen.model in names and task == chosen.task else "")
     model = kept or next(iter(names), "")
-    if (task, model) != (visit.choices.task, visit.choices.model):
+    if (task, model) != (chosen.task, chosen.model):
         visit.remember(roles=None)
         visit.choose(task=task, model=model, method="", settings={})
 

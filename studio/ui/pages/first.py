@@ -4,7 +4,7 @@ from studio.schema.errors import StudioError
 from studio.ui.components.basic import Card, Primary, action_bar, button, cards, heading
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
-from studio.ui.pages.bring import choose_task
+from studio.ui.pages.bring import choose_task, tasks_here
 from studio.ui.session import Visit
 
 
@@ -13,8 +13,8 @@ def use_sample(visit: Visit) -> None:
     sample = next((each for each in visit.studio.samples() if each.name == visit.text("name")), None)
     if sample is None:
         raise StudioError("no-such-sample", "There is no sample of that name.", given=visit.text("name"))
-    record = visit.studio.add_sample(sample.name)
     choose_task(visit, sample.task)
+    record = visit.studio.add_sample(sample.name)
     visit.choose(
         dataset=record.id, version=None, view="rows", row=1, page=1, only="", preset="balanced", settings={},
         prompts=sample.prompts[:3] or None, name=sample.name,
@@ -29,7 +29,7 @@ def bar() -> Html:
 
 def drawn(visit: Visit) -> Html:
     """Tasks as cards, samples as rows, and what this machine is."""
-    tasks = {task.name: task for task in visit.studio.tasks()}
+    tasks = {task.name: task for task in tasks_here(visit)}
     choices = [
         Card(t.name, t.title, t.sentence, "", t.why_not, t.sample_in, t.sample_out, t.term) for t in tasks.values()
     ]

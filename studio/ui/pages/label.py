@@ -170,9 +170,9 @@ def use(visit: Visit) -> None:
 
     task = _state(visit).task
     visit.studio.use_labels(visit.choices.dataset)
+    visit.choose(view="rows", page=1, only="", version=None)
     if task:
         choose_task(visit, task)
-    visit.choose(view="rows", page=1, only="", version=None)
 
 
 ACTS: dict[str, Callable[[Visit], None]] = {

@@ -14,7 +14,7 @@ from studio.ui.icons import icon
 from studio.ui.markup import Html, html
 from studio.ui.numbers import count, size, size_of
 from studio.ui.pages import first
-from studio.ui.pages.bring import choose_task
+from studio.ui.pages.bring import choose_task, tasks_here
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 
@@ -59,6 +59,12 @@ def wire(c: Components, shell: PageShell) -> None:
 
 def pick_task(visit: Visit) -> None:
     """Choose what the model should do; the starter that is made for it is chosen with it."""
+    task = next((each for each in tasks_here(visit) if each.name == visit.text("value")), None)
+    if task and task.why_not:
+        raise StudioError(
+            "wrong-model", f"{task.title} is not on offer now.", given=task.name, valid=task.why_not,
+            hint="Choose another model, or bring other rows.",
+        )  # fmt: skip
     choose_task(visit, visit.text("value"))
 
 
@@ -78,8 +84,8 @@ def use_folder(visit: Visit) -> None:
 def find_on_hub(visit: Visit) -> bool:
     """Remember what is searched for; whether it differs from before."""
     text = visit.text("value", 200).strip()
-    changed = text != visit.choices.extra.get("hub", "")
-    visit.remember(hub=text)
+    changed = text != visit.choices.extra.get("found", "")
+    visit.remember(found=text)
     return changed
 
 
@@ -121,8 +127,9 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     downloads = {} if visit.demo else {each.name: each for each in visit.studio.downloads()}
     found, sorry = _found(visit, {view.info.name for view in models})
     view = next((each for each in [*models, *found] if each.info.name == chosen.model), None)
+    silent: StudioError | None = None
     if view is None and chosen.model:
-        view, sorry = _elsewhere(visit, sorry)
+        view, silent = _elsewhere(visit)
         models = [view, *models] if view else models
     body = html(
         '{head}{task}<div class="cols main-side"><section class="panel flush" '
@@ -135,7 +142,7 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
         task=_task_segments(visit),
         list=_list(visit, models, downloads),
         search="" if visit.demo else _search(visit, found, sorry, downloads),
-        details=_details(visit, view, downloads),
+        details=_details(visit, view, downloads) if silent is None else _unanswered(visit, silent),
         poll=html('<i hidden data-poll="1000" data-act="look"></i>')
         if any(d.status == "running" for d in downloads.values())
         else "",
@@ -143,18 +150,22 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     return {c.body: body, c.actions: _bar(visit, view, downloads.get(chosen.model))}
 
 
-def _elsewhere(visit: Visit, sorry: Any) -> tuple[ModelView | None, Any]:
-    """A chosen model that no list holds: one of the Hub, found before."""
+def _elsewhere(visit: Visit) -> tuple[ModelView | None, StudioError | None]:
+    """A chosen model that no list holds: one of the Hub, found before. It is dropped only when there is none any more.
+
+    Without a network, or with a token that does not fit, it stays chosen.
+    """
     try:
-        return visit.studio.model(visit.choices.model, visit.choices.task), sorry
+        return visit.studio.model(visit.choices.model, visit.choices.task), None
     except StudioError as error:
-        visit.choose(model="")
-        return None, sorry or alert(error)
+        if error.code not in ("no-network", "gated-model"):
+            visit.choose(model="")
+        return None, error
 
 
 def _found(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
     """What the Hub has for the text searched for, or why nothing can be said."""
-    text = "" if visit.demo else visit.choices.extra.get("hub", "")
+    text = "" if visit.demo else visit.choices.extra.get("found", "")
     if len(text) < 2:
         return [], ""
     try:
@@ -166,10 +177,20 @@ def _found(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
 
 
 def _task_segments(visit: Visit) -> Html:
-    tasks = [(task.name, task.title, "") for task in visit.studio.tasks()]
+    tasks = tasks_here(visit)
+    off = [task for task in tasks if task.why_not and task.name != visit.choices.task]
+    shown = [(task.name, task.title, task.why_not if task in off else "") for task in tasks]
     return html(
-        '<div class="field"><span class="label" id="whatdo">What should it do?</span>{seg}</div>',
-        seg=segments("task", "task", tasks, visit.choices.task, "What should it do?"),
+        '<div class="field"><span class="label" id="whatdo">What should it do?</span>{seg}{off}</div>',
+        seg=segments("task", "task", shown, visit.choices.task, "What should it do?"),
+        off=html(
+            '<details class="small muted" data-key="off-tasks"><summary>{n} can’t be chosen now</summary>{why}'
+            "</details>",
+            n="One" if len(off) == 1 else f"{len(off)} of them",
+            why=[html('<p class="small"><b>{t}</b>: {w}</p>', t=task.title, w=task.why_not) for task in off],
+        )
+        if off
+        else "",
     )
 
 
@@ -198,7 +219,7 @@ def _search(visit: Visit, found: list[ModelView], sorry: Any, downloads: dict[st
         field,
         icon=icon("search"),
         name="hub",
-        value=extra.get("hub", ""),
+        value=extra.get("found", ""),
         act="hub",
         live=Html(" data-live"),
         label="Search the Hub by name",
@@ -226,19 +247,31 @@ def _search(visit: Visit, found: list[ModelView], sorry: Any, downloads: dict[st
     )
 
 
+def _unanswered(visit: Visit, error: StudioError) -> Html:
+    """Why nothing is known of the chosen model just now."""
+    kept = visit.choices.model
+    return html(
+        '<div><h2 id="about">{title}</h2>{small}</div>{alert}{token}',
+        title=kept.rpartition("/")[2] if kept else "No model chosen",
+        small=html("<small>{n}, your choice, is kept.</small>", n=kept) if kept else "",
+        alert=alert(error),
+        token=token_form(kept, visit.studio.has_hub_token()) if error.code == "gated-model" else "",
+    )
+
+
 def _details(visit: Visit, view: ModelView | None, downloads: dict[str, DownloadState]) -> Html:
     if view is None:
         return html(
             '<div><h2 id="about">No model chosen</h2></div><p class="muted">Choose one on the left to see its '
             "licence, size and limits.</p>"
         )
-    parts = [model_details(view)]
+    parts = [model_details(view, {task.name: task.title for task in visit.studio.tasks()})]
     if visit.demo:
         return html("{p}", p=parts)
     if view.info.needs_trust and not view.trusted:
         parts.insert(0, trust_question(view))
     if view.info.gated and not view.info.here:
-        parts.append(token_form(view, visit.studio.has_hub_token()))
+        parts.append(token_form(view.info.hub_id or view.info.name, visit.studio.has_hub_token()))
     failed = downloads.get(view.info.name)
     if failed and failed.status == "failed":
         parts.insert(0, note("error", failed.error))
@@ -247,6 +280,11 @@ def _details(visit: Visit, view: ModelView | None, downloads: dict[str, Download
 
 def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -> Html:
     next_step = Primary("Next: data", goto="data")
+    if view is None and visit.choices.model:
+        return action_bar(
+            html("<b>{n}</b> can’t be looked at just now: the reason is on the right.", n=visit.choices.model),
+            Primary("Next: data", disabled=True),
+        )
     if view is None:
         return action_bar("Choose a model.", Primary("Next: data", disabled=True))
     name, info = html("<b>{t}</b>", t=view.info.title), view.info

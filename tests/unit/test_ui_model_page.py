@@ -1,0 +1,178 @@
+"""The Model tab, drawn for a visit: tasks that are greyed, models of the Hub, and what is kept without a network."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from studio.models.answers import ANSWERS
+from studio.schema.errors import StudioError
+from studio.ui.pages import bring, first, model
+from studio.ui.session import Sessions, Visit
+from tests.hubserver import HubServer, tiny_repo
+
+Visiting = Callable[..., Visit]
+ASKED = "prompt,reply\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(20))
+SORTED = "text,label\n" + "".join(f"This is text number {n}.,{'ab'[n % 2]}\n" for n in range(20))
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_before() -> None:
+    ANSWERS.forget()
+
+
+@pytest.fixture
+def visit(tmp_path: Path) -> Iterator[Visiting]:
+    """A visit of one open page, with what was just done on it."""
+    sessions = Sessions(tmp_path / "home")
+    yield lambda **event: sessions.visit({}, "page", event)
+    sessions.root.close()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    with HubServer() as server:
+        server.stand_in(monkeypatch, tmp_path / "cache")
+        yield server
+
+
+def page(visit: Visiting) -> str:
+    parts = model.Components(*("body", "actions"))  # type: ignore[arg-type]
+    return "".join(map(str, model._models(visit(), parts).values()))
+
+
+def greyed(visit: Visiting) -> dict[str, str]:
+    return {task.name: task.why_not for task in bring.tasks_here(visit()) if task.why_not}
+
+
+# --- tasks ---
+
+
+def test_tasks_that_the_rows_can_not_serve_are_greyed_with_the_reason(visit: Visiting) -> None:
+    visit().choose(task="chat", model="starter-chat")
+    bring.open_dataset(visit(), visit().studio.add_text(ASKED))
+    off = greyed(visit)
+    assert set(off) == {"question-answering", "preference", "feedback"}
+    assert "passage" in off["question-answering"] and "prompt and reply" in off["question-answering"]
+    drawn = page(visit)
+    assert 'value="feedback" data-act="task" disabled' in drawn and off["feedback"] in drawn.replace("&#39;", "'")
+    with pytest.raises(StudioError) as refused:
+        model.pick_task(visit(value="feedback"))
+    assert refused.value.code == "wrong-model" and visit().choices.task == "chat"
+
+
+def test_what_can_be_labelled_or_mapped_by_hand_is_not_greyed(visit: Visiting) -> None:
+    visit().choose(task="chat", model="starter-chat")
+    for text, free in (
+        (
+            "text\n" + "".join(f"This is text number {n}.\n" for n in range(20)),
+            {"chat", "classification", "completion"},
+        ),
+        (SORTED, {"classification", "completion", "chat"}),
+        ("a,b,c\n" + "".join(f"One {n},two {n},three {n}\n" for n in range(20)), {"preference", "question-answering"}),
+    ):
+        bring.open_dataset(visit(), visit().studio.add_text(text))
+        assert not free & set(greyed(visit)), greyed(visit)
+
+
+def test_before_rows_are_there_a_starter_greys_no_task_and_gives_way(visit: Visiting) -> None:
+    visit().choose(task="chat", model="starter-chat")
+    assert not greyed(visit)
+    model.pick_task(visit(value="classification"))
+    assert visit().choices.model == "starter-classify"
+
+
+def test_a_model_that_a_person_brought_stays_and_greys_what_it_can_not_do(hub: HubServer, visit: Visiting) -> None:
+    hub.add(tiny_repo())
+    config = b'{"architectures": ["BertModel"], "model_type": "bert"}'
+    hub.add(tiny_repo("someone/reader", files={"config.json": config}, pipeline="fill-mask"))
+    visit().choose(task="chat", model="starter-chat")
+    model.pick_model(visit(value="someone/tiny"))
+    model.pick_task(visit(value="classification"))
+    assert (visit().choices.task, visit().choices.model) == ("classification", "someone/tiny")
+    model.pick_model(visit(value="someone/reader"))
+    assert {"chat", "completion"} <= set(greyed(visit))
+    for act in (lambda: model.pick_task(visit(value="chat")), lambda: bring.choose_task(visit(), "chat"),
+                lambda: first.use_sample(visit(name="support-tone"))):  # fmt: skip
+        with pytest.raises(StudioError, match="reads a text"):
+            act()
+    assert (visit().choices.task, visit().choices.model) == ("classification", "someone/reader")
+    assert not visit().studio.datasets(), "refused before anything was done"
+
+
+# --- the Hub ---
+
+
+def test_a_page_that_is_drawn_again_asks_the_hub_once(hub: HubServer, visit: Visiting) -> None:
+    hub.add(tiny_repo())
+    visit().choose(task="chat", model="starter-chat")
+    model.find_on_hub(visit(value="tiny"))
+    model.pick_model(visit(value="someone/tiny"))
+    model.find_on_hub(visit(value="elsewhere"))
+    for _ in range(5):
+        assert "someone/tiny" in page(visit)
+    assert len(hub.asked("/api/models/someone/tiny")) == 1
+    assert len([path for _, path, _ in hub.seen if path == "/api/models"]) == 1
+
+
+def test_a_private_model_is_found_by_its_whole_name(hub: HubServer, visit: Visiting) -> None:
+    hub.add(tiny_repo("company/closed-one"))
+    visit().choose(task="chat", model="starter-chat")
+    model.find_on_hub(visit(value="company/closed-one"))
+    hub.hidden = True
+    assert 'value="company/closed-one"' in page(visit)
+
+
+def test_a_chosen_model_of_the_hub_is_kept_while_there_is_no_network(hub: HubServer, visit: Visiting) -> None:
+    hub.add(tiny_repo())
+    visit().choose(task="chat", model="starter-chat")
+    model.pick_model(visit(value="someone/tiny"))
+    ANSWERS.forget()
+    hub.busy = True
+    drawn = page(visit)
+    assert visit().choices.model == "someone/tiny"
+    assert "answered with error 503" in drawn and "someone/tiny, your choice, is kept" in drawn
+    asked = len(hub.seen)
+    began = time.monotonic()
+    page(visit)
+    assert len(hub.seen) == asked and time.monotonic() - began < 2, "no answer is remembered for a moment too"
+    hub.busy = False
+    ANSWERS.forget()
+    assert "Size to download" in page(visit)
+
+
+def test_a_model_that_is_gone_is_dropped_and_it_is_said(hub: HubServer, visit: Visiting) -> None:
+    visit().choose(task="chat", model="someone/gone")
+    assert "The Hub has no model of that name" in page(visit) and visit().choices.model == ""
+
+
+def test_a_wrong_token_can_be_taken_back_where_it_hurts(hub: HubServer, visit: Visiting) -> None:
+    hub.add(tiny_repo())
+    hub.token = "hf_" + "a" * 30
+    visit().studio.keep_hub_token("hf_" + "b" * 30)
+    visit().choose(task="chat", model="someone/tiny")
+    drawn = page(visit)
+    assert "refuses the token" in drawn and 'data-act="forget-token"' in drawn and visit().choices.model
+    model.forget_token(visit())
+    assert "Size to download" in page(visit)
+
+
+def test_what_is_searched_for_here_does_not_meddle_with_the_datasets_of_the_hub(
+    hub: HubServer, visit: Visiting
+) -> None:
+    from studio.ui.pages import reading
+
+    visit().choose(task="chat", model="starter-chat")
+    visit().remember(hub={"name": "someone/moods"})
+    model.find_on_hub(visit(value="tiny"))
+    assert page(visit) and reading.hub_choices(visit()) == {"name": "someone/moods"}
+
+
+def test_a_model_is_shown_with_what_it_can_do_before_it_is_here(hub: HubServer, visit: Visiting) -> None:
+    hub.add(tiny_repo(downloads=4321))
+    visit().choose(task="chat", model="starter-chat")
+    model.pick_model(visit(value="someone/tiny"))
+    drawn = page(visit)
+    for words in ("Chat template", "Its own", "Can do", "Classify text", "512 tokens", "Apache 2.0", "4,321 a month"):
+        assert words in drawn, words
