@@ -2,12 +2,14 @@
 
 A row is judged by a hash of its text and the seed, in blocks of ten in the order of the file: so shares come out as
 asked, equal texts share a part, and rows that are added below change nothing above. Labels are divided one by one.
+A text that is known to be in a part stays there, and the others are divided among themselves.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
+from types import MappingProxyType
 from typing import get_args
 
 from studio.data.parts import split_name
@@ -20,6 +22,8 @@ LEAST_VALIDATION = 2
 BLOCK = 10
 Keyed = tuple[int, int, str]
 """Row number, hash of the text that decides, label."""
+Known = Mapping[int, str]
+"""Hash of a text → the part that it is in."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,12 @@ class Division:
 
     of: dict[int, SplitName]
     counts: SplitCounts
+    keyed: Sequence[Keyed] = ()
+
+    @property
+    def of_keys(self) -> dict[int, SplitName]:
+        """Hash of a text or group → its part."""
+        return {key: self.of[number] for number, key, _ in self.keyed}
 
     def rows(self, name: SplitName) -> list[int]:
         """The rows of one part, in the order of the file."""
@@ -77,7 +87,9 @@ class _Stream:
 def default_shares(rows: int, spec: SplitSpec | None = None, *, validation_file: bool = False) -> Shares:
     """The shares by the number of rows, unless they were set."""
     spec = spec or SplitSpec()
-    if rows >= LARGE:
+    if spec.stable_splits:
+        validation, test, why = 0.10, 0.05, "By content alone, whatever the number of rows; about"
+    elif rows >= LARGE:
         validation, test, why = 0.10, 0.05, f"From {LARGE} rows on"
     elif rows >= SMALL:
         validation, test, why = 0.15, 0.0, f"With {SMALL} to {LARGE - 1} rows"
@@ -123,24 +135,35 @@ def split(
     return carve_keyed(hashed, spec, validation_file, own or {})
 
 
-def carve_keyed(rows: Iterable[Keyed], spec: SplitSpec, validation_file: bool, own: Mapping[int, str]) -> Division:
-    known: dict[int, SplitName] = {}
+def carve_keyed(
+    rows: Iterable[Keyed],
+    spec: SplitSpec,
+    validation_file: bool,
+    own: Mapping[int, str],
+    known: Known = MappingProxyType({}),
+) -> Division:
+    """As `split`, of rows whose texts are hashed; `known` texts stay where they are."""
+    said: dict[int, SplitName] = {}
     listed: list[Keyed] = []
     for row in rows:
         part = split_name(own.get(row[0]))
         if part and part != "train":
-            known[row[0]] = part
+            said[row[0]] = part
         else:
             listed.append(row)
-    brought = set(known.values())
+    brought = set(said.values())
     if brought:
-        return _beside_own(known, listed, spec, validation_file or "validation" in brought, "test" in brought)
+        return _beside_own(said, listed, spec, validation_file or "validation" in brought, "test" in brought, known)
     shares = default_shares(len(listed), spec, validation_file=validation_file)
-    return division_of(_carve(listed, shares, spec), shares.because)
+    stays = any(key in known for _, key, _ in listed) and shares.validation + shares.test > 0
+    because = f"{shares.because} What was here before stays in its part." if stays else shares.because
+    division = division_of(_carve(listed, shares, spec, known), because)
+    division.keyed = listed
+    return division
 
 
 def _beside_own(
-    known: dict[int, SplitName], listed: list[Keyed], spec: SplitSpec, validated: bool, tested: bool
+    said: dict[int, SplitName], listed: list[Keyed], spec: SplitSpec, validated: bool, tested: bool, known: Known
 ) -> Division:
     """What the file brought stays; a validation part that it lacks is carved from its rows for training."""
     because = "The file brought its own parts."
@@ -148,11 +171,13 @@ def _beside_own(
     if not validated:
         usual = default_shares(len(listed), spec)
         carved = Shares(usual.validation, 0.0 if tested else usual.test, "")
-        of = _carve(listed, carved, spec)
+        of = _carve(listed, carved, spec, known)
         because += f" It had no validation part: {usual.validation:.0%} of the rest was taken.".replace("%", " %")
     elif not tested:
         because += " There is no test part: Evaluate uses validation."
-    return division_of(dict(sorted((of | known).items())), because)
+    division = division_of(dict(sorted((of | said).items())), because)
+    division.keyed = listed
+    return division
 
 
 def key_for(seed: int, text: str) -> int:
@@ -160,16 +185,20 @@ def key_for(seed: int, text: str) -> int:
     return int.from_bytes(digest)
 
 
-def _carve(listed: Sequence[Keyed], shares: Shares, spec: SplitSpec) -> dict[int, SplitName]:
+def _carve(listed: Sequence[Keyed], shares: Shares, spec: SplitSpec, known: Known) -> dict[int, SplitName]:
     held_share = shares.validation + shares.test
     firsts: dict[int, str] = {}
     for _, key, label in listed:
         firsts.setdefault(key, label)
     small = len(listed) < SMALL
-    held = _held(firsts, held_share, spec, small)
+    before = {key: known[key] for key in firsts if known.get(key, "train") != "train"} if held_share else {}
+    held = _held({key: label for key, label in firsts.items() if key not in known}, held_share, spec, small)
+    new = dict(held)
+    held |= dict.fromkeys(before)
     if shares.validation:
         _at_least(held, firsts, min(LEAST_VALIDATION if small else 1, len(firsts) - 1))
-    tests = _tested(held, shares.test / held_share, spec.stable_splits) if held_share else set()
+    tests = _tested(new, shares.test / held_share, spec.stable_splits) if held_share else set()
+    tests |= {key for key, part in before.items() if part == "test"}
     if shares.validation and tests and len(tests) == len(held):  # of a few large groups
         tests.discard(min(tests))
     of: dict[int, SplitName] = {}

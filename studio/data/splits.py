@@ -2,6 +2,7 @@
 group that stays together, by time, or as the file itself says."""
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from studio.data.carving import (
@@ -9,6 +10,7 @@ from studio.data.carving import (
     SMALL,
     Division,
     Keyed,
+    Known,
     Shares,
     carve_keyed,
     default_shares,
@@ -107,9 +109,11 @@ def divide(
     rows_left_out: Spans = (),
     validation_file: bool = False,
     split_column: str | None = None,
+    known: Known = MappingProxyType({}),
 ) -> Division:
     """The usable rows of a table, divided: by the text that a row asks with, and by label where there are labels; or
-    by a column that was chosen. `split_column` is the file's own column of parts."""
+    by a column that was chosen. `split_column` is the file's own column of parts; texts or groups
+    that are `known` to be in a part stay there."""
     spec = spec or SplitSpec()
     require_columns(table.columns, spec)
     split_column = spec.split_column or (None if spec.group_column or spec.time_column else split_column)
@@ -143,13 +147,13 @@ def divide(
         division = by_time(moments_of(times, spec.time_column), times, spec, validation_file)
         return _with_made(division, made, brought)
     if spec.group_column:
-        return _with_made(_by_group(groups, spec, validation_file), made, brought)
+        return _with_made(_by_group(groups, spec, validation_file, known), made, brought)
     if spec.split_column and split_column:
         require_parts(own, spec.split_column)
     if len({key for _, key, _ in listed}) < len(listed) / 2:
         # one prompt for all rows, say: then a row is told by its prompt and its reply
         listed = whole
-    return _with_made(carve_keyed(listed, spec, validation_file, own), made, brought)
+    return _with_made(carve_keyed(listed, spec, validation_file, own, known), made, brought)
 
 
 def _with_made(
@@ -163,10 +167,12 @@ def _with_made(
     of = division.of | {number: "train" for number, may in learned.items() if may}
     gone = len(learned) - sum(learned.values())
     words = f" {many(gone, 'made row is', 'made rows are')} left out: their source is not learned from." if gone else ""
-    return division_of(dict(sorted(of.items())), f"{division.counts.because}{words}")
+    whole = division_of(dict(sorted(of.items())), f"{division.counts.because}{words}")
+    whole.keyed = division.keyed
+    return whole
 
 
-def _by_group(groups: Sequence[Keyed], spec: SplitSpec, validation_file: bool) -> Division:
+def _by_group(groups: Sequence[Keyed], spec: SplitSpec, validation_file: bool, known: Known) -> Division:
     """The groups divided as rows are."""
     different = len({key for _, key, _ in groups})
     if different < 2:
@@ -176,9 +182,9 @@ def _by_group(groups: Sequence[Keyed], spec: SplitSpec, validation_file: bool) -
             given=many(different, "group"),
             field="group_column",
         )
-    division = carve_keyed(groups, spec, validation_file, {})
+    division = carve_keyed(groups, spec, validation_file, {}, known)
     words = f"Rows with the same {spec.group_column} stay together: {different:,} groups. {division.counts.because}"
-    return Division(division.of, division.counts.model_copy(update={"because": words}))
+    return Division(division.of, division.counts.model_copy(update={"because": words}), division.keyed)
 
 
 __all__ = ["Division", "Shares", "by_time", "default_shares", "divide", "require_columns", "split"]

@@ -6,7 +6,6 @@ from typing import Any
 
 from studio.data.augment import WAYS, Way, way_named
 from studio.data.made import MADE_BY, MADE_FROM, is_made, with_made
-from studio.data.splits import divide
 from studio.data.table import Row
 from studio.data.words import many
 from studio.schema.augmenting import MadeRow, Proposals, Verdict, WayView
@@ -17,6 +16,7 @@ from studio.services.datasets import Datasets
 from studio.services.hosts import HostClient
 from studio.services.models import Models
 from studio.services.planning import split_spec, splits_kept
+from studio.store.dividing import divide_version
 from studio.tasks import task_named
 
 MOST, MOST_BY_MODEL, MOST_IN_DEMO = 2_000, 200, 20
@@ -126,13 +126,8 @@ class Augmenting:
 
     def _sources(self, record: DatasetRecord, spec: DatasetSpec) -> list[tuple[int, str]]:
         """Rows that are learned from, brought by a person, and hold one text that asks."""
-        column, task = _asking(spec), task_named(spec.task)
-        table = self.datasets.table(record.id)
-        division = divide(
-            table, task, spec.roles, split_spec(splits_kept(spec)), left_out=spec.left_out,
-            rows_left_out=spec.rows_left_out,
-            split_column=record.split_column,
-        )  # fmt: skip
+        column, table = _asking(spec), self.datasets.table(record.id)
+        division = divide_version(self.datasets.store, record, spec, split_spec(splits_kept(spec)))
         learned = set(division.rows("train"))
         return [
             (number, text)

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from studio.data.checks import check, fix_of, labels_of, settle_left_out, with_suspects
+from studio.data.checks.bad_line import BadLines
 from studio.data.checks.label_error import LabelError
 from studio.data.kept import open_parquet
 from studio.data.parts import NO_COLUMN
 from studio.data.roles import infer, match
-from studio.data.splits import divide
 from studio.data.table import Table, changed
 from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Problem, Reading, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
@@ -17,6 +17,7 @@ from studio.schema.labels import Suspect
 from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, total_of
 from studio.schema.views import RowPage
 from studio.services.bringing import Bringing, shown
+from studio.store.dividing import divide_version
 from studio.tasks import TASKS, task_named
 
 KEPT_REPORTS = 32
@@ -39,9 +40,9 @@ def _kept(notes: dict[tuple, Kept], key: tuple, value: Kept) -> Kept:
     return value
 
 
-def _parts_in(spec: DatasetSpec) -> str:
-    """The column of parts that a person chose."""
-    return spec.splits.split_column if spec.splits else ""
+def _parts_in(splits: SplitSpec) -> str:
+    """The column of parts that counts: none where a group or the time decides."""
+    return NO_COLUMN if splits.group_column or splits.time_column else splits.split_column
 
 
 class Datasets(Bringing):
@@ -184,7 +185,7 @@ class Datasets(Bringing):
         left_out = tuple(sorted({*spec.left_out, *leave_out}))
         record = self.store.get(dataset, version)
         path = self.store.rows_path(record.id, record.version)
-        key = (path, spec.task, tuple(spec.roles.items()), left_out, _parts_in(spec),
+        key = (path, spec.task, tuple(spec.roles.items()), left_out, spec.splits,
                hash(tuple((lengths or {}).items())), max_length, whole, self._held(validation),
                rows_left_out)  # fmt: skip
         bare = bare or LabelError.kind in left_out
@@ -192,7 +193,7 @@ class Datasets(Bringing):
             report = elsewhere() if elsewhere else check(
                 open_parquet(path), task_named(spec.task), spec.roles, left_out=left_out,
                 rows_left_out=rows_left_out, progress=progress,
-                **self._about(record, spec, left_out, lengths, max_length, whole, validation),
+                **self._about(record, spec, left_out, lengths, max_length, whole, validation, rows_left_out or ()),
             )  # fmt: skip
             _kept(_REPORTS, key, report)
             if report.labels and not left_out:
@@ -212,7 +213,7 @@ class Datasets(Bringing):
         spec, _ = self.reading(dataset, task, labels_too=False)
         record = self.store.get(dataset)
         path = self.store.rows_path(record.id, record.version)
-        read_so = (path, spec.task, tuple(spec.roles.items()), tuple(sorted(spec.left_out)), _parts_in(spec))
+        read_so = (path, spec.task, tuple(spec.roles.items()), tuple(sorted(spec.left_out)), spec.splits)
         return (*read_so, hash(()), 0, whole, None, None) in _REPORTS
 
     def _held(self, validation: str | None) -> Path | None:
@@ -231,14 +232,26 @@ class Datasets(Bringing):
         max_length: int = 0,
         whole: bool = False,
         validation: str | None = None,
+        rows_left_out: Spans = (),
     ) -> dict[str, Any]:
         """What checks may know besides the rows; of likely wrong labels where these are asked for."""
+        splits = spec.splits or SplitSpec()
+        read = spec.model_copy(update={"left_out": (BadLines.kind,), "rows_left_out": rows_left_out})
+
+        def division() -> Mapping[int, str]:
+            try:
+                return divide_version(self.store, record, read, splits).of
+            except StudioError:  # the rows can't be divided so: the panel Splits says why
+                return {}
+
         return {
             "lengths": lengths,
             "max_length": max_length,
             "whole": whole,
             "validation": self.table(validation) if validation else None,
-            "parts_in": _parts_in(spec),
+            "parts_in": _parts_in(splits),
+            "division": division,
+            "parts_copies": bool(splits.group_column or splits.time_column),
             "suspects": self.suspects(record, spec) if LabelError.kind in kinds else None,
         }
 
@@ -249,7 +262,7 @@ class Datasets(Bringing):
         known = self._about(record, spec, kinds, **about)
         held, lengths = self._held(about.get("validation")), hash(tuple((known["lengths"] or {}).items()))
         suspects = tuple(known["suspects"] or ())
-        key = (path, spec.task, tuple(spec.roles.items()), kinds, _parts_in(spec), lengths, known["max_length"], held,
+        key = (path, spec.task, tuple(spec.roles.items()), kinds, spec.splits, lengths, known["max_length"], held,
                suspects)  # fmt: skip
         if key not in _LEFT_OUT:
             found = settle_left_out(open_parquet(path), task_named(spec.task), spec.roles, kinds, **known)
@@ -316,11 +329,11 @@ class Datasets(Bringing):
         rows = self.store.rows_path(record.id, record.version)
         key = (rows, spec.task, tuple(spec.roles.items()), spec.left_out, spec.rows_left_out, splits, validation_file)
         if key not in _COUNTS:
-            division = elsewhere() if elsewhere else divide(
-                open_parquet(rows), task_named(spec.task), spec.roles, splits, left_out=spec.left_out,
-                rows_left_out=spec.rows_left_out, validation_file=validation_file, split_column=record.split_column,
-            ).counts  # fmt: skip
-            _kept(_COUNTS, key, division)
+            if elsewhere is None:
+                told = divide_version(self.store, record, spec, splits, validation_file).counts
+            else:
+                told = elsewhere()
+            _kept(_COUNTS, key, told)
         return _COUNTS[key]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from studio.data.splits import divide
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
@@ -19,7 +18,7 @@ from studio.services.hosts import HostClient
 from studio.services.lengths import BINS, Measured
 from studio.services.models import Models
 from studio.services.planning import Planning, split_spec, splits_kept
-from studio.tasks import task_named
+from studio.store.dividing import divide_version
 
 USUAL = 512
 """Longest row in tokens where no plan can be made yet."""
@@ -96,12 +95,8 @@ class Seeing:
             plan = self.planning.plan(
                 dataset, info, spec, method=run["method"], preset=run["preset"], settings=settings
             ).plan  # fmt: skip
-            division = divide(
-                self.datasets.table(dataset), task_named(spec.task), spec.roles,
-                split_spec({**splits_kept(spec, settings), **settings}), left_out=spec.left_out,
-                rows_left_out=spec.rows_left_out,
-                split_column=record.split_column,
-            )  # fmt: skip
+            splits = split_spec({**splits_kept(spec, settings), **settings})
+            division = divide_version(self.datasets.store, record, spec, splits)
             path = self.datasets.store.rows_path(record.id, record.version)
             result = self.host.result(
                 "first_batch", progress, info=info, config=plan.config, data=spec, trusted=self.models.trusted(model),

@@ -7,10 +7,10 @@ from typing import Any
 
 from studio.data.checks import usable_rows
 from studio.data.kept import open_parquet
-from studio.data.splits import divide
 from studio.data.table import Row
 from studio.schema.runs import Replay, RunSpec
 from studio.store.datasets import DatasetStore
+from studio.store.dividing import divide_version
 from studio.tasks import Task, task_named
 
 
@@ -29,16 +29,7 @@ def rows_of_run(datasets: DatasetStore, spec: RunSpec) -> RunRows:
     task, reading = task_named(spec.data.task), spec.data
     record = datasets.get(spec.dataset, spec.dataset_version)
     table = open_parquet(datasets.rows_path(spec.dataset, spec.dataset_version))
-    division = divide(
-        table,
-        task,
-        reading.roles,
-        spec.splits,
-        left_out=reading.left_out,
-        rows_left_out=reading.rows_left_out,
-        validation_file=spec.validation_dataset is not None,
-        split_column=record.split_column,
-    )
+    division = divide_version(datasets, record, reading, spec.splits, spec.validation_dataset is not None)
     splits: dict[str, Any] = {name: division.rows(name) for name in ("train", "validation", "test")}
     parts: dict[str, list[Row]] = {"train": [], "validation": []}
     for number, row in usable_rows(

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from studio.data.checks.at_odds import AnswerNotFound, EqualPair
@@ -55,8 +56,9 @@ class _Pass:
     """One pass over the rows: who can be used, and what the checks see."""
 
     def __init__(self, context: Context, kinds: Collection[str], skip: Iterable[int] = ()) -> None:
-        self.context, self.skip = context, frozenset(skip)
-        self.checks = [CHECKS[kind](context) for kind in CHECKS if kind in kinds and CHECKS[kind].applies(context)]
+        self.context, self.skip = replace(context, shared={}), frozenset(skip)
+        wanted = [each for kind, each in CHECKS.items() if kind in kinds and each.applies(self.context)]
+        self.checks = [each(self.context) for each in wanted]
         self.types = WrongType(context)
         self.of_unusable = [check for check in self.checks if check.unusable]
         self.of_usable = [check for check in self.checks if not check.unusable]

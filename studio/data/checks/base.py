@@ -4,8 +4,8 @@ A check sees every row once, in order, keeps no text, and tells at the end what 
 """
 
 from array import array
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -58,6 +58,12 @@ class Context:
 
     suspects: Mapping[int, Suspect] | None = None
     """Rows whose label is likely wrong, when somebody asked for it."""
+    division: Callable[[], Mapping[int, str]] | None = None
+    """Gives the part that each row falls in, where the studio divides the rows."""
+    parts_copies: bool = False
+    """Equal texts may fall in different parts: the rows are divided by a group or by time."""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What several checks of one pass look at, made by the first that asks."""
 
     @cached_property
     def split_column(self) -> str | None:

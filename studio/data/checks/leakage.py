@@ -1,16 +1,19 @@
-"""Rows for training that also stand in validation or test, exactly or nearly: where the file brought its own parts, or
-validation has a file of its own. The studio's own splits put equal texts on one side."""
+"""Rows for training that also stand in validation or test, exactly or nearly: in parts that the file brought, in a file
+of its own for validation, or in the parts that the studio makes."""
 
 from array import array
+from collections.abc import Mapping
 
 from studio.data.checks.base import Check, Context, Seen
 from studio.data.checks.duplicate import key_of
-from studio.data.checks.near_duplicate import MOST, one_in, parts_of
+from studio.data.checks.near_duplicate import MOST, NearRows, one_in, parts_of
 from studio.data.nearness import Texts, in_sample
 from studio.data.parts import split_name
 from studio.data.table import Table
 from studio.data.words import many
 from studio.schema.dataset import Problem
+
+HELD = ("validation", "test")
 
 
 class Leakage(Check):
@@ -18,8 +21,10 @@ class Leakage(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self.brought = context.validation is not None or context.split_column is not None
         self.texts = Texts()
         self.one_in = one_in(context)
+        self.near = NearRows.of(context)
         self.held: set[int] = set()
         self.numbers, self.keys = array("Q"), array("q")
         self.exact = 0
@@ -28,7 +33,7 @@ class Leakage(Check):
 
     @classmethod
     def applies(cls, context: Context) -> bool:
-        return context.validation is not None or context.split_column is not None
+        return bool(context.validation is not None or context.split_column is not None or context.division)
 
     @classmethod
     def lacking(cls, context: Context) -> str:
@@ -42,13 +47,18 @@ class Leakage(Check):
                 self._keep(Seen(number, row, values, ""), held=True)
 
     def see(self, seen: Seen) -> None:
-        column = self.context.split_column
-        part = split_name(seen.row.get(column)) if column else None
-        self._keep(seen, held=part in ("validation", "test"))
+        if self.brought:
+            column = self.context.split_column
+            part = split_name(seen.row.get(column)) if column else None
+            self._keep(seen, held=part in HELD)
+            return
+        self.near.see(seen)
+        if self.context.parts_copies:
+            self.numbers.append(seen.number)
+            self.keys.append(_key(seen))
 
     def _keep(self, seen: Seen, held: bool) -> None:
-        """By what a row says; its label does not count, since the text alone gives the answer away."""
-        key = key_of({role: value for role, value in seen.values.items() if role != "label"})
+        key = _key(seen)
         if held:
             self.held.add(key)
         else:
@@ -59,11 +69,47 @@ class Leakage(Check):
             self.texts.add(seen.number, parts, held=held)
 
     def finish(self) -> None:
-        if not self.held:
+        if not self.brought:
+            self._look_across()
+        elif self.held:
+            exact = {number for number, key in zip(self.numbers, self.keys, strict=True) if key in self.held}
+            self.exact = len(exact)
+            self.found.extend(sorted(exact | {number for number, _ in self.texts.near()}))
+
+    def _look_across(self) -> None:
+        """In the studio's own parts: near copies, and exact ones where these may fall apart. Rows are divided only when
+        there are any."""
+        assert self.context.division is not None
+        copied = len(set(self.keys)) < len(self.keys)
+        if not self.near.pairs and not copied:
             return
-        exact = {number for number, key in zip(self.numbers, self.keys, strict=True) if key in self.held}
+        part = self.context.division()
+        held = {key for number, key in zip(self.numbers, self.keys, strict=True) if part.get(number) in HELD}
+        exact = {
+            number
+            for number, key in zip(self.numbers, self.keys, strict=True)
+            if key in held and part.get(number) == "train"
+        }
         self.exact = len(exact)
-        self.found.extend(sorted(exact | {number for number, _ in self.texts.near()}))
+        self.found.extend(sorted(exact | self._near_across(part)))
+
+    def _near_across(self, part: Mapping[int, str]) -> set[int]:
+        """Rows for training that are near the same row as one held back."""
+        nearest = dict(self.near.pairs)
+        alike: dict[int, list[int]] = {}
+        for number, first in self.near.pairs:
+            alike.setdefault(first, [first]).append(number)
+        for number, first in self.near.copies:
+            root = nearest.get(first, first)
+            if root in alike:
+                alike[root].append(number)
+        return {
+            number
+            for rows in alike.values()
+            if any(part.get(number) in HELD for number in rows)
+            for number in rows
+            if part.get(number) == "train"
+        }
 
     def problems(self) -> list[Problem]:
         if not self.found:
@@ -72,9 +118,8 @@ class Leakage(Check):
         also = (
             "" if not near else " nearly" if not self.exact else f", {near:,} of them with other words here and there"
         )
-        sampled = (
-            f" Near ones were looked for in a sample of {many(len(self.texts), 'row')}." if self.one_in > 1 else ""
-        )
+        compared = self.texts if self.brought else self.near.texts
+        sampled = f" Near ones were looked for in a sample of {many(len(compared), 'row')}." if self.one_in > 1 else ""
         where = "the validation file" if self.context.validation is not None else "validation or test"
         return [
             self.problem(
@@ -85,3 +130,8 @@ class Leakage(Check):
                 "Remove them from training",
             )
         ]
+
+
+def _key(seen: Seen) -> int:
+    """What a row says; its label does not count, since the text alone gives the answer away."""
+    return key_of({role: value for role, value in seen.values.items() if role != "label"})

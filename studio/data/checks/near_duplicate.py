@@ -1,5 +1,7 @@
 """Rows that are nearly the same as one above: the same words in the same order, but for one in ten."""
 
+from functools import cached_property
+
 from studio.data.checks.base import Check, Context, Seen, turns_in
 from studio.data.checks.duplicate import key_of
 from studio.data.made import is_made
@@ -33,38 +35,69 @@ def parts_of(seen: Seen) -> list[str]:
     return parts
 
 
+class NearRows:
+    """The rows of a pass compared with each other: once, whoever asks."""
+
+    def __init__(self, context: Context) -> None:
+        self.texts = Texts()
+        self.one_in = one_in(context)
+        self.copies: list[tuple[int, int]] = []
+        """Exact copies, each with the first row that says the same."""
+        self._first: dict[int, int] = {}
+        self._last = 0
+
+    @classmethod
+    def of(cls, context: Context) -> "NearRows":
+        """Those of a pass."""
+        made: NearRows = context.shared.setdefault("near", cls(context))
+        return made
+
+    def see(self, seen: Seen) -> None:
+        """Take a row in, unless it was taken in or belongs to no sample."""
+        if seen.number == self._last or is_made(seen.row):
+            return
+        self._last = seen.number
+        parts = parts_of(seen)
+        if (self.one_in > 1 and len(self.texts) >= 1.5 * MOST) or not in_sample(parts, self.one_in):
+            return
+        first = self._first.setdefault(key_of(seen.values), seen.number)
+        if first == seen.number:
+            self.texts.add(seen.number, parts, group_of(seen))
+        else:
+            self.copies.append((seen.number, first))
+
+    @cached_property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Each row that is near one above, with that one."""
+        return list(self.texts.near())
+
+    @property
+    def sampled(self) -> str:
+        """What is said of a sample."""
+        return f" Looked for in a sample of {many(len(self.texts), 'row')}." if self.one_in > 1 else ""
+
+
 class NearDuplicate(Check):
     kind = "near-duplicate"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.texts = Texts()
-        self.known: set[int] = set()
-        self.one_in = one_in(context)
+        self.near = NearRows.of(context)
 
     def see(self, seen: Seen) -> None:
-        if is_made(seen.row):
-            return
-        parts = parts_of(seen)
-        if (self.one_in > 1 and len(self.texts) >= 1.5 * MOST) or not in_sample(parts, self.one_in):
-            return
-        key = key_of(seen.values)
-        if key not in self.known:
-            self.known.add(key)
-            self.texts.add(seen.number, parts, group_of(seen))
+        self.near.see(seen)
 
     def finish(self) -> None:
-        self.found.extend(number for number, _ in self.texts.near())
+        self.found.extend(number for number, _ in self.near.pairs)
 
     def problems(self) -> list[Problem]:
         if not self.found:
             return []
-        sampled = f" Looked for in a sample of {many(len(self.texts), 'row')}." if self.one_in > 1 else ""
         return [
             self.problem(
                 "warning",
                 f"{many(len(self.found), 'row is', 'rows are')} nearly the same as a row above: nine in ten words "
-                f"agree, in the same order.{sampled}",
+                f"agree, in the same order.{self.near.sampled}",
                 "Near copies weigh more than other rows, and one that is tested on may have been learned by heart.",
                 "Remove the later ones",
             )

@@ -1,0 +1,191 @@
+"""Where a row is, it stays: under fixes, as labels come, as rows are added; and what stands in two parts is told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.api import Studio
+from studio.data.carving import split
+from studio.data.checks import check, fix_of
+from studio.data.formats import read_text
+from studio.data.splits import divide
+from studio.data.table import Row, Table
+from studio.schema.dataset import SplitSpec
+from studio.store.dividing import divide_version
+from studio.tasks import task_named
+
+CHAT, SORT = task_named("chat"), task_named("classification")
+PAIR, LABELLED = {"question": "prompt", "answer": "reply"}, {"text": "text", "label": "label"}
+PLACES = ("Rome", "Oslo", "Lima", "Cairo", "Quito", "Perth", "Kyoto", "Accra", "Dakar", "Turin", "Leeds")
+THINGS = ("lamp", "sofa", "kettle", "ladder", "carpet", "mirror", "pillow", "bucket", "candle")
+SHOPS = ("north", "east", "south", "west", "harbour", "station", "market", "castle")
+DOES = ("arrives by ship", "waits for paint", "was sold twice", "needs a longer cable", "costs less on Monday")
+
+
+def lines(rows: list[Row]) -> str:
+    return "\n".join(json.dumps(row) for row in rows)
+
+
+def table(rows: list[Row]) -> Table:
+    return read_text(lines(rows))
+
+
+def words(n: int) -> str:
+    return f"The {THINGS[n % 9]} from {PLACES[n % 11]} {DOES[n % 5]} at the {SHOPS[n % 8]} shop, says note {n}."
+
+
+def pairs(count: int = 120) -> list[Row]:
+    return [
+        {"question": f"What of {THINGS[n % 9]} {n} in {PLACES[n % 11]}?", "answer": words(n), "customer": f"c{n % 12}",
+         "day": f"2024-{1 + n // 28:02d}-{1 + n % 28:02d}"}
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def parts(studio: Studio, dataset: str, version: int, splits: SplitSpec | None = None) -> dict[str, str]:
+    """Question → part."""
+    record = studio.dataset(dataset, version)
+    spec = record.spec or studio.reading(dataset)
+    of = divide_version(studio._datasets.store, record, spec, splits or SplitSpec()).of
+    return {str(row.get("question", row.get("text"))): of[number]
+            for number, row in studio._datasets.table(dataset, version).numbered() if number in of}  # fmt: skip
+
+
+# --- a row stays in its part ---
+
+
+@pytest.mark.parametrize("splits", [SplitSpec(), SplitSpec(group_column="customer")], ids=["text", "group"])
+def test_a_fix_moves_no_row_to_another_part(studio: Studio, splits: SplitSpec) -> None:
+    rows = pairs()
+    rows[4] = {**rows[1]}
+    rows[30]["answer"] = "TODO"
+    record = studio.add_text(lines(rows))
+    studio.set_reading(record.id, "chat", PAIR)
+    before = parts(studio, record.id, 1, splits)
+    for version, kind in ((2, "duplicate"), (3, "placeholder")):
+        assert studio.fix(record.id, kind).version == version
+        after = parts(studio, record.id, version, splits)
+        assert after and after == {question: before[question] for question in after}
+    assert len(after) < len(before)
+    alone = divide(studio._datasets.table(record.id), CHAT, PAIR, splits)
+    moved = [row for row, part in alone.of.items() if part != divide_version(
+        studio._datasets.store, studio.dataset(record.id), studio.reading(record.id), splits).of[row]]  # fmt: skip
+    assert moved or splits.group_column, "without the earlier versions some rows would have moved"
+
+
+def test_rows_that_get_a_label_later_move_none_that_had_one_across_the_border_of_forty(studio: Studio) -> None:
+    rows = [{"text": words(n), "label": ["good", "bad"][n % 2] if n < 34 else ""} for n in range(500)]
+    record = studio.add_text(lines(rows))
+    studio.set_reading(record.id, "classification", LABELLED)
+    earlier = parts(studio, record.id, 1)
+    assert set(earlier.values()) == {"train", "validation"} and len(earlier) == 34
+    for version, upto in ((2, 60), (3, 460)):
+        labels = {n + 1: {"label": ["good", "bad"][n % 2]} for n in range(34, upto)}
+        studio._datasets.with_values(record.id, labels, "Labelled.")
+        studio.set_reading(record.id, "classification", LABELLED)
+        now = parts(studio, record.id, version)
+        assert len(now) == upto and {text: now[text] for text in earlier} == earlier
+        earlier = now
+    assert all(list(now.values()).count(part) > 15 for part in ("train", "validation", "test"))
+    counts = studio.splits(record.id)
+    assert "What was here before stays in its part." in counts.because and counts.test > 15
+
+
+def test_by_content_alone_the_number_of_rows_moves_none() -> None:
+    rows = [(n, f"text {n}", "") for n in range(1, 501)]
+    spec = SplitSpec(stable_splits=True)
+    whole = split(rows, spec).of
+    for count in (39, 41, 399, 401):
+        some = split(rows[:count], spec).of
+        assert [n for n in some if some[n] != whole[n]] == []
+    assert "By content alone" in split(rows, spec).counts.because
+
+
+# --- what stands in two parts ---
+
+
+def told(studio: Studio, dataset: str) -> dict[str, Any]:
+    return {each.kind: each for each in studio.check(dataset, "chat", PAIR).problems}
+
+
+@pytest.mark.parametrize("way", ["group_column", "time_column"])
+def test_a_copy_under_another_group_or_another_day_is_told_where_it_gives_the_test_away(
+    studio: Studio, way: str
+) -> None:
+    rows = pairs()
+    clean = studio.add_text(lines(rows))
+    studio.set_reading(clean.id, "chat", PAIR)
+    column = {"group_column": "customer", "time_column": "day"}[way]
+    studio.keep_splits(clean.id, **{way: column})
+    assert studio.check(clean.id).problems == ()
+    of = divide(table(rows), CHAT, PAIR, SplitSpec(**{way: column})).of
+    held = next(n for n in sorted(of, reverse=True) if of[n] == "validation")
+    train = next(n for n in sorted(of) if of[n] == "train")
+    rows[train - 1] = {**rows[held - 1], column: rows[train - 1][column]}
+    record = studio.add_text(lines(rows))
+    studio.set_reading(record.id, "chat", PAIR)
+    assert "leakage" not in told(studio, record.id), "the usual parts keep equal texts together"
+    studio.keep_splits(record.id, **{way: column})
+    found = told(studio, record.id)
+    assert set(found) == {"duplicate", "leakage"} and found["leakage"].rows == (train,)
+    assert "1 row for training also stands in validation or test." in found["leakage"].message
+    fixed = studio.fix(record.id, "leakage")
+    assert fixed.rows == 119 and studio.check(record.id).problems == ()
+
+
+def test_near_copies_on_both_sides_of_the_studios_own_parts_are_told_and_removed_from_training(
+    studio: Studio,
+) -> None:
+    rows = pairs()
+    of = divide(table(rows), CHAT, PAIR).of
+    held = [n for n in of if of[n] == "validation"][:3]
+    train = [n for n in of if of[n] == "train"]
+    planted = []
+    for row, twin in zip(held, train[60:], strict=False):
+        near = {**rows[row - 1], "answer": rows[row - 1]["answer"].replace("says note", "says the note")}
+        rows.append({**near, "question": f"{near['question']} Please."})
+        planted.append(len(rows))
+        rows.append({**rows[twin - 1], "question": f"{rows[twin - 1]['question']} Please."})
+    record = studio.add_text(lines(rows))
+    studio.set_reading(record.id, "chat", PAIR)
+    now = parts(studio, record.id, 1)
+    both = {n for n, row in enumerate(rows, 1) if now[row["question"]] == "train"}
+    wanted = {copy for first, copy in zip(held, planted, strict=True) if copy in both and first not in both}
+    assert wanted, "some near copy fell on the other side"
+    found = told(studio, record.id)
+    assert wanted <= set(found["leakage"].rows) and "nearly" in found["leakage"].message
+    for number in found["leakage"].rows:
+        assert now[rows[number - 1]["question"]] == "train"
+    studio.fix(record.id, "leakage")
+    assert "leakage" not in told(studio, record.id)
+
+
+def test_a_division_is_asked_for_only_where_rows_are_alike() -> None:
+    def never() -> dict[int, str]:
+        raise AssertionError("nothing is alike here")
+
+    assert check(table(pairs()), CHAT, PAIR, division=never, parts_copies=True).problems == ()
+    assert not fix_of(table(pairs()), CHAT, PAIR, "leakage", division=never)
+
+
+def test_a_run_divides_as_the_page_said(studio: Studio, tmp_path: Path) -> None:
+    from studio.schema.config import config_from
+    from studio.schema.runs import RunSpec
+    from studio.worker.rows import rows_of_run
+
+    rows = pairs()
+    rows[4] = {**rows[1]}
+    record = studio.add_text(lines(rows))
+    studio.set_reading(record.id, "chat", PAIR)
+    before = parts(studio, record.id, 1)
+    studio.fix(record.id, "duplicate")
+    counts = studio.splits(record.id)
+    run = RunSpec(
+        config=config_from({"task": "chat", "model": "none"}), dataset=record.id, dataset_version=2,
+        data=studio.reading(record.id), splits=SplitSpec(),
+    )  # fmt: skip
+    learned = rows_of_run(studio.context.workspace.datasets, run)
+    assert len(learned.train) == counts.train and len(learned.validation) == counts.validation
+    assert {before[row["question"]] for row in learned.train} == {"train"}
