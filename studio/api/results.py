@@ -34,6 +34,10 @@ class ResultsDoor(Door):
         """Whether a run's model answers with labels and probabilities (`classify`) instead of word by word (`chat`)."""
         return self._answers.at_once(run)
 
+    def how(self, run: str) -> str:
+        """A word on how the tuned model answers, where a person should know it."""
+        return self._answers.how(run)
+
     def evaluate(self, run: str, data: str | None = None, progress: OnProgress | None = None) -> Report:
         """Base and tuned on rows kept apart, or on a file's."""
         return self._answers.evaluate(run, data, progress)

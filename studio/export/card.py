@@ -124,7 +124,8 @@ def _base(exporter: "Exporter", run: RunRef) -> str:
                 "The merged model has the very weights that it was tuned with."
             )
     if run.spec.config.method == "qlora":
-        lines.append("- It was tuned on a 4-bit (NF4) copy of the base and is used on the base as it is, unquantised.")
+        bits = {"4-bit": "a 4-bit (NF4)", "8-bit": "an 8-bit"}[run.spec.config.quantisation]
+        lines.append(f"- It was tuned on {bits} copy of the base and is used on the base as it is, unquantised.")
     return "\n".join(lines)
 
 

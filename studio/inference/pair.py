@@ -138,7 +138,12 @@ def load_pair(run: RunRef, one_copy: bool | None = None) -> Pair:
     if adapter and not mergeable(folder):
         tuned = beside(load_base(run.info, precision_of(run), head, run.trusted), folder)
         return Pair(
-            run=run, tokenizer=tokenizer, tuned=tuned, base=tuned.get_base_model(), one_copy=False, how=how(run)
+            run=run,
+            tokenizer=tokenizer,
+            tuned=tuned,
+            base=tuned.get_base_model(),
+            one_copy=False,
+            how=how(run.spec.config),
         )
     if one_copy is None:
         one_copy = adapter and not has_room_for(run, 2)
@@ -152,7 +157,14 @@ def load_pair(run: RunRef, one_copy: bool | None = None) -> Pair:
             if head.at_once and not (head.name == "spans" and points(run.info))
             else load_base(run.info, precision_of(run), head, run.trusted)
         )
-    return Pair(run=run, tokenizer=tokenizer, tuned=tuned, base=base, one_copy=bool(adapter and one_copy), how=how(run))
+    return Pair(
+        run=run,
+        tokenizer=tokenizer,
+        tuned=tuned,
+        base=base,
+        one_copy=bool(adapter and one_copy),
+        how=how(run.spec.config),
+    )
 
 
 def points(info: ModelInfo) -> bool:
@@ -195,11 +207,11 @@ def has_room_for(run: RunRef, copies: int) -> bool:
     return machine_facts().memory_available > copies * weights + ROOM
 
 
-def how(run: RunRef) -> str:
+def how(config: TrainingConfig) -> str:
     """A word on how the tuned model answers, where it needs one."""
-    if run.spec.config.method == "qlora":
-        bits = run.spec.config.quantisation
-        return f"It learned on a {bits} copy of the base and answers on the base as it is, unquantised."
+    if config.method == "qlora":
+        bits = {"4-bit": "a 4-bit", "8-bit": "an 8-bit"}[config.quantisation]
+        return f"It learned on {bits} copy of the base and answers on the base as it is, unquantised."
     return ""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from studio.export import EXPORTS, export_named
 from studio.inference.heads import head_of
+from studio.inference.pair import how
 from studio.inference.predict import writer_for
 from studio.schema.dataset import SplitCounts
 from studio.schema.errors import StudioError
@@ -50,6 +51,10 @@ class Answers:
         self._check_messages([{"role": "user", "content": text}])
         result = self.host.result("classify", run=self._ref(run), text=text)
         return Answer.model_validate(result["base"]), Answer.model_validate(result["tuned"])
+
+    def how(self, run: str) -> str:
+        """A word on how the tuned model answers, where it needs one; nothing is loaded for it."""
+        return how(self.runs.spec(self.runs.get(run).id).config)
 
     def at_once(self, run: str) -> bool:
         """Whether its model answers with labels and probabilities instead of word by word."""

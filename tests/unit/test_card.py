@@ -91,7 +91,10 @@ def test_it_lists_every_setting_that_makes_a_difference() -> None:
 
 
 def test_it_says_that_qlora_is_used_on_the_base_unquantised() -> None:
-    assert "unquantised" in model_card(export_named("merged"), run_of(method="qlora"), FACTS)
+    four = model_card(export_named("merged"), run_of(method="qlora"), FACTS)
+    assert "tuned on a 4-bit (NF4) copy of the base" in four and "unquantised" in four
+    eight = model_card(export_named("merged"), run_of(method="qlora", quantisation="8-bit"), FACTS)
+    assert "tuned on a 8-bit" not in eight and "an 8-bit copy of the base" in eight and "NF4" not in eight
     assert "unquantised" not in model_card(export_named("merged"), run_of(), FACTS)
 
 

@@ -73,7 +73,7 @@ def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]
         "system": spec.config.system_prompt,
         "turns": "messages" in spec.data.roles.values(),
         "prompts": prompts(visit, run),
-        "how": HOW.get(run.task, ""),
+        "how": " ".join(filter(None, [HOW.get(run.task, ""), visit.studio.how(run.id)])),
     }
 
 

@@ -1,0 +1,42 @@
+"""The Chat tab: what a person is told of a run before anything is asked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec, SplitSpec
+from studio.schema.runs import RunSpec
+from studio.ui.pages import chat
+from studio.ui.session import Sessions
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Iterator[Sessions]:
+    made = Sessions(tmp_path / "home")
+    yield made
+    made.root.close()
+
+
+def told(sessions: Sessions, **settings: Any) -> str:
+    """What stands above the panes of a run with these settings."""
+    visit = sessions.visit({}, "page", {})
+    config = TrainingConfig(task="chat", model="starter-chat", **settings)
+    spec = RunSpec(
+        config=config, dataset="data-1", dataset_version=1,
+        data=DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}), splits=SplitSpec(),
+    )  # fmt: skip
+    runs = sessions.root.home.workspace().runs
+    run = runs.create(spec)
+    (runs.folder(run.id).adapter).mkdir(parents=True)
+    runs.set_status(run.id, "finished", has_result=True)
+    return str(chat.told(visit, visit.studio.run(run.id), [])["how"])
+
+
+def test_a_run_that_learned_on_fewer_bits_says_on_which_base_it_answers(sessions: Sessions) -> None:
+    assert "a 4-bit copy of the base" in told(sessions, method="qlora")
+    eight = told(sessions, method="qlora", quantisation="8-bit")
+    assert "an 8-bit copy of the base" in eight and "as it is, unquantised" in eight
+    assert told(sessions, method="lora") == ""
