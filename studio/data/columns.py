@@ -35,6 +35,8 @@ class Column:
     """Its values are texts, and neither numbers nor dates nor lists."""
     turns: bool
     """Its values are lists of turns of a conversation."""
+    pairs: bool
+    """Its values are lists of questions with their answers."""
     nested: bool
     thumbs: bool
     """Its values say yes or no, up or down."""
@@ -64,10 +66,9 @@ class Column:
         """Whether a column that has the right name also has the right content, as far as the rows show."""
         if not self.filled:
             return True
-        if holds == "turns":
-            return self.turns
-        if holds in ("thumb", "labels", "score"):
-            return {"thumb": self.thumbs, "labels": self.several, "score": self.scores}[holds]
+        if holds in ("turns", "pairs", "thumb", "labels", "score"):
+            return {"turns": self.turns, "pairs": self.pairs, "thumb": self.thumbs, "labels": self.several,
+                    "score": self.scores}[holds]  # fmt: skip
         if holds == "reply":
             return True
         if holds == "label":
@@ -97,12 +98,20 @@ def look_at(name: str, rows: Sequence[Row]) -> Column:
         mean_length=sum(map(len, plain)) / len(plain) if plain else 0.0,
         texts=bool(plain) and len(plain) > len(values) / 2 and numbers < len(plain) / 2,
         turns=bool(values) and turns > len(values) / 2,
+        pairs=bool(values) and all(map(_is_pairs, values)),
         nested=len(nested) > len(values) / 2,
         thumbs=bool(plain) and len(plain) == len(values) and all(thumb_of(value) is not None for value in set(plain)),
         several=_several(values),
         scores=bool(plain) and numbers == len(plain) and any(_PART.fullmatch(text) for text in plain),
         bookkeeping=name in MARKS or (bool(words) and (words[-1] in _BOOKKEEPING or words[0] == "unnamed")),
     )
+
+
+def _is_pairs(value: Any) -> bool:
+    """Whether a value is a list of pairs, or its JSON."""
+    if isinstance(value, str):
+        return "".join(value[:20].split()).startswith("[[")
+    return isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value)
 
 
 def _several(values: Sequence[Any]) -> bool:

@@ -28,8 +28,8 @@ class Role:
     """Names that columns of this role go by, the surest first, in lower case with spaces."""
     holds: str = "text"
     """`text`, `passage` (a text that differs), `alone` (a text with no other beside it), `label` (few different short
-    values), `labels` (several names), `score` (a number on a scale), `thumb` (yes or no), `turns` (of a conversation)
-    or `reply` (a text or turns)."""
+    values), `labels` (several names), `score` (a number on a scale), `thumb` (yes or no), `turns` (of a conversation),
+    `pairs` (earlier turns, question and answer) or `reply` (a text or turns)."""
     beside_turns: bool = False
     """Still of use to a row that holds a whole conversation."""
 

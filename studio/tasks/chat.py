@@ -59,7 +59,7 @@ TOOLS_ROLE = Role(
     "reply",
     beside_turns=True,
 )
-HISTORY = Role("history", "History", "Earlier turns, as pairs of question and answer.", False, ("history",), "turns")
+HISTORY = Role("history", "History", "Earlier turns, as pairs of question and answer.", False, ("history",), "pairs")
 
 
 class Chat(Usual):

@@ -94,3 +94,31 @@ def test_the_hub_without_a_network_says_so_in_a_sentence(page: Page, tmp_path: P
     name.press("Enter")
     expect(page.get_by_role("alert").filter(visible=True).first).to_contain_text("The Hub is not asked", timeout=SLOW)
     expect(name).to_have_value("someone/mood")
+
+
+def test_three_findings_are_fixed_one_kind_at_a_time_and_one_is_undone(page: Page, tmp_path: Path) -> None:
+    rows = [f'{{"question": "Where is parcel {n}?", "answer": "Parcel {n} left us on Monday."}}' for n in range(60)]
+    rows[7] = '{"question": "Who helps?", "answer": "Write to jane.doe@example.org, she knows."}'
+    rows[20] = rows[3]
+    rows[41] = '{"question": '
+    path = tmp_path / "questions.jsonl"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    bring(page, path)
+    finding = page.locator(".doctor li")
+    expect(finding).to_have_count(3, timeout=SLOW)
+    expect(button(page, "Next: method")).to_be_disabled()
+    finding.get_by_role("button", name="Leave them out: 1 line").click()
+    expect(page.get_by_text(re.compile("version 2, 1 row removed: bad line"))).to_be_visible(timeout=SLOW)
+    expect(button(page, "Next: method")).to_be_enabled()
+    finding.filter(has_text="cop").get_by_role("button", name="Remove").click()
+    expect(page.get_by_text(re.compile("version 3, 1 row removed: duplicate"))).to_be_visible(timeout=SLOW)
+    finding.filter(has_text="e-mail").get_by_role("button", name="Mask").click()
+    expect(page.get_by_text(re.compile("version 4, 1 row masked"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Nothing stands out.")).to_be_visible(timeout=SLOW)
+    button(page, "Back to version 3").click()
+    expect(page.get_by_text(re.compile("version 3, 1 row removed: duplicate"))).to_be_visible(timeout=SLOW)
+    expect(finding).to_have_count(1, timeout=SLOW)
+    expect(finding).to_contain_text("e-mail")
+    expect(page.get_by_text("58 of 58 rows can be used")).to_be_visible()
+    finding.get_by_role("button", name="Show").click()
+    expect(page.get_by_text(re.compile("1 to 1 of 1: personal data only"))).to_be_visible(timeout=SLOW)

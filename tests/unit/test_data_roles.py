@@ -52,8 +52,16 @@ def read_as(rows: Table, **explicit: str) -> tuple[str, dict[str, str]]:
         (
             {"instruction": LONG, "input": [""], "output": LONG, "system": LONG, "history": [[["a", "b"]]]},
             "chat",
-            {"instruction": "prompt", "input": "context", "output": "reply", "system": "system"},
+            {"instruction": "prompt", "input": "context", "output": "reply", "system": "system", "history": "history"},
         ),
+        ({"instruction": LONG, "output": LONG, "history": [[], [["a", "b"]]]}, "chat",
+         {"instruction": "prompt", "output": "reply", "history": "history"}),
+        ({"instruction": LONG, "output": LONG, "history": LONG}, "chat", {"instruction": "prompt", "output": "reply"}),
+        ({"messages": [TURNS], "history": [[["a", "b"]]]}, "chat", {"messages": "messages"}),
+        ({"conversations": [SHAREGPT[:1]], "chosen": [SHAREGPT[1]], "rejected": [SHAREGPT[1]]}, "preference",
+         {"conversations": "messages", "chosen": "chosen", "rejected": "rejected"}),
+        ({"conversations": [SHAREGPT], "tools": ['[{"name": "look_up", "parameters": {}}]']}, "chat",
+         {"conversations": "messages", "tools": "tools"}),
         ({"input": LONG, "output": LONG}, "chat", {"input": "prompt", "output": "reply"}),
         ({"instruction": ["Sum up.", "Shorten."], "note": LONG, "summary": LONG}, "chat",
          {"instruction": "prompt", "note": "context", "summary": "reply"}),
@@ -90,7 +98,6 @@ def read_as(rows: Table, **explicit: str) -> tuple[str, dict[str, str]]:
 )  # fmt: skip
 def test_the_usual_shapes_are_known_without_a_word(columns: dict[str, Any], task: str, roles: dict[str, str]) -> None:
     found, matched = read_as(table(**columns))
-    matched = {column: role for column, role in matched.items() if role != "history"}
     assert (found, matched) == (task, roles)
 
 
