@@ -8,7 +8,6 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.services.again import changed_settings, extended_in_words, in_words
-from studio.services.mixing import begin_with, general_rows
 
 Words = Callable[[TrainingConfig, TrainingConfig], str]
 
@@ -43,15 +42,14 @@ class AgainDoor(RunsDoor):
         before = self.spec(record.id)
         info = self._models.ready(before.config.model)
         method, settings = changed_settings(before.config, changes)
-        _, settings = begin_with(self.context, settings, method, info.name)
         self._runs.require_rows(before)
-        replay = general_rows(self._datasets, settings, before.data)
+        began = self._beginning(settings, method, info, before.data)
         view = self._planning.plan(
-            before.dataset, info, before.data, method=method, preset=before.config.preset, settings=settings,
-            name=name, validation=before.validation_dataset, replay=replay,
+            before.dataset, info, before.data, began, preset=before.config.preset, name=name,
+            validation=before.validation_dataset,
         )  # fmt: skip
         self._require_fit(info, view)
-        spec = self._run_spec(before.dataset, before.data, view, before.validation_dataset, replay)
+        spec = self._run_spec(before.dataset, before.data, view, before.validation_dataset, began.replay)
         because = (words(before.config, view.plan.config), *view.plan.because)
         kept = {"dataset_version": before.dataset_version, "validation_version": before.validation_version}
         return self._runs.start(spec.model_copy(update={**kept, "because": because}))

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from studio.api.base import Door
-from studio.data.checks import refusal
 from studio.machine.facts import machine_facts
-from studio.schema.dataset import CheckReport, DatasetSpec
+from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import StoredEvent
 from studio.schema.models import ModelInfo
@@ -19,7 +18,7 @@ from studio.schema.views import (
 )  # fmt: skip
 from studio.services import apart
 from studio.services.combining import WAYS, combine
-from studio.services.mixing import begin_with, general_rows
+from studio.services.mixing import Beginning, beginning
 from studio.services.planning import split_spec
 from studio.services.probing import probe
 from studio.store.files import require_room
@@ -51,11 +50,8 @@ class RunsDoor(Door):
     ) -> PlanView:
         """What a run would do and take; without a dataset, for 400 rows of a usual length."""
         info, spec = self._meant(dataset, model, task, roles, leave_out, settings, validation)
-        method, settings = begin_with(self.context, settings or {}, method, info.name)
-        return self._planning.plan(
-            dataset, info, spec, method=method, preset=preset, settings=settings, name=name,
-            validation=validation, replay=general_rows(self._datasets, settings, spec),
-        )  # fmt: skip
+        began = self._beginning(settings, method, info, spec)
+        return self._planning.plan(dataset, info, spec, began, preset=preset, name=name, validation=validation)
 
     def fit(
         self,
@@ -72,11 +68,8 @@ class RunsDoor(Door):
     ) -> FitView:
         """Settings near to these with which a run fits this machine's memory, and what had to be changed for it."""
         info, spec = self._meant(dataset, model, task, roles, leave_out, settings, validation)
-        method, settings = begin_with(self.context, settings or {}, method, info.name)
-        return self._planning.fit(
-            dataset, info, spec, method=method, preset=preset, settings=settings, name=name, validation=validation,
-            replay=general_rows(self._datasets, settings, spec),
-        )  # fmt: skip
+        began = self._beginning(settings, method, info, spec)
+        return self._planning.fit(dataset, info, spec, began, preset=preset, name=name, validation=validation)
 
     def probe(
         self,
@@ -94,13 +87,11 @@ class RunsDoor(Door):
         """A plan whose memory and time were measured by a few real steps on the longest rows."""
         self._models.ready(model)
         info, spec = self._meant(dataset, model, task, roles, leave_out, settings, validation)
-        method, settings = begin_with(self.context, settings or {}, method, info.name)
-        replay = general_rows(self._datasets, settings, spec)
-        how: dict[str, Any] = {"method": method, "preset": preset, "settings": settings, "validation": validation}
-        how["replay"] = replay
-        view = self._planning.plan(dataset, info, spec, name=name, **how)
-        measured = probe(self.context, self._run_spec(dataset, spec, view, validation, replay))
-        return self._planning.plan(dataset, info, spec, name=name, **how, measured=measured)
+        how: dict[str, Any] = {"preset": preset, "name": name, "validation": validation}
+        began = self._beginning(settings, method, info, spec)
+        view = self._planning.plan(dataset, info, spec, began, **how)
+        measured = probe(self.context, self._run_spec(dataset, spec, view, validation, began.replay))
+        return self._planning.plan(dataset, info, spec, began, **how, measured=measured)
 
     def start(
         self,
@@ -124,19 +115,17 @@ class RunsDoor(Door):
         info = self._models.ready(model)
         spec, _ = self._datasets.reading(dataset, task, roles)
         spec = self._leaving.settled(dataset, info, spec, leave_out, settings or {}, validation)
-        report = self._looked_at(dataset, spec)
-        if error := refusal(report):
-            raise error
-        method, settings = begin_with(self.context, settings or {}, method, info.name)
-        settings = {**settings, "test_prompts": tuple(prompts)}
-        replay = general_rows(self._datasets, settings, spec)
-        view = self._planning.plan(
-            dataset, info, spec, method=method, preset=preset, settings=settings,
-            name=name or Path(self._datasets.store.get(dataset).name).stem, validation=validation,
-            replay=replay,
-        )  # fmt: skip
+        self._look_at(dataset, spec)
+        began = self._beginning({**(settings or {}), "test_prompts": tuple(prompts)}, method, info, spec)
+        name = name or Path(self._datasets.store.get(dataset).name).stem
+        view = self._planning.plan(dataset, info, spec, began, preset=preset, name=name, validation=validation)
         self._require_fit(info, view)
-        return self._runs.start(self._run_spec(dataset, spec, view, validation, replay), once)
+        return self._runs.start(self._run_spec(dataset, spec, view, validation, began.replay), once)
+
+    def _beginning(
+        self, settings: Mapping[str, Any] | None, method: str | None, info: ModelInfo, spec: DatasetSpec
+    ) -> Beginning:
+        return beginning(self.context, self._datasets, settings or {}, method, info.name, spec)
 
     def _run_spec(
         self, dataset: str, spec: DatasetSpec, view: PlanView, validation: str | None, replay: Replay | None
@@ -173,15 +162,15 @@ class RunsDoor(Door):
         spec, _ = self._datasets.reading(dataset, task, roles)
         return info, self._leaving.settled(dataset, info, spec, leave_out, settings or {}, validation)
 
-    def _looked_at(self, dataset: str, spec: DatasetSpec) -> CheckReport:
-        """What is wrong with the rows; many rows that nobody looked at are looked at by another process."""
+    def _look_at(self, dataset: str, spec: DatasetSpec) -> None:
+        """Have it known what is wrong with the rows; many that nobody looked at are looked at by another process."""
         given = {
             "dataset": dataset, "task": spec.task, "roles": spec.roles, "leave_out": list(spec.left_out),
             "rows_left_out": spec.rows_left_out,
         }  # fmt: skip
         many = self._datasets.store.get(dataset).rows > apart.MANY
         elsewhere = (lambda: apart.check(self.context, given)) if many else None
-        return self._datasets.check(
+        self._datasets.check(
             dataset, spec.task, spec.roles, leave_out=spec.left_out, rows_left_out=spec.rows_left_out,
             elsewhere=elsewhere,
         )  # fmt: skip

@@ -1,6 +1,7 @@
 """What a run begins with besides its own rows: general rows mixed in, and an earlier run's result to go on from."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from studio.schema.config import SHAPE, WHOLE
@@ -15,10 +16,39 @@ SAME = ({"lora", "qlora"}, set(WHOLE))
 """Methods that leave results of one kind."""
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """Method and settings of a run, and where its general rows come from; and what speaks against it."""
+
+    method: str | None
+    settings: dict[str, Any]
+    replay: Replay | None
+    problems: tuple[StudioError, ...] = ()
+    """For the plan, which tells them with all else that is wrong."""
+
+
+def beginning(
+    context: Context, datasets: Datasets, settings: Mapping[str, Any], method: str | None, model: str, spec: DatasetSpec
+) -> Beginning:
+    """What a run begins with besides its own rows, and all that is wrong with that."""
+    problems: list[StudioError] = []
+    asked = {key.replace("-", "_"): value for key, value in settings.items()}
+    replay = None
+    try:
+        method, asked = begin_with(context, asked, method, model)
+    except StudioError as error:
+        problems += error.all()
+    try:
+        replay = general_rows(datasets, asked, spec)
+    except StudioError as error:
+        problems += error.all()
+    return Beginning(method, asked, replay, tuple(problems))
+
+
 def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetSpec) -> Replay | None:
     """Where the rows come from that are mixed in, or None; a refusal when they can't be."""
-    share, source = float(settings.get("replay") or 0), str(settings.get("replay_from") or "")
-    if not share:
+    share, source = settings.get("replay") or 0, str(settings.get("replay_from") or "")
+    if share in (0, "0"):
         return None
     if not source:
         raise StudioError(

@@ -12,11 +12,11 @@ from studio.schema.config import config_from
 from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.models import Measured, ModelInfo
-from studio.schema.runs import Replay
 from studio.schema.spans import numbers_in
 from studio.schema.views import FitView, MethodView, PlanView
 from studio.services.datasets import Datasets
 from studio.services.lengths import Lengths
+from studio.services.mixing import Beginning
 from studio.tasks import task_named
 from studio.training.checking import check_settings
 from studio.training.fitting import Asked, fit
@@ -58,19 +58,15 @@ class Planning:
         dataset: str | None,
         info: ModelInfo,
         spec: DatasetSpec,
+        began: Beginning,
         *,
-        method: str | None = None,
         preset: str = "balanced",
-        settings: Mapping[str, Any] | None = None,
         name: str = "",
         validation: str | None = None,
         measured: Measured | None = None,
-        replay: Replay | None = None,
     ) -> PlanView:
         """The settings a run would have, why, and what it would take; without a dataset for rows of a usual kind."""
-        asked, chosen, settings, splits = self._asked(
-            dataset, info, spec, method, preset, settings or {}, name, validation, replay
-        )
+        asked, chosen, settings, splits = self._asked(dataset, info, spec, began, preset, name, validation)
         return self._view(asked, chosen, settings, splits, measured)
 
     def fit(
@@ -78,18 +74,14 @@ class Planning:
         dataset: str | None,
         info: ModelInfo,
         spec: DatasetSpec,
+        began: Beginning,
         *,
-        method: str | None = None,
         preset: str = "balanced",
-        settings: Mapping[str, Any] | None = None,
         name: str = "",
         validation: str | None = None,
-        replay: Replay | None = None,
     ) -> FitView:
         """The settings nearest to these with which the run fits, and each change with its reason."""
-        asked, chosen, settings, splits = self._asked(
-            dataset, info, spec, method, preset, settings or {}, name, validation, replay
-        )
+        asked, chosen, settings, splits = self._asked(dataset, info, spec, began, preset, name, validation)
         fitted, values, changes = fit(asked, chosen, settings)
         kept = splits_kept(spec)
         return FitView(
@@ -118,27 +110,27 @@ class Planning:
         dataset: str | None,
         info: ModelInfo,
         spec: DatasetSpec,
-        method: str | None,
+        began: Beginning,
         preset: str,
-        settings: Mapping[str, Any],
         name: str,
         validation: str | None,
-        replay: Replay | None,
     ) -> tuple[Asked, str, dict[str, Any], SplitCounts]:
         """All that a plan is made of, checked before tokens are counted: what is asked, by which method and settings.
 
         Every problem that can be known before is told at once.
         """
-        given = {key.replace("-", "_"): value for key, value in settings.items()}
-        settings = {**splits_kept(spec, given), **given}
+        settings, replay = {**splits_kept(spec, began.settings), **began.settings}, began.replay
         task = task_named(spec.task)
         machine = machine_facts()
-        chosen = method or default_method(task, info)
-        problems = []
+        chosen = began.method or default_method(task, info)
+        problems = list(began.problems)
         if why := task.why_not(info):
             problems.append(StudioError("wrong-model", why, field="model"))
-        elif why := method_named(chosen).why_not(info, task, machine):
-            problems.append(StudioError("method-unavailable", why, field="method"))
+        try:
+            if not why and (why := method_named(chosen).why_not(info, task, machine)):
+                problems.append(StudioError("method-unavailable", why, field="method"))
+        except StudioError as error:
+            problems.append(error)
         head = {"task": task.name, "model": info.name, "method": chosen, "preset": preset, "name": name}
         try:
             preset_named(preset)

@@ -52,6 +52,23 @@ def test_rows_of_which_none_can_be_used_get_no_plan_and_all_that_is_wrong_is_sai
     assert {each.code for each in caught.value.all()} == {"bad-setting", "too-few-rows"}
 
 
+def test_whatever_a_run_is_asked_all_that_can_not_be_is_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "silent.csv"
+    path.write_text("question,answer\n" + "".join(f"How is {n}?,\n" for n in range(12)))
+    studio = Studio(tmp_path / "home")
+    data = studio.add_file(path)
+    settings = {"epochs": -1, "start_from": "r-none", "replay": 0.2, "zero": 3, "lerning_rate": 1}
+    for ask in (studio.plan, studio.fit, studio.start):
+        with pytest.raises(StudioError) as caught:
+            ask(data.id, "starter-chat", "chat", method="qlorra", settings=settings)
+        said = {(each.code, each.field) for each in caught.value.all()}
+        assert said == {
+            ("no-such-run", ""), ("bad-setting", "replay_from"), ("unknown-name", "method"), ("bad-setting", "epochs"),
+            ("unknown-setting", "lerning_rate"), ("bad-setting", "zero"), ("too-few-rows", ""),
+        }  # fmt: skip
+    assert studio.runs() == []
+
+
 def test_a_port_that_is_taken_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
