@@ -1,12 +1,14 @@
 """The flags that are settings: one for each field of TrainingConfig, in kebab case, and the same from a file."""
 
 import inspect
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
 from studio.schema.config import GROUPS, TrainingConfig, config_from, range_of, settings_of
+from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError, nearest, raise_all
 from studio.schema.fields import about
 
@@ -35,8 +37,42 @@ def settings_given(given: dict[str, Any]) -> dict[str, Any]:
     return taken
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a file asks for: settings, and of a run's own config.yaml how its rows were read."""
+
+    settings: dict[str, Any]
+    roles: dict[str, str] = field(default_factory=dict)
+    leave_out: tuple[str, ...] = ()
+    validation: str = ""
+    """Id of the dataset that was its validation whole."""
+    not_known: tuple[str, ...] = ()
+    """Names of settings of another version of the studio, which are left out."""
+
+
+def read_config(path: Path) -> Asked:
+    """A YAML or JSON file of settings, or a run's own config.yaml. Names that do not exist are refused in a file that
+    a person wrote, and left out of one that another version of the studio wrote."""
+    values = _document(path)
+    of_run = isinstance(values.get("config"), dict)
+    settings = {str(key).replace("-", "_"): value for key, value in (values["config"] if of_run else values).items()}
+    strange = tuple(key for key in settings if key not in TrainingConfig.model_fields)
+    known = {key: value for key, value in settings.items() if key not in strange}
+    problems = [] if of_run else [_unknown(key, path) for key in strange]
+    try:
+        config_from({"task": "-", "model": "-", **known})
+    except StudioError as error:
+        problems += error.all()
+    raise_all(problems)
+    return _of_run(path, known, values, strange) if of_run else Asked(known)
+
+
 def read_settings(path: Path) -> dict[str, Any]:
-    """Settings of a YAML or JSON file, or of a run's own config.yaml, checked for names that do not exist."""
+    """The settings of such a file."""
+    return read_config(path).settings
+
+
+def _document(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
@@ -51,21 +87,27 @@ def read_settings(path: Path) -> dict[str, Any]:
             given=f"{path}, line {where.line + 1}" if where else path,
             hint="Write one setting a line: learning_rate: 0.0002",
         ) from error
-    if isinstance(values, dict) and isinstance(values.get("config"), dict):
-        values = values["config"]
     if not isinstance(values, dict):
         raise StudioError(
             "unreadable-file", "The file holds no settings.", given=path, hint="Write one setting a line: epochs: 3"
         )
-    values = {str(key).replace("-", "_"): value for key, value in values.items()}
-    problems = [_unknown(key, path) for key in values if key not in TrainingConfig.model_fields]
-    known = {key: value for key, value in values.items() if key in TrainingConfig.model_fields}
-    try:
-        config_from({"task": "-", "model": "-", **known})
-    except StudioError as error:
-        problems += error.all()
-    raise_all(problems)
     return values
+
+
+def _of_run(path: Path, settings: dict[str, Any], values: dict[str, Any], strange: tuple[str, ...]) -> Asked:
+    told = values.get("data") or {}
+    try:
+        fields = {name: value for name, value in dict(told).items() if name in ("roles", "left_out")}
+        data = DatasetSpec.model_validate({"task": "-", "roles": {}, **fields})
+    except (TypeError, ValueError) as error:
+        raise StudioError(
+            "unreadable-file",
+            "What the file says of the rows can't be read.",
+            given=f"{path}, data",
+            valid="data with roles: column: role, one a line",
+            hint="Take the settings alone: leave the lines under config: and put them at the margin.",
+        ) from error
+    return Asked(settings, data.roles, data.left_out, str(values.get("validation_dataset") or ""), strange)
 
 
 def _unknown(key: str, path: Path) -> StudioError:
@@ -74,13 +116,13 @@ def _unknown(key: str, path: Path) -> StudioError:
 
 
 def _parameter(name: str) -> inspect.Parameter:
-    field, words = TrainingConfig.model_fields[name], about(TrainingConfig, name)
+    declared, words = TrainingConfig.model_fields[name], about(TrainingConfig, name)
     assert words is not None
-    kind = _plain_type(field.annotation)
+    kind = _plain_type(declared.annotation)
     flag = name.replace("_", "-")
     flags = (f"--{flag}/--no-{flag}",) if kind is bool else (f"--{flag}",)
     limits = range_of(name).removeprefix("a text").removeprefix("yes or no").strip(", ")
-    help_text = f"{field.description} \\[{limits}]" if limits else field.description
+    help_text = f"{declared.description} \\[{limits}]" if limits else declared.description
     option = typer.Option(
         *flags,
         help=help_text,

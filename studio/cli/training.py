@@ -9,7 +9,7 @@ from studio.cli.data import roles_of
 from studio.cli.door import Door, command
 from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalModel, Preset, Run, Task
 from studio.cli.reading import alike, opened
-from studio.cli.settings import NOT_SETTINGS, read_settings
+from studio.cli.settings import NOT_SETTINGS, Asked, read_config
 from studio.cli.waiting import wait
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
@@ -32,7 +32,11 @@ def register(app: typer.Typer) -> None:
         method: Method = None,
         preset: Preset = None,
         config: Annotated[
-            Path | None, typer.Option(help="Settings from a YAML or JSON file; flags win.", show_default=False)
+            Path | None,
+            typer.Option(
+                help="Settings from a YAML or JSON file, or all that a run's config.yaml asks for; flags win.",
+                show_default=False,
+            ),
         ] = None,
         validation: Annotated[
             str | None, typer.Option(metavar="FILE", help="Rows for validation, kept apart whole.", show_default=False)
@@ -52,8 +56,10 @@ def register(app: typer.Typer) -> None:
         """
         asked = {"model": model, "task": task, "method": method, "preset": preset, "name": name}
         asked = {key: value for key, value in asked.items() if value is not None}
-        from_file = read_settings(config) if config else {}
-        values = {**from_file, **settings, **asked}
+        from_file = read_config(config) if config else Asked({})
+        if from_file.not_known:
+            door.note(f"Left out, since this studio does not know it: {', '.join(from_file.not_known)}.")
+        values = {**from_file.settings, **settings, **asked}
         if not values.get("model"):
             raise StudioError(
                 "bad-setting", "No base model was named.", hint="Give --model; studio models lists them.", field="model"
@@ -67,9 +73,9 @@ def register(app: typer.Typer) -> None:
             settings={key: value for key, value in values.items() if key not in NOT_SETTINGS},
             name=values.get("name", ""),
             prompts=tuple(test_prompt or values.get("test_prompts", ())),
-            validation=opened(door, validation, alike(reading)).id if validation else None,
-            roles=roles_of(map_),
-            leave_out=leave_out or (),
+            validation=opened(door, validation, alike(reading)).id if validation else _validation(door, from_file),
+            roles={**from_file.roles, **(roles_of(map_) or {})} or None,
+            leave_out=(*from_file.leave_out, *(leave_out or ())),
         )
         see_through(door, run, detach)
 
@@ -77,6 +83,14 @@ def register(app: typer.Typer) -> None:
     def resume(door: Door, run: Run, detach: Detach = False) -> None:
         """Go on with a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
         see_through(door, door.studio.resume(door.studio.run(run).id), detach)
+
+
+def _validation(door: Door, asked: Asked) -> str | None:
+    """The dataset that was the validation of the run whose config.yaml was given, if it is here."""
+    if not asked.validation or any(each.id == asked.validation for each in door.studio.datasets()):
+        return asked.validation or None
+    door.note("The rows that it was judged by are not here: a share of these rows is, or give --validation.")
+    return None
 
 
 def see_through(door: Door, run: RunRecord, detach: bool) -> None:

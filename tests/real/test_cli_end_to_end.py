@@ -234,7 +234,20 @@ def test_a_bad_line_is_not_trained_on_until_it_is_left_out(home: Home, model: Pa
     flags = ("--model", model, "--max-steps", "1", "--max-length", "64")
     said = home.call("train", path, *flags, status=2)
     assert "8" in said.err
-    assert home.json("train", path, *flags, "--leave-out", "bad-line")["status"] == "finished"
+    as_asked = ("--leave-out", "bad-line", "--map", "question=reply", "--map", "answer=prompt")
+    made = home.json("train", path, *flags, *as_asked)
+    assert made["status"] == "finished"
+    # its config.yaml, as an older studio would have written it, asks for the same, rows and columns too
+    config = tmp_path / "config.yaml"
+    kept = (home.root / "workspaces" / "default" / "runs" / made["id"] / "config.yaml").read_text()
+    config.write_text(kept.replace("config:\n", "config:\n  rate_of_old: 3\n", 1))
+    said = home.call("train", path, "--config", config)
+    assert "rate_of_old" in said.err
+    one, two = (home.json("show", run) for run in (made["id"], said.out.split()[-1]))
+    alike = ("roles", "left_out")
+    assert [two["dataset"][name] for name in alike] == [one["dataset"][name] for name in alike]
+    assert two["dataset"]["roles"] == {"question": "reply", "answer": "prompt"} and two["dataset"]["left_out"]
+    assert two["config"] == {**one["config"], "name": two["config"]["name"]}
 
 
 # --- a run from its start to its end ---

@@ -4,11 +4,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from studio.cli.settings import read_settings, setting_parameters, settings_given
+from studio.cli.settings import read_config, read_settings, setting_parameters, settings_given
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
@@ -22,14 +23,45 @@ def test_a_file_may_be_yaml_or_json_in_either_case(tmp_path: Path) -> None:
     assert read_settings(tmp_path / "b.json") == {"learning_rate": 0.001, "model": "starter-chat"}
 
 
-def test_the_config_of_a_run_can_be_used_again(tmp_path: Path) -> None:
+def of_a_run(path: Path, **more: Any) -> TrainingConfig:
+    """A run's own config.yaml, with what another version of the studio, or a hand, wrote into it."""
     config = TrainingConfig(task="chat", model="starter-chat", epochs=2)
+    data = DatasetSpec(task="chat", roles={"q": "prompt", "a": "reply"}, left_out=("bad-line",))
     spec = RunSpec(
-        config=config, dataset="data-1", dataset_version=1, data=DatasetSpec(task="chat", roles={}), splits=SplitSpec()
+        config=config, dataset="data-1", dataset_version=1, data=data, splits=SplitSpec(), validation_dataset="data-2"
     )
+    told = spec.model_dump(mode="json")
+    told["config"] |= more.pop("config", {})
+    path.write_text(yaml.safe_dump(told | more))
+    return config
+
+
+def test_the_config_of_a_run_can_be_used_again_with_how_its_rows_were_read(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(spec.model_dump(mode="json")))
-    assert TrainingConfig(**read_settings(path)) == config
+    config = of_a_run(path)
+    asked = read_config(path)
+    assert TrainingConfig(**asked.settings) == config
+    assert (asked.roles, asked.leave_out) == ({"q": "prompt", "a": "reply"}, ("bad-line",))
+    assert (asked.validation, asked.not_known) == ("data-2", ())
+
+
+def test_settings_of_another_version_are_left_out_of_a_runs_config_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    config = of_a_run(path, config={"warmth": 3, "older": "x"}, also_new=[1])
+    asked = read_config(path)
+    assert TrainingConfig(**asked.settings) == config and set(asked.not_known) == {"warmth", "older"}
+
+
+@pytest.mark.parametrize("data", [["roles"], {"roles": "q"}, {"roles": {"q": 3}}, {"left_out": 7}, "text"])
+def test_a_runs_config_that_was_edited_to_nonsense_is_refused(tmp_path: Path, data: object) -> None:
+    path = tmp_path / "config.yaml"
+    of_a_run(path, data=data)
+    with pytest.raises(StudioError) as caught:
+        read_config(path)
+    assert caught.value.code == "unreadable-file" and caught.value.hint and caught.value.valid
+    of_a_run(path, config={"learning_rate": "much"})
+    with pytest.raises(StudioError, match="learning rate"):
+        read_config(path)
 
 
 def test_a_mistyped_setting_in_a_file_is_told_the_nearest_name(tmp_path: Path) -> None:
