@@ -223,7 +223,8 @@ class TrainingConfig(Noun):
     watch_share: float = setting(
         0.1, About("checkpoints", "Time for your prompts", "", "share of the run"), ge=0, le=1
     )
-    """Test prompts are answered again at checks, while it takes no more of the run's time; 0: at the end only."""
+    """Test prompts are answered again at each new best and at the last check, at others while all that takes no more of
+    the run's time; 0: at the end only."""
 
     seed: int = setting(42, About("machine", "Seed", "seed"), ge=0, le=2**31 - 1)
     """The same seed, rows and settings give the same run again."""

@@ -199,11 +199,13 @@ class _Run:
         return examples
 
     def _watch(self, step: int) -> None:
-        """At a check: the validation rows of a classifier, and the test prompts when their time has come."""
+        """At a check: the validation rows of a classifier, and the test prompts when they are due."""
         if rows := self.trainer.held():
             self.emit(HeldEvent(step=step, rows=tuple(told_once(rows, self.texts) if step == 0 else silent(rows))))
-        last = step >= self.trainer.state.max_steps or self.standing.early or self.should_stop() is not None
-        if step and not last and agreed(self.watching.may()):
+        last = step >= self.trainer.state.max_steps or self.standing.early
+        best = step == self.standing.best_step
+        due = self.should_stop() is None and self.watching.due(best, last, best or not self.job.config.keep_best)
+        if step and agreed(due):
             with whole(self.trainer):
                 self.watching.took(self._replies("tuned", step, during=True))
 

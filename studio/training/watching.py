@@ -1,4 +1,4 @@
-"""When test prompts are answered again during a run: as often as a share of its time allows, spread over it."""
+"""When test prompts are answered again during a run: at each new best, and else as its time allows, spread over it."""
 
 import time
 
@@ -20,6 +20,13 @@ class Watching:
         """Answering took so long."""
         self.cost = seconds
         self.spent += seconds
+
+    def due(self, best: bool, last: bool, kept: bool) -> bool:
+        """Whether to answer at a check: a new `best`, the `last` one, or there is time. The end answers with the step
+        that is `kept`, so that this one is left to it when it is the last."""
+        if self.share == 0:
+            return False
+        return not kept if last else best or self.may()
 
     def may(self) -> bool:
         """Whether there is time to answer now."""

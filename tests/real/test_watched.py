@@ -44,6 +44,22 @@ def test_prompts_are_answered_by_the_base_at_each_check_and_at_the_end(tmp_path:
     assert isinstance(said[at - 1], EvaluationEvent), "a check is told before the answers that go with it"
 
 
+@pytest.mark.parametrize("patience", [0, 1])
+def test_at_the_usual_share_of_time_each_new_best_and_the_last_check_are_answered(
+    tmp_path: Path, llama: ModelInfo, patience: int
+) -> None:
+    """Steps of a tiny model are so quick that by its time alone nothing would be answered again."""
+    settings = {**WATCHED, "early_stopping_patience": patience, "learning_rate": 0.05, "epochs": 6, "eval_steps": 3}
+    job = chat_job(tmp_path, llama, **settings)
+    assert job.config.watch_share == 0.1
+    outcome, said = run(job)
+    checks = [event for event in said if isinstance(event, EvaluationEvent) and event.step]
+    best = {event.step for event in checks if event.best}
+    answered = {event.step for event in said if isinstance(event, ReplyEvent)}
+    assert answered >= {0, *best, checks[-1].step}
+    assert checks[-1].step == outcome.steps and not checks[-1].best, "here the last is not the best"
+
+
 def test_answering_changes_nothing_of_what_is_learned(tmp_path: Path, llama: ModelInfo) -> None:
     one = run(chat_job(tmp_path / "one", llama, watch_share=1.0, lora_dropout=0.1, **WATCHED))[1]
     other = run(chat_job(tmp_path / "other", llama, watch_share=0.0, lora_dropout=0.1, **WATCHED))[1]

@@ -35,6 +35,16 @@ def test_they_are_spread_over_the_run_and_do_not_come_all_at_once() -> None:
     assert min(later - earlier for earlier, later in pairwise(times)) >= 25
 
 
+def test_a_new_best_is_answered_at_once_and_the_end_answers_with_what_is_kept() -> None:
+    watching = Watching(0.1)
+    watching.took(1000.0)  # there is no time at all
+    watching.begin()
+    assert watching.due(best=True, last=False, kept=True) and not watching.due(best=False, last=False, kept=False)
+    assert watching.due(best=False, last=True, kept=False) and not watching.due(best=True, last=True, kept=True)
+    off = Watching(0.0)
+    assert not any(off.due(best, last, kept=False) for best in (True, False) for last in (True, False))
+
+
 def test_a_share_of_nothing_switches_it_off() -> None:
     assert answered(0.0, 0.0, [10.0, 100.0]) == []
 
