@@ -1,9 +1,13 @@
 """What the tests under faults share: a home, a tiny model, a run that nothing befell, and the table in docs/."""
 
 import os
+import signal
+import sqlite3
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +74,27 @@ def studio(home: Home) -> Iterator[Studio]:
     made = Studio(home)
     yield made
     made.close()
+
+
+def halt(home: Home, worker: "subprocess.Popen[bytes]") -> None:
+    """Stop a worker in its tracks, but not in the middle of a transaction, which would lock out everybody else."""
+    for _ in range(400):
+        os.kill(worker.pid, signal.SIGSTOP)
+        if all(_unlocked(path) for path in (home.root / "queue.db", home.workspace().root / "studio.db")):
+            return
+        os.kill(worker.pid, signal.SIGCONT)
+        time.sleep(0.01)
+    raise AssertionError("it writes all the time")
+
+
+def _unlocked(path: Path) -> bool:
+    with closing(sqlite3.connect(path, timeout=0.05, isolation_level=None)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        other.execute("ROLLBACK")
+    return True
 
 
 def same(home: Home, run: str, unharmed: dict[int, float]) -> None:

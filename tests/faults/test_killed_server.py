@@ -6,22 +6,24 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from worker_runs import add_run, log_of, start_worker, steps_of, wait_for
+from worker_runs import add_run, add_sample, log_of, start_worker, steps_of, wait_for
 
 from studio.api import Studio
 from studio.schema.dataset import DatasetRecord
+from studio.schema.events import StoredEvent
 from studio.store import Home
 
-from .conftest import ALL, SETTINGS, Told
+from .conftest import ALL, SETTINGS, Told, go_on, halt, same
 from .killed import SERVER
 from .table import KILLED_SERVER
 
 SAMPLE = ("start: listed, not in the queue", "resume: said, not in the queue", "import: half taken out")
 SCRIPT = str(Path(__file__).parent / "killed.py")
-LONG = {**SETTINGS, "epochs": 100, "eval_steps": 20, "test_prompts": ()}
+SHORT = {"max_length": 64, "max_steps": 3, "eval_rows": 2}
 
 
 def killed_at(moment: str, home: Home, *given: str) -> None:
@@ -46,9 +48,12 @@ def ended(studio: Studio, run: str) -> Callable[[], bool]:
 
 
 def at_work(home: Home, data: DatasetRecord, llama: str) -> "tuple[str, subprocess.Popen[bytes]]":
-    run = add_run(home, data, llama, **LONG)
+    """A run in the middle of its steps; its worker stands still, since it would be through before the server is up."""
+    run = add_run(home, data, llama, **SETTINGS)
     worker = start_worker(home, run)
-    wait_for(lambda: steps_of(home, run))
+    wait_for(lambda: len(steps_of(home, run)) >= 6)
+    halt(home, worker)
+    assert len(steps_of(home, run)) < 16, "it is not nearly through"
     return run, worker
 
 
@@ -60,116 +65,162 @@ def lost(home: Home, data: DatasetRecord, llama: str) -> str:
     return run
 
 
-def finished(studio: Studio, home: Home, data: DatasetRecord, llama: str) -> str:
+def finished(home: Home, data: DatasetRecord, llama: str) -> str:
     run = add_run(home, data, llama, max_length=64, max_steps=3, eval_rows=2)
     assert start_worker(home, run).wait(120) == 0, log_of(home, run)
     return run
 
 
+def kept(studio: Studio, run: str, shown: list[StoredEvent]) -> str:
+    """In words, that each event which a page had shown is there as it was."""
+    assert shown and studio.events(run)[: len(shown)] == shown, "an event was shown and lost"
+    return f"{len(shown)} events, 0 lost"
+
+
+@pytest.fixture(scope="session")
+def pressed(tmp_path_factory: pytest.TempPathFactory, llama: str) -> list[float]:
+    """The losses of what Start makes when nothing befalls it."""
+    home = Home(tmp_path_factory.mktemp("pressed"))
+    studio = Studio(home)
+    run = studio.start(add_sample(home, "support-tone", 40).id, llama, "chat", settings=SHORT).id
+    wait_for(ended(studio, run))
+    losses = [event.loss for event in steps_of(home, run)]
+    studio.close()
+    return losses
+
+
+@dataclass
+class Scene:
+    """All that an act is played with."""
+
+    moment: str
+    studio: Studio
+    home: Home
+    data: DatasetRecord
+    llama: str
+    unharmed: dict[int, float]
+    pressed: list[float]
+
+
 @pytest.mark.parametrize("moment", SERVER if ALL else SAMPLE)
 def test_a_server_killed_at_this_moment_leaves_a_state_with_a_way_on(
-    moment: str, home: Home, data: DatasetRecord, llama: str, told: Told, tmp_path: Path
-) -> None:
+    moment: str, home: Home, data: DatasetRecord, llama: str, told: Told, unharmed: dict[int, float],
+    pressed: list[float],
+) -> None:  # fmt: skip
     studio = Studio(home)
     try:
         act = SERVER[moment][0]
-        told(KILLED_SERVER, moment, ACTS[act](moment, studio, home, data, llama))
+        told(KILLED_SERVER, moment, ACTS[act](Scene(moment, studio, home, data, llama, unharmed, pressed)))
         assert not [each for each in studio.runs() if each.status in ("queued", "starting", "stopping")]
-        for run in studio.runs():
-            steps = sorted({event.step for event in steps_of(home, run.id)})
-            assert steps == list(range(1, len(steps) + 1)), "the curve has no hole"
     finally:
         studio.close()
 
 
-def start(moment: str, studio: Studio, home: Home, data: DatasetRecord, llama: str) -> str:
-    killed_at(moment, home, data.id, llama)
-    long_ago(home)
-    settings = {"max_length": 64, "max_steps": 3, "eval_rows": 2}
-    again = studio.start(data.id, llama, "chat", settings=settings, once="a page")
-    wait_for(ended(studio, again.id))
-    assert [(each.id, each.status) for each in studio.runs()] == [(again.id, "finished")]
-    assert [event.step for event in steps_of(home, again.id)] == [1, 2, 3], "it was trained once"
-    return "Start pressed again: one run, trained once"
+def start(at: Scene) -> str:
+    killed_at(at.moment, at.home, at.data.id, at.llama)
+    long_ago(at.home)
+    again = at.studio.start(at.data.id, at.llama, "chat", settings=SHORT, once="a page")
+    wait_for(ended(at.studio, again.id))
+    assert [(each.id, each.status) for each in at.studio.runs()] == [(again.id, "finished")]
+    steps = steps_of(at.home, again.id)
+    assert [event.step for event in steps] == [1, 2, 3], "it was trained once"
+    assert [event.loss for event in steps] == pytest.approx(at.pressed, abs=1e-5)
+    return "Start pressed again: one run, trained once, the same losses"
 
 
-def stop(moment: str, studio: Studio, home: Home, data: DatasetRecord, llama: str) -> str:
-    run, worker = at_work(home, data, llama)
-    killed_at(moment, home, run)
-    assert worker.wait(60) == 0, log_of(home, run)
-    assert (studio.run(run).status, studio.run(run).has_result) == ("stopped", True)
-    return "the worker stopped and kept the best"
+def stop(at: Scene) -> str:
+    run, worker = at_work(at.home, at.data, at.llama)
+    shown = at.studio.events(run)
+    killed_at(at.moment, at.home, run)
+    worker.send_signal(signal.SIGCONT)
+    assert worker.wait(60) == 0, log_of(at.home, run)
+    assert (at.studio.run(run).status, at.studio.run(run).has_result) == ("stopped", True)
+    return f"the worker stopped and kept the best; {on_to_the_end(at, run, shown)}"
 
 
-def pause(moment: str, studio: Studio, home: Home, data: DatasetRecord, llama: str) -> str:
-    run, worker = at_work(home, data, llama)
-    killed_at(moment, home, run)
-    assert worker.wait(60) == 0, log_of(home, run)
-    assert studio.run(run).status == "paused"
-    return "the worker paused"
+def pause(at: Scene) -> str:
+    run, worker = at_work(at.home, at.data, at.llama)
+    shown = at.studio.events(run)
+    killed_at(at.moment, at.home, run)
+    worker.send_signal(signal.SIGCONT)
+    assert worker.wait(60) == 0, log_of(at.home, run)
+    assert at.studio.run(run).status == "paused"
+    return f"the worker paused; {on_to_the_end(at, run, shown)}"
 
 
-def resume(moment: str, studio: Studio, home: Home, data: DatasetRecord, llama: str) -> str:
-    run = lost(home, data, llama)
-    assert studio.run(run).status == "interrupted"
-    killed_at(moment, home, run)
-    long_ago(home)
-    if studio.run(run).status == "interrupted":
-        studio.resume(run)
-    before = max(event.step for event in steps_of(home, run))
-    studio.runs()
-    wait_for(lambda: max(event.step for event in steps_of(home, run)) > before)
-    studio.stop(run, "discard")
-    wait_for(ended(studio, run))
-    return "the run went on"
+def resume(at: Scene) -> str:
+    run = lost(at.home, at.data, at.llama)
+    assert at.studio.run(run).status == "interrupted"
+    shown = at.studio.events(run)
+    killed_at(at.moment, at.home, run)
+    long_ago(at.home)
+    if at.studio.run(run).status == "interrupted":
+        at.studio.resume(run)
+    wait_for(ended(at.studio, run))
+    assert at.studio.run(run).status == "finished", at.studio.run(run)
+    same(at.home, run, at.unharmed)
+    assert at.studio.run(run).metrics["eval_loss"] == pytest.approx(at.unharmed[0], abs=1e-5)
+    return f"the run went on; {kept(at.studio, run, shown)}; the same losses"
 
 
-def note(moment: str, studio: Studio, home: Home, data: DatasetRecord, llama: str) -> str:
-    run = finished(studio, home, data, llama)
-    killed_at(moment, home, run)
-    assert studio.run(run).note == "a note" and studio.run(run).tags == ("x",)
-    return "the note was kept"
+def on_to_the_end(at: Scene, run: str, shown: list[StoredEvent]) -> str:
+    """Resumed, it goes on as if nothing had been."""
+    go_on(at.studio, run)
+    same(at.home, run, at.unharmed)
+    return f"{kept(at.studio, run, shown)}; resumed, the same losses"
 
 
-def delete(moment: str, studio: Studio, home: Home, data: DatasetRecord, llama: str) -> str:
-    run = finished(studio, home, data, llama)
-    killed_at(moment, home, run)
-    left = [each.id for each in studio.runs()]
+def note(at: Scene) -> str:
+    run = finished(at.home, at.data, at.llama)
+    shown = at.studio.events(run)
+    killed_at(at.moment, at.home, run)
+    assert at.studio.run(run).note == "a note" and at.studio.run(run).tags == ("x",)
+    return f"the note was kept; {kept(at.studio, run, shown)}"
+
+
+def delete(at: Scene) -> str:
+    run = finished(at.home, at.data, at.llama)
+    killed_at(at.moment, at.home, run)
+    left = [each.id for each in at.studio.runs()]
     if left:
-        studio.delete_run(run)
-    assert studio.runs() == [], "what was deleted does not come back"
+        at.studio.delete_run(run)
+    assert at.studio.runs() == [], "what was deleted does not come back"
     return "still listed, and deleted at once when asked again" if left else "deleted, and it did not come back"
 
 
-def export(moment: str, studio: Studio, home: Home, data: DatasetRecord, llama: str) -> str:
-    run, out = finished(studio, home, data, llama), home.root / "taken.zip"
-    killed_at(moment, home, run, str(out))
+def export(at: Scene) -> str:
+    run, out = finished(at.home, at.data, at.llama), at.home.root / "taken.zip"
+    shown = at.studio.events(run)
+    killed_at(at.moment, at.home, run, str(out))
     assert not out.exists(), "no half file is taken for a whole one"
-    with zipfile.ZipFile(studio.pack_run(run, out)) as archive:
+    with zipfile.ZipFile(at.studio.pack_run(run, out)) as archive:
         assert archive.testzip() is None
-    return "no half file; made when asked again"
+    return f"no half file; made when asked again; {kept(at.studio, run, shown)}"
 
 
-def take_in(moment: str, studio: Studio, home: Home, data: DatasetRecord, llama: str) -> str:
-    run = finished(studio, home, data, llama)
-    file = studio.pack_run(run, home.root / "taken.zip")
-    studio.delete_run(run)
-    killed_at(moment, home, str(file))
-    found = studio.runs()
+def take_in(at: Scene) -> str:
+    run = finished(at.home, at.data, at.llama)
+    shown = [each.event for each in at.studio.events(run)]
+    file = at.studio.pack_run(run, at.home.root / "taken.zip")
+    at.studio.delete_run(run)
+    killed_at(at.moment, at.home, str(file))
+    found = at.studio.runs()
     assert [each.id for each in found] in ([], [run])
     if not found:
-        assert studio.unpack_run(file).id == run
-    assert studio.run(run).has_result and studio.events(run, kinds=("step",))
-    return "whole in its place, and listed by the next one" if found else "nothing of it; taken in when asked again"
+        assert at.studio.unpack_run(file).id == run
+    assert at.studio.run(run).has_result and [each.event for each in at.studio.events(run)] == shown
+    how = "whole in its place, and listed by the next one" if found else "nothing of it; taken in when asked again"
+    return f"{how}; {len(shown)} events, 0 lost"
 
 
-def look(moment: str, studio: Studio, home: Home, data: DatasetRecord, llama: str) -> str:
-    run = lost(home, data, llama)
-    killed_at(moment, home)
-    assert studio.run(run).status == "interrupted"
-    states = [each.event.status for each in studio.events(run, kinds=("state",))]  # type: ignore[union-attr]
+def look(at: Scene) -> str:
+    run = lost(at.home, at.data, at.llama)
+    shown = [each for each in at.home.workspace().events.after(run)]
+    killed_at(at.moment, at.home)
+    assert at.studio.run(run).status == "interrupted"
+    states = [each.event.status for each in at.studio.events(run, kinds=("state",))]  # type: ignore[union-attr]
     assert states.count("interrupted") == 1
-    return "said once, by the next one"
+    return f"said once, by the next one; {on_to_the_end(at, run, shown)}"
 
 
 ACTS = {

@@ -19,7 +19,7 @@ from studio.schema.dataset import DatasetRecord
 from studio.store import Home
 from studio.store.lost import END_SECONDS, STALE_SECONDS
 
-from .conftest import SETTINGS, Told, go_on, same
+from .conftest import SETTINGS, Told, go_on, halt, same
 
 LONG = {**SETTINGS, "epochs": 100, "eval_steps": 20, "test_prompts": ()}
 PRESSES = """
@@ -73,7 +73,7 @@ def test_a_worker_that_hangs(
     run = add_run(home, data, llama, **SETTINGS)
     worker = start_worker(home, run)
     wait_for(lambda: len(steps_of(home, run)) >= 6)
-    os.kill(worker.pid, signal.SIGSTOP)
+    halt(home, worker)
     home.workspace().runs.update(run, beat=time.monotonic() - STALE_SECONDS - 1)  # as if it were so for long
     assert studio.run(run).status == "stopping" and worker.poll() is None, "it may obey SIGTERM"
     home.workspace().runs.update(run, beat=time.monotonic() - STALE_SECONDS - END_SECONDS - 1)
