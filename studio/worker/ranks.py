@@ -209,6 +209,7 @@ def extensions() -> Path:
 
 def forget_stale_builds(folder: Path) -> None:
     """A build that was killed leaves a mark behind, and every later one would wait for it for ever."""
-    for mark in folder.glob("**/lock"):
-        if time.time() - mark.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(mark.parent, ignore_errors=True)
+    for mark in list(folder.glob("**/lock")):  # all are found before the first one goes
+        with suppress(FileNotFoundError):  # another run's build ended just now
+            if time.time() - mark.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(mark.parent, ignore_errors=True)
