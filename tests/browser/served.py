@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,10 +16,11 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 class Served:
-    """`studio serve` on a free port of this machine."""
+    """`studio serve` on a free port of this machine, without the Hub unless `environment` says otherwise."""
 
-    def __init__(self, home: Path, *flags: str) -> None:
+    def __init__(self, home: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
         self.home, self.flags = home, flags
+        self.environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(environment or {})}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -32,7 +34,7 @@ class Served:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--no-browser", *self.flags],
-                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )
