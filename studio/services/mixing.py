@@ -21,8 +21,8 @@ class Beginning:
     """Method and settings of a run, and where its general rows come from; and what speaks against it."""
 
     method: str | None
-    settings: dict[str, Any]
-    replay: Replay | None
+    settings: Mapping[str, Any]
+    replay: Replay | None = None
     problems: tuple[StudioError, ...] = ()
     """For the plan, which tells them with all else that is wrong."""
 

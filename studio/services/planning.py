@@ -119,7 +119,8 @@ class Planning:
 
         Every problem that can be known before is told at once.
         """
-        settings, replay = {**splits_kept(spec, began.settings), **began.settings}, began.replay
+        given = {key.replace("-", "_"): value for key, value in began.settings.items()}
+        settings, replay = {**splits_kept(spec, given), **given}, began.replay
         task = task_named(spec.task)
         machine = machine_facts()
         chosen = began.method or default_method(task, info)

@@ -16,6 +16,7 @@ from studio.schema.seen import Batch, LengthStats
 from studio.services.datasets import Datasets
 from studio.services.hosts import HostClient
 from studio.services.lengths import BINS, Measured
+from studio.services.mixing import Beginning
 from studio.services.models import Models
 from studio.services.planning import Planning, split_spec, splits_kept
 from studio.store.dividing import divide_version
@@ -42,7 +43,7 @@ class Seeing:
         if given := settings.get("max_length"):
             return int(given)
         try:
-            plan = self.planning.plan(dataset, info, spec, settings=_of_rows(settings)).plan
+            plan = self.planning.plan(dataset, info, spec, Beginning(None, _of_rows(settings))).plan
         except StudioError:  # too few rows, say: a row can be looked at all the same
             return min(USUAL, info.context or USUAL)
         return plan.config.max_length
@@ -92,9 +93,8 @@ class Seeing:
         if key not in _BATCHES:
             dataset, model = run["dataset"], run["model"]
             record, settings = self.datasets.store.get(dataset), run["settings"]
-            plan = self.planning.plan(
-                dataset, info, spec, method=run["method"], preset=run["preset"], settings=settings
-            ).plan  # fmt: skip
+            began = Beginning(run["method"], settings)
+            plan = self.planning.plan(dataset, info, spec, began, preset=run["preset"]).plan
             splits = split_spec({**splits_kept(spec, settings), **settings})
             division = divide_version(self.datasets.store, record, spec, splits)
             path = self.datasets.store.rows_path(record.id, record.version)
