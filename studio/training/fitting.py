@@ -18,6 +18,7 @@ from studio.training.optimizers import OPTIMIZERS
 from studio.training.plan_facts import PlanFacts, memory_of
 from studio.training.presets import make_plan
 from studio.training.room import room
+from studio.training.together import WAYS
 
 SHORTEST = 64
 """Tokens below which rows are not cut to make a run fit."""
@@ -64,8 +65,12 @@ def fit(asked: Asked, method: str, settings: dict[str, Any]) -> tuple[str, dict[
             change = remedy(plan.config, asked)
             if change is None:
                 break
-            method, settings = change.method or method, _merged(settings, change.settings)
-            plan = asked.plan(method, settings)
+            changed = change.method or method, _merged(settings, change.settings)
+            try:
+                plan = asked.plan(*changed)
+            except StudioError:  # at odds with another setting: an optimizer that ZeRO can't share out, say
+                break
+            method, settings = changed
             changes.append(change)
     if asked.fits(plan):
         return method, settings, changes
@@ -105,6 +110,17 @@ def _twice(config: TrainingConfig, asked: Asked) -> Change | None:
     return Change(
         "Activations are computed twice instead of kept: it learns the same, a third slower.",
         {"gradient_checkpointing": True},
+    )
+
+
+def _more_shared(config: TrainingConfig, asked: Asked) -> Change | None:
+    if config.processes == 1 or not asked.machine.gpus or config.zero == 3:
+        return None
+    way = WAYS[config.zero + 1]
+    held = way.sentence.rstrip(".")
+    return Change(
+        f"{way.title} instead of {WAYS[config.zero].title}: {held[0].lower()}{held[1:]}, and it learns the same.",
+        {"zero": way.zero},
     )
 
 
@@ -159,7 +175,7 @@ def _shorter_rows(config: TrainingConfig, asked: Asked) -> Change | None:
 
 
 REMEDIES: tuple[Callable[[TrainingConfig, Asked], Change | None], ...] = (
-    _one_process, _fewer_at_once, _twice, _shorter_numbers, _lighter_optimizer, _by_adapter, _in_four_bits,
-    _shorter_rows,
+    _one_process, _fewer_at_once, _twice, _more_shared, _shorter_numbers, _lighter_optimizer, _by_adapter,
+    _in_four_bits, _shorter_rows,
 )  # fmt: skip
 """Least harm first: what learns the same, what learns nearly the same, what learns less, what learns from less."""

@@ -1,10 +1,12 @@
 """Make it fit: the least harmful change first, each said; and a refusal when nothing helps."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from studio.machine.facts import MachineFacts
+from studio.machine.deepspeed import why_no_deepspeed
+from studio.machine.facts import Gpu, MachineFacts
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
@@ -12,7 +14,7 @@ from studio.tasks import task_named
 from studio.training.fitting import Asked, fit
 from studio.training.half import at_half_the_batch
 from studio.training.plan_facts import PlanFacts, memory_of
-from studio.training.room import room
+from studio.training.room import ROOM, room
 
 GB = 2**30
 LARGE = ModelInfo(
@@ -52,6 +54,23 @@ def test_the_less_memory_the_more_harm_and_always_in_this_order() -> None:
         seen.append(kinds)
     assert [len(set(kinds)) for kinds in seen] == sorted(len(set(kinds)) for kinds in seen)
     assert "LoRA instead" in seen[-1]
+
+
+@pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
+def test_on_gpus_more_is_shared_out_before_less_is_learned_and_nothing_that_zero_can_t_take_is_tried() -> None:
+    gpus = (Gpu("G", 24 * GB, 24 * GB),) * 2
+    few = {"processes": 2, "zero": 1, "precision": "float32", "batch_size": 1}
+    for free, wanted in ((14.5, "ZeRO-2 instead of ZeRO-1: a part of the gradients"), (10, "ZeRO-3 instead"),
+                         (5, "LoRA instead")):  # fmt: skip
+        place = asked(40)
+        narrow = tuple(replace(gpu, memory_available=round(free * GB / ROOM)) for gpu in gpus)
+        place = replace(place, machine=replace(place.machine, gpus=narrow))
+        method, settings, changes = fit(place, "full", few)
+        said = [change.sentence for change in changes]
+        assert any(wanted in words for words in said), (free, said)
+        assert settings["processes"] == 2 and settings.get("optimizer", "adamw") == "adamw"
+        plan = place.plan(method, settings)
+        assert memory_of(plan.config, place.info, place.facts, place.machine) <= room(place.machine)
 
 
 def test_a_rate_set_for_all_weights_is_not_kept_for_an_adapter() -> None:
