@@ -21,7 +21,6 @@ from studio.services.combining import WAYS, combine
 from studio.services.mixing import Beginning, beginning
 from studio.services.planning import split_spec
 from studio.services.probing import probe
-from studio.store.files import require_room
 from studio.store.queue import Move
 from studio.training.room import ROOM
 
@@ -143,6 +142,7 @@ class RunsDoor(Door):
             replay=replay,
             because=view.plan.because,
             memory_bytes=view.estimate.memory_bytes,
+            disk_bytes=BYTES_A_WEIGHT * view.estimate.trainable_parameters,
         )
 
     def _meant(
@@ -181,8 +181,6 @@ class RunsDoor(Door):
 
     def _require_fit(self, info: ModelInfo, view: PlanView) -> None:
         estimate = view.estimate
-        # Two checkpoints, one of them with what the optimizer knows, and the result.
-        require_room(self.context.workspace.root, BYTES_A_WEIGHT * estimate.trainable_parameters)
         needed, most = (f"{size / 2**30:.1f} GB" for size in (estimate.memory_bytes, machine_facts().training_memory))
         if not estimate.fits and not self.fits_later(view):
             raise StudioError(

@@ -91,6 +91,8 @@ class RunSpec(Noun):
     """Why the settings are what they are."""
     memory_bytes: int = 0
     """What it is reckoned to need at its peak; 0 when nobody reckoned."""
+    disk_bytes: int = 0
+    """What its checkpoints and its result are reckoned to take on the disk; 0 when nobody reckoned."""
     tried_again: bool = False
     """It ran out of memory, and is tried once more with fewer rows at once."""
 

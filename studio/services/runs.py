@@ -16,12 +16,12 @@ from studio.schema.events import AdviceEvent, StateEvent, StepEvent, StoredEvent
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
 from studio.schema.views import Progress
 from studio.services.context import Context
+from studio.services.run_files import end_of, resumable_step, resumable_steps
 from studio.services.run_words import goes_on, sentence_of, taken_out
 from studio.services.runners.local import LocalRunner
-from studio.store.files import folder_size
+from studio.store.files import folder_size, require_room
 from studio.store.queue import MOVES, Move
 from studio.tasks import task_named
-from studio.training.checkpoints import Checkpoints
 from studio.training.half import TITLE, at_half_the_batch, in_words
 
 UNATTENDED_SECONDS = 20
@@ -47,6 +47,7 @@ class Runs:
         if spec.config.mirror != "none":
             self.context.owner_only("Sending a run's curve to another program")
         self.store.sweep()
+        require_room(self.store.root.parent, spec.disk_bytes)
         config = spec.config.model_copy(update={"name": self.free_name(spec.config.name)})
         record = self.store.create(spec.model_copy(update={"config": config}), once)
         if record.status == "queued" and self.queue.position(record.id) is None:
@@ -144,7 +145,10 @@ class Runs:
     def resume(self, run: str) -> RunRecord:
         """Go on from the last whole checkpoint, or from the start when there is none."""
         record = self.get(run)
-        self.require_rows(self.store.spec(record.id))
+        spec = self.store.spec(record.id)
+        self.require_rows(spec)
+        there = folder_size(self.store.folder(record.id).checkpoints)  # what it writes takes their place
+        require_room(self.store.root.parent, max(0, spec.disk_bytes - there))
         reset = {"stop_wish": None, "reason": "", "ended": None}
         _, words = self.way_on(record.id)
         if not self.store.set_status(record.id, "queued", words, only_from=GOES_ON, **reset):
@@ -312,25 +316,6 @@ class Runs:
             return name
         stem = re.sub(r" \d+$", "", name)
         return next(f"{stem} {number}" for number in range(2, len(taken) + 3) if f"{stem} {number}" not in taken)
-
-
-def resumable_steps(checkpoints: Path) -> list[int]:
-    """Steps of the checkpoints in a folder that have all that going on needs."""
-    return Checkpoints(checkpoints).resumable() if checkpoints.exists() else []
-
-
-def resumable_step(checkpoints: Path) -> int | None:
-    """The newest of them."""
-    return next(reversed(resumable_steps(checkpoints)), None)
-
-
-def end_of(path: Path, most: int) -> str:
-    """The last bytes of a log as text; nothing where there is none."""
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - most))
-        return file.read().decode(errors="replace")
 
 
 def _time(stored: StoredEvent) -> float:

@@ -19,7 +19,7 @@ from studio.machine.processes import identity, lives
 from studio.schema.dataset import DatasetRecord
 from studio.schema.events import AnyEvent, CheckpointEvent, EvaluationEvent, ReplyEvent
 from studio.schema.models import ModelInfo
-from studio.services.runs import resumable_step
+from studio.services.run_files import resumable_step
 from studio.store import Home
 from studio.training.loading import TrainingJob
 from studio.training.outcome import Outcome

@@ -18,7 +18,7 @@ from worker_runs import (
 
 from studio.machine.processes import identity
 from studio.schema.dataset import DatasetRecord
-from studio.services.runs import resumable_step
+from studio.services.run_files import resumable_step
 from studio.store import Home
 
 TINY = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96}

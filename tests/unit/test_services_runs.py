@@ -1,6 +1,7 @@
 """Runs as the services see them: names, the queue, stopping, going on, and what a vanished worker leaves."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.api import Studio
 from studio.machine.limits import oom_kills
 from studio.machine.processes import identity
 from studio.schema.config import config_from
@@ -348,3 +350,41 @@ def test_from_where_a_run_goes_on_is_told_alike_wherever_it_is_asked(runs):
     assert told.way_on in train.bar(told)
     runs.resume(record.id)
     assert runs.events.last(record.id, "state")[-1].event.message == told.way_on
+
+
+def test_a_run_for_which_there_is_no_room_on_the_disk_is_neither_made_nor_goes_on(runs):
+    endless = {"disk_bytes": 10**18}
+    with pytest.raises(StudioError) as refusal:
+        runs.start(spec().model_copy(update=endless))
+    assert refusal.value.code == "disk-full" and "MB needed" in refusal.value.given
+    assert runs.all() == [] and not list(runs.store.root.glob("*"))
+    record = runs.start(spec())
+    runs.pause(record.id)
+    runs.store.replace_spec(record.id, spec().model_copy(update=endless))
+    with pytest.raises(StudioError) as refusal:
+        runs.resume(record.id)
+    assert refusal.value.code == "disk-full" and runs.get(record.id).status == "paused"
+    assert runs.queue.entries() == []
+
+
+def test_what_a_run_has_saved_already_counts_as_room_for_it(runs, tmp_path):
+    record = runs.start(spec())
+    runs.pause(record.id)
+    free = shutil.disk_usage(tmp_path).free
+    checkpoint = runs.store.folder(record.id).checkpoints / "checkpoint-4"
+    checkpoint.mkdir(parents=True)
+    with (checkpoint / "optimizer.pt").open("wb") as file:
+        file.truncate(2 * free)  # takes no room itself
+    runs.store.replace_spec(record.id, spec().model_copy(update={"disk_bytes": 2 * free}))
+    assert runs.resume(record.id).status == "queued"
+
+
+def test_start_refuses_a_disk_on_which_there_is_no_room_for_what_is_learned(disk_of):
+    studio = Studio(disk_of(90) / "home")
+    rows = "question,answer\n" + "".join(f"How is number {n}?,It is fine as number {n}.\n" for n in range(30))
+    data = studio.add_text(rows).id
+    with pytest.raises(StudioError) as refusal:
+        studio.start(data, "starter-chat", method="full", settings={"batch_size": 1, "max_length": 32})
+    assert refusal.value.code == "disk-full" and "MB free" in refusal.value.given
+    assert studio.runs() == []
+    studio.close()

@@ -1,0 +1,24 @@
+"""What a run's folder tells: the end of a log, and from which checkpoints it can go on."""
+
+from pathlib import Path
+
+from studio.training.checkpoints import Checkpoints
+
+
+def resumable_steps(checkpoints: Path) -> list[int]:
+    """Steps of the checkpoints in a folder that have all that going on needs."""
+    return Checkpoints(checkpoints).resumable() if checkpoints.exists() else []
+
+
+def resumable_step(checkpoints: Path) -> int | None:
+    """The newest of them."""
+    return next(reversed(resumable_steps(checkpoints)), None)
+
+
+def end_of(path: Path, most: int) -> str:
+    """The last bytes of a log as text; nothing where there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - most))
+        return file.read().decode(errors="replace")
