@@ -2,7 +2,9 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ import pytest
 from studio.data.checks import CHECKS, rows_of
 from studio.data.formats import read, read_text
 from studio.data.samples import sample_path
+from studio.data.splits import divide
 from studio.data.table import Row, Table
-from studio.schema.dataset import PROBLEM_KINDS
-from studio.schema.labels import Suspect
+from studio.inference.label_quality import label_errors
+from studio.inference.suggest import Vectors
+from studio.schema.dataset import PROBLEM_KINDS, SplitSpec
 from studio.tasks import task_named
 
 CHAT, SORT = task_named("chat"), task_named("classification")
@@ -140,6 +144,53 @@ def plant_leaks(chance: random.Random) -> Planted:
     return as_table(rows), CHAT, PAIR, {index + 1 for index in places}, {"validation": as_table(held)}
 
 
+def plant_leaks_in_the_files_parts(chance: random.Random) -> Planted:
+    """Some of a row's copies and near copies stand in the same part, and are nothing that leaks."""
+    rows = [{**row, "split": "test" if n % 5 == 0 else "train"} for n, row in enumerate(chat_rows())]
+    held = [row for row in rows if row["split"] == "test"]
+    found = set()
+    for place, index in enumerate(chosen(rows, chance)):
+        twin = held[place]
+        rows[index] = {**(dict(twin) if place % 2 else nearly(twin, place, ("question", "answer"), chance)),
+                       "split": "test" if place % 4 == 3 else "train"}  # fmt: skip
+        if place % 4 != 3:
+            found.add(index + 1)
+    return as_table(rows), CHAT, PAIR, found, {}
+
+
+def plant_leaks_by_group(chance: random.Random) -> Planted:
+    """The same words under another customer: in the other part for some, and in the same for others."""
+    rows = [{**row, "customer": f"c{n % 40}"} for n, row in enumerate(chat_rows())]
+    places = chosen(rows, chance)
+    for place, index in enumerate(places):
+        twin = rows[index - len(rows) // 2]
+        rows[index] = {**(dict(twin) if place % 2 else nearly(twin, place, ("question", "answer"), chance)),
+                       "customer": rows[index]["customer"]}  # fmt: skip
+    return _across(rows, places, SplitSpec(group_column="customer"))
+
+
+def plant_leaks_in_the_usual_parts(chance: random.Random) -> Planted:
+    """Near copies that ask in other letters, of which some fall in the other part."""
+    rows = chat_rows()
+    places = chosen(rows, chance)
+    for place, index in enumerate(places):
+        rows[index] = nearly(rows[index - len(rows) // 2], (0, 4)[place % 2], ("question", "answer"), chance)
+    return _across(rows, places, SplitSpec(validation_share=0.3))
+
+
+def _across(rows: list[Row], places: list[int], splits: SplitSpec) -> Planted:
+    """Those of the planted pairs that are apart: the row of each that is learned from."""
+    table = as_table(rows)
+    part = divide(table, CHAT, PAIR, splits).of
+    pairs = [(index + 1, index + 1 - len(rows) // 2) for index in places]
+    apart = [pair for pair in pairs if "train" in (part[pair[0]], part[pair[1]]) and part[pair[0]] != part[pair[1]]]
+    apart = [pair for pair in apart if {part[row] for row in pair} != {"validation", "test"}]
+    found = {row for pair in apart for row in pair if part[row] == "train"}
+    assert found and len(apart) < len(pairs)
+    about = {"division": lambda: part, "parts_copies": bool(splits.group_column)}
+    return table, CHAT, PAIR, found, about
+
+
 def plant_long(chance: random.Random) -> Planted:
     rows = chat_rows()
     found = set_cells(rows, "answer", lambda _, text: f"{text} " * 12, chance)
@@ -232,15 +283,34 @@ def plant_roles(chance: random.Random) -> Planted:
 
 
 def plant_wrong_labels(chance: random.Random) -> Planted:
-    """As the classifier tells of them: what it finds itself is measured with the real one (tests/real)."""
-    rows = label_rows()
-    labels = sorted({row["label"] for row in rows})
-    suspects = {}
+    """Judged by the classifier that judges a person's labels, here by the words alone and on texts that words tell
+    apart; how it does with the starter's embeddings on real texts is measured in tests/real."""
+    words = {topic: [f"{topic}{n}" for n in range(12)] for topic in ("bill", "ship", "login", "praise")}
+    rows = [
+        {"text": " ".join([*chance.sample(words[topic], 5), chance.choice(words[chance.choice(list(words))]),
+                           *chance.sample(SURPLUS, 2), f"note {n}"]), "label": topic}
+        for n in range(60) for topic in words
+    ]  # fmt: skip
+    found = set()
     for index in chosen(rows, chance):
-        right = rows[index]["label"]
-        rows[index] = {**rows[index], "label": labels[(labels.index(right) + 1) % len(labels)]}
-        suspects[index + 1] = Suspect(label=rows[index]["label"], likelier=right, chance=0.9)
-    return as_table(rows), SORT, LABELLED, set(suspects), {"suspects": suspects}
+        others = [topic for topic in words if topic != rows[index]["label"]]
+        rows[index] = {**rows[index], "label": chance.choice(others)}
+        found.add(index + 1)
+    texts = {number: row["text"] for number, row in enumerate(rows, 1)}
+    labels = {number: row["label"] for number, row in enumerate(rows, 1)}
+    with TemporaryDirectory() as folder:
+        vectors = Vectors(Path(folder))
+        vectors.add(list(texts.values()), by_words(texts.values(), words.values()))
+        suspects, _ = label_errors(vectors, texts, labels, lambda done, total: None)
+    return as_table(rows), SORT, LABELLED, found, {"suspects": suspects}
+
+
+def by_words(texts: Iterable[str], topics: Iterable[list[str]]) -> Any:
+    """Texts as how many words of each topic they hold."""
+    import numpy as np
+
+    known = [frozenset(words) for words in topics]
+    return np.array([[len(words & set(text.split())) for words in known] for text in texts], dtype="float32")
 
 
 def plant_equal_pairs(chance: random.Random) -> Planted:
@@ -306,7 +376,7 @@ PLANTED: dict[str, list[Callable[[random.Random], Planted]]] = {
     "wrong-type": [plant_wrong_types],
     "duplicate": [plant_duplicates],
     "near-duplicate": [plant_near, plant_strangers],
-    "leakage": [plant_leaks],
+    "leakage": [plant_leaks, plant_leaks_in_the_files_parts, plant_leaks_by_group, plant_leaks_in_the_usual_parts],
     "label-conflict": [plant_conflicts],
     "roles-out-of-order": [plant_roles],
     "encoding": [plant_encoding, plant_accents],
