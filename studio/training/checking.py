@@ -16,6 +16,9 @@ from studio.training.optimizers import OPTIMIZERS
 from studio.training.plan_facts import PlanFacts, as_learned
 from studio.training.rhythm import total_steps
 
+STEADY = "constant"
+"""The course of the rate that has no rise, whatever the warm-up."""
+
 
 def check_settings(info: ModelInfo, machine: MachineFacts, values: Mapping[str, Any]) -> None:
     """What is wrong with settings whatever the rows are, all at once; needs no tokens to be counted."""
@@ -103,6 +106,8 @@ def without_effect(task: Task, config: TrainingConfig, facts: PlanFacts, by_hand
             found.append(f"{told.label} makes no difference with {method.title}.")
         elif told and told.tasks and task.name not in told.tasks:
             found.append(f"{told.label} makes no difference for this task.")
+    if by_hand.get("warmup_share") and config.scheduler == STEADY:
+        found.append("Warm-up makes no difference: a constant rate has no rise; constant_with_warmup has.")
     if by_hand.get("early_stopping_patience") and not facts.validation_rows:
         found.append("Stop after rises makes no difference: no rows are set aside to see a rise.")
     return found

@@ -11,7 +11,7 @@ from studio.schema.config import Plan, TrainingConfig, config_from
 from studio.schema.errors import named, raise_all
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.checking import against_rows, check_settings, without_effect
+from studio.training.checking import STEADY, against_rows, check_settings, without_effect
 from studio.training.estimate import estimate
 from studio.training.methods import method_named
 from studio.training.optimizers import OPTIMIZERS
@@ -171,9 +171,13 @@ def _rate(draft: _Draft) -> None:
     draft.put("learning_rate", rate, f"Learning rate {rate:g}: {reason}.")
     draft.put("scheduler", "linear" if draft.task.has_labels else "cosine")
     share = 0.1 if draft.task.has_labels else 0.05
-    draft.put("warmup_share", share, f"The rate rises over the first {share:.0%} of the steps, so that none upsets it.")
+    if draft.values["scheduler"] == STEADY:
+        draft.put("warmup_share", 0.0)
+    else:
+        words = f"The rate rises over the first {share:.0%} of the steps, so that none upsets it."
+        draft.put("warmup_share", share, words)
     draft.put("weight_decay", 0.01 if draft.method.result == "model" else 0.0)
-    if draft.task.has_labels:
+    if draft.facts.labels:  # scores have none
         draft.put("label_smoothing", 0.1, "Labels are learned with a little doubt (0.1), as some are always wrong.")
 
 

@@ -165,6 +165,21 @@ def test_methods_say_why_they_cannot_be_used() -> None:
     assert "multiple of 64" in METHODS["qlora"].why_not(SMALL.model_copy(update={"hidden": 80}), chat, LAPTOP)
 
 
+def test_a_steady_rate_has_no_rise_and_says_of_none() -> None:
+    made = plan(facts(400), scheduler="constant")
+    assert made.config.warmup_share == 0 and not any("rate rises" in why for why in made.because)
+    assert any("Warm-up makes no difference" in why for why in plan(facts(400), scheduler="constant", warmup_share=0.2)
+               .because)  # fmt: skip
+    rising = plan(facts(400), scheduler="constant_with_warmup")
+    assert rising.config.warmup_share == 0.05 and any("rate rises" in why for why in rising.because)
+
+
+def test_labels_are_learned_with_a_little_doubt_and_scores_with_none() -> None:
+    assert plan(facts(400, labels=3), ENCODER).config.label_smoothing == 0.1
+    scores = make_plan(task_named("classification"), ENCODER, "full", "balanced", facts(400), LAPTOP, {}, "")
+    assert scores.config.label_smoothing == 0 and not any("doubt" in why for why in scores.because)
+
+
 def test_an_estimate_follows_from_the_plan() -> None:
     rows = facts(400)
     made = plan(rows)
