@@ -26,8 +26,8 @@ FORMATS = ("csv", "tsv", "csv;", "json", "jsonl", "parquet", "xlsx", "zip")
 COLUMNS = ("Customer Question", "Our Answer")
 
 
-def write(folder: Path, kind: str, rows: Sequence[tuple[str, str]]) -> Path:
-    """The rows as a program would write them."""
+def write(folder: Path, kind: str, rows: Sequence[tuple[str, str]], quoting: Any = csv.QUOTE_ALL) -> Path:
+    """The rows as a program would write them; `quoting` is that of delimited text."""
     objects = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     path = folder / f"rows.{kind.rstrip(';')}"
     if kind == "parquet":
@@ -46,14 +46,14 @@ def write(folder: Path, kind: str, rows: Sequence[tuple[str, str]]) -> Path:
         book.save(path)
     elif kind == "zip":
         with ZipFile(path, "w") as archive:
-            archive.write(write(folder, "csv", rows), "inner/rows.csv")
+            archive.write(write(folder, "csv", rows, quoting), "inner/rows.csv")
     elif kind in ("json", "jsonl"):
         lines = [json.dumps(each, ensure_ascii=False) for each in objects]
         path.write_text("\n".join(lines) if kind == "jsonl" else f"[{','.join(lines)}]", encoding="utf-8", newline="")
     else:
         with path.open("w", encoding="utf-8", newline="") as file:
             signs = {"csv": ",", "tsv": "\t", "csv;": ";"}
-            csv.writer(file, delimiter=signs[kind], quoting=csv.QUOTE_ALL).writerows([COLUMNS, *rows])
+            csv.writer(file, delimiter=signs[kind], quoting=quoting).writerows([COLUMNS, *rows])
     return path
 
 
@@ -80,3 +80,32 @@ def test_rows_are_written_read_kept_and_mapped_and_come_back(
     assert [(each["prompt"], each["reply"]) for each in values] == [
         (same(kind, one).strip(), same(kind, other).strip()) for one, other in rows
     ]
+
+
+SNIFFABLE = (
+    *HOSTILE, '"', '""', "'", "sep=;", "N/A", "1,5", "1.0", "TRUE", "2024-01-02", "  spaces ", ",", ";;", "|", "\t",
+    "a,b\nc,d", '"open', "#", "[1, 2]", '{"a": 1}', "ü" * 30, "÷×", "0x1F", "-", "one. two. three",
+)  # fmt: skip
+ANY = some.one_of(
+    some.sampled_from(SNIFFABLE), some.text(some.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
+)
+FILLED = some.tuples(ANY, ANY).filter(lambda row: all(cell.strip() for cell in row))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    rows=some.lists(FILLED, min_size=1, max_size=12),
+    kind=some.sampled_from(FORMATS),
+    quoting=some.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+)
+def test_with_everything_left_to_the_studio_hostile_cells_come_back_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], kind: str, quoting: Any
+) -> None:
+    """Delimiter, encoding and header are sniffed; cells begin and end as they like."""
+    folder = tmp_path_factory.mktemp("sniffed")
+    table = read(write(folder, kind, rows, quoting))
+    write_parquet(table, folder / "kept")
+    kept = open_parquet(folder / "kept")
+    assert not kept.bad_lines and kept.columns == COLUMNS
+    found = [tuple(row.values()) for row in kept.rows()]
+    assert [tuple(map(str, row)) for row in found] == [tuple(same(kind, cell) for cell in row) for row in rows]
