@@ -1,6 +1,7 @@
 """What steps 4 to 7 and Runs are drawn from: pure functions, every text escaped, every state with its way on."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from studio.schema.views import ExportView, Progress
 from studio.ui.components.scorecard import judged, matrix, per_label, scorecard, signed, value
 from studio.ui.components.spark import spark
 from studio.ui.pages import evaluate, export, runs, train
+from studio.ui.session import Sessions
 from studio.ui.work import Piece
 
 EVIL = '<img src=x onerror="alert(1)">'
@@ -39,7 +41,7 @@ def the_bar(**values: object) -> str:
         ({"status": "stopping"}, ["Stopping after this step"], []),
         ({"status": "finished", "has_result": True, "best_step": 120}, ["Chat with both", "Step 120 is"], ["Stop"]),
         ({"status": "stopped", "has_result": True}, ["Chat with both", "Go on"], []),
-        ({"status": "interrupted"}, ["Resume from step 180", "data-primary", "log and checkpoints, 3 MB"], ["Chat with both"]),
+        ({"status": "interrupted"}, ["Resume from step 180", "data-primary", "checkpoints, 3 MB"], ["Chat with both"]),
         ({"status": "failed"}, ['data-act="resume"'], ["Chat with both"]),
         ({"status": "stopped"}, ['data-act="resume"', 'data-act="delete"'], ["Chat with both"]),
     ],
@@ -221,3 +223,13 @@ def test_a_miniature_curve_bears_none_one_and_equal_points() -> None:
     assert spark([], None) == ""
     assert "nan" not in spark([(0, float("nan")), (5, 2.0)], 5)
     assert "points=" in spark([(0, 2.0), (5, 2.0)], 0)
+
+
+def test_a_damaged_database_is_told_where_no_run_is_left_of_it(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "home")
+    visit = sessions.visit({}, "page", {})
+    assert "damaged" not in runs.empty(visit)
+    (visit.studio.context.workspace.root / "mended.json").write_text('["The database was found damaged <b>."]')
+    drawn = runs.empty(visit)
+    assert "The database was found damaged &lt;b&gt;." in drawn and "I have seen it" in drawn
+    sessions.root.close()

@@ -36,12 +36,8 @@ def wire(c: Components, shell: PageShell) -> None:
     def show(visit: Visit) -> Updates:
         wanted = finding.asked(visit)
         if not wanted.any:
-            words = "Each run is kept here with its curve, settings and result."
             return {
-                c.body: html(
-                    '<div class="stack">{h}{s}</div>',
-                    h=heading("No runs yet", words, _bring(visit)), s=storage.panel(visit),
-                ),
+                c.body: empty(visit),
                 c.actions: action_bar("A run starts from step 3.", Primary("Go to step 1", goto="model")),
             }  # fmt: skip
         lines, renaming = read(visit, wanted), str(visit.choices.extra.get("renaming", ""))
@@ -112,6 +108,17 @@ def wire(c: Components, shell: PageShell) -> None:
         **opened.LEADING,
     }  # fmt: skip
     shell.actions(c.body, acts, outputs=outputs)
+
+
+def empty(visit: Visit) -> Html:
+    """The page without a run; what was lost with a damaged database may be the reason, so that it is told here too."""
+    words = "Each run is kept here with its curve, settings and result."
+    return html(
+        '<div class="stack">{d}{h}{s}</div>',
+        d=mended.panel(visit),
+        h=heading("No runs yet", words, _bring(visit)),
+        s=storage.panel(visit),
+    )
 
 
 def read(visit: Visit, wanted: finding.Asked) -> list[Line]:
