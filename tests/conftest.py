@@ -27,6 +27,25 @@ def cores() -> Iterator[int]:
 
 
 @pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What was synced and renamed, in its order: ("sync" or "rename", name of the file or folder)."""
+    order: list[tuple[str, str]] = []
+    sync, replace, rename = os.fsync, os.replace, Path.rename
+
+    def name_of(handle: int) -> str:
+        return Path(os.readlink(f"/proc/self/fd/{handle}")).name
+
+    def noted(kind: str, name: str, act: Callable[[], object]) -> object:
+        order.append((kind, name))
+        return act()
+
+    monkeypatch.setattr(os, "fsync", lambda handle: noted("sync", name_of(handle), lambda: sync(handle)))
+    monkeypatch.setattr(os, "replace", lambda one, two: noted("rename", Path(two).name, lambda: replace(one, two)))
+    monkeypatch.setattr(Path, "rename", lambda one, two: noted("rename", Path(two).name, lambda: rename(one, two)))
+    return order
+
+
+@pytest.fixture
 def disk_of(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     """Makes a disk of so many MB of its own, where this user may have one."""
     place = tmp_path / "small"

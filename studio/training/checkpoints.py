@@ -106,6 +106,7 @@ class Checkpoints:
             _sync(made)
             files = {str(path.relative_to(made)): path.stat().st_size for path in made.rglob("*") if path.is_file()}
             _write(made / MARKER, json.dumps({**asdict(standing), "files": files}))
+            _sync_folder(made)
             self._remove(standing.step)
             made.rename(self.path(standing.step))
             _sync_folder(self.root)
@@ -170,8 +171,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def _sync(folder: Path) -> None:
-    for file in folder.rglob("*"):
-        if file.is_file():
+    """Every file, and every folder with the names in it."""
+    for file in [*folder.rglob("*"), folder]:
+        if file.is_dir():
+            _sync_folder(file)
+        elif file.is_file():
             handle = os.open(file, os.O_RDONLY)
             try:
                 os.fsync(handle)

@@ -86,6 +86,23 @@ def test_the_studios_own_tables_can_be_made_and_opened_again(migrations: tuple[s
     assert db.row("PRAGMA foreign_keys")[0] == 1  # type: ignore[index]
 
 
+def test_every_connection_waits_until_the_disk_has_what_was_written(tmp_path: Path) -> None:
+    db = Database(tmp_path / "x.db", [FIRST])
+    told: list[tuple[str, int, int]] = []
+
+    def look() -> None:
+        modes = [db.row(f"PRAGMA {name}") for name in ("journal_mode", "synchronous", "foreign_keys")]
+        told.append(tuple(mode[0] for mode in modes if mode))  # type: ignore[arg-type]
+        db.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    look()
+    look()  # opened anew
+    assert told == [("wal", 2, 1)] * 3, "2 is FULL"
+
+
 def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     db = Database(tmp_path / "x.db", [FIRST])
     with pytest.raises(KeyError), db.write() as connection:

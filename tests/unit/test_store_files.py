@@ -33,6 +33,14 @@ def test_a_written_file_has_the_text_and_nothing_is_left_beside_it(tmp_path: Pat
     assert [each.name for each in tmp_path.iterdir()] == ["note.txt"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is behind a handle")
+def test_a_text_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(
+    tmp_path: Path, on_disk: list[tuple[str, str]]
+) -> None:
+    write_whole(tmp_path / "note.txt", "words")
+    assert on_disk == [("sync", f".note.txt.{os.getpid()}.new"), ("rename", "note.txt"), ("sync", tmp_path.name)]
+
+
 def test_a_secret_is_never_readable_by_others_not_even_for_a_moment(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     write_whole(path, "x", mode=0o600)

@@ -1,5 +1,6 @@
 """A checkpoint is whole or not there, and only what is needed is kept."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,26 @@ def test_the_newest_whole_checkpoint_is_found_with_where_the_run_stood(tmp_path:
     folder, standing = checkpoints.newest() or (None, Standing())
     assert folder == checkpoints.path(10)
     assert standing == Standing(step=10, best_step=5, best_loss=1.5, misses=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is behind a handle")
+def test_a_checkpoint_is_on_the_disk_then_marked_then_in_its_place(
+    tmp_path: Path, on_disk: list[tuple[str, str]]
+) -> None:
+    save(Checkpoints(tmp_path), 5)
+    names = {"adapter_model.safetensors", "optimizer.pt", "trainer_state.json"}
+    assert {name for _, name in on_disk[:3]} == names and {kind for kind, _ in on_disk[:3]} == {"sync"}
+    rest = [("sync", "checkpoint-5"), ("sync", "complete.json"), ("sync", "checkpoint-5"), ("rename", "checkpoint-5")]
+    assert on_disk[3:] == [*rest, ("sync", tmp_path.name)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is behind a handle")
+def test_a_result_is_on_the_disk_before_it_is_in_its_place(tmp_path: Path, on_disk: list[tuple[str, str]]) -> None:
+    new = tmp_path / ".adapter.new"
+    new.mkdir()
+    (new / "weights").write_text("w")
+    replace_folder(new, tmp_path / "adapter")
+    assert on_disk == [("sync", "weights"), ("sync", ".adapter.new"), ("rename", "adapter"), ("sync", tmp_path.name)]
 
 
 def test_a_checkpoint_that_was_cut_short_is_not_taken_and_goes(tmp_path: Path) -> None:
