@@ -1,5 +1,7 @@
 """Rows of questions and passages without a tokenizer, and the scores as the official SQuAD script counts them."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +36,15 @@ def test_answers_are_compared_without_case_signs_and_articles(
 def test_of_several_right_answers_the_nearest_counts_and_no_answer_is_right_where_there_is_none() -> None:
     found = observe(["nine", "", "nine"], [["at nine", "Nine"], [], []])
     assert found["exact"].tolist() == [1, 1, 0] and found["f1"].tolist() == [1, 1, 0]
+
+
+def test_scores_are_those_that_the_official_script_gave() -> None:
+    """squad_scores.json has what evaluate-v2.0.py said of each of these answers."""
+    told = json.loads((Path(__file__).parent / "squad_scores.json").read_text(encoding="utf-8"))
+    found = observe([each["said"] for each in told], [each["accepted"] for each in told])
+    for each, exactly, shared in zip(told, found["exact"], found["f1"], strict=True):
+        assert (exactly, shared) == (each["exact"], pytest.approx(each["f1"], abs=1e-8)), each
+    assert len(told) == 50
 
 
 @pytest.mark.parametrize(
@@ -74,8 +85,6 @@ def test_question_and_passage_are_parted_by_the_first_empty_line() -> None:
 
 
 def test_squad_answers_that_do_not_stand_in_their_passage_are_counted_named_and_not_trained_on() -> None:
-    import json
-
     rows = [
         {"id": str(n), "question": f"When does shop {n} open?", "context": f"Shop number {n} opens at nine o'clock.",
          "answers": {"text": ["noon" if n in (2, 5) else "nine"], "answer_start": [24]}}
