@@ -8,6 +8,7 @@ from pathlib import Path
 
 from studio.models.catalogue import CATALOGUE
 from studio.models.download import download
+from studio.models.hub_files import ask_no_hub
 from studio.models.inspect import inspect_folder
 from studio.models.loading_rules import check_trust, loading_arguments, tokenizer_arguments
 from studio.models.sources import SOURCES
@@ -19,6 +20,7 @@ from studio.schema.models import ModelInfo
 __all__ = [
     "SOURCES",
     "STARTERS",
+    "ask_no_hub",
     "cached_folder",
     "cached_models",
     "check_starters",

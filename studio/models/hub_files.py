@@ -1,5 +1,6 @@
 """Talking with the Hub: which files of a model are wanted, its errors in plain words, and a small client."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -100,6 +101,14 @@ def require_network(given: str) -> None:
             given=given,
             hint="The starters, models that are here already and folders work without it.",
         )
+
+
+def ask_no_hub() -> None:
+    """From now on neither this process nor one that it starts asks the Hub: all that it needs is on this machine."""
+    from huggingface_hub import constants
+
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    constants.HF_HUB_OFFLINE = True
 
 
 @contextmanager

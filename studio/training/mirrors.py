@@ -23,6 +23,8 @@ class Mirror:
     """A package besides."""
     folder_variable: str = ""
     """Environment variable that says where its files go."""
+    on_hub: bool = False
+    """It may keep its numbers in a Space, and has to ask the Hub then."""
 
     def why_not(self) -> str:
         """Why it can't be used here; empty when it can."""
@@ -36,7 +38,7 @@ MIRRORS: dict[str, Mirror] = {
     each.name: each
     for each in (
         Mirror("tensorboard", "TensorBoard", "tensorboard", folder_variable="TENSORBOARD_LOGGING_DIR"),
-        Mirror("trackio", "trackio", "trackio"),
+        Mirror("trackio", "trackio", "trackio", on_hub=True),
         Mirror("wandb", "Weights & Biases", "wandb", folder_variable="WANDB_DIR"),
         Mirror("mlflow", "MLflow", "mlflow"),
     )

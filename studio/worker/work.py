@@ -176,17 +176,21 @@ class Worker:
     def _job(self) -> "TrainingJob":
         """Rows, model and settings; which rows are in which part is written down for later."""
         from studio.machine.facts import usable_cores
-        from studio.models import find_model
+        from studio.models import ask_no_hub, find_model
         from studio.training.loading import TrainingJob
+        from studio.training.mirrors import MIRRORS
         from studio.worker.rows import rows_of_run
 
         spec = self.runs.spec(self.run)
+        info = find_model(spec.config.model, token=self.home.hub_token())
+        if info.here and not (spec.config.mirror in MIRRORS and MIRRORS[spec.config.mirror].on_hub):
+            ask_no_hub()
         rows = rows_of_run(self.workspace.datasets, spec)
         write_whole(self.folder.splits, json.dumps(rows.splits))
         self._threads, self._limit = spec.config.threads or usable_cores(), 60 * spec.config.max_minutes
         return TrainingJob(
             config=spec.config,
-            info=find_model(spec.config.model, token=self.home.hub_token()),
+            info=info,
             data=spec.data,
             train_rows=rows.train,
             validation_rows=rows.validation,

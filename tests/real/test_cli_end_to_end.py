@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
 from studio.schema.runs import ACTIVE
+from tests.listening import Listening
 
 STUDIO = [sys.executable, "-m", "studio"]
+ASKS = "import huggingface_hub; huggingface_hub.HfApi().model_info('someone/tiny')"
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -47,12 +49,12 @@ class Said:
 
 
 class Home:
-    """A home, and the command line in it."""
+    """A home, and the command line in it; whatever it would ask the network for is heard by `network`."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, network: Listening) -> None:
+        self.root, self.network = root, network
         self.environment = {
-            **os.environ, "STUDIO_HOME": str(root), "HF_HUB_OFFLINE": "1", "TERM": "dumb", "COLUMNS": "200",
+            **network.environment(), "STUDIO_HOME": str(root), "TERM": "dumb", "COLUMNS": "200",
         }  # fmt: skip
 
     def call(self, *arguments: str | Path, status: int = 0) -> Said:
@@ -113,8 +115,9 @@ def refused(do: Callable[[Studio], object], home: Home) -> StudioError:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    return Home(tmp_path_factory.mktemp("home"))
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with Listening() as network:
+        yield Home(tmp_path_factory.mktemp("home"), network)
 
 
 @pytest.fixture(scope="module")
@@ -513,3 +516,12 @@ def newest(home: Home, seconds: float = 60) -> str:
     finally:
         studio.close()
     raise AssertionError("no run was started")
+
+
+# --- the network: this one stands last, since it is about all of the above ---
+
+
+def test_nothing_of_all_this_asked_the_network_for_anything(home: Home, chat_run: str, label_run: str) -> None:
+    assert home.network.heard == []
+    subprocess.run([sys.executable, "-c", ASKS], env=home.environment, capture_output=True)
+    assert home.network.heard, "the listener hears who asks"
