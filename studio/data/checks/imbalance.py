@@ -12,6 +12,7 @@ DOMINANT_OF_MANY = 0.5
 
 class Imbalance(LabelCounts):
     kind = "imbalance"
+    dominates = False
 
     def finish(self) -> None:
         ranking = self.ranking()
@@ -20,13 +21,20 @@ class Imbalance(LabelCounts):
         (label, most), rest = ranking[0], ranking[1:]
         middle = ranking[len(ranking) // 2][1]
         part = most / self.total
+        self.dominates = not rest
         if not rest:
             self.found.extend(self.numbers[label])
+        elif self.several:
+            self.dominates = part > DOMINANT
+            if self.dominates:  # rows that say something else too stay
+                more = max(0, most - rest[0][1])
+                self.found.extend(self.alone.get(label, ())[-more:] if more else ())
         elif part > DOMINANT or (len(rest) > 1 and part > DOMINANT_OF_MANY and most >= 10 * middle):
+            self.dominates = True
             self.found.extend(self.numbers[label][rest[0][1] :])
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.dominates:
             return []
         label, most = self.ranking()[0]
         if len(self.numbers) == 1:
@@ -38,11 +46,14 @@ class Imbalance(LabelCounts):
                     "",
                 )
             ]
+        fix = "Keep as many rows of it as the next label has"
+        if self.several:
+            fix = "Remove rows that have no other label, until the next label is as frequent"
         return [
             self.problem(
                 "warning",
                 f"{share(most, self.total)} of the rows have the label {label}.",
                 "A model that always says this label would look good and be of no use.",
-                "Keep as many rows of it as the next label has",
+                fix if self.found else "",
             )
         ]

@@ -3,6 +3,7 @@
 from array import array
 
 from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.labels import labels_of_row, without_labels
 from studio.data.words import many
 from studio.schema.dataset import Problem
 
@@ -12,18 +13,18 @@ class LabelConflict(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.labels: dict[str, int] = {}
+        self.labels: dict[tuple[str, ...], int] = {}
         self.numbers, self.texts, self.given = array("Q"), array("q"), array("L")
         self.count = 0
 
     @classmethod
     def applies(cls, context: Context) -> bool:
-        return bool(context.task.has_labels) and "label" in context.roles.values()
+        return bool(context.task.has_labels) and bool({"label", "labels"} & set(context.roles.values()))
 
     def see(self, seen: Seen) -> None:
         self.numbers.append(seen.number)
-        self.texts.append(hash(tuple(value for role, value in seen.values.items() if role != "label")))
-        self.given.append(self.labels.setdefault(seen.values["label"], len(self.labels)))
+        self.texts.append(hash(tuple(without_labels(seen.values).values())))
+        self.given.append(self.labels.setdefault(labels_of_row(seen.values), len(self.labels)))
 
     def finish(self) -> None:
         first: dict[int, int] = {}

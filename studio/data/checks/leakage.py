@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from studio.data.checks.base import Check, Context, Seen
 from studio.data.checks.duplicate import key_of
+from studio.data.checks.labels import without_labels
 from studio.data.checks.near_duplicate import MOST, NearRows, one_in, parts_of
 from studio.data.nearness import Texts, in_sample
 from studio.data.parts import split_name
@@ -134,4 +135,4 @@ class Leakage(Check):
 
 def _key(seen: Seen) -> int:
     """What a row says; its label does not count, since the text alone gives the answer away."""
-    return key_of({role: value for role, value in seen.values.items() if role != "label"})
+    return key_of(without_labels(seen.values))

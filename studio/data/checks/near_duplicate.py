@@ -4,6 +4,7 @@ from functools import cached_property
 
 from studio.data.checks.base import Check, Context, Seen, turns_in
 from studio.data.checks.duplicate import key_of
+from studio.data.checks.labels import labels_of_row
 from studio.data.made import is_made
 from studio.data.nearness import Texts, in_sample
 from studio.data.words import many
@@ -20,7 +21,7 @@ def one_in(context: Context) -> int:
 
 def group_of(seen: Seen) -> str:
     """What must be equal in near rows: the label. Under different labels they are no copies."""
-    return str(seen.values.get("label") or "")
+    return "\n".join(labels_of_row(seen.values))
 
 
 def parts_of(seen: Seen) -> list[str]:

@@ -1,9 +1,11 @@
 """Labels with too few rows to be learned and tested, and labels that are one but for their case or spaces."""
 
+import json
 from typing import Any
 
 from studio.data.checks.base import Context
 from studio.data.checks.labels import LabelCounts
+from studio.data.columns import SEPARATORS
 from studio.data.table import Row
 from studio.data.values import label_name
 from studio.data.words import listed, many
@@ -38,12 +40,28 @@ class RareLabel(LabelCounts):
             self.rare = sorted(reversed(few), key=lambda each: each[1])
         rare = {label for label, _ in self.rare}
         concerned = [label for label in self.numbers if label in self.better or label in rare]
-        self.found.extend(sorted(number for label in concerned for number in self.numbers[label]))
+        self.found.extend(sorted({number for label in concerned for number in self.numbers[label]}))
 
     def mended(self, number: int, row: Row) -> dict[str, Any]:
+        if self.several:
+            return self._mended_several(row)
         column = self.context.column_of("label")
         usual = self.better.get(label_name(row[column]))
         return {column: usual} if usual else {}
+
+    def _mended_several(self, row: Row) -> dict[str, Any]:
+        """The cell with the usual spellings, written as it was: a list, its JSON, or names with a separator."""
+        column = self.context.column_of("labels")
+        labels, cell = self.context.task.values(row, self.context.roles)["labels"], row[column]
+        if not self.better.keys() & set(labels):
+            return {}
+        usual = list(dict.fromkeys(self.better.get(label, label) for label in labels))
+        if isinstance(cell, str):
+            if cell.lstrip().startswith("["):
+                return {column: json.dumps(usual, ensure_ascii=False)}
+            sign = next((sign for sign in SEPARATORS if sign in cell), ",")
+            return {column: (f"{sign} " if f"{sign} " in cell else sign).join(usual)}
+        return {column: usual}
 
     def problems(self) -> list[Problem]:
         if not self.found:
