@@ -146,8 +146,11 @@ def read_many(
             "too-large", "The files are too large together.", given=f"{sizes / 1e6:,.1f} MB",
             valid=f"at most {max_bytes / 1e6:,.0f} MB", hint="Bring a part of the rows.",
         )  # fmt: skip
-    files = [(given, partial(read, path, name=given, how=how)) for given, path in paths.items()]
-    return join(files, name, "files", notes)
+    return join([(given, partial(_read_one, path, given)) for given, path in paths.items()], name, "files", how, notes)
+
+
+def _read_one(path: Path, name: str, how: Reading) -> Table:
+    return read(path, name=name, how=how)
 
 
 def read_text(text: str, how: Reading = AS_FOUND) -> Table:

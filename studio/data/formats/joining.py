@@ -8,17 +8,20 @@ from studio.data.packing import Builder
 from studio.data.parts import split_name
 from studio.data.table import Table
 from studio.data.words import listed, many
+from studio.schema.dataset import Reading
 from studio.schema.errors import StudioError
 
 SPLIT_COLUMN, FILE_COLUMN = "split", "file"
 TEXTS = (".md", ".markdown", ".txt", ".text")
-Opener = Callable[[], Table]
+Opener = Callable[[Reading], Table]
 
 
-def join(files: Sequence[tuple[str, Opener]], name: str, format: str, notes: Sequence[str] = ()) -> Table:
+def join(
+    files: Sequence[tuple[str, Opener]], name: str, format: str, how: Reading, notes: Sequence[str] = ()
+) -> Table:
     """The rows of all files, one file below the other, columns by name; each file is opened when its turn comes."""
     if len(files) == 1:
-        table = files[0][1]()
+        table = files[0][1](how)
         return Table(
             table.columns, table.source, format=table.format, encoding=table.encoding, delimiter=table.delimiter,
             notes=[*notes, *table.notes], bad_lines=table.bad_lines, found=table.found, sheets=table.sheets,
@@ -29,18 +32,51 @@ def join(files: Sequence[tuple[str, Opener]], name: str, format: str, notes: Seq
     column, marks = (SPLIT_COLUMN, parts) if all(parts) and len(set(parts)) > 1 else (
         FILE_COLUMN, [given for given, _ in files]
     )  # fmt: skip
-    counts = []
+    counts, sheets = [], _Sheets(how)
     for (given, opened), mark in zip(files, marks, strict=True):
         before = builder.count
         try:
-            _append(builder, opened(), given, column, mark)
+            _append(builder, sheets.open(opened, given), given, column, mark)
         except StudioError as error:
             if error.code != "empty-data":
                 raise
             builder.notes.append(f"{given} holds no rows.")
         counts.append(f"{given} ({many(builder.count - before, 'row')})")
+    builder.notes += sheets.notes()
+    builder.sheets = list(sheets.known)
     builder.notes.insert(0, f"Joined from {many(len(files), 'file')}: {listed(counts)}.")
     return builder.table()
+
+
+class _Sheets:
+    """Which sheet is read of each workbook among the files: the one that is asked for, where a workbook has it."""
+
+    def __init__(self, how: Reading) -> None:
+        self.how = how
+        self.known: dict[str, None] = {}
+        """Sheets of those workbooks that have several with rows."""
+        self._lacking: dict[str, StudioError] = {}
+        self._found = False
+
+    def open(self, opener: Opener, given: str) -> Table:
+        """The table of a file; a workbook without the sheet is read as if none was asked for."""
+        try:
+            table = opener(self.how)
+            self._found = self._found or table.found.sheet == self.how.sheet
+        except StudioError as error:
+            if not self.how.sheet or error.field != "sheet":
+                raise
+            self._lacking[given] = error
+            table = opener(self.how.model_copy(update={"sheet": "", "ask": False}))
+        if len(table.sheets) > 1:
+            self.known |= dict.fromkeys(table.sheets)
+        return table
+
+    def notes(self) -> list[str]:
+        """What is said of workbooks without the sheet; refused when none has it."""
+        if self._lacking and not self._found:
+            raise next(iter(self._lacking.values()))
+        return [f"No sheet {self.how.sheet} in {listed(self._lacking)}."] if self._lacking else []
 
 
 def choose(names: Sequence[str], readable: Callable[[str], bool]) -> tuple[list[str], list[str]]:

@@ -35,7 +35,7 @@ def zip_format(read_one: ReadOne, readable: Callable[[str], bool]) -> Format:
             )
         with TemporaryDirectory() as folder:
             files = _unpacked(path, name, chosen, Path(folder))
-            return join([(given, partial(read_one, file, given, how)) for given, file in files], name, "zip", notes)
+            return join([(given, partial(read_one, file, given)) for given, file in files], name, "zip", how, notes)
 
     return Format("zip", "Zip of files", (".zip",), read, apart=True)
 

@@ -109,13 +109,19 @@ def which_sheet(record: DatasetRecord) -> Html:
         button(sheet, "reread", "s", name="sheet", value=sheet, aria_label=f"Read the sheet {sheet}")
         for sheet in record.sheets
     ]
+    words = html(
+        "This workbook has {n} sheets with rows. Shown is <b>{sheet}</b>.", n=len(record.sheets),
+        sheet=record.found.sheet,
+    )  # fmt: skip
+    if record.format in ("zip", "files"):
+        words = html(
+            "Workbooks among these files have several sheets with rows, and of each the first is shown.",
+        )
     return note(
         "acc",
         html(
-            "<p>This workbook has {n} sheets with rows. Shown is <b>{sheet}</b>. Which one is meant?</p>"
-            '<div class="row wrap">{buttons}</div>',
-            n=len(record.sheets),
-            sheet=record.found.sheet,
+            '<p>{words} Which one is meant?</p><div class="row wrap">{buttons}</div>',
+            words=words,
             buttons=buttons,
         ),
     )

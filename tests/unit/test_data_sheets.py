@@ -1,0 +1,86 @@
+"""Workbooks of several sheets among other files or in a zip: which sheet is meant is asked, and one is read of each."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+
+from studio.api import Studio
+from studio.data.formats import Reading, read
+from studio.schema.errors import StudioError
+from studio.ui.components.reading import which_sheet
+from studio.ui.pages import bring, rows
+from studio.ui.session import Sessions
+
+
+
+def book(path: Path, **sheets: str) -> Path:
+    import openpyxl
+
+    made = openpyxl.Workbook()
+    made.remove(made.active)
+    for title, word in sheets.items():
+        sheet = made.create_sheet(title)
+        for line in [("question", "answer"), *((f"{word} {n}?", f"It is {word} {n}.") for n in range(10))]:
+            sheet.append(line)
+    made.save(path)
+    return path
+
+
+def files(folder: Path) -> dict[str, Path]:
+    table = folder / "more.csv"
+    table.write_text("question,answer\n" + "\n".join(f"plain {n}?,It is plain {n}." for n in range(10)))
+    return {
+        "one.xlsx": book(folder / "one.xlsx", Orders="order", Letters="letter"),
+        "two.xlsx": book(folder / "two.xlsx", Only="only"),
+        "more.csv": table,
+    }
+
+
+def zipped(folder: Path) -> Path:
+    with ZipFile(folder / "all.zip", "w") as archive:
+        for name, path in files(folder).items():
+            archive.write(path, name)
+    return folder / "all.zip"
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["files", "zip"])
+def test_which_sheet_of_the_workbooks_among_files_is_asked_and_can_be_chosen(tmp_path: Path, packed: bool) -> None:
+    sessions = Sessions(tmp_path / "home")
+    visit = sessions.visit({}, "page", {})
+    studio = visit.studio
+    record = studio.add_file(zipped(tmp_path)) if packed else studio.add_files(files(tmp_path))
+    assert record.sheets == ("Orders", "Letters") and record.rows == 30
+    visit.choose(dataset=record.id, task="chat", model="", view="rows")
+    drawn = str(rows.drawn(visit)[0])
+    assert "several sheets with rows, and of each the first is shown" in drawn and "Read the sheet Letters" in drawn
+    bring.reread(sessions.visit({}, "page", {"name": "sheet", "value": "Letters"}))
+    made = studio.dataset(record.id)
+    asked = [row["question"] for _, row in studio.rows(made.id, 1, 30).rows]
+    assert (made.version, made.rows, sum(text.startswith("letter") for text in asked)) == (2, 30, 10)
+    assert not any(text.startswith("order") for text in asked), "the sheet that was shown first"
+    assert "No sheet Letters in two.xlsx" in made.note and which_sheet(made) == ""
+    with pytest.raises(StudioError) as caught:
+        studio.reread(record.id, sheet="Leters")
+    assert caught.value.field == "sheet" and studio.dataset(record.id).version == 2
+    sessions.root.close()
+
+
+def test_the_command_line_asks_which_sheet_of_a_workbook_in_a_zip_is_meant(
+    call: Callable[..., tuple[int, Any, str]], tmp_path: Path
+) -> None:
+    path = zipped(tmp_path)
+    status, _, said = call("check", path)
+    assert status == 2 and "one.xlsx has 2 sheets" in said and "Orders, Letters" in said and "--sheet" in said
+    status, report, _ = call("check", path, "--sheet", "Letters")
+    assert status == 0 and report["rows"] == 30
+
+
+def test_a_zip_of_one_workbook_is_asked_about_as_the_workbook_is(studio: Studio, tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "one.zip", "w") as archive:
+        archive.write(book(tmp_path / "book.xlsx", Orders="order", Letters="letter"), "book.xlsx")
+    assert read(tmp_path / "one.zip").sheets == ("Orders", "Letters")
+    assert len(read(tmp_path / "one.zip", how=Reading(sheet="Letters"))) == 10
+    assert "Which one is meant?" in str(which_sheet(studio.add_file(tmp_path / "one.zip")))
