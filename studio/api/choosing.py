@@ -139,9 +139,12 @@ class ChoosingDoor(Door):
         self.context.owner_only("Cancelling a download")
         self.shared.downloads.cancel(name)
 
-    def trust_model(self, name: str, allowed: bool = True) -> ModelView:
-        """Allow a model its own code or pickled weights, having been told what it means; or no longer."""
-        self._models.trust(name, allowed)
+    def trust_model(self, name: str, allowed: bool = True, seen: str | None = None) -> ModelView:
+        """Allow a model its own code or pickled weights as they now are, having been told what it means; or no longer.
+
+        `seen` is the fingerprint of what the person was shown; a model that has changed since is refused.
+        """
+        self._models.trust(name, allowed, seen)
         return self.model(name)
 
     def keep_hub_token(self, token: str) -> None:

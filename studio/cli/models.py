@@ -78,7 +78,7 @@ def register(app: typer.Typer) -> None:
         view = door.studio.model(model)
         if not take_back:
             _ask_for_trust(door, view, yes)
-        after = door.studio.trust_model(view.info.name, not take_back)
+        after = door.studio.trust_model(view.info.name, not take_back, view.info.fingerprint)
         words = f"{view.info.name} may {'now' if after.trusted else 'no longer'} be loaded."
         if not view.info.needs_trust:
             words = f"{view.info.name} brings no code and no pickle: there is nothing to allow."
@@ -122,7 +122,7 @@ def model_row(view: ModelView) -> dict[str, Any]:
     keys = ("name", "source", "path", "parameters", "bytes", "licence", "context", "tasks", "here")
     more = (
         "title", "kind", "architecture", "languages", "has_chat_template", "gated", "downloads", "revision", "note",
-        "needs_trust",
+        "needs_trust", "fingerprint",
     )  # fmt: skip
     return {
         **{key: getattr(info, key) for key in keys},

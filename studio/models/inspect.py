@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from studio.models.fingerprint import fingerprint_of
 from studio.models.kinds import architecture_of, context_of, kind_of, size_of
 from studio.models.weights import Weights, read_weights
 from studio.schema.errors import StudioError
@@ -29,13 +30,14 @@ def inspect_folder(path: str | Path, name: str = "", title: str = "", source: Mo
 
     Pickled weights or code of its own make `needs_trust` say so.
     """
-    folder = Path(path).expanduser()
+    folder = Path(path).expanduser().absolute()
     config = _config(folder)
     tokenizer_config = read_json(folder / "tokenizer_config.json")
     weights = read_weights(folder)
     pickles = [] if weights.shapes else pickled_files(folder)
     _check_whole(folder, bool(weights.shapes or pickles))
     card = read_card(folder / "README.md")
+    needs_trust = trust_reason(config, tokenizer_config, bool(weights.shapes))
     return ModelInfo(
         name=name or str(folder.resolve()),
         title=title or folder.resolve().name,
@@ -51,7 +53,8 @@ def inspect_folder(path: str | Path, name: str = "", title: str = "", source: Mo
         context=context_of(config, tokenizer_config),
         has_chat_template=has_chat_template(folder, tokenizer_config),
         here=True,
-        needs_trust=trust_reason(config, tokenizer_config, bool(weights.shapes)),
+        needs_trust=needs_trust,
+        fingerprint=fingerprint_of(folder, pickles) if needs_trust else "",
         note="Its weights are already quantised; training it again in another form is not possible here."
         if "quantization_config" in config
         else "",

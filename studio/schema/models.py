@@ -45,6 +45,8 @@ class ModelInfo(Noun):
     """Tasks that it can do, by name."""
     needs_trust: str = ""
     """Why loading it would run code or unpickle (empty: it would not)."""
+    fingerprint: str = ""
+    """What that code and those pickles are known by: the revision on the Hub, or a sum of the files."""
     note: str = ""
     """A sentence that a person should know, the starter's differing weights, say."""
 

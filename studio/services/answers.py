@@ -163,11 +163,12 @@ class Answers:
     def _ref(self, run: str) -> RunRef:
         record, folder = self._finished(run)
         spec = self.runs.spec(record.id)
+        info = self.models.ready(spec.config.model)
         return RunRef(
-            info=self.models.ready(spec.config.model),
+            info=info,
             spec=spec,
             folder=str(folder.root),
-            trusted=self.models.trusted(spec.config.model),
+            trusted=self.models.trusted(info),
             learned_from=self._rows(record, folder, "train"),
         )
 

@@ -141,9 +141,10 @@ class Augmenting:
         asked = [(row, text, prompt) for row, text in picked if (prompt := way.prompt(text))]
         settings = ChatSettings(temperature=0.7, top_p=0.9, max_new_tokens=160, seed=1)
         assert model is not None
+        info = self.models.ready(model)
         result = self.host.result(
-            "write", progress, info=self.models.ready(model), prompts=[prompt for _, _, prompt in asked],
-            settings=settings, trusted=self.models.trusted(model),
+            "write", progress, info=info, prompts=[prompt for _, _, prompt in asked],
+            settings=settings, trusted=self.models.trusted(info),
         )  # fmt: skip
         replies = zip(asked, result["texts"], strict=True)
         return [(row, text, way.read(reply, text)) for (row, text, _), reply in replies]

@@ -46,7 +46,7 @@ class Models:
                 hint=f"Download it in step 1, or with: studio download {info.name}",
                 field="model",
             )
-        if info.needs_trust and not self.trusted(name):
+        if info.needs_trust and not self.trusted(info):
             raise StudioError(
                 "unsafe-model",
                 f"{info.title} is not loaded: {info.needs_trust}",
@@ -56,14 +56,23 @@ class Models:
             )
         return info
 
-    def trusted(self, name: str) -> bool:
-        """Whether the owner allowed code or pickled weights for this model."""
-        return name in self.context.home.trusted_models()
+    def trusted(self, info: ModelInfo) -> bool:
+        """Whether the owner allowed code or pickled weights for this model, as it now is."""
+        return self.context.home.trusts(info)
 
-    def trust(self, name: str, allowed: bool = True) -> None:
-        """Allow it, having been told what it means; or no longer."""
+    def trust(self, name: str, allowed: bool = True, seen: str | None = None) -> None:
+        """Allow it, having been told what it means; or no longer. `seen` is the fingerprint of what was looked at."""
         self.context.owner_only("Allowing a model's own code")
-        self.context.home.trust_model(name, allowed)
+        info = self.find(name)
+        if allowed and seen is not None and seen != info.fingerprint:
+            raise StudioError(
+                "wrong-state",
+                f"{info.title} has changed since it was looked at.",
+                given=info.name,
+                hint="Look at it again before you allow it.",
+                field="model",
+            )
+        self.context.home.trust_model(info, allowed)
 
     def view(self, info: ModelInfo, task: str | None = None, sentences: Mapping[str, str] | None = None) -> ModelView:
         """A model as the Model tab shows it."""
@@ -86,7 +95,7 @@ class Models:
             memory_bytes=memory,
             available_bytes=free,
             fits=fits,
-            trusted=self.trusted(info.name),
+            trusted=self.trusted(info),
         )
 
     def all(self, task: str | None = None) -> list[ModelView]:
@@ -135,13 +144,14 @@ class Models:
     def start_download(self, name: str) -> None:
         """Bring a model here in the background."""
         self.context.owner_only("Downloading a model")
-        self.downloads.start(self.find(name), self._token(), self.trusted(name))
+        info = self.find(name)
+        self.downloads.start(info, self._token(), self.trusted(info))
 
     def fetch(self, name: str, progress: Callable[[int, int], None]) -> ModelInfo:
         """Bring a model here and wait for it."""
         self.context.owner_only("Downloading a model")
         info = self.find(name)
-        return info if info.here else bring(info, progress, lambda: False, self._token(), self.trusted(name))
+        return info if info.here else bring(info, progress, lambda: False, self._token(), self.trusted(info))
 
     def _token(self) -> str | None:
         return None if self.context.demo else self.context.home.hub_token()

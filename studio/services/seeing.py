@@ -65,7 +65,7 @@ class Seeing:
         result = self.host.result(
             "preview", info=info, task=spec.task, row=shown, roles=spec.roles, number=row, max_length=limit,
             system_prompt=str(settings.get("system_prompt", "")), label_names=spec.label_names, settings=told,
-            trusted=self.models.trusted(model),
+            trusted=self.models.trusted(info),
         )  # fmt: skip
         return Preview.model_validate({**result["preview"], "limit": limit})
 
@@ -91,7 +91,7 @@ class Seeing:
         """The first batch as training will get it: the run's trainer is made in the host, and asked for it."""
         spec, info, key = self._run(**run)
         if key not in _BATCHES:
-            dataset, model = run["dataset"], run["model"]
+            dataset = run["dataset"]
             record, settings = self.datasets.store.get(dataset), run["settings"]
             began = Beginning(run["method"], settings)
             plan = self.planning.plan(dataset, info, spec, began, preset=run["preset"]).plan
@@ -99,7 +99,7 @@ class Seeing:
             division = divide_version(self.datasets.store, record, spec, splits)
             path = self.datasets.store.rows_path(record.id, record.version)
             result = self.host.result(
-                "first_batch", progress, info=info, config=plan.config, data=spec, trusted=self.models.trusted(model),
+                "first_batch", progress, info=info, config=plan.config, data=spec, trusted=self.models.trusted(info),
                 rows=RowsRef(path=str(path), numbers=tuple(division.rows("train"))),
             )  # fmt: skip
             _BATCHES[key] = Batch.model_validate(result["batch"])

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
 from studio.store.datasets import DatasetStore
 from studio.store.db import Database
 from studio.store.drafts import DraftStore
@@ -84,15 +85,21 @@ class Home:
         else:
             path.unlink(missing_ok=True)
 
-    def trusted_models(self) -> list[str]:
-        """Models for which the owner allowed code of the repository or pickled weights."""
+    def trusted_models(self) -> dict[str, str]:
+        """Models whose own code or pickled weights the owner allowed → what these were known by then."""
         path = self.root / "trusted-models.json"
-        return list(json.loads(path.read_text())) if path.exists() else []
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        return kept if isinstance(kept, dict) else {}
 
-    def trust_model(self, name: str, allowed: bool = True) -> None:
-        """Allow that for one model, or no longer."""
-        others = {each for each in self.trusted_models() if each != name}
-        write_whole(self.root / "trusted-models.json", json.dumps(sorted(others | {name} if allowed else others)))
+    def trusts(self, info: ModelInfo) -> bool:
+        """Whether that was allowed for this very model, as it now is."""
+        return bool(info.needs_trust and info.fingerprint) and self.trusted_models().get(info.name) == info.fingerprint
+
+    def trust_model(self, info: ModelInfo, allowed: bool = True) -> None:
+        """Allow that for one model as it now is, or no longer."""
+        kept = {name: known for name, known in self.trusted_models().items() if name != info.name}
+        kept |= {info.name: info.fingerprint} if allowed and info.needs_trust else {}
+        write_whole(self.root / "trusted-models.json", json.dumps(kept, sort_keys=True))
 
 
 class Workspace:

@@ -39,15 +39,16 @@ def make(home: Home, workspace: str, run: str, runs: list[str], weights: list[fl
 
     store = home.workspace(workspace).runs
     spec = store.spec(run)
+    info = find_model(spec.config.model, token=home.hub_token())
     combine(
-        find_model(spec.config.model, token=home.hub_token()),
+        info,
         spec.data,
         spec.config.precision,
         [store.folder(each).adapter for each in runs],
         weights,
         how,
         store.folder(run).adapter,
-        spec.config.model in home.trusted_models(),
+        home.trusts(info),
     )
 
 

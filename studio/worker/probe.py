@@ -53,6 +53,7 @@ def measure(home: Home, workspace: str, spec: RunSpec) -> Measured:
 
     rows = rows_of_run(home.workspace(workspace).datasets, spec)
     config = spec.config
+    info = find_model(config.model, token=home.hub_token())
     few = config.model_copy(
         update={"max_steps": STEPS, "test_prompts": (), "eval_steps": STEPS, "epochs": 1000.0, "keep_best": False}
     )
@@ -60,13 +61,13 @@ def measure(home: Home, workspace: str, spec: RunSpec) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob(
             config=few,
-            info=find_model(config.model, token=home.hub_token()),
+            info=info,
             data=spec.data,
             train_rows=longest_and_others(rows.train, config.together, STEPS * config.rows_a_step),
             validation_rows=longest_and_others(rows.validation, 2 * config.batch_size, 0),
             folder=Path(folder),
             threads=config.threads or usable_cores(),
-            trusted=config.model in home.trusted_models(),
+            trusted=home.trusts(info),
         )
         train(job, said.append, lambda: None)
     steps = [event for event in said if isinstance(event, StepEvent)]

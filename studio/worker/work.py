@@ -196,7 +196,7 @@ class Worker:
             validation_rows=rows.validation,
             folder=self.folder.root,
             threads=self._threads,
-            trusted=spec.config.model in self.home.trusted_models(),
+            trusted=self.home.trusts(info),
             begins_with=self.runs.folder(spec.config.start_from).result if spec.config.start_from else None,
             kept=self.workspace.encoded,
         )

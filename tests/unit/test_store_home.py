@@ -11,6 +11,7 @@ from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import PhaseEvent
 from studio.schema.labelling import Fact
+from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
 from studio.store import Home
 from studio.store.db import now
@@ -109,12 +110,20 @@ def test_a_hub_token_is_kept_for_its_owner_alone_and_can_be_removed(
     assert not (home.root / "hub-token").exists()
 
 
-def test_trust_is_given_to_one_model_at_a_time(home: Home) -> None:
-    assert home.trusted_models() == []
-    home.trust_model("owner/b")
-    home.trust_model("owner/a")
-    home.trust_model("owner/a")
-    assert Home(home.root).trusted_models() == ["owner/a", "owner/b"]
+def test_trust_is_given_to_one_model_at_a_time_as_it_is(home: Home) -> None:
+    def model(name: str, fingerprint: str = "1") -> ModelInfo:
+        return ModelInfo(
+            name=name, title=name, source="hub", kind="causal", needs_trust="It brings code.", fingerprint=fingerprint
+        )
+
+    assert home.trusted_models() == {} and not home.trusts(model("owner/a"))
+    home.trust_model(model("owner/b"))
+    home.trust_model(model("owner/a"))
+    assert Home(home.root).trusted_models() == {"owner/a": "1", "owner/b": "1"}
+    assert home.trusts(model("owner/a")) and not home.trusts(model("owner/a", "2"))
+    assert not home.trusts(model("owner/c")) and not home.trusts(model("owner/a", ""))
+    home.trust_model(model("owner/a"), allowed=False)
+    assert home.trusted_models() == {"owner/b": "1"}
 
 
 def test_drafts_are_kept_changed_and_forgotten(home: Home) -> None:

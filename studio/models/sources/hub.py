@@ -54,8 +54,11 @@ class HubSource:
         except StudioError:
             return None
         return found.model_copy(
-            update={"hub_id": name, "revision": folder.name, "origin": f"{name} at {folder.name[:7]} from the Hub"}
-        )
+            update={
+                "hub_id": name, "revision": folder.name, "origin": f"{name} at {folder.name[:7]} from the Hub",
+                "fingerprint": folder.name if found.needs_trust else "",
+            }
+        )  # fmt: skip
 
     def ask(self, name: str, token: str | None = None) -> ModelInfo:
         """What the Hub says of a model that is not here."""
@@ -106,6 +109,7 @@ def describe(found: Any, config: dict[str, Any]) -> ModelInfo:
     parameters, size = _weights(found)
     has_safetensors = bool(parameters) or any(name.endswith(".safetensors") for name in files) or "safetensors" in tags
     custom = {"auto_map": True} if "custom_code" in tags else {}
+    needs_trust = trust_reason({**config, **custom}, tokenizer, has_safetensors)
     return ModelInfo(
         name=found.id,
         title=found.id.rpartition("/")[2],
@@ -124,7 +128,8 @@ def describe(found: Any, config: dict[str, Any]) -> ModelInfo:
         or any(name.startswith("chat_template.") for name in files),
         gated=bool(found.gated),
         downloads=found.downloads,
-        needs_trust=trust_reason({**config, **custom}, tokenizer, has_safetensors),
+        needs_trust=needs_trust,
+        fingerprint=(found.sha or "") if needs_trust else "",
         **size_of(config),
     )
 

@@ -162,12 +162,23 @@ def trust_question(view: ModelView) -> Html:
             html(
                 "<p><b>This model could run a program on this machine.</b> {why}</p><p>Whoever made it could read "
                 "your files and "
-                "your rows. Allow it only if you know who made it and trust them. It is asked once for each model.</p>",
+                "your rows. Allow it only if you know who made it and trust them. It is asked once for each model, and "
+                "again when its code or weights have changed.</p>",
                 why=view.info.needs_trust,
             ),
         ),
         check=check_input("understood", "I know who made this model and trust them.", False),
-        button=button("Allow this model", "trust", "danger", disabled=True, needs="understood"),
+        button=button("Allow this model", "trust", "danger", disabled=True, needs="understood",
+                      seen=view.info.fingerprint),
+    )  # fmt: skip
+
+
+def trust_kept() -> Html:
+    """That it was allowed, and the way back."""
+    return note(
+        "warn",
+        html("<p>You allowed this model to run code of its own, or to be read from a pickle.</p>"),
+        button("Allow it no longer", "trust", "s", back="yes"),
     )
 
 

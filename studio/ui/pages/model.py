@@ -8,7 +8,7 @@ import gradio as gr
 from studio.schema.errors import StudioError
 from studio.schema.views import DownloadState, ModelView
 from studio.ui.components.basic import Primary, action_bar, alert, heading, note, segments
-from studio.ui.components.models import model_details, model_rows, token_form, trust_question
+from studio.ui.components.models import model_details, model_rows, token_form, trust_kept, trust_question
 from studio.ui.components.region import region
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
@@ -104,8 +104,8 @@ def cancel(visit: Visit) -> None:
 
 
 def trust(visit: Visit) -> None:
-    """Allow the chosen model its own code."""
-    visit.studio.trust_model(visit.choices.model)
+    """Allow the chosen model its own code, as it was shown; or no longer."""
+    visit.studio.trust_model(visit.choices.model, not visit.text("back"), visit.text("seen", 100))
 
 
 def keep_token(visit: Visit) -> None:
@@ -268,8 +268,8 @@ def _details(visit: Visit, view: ModelView | None, downloads: dict[str, Download
     parts = [model_details(view, {task.name: task.title for task in visit.studio.tasks()})]
     if visit.demo:
         return html("{p}", p=parts)
-    if view.info.needs_trust and not view.trusted:
-        parts.insert(0, trust_question(view))
+    if view.info.needs_trust:
+        parts.insert(0, trust_kept() if view.trusted else trust_question(view))
     if view.info.gated and not view.info.here:
         parts.append(token_form(view.info.hub_id or view.info.name, visit.studio.has_hub_token()))
     failed = downloads.get(view.info.name)
