@@ -341,6 +341,30 @@ def test_a_bomb_in_the_xml_of_a_workbook_does_no_harm(tmp_path: Path) -> None:
     assert refused(bomb).code in ("unreadable-file", "empty-data", "too-large")
 
 
+@pytest.mark.parametrize("large", ["bytes", "rows"])
+def test_parquet_that_would_grow_beyond_measure_is_refused_by_what_it_says_of_itself(
+    tmp_path: Path, large: str
+) -> None:
+    import time
+
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "rows.parquet"
+    if large == "bytes":
+        same = pyarrow.table({"text": ["0" * 1_000] * 60_000})
+        pyarrow.parquet.write_table(same, path, compression="zstd", use_dictionary=False)
+    else:
+        part = pyarrow.table({f"c{n}": pyarrow.nulls(1_000_000) for n in range(350)})
+        with pyarrow.parquet.ParquetWriter(path, part.schema) as writer:
+            for _ in range(3):
+                writer.write_table(part)
+    assert path.stat().st_size < 2 << 20
+    begun = time.monotonic()
+    error = refused(path)
+    assert error.code == "too-large" and "row groups" in error.hint and time.monotonic() - begun < 5
+
+
 def test_nested_lists_of_parquet_come_back_nested(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet

@@ -12,6 +12,11 @@ FREE_BYTES = 50 << 20
 MOST_MEMBERS = 20_000
 
 
+def swells(size: int, packed: int) -> bool:
+    """Whether something grows beyond measure when it is unpacked."""
+    return size > FREE_BYTES and size / max(1, packed) > MOST_RATIO
+
+
 def members_of(path: Path, name: str, kind: str, hint: str) -> list[ZipInfo]:
     """The members of an archive that is of a sound size; else a `StudioError`, before any of it is unpacked."""
     try:
@@ -21,7 +26,7 @@ def members_of(path: Path, name: str, kind: str, hint: str) -> list[ZipInfo]:
         raise StudioError("unreadable-file", f"{name} is not a whole {kind}.", hint=hint) from error
     size = sum(member.file_size for member in members)
     packed = max(1, path.stat().st_size)
-    if len(members) > MOST_MEMBERS or size > MOST_BYTES or (size > FREE_BYTES and size / packed > MOST_RATIO):
+    if len(members) > MOST_MEMBERS or size > MOST_BYTES or swells(size, packed):
         raise StudioError(
             "too-large",
             f"{name} would grow to {size / 1e6:,.0f} MB when unpacked.",

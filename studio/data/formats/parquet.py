@@ -6,10 +6,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from studio.data.formats.archive import MOST_RATIO, swells
 from studio.data.formats.base import Format, Reading
 from studio.data.packing import BLOCK, Builder
 from studio.data.table import Table
 from studio.schema.errors import StudioError
+
+
+MOST_GROUP = 2 << 30
+"""Bytes of a row group, which is unpacked as a whole."""
+MOST_CELLS = 1_000_000_000
 
 
 def plain(value: Any) -> Any:
@@ -31,6 +37,21 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def _require_size(metadata: Any, path: Path, name: str) -> None:
+    """Refuse a file that would grow beyond measure, by what it says of itself, before any row is read."""
+    groups = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
+    size, packed = sum(groups), path.stat().st_size
+    cells = metadata.num_rows * metadata.num_columns
+    if max(groups, default=0) > MOST_GROUP or swells(size, packed) or cells > MOST_CELLS:
+        raise StudioError(
+            "too-large",
+            f"{name} would grow to {size / 1e6:,.0f} MB when unpacked.",
+            given=f"{packed / 1e6:,.1f} MB, {metadata.num_rows:,} rows in {len(groups):,} groups",
+            valid=f"groups of {MOST_GROUP / 1e6:,.0f} MB, {MOST_RATIO} times its size and {MOST_CELLS:,} cells at most",
+            hint="Save it in smaller row groups, or bring a part of the rows.",
+        )
+
+
 def _read(path: Path, name: str, how: Reading) -> Table:
     import pyarrow
     import pyarrow.parquet
@@ -38,6 +59,7 @@ def _read(path: Path, name: str, how: Reading) -> Table:
     builder = Builder(name, "parquet")
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
+            _require_size(file.metadata, path, name)
             columns = file.schema_arrow.names
             builder.set_columns(columns)
             for batch in file.iter_batches(BLOCK):
