@@ -12,7 +12,6 @@ from studio.data.packing import BLOCK, Builder
 from studio.data.table import Table
 from studio.schema.errors import StudioError
 
-
 MOST_GROUP = 2 << 30
 """Bytes of a row group, which is unpacked as a whole."""
 MOST_CELLS = 1_000_000_000
