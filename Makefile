@@ -19,8 +19,8 @@ test: setup test-setup lint  ## everything that is checked
 	$(BIN)/python -m pytest tests/real tests/faults tests/unit --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest tests/browser
 
-test-matrix: setup test-setup  ## every task by every method on every kind of model that it is on offer for
-	STUDIO_MATRIX=all $(BIN)/python -m pytest -q tests/real/test_matrix.py
+test-matrix: setup test-setup  ## every task by every method on every family of models that it is on offer for
+	STUDIO_MATRIX=all $(BIN)/python -m pytest -q tests/real/test_matrix.py tests/real/test_processes.py
 
 test-faults: setup test-setup  ## a run under every fault, and the table of docs/faults.md
 	STUDIO_FAULTS=all $(BIN)/python -m pytest -q tests/faults
@@ -31,7 +31,8 @@ lint: setup test-setup  ## style, types and the order of layers
 	$(BIN)/lint-imports
 
 bench: setup test-setup  ## speed and size beside plain libraries, in figures
-	@set -e; for each in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python $$each; done
+	@failed=; for each in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python $$each || failed="$$failed $$each"; done; \
+	if [ -n "$$failed" ]; then echo "Not met, or ended with an error:$$failed" >&2; exit 1; fi
 
 pictures: setup test-setup  ## the pictures of the README, from the real page
 	$(BIN)/python scripts/pictures.py
