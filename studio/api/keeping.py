@@ -50,11 +50,12 @@ class KeepingDoor(RunsDoor):
         """Give a run another name; one that another run has gets a number."""
         return self._keeping.note(run, name=name)
 
-    def pack_run(self, run: str, to: Path | None = None) -> Path:
-        """Write a run as one file, to be taken to another machine; without a place, to be downloaded."""
+    def pack_run(self, run: str, to: Path | None = None, rows: bool = False) -> Path:
+        """Write a run as one file, to be taken to another machine; without a place, to be downloaded. With `rows` that
+        which it learned from is in it too."""
         if to is not None:
             self.context.owner_only("Writing to a file")
-        return self._keeping.pack(run, to)
+        return self._keeping.pack(run, to, rows)
 
     def unpack_run(self, file: Path) -> RunRecord:
         """Take in a run from a file that `pack_run` wrote. Nothing in it is trusted."""

@@ -41,11 +41,16 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "export-run", PANEL)
     def export_run(
-        door: Door, run: Run, to: Annotated[Path, typer.Option(help="The file to write, a zip.", show_default=False)]
+        door: Door,
+        run: Run,
+        to: Annotated[Path, typer.Option(help="The file to write, a zip.", show_default=False)],
+        with_rows: Annotated[
+            bool, typer.Option("--with-rows", help="What it learned from comes along; it may be private.")
+        ] = False,
     ) -> None:
-        """Write a run as one file, to be taken in on another machine: settings, curve, result; no rows."""
+        """Write a run as one file, to be taken in on another machine: settings, curve, result; rows only if asked."""
         record = door.studio.run(run)
-        path = door.studio.pack_run(record.id, to.expanduser().resolve())
+        path = door.studio.pack_run(record.id, to.expanduser().resolve(), with_rows)
         written = {"id": record.id, "path": str(path), "bytes": path.stat().st_size}
         door.answer(written, lambda: door.say(f"{path} ({size(path.stat().st_size)})"))
 

@@ -16,7 +16,7 @@ from studio.schema.events import AdviceEvent, StateEvent, StepEvent, StoredEvent
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
 from studio.schema.views import Progress
 from studio.services.context import Context
-from studio.services.run_files import end_of, resumable_step, resumable_steps
+from studio.services.run_files import end_of, resumable_step, resumable_steps, rows_of
 from studio.services.run_words import goes_on, sentence_of, taken_out
 from studio.services.runners.local import LocalRunner
 from studio.store.files import folder_size, require_room
@@ -272,10 +272,7 @@ class Runs:
     def require_rows(self, spec: RunSpec) -> None:
         """What a run learns from must still be here."""
         store = self.context.workspace.datasets
-        asked = [(spec.dataset, spec.dataset_version)]
-        asked += [(spec.validation_dataset, spec.validation_version)] if spec.validation_dataset else []
-        asked += [(spec.replay.dataset, spec.replay.version)] if spec.replay else []
-        for dataset, version in asked:
+        for dataset, version in rows_of(spec):
             store.get(dataset, version)
             if not store.rows_path(dataset, version).exists():
                 raise StudioError(

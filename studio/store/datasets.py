@@ -102,6 +102,11 @@ class DatasetStore:
             raise StudioError("no-such-dataset", what, hint="Bring the file again, or choose another dataset.")
         return DatasetRecord.model_validate_json(row["record"])
 
+    def has(self, dataset: str, version: int | None = None) -> bool:
+        """Whether a version of a dataset is listed, or any of it."""
+        known = "SELECT 1 FROM versions WHERE dataset = ? AND version = coalesce(?, version)"
+        return self.db.row(known, (dataset, version)) is not None
+
     def all(self) -> list[DatasetRecord]:
         """Current versions, newest first."""
         rows = self.db.rows(

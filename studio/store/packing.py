@@ -1,7 +1,7 @@
 """A run as one file: a zip of what describes it and what it learned. Taken in without trusting a byte of it.
 
 Nothing that runs code when it is read is ever put in or taken out: no pickles, no Python. Checkpoints stay behind,
-since what resuming needs of them is pickled.
+since what resuming needs of them is pickled. Rows come along only when that was asked for: they may be private.
 """
 
 import json
@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from studio.schema.errors import StudioError
@@ -20,8 +20,11 @@ from studio.store.kept_runs import read_json, read_spec
 
 ALONE = frozenset({"config.yaml", "run.json", "events.jsonl", "splits.json", "report.json"})
 LEARNED = frozenset({"adapter", "model"})
+ROWS = "rows"
+"""Folder of the rows that a run learned from: NAME.parquet, and NAME.json with what is known of them."""
 KINDS = frozenset({".json", ".safetensors", ".txt", ".jinja", ".model", ".md", ".yaml"})
 """What may lie in the folder of what was learned."""
+BINARY = (".safetensors", ".parquet")
 MOST_FILES = 500
 MOST_BYTES = 50 * 2**30
 MOST_WORDS = 512 * 2**20
@@ -31,17 +34,24 @@ PLAIN = re.compile(r"[A-Za-z0-9_-]{0,80}")
 """What the id of a dataset or a run looks like."""
 
 
-def pack(folder: Path, out: Path) -> int:
-    """Write a run's folder as one file; its bytes. It is whole or not there."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and _belongs(_inside(folder, path))]
-    require_room(out.parent, sum(path.stat().st_size for path in files))
+def pack(folder: Path, out: Path, rows: Mapping[str, tuple[Path, str]] | None = None) -> int:
+    """Write a run's folder as one file; its bytes. It is whole or not there.
+
+    `rows`: name → a Parquet file and what is known of it, as JSON.
+    """
+    found = {_inside(folder, path): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {name: path for name, path in found.items() if _belongs(name) and not name.startswith(f"{ROWS}/")}
+    told = {f"{ROWS}/{name}.json": known for name, (_, known) in (rows or {}).items()}
+    files |= {f"{ROWS}/{name}.parquet": path for name, (path, _) in (rows or {}).items()}
+    require_room(out.parent, sum(path.stat().st_size for path in files.values()))
     beside = out.with_name(f".{out.name}.{os.getpid()}.new")
     try:
         with no_room(out), zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in files:
-                plain = path.suffix == ".safetensors"  # weights do not get smaller, they only take time
-                kind = zipfile.ZIP_STORED if plain else zipfile.ZIP_DEFLATED
-                archive.write(path, _inside(folder, path), kind)
+            for name, path in files.items():
+                plain = path.suffix in BINARY  # it does not get smaller, it only takes time
+                archive.write(path, name, zipfile.ZIP_STORED if plain else zipfile.ZIP_DEFLATED)
+            for name, text in told.items():
+                archive.writestr(name, text)
         os.replace(beside, out)
         sync_folder(out.parent)
     finally:
@@ -64,12 +74,12 @@ def unpack(file: Path, into: Path) -> None:
 def _check(folder: Path) -> None:
     """What was taken out must describe a run, and name nothing outside of the studio."""
     if not isinstance(read_json(folder / "run.json").get("run"), dict):
-        raise _no_run("its run.json says nothing of a run")
+        raise no_run("its run.json says nothing of a run")
     spec = read_spec(folder / "config.yaml")
     named = (spec.dataset, spec.validation_dataset or "", spec.replay.dataset if spec.replay else "",
              spec.config.start_from)  # fmt: skip
     if not all(PLAIN.fullmatch(name) for name in named):
-        raise _no_run("it names rows or runs by a path")
+        raise no_run("it names rows or runs by a path")
     report, splits = folder / "report.json", folder / "splits.json"
     try:
         if report.exists():
@@ -78,10 +88,10 @@ def _check(folder: Path) -> None:
         if not all(isinstance(parts.get(part) or [], list) for part in ("train", "validation", "test")):
             raise ValueError("parts are lists of rows")
     except (ValueError, AttributeError, RecursionError) as error:
-        raise _no_run("its report or its parts can't be read") from error
+        raise no_run("its report or its parts can't be read") from error
     for path in folder.rglob("*.json"):
         if "auto_map" in read_json(path):
-            raise _no_run(f"{path.name} asks for code of a repository")
+            raise no_run(f"{path.name} asks for code of a repository")
 
 
 def _unpack(file: Path, into: Path) -> None:
@@ -92,7 +102,7 @@ def _unpack(file: Path, into: Path) -> None:
             for member in members:
                 _copy(archive, member, into / member.filename)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise _no_run("it is no whole zip file") from error
+        raise no_run("it is no whole zip file") from error
 
 
 def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
@@ -100,7 +110,7 @@ def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
     infos = [info for info in archive.infolist() if not info.is_dir()]
     names = [info.filename for info in infos]
     if not {"config.yaml", "run.json"} <= set(names):
-        raise _no_run("it holds no config.yaml and run.json")
+        raise no_run("it holds no config.yaml and run.json")
     if len(names) > MOST_FILES or sum(info.file_size for info in infos) > MOST_BYTES:
         raise StudioError(
             "too-large",
@@ -109,12 +119,12 @@ def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
             valid=f"up to {MOST_FILES} files and {MOST_BYTES >> 30} GB",
         )
     if len(set(names)) < len(names):
-        raise _no_run("a name stands in it twice")
+        raise no_run("a name stands in it twice")
     for info in infos:
         if not _belongs(info.filename) or stat.S_ISLNK(info.external_attr >> 16) or info.flag_bits & 1:
-            raise _no_run(f"{info.filename[:100]!r} has no place in a run")
-        if not info.filename.endswith(".safetensors") and info.file_size > MOST_WORDS:
-            raise _no_run(f"{info.filename[:100]!r} is too large")
+            raise no_run(f"{info.filename[:100]!r} has no place in a run")
+        if not info.filename.endswith(BINARY) and info.file_size > MOST_WORDS:
+            raise no_run(f"{info.filename[:100]!r} is too large")
         yield info
 
 
@@ -126,7 +136,7 @@ def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path) -> Non
         while chunk := source.read(CHUNK):
             left -= len(chunk)
             if left < 0:
-                raise _no_run(f"{member.filename!r} is larger than it says")
+                raise no_run(f"{member.filename!r} is larger than it says")
             out.write(chunk)
         out.flush()
         os.fsync(out.fileno())
@@ -143,11 +153,15 @@ def _belongs(name: str) -> bool:
     parts = PurePosixPath(name).parts
     if name in ALONE:
         return True
+    if len(parts) == 2 and parts[0] == ROWS:
+        place = PurePosixPath(parts[1])
+        return place.suffix in (".json", ".parquet") and bool(PLAIN.fullmatch(place.stem))
     safe = all(part not in ("..", ".") and not part.startswith(("/", ".")) for part in parts)
     return len(parts) in (2, 3) and parts[0] in LEARNED and safe and PurePosixPath(name).suffix in KINDS
 
 
-def _no_run(why: str) -> StudioError:
+def no_run(why: str) -> StudioError:
+    """What is said of a file that `pack` did not write."""
     return StudioError(
         "unreadable-file",
         "This file is no run of the studio.",

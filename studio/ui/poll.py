@@ -181,8 +181,10 @@ def _taking(router: APIRouter, doors: Doors) -> None:
     def ticket(request: Request, wanted: Wanted) -> JSONResponse:
         """A link that fetches an export once."""
         studio = doors.studio_of(request.headers)
-        whole = wanted.format == "run"
-        path = studio.pack_run(wanted.run) if whole else studio.export_zip(wanted.run, wanted.format)
+        if wanted.format in ("run", "run-with-rows"):
+            path = studio.pack_run(wanted.run, rows=wanted.format != "run")
+        else:
+            path = studio.export_zip(wanted.run, wanted.format)
         name = f"{filename(studio.run(wanted.run).name)}-{wanted.format}.zip"
         return JSONResponse({"link": f"/studio/ticket/{tickets.give(path, name)}"})
 

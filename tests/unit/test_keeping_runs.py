@@ -265,7 +265,10 @@ def test_a_run_at_work_is_not_packed(studio: Studio, tmp_path: Path) -> None:
 
 def altered(studio: Studio, file: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """The file of a run with some of its members changed."""
-    studio.pack_run(made(studio), file)
+    return rewritten(studio.pack_run(made(studio), file), change)
+
+
+def rewritten(file: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     with zipfile.ZipFile(file) as archive:
         members: dict[str, Any] = {name: archive.read(name) for name in archive.namelist()}
     change(members)
@@ -346,6 +349,7 @@ def test_commands_note_export_import_and_find(studio: Studio, tmp_path: Path, ca
     run, file = made(studio), tmp_path / "taken.zip"
     assert call("note", run, "my words", "--name", "new", "--tags", "a,b")[1]["tags"] == ["a", "b"]
     assert call("export-run", run, "--to", file)[1]["bytes"] == file.stat().st_size
+    assert call("export-run", run, "--to", tmp_path / "rows.zip", "--with-rows")[0] == 2, "its rows are gone"
     status, told, _ = call("import-run", file)
     assert status == 0 and told["name"] == "new 2"
     assert [each["id"] for each in call("runs", "--find", "my words", "--tag", "a")[1]] == [told["id"], run]

@@ -1,5 +1,7 @@
 """The routes that the page's scripts ask, on a real store: who is answered, with what, and what is refused."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +156,21 @@ def test_an_export_is_fetched_once_by_a_ticket_without_a_header(two: Two, page: 
     again = page.get(link, headers=stranger)
     assert again.status_code == 403
     assert "Press Download again" in again.json()["error"]["message"]
+
+
+def test_a_run_is_fetched_without_its_rows_unless_they_are_asked_for(two: Two, page: TestClient) -> None:
+    anna = two.studios["anna"]
+    data = anna.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12))).id
+    run = two.run("anna")
+    runs = anna.context.workspace.runs
+    runs.set_status(run.id, "finished")
+    runs.replace_spec(run.id, runs.spec(run.id).model_copy(update={"dataset": data, "dataset_version": 1}))
+    for form, parts in (("run", 0), ("run-with-rows", 2)):
+        link = page.post("/studio/ticket", json={"run": run.id, "format": form}).json()["link"]
+        fetched = page.get(link, headers={"X-Studio-Workspace": ""})
+        assert f"-{form}.zip" in fetched.headers["content-disposition"]
+        with zipfile.ZipFile(io.BytesIO(fetched.content)) as archive:
+            assert len([name for name in archive.namelist() if name.startswith("rows/")]) == parts
 
 
 @pytest.mark.parametrize("form", ["merged", "nonsense", "../adapter", ""])

@@ -38,12 +38,20 @@ def _own(visit: Visit, record: RunRecord) -> Html:
             button("Pause", "run-pause", run=key) if record.status in ("queued", "starting", "training") else "",
             button("Continue", "run-resume", run=key) if record.status == "paused" else "",
             _archive(record) if not at_work else "",
-            html('<button type="button" class="btn" data-download="run" data-run="{r}">Save as a file</button>', r=key)
-            if not at_work else "",
+            _taken_along(key) if not at_work else "",
             _without_checkpoints(visit, record) if not at_work else "",
         ) if each],
         disk=html('<div class="stack tight"><h2>On the disk</h2>{f}</div>', f=facts(parts)),
     )  # fmt: skip
+
+
+def _taken_along(run: str) -> Html:
+    return html(
+        '<button type="button" class="btn" data-download="run" data-run="{r}">Save as a file</button>'
+        '<button type="button" class="btn" data-download="run-with-rows" data-run="{r}" '
+        'title="What it learned from comes along; think of who may read it.">Save with its rows</button>',
+        r=run,
+    )
 
 
 def _archive(record: RunRecord) -> Html:
