@@ -212,6 +212,19 @@ def test_the_list_finds_rows_by_a_word(studio: Studio, dataset: str) -> None:
     assert studio.label_list(dataset, search="refunds", start=11, count=5).rows[-1].row == 23
 
 
+def test_a_word_is_found_among_all_rows_however_many_there_are(studio: Studio) -> None:
+    lines = [f"{'Bear' if n % 20_000 == 7 else 'horse'} number {n}" for n in range(70_000)]
+    many = studio.add_text("text\n" + "\n".join(lines)).id
+    found = studio.label_list(many, search="bEAR number")
+    assert [each.row for each in found.rows] == [8, 20_008, 40_008, 60_008] and found.total == 4
+    studio.label_rows(many, [20_008, 5], "animal")
+    assert [each.row for each in studio.label_list(many, show="done", search="bear").rows] == [20_008]
+    assert studio.label_list(many, search="number 69999").rows[0].row == 70_000
+    assert studio.label_list(many, search="elk").total == 0
+    numbers = studio.add_text("\n".join(f'{{"text": {n}}}' for n in range(50))).id
+    assert [each.row for each in studio.label_list(numbers, search="49").rows] == [50], "cells that are no text"
+
+
 def test_a_list_in_a_way_that_does_not_exist_is_refused(studio: Studio, dataset: str) -> None:
     with pytest.raises(StudioError) as refusal:
         studio.label_list(dataset, show="some")

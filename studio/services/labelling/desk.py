@@ -5,13 +5,14 @@ whose screen is known here alone: it is worth nothing after a restart.
 """
 
 import time
+from array import array
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from studio.data.column import column_of
+from studio.data.column import column_of, rows_with
 from studio.data.table import Row
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError, named
@@ -79,6 +80,17 @@ class Desk:
         return {number: self.work.text({column: value}, self.columns) for number, value in values}
 
 
+    def holding(self, words: str) -> "array[int]":
+        """Rows whose text, by the first column that is read, holds some words."""
+        return _holding(self.path, next(iter(self.columns.values())), words, self.work.name, tuple(self.columns.items()))
+
+
+@lru_cache(maxsize=8)
+def _holding(path: Path, column: str, words: str, work: str, columns: tuple[tuple[str, str], ...]) -> "array[int]":
+    """A version never changes, so what was found may be kept for the next page."""
+    return rows_with(path, column, words, lambda value: WORKS[work].text({column: value}, dict(columns)))
+
+
 class Desks:
     """The desks of a workspace, and who has which row on the screen."""
 
@@ -134,7 +146,10 @@ class Desks:
         """Read or write another column."""
         record = self.datasets.store.get(dataset)
         if what not in {each for each, _, _ in work.columns}:
-            raise StudioError("unknown-name", "That is nothing that is read or written.", given=what)
+            raise StudioError(
+                "unknown-name", "That is nothing that is read or written.", given=what,
+                valid=[each for each, _, _ in work.columns],
+            )  # fmt: skip
         if column and column not in record.columns:
             raise StudioError("columns-unclear", f"There is no column {column}.", valid=record.columns)
         draft = self.draft(dataset)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from studio.data.column import is_among
 from studio.schema.errors import StudioError
 from studio.schema.labelling import (
     Labeller,
@@ -22,8 +23,6 @@ from studio.services.labelling.works import BETTER, LABELS, REPLIES, WORKS, trai
 RECENT = 8
 SNIPPET = 120
 LIST_TEXT = 400
-MOST_SEARCHED = 50_000
-"""Rows among which the list looks for a word."""
 SHOWS = ("all", "open", "done", "unsure", "differ", "sure")
 
 
@@ -105,9 +104,8 @@ def list_of(
     suggested = learned.rows if learned else {}
     numbers = _numbers(desk, labeller, suggested, show)
     if words := search.strip().lower():
-        among = numbers[:MOST_SEARCHED]
-        texts = desk.texts(among)
-        numbers = [row for row in among if words in texts.get(row, "").lower()]
+        found = desk.holding(words)
+        numbers = found if show == "all" else [row for row in numbers if is_among(found, row)]
     start = max(1, min(start, len(numbers)))
     page = numbers[start - 1 : start - 1 + count]
     texts = desk.texts(page)
