@@ -24,7 +24,7 @@ from studio.tasks import TASKS, task_named
 from studio.training.mirrors import MIRRORS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.presets import PRESETS
-from studio.training.together import zero_off
+from studio.training.together import why_no_fsdp, zero_off
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -103,6 +103,10 @@ class ChoosingDoor(Door):
     def choices_said(self) -> dict[str, dict[str, str]]:
         """What is to be known of the values of a setting, and when to pick them: setting → value → sentences."""
         return {"optimizer": {name: each.sentence for name, each in OPTIMIZERS.items()}}
+
+    def why_no_fsdp(self) -> str:
+        """Why PyTorch's own way to share a run out is not offered."""
+        return why_no_fsdp(machine_facts())
 
     # --- models ---
 

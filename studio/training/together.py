@@ -43,6 +43,13 @@ def zero_off() -> dict[str, str]:
     return {str(zero): why for zero in WAYS if zero and why}
 
 
+def why_no_fsdp(machine: MachineFacts) -> str:
+    """Why PyTorch's own way to share weights out is not offered."""
+    if len(machine.gpus) > 1:
+        return "ZeRO-3 shares out the same, and the studio has never been tried with FSDP: choose ZeRO-3."
+    return "It is for several GPUs: on a processor the library takes the wish and silently shares nothing out."
+
+
 def places(machine: MachineFacts) -> tuple[int, str]:
     """For how many processes there is room, and what each needs one of."""
     return (len(machine.gpus), "GPU") if machine.gpus else (machine.cores, "core")

@@ -26,6 +26,7 @@ from studio.training.plan_facts import PlanFacts, per_process
 from studio.training.presets import make_plan
 from studio.training.rhythm import steps_per_epoch
 from studio.training.sampler import OrderedSampler, SharedSampler, batches_a_pass, checked_by, order, shared_out
+from studio.training.together import why_no_fsdp
 from studio.ui.components.processes import processes_panel
 from studio.ui.components.settings import settings_panel
 
@@ -243,10 +244,16 @@ def test_the_page_shows_each_way_escaped_and_says_what_is_not_offered() -> None:
         ProcessMemory(way="ZeRO-2", zero=2, processes=2, sentence="<b>", process_bytes=1 << 30, memory_bytes=3 << 30,
                       why_not="There is <one> core."),
     )  # fmt: skip
-    shown = processes_panel(planned()[1].model_copy(update={"per_process": lines}))
+    shown = processes_panel(planned()[1].model_copy(update={"per_process": lines}), why_no_fsdp(MACHINE))
     assert "<b>" not in shown.split("<tbody>")[1].replace("<b>Memory", "")
-    assert "There is &lt;one&gt; core." in shown and "FSDP" in shown and "chosen" in shown
+    assert "There is &lt;one&gt; core." in shown and "chosen" in shown
+    assert "shares nothing out" in shown.split("FSDP")[1]
     assert "2 processes" in shown
+
+
+def test_fsdp_is_not_offered_and_says_what_to_take_in_its_place_on_gpus() -> None:
+    gpus = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),) * 2)
+    assert "choose ZeRO-3" in why_no_fsdp(gpus) and "several GPUs" in why_no_fsdp(MACHINE)
 
 
 def test_the_stages_are_a_choice_in_words_on_the_page() -> None:

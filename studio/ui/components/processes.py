@@ -8,13 +8,12 @@ from studio.ui.numbers import memory
 WHY = (
     "On one processor several processes are no faster than one, and each loads the libraries anew: they are for "
     "several GPUs, and for models of which one can’t hold all. ZeRO-3 has all weights in each process for a moment as "
-    "it begins and ends, so that it saves nothing on a processor. FSDP, PyTorch’s own way to share weights out among "
-    "GPUs, is not offered: on a processor it silently shares out nothing."
+    "it begins and ends, so that it saves nothing on a processor."
 )
 
 
-def processes_panel(estimate: Estimate) -> Html:
-    """A fold with a line for each way, the chosen one marked."""
+def processes_panel(estimate: Estimate, why_no_fsdp: str) -> Html:
+    """A fold with a line for each way, the chosen one marked, and one for the way that is not offered."""
     lines = estimate.per_process
     if not lines:
         return Html("")
@@ -22,8 +21,9 @@ def processes_panel(estimate: Estimate) -> Html:
     table = html(
         '<div class="scroll-x" role="region" tabindex="0" aria-label="Memory by process, scrolls sideways"><table '
         'class="processes"><thead><tr><th>Way</th><th class="num">Each</th><th class="num">All</th></tr></thead><tbody>'
-        "{rows}</tbody></table></div>",
+        "{rows}{fsdp}</tbody></table></div>",
         rows=[_line(line) for line in lines],
+        fsdp=_not_offered(why_no_fsdp),
     )
     body = html('{table}<p class="muted small">{why} Choose under All settings, Machine.</p>', table=table, why=WHY)
     words = f"{chosen.way}: {memory(chosen.process_bytes)}{' each' if chosen.processes > 1 else ''}"
@@ -42,6 +42,14 @@ def _line(line: ProcessMemory) -> Html:
         off=html("<br>Not on offer here: {why}", why=line.why_not) if line.why_not and not line.chosen else "",
         each=_megabytes(line.process_bytes),
         all=_megabytes(line.memory_bytes),
+    )
+
+
+def _not_offered(why: str) -> Html:
+    return html(
+        '<tr class="muted"><th scope="row">FSDP<small>PyTorch’s own way to share weights out among GPUs.<br>'
+        'Not on offer here: {why}</small></th><td class="num">–</td><td class="num">–</td></tr>',
+        why=why,
     )
 
 
