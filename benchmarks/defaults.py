@@ -1,0 +1,174 @@
+"""Balanced beside the library's defaults: the same rows, model and method, judged on the same rows kept apart.
+
+What is compared are the settings: both sides are runs of the studio's own worker, and the other one has what
+`SFTConfig`, `DPOConfig`, `KTOConfig`, `TrainingArguments` and `LoraConfig` take when nothing is said. Balanced is no
+worse when it is better, or when the other's figure lies within the 95 % interval of its own. Ends with status 1 when it
+is worse on any of the data.
+
+    .venv/bin/python benchmarks/defaults.py [--data FOLDER] [--only NAME ...] [--rows 240] [--judged 60]
+
+`--data` names a folder of public data (LLaMA-Factory's demos, clinc_small.json); without it only the samples are taken.
+"""
+
+import argparse
+import csv
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from rows import sample
+
+from studio.api import Studio
+from studio.schema.report import Metric
+
+Rows = list[dict[str, Any]]
+TIMES_LABELS = 4
+"""Labels are learned from so many times the rows: they are short."""
+INTENTS = 40
+JUDGED_BY = {
+    "chat": "loss", "classification": "macro_f1", "completion": "perplexity", "preference": "reward_accuracy",
+    "feedback": "thumbs_told_apart", "summarization": "rougeL", "question-answering": "f1",
+}  # fmt: skip
+"""Task → the metric that decides."""
+SAMPLES = ("support-tone", "call-notes", "intent-routing", "review-mood")
+PUBLIC: dict[str, tuple[str, str]] = {
+    "alpaca": ("alpaca_en_demo.json", "chat"),
+    "identity": ("identity.json", "chat"),
+    "tool calls": ("glaive_toolcall_en_demo.json", "chat"),
+    "articles": ("wiki_demo.txt", "completion"),
+    "pairs": ("dpo_en_demo.json", "preference"),
+    "thumbs": ("kto_en_demo.json", "feedback"),
+    "intents": ("clinc_small.json", "classification"),
+}
+"""Name → file of the folder, task."""
+
+
+def rows_of(name: str, folder: Path | None) -> tuple[Rows, str]:
+    """All rows of a set, shuffled once for all, and their task; none where the folder lacks the file."""
+    if name in SAMPLES:
+        rows: Rows = list(sample(name))
+        task = "classification" if name in ("intent-routing", "review-mood") else "chat"
+    else:
+        file, task = PUBLIC[name]
+        if folder is None or not (folder / file).exists():
+            return [], task
+        text = (folder / file).read_text(encoding="utf-8")
+        if name == "articles":
+            rows = [{"text": line} for line in text.splitlines() if line.strip()]
+        elif name == "intents":
+            told = json.loads(text)
+            known = sorted({label for _, label in told["train"]})[:INTENTS]
+            rows = [{"text": said, "label": label} for said, label in told["train"] if label in known]
+        else:
+            rows = json.loads(text)
+    random.Random(0).shuffle(rows)
+    return rows, task
+
+
+def library(task: str, kind: str) -> dict[str, Any]:
+    """What the library takes when nothing is said, as settings of the studio."""
+    from peft import LoraConfig
+    from transformers import TrainingArguments
+    from trl import DPOConfig, KTOConfig, SFTConfig
+
+    config = {"preference": DPOConfig, "feedback": KTOConfig}.get(task, SFTConfig if kind == "causal" else None)
+    fields, usual, adapter = (config or TrainingArguments).__dataclass_fields__, TrainingArguments, LoraConfig()
+
+    def of(name: str) -> Any:
+        return (fields.get(name) or usual.__dataclass_fields__[name]).default
+
+    found = {
+        "learning_rate": of("learning_rate"), "epochs": of("num_train_epochs"), "gradient_accumulation": 1,
+        "batch_size": of("per_device_train_batch_size"), "scheduler": "linear", "warmup_share": 0.0,
+        "weight_decay": of("weight_decay"), "max_grad_norm": of("max_grad_norm"), "early_stopping_patience": 0,
+        "keep_best": False, "group_by_length": False,
+    }  # fmt: skip
+    if kind == "causal":
+        # Without a word peft takes the projections of queries and values alone; attention is the nearest here.
+        found |= {"lora_rank": adapter.r, "lora_alpha": adapter.lora_alpha, "lora_targets": "attention"}
+    else:
+        found |= {"label_smoothing": of("label_smoothing_factor")}
+    return found
+
+
+def write(rows: Rows, path: Path) -> Path:
+    """Rows as a file: as text where they are that, as JSON where they have parts, else as CSV."""
+    if list(rows[0]) == ["text"]:
+        path = path.with_suffix(".jsonl")
+        path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    elif any(not isinstance(value, str) for row in rows for value in row.values()):
+        path = path.with_suffix(".json")
+        path.write_text(json.dumps(rows), encoding="utf-8")
+    else:
+        path = path.with_suffix(".csv")
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+def judged(studio: Studio, data: str, held: str, model: str, task: str, settings: dict[str, Any]) -> Metric:
+    """A run to its end, and the metric that decides."""
+    run = studio.start(data, model, task, settings=settings)
+    while (record := studio.run(run.id)).status in ("queued", "starting", "training", "stopping"):
+        time.sleep(1)
+    if record.status != "finished":
+        raise SystemExit(f"{record.status}: {record.reason}")
+    return studio.evaluate(run.id, held).metrics[JUDGED_BY[task]]
+
+
+def compared(name: str, folder: Path | None, most: int, kept: int, say: Callable[[str], None]) -> bool | None:
+    """Whether Balanced is no worse; None where the rows are not there."""
+    rows, task = rows_of(name, folder)
+    if not rows:
+        say(f"| {name} | | | not here | |")
+        return None
+    kept = min(kept, len(rows) // 4)
+    most = most * TIMES_LABELS if task == "classification" else most
+    model = "starter-classify" if task == "classification" else "starter-chat"
+    with tempfile.TemporaryDirectory() as place:
+        studio = Studio(Path(place) / "home")
+        try:
+            held = studio.add_file(write(rows[:kept], Path(place) / "held")).id
+            data = studio.add_file(write(rows[kept : kept + most], Path(place) / "rows")).id
+            kind = "encoder" if task == "classification" else "causal"
+            ours = judged(studio, data, held, model, task, {})
+            theirs = judged(studio, data, held, model, task, library(task, kind))
+        finally:
+            studio.close()
+    sign = 1 if ours.higher_is_better else -1
+    ahead = sign * (ours.tuned - theirs.tuned) >= 0
+    level = ours.low is not None and ours.high is not None and ours.low <= theirs.tuned <= ours.high
+    word = "better or equal" if ahead else "within the interval" if level else "WORSE"
+    base = "" if ours.base is None else f"{ours.base:.4f}"
+    count = f"{min(most, len(rows) - kept):,} + {kept}"
+    say(f"| {name}, {count} rows | {JUDGED_BY[task]} | {base} | {theirs.tuned:.4f} | {ours.tuned:.4f} | {word} |")
+    return ahead or level
+
+
+def main() -> int:
+    """The table; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a folder of public data")
+    parser.add_argument("--only", nargs="*", choices=[*SAMPLES, *PUBLIC])
+    parser.add_argument("--rows", type=int, default=240, help="rows to learn from, at the most")
+    parser.add_argument("--judged", type=int, default=60, help="rows to be judged by, at the most")
+    given = parser.parse_args()
+    print("| data | metric | base | library | Balanced | |\n|---|---|---|---|---|---|")
+    names = given.only or [*SAMPLES, *PUBLIC]
+    found = [compared(name, given.data, given.rows, given.judged, lambda line: print(line, flush=True))
+             for name in names]  # fmt: skip
+    worse = found.count(False)
+    print(f"\nBalanced is {'no worse than the defaults anywhere' if not worse else f'worse on {worse} of the data'}.")
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
