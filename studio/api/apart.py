@@ -10,6 +10,7 @@ from studio.api.data import reading_of
 from studio.schema.dataset import DatasetRecord
 from studio.services import apart
 from studio.services.planning import split_spec, splits_kept
+from studio.services.versions import Versions
 
 Tell = Callable[[int, int], None]
 """Rows and bytes so far."""
@@ -61,4 +62,13 @@ class ApartDoor(Door):
         about = {"dataset": dataset, "splits": division.model_dump(), "spec": spec.model_dump()}
         self._datasets.splits(
             dataset, division, spec=spec, elsewhere=lambda: apart.splits(self.context, about, tell, stop)
+        )
+
+    def compare_apart(
+        self, dataset: str, before: int, after: int, tell: Tell | None = None, stop: Event | None = None
+    ) -> None:
+        """Compare two versions; `compare_versions` then answers at once."""
+        given = {"dataset": dataset, "before": before, "after": after}
+        Versions(self._datasets).difference(
+            dataset, before, after, elsewhere=lambda: apart.compare(self.context, given, tell, stop)
         )

@@ -110,6 +110,10 @@ class DataDoor(Door):
         """What differs between two versions, a page of it; `only`: rows `added`, `removed` or `changed`."""
         return Versions(self._datasets).compare(dataset, before, after, start, count, only)
 
+    def was_compared(self, dataset: str, before: int, after: int) -> bool:
+        """Whether `compare_versions` would answer at once."""
+        return Versions(self._datasets).was_compared(dataset, before, after)
+
     def delete_dataset(self, dataset: str) -> None:
         """Remove a dataset with all its versions and labels."""
         self._datasets.store.delete(dataset)

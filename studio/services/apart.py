@@ -9,18 +9,21 @@ import os
 import signal
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any, NoReturn
 
+from studio.data.comparing import Difference
 from studio.schema.base import Noun
 from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Reading, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.spans import Spans
 from studio.services.context import Context
 from studio.services.datasets import Datasets
+from studio.services.versions import Versions
 from studio.store import Home
 
 Tell = Callable[[int, int], None]
@@ -40,6 +43,16 @@ class _Looked(Noun):
 
     report: CheckReport
     every: tuple[Spans, ...]
+
+
+class _Compared(Noun):
+    """A difference; its row numbers as bytes, since there can be millions."""
+
+    columns_added: tuple[str, ...]
+    columns_removed: tuple[str, ...]
+    same: int
+    before: str
+    after: str
 
 
 class Stopped(StudioError):
@@ -93,6 +106,17 @@ def splits(
 ) -> SplitCounts:
     """`splits` in a process of its own: a dataset, the way to divide it, and how it is read."""
     return SplitCounts.model_validate(_do(context, "splits", dict(given), tell, stop))
+
+
+def compare(
+    context: Context, given: Mapping[str, Any], tell: Tell | None = None, stop: Event | None = None
+) -> Difference:
+    """What differs between two versions, worked out in a process of its own; `given`: dataset, before, after."""
+    told = _Compared.model_validate(_do(context, "compare", dict(given), tell, stop))
+    found = Difference(told.columns_added, told.columns_removed, same=told.same)
+    for numbers, packed in ((found.before, told.before), (found.after, told.after)):
+        numbers.frombytes(b64decode(packed))
+    return found
 
 
 def _do(context: Context, what: str, given: dict[str, Any], tell: Tell | None, stop: Event | None) -> Any:
@@ -210,8 +234,18 @@ def _splits(datasets: Datasets, dataset: str, splits: dict[str, Any], spec: dict
     return datasets.splits(dataset, SplitSpec(**splits), spec=DatasetSpec.model_validate(spec))
 
 
+def _compare(datasets: Datasets, dataset: str, before: int, after: int) -> Any:
+    found = Versions(datasets).difference(dataset, before, after)
+    one, other = (b64encode(numbers.tobytes()).decode() for numbers in (found.before, found.after))
+    return _Compared(
+        columns_added=found.columns_added, columns_removed=found.columns_removed, same=found.same, before=one,
+        after=other,
+    )  # fmt: skip
+
+
 WORK: dict[str, Callable[..., Any]] = {
     "files": _files, "hub": _hub, "reread": _reread, "fix": _fix, "check": _check, "splits": _splits,
+    "compare": _compare,
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Versions of a dataset side by side."""
 
-from functools import lru_cache
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -11,6 +11,10 @@ from studio.schema.errors import StudioError
 from studio.schema.views import Comparison, RowChange
 from studio.services.bringing import Bringing, shown
 
+FEW = 20_000
+"""Rows of both versions up to which they are compared at once."""
+KEPT = 8
+_DIFFERENCES: dict[tuple[Path, Path], Difference] = {}
 KINDS = ("added", "removed", "changed")
 
 
@@ -29,7 +33,7 @@ class Versions:
         store = self.datasets.store
         old, new = store.get(dataset, before), store.get(dataset, after)
         paths = [store.rows_path(record.id, record.version) for record in (old, new)]
-        found = _difference(*paths)
+        found = self.difference(dataset, before, after)
         tables = [open_parquet(path) for path in paths]
         counts = {kind: found.count(kind) for kind in KINDS}
         chosen = islice(found.pairs(only), max(0, start - 1), max(0, start - 1) + count)
@@ -46,6 +50,29 @@ class Versions:
         )  # fmt: skip
 
 
+    def difference(
+        self, dataset: str, before: int, after: int, elsewhere: Callable[[], Difference] | None = None
+    ) -> Difference:
+        """What differs; a version never changes, so it is kept for the next page. `elsewhere` does the comparing, when
+        it was not done before."""
+        key = self._key(dataset, before, after)
+        if key not in _DIFFERENCES:
+            _DIFFERENCES[key] = elsewhere() if elsewhere else compare(*map(open_parquet, key))
+            while len(_DIFFERENCES) > KEPT:
+                _DIFFERENCES.pop(next(iter(_DIFFERENCES)), None)
+        return _DIFFERENCES[key]
+
+    def was_compared(self, dataset: str, before: int, after: int) -> bool:
+        """Whether `compare` would answer at once: it was done before, or the rows are few."""
+        rows = sum(self.datasets.store.get(dataset, version).rows for version in (before, after))
+        return rows <= FEW or self._key(dataset, before, after) in _DIFFERENCES
+
+    def _key(self, dataset: str, before: int, after: int) -> tuple[Path, Path]:
+        records = [self.datasets.store.get(dataset, version) for version in (before, after)]
+        one, other = (self.datasets.store.rows_path(record.id, record.version) for record in records)
+        return one, other
+
+
 def _change(before: int, after: int, was: Row | None, now: Row | None) -> RowChange:
     cells = now if now is not None else was or {}
     changed = changed_cells(was, now) if was is not None and now is not None else {}
@@ -56,9 +83,3 @@ def _change(before: int, after: int, was: Row | None, now: Row | None) -> RowCha
         cells={column: shown(value) for column, value in cells.items()},
         changed={column: (shown(one), shown(other)) for column, (one, other) in changed.items()},
     )
-
-
-@lru_cache(maxsize=8)
-def _difference(before: Path, after: Path) -> Difference:
-    """A version never changes, so what differs may be kept for the next page."""
-    return compare(open_parquet(before), open_parquet(after))

@@ -319,3 +319,26 @@ def test_a_process_that_is_ended_from_outside_is_said_and_leaves_nothing(
         wait_for(visit)
     assert caught.value.code == "out-of-memory" and caught.value.hint
     assert made.studio.datasets() == []
+
+
+def test_versions_of_many_rows_are_compared_in_the_background_and_that_can_be_stopped(visit: Visiting) -> None:
+    made = opened(visit, "text,label\n" + "\n".join(f"text number {n},{'ab'[n % 2]}" for n in range(12_000)))
+    dataset = made.choices.dataset
+    made.studio._datasets.with_values(dataset, {7: {"text": "another text"}}, "One cell.")
+    made.choose(view="versions")
+    assert "Comparing" in page(visit) and 'data-act="compare-look"' in page(visit)
+    versions.look(visit())
+    versions.stop(visit())
+    assert "These two were not compared." in page(visit)
+    versions.look(visit())
+    assert "These two were not compared." in page(visit), "nobody asked for it again"
+    versions.again(visit())
+    until = time.monotonic() + 60
+    while "Comparing" in page(visit):
+        assert time.monotonic() < until
+        versions.look(visit())
+        time.sleep(0.05)
+    drawn = page(visit)
+    assert "11,999 rows the same" in drawn and "another text" in drawn and "text number 6" in drawn
+    found = made.studio.compare_versions(dataset, 1, 2)
+    assert (found.changed, found.rows[0].before, found.rows[0].after) == (1, 7, 7)

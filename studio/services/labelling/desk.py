@@ -82,7 +82,8 @@ class Desk:
 
     def holding(self, words: str) -> "array[int]":
         """Rows whose text, by the first column that is read, holds some words."""
-        return _holding(self.path, next(iter(self.columns.values())), words, self.work.name, tuple(self.columns.items()))
+        column = next(iter(self.columns.values()))
+        return _holding(self.path, column, words, self.work.name, tuple(self.columns.items()))
 
 
 @lru_cache(maxsize=8)

@@ -3,6 +3,8 @@ tab."""
 
 from studio.schema.dataset import DatasetRecord
 from studio.schema.views import Comparison, RowChange
+from studio.services.apart import Stopped
+from studio.ui.background import BACKGROUND, Key, Piece
 from studio.ui.components.basic import button, segments, select_input, tag
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import ago
@@ -56,22 +58,60 @@ def chosen(visit: Visit, known: list[DatasetRecord]) -> tuple[int, int]:
 def _compared(visit: Visit, known: list[DatasetRecord]) -> Html:
     before, after = chosen(visit, known)
     kept = visit.choices.extra.get("compared") or {}
+    if not visit.studio.was_compared(visit.choices.dataset, before, after):
+        return _under_way(visit, known, before, after)
     only, start = kept.get("only", ""), max(1, kept.get("start", 1))
     found = visit.studio.compare_versions(visit.choices.dataset, before, after, start, PAGE, only)
-    versions = [(str(each.version), f"Version {each.version}") for each in known]
     shown = [("", f"All {found.added + found.removed + found.changed:,}", "")]
     shown += [(kind, f"{getattr(found, kind):,} {words}", "") for kind, (words, _) in WORDS.items()]
     return html(
-        '<section class="panel flush" aria-labelledby="cmp"><div class="bar wrap"><h2 id="cmp">Compare</h2>{one}'
-        '<span class="muted">with</span>{other}<span class="right">{kinds}</span></div>{columns}{table}{foot}'
-        "</section>",
-        one=select_input("before", versions, str(before), "compare", small=True, label="Earlier version"),
-        other=select_input("after", versions, str(after), "compare", small=True, label="Later version"),
+        '<section class="panel flush" aria-labelledby="cmp"><div class="bar wrap"><h2 id="cmp">Compare</h2>{pair}'
+        '<span class="right">{kinds}</span></div>{columns}{table}{foot}</section>',
+        pair=_pair(known, before, after),
         kinds=segments("only", "compare", shown, only, "Rows shown"),
         columns=_columns(found),
         table=_table(found),
         foot=_foot(found),
     )
+
+
+def _pair(known: list[DatasetRecord], before: int, after: int) -> Html:
+    """The two versions, to be chosen."""
+    versions = [(str(each.version), f"Version {each.version}") for each in known]
+    return html(
+        '{one}<span class="muted">with</span>{other}',
+        one=select_input("before", versions, str(before), "compare", small=True, label="Earlier version"),
+        other=select_input("after", versions, str(after), "compare", small=True, label="Later version"),
+    )
+
+
+def _under_way(visit: Visit, known: list[DatasetRecord], before: int, after: int) -> Html:
+    """Many rows: they are compared by another process, and the page asks until it is done."""
+    key = _key(visit, before, after)
+    piece = BACKGROUND.look(key)
+    if visit.choices.extra.get("not_compared") == key[1] and piece is None:
+        body = html(
+            '<p class="muted">These two were not compared.</p><div class="row">{b}</div>',
+            b=button("Compare them", "compare-again", "s"),
+        )
+    else:
+        body = html(
+            '<p class="muted" role="status">Comparing{s} …</p><div class="row">{b}</div>'
+            '<i hidden data-poll="{wait}" data-repeat data-act="compare-look"></i>',
+            s=f": {piece.seconds:.0f} s" if piece else "",
+            b=button("Stop", "stop-comparing", "s", aria_label="Stop comparing"),
+            wait=500 if piece else 100,
+        )
+    return html(
+        '<section class="panel flush" aria-labelledby="cmp"><div class="bar wrap"><h2 id="cmp">Compare</h2>{pair}</div>'
+        '<div class="body stack tight">{body}</div></section>',
+        pair=_pair(known, before, after),
+        body=body,
+    )
+
+
+def _key(visit: Visit, before: int, after: int) -> Key:
+    return visit.workspace, f"comparing {visit.choices.dataset} {before} {after}"
 
 
 def _columns(found: Comparison) -> Html | str:
@@ -151,4 +191,39 @@ def compare(visit: Visit) -> None:
     visit.remember(compared=now)
 
 
-ACTS = {"compare": compare}
+def look(visit: Visit) -> None:
+    """Have the two versions compared, or see whether it is done."""
+    known = visit.studio.versions(visit.choices.dataset)
+    if len(known) < 2:
+        return
+    before, after = chosen(visit, known)
+    key, studio, dataset = _key(visit, before, after), visit.studio, visit.choices.dataset
+    if visit.choices.extra.get("not_compared") == key[1] or studio.was_compared(dataset, before, after):
+        BACKGROUND.take(key)
+        return
+    over = BACKGROUND.take(key)
+    if over is not None and over.error is not None:
+        visit.remember(not_compared=key[1])
+        if not isinstance(over.error, Stopped):
+            raise over.error
+    elif over is None and BACKGROUND.look(key) is None:
+        BACKGROUND.begin(
+            key, Piece("Comparing"), lambda piece: studio.compare_apart(dataset, before, after, piece.tell, piece.stop)
+        )
+
+
+def stop(visit: Visit) -> None:
+    """Leave the two versions uncompared."""
+    before, after = chosen(visit, visit.studio.versions(visit.choices.dataset))
+    key = _key(visit, before, after)
+    BACKGROUND.stop(key)
+    visit.remember(not_compared=key[1])
+
+
+def again(visit: Visit) -> None:
+    """Compare them after all."""
+    visit.remember(not_compared="")
+    look(visit)
+
+
+ACTS = {"compare": compare, "compare-look": look, "stop-comparing": stop, "compare-again": again}
