@@ -47,9 +47,15 @@ def test_a_file_of_hashes_is_read_and_a_wrong_line_is_said(tmp_path: Path, monke
     file.write_text(f"# the team\n{hash_password('one')}\n{hash_password('two')}\n")
     monkeypatch.setenv("STUDIO_PASSWORD_FILE", str(file))
     assert matches("two", password_hashes())
-    file.write_text("plain words\n")
-    with pytest.raises(StudioError, match="none"):
+    good = hash_password("one")
+    for wrong in ("plain words", "scrypt$$", "scrypt$abc$def", good[:-8], f"{good}$more", good.replace("$", "$!", 1)):
+        file.write_text(f"{good}\n{wrong}\n")
+        with pytest.raises(StudioError, match="a line that is none"):
+            password_hashes()
+    file.unlink()
+    with pytest.raises(StudioError, match="can't be read") as refused:
         password_hashes()
+    assert "STUDIO_PASSWORD_FILE" in refused.value.hint
 
 
 def test_a_taken_port_is_said_with_what_to_do(tmp_path: Path) -> None:
