@@ -78,7 +78,10 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise StudioError("unreadable-file", "The file with the settings can't be read.", given=path) from error
+        raise StudioError(
+            "unreadable-file", "The file with the settings can't be read.", given=path,
+            hint="Name a file that exists and that you may read.",
+        ) from error  # fmt: skip
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         raise StudioError(

@@ -200,7 +200,10 @@ def _take_explicit(draft: _Draft, task: RoleTask, explicit: Mapping[str, str | N
                 field="map",
             )
         if said in draft.taken.values():
-            raise StudioError("bad-setting", f"Two columns are to be the {said}.", given=column, field="map")
+            raise StudioError(
+                "bad-setting", f"Two columns are to be the {said}.", given=column, field="map",
+                hint="Map the other one to none, or to another role: --map COLUMN=none",
+            )  # fmt: skip
         draft.take(column, said, "by name, as you said")
 
 

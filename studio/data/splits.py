@@ -49,6 +49,7 @@ def require_columns(columns: Sequence[str], spec: SplitSpec) -> None:
                 "bad-setting",
                 "Rows can be divided by a group, by time, or by a column of parts, and not by several of these.",
                 given=in_words(chosen[name] for name in said),
+                hint="Leave all but one of them out.",
                 field=said[1],
             )
         )
@@ -89,6 +90,7 @@ def by_time(
             "bad-setting",
             f"The column {spec.time_column} holds too few different moments to divide the rows by.",
             given=many(len(set(moments.values())), "moment"),
+            hint="Choose a finer column, or divide by chance.",
             field="time_column",
         )
     late: dict[int, SplitName] = {number: "validation" for number in order[first:second]}
@@ -180,6 +182,7 @@ def _by_group(groups: Sequence[Keyed], spec: SplitSpec, validation_file: bool, k
             "bad-setting",
             f"The column {spec.group_column} holds one group only: nothing could be held back.",
             given=many(different, "group"),
+            hint="Choose another column, or divide by chance.",
             field="group_column",
         )
     division = carve_keyed(groups, spec, validation_file, {}, known)

@@ -60,7 +60,10 @@ def evaluate(
     names = list(dict.fromkeys((*pair.way.metrics, "loss")))
     metrics = _metrics(names, judged.base, judged.tuned)
     if not metrics:
-        raise StudioError("too-few-rows", "No row has a reply within the longest row that the run allows.")
+        raise StudioError(
+            "too-few-rows", "No row has a reply within the longest row that the run allows.",
+            hint="Evaluate on shorter rows, or train again with a larger max length.",
+        )  # fmt: skip
     said = judged.verdict(metrics, len(judged.numbers))
     notes = (_about_rows(len(rows), len(usable), len(known), len(chosen)), _about_split(split), judged.note)
     return Report(

@@ -55,7 +55,9 @@ class Exporter(ABC):
         """Write it to a folder, whole or not at all, tested; a zip beside it when the job says so."""
         result_folder(job.run)
         if reason := self.why_not(job.run):
-            raise StudioError("format-unavailable", reason, given=self.format, field="format")
+            raise StudioError(
+                "format-unavailable", reason, given=self.format, hint="Choose another form.", field="format"
+            )
         folder.check_target(to, self.library)
         folder.require_room(to, self.size(job.run) * (2 if job.zip else 1))
         with folder.staged(to) as stage:

@@ -122,7 +122,10 @@ def writer_for(path: Path) -> Callable[[Path, list[str], Iterable[dict[str, Any]
             field="out",
         )
     if not path.parent.is_dir():
-        raise StudioError("unknown-format", "There is no such folder to write to.", given=path.parent, field="out")
+        raise StudioError(
+            "unknown-format", "There is no such folder to write to.", given=path.parent, field="out",
+            hint="Make it first, or name another one.",
+        )  # fmt: skip
     return WRITERS[path.suffix.lower()]
 
 

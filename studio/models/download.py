@@ -171,7 +171,10 @@ def _stream(
                     return
     if have > file.size:
         part.unlink()
-        raise StudioError("broken-model", "The Hub sent more than it announced.", given=f"{found.id}/{file.name}")
+        raise StudioError(
+            "broken-model", "The Hub sent more than it announced, and it was thrown away.",
+            given=f"{found.id}/{file.name}", hint="Download it again.",
+        )  # fmt: skip
 
 
 def _blobs(remote: Remote, name: str) -> Path:

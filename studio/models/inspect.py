@@ -133,7 +133,10 @@ def _yaml(text: str) -> dict[str, Any]:
 def _config(folder: Path) -> dict[str, Any]:
     """config.json, or a refusal that says what kind of folder this is instead."""
     if not folder.is_dir():
-        raise StudioError("no-such-model", "There is no such folder.", given=folder)
+        raise StudioError(
+            "no-such-model", "There is no such folder.", given=folder,
+            valid="a folder with config.json, model.safetensors and a tokenizer",
+        )  # fmt: skip
     config = read_json(folder / "config.json")
     if config:
         return config

@@ -50,7 +50,7 @@ class Augmenting:
         """Make so many rows from rows that are learned from, each from another one; they wait to be looked at."""
         chosen, record = way_named(way), self.datasets.store.get(dataset)
         if why := self._why_not(chosen, model):
-            raise StudioError("method-unavailable", why, given=way, field="way")
+            raise StudioError("method-unavailable", why, given=way, hint="Choose another way.", field="way")
         most = MOST_IN_DEMO if self.datasets.context.demo else MOST_BY_MODEL if chosen.needs_model else MOST
         if not 1 <= count <= most:
             what = "So many rows can't be made at a time."
@@ -103,7 +103,10 @@ class Augmenting:
         rows = [_made(table.row(each.source), spec, each.before, each.after, proposals.made_by) for each in kept]
         for row in rows:
             if task.missing(row, spec.roles):
-                raise StudioError("no-such-row", "A made row lacks what the task needs.", given=str(row)[:200])
+                raise StudioError(
+                    "no-such-row", "A made row lacks what the task needs.", given=str(row)[:200],
+                    hint="Throw it away, or make the rows anew.",
+                )  # fmt: skip
         note = f"{many(len(rows), 'row')} made from others added: {proposals.made_by}."
         new = self.datasets.write(with_made(table, rows), record, note, spec)
         self.drafts.put(_key(record), None)

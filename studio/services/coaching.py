@@ -24,5 +24,8 @@ def action_of(said: Sequence[AdviceEvent], rule: str, choice: int, status: str) 
         )  # fmt: skip
     action = advice.actions[choice - 1]
     if action.kind == "stop" and status not in ACTIVE:
-        raise StudioError("wrong-state", "The run is no longer at work: there is nothing to stop.", given=status)
+        raise StudioError(
+            "wrong-state", "The run is no longer at work: there is nothing to stop.", given=status,
+            hint="Its page, or studio show, tells what came of it.",
+        )  # fmt: skip
     return action

@@ -121,7 +121,10 @@ def _make(context: Context, made: str, runs: Mapping[str, float], how: str) -> N
     try:
         done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False, timeout=MOST_SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise StudioError("unexpected", "Combining was not done within ten minutes, and was ended.") from error
+        raise StudioError(
+            "unexpected", "Combining was not done within ten minutes, and was ended.",
+            hint="Try it again while no run is at work, or with fewer runs.",
+        ) from error  # fmt: skip
     if done.returncode:
         last = (done.stdout.strip().splitlines() or [""])[-1]
         said = json.loads(last) if last.startswith("{") else {}

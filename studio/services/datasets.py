@@ -286,7 +286,10 @@ class Datasets(Bringing):
         about = self._about(record, spec, [kind], lengths, max_length, whole, validation)
         fix = fix_of(table, task, spec.roles, kind, **about)
         if not fix:
-            raise StudioError("no-such-row", "There is nothing to fix of that kind.", given=kind)
+            raise StudioError(
+                "no-such-row", "There is nothing to fix of that kind.", given=kind,
+                hint="Check the rows again: they may have been fixed already.",
+            )  # fmt: skip
         new = fix.of(table)
         labels = tuple(labels_of(new, task, spec.roles)) if task.has_labels else ()
         return self.write(new, record, fix.note, spec.model_copy(update={"label_names": labels}))

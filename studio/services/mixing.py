@@ -73,6 +73,7 @@ def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetS
             "bad-setting",
             "The general rows lack what these rows have.",
             given=f"no {', '.join(missing).lower()} in {record.name}",
+            hint="Choose general rows for the same task, or map their columns first.",
             field="replay_from",
         )
     return Replay(dataset=record.id, version=record.version, roles=dict(read.roles), left_out=read.left_out)

@@ -126,10 +126,10 @@ class Planning:
         chosen = began.method or default_method(task, info)
         problems = list(began.problems)
         if why := task.why_not(info):
-            problems.append(StudioError("wrong-model", why, field="model"))
+            problems.append(StudioError("wrong-model", why, hint="Choose another model or task.", field="model"))
         try:
             if not why and (why := method_named(chosen).why_not(info, task, machine)):
-                problems.append(StudioError("method-unavailable", why, field="method"))
+                problems.append(StudioError("method-unavailable", why, hint="Choose another method.", field="method"))
         except StudioError as error:
             problems.append(error)
         head = {"task": task.name, "model": info.name, "method": chosen, "preset": preset, "name": name}

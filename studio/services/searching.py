@@ -40,7 +40,10 @@ class Searches:
         fixed = set(spec.settings)
         first = {name: getattr(config, name) for name in space(config, train_rows) if name not in fixed}
         if not first:
-            raise StudioError("bad-setting", "All that a search would vary is set by hand.", field="learning_rate")
+            raise StudioError(
+                "bad-setting", "All that a search would vary is set by hand.", field="learning_rate",
+                hint="Leave some of these settings to the studio, the rate first.",
+            )  # fmt: skip
         spec = spec.model_copy(update={"id": self.store.new_id(), "first": first})
         self.store.add(spec)
         study = self._study(spec)

@@ -49,7 +49,9 @@ class Home:
     def workspace(self, name: str = ALONE) -> "Workspace":
         """The workspace of that name, made when missing."""
         if not _NAME.fullmatch(name):
-            raise StudioError("not-allowed", "That is no name of a workspace.")
+            raise StudioError(
+                "not-allowed", "That is no name of a workspace.", valid="up to 64 letters, digits and dashes"
+            )
         return Workspace(self, name)
 
     def workspace_exists(self, name: str) -> bool:

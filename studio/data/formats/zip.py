@@ -32,6 +32,7 @@ def zip_format(read_one: ReadOne, readable: Callable[[str], bool]) -> Format:
                 "unknown-format",
                 f"{name} holds no file that the studio reads.",
                 given=listed(member.filename for member in members) or "an empty archive",
+                hint="Pack files of rows, csv or jsonl say, into it.",
             )
         with TemporaryDirectory() as folder:
             files = _unpacked(path, name, chosen, Path(folder))
@@ -71,7 +72,10 @@ def _unpacked(path: Path, name: str, members: list[ZipInfo], folder: Path) -> li
                     while chunk := packed.read(_CHUNK):
                         left -= len(chunk)
                         if left < 0:
-                            raise StudioError("too-large", f"{name} grows beyond {MOST_BYTES / 1e6:,.0f} MB.")
+                            raise StudioError(
+                                "too-large", f"{name} grows beyond {MOST_BYTES / 1e6:,.0f} MB.",
+                                hint="Unpack it, and bring its files one by one.",
+                            )  # fmt: skip
                         out.write(chunk)
                 files.append((member.filename, target))
     except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -48,7 +48,10 @@ class Carrying:
         ending = to.suffix.lower().lstrip(".")
         text = self.text(dataset, ending or to.name, each)
         if not to.parent.is_dir():
-            raise StudioError("unknown-format", "There is no such folder to write to.", given=to.parent, field="to")
+            raise StudioError(
+                "unknown-format", "There is no such folder to write to.", given=to.parent, field="to",
+                hint="Make it first, or name another one.",
+            )  # fmt: skip
         to.write_text(text, encoding="utf-8", newline="")
         return text.count("\n") if ending == "jsonl" else _records(text)
 
@@ -57,7 +60,9 @@ class Carrying:
         self.bench.desks.of(dataset)
         self.bench.context.owner_only("Reading a file by its path")
         if not path.is_file():
-            raise StudioError("unreadable-file", "There is no such file.", given=path.name)
+            raise StudioError(
+                "unreadable-file", "There is no such file.", given=path.name, hint="Check its name and its folder."
+            )
         return self._take(dataset, read(path), labeller)
 
     def take_text(self, dataset: str, text: str, labeller: str = "") -> Carried:

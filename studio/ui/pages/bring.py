@@ -72,7 +72,10 @@ def use_sample(visit: Visit) -> None:
     """Bring in sample data."""
     sample = next((each for each in visit.studio.samples() if each.name == visit.text("name")), None)
     if sample is None:
-        raise StudioError("no-such-sample", "There is no sample of that name.", given=visit.text("name"))
+        raise StudioError(
+            "no-such-sample", "There is no sample of that name.", given=visit.text("name"),
+            valid=[each.name for each in visit.studio.samples()],
+        )  # fmt: skip
     choose_task(visit, sample.task)
     open_dataset(visit, visit.studio.add_sample(sample.name))
     visit.choose(prompts=sample.prompts[:3] or None, name=sample.name)

@@ -12,7 +12,10 @@ def use_sample(visit: Visit) -> None:
     """Fill steps 1 to 3 with sample data and lead to Start."""
     sample = next((each for each in visit.studio.samples() if each.name == visit.text("name")), None)
     if sample is None:
-        raise StudioError("no-such-sample", "There is no sample of that name.", given=visit.text("name"))
+        raise StudioError(
+            "no-such-sample", "There is no sample of that name.", given=visit.text("name"),
+            valid=[each.name for each in visit.studio.samples()],
+        )  # fmt: skip
     choose_task(visit, sample.task)
     record = visit.studio.add_sample(sample.name)
     visit.choose(

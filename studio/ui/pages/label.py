@@ -140,7 +140,9 @@ def label_many(visit: Visit) -> None:
     """Put one label on the ticked rows."""
     label = visit.text("many-label", 400)
     if not label:
-        raise StudioError("bad-setting", "Choose a label for the ticked rows first.", field="many-label")
+        raise StudioError(
+            "bad-setting", "No label was chosen for the ticked rows.", hint="Choose one first.", field="many-label"
+        )
     visit.studio.label_rows(visit.choices.dataset, _ticked(visit), label, visit.labeller)
 
 

@@ -95,7 +95,9 @@ def start(visit: Visit) -> None:
     chosen = visit.choices
     typed = str(chosen.extra.get("search_trials") or USUAL)
     if not typed.isdigit():
-        raise StudioError("bad-setting", "A number of trials is a whole number.", given=typed, field="trials")
+        raise StudioError(
+            "bad-setting", "A number of trials is a whole number.", given=typed, valid="1 or more", field="trials"
+        )
     view = visit.studio.start_search(
         chosen.dataset, chosen.model, chosen.task, chosen.method or None, chosen.preset, chosen.settings, int(typed),
         _minutes(str(chosen.extra.get("search_minutes") or "0")),
@@ -109,7 +111,9 @@ def _minutes(typed: str) -> float:
     except ValueError:
         found = math.nan
     if not math.isfinite(found):
-        raise StudioError("bad-setting", "A number of minutes is a number.", given=typed, field="minutes")
+        raise StudioError(
+            "bad-setting", "A number of minutes is a number.", given=typed, valid="0 or more", field="minutes"
+        )
     return found
 
 
