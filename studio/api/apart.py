@@ -43,6 +43,12 @@ class ApartDoor(Door):
         """Remove or mend the rows of one kind of finding: a new version."""
         return apart.fix(self.context, {"dataset": dataset, "kind": kind, "whole": whole}, tell, stop)
 
+    def edit_apart(
+        self, dataset: str, row: int, cells: Mapping[str, str], tell: Tell | None = None, stop: Event | None = None
+    ) -> DatasetRecord:
+        """Write cells of a row anew: a new version."""
+        return apart.edit(self.context, {"dataset": dataset, "row": row, "cells": dict(cells)}, tell, stop)
+
     def look_apart(
         self,
         dataset: str,

@@ -18,6 +18,7 @@ from studio.schema.views import (
     RowPage,
     SampleView,
 )  # fmt: skip
+from studio.services.editing import Editing
 from studio.services.planning import split_spec, splits_kept
 from studio.services.versions import Versions
 
@@ -196,6 +197,14 @@ class DataDoor(Door):
         if kind == TooLong.kind and model is not None:
             about |= self._lengths_for(dataset, self.reading(dataset), model, max_length, True)
         return self._datasets.fix(dataset, kind, **about)
+
+    def cells(self, dataset: str, row: int) -> dict[str, str | None]:
+        """The whole cells of a row as text that can be edited; None for one that is too long for it."""
+        return Editing(self._datasets).cells(dataset, row)
+
+    def edit_row(self, dataset: str, row: int, cells: Mapping[str, str]) -> DatasetRecord:
+        """Write cells of a row anew, column → text: a new version."""
+        return Editing(self._datasets).edit(dataset, row, cells)
 
     def splits(self, dataset: str, **settings: Any) -> SplitCounts:
         """How many rows each part gets, by the fields of `SplitSpec`; what is not given is as kept with the dataset."""

@@ -9,6 +9,7 @@ from studio.cli.options import Data, MaxLength, OptionalModel, Validation
 from studio.cli.reading import opened
 from studio.cli.terminal import plain
 from studio.schema.dataset import DatasetRecord, SplitCounts
+from studio.schema.errors import StudioError
 from studio.schema.views import Comparison, RowChange
 from studio.ui.numbers import rows, size
 
@@ -117,6 +118,19 @@ def _changing(group: typer.Typer) -> None:
         )  # fmt: skip
         door.answer(made, lambda: _show_version(door, made))
 
+    @command(group, "edit", "")
+    def edit(
+        door: Door,
+        dataset: Dataset,
+        row: Annotated[int, typer.Argument(min=1, help="A row, from 1.", show_default=False)],
+        set_: Annotated[
+            list[str], typer.Option("--set", metavar="COLUMN=TEXT", help="What a cell is to hold.", show_default=False)
+        ],
+    ) -> None:
+        """Write cells of a row anew: a new version."""
+        made = door.studio.edit_row(door.studio.find_dataset(dataset).id, row, _cells(set_))
+        door.answer(made, lambda: _show_version(door, made))
+
     @command(group, "split", "")
     def split(
         door: Door,
@@ -148,6 +162,19 @@ def _changing(group: typer.Typer) -> None:
         )  # fmt: skip
         counts = door.studio.splits(record.id)
         door.answer(counts, lambda: _show_splits(door, counts))
+
+
+def _cells(said: list[str]) -> dict[str, str]:
+    """What --set asks for: a column ends at the first sign of equality."""
+    cells = {}
+    for pair in said:
+        column, sign, text = pair.partition("=")
+        if not sign or not column:
+            raise StudioError(
+                "bad-setting", "A cell can't be set that way.", given=pair, valid="COLUMN=TEXT", field="set"
+            )
+        cells[column] = text
+    return cells
 
 
 def _list(door: Door) -> None:

@@ -23,6 +23,7 @@ from studio.schema.errors import StudioError
 from studio.schema.spans import Spans
 from studio.services.context import Context
 from studio.services.datasets import Datasets
+from studio.services.editing import Editing
 from studio.services.versions import Versions
 from studio.store import Home
 
@@ -117,6 +118,13 @@ def compare(
     for numbers, packed in ((found.before, told.before), (found.after, told.after)):
         numbers.frombytes(b64decode(packed))
     return found
+
+
+def edit(
+    context: Context, given: Mapping[str, Any], tell: Tell | None = None, stop: Event | None = None
+) -> DatasetRecord:
+    """`Editing.edit` in a process of its own; `given` are its arguments."""
+    return DatasetRecord.model_validate(_do(context, "edit", dict(given), tell, stop))
 
 
 def _do(context: Context, what: str, given: dict[str, Any], tell: Tell | None, stop: Event | None) -> Any:
@@ -243,9 +251,13 @@ def _compare(datasets: Datasets, dataset: str, before: int, after: int) -> Any:
     )  # fmt: skip
 
 
+def _edit(datasets: Datasets, **given: Any) -> Any:
+    return Editing(datasets).edit(**given)
+
+
 WORK: dict[str, Callable[..., Any]] = {
     "files": _files, "hub": _hub, "reread": _reread, "fix": _fix, "check": _check, "splits": _splits,
-    "compare": _compare,
+    "compare": _compare, "edit": _edit,
 }  # fmt: skip
 
 

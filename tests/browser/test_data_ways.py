@@ -122,3 +122,18 @@ def test_three_findings_are_fixed_one_kind_at_a_time_and_one_is_undone(page: Pag
     expect(page.get_by_text("58 of 58 rows can be used")).to_be_visible()
     finding.get_by_role("button", name="Show").click()
     expect(page.get_by_text(re.compile("1 to 1 of 1: personal data only"))).to_be_visible(timeout=SLOW)
+
+
+def test_a_cell_is_written_anew_and_makes_a_version(page: Page, tmp_path: Path) -> None:
+    brought(page, tmp_path)
+    page.get_by_role("button", name="Edit row 3", exact=True).click()
+    cell = page.get_by_label("answer", exact=True)
+    expect(cell).to_have_value("Parcel 2 left us on Monday.", timeout=SLOW)
+    cell.fill("Parcel 2 is with the neighbours.")
+    button(page, "Save answer").click()
+    expect(page.get_by_text(re.compile("version 2, row 3 edited: answer"))).to_be_visible(timeout=SLOW)
+    expect(page.locator(".datatable").get_by_text("Parcel 2 is with the neighbours.")).to_be_visible()
+    button(page, "Close row 3").click()
+    expect(cell).to_have_count(0)
+    button(page, "Back to version 1").click()
+    expect(page.locator(".datatable").get_by_text("Parcel 2 left us on Monday.")).to_be_visible(timeout=SLOW)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from studio.data.checks import CHECKS, rows_of
+from studio.data.checks import CHECKS, check, rows_of
 from studio.data.formats import read, read_text
 from studio.data.samples import sample_path
 from studio.data.splits import divide
@@ -395,6 +395,17 @@ PLANTED: dict[str, list[Callable[[random.Random], Planted]]] = {
 
 def test_each_kind_of_the_contract_is_planted() -> None:
     assert set(PLANTED) == set(CHECKS) == set(PROBLEM_KINDS)
+
+
+def test_the_table_of_the_docs_names_each_kind_with_its_severity() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "data.md"
+    lines = [line.split("|") for line in docs.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    said = {cells[1].strip(" `"): cells[3].strip() for cells in lines if len(cells) == 6}
+    assert set(said) >= set(CHECKS)
+    for kind, plants in PLANTED.items():
+        table, task, roles, _, about = plants[0](random.Random(0))
+        told = {each.kind: each.severity for each in check(table, task, roles, **about).problems}
+        assert told[kind] == said[kind], kind
 
 
 def test_each_check_finds_what_was_planted_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,9 +56,9 @@ def _row(number: int, row: Mapping[str, str], page: RowPage, roles: Mapping[str,
     marks = page.marks.get(number, ())
     tags = [html("{t} ", t=tag(words, MARKS.get(kind, "warn"))) for kind, words in marks]
     return html(
-        '<tr{key}><td class="idx num">{n:,}</td>{cells}</tr>',
+        '<tr{key}><td class="idx num">{open}</td>{cells}</tr>',
         key=attrs(data_key=f"r{number}"),
-        n=number,
+        open=button(f"{number:,}", "open-cells", "quiet s", row=number, aria_label=f"Edit row {number}"),
         cells=[
             html(
                 "<td{attrs}>{tags}{text}</td>",

@@ -9,7 +9,7 @@ import gradio as gr
 from studio.schema.errors import StudioError
 from studio.ui.components.region import region
 from studio.ui.components.rows import IGNORE
-from studio.ui.pages import bring, label, looking, more, reading, splitting, tokens, versions
+from studio.ui.pages import bring, cells, label, looking, more, reading, splitting, tokens, versions
 from studio.ui.pages.rows import drawn, look_at, measure_key
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
@@ -41,7 +41,7 @@ def wire(c: Components, shell: PageShell) -> None:
     acts = {
         "view": pick_view, "map": map_column, "task": pick_task, "page": turn_page, "only": show_only, "fix": fix,
         "version": go_back, "measure": measure, "file": file, **looking.ACTS,
-        **splitting.ACTS, **versions.ACTS, **more.ACTS, **bring.ACTS, **tokens.ACTS, **label.ACTS,
+        **splitting.ACTS, **versions.ACTS, **cells.ACTS, **more.ACTS, **bring.ACTS, **tokens.ACTS, **label.ACTS,
     }  # fmt: skip
     shell.page(show, outputs=[c.body, c.actions])
     wired = {name: shell.then_drawn(act) for name, act in acts.items()}

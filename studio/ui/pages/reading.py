@@ -128,6 +128,19 @@ def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
     return None
 
 
+def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
+    """Write cells of a row anew; of many rows in the background."""
+    record, studio = visit.studio.dataset(visit.choices.dataset), visit.studio
+    if record.rows <= MANY_ROWS:
+        return studio.edit_row(record.id, row, cells)
+    _begin(
+        visit,
+        Piece(f"Writing {record.name}"),
+        lambda piece: studio.edit_apart(record.id, row, cells, piece.tell, piece.stop),
+    )
+    return None
+
+
 def _how(name: str, value: str) -> dict[str, Any]:
     """A change to how a file is read; nothing leaves it to the studio."""
     if name == "header":

@@ -13,7 +13,7 @@ from studio.ui.icons import icon
 from studio.ui.markup import Html, html, join
 from studio.ui.numbers import rows as rows_words
 from studio.ui.numbers import size
-from studio.ui.pages import bring, label, looking, more, reading, splitting, tokens, versions
+from studio.ui.pages import bring, cells, label, looking, more, reading, splitting, tokens, versions
 from studio.ui.pages.looking import check_key
 from studio.ui.session import Visit
 
@@ -201,7 +201,8 @@ def _rows(visit: Visit, looked: Looked) -> Html:
     return html(
         '{sheet}{other}{how}<div class="cols main-side w400"><section class="panel flush" aria-label="Rows">'
         "{table}{foot}</section>"
-        '<div class="stack">{doctor}{closer}{splits}</div></div>{poll}',
+        '<div class="stack">{cells}{doctor}{closer}{splits}</div></div>{poll}',
+        cells=cells.panel(visit),
         sheet=which_sheet(looked.record),
         how=reading_fold(looked.record),
         other=_other_task(visit, looked),
