@@ -6,12 +6,14 @@ The chat run is of a tiny model with random weights, the classifier of the start
 import csv
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -306,6 +308,25 @@ def test_chat_without_a_prompt_asks_for_them(home: Home, chat_run: str) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("tuned") == 2
+
+
+def test_chat_on_a_terminal_shows_both_replies_side_by_side_while_they_are_written(home: Home, chat_run: str) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*STUDIO, "chat", chat_run, "Hello", "--max-new-tokens", "40", "--temperature", "1"],
+        env={**home.environment, "TERM": "xterm-256color"}, stdin=theirs, stdout=theirs, stderr=theirs,
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the terminal's end, when the command has ended
+            while piece := os.read(ours, 10_000):
+                shown += piece
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    drawn = re.findall(r"base +tuned", text)
+    assert process.returncode == 0 and "Traceback" not in text, text
+    assert len(drawn) > 1, "drawn again while they are written"
+    assert text.rindex(drawn[-1]) < text.index("tokens in") and text.count("tokens in") == 2
 
 
 def test_a_classifier_answers_with_labels_and_probabilities(home: Home, label_run: str) -> None:
