@@ -84,7 +84,7 @@ class Host:
     def run(self) -> None:
         """The main thread: answer until stdin has ended."""
         while not self.inbox.closed:
-            request = self.inbox.next(LINGER if self._guest else 60.0)
+            request = self.inbox.next(LINGER if self._guest else min(60.0, self.idle_seconds))
             if request is not None:
                 self.work_on(request)
             elif self._guest:

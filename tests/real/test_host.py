@@ -29,9 +29,9 @@ HELLO = [{"role": "user", "content": "Where is my parcel?"}]
 class Client:
     """Speaks to a host and keeps all that it says."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *flags: str) -> None:
         self.home = home
-        command = [sys.executable, "-m", "studio.host", "--home", str(home)]
+        command = [sys.executable, "-m", "studio.host", "--home", str(home), *flags]
         with (home.parent / "host.log").open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         self.said: list[Any] = []
@@ -213,6 +213,18 @@ def test_models_are_let_go_when_told(host: Client, run: RunRef) -> None:
     assert run.folder in host.ask("ping", "p2")["loaded"]
     host.ask("unload", "u", folder=run.folder)
     assert run.folder not in host.ask("ping", "p3")["loaded"]
+
+
+def test_models_that_nobody_asks_are_let_go(run: RunRef, tmp_path: Path) -> None:
+    host = Client(tmp_path / "home", "--idle", "0.02")
+    host.ask("chat", "once", run=run, messages=HELLO, settings={"max_new_tokens": 2})
+    assert host.ask("ping", "still there")["loaded"] == [run.folder]
+    deadline = time.monotonic() + 30
+    while host.ask("ping", f"ping {time.monotonic()}")["loaded"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    host.ask("chat", "again", run=run, messages=HELLO, settings={"max_new_tokens": 2})
+    assert host.close() == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or (os.cpu_count() or 1) < 2, reason="one core, or no Linux")

@@ -227,6 +227,12 @@ def test_a_full_run_answers_with_its_own_weights_and_the_base_with_the_bases(tmp
     assert (pair.tuned.state_dict()[name] != alone.state_dict()[name]).any()
 
 
+def test_one_copy_or_two_is_chosen_by_the_memory_that_is_free(tiny: Pair) -> None:
+    assert not load_pair(tiny.run).one_copy
+    larger_than_any = tiny.run.info.model_copy(update={"parameters": 10**13})
+    assert load_pair(tiny.run.model_copy(update={"info": larger_than_any})).one_copy
+
+
 def test_qlora_says_that_the_base_is_unquantised(tmp_path: Path) -> None:
     pair = load_pair(chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", "qlora", "float32"))
     prompt = pair.task.prompt_ids(QUESTION, pair.encoding())
