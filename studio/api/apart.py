@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.api.base import Door
 from studio.api.data import reading_of
-from studio.schema.dataset import DatasetRecord
+from studio.schema.dataset import CheckReport, DatasetRecord, SplitCounts
 from studio.services import apart
 from studio.services.planning import split_spec, splits_kept
 from studio.services.versions import Versions
@@ -59,16 +59,22 @@ class ApartDoor(Door):
         **splits: Any,
     ) -> None:
         """Look for what is wrong with the rows, and divide them; `check` and `splits` then answer at once."""
-        given = {"dataset": dataset, "task": task, "whole": whole}
-        report = self._datasets.check(
-            dataset, task, whole=whole, elsewhere=lambda: apart.check(self.context, given, tell, stop)
-        )
-        spec, _ = self._datasets.reading(dataset, report.task, labels_too=False)
+        spec, _ = self._datasets.reading(dataset, task, labels_too=False)
         division = split_spec({**splits_kept(spec, splits), **splits})
-        about = {"dataset": dataset, "splits": division.model_dump(), "spec": spec.model_dump()}
-        self._datasets.splits(
-            dataset, division, spec=spec, elsewhere=lambda: apart.splits(self.context, about, tell, stop)
-        )
+        about = {"splits": division.model_dump(), "spec": spec.model_dump()}
+        given = {"dataset": dataset, "task": task, "whole": whole, "divided": about}
+        told: list[SplitCounts] = []
+
+        def look() -> CheckReport:
+            report, counts = apart.look(self.context, given, tell, stop)
+            told.extend([counts] if counts else [])
+            return report
+
+        def divide() -> SplitCounts:
+            return told[0] if told else apart.splits(self.context, {"dataset": dataset, **about}, tell, stop)
+
+        self._datasets.check(dataset, task, whole=whole, elsewhere=look)
+        self._datasets.splits(dataset, division, spec=spec, elsewhere=divide)
 
     def compare_apart(
         self, dataset: str, before: int, after: int, tell: Tell | None = None, stop: Event | None = None

@@ -122,7 +122,6 @@ def divide(
     split_column = None if split_column == NO_COLUMN else split_column
     own: dict[int, str] = {}
     listed: list[Keyed] = []
-    whole: list[Keyed] = []
     groups: list[Keyed] = []
     times: dict[int, Any] = {}
     made: list[tuple[int, str, str]] = []
@@ -137,7 +136,6 @@ def divide(
             brought[number] = text, expected
         label = expected if task.has_labels and "label" in roles.values() else ""
         listed.append((number, key_for(spec.seed, text), label))
-        whole.append((number, key_for(spec.seed, f"{text}\n{expected}"), label))
         if split_column:
             own[number] = str(row.get(split_column) or "")
         if spec.group_column:
@@ -154,7 +152,10 @@ def divide(
         require_parts(own, spec.split_column)
     if len({key for _, key, _ in listed}) < len(listed) / 2:
         # one prompt for all rows, say: then a row is told by its prompt and its reply
-        listed = whole
+        labels = {number: label for number, _, label in listed}
+        again = usable_rows(table, task, roles, left_out=left_out, rows_left_out=rows_left_out)
+        texts = ((number, f"{task.text_of(row, roles)}\n{task.expected(row, roles)}") for number, row in again)
+        listed = [(number, key_for(spec.seed, text), labels[number]) for number, text in texts if number in labels]
     return _with_made(carve_keyed(listed, spec, validation_file, own, known), made, brought)
 
 

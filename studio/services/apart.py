@@ -11,7 +11,7 @@ import subprocess
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any, NoReturn
@@ -44,6 +44,14 @@ class _Looked(Noun):
 
     report: CheckReport
     every: tuple[Spans, ...]
+    counts: SplitCounts | None = None
+
+    @property
+    def whole(self) -> CheckReport:
+        """The report with all rows."""
+        told = zip(self.report.problems, self.every, strict=True)
+        problems = tuple(problem.model_copy(update={"every": every}) for problem, every in told)
+        return self.report.model_copy(update={"problems": problems})
 
 
 class _Compared(Noun):
@@ -96,10 +104,16 @@ def check(
     context: Context, given: Mapping[str, Any], tell: Tell | None = None, stop: Event | None = None
 ) -> CheckReport:
     """`check` in a process of its own; `given` are its arguments."""
+    return _Looked.model_validate(_do(context, "check", dict(given), tell, stop)).whole
+
+
+def look(
+    context: Context, given: Mapping[str, Any], tell: Tell | None = None, stop: Event | None = None
+) -> tuple[CheckReport, SplitCounts | None]:
+    """`check` and then `splits` in one process of its own; no counts where the rows can't be divided. `given` also
+    holds `divided`: the arguments of `splits`."""
     found = _Looked.model_validate(_do(context, "check", dict(given), tell, stop))
-    told = zip(found.report.problems, found.every, strict=True)
-    problems = tuple(problem.model_copy(update={"every": every}) for problem, every in told)
-    return found.report.model_copy(update={"problems": problems})
+    return found.whole, found.counts
 
 
 def splits(
@@ -232,10 +246,14 @@ def _fix(datasets: Datasets, dataset: str, kind: str, whole: bool) -> Any:
     return datasets.fix(dataset, kind, whole=whole)
 
 
-def _check(datasets: Datasets, dataset: str, rows_left_out: Any = None, **given: Any) -> Any:
+def _check(datasets: Datasets, dataset: str, rows_left_out: Any = None, divided: Any = None, **given: Any) -> Any:
     settled = None if rows_left_out is None else tuple((first, last) for first, last in rows_left_out)
     report = datasets.check(dataset, progress=_tell, bare=True, rows_left_out=settled, **given)
-    return _Looked(report=report, every=tuple(problem.every for problem in report.problems))
+    counts = None
+    if divided is not None:
+        with suppress(StudioError):  # who asks for the counts alone is told why
+            counts = _splits(datasets, dataset, **divided)
+    return _Looked(report=report, every=tuple(problem.every for problem in report.problems), counts=counts)
 
 
 def _splits(datasets: Datasets, dataset: str, splits: dict[str, Any], spec: dict[str, Any]) -> Any:

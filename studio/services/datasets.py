@@ -17,7 +17,7 @@ from studio.schema.labels import Suspect
 from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, total_of
 from studio.schema.views import RowPage
 from studio.services.bringing import Bringing, shown
-from studio.store.dividing import divide_version
+from studio.services.dividing import division_of
 from studio.tasks import TASKS, task_named
 
 KEPT_REPORTS = 32
@@ -240,7 +240,7 @@ class Datasets(Bringing):
 
         def division() -> Mapping[int, str]:
             try:
-                return divide_version(self.store, record, read, splits).of
+                return division_of(self.store, record, read, splits).of
             except StudioError:  # the rows can't be divided so: the panel Splits says why
                 return {}
 
@@ -333,10 +333,10 @@ class Datasets(Bringing):
         key = (rows, spec.task, tuple(spec.roles.items()), spec.left_out, spec.rows_left_out, splits, validation_file)
         if key not in _COUNTS:
             if elsewhere is None:
-                told = divide_version(self.store, record, spec, splits, validation_file).counts
+                counts = division_of(self.store, record, spec, splits, validation_file).counts
             else:
-                told = elsewhere()
-            _kept(_COUNTS, key, told)
+                counts = elsewhere()
+            _kept(_COUNTS, key, counts)
         return _COUNTS[key]
 
 
