@@ -129,9 +129,10 @@ class DataDoor(Door):
         only: str = "",
         marks_too: bool = True,
         task: str | None = None,
+        whole: bool = False,
     ) -> RowPage:
         """A page of rows; `only` shows those of one kind of finding, looked for as a task reads them."""
-        return self._datasets.rows(dataset, start, count, version, only, marks_too, task)
+        return self._datasets.rows(dataset, start, count, version, only, marks_too, task, whole)
 
     def reading(
         self,

@@ -110,10 +110,12 @@ class Datasets(Bringing):
         only: str = "",
         marks_too: bool = True,
         task: str | None = None,
+        whole: bool = False,
     ) -> RowPage:
-        """A page of rows as text; `only` shows those of one finding. Without `marks_too` the doctor is not asked."""
+        """A page of rows as text; `only` shows those of one finding, `whole` as `check` has it. Without `marks_too` the
+        doctor is not asked."""
         table = self.table(dataset, version)
-        problems = self._problems(dataset, version, task) if marks_too or only else ()
+        problems = self._problems(dataset, version, task, whole) if marks_too or only else ()
         if only:
             every = [each.every for each in problems if each.kind == only]
             found = every[0] if len(every) == 1 else spans_of(row for each in every for row in numbers_in(each))
@@ -131,9 +133,9 @@ class Datasets(Bringing):
             marks=marks,
         )
 
-    def _problems(self, dataset: str, version: int | None, task: str | None) -> tuple[Problem, ...]:
+    def _problems(self, dataset: str, version: int | None, task: str | None, whole: bool) -> tuple[Problem, ...]:
         try:
-            return self.check(dataset, task, version=version).problems
+            return self.check(dataset, task, version=version, whole=whole).problems
         except StudioError:
             return ()
 

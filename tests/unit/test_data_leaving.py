@@ -150,6 +150,19 @@ def test_all_rows_of_a_finding_are_shown_page_by_page(studio: Studio, apart: boo
     assert "every" not in found.model_dump(), "a printed report names the first hundred"
 
 
+def test_rows_that_only_a_look_at_all_finds_are_shown_when_all_were_looked_at(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from studio.data.checks import near_duplicate
+
+    rows = [{**row, "answer": f"{row['answer']} and so on for a while, I think"} for row in pairs(60)]
+    rows += [{**row, "answer": f"{row['answer']} Yes."} for row in rows]
+    monkeypatch.setattr(near_duplicate, "MOST", 30)
+    record = studio.add_text(lines(rows))
+    sampled = studio.rows(record.id, only="near-duplicate", task="chat").total
+    assert studio.rows(record.id, only="near-duplicate", task="chat", whole=True).total == 60 > sampled
+
+
 def test_of_many_rows_lengths_are_a_sample_and_that_is_said() -> None:
     rows = pairs(100)
     sampled = {n: 900 if n <= 20 else 10 for n in range(1, 101, 5)}

@@ -21,7 +21,7 @@ GIVEN: dict[str, Any] = {
     "messages": [{"role": "user", "content": "Where?"}], "settings": ChatSettings(), "data": "sample:support-tone",
     "to": "labels.csv", "path": "labels.csv", "new": "b", "how": {"delimiter": ";"}, "before": 1, "after": 1,
     "splits": {}, "way": "spelling", "count": 2, "verdict": "accept", "others": {},
-    "rule": "overfitting", "most": 10,
+    "rule": "overfitting", "most": 10, "cells": {"question": "Where is it?"},
 }  # fmt: skip
 """Something plausible for every parameter that has no default."""
 

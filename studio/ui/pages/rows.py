@@ -192,8 +192,9 @@ def _rows(visit: Visit, looked: Looked) -> Html:
     chosen = visit.choices
     marked = looked.report is not None
     page = visit.studio.rows(
-        chosen.dataset, chosen.page, PAGE, only=chosen.only, marks_too=marked, task=chosen.task or None
-    )
+        chosen.dataset, chosen.page, PAGE, only=chosen.only, marks_too=marked, task=chosen.task or None,
+        whole=more.every_row(visit),
+    )  # fmt: skip
     known = next((each.roles for each in visit.studio.tasks() if each.name == chosen.task), ())
     counts, refused = (None, None) if looked.waiting else splitting.counts(visit)
     if refused and looked.report:
