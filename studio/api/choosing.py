@@ -19,8 +19,8 @@ from studio.schema.views import (
     RoleView,
     TaskView,
 )  # fmt: skip
-from studio.services.labelling.works import WORKS
-from studio.tasks import TASKS, task_named
+from studio.services.labelling.works import written_by_hand
+from studio.tasks import TASKS
 from studio.training.mirrors import MIRRORS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.presets import PRESETS
@@ -55,11 +55,14 @@ class ChoosingDoor(Door):
     def tasks(self, model: str | None = None, dataset: str | None = None) -> list[TaskView]:
         """All tasks, each with why the model or the data can't do it; of a model that can't be asked for, nothing."""
         info = self._model_or_none(model)
+        table = self._datasets.table(dataset) if dataset else None
+        rows = table.sample() if table else []
         return [
             TaskView(
                 name=task.name, title=task.title, sentence=task.sentence, term=task.term, sample_in=task.sample_in,
                 sample_out=task.sample_out,
-                why_not=(task.why_not(info) if info else "") or self._why_not_data(dataset, task.name),
+                why_not=(task.why_not(info) if info else "")
+                or (why_not_rows(table.columns, rows, task, written_by_hand(task.name)) if table else ""),
                 roles=tuple(
                     RoleView(name=role.name, title=role.title, help=role.help, required=role.required)
                     for role in task.roles
@@ -73,13 +76,6 @@ class ChoosingDoor(Door):
             return self._models.find(model) if model else None
         except StudioError:
             return None
-
-    def _why_not_data(self, dataset: str | None, task: str) -> str:
-        """Why no choice of columns would do; what can be written by hand is none."""
-        if dataset is None:
-            return ""
-        written = [role for work in WORKS.values() if work.task == task for role in work.written({})]
-        return why_not_rows(self._datasets.table(dataset), task_named(task), written)
 
     def methods(self, model: str, task: str) -> list[MethodView]:
         """All methods, each with why it can't be used and what memory it takes."""

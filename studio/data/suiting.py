@@ -4,20 +4,20 @@ from collections.abc import Iterable, Sequence
 
 from studio.data.columns import Column, look_at
 from studio.data.roles import Role, RoleTask, match
-from studio.data.table import Table
+from studio.data.table import Row
 from studio.data.words import listed
 
 
-def why_not_rows(table: Table, task: RoleTask, written: Iterable[str] = ()) -> str:
-    """Why no choice of columns makes these rows fit; empty when one does.
+def why_not_rows(names: Sequence[str], rows: Sequence[Row], task: RoleTask, written: Iterable[str] = ()) -> str:
+    """Why no choice of these columns makes such rows fit; empty when one does.
 
     `written` are the roles that a person can write in by hand, labels say. A column whose name says another role of
     the task has that role.
     """
-    rows, written = table.sample(), set(written)
-    named = match(table, task, rows=rows, partial=True)
+    written = set(written)
+    named = match(names, task, rows=rows, partial=True)
     by_name = {role: column for column, role in named.roles.items() if "name" in named.reasons[column]}
-    columns = [look_at(name, rows) for name in table.columns]
+    columns = [look_at(name, rows) for name in names]
     free = [each for each in columns if not each.bookkeeping and each.name not in by_name.values()]
     roles = {role.name: role for role in task.roles}
     missing = [
@@ -25,7 +25,7 @@ def why_not_rows(table: Table, task: RoleTask, written: Iterable[str] = ()) -> s
     ]
     if any(_can_all(each, free) for each in missing):
         return ""
-    return _words(task, min(missing, key=len), free, list(table.columns))
+    return _words(task, min(missing, key=len), free, names)
 
 
 def _can_all(roles: Sequence[Role], free: Sequence[Column]) -> bool:

@@ -306,6 +306,11 @@ def work_for(task: str) -> str:
     return next((work.name for work in WORKS.values() if work.task == task), LABELS.name)
 
 
+def written_by_hand(task: str) -> list[str]:
+    """Roles of a task that no column needs to have, since a person can write them in."""
+    return [role for work in WORKS.values() if work.task == task for role in work.written({})]
+
+
 def trained_as(work: WorkKind) -> str | None:
     """The task that can learn from the rows, when the studio has it."""
     return work.task if work.task in TASKS else None
