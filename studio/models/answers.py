@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 from studio.schema.errors import StudioError
 
 T = TypeVar("T")
-SECONDS, SILENT_SECONDS = 300.0, 15.0
-"""How long an answer is kept, and how long it is that nobody answered."""
+SECONDS, REFUSED_SECONDS = 300.0, 15.0
+"""How long an answer is kept, and how long a refusal is, that nobody answered say."""
 MOST = 200
 
 
 class Answers:
-    """Answers by question; of refusals only that there was no answer is kept, and not for long."""
+    """Answers by question; refusals are kept too, but not for long."""
 
-    def __init__(self, seconds: float = SECONDS, silent_seconds: float = SILENT_SECONDS) -> None:
-        self.seconds, self.silent_seconds = seconds, silent_seconds
+    def __init__(self, seconds: float = SECONDS, refused_seconds: float = REFUSED_SECONDS) -> None:
+        self.seconds, self.refused_seconds = seconds, refused_seconds
         self._kept: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -31,9 +31,7 @@ class Answers:
                 known = ask()
                 until = time.monotonic() + self.seconds
             except StudioError as error:
-                if error.code != "no-network":
-                    raise
-                known, until = error, time.monotonic() + self.silent_seconds
+                known, until = error, time.monotonic() + self.refused_seconds
             with self._lock:
                 self._kept[question] = (until, known)
                 self._kept.move_to_end(question)

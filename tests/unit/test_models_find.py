@@ -1,11 +1,13 @@
 """Models are found by name: starters, folders, the Hub."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from studio.models import STARTERS, cached_models, check_starters, find_model
+from studio.models.answers import Answers
 from studio.models.catalogue import CATALOGUE
 from studio.models.starters import origin_of, starter_folder
 from studio.schema.errors import StudioError
@@ -115,3 +117,25 @@ def test_the_catalogue_is_whole_without_a_network() -> None:
         assert info.layers and info.hidden and info.intermediate and info.vocabulary
         assert set(entry.sentences) == {"sentence", "good_for", "not_for"}
     assert any(entry.info.gated for entry in CATALOGUE)
+
+
+def test_an_answer_is_kept_for_a_while_and_a_refusal_for_a_moment() -> None:
+    asked: list[str] = []
+
+    def ask(what: str) -> str:
+        asked.append(what)
+        if what == "nothing":
+            raise StudioError("no-network", "Nobody answers.")
+        return what.upper()
+
+    answers = Answers(seconds=0.3, refused_seconds=0.05)
+    assert [answers.get("a", lambda: ask("a")) for _ in range(3)] == ["A"] * 3 and asked == ["a"]
+    for _ in range(2):
+        with pytest.raises(StudioError):
+            answers.get("b", lambda: ask("nothing"))
+    assert asked == ["a", "nothing"]
+    time.sleep(0.1)
+    assert answers.get("b", lambda: ask("b")) == "B" and answers.get("a", lambda: ask("a")) == "A"
+    time.sleep(0.3)
+    answers.get("a", lambda: ask("again"))
+    assert asked == ["a", "nothing", "b", "again"]

@@ -116,6 +116,14 @@ def test_a_page_that_is_drawn_again_asks_the_hub_once(hub: HubServer, visit: Vis
     assert len([path for _, path, _ in hub.seen if path == "/api/models"]) == 1
 
 
+def test_a_name_that_the_hub_does_not_know_is_asked_for_once(hub: HubServer, visit: Visiting) -> None:
+    visit().choose(task="chat", model="starter-chat")
+    model.find_on_hub(visit(value="someone/no-such-model"))
+    for _ in range(3):
+        assert "No other model of the Hub has" in page(visit)
+    assert len(hub.asked("/api/models/someone/no-such-model")) == 1
+
+
 def test_a_private_model_is_found_by_its_whole_name(hub: HubServer, visit: Visiting) -> None:
     hub.add(tiny_repo("company/closed-one"))
     visit().choose(task="chat", model="starter-chat")
