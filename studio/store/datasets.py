@@ -54,6 +54,10 @@ class DatasetStore:
         """Where embeddings and suggestions of a dataset are kept: they can be made again, and go with it."""
         return self.root / dataset / "labelling"
 
+    def parts_folder(self, dataset: str) -> Path:
+        """Where it is kept which part the texts of each version are in: it can be worked out again too."""
+        return self.root / dataset / "parts"
+
     def begin(self, dataset: str, version: int) -> Path:
         """An empty folder beside the version's own, to be filled and then handed to `add`."""
         folder = self.root / dataset / f".v{version}.new"

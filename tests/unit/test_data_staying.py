@@ -93,6 +93,31 @@ def test_rows_that_get_a_label_later_move_none_that_had_one_across_the_border_of
     assert "What was here before stays in its part." in counts.because and counts.test > 15
 
 
+def test_parts_of_earlier_versions_are_worked_out_once_and_again_when_what_was_kept_is_gone(studio: Studio) -> None:
+    import shutil
+
+    rows = [{**row, "answer": "TODO"} if n in (30, 50) else row for n, row in enumerate(pairs())]
+    rows[4] = {**rows[1]}
+    record = studio.add_text(lines(rows))
+    studio.set_reading(record.id, "chat", PAIR)
+    studio.fix(record.id, "duplicate")
+    studio.fix(record.id, "placeholder")
+    folder = studio._datasets.store.parts_folder(record.id)
+    first = parts(studio, record.id, 3)
+    kept = sorted(path.name for path in folder.iterdir())
+    assert len(kept) == 2 and [name[0] for name in kept] == ["1", "2"]
+    before = studio._datasets.store.rows_path(record.id, 1)
+    before.rename(before.with_suffix(".away"))
+    assert parts(studio, record.id, 3) == first, "the first version is not read again"
+    before.with_suffix(".away").rename(before)
+    shutil.rmtree(folder)
+    assert parts(studio, record.id, 3) == first
+    other = parts(studio, record.id, 3, SplitSpec(seed=7))
+    assert other != first and len(list(folder.iterdir())) == 4, "another way of dividing is another matter"
+    studio.delete_dataset(record.id)
+    assert not folder.exists()
+
+
 def test_by_content_alone_the_number_of_rows_moves_none() -> None:
     rows = [(n, f"text {n}", "") for n in range(1, 501)]
     spec = SplitSpec(stable_splits=True)
