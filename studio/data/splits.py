@@ -28,7 +28,7 @@ from studio.data.words import listed as in_words
 from studio.data.words import many
 from studio.schema.dataset import SplitName, SplitSpec
 from studio.schema.errors import StudioError, nearest, raise_all
-from studio.schema.spans import Spans
+from studio.schema.spans import Spans, numbers_in
 
 
 def require_columns(columns: Sequence[str], spec: SplitSpec) -> None:
@@ -115,8 +115,34 @@ def divide(
 ) -> Division:
     """The usable rows of a table, divided: by the text that a row asks with, and by label where there are labels; or
     by a column that was chosen. `split_column` is the file's own column of parts; texts or groups
-    that are `known` to be in a part stay there."""
+    that are `known` to be in a part stay there. Rows that are left out are in no part, and move no other."""
     spec = spec or SplitSpec()
+    division = _divided(table, task, roles, spec, left_out, validation_file, split_column, known)
+    if not rows_left_out:
+        return division
+    of = dict(division.of)
+    for number in numbers_in(rows_left_out):
+        of.pop(number, None)
+    left = division_of(of, division.counts.because)
+    for name in ("train", "validation"):
+        if getattr(division.counts, name) and not getattr(left.counts, name):
+            raise StudioError(
+                "too-few-rows", f"All rows for {name} are left out.", given=in_words(left_out),
+                hint="Leave out less, or bring more rows.", field="leave_out",
+            )  # fmt: skip
+    return left
+
+
+def _divided(
+    table: Table,
+    task: Any,
+    roles: Mapping[str, str],
+    spec: SplitSpec,
+    left_out: Collection[str],
+    validation_file: bool,
+    split_column: str | None,
+    known: Known,
+) -> Division:
     require_columns(table.columns, spec)
     split_column = spec.split_column or (None if spec.group_column or spec.time_column else split_column)
     split_column = None if split_column == NO_COLUMN else split_column
@@ -127,7 +153,7 @@ def divide(
     made: list[tuple[int, str, str]] = []
     brought: dict[int, tuple[str, str]] = {}
     has_made = MADE_FROM in table.columns
-    for number, row in usable_rows(table, task, roles, left_out=left_out, rows_left_out=rows_left_out):
+    for number, row in usable_rows(table, task, roles, left_out=left_out):
         text, expected = task.text_of(row, roles), task.expected(row, roles)
         if has_made:
             if is_made(row):
@@ -153,7 +179,7 @@ def divide(
     if len({key for _, key, _ in listed}) < len(listed) / 2:
         # one prompt for all rows, say: then a row is told by its prompt and its reply
         labels = {number: label for number, _, label in listed}
-        again = usable_rows(table, task, roles, left_out=left_out, rows_left_out=rows_left_out)
+        again = usable_rows(table, task, roles, left_out=left_out)
         texts = ((number, f"{task.text_of(row, roles)}\n{task.expected(row, roles)}") for number, row in again)
         listed = [(number, key_for(spec.seed, text), labels[number]) for number, text in texts if number in labels]
     return _with_made(carve_keyed(listed, spec, validation_file, own, known), made, brought)

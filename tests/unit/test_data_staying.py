@@ -13,6 +13,7 @@ from studio.data.formats import read_text
 from studio.data.splits import divide
 from studio.data.table import Row, Table
 from studio.schema.dataset import SplitSpec
+from studio.schema.errors import StudioError
 from studio.store.dividing import divide_version
 from studio.tasks import task_named
 
@@ -116,6 +117,17 @@ def test_parts_of_earlier_versions_are_worked_out_once_and_again_when_what_was_k
     assert other != first and len(list(folder.iterdir())) == 4, "another way of dividing is another matter"
     studio.delete_dataset(record.id)
     assert not folder.exists()
+
+
+def test_rows_that_are_left_out_move_no_other_row() -> None:
+    whole = divide(table(pairs()), CHAT, PAIR).of
+    some = divide(table(pairs()), CHAT, PAIR, left_out=["leakage"], rows_left_out=((3, 9), (70, 70)))
+    assert some.of == {number: part for number, part in whole.items() if not 3 <= number <= 9 and number != 70}
+    counts = some.counts
+    assert counts.train + counts.validation + counts.test == 112
+    held = [(number, number) for number, part in whole.items() if part == "validation"]
+    with pytest.raises(StudioError, match="All rows for validation are left out"):
+        divide(table(pairs()), CHAT, PAIR, left_out=["near-duplicate"], rows_left_out=tuple(held))
 
 
 def test_by_content_alone_the_number_of_rows_moves_none() -> None:
