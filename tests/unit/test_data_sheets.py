@@ -15,7 +15,6 @@ from studio.ui.pages import bring, rows
 from studio.ui.session import Sessions
 
 
-
 def book(path: Path, **sheets: str) -> Path:
     import openpyxl
 
