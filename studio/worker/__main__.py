@@ -37,7 +37,7 @@ def _prepared() -> int:
         return 0
     home, workspace, run = line.split("\t")
     _take_title(run)
-    worker = Worker(Home(home), workspace, run)
+    worker = Worker(Home(home), workspace, run, prepared=True)
     write_to(worker.folder.log)
     set_up_log()
     return worker.work()

@@ -1,4 +1,4 @@
-"""After want of memory: the run begins anew in a process with nothing in memory."""
+"""The run begins anew in a process with nothing in memory: after want of it, or since imports are not needed yet."""
 
 import os
 import sys

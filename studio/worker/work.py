@@ -78,7 +78,9 @@ def way_to_train(processes: int) -> "Callable[[TrainingJob, Emit, ShouldStop], O
 class Worker:
     """One run at work."""
 
-    def __init__(self, home: Home, workspace: str, run: str) -> None:
+    def __init__(self, home: Home, workspace: str, run: str, prepared: bool = False) -> None:
+        self.prepared = prepared
+        """All imports are done, and take half a gigabyte."""
         self.home, self.workspace, self.run = home, home.workspace(workspace), run
         self.runs, self.folder = self.workspace.runs, self.workspace.runs.folder(run)
         self.workspace.db.patience = home.queue.db.patience = PATIENCE
@@ -100,6 +102,8 @@ class Worker:
             log.error("Run %s is not in the queue, or another worker has it.", self.run)
             return 2
         try:
+            if self.runs.spec(self.run).config.processes > 1:  # each of them makes its own imports
+                self._let_go_of_imports()
             if self._wait():
                 self._train()
             return 0
@@ -128,12 +132,19 @@ class Worker:
                 return False
             if self.home.queue.position(self.run) is None:
                 return False
+            self._let_go_of_imports()
             self._end_one_that_hangs()
             if not said:
                 log.info("Waiting: another run is at work on this machine, or there is too little memory.")
                 said = True
             time.sleep(WAIT_SECONDS)
         return True
+
+    def _let_go_of_imports(self) -> None:
+        """What was prepared to begin at once, and can't, holds memory that another run may be short of."""
+        if self.prepared and not self._terminated:
+            self.workspace.close()
+            start_anew(self.home.root, self.workspace.name, self.run)
 
     def _end_one_that_hangs(self) -> None:
         """Whoever is at work and says nothing any more would be waited for for ever, if nobody looks at its page."""

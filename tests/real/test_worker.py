@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from worker_runs import (
     add_run,
@@ -19,10 +21,26 @@ from worker_runs import (
 from studio.machine.processes import identity
 from studio.schema.dataset import DatasetRecord
 from studio.services.run_files import resumable_step
+from studio.services.runners.local import LocalRunner
 from studio.store import Home
 
 TINY = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96}
 LONG = {**TINY, "epochs": 200, "eval_steps": 20, "early_stopping_patience": 0}
+
+PREPARED = ("studio.worker", "--prepared")
+
+
+@pytest.fixture
+def runner(home: Home) -> Iterator[LocalRunner]:
+    made = LocalRunner(home.root)
+    yield made
+    made.close()
+
+
+def children(*words: str) -> list[psutil.Process]:
+    """Living processes of this one with these words on their command line."""
+    found = psutil.Process().children()
+    return [each for each in found if each.status() != psutil.STATUS_ZOMBIE and set(words) <= set(each.cmdline())]
 
 
 def test_a_run_is_trained_and_described_whole(home: Home, data: DatasetRecord, llama: str) -> None:
@@ -50,21 +68,38 @@ def test_a_run_is_trained_and_described_whole(home: Home, data: DatasetRecord, l
     assert "step 9/9  loss" in log and "Finished" in log and "Traceback" not in log and "Warning" not in log
 
 
-def test_a_prepared_worker_takes_a_run_and_its_name(home: Home, data: DatasetRecord, llama: str) -> None:
-    worker = prepared_worker()
+def test_a_prepared_worker_is_handed_a_run_and_takes_its_name(
+    home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
+) -> None:
+    runner.prepare()
+    runner.prepare()
+    prepared = children(*PREPARED)
+    assert len(prepared) == 1, "one, however often it is asked for"
     run = add_run(home, data, llama, **LONG)
-    assert worker.stdin is not None
-    worker.stdin.write(f"{home.root}\tdefault\t{run}\n".encode())
-    worker.stdin.close()
+    runner.start("default", run, home.workspace().runs.folder(run).log)
     wait_for(lambda: steps_of(home, run))
-    title = Path(f"/proc/{worker.pid}/cmdline")
-    if title.exists():
-        said = title.read_text().replace("\0", " ").strip()
-        assert "studio.worker" in said and said.endswith(run)
+    assert home.workspace().runs.worker(run).pid == prepared[0].pid
+    said = " ".join(prepared[0].cmdline()).strip()
+    assert "studio.worker" in said and said.endswith(run)
     home.workspace().runs.wish_stop(run, "keep")
-    assert worker.wait(60) == 0
+    wait_for(lambda: not prepared[0].is_running() or prepared[0].status() == psutil.STATUS_ZOMBIE)
     assert record_of(home, run).status == "stopped"
     assert "step 1/" in log_of(home, run)
+
+
+def test_a_prepared_worker_that_is_gone_is_not_waited_for(
+    home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
+) -> None:
+    runner.prepare()
+    (prepared,) = children(*PREPARED)
+    prepared.kill()
+    prepared.wait(10)
+    run = add_run(home, data, llama, **TINY, epochs=1)
+    runner.start("default", run, home.workspace().runs.folder(run).log)
+    wait_for(lambda: record_of(home, run).status == "finished")
+    runner.prepare()
+    runner.close()
+    assert children(*PREPARED) == [], "it goes with the server"
 
 
 def test_a_prepared_worker_that_is_not_needed_goes() -> None:
@@ -123,16 +158,25 @@ def test_a_killed_worker_is_noticed_and_its_run_goes_on_from_the_last_checkpoint
     assert [event.loss for event in again] == pytest.approx([before[event.step] for event in again], abs=1e-5)
 
 
-def test_a_second_run_waits_for_its_turn_and_then_trains(home: Home, data: DatasetRecord, llama: str) -> None:
+def test_a_second_run_waits_for_its_turn_and_then_trains(
+    home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
+) -> None:
     first, second = add_run(home, data, llama, **LONG), add_run(home, data, llama, **TINY, epochs=1)
     one = start_worker(home, first)
     wait_for(lambda: steps_of(home, first))
     two = start_worker(home, second)
     wait_for(lambda: "Waiting" in log_of(home, second))
     assert record_of(home, second).status == "queued"
-    memory = Path(f"/proc/{two.pid}/statm")
-    if memory.exists():
-        assert int(memory.read_text().split()[1]) * 4096 < 150e6, "nothing heavy is imported while it waits"
+    runner.prepare()
+    (prepared,) = children(*PREPARED)
+    wait_for(lambda: prepared.memory_info().rss > 300e6)
+    third = add_run(home, data, llama, **TINY, epochs=1)
+    runner.start("default", third, home.workspace().runs.folder(third).log)
+    wait_for(lambda: "Waiting" in log_of(home, third))
+    assert home.queue.worker(third) == prepared.pid, "it is the same process, begun anew"
+    for pid in (two.pid, prepared.pid):
+        assert psutil.Process(pid).memory_info().rss < 150e6, "nothing heavy is imported while it waits"
+    home.workspace().runs.wish_stop(third, "keep")
     home.workspace().runs.wish_stop(first, "discard")
     assert one.wait(30) == 0
     assert two.wait(120) == 0

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from studio.data.checks import labels_of
@@ -90,8 +89,9 @@ def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
 
 
 def log_of(home: Home, run: str) -> str:
-    """What the worker printed."""
-    return Path(home.workspace().runs.folder(run).log).read_text()
+    """What the worker printed; nothing before it has begun."""
+    log = home.workspace().runs.folder(run).log
+    return log.read_text() if log.exists() else ""
 
 
 def record_of(home: Home, run: str) -> RunRecord:

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 Told = Callable[[str], None]
@@ -24,10 +23,14 @@ class LocalRunner:
     def prepare(self) -> None:
         """Have a process import everything now, since a person is about to press Start."""
         with self._lock:
-            if self._prepared is None or self._prepared.poll() is not None:
+            if self._prepared is not None and self._prepared.poll() is not None:
+                _forget(self._prepared)
+                self._prepared = None
+            if self._prepared is None:
                 self._prepared = subprocess.Popen(
                     [sys.executable, "-m", "studio.worker", "--prepared"],
                     stdin=subprocess.PIPE,
+                    bufsize=0,  # a line is there at once or refused, and closing writes nothing
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,
@@ -72,14 +75,20 @@ class LocalRunner:
         if prepared is not None:
             prepared.kill()
             prepared.wait()
-            if prepared.stdin:
-                prepared.stdin.close()
+            _forget(prepared)
 
 
 def _handed(process: "subprocess.Popen[bytes]", line: str) -> bool:
+    """Whether the process was there to be told; its stdin is closed either way."""
     assert process.stdin is not None
-    with suppress(OSError):
-        process.stdin.write(line.encode())
+    try:
+        with process.stdin as door:
+            door.write(line.encode())
+    except OSError:
+        return False
+    return process.poll() is None
+
+
+def _forget(process: "subprocess.Popen[bytes]") -> None:
+    if process.stdin is not None:
         process.stdin.close()
-        return True
-    return False
