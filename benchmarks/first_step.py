@@ -3,7 +3,7 @@
 .venv/bin/python benchmarks/first_step.py
 """
 
-import subprocess
+import os
 import sys
 import tempfile
 import time
@@ -11,54 +11,55 @@ from datetime import datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from homes import ENVIRONMENT, add_file, add_run
+from homes import ENVIRONMENT
 from rows import SAMPLES
 
-from studio.store import Home
+from studio.api import Studio
+from studio.schema.runs import ACTIVE
 
-GOAL = 5.0
+GOAL = 3.0
 PROMPTS = ("Where is my parcel?", "Can I return a lamp that I have used?", "Do you ship to Norway?")
+LOOKING = 15
+"""Seconds for which a person still looks at the settings, while a worker is made ready."""
 
 
-def seconds_to_first_step(prepared: bool, prompts: tuple[str, ...]) -> float:
-    """From handing the run to a worker until its first step begins, the check before it included."""
+def seconds_to_first_step(prepared: bool, prompts: tuple[str, ...]) -> tuple[float, float]:
+    """From the press of Start until its answer, and until the first step begins, the check before it included."""
     with tempfile.TemporaryDirectory() as folder:
-        home = Home(folder)
-        run = add_run(home, add_file(home, SAMPLES / "support-tone.csv"), "starter-chat", prompts)
-        command = [sys.executable, "-W", "ignore", "-m", "studio.worker"]
-        if prepared:
-            worker = subprocess.Popen([*command, "--prepared"], stdin=subprocess.PIPE, env=ENVIRONMENT)
-            time.sleep(15)  # a person is still looking at the settings
+        studio = Studio(folder)
+        try:
+            data = studio.add_file(SAMPLES / "support-tone.csv").id
+            studio.plan(data, "starter-chat", "chat")  # as step 3 shows it
+            if prepared:
+                studio.prepare_worker()
+                time.sleep(LOOKING)
             began = time.time()
-            assert worker.stdin is not None
-            worker.stdin.write(f"{folder}\tdefault\t{run}\n".encode())
-            worker.stdin.close()
-        else:
-            began = time.time()
-            quiet = subprocess.DEVNULL
-            worker = subprocess.Popen([*command, "--home", folder, run], env=ENVIRONMENT, stdout=quiet, stderr=quiet)
-        events = home.workspace().events
-        while not (steps := events.after(run, kinds=("step",))):
-            if worker.poll() is not None:
-                raise SystemExit("the worker ended before its first step")
-            time.sleep(0.02)
-        first = steps[0]
-        config = home.workspace().runs.spec(run).config
-        rows = config.batch_size * config.gradient_accumulation
-        ended = datetime.fromisoformat(first.time.replace("Z", "+00:00")).timestamp()
-        home.workspace().runs.wish_stop(run, "discard")
-        worker.wait(60)
-        return ended - rows / first.event.rows_per_second - began  # type: ignore[union-attr]
+            run = studio.start(data, "starter-chat", "chat", prompts=prompts).id
+            answered = time.time() - began
+            while not (steps := studio.events(run, kinds=("step",))):
+                if studio.run(run).status not in ACTIVE:
+                    raise SystemExit(f"the run ended before its first step: {studio.run(run).reason}")
+                time.sleep(0.02)
+            ended = datetime.fromisoformat(steps[0].time.replace("Z", "+00:00")).timestamp()
+            lasted = studio.spec(run).config.rows_a_step / steps[0].event.rows_per_second  # type: ignore[union-attr]
+            studio.stop(run, "discard")
+            while studio.run(run).status in ACTIVE:
+                time.sleep(0.1)
+            return answered, ended - lasted - began
+        finally:
+            studio.close()
 
 
 def main() -> int:
+    os.environ.update(ENVIRONMENT)
     found = {}
     for prepared in (False, True):
         for prompts in ((), PROMPTS):
-            seconds = seconds_to_first_step(prepared, prompts)
+            answered, seconds = seconds_to_first_step(prepared, prompts)
             found[prepared, bool(prompts)] = seconds
             worker = "prepared" if prepared else "fresh"
-            print(f"{worker:9} worker, {len(prompts)} test prompts: {seconds:5.1f} s to the first step", flush=True)
+            print(f"{worker:9} worker, {len(prompts)} test prompts: {seconds:5.1f} s to the first step "
+                  f"({answered:.1f} s of them until Start was answered)", flush=True)  # fmt: skip
     good = found[True, True] <= GOAL
     print(f"goal {GOAL:g} s for a prepared worker with its prompts: {'reached' if good else 'NOT reached'}")
     return 0 if good else 1
