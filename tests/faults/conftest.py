@@ -76,7 +76,7 @@ def studio(home: Home) -> Iterator[Studio]:
     made.close()
 
 
-def halt(home: Home, worker: "subprocess.Popen[bytes]") -> None:
+def halt(home: Home, worker: "subprocess.Popen[Any]") -> None:
     """Stop a worker in its tracks, but not in the middle of a transaction, which would lock out everybody else."""
     for _ in range(400):
         os.kill(worker.pid, signal.SIGSTOP)

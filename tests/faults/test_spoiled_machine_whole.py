@@ -143,6 +143,7 @@ def test_killed_by_the_system_for_want_of_memory(
     run = add_run(home, data, llama, **{**SETTINGS, "epochs": 4}, batch_size=2)
     worker = within(group, WORKS, str(home.root), run)
     wait_for(lambda: len(steps_of(home, run)) > 6)
+    halt(home, worker)  # or it would be through before the memory is
     narrow(group, 20_000_000)
     hungry = within(group, HUNGRY)
     assert worker.wait(60) == -signal.SIGKILL
