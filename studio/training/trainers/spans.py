@@ -17,8 +17,8 @@ class PointingTrainer(StudioTrainer, Trainer):
     """transformers' trainer, with our order of rows, checkpoints and optimizer."""
 
     def loss_of(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """As the library's, but which of the two texts a token is of is said to a model with an adapter, too."""
-        outputs = unwrapped(model)(**inputs)
+        """As the library's."""
+        outputs = model(**inputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
 
@@ -36,8 +36,13 @@ def build(parts: Parts) -> PointingTrainer:
             right.append(pieces[0].accepted)
         return parts.measure(observe(said, right))
 
+    model = parts.model
+    if (below := unwrapped(model)) is not model:
+        # Which of the two texts a token is of is told to a model with an adapter, too. Whatever lies around the model
+        # (of several processes DDP or DeepSpeed) goes on calling the model itself.
+        model.forward = below.forward
     return PointingTrainer(
-        model=parts.model,
+        model=model,
         args=TrainingArguments(**arguments(parts)),
         data_collator=DataCollatorWithPadding(parts.encoding.tokenizer),
         train_dataset=_dataset(parts.train),
