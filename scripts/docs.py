@@ -28,11 +28,16 @@ from studio.training.optimizers import OPTIMIZERS
 from studio.training.presets import PRESETS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-KINDS = {
-    "causal": "one that writes text (causal)",
-    "encoder": "one that reads text (encoder)",
-    "seq2seq": "one that reads and writes (T5, BART)",
+FAMILIES = {
+    "Llama": ("causal", "LlamaForCausalLM"),
+    "Qwen": ("causal", "Qwen2ForCausalLM"),
+    "GPT-2": ("causal", "GPT2LMHeadModel"),
+    "BERT": ("encoder", "BertModel"),
+    "RoBERTa": ("encoder", "RobertaModel"),
+    "T5": ("seq2seq", "T5ForConditionalGeneration"),
+    "BART": ("seq2seq", "BartForConditionalGeneration"),
 }
+"""Family → kind of model, and the class of one: what tests/real/test_matrix.py trains."""
 LARGE = MachineFacts(cores=16, memory_total=2**37, memory_available=2**37, disk_free=2**40)
 """The page must not depend on the machine that makes it."""
 MADE = "<!-- Made by scripts/docs.py: change the code, then run it. -->\n"
@@ -164,13 +169,19 @@ def matrix() -> str:
     lines += ["\n## Methods\n", "| method | how the model learns | term | leaves |", "|---|---|---|---|"]
     lines += [_row((f"`{m.name}`", m.sentence, m.term, f"an {m.result}" if m.result == "adapter" else f"a {m.result}"))
               for m in METHODS.values()]  # fmt: skip
-    lines += ["\n## Methods for tasks and models\n", "| task | kind of model | " + " | ".join(METHODS) + " |"]
+    lines += [
+        "\n## Methods for tasks and models\n",
+        "Others of the same kind (Mistral, Gemma, DeBERTa …) are as the nearest of these. `make test-matrix` trains",
+        "each cell that says yes, on a tiny model of the family.\n",
+        "| task | family | " + " | ".join(METHODS) + " |",
+    ]
     lines.append("|---" * (2 + len(METHODS)) + "|")
     for task in TASKS.values():
-        for kind in KINDS:
-            info = ModelInfo(name="x", title="x", source="folder", kind=kind, tasks=(task.name,))  # type: ignore[arg-type]
+        for family, (kind, architecture) in FAMILIES.items():
+            info = ModelInfo(name="x", title="x", source="folder", kind=kind, architecture=architecture,
+                             tasks=(task.name,))  # type: ignore[arg-type]  # fmt: skip
             cells = [task.why_not(info) or m.why_not(info, task, LARGE) or "yes" for m in METHODS.values()]
-            lines.append(_row((f"`{task.name}`", KINDS[kind], *cells)))
+            lines.append(_row((f"`{task.name}`", family, *cells)))
     lines += ["\n## Optimizers\n", "| optimizer | | in transformers |", "|---|---|---|"]
     lines += [_row((f"`{each.name}`", each.sentence, f"`{each.library}`")) for each in OPTIMIZERS.values()]
     lines += ["\n## Presets\n", "| preset | |", "|---|---|"]
