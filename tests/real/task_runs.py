@@ -136,16 +136,20 @@ def train_rows(folder: Path, rows: Sequence[dict[str, Any]], info: ModelInfo, ta
     finally:
         if worker.wait(timeout=60):
             print(Path(home.workspace().runs.folder(run).log).read_text())
+    return ended(home, run, info)
+
+
+def ended(home: Home, run: str, info: ModelInfo) -> TaskRun:
+    """A run that its worker has brought to an end."""
     record, workspace = record_of(home, run), home.workspace()
     assert record.status == "finished", record.reason
     place = workspace.runs.folder(run)
     learned = json.loads(place.splits.read_text())["train"]
-    ref = RunRef(
-        info=info, spec=workspace.runs.spec(run), folder=str(place.root),
-        learned_from=RowsRef(path=str(workspace.datasets.rows_path(dataset.id, 1)), numbers=tuple(learned)),
-    )  # fmt: skip
+    spec = workspace.runs.spec(run)
+    rows = RowsRef(path=str(workspace.datasets.rows_path(spec.dataset, 1)), numbers=tuple(learned))
+    ref = RunRef(info=info, spec=spec, folder=str(place.root), learned_from=rows)
     checks = [each.event for each in workspace.events.after(run, kinds=("evaluation",))]
-    return TaskRun(record, dataset.spec, ref, [step.loss for step in steps_of(home, run)], checks)  # type: ignore[arg-type]
+    return TaskRun(record, spec.data, ref, [step.loss for step in steps_of(home, run)], checks)  # type: ignore[arg-type]
 
 
 LOAD = """

@@ -1,4 +1,4 @@
-"""Each further method learns, and its result is the same to plain peft as to the studio."""
+"""Each method learns through the worker, and its result is the same to plain peft as to the studio."""
 
 import json
 import subprocess
@@ -12,7 +12,8 @@ import torch
 from made_runs import starter
 from peft import PeftModel
 from safetensors.torch import load_file
-from small_trainings import LABELS, chat_job, label_job, losses, run, small_llama
+from small_trainings import LABELS, chat_job, label_job, losses, run, sample_rows, small_llama
+from task_runs import train_rows
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from studio.export import ExportJob, export_named
@@ -26,6 +27,7 @@ from studio.schema.models import ModelInfo
 from studio.schema.report import ChatSettings, ExportResult
 from studio.schema.runs import RunSpec
 from studio.training.loading import TrainingJob
+from studio.training.methods import METHODS
 
 IDS = [1, 4093, 198, 5000, 260, 34, 17]
 ON_TEXT: dict[str, dict[str, Any]] = {
@@ -39,6 +41,10 @@ ON_TEXT: dict[str, dict[str, Any]] = {
     "qlora": {"quantisation": "8-bit", "precision": "bfloat16"},
 }
 """Method → settings under which a random model learns within a few steps."""
+ALL: dict[str, dict[str, Any]] = {
+    **ON_TEXT, "lora": {}, "full": {"learning_rate": 3e-3},
+    "qlora in 4 bits": {"method": "qlora", "quantisation": "4-bit", "precision": "bfloat16"},
+}  # fmt: skip
 PLAIN = """
 import json, sys, torch
 from transformers import AutoModelForCausalLM
@@ -76,18 +82,22 @@ def last_logits(pair: Pair, who: str) -> torch.Tensor:
     return logits
 
 
-@pytest.mark.parametrize("method", ON_TEXT)
+def test_no_method_is_left_out() -> None:
+    assert {settings.get("method", method) for method, settings in ALL.items()} == set(METHODS)
+
+
+@pytest.mark.parametrize("method", ALL)
 def test_a_method_learns_and_its_result_is_the_same_to_plain_libraries(tmp_path: Path, method: str) -> None:
     info = small_llama(tmp_path / "base")
-    job = chat_job(tmp_path / "run", info, method=method, **{"epochs": 3, "eval_steps": 100, **ON_TEXT[method]})
-    outcome, said = run(job)
-    assert outcome.path is not None
-    assert losses(said)[-1] < losses(said)[0] - 0.05
-    pair = load_pair(ref_of(job))
-    plain, studio = plainly(info, outcome.path, job.config.precision), last_logits(pair, "tuned")
-    near = 1e-4 if job.config.precision == "float32" else 0.05
+    usual = {"method": method, "epochs": 3, "eval_steps": 100, "max_length": 128, "warmup_share": 0.0}
+    made = train_rows(tmp_path, sample_rows("support-tone")[:26], info, "chat", **{**usual, **ALL[method]})
+    assert made.losses[-1] < made.losses[0] - 0.05
+    precision = made.ref.spec.config.precision
+    pair = made.pair()
+    plain, studio = plainly(info, made.result, precision), last_logits(pair, "tuned")
+    near = 1e-4 if precision == "float32" else 0.05
     torch.testing.assert_close(plain, studio, atol=near, rtol=near)
-    base = AutoModelForCausalLM.from_pretrained(str(info.path), dtype=getattr(torch, job.config.precision))
+    base = AutoModelForCausalLM.from_pretrained(str(info.path), dtype=getattr(torch, precision))
     untouched = base(input_ids=torch.tensor([IDS])).logits[0, -1].float()
     torch.testing.assert_close(last_logits(pair, "base"), untouched, atol=1e-6, rtol=1e-6)
     assert (plain - untouched).abs().max() > 4 * near

@@ -1,14 +1,26 @@
 """The starters, tuned on samples by the real worker, beat the base on rows kept apart."""
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
+from task_runs import TaskRun, asked_plainly, ended
 from worker_runs import add_run, add_sample, log_of, record_of, start_worker
 
+from studio.api import Studio
+from studio.data.samples import sample_path
+from studio.inference.classify import classify
+from studio.models import find_model
 from studio.schema.events import EvaluationEvent
+from studio.schema.report import Report
 from studio.store import Home
 
+ASK = """
+inputs = tokenizer(asked, return_tensors="pt")
+shares = model(**inputs).logits[0].softmax(-1).tolist()
+answer = {model.config.id2label[number]: share for number, share in enumerate(shares)}
+"""
 STYLE = ("Thanks for asking.", "Write back any time, Nora at Northwind.")
 
 
@@ -33,6 +45,29 @@ def test_starter_chat_learns_the_house_style_from_a_hundred_rows(home: Home) -> 
     assert len(said["base"]) == len(said["tuned"]) == 3
     assert all(text.startswith(STYLE[0]) and text.endswith(STYLE[1]) for text in said["tuned"])
     assert not any(text.startswith(STYLE[0]) for text in said["base"])
+    report = judged(home, run, later_rows(home, "support-tone", 120, 40))
+    loss = report.metrics["loss"]
+    assert report.rows == 40 and loss.base is not None and loss.high is not None
+    assert loss.high < loss.base, report.verdict
+
+
+def later_rows(home: Home, sample: str, after: int, count: int) -> str:
+    """A file with rows of the sample that the run was not given, not even to choose its best step."""
+    with sample_path(sample).open(newline="", encoding="utf-8") as file:
+        names, *rows = csv.reader(file)
+    path = home.root / "kept apart.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([names, *rows[after : after + count]])
+    return str(path)
+
+
+def judged(home: Home, run: str, data: str | None = None) -> Report:
+    """Base and tuned as the studio judges them: on the file, or on the rows that the run kept apart."""
+    studio = Studio(home)
+    try:
+        return studio.evaluate(run, data)
+    finally:
+        studio.close()
 
 
 def test_starter_classify_sorts_messages_that_it_never_saw(home: Home) -> None:
@@ -47,5 +82,20 @@ def test_starter_classify_sorts_messages_that_it_never_saw(home: Home) -> None:
     assert all(isinstance(check, EvaluationEvent) and "macro_f1" in check.metrics for check in checks)
     assert record.metrics["macro_f1"] > 0.8, "twelve intents: by chance it would be 0.08"
     assert checks[0].metrics["macro_f1"] < 0.3  # type: ignore[union-attr]
+    labels_are_the_same_to_plain_transformers(ended(home, run, find_model("starter-classify")))
     splits = json.loads(home.workspace().runs.folder(run).splits.read_text())
     assert len(splits["train"]) + len(splits["validation"]) + len(splits["test"]) == 480
+    report = judged(home, run)
+    assert report.split == "test" and report.rows == len(splits["test"])
+    assert report.metrics["accuracy"].tuned > 0.6, "these rows did not choose the step either"
+
+
+def labels_are_the_same_to_plain_transformers(run: TaskRun) -> None:
+    asked = "Where is my parcel? It should have been here last week."
+    plain = asked_plainly(run, "AutoModelForSequenceClassification", asked, ASK)
+    base, tuned = classify(run.pair(), asked)
+    assert tuned.labels[0].label == max(plain, key=plain.__getitem__) == "track_order"
+    assert {each.label: each.probability for each in tuned.labels} == pytest.approx(
+        {each.label: plain[each.label] for each in tuned.labels}, abs=1e-3
+    )
+    assert "guess" in base.how and base.labels != tuned.labels
