@@ -62,11 +62,11 @@ def pane(page: Page, who: str) -> Locator:
 
 
 def support_rows(folder: Path) -> Path:
-    """Questions and answers in one house style, as a shop's spreadsheet would hold them."""
+    """Questions and answers in one house style, as a shop's spreadsheet would hold them, under names of its own."""
     path = folder / "shop answers.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["ticket", "question", "answer"])
+        rows.writerow(["ticket", "from them", "from us"])
         pairs = [
             (ask.format(thing), reply.format(thing))
             for thing in THINGS
@@ -84,6 +84,11 @@ def test_from_a_file_to_an_adapter_in_her_hands(page: Page, served: Served, tmp_
     table = page.get_by_role("region", name="Rows").first
     expect(table).to_contain_text("Where is my kettle?", timeout=20_000)
     expect(page.get_by_text("40 rows").first).to_be_visible()
+    expect(button(page, "Next: method")).to_be_disabled()
+    for column, role in (("from them", "prompt"), ("from us", "reply")):
+        page.get_by_label(f"Role of the column {column}").select_option(role)
+        expect(page.get_by_label(f"Role of the column {column}")).to_have_value(role)
+    expect(button(page, "Next: method")).to_be_enabled()
     page.get_by_text("What the model sees", exact=True).first.click()
     expect(page.locator(".tok.l").first).to_be_visible(timeout=MINUTE)
     learned = "".join(page.locator(".tok.l").all_inner_texts()).replace("·", " ")
@@ -151,6 +156,42 @@ def test_from_sample_data_to_two_replies_in_at_most_six_clicks(page: Page, serve
     said = [pane(page, who).locator(".msg.a .text").all_inner_texts() for who in ("base", "tuned")]
     assert said[0] != said[1]
     _a_reply_can_be_stopped(page)
+    _both_answer_by_the_settings_beside_them(page)
+
+
+def _both_answer_by_the_settings_beside_them(page: Page) -> None:
+    """All five, set by hand: what is sent says so, and the replies obey."""
+
+    def setting(name: str) -> Locator:
+        return page.locator(f'[data-setting="{name}"]')
+
+    values = {"system": "You answer in verse.", "temperature": "1.5", "top_p": "0.95", "max_new_tokens": "16"}
+    for name, value in values.items():
+        setting(name).fill(value)
+
+    def answers(seed: str) -> list[str]:
+        setting("seed").fill(seed)
+        page.get_by_role("textbox", name="Your prompt", exact=True).fill("Tell me a story.")
+        with page.expect_request("**/chat") as asked:
+            page.keyboard.press("Enter")
+        sent = asked.value.post_data_json["settings"]
+        assert sent == {
+            "system": "You answer in verse.", "temperature": 1.5, "top_p": 0.95, "max_new_tokens": 16,
+            "seed": int(seed),
+        }  # fmt: skip
+        said = []
+        for who in ("base", "tuned"):
+            reply = pane(page, who).locator(".msg.a").last
+            expect(reply).to_contain_text("tokens ·", timeout=MINUTE)
+            assert int(reply.locator(".small").first.inner_text().split(" token")[0].split()[-1]) <= 16
+            said.append(reply.locator(".text").inner_text())
+        return said
+
+    first, again, other = answers("7"), answers("7"), answers("8")
+    assert first == again and first[0] != other[0]
+    page.reload()
+    for name, value in {**values, "seed": "8"}.items():
+        expect(setting(name)).to_have_value(value)
 
 
 def _a_reply_can_be_stopped(page: Page) -> None:
