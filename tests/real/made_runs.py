@@ -144,3 +144,27 @@ def _stir(weight: Any) -> None:
     torch.manual_seed(3)
     with torch.no_grad():
         weight += torch.randn_like(weight) * 0.05
+
+
+def random_run(info: ModelInfo, folder: Path, data: DatasetSpec, method: str, **more: Any) -> RunRef:
+    """A run of any task and method, its learned weights random: it says other things than the base, and the same
+    again and again."""
+    import torch
+
+    from studio.inference.heads import head_of
+    from studio.inference.load import load_tokenizer
+    from studio.training.loading import TrainingJob, ready_model
+    from studio.training.methods import method_named
+
+    config = TrainingConfig(task=data.task, model=info.name, method=method, precision="float32", **more)
+    run = _run(info, folder, config, data)
+    job = TrainingJob(config, info, data, [], [], folder, 1)
+    model = ready_model(job, method_named(method), head_of(info, data))
+    torch.manual_seed(3)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data += torch.randn_like(weight) * 0.1
+    place = folder / method_named(method).result
+    model.save_pretrained(str(place))
+    load_tokenizer(info).save_pretrained(str(place))
+    return run

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import LABELS, chat_run, label_run, starter, tiny_llama
+from made_runs import LABELS, chat_run, label_run, random_run, starter, tiny_llama
+from task_runs import tiny_model
 
 from studio.export import EXPORTS, ExportJob, export_named
 from studio.export.trial import Asked, compare
 from studio.inference.generate import reply
 from studio.inference.shelf import Shelf
+from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ChatSettings, ExportResult
@@ -137,6 +139,54 @@ def test_a_classifier_keeps_its_labels(make: Callable[..., RunRef], name: str, t
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     assert all(repr(label) in said.stdout for label in LABELS)
+
+
+LABELLED = ("broken", "late")
+FORMS: dict[str, tuple[str, dict[str, str], tuple[str, ...], str, str, str]] = {
+    "summaries": ("summarization", {"text": "text", "summary": "summary"}, (), "t5", "lora", "adapter"),
+    "translations": ("summarization", {"de": "text", "en": "translation"}, (), "bart", "full", "merged"),
+    "answers": (
+        "question-answering", {"q": "question", "c": "context", "a": "answer"}, (), "bert", "lora", "merged",
+    ),
+    "several labels": ("classification", {"text": "text", "tags": "labels"}, LABELLED, "bert", "lora", "adapter"),
+    "scores": ("classification", {"text": "text", "score": "score"}, (), "roberta", "full", "merged"),
+    "texts": ("completion", {"text": "text"}, (), "gpt2", "lora", "adapter"),
+}  # fmt: skip
+"""What is trained → task, roles, labels, shape, method, form."""
+IN_TURN = """
+import contextlib, io, json, sys
+said = {}
+for name, code in json.load(sys.stdin).items():
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(code, {"__name__": "snippet"})
+    said[name] = out.getvalue()
+assert not any(name.split(".")[0] == "studio" for name in sys.modules)
+print(json.dumps(said))
+"""
+
+
+def test_what_each_task_leaves_can_be_taken_away_and_the_code_beside_it_runs(tmp_path: Path) -> None:
+    codes = {}
+    for name, (task, roles, labels, shape, method, form) in FORMS.items():
+        place = tmp_path / name
+        data = DatasetSpec(task=task, roles=roles, label_names=labels)
+        prompts = ("When do you open?\n\nWe open at nine, every day.",) if task == "question-answering" else ()
+        info = tiny_model(shape, place / "base")
+        run = random_run(info, place / "run", data, method, max_length=64, test_prompts=prompts)
+        done = export_named(form).export(ExportJob(run, FACTS, Shelf(), zip=False), place / "out", silent)
+        count = 4 + len(prompts)
+        words = "texts are" if shape in ("bert", "roberta") else "replies are"
+        assert f"{count} of {count} {words} the chat's" in done.tested, (name, done.tested)
+        code = done.how_to_use.replace(repr("out"), repr(done.path)).replace(repr(info.title), repr(info.path))
+        codes[name] = code
+    done = subprocess.run([sys.executable, "-I", "-c", IN_TURN], input=json.dumps(codes), capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert set(said) == set(FORMS)
+    assert all(label in said["several labels"] for label in LABELLED)
+    assert "0" in said["scores"] and said["texts"].startswith("Hello, can you help me?")
 
 
 def test_a_full_run_is_exported_whole_in_the_precision_of_the_chat_and_offers_no_adapter(tmp_path: Path) -> None:

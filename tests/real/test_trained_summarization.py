@@ -62,20 +62,24 @@ answer = out[0, 1:].tolist()
 """
 
 
-@pytest.mark.parametrize(("shape", "method"), [("t5", "lora"), ("bart", "full")])
+@pytest.mark.parametrize(
+    ("shape", "method", "column", "metrics"),
+    [("t5", "lora", "summary", ("rouge1", "rouge2", "rougeL")), ("bart", "full", "translation", ("bleu", "chrf"))],
+)
 def test_a_model_that_reads_and_writes_learns_and_its_result_writes_alike_without_the_studio(
-    tmp_path: Path, shape: str, method: str
+    tmp_path: Path, shape: str, method: str, column: str, metrics: tuple[str, ...]
 ) -> None:
     info = tiny_model(shape, tmp_path / "base")
     assert info.kind == "seq2seq"
-    run = train_rows(tmp_path, NOTES, info, "summarization", method=method, epochs=20, learning_rate=1e-2,
+    rows = [{"dialogue": note["dialogue"], column: note["summary"]} for note in NOTES]
+    run = train_rows(tmp_path, rows, info, "summarization", method=method, epochs=20, learning_rate=1e-2,
                      answer_length=24)  # fmt: skip
     assert run.learned() and run.checks[-1].eval_loss < run.checks[0].eval_loss
-    assert set(run.checks[-1].metrics) == {"rouge1", "rouge2", "rougeL"}
+    assert set(run.checks[-1].metrics) == set(metrics)
     writes_alike(run)
     assert run.ref.learned_from is not None
     report = evaluate(run.pair(), read_rows(run.ref.learned_from)[:8], "file", lambda *_: None)
-    assert report.metrics["rougeL"].tuned > (report.metrics["rougeL"].base or 0)
+    assert report.metrics[metrics[-1]].tuned > (report.metrics[metrics[-1]].base or 0)
     assert report.best_rows[0].tuned != report.best_rows[0].base and report.verdict
 
 
