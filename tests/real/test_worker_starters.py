@@ -5,14 +5,22 @@ import json
 from pathlib import Path
 
 import pytest
+from task_runs import TaskRun, asked_plainly, ended
 from worker_runs import add_run, add_sample, log_of, record_of, start_worker
 
 from studio.api import Studio
 from studio.data.samples import sample_path
+from studio.inference.classify import classify
+from studio.models import find_model
 from studio.schema.events import EvaluationEvent
 from studio.schema.report import Report
 from studio.store import Home
 
+ASK = """
+inputs = tokenizer(asked, return_tensors="pt")
+shares = model(**inputs).logits[0].softmax(-1).tolist()
+answer = {model.config.id2label[number]: share for number, share in enumerate(shares)}
+"""
 STYLE = ("Thanks for asking.", "Write back any time, Nora at Northwind.")
 
 
@@ -74,8 +82,20 @@ def test_starter_classify_sorts_messages_that_it_never_saw(home: Home) -> None:
     assert all(isinstance(check, EvaluationEvent) and "macro_f1" in check.metrics for check in checks)
     assert record.metrics["macro_f1"] > 0.8, "twelve intents: by chance it would be 0.08"
     assert checks[0].metrics["macro_f1"] < 0.3  # type: ignore[union-attr]
+    labels_are_the_same_to_plain_transformers(ended(home, run, find_model("starter-classify")))
     splits = json.loads(home.workspace().runs.folder(run).splits.read_text())
     assert len(splits["train"]) + len(splits["validation"]) + len(splits["test"]) == 480
     report = judged(home, run)
     assert report.split == "test" and report.rows == len(splits["test"])
     assert report.metrics["accuracy"].tuned > 0.6, "these rows did not choose the step either"
+
+
+def labels_are_the_same_to_plain_transformers(run: TaskRun) -> None:
+    asked = "Where is my parcel? It should have been here last week."
+    plain = asked_plainly(run, "AutoModelForSequenceClassification", asked, ASK)
+    base, tuned = classify(run.pair(), asked)
+    assert tuned.labels[0].label == max(plain, key=plain.__getitem__) == "track_order"
+    assert {each.label: each.probability for each in tuned.labels} == pytest.approx(
+        {each.label: plain[each.label] for each in tuned.labels}, abs=1e-3
+    )
+    assert "guess" in base.how and base.labels != tuned.labels
