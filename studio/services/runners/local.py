@@ -44,7 +44,7 @@ class LocalRunner:
         """Have a worker take the run; it waits for its turn by itself."""
         with self._lock:
             prepared, self._prepared = self._prepared, None
-        if prepared is not None and prepared.poll() is None and _handed(prepared, f"{self.home}\t{workspace}\t{run}\n"):
+        if prepared is not None and _handed(prepared, f"{self.home}\t{workspace}\t{run}\n"):
             self._attend(prepared, workspace, run)
             return
         log.parent.mkdir(parents=True, exist_ok=True)
