@@ -50,7 +50,10 @@ class Editing:
             if value is not before[column] and value != before[column]
         }
         if not values:
-            raise StudioError("bad-setting", "Nothing was changed: that is what stands there.", given=f"row {row:,}")
+            raise StudioError(
+                "bad-setting", "Nothing was changed: that is what stands there.", given=f"row {row:,}",
+                hint="Write something else into a cell of it.",
+            )  # fmt: skip
         note = f"Row {row:,} edited: {listed(values)}."
         new, spec = changed(table, values={row: values}, note=note), record.spec
         if spec is not None and task_named(spec.task).has_labels:
