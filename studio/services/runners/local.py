@@ -79,12 +79,14 @@ class LocalRunner:
 
 
 def _handed(process: "subprocess.Popen[bytes]", line: str) -> bool:
-    """Whether the process was there to be told; its stdin is closed either way."""
+    """Whether the process was there to be told; if not, it is gone for good."""
     assert process.stdin is not None
     try:
         with process.stdin as door:
             door.write(line.encode())
     except OSError:
+        process.kill()
+        process.wait()
         return False
     return process.poll() is None
 
