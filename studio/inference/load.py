@@ -106,7 +106,20 @@ def merged(base: Any, folder: Path) -> Any:
     with warnings.catch_warnings():
         # embeddings that learned apart from the head are not tied to it any more, which is right
         warnings.filterwarnings("ignore", "Input and output embeddings are no longer tied")
-        return load_adapter(base, folder).merge_and_unload().eval()
+        model = load_adapter(base, folder)
+        if adapter_kind(folder) == "IA3":
+            _unwrap_heads(model)
+        return model.merge_and_unload().eval()
+
+
+def _unwrap_heads(model: Any) -> None:
+    """Heads that learned whole in the place of peft's wrapping, which its merging of IA³ takes for a single layer."""
+    from peft.utils import ModulesToSaveWrapper
+
+    wrapped = [(name, part) for name, part in model.named_modules() if isinstance(part, ModulesToSaveWrapper)]
+    for name, part in wrapped:
+        above, _, own = name.rpartition(".")
+        setattr(model.get_submodule(above), own, part.modules_to_save[model.active_adapters[0]])
 
 
 def beside(base: Any, folder: Path) -> Any:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_runs import random_run
 from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors.torch import load_file
 from small_trainings import LABELS, chat_job, label_job, losses, run, tiny_bert, tiny_llama
+from task_runs import tiny_model
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -17,7 +19,9 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from studio.inference.pair import load_pair
 from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec
 from studio.training.methods import METHODS
 from studio.training.methods.lora import linear_layers
 
@@ -101,6 +105,17 @@ def test_an_adapter_of_a_classifier_brings_its_head(tmp_path: Path, kind: str) -
     weights = load_file(outcome.path / "adapter_model.safetensors")
     assert all(weight.abs().max() > 0 for name, weight in weights.items() if "lora_B" in name)
     assert any({"encoder": "classifier", "decoder": "score"}[kind] in name for name in weights)
+
+
+def test_factors_beside_a_head_of_several_layers_are_merged_into_a_plain_model(tmp_path: Path) -> None:
+    info = tiny_model("roberta", tmp_path / "base")
+    data = DatasetSpec(task="classification", roles={"text": "text", "label": "label"}, label_names=LABELS)
+    run_ = random_run(info, tmp_path / "run", data, "ia3")
+    base = AutoModelForSequenceClassification.from_pretrained(str(info.path), num_labels=len(LABELS))
+    plain = PeftModel.from_pretrained(base, str(tmp_path / "run" / "adapter")).eval()
+    with torch.no_grad(), load_pair(run_).speaking("tuned") as model:
+        assert not hasattr(model, "peft_config")
+        torch.testing.assert_close(model(input_ids=IDS).logits, plain(input_ids=IDS).logits, atol=1e-4, rtol=1e-4)
 
 
 def test_checkpointing_of_activations_changes_no_loss(tmp_path: Path) -> None:
