@@ -59,6 +59,7 @@ def replies(model: Any, tokenizer: Any, asked: Any, task: dict[str, Any]) -> lis
         num_beams=1,
         min_length=0,
         no_repeat_ngram_size=0,
+        forced_eos_token_id=None,  # BART would end at the last token that is asked for
         pad_token_id=task["pad"],
         eos_token_id=task["ends"],
     )
