@@ -342,3 +342,12 @@ def test_versions_of_many_rows_are_compared_in_the_background_and_that_can_be_st
     assert "11,999 rows the same" in drawn and "another text" in drawn and "text number 6" in drawn
     found = made.studio.compare_versions(dataset, 1, 2)
     assert (found.changed, found.rows[0].before, found.rows[0].after) == (1, 7, 7)
+
+
+def test_rows_of_which_no_column_is_clear_are_shown_with_what_is_missing_and_with_the_ways_on(visit: Visiting) -> None:
+    made = visit()
+    made.choose(task="chat", model="")
+    bring.open_dataset(made, made.studio.add_text("question\n" + "".join(f"How is {n}?\n" for n in range(30))))
+    for shown in (page(visit), str(rows.drawn(visit(tab="data"))[0])):
+        assert "not clear which column is the reply" in shown
+        assert "Replace file" in shown and "How is 3?" in shown
