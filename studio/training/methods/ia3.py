@@ -6,7 +6,7 @@ from studio.models.trainable import head_parameters, key_width
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.training.methods.base import Adapting
-from studio.training.methods.layers import heads_to_save, linear_layers, task_type
+from studio.training.methods.layers import heads_to_save, linear_layers, task_type, transposed
 
 INNER = ("mlp", "ffn", "feed_forward", "feedforward", "output.dense", "fc2", "wo")
 """Parts of paths of feed-forward layers."""
@@ -46,6 +46,7 @@ class IA3(Adapting):
             target_modules=targets,
             feedforward_modules=inner,
             modules_to_save=heads_to_save(model),
+            fan_in_fan_out=transposed(model),
         )
 
 

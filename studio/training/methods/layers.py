@@ -55,6 +55,13 @@ def linear_layers(model: Any, only_attention: bool = False, frozen: int = 0) -> 
     return sorted(short)
 
 
+def transposed(model: Any) -> bool:
+    """Whether its layers keep weights the other way round, as GPT-2's do: peft must be told (`fan_in_fan_out`)."""
+    from transformers.pytorch_utils import Conv1D
+
+    return any(isinstance(layer, Conv1D) for layer in model.modules())
+
+
 def layers_in(model: Any) -> int:
     """Layers of the model's stack (of the deeper one, where encoder and decoder differ)."""
     numbers = [number_of(name) for name, _ in model.named_parameters()]

@@ -7,7 +7,7 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.training.methods.base import Adapting, too_many_frozen
-from studio.training.methods.layers import heads_to_save, linear_layers, task_type
+from studio.training.methods.layers import heads_to_save, linear_layers, task_type, transposed
 
 
 class LoRA(Adapting):
@@ -61,6 +61,7 @@ class LoRA(Adapting):
             "lora_dropout": config.lora_dropout,
             "target_modules": linear_layers(model, config.lora_targets == "attention", config.frozen_layers),
             "modules_to_save": heads_to_save(model),
+            "fan_in_fan_out": transposed(model),
         }
         return LoraConfig(**{**values, **self.variant(model, config)})
 
