@@ -59,7 +59,8 @@ def transposed(model: Any) -> bool:
     """Whether its layers keep weights the other way round, as GPT-2's do: peft must be told (`fan_in_fan_out`)."""
     from transformers.pytorch_utils import Conv1D
 
-    return any(isinstance(layer, Conv1D) for layer in model.modules())
+    # A layer held in fewer bits says what it was; the adapter will stand on the base as it is kept.
+    return any(issubclass(getattr(layer, "source_cls", None) or type(layer), Conv1D) for layer in model.modules())
 
 
 def layers_in(model: Any) -> int:
