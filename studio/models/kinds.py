@@ -34,6 +34,11 @@ CAUSAL_ENDS = ("ForCausalLM", "LMHeadModel")
 ENCODER_ENDS = (
     "ForMaskedLM", "ForQuestionAnswering", "ForSequenceClassification", "ForTokenClassification", "ForPreTraining",
 )  # fmt: skip
+OWN_CODE: dict[str, ModelKind] = {
+    "AutoModelForCausalLM": "causal", "AutoModelForSeq2SeqLM": "seq2seq", "AutoModelForMaskedLM": "encoder",
+    "AutoModelForSequenceClassification": "encoder",
+}  # fmt: skip
+"""What a class of the model's own code may be called as → its kind."""
 NO_LIMIT = 1_000_000
 """Tokenizers that know no limit name a far larger number."""
 
@@ -50,6 +55,10 @@ def kind_of(config: dict[str, Any], pipeline: str = "") -> ModelKind:
         return "causal"
     if model_type in ENCODERS or architecture.endswith(ENCODER_ENDS):
         return "encoder"
+    own = config.get("auto_map")
+    for called, kind in OWN_CODE.items():
+        if isinstance(own, dict) and called in own:
+            return kind
     return PIPELINES.get(pipeline, "other") if not architecture else "other"
 
 

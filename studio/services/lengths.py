@@ -70,5 +70,5 @@ class Lengths:
         rows = RowsRef(path=str(self.datasets.store.rows_path(record.id, record.version)), numbers=numbers)
         return self.cache.get(
             key, info=info, task=spec.task, rows=rows, roles=spec.roles, system_prompt=system_prompt,
-            label_names=spec.label_names,
+            label_names=spec.label_names, trusted=self.datasets.context.home.trusts(info),
         )  # fmt: skip

@@ -56,7 +56,7 @@ def test_code_that_was_allowed_runs_in_worker_and_host_and_code_that_has_changed
         assert done.returncode == status, done
         return done.stdout + done.stderr
 
-    train = ("train", "sample:support-tone", "--model", coded, "--max-steps", "2", "--max-length", "32")
+    train = ("train", "sample:support-tone", "--model", coded, "--max-steps", "2", "--max-length", "128")
     assert f"studio trust {coded}" in studio(*train, status=2) and not ran.exists()
     assert "Python code" in studio("trust", coded, status=2) and not ran.exists()
     studio("trust", coded, "--yes")
