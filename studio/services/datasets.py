@@ -213,11 +213,11 @@ class Datasets(Bringing):
     def was_looked_at(self, dataset: str, task: str | None = None, whole: bool = False) -> bool:
         """Whether the doctor looked at these rows before, read so; `whole`: at every one of them. He can't have where
         it is not clear which column is which."""
+        record = self.store.get(dataset)
         try:
             spec, _ = self.reading(dataset, task, labels_too=False)
         except StudioError:
             return False
-        record = self.store.get(dataset)
         path = self.store.rows_path(record.id, record.version)
         read_so = (path, spec.task, tuple(spec.roles.items()), tuple(sorted(spec.left_out)), spec.splits)
         return (*read_so, hash(()), 0, whole, None, None) in _REPORTS

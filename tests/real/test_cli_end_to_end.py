@@ -224,9 +224,11 @@ def test_a_config_file_sets_and_flags_win_and_validation_may_be_a_file(home: Hom
 
 def test_a_model_that_is_not_there_or_can_not_do_it_is_refused(home: Home, model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    heard = len(home.network.heard)
     for name in (tmp_path / "empty", "starter-chap", "../../etc"):
         said = home.call("train", "sample:support-tone", "--model", name, status=2)
         assert str(name) in said.err or "starter-chat" in said.err
+    del home.network.heard[heard:]  # a name that is none of ours is asked of the Hub
     said = home.call("train", "sample:support-tone", "--model", "starter-classify", status=2)
     assert "starter-classify" in said.err or "can't" in said.err
 

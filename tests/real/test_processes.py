@@ -262,8 +262,8 @@ def test_a_process_that_the_system_ends_for_want_of_memory_has_the_run_tried_at_
     hog = subprocess.Popen([sys.executable, "-c", HOG], stdin=subprocess.PIPE)
     for pid in (family.worker.pid, family.torchrun, *family.ranks, hog.pid):
         (group / "cgroup.procs").write_text(str(pid))
-    for pid in (family.worker.pid, family.torchrun, hog.pid):
-        Path(f"/proc/{pid}/oom_score_adj").write_text("-1000")  # so that a process that trains is the one to go
+    for pid in family.ranks:
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")  # so that a process that trains is the one to go
     (group / "memory.limit_in_bytes").write_text(str(400 << 20))
     hog.communicate(b"\n")
     (group / "memory.limit_in_bytes").write_text("-1")

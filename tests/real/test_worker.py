@@ -91,6 +91,7 @@ def test_a_prepared_worker_that_is_gone_is_not_waited_for(
     home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
 ) -> None:
     runner.prepare()
+    wait_for(lambda: children(*PREPARED))
     (prepared,) = children(*PREPARED)
     prepared.kill()
     prepared.wait(10)
@@ -168,6 +169,7 @@ def test_a_second_run_waits_for_its_turn_and_then_trains(
     wait_for(lambda: "Waiting" in log_of(home, second))
     assert record_of(home, second).status == "queued"
     runner.prepare()
+    wait_for(lambda: children(*PREPARED))
     (prepared,) = children(*PREPARED)
     wait_for(lambda: prepared.memory_info().rss > 300e6)
     third = add_run(home, data, llama, **TINY, epochs=1)

@@ -123,7 +123,7 @@ def test_a_download_left_with_ctrl_c_goes_on_where_it_was(hub: HubServer, tmp_pa
     import signal
 
     hub.add(tiny_repo(files={"spm.model": os.urandom(3_000_000)}))
-    hub.slow = 0.05
+    hub.slow = 0.3
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-m", "studio", "download", "someone/tiny", "--home", str(tmp_path / "home")]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
