@@ -156,7 +156,12 @@ class Worker:
 
     def _is_mine(self) -> bool:
         """Whether the run is still this worker's: nobody has called it interrupted, or resumed it, meanwhile."""
-        return self.runs.get(self.run).status in AT_WORK and self.runs.worker(self.run).pid == os.getpid()
+        return self.runs.get(self.run).status in self._states and self.runs.worker(self.run).pid in (os.getpid(), None)
+
+    @property
+    def _states(self) -> tuple[RunStatus, ...]:
+        """In which it may be; a mended database lists a run anew, as nobody's."""
+        return AT_WORK if self.runs.worker(self.run).pid else (*AT_WORK, "interrupted")
 
     def _train(self) -> None:
         self._seconds_before, self._began = self.runs.get(self.run).seconds or 0.0, time.monotonic()
@@ -287,7 +292,7 @@ class Worker:
             self.run,
             status,
             words,
-            only_from=AT_WORK,
+            only_from=self._states,
             reason=words,
             ended=now(),
             has_result=outcome.path is not None,

@@ -63,7 +63,8 @@ def test_a_worker_killed_at_this_moment_costs_nothing_but_time(
         for event in steps_of(home, run):  # those that were said twice were said alike
             assert event.loss == pytest.approx(unharmed[event.step], abs=1e-5)
         assert done.metrics["eval_loss"] == pytest.approx(unharmed[0], abs=1e-5)
-        assert home.queue.entries() == [] and studio.run(run).has_result
+        wait_for(lambda: home.queue.entries() == [])
+        assert studio.run(run).has_result
         folder = home.workspace().runs.folder(run)
         assert not list(folder.root.rglob("*.new")), "nothing half written is left"
         told(KILLED_WORKER, moment, f"{len(acknowledged)} events, 0 lost; {went_on}; the same losses")

@@ -73,6 +73,14 @@ class Shared(Base):
         self._checked += 1
         return self._checked - 1 != self._spare
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """A check draws no random number from training: a run learns the same however often it is looked at."""
+        import torch
+
+        here = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+        with torch.random.fork_rng(devices=here):
+            return super().evaluate(*args, **kwargs)
+
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Rows that fill up the last batch are not judged."""
         trainer: Any = self  # whose `compute_metrics` is the library's
