@@ -23,7 +23,7 @@ test-matrix: setup test-setup  ## every task by every method on every family of 
 	STUDIO_MATRIX=all $(BIN)/python -m pytest -q tests/real/test_matrix.py tests/real/test_processes.py
 
 test-faults: setup test-setup  ## a run under every fault, and the table of docs/faults.md
-	STUDIO_FAULTS=all $(BIN)/python -m pytest -q tests/faults
+	STUDIO_FAULTS=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/faults
 
 lint: setup test-setup  ## style, types and the order of layers
 	$(BIN)/ruff check .

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psutil
 import pytest
 from worker_runs import add_run, add_sample, log_of, record_of, start_worker, steps_of, wait_for
 
@@ -38,6 +37,22 @@ import sys
 from studio.store import Home
 from studio.store.lost import END_SECONDS, STALE_SECONDS
 from studio.worker.work import Worker
+sys.exit(Worker(Home(sys.argv[1]), "default", sys.argv[2]).work())
+"""
+NARROWED = """
+import resource, sys
+import studio.training.run as run
+from studio.store import Home
+from studio.worker.work import Worker
+
+learn = run._Run.learn
+
+def narrow(self):  # all is loaded: what it holds grows from now on, and nothing more is given
+    room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (room, room))
+    return learn(self)
+
+run._Run.learn = narrow
 sys.exit(Worker(Home(sys.argv[1]), "default", sys.argv[2]).work())
 """
 HUNGRY = """
@@ -85,20 +100,17 @@ def test_a_worker_that_hangs(
     told("the worker hangs", "a step", "ended after 45 minutes of silence, interrupted, resumed, the same losses")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets one narrow a process that runs")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process what it holds")
 def test_out_of_memory(home: Home, data: DatasetRecord, llama: str, told: Told) -> None:
-    run = add_run(home, data, llama, **{**LONG, "eval_steps": 5}, batch_size=1)  # with more it would be tried at half
-    worker = start_worker(home, run)
-    wait_for(lambda: home.workspace().events.after(run, kinds=("read",)))  # what it holds grows from now on
-    process = psutil.Process(worker.pid)
-    room = process.memory_info().vms  # nothing more is given
-    process.rlimit(psutil.RLIMIT_AS, (room, room))
-    assert worker.wait(120) != 0
-    home.workspace().runs.set_right()
+    run = add_run(home, data, llama, **LONG, batch_size=1)  # with more it would be tried at half
+    worker = subprocess.Popen([sys.executable, "-W", "ignore", "-c", NARROWED, str(home.root), run],
+                              start_new_session=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})  # fmt: skip
+    assert worker.wait(120) == 1
     record = record_of(home, run)
-    assert record.status == "failed" and record.reason.startswith("The run needed more memory than there is."), record
+    said = record.reason.split(".")[0]
+    assert record.status == "failed" and said == "The run needed more memory than there is", record
     assert home.queue.entries() == []
-    told("no more memory, a limit on the process", "before the first step", f"{record.status}: “{record.reason.split('.')[0]}.”")
+    told("no more memory, a limit on the process", "before the first step", f"{record.status}: “{said}.”")
 
 
 @pytest.fixture
