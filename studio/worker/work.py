@@ -289,16 +289,9 @@ class Worker:
         self.step = outcome.steps
         self._beat()
         self.runs.set_status(
-            self.run,
-            status,
-            words,
-            only_from=self._states,
-            reason=words,
-            ended=now(),
-            has_result=outcome.path is not None,
-            best_step=outcome.best_step,
-            metrics=outcome.metrics,
-        )
+            self.run, status, words, only_from=self._states, reason=words, ended=now(),
+            has_result=outcome.path is not None, best_step=outcome.best_step, metrics=outcome.metrics,
+        )  # fmt: skip
         log.info("%s. %s", status.capitalize(), words)
 
     def _pause(self, step: int) -> None:
