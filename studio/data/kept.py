@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from studio.data.packing import SLICE, blocks_of, pack, unpack
+from studio.data.packing import SLICE, packed, unpack
 from studio.data.table import Table
 from studio.schema.dataset import BadLine
 from studio.schema.errors import StudioError
@@ -25,11 +25,9 @@ def write_parquet(table: Table, path: Path) -> None:
     columns = table.columns
     schema = pyarrow.schema([(column, pyarrow.string()) for column in columns])
     as_json: list[list[str]] = []
-    values = table.source.values(1)
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for block in blocks_of(values):
-            batch, names = pack(columns, block)
-            writer.write_batch(batch, row_group_size=len(block))
+        for batch, names in packed(table):
+            writer.write_batch(batch, row_group_size=batch.num_rows)
             as_json.append(sorted(names))
         about = {
             "format": table.format,
@@ -44,6 +42,8 @@ def write_parquet(table: Table, path: Path) -> None:
 
 class _OnDisk:
     """Row groups of a kept file, opened anew for each reading."""
+
+    travels = True
 
     def __init__(
         self, path: Path, columns: Sequence[str], groups: Sequence[int], as_json: Sequence[Sequence[str]]

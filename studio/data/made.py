@@ -42,6 +42,8 @@ def parts_of_made(made: Iterable[tuple[int, str, str]], brought: Iterable[tuple[
 class _Added:
     """The values of a table with further rows at its end."""
 
+    travels = False
+
     def __init__(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
         self.table, self.columns, self.rows = table, columns, rows
 

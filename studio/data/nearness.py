@@ -46,8 +46,14 @@ def in_sample(parts: Iterable[str], one_in: int) -> bool:
     """Whether a text belongs to a sample: told by its longest word, which near texts share, so both are in or none."""
     if one_in == 1:
         return True
-    longest = max(" ".join(parts).split(), key=len, default="").strip(punctuation)
+    words = " ".join(parts).split()
+    longest = max(words, key=len).strip(punctuation) if words else ""
     return crc32(longest.casefold().encode("utf-8", "replace")) % one_in == 0
+
+
+def _pairs_needed(words: int) -> int:
+    """Of how many pairs two near texts of so many words share one at least."""
+    return max(3, floor(_DESTROYED * words) + 1)
 
 
 class _Codes(dict[str, str]):
@@ -92,11 +98,12 @@ class Texts:
         places: dict[int, array[int]] = {}
         same: dict[tuple[int, str], int] = {}
         beside = any(self._held)
-        for index in sorted(range(len(self)), key=lambda index: not self._held[index]):
+        order = sorted(
+            (index for index in range(len(self)) if self._coded[index]), key=lambda index: not self._held[index]
+        )
+        rarest = rarity.rarest([self._coded[index] for index in order], _pairs_needed)
+        for index, rare in zip(order, rarest, strict=True):
             coded, held = self._coded[index], self._held[index]
-            if not coded:
-                continue
-            rare = rarity.rarest(coded, max(3, floor(_DESTROYED * len(coded)) + 1))
             whole = (self.groups[index], coded)
             found = None
             if not held:

@@ -28,6 +28,7 @@ SLICE = 500
 MOST_COLUMNS = 10_000
 MANY_COLUMNS = 500
 """From here on, rows that share few columns are refused: keys of a lookup table, most likely."""
+_TEXTS = frozenset((str, type(None)))
 Packed = tuple["pyarrow.RecordBatch", frozenset[str]]
 """Columns of strings, and the names of those whose strings are JSON."""
 
@@ -38,15 +39,21 @@ def pack(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Packed:
 
     # a builder, since pyarrow.array() imports pandas to look at what it is given
     arrays, as_json = [], set()
-    for index, column in enumerate(columns):
-        values = [row[index] if index < len(row) else None for row in rows]
-        if not all(value is None or type(value) is str for value in values):
+    for column, values in zip(columns, _turned(rows, len(columns)), strict=True):
+        if not _TEXTS.issuperset(map(type, values)):
             as_json.add(column)
             values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
         builder = pyarrow.lib.StringBuilder()
         builder.append_values(values)
         arrays.append(builder.finish())
     return pyarrow.RecordBatch.from_arrays(arrays, names=list(columns)), frozenset(as_json)
+
+
+def _turned(rows: Sequence[Sequence[Any]], width: int) -> Iterable[Sequence[Any]]:
+    """The values of each column."""
+    if all(len(row) == width for row in rows):
+        return zip(*rows, strict=True)
+    return ([row[index] if index < len(row) else None for row in rows] for index in range(width))
 
 
 def unpack(batch: "pyarrow.RecordBatch", as_json: frozenset[str], columns: Sequence[str]) -> Iterator[Sequence[Any]]:
@@ -96,6 +103,8 @@ def blocks_of(values: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
 class _InMemory:
     """Packed blocks of rows, and the rows of the last one."""
 
+    travels = False
+
     def __init__(self, columns: Sequence[str], blocks: Sequence[Packed], rest: Sequence[Sequence[Any]]) -> None:
         self.columns, self.blocks, self.rest = columns, blocks, rest
         self.ends = list(accumulate(batch.num_rows for batch, _ in blocks))
@@ -118,6 +127,26 @@ class _InMemory:
         width = len(self.columns)
         for row in self.rest[max(0, start - 1 - self.packed) :]:
             yield row if len(row) == width else [*row, *repeat(None, width - len(row))]
+
+
+def packed(table: Table) -> Iterator[Packed]:
+    """All rows of a table in blocks with all of its columns: as they are packed already, where they are."""
+    source, columns = table.source, table.columns
+    if isinstance(source, _InMemory):
+        yield from (_widened(batch, columns, as_json) for batch, as_json in source.blocks)
+        left: Iterable[Sequence[Any]] = source.rest
+    else:
+        left = source.values(1)
+    for block in blocks_of(left):
+        yield pack(columns, block)
+
+
+def _widened(batch: "pyarrow.RecordBatch", columns: Sequence[str], as_json: frozenset[str]) -> Packed:
+    """A block with the columns that came up after it."""
+    import pyarrow
+
+    nothing = [pyarrow.nulls(batch.num_rows, pyarrow.string())] * (len(columns) - batch.num_columns)
+    return pyarrow.RecordBatch.from_arrays([*batch.columns, *nothing], names=list(columns)), as_json
 
 
 class Builder:

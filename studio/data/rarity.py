@@ -5,7 +5,7 @@ since rarity needs no exact count.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -19,13 +19,16 @@ _SLOTS = 1 << 20
 _SPREAD = 2_654_435_761
 _BATCH = 1 << 20
 """Words whose pairs are counted together."""
+_TOGETHER = 1_000
+"""Texts whose rarest pairs are looked for together."""
 
 
 class Rarity(Protocol):
     """Counts of pairs."""
 
-    def rarest(self, coded: str, most: int) -> list[int]:
-        """The pairs of a text that are rarest of all, `most` at the most; of one word, the word itself."""
+    def rarest(self, texts: Sequence[str], most: Callable[[int], int]) -> Iterator[list[int]]:
+        """For each text its pairs that are rarest of all, as many as `most` says by its words; of one word, the word
+        itself. In the order of their counts, then of their numbers."""
         ...
 
 
@@ -42,12 +45,10 @@ class Exact:
         for coded in texts:
             self._counts.update(_pairs(coded))
 
-    def rarest(self, coded: str, most: int) -> list[int]:
-        """In the order of their counts, then of their numbers."""
-        found = set(_pairs(coded))
-        if len(found) <= most:
-            return sorted(found)
-        return sorted(found, key=lambda pair: (self._counts[pair], pair))[:most]
+    def rarest(self, texts: Sequence[str], most: Callable[[int], int]) -> Iterator[list[int]]:
+        """Text by text."""
+        for coded in texts:
+            yield sorted(set(_pairs(coded)), key=lambda pair: (self._counts[pair], pair))[: most(len(coded))]
 
 
 class Table:
@@ -69,16 +70,33 @@ class Table:
                 self._counts += numpy.bincount(_slots(pairs), minlength=_SLOTS).astype(numpy.uint32)
                 batch, size = [], 0
 
-    def rarest(self, coded: str, most: int) -> list[int]:
-        """In the order of their counts, then of their numbers."""
+    def rarest(self, texts: Sequence[str], most: Callable[[int], int]) -> Iterator[list[int]]:
+        """A thousand texts at a time."""
+        for start in range(0, len(texts), _TOGETHER):
+            yield from self._rarest(texts[start : start + _TOGETHER], most)
+
+    def _rarest(self, texts: Sequence[str], most: Callable[[int], int]) -> Iterator[list[int]]:
         import numpy
 
-        words = _numbers(coded)
-        pairs = numpy.unique(words[:-1] << numpy.uint64(WIDTH) | words[1:] if len(words) > 1 else words)
-        if len(pairs) > most:
-            pairs = pairs[numpy.lexsort((pairs, self._counts[_slots(pairs)]))[:most]]
-        made: list[int] = pairs.tolist()
-        return made
+        words = _numbers("".join(texts))
+        lengths = numpy.array([len(coded) for coded in texts])
+        text = numpy.repeat(numpy.arange(len(texts)), lengths)
+        pairs = words << numpy.uint64(WIDTH)
+        pairs[:-1] |= words[1:]
+        inside = numpy.append(text[:-1] == text[1:], False) if len(text) else numpy.zeros(0, bool)
+        alone = lengths[text] == 1
+        pairs[alone] = words[alone]
+        pairs, text = pairs[inside | alone], text[inside | alone]
+        order = numpy.lexsort((pairs, self._counts[_slots(pairs)], text))
+        pairs, text = pairs[order], text[order]
+        new = numpy.ones(len(pairs), bool)
+        new[1:] = (pairs[1:] != pairs[:-1]) | (text[1:] != text[:-1])
+        pairs, text = pairs[new], text[new]
+        ends = numpy.searchsorted(text, numpy.arange(len(texts)), side="right").tolist()
+        found, first = pairs.tolist(), 0
+        for coded, end in zip(texts, ends, strict=True):
+            yield found[first : min(end, first + most(len(coded)))]
+            first = end
 
 
 def _pairs(coded: str) -> list[int]:

@@ -1,7 +1,7 @@
 """Which rows are learned from, which pick the best step, and which are kept for the test: by what a row asks, by a
 group that stays together, by time, or as the file itself says."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -18,10 +18,10 @@ from studio.data.carving import (
     key_for,
     split,
 )
-from studio.data.checks import usable_rows
+from studio.data.checks import usable_values
 from studio.data.made import MADE_FROM, is_made, parts_of_made, source_text
 from studio.data.parts import NO_COLUMN, split_name
-from studio.data.table import Table
+from studio.data.table import Row, Table
 from studio.data.times import moments_of
 from studio.data.values import is_blank
 from studio.data.words import listed as in_words
@@ -101,6 +101,99 @@ def by_time(
     return division_of({number: late.get(number, "train") for number in rows}, words)
 
 
+class Dividing:
+    """Takes the usable rows of a table one after the other, and divides them at the end: by the text that a row asks
+    with, and by label where there are labels; or by a column that was chosen.
+
+    `split_column` is the file's own column of parts; texts or groups that are `known` to be in a part stay there.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        task: Any,
+        roles: Mapping[str, str],
+        spec: SplitSpec | None = None,
+        *,
+        validation_file: bool = False,
+        split_column: str | None = None,
+        known: Known = MappingProxyType({}),
+    ) -> None:
+        self.table, self.task, self.roles = table, task, roles
+        self.spec, self.validation_file, self.known = spec or SplitSpec(), validation_file, known
+        require_columns(table.columns, self.spec)
+        split_column = self.spec.split_column or (
+            None if self.spec.group_column or self.spec.time_column else split_column
+        )
+        self.split_column = None if split_column == NO_COLUMN else split_column
+        self.labelled = task.has_labels and "label" in roles.values()
+        self.has_made = MADE_FROM in table.columns
+        self.own: dict[int, str] = {}
+        self.listed: list[Keyed] = []
+        self.groups: list[Keyed] = []
+        self.times: dict[int, Any] = {}
+        self.made: list[tuple[int, str, str]] = []
+        self.brought: dict[int, tuple[str, str]] = {}
+
+    def see(self, number: int, row: Row, values: Mapping[str, Any]) -> None:
+        """Take a usable row in, with its values by role."""
+        spec, text = self.spec, self.task.text_in(values)
+        expected = self.task.expected_in(values) if self.labelled or self.has_made else ""
+        if self.has_made:
+            if is_made(row):
+                self.made.append((number, source_text(row), expected))
+                return
+            self.brought[number] = text, expected
+        key = key_for(spec.seed, text)
+        self.listed.append((number, key, expected if self.labelled else ""))
+        if self.split_column:
+            self.own[number] = str(row.get(self.split_column) or "")
+        if spec.group_column:
+            group = row.get(spec.group_column)
+            self.groups.append((number, key if is_blank(group) else key_for(spec.seed, f"group {group}"), ""))
+        if spec.time_column:
+            self.times[number] = row.get(spec.time_column)
+
+    def division(self, left_out: Collection[str] = (), rows_left_out: Spans = ()) -> Division:
+        """The rows by part. Those that are left out, by kinds of problems, are in no part, and move no other."""
+        division = _with_made(self._brought_divided(), self.made, self.brought)
+        if not rows_left_out:
+            return division
+        of = dict(division.of)
+        for number in numbers_in(rows_left_out):
+            of.pop(number, None)
+        left = division_of(of, division.counts.because)
+        for name in ("train", "validation"):
+            if getattr(division.counts, name) and not getattr(left.counts, name):
+                raise StudioError(
+                    "too-few-rows", f"All rows for {name} are left out.", given=in_words(left_out),
+                    hint="Leave out less, or bring more rows.", field="leave_out",
+                )  # fmt: skip
+        return left
+
+    def _brought_divided(self) -> Division:
+        """The rows that nobody made, divided."""
+        spec, listed = self.spec, self.listed
+        if spec.time_column:
+            return by_time(moments_of(self.times, spec.time_column), self.times, spec, self.validation_file)
+        if spec.group_column:
+            return _by_group(self.groups, spec, self.validation_file, self.known)
+        if spec.split_column and self.split_column:
+            require_parts(self.own, spec.split_column)
+        if len({key for _, key, _ in listed}) < len(listed) / 2:
+            # one prompt for all rows, say: then a row is told by its prompt and its reply
+            labels = {number: label for number, _, label in listed}
+            listed = [(number, key_for(spec.seed, text), labels[number]) for number, text in self._whole(labels)]
+        return carve_keyed(listed, spec, self.validation_file, self.own, self.known)
+
+    def _whole(self, wanted: Collection[int]) -> Iterator[tuple[int, str]]:
+        """Rows with all that they ask and expect."""
+        for number, row in self.table.numbered():
+            if number in wanted:
+                values = self.task.values(row, self.roles)
+                yield number, f"{self.task.text_in(values)}\n{self.task.expected_in(values)}"
+
+
 def divide(
     table: Table,
     task: Any,
@@ -109,80 +202,13 @@ def divide(
     *,
     left_out: Collection[str] = (),
     rows_left_out: Spans = (),
-    validation_file: bool = False,
-    split_column: str | None = None,
-    known: Known = MappingProxyType({}),
+    **about: Any,
 ) -> Division:
-    """The usable rows of a table, divided: by the text that a row asks with, and by label where there are labels; or
-    by a column that was chosen. `split_column` is the file's own column of parts; texts or groups
-    that are `known` to be in a part stay there. Rows that are left out are in no part, and move no other."""
-    spec = spec or SplitSpec()
-    division = _divided(table, task, roles, spec, left_out, validation_file, split_column, known)
-    if not rows_left_out:
-        return division
-    of = dict(division.of)
-    for number in numbers_in(rows_left_out):
-        of.pop(number, None)
-    left = division_of(of, division.counts.because)
-    for name in ("train", "validation"):
-        if getattr(division.counts, name) and not getattr(left.counts, name):
-            raise StudioError(
-                "too-few-rows", f"All rows for {name} are left out.", given=in_words(left_out),
-                hint="Leave out less, or bring more rows.", field="leave_out",
-            )  # fmt: skip
-    return left
-
-
-def _divided(
-    table: Table,
-    task: Any,
-    roles: Mapping[str, str],
-    spec: SplitSpec,
-    left_out: Collection[str],
-    validation_file: bool,
-    split_column: str | None,
-    known: Known,
-) -> Division:
-    require_columns(table.columns, spec)
-    split_column = spec.split_column or (None if spec.group_column or spec.time_column else split_column)
-    split_column = None if split_column == NO_COLUMN else split_column
-    own: dict[int, str] = {}
-    listed: list[Keyed] = []
-    groups: list[Keyed] = []
-    times: dict[int, Any] = {}
-    made: list[tuple[int, str, str]] = []
-    brought: dict[int, tuple[str, str]] = {}
-    has_made = MADE_FROM in table.columns
-    for number, row in usable_rows(table, task, roles, left_out=left_out):
-        text, expected = task.text_of(row, roles), task.expected(row, roles)
-        if has_made:
-            if is_made(row):
-                made.append((number, source_text(row), expected))
-                continue
-            brought[number] = text, expected
-        label = expected if task.has_labels and "label" in roles.values() else ""
-        listed.append((number, key_for(spec.seed, text), label))
-        if split_column:
-            own[number] = str(row.get(split_column) or "")
-        if spec.group_column:
-            group = row.get(spec.group_column)
-            groups.append((number, listed[-1][1] if is_blank(group) else key_for(spec.seed, f"group {group}"), ""))
-        if spec.time_column:
-            times[number] = row.get(spec.time_column)
-    if spec.time_column:
-        division = by_time(moments_of(times, spec.time_column), times, spec, validation_file)
-        return _with_made(division, made, brought)
-    if spec.group_column:
-        return _with_made(_by_group(groups, spec, validation_file, known), made, brought)
-    if spec.split_column and split_column:
-        require_parts(own, spec.split_column)
-    if len({key for _, key, _ in listed}) < len(listed) / 2:
-        # one prompt for all rows, say: then a row is told by its prompt and its reply
-        labels = {number: label for number, _, label in listed}
-        again = usable_rows(table, task, roles, left_out=left_out)
-        texts = ((number, f"{task.text_of(row, roles)}\n{task.expected(row, roles)}") for number, row in again)
-        listed = [(number, key_for(spec.seed, text), labels[number]) for number, text in texts if number in labels]
-    return _with_made(carve_keyed(listed, spec, validation_file, own, known), made, brought)
+    """The usable rows of a table, divided; `about` as `Dividing` has it."""
+    dividing = Dividing(table, task, roles, spec, **about)
+    for number, row, values in usable_values(table, task, roles, left_out=left_out):
+        dividing.see(number, row, values)
+    return dividing.division(left_out, rows_left_out)
 
 
 def _with_made(
@@ -217,4 +243,4 @@ def _by_group(groups: Sequence[Keyed], spec: SplitSpec, validation_file: bool, k
     return Division(division.of, division.counts.model_copy(update={"because": words}), division.keyed)
 
 
-__all__ = ["Division", "Shares", "by_time", "default_shares", "divide", "require_columns", "split"]
+__all__ = ["Dividing", "Division", "Shares", "by_time", "default_shares", "divide", "require_columns", "split"]

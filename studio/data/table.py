@@ -24,6 +24,9 @@ PLACES = 4
 class Source(Protocol):
     """Where the values of a table lie."""
 
+    travels: bool
+    """Whether another process can be told where that is, instead of getting every row."""
+
     def __len__(self) -> int: ...
 
     def values(self, start: int) -> Iterator[Sequence[Any]]:
@@ -92,6 +95,8 @@ class Table:
 
 class _Changed:
     """The values of another table without some rows and with some cells set."""
+
+    travels = False
 
     def __init__(self, table: Table, columns: Sequence[str], removed: Sequence[int], cells: Cells) -> None:
         self.table, self.columns, self.removed, self.cells = table, columns, removed, cells

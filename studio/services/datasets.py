@@ -17,7 +17,7 @@ from studio.schema.labels import Suspect
 from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, total_of
 from studio.schema.views import RowPage
 from studio.services.bringing import Bringing, shown
-from studio.services.dividing import division_of
+from studio.services.dividing import Shown, division_of
 from studio.tasks import TASKS, task_named
 
 KEPT_REPORTS = 32
@@ -243,12 +243,7 @@ class Datasets(Bringing):
         """What checks may know besides the rows; of likely wrong labels where these are asked for."""
         splits = spec.splits or SplitSpec()
         read = spec.model_copy(update={"left_out": (BadLines.kind,), "rows_left_out": rows_left_out})
-
-        def division() -> Mapping[int, str]:
-            try:
-                return division_of(self.store, record, read, splits).of
-            except StudioError:  # the rows can't be divided so: the panel Splits says why
-                return {}
+        shown = Shown(self.store, record, read, splits)
 
         return {
             "lengths": lengths,
@@ -256,7 +251,8 @@ class Datasets(Bringing):
             "whole": whole,
             "validation": self.table(validation) if validation else None,
             "parts_in": _parts_in(splits),
-            "division": division,
+            "division": shown.parts,
+            "show": shown.begin,
             "parts_copies": bool(splits.group_column or splits.time_column),
             "suspects": self.suspects(record, spec) if LabelError.kind in kinds else None,
         }

@@ -12,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from studio.data.carving import Known
+from studio.data.checks import usable_values
 from studio.data.checks.bad_line import BadLines
 from studio.data.kept import open_parquet
-from studio.data.splits import Division, divide
+from studio.data.splits import Dividing, Division, divide
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.store.datasets import DatasetStore
@@ -33,10 +34,20 @@ def divide_version(
     validation_file: bool = False,
 ) -> Division:
     """The usable rows of a version by part; `spec` says how they are read."""
-    return divide(
+    dividing = dividing_of(store, record, spec, splits, validation_file)
+    for row in usable_values(dividing.table, dividing.task, spec.roles, left_out=spec.left_out):
+        dividing.see(*row)
+    return dividing.division(spec.left_out, spec.rows_left_out)
+
+
+def dividing_of(
+    store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec, validation_file: bool = False
+) -> Dividing:
+    """What divides the usable rows of a version, once it was shown them."""
+    return Dividing(
         open_parquet(store.rows_path(record.id, record.version)), task_named(spec.task), spec.roles, splits,
-        left_out=spec.left_out, rows_left_out=spec.rows_left_out, validation_file=validation_file,
-        split_column=record.split_column, known=_known(store, record, spec, splits, validation_file),
+        validation_file=validation_file, split_column=record.split_column,
+        known=_known(store, record, spec, splits, validation_file),
     )  # fmt: skip
 
 

@@ -129,6 +129,14 @@ class Usual:
         """All that is learned from a row: one example."""
         return [self.encode(row, encoding)]
 
+    def text_of(self: Any, row: Row, roles: Mapping[str, str]) -> str:
+        """The row's input."""
+        return str(self.text_in(self.values(row, roles)))
+
+    def expected(self: Any, row: Row, roles: Mapping[str, str]) -> str:
+        """What the model should say to a row."""
+        return str(self.expected_in(self.values(row, roles)))
+
     def accepted(self: Any, row: Row, roles: Mapping[str, str]) -> list[str]:
         """All that is right to answer."""
         return [self.expected(row, roles)]
@@ -212,12 +220,20 @@ class Task(Protocol):
         """A new prompt (or conversation) as the model gets it in chat and prediction."""
         ...
 
+    def text_in(self, values: Mapping[str, Any]) -> str:
+        """The input in a row's values, as a person reads it."""
+        ...
+
     def text_of(self, row: Row, roles: Mapping[str, str]) -> str:
-        """The row's input as a person reads it."""
+        """The row's input."""
+        ...
+
+    def expected_in(self, values: Mapping[str, Any]) -> str:
+        """What the model should say to it, as a person reads it."""
         ...
 
     def expected(self, row: Row, roles: Mapping[str, str]) -> str:
-        """What the model should say to it, as a person reads it."""
+        """What the model should say to a row."""
         ...
 
     def accepted(self, row: Row, roles: Mapping[str, str]) -> list[str]:

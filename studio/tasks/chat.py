@@ -166,16 +166,14 @@ class Chat(Usual):
             turns.insert(0, {"role": "system", "content": encoding.system_prompt})
         return turns
 
-    def text_of(self, row: Row, roles: Mapping[str, str]) -> str:
+    def text_in(self, values: Mapping[str, Any]) -> str:
         """The prompt with its context; of a conversation what people say in it."""
-        values = self.values(row, roles)
         if values.get("messages"):
             return "\n\n".join(turn["content"] for turn in values["messages"] if turn["role"] == "user")
         return _with_context(values)
 
-    def expected(self, row: Row, roles: Mapping[str, str]) -> str:
+    def expected_in(self, values: Mapping[str, Any]) -> str:
         """The reply; of a conversation the last one."""
-        values = self.values(row, roles)
         if values.get("messages"):
             replies = [turn["content"] for turn in values["messages"] if turn["role"] == "assistant"]
             return replies[-1] if replies else ""

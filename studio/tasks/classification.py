@@ -80,9 +80,9 @@ class Classification(Usual):
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
         """The role that a row lacks."""
-        told = given(roles)
         if not values.get("text"):
             return "text"
+        told = "labels" if "labels" in values else "score" if "score" in values else "label"
         return told if values.get(told) in (None, "") else ""
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
@@ -106,17 +106,17 @@ class Classification(Usual):
         text = prompt if isinstance(prompt, str) else "\n\n".join(str(turn["content"]) for turn in prompt)
         return text.strip()
 
-    def text_of(self, row: Row, roles: Mapping[str, str]) -> str:
+    def text_in(self, values: Mapping[str, Any]) -> str:
         """The text."""
-        return self.values(row, roles).get("text") or ""
+        return values.get("text") or ""
 
-    def expected(self, row: Row, roles: Mapping[str, str]) -> str:
+    def expected_in(self, values: Mapping[str, Any]) -> str:
         """The label's name, all names, or the score."""
-        values, told = self.values(row, roles), given(roles)
-        found = values.get(told)
-        if told == "labels":
-            return ", ".join(found or ())
-        return "" if found is None else f"{found:g}" if told == "score" else str(found)
+        if "labels" in values:
+            return ", ".join(values["labels"] or ())
+        if "score" in values:
+            return "" if values["score"] is None else f"{values['score']:g}"
+        return str(values.get("label") or "")
 
     def template(self, encoding: Encoding) -> str:
         """The tokenizer's own ends around the text."""

@@ -72,7 +72,7 @@ class Completion(Usual):
 
     def opening(self, row: Row, roles: Mapping[str, str]) -> str:
         """Its first words."""
-        return self._parted(row, roles)[0]
+        return _parted(self.text_of(row, roles))[0]
 
     def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> str:
         """The text as it is; what was said so far stands one after the other."""
@@ -86,13 +86,13 @@ class Completion(Usual):
             ids.pop()
         return ids or [tokenizer.bos_token_id or tokenizer.eos_token_id or 0]
 
-    def text_of(self, row: Row, roles: Mapping[str, str]) -> str:
+    def text_in(self, values: Mapping[str, Any]) -> str:
         """The text."""
-        return self.values(row, roles).get("text") or ""
+        return values.get("text") or ""
 
-    def expected(self, row: Row, roles: Mapping[str, str]) -> str:
+    def expected_in(self, values: Mapping[str, Any]) -> str:
         """How it goes on after its first words."""
-        return self._parted(row, roles)[1]
+        return _parted(self.text_in(values))[1]
 
     def template(self, encoding: Encoding) -> str:
         """The tokenizer's own beginning, the text, and the mark of its end."""
@@ -100,8 +100,9 @@ class Completion(Usual):
         begin = tokenizer.convert_ids_to_tokens([i for i in tokenizer("")["input_ids"] if i != tokenizer.eos_token_id])
         return "".join([*begin, "{text}", tokenizer.eos_token or ""])
 
-    def _parted(self, row: Row, roles: Mapping[str, str]) -> tuple[str, str]:
-        text = self.text_of(row, roles)
-        words = text.split(" ")
-        head = " ".join(words[: max(1, min(OPENING, len(words) // 2))])
-        return head, text[len(head) :].strip()
+
+def _parted(text: str) -> tuple[str, str]:
+    """The opening of a text, and the rest."""
+    words = text.split(" ")
+    head = " ".join(words[: max(1, min(OPENING, len(words) // 2))])
+    return head, text[len(head) :].strip()

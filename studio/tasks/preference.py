@@ -83,13 +83,13 @@ class Preference(Chat):
         )
         return replace(better, other=worse)
 
-    def text_of(self, row: Row, roles: Mapping[str, str]) -> str:
+    def text_in(self, values: Mapping[str, Any]) -> str:
         """What people say before the replies."""
-        return "\n\n".join(turn["content"] for turn in _turns_in(self.values(row, roles)) if turn["role"] == "user")
+        return "\n\n".join(turn["content"] for turn in _turns_in(values) if turn["role"] == "user")
 
-    def expected(self, row: Row, roles: Mapping[str, str]) -> str:
+    def expected_in(self, values: Mapping[str, Any]) -> str:
         """The better reply."""
-        return self.values(row, roles).get("chosen") or ""
+        return values.get("chosen") or ""
 
     def _with(self, values: Mapping[str, Any], reply: str | None, system_prompt: str) -> list[dict[str, Any]]:
         turns = list(_turns_in(values))

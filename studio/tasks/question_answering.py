@@ -121,18 +121,17 @@ class QuestionAnswering(Usual):
             return windows(asked[0], asked[1], encoding)[0].input_ids
         return written.prompt_ids(asked, encoding)
 
-    def text_of(self, row: Row, roles: Mapping[str, str]) -> str:
+    def text_in(self, values: Mapping[str, Any]) -> str:
         """The question, and below it the passage."""
-        values = self.values(row, roles)
         return _joined(values.get("question") or "", values.get("context") or "")
 
-    def expected(self, row: Row, roles: Mapping[str, str]) -> str:
+    def expected_in(self, values: Mapping[str, Any]) -> str:
         """The first right answer; empty where there is none."""
-        return next(iter(self.accepted(row, roles)), "")
+        return next(iter(_answers_in(values)), "")
 
     def accepted(self, row: Row, roles: Mapping[str, str]) -> list[str]:
         """All right answers."""
-        return list((self.values(row, roles).get("answer") or {"texts": []})["texts"])
+        return _answers_in(self.values(row, roles))
 
     def template(self, encoding: Encoding) -> str:
         """How question and passage stand together."""
@@ -238,6 +237,10 @@ def _taught(piece: Example, place: tuple[int, int] | None, context: str) -> Exam
         return piece
     learned = [inside[0] <= number <= inside[-1] for number in range(len(piece.input_ids))]
     return replace(piece, labels=(inside[0], inside[-1]), learned=learned, label=context[begin:end])
+
+
+def _answers_in(values: Mapping[str, Any]) -> list[str]:
+    return list((values.get("answer") or {"texts": []})["texts"])
 
 
 def _joined(question: str, context: str) -> str:

@@ -85,13 +85,13 @@ class Summarization(Usual):
         """A new text as the model gets it."""
         return written.prompt_ids(self.asked(prompt, encoding), encoding)
 
-    def text_of(self, row: Row, roles: Mapping[str, str]) -> str:
+    def text_in(self, values: Mapping[str, Any]) -> str:
         """The text."""
-        return self.values(row, roles).get("text") or ""
+        return values.get("text") or ""
 
-    def expected(self, row: Row, roles: Mapping[str, str]) -> str:
+    def expected_in(self, values: Mapping[str, Any]) -> str:
         """The summary, or the translation."""
-        return self.values(row, roles).get(_target(roles)) or ""
+        return values.get("translation" if "translation" in values else "summary") or ""
 
     def template(self, encoding: Encoding) -> str:
         """What stands around the text."""

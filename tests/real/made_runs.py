@@ -68,6 +68,8 @@ def rows_file(rows: Sequence[dict[str, Any]], path: Path) -> RowsRef:
     """Rows as the store keeps them."""
 
     class Source:
+        travels = False
+
         def __len__(self) -> int:
             return len(rows)
 

@@ -1,13 +1,14 @@
 """The doctor: the registry of checks, and one pass over the rows that asks all of them."""
 
-from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from studio.data.checks.at_odds import AnswerNotFound, EqualPair
 from studio.data.checks.bad_line import BadLines
 from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.beside import KINDS, Beside, Told, is_worth_it
 from studio.data.checks.duplicate import Duplicate
 from studio.data.checks.empty import Empty
 from studio.data.checks.encoding import Encoding
@@ -16,7 +17,7 @@ from studio.data.checks.imbalance import Imbalance
 from studio.data.checks.label_conflict import LabelConflict
 from studio.data.checks.label_error import LabelError, problem_of
 from studio.data.checks.leakage import Leakage
-from studio.data.checks.near_duplicate import NearDuplicate
+from studio.data.checks.near_duplicate import NearDuplicate, looker_of
 from studio.data.checks.personal_data import PersonalData
 from studio.data.checks.placeholder import Placeholder
 from studio.data.checks.rare_label import RareLabel
@@ -55,41 +56,58 @@ Progress = Callable[[int], None]
 class _Pass:
     """One pass over the rows: who can be used, and what the checks see."""
 
-    def __init__(self, context: Context, kinds: Collection[str], skip: Iterable[int] = ()) -> None:
-        self.context, self.skip = replace(context, shared={}), frozenset(skip)
+    def __init__(
+        self, context: Context, kinds: Collection[str], skip: Iterable[int] = (), beside: Beside | None = None
+    ) -> None:
+        self.context, self.skip, self.beside = replace(context, shared={}), frozenset(skip), beside
+        if beside:
+            self.context.shared.update(near=beside, beside=True)
+            kinds = set(kinds) - set(KINDS)
         wanted = [each for kind, each in CHECKS.items() if kind in kinds and each.applies(self.context)]
         self.checks = [each(self.context) for each in wanted]
         self.types = WrongType(context)
         self.of_unusable = [check for check in self.checks if check.unusable]
         self.of_usable = [check for check in self.checks if not check.unusable]
-        self.usable = array("Q")
+        self.at_odds = odd(context.task)
+        self.usable = 0
         self.labels: dict[str, int] = {}
 
     def run(self, progress: Progress | None = None) -> "_Pass":
-        context, bad = self.context, self.context.table.bad_rows
+        context, task, roles, bad = self.context, self.context.task, self.context.roles, self.context.table.bad_rows
+        show = context.show() if self.beside and context.show else None
         for number, row in context.table.numbered():
             if progress and number % _TELL_EVERY == 0:
                 progress(number)
-            if number in bad or number in self.skip:
+            skipped = number in self.skip
+            if number in bad or (skipped and not show):
                 continue
-            values = context.task.values(row, context.roles)
-            seen = Seen(number, row, values, context.task.lacks(values, context.roles))
-            if seen.lacks or self.types.rejects(seen) or odd(context.task, values):
-                for check in self.of_unusable:
-                    check.see(seen)
+            values = task.values(row, roles)
+            seen = Seen(number, row, values, task.lacks(values, roles))
+            usable = not (seen.lacks or self.types.rejects(seen) or self.at_odds(values))
+            if usable and show:
+                show(number, row, values)
+            if skipped:
                 continue
-            self.usable.append(number)
-            if context.task.has_labels:
-                for label in values.get("labels", [values["label"]] if "label" in values else []):
-                    self._count(label)
-            for check in self.of_usable:
+            if usable:
+                self._count(values)
+            for check in self.of_usable if usable else self.of_unusable:
                 check.see(seen)
         for check in self.checks:
             check.finish()
         return self
 
-    def _count(self, label: str) -> None:
-        self.labels[label] = self.labels.get(label, 0) + 1
+    def problems(self) -> list[Problem]:
+        """All that was found, in the order of the registry."""
+        told = dict(self.beside.told.problems) if self.beside else {}
+        told |= {check.kind: check.problems() for check in self.checks}
+        return [problem for kind in CHECKS for problem in told.get(kind, ())]
+
+    def _count(self, values: Mapping[str, Any]) -> None:
+        self.usable += 1
+        if not self.context.task.has_labels:
+            return
+        for label in values.get("labels", [values["label"]] if "label" in values else ()):
+            self.labels[label] = self.labels.get(label, 0) + 1
         if len(self.labels) > MOST_LABELS:
             raise _too_many(self.context, f"more than {MOST_LABELS:,} different values")
 
@@ -115,22 +133,43 @@ def check(
     notes: list[Problem] = []
     if rows_left_out is None:
         rows_left_out, notes = _left_out_with(context, left_out)
-    done = _Pass(context, CHECKS.keys() - _dropping(left_out), numbers_in(rows_left_out)).run(progress)
-    if len(done.labels) > len(done.usable) / 2 and len(done.usable) >= MANY_ROWS:
-        raise _too_many(context, f"{len(done.labels):,} different values in {len(done.usable):,} rows")
-    problems = [problem for each in done.checks for problem in each.problems()]
+    kinds, skip = CHECKS.keys() - _dropping(left_out), frozenset(numbers_in(rows_left_out))
+    with _beside(context, kinds, skip) as beside:
+        done = _Pass(context, kinds, skip, beside).run(progress)
+        if len(done.labels) > done.usable / 2 and done.usable >= MANY_ROWS:
+            raise _too_many(context, f"{len(done.labels):,} different values in {done.usable:,} rows")
+        problems = done.problems()
     problems = [_left_out(each) if each.kind in left_out else each for each in problems] + notes
     report = CheckReport(
         task=task.name,
         task_reason=task_reason,
         rows=len(table),
-        usable=len(done.usable),
+        usable=done.usable,
         columns={column: roles.get(column) for column in table.columns},
         problems=by_severity(problems),
         labels={label: done.labels[label] for label in label_order(done.labels)},
     )
     refused = refusal(report)
     return report.model_copy(update={"blocked": refused.message}) if refused else report
+
+
+@contextmanager
+def _beside(context: Context, kinds: Collection[str], skip: Collection[int]) -> Iterator[Beside | None]:
+    """A process that makes some of the checks, where it is worth it; it ends with the pass in any case."""
+    if not is_worth_it(context, kinds):
+        yield None
+        return
+    beside = Beside(context, skip, look)
+    try:
+        yield beside
+    finally:
+        beside.end()
+
+
+def look(context: Context, kinds: Collection[str], skip: Iterable[int]) -> Told:
+    """Some checks by themselves, near rows among them."""
+    done = _Pass(context, kinds, skip).run()
+    return Told({check.kind: check.problems() for check in done.checks}, looker_of(done.context).found)
 
 
 def refusal(report: CheckReport) -> StudioError | None:
@@ -198,6 +237,19 @@ def usable_rows(
 ) -> Iterator[tuple[int, Row]]:
     """Row numbers and rows that can be trained on, without those that are left out; refused while there are bad lines
     that nobody decided on."""
+    told = usable_values(table, task, roles, left_out=left_out, rows_left_out=rows_left_out)
+    return ((number, row) for number, row, _ in told)
+
+
+def usable_values(
+    table: Table,
+    task: Any,
+    roles: Mapping[str, str],
+    *,
+    left_out: Collection[str] = (),
+    rows_left_out: Spans = (),
+) -> Iterator[tuple[int, Row, dict[str, Any]]]:
+    """As `usable_rows`, with the values of each row by role."""
     require_kinds(left_out)
     if table.bad_lines and BadLines.kind not in left_out:
         first = table.bad_lines[0]
@@ -208,18 +260,20 @@ def usable_rows(
             rows=[bad.row for bad in table.bad_lines[:100]],
         )
     skip, strict, bad = frozenset(numbers_in(rows_left_out)), WrongType(Context(table, task, roles)), table.bad_rows
+    at_odds = odd(task)
     for number, row in table.numbered():
         if number in bad or number in skip:
             continue
         values = task.values(row, roles)
         lacks = task.lacks(values, roles)
-        if not lacks and not strict.rejects(Seen(number, row, values, lacks)) and not odd(task, values):
-            yield number, row
+        if not lacks and not strict.rejects(Seen(number, row, values, lacks)) and not at_odds(values):
+            yield number, row, values
 
 
-def odd(task: Any, values: Mapping[str, Any]) -> str:
-    """The kind of problem of a row that is at odds with itself."""
-    return str(task.at_odds(values)) if hasattr(task, "at_odds") else ""
+def odd(task: Any) -> Callable[[Mapping[str, Any]], str]:
+    """Tells the kind of problem of a row that is at odds with itself."""
+    told: Callable[[Mapping[str, Any]], str] = getattr(task, "at_odds", lambda _: "")
+    return told
 
 
 def with_suspects(report: CheckReport, suspects: Mapping[int, Suspect] | None) -> CheckReport:
@@ -300,5 +354,5 @@ def _too_many(context: Context, given: str) -> StudioError:
 
 __all__ = [
     "CHECKS", "Check", "Fix", "check", "fix_of", "labels_of", "refusal", "require_kinds", "rows_of",
-    "settle_left_out", "usable_rows", "with_suspects",
+    "settle_left_out", "usable_rows", "usable_values", "with_suspects",
 ]  # fmt: skip

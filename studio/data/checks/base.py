@@ -60,6 +60,9 @@ class Context:
     """Rows whose label is likely wrong, when somebody asked for it."""
     division: Callable[[], Mapping[int, str]] | None = None
     """Gives the part that each row falls in, where the studio divides the rows."""
+    show: Callable[[], Callable[[int, Row, Mapping[str, Any]], None] | None] | None = None
+    """Gives who is shown each usable row (its number, itself and its values) where the rows are to be divided in any
+    case, so that they are read once; None: nobody."""
     parts_copies: bool = False
     """Equal texts may fall in different parts: the rows are divided by a group or by time."""
     shared: dict[str, Any] = field(default_factory=dict)

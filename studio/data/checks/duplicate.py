@@ -9,7 +9,10 @@ from studio.schema.dataset import Problem
 
 def key_of(values: dict[str, Any]) -> int:
     """A number that equal values share; conversations are lists and go by their text."""
-    return hash(tuple(repr(value) if isinstance(value, list | dict) else value for value in values.values()))
+    try:
+        return hash(tuple(values.values()))
+    except TypeError:
+        return hash(tuple(repr(value) if isinstance(value, list | dict) else value for value in values.values()))
 
 
 class Duplicate(Check):

@@ -3,6 +3,7 @@
 from array import array
 
 from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import labels_of_row, without_labels
 from studio.data.words import many
 from studio.schema.dataset import Problem
@@ -23,7 +24,7 @@ class LabelConflict(Check):
 
     def see(self, seen: Seen) -> None:
         self.numbers.append(seen.number)
-        self.texts.append(hash(tuple(without_labels(seen.values).values())))
+        self.texts.append(key_of(without_labels(seen.values)))
         self.given.append(self.labels.setdefault(labels_of_row(seen.values), len(self.labels)))
 
     def finish(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from studio.data.checks.base import Check, Context, Seen
 from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import without_labels
-from studio.data.checks.near_duplicate import MOST, NearRows, one_in, parts_of
+from studio.data.checks.near_duplicate import MOST, looker_of, one_in, parts_of
 from studio.data.nearness import Texts, in_sample
 from studio.data.parts import split_name
 from studio.data.table import Table
@@ -25,7 +25,7 @@ class Leakage(Check):
         self.brought = context.validation is not None or context.split_column is not None
         self.texts = Texts()
         self.one_in = one_in(context)
-        self.near = NearRows.of(context)
+        self.near = looker_of(context)
         self.held: set[int] = set()
         self.numbers, self.keys = array("Q"), array("q")
         self.exact = 0
@@ -82,9 +82,9 @@ class Leakage(Check):
         there are any."""
         assert self.context.division is not None
         copied = len(set(self.keys)) < len(self.keys)
-        if not self.near.pairs and not copied:
+        if not copied and not self.context.shared.get("beside") and not self.near.found.pairs:
             return
-        part = self.context.division()
+        part = self.context.division()  # at once where another process still looks for near rows
         held = {key for number, key in zip(self.numbers, self.keys, strict=True) if part.get(number) in HELD}
         exact = {
             number
@@ -96,11 +96,11 @@ class Leakage(Check):
 
     def _near_across(self, part: Mapping[int, str]) -> set[int]:
         """Rows for training that are near the same row as one held back."""
-        nearest = dict(self.near.pairs)
+        nearest = dict(self.near.found.pairs)
         alike: dict[int, list[int]] = {}
-        for number, first in self.near.pairs:
+        for number, first in self.near.found.pairs:
             alike.setdefault(first, [first]).append(number)
-        for number, first in self.near.copies:
+        for number, first in self.near.found.copies:
             root = nearest.get(first, first)
             if root in alike:
                 alike[root].append(number)
@@ -119,8 +119,8 @@ class Leakage(Check):
         also = (
             "" if not near else " nearly" if not self.exact else f", {near:,} of them with other words here and there"
         )
-        compared = self.texts if self.brought else self.near.texts
-        sampled = f" Near ones were looked for in a sample of {many(len(compared), 'row')}." if self.one_in > 1 else ""
+        compared = len(self.texts) if self.brought else self.near.found.compared
+        sampled = f" Near ones were looked for in a sample of {many(compared, 'row')}." if self.one_in > 1 else ""
         where = "the validation file" if self.context.validation is not None else "validation or test"
         return [
             self.problem(

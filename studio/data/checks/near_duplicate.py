@@ -1,6 +1,9 @@
 """Rows that are nearly the same as one above: the same words in the same order, but for one in ten."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from studio.data.checks.base import Check, Context, Seen, turns_in
 from studio.data.checks.duplicate import key_of
@@ -28,30 +31,58 @@ def parts_of(seen: Seen) -> list[str]:
     """What a row says, its label aside: a text for each role, and for each side of a conversation."""
     parts = []
     for role, value in seen.values.items():
-        if turns := turns_in(value):
+        if isinstance(value, str):
+            if role != "label":
+                parts.append(value)
+        elif turns := turns_in(value):
             for asked in (True, False):
                 parts.append("\n".join(turn["content"] for turn in turns if (turn["role"] == "user") is asked))
-        elif isinstance(value, str) and role != "label":
-            parts.append(value)
     return parts
 
 
+@dataclass(frozen=True)
+class Near:
+    """Which rows are near others."""
+
+    pairs: Sequence[tuple[int, int]]
+    """Each row that is near one above, with that one."""
+    copies: Sequence[tuple[int, int]]
+    """Exact copies, each with the first row that says the same."""
+    compared: int
+    """Texts that were compared."""
+
+
+class Looker(Protocol):
+    """Whoever looks for near rows during a pass."""
+
+    one_in: int
+    """Of how many rows one is compared."""
+
+    def see(self, seen: Seen) -> None:
+        """Take a row in."""
+        ...
+
+    @property
+    def found(self) -> Near:
+        """What came of it, after the last row."""
+        ...
+
+
+def looker_of(context: Context) -> Looker:
+    """The one of a pass: near rows are looked for once, whoever asks."""
+    made: Looker = context.shared.setdefault("near", NearRows(context))
+    return made
+
+
 class NearRows:
-    """The rows of a pass compared with each other: once, whoever asks."""
+    """The rows of a pass compared with each other."""
 
     def __init__(self, context: Context) -> None:
         self.texts = Texts()
         self.one_in = one_in(context)
-        self.copies: list[tuple[int, int]] = []
-        """Exact copies, each with the first row that says the same."""
+        self._copies: list[tuple[int, int]] = []
         self._first: dict[int, int] = {}
         self._last = 0
-
-    @classmethod
-    def of(cls, context: Context) -> "NearRows":
-        """Those of a pass."""
-        made: NearRows = context.shared.setdefault("near", cls(context))
-        return made
 
     def see(self, seen: Seen) -> None:
         """Take a row in, unless it was taken in or belongs to no sample."""
@@ -65,17 +96,11 @@ class NearRows:
         if first == seen.number:
             self.texts.add(seen.number, parts, group_of(seen))
         else:
-            self.copies.append((seen.number, first))
+            self._copies.append((seen.number, first))
 
     @cached_property
-    def pairs(self) -> list[tuple[int, int]]:
-        """Each row that is near one above, with that one."""
-        return list(self.texts.near())
-
-    @property
-    def sampled(self) -> str:
-        """What is said of a sample."""
-        return f" Looked for in a sample of {many(len(self.texts), 'row')}." if self.one_in > 1 else ""
+    def found(self) -> Near:
+        return Near(list(self.texts.near()), self._copies, len(self.texts))
 
 
 class NearDuplicate(Check):
@@ -83,22 +108,24 @@ class NearDuplicate(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.near = NearRows.of(context)
+        self.near = looker_of(context)
 
     def see(self, seen: Seen) -> None:
         self.near.see(seen)
 
     def finish(self) -> None:
-        self.found.extend(number for number, _ in self.near.pairs)
+        self.found.extend(number for number, _ in self.near.found.pairs)
 
     def problems(self) -> list[Problem]:
         if not self.found:
             return []
+        compared = many(self.near.found.compared, "row")
+        sampled = f" Looked for in a sample of {compared}." if self.near.one_in > 1 else ""
         return [
             self.problem(
                 "warning",
                 f"{many(len(self.found), 'row is', 'rows are')} nearly the same as a row above: nine in ten words "
-                f"agree, in the same order.{self.near.sampled}",
+                f"agree, in the same order.{sampled}",
                 "Near copies weigh more than other rows, and one that is tested on may have been learned by heart.",
                 "Remove the later ones",
             )

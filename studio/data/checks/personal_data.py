@@ -4,7 +4,7 @@ from collections import Counter
 
 from studio.data.checks.base import Context, Seen
 from studio.data.checks.cells import TextCheck
-from studio.data.personal import PRIVATE, masked, private_in
+from studio.data.personal import PRIVATE, masked, may_hold_any, private_in
 from studio.data.words import listed, many
 from studio.schema.dataset import Problem
 
@@ -21,7 +21,7 @@ class PersonalData(TextCheck):
         self.examples: dict[str, None] = {}
 
     def see(self, seen: Seen) -> None:
-        found = [each for text in seen.texts for each in private_in(text)]
+        found = [each for text in seen.texts if may_hold_any(text) for each in private_in(text)]
         if not found:
             return
         self.found.append(seen.number)

@@ -1,0 +1,137 @@
+"""Some checks are made in a second process: what is found is the same, whatever becomes of that process."""
+
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.api import Studio
+from studio.data.checks import beside, check
+from studio.data.kept import open_parquet, write_parquet
+from studio.data.packing import Builder
+from studio.data.table import Table
+from studio.schema.dataset import CheckReport
+from studio.tasks import task_named
+
+CLASSIFY, ROLES = task_named("classification"), {"text": "text", "label": "label"}
+WORDS = (
+    "harbour lantern meadow copper whistle orchard velvet thunder marble compass saddle willow pepper canyon".split()
+)
+
+
+def some_rows() -> list[tuple[str, str]]:
+    """Rows with near and exact copies, private data, another language, conflicts, rare and empty labels."""
+    chance = random.Random(3)
+    rows = [(" ".join(chance.choices(WORDS, k=14)) + f" {number}", chance.choice("ab")) for number in range(240)]
+    rows += [(f"{text.replace(' ', ', ', 1)}.", label) for text, label in rows[:12]]
+    rows += [rows[20], (rows[30][0], "a" if rows[30][1] == "b" else "b"), ("", "a"), ("write to jo.doe@acme.org", "b")]
+    rows += [("Das Wetter ist heute sehr schön, und wir gehen mit den Kindern an den See.", "a")] * 2
+    rows += [("TODO", "a"), ("what a fine lantern this is", "C")]
+    return rows
+
+
+def on_disk(folder: Path) -> Table:
+    builder = Builder("rows.csv", "csv")
+    builder.set_columns(["text", "label"])
+    for row in some_rows():
+        builder.add(row)
+    write_parquet(builder.table(), folder / "rows.parquet")
+    return open_parquet(folder / "rows.parquet")
+
+
+def looked(table: Table) -> CheckReport:
+    parts: dict[int, str] = dict.fromkeys(range(1, len(table) + 1), "train") | dict.fromkeys(range(1, 6), "test")
+    return check(table, CLASSIFY, ROLES, division=lambda: parts, rows_left_out=((2, 3),))
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "MANY", 100)
+    monkeypatch.setattr(beside.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+
+
+def test_a_second_process_finds_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = on_disk(tmp_path)
+    alone = looked(table)
+    kinds = {problem.kind for problem in alone.problems}
+    assert {"near-duplicate", "duplicate", "leakage", "personal-data", "wrong-language", "rare-label"} <= kinds
+    monkeypatch.setattr(beside, "MANY", 100)
+    monkeypatch.setattr(beside.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    started: list[Any] = []
+    popen = beside.subprocess.Popen
+    monkeypatch.setattr(beside.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    together = looked(table)
+    assert len(started) == 1 and started[0].returncode == 0
+    assert together == alone
+    assert [problem.every for problem in together.problems] == [problem.every for problem in alone.problems]
+
+
+def test_a_process_that_is_killed_costs_nothing_but_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: None
+) -> None:
+    table = on_disk(tmp_path)
+    monkeypatch.setattr(beside, "MANY", 10**9)
+    alone = looked(table)
+    monkeypatch.setattr(beside, "MANY", 100)
+    popen = beside.subprocess.Popen
+
+    def killed(*about: Any, **more: Any) -> Any:
+        child = popen(*about, **more)
+        os.kill(child.pid, signal.SIGKILL)
+        return child
+
+    monkeypatch.setattr(beside.subprocess, "Popen", killed)
+    assert looked(table) == alone
+
+
+def test_no_process_is_left_when_the_rows_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: None
+) -> None:
+    builder = Builder("rows.csv", "csv")
+    builder.set_columns(["text", "label"])
+    for number in range(3_000):
+        builder.add((f"text {number}", f"label {number}"))
+    write_parquet(builder.table(), tmp_path / "rows.parquet")
+    started: list[Any] = []
+    popen = beside.subprocess.Popen
+    monkeypatch.setattr(beside.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    with pytest.raises(Exception, match="too many different values"):
+        check(open_parquet(tmp_path / "rows.parquet"), CLASSIFY, ROLES)
+    assert len(started) == 1 and started[0].returncode is not None
+
+
+def test_rows_in_memory_and_a_single_core_need_no_second_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: None
+) -> None:
+    def none(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a process was started")
+
+    table = on_disk(tmp_path)
+    monkeypatch.setattr(beside.subprocess, "Popen", none)
+    builder = Builder("rows.csv", "csv")
+    builder.set_columns(["text", "label"])
+    for row in some_rows():
+        builder.add(row)
+    assert looked(builder.table()).usable == 257
+    monkeypatch.setattr(beside.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    assert looked(table).usable == 257
+
+
+def test_rows_that_are_shown_to_the_divider_fall_in_the_same_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "\n".join(f'"{text}",{label}' for text, label in some_rows()), encoding="utf-8")
+    told = []
+    for most in (10**9, 100):
+        monkeypatch.setattr(beside, "MANY", most)
+        monkeypatch.setattr(beside.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+        studio = Studio(tmp_path / str(most))
+        record = studio.add_file(path)
+        report = studio.check(record.id)
+        told.append((report, studio.splits(record.id), [each.every for each in report.problems]))
+        studio.close()
+    assert told[0] == told[1]
