@@ -1,6 +1,7 @@
 """The flags that are settings: one for each field of TrainingConfig, in kebab case, and the same from a file."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -48,11 +49,14 @@ class Asked:
     """Id of the dataset that was its validation whole."""
     not_known: tuple[str, ...] = ()
     """Names of settings of another version of the studio, which are left out."""
+    problems: tuple[StudioError, ...] = ()
+    """Names that do not exist and values that can't be, none of which is among the settings."""
 
 
 def read_config(path: Path) -> Asked:
-    """A YAML or JSON file of settings, or a run's own config.yaml. Names that do not exist are refused in a file that
-    a person wrote, and left out of one that another version of the studio wrote."""
+    """A YAML or JSON file of settings, or a run's own config.yaml. Names that do not exist are problems in a file that
+    a person wrote, and left out of one that another version of the studio wrote. Problems are told and not raised, so
+    that whoever reads the file can refuse them together with what else is wrong."""
     values = _document(path)
     of_run = isinstance(values.get("config"), dict)
     settings = {str(key).replace("-", "_"): value for key, value in (values["config"] if of_run else values).items()}
@@ -63,13 +67,16 @@ def read_config(path: Path) -> Asked:
         config_from({"task": "-", "model": "-", **known})
     except StudioError as error:
         problems += error.all()
-    raise_all(problems)
-    return _of_run(path, known, values, strange) if of_run else Asked(known)
+    refused = {problem.field for problem in problems}
+    known = {key: value for key, value in known.items() if key not in refused}
+    return _of_run(path, known, values, strange, problems) if of_run else Asked(known, problems=tuple(problems))
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings of such a file."""
-    return read_config(path).settings
+    """The settings of such a file; refused when one of them can't be."""
+    asked = read_config(path)
+    raise_all(asked.problems)
+    return asked.settings
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -97,7 +104,13 @@ def _document(path: Path) -> dict[str, Any]:
     return values
 
 
-def _of_run(path: Path, settings: dict[str, Any], values: dict[str, Any], strange: tuple[str, ...]) -> Asked:
+def _of_run(
+    path: Path,
+    settings: dict[str, Any],
+    values: dict[str, Any],
+    strange: tuple[str, ...],
+    problems: Sequence[StudioError],
+) -> Asked:
     told = values.get("data") or {}
     try:
         fields = {name: value for name, value in dict(told).items() if name in ("roles", "left_out")}
@@ -110,7 +123,8 @@ def _of_run(path: Path, settings: dict[str, Any], values: dict[str, Any], strang
             valid="data with roles: column: role, one a line",
             hint="Take the settings alone: leave the lines under config: and put them at the margin.",
         ) from error
-    return Asked(settings, data.roles, data.left_out, str(values.get("validation_dataset") or ""), strange)
+    validation = str(values.get("validation_dataset") or "")
+    return Asked(settings, data.roles, data.left_out, validation, strange, tuple(problems))
 
 
 def _unknown(key: str, path: Path) -> StudioError:

@@ -11,7 +11,7 @@ from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalMode
 from studio.cli.reading import alike, opened
 from studio.cli.settings import NOT_SETTINGS, Asked, read_config
 from studio.cli.waiting import wait
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, raise_all
 from studio.schema.runs import RunRecord
 
 PANEL = "Runs"
@@ -61,28 +61,39 @@ def register(app: typer.Typer) -> None:
             door.note(f"Left out, since this studio does not know it: {', '.join(from_file.not_known)}.")
         values = {**from_file.settings, **settings, **asked}
         if not values.get("model"):
-            raise StudioError(
+            unnamed = StudioError(
                 "bad-setting", "No base model was named.", hint="Give --model; studio models lists them.", field="model"
             )
-        run = door.studio.start(
-            opened(door, data, reading).id,
-            values["model"],
-            task=values.get("task"),
-            method=values.get("method"),
-            preset=values.get("preset", "balanced"),
-            settings={key: value for key, value in values.items() if key not in NOT_SETTINGS},
-            name=values.get("name", ""),
-            prompts=tuple(test_prompt or values.get("test_prompts", ())),
-            validation=opened(door, validation, alike(reading)).id if validation else _validation(door, from_file),
-            roles={**from_file.roles, **(roles_of(map_) or {})} or None,
-            leave_out=(*from_file.leave_out, *(leave_out or ())),
-        )
+            raise_all([*from_file.problems, unnamed])
+        told = {
+            "task": values.get("task"),
+            "method": values.get("method"),
+            "preset": values.get("preset", "balanced"),
+            "settings": {key: value for key, value in values.items() if key not in NOT_SETTINGS},
+            "validation": opened(door, validation, alike(reading)).id if validation else _validation(door, from_file),
+            "roles": {**from_file.roles, **(roles_of(map_) or {})} or None,
+            "leave_out": (*from_file.leave_out, *(leave_out or ())),
+        }
+        rows = opened(door, data, reading).id
+        if from_file.problems:
+            raise_all([*from_file.problems, *_more_problems(door, rows, values["model"], told)])
+        prompts = tuple(test_prompt or values.get("test_prompts", ()))
+        run = door.studio.start(rows, values["model"], name=values.get("name", ""), prompts=prompts, **told)
         see_through(door, run, detach)
 
     @command(app, "resume", PANEL)
     def resume(door: Door, run: Run, detach: Detach = False) -> None:
         """Go on with a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
         see_through(door, door.studio.resume(door.studio.run(run).id), detach)
+
+
+def _more_problems(door: Door, data: str, model: str, told: dict[str, Any]) -> tuple[StudioError, ...]:
+    """What is wrong besides the settings of the file that were refused."""
+    try:
+        door.studio.plan(data, model, **told)
+    except StudioError as error:
+        return error.all()
+    return ()
 
 
 def _validation(door: Door, asked: Asked) -> str | None:

@@ -274,6 +274,25 @@ def test_all_that_is_wrong_with_the_settings_is_said_at_once(
         assert name in said.err
 
 
+def test_what_is_wrong_in_a_file_of_settings_is_said_with_all_else_that_is_wrong(
+    tmp_path: Path, studio: Studio, model: Path, call: Callable[..., Said]
+) -> None:
+    data = studio.add_sample("support-tone").id
+    path = tmp_path / "settings.yaml"
+    path.write_text("learning_rat: 0.1\nepochs: 2\nbatch_size: -3\n")
+    said = call("train", data, "--model", model, "--config", path, "--zero", "1", "--lora-rank", "4000", "--detach")
+    assert said.status == 2 and "Traceback" not in said.err
+    for words in (
+        "setting learning_rat.",
+        "Did you mean learning_rate?",
+        "batch size",
+        "lora rank",
+        "2 processes or more",
+    ):
+        assert said.err.count(words) == 1
+    assert studio.runs() == []
+
+
 # --- models ---
 
 

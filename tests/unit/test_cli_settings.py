@@ -59,9 +59,10 @@ def test_a_runs_config_that_was_edited_to_nonsense_is_refused(tmp_path: Path, da
     with pytest.raises(StudioError) as caught:
         read_config(path)
     assert caught.value.code == "unreadable-file" and caught.value.hint and caught.value.valid
-    of_a_run(path, config={"learning_rate": "much"})
-    with pytest.raises(StudioError, match="learning rate"):
-        read_config(path)
+    of_a_run(path, config={"learning_rate": "much", "epochs": 2})
+    asked = read_config(path)
+    assert [problem.field for problem in asked.problems] == ["learning_rate"]
+    assert asked.settings["epochs"] == 2 and "learning_rate" not in asked.settings
 
 
 def test_a_mistyped_setting_in_a_file_is_told_the_nearest_name(tmp_path: Path) -> None:
