@@ -18,7 +18,8 @@ from studio.data.formats import FORMATS
 from studio.data.samples import SAMPLES
 from studio.export import EXPORTS
 from studio.machine.facts import MachineFacts
-from studio.schema.config import GROUPS, TrainingConfig, range_of, settings_of
+from studio.schema.checked import range_of
+from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.errors import CODES
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo

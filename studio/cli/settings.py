@@ -8,7 +8,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from studio.schema.config import GROUPS, TrainingConfig, config_from, range_of, settings_of
+from studio.schema.checked import config_from, range_of
+from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError, nearest, raise_all
 from studio.schema.fields import about

@@ -251,7 +251,7 @@ def _pair(host: "Host", request: Chat | Classify, labels: bool) -> "Pair":
 
 def _encoding(host: "Host", request: PreviewRow | Lengths) -> Any:
     from studio.inference.pair import encoding_of
-    from studio.schema.config import config_from
+    from studio.schema.checked import config_from
     from studio.schema.dataset import DatasetSpec
 
     data = DatasetSpec(task=request.task, roles=request.roles, label_names=request.label_names)

@@ -8,7 +8,7 @@ from typing import Any
 from studio.data.amount import what_rows_allow
 from studio.data.checks import refusal
 from studio.machine.facts import machine_facts
-from studio.schema.config import config_from
+from studio.schema.checked import config_from
 from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.models import Measured, ModelInfo

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from studio.machine.facts import MachineFacts
-from studio.schema.config import WHOLE, TrainingConfig, config_from
+from studio.schema.checked import config_from
+from studio.schema.config import WHOLE, TrainingConfig
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo

@@ -7,7 +7,8 @@ from typing import Any
 
 from studio.machine.facts import MachineFacts
 from studio.models.trainable import linear_shapes
-from studio.schema.config import Plan, TrainingConfig, config_from
+from studio.schema.checked import config_from
+from studio.schema.config import Plan, TrainingConfig
 from studio.schema.errors import named, raise_all
 from studio.schema.models import ModelInfo
 from studio.tasks import Task

@@ -12,7 +12,7 @@ from studio.data.checks import check, settle_left_out, usable_rows
 from studio.data.formats import read_text
 from studio.data.splits import divide
 from studio.data.table import Row, Table
-from studio.schema.config import config_from
+from studio.schema.checked import config_from
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.labels import Suspect

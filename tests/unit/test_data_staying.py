@@ -208,7 +208,7 @@ def test_a_division_is_asked_for_only_where_rows_are_alike() -> None:
 
 
 def test_a_run_divides_as_the_page_said(studio: Studio, tmp_path: Path) -> None:
-    from studio.schema.config import config_from
+    from studio.schema.checked import config_from
     from studio.schema.runs import RunSpec
     from studio.worker.rows import rows_of_run
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from studio.schema.config import GROUPS, TrainingConfig, config_from, range_of, settings_of
+from studio.schema.checked import config_from, range_of
+from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.fields import about
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.cli.settings import read_settings
-from studio.schema.config import TrainingConfig, config_from, settings_of
+from studio.schema.checked import config_from
+from studio.schema.config import TrainingConfig, settings_of
 
 PROPERTIES = TrainingConfig.model_json_schema()["properties"]
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -12,7 +12,7 @@ import pytest
 from studio.api import Studio
 from studio.machine.limits import oom_kills
 from studio.machine.processes import identity
-from studio.schema.config import config_from
+from studio.schema.checked import config_from
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import StepEvent

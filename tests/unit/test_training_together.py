@@ -10,7 +10,8 @@ import pytest
 from studio.api import Studio
 from studio.machine.deepspeed import why_no_deepspeed, why_no_nvme
 from studio.machine.facts import Gpu, MachineFacts
-from studio.schema.config import Plan, TrainingConfig, config_from
+from studio.schema.checked import config_from
+from studio.schema.config import Plan, TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import Estimate, ModelInfo, ProcessMemory

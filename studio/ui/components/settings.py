@@ -4,7 +4,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from studio.schema.config import GROUPS, TrainingConfig, range_of, settings_of
+from studio.schema.checked import range_of
+from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.fields import About, about
 from studio.ui.components.basic import button, check_input, field, fold, select_input, tag, text_input, textarea
 from studio.ui.markup import Html, html, join

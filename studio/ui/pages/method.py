@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from studio.schema.config import TrainingConfig, config_from
+from studio.schema.checked import config_from
+from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE
 from studio.schema.views import PlanView
