@@ -78,7 +78,9 @@ def records(lines: Iterator[str], delimiter: str, first_line: int, dirty: bool) 
             reader = csv.reader(source, delimiter=delimiter, strict=True)
             yield start, [], _why(str(error))
             continue
-        broken = _damage(source.taken, start, dirty)
+        taken = source.taken
+        may_be_broken = dirty or len(taken) != 1 or type(taken[0]) is not str or "\0" in taken[0]
+        broken = _damage(taken, start, dirty) if may_be_broken else None
         if broken:
             yield broken[0], [], broken[1]
         elif cells:
