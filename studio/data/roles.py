@@ -300,8 +300,11 @@ def _alone(draft: _Draft) -> bool:
 
 def _unclear(draft: _Draft, task: RoleTask, names: Sequence[str]) -> StudioError:
     have = set(draft.taken.values())
-    best = min(task.alternatives, key=lambda one: (len(set(one) - have), -len(one)))
     titles = {role.name: role for role in task.roles}
+    best = min(
+        task.alternatives, key=lambda one: (not _could_be(draft, [titles[name] for name in one if name not in have]),
+                                            len(set(one) - have), -len(one))
+    )  # fmt: skip
     missing = [name for name in best if name not in have]
     return StudioError(
         "columns-unclear",
@@ -311,6 +314,12 @@ def _unclear(draft: _Draft, task: RoleTask, names: Sequence[str]) -> StudioError
         hint=f"Say it above the table, or with --map COLUMN={missing[0]}. {titles[missing[0]].help}",
         field="map",
     )
+
+
+def _could_be(draft: _Draft, missing: Sequence[Role]) -> bool:
+    """Whether the columns that are left could play these roles."""
+    free = draft.free()
+    return len(free) >= len(missing) and all(any(column.can_hold(role.holds) for column in free) for role in missing)
 
 
 def _no_task(names: Sequence[str], tasks: Sequence[Any]) -> StudioError:

@@ -10,7 +10,7 @@ import pytest
 
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
-from studio.ui.pages import bring, looking, reading, rows, splitting, versions
+from studio.ui.pages import bring, data, looking, reading, rows, splitting, versions
 from studio.ui.session import Sessions, Visit
 from studio.ui.uploads import Uploads
 from tests.hubserver import HubServer
@@ -65,6 +65,47 @@ def wait_for(visit: Visiting, seconds: float = 60) -> None:
         assert time.monotonic() < until
         bring.go_on(visit())
         time.sleep(0.05)
+
+
+# --- what the rows are for ---
+
+MUSEUM = "visitor wrote,desk answered\n" + "".join(
+    f"Where is hall {n}?,Hall {n} is upstairs to the left.\n" for n in range(30)
+)
+
+
+def test_rows_whose_columns_say_nothing_are_asked_what_they_are_for_and_the_last_column_falls_into_place(
+    visit: Visiting,
+) -> None:
+    made = visit()
+    bring.open_dataset(made, made.studio.add_text(MUSEUM))
+    assert made.choices.dataset and not made.choices.task
+    body, bar = map(str, rows.drawn(visit()))
+    assert "What should the model learn from these rows?" in body and "visitor wrote, desk answered" in body
+    assert 'value="chat" data-act="task"' in body and "Where is hall 3?" in body
+    assert "Role of the column" not in body and 'role="alert"' not in body and "disabled" in bar
+    data.pick_task(visit(value="chat"))
+    body, bar = map(str, rows.drawn(visit()))
+    assert "not clear which column is the prompt and reply" in body and "--map" not in body and "disabled" in bar
+    data.map_column(visit(column="desk answered", value="reply"))
+    spec = made.studio.reading(made.choices.dataset)
+    assert (spec.task, spec.roles) == ("chat", {"desk answered": "reply", "visitor wrote": "prompt"})
+    body, bar = map(str, rows.drawn(visit()))
+    assert "30 of 30 rows can be used" in body and "disabled" not in bar
+
+
+def test_columns_can_be_mapped_one_by_one_where_nothing_falls_into_place(visit: Visiting) -> None:
+    made = visit()
+    table = "a,b,c\n" + "".join(
+        f"text of hall {n} here,more text on {n} there,{n} is a third text\n" for n in range(30)
+    )
+    bring.open_dataset(made, made.studio.add_text(table))
+    data.pick_task(visit(value="preference"))
+    data.map_column(visit(column="a", value="prompt"))
+    assert "not clear which column is the chosen and rejected" in page(visit)
+    data.map_column(visit(column="b", value="rejected"))
+    data.map_column(visit(column="c", value="chosen"))
+    assert made.studio.reading(made.choices.dataset).roles == {"a": "prompt", "b": "rejected", "c": "chosen"}
 
 
 # --- how the file was read ---

@@ -1,5 +1,6 @@
 """The small pieces that every tab uses: headings, notes, buttons, cards, meters, fields and the action bar."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,12 @@ from studio.ui.icons import icon
 from studio.ui.markup import Html, attrs, html, join
 
 STATE_ICONS = {"ok": "ok", "warn": "warn", "error": "error", "idle": "info", "run": "clock", "": "info", "acc": "info"}
+
+
+_FLAGS = re.compile(
+    r"(?:,? or(?: with)?|:) (?:studio [a-z-]+ (?:[A-Z]+ )?)?--[a-z-]+(?: [A-Z][\w=]*)?| \((?:studio [^()]*)?--[^()]*\)"
+)
+"""`, or with --map COLUMN=reply`, `: studio evaluate RUN --data FILE`, ` (--leave-out bad-line)`."""
 
 
 def heading(title: Any, sentence: Any = "", side: Any = "") -> Html:
@@ -58,9 +65,15 @@ def alert(error: StudioError) -> Html:
     )
 
 
+def without_flags(words: str) -> str:
+    """What is said to those at a command line and at a page alike, without the flags, which mean nothing here."""
+    return _FLAGS.sub("", words)
+
+
 def _problem(error: StudioError) -> Html:
     rest = error.message[len(error.what) :].strip() if error.message.startswith(error.what) else error.message
     rows = f"Rows {', '.join(map(str, error.rows[:12]))}{' …' if len(error.rows) > 12 else ''}." if error.rows else ""
+    rest = without_flags(rest)
     return html(
         "<p><b>{what}</b>{rest}</p>", what=error.what, rest=join([html(" {part}", part=p) for p in (rest, rows) if p])
     )

@@ -15,7 +15,7 @@ LOUD = ("reply", "label", "messages", "text", "prompt")
 
 
 def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[RoleView]) -> Html:
-    """Rows as text; every cell is escaped."""
+    """Rows as text; every cell is escaped. Columns can be given a role where any is known."""
     wide = max(0, len(page.columns) - 4) * 150 + 640
     loud = next(
         (column for role in LOUD for column, played in roles.items() if played == role),
@@ -36,19 +36,15 @@ def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[R
 
 def _head(column: str, role: str | None, known: Sequence[RoleView], number: int) -> Html:
     choices = [*((each.name, each.title) for each in known), (IGNORE, "Not used")]
+    select = select_input(
+        f"role-{number}", choices, role or IGNORE, "map", small=True, label=f"Role of the column {column}",
+        data_column=column,
+    )  # fmt: skip
     return html(
         "<th><span{title}>{column}</span>{select}</th>",
         title=attrs(class_="cut", title=column),
         column=column,
-        select=select_input(
-            f"role-{number}",
-            choices,
-            role or IGNORE,
-            "map",
-            small=True,
-            label=f"Role of the column {column}",
-            data_column=column,
-        ),
+        select=select if known else "",
     )
 
 

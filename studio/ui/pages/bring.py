@@ -1,6 +1,7 @@
 """Bringing rows in: a file, pasted rows, sample data, or a dataset from before. Part of the Data tab."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.schema.errors import StudioError
@@ -125,7 +126,8 @@ def open_dataset(visit: Visit, record: DatasetRecord, same: bool = False) -> Non
         dataset=record.id, version=None, view="rows", row=1, page=1, only="", prompts=None, name="", settings=settings,
     )  # fmt: skip
     if not visit.choices.task:
-        choose_task(visit, visit.studio.reading(record.id, labels_too=False).task)
+        with suppress(StudioError):  # the columns do not say it: then the tab asks
+            choose_task(visit, visit.studio.reading(record.id, labels_too=False).task)
 
 
 def own_model(visit: Visit) -> str:

@@ -63,9 +63,14 @@ def pick_task(visit: Visit) -> None:
 
 
 def map_column(visit: Visit) -> None:
-    """Give a column another role; the column that had it is not used any more."""
+    """Give a column another role; the column that had it is not used any more. While it is not clear which column is
+    which, those that nobody spoke of stay open, so that the last one falls into place by itself."""
     chosen, column, role = visit.choices, visit.text("column"), visit.text("value")
-    roles = {name: played or IGNORE for name, played in look_at(visit).roles.items()}
+    looked, tried = look_at(visit), chosen.extra.get("roles") or {}
+    if looked.refused is None:
+        roles = {name: played or IGNORE for name, played in looked.roles.items()}
+    else:
+        roles = {name: tried[name] for name in looked.record.columns if name in tried and tried["of"] == chosen.dataset}
     roles |= {name: IGNORE for name, played in roles.items() if played == role}
     roles[column] = role
     visit.remember(roles={"of": chosen.dataset, **roles})

@@ -13,7 +13,7 @@ from studio.ui.icons import icon
 from studio.ui.markup import Html, html, join
 from studio.ui.numbers import rows as rows_words
 from studio.ui.numbers import size
-from studio.ui.pages import bring, cells, label, looking, more, reading, splitting, tokens, versions
+from studio.ui.pages import bring, cells, label, looking, more, purpose, reading, splitting, tokens, versions
 from studio.ui.pages.looking import check_key
 from studio.ui.session import Visit
 
@@ -46,6 +46,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         visit.choose(dataset="", view="rows")
     if not visit.choices.dataset or visit.choices.view == "bring":
         return bring.drawn(visit)
+    if not chosen.task and chosen.view != "versions":
+        return _frame(visit, "", purpose.drawn(visit, visit.studio.dataset(visit.choices.dataset))), purpose.bar()
     if chosen.view == "label":
         side, body, actions = label.drawn(visit)
         return _frame(visit, side, body), actions
@@ -75,8 +77,8 @@ def look_at(visit: Visit) -> Looked:
     tried = chosen.extra.get("roles") or {}
     if tried.get("of") == record.id:
         roles = {column: None if tried.get(column, IGNORE) == IGNORE else tried[column] for column in record.columns}
+        said = {column: tried[column] for column in record.columns if column in tried}
         try:
-            said = {column: role or IGNORE for column, role in roles.items()}
             visit.studio.reading(record.id, chosen.task, said, labels_too=False)
         except StudioError as error:
             return Looked(record, roles, None, error)
