@@ -93,6 +93,25 @@ def test_a_file_is_read_mapped_checked_fixed_and_taken_back(page: Page, tmp_path
     expect(button(page, "On to version 2")).to_be_visible()
 
 
+def test_a_file_that_is_brought_first_is_asked_what_it_is_for_and_two_choices_lead_to_the_method(
+    page: Page, tmp_path: Path
+) -> None:
+    path = tmp_path / "museum.csv"
+    lines = [f"Is hall {n} open on day {n % 7}?,Dear visitor — hall {n} is open. See you there!" for n in range(40)]
+    path.write_text("visitor wrote,desk answered\n" + "\n".join(lines), encoding="utf-8")
+    tab(page, "2 Data").click()
+    page.get_by_label("Choose a file").set_input_files(path)
+    expect(page.get_by_role("heading", name="What should the model learn from these rows?")).to_be_visible(timeout=SLOW)
+    expect(button(page, "Next: method")).to_be_disabled()
+    page.get_by_role("radio", name="Chat").check()
+    expect(page.get_by_role("alert").filter(has_text="not clear which column is the prompt")).to_be_visible()
+    page.get_by_label("Role of the column desk answered").select_option("reply")
+    expect(page.get_by_text("40 of 40 rows can be used")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_label("Role of the column visitor wrote")).to_have_value("prompt")
+    button(page, "Next: method").click()
+    expect(page.get_by_role("heading", name="How should it learn?")).to_be_visible()
+
+
 def test_html_in_rows_and_in_a_files_name_stays_text(page: Page, tmp_path: Path) -> None:
     bring(page, rows_file(tmp_path, "<b onclick=x>&quot;.csv"))
     page.locator(".datatable").wait_for()
