@@ -311,9 +311,14 @@ def _unclear(draft: _Draft, task: RoleTask, names: Sequence[str]) -> StudioError
         f"{task.title} needs {listed([f'a {name}' for name in best])}, and it is not clear which column is the "
         f"{listed(missing)}.",
         given=f"the columns {listed(names, 30)}",
-        hint=f"Say it above the table, or with --map COLUMN={missing[0]}. {titles[missing[0]].help}",
+        hint=f"Say it above the table, or with --map COLUMN={missing[0]}. {_explained(titles[missing[0]])}",
         field="map",
     )
+
+
+def _explained(role: Role) -> str:
+    """`Prompt: what a person asks or says.`"""
+    return f"{role.title}: {role.help[:1].lower()}{role.help[1:]}"
 
 
 def _could_be(draft: _Draft, missing: Sequence[Role]) -> bool:

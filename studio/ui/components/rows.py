@@ -21,6 +21,7 @@ def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[R
         (column for role in LOUD for column, played in roles.items() if played == role),
         page.columns[-1] if page.columns else "",
     )
+    used = {column for column in page.columns if roles.get(column)} or set(page.columns)
     return html(
         '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows, scrolls sideways"><table '
         'class="grid-table datatable"'
@@ -28,7 +29,7 @@ def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[R
         'class="sr">Row</span></th>{heads}'
         "</tr></thead><tbody>{rows}</tbody></table></div>",
         style=attrs(style=f"min-width:{wide}px"),
-        cols=[Html("<col>") if roles.get(column) else Html('<col style="width:128px">') for column in page.columns],
+        cols=[Html("<col>") if column in used else Html('<col style="width:128px">') for column in page.columns],
         heads=[_head(column, roles.get(column), known, number) for number, column in enumerate(page.columns)],
         rows=[_row(number, row, page, roles, loud) for number, row in page.rows],
     )
