@@ -47,7 +47,7 @@ window.studio = window.studio || {};
   function count(number, one, many) {
     return `${number.toLocaleString("en")} ${number === 1 ? one : many || one + "s"}`;
   }
-  /** 1.67, 0.034, 1.4e-4: as many figures as tell something. */
+  /** 1.67, 0.034, 0.0038, 1.4e-5: as many figures as tell something. */
   function figure(value) {
     if (value === null || value === undefined || !Number.isFinite(value)) return "not a number";
     const size = Math.abs(value);
@@ -57,6 +57,7 @@ window.studio = window.studio || {};
     if (size >= 10) return value.toFixed(1);
     if (size >= 1) return value.toFixed(2);
     if (size >= 0.01) return value.toFixed(3).replace(/0$/, "");
+    if (size >= 0.0001) return String(+value.toPrecision(2));
     return value.toExponential(1).replace("+", "").replace(".0e", "e");
   }
   function bytes(size) {
