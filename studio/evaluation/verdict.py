@@ -29,11 +29,17 @@ def judgement(metric: Metric) -> str:
 def of_texts(metrics: Mapping[str, Metric], rows: int) -> str:
     """How much less the right replies surprise the tuned model."""
     loss = metrics["loss"]
-    said = f"{OPENING[judgement(loss)]}on {rows:,} rows kept apart the right replies have a loss of {loss.tuned:.2f}"
-    said += "." if loss.base is None else f"; with the base it is {loss.base:.2f}."
+    said = f"{OPENING[judgement(loss)]}on {rows:,} rows kept apart the right replies have a loss of "
+    said += _loss(loss.tuned)
+    said += "." if loss.base is None else f"; with the base it is {_loss(loss.base)}."
     if loss.gain_low is not None and loss.gain_high is not None:
         said += f" The true gain lies between {-loss.gain_high:.2f} and {-loss.gain_low:.2f} (95 % interval)."
     return said
+
+
+def _loss(value: float) -> str:
+    """`5.16`, `0.0038`: a small loss is not said to be none."""
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def of_labels(metrics: Mapping[str, Metric], rows: int, per_label: Mapping[str, Mapping[str, float]]) -> str:
