@@ -85,6 +85,7 @@ class RunsDoor(Door):
     ) -> PlanView:
         """A plan whose memory and time were measured by a few real steps on the longest rows."""
         self._models.ready(model)
+        self.shared.runner.close()  # a process that makes a run ready beside it would be measured, too
         info, spec = self._meant(dataset, model, task, roles, leave_out, settings, validation)
         how: dict[str, Any] = {"preset": preset, "name": name, "validation": validation}
         began = self._beginning(settings, method, info, spec)
@@ -111,6 +112,44 @@ class RunsDoor(Door):
 
         Of those that ask with the same `once` only the first starts one, and the others are given that one.
         """
+        asked = self._asked(
+            dataset, model, task, method, preset, settings, name, prompts, validation, roles, leave_out
+        )  # fmt: skip
+        return self._runs.start(asked, once)
+
+    def make_ready(
+        self,
+        dataset: str,
+        model: str,
+        task: str | None = None,
+        method: str | None = None,
+        preset: str = "balanced",
+        settings: Mapping[str, Any] | None = None,
+        name: str = "",
+        prompts: Sequence[str] = (),
+    ) -> None:
+        """Have the run that `start` would begin stand before its first step, since a person is about to press Start."""
+        self._runs.make_ready(self._asked(dataset, model, task, method, preset, settings, name, prompts))
+
+    def prepare_worker(self) -> None:
+        """Have a process ready that has imported everything; it is told later what to make ready."""
+        self.shared.runner.prepare()
+
+    def _asked(
+        self,
+        dataset: str,
+        model: str,
+        task: str | None,
+        method: str | None,
+        preset: str,
+        settings: Mapping[str, Any] | None,
+        name: str,
+        prompts: Sequence[str],
+        validation: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        leave_out: Sequence[str] = (),
+    ) -> RunSpec:
+        """What is asked of a run that is to be started; a refusal when it can't be."""
         info = self._models.ready(model)
         spec, _ = self._datasets.reading(dataset, task, roles)
         spec = self._leaving.settled(dataset, info, spec, leave_out, settings or {}, validation)
@@ -119,7 +158,7 @@ class RunsDoor(Door):
         name = name or Path(self._datasets.store.get(dataset).name).stem
         view = self._planning.plan(dataset, info, spec, began, preset=preset, name=name, validation=validation)
         self._require_fit(info, view)
-        return self._runs.start(self._run_spec(dataset, spec, view, validation, began.replay), once)
+        return self._run_spec(dataset, spec, view, validation, began.replay)
 
     def _beginning(
         self, settings: Mapping[str, Any] | None, method: str | None, info: ModelInfo, spec: DatasetSpec
@@ -202,10 +241,6 @@ class RunsDoor(Door):
     def combine(self, weights: Mapping[str, float], how: str = "cat", name: str = "") -> RunRecord:
         """One adapter of several of one base, as a run of its own; `weights` is run → weight."""
         return combine(self.context, weights, how, name)
-
-    def prepare_worker(self) -> None:
-        """Have a process ready, since a person is about to press Start."""
-        self.shared.runner.prepare()
 
     def runs(self) -> list[RunRecord]:
         """All runs, newest first."""

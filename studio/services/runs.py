@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
+from studio.machine.facts import machine_facts
 from studio.machine.processes import end_group
 from studio.metrics import METRICS
 from studio.schema.errors import StudioError
@@ -38,6 +39,7 @@ class Runs:
         self.store = context.workspace.runs
         self.events = context.workspace.events
         self.queue = context.home.queue
+        self._here = context.workspace.name
 
     def start(self, spec: RunSpec, once: str | None = None) -> RunRecord:
         """Make a run and have a worker take it; when another is at work, it waits for its turn.
@@ -49,10 +51,21 @@ class Runs:
         self.store.sweep()
         require_room(self.store.root.parent, spec.disk_bytes)
         config = spec.config.model_copy(update={"name": self.free_name(spec.config.name)})
-        record = self.store.create(spec.model_copy(update={"config": config}), once)
+        record = self.store.create(spec.model_copy(update={"config": config}), once, self.runner.set_aside(self._here))
         if record.status == "queued" and self.queue.position(record.id) is None:
             self._send_off(record.id)
         return self.get(record.id)
+
+    def make_ready(self, spec: RunSpec) -> None:
+        """Have a process stand before the first step of this run, in case that it is started; see worker/waiting.py.
+
+        Strangers get no more than a process with all imports done, and so does what has more than this processor.
+        """
+        alone = spec.config.processes == 1 and spec.config.mirror == "none" and not machine_facts().gpus
+        if alone and not self.context.demo:
+            self.runner.make_ready(self._here, spec, self.store.new_id())
+        else:
+            self.runner.prepare()
 
     def all(self) -> list[RunRecord]:
         """All runs, newest first, their states set right; folders of runs that were copied here are among them."""
@@ -250,8 +263,8 @@ class Runs:
             self._send_off(run, again=True)
 
     def _send_off(self, run: str, again: bool = False) -> None:
-        self.queue.ask(self.context.workspace.name, run, self.store.spec(run).memory_bytes, again)
-        self.runner.start(self.context.workspace.name, run, self.store.folder(run).log)
+        self.queue.ask(self._here, run, self.store.spec(run).memory_bytes, again)
+        self.runner.start(self._here, run, self.store.folder(run).log)
 
     def _let_go(self, run: str) -> None:
         """Take a run that waits out of the queue, and end its worker."""

@@ -67,11 +67,14 @@ class RunStore:
         """The run's folder and the names in it."""
         return RunFolder(self.root / run)
 
-    def create(self, spec: RunSpec, once: str | None = None) -> RunRecord:
-        """Make a run and its folder, `queued`. Of those that ask with the same `once` only the first makes one."""
-        run = self.new_id()
+    def create(self, spec: RunSpec, once: str | None = None, run: str = "") -> RunRecord:
+        """Make a run and its folder, `queued`, under the id that was set aside for it or a new one.
+
+        Of those that ask with the same `once` only the first makes one.
+        """
+        set_aside, run = bool(run), run or self.new_id()
         folder = self.folder(run)
-        folder.root.mkdir(parents=True)
+        folder.root.mkdir(parents=True, exist_ok=set_aside)
         write_whole(folder.config, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
         with self.db.write() as connection:
             made = connection.execute(

@@ -42,6 +42,13 @@ class TrainingJob:
     """Where rows are kept as tokens, for a later run on the same rows."""
 
 
+def on_disk(job: TrainingJob) -> tuple[tuple[str, int, int], ...]:
+    """The files that a run begins with, by what changes when somebody puts others in their place."""
+    folders = [Path(job.info.path or "."), *([job.begins_with] if job.begins_with else [])]
+    files = [file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir()) if file.is_file()]
+    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+
+
 def encoding_for(job: TrainingJob) -> Encoding:
     """How rows become tokens: what preview, training and chat share."""
     return encoding_of(job.info, load_tokenizer(job.info, job.trusted), job.data, job.config)

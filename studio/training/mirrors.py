@@ -46,6 +46,11 @@ MIRRORS: dict[str, Mirror] = {
 """By the names of transformers' `report_to`."""
 
 
+def asks_hub(name: str) -> bool:
+    """Whether a run with this mirror must be able to ask the Hub."""
+    return name in MIRRORS and MIRRORS[name].on_hub
+
+
 def arguments_of(name: str, run_name: str, folder: Path) -> Mapping[str, str]:
     """What `TrainingArguments` are told, and the environment set for where files go, unless a person has set it."""
     if name == "none":

@@ -2,7 +2,7 @@
 the same way."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -21,6 +21,9 @@ from studio.training.callbacks import Emit, ShouldStop
 
 LENGTH, BASE_LENGTH = 96, 64
 """The most tokens in a reply to a test prompt; fewer of those that steps wait for."""
+_WRITTEN: dict[Hashable, tuple[list[str], float]] = {}
+"""What bases wrote in this process, and the seconds it took: a run that is made ready anew, since a setting was
+changed, need not ask again. Random numbers for training are drawn by none of this."""
 GUESS = "a guess by its nearest neighbours"
 SAMPLE, NEIGHBOURS = 200, 10
 """Rows among which a classifier's base looks for those most alike, and how many it asks."""
@@ -38,8 +41,12 @@ def answer_prompts(
     emit: Emit,
     should_stop: ShouldStop,
     during: bool = False,
+    base: Hashable = None,
 ) -> float:
-    """One `ReplyEvent` a prompt, and the seconds they took. `during` a run they are short, and none is told in part."""
+    """One `ReplyEvent` a prompt, and the seconds they took. `during` a run they are short, and none is told in part.
+
+    `base` is what a base's replies depend on besides the prompts.
+    """
     if not config.test_prompts:
         return 0.0
     import torch
@@ -47,10 +54,14 @@ def answer_prompts(
     prompts = [task.prompt_ids(prompt, encoding)[-config.max_length :] for prompt in config.test_prompts]
     began = time.perf_counter()
     model.eval()
+    asked = (base, *map(tuple, prompts))
     # An adapter that has not learned anything yet changes nothing, but costs a third of the time.
     plain = model.disable_adapter() if who == "base" and hasattr(model, "disable_adapter") else nullcontext()
     with torch.no_grad(), plain:
-        if head.writes:
+        if head.writes and base and asked in _WRITTEN:
+            said, before = _WRITTEN[asked]
+            began -= before
+        elif head.writes:
             settings = ChatSettings(temperature=0.0, max_new_tokens=BASE_LENGTH if during or who == "base" else LENGTH)
             said = replies(model, encoding.tokenizer, prompts, settings, lambda: should_stop() is not None)
         elif head.name == "spans":
@@ -60,6 +71,8 @@ def answer_prompts(
         else:
             said = [_label(model, encoding, head, prompt) for prompt in prompts]
     took = time.perf_counter() - began
+    if head.writes and base and should_stop() is None:
+        _WRITTEN[asked] = said, took
     if during and should_stop() is not None:
         return took
     seconds = took / len(prompts)

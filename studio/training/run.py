@@ -17,7 +17,7 @@ from studio.training.distributed import agreed, leads, wait, whole
 from studio.training.encoded import key_of, remembered
 from studio.training.head_first import HeadFirst
 from studio.training.held import MOST, silent, told_once
-from studio.training.loading import TrainingJob, encode_rows, encoding_for, ready_model, require_examples
+from studio.training.loading import TrainingJob, encode_rows, encoding_for, on_disk, ready_model, require_examples
 from studio.training.methods import Method, method_named
 from studio.training.outcome import Outcome
 from studio.training.packing import joined, pack, packs
@@ -200,6 +200,8 @@ class _Run:
 
     def _watch(self, step: int) -> None:
         """At a check: the validation rows of a classifier, and the test prompts when they are due."""
+        if step == 0:
+            self.watching.begin()
         if rows := self.trainer.held():
             self.emit(HeldEvent(step=step, rows=tuple(told_once(rows, self.texts) if step == 0 else silent(rows))))
         last = step >= self.trainer.state.max_steps or self.standing.early
@@ -224,7 +226,13 @@ class _Run:
             self.emit,
             self.should_stop,
             during,
+            self._base() if who == "base" else None,
         )
+
+    def _base(self) -> tuple[Any, ...]:
+        """What the base's replies depend on, besides the prompts."""
+        config = self.job.config
+        return on_disk(self.job), config.method, config.precision, config.quantisation, self.job.threads
 
     def _measure(self, observed: Mapping[str, Any]) -> dict[str, float]:
         """The task's metrics of what was observed on the validation rows."""

@@ -1,7 +1,8 @@
 """The way in: take a run at once, or import everything first and wait to be told which.
 
 python -m studio.worker --home DIR --workspace W RUN_ID
-python -m studio.worker --prepared        then one line on stdin: HOME, WORKSPACE, RUN_ID, with tabs between
+python -m studio.worker --prepared        then one line on stdin: HOME, WORKSPACE, RUN_ID, with tabs between;
+                                          before it any number of guesses (waiting.py)
 """
 
 import argparse
@@ -32,12 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _prepared() -> int:
     import_heavy()
-    line = sys.stdin.readline().rstrip("\n")
+    from studio.worker.waiting import Waiting
+
+    waiting = Waiting()
+    line = waiting.wait()
     if not line:
         return 0
     home, workspace, run = line.split("\t")
     _take_title(run)
-    worker = Worker(Home(home), workspace, run, prepared=True)
+    worker = Worker(Home(home), workspace, run, prepared=True, ready=waiting.ready)
     write_to(worker.folder.log)
     set_up_log()
     return worker.work()

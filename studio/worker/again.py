@@ -1,15 +1,24 @@
-"""The run begins anew in a process with nothing in memory: after want of it, or since imports are not needed yet."""
+"""A process begins anew with nothing in memory: for its run, after want of it say, or to wait for one."""
 
 import os
 import sys
 from pathlib import Path
 
+_GIVEN = dict(os.environ)
+"""As it was when this process began: what a run has set since is not for the next one."""
+
 
 def start_anew(home: Path, workspace: str, run: str) -> None:
     """Become a fresh worker for the run: the same process, with an empty memory."""
+    _become("--home", str(home), "--workspace", workspace, run)
+
+
+def wait_anew() -> None:
+    """Become a prepared worker that has been told nothing yet; what is said to it meanwhile waits in its pipe."""
+    _become("--prepared")
+
+
+def _become(*arguments: str) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(
-        sys.executable,
-        [sys.executable, "-m", "studio.worker", "--home", str(home), "--workspace", workspace, run],
-    )
+    os.execve(sys.executable, [sys.executable, "-m", "studio.worker", *arguments], _GIVEN)

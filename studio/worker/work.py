@@ -24,6 +24,7 @@ from studio.store.failures import keep_failure
 from studio.store.files import write_whole
 from studio.store.lost import PATIENCE
 from studio.store.runs import AT_WORK
+from studio.training.mirrors import asks_hub
 from studio.worker.again import start_anew
 from studio.worker.free import FreeMemory
 from studio.worker.words import in_plain_words, line_of, stopped_in_words
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from studio.training.coach import Coach
     from studio.training.loading import TrainingJob
     from studio.training.outcome import Outcome
+    from studio.worker.ready import Ready
 
 LOOK_SECONDS = 1.0
 """Between two heartbeats, and two looks at the wish to stop and at guests."""
@@ -78,9 +80,11 @@ def way_to_train(processes: int) -> "Callable[[TrainingJob, Emit, ShouldStop], O
 class Worker:
     """One run at work."""
 
-    def __init__(self, home: Home, workspace: str, run: str, prepared: bool = False) -> None:
-        self.prepared = prepared
-        """All imports are done, and take half a gigabyte."""
+    def __init__(
+        self, home: Home, workspace: str, run: str, prepared: bool = False, ready: "Ready | None" = None
+    ) -> None:
+        self.prepared, self.ready = prepared, ready
+        """All imports are done, and take half a gigabyte; perhaps this very run stands before its first step."""
         self.home, self.workspace, self.run = home, home.workspace(workspace), run
         self.runs, self.folder = self.workspace.runs, self.workspace.runs.folder(run)
         self.workspace.db.patience = home.queue.db.patience = PATIENCE
@@ -102,7 +106,9 @@ class Worker:
             log.error("Run %s is not in the queue, or another worker has it.", self.run)
             return 2
         try:
-            if self.runs.spec(self.run).config.processes > 1:  # each of them makes its own imports
+            config = self.runs.spec(self.run).config
+            # several processes make their own imports; one that has made another run ready asks the Hub no more
+            if config.processes > 1 or asks_hub(config.mirror):
                 self._let_go_of_imports()
             if self._wait():
                 self._train()
@@ -168,7 +174,7 @@ class Worker:
         if not self.runs.begin(self.run, os.getpid()):  # paused or taken out in this very moment
             return
         self.emit(PhaseEvent(phase="preparing"))
-        train = way_to_train(self.runs.spec(self.run).config.processes)
+        train = self.ready.train if self.ready else way_to_train(self.runs.spec(self.run).config.processes)
         from studio.training.checkpoints import Checkpoints
         from studio.training.coach import Coach
 
@@ -191,31 +197,12 @@ class Worker:
 
     def _job(self) -> "TrainingJob":
         """Rows, model and settings; which rows are in which part is written down for later."""
-        from studio.machine.facts import usable_cores
-        from studio.models import ask_no_hub, find_model
-        from studio.training.loading import TrainingJob
-        from studio.training.mirrors import MIRRORS
-        from studio.worker.rows import rows_of_run
+        from studio.worker.job import job_of
 
-        spec = self.runs.spec(self.run)
-        info = find_model(spec.config.model, token=self.home.hub_token())
-        if info.here and not (spec.config.mirror in MIRRORS and MIRRORS[spec.config.mirror].on_hub):
-            ask_no_hub()
-        rows = rows_of_run(self.workspace.datasets, spec)
-        write_whole(self.folder.splits, json.dumps(rows.splits))
-        self._threads, self._limit = spec.config.threads or usable_cores(), 60 * spec.config.max_minutes
-        return TrainingJob(
-            config=spec.config,
-            info=info,
-            data=spec.data,
-            train_rows=rows.train,
-            validation_rows=rows.validation,
-            folder=self.folder.root,
-            threads=self._threads,
-            trusted=self.home.trusts(info),
-            begins_with=self.runs.folder(spec.config.start_from).result if spec.config.start_from else None,
-            kept=self.workspace.encoded,
-        )
+        job, splits = job_of(self.workspace, self.run, self.runs.spec(self.run))
+        write_whole(self.folder.splits, json.dumps(splits))
+        self._threads, self._limit = job.threads, 60 * job.config.max_minutes
+        return job
 
     def emit(self, event: AnyEvent) -> None:
         """Append an event, beat, and write a line for the log; then the coach is heard."""

@@ -31,9 +31,22 @@ class Starts:
 
     def __init__(self) -> None:
         self.started: list[tuple[str, str]] = []
+        self.made_ready: list[str] = []
+        self.aside = ""
 
     def start(self, workspace: str, run: str, log: Path) -> None:
         self.started.append((workspace, run))
+
+    def prepare(self) -> None:
+        self.made_ready.append("nothing")
+
+    def make_ready(self, workspace: str, spec: RunSpec, run: str) -> None:
+        self.made_ready.append(spec.config.name)
+        self.aside = run
+
+    def set_aside(self, workspace: str) -> str:
+        aside, self.aside = self.aside, ""
+        return aside
 
 
 def spec(name: str = "support") -> RunSpec:
@@ -83,6 +96,22 @@ def living():
 def test_a_second_run_of_the_same_name_gets_a_number(runs):
     names = [runs.start(spec()).name for _ in range(3)]
     assert names == ["support", "support 2", "support 3"]
+
+
+def test_a_run_that_was_made_ready_is_started_under_the_id_set_aside_and_the_next_one_under_its_own(runs):
+    runs.make_ready(spec())
+    aside = runs.runner.aside
+    (runs.store.folder(aside).checkpoints).mkdir(parents=True)  # what makes it ready has been there
+    assert [runs.start(spec()).id == aside for _ in range(2)] == [True, False]
+
+
+def test_no_guess_is_made_for_strangers_nor_for_what_has_more_than_this_process(runs):
+    more = {"processes": 2}, {"mirror": "tensorboard"}
+    others = [spec().model_copy(update={"config": spec().config.model_copy(update=each)}) for each in more]
+    for each in (spec("mine"), *others):
+        runs.make_ready(each)
+    Runs(Context(runs.context.home, runs.context.workspace, demo=True), runs.runner).make_ready(spec("a stranger's"))
+    assert runs.runner.made_ready == ["mine", "nothing", "nothing", "nothing"]
 
 
 def test_a_started_run_waits_in_the_queue_and_a_worker_is_asked_for_it(runs):

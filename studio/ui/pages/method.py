@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,25 +121,36 @@ def set_name(visit: Visit) -> None:
 
 
 def reckon(visit: Visit) -> None:
-    """Work the plan out, now that the page is on the screen, and have a worker ready."""
+    """Work the plan out, now that the page is on the screen, while a worker gets ready."""
     key = plan_key(visit)
+    visit.studio.prepare_worker()
     planned(visit)
     visit.remember(reckoned=key)
-    visit.studio.prepare_worker()
 
 
 def start(visit: Visit) -> None:
     """Start the run and go to it."""
     visit.settle()
-    chosen = visit.choices
     if _wrong(visit):
         raise StudioError("bad-setting", "A setting can't have the value that was typed.", hint="See All settings.")
-    run = visit.studio.start(
-        chosen.dataset, chosen.model, chosen.task, chosen.method or None, chosen.preset, chosen.settings,
-        name_of(visit), tuple(prompt.strip() for prompt in prompts.of(visit) if prompt.strip()), once=_once(visit),
-    )  # fmt: skip
+    run = visit.studio.start(**_asked(visit), once=_once(visit))
     visit.choose(run=run.id, reached=())
     visit.goto("train")
+
+
+def _asked(visit: Visit) -> dict[str, Any]:
+    """What is chosen, as a run is asked for."""
+    chosen = visit.choices
+    return {
+        "dataset": chosen.dataset,
+        "model": chosen.model,
+        "task": chosen.task,
+        "method": chosen.method or None,
+        "preset": chosen.preset,
+        "settings": chosen.settings,
+        "name": name_of(visit),
+        "prompts": tuple(prompt.strip() for prompt in prompts.of(visit) if prompt.strip()),
+    }
 
 
 def _once(visit: Visit) -> str:
@@ -190,6 +202,9 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         return body, action_bar(words, Primary(f"Go to {missing}", goto=missing))
     ready = chosen.extra.get("reckoned") == plan_key(visit)
     view = sharpened(visit, planned(visit)) if ready else None
+    if isinstance(view, PlanView) and not _wrong(visit):
+        with suppress(StudioError):  # Start will say why
+            visit.studio.make_ready(**_asked(visit))
     return _page(visit, view), _bar(visit, view)
 
 

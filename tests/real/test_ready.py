@@ -1,0 +1,220 @@
+"""A run that is made ready before it is asked for: it learns the same, and whatever else is asked for begins anew."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from small_trainings import chat_job, label_job, losses, run, tiny_bert, tiny_llama
+from worker_runs import add_run, log_of, prepared_worker, record_of, steps_of, wait_for
+
+from studio.schema.dataset import DatasetRecord
+from studio.schema.errors import StudioError
+from studio.schema.events import AnyEvent, EvaluationEvent, HeldEvent, ReplyEvent
+from studio.schema.models import ModelInfo
+from studio.schema.runs import RunSpec
+from studio.services.runners.local import LocalRunner
+from studio.store import Home
+from studio.training.loading import TrainingJob
+from studio.worker.ready import Ready
+
+PROMPTS = ("Where is my parcel?", "Do you ship to Norway?")
+CASES: dict[str, Callable[[Path, ModelInfo], TrainingJob]] = {
+    "chat, with dropout and prompts": lambda place, info: chat_job(
+        place, info, test_prompts=PROMPTS, lora_dropout=0.1, eval_steps=4
+    ),
+    "chat, nothing to check by": lambda place, info: chat_job(place, info, held=0, lora_dropout=0.1),
+    "labels, all weights": lambda place, info: label_job(place, info, test_prompts=PROMPTS, eval_steps=6),
+}
+
+
+def model_for(case: str, place: Path) -> ModelInfo:
+    return tiny_bert(place) if case.startswith("labels") else tiny_llama(place)
+
+
+def told(said: list[AnyEvent]) -> list[Any]:
+    """All that does not depend on a clock."""
+    kept = [event for event in said if isinstance(event, EvaluationEvent | HeldEvent)]
+    replies = [(event.step, event.who, event.text) for event in said if isinstance(event, ReplyEvent)]
+    return [[event.kind for event in said], losses(said), kept, replies]
+
+
+def standing(job: TrainingJob) -> Ready:
+    ready = Ready(job)
+    wait_for(lambda: ready.stands)
+    return ready
+
+
+def let_go(ready: Ready, job: TrainingJob) -> list[AnyEvent]:
+    """What it says when this is asked for."""
+    said: list[AnyEvent] = []
+    ready.train(job, said.append, lambda: None)
+    return said
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_says_and_learns_what_it_would_have_said_and_learned(case: str, tmp_path: Path) -> None:
+    info, make = model_for(case, tmp_path / "base"), CASES[case]
+    _, usual = run(make(tmp_path / "usual", info))
+    ready = standing(make(tmp_path / "ready", info))
+    assert not list((tmp_path / "ready" / "checkpoints").iterdir()), "it has taken no step"
+    assert told(let_go(ready, make(tmp_path / "ready", info))) == told(usual)
+
+
+def test_its_name_makes_no_difference(tmp_path: Path) -> None:
+    info = tiny_llama(tmp_path / "base")
+    ready, other = standing(chat_job(tmp_path / "run", info)), chat_job(tmp_path / "run", info, name="mine")
+    stood = ready._outcome
+    let_go(ready, other)
+    assert stood.done() and stood.result().stopped is None, "the one that stood there went on"
+
+
+OTHERS: dict[str, Callable[[TrainingJob], TrainingJob]] = {
+    "a row fewer": lambda job: replace(job, train_rows=job.train_rows[1:]),
+    "a setting": lambda job: replace(job, config=job.config.model_copy(update={"lora_rank": 2})),
+    "prompts": lambda job: replace(job, config=job.config.model_copy(update={"test_prompts": PROMPTS})),
+    "another run": lambda job: replace(job, folder=job.folder.with_name("another")),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_anything_else_begins_anew_and_learns_what_it_would_have_learned(what: str, tmp_path: Path) -> None:
+    info = tiny_llama(tmp_path / "base")
+    wanted = chat_job(tmp_path / "run", info, epochs=1, lora_dropout=0.1)
+    _, usual = run(chat_job(tmp_path / "usual", info, epochs=1, lora_dropout=0.1))
+    assert told(let_go(standing(OTHERS[what](wanted)), wanted)) == told(usual)
+
+
+def test_other_weights_in_the_same_place_begin_anew(tmp_path: Path) -> None:
+    info = tiny_llama(tmp_path / "base")
+    job = chat_job(tmp_path / "run", info, epochs=1)
+    ready = standing(job)
+    weights = tmp_path / "base" / "model.safetensors"
+    os.utime(weights, (1, 1))
+    assert not ready._is_for(job)
+    ready.drop()
+
+
+def test_one_that_is_still_being_made_ready_goes_on_from_where_it_is(tmp_path: Path) -> None:
+    info = tiny_llama(tmp_path / "base")
+    _, usual = run(chat_job(tmp_path / "usual", info, epochs=1))
+    job = chat_job(tmp_path / "run", info, epochs=1)
+    assert told(let_go(Ready(job), job)) == told(usual)
+
+
+def test_what_went_wrong_while_nobody_asked_is_tried_again_and_told_then(tmp_path: Path) -> None:
+    info = tiny_llama(tmp_path / "base")
+    job = chat_job(tmp_path / "run", info, max_length=16)  # of no row is a reply left
+    ready = Ready(job)
+    wait_for(ready._outcome.done)
+    with pytest.raises(StudioError, match="Nothing is left to learn from"):
+        let_go(ready, job)
+
+
+def test_one_that_nobody_wants_ends_and_its_peak_is_forgotten(tmp_path: Path) -> None:
+    from studio.machine.memory import peak_memory
+
+    ready = standing(chat_job(tmp_path / "run", tiny_llama(tmp_path / "base")))
+    taken = bytearray(os.urandom(1 << 20) * 300)
+    before = peak_memory([os.getpid()])
+    del taken
+    ready.drop()
+    assert peak_memory([os.getpid()]) < before - (200 << 20)
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+# --- the process ---
+
+
+@pytest.fixture
+def runner(home: Home) -> Iterator[LocalRunner]:
+    made = LocalRunner(home.root)
+    yield made
+    made.close()
+
+
+def guess(home: Home, data: DatasetRecord, model: str, **settings: Any) -> RunSpec:
+    """What a run is that may be started."""
+    spec = home.workspace().runs.spec(made := add_run(home, data, model, **settings))
+    home.queue.leave(made)
+    home.workspace().runs.delete(made)
+    return spec
+
+
+def child() -> psutil.Process:
+    (found,) = [each for each in psutil.Process().children() if "--prepared" in each.cmdline()]
+    return found
+
+
+def holds(process: psutil.Process, home: Home) -> bool:
+    """Whether it has looked into this home: it has a guess."""
+    return any(str(home.root) in file.path for file in process.open_files())
+
+
+def test_the_prepared_process_makes_ready_what_it_is_told_and_takes_it_under_the_id_set_aside(
+    home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
+) -> None:
+    spec = guess(home, data, llama, precision="float32", max_length=96, epochs=1, test_prompts=PROMPTS)
+    runner.make_ready("default", guess(home, data, llama, precision="float32", epochs=3), "20200101-first")
+    runner.make_ready("default", spec, "20200101-later")
+    place = home.workspace().runs.folder("20200101-first").checkpoints
+    wait_for(place.is_dir)
+    process = child()
+    assert runner.set_aside("other") == "" and runner.set_aside("default") == "20200101-first"
+    assert runner.set_aside("default") == "", "it is given once"
+    run = home.workspace().runs.create(spec, run="20200101-first").id
+    home.queue.ask("default", run)
+    runner.start("default", run, home.workspace().runs.folder(run).log)
+    wait_for(lambda: record_of(home, run).ended)
+    assert record_of(home, run).status == "finished", log_of(home, run)
+    assert home.workspace().runs.worker(run).pid == process.pid
+    kinds = [each.event.kind for each in home.workspace().events.after(run)]
+    first = kinds.index("step")
+    assert kinds[:first].count("reply") == len(PROMPTS) and kinds[first - 1] == "evaluation"
+    assert len(steps_of(home, run)) == record_of(home, run).steps
+
+
+def test_somebody_elses_run_has_the_machine_and_the_process_is_as_it_was_before(
+    home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
+) -> None:
+    spec = guess(home, data, llama, precision="float32", max_length=96, epochs=1)
+    runner.make_ready("default", spec, "20200101-first")
+    wait_for(home.workspace().runs.folder("20200101-first").checkpoints.is_dir)
+    process = child()
+    assert holds(process, home)
+    other = add_run(home, data, llama)
+    wait_for(lambda: not holds(process, home))
+    assert process.is_running() and "--prepared" in process.cmdline()
+    runner.make_ready("default", spec, "20200101-first")
+    wait_for(lambda: holds(process, home))
+    home.queue.leave(other)
+
+
+def test_a_process_that_does_not_listen_is_replaced(home: Home, data: DatasetRecord, llama: str) -> None:
+    runner = LocalRunner(home.root)
+    runner.prepare()
+    first = child()
+    first.suspend()
+    long = guess(home, data, llama, test_prompts=("How? " * 400,) * 3)
+    for _ in range(20):  # more than a pipe holds
+        runner.make_ready("default", long, "20200101-first")
+    runner.close()
+    assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE
+    assert not [each for each in psutil.Process().children() if "--prepared" in each.cmdline()]
+
+
+def test_it_goes_with_the_server_in_the_middle_of_making_ready(home: Home, data: DatasetRecord, llama: str) -> None:
+    worker = prepared_worker()
+    assert worker.stdin is not None
+    spec = guess(home, data, llama, precision="float32", max_length=96)
+    line = {"home": str(home.root), "workspace": "default", "run": "20200101-first",
+            "spec": spec.model_dump(mode="json", exclude_defaults=True)}  # fmt: skip
+    worker.stdin.write(json.dumps(line).encode() + b"\n")
+    worker.stdin.flush()
+    wait_for(home.workspace().runs.folder("20200101-first").checkpoints.is_dir)
+    worker.stdin.close()
+    assert worker.wait(60) == 0

@@ -1,0 +1,71 @@
+"""The Method tab, drawn for a visit: what Start would begin is made ready while a person looks at it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from studio.schema.runs import RunSpec
+from studio.ui.pages import bring, method
+from studio.ui.session import Sessions, Visit
+
+Visiting = Callable[..., Visit]
+ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(30))
+
+
+class Notes:
+    """A runner that only remembers what it was asked to make ready."""
+
+    def __init__(self) -> None:
+        self.asked: list[RunSpec] = []
+
+    def prepare(self) -> None:
+        pass
+
+    def make_ready(self, workspace: str, spec: RunSpec, run: str) -> None:
+        self.asked.append(spec)
+
+
+
+@pytest.fixture
+def visit(tmp_path: Path) -> Iterator[Visiting]:
+    """A visit of one open page, with what was just done on it."""
+    sessions = Sessions(tmp_path / "home")
+    yield lambda **event: sessions.visit({}, "page", event)
+    sessions.root.close()
+
+
+@pytest.fixture
+def notes(visit: Visiting, monkeypatch: pytest.MonkeyPatch) -> Notes:
+    made = Notes()
+    studio = visit().studio
+    monkeypatch.setattr(studio._runs, "runner", made)
+    monkeypatch.setattr(studio, "shared", replace(studio.shared, runner=made))
+    visit().choose(task="chat", model="starter-chat")
+    bring.open_dataset(visit(), visit().studio.add_text(ROWS))
+    return made
+
+
+def test_what_start_would_begin_is_made_ready_once_the_plan_is_there_with_the_prompts_of_the_page(
+    visit: Visiting, notes: Notes
+) -> None:
+    method.drawn(visit())
+    assert notes.asked == [], "the rows are still being counted"
+    method.reckon(visit())
+    method.drawn(visit())
+    (asked,) = notes.asked
+    assert asked.config.test_prompts == ("Where is number 0?", "Where is number 1?", "Where is number 2?")
+    method.set_value(visit(name="learning_rate", value="0.001"))
+    method.drawn(visit())
+    assert notes.asked[-1].config.learning_rate == 0.001
+
+
+def test_what_can_not_be_started_is_not_made_ready(visit: Visiting, notes: Notes) -> None:
+    method.reckon(visit())
+    method.set_value(visit(name="learning_rate", value="much"))
+    method.drawn(visit())
+    method.reset(visit(name="learning_rate"))
+    visit().choose(settings={"gradient_checkpointing": True}, method="prefix-tuning")
+    method.drawn(visit())
+    assert notes.asked == []
