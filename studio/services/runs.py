@@ -90,6 +90,7 @@ class Runs:
             self._try_at_half(run)
         for run, _ in self.store.in_state("stopping"):
             self._press(run)
+        self.queue.end_hanging()
         for workspace, run in self.queue.unattended(UNATTENDED_SECONDS):
             runs = self.context.home.workspace(workspace).runs
             if any(run == queued for queued, _ in runs.in_state("queued")):

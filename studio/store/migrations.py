@@ -66,4 +66,5 @@ QUEUE = (
     UPDATE entries SET place = id;
     CREATE TABLE turns (workspace TEXT PRIMARY KEY, turn INTEGER NOT NULL)
     """,
+    "ALTER TABLE entries ADD COLUMN beat REAL",
 )

@@ -2,22 +2,27 @@
 
 One run is at work at a time. Of those that wait, the workspace whose last turn was longest ago comes first, within a
 workspace the order is its owner's; a run that needs more memory than is free lets others pass until it fits. An entry
-whose process is gone loses its place at work, so that a killed worker never blocks the next one.
+whose process is gone loses its place at work, and one that waits and hangs is killed: neither blocks the next one.
 """
 
+import signal
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from studio.machine.processes import identity, lives
+from studio.machine.processes import end_group, identity, lives
 from studio.store.db import Database, now
+from studio.store.lost import hangs
 from studio.store.migrations import QUEUE
 
 Move = Literal["up", "down", "first", "last"]
 MOVES: tuple[Move, ...] = ("up", "down", "first", "last")
 ABSENT_SECONDS = 30
 """A waiting run that has had no worker for so long is not waited for; it keeps its place for a new one."""
+BEAT_SECONDS = 60.0
+"""A worker that waits asks for its turn more often than is worth a write each time."""
 
 
 class Entry(NamedTuple):
@@ -61,7 +66,10 @@ class Queue:
             row = connection.execute("SELECT pid, identity FROM entries WHERE run = ?", (run,)).fetchone()
             if row is None or (row["pid"] != pid and lives(row["pid"], row["identity"])):
                 return False
-            connection.execute("UPDATE entries SET pid = ?, identity = ? WHERE run = ?", (pid, identity(pid), run))
+            connection.execute(
+                "UPDATE entries SET pid = ?, identity = ?, beat = ? WHERE run = ?",
+                (pid, identity(pid), time.monotonic(), run),
+            )
             return True
 
     def my_turn(self, run: str, free: int | None = None) -> bool:
@@ -71,6 +79,7 @@ class Queue:
         """
         with self.db.write() as connection:
             self._forget_dead(connection)
+            _beat(connection, run)
             rows = _in_turn(connection)
             if rows and rows[0]["state"] == "running":
                 return bool(rows[0]["run"] == run)
@@ -138,6 +147,15 @@ class Queue:
             connection.executemany("UPDATE entries SET asked = ? WHERE run = ?", [(now(), row["run"]) for row in rows])
             return [(row["workspace"], row["run"]) for row in rows]
 
+    def end_hanging(self) -> None:
+        """Kill workers that wait and have not asked for their turn for long: others would wait for them for ever.
+
+        They have nothing to lose, and their runs keep their places for new workers.
+        """
+        for row in self.db.rows("SELECT * FROM entries WHERE state = 'waiting'"):
+            if hangs(row):
+                end_group(row["pid"], signal.SIGKILL)
+
     def worker(self, run: str) -> int | None:
         """Pid of the living worker that has claimed a run."""
         row = self.db.row("SELECT pid, identity FROM entries WHERE run = ?", (run,))
@@ -170,6 +188,15 @@ class Queue:
         """Whether a living worker trains on this machine just now."""
         rows = self.db.rows("SELECT pid, identity FROM entries WHERE state = 'running'")
         return any(lives(row["pid"], row["identity"]) for row in rows)
+
+
+def _beat(connection: sqlite3.Connection, run: str) -> None:
+    """A worker that waits lives. By the clock of the machine, which begins anew with it."""
+    now = time.monotonic()
+    connection.execute(
+        "UPDATE entries SET beat = ? WHERE run = ? AND (beat IS NULL OR beat NOT BETWEEN ? AND ?)",
+        (now, run, now - BEAT_SECONDS, now),
+    )
 
 
 def _in_turn(connection: sqlite3.Connection) -> list[sqlite3.Row]:

@@ -153,9 +153,10 @@ class Worker:
             start_anew(self.home.root, self.workspace.name, self.run)
 
     def _end_one_that_hangs(self) -> None:
-        """Whoever is at work and says nothing any more would be waited for for ever, if nobody looks at its page."""
+        """Whoever has its turn before and says nothing any more would be waited for for ever, if nobody looks."""
         if time.monotonic() - self._looked >= HANG_SECONDS:
             self._looked = time.monotonic()
+            self.home.queue.end_hanging()
             for entry in self.home.queue.listing():
                 if entry.running:
                     self.home.workspace(entry.workspace).runs.end_hanging()

@@ -118,6 +118,40 @@ def test_one_that_waits_ends_a_worker_that_hangs_in_another_workspace(
     assert place.runs.get(run).status == "stopping"
 
 
+def waits(place: Workspace, run: str, pid: int, seconds: float) -> None:
+    """A worker has claimed a run, and last asked for its turn so long ago."""
+    assert place.home.queue.claim(run, pid)
+    with place.home.queue.db.write() as connection:
+        connection.execute("UPDATE entries SET beat = ? WHERE run = ?", (time.monotonic() - seconds, run))
+
+
+def test_a_worker_that_hangs_while_it_waits_is_killed_and_its_run_keeps_its_place_for_a_new_one(
+    place: Workspace, run: str, stubborn: "subprocess.Popen[str]"
+) -> None:
+    known = identity(stubborn.pid)
+    waits(place, run, stubborn.pid, STALE_SECONDS + 1)
+    other = place.runs.create(place.runs.spec(run)).id
+    place.home.queue.ask(place.name, other)
+    assert place.home.queue.claim(other, os.getpid())
+    assert not place.home.queue.my_turn(other), "it comes after the one that hangs"
+    Worker(place.home, place.name, other)._end_one_that_hangs()
+    assert gone(stubborn.pid, known)
+    assert not place.home.queue.my_turn(other) and place.home.queue.entries()[0] == (place.name, run, False)
+    assert (place.runs.get(run).status, place.home.queue.unattended(-0.5)) == ("queued", [(place.name, run)])
+
+
+def test_a_worker_that_waits_for_hours_and_asks_is_left_alone(
+    place: Workspace, run: str, stubborn: "subprocess.Popen[str]"
+) -> None:
+    at_work(place, run, os.getpid())
+    other = place.runs.create(place.runs.spec(run)).id
+    place.home.queue.ask(place.name, other)
+    waits(place, other, stubborn.pid, 3 * STALE_SECONDS)
+    assert not place.home.queue.my_turn(other)
+    place.home.queue.end_hanging()
+    assert stubborn.poll() is None and place.home.queue.worker(other) == stubborn.pid
+
+
 def test_a_worker_says_no_last_word_of_a_run_that_was_taken_for_lost(place: Workspace, run: str) -> None:
     at_work(place, run, os.getpid())
     worker = Worker(place.home, place.name, run)
