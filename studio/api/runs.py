@@ -128,14 +128,7 @@ class RunsDoor(Door):
         name: str = "",
         prompts: Sequence[str] = (),
     ) -> None:
-        """Have the run that `start` would begin stand before its first step, since a person is about to press Start.
-
-        Many rows that nobody looked at are not looked at for it: then a process has all imports done, and no more.
-        """
-        many = self._datasets.store.get(dataset).rows > apart.MANY
-        if many and not self._datasets.was_looked_at(dataset, task):
-            self.prepare_worker()
-            return
+        """Have the run that `start` would begin stand before its first step, since a person is about to press Start."""
         self._runs.make_ready(self._asked(dataset, model, task, method, preset, settings, name, prompts))
 
     def prepare_worker(self) -> None:

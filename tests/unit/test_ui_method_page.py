@@ -19,10 +19,9 @@ class Notes:
 
     def __init__(self) -> None:
         self.asked: list[RunSpec] = []
-        self.prepared = 0
 
     def prepare(self) -> None:
-        self.prepared += 1
+        pass
 
     def make_ready(self, workspace: str, spec: RunSpec, run: str) -> None:
         self.asked.append(spec)
@@ -70,21 +69,3 @@ def test_what_can_not_be_started_is_not_made_ready(visit: Visiting, notes: Notes
     visit().choose(settings={"gradient_checkpointing": True}, method="prefix-tuning")
     method.drawn(visit())
     assert notes.asked == []
-
-
-def test_many_rows_that_nobody_looked_at_do_not_hold_the_page_up(
-    visit: Visiting, notes: Notes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def looked(*_: object, **__: object) -> None:
-        raise AssertionError("the rows were looked at while the page was drawn")
-
-    method.reckon(visit())
-    monkeypatch.setattr("studio.services.datasets._REPORTS", {})
-    monkeypatch.setattr("studio.api.runs.apart.MANY", 20)
-    monkeypatch.setattr("studio.api.runs.apart.check", looked)
-    method.drawn(visit())
-    assert notes.asked == [] and notes.prepared == 1
-    chosen = visit().choices
-    visit().studio.check(chosen.dataset, chosen.task)
-    method.drawn(visit())
-    assert len(notes.asked) == 1
