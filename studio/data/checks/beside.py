@@ -4,6 +4,7 @@ The process reads the rows by itself, so only files that lie on disk are looked 
 answers goes through pipes; when it can't answer (it was ended, for want of memory say), the same checks are made here.
 """
 
+import gc
 import os
 import pickle
 import subprocess
@@ -84,6 +85,7 @@ def main() -> None:
     """The process: make the checks that were asked for."""
     from studio.data.checks import look
 
+    gc.disable()  # it ends soon, and what it makes by the million has no cycles
     table, task, roles, whole, skip = pickle.load(sys.stdin.buffer)
     told: Any = look(Context(table, task, roles, whole=whole), KINDS, skip)
     sys.stdout.buffer.write(pickle.dumps(told))
