@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "studio"
 CARRIED = {
-    "schema/config.py": "a validator's own words, which name the range",
+    "schema/checked.py": "a validator's own words, which name the range",
     "services/combining.py": "what the process that combined said",
     "services/history.py": "a rule on lengths, said as such",
     "services/labelling/service.py": "how many rows are needed, and how many there are",
