@@ -3,6 +3,7 @@
 .venv/bin/python benchmarks/server.py
 """
 
+import gzip
 import http.client
 import itertools
 import json
@@ -158,7 +159,9 @@ class Watcher(threading.Thread):
         sent = len(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n") + _size(list(ASKED.items())) + 60
         self.bytes += sent + len("HTTP/1.1 200 OK\r\n") + _size(answer.getheaders()) + len(body)
         self.answers += 1
-        told: dict[str, Any] = json.loads(body)
+        told: dict[str, Any] = json.loads(
+            gzip.decompress(body) if answer.getheader("Content-Encoding") == "gzip" else body
+        )
         return told
 
 
