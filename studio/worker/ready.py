@@ -101,4 +101,3 @@ def _not_wanted() -> StopWish | None:
 def _nameless(job: TrainingJob) -> TrainingJob:
     """What a run is called makes no difference to it."""
     return replace(job, config=job.config.model_copy(update={"name": ""}))
-

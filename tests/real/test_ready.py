@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -194,6 +197,42 @@ def test_somebody_elses_run_has_the_machine_and_the_process_is_as_it_was_before(
     home.queue.leave(other)
 
 
+def told_by_hand(worker: "subprocess.Popen[bytes]", home: Home, spec: RunSpec) -> Path:
+    """A guess, as the services tell it; where its run would keep its checkpoints."""
+    line = {"home": str(home.root), "workspace": "default", "run": "20200101-first",
+            "spec": spec.model_dump(mode="json", exclude_defaults=True)}  # fmt: skip
+    assert worker.stdin is not None
+    worker.stdin.write(json.dumps(line).encode() + b"\n")
+    worker.stdin.flush()
+    return home.workspace().runs.folder("20200101-first").checkpoints
+
+
+def test_a_run_that_nobody_starts_is_let_go_after_a_while(home: Home, data: DatasetRecord, llama: str) -> None:
+    hurry = "import studio.worker.waiting as waiting; waiting.KEEP_SECONDS = 3; from studio.worker.__main__ import main"
+    worker = subprocess.Popen(
+        [sys.executable, "-c", f"{hurry}; main(['--prepared'])"], stdin=subprocess.PIPE, start_new_session=True
+    )
+    process = psutil.Process(worker.pid)
+    wait_for(told_by_hand(worker, home, guess(home, data, llama, precision="float32", max_length=96)).is_dir)
+    wait_for(lambda: process.cmdline()[-2:] == ["studio.worker", "--prepared"])
+    assert worker.stdin is not None
+    worker.stdin.close()
+    assert worker.wait(60) == 0, "what it has become listens, too"
+
+
+def test_nothing_is_made_ready_beside_a_model_that_answers(home: Home, data: DatasetRecord, llama: str) -> None:
+    worker = prepared_worker()
+    home.queue.guest_comes(os.getpid())
+    place = told_by_hand(worker, home, guess(home, data, llama, precision="float32", max_length=96))
+    wait_for(lambda: holds(psutil.Process(worker.pid), home))
+    time.sleep(3)
+    assert not place.exists()
+    home.queue.guest_goes(os.getpid())
+    wait_for(place.is_dir)
+    worker.kill()
+    worker.communicate()
+
+
 def test_a_process_that_does_not_listen_is_replaced(home: Home, data: DatasetRecord, llama: str) -> None:
     runner = LocalRunner(home.root)
     runner.prepare()
@@ -209,12 +248,7 @@ def test_a_process_that_does_not_listen_is_replaced(home: Home, data: DatasetRec
 
 def test_it_goes_with_the_server_in_the_middle_of_making_ready(home: Home, data: DatasetRecord, llama: str) -> None:
     worker = prepared_worker()
+    wait_for(told_by_hand(worker, home, guess(home, data, llama, precision="float32", max_length=96)).is_dir)
     assert worker.stdin is not None
-    spec = guess(home, data, llama, precision="float32", max_length=96)
-    line = {"home": str(home.root), "workspace": "default", "run": "20200101-first",
-            "spec": spec.model_dump(mode="json", exclude_defaults=True)}  # fmt: skip
-    worker.stdin.write(json.dumps(line).encode() + b"\n")
-    worker.stdin.flush()
-    wait_for(home.workspace().runs.folder("20200101-first").checkpoints.is_dir)
     worker.stdin.close()
     assert worker.wait(60) == 0
