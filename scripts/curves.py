@@ -89,6 +89,16 @@ def rare_label() -> dict[str, Any]:
             "settings": {"epochs": 2, "early_stopping_patience": 0, "learning_rate": 1e-4}}  # fmt: skip
 
 
+def too_fast(rate: float, rows_at_once: int) -> dict[str, Any]:
+    """All weights of a classifier, at a rate that never falls, and nothing that shortens a long gradient."""
+    kinds = ("cancel_order", "change_address", "complaint", "damaged_item")
+    rows = [row for row in sample("intent-routing") if row["intent"] in kinds]
+    return {"rows": rows[:120], "held": rows[120:140], "model": "starter-classify",
+            "settings": {"learning_rate": rate, "batch_size": rows_at_once, "scheduler": "constant", "warmup_share": 0.0,
+                         "max_grad_norm": 1000.0, "epochs": 20, "max_steps": 120, "eval_steps": 40,
+                         "early_stopping_patience": 0}}  # fmt: skip
+
+
 MADE: dict[str, Callable[[], dict[str, Any]]] = {
     "good-support-tone": lambda: whole("support-tone", "starter-chat"),
     "good-intent-routing": lambda: whole("intent-routing", "starter-classify"),
@@ -100,6 +110,8 @@ MADE: dict[str, Callable[[], dict[str, Any]]] = {
     "diverged": run_away,
     "collapsed": lambda: chat(sample("support-tone")[:40], epochs=3, learning_rate=0.1, lora_rank=1,
                              lora_alpha=4096, loraplus_ratio=64.0, max_grad_norm=1000.0, scheduler="constant"),
+    "spikes": lambda: too_fast(6e-4, rows_at_once=8),
+    "no-better-than-chance": lambda: too_fast(4e-4, rows_at_once=2),
     "rate-too-low": lambda: chat(sample("support-tone")[:80], epochs=2, learning_rate=1e-7),
     "too-good": all_the_same,
     "no-change": lambda: chat(sample("support-tone")[:16], epochs=2, learning_rate=2e-5),

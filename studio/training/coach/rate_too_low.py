@@ -33,4 +33,4 @@ def look(seen: Seen) -> AdviceEvent | None:
     )  # fmt: skip
 
 
-RULE = Rule("rate-too-low", look)
+RULE = Rule("rate-too-low", look, unless=("rate-too-high",))
