@@ -94,8 +94,8 @@ def too_fast(rate: float, rows_at_once: int) -> dict[str, Any]:
     kinds = ("cancel_order", "change_address", "complaint", "damaged_item")
     rows = [row for row in sample("intent-routing") if row["intent"] in kinds]
     return {"rows": rows[:120], "held": rows[120:140], "model": "starter-classify",
-            "settings": {"learning_rate": rate, "batch_size": rows_at_once, "scheduler": "constant", "warmup_share": 0.0,
-                         "max_grad_norm": 1000.0, "epochs": 20, "max_steps": 120, "eval_steps": 40,
+            "settings": {"learning_rate": rate, "batch_size": rows_at_once, "scheduler": "constant",
+                         "warmup_share": 0.0, "max_grad_norm": 1000.0, "epochs": 20, "max_steps": 120, "eval_steps": 40,
                          "early_stopping_patience": 0}}  # fmt: skip
 
 
