@@ -23,11 +23,13 @@ from studio.schema.runs import ACTIVE
 from studio.ui import delta, talk
 from studio.ui.doors import Doors, PlainErrors
 from studio.ui.pages.evaluate import report_page
-from studio.ui.watchers import Watchers
+from studio.ui.watchers import Answers, Watchers
 
 TICKET_SECONDS = 120
 PACKED = 8_000
 """Bytes of an answer above which it is packed."""
+_GZIP = b"\x1f\x8b"
+"""How packed bytes begin, and JSON never does."""
 
 
 class Wanted(BaseModel):
@@ -78,34 +80,44 @@ def routes(doors: Doors) -> APIRouter:
 
 
 def _watching(router: APIRouter, doors: Doors) -> None:
-    watchers = Watchers()
+    watchers, answers = Watchers(), Answers()
 
     @router.get("/bar")
     def bar(request: Request, run: str = "") -> Response:
         """The run at work, else the one that is looked at, else the newest."""
         studio = doors.studio_of(request.headers)
-        return _fresh({"bar": at_work(studio, None, run)})
+        return _answer(_packed({"bar": at_work(studio, None, run)}, pack=False))
 
     @router.get("/run/{run}")
     def news(request: Request, run: str, after: int = 0, page: str = "") -> Response:
         """What is new of a run since the cursor, from the beginning also what it is about; and when to ask again."""
         studio = doors.studio_of(request.headers)
-        progress = studio.progress(run)
-        standing = delta.standing(progress)
-        news = studio.news(run, max(0, after), delta.MOST_STEPS)
-        said = delta.compact(news, delta.seconds_of(progress.record.created))
-        said["to"] = said["to"] or after
-        alone = standing["status"] in ACTIVE and standing["status"] != "queued"
-        bar = None if alone else at_work(studio, standing["id"], run)
-        told = {"about": about(studio, run)} if after <= 0 else {}
         wait = watchers.wait(page[:32])
-        more = ({"bar": bar} if bar else {}) | ({"wait": round(wait, 1)} if wait > 1 else {})
-        return _fresh({"run": standing, **said, **told, **more}, request)
+        pack = "gzip" in request.headers.get("accept-encoding", "")
+
+        def made() -> bytes:
+            return _packed(new_of(studio, run, max(0, after), wait), pack)
+
+        asked = (studio.context.workspace.name, run, after, pack)
+        return _answer(answers.get(asked, made) if watchers.crowded() else made())
 
     @router.get("/run/{run}/log")
     def log(request: Request, run: str) -> PlainTextResponse:
         """What the worker printed."""
         return PlainTextResponse(doors.studio_of(request.headers).log(run), headers={"Cache-Control": "no-store"})
+
+
+def new_of(studio: Studio, run: str, after: int, wait: float) -> dict[str, Any]:
+    """What is new of a run since the cursor, for a page that is to ask again after so many seconds."""
+    progress = studio.progress(run)
+    standing = delta.standing(progress)
+    said = delta.compact(studio.news(run, after, delta.MOST_STEPS), delta.seconds_of(progress.record.created))
+    said["to"] = said["to"] or after
+    alone = standing["status"] in ACTIVE and standing["status"] != "queued"
+    bar = None if alone else at_work(studio, standing["id"], run)
+    told = {"about": about(studio, run)} if after <= 0 else {}
+    more = ({"bar": bar} if bar else {}) | ({"wait": round(wait, 1)} if wait > 1 else {})
+    return {"run": standing, **said, **told, **more}
 
 
 def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] | None:
@@ -166,12 +178,15 @@ def _data(studio: Studio, dataset: str, version: int) -> str:
     return f"{record.name}, {record.rows:,} rows"
 
 
-def _fresh(body: dict[str, Any], request: Request | None = None) -> Response:
+def _packed(body: dict[str, Any], pack: bool) -> bytes:
+    """An answer as it is sent: packed where that is understood and saves something."""
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    headers = {"Cache-Control": "no-store"}
-    if request is not None and len(text) > PACKED and "gzip" in request.headers.get("accept-encoding", ""):
-        text, headers = gzip.compress(text, 5), {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-    return Response(text, media_type="application/json", headers=headers)
+    return gzip.compress(text, 5) if pack and len(text) > PACKED else text
+
+
+def _answer(body: bytes) -> Response:
+    packed = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"} if body.startswith(_GZIP) else {}
+    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store", **packed})
 
 
 def _taking(router: APIRouter, doors: Doors) -> None:

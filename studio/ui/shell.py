@@ -134,7 +134,7 @@ class PageShell:
         for _ in range(_DRAWN_AGAIN):
             mark, at = visit.mark(), next(_DRAWN)
             shown = dict(self._show(visit) or {}) if self._show else {}
-            updates = {part: _stamped(value, at) for part, value in shown.items()}
+            updates = {part: _stamped(value, at, visit.whole("sent")) for part, value in shown.items()}
             if visit.mark() == mark:
                 break
         return updates
@@ -233,9 +233,12 @@ class PageShell:
         return {self.notice: alert(error), self.shell.pulse: self.shell.beat(visit)}
 
 
-def _stamped(value: Any, at: int) -> Any:
-    """A region with the number of its drawing: one that arrives after a later one is not shown any more."""
-    return Html(f"<!--{at}-->{value}") if isinstance(value, Html) else value
+def _stamped(value: Any, at: int, act: int) -> Any:
+    """A region with the number of its drawing, and of the act that it answers.
+
+    One that arrives after a later one is not shown any more, and none takes back what was done after its act.
+    """
+    return Html(f"<!--{at} {act}-->{value}") if isinstance(value, Html) else value
 
 
 def _unique(components: Any) -> list[Any]:

@@ -1,7 +1,12 @@
-"""Owns: how often pages ask what is new: once a second, and less often the more of them there are."""
+"""Owns: how often pages ask what is new, and that a crowd of them costs little more than a few.
+
+Pages ask once a second, less often the more of them there are; and what many ask in one moment is made once.
+"""
 
 import threading
 import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 
 SEEN_SECONDS = 10.0
 """A page that has not asked for so long is not there any more."""
@@ -11,6 +16,10 @@ LONGEST = 4.0
 """Seconds: no page is further behind than this and its answer."""
 MOST = 10_000
 """Names that are remembered at most."""
+CROWD = 10
+"""Pages; more than so many share their answers."""
+SHARED_SECONDS = 0.5
+"""For so long after it was begun an answer is given to others that ask the same."""
 
 
 class Watchers:
@@ -31,3 +40,32 @@ class Watchers:
             ):
                 del self._seen[oldest]
             return min(LONGEST, max(1.0, len(self._seen) / A_SECOND))
+
+    def crowded(self) -> bool:
+        """Whether so many pages ask that answers are to be shared."""
+        return len(self._seen) > CROWD
+
+
+class Answers:
+    """Answers of the last moment, for all who ask the same."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, tuple[float, Future[bytes]]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, asked: Hashable, make: Callable[[], bytes]) -> bytes:
+        """What `make` returns, now or a moment ago; who asks while another's is being made waits for that one."""
+        with self._lock:
+            now = time.monotonic()
+            while self._made and now - next(iter(self._made.values()))[0] > SHARED_SECONDS:
+                del self._made[next(iter(self._made))]
+            known = self._made.get(asked)
+            answer = known[1] if known else Future()
+            if not known:
+                self._made[asked] = now, answer
+        if not known:
+            try:
+                answer.set_result(make())
+            except BaseException as error:
+                answer.set_exception(error)
+        return answer.result()

@@ -47,3 +47,45 @@ def test_of_many_things_done_in_a_row_none_is_lost(page: Page, tmp_path: Path, p
         page.wait_for_timeout(pause)
         tab(page, "3 Method")
         expect(page.get_by_label("Name of this run")).to_have_value(f"run {number}", timeout=15_000)
+
+
+def test_a_choice_is_not_taken_back_by_a_drawing_that_was_begun_before_it(page: Page, tmp_path: Path) -> None:
+    tab(page, "1 Model")
+    page.get_by_role("radio", name="Chat").first.check()
+    path = tmp_path / "rows.csv"
+    path.write_text("question,answer\n" + "".join(f"What is {n}?,It is the number {n}.\n" for n in range(40)))
+    tab(page, "2 Data")
+    page.locator("input[type=file][data-file]").first.set_input_files(path)
+    expect(page.get_by_text("rows.csv ·").first).to_be_visible(timeout=20_000)
+    tab(page, "3 Method")
+    full = page.locator('input[value="full"]')
+    expect(full).not_to_be_checked()
+    page.wait_for_timeout(500)
+    after = page.evaluate(LATE)
+    assert after == {"full": True, "lora": False, "rate": "0.005"}
+    expect(full).to_be_checked()
+    page.wait_for_timeout(4500)
+    expect(full).to_be_checked()
+    expect(page.get_by_label("Learning rate", exact=True)).to_have_value("0.005")
+    button = page.get_by_role("button", name="Back to defaults")
+    page.evaluate(FIELD)
+    button.click()
+    expect(page.get_by_label("Learning rate", exact=True)).not_to_have_value("0.007", timeout=3000)
+
+
+LATE = """() => {  // a drawing of a moment ago arrives just after two changes
+  const part = document.querySelector('input[value="full"]').closest(".block.region");
+  const show = part.studioShow, before = part.querySelector(".slot").innerHTML.replace(/ aria-busy="true"| data-busy=""/g, "");
+  const rate = part.querySelector('input[name="learning_rate"]');
+  part.querySelector('input[value="full"]').click();
+  rate.value = "0.005";
+  rate.dispatchEvent(new Event("change", { bubbles: true }));
+  show(before + "<i></i>");
+  const on = (value) => part.querySelector(`input[value="${value}"]`).checked;
+  return { full: on("full"), lora: on("lora"), rate: part.querySelector('input[name="learning_rate"]').value };
+}"""
+FIELD = """() => {
+  const rate = document.querySelector('input[name="learning_rate"]');
+  rate.value = "0.007";
+  rate.dispatchEvent(new Event("change", { bubbles: true }));
+}"""

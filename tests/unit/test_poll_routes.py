@@ -85,6 +85,19 @@ def test_the_first_answer_has_everything_and_the_next_only_what_is_new(two: Two,
     assert new["to"] > first["to"]
 
 
+def test_a_crowd_that_opens_one_run_is_answered_alike_and_nobody_else_by_its_answer(
+    two: Two, page: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, read = two.run("anna", steps=1000), []
+    news = Studio.news
+    monkeypatch.setattr(Studio, "news", lambda *asked: read.append(1) or news(*asked))
+    told = [page.get(f"/studio/run/{run.id}", params={"page": f"p{number}"}).json() for number in range(40)]
+    assert len(read) < 20
+    assert all(len(each["steps"]) == 1000 and each["about"] and each["run"]["id"] == run.id for each in told)
+    other = page.get(f"/studio/run/{run.id}", headers={"X-Studio-Workspace": "ben"})
+    assert other.status_code == 404
+
+
 def test_a_cursor_that_is_no_cursor_is_refused_in_a_sentence(two: Two, page: TestClient) -> None:
     run = two.run("anna")
     answer = page.get(f"/studio/run/{run.id}", params={"after": "x"})

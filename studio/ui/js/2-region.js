@@ -3,6 +3,7 @@
   const { studio } = window;
   const MOST_SENT = 3.5e6;                 /* bytes; the server takes a little more */
   const busy = new Set();
+  let sent = 0;                            /* acts of this page so far; a drawing says which it answers */
   const mark = (el) => { if (el.dataset.quiet === undefined) { el.dataset.busy = ""; el.setAttribute("aria-busy", "true"); busy.add(el); } };
   const unmark = () => { for (const el of busy) { delete el.dataset.busy; el.removeAttribute("aria-busy"); } busy.clear(); };
   studio.beats = [unmark];                 /* functions run whenever a handler is done */
@@ -19,13 +20,13 @@
     const slot = element.querySelector(".slot");
     let drawn = 0, shown = null;           /* the number of the drawing that is shown, for an older one may arrive later; and what it is */
     const draw = () => {
-      const [stamp, at] = /^<!--(\d+)-->/.exec(props.value) || ["", drawn];
+      const [stamp, at, act] = /^<!--(\d+) (\d+)-->/.exec(props.value) || ["", drawn, 0];
       const html = (props.value || "").slice(stamp.length);
       if (Number(at) < drawn) return;
       drawn = Number(at);
       if (html === shown) return;
       shown = html;
-      studio.morph(slot, html);
+      studio.morph(slot, html, Number(act));
       const loud = slot.querySelector("[role=alert][tabindex]");
       if (loud && !loud.dataset.seen) { loud.dataset.seen = "1"; loud.scrollIntoView({ block: "nearest" }); }
       for (const f of studio.drawn) f(slot, element);
@@ -40,12 +41,13 @@
       }, Number(poll.dataset.poll));
     };
     let polling = 0;
-    const send = (data) => trigger(event, data);
+    const send = (data) => trigger(event, data.unasked ? data : { ...data, sent: ++sent });
+    const change = (el) => { send(said(el)); studio.hold(el, slot.querySelectorAll("input"), sent, () => { shown = null; draw(); }); };
     element.studioSend = send;
     const place = element.closest(".block.region");
     if (place) place.studioShow = (value) => { props.value = value; draw(); };   /* Gradio tells no watcher of what is set here */
     const timers = new WeakMap();
-    const later = (el) => { clearTimeout(timers.get(el)); timers.set(el, setTimeout(() => send(said(el)), 350)); };
+    const later = (el) => { clearTimeout(timers.get(el)); timers.set(el, setTimeout(() => change(el), 350)); };
     slot.addEventListener("click", async (e) => {
       const el = e.target.closest("button[data-act],a[data-act]");
       if (!el || el.disabled || el.dataset.busy !== undefined) return;
@@ -62,7 +64,7 @@
     slot.addEventListener("change", (e) => {
       for (const b of slot.querySelectorAll("[data-needs]")) b.disabled = !slot.querySelector(`[name="${CSS.escape(b.dataset.needs)}"]`)?.checked;
       const el = e.target.closest("input[data-act],select[data-act],textarea[data-act]");
-      if (el && el.dataset.live === undefined) send(said(el));
+      if (el && el.dataset.live === undefined) change(el);
     });
     slot.addEventListener("keydown", (e) => {
       if (e.ctrlKey || e.metaKey || e.altKey || studio.typing(e.target)) return;
