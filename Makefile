@@ -20,7 +20,8 @@ test: setup test-setup lint  ## everything that is checked
 	$(BIN)/python -m pytest tests/browser
 
 test-matrix: setup test-setup  ## every task by every method on every family of models that it is on offer for
-	STUDIO_MATRIX=all $(BIN)/python -m pytest -q tests/real/test_matrix.py tests/real/test_processes.py
+	STUDIO_MATRIX=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/real/test_matrix.py
+	STUDIO_MATRIX=all $(BIN)/python -m pytest -q tests/real/test_processes.py
 
 test-faults: setup test-setup  ## a run under every fault, and the table of docs/faults.md
 	STUDIO_FAULTS=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/faults
