@@ -17,7 +17,7 @@ test-setup: $(TESTABLE)  ## what the tests need on top, a browser included
 
 test: setup test-setup lint  ## everything that is checked
 	$(BIN)/python -m pytest tests/real tests/faults tests/unit --numprocesses 2 --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-matrix: setup test-setup  ## every task by every method on every family of models that it is on offer for
 	STUDIO_MATRIX=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/real/test_matrix.py

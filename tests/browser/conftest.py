@@ -12,6 +12,11 @@ from tests.browser.served import FLAGS, Served, chromium
 expect.set_options(timeout=20_000)  # two cores that also train are slow at times
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file comes first, so that tests which run side by side end at about the same time."""
+    items.sort(key=lambda item: "test_whole_way" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests."""

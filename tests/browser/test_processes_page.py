@@ -1,5 +1,6 @@
 """A run of two processes with ZeRO-2, from the Method tab to the end of its curve, in a real browser."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,16 @@ from tests.browser.served import Served
 from tests.browser.test_steps_1_to_3 import SLOW, bring, button, rows_file, tab
 
 pytestmark = pytest.mark.skipif(
-    bool(why_no_deepspeed()) or len(machine_facts().gpus or range(machine_facts().cores)) < 2,
+    bool(why_no_deepspeed()) or max(len(machine_facts().gpus), os.cpu_count() or 1) < 2,
     reason="needs DeepSpeed, and two cores or GPUs",
 )
+
+
+@pytest.fixture
+def home(cores: int, home: Path) -> Path:
+    """Of a studio that has all cores of the machine, also where tests run beside it."""
+    assert cores > 1
+    return home
 
 
 def test_two_processes_with_zero_are_chosen_reckoned_started_and_watched(

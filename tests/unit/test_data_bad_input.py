@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from studio.data.formats import FORMATS, Reading, apart, encoding, read, read_many, read_text
+from studio.data.formats import FORMATS, Reading, apart, delimited, encoding, read, read_many, read_text
 from studio.data.formats.archive import members_of
 from studio.data.roles import infer
 from studio.data.table import Table
@@ -76,6 +76,23 @@ def test_a_line_without_an_end_takes_no_memory(tmp_path: Path, monkeypatch: pyte
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert bad(table) == [(3, 2)] and peak < 12_000_000
+
+
+@given(some.lists(some.text(alphabet='ab," \0', max_size=6).map(lambda line: line + "\n"), max_size=12))
+def test_lines_parsed_together_give_what_they_give_one_by_one(lines: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "AT_ONCE", 3)
+        together = list(delimited.records(iter(lines), ",", 5, dirty=False))
+    assert together == list(delimited._one_by_one(iter(lines), ",", 5, dirty=False))
+
+
+def test_a_bad_line_far_down_is_named_and_what_stands_below_it_is_read(tmp_path: Path) -> None:
+    plain = "".join(f"question {n},answer {n}\n" for n in range(2_500))
+    table = table_of(
+        tmp_path, "rows.csv", f'ask,reply\n{plain}"two\nlines",yes\na"b,broken "x" y\n"c"d,broken\n{plain}'
+    )
+    assert bad(table) == [(2505, 2503)]
+    assert len(table) == 2 * 2_500 + 3 and table.row(2501)["ask"] == "two\nlines"
 
 
 def test_two_encodings_in_one_file_cost_the_lines_of_the_rarer_one(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, count, islice, repeat
 from pathlib import Path
 
 from studio.data.formats import encoding
@@ -23,6 +23,8 @@ ALONE = "\x1f"
 """Stands in for a delimiter when a file has one column: it occurs in no text."""
 LONGEST_CELL = 8_000_000
 """Characters; a quotation mark that is never closed is noticed at the latest here."""
+AT_ONCE, CHARACTERS_AT_ONCE = 1_000, 1_000_000
+"""Lines that are parsed together, and characters from which they are fewer."""
 SNIFFED = 100
 """Lines that are looked at first."""
 ENOUGH_BELOW = 8
@@ -64,6 +66,41 @@ Record = tuple[int, list[str], str]
 
 def records(lines: Iterator[str], delimiter: str, first_line: int, dirty: bool) -> Iterator[Record]:
     """The records of a delimited text, good and bad, blank lines left out."""
+    number = first_line
+    while some := _some(lines):
+        rows = None if dirty else _plain(some, delimiter)
+        if rows is None:
+            yield from _one_by_one(chain(some, lines), delimiter, number, dirty)
+            return
+        yield from (each for each in zip(count(number), rows, repeat("")) if each[1])
+        number += len(some)
+
+
+def _some(lines: Iterator[str]) -> list[str]:
+    """The next lines, as many as are parsed at once."""
+    some, characters = [], 0
+    for line in lines:
+        some.append(line)
+        characters += len(line)
+        if len(some) >= AT_ONCE or characters > CHARACTERS_AT_ONCE:
+            break
+    return some
+
+
+def _plain(lines: list[str], delimiter: str) -> list[list[str]] | None:
+    """The records of lines each of which is one, as nearly all are; None where one is not, or is damaged."""
+    whole = "".join(lines)
+    if "\0" in whole or any(type(line) is not str for line in lines):
+        return None
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+    return rows if len(rows) == len(lines) else None
+
+
+def _one_by_one(lines: Iterator[str], delimiter: str, first_line: int, dirty: bool) -> Iterator[Record]:
+    """The records of lines of which some are broken, or hold only a part of a record."""
     source = _Lines(lines, first_line - 1)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     while True:

@@ -7,7 +7,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -26,8 +26,6 @@ LONGEST_LINE = 64_000_000
 LINE_TOO_LONG = "It is longer than {most:,} characters."
 UNDECODABLE = re.compile("[\udc80-\udcff\ufffd]")
 _CHUNK = 1 << 20
-_TOLD = 1 << 21
-"""Characters after which it is told how far the reading is."""
 _SAMPLE = 1 << 18
 _MARKS = "‘’“”„‚«»‹›–—…•·€£©®™°§´×½¼¾²³µ¿¡ªº"
 _BETWEEN = "’‘–—·"
@@ -86,17 +84,19 @@ class TooLong(str):
 
 def lines_of(file: TextIO) -> Iterator[str]:
     """The lines of a file, of which none takes more memory than the longest that is allowed."""
-    passed, place = 0, 0
-    while line := file.readline(LONGEST_LINE):
-        passed += len(line)
-        if passed > _TOLD:
-            # the file is read ahead in chunks, so this is a little more than what was taken
-            at = file.buffer.tell() if isinstance(file, TextIOWrapper) else place + passed
-            progress.tell(size=at - place)
-            passed, place = 0, at
-        if len(line) < LONGEST_LINE or line.endswith("\n"):
-            yield line
+    place = 0
+    while chunk := file.read(min(_CHUNK, LONGEST_LINE)):
+        begun = len(chunk) - chunk.rfind("\n") - 1
+        rest = file.readline(LONGEST_LINE - begun) if begun else ""
+        # the file is read ahead in chunks, so this is a little more than what was taken
+        at = file.buffer.tell() if isinstance(file, TextIOWrapper) else place + len(chunk) + len(rest)
+        progress.tell(size=at - place)
+        place = at
+        if begun + len(rest) < LONGEST_LINE or rest.endswith("\n"):
+            yield from StringIO(chunk + rest, newline="")
             continue
+        yield from StringIO(chunk[: len(chunk) - begun], newline="")
+        line = rest or chunk
         while line and not line.endswith("\n"):
             line = file.readline(_CHUNK)
         yield TooLong("\n")
