@@ -23,7 +23,7 @@ class Feedback(Chat):
     sentence = "Say more of what people liked, and less of what they did not."
     term = "Kahneman-Tversky optimization (KTO)"
     sample_in = "Where is my refund? · It left us on Monday."
-    sample_out = "👍"
+    sample_out = "thumb up"
     roles: tuple[Role, ...] = (
         MESSAGES, PROMPT, REPLY,
         Role("thumb", "Thumb", "Whether the reply was liked: yes or no, up or down, 1 or 0.", True, _THUMB, "thumb",
@@ -52,7 +52,7 @@ class Feedback(Chat):
         last = max((place for place, turn in enumerate(turns) if turn["role"] == "assistant"), default=len(turns) - 1)
         good = bool(self.values(row, encoding.roles).get("thumb"))
         return replace(
-            self.encode_turns(last_learned(turns[: last + 1]), encoding), liked=good, label="👍" if good else "👎"
+            self.encode_turns(last_learned(turns[: last + 1]), encoding), liked=good, label="thumb up" if good else "thumb down"
         )
 
     def liked(self, row: Row, roles: Mapping[str, str]) -> bool:
