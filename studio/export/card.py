@@ -1,7 +1,7 @@
 """The model card: what a stranger must know of base, data, settings, metrics and use, with the Hub's front matter."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from studio.export.folder import TAG
 from studio.inference.pair import precision_of
@@ -10,9 +10,6 @@ from studio.schema.fields import about
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import Metric, Report
 from studio.tasks import task_named
-
-if TYPE_CHECKING:
-    from studio.export.base import Exporter
 
 PIPELINES = {
     "chat": "text-generation",
@@ -30,7 +27,16 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
-def model_card(exporter: "Exporter", run: RunRef, facts: CardFacts) -> str:
+class Form(Protocol):
+    """What a card says of the form in which a model is taken away: an `Exporter`."""
+
+    format: str
+    library: str
+
+    def snippet(self, run: RunRef, place: str) -> str: ...
+
+
+def model_card(exporter: Form, run: RunRef, facts: CardFacts) -> str:
     """README.md: front matter and text."""
     import yaml
 
@@ -50,7 +56,7 @@ def model_card(exporter: "Exporter", run: RunRef, facts: CardFacts) -> str:
     return f"---\n{front}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
-def front_matter(exporter: "Exporter", run: RunRef, facts: CardFacts) -> dict[str, Any]:
+def front_matter(exporter: Form, run: RunRef, facts: CardFacts) -> dict[str, Any]:
     """What the Hub reads. Only Hub names stand where it expects them."""
     info, config = run.info, run.spec.config
     licence = info.licence.lower()
@@ -96,7 +102,7 @@ def _index(facts: CardFacts, task: str) -> dict[str, Any]:
     }
 
 
-def _what(exporter: "Exporter", run: RunRef) -> str:
+def _what(exporter: Form, run: RunRef) -> str:
     task = task_named(run.spec.config.task)
     is_adapter = exporter.library == "peft"
     form = "An adapter for" if is_adapter else "A tuned copy of"
@@ -109,7 +115,7 @@ def _base_name(run: RunRef) -> str:
     return f"[{info.hub_id}](https://huggingface.co/{info.hub_id})" if info.hub_id else plain(info.title)
 
 
-def _base(exporter: "Exporter", run: RunRef) -> str:
+def _base(exporter: Form, run: RunRef) -> str:
     info, lines = run.info, ["## Base model", ""]
     lines.append(f"- {_base_name(run)}" + (f", revision `{info.revision}`" if info.revision else ""))
     if info.source != "folder" and info.origin:

@@ -3,7 +3,8 @@
 import sys
 import time
 
-from studio.models.starters import STARTERS, fetch_starter, origin_of
+from studio.models.fetching import fetch_starter
+from studio.models.starters import STARTERS, origin_of
 from studio.schema.errors import StudioError
 
 

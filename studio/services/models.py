@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from studio.machine.facts import machine_facts
 from studio.models import cached_models, download, find_model, search_hub
 from studio.models.catalogue import CATALOGUE
-from studio.models.starters import STARTERS, fetch_starter
+from studio.models.fetching import fetch_starter
+from studio.models.starters import STARTERS
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo

@@ -51,9 +51,8 @@ class Feedback(Chat):
         turns = self.turns(row, encoding.roles, encoding.system_prompt)
         last = max((place for place, turn in enumerate(turns) if turn["role"] == "assistant"), default=len(turns) - 1)
         good = bool(self.values(row, encoding.roles).get("thumb"))
-        return replace(
-            self.encode_turns(last_learned(turns[: last + 1]), encoding), liked=good, label="thumb up" if good else "thumb down"
-        )
+        encoded = self.encode_turns(last_learned(turns[: last + 1]), encoding)
+        return replace(encoded, liked=good, label="thumb up" if good else "thumb down")
 
     def liked(self, row: Row, roles: Mapping[str, str]) -> bool:
         """Whether a row's thumb is up."""

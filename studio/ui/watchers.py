@@ -6,7 +6,6 @@ Pages ask once a second, less often the more of them there are; and what many as
 import threading
 import time
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
 
 SEEN_SECONDS = 10.0
 """A page that has not asked for so long is not there any more."""
@@ -46,26 +45,29 @@ class Watchers:
         return len(self._seen) > CROWD
 
 
+class _Answer:
+    """An answer that is being made, or was made a moment ago."""
+
+    def __init__(self, begun: float) -> None:
+        self.begun, self.lock = begun, threading.Lock()
+        self.body: bytes | None = None
+
+
 class Answers:
     """Answers of the last moment, for all who ask the same."""
 
     def __init__(self) -> None:
-        self._made: dict[Hashable, tuple[float, Future[bytes]]] = {}
+        self._made: dict[Hashable, _Answer] = {}
         self._lock = threading.Lock()
 
     def get(self, asked: Hashable, make: Callable[[], bytes]) -> bytes:
         """What `make` returns, now or a moment ago; who asks while another's is being made waits for that one."""
         with self._lock:
             now = time.monotonic()
-            while self._made and now - next(iter(self._made.values()))[0] > SHARED_SECONDS:
+            while self._made and now - next(iter(self._made.values())).begun > SHARED_SECONDS:
                 del self._made[next(iter(self._made))]
-            known = self._made.get(asked)
-            answer = known[1] if known else Future()
-            if not known:
-                self._made[asked] = now, answer
-        if not known:
-            try:
-                answer.set_result(make())
-            except BaseException as error:
-                answer.set_exception(error)
-        return answer.result()
+            answer = self._made.setdefault(asked, _Answer(now))
+        with answer.lock:
+            if answer.body is None:
+                answer.body = make()
+            return answer.body

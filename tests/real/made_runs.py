@@ -8,8 +8,8 @@ from typing import Any
 from studio.data.kept import write_parquet
 from studio.data.table import Table
 from studio.models import find_model
+from studio.models.fetching import fetch_starter
 from studio.models.inspect import inspect_folder
-from studio.models.starters import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.host import RowsRef, RunRef

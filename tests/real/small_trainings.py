@@ -8,8 +8,8 @@ from typing import Any
 from made_runs import tiny_llama
 
 from studio.data.samples import sample_path
+from studio.models.fetching import fetch_starter
 from studio.models.inspect import inspect_folder
-from studio.models.starters import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.schema.events import AnyEvent, StepEvent

@@ -16,8 +16,8 @@ from studio.data.kept import write_parquet
 from studio.data.roles import infer
 from studio.inference.generate import reply
 from studio.inference.pair import Pair, load_pair
+from studio.models.fetching import fetch_starter
 from studio.models.inspect import inspect_folder
-from studio.models.starters import fetch_starter
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.events import EvaluationEvent
 from studio.schema.host import RowsRef, RunRef

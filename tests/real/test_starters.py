@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from studio.models.fetching import fetch_starter
 from studio.models.obtain import hub_answers
-from studio.models.starters import STARTERS, Starter, fetch_starter, origin_of, starter_folder
+from studio.models.starters import STARTERS, Starter, origin_of, starter_folder
 from studio.schema.errors import StudioError
 from tests.hubserver import HubServer, tiny_repo
 

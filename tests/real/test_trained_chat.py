@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from studio.models.starters import fetch_starter
+from studio.models.fetching import fetch_starter
 from studio.tasks import Encoding, task_named
 
 CHAT = task_named("chat")

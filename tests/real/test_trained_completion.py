@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from studio.evaluation.evaluate import evaluate
 from studio.inference.generate import reply
 from studio.inference.rows import read_rows
-from studio.models.starters import fetch_starter
+from studio.models.fetching import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, Example, task_named
 from studio.training.batches import Collator, laid_end_to_end

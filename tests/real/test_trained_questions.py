@@ -13,7 +13,7 @@ from studio.inference.classify import classify
 from studio.inference.predict import predict
 from studio.inference.rows import read_rows
 from studio.inference.spans import find, pointed
-from studio.models.starters import fetch_starter
+from studio.models.fetching import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, task_named
 from studio.tasks.question_answering import windows
