@@ -5,12 +5,13 @@ training rows that it finds most alike. The guess says so.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studio.inference.batches import by_length, padded
+from studio.inference.batches import Progress, embeddings, over_rows, silent
 from studio.inference.pair import Pair
 from studio.inference.rows import read_rows, some_of
+from studio.inference.spans import point
 from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef
 from studio.schema.report import Answer, LabelScore
@@ -19,11 +20,6 @@ from studio.tasks.classification import given
 SAMPLE = 500
 """Training rows among which the base looks."""
 NEIGHBOURS = 10
-Progress = Callable[[int], None]
-
-
-def _silent(done: int) -> None:
-    pass
 
 
 class Neighbours:
@@ -45,7 +41,7 @@ class Neighbours:
             f"of {self.rows} training rows."
         )
 
-    def probabilities(self, pair: Pair, ids: Sequence[Sequence[int]], progress: Progress = _silent) -> Any:
+    def probabilities(self, pair: Pair, ids: Sequence[Sequence[int]], progress: Progress = silent) -> Any:
         """Share of each label among the neighbours of each row, or their mean score."""
         return self._means.predict(embeddings(pair, ids, progress))
 
@@ -61,8 +57,6 @@ def neighbours(pair: Pair) -> Neighbours:
 def classify(pair: Pair, text: str) -> tuple[Answer, Answer]:
     """What base and tuned say to a text, likeliest label (or words of a passage) first."""
     if pair.head.name == "spans":
-        from studio.inference.spans import point
-
         return point(pair, text)
     ids = [pair.task.prompt_ids(text, pair.encoding())]
     began = time.perf_counter()
@@ -74,48 +68,14 @@ def classify(pair: Pair, text: str) -> tuple[Answer, Answer]:
     return _answer(pair, found, ids, after - between, near.how), _answer(pair, tuned, ids, between - began, pair.how)
 
 
-def probabilities(pair: Pair, ids: Sequence[Sequence[int]], progress: Progress = _silent) -> Any:
+def probabilities(pair: Pair, ids: Sequence[Sequence[int]], progress: Progress = silent) -> Any:
     """The tuned model's probability of each label for each row of tokens; rows × labels, as numpy."""
 
     def shares(model: Any, batch: dict[str, Any]) -> Any:
         return shares_of(model(**batch).logits.float(), pair.head.problem)
 
     with pair.speaking("tuned") as model:
-        return _over_rows(model, pair, ids, shares, progress)
-
-
-def embeddings(pair: Pair, ids: Sequence[Sequence[int]], progress: Progress = _silent) -> Any:
-    """The base's last layer, averaged over each row's tokens; rows × hidden, as numpy."""
-
-    def averages(model: Any, batch: dict[str, Any]) -> Any:
-        hidden = model(**batch).last_hidden_state.float()
-        mask = batch["attention_mask"].unsqueeze(-1)
-        return (hidden * mask).sum(1) / mask.sum(1)
-
-    with pair.speaking("base") as model:
-        return _over_rows(model, pair, ids, averages, progress)
-
-
-def _over_rows(
-    model: Any,
-    pair: Pair,
-    ids: Sequence[Sequence[int]],
-    compute: Callable[[Any, dict[str, Any]], Any],
-    progress: Progress,
-) -> Any:
-    """Compute something for all rows in batches of like length; results in the order of the rows."""
-    import torch
-
-    found: list[Any] = [None] * len(ids)
-    done = 0
-    for batch in by_length([len(row) for row in ids]):
-        with torch.no_grad():
-            out = compute(model, padded([ids[each] for each in batch], pair.tokenizer.pad_token_id, model.device))
-        for each, row in zip(batch, out.cpu(), strict=True):
-            found[each] = row
-        done += len(batch)
-        progress(done)
-    return torch.stack(found).numpy()
+        return over_rows(model, pair, ids, shares, progress)
 
 
 def shares_of(logits: Any, problem: str) -> Any:

@@ -6,11 +6,11 @@ A base that never learned to point has its guess by meaning: the sentence of the
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.inference.batches import by_length, padded
+from studio.inference.batches import Progress, by_length, embeddings, padded, silent
 from studio.inference.pair import Pair
 from studio.schema.report import Answer, LabelScore
 from studio.tasks import Encoding, Example
@@ -25,7 +25,6 @@ GUESS = "The base has not learned to point at answers. This is a guess: the sent
 SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 Asked = tuple[str, str]
 """A question and a passage."""
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,6 @@ class Span:
     text: str
     share: float
     """Its probability among all that were considered."""
-
-
-def _silent(done: int) -> None:
-    pass
 
 
 def find(pieces: Sequence[Example], starts: Sequence[Any], ends: Sequence[Any], context: str) -> list[Span]:
@@ -67,7 +62,7 @@ def find(pieces: Sequence[Example], starts: Sequence[Any], ends: Sequence[Any], 
     return [Span(text, share) for text, share in sorted(spans.items(), key=lambda each: -each[1])]
 
 
-def pointed(pair: Pair, asked: Sequence[Asked], who: str, progress: Progress = _silent) -> list[list[Span]]:
+def pointed(pair: Pair, asked: Sequence[Asked], who: str, progress: Progress = silent) -> list[list[Span]]:
     """What base or tuned point at, the likeliest first, for each question."""
     if who == "base" and not pair.base_points:
         return [_guess(pair, question, context) for question, context in asked]
@@ -88,7 +83,7 @@ def unwrapped(model: Any) -> Any:
     return model.base_model if hasattr(model, "peft_config") else model
 
 
-def logits(model: Any, encoding: Encoding, pieces: Sequence[Example], progress: Progress = _silent) -> list[Any]:
+def logits(model: Any, encoding: Encoding, pieces: Sequence[Example], progress: Progress = silent) -> list[Any]:
     """(starts, ends) of each piece, as numpy."""
     import torch
 
@@ -138,15 +133,13 @@ def _answer(spans: Sequence[Span], seconds: float, how: str) -> Answer:
 
 def _guess(pair: Pair, question: str, context: str) -> list[Span]:
     """The sentences of a passage, those most like the question first."""
-    from studio.inference.classify import embeddings
+    import numpy as np
 
     sentences = [each.strip() for each in SENTENCE.findall(context) if each.strip()]
     if not sentences:
         return [Span("", 1.0)]
     limit = pair.config.max_length
     ids = [pair.tokenizer(each, truncation=True, max_length=limit)["input_ids"] for each in (question, *sentences)]
-    import numpy as np
-
     vectors = embeddings(pair, ids)
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     scores = np.exp(10 * (vectors[1:] @ vectors[0]))
