@@ -1,7 +1,9 @@
 """Base models on the command line: looked at, brought here, a token, and code of others; against the small Hub."""
 
+import functools
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -120,13 +122,15 @@ def test_a_folder_is_listed_among_the_models_once_it_was_named(call: Call, tmp_p
 
 
 def test_a_download_left_with_ctrl_c_goes_on_where_it_was(hub: HubServer, tmp_path: Path) -> None:
-    import signal
-
     hub.add(tiny_repo(files={"spm.model": os.urandom(16_000_000)}))
     hub.slow = 0.3
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-m", "studio", "download", "someone/tiny", "--home", str(tmp_path / "home")]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    # as a terminal starts it: what a script starts in the background is deaf to Ctrl-C, and so are its children
+    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=hears
+    ) as process:
         until = time.monotonic() + 30
         while not any(part.stat().st_size for part in tmp_path.rglob("*.part")) and time.monotonic() < until:
             time.sleep(0.02)
