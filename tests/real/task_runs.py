@@ -1,13 +1,13 @@
 """A run of any task through the real worker, on a tiny random model; and its result asked by plain libraries."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
+from plain_libraries import stranger
 from worker_runs import add_run, record_of, start_worker, steps_of, wait_for
 
 from studio.data.checks import labels_of
@@ -153,40 +153,29 @@ def ended(home: Home, run: str, info: ModelInfo) -> TaskRun:
 
 
 LOAD = """
-import json, sys, torch, transformers
-told = json.load(sys.stdin)
 kind = getattr(transformers, told["kind"])
 tokenizer = transformers.AutoTokenizer.from_pretrained(told["result"])
 if told["adapter"]:
-    from peft import PeftModel
     base = kind.from_pretrained(told["base"], dtype=torch.float32, **told["head"])
-    model = PeftModel.from_pretrained(base, told["result"]).eval()
+    model = peft.PeftModel.from_pretrained(base, told["result"]).eval()
 else:
     model = kind.from_pretrained(told["result"], dtype=torch.float32).eval()
 asked = told["asked"]
 torch.manual_seed(0)
 with torch.no_grad():
-    answer = (lambda: None)()
 """
 
 
 def asked_plainly(run: TaskRun, kind: str, asked: Any, code: str, base: bool = False, **head: Any) -> Any:
-    """What the saved result (or its base) answers in a fresh process that never heard of the studio.
+    """What the saved result (or its base) answers in a process that never heard of the studio.
 
     `code` sets `answer` from `model`, `tokenizer` and `asked`.
     """
-    script = LOAD.replace("    answer = (lambda: None)()\n", "".join(f"    {line}\n" for line in code.splitlines()))
     told = {
         "kind": kind, "base": run.ref.info.path, "asked": asked, "head": head,
         "result": run.ref.info.path if base else str(run.result), "adapter": not base and run.result.name == "adapter",
     }  # fmt: skip
-    script += "assert not any(name.split('.')[0] == 'studio' for name in sys.modules)\nprint(json.dumps(answer))\n"
-    done = subprocess.run(
-        [sys.executable, "-I", "-W", "ignore", "-c", script], input=json.dumps(told), capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return stranger().answers(LOAD + indent(code, "    "), told)
 
 
 WRITE = """

@@ -1,8 +1,5 @@
 """Each method learns through the worker, and its result is the same to plain peft as to the studio."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,6 +8,7 @@ import pytest
 import torch
 from made_runs import starter
 from peft import PeftModel
+from plain_libraries import stranger
 from safetensors.torch import load_file
 from small_trainings import LABELS, chat_job, label_job, losses, run, sample_rows, small_llama
 from task_runs import train_rows
@@ -46,18 +44,15 @@ ALL: dict[str, dict[str, Any]] = {
     "qlora in 4 bits": {"method": "qlora", "quantisation": "4-bit", "precision": "bfloat16"},
 }  # fmt: skip
 PLAIN = """
-import json, sys, torch
-from transformers import AutoModelForCausalLM
-from peft import PeftModel
-base, folder, ids, dtype = json.loads(sys.argv[1])
-torch.set_num_threads(1)
+base, folder, ids, dtype = told
+kind, dtype = transformers.AutoModelForCausalLM, getattr(torch, dtype)
 if base:
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype)), folder)
+    model = peft.PeftModel.from_pretrained(kind.from_pretrained(base, dtype=dtype), folder)
 else:
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+    model = kind.from_pretrained(folder, dtype=dtype)
 model.eval()
 with torch.no_grad():
-    print(json.dumps(model(input_ids=torch.tensor([ids])).logits[0, -1].float().tolist()))
+    answer = model(input_ids=torch.tensor([ids])).logits[0, -1].float().tolist()
 """
 
 
@@ -70,9 +65,7 @@ def ref_of(job: TrainingJob) -> RunRef:
 def plainly(info: ModelInfo, folder: Path, precision: str) -> torch.Tensor:
     """Logits of the last token, by transformers and peft alone in a process of their own."""
     base = str(info.path) if (folder / "adapter_config.json").exists() else ""
-    asked = json.dumps([base, str(folder), IDS, precision])
-    done = subprocess.run([sys.executable, "-c", PLAIN, asked], capture_output=True, text=True, check=True)
-    return torch.tensor(json.loads(done.stdout))
+    return torch.tensor(stranger().answers(PLAIN, [base, str(folder), IDS, precision]))
 
 
 def last_logits(pair: Pair, who: str) -> torch.Tensor:
