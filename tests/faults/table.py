@@ -10,7 +10,7 @@ OTHERS = (
     ("the machine restarted, the pid used again", "a step"),
     ("SIGTERM to the worker", "a step"),
     ("the worker hangs", "a step"),
-    ("no more memory, a limit on the process", "before the first step"),
+    ("no more memory, a limit on the process", "a step"),
     ("no more memory, killed by the system", "a step"),
     ("a full disk, a small tmpfs", "after the first checkpoint"),
     ("the database locked by another program for 35 s", "a step"),
