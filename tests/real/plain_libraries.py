@@ -7,7 +7,6 @@ import atexit
 import json
 import subprocess
 import sys
-import tempfile
 from functools import cache
 from typing import Any
 
@@ -17,7 +16,7 @@ import json, sys, torch, transformers, peft
 torch.set_num_threads(1)
 for line in sys.stdin:
     code, told = json.loads(line)
-    scope = {{"told": told, "torch": torch, "transformers": transformers, "peft": peft}}
+    scope = {{"told": told, "sys": sys, "torch": torch, "transformers": transformers, "peft": peft}}
     exec(code, scope)
     assert not any(name.split(".")[0] == "studio" for name in sys.modules)
     print({ANSWER!r} + json.dumps(scope["answer"]), flush=True)
@@ -28,24 +27,24 @@ class Stranger:
     """The process."""
 
     def __init__(self) -> None:
-        self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-W", "ignore", "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self.errors, text=True,
+            stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         atexit.register(self.process.kill)
 
     def answers(self, code: str, told: Any) -> Any:
-        """What `code`, which finds `told`, `torch`, `transformers` and `peft`, leaves as `answer`."""
+        """What `code`, which finds `told`, `sys`, `torch`, `transformers` and `peft`, leaves as `answer`."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps([code, told]) + "\n")
         self.process.stdin.flush()
+        said = []
         for line in self.process.stdout:
             if line.startswith(ANSWER):
                 return json.loads(line.removeprefix(ANSWER))
+            said.append(line)
         stranger.cache_clear()  # the next test gets a new one
-        self.errors.seek(0)
-        raise AssertionError(self.errors.read())
+        raise AssertionError("".join(said))
 
 
 @cache
