@@ -1,4 +1,7 @@
-"""How the starters get to where they lie: once, whole or not at all, however many ask at a time."""
+"""How the starters get to where they lie: once, whole or not at all, however many ask at a time.
+
+Nothing heavy is imported when they are here.
+"""
 
 import json
 import shutil
@@ -7,8 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from studio.models.obtain import Progress, fill_folder
-from studio.models.starters import ORIGIN, STARTERS, origin_of, starter_folder
+from studio.models.starters import ORIGIN, STARTERS, Progress, origin_of, starter_folder
 from studio.schema.errors import StudioError
 
 
@@ -19,6 +21,8 @@ def fetch_starters(progress: Progress | None = None) -> list[Path]:
 
 def fetch_starter(name: str, progress: Progress | None = None) -> Path:
     """The folder of a starter, fetched when it is not here: whole or not at all, and once when two ask at a time."""
+    from studio.models.obtain import fill_folder
+
     starter, folder, report = STARTERS[name], starter_folder(name), progress or _silent
     if origin_of(name):
         return folder

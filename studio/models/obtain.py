@@ -15,11 +15,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from studio.models.starters import Starter
+from studio.models.starters import Progress, Starter
 from studio.schema.errors import StudioError
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, bytes so far and bytes in all (0: not known)."""
 NEEDED_ROOM = 1_000_000_000
 """Bytes that fetching and converting both starters may take for a while."""
 KEPT_FILES = ("config.json", "model.safetensors", "README.md", "vocab.txt", "tokenizer.json", "tokenizer_config.json")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from studio.schema.models import ModelKind
 from studio.schema.report import MachineCheck
 
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, bytes so far and bytes in all (0: not known)."""
 ORIGIN = "origin.json"
 """Written last into a starter's folder: says where its weights are from."""
 

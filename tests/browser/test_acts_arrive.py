@@ -15,6 +15,18 @@ def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
 
 
+def to_the_method(page: Page, folder: Path) -> None:
+    """Pick Chat, bring forty rows and open step 3."""
+    tab(page, "1 Model")
+    page.get_by_role("radio", name="Chat").first.check()
+    path = folder / "rows.csv"
+    path.write_text("question,answer\n" + "".join(f"What is {n}?,It is the number {n}.\n" for n in range(40)))
+    tab(page, "2 Data")
+    page.locator("input[type=file][data-file]").first.set_input_files(path)
+    expect(page.get_by_text("rows.csv ·").first).to_be_visible(timeout=20_000)
+    tab(page, "3 Method")
+
+
 def test_a_tab_clicked_while_the_page_opens_another_one_is_drawn(browser: Browser, served: Served) -> None:
     for _ in range(TIMES):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -30,14 +42,7 @@ def test_a_tab_clicked_while_the_page_opens_another_one_is_drawn(browser: Browse
 
 @pytest.mark.parametrize("pause", [0, 7, 15, 30])
 def test_of_many_things_done_in_a_row_none_is_lost(page: Page, tmp_path: Path, pause: int) -> None:
-    tab(page, "1 Model")
-    page.get_by_role("radio", name="Chat").first.check()
-    path = tmp_path / "rows.csv"
-    path.write_text("question,answer\n" + "".join(f"What is {n}?,It is the number {n}.\n" for n in range(40)))
-    tab(page, "2 Data")
-    page.locator("input[type=file][data-file]").first.set_input_files(path)
-    expect(page.get_by_text("rows.csv ·").first).to_be_visible(timeout=20_000)
-    tab(page, "3 Method")
+    to_the_method(page, tmp_path)
     for number in range(TIMES):
         name = page.get_by_label("Name of this run")
         name.fill(f"run {number}")
@@ -50,14 +55,7 @@ def test_of_many_things_done_in_a_row_none_is_lost(page: Page, tmp_path: Path, p
 
 
 def test_a_choice_is_not_taken_back_by_a_drawing_that_was_begun_before_it(page: Page, tmp_path: Path) -> None:
-    tab(page, "1 Model")
-    page.get_by_role("radio", name="Chat").first.check()
-    path = tmp_path / "rows.csv"
-    path.write_text("question,answer\n" + "".join(f"What is {n}?,It is the number {n}.\n" for n in range(40)))
-    tab(page, "2 Data")
-    page.locator("input[type=file][data-file]").first.set_input_files(path)
-    expect(page.get_by_text("rows.csv ·").first).to_be_visible(timeout=20_000)
-    tab(page, "3 Method")
+    to_the_method(page, tmp_path)
     full = page.locator('input[value="full"]')
     expect(full).not_to_be_checked()
     page.wait_for_timeout(500)

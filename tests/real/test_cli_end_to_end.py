@@ -27,6 +27,7 @@ from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
 from studio.schema.runs import ACTIVE
 from tests.listening import Listening
+from tests.signals import heed_ctrl_c
 
 STUDIO = [sys.executable, "-m", "studio"]
 ASKS = "import huggingface_hub; huggingface_hub.HfApi().model_info('someone/tiny')"
@@ -497,11 +498,6 @@ def test_a_killed_worker_is_noticed_and_the_run_goes_on_from_its_checkpoint(home
     assert next(each["step"] for each in again["events"] if each["kind"] == "step" and each["id"] > before) == safe + 1
     home.call("stop", run, "--discard")
     home.wait(run, ended)
-
-
-def heed_ctrl_c() -> None:
-    """Also where the tests themselves run in the background, where a shell has the signal ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_ctrl_c_leaves_the_run_going_and_a_second_run_waits_for_its_turn(home: Home, model: Path) -> None:

@@ -1,6 +1,5 @@
 """Base models on the command line: looked at, brought here, a token, and code of others; against the small Hub."""
 
-import functools
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ import pytest
 
 from studio.store import Home
 from tests.hubserver import HubServer, tiny_repo
+from tests.signals import heed_ctrl_c
 
 Call = Callable[..., tuple[int, Any, str]]
 TOKEN = "hf_" + "a" * 30
@@ -126,10 +126,8 @@ def test_a_download_left_with_ctrl_c_goes_on_where_it_was(hub: HubServer, tmp_pa
     hub.slow = 0.3
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-m", "studio", "download", "someone/tiny", "--home", str(tmp_path / "home")]
-    # as a terminal starts it: what a script starts in the background is deaf to Ctrl-C, and so are its children
-    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=hears
+        command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
     ) as process:
         until = time.monotonic() + 30
         while not any(part.stat().st_size for part in tmp_path.rglob("*.part")) and time.monotonic() < until:

@@ -21,15 +21,17 @@
     for (const each of peers) holds.set(each, hold);
     setTimeout(() => { if (hold.against && peers.some((each) => holds.get(each) === hold)) again(); }, HELD);
   };
+  /** Give a field what a drawing has for it, unless it is held. */
+  function put(a, what, value) { if (!held(a, a[what] !== value) && a[what] !== value) a[what] = value; }
   function attributes(a, b) {
     if (a.nodeName === "DETAILS" && b.dataset.opened !== undefined && a.dataset.opened === undefined) a.open = true;
     for (const { name } of [...a.attributes]) if (!b.hasAttribute(name) && !(name === "open" && a.nodeName === "DETAILS") && !KEPT.has(name)) a.removeAttribute(name);
     for (const { name, value } of b.attributes) if (!(name === "open" && a.nodeName === "DETAILS") && a.getAttribute(name) !== value) a.setAttribute(name, value);
     const typing = a === document.activeElement && a.matches("input:not([type=radio]):not([type=checkbox]),textarea");
     if (a.nodeName === "INPUT") {
-      if (a.type === "radio" || a.type === "checkbox") { if (!held(a, a.checked !== b.hasAttribute("checked"))) a.checked = b.hasAttribute("checked"); }
-      else if (!typing && !held(a, a.value !== (b.getAttribute("value") || "")) && a.value !== (b.getAttribute("value") || "")) a.value = b.getAttribute("value") || "";
-    } else if (a.nodeName === "OPTION") { if (!held(a, a.selected !== b.hasAttribute("selected")) && a.selected !== b.hasAttribute("selected")) a.selected = b.hasAttribute("selected"); }
+      if (a.type === "radio" || a.type === "checkbox") put(a, "checked", b.hasAttribute("checked"));
+      else if (!typing) put(a, "value", b.getAttribute("value") || "");
+    } else if (a.nodeName === "OPTION") put(a, "selected", b.hasAttribute("selected"));
     return typing;
   }
   function children(a, b) {
@@ -48,7 +50,7 @@
     if (a.nodeType !== 1) { if (a.data !== b.data) a.data = b.data; return; }
     if (a.dataset.keep !== undefined && b.dataset.keep !== undefined) return;
     const typing = attributes(a, b);
-    if (a.nodeName === "TEXTAREA") { if (!typing && !held(a, a.value !== b.value) && a.value !== b.value) a.value = b.value; return; }
+    if (a.nodeName === "TEXTAREA") { if (!typing) put(a, "value", b.value); return; }
     children(a, b);
   }
   window.studio.morph = (node, html, act = 0) => {
