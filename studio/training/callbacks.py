@@ -34,7 +34,10 @@ class StopNow(Exception):
 
 
 class EventCallback(TrainerCallback):
-    """Emits events, obeys the wish to stop, decides when to check and to save, and which step is the best."""
+    """Emits events, obeys the wish to stop, decides when to check and to save, and which step is the best.
+
+    What is saved: the best step and the last, and between them as often as `Checkpoints.due` finds cheap.
+    """
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class EventCallback(TrainerCallback):
             # No check but one that is due: it would count towards the best step and towards stopping early.
             control.should_evaluate = self.validates and state.global_step % self.every == 0
         elif last or state.global_step % self.every == 0:
-            control.should_save = True
+            control.should_save = last or (not self.validates and agreed(self.checkpoints.due()))
             control.should_evaluate = self.validates
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
@@ -136,6 +139,8 @@ class EventCallback(TrainerCallback):
         missed = self.trainer.missed()
         self.emit(EvaluationEvent(step=state.global_step, eval_loss=loss, metrics=own, best=best, missed=missed))
         self.watch(state.global_step)
+        if state.global_step and (agreed(self.checkpoints.due()) or best):
+            control.should_save = True
         if self.standing.early:
             control.should_training_stop = True
             control.should_save = True

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,8 @@ ONLY_FOR_RESUMING = (
 )  # fmt: skip
 ROOM_LEFT = 64 * 2**20
 """Bytes on the disk that are never taken."""
+SHARE = 0.05
+"""The most of a run's time that checkpoints take which only a crash would need."""
 
 
 @dataclass
@@ -46,6 +49,11 @@ class Checkpoints:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.root.mkdir(parents=True, exist_ok=True)
+        self._wrote, self._took = time.monotonic(), 0.0
+
+    def due(self) -> bool:
+        """Whether one more checkpoint is worth its time: the first is, the next after twenty times what one took."""
+        return time.monotonic() - self._wrote >= self._took / SHARE
 
     def path(self, step: int) -> Path:
         """Folder of the checkpoint of a step."""
@@ -97,6 +105,7 @@ class Checkpoints:
     def writing(self, standing: Standing, expected_bytes: int) -> Iterator[Path]:
         """A folder in which the trainer makes `checkpoint-STEP`; afterwards it is in its place, or nothing is."""
         require_room(self.root, expected_bytes)
+        began = time.monotonic()
         staging = self.root / STAGING
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
@@ -110,6 +119,8 @@ class Checkpoints:
             self._remove(standing.step)
             made.rename(self.path(standing.step))
             _sync_folder(self.root)
+            self._wrote = time.monotonic()
+            self._took = self._wrote - began
         except (OSError, RuntimeError) as error:
             # torch and safetensors report a full disk as errors of their own, without its number.
             if shutil.disk_usage(self.root).free < ROOM_LEFT // 4:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from worker_runs import add_run, add_sample, log_of, start_worker, steps_of, wait_for
+from worker_runs import AtWork, add_run, add_sample, log_of, start_worker, steps_of, wait_for
 
 from studio.api import Studio
 from studio.schema.dataset import DatasetRecord
@@ -47,7 +47,7 @@ def ended(studio: Studio, run: str) -> Callable[[], bool]:
     return lambda: studio.run(run).status not in ("queued", "starting", "training", "stopping")
 
 
-def at_work(home: Home, data: DatasetRecord, llama: str) -> "tuple[str, subprocess.Popen[bytes]]":
+def at_work(home: Home, data: DatasetRecord, llama: str) -> tuple[str, AtWork]:
     """A run in the middle of its steps; its worker stands still, since it would be through before the server is up."""
     run = add_run(home, data, llama, **SETTINGS)
     worker = start_worker(home, run)

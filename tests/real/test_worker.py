@@ -45,7 +45,7 @@ def children(*words: str) -> list[psutil.Process]:
 
 def test_a_run_is_trained_and_described_whole(home: Home, data: DatasetRecord, llama: str) -> None:
     run = add_run(home, data, llama, **TINY, epochs=1, test_prompts=("Where is it?",), watch_share=0.0)
-    assert start_worker(home, run).wait(120) == 0, log_of(home, run)
+    assert start_worker(home, run, fresh=True).wait(120) == 0, log_of(home, run)
     record = record_of(home, run)
     assert (record.status, record.has_result, record.reason) == ("finished", True, "")
     assert record.step == record.steps == 9
@@ -163,9 +163,9 @@ def test_a_second_run_waits_for_its_turn_and_then_trains(
     home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
 ) -> None:
     first, second = add_run(home, data, llama, **LONG), add_run(home, data, llama, **TINY, epochs=1)
-    one = start_worker(home, first)
+    one = start_worker(home, first, fresh=True)
     wait_for(lambda: steps_of(home, first))
-    two = start_worker(home, second)
+    two = start_worker(home, second, fresh=True)
     wait_for(lambda: "Waiting" in log_of(home, second))
     assert record_of(home, second).status == "queued"
     runner.prepare()

@@ -1,6 +1,7 @@
 """Which check of a run is the best, and when checks no longer get better."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,3 +53,39 @@ def test_a_loss_that_still_falls_is_no_reason_to_stop(tmp_path: Path) -> None:
 def test_neither_score_nor_loss_better_for_two_checks_ends_it(tmp_path: Path) -> None:
     found = judged(tmp_path, "macro_f1", [(0.6, 0.9), (0.7, 0.8), (0.8, 0.85), (0.5, 0.95)])
     assert (found.best_step, found.early) == (10, True)
+
+
+def saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: dict[int, float], *, due: bool) -> list[int]:
+    """Steps that are saved of a run of 40 with a check every ten; without validation rows where there are no losses."""
+    monkeypatch.setattr(Checkpoints, "due", lambda self: due)
+    callback = EventCallback(
+        lambda event: None, lambda: None, Standing(), Checkpoints(tmp_path), every=10, validates=bool(losses),
+        patience=0,
+    )  # fmt: skip
+    callback.trainer = SimpleNamespace(missed=dict)
+    saved = []
+    for step in range(0, 41):
+        state = SimpleNamespace(global_step=step, max_steps=40)
+        control = SimpleNamespace(should_save=False, should_evaluate=False, should_training_stop=False)
+        if step:
+            callback.on_step_end(None, state, control)
+        if step in losses and (control.should_evaluate or not step):
+            callback.on_evaluate(SimpleNamespace(learning_rate=1e-4), state, control, {"eval_loss": losses[step]})
+        if control.should_save:
+            saved.append(step)
+    return saved
+
+
+def test_the_best_steps_and_the_last_are_saved_whatever_it_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = {0: 3.0, 10: 2.0, 20: 2.5, 30: 1.0, 40: 1.5}
+    assert saves(tmp_path, monkeypatch, losses, due=False) == [10, 30, 40]
+    assert saves(tmp_path, monkeypatch, losses, due=True) == [10, 20, 30, 40]
+
+
+def test_without_validation_rows_what_is_saved_is_what_is_cheap_and_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert saves(tmp_path, monkeypatch, {}, due=False) == [40]
+    assert saves(tmp_path, monkeypatch, {}, due=True) == [10, 20, 30, 40]

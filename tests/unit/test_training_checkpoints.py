@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,23 @@ def save(checkpoints: Checkpoints, step: int, **standing: object) -> None:
         folder.mkdir()
         for name in ("adapter_model.safetensors", "optimizer.pt", "trainer_state.json"):
             (folder / name).write_text(name)
+
+
+def test_the_first_checkpoint_is_due_and_the_next_after_twenty_times_what_one_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("studio.training.checkpoints.time", SimpleNamespace(monotonic=lambda: now[0]))
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.due()
+    with checkpoints.writing(Standing(step=5), 1000) as staging:
+        (staging / "checkpoint-5").mkdir()
+        now[0] += 2.0
+    assert not checkpoints.due()
+    now[0] += 39.9
+    assert not checkpoints.due()
+    now[0] += 0.2
+    assert checkpoints.due()
 
 
 def test_the_newest_whole_checkpoint_is_found_with_where_the_run_stood(tmp_path: Path) -> None:
