@@ -17,6 +17,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "real"))  # the helpers of tests/real serve here too
 
+from forked_worker import studio_in  # noqa: E402
 from made_runs import tiny_llama  # noqa: E402
 from worker_runs import AtWork, add_run, add_sample, start_worker, steps_of, wait_for  # noqa: E402
 
@@ -71,7 +72,7 @@ def unharmed(tmp_path_factory: pytest.TempPathFactory, llama: str) -> dict[int, 
 
 @pytest.fixture
 def studio(home: Home) -> Iterator[Studio]:
-    made = Studio(home)
+    made = studio_in(home)
     yield made
     made.close()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from forked_worker import studio_in
 from worker_runs import AtWork, add_run, add_sample, log_of, start_worker, steps_of, wait_for
 
 from studio.api import Studio
@@ -81,7 +82,7 @@ def kept(studio: Studio, run: str, shown: list[StoredEvent]) -> str:
 def pressed(tmp_path_factory: pytest.TempPathFactory, llama: str) -> list[float]:
     """The losses of what Start makes when nothing befalls it."""
     home = Home(tmp_path_factory.mktemp("pressed"))
-    studio = Studio(home)
+    studio = studio_in(home)
     run = studio.start(add_sample(home, "support-tone", 40).id, llama, "chat", settings=SHORT).id
     wait_for(ended(studio, run))
     losses = [event.loss for event in steps_of(home, run)]
@@ -107,7 +108,7 @@ def test_a_server_killed_at_this_moment_leaves_a_state_with_a_way_on(
     moment: str, home: Home, data: DatasetRecord, llama: str, told: Told, unharmed: dict[int, float],
     pressed: list[float],
 ) -> None:  # fmt: skip
-    studio = Studio(home)
+    studio = studio_in(home)
     try:
         act = SERVER[moment][0]
         told(KILLED_SERVER, moment, ACTS[act](Scene(moment, studio, home, data, llama, unharmed, pressed)))

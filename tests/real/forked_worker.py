@@ -8,10 +8,16 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+
+from studio.api import Studio
+from studio.api.base import Shared
+from studio.services.runners.local import LocalRunner
+from studio.store import Home
 
 IMPORTED = ["studio.training.run", "studio.training.trainers.classification", "studio.training.trainers.sft",
             "peft", "trl.chat_template_utils", "datasets", "deepspeed"]  # fmt: skip
@@ -75,3 +81,18 @@ def _work(arguments: list[str], log: str, environment: dict[str, str], cores: li
 
     write_to(Path(log))
     sys.exit(main(arguments))
+
+
+class ForkingRunner(LocalRunner):
+    """Starts workers as the studio does, but for the import."""
+
+    def start(self, workspace: str, run: str, log: Path) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        arguments = ["--home", str(self.home), "--workspace", workspace, run]
+        self._attend(Forked(arguments, log, dict(os.environ)), workspace, run)
+
+
+def studio_in(home: Home | Path) -> Studio:
+    """The studio of a home, whose workers are forked."""
+    home = home if isinstance(home, Home) else Home(home)
+    return Studio(home, shared=replace(Shared.of(home), runner=ForkingRunner(home.root)))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked_worker import studio_in
 from made_runs import tiny_llama
 from worker_runs import wait_for
 
@@ -19,7 +20,7 @@ FEW: dict[str, Any] = {"max_length": 64, "max_steps": 6, "precision": "float32",
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    made = Studio(tmp_path / "home")
+    made = studio_in(tmp_path / "home")
     yield made
     made.close()
 
@@ -41,7 +42,7 @@ def test_a_search_of_six_trials_is_no_worse_than_the_preset_and_survives_a_kille
     second = wait_for(lambda: studio.search(begun.spec.id).trials[1].run)
     worker = wait_for(lambda: studio.context.workspace.runs.worker(second).pid)
     os.kill(worker, signal.SIGKILL)
-    again = Studio(tmp_path / "home")  # the server was started anew
+    again = studio_in(tmp_path / "home")  # the server was started anew
     try:
         done = through(again, begun)
     finally:
