@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
@@ -10,11 +11,12 @@ from studio.store import Home
 from tests.browser.conftest import ready
 from tests.browser.served import Served
 from tests.browser.test_steps_1_to_3 import SLOW, button, tab
+from tests.real.made_runs import tiny_llama
 
 
-def trained(served: Served, name: str) -> str:
+def trained(served: Served, model: str, name: str) -> str:
     """A run of two steps."""
-    command = ["train", "sample:support-tone", "--model", "starter-chat", "--name", name, "--max-steps", "2"]
+    command = ["train", "sample:support-tone", "--model", model, "--name", name, "--max-steps", "2"]
     few = ["--max-length", "64", "--eval-rows", "4", "--home", str(served.home)]
     done = subprocess.run(
         [sys.executable, "-m", "studio", *command, *few], env={**os.environ, "HF_HUB_OFFLINE": "1"},
@@ -24,9 +26,10 @@ def trained(served: Served, name: str) -> str:
 
 
 def test_adapters_of_two_runs_are_combined_by_weight_and_the_result_can_be_chatted_with(
-    page: Page, served: Served
+    page: Page, served: Served, tmp_path: Path
 ) -> None:
-    first, second = (trained(served, name) for name in ("kind", "brief"))
+    model = str(tiny_llama(tmp_path / "tiny").path)
+    first, second = (trained(served, model, name) for name in ("kind", "brief"))
     page.reload()
     ready(page)
     tab(page, "Runs").click()

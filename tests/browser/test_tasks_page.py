@@ -27,7 +27,7 @@ def test_a_run_on_pairs_shows_rewards_and_says_which_reply_is_likelier(
     rows = [
         {"prompt": ask.format(thing), "chosen": f"Thank you for asking. The {thing} is on its way. Ella",
          "rejected": f"No idea about any {thing}."}
-        for thing in THINGS for ask in ASKS
+        for thing in THINGS for ask in ASKS[:2]
     ]  # fmt: skip
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     bring(page, "Prefer better answers", path)
@@ -35,13 +35,13 @@ def test_a_run_on_pairs_shows_rewards_and_says_which_reply_is_likelier(
     page.get_by_text("What the model sees", exact=True).first.click()
     expect(page.locator(".turn b").filter(has_text="Worse reply")).to_be_visible(timeout=MINUTE)
     button(page, "Next: method").click()
-    set_steps(page, 6)
+    set_steps(page, 4)
     start(page)
     ends_well(page)
     page.get_by_text("More curves").click()
     expect(page.locator("figure[data-told=reward_margin]")).to_be_visible()
     steps = page.evaluate("studio.live.data.steps.map((row) => row[6])")
-    assert len(steps) == 6 and all({"reward_margin", "reward_accuracy"} <= set(each) for each in steps)
+    assert len(steps) == 4 and all({"reward_margin", "reward_accuracy"} <= set(each) for each in steps)
     tab(page, "5 Evaluate")
     button(page, "Evaluate").click()
     expect(page.get_by_role("heading", name="Scorecard")).to_be_visible(timeout=3 * MINUTE)

@@ -94,7 +94,7 @@ def test_from_a_file_to_an_adapter_in_her_hands(page: Page, served: Served, tmp_
     learned = "".join(page.locator(".tok.l").all_inner_texts()).replace("·", " ")
     assert "Thanks" in learned and "Where" not in learned
     button(page, "Next: method").click()
-    set_steps(page, 30)
+    set_steps(page, 20)
     start(page)
 
     until(page, "studio.live.data?.steps.length > 3 && studio.live.data.checks.length > 1")
@@ -106,7 +106,7 @@ def test_from_a_file_to_an_adapter_in_her_hands(page: Page, served: Served, tmp_
     ends_well(page)
     losses = page.evaluate("studio.live.data.steps.map((row) => row[1])")
     checks = page.evaluate("studio.live.data.checks.map((row) => row[1])")
-    assert len(losses) == 30
+    assert len(losses) == 20
     assert min(checks) < checks[0]
 
     button(page, "Chat with both").click()
@@ -268,7 +268,7 @@ def test_twenty_rows_labelled_by_keyboard_are_trained_on(page: Page, served: Ser
 
 def test_a_server_killed_in_the_middle_loses_nothing(page: Page, served: Served, browser: Browser) -> None:
     button(page, "Use this sample: support-tone").click()
-    set_steps(page, 40)
+    set_steps(page, 24)
     start(page)
     until(page, "studio.live.data?.steps.length > 4")
     served.kill()
@@ -280,7 +280,7 @@ def test_a_server_killed_in_the_middle_loses_nothing(page: Page, served: Served,
     tab(other, "4 Train")
     ends_well(other)
     steps = other.evaluate("studio.live.data.steps.map((row) => row[0])")
-    assert steps == list(range(1, 41)), "the curve has a hole"
+    assert steps == list(range(1, 25)), "the curve has a hole"
     times = [each.time for each in Home(str(served.home)).workspace().events.after(other.evaluate("studio.live.id"))]
     assert times == sorted(times)
     other.close()
