@@ -27,6 +27,13 @@ from studio.training.rhythm import check_every
 from studio.training.trainers import Parts, builder
 from studio.training.watching import Watching
 
+OF_STEPS = frozenset({
+    "name", "preset", "epochs", "max_steps", "max_minutes", "learning_rate", "gradient_accumulation", "scheduler",
+    "warmup_share", "optimizer", "loraplus_ratio", "layer_decay", "head_first", "neftune_alpha", "weight_decay",
+    "max_grad_norm", "test_prompts", "watch_share", "eval_steps", "early_stopping_patience", "keep_best", "mirror",
+})  # fmt: skip
+"""Settings that steps obey, and what follows them: the check before the first one is the same whatever they are."""
+
 __all__ = ["Outcome", "StopNow", "TrainingJob", "train"]
 
 
@@ -115,6 +122,7 @@ class _Run:
             )
         )
         self.trainer.settings, self.trainer.checkpoints, self.trainer.standing = config, self.checkpoints, self.standing
+        self.trainer.first_check = self._first_check(held)
         self.trainer.remove_callback(PrinterCallback)
         if config.head_first and self.head.at_once:
             self.trainer.add_callback(HeadFirst(config.head_first))
@@ -228,6 +236,11 @@ class _Run:
             during,
             self._base() if who == "base" else None,
         )
+
+    def _first_check(self, held: Sequence[Example]) -> tuple[Any, ...]:
+        """What the check before the first step depends on."""
+        rows = hash(repr([(each.input_ids, each.labels) for each in held]))
+        return on_disk(self.job), self.job.config.model_dump_json(exclude=set(OF_STEPS)), self.job.threads, rows
 
     def _base(self) -> tuple[Any, ...]:
         """What the base's replies depend on, besides the prompts."""

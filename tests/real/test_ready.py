@@ -23,6 +23,7 @@ from studio.schema.runs import RunSpec
 from studio.services.runners.local import LocalRunner
 from studio.store import Home
 from studio.training.loading import TrainingJob
+from studio.training.trainers import common
 from studio.worker.ready import Ready
 
 PROMPTS = ("Where is my parcel?", "Do you ship to Norway?")
@@ -63,6 +64,7 @@ def let_go(ready: Ready, job: TrainingJob) -> list[AnyEvent]:
 def test_it_says_and_learns_what_it_would_have_said_and_learned(case: str, tmp_path: Path) -> None:
     info, make = model_for(case, tmp_path / "base"), CASES[case]
     _, usual = run(make(tmp_path / "usual", info))
+    common._FIRST_CHECKS.clear()
     ready = standing(make(tmp_path / "ready", info))
     assert not list((tmp_path / "ready" / "checkpoints").iterdir()), "it has taken no step"
     assert told(let_go(ready, make(tmp_path / "ready", info))) == told(usual)
@@ -90,6 +92,32 @@ def test_anything_else_begins_anew_and_learns_what_it_would_have_learned(what: s
     wanted = chat_job(tmp_path / "run", info, epochs=1, lora_dropout=0.1)
     _, usual = run(chat_job(tmp_path / "usual", info, epochs=1, lora_dropout=0.1))
     assert told(let_go(standing(OTHERS[what](wanted)), wanted)) == told(usual)
+
+
+def test_a_setting_that_only_steps_obey_takes_the_first_check_from_before_and_any_other_looks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    predict = common.StudioTrainer.prediction_step
+
+    def counted(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        looked.append(trainer.state.global_step)
+        return predict(trainer, *args, **kwargs)
+
+    monkeypatch.setattr(common.StudioTrainer, "prediction_step", counted)
+    info = tiny_llama(tmp_path / "base")
+
+    def first_check(name: str, **settings: Any) -> tuple[EvaluationEvent, int]:
+        looked.clear()
+        _, said = run(chat_job(tmp_path / name, info, epochs=1, **settings))
+        return next(event for event in said if isinstance(event, EvaluationEvent)), looked.count(0)
+
+    first, batches = first_check("first")
+    again, none = first_check("again", learning_rate=1e-3, weight_decay=0.1, max_steps=2)
+    assert batches > 0 and none == 0
+    assert (again.step, again.eval_loss, again.metrics) == (0, first.eval_loss, first.metrics)
+    for name, other in {"another seed": {"seed": 7}, "fewer rows": {"eval_rows": 3}, "cut": {"max_length": 48}}.items():
+        assert first_check(name, **other)[1] > 0, name
 
 
 def test_other_weights_in_the_same_place_begin_anew(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What all trainers share: the order of rows, whole checkpoints, the optimizer, the pace; and their arguments."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from studio.training.trainers.shared import Shared
 
 BYTES_A_MASTER = 14
 """Of a trained weight in a checkpoint: itself, two averages, a float32 copy."""
+_FIRST_CHECKS: dict[Hashable, Any] = {}
+"""What checks before the first step found in this process: a run that is made ready anew, since a setting was changed
+that only steps obey, need not look at the same rows with the same weights again."""
 
 
 class StudioTrainer(Shared):
@@ -35,6 +38,10 @@ class StudioTrainer(Shared):
     """Rows of a batch are filled up to the longest, so rows of like length belong together."""
     step_metrics: tuple[str, ...] = ()
     """Numbers of a step besides its loss that a person is told."""
+    only_numbers = False
+    """A check finds nothing else, and those of the one before the first step can be remembered."""
+    first_check: Hashable = None
+    """What that one depends on."""
     _staging: Path | None = None
     _rows = 0
     _tokens = 0
@@ -93,11 +100,17 @@ class StudioTrainer(Shared):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """A loss that does not depend on which rows share a batch."""
+        known = self.first_check if self.only_numbers and self.state.global_step == 0 else None
+        if known in _FIRST_CHECKS:
+            found = _FIRST_CHECKS[known]
+            return found._replace(metrics=dict(found.metrics))
         self._held_loss, self._held_weight = 0.0, 0
         output = super().evaluation_loop(*args, **kwargs)
         loss, weight = summed([self._held_loss, self._held_weight])
         if weight:
             output.metrics["eval_loss"] = loss / weight
+        if known is not None:
+            _FIRST_CHECKS[known] = output._replace(metrics=dict(output.metrics))
         return output
 
     def _get_output_dir(self, trial: Any = None) -> str:

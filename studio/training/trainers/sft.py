@@ -21,6 +21,8 @@ from studio.training.trainers.common import StudioTrainer, arguments, dataset_of
 class ReplyTrainer(Quick, StudioTrainer, SFTTrainer):
     """TRL's trainer, with our order of rows, checkpoints, optimizer and loss."""
 
+    only_numbers = True
+
     def add_quick_way(self, model: Any, end_to_end: bool) -> None:
         """The loss at learned positions."""
         add_learned_loss(model, end_to_end)
