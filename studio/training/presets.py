@@ -55,6 +55,8 @@ PASSES: dict[str, tuple[tuple[int, int], ...]] = {
     "labels": ((60, 15), (150, 10), (600, 6), (5_000, 4), (20_000, 2)),
 }
 """Up to so many rows to learn from, so many passes; one above all."""
+SEEN_A_LABEL, MOST_FOR_LABELS = 240, 20
+"""How often a model sees rows of each label, where there are few rows of each; and the passes that it gets for it."""
 RANK_WORDS = {"quick": "a look", "balanced": "a tone, a form, a few hundred facts", "thorough": "much that is new"}
 """Preset → what its rank can learn."""
 SLOW: dict[str, float] = {"scales": 1.5, "prompts": 2}
@@ -154,13 +156,16 @@ def _passes(draft: _Draft) -> None:
     rows = draft.facts.train_rows
     table = PASSES["labels" if draft.task.has_labels else "text"]
     usual = next((passes for most, passes in table if rows <= most), 1)
+    each = rows / max(1, draft.facts.labels)
+    for_labels = min(MOST_FOR_LABELS, math.ceil(SEEN_A_LABEL / max(each, 1))) if draft.task.has_labels else 0
     slow = SLOW.get(draft.method.family, 1)
-    passes = max(1, round(usual * draft.preset.passes * slow))
+    passes = max(1, round(max(usual, for_labels) * draft.preset.passes * slow))
     more = "" if slow == 1 else f" {draft.method.title} learns slowly, and needs {slow:g} times the passes of LoRA."
+    few = f", about {each:,.0f} of each label" if for_labels > usual else ""
     draft.put(
         "epochs",
         passes,
-        f"{passes} {'pass' if passes == 1 else 'passes'}, because there are {rows:,} rows to learn from.{more}",
+        f"{passes} {'pass' if passes == 1 else 'passes'}, because there are {rows:,} rows to learn from{few}.{more}",
     )
 
 

@@ -67,6 +67,27 @@ def plan(info: ModelInfo, method: str, preset: str, rows: int, machine: MachineF
 
 
 @pytest.mark.parametrize(
+    ("rows", "labels", "passes", "why"),
+    [
+        (480, 2, 6, "480 rows to learn from."),
+        (480, 24, 12, "480 rows to learn from, about 20 of each label."),
+        (480, 40, 20, "480 rows to learn from, about 12 of each label."),
+        (300, 300, 20, "300 rows to learn from, about 1 of each label."),
+        (15_000, 150, 3, "15,000 rows to learn from, about 100 of each label."),
+        (15_000, 4, 2, "15,000 rows to learn from."),
+        (50, 3, 15, "50 rows to learn from."),
+    ],
+)
+def test_where_there_are_few_rows_of_each_label_there_are_more_passes(
+    rows: int, labels: int, passes: int, why: str
+) -> None:
+    facts = PlanFacts(rows + 60, rows, 60, labels, [30] * 100, 1.0, 30)
+    made = make_plan(task_named("classification"), ENCODER, "full", "balanced", facts, LAPTOP, {}, "")
+    assert made.config.epochs == passes
+    assert f"{passes} passes, because there are {why}" in made.because
+
+
+@pytest.mark.parametrize(
     ("info", "method", "preset", "rows", "machine", "wanted"),
     CASES,
     ids=[f"{case[0].name} {case[1]} {case[2]} {case[3]}" for case in CASES],
