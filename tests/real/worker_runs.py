@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from forked_worker import Forked
+from forked_worker import forked_worker
 
 from studio.data.checks import labels_of
 from studio.data.formats import read
@@ -22,6 +22,7 @@ from studio.schema.runs import RunRecord, RunSpec
 from studio.store import Home
 from studio.store.datasets import ROWS
 from studio.tasks import TASKS
+from tests.forked import Forked
 
 AtWork = subprocess.Popen[bytes] | Forked
 """A worker's process."""
@@ -62,13 +63,12 @@ def start_worker(home: Home, run: str, fresh: bool = False) -> AtWork:
     """The worker; `fresh` as the services start it, which must import all that it needs."""
     log = home.workspace().runs.folder(run).log
     arguments = ["--home", str(home.root), "--workspace", "default", run]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     if not fresh:
-        return Forked(arguments, log, environment)
+        return forked_worker(arguments, log)
     with log.open("ab") as out:
         return subprocess.Popen(
             [sys.executable, "-m", "studio.worker", *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            start_new_session=True, env=environment,
+            start_new_session=True, env={**os.environ, "HF_HUB_OFFLINE": "1"},
         )  # fmt: skip
 
 
