@@ -14,14 +14,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from studio.schema.models import ModelInfo
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from rows import sample
 
 GOAL = 0.15
 STEPS = 3
-CHAT, SORT = "starter-chat", "starter-classify"
+CHAT, SORT, T5 = "starter-chat", "starter-classify", "small-t5"
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     (CHAT, {"method": "lora", "batch_size": 2, "max_length": 128}),
     (CHAT, {"method": "lora", "batch_size": 4, "max_length": 256}),
@@ -39,23 +42,63 @@ CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     (SORT, {"method": "full", "batch_size": 16, "max_length": 128, "precision": "float32"}),
     (SORT, {"method": "full", "batch_size": 32, "max_length": 256, "precision": "float32"}),
     (SORT, {"method": "lora", "batch_size": 16, "max_length": 256, "precision": "float32"}),
+    (T5, {"task": "summarization", "method": "full", "batch_size": 4, "max_length": 256, "precision": "float32"}),
+    (T5, {"task": "summarization", "method": "lora", "batch_size": 8, "max_length": 256, "answer_length": 64}),
+    (SORT, {"task": "question-answering", "method": "full", "batch_size": 16, "max_length": 256,
+            "precision": "float32"}),
+    (SORT, {"task": "score", "method": "full", "batch_size": 16, "max_length": 128, "precision": "float32"}),
+    (CHAT, {"task": "preference", "method": "lora", "batch_size": 2, "max_length": 256}),
+    (CHAT, {"task": "completion", "method": "lora", "batch_size": 4, "max_length": 256}),
 )  # fmt: skip
+"""Base model, and settings; `task` where it is not the usual one of the model. A score is given to texts as labels are.
+"""
+USUAL = {CHAT: "chat", SORT: "classification"}
+ROLES: dict[str, tuple[str, ...]] = {
+    "chat": ("prompt", "reply"), "classification": ("text", "label"), "score": ("text", "score"),
+    "summarization": ("text", "summary"), "question-answering": ("question", "context", "answer"),
+    "preference": ("prompt", "chosen", "rejected"), "completion": ("text",),
+}  # fmt: skip
+"""Columns of the rows, which are called as their roles."""
 
 
-def rows_of(model: str, count: int) -> list[dict[str, str]]:
+def rows_of(task: str, count: int) -> list[dict[str, Any]]:
     """Rows that are longer than any limit here, so that the limit is what counts."""
-    if model == SORT:
-        return [{"text": f"{row['message']} " * 80, "label": row["intent"]} for row in sample("intent-routing")[:count]]
+    if task in ("classification", "score"):
+        told = sample("intent-routing")[:count]
+        return [{"text": f"{row['message']} " * 80, "label": row["intent"], "score": at / count}
+                for at, row in enumerate(told)]  # fmt: skip
     pairs = sample("support-tone")
-    return [
-        {"prompt": pairs[at]["question"], "reply": " ".join(pair["answer"] for pair in pairs[at : at + 30])}
-        for at in range(count)
-    ]
+    rows = []
+    for at in range(count):
+        asked, texts = pairs[at]["question"], [pair["answer"] for pair in pairs[at : at + 30]]
+        long, other = " ".join(texts), " ".join(reversed(texts))
+        rows.append({"prompt": asked, "reply": long, "chosen": long, "rejected": other, "text": long, "summary": other,
+                     "question": asked, "context": long, "answer": texts[0]})  # fmt: skip
+    return rows
+
+
+def small_t5(folder: Path) -> "ModelInfo":
+    """A model of the shape of T5-small with random weights and a starter's tokenizer."""
+    import torch
+    import transformers as hf
+
+    from studio.models import find_model
+    from studio.models.inspect import inspect_folder
+
+    torch.manual_seed(0)
+    tokenizer = hf.AutoTokenizer.from_pretrained(find_model(CHAT).path)
+    ends = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
+            "decoder_start_token_id": tokenizer.pad_token_id}  # fmt: skip
+    model = hf.T5ForConditionalGeneration(hf.T5Config(vocab_size=len(tokenizer), **ends))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return inspect_folder(folder, title="T5 small")
 
 
 def one(number: int) -> dict[str, Any]:
     """The estimate of a configuration, and the peak of a run."""
     from studio.machine.facts import machine_facts
+    from studio.machine.memory import forget_peak
     from studio.models import find_model
     from studio.schema.config import TrainingConfig
     from studio.schema.dataset import DatasetSpec
@@ -67,23 +110,26 @@ def one(number: int) -> dict[str, Any]:
     from studio.worker.work import import_heavy
 
     model, values = CASES[number]
+    values = dict(values)
     import_heavy()
-    task = "classification" if model == SORT else "chat"
-    rows = rows_of(model, 96)
-    labels = tuple(sorted({row["label"] for row in rows})) if task == "classification" else ()
-    roles = {"text": "text", "label": "label"} if labels else {"prompt": "prompt", "reply": "reply"}
+    kind = values.pop("task", None) or USUAL[model]
+    task = "classification" if kind == "score" else kind
+    rows = [{role: row[role] for role in ROLES[kind]} for row in rows_of(kind, 96)]
+    labels = tuple(sorted({row["label"] for row in rows})) if kind == "classification" else ()
+    data = DatasetSpec(task=task, roles={role: role for role in ROLES[kind]}, label_names=labels)
     config = TrainingConfig(task=task, model=model, max_steps=STEPS, eval_rows=8, **values)
     said: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:
+        info = small_t5(Path(folder) / "base") if model == T5 else find_model(model)
+        forget_peak()  # of making the model
         job = TrainingJob(
-            config=config, info=find_model(model), data=DatasetSpec(task=task, roles=roles, label_names=labels),
-            train_rows=rows[:80], validation_rows=rows[80:], folder=Path(folder), threads=2,
+            config=config, info=info, data=data, train_rows=rows[:80], validation_rows=rows[80:],
+            folder=Path(folder) / "run", threads=2,
         )  # fmt: skip
         encoding = encoding_for(job)
         examples = [task_named(task).encode(row, encoding) for row in rows[:20]]
         lengths = [example.full_length for example in examples]
-        learned = sum(label != -100 for each in examples for label in each.labels) if not labels else 0
-        share = learned / sum(len(each.input_ids) for each in examples)
+        share = sum(sum(each.learned) for each in examples) / sum(len(each.input_ids) for each in examples)
         facts = PlanFacts(96, 80, 16, len(labels), lengths, share, max(lengths))
         expected = memory_of(config, job.info, facts, machine_facts())
         train(job, said.append, lambda: None)

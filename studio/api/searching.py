@@ -1,5 +1,6 @@
 """Search: better settings, found by trying."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +10,11 @@ from studio.api.runs import RunsDoor
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
 from studio.schema.search import SearchSpec, SearchView
-from studio.services.searching import Searches
-from studio.store.searches import SearchStore
+from studio.services.searching import MOST_TRIALS, Searches
+from studio.store.searches import SearchStore, at_work
 
-MOST_TRIALS = 500
+TRIALS = 10
+"""Unless a number is given, or minutes are."""
 
 
 class SearchDoor(RunsDoor):
@@ -20,7 +22,7 @@ class SearchDoor(RunsDoor):
 
     @cached_property
     def _searches(self) -> Searches:
-        made = Searches(SearchStore(self.context.workspace.root / "searches"), self._runs, self._start_trial)
+        made = Searches(SearchStore(self.context.workspace), self._runs, self._start_trial)
         self.shared.runner.tell(self.context.workspace.name, made.ended)
         return made
 
@@ -32,20 +34,25 @@ class SearchDoor(RunsDoor):
         method: str | None = None,
         preset: str = "balanced",
         settings: Mapping[str, Any] | None = None,
-        trials: int = 10,
+        trials: int | None = None,
         minutes: float = 0.0,
         name: str = "",
         roles: Mapping[str, str] | None = None,
         leave_out: Sequence[str] = (),
     ) -> SearchView:
-        """Begin a search for a learning rate, passes, rows at once and a rank; the preset's values are tried first."""
-        if not 1 <= trials <= MOST_TRIALS or minutes < 0:
+        """Begin a search for a learning rate, passes, rows at once and a rank; the preset's values are tried first.
+
+        The budget is a number of trials, minutes of training (0: no limit), or both, whichever is used up first; of
+        neither it is 10 trials. When the minutes are over, the trial at work is ended with its best kept.
+        """
+        fits = trials is None or 1 <= trials <= MOST_TRIALS
+        if not fits or not math.isfinite(minutes) or minutes < 0:
             raise StudioError(
                 "bad-setting",
                 "A search can't have this budget.",
-                given=f"{trials} trials, {minutes:g} minutes",
+                given=f"{'any' if trials is None else trials} trials, {minutes:g} minutes",
                 valid=f"1 to {MOST_TRIALS} trials, 0 minutes or more",
-                field="trials",
+                field="minutes" if fits else "trials",
             )
         self._models.ready(model)
         view = self.plan(dataset, model, task, method, preset, settings, "", None, roles, leave_out)
@@ -61,7 +68,7 @@ class SearchDoor(RunsDoor):
             settings={key.replace("-", "_"): value for key, value in (settings or {}).items()},
             roles=dict(roles) if roles else None,
             leave_out=tuple(leave_out),
-            trials=trials,
+            trials=trials or (0 if minutes else TRIALS),
             minutes=minutes,
             seed=config.seed,
         )
@@ -74,6 +81,10 @@ class SearchDoor(RunsDoor):
     def searches(self) -> list[SearchSpec]:
         """All searches, newest first."""
         return self._searches.store.all()
+
+    def searches_at_work(self) -> list[tuple[str, str]]:
+        """Workspace and id of each search of this home that is at work, whosever it is."""
+        return at_work(self.home)
 
     def stop_search(self, search: str) -> SearchView:
         """Begin no further trial."""

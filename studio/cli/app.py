@@ -31,6 +31,8 @@ MODULES = (
     serving, models, data, seeing, improving, datasets, label, planning, searching, training, again, runs, queueing,
     keeping, coaching, curves, result, machine,
 )  # fmt: skip
+INTERRUPTED = 130
+"""The status that typer makes of a Ctrl-C."""
 
 
 def build() -> typer.Typer:
@@ -66,10 +68,13 @@ def build() -> typer.Typer:
 
 
 def entry() -> Callable[[Sequence[str]], int]:
-    """The whole command line as a function of its arguments; it returns a status or raises."""
+    """The whole command line as a function of its arguments; it returns a status or raises, KeyboardInterrupt too."""
     command = typer.main.get_command(build())
 
     def run(arguments: Sequence[str]) -> int:
-        return int(command.main(args=list(arguments), prog_name="studio", standalone_mode=False) or 0)
+        status = int(command.main(args=list(arguments), prog_name="studio", standalone_mode=False) or 0)
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        return status
 
     return run

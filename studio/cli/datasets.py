@@ -6,7 +6,7 @@ import typer
 
 from studio.cli.door import Door, Json, OwnHome, command
 from studio.cli.options import Data, MaxLength, OptionalModel, Validation
-from studio.cli.reading import opened
+from studio.cli.reading import brought, opened
 from studio.cli.terminal import plain
 from studio.schema.dataset import DatasetRecord, SplitCounts
 from studio.schema.errors import StudioError
@@ -42,7 +42,7 @@ def _keeping(group: typer.Typer) -> None:
     @command(group, "add", "")
     def add(door: Door, data: Data, reading: dict[str, Any]) -> None:
         """Bring rows in and keep them as a dataset; its id is the last line."""
-        record = opened(door, data, reading)
+        record = brought(door, data, reading)
         door.answer(record, lambda: _show_added(door, record))
 
     @command(group, "list", "")

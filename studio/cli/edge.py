@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import typer
+
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
 
@@ -37,6 +39,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return DONE
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
+        return FAILED
+    except typer.Abort as error:
+        # A question that was left with Ctrl-C or Ctrl-D, and not answered with no, stands there without a line end.
+        print("\nNothing was done." if error.__context__ else "Nothing was done.", file=sys.stderr)
         return FAILED
     except Exception as error:
         return _usage(error, given) if hasattr(error, "format_message") else _unexpected(error)

@@ -91,7 +91,10 @@ def _typed_token() -> str:
     if sys.stdin.isatty():
         import getpass
 
-        given = getpass.getpass("Hub token: ", sys.stderr).strip()
+        try:
+            given = getpass.getpass("Hub token: ", sys.stderr).strip()
+        except EOFError:  # Ctrl-D
+            given = ""
     else:
         given = sys.stdin.readline(1000).strip()
     if not given:

@@ -55,7 +55,15 @@ def reading_given(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def opened(door: "Door", data: str, reading: dict[str, Any]) -> DatasetRecord:
-    """DATA as a dataset, with a bar while it is read."""
+    """DATA as a dataset; what a person may not expect of how it was read is said."""
+    record = brought(door, data, reading)
+    for note in record.notes:
+        door.note(f"{record.name}: {note}")
+    return record
+
+
+def brought(door: "Door", data: str, reading: dict[str, Any]) -> DatasetRecord:
+    """DATA as a dataset, with a bar while it is read; its notes are left to the caller."""
     path = Path(data)
     total = path.stat().st_size if path.is_file() else 0
     with door.progress("Reading") as move:

@@ -27,8 +27,19 @@ def register(app: typer.Typer) -> None:
         task: Task = None,
         method: Method = None,
         preset: Preset = None,
-        trials: Annotated[int, typer.Option(help="How many sets of settings are tried.")] = 10,
-        minutes: Annotated[float, typer.Option(help="Begin no trial after so many minutes; 0: no limit.")] = 0.0,
+        trials: Annotated[
+            int | None,
+            typer.Option(
+                help="How many sets of settings are tried; left out, 10, or with --minutes as many as they allow.",
+                show_default=False,
+            ),
+        ] = None,
+        minutes: Annotated[
+            float,
+            typer.Option(
+                help="End after so many minutes of training, the trial at work with its best kept; 0: no limit."
+            ),
+        ] = 0.0,
         map_: Map = None,
         leave_out: LeaveOut = None,
         on: Annotated[

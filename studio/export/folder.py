@@ -13,6 +13,7 @@ from typing import Any
 
 from studio.inference.heads import way_of
 from studio.inference.load import load_tokenizer, weights_folder
+from studio.machine.disk import put_in_place, sync_file, sync_folder, sync_tree
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.tasks.rendering import portable_template
@@ -69,9 +70,8 @@ def staged(to: Path) -> Iterator[Path]:
     stage.mkdir()
     try:
         yield stage
-        if to.exists():
-            shutil.rmtree(to)
-        stage.rename(to)
+        sync_tree(stage)
+        put_in_place(stage, to)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StudioError(
@@ -129,7 +129,9 @@ def zipped(stage: Path, to: Path) -> Path:
             for file in sorted(stage.rglob("*")):
                 kind = zipfile.ZIP_STORED if file.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
                 archive.write(file, f"{to.name}/{file.relative_to(stage)}", kind)
+        sync_file(beside)
         os.replace(beside, packed)
+        sync_folder(packed.parent)
     finally:
         beside.unlink(missing_ok=True)
     return packed

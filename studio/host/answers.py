@@ -125,8 +125,9 @@ def _lengths(host: "Host", request: Lengths) -> Result:
         if host.stop_of(request)():
             raise Stopped
 
-    found, learned = lengths(task_named(request.task), rows, _encoding(host, request), request.max_length, progress)
-    return {"lengths": found, "learned_share": learned}
+    known = task_named(request.task)
+    found, heads, learned = lengths(known, rows, _encoding(host, request), request.max_length, progress)
+    return {"lengths": found, "heads": heads, "learned_share": learned}
 
 
 def _first_batch(host: "Host", request: FirstBatch) -> Result:

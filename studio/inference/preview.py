@@ -70,12 +70,13 @@ def pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
 
 def lengths(
     task: Task, rows: Sequence[Row], encoding: Encoding, limit: int, progress: Callable[[int, int], None]
-) -> tuple[list[int], float]:
-    """Tokens of each row before any cut (0 where a required role is missing), and the share that is learned."""
-    found = [0] * len(rows)
+) -> tuple[list[int], list[int], float]:
+    """Tokens of each row before any cut (0 where a required role is missing), those that all of its pieces begin with,
+    and the share that is learned."""
+    found, heads = [0] * len(rows), [0] * len(rows)
     usable = [number for number, row in enumerate(rows) if not task.missing(row, encoding.roles)]
     if not usable:
-        return found, 0.0
+        return found, heads, 0.0
     step = max(1, len(usable) // SAMPLE)
     sample = usable[::step][:SAMPLE]
     examples = {number: task.encode(rows[number], encoding) for number in sample}
@@ -86,15 +87,23 @@ def lengths(
     else:
         guesses = _by_text(task, rows, usable, encoding)
         added = sorted(example.full_length - guesses[number] for number, example in examples.items())
+        usual = sorted(map(_head, examples.values()))[len(examples) // 2]
         for number, guess in guesses.items():
             found[number] = guess + added[len(added) // 2]
+            heads[number] = usual
         exact = [number for number in usable if abs(found[number] - limit) <= NEAR * limit]
     for done, number in enumerate(exact, 1):
         example = examples.get(number)
-        found[number] = (example or task.encode(rows[number], encoding)).full_length
+        example = example or task.encode(rows[number], encoding)
+        found[number], heads[number] = example.full_length, _head(example)
         if done % 100 == 0:
             progress(done, len(exact))
-    return found, learned
+    return found, heads, learned
+
+
+def _head(example: Example) -> int:
+    """Tokens that each piece of a passage begins with anew: the question, and the marks around both."""
+    return sum(place is None for place in example.offsets)
 
 
 def _by_text(task: Task, rows: Sequence[Row], usable: Sequence[int], encoding: Encoding) -> dict[int, int]:

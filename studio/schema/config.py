@@ -30,6 +30,8 @@ VIRTUAL = ("prompt-tuning", "prefix-tuning")
 """Methods that learn virtual tokens."""
 CONVERSING = ("chat", "preference", "feedback")
 """Tasks whose rows are conversations."""
+WRITTEN = ("summarization", "question-answering")
+"""Tasks that put a row to a model that writes as one turn of a conversation, or as a text to be read."""
 ZERO_WORDS = ("0 · nothing: plain data parallel", "1 · optimizer", "2 · optimizer and gradients", "3 · weights, too")
 OFFLOAD_WORDS = ("where it is computed", "in the machine’s memory", "on its disk (NVMe)")
 
@@ -78,8 +80,10 @@ class TrainingConfig(Noun):
     warmup_share: float = setting(0.05, About("learning", "Warm-up", "warmup_steps", "share of steps"), ge=0, lt=1)
     """Share of the steps over which the rate rises from zero."""
     optimizer: Literal[
-        "adamw", "adafactor", "adamw-8bit", "lion", "lion-8bit", "paged-adamw", "paged-adamw-8bit", "sgd"
-    ] = setting("adamw", About("learning", "Optimizer", "optim"))
+        "adamw", "adafactor", "adamw-8bit", "lion", "lion-8bit", "ademamix", "ademamix-8bit", "rmsprop", "adagrad",
+        "sgd", "stable-adamw", "schedule-free", "paged-adamw", "paged-adamw-8bit", "paged-lion", "paged-lion-8bit",
+        "paged-ademamix", "paged-ademamix-8bit",
+    ] = setting("adamw", About("learning", "Optimizer", "optim"))  # fmt: skip
     """What turns gradients into steps. The others save memory in full training; some need a GPU, and say so."""
     loraplus_ratio: float = setting(
         1.0, About("learning", "Rate of the second side", "loraplus_lr_ratio", "times", methods=ADAPTERS), ge=1, le=64
@@ -130,20 +134,18 @@ class TrainingConfig(Noun):
     """Puts rows of like length in one batch: less padding, more speed."""
     packing: bool = setting(True, About("data", "Short texts share a row", "packing", tasks=("completion",)))
     """Fills rows up with several short texts, which do not see each other: fewer rows, more speed."""
-    system_prompt: str = setting("", About("data", "System prompt", "", tasks=CONVERSING), max_length=8000)
-    """Put before every conversation that brings none of its own."""
+    system_prompt: str = setting("", About("data", "System prompt", "", tasks=(*CONVERSING, *WRITTEN)), max_length=8000)
+    """Put before every conversation that brings none of its own, and before what a model that chats is asked."""
     learn_replies: Literal["all", "last"] = setting(
         "all", About("data", "Replies that are learned", "", tasks=("chat",))
     )
     """Of a conversation with several replies: all of them, or only the last, the others being read."""
     thinking: Literal["keep", "drop"] = setting("keep", About("data", "Thinking in replies", "", tasks=("chat",)))
     """What stands between <think> and </think>: learned with the reply, or left out."""
-    instruction: str = setting(
-        "", About("data", "Instruction", "", tasks=("summarization", "question-answering")), max_length=2000
-    )
+    instruction: str = setting("", About("data", "Instruction", "", tasks=WRITTEN), max_length=2000)
     """Put before every text, for models that are told what to do. Empty: as the model knows it."""
     answer_length: int = setting(
-        128, About("data", "Longest answer", "max_target_length", "tokens", tasks=("summarization",)), ge=8, le=4096
+        128, About("data", "Longest answer", "max_target_length", "tokens", tasks=WRITTEN), ge=8, le=4096
     )
     """Longer answers are cut while learning; a model with a reader and a writer writes no more than this."""
     stride: int = setting(

@@ -95,6 +95,8 @@ class CheckReport(Noun):
     usable: int
     columns: dict[str, str | None]
     """Column → role, or None when it is not used."""
+    notes: tuple[str, ...] = ()
+    """How the rows were read, as `DatasetRecord.notes`."""
     problems: tuple[Problem, ...] = ()
     labels: dict[str, int] = Field(default_factory=dict)
     """Label → usable rows, for tasks with labels."""
@@ -172,5 +174,8 @@ class DatasetRecord(Noun):
     """How a person wanted them read."""
     found: Reading = AS_FOUND
     """How they were read."""
+    notes: tuple[str, ...] = ()
+    """What a person may not expect of how they were read, a sentence each: two columns of one name, an encoding that
+    is not UTF-8, sheets or files that were not read."""
     sheets: tuple[str, ...] = ()
     """Sheets of a workbook that hold rows."""

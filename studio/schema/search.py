@@ -22,8 +22,9 @@ class SearchSpec(Noun):
     roles: dict[str, str] | None = None
     leave_out: tuple[str, ...] = ()
     trials: int = 10
+    """0 sets no limit: the minutes do."""
     minutes: float = 0.0
-    """No new trial begins after so many minutes of training; 0 sets no limit."""
+    """It ends after so many minutes of training, the trial at work with its best kept; 0 sets no limit."""
     first: dict[str, Any] = Field(default_factory=dict)
     """What the preset would take: the first trial."""
     seed: int = 42

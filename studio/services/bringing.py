@@ -139,7 +139,7 @@ class Bringing:
     def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
         """The version that a new reading makes; the columns keep their roles where they are still there."""
         note = " ".join((f"Read anew: {_in_words(how)}.", *notes, *table.notes))
-        made = self.write(table, record, note, asked=how)
+        made = self.write(table, record, note, asked=how, notes=notes)
         kept = record.spec
         if kept is None or not set(kept.roles) <= set(table.columns):
             return made
@@ -203,7 +203,7 @@ class Bringing:
             record = DatasetRecord(
                 id=dataset, name=name, version=1, note=" ".join(("As it came.", *notes, *table.notes)), created=now(),
                 bytes=size or (folder / ROWS).stat().st_size, source=source, asked=asked,
-                files=tuple(originals) or ((name,) if text else ()), **_facts(table),
+                files=tuple(originals) or ((name,) if text else ()), **_facts(table, notes),
             )  # fmt: skip
             return self.store.add(record, folder)
 
@@ -214,12 +214,14 @@ class Bringing:
         note: str,
         spec: DatasetSpec | None = None,
         asked: Reading | None = None,
+        notes: Sequence[str] = (),
     ) -> DatasetRecord:
-        """The next version of a dataset. What was read from files anew (`asked`) says itself how it was read."""
+        """The next version of a dataset. What was read from files anew (`asked`, `notes`) says itself how it was read;
+        all others were read as the version before."""
         version = max(each.version for each in self.store.versions(record.id)) + 1
-        facts = _facts(table)
+        facts = _facts(table, notes)
         if asked is None:
-            facts |= {"found": record.found, "sheets": record.sheets}
+            facts |= {"found": record.found, "sheets": record.sheets, "notes": record.notes}
         with self.store.filling(record.id, version) as folder:
             write_parquet(table, folder / ROWS)
             made = DatasetRecord(
@@ -243,8 +245,8 @@ def _hub_name(name: str, how: Reading) -> tuple[str, Reading]:
     return name, how.model_copy(update=said)
 
 
-def _facts(table: Table) -> dict[str, object]:
-    """What a record says of its rows."""
+def _facts(table: Table, notes: Sequence[str] = ()) -> dict[str, object]:
+    """What a record says of its rows; `notes` are told beside those of the table."""
     return {
         "rows": len(table),
         "columns": table.columns,
@@ -254,6 +256,7 @@ def _facts(table: Table) -> dict[str, object]:
         "split_column": split_column_of(table),
         "found": table.found,
         "sheets": table.sheets,
+        "notes": (*notes, *table.notes),
     }
 
 

@@ -200,7 +200,7 @@ class Datasets(Bringing):
             _kept(_REPORTS, key, report)
             if report.labels and not left_out:
                 _kept(_LABELS, (path, spec.task, tuple(spec.roles.items())), tuple(report.labels))
-        report = _REPORTS[key].model_copy(update={"task_reason": reason})
+        report = _REPORTS[key].model_copy(update={"task_reason": reason, "notes": record.notes})
         return report if bare else with_suspects(report, self.suspects(record, spec))
 
     def suspects(self, record: DatasetRecord, spec: DatasetSpec) -> dict[int, Suspect] | None:

@@ -1,6 +1,7 @@
 """How long rows are in tokens: counted by the host, kept while the server lives (a version never changes)."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,8 @@ class Measured:
     numbers: list[int]
     lengths: list[int]
     learned_share: float
+    heads: Sequence[int] = ()
+    """Tokens that all pieces of a row begin with; 0 where it is read in one go."""
 
     @cached_property
     def by_row(self) -> dict[int, int]:
@@ -45,7 +48,7 @@ class LengthCache:
         if found is None:
             result = self.host.result("lengths", rows=rows, **request)
             numbers = list(rows.numbers or range(1, len(result["lengths"]) + 1))
-            found = Measured(numbers, result["lengths"], result["learned_share"])
+            found = Measured(numbers, result["lengths"], result["learned_share"], result["heads"])
             with self._lock:
                 self._known[key] = found
         return found

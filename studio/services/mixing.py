@@ -1,19 +1,23 @@
 """What a run begins with besides its own rows: general rows mixed in, and an earlier run's result to go on from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.schema.config import SHAPE, WHOLE
+from studio.data.words import listed
+from studio.schema.config import HEADED, SHAPE, WHOLE
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError, raise_all
-from studio.schema.runs import Replay
+from studio.schema.runs import Replay, RunSpec
 from studio.services.context import Context
 from studio.services.datasets import Datasets
 from studio.tasks import task_named
+from studio.tasks.classification import given as given_to
 
 SAME = ({"lora", "qlora"}, set(WHOLE))
 """Methods that leave results of one kind."""
+IN_WORDS = {"label": "one label", "labels": "several labels", "score": "a score"}
+"""What a text is given, in words."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def beginning(
     asked = {key.replace("-", "_"): value for key, value in settings.items()}
     replay = None
     try:
-        method, asked = begin_with(context, asked, method, model)
+        method, asked = begin_with(context, asked, method, model, spec)
     except StudioError as error:
         problems += error.all()
     try:
@@ -80,14 +84,15 @@ def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetS
 
 
 def begin_with(
-    context: Context, settings: Mapping[str, Any], method: str | None, model: str
+    context: Context, settings: Mapping[str, Any], method: str | None, model: str, spec: DatasetSpec
 ) -> tuple[str | None, dict[str, Any]]:
     """Method and settings of a run that goes on from an earlier run's result; as they are when it does not."""
     asked = {key.replace("-", "_"): value for key, value in settings.items()}
     if not asked.get("start_from"):
         return method, asked
     record = context.workspace.runs.get(str(asked["start_from"]))
-    earlier, folder = context.workspace.runs.spec(record.id).config, context.workspace.runs.folder(record.id)
+    before, folder = context.workspace.runs.spec(record.id), context.workspace.runs.folder(record.id)
+    earlier = before.config
     problems = []
     if folder.result is None:
         problems.append(_refused(f"The run {record.name} has left no result to begin with.", given=record.id))
@@ -102,6 +107,7 @@ def begin_with(
         problems.append(
             _refused(f"The result of {record.name} is of another kind.", given=method, valid=earlier.method)
         )
+    problems += _other_end(record.name, before, spec)
     for name in () if earlier.method in WHOLE else SHAPE:
         told = getattr(earlier, name)
         if asked.get(name) not in (None, told):
@@ -117,6 +123,47 @@ def begin_with(
         asked[name] = told
     raise_all(problems)
     return method or earlier.method, {**asked, "start_from": record.id}
+
+
+def _other_end(name: str, before: RunSpec, spec: DatasetSpec) -> list[StudioError]:
+    """What speaks against a result because of the layers that it ends in: they are for other labels, or for none.
+
+    Tasks without labels end alike on one base, so that a chat goes on from plain text and pairs from a chat. A whole
+    model can be given a new end; an adapter has its own.
+    """
+    earlier, now = task_named(before.data.task), task_named(spec.task)
+    if earlier.has_labels != now.has_labels:
+        if before.config.method in WHOLE and now.name in HEADED:
+            return []
+        return [
+            _refused(
+                f"The result of {name} was learned for another task, which ends in other layers.",
+                given=earlier.title,
+                valid=f"a result for: {now.title}",
+                hint="Choose a run of the same task, or begin with the base model.",
+            )
+        ]
+    told, wanted = _labels_of(before.data), _labels_of(spec)
+    if not now.has_labels or not spec.roles or told == wanted:  # without rows no labels are known
+        return []
+    return [
+        _refused(
+            f"The result of {name} tells other labels apart.",
+            given=_in_words(*told),
+            valid=_in_words(*wanted),
+            hint="Choose a run that learned just these labels, or begin with the base model.",
+        )
+    ]
+
+
+def _labels_of(spec: DatasetSpec) -> tuple[str, tuple[str, ...]]:
+    """What a text is given, and the labels in the order of their numbers."""
+    kind = given_to(spec.roles)
+    return kind, () if kind == "score" else spec.label_names
+
+
+def _in_words(kind: str, labels: Sequence[str]) -> str:
+    return f"{IN_WORDS[kind]} of {listed(labels)}" if labels else IN_WORDS[kind]
 
 
 def _refused(what: str, **more: Any) -> StudioError:

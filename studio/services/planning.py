@@ -171,7 +171,9 @@ class Planning:
         if validation is not None:
             held = self.datasets.check(validation, spec.task, spec.roles).usable
         without = frozenset(numbers_in(spec.rows_left_out))
-        lengths = [length for row, length in measured.by_row.items() if length and row not in without]
+        told = zip(measured.by_row.items(), measured.heads or [0] * len(measured.numbers), strict=True)
+        counted = [(length, head) for (row, length), head in told if length and row not in without]
+        lengths, heads = [length for length, _ in counted], [head for _, head in counted]
         return PlanFacts(
             rows=usable,
             train_rows=splits.train,
@@ -180,6 +182,7 @@ class Planning:
             token_lengths=lengths,
             learned_share=measured.learned_share,
             longest=max(lengths, default=0),
+            heads=heads if any(heads) else (),
         )
 
 

@@ -1,6 +1,5 @@
 """Runs: start, look, stop, resume. Whoever looks first sets right what a vanished worker left, without a supervisor."""
 
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -322,11 +321,7 @@ class Runs:
 
     def free_name(self, name: str, but: str = "") -> str:
         """The name, with a number behind it when another run (`but` this one) has it."""
-        taken = {record.name for record in self.store.all() if record.id != but}
-        if not name or name not in taken:
-            return name
-        stem = re.sub(r" \d+$", "", name)
-        return next(f"{stem} {number}" for number in range(2, len(taken) + 3) if f"{stem} {number}" not in taken)
+        return self.store.free_name(name, but)
 
 
 def _time(stored: StoredEvent) -> float:

@@ -1,5 +1,6 @@
 """Search: Optuna proposes settings, each trial is a run of its own in the queue. Needs no supervisor: whoever looks
-next (page, command line, after a restart, who started a run when it ends) takes in what ended and starts the next."""
+next (the server every few seconds, page, command line, who started a run when it ends) takes in what ended, gives up
+what does badly and starts the next."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 from studio.schema.config import ADAPTERS, TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent
-from studio.schema.runs import ACTIVE, RunRecord
+from studio.schema.runs import ACTIVE, RunRecord, StopWish
 from studio.schema.search import SearchSpec, SearchView, Trial
 from studio.services.runs import Runs
 from studio.store.searches import SearchStore
@@ -20,6 +21,10 @@ RANKS = (4, 8, 16, 32, 64)
 STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "running"}
 WARM_UP = 2
 """Trials, and checks of a trial, before one is given up early."""
+MOST_TRIALS = 500
+"""Of any search, one that has minutes alone, too."""
+MOST_FAILED = 5
+"""Trials in a row; when so many have failed, the rows are gone, say, the next one would as well."""
 
 
 class Searches:
@@ -45,11 +50,11 @@ class Searches:
                 hint="Leave some of these settings to the studio, the rate first.",
             )  # fmt: skip
         spec = spec.model_copy(update={"id": self.store.new_id(), "first": first})
-        self.store.add(spec)
         study = self._study(spec)
         study.set_user_attr("rows", train_rows)
         study.set_user_attr("config", config.model_dump_json())
         study.enqueue_trial(first)
+        self.store.add(spec)
         return self.look(spec.id)
 
     def look(self, search: str) -> SearchView:
@@ -59,7 +64,9 @@ class Searches:
         with self.store.alone(spec.id) as mine:
             if mine:
                 self._move_on(spec, study)
-        return self._view(spec, study)
+        view = self._view(spec, study)
+        self.store.mark(spec.id, view.status == "running")
+        return view
 
     def ended(self, run: str) -> None:
         """A run is over: its search goes on, though nobody may be looking."""
@@ -110,7 +117,7 @@ class Searches:
         from optuna.trial import TrialState
 
         for trial in study.get_trials(states=(TrialState.RUNNING,)):
-            if self._goes_on(study, trial):
+            if self._goes_on(spec, study, trial):
                 return
         if self._is_over(spec, study):
             return
@@ -124,7 +131,7 @@ class Searches:
             return
         asked.set_user_attr("run", run.id)
 
-    def _goes_on(self, study: Any, frozen: Any) -> bool:
+    def _goes_on(self, spec: SearchSpec, study: Any, frozen: Any) -> bool:
         """Whether a trial is still at work; one that has ended, or is gone, is written down."""
         from optuna.trial import Trial as OptunaTrial
         from optuna.trial import TrialState
@@ -144,32 +151,47 @@ class Searches:
             if check not in frozen.intermediate_values:
                 trial.report(loss, check)
         if record.status in ACTIVE or record.status == "paused":
-            if len(losses) >= WARM_UP and record.status == "training" and trial.should_prune():
-                trial.set_user_attr("pruned", True)
-                self.runs.stop(record.id, "discard")
+            if record.status == "training":
+                if self._spent(spec, study, record.seconds or 0.0):
+                    self._end(trial, record, "cut", "keep")
+                elif len(losses) >= WARM_UP and trial.should_prune():
+                    self._end(trial, record, "pruned", "discard")
             return True
         value = min((loss for _, loss in losses), default=math.nan)
-        if frozen.user_attrs.get("pruned"):
-            study.tell(frozen.number, state=TrialState.PRUNED)
-        elif record.status == "finished" and math.isfinite(value):
+        # Of a trial that the minutes cut short counts what it had reached: with more time it could only do better.
+        cut, pruned = (frozen.user_attrs.get(why) for why in ("cut", "pruned"))
+        if math.isfinite(value) and (record.status == "finished" or cut):
             study.tell(frozen.number, value)
+        elif cut or pruned:
+            study.tell(frozen.number, state=TrialState.PRUNED)
         else:
             study.tell(frozen.number, state=TrialState.FAIL)
         return False
 
-    def _is_over(self, spec: SearchSpec, study: Any) -> bool:
-        done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-        return self.store.stopped(spec.id) or len(done) >= spec.trials or self._spent(spec, done)
+    def _end(self, trial: Any, record: RunRecord, why: str, wish: StopWish) -> None:
+        """Have the run of a trial stopped; the reason is written down first, in case that this process is ended."""
+        trial.set_user_attr(why, True)
+        with suppress(StudioError):  # it has ended by itself just now
+            self.runs.stop(record.id, wish)
 
-    def _spent(self, spec: SearchSpec, done: list[Any]) -> bool:
+    def _is_over(self, spec: SearchSpec, study: Any) -> bool:
+        done = _done(study)
+        last = [trial.state.name for trial in done[-MOST_FAILED:]]
+        return (
+            self.store.stopped(spec.id)
+            or len(done) >= (spec.trials or MOST_TRIALS)
+            or last == ["FAIL"] * MOST_FAILED
+            or self._spent(spec, study)
+        )
+
+    def _spent(self, spec: SearchSpec, study: Any, at_work: float = 0.0) -> bool:
+        """Whether the minutes are over, with these seconds of the trial at work."""
         if not spec.minutes:
             return False
-        took = 0.0
-        for trial in done:
-            try:
+        took = at_work
+        for trial in _done(study):
+            with suppress(StudioError):  # a run may be deleted
                 took += self.runs.store.get(trial.user_attrs.get("run", "")).seconds or 0.0
-            except StudioError:
-                continue
         return took >= 60 * spec.minutes
 
     def _view(self, spec: SearchSpec, study: Any) -> SearchView:
@@ -196,6 +218,11 @@ class Searches:
             best=best.number if best else None,
             sentence=_sentence(spec, trials, best),
         )
+
+
+def _done(study: Any) -> list[Any]:
+    """The trials that are over, in their order."""
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
 def space(config: TrainingConfig, rows: int) -> dict[str, Any]:
@@ -229,9 +256,10 @@ def _suggested(trial: Any, config: TrainingConfig, rows: int, fixed: set[str]) -
 
 def _sentence(spec: SearchSpec, trials: tuple[Trial, ...], best: Trial | None) -> str:
     done = sum(trial.state != "running" for trial in trials)
-    said = f"{done} of {spec.trials} trials done."
-    if spec.minutes:
-        said = f"{done} of {spec.trials} trials done; none begins after {spec.minutes:g} minutes of training."
+    said = f"{done} of {spec.trials} trials done" if spec.trials else f"Trials done: {done}"
+    said += f"; it ends after {spec.minutes:g} minutes of training." if spec.minutes else "."
+    if len(trials) >= MOST_FAILED and all(trial.state == "failed" for trial in trials[-MOST_FAILED:]):
+        said += f" The last {MOST_FAILED} have failed, so no other begins."
     if best is None:
         return said
     first = next((trial.value for trial in trials if trial.number == 0), None)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from studio.machine.disk import sync_folder, sync_tree
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
 from studio.store.db import Database, now
@@ -82,6 +83,8 @@ class DatasetStore:
         """Put a filled folder in its place and make it the current version."""
         folder = self.folder(record.id, record.version)
         write_whole(filled / RECORD, record.model_dump_json(indent=2))
+        with no_room(filled / ROWS):
+            sync_tree(filled)
         with self.db.write() as connection:
             connection.execute(
                 "INSERT INTO datasets VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET current = excluded.current",
@@ -93,6 +96,9 @@ class DatasetStore:
             # A kill between the rename and the commit leaves a folder that belongs to no version.
             shutil.rmtree(folder, ignore_errors=True)
             filled.rename(folder)
+            # The database says that it is there only when it would be after a power cut, too.
+            for above in (folder.parent, self.root, self.root.parent):
+                sync_folder(above)
         return record
 
     def get(self, dataset: str, version: int | None = None) -> DatasetRecord:

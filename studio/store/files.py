@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from studio.machine.disk import sync_folder
 from studio.schema.errors import StudioError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -30,18 +31,6 @@ def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
         sync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in a folder last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:  # some file systems (network mounts) do not sync folders
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)
 
 
 def require_room(folder: Path, bytes_needed: int) -> None:

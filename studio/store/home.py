@@ -9,6 +9,7 @@ from pathlib import Path
 
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
+from studio.store import passed_over
 from studio.store.datasets import DatasetStore
 from studio.store.db import Database
 from studio.store.drafts import DraftStore
@@ -118,7 +119,8 @@ class Workspace:
         self.runs = RunStore(self.db, self.root / "runs")
         self.datasets = DatasetStore(self.db, self.root / "datasets")
         self.db.when_mended = self._take_up
-        if self.mended():  # found damaged just now, or by somebody who was ended before the folders were listed again
+        # found damaged just now, or by somebody who was ended before the folders were listed again
+        if told(self.root) or told(self.home.root):
             self._take_up()
         self.labels = LabelStore(self.db)
         self.drafts = DraftStore(self.db)
@@ -128,13 +130,14 @@ class Workspace:
         self.db.close()
 
     def mended(self) -> list[str]:
-        """What a person should know of a database that was found damaged, this workspace's or the queue's."""
-        return [*told(self.root), *told(self.home.root)]
+        """What a person should know of: a database that was found damaged, a run's folder that can't be listed."""
+        return [*told(self.root), *told(self.home.root), *passed_over.told(self.root)]
 
     def mended_seen(self) -> None:
         """The person has seen it."""
         forget(self.root)
         forget(self.home.root)
+        passed_over.forget(self.root)
 
     def _take_up(self) -> None:
         self.datasets.take_up()

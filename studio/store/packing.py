@@ -13,9 +13,10 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from studio.machine.disk import sync_file, sync_folder, sync_tree
 from studio.schema.errors import StudioError
 from studio.schema.report import Report
-from studio.store.files import no_room, require_room, sync_folder
+from studio.store.files import no_room, require_room
 from studio.store.kept_runs import read_json, read_spec
 
 ALONE = frozenset({"config.yaml", "run.json", "events.jsonl", "splits.json", "report.json"})
@@ -52,6 +53,8 @@ def pack(folder: Path, out: Path, rows: Mapping[str, tuple[Path, str]] | None = 
                 archive.write(path, name, zipfile.ZIP_STORED if plain else zipfile.ZIP_DEFLATED)
             for name, text in told.items():
                 archive.writestr(name, text)
+        with no_room(out):
+            sync_file(beside)
         os.replace(beside, out)
         sync_folder(out.parent)
     finally:
@@ -65,6 +68,7 @@ def unpack(file: Path, into: Path) -> None:
     try:
         with no_room(into):
             _unpack(file, into)
+            sync_tree(into)
         _check(into)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
@@ -138,8 +142,6 @@ def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path) -> Non
             if left < 0:
                 raise no_run(f"{member.filename!r} is larger than it says")
             out.write(chunk)
-        out.flush()
-        os.fsync(out.fileno())
 
 
 def _inside(folder: Path, path: Path) -> str:

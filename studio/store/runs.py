@@ -1,6 +1,7 @@
 """Runs: what was asked, where they stand, who is at work, and the folder that describes itself."""
 
 import json
+import re
 import secrets
 import shutil
 import sqlite3
@@ -23,6 +24,7 @@ from studio.store.events import insert_event
 from studio.store.files import sync_folder, write_whole
 from studio.store.kept_runs import ID, describe, fill_gaps, leavings, read_json, redescribe, strangers, take_up
 from studio.store.lost import HANGS, Safe, beat_of_one_that_hangs, cause_of, end, hangs, in_words
+from studio.store.passed_over import pass_over
 
 AT_WORK: tuple[RunStatus, ...] = ("starting", "training", "stopping")
 """States in which a worker has begun; one that waits is the queue's business."""
@@ -252,14 +254,30 @@ class RunStore:
         redescribe(self.db, self.folder(run).root, record)
         return record
 
+    def free_name(self, name: str, but: str = "") -> str:
+        """The name, with a number behind it when another run (`but` this one) has it."""
+        taken = {row["name"] for row in self.db.rows("SELECT name FROM runs WHERE id != ?", (but,))}
+        if not name or name not in taken:
+            return name
+        stem = re.sub(r" \d+$", "", name)
+        return next(f"{stem} {number}" for number in range(2, len(taken) + 3) if f"{stem} {number}" not in taken)
+
     def take_up(self) -> list[str]:
-        """List the folders that were copied here; their names. One that can't be read is left alone."""
-        found = []
+        """List the folders that were copied here; their ids. One that can't be read is left alone, and told.
+
+        One that has the name of a run that is here gets a number behind it.
+        """
+        found, damaged = [], []
         for run in strangers(self.db, self.root):
-            with suppress(StudioError):
+            try:
                 take_up(self.db, self.root, run)
+                self.update(run, name=self.free_name(self.get(run).name, but=run))
                 self.describe(run)
                 found.append(run)
+            except StudioError as error:
+                damaged += [run] if error.code == "damaged-run" else []
+        with suppress(StudioError):  # a full disk is no reason to list nothing
+            pass_over(self.root.parent, damaged)
         return found
 
     def sweep(self) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from studio.data.values import is_blank, text_of
@@ -69,11 +70,12 @@ class QuestionAnswering(Usual):
         return next((role for role in ("question", "context", "answer") if values.get(role) is None), "")
 
     def at_odds(self, values: Mapping[str, Any]) -> str:
-        """Answers of SQuAD's form, of which none stands in the passage."""
-        answers = values["answer"]
-        if not answers["starts"] or any(text in values["context"] for text in answers["texts"]):
-            return ""
-        return NOT_FOUND
+        """Answers that are said to begin at some letter of the passage, of which none stands in it."""
+        return NOT_FOUND if values["answer"]["starts"] and self.points_nowhere(values) else ""
+
+    def points_nowhere(self, values: Mapping[str, Any]) -> bool:
+        """Whether there are answers and none stands in the passage: a model that points learns nothing of the row."""
+        return bool(values["answer"]["texts"]) and place_of(values["context"], values["answer"]) is None
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
         """Of a long passage the first piece that holds the answer."""
@@ -84,7 +86,7 @@ class QuestionAnswering(Usual):
         return next((piece for piece in pieces if any(piece.learned)), pieces[0])
 
     def examples(self, row: Row, encoding: Encoding) -> list[Example]:
-        """All pieces of the passage with the question; none where the answer can't be found in it."""
+        """All pieces of the passage with the question; none where no answer can be found in it."""
         values = self.values(row, encoding.roles)
         question, context, answers = values["question"] or "", values["context"] or "", values["answer"]
         if encoding.kind != "encoder":
@@ -158,7 +160,7 @@ def answers_of(cell: Any) -> Answers | None:
         starts = starts if isinstance(starts, list) else [starts]
         kept = [(text, start) for text, start in zip(texts, [*starts, *[None] * len(texts)], strict=False)
                 if isinstance(text, str) and text.strip()]  # fmt: skip
-        return {"texts": [text for text, _ in kept], "starts": [start for _, start in kept if start is not None]}
+        return {"texts": [text for text, _ in kept], "starts": [start for _, start in kept if isinstance(start, int)]}
     if isinstance(cell, list):
         return {"texts": [text for each in cell if (text := text_of(each))], "starts": []}
     if is_blank(cell):
@@ -177,12 +179,15 @@ def parted(text: str) -> tuple[str, str]:
 
 
 def place_of(context: str, answers: Answers) -> tuple[int, int] | None:
-    """Where the first answer stands in the passage, as characters: where its row says, else the nearest such place."""
-    if not answers["texts"]:
-        return None
-    text = answers["texts"][0]
-    told = answers["starts"][0] if answers["starts"] else 0
-    if context[told : told + len(text)] == text and answers["starts"]:
+    """Where the first of the answers that stands in the passage does, as characters; None when none does."""
+    places = (_place(context, text, start) for text, start in zip_longest(answers["texts"], answers["starts"]))
+    return next((place for place in places if place), None)
+
+
+def _place(context: str, text: str, start: int | None) -> tuple[int, int] | None:
+    """Where an answer stands: where its row says, else the nearest such place."""
+    told = start or 0
+    if start is not None and context[told : told + len(text)] == text:
         return told, told + len(text)
     places, at = [], context.find(text)
     while at >= 0:

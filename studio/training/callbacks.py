@@ -1,13 +1,13 @@
 """What a run says and hears while it trains. Formats no text for people, swallows no error."""
 
 import math
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 from transformers import TrainerCallback
 
+from studio.machine.facts import usable_cores
 from studio.machine.memory import peak_memory
 from studio.metrics import METRICS
 from studio.schema.errors import StudioError
@@ -166,12 +166,12 @@ class EventCallback(TrainerCallback):
         return self._memory
 
     def _busy(self) -> float | None:
-        """Share of the cores that were kept busy since it was last asked."""
+        """Share of the cores that this process may use that it kept busy since it was last asked, 0 to 1."""
         now = time.monotonic(), time.process_time()
         before, self._clocks = self._clocks, now
         if before is None or now[0] <= before[0]:
             return None
-        return min(1.0, (now[1] - before[1]) / (now[0] - before[0]) / (os.cpu_count() or 1))
+        return min(1.0, (now[1] - before[1]) / (now[0] - before[0]) / usable_cores())
 
     def _judge(self, step: int, loss: float, metrics: dict[str, float]) -> bool:
         """Whether this check is the best so far. The one before the first step is only for comparison.

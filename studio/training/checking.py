@@ -5,7 +5,7 @@ from typing import Any
 
 from studio.machine.facts import MachineFacts
 from studio.schema.checked import config_from
-from studio.schema.config import WHOLE, TrainingConfig
+from studio.schema.config import VIRTUAL, WHOLE, TrainingConfig
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo
@@ -19,6 +19,12 @@ from studio.training.rhythm import total_steps
 
 STEADY = "constant"
 """The course of the rate that has no rise, whatever the warm-up."""
+WITHOUT_DROPOUT = frozenset({
+    "Llama", "Mistral", "Mixtral", "Qwen2", "Qwen2Moe", "Qwen3", "Qwen3Moe", "Gemma", "Gemma2", "Gemma3", "SmolLM3",
+    "Olmo", "Olmo2", "Olmo3", "Granite", "Cohere", "Cohere2", "Starcoder2", "Glm", "Glm4", "DeepseekV3", "Exaone4",
+    "Helium", "GptOss", "OPT", "Bart", "MBart", "Pegasus", "MarianMTModel", "Blenderbot", "BlenderbotSmall",
+})  # fmt: skip
+"""How the architectures begin that have no layers of dropout; some leave out by functions, which we do not set."""
 
 
 def check_settings(info: ModelInfo, machine: MachineFacts, values: Mapping[str, Any]) -> None:
@@ -97,21 +103,64 @@ def _method_problems(info: ModelInfo, config: TrainingConfig) -> list[StudioErro
     return METHODS[config.method].problems(info, config) if config.method in METHODS else []
 
 
-def without_effect(task: Task, config: TrainingConfig, facts: PlanFacts, by_hand: Mapping[str, Any]) -> list[str]:
-    """A sentence for each setting made by hand that the chosen method, task or rows do not look at."""
+def without_effect(
+    task: Task,
+    info: ModelInfo,
+    machine: MachineFacts,
+    config: TrainingConfig,
+    facts: PlanFacts,
+    by_hand: Mapping[str, Any],
+) -> list[str]:
+    """A sentence for each setting made by hand that the chosen method, task, model, rows or machine do not look at."""
     found = []
-    method = method_named(config.method)
+    method, idle = method_named(config.method), _idle(task, info, machine, config, facts)
     for name in by_hand:
         told = about(TrainingConfig, name) if name in TrainingConfig.model_fields else None
         if told and told.methods and method.name not in told.methods:
             found.append(f"{told.label} makes no difference with {method.title}.")
         elif told and told.tasks and task.name not in told.tasks:
             found.append(f"{told.label} makes no difference for this task.")
-    if by_hand.get("warmup_share") and config.scheduler == STEADY:
-        found.append("Warm-up makes no difference: a constant rate has no rise; constant_with_warmup has.")
-    if by_hand.get("early_stopping_patience") and not facts.validation_rows:
-        found.append("Stop after rises makes no difference: no rows are set aside to see a rise.")
+        elif told and name in idle and getattr(config, name):  # of a setting that is off nothing need be said
+            found.append(f"{told.label} {idle[name]}.")
     return found
+
+
+def _idle(
+    task: Task, info: ModelInfo, machine: MachineFacts, config: TrainingConfig, facts: PlanFacts
+) -> dict[str, str]:
+    """Setting → what is to be said of it where another setting, the model, the rows or the machine make it idle."""
+    none, kind = "makes no difference: ", info.kind
+    scores = task.has_labels and not facts.labels
+    points = "this model points at answers in a text"
+    cases = (
+        ("warmup_share", config.scheduler == STEADY, f"{none}a constant rate has no rise; constant_with_warmup has"),
+        ("dropout", _without_dropout(info), f"{none}this model has no layers for it"),
+        ("packing", config.method in VIRTUAL, f"{none}with virtual tokens before it, a row is one text"),
+        ("head_first", kind != "encoder" and not task.has_labels, f"{none}a model that writes gets no new layers"),
+        ("label_smoothing", scores, f"{none}scores have no labels beside the right one"),
+        ("balance_labels", scores, f"{none}scores are no labels of which some could be rare"),
+        ("system_prompt", kind == "encoder", f"{none}{points}, and is told nothing before"),
+        ("system_prompt", kind == "seq2seq", f"{none}this model reads a text, and no conversation"),
+        ("instruction", kind == "encoder", f"{none}{points}, and is told nothing before"),
+        ("answer_length", kind == "encoder", f"{none}{points}, and writes none"),
+        ("answer_length", kind == "causal", "cuts nothing that is learned: with this model the longest row does"),
+        ("stride", kind != "encoder", f"{none}a model that writes reads no pieces, and a long passage is cut"),
+        ("offload", config.offload == "cpu" and not machine.gpus, f"{none}without a GPU all is held there anyway"),
+    )  # fmt: skip
+    found = {name: words for name, so, words in cases if so}
+    if facts.validation_rows:
+        return found
+    aside = "no rows are set aside"
+    return found | {
+        "early_stopping_patience": f"{none}{aside} to see a rise",
+        "eval_rows": f"{none}{aside} to check",
+        "keep_best": f"{none}{aside} to tell which step is the best, and the last is kept",
+        "eval_steps": f"checks nothing: {aside}. It only says at which steps the run may be saved",
+    }
+
+
+def _without_dropout(info: ModelInfo) -> bool:
+    return info.architecture.partition("For")[0] in WITHOUT_DROPOUT
 
 
 def against_rows(config: TrainingConfig, facts: PlanFacts, by_hand: Mapping[str, Any]) -> list[StudioError]:

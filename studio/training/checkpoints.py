@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePath
 
+from studio.machine.disk import put_in_place, sync_folder, sync_tree
 from studio.schema.errors import StudioError
 
 MARKER = "complete.json"
@@ -60,7 +62,7 @@ class Checkpoints:
         return self.root / f"checkpoint-{step}"
 
     def complete(self) -> list[int]:
-        """Steps of the checkpoints that are whole, in order."""
+        """Steps of the checkpoints that were whole when they were written, in order."""
         marked = self.root.glob(f"checkpoint-*/{MARKER}")
         return sorted(int(path.parent.name.rsplit("-", 1)[1]) for path in marked)
 
@@ -82,17 +84,33 @@ class Checkpoints:
 
     def standing(self, step: int) -> Standing | None:
         """Where the run stood at a checkpoint from which it can go on; None when a file of it is missing or cut."""
-        folder = self.path(step)
+        folder, marked = self.path(step), self._marked(step)
+        if marked is None or self._lacking(step, marked[1]) or not (folder / "trainer_state.json").exists():
+            return None
+        return marked[0] if any((folder / name).exists() for name in RESUMABLE) else None
+
+    def loadable(self) -> list[int]:
+        """Steps whose weights can be loaded: all is there, and whole, but what only going on needs."""
+        return [step for step in self.complete() if self._has_weights(step)]
+
+    def _has_weights(self, step: int) -> bool:
+        marked = self._marked(step)
+        return marked is not None and all(_only_for_resuming(name) for name in self._lacking(step, marked[1]))
+
+    def _marked(self, step: int) -> tuple[Standing, dict[str, int]] | None:
+        """Where the run stood, and bytes of each file that was written; None when the mark can't be read."""
         try:
-            told = json.loads((folder / MARKER).read_text())
+            told = json.loads((self.path(step) / MARKER).read_text())
             files = told.pop("files", {})
-            standing = Standing(**told)
+            return Standing(**told), dict(files)
         except (OSError, ValueError, TypeError, AttributeError):
             return None
-        sizes = {name: (folder / name).stat().st_size if (folder / name).is_file() else -1 for name in files}
-        if sizes != files or not (folder / "trainer_state.json").exists():
-            return None
-        return standing if any((folder / name).exists() for name in RESUMABLE) else None
+
+    def _lacking(self, step: int, files: dict[str, int]) -> list[str]:
+        """Those of the files that are missing or cut."""
+        folder = self.path(step)
+        return [name for name, size in files.items()
+                if not (folder / name).is_file() or (folder / name).stat().st_size != size]  # fmt: skip
 
     def _take_in(self) -> None:
         """A checkpoint that was whole when the process was killed, but not yet in its place."""
@@ -112,13 +130,13 @@ class Checkpoints:
         try:
             yield staging
             made = staging / f"checkpoint-{standing.step}"
-            _sync(made)
+            sync_tree(made)
             files = {str(path.relative_to(made)): path.stat().st_size for path in made.rglob("*") if path.is_file()}
             _write(made / MARKER, json.dumps({**asdict(standing), "files": files}))
-            _sync_folder(made)
+            sync_folder(made)
             self._remove(standing.step)
             made.rename(self.path(standing.step))
-            _sync_folder(self.root)
+            sync_folder(self.root)
             self._wrote = time.monotonic()
             self._took = self._wrote - began
         except (OSError, RuntimeError) as error:
@@ -168,10 +186,12 @@ def disk_full(folder: Path, expected_bytes: int = 0) -> StudioError:
 
 def replace_folder(new: Path, place: Path) -> None:
     """Put a filled folder in the place of another, synced."""
-    _sync(new)
-    shutil.rmtree(place, ignore_errors=True)
-    new.rename(place)
-    _sync_folder(place.parent)
+    sync_tree(new)
+    put_in_place(new, place)
+
+
+def _only_for_resuming(name: str) -> bool:
+    return any(fnmatch(PurePath(name).parts[0], pattern) for pattern in ONLY_FOR_RESUMING)
 
 
 def _write(path: Path, text: str) -> None:
@@ -179,26 +199,3 @@ def _write(path: Path, text: str) -> None:
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Every file, and every folder with the names in it."""
-    for file in [*folder.rglob("*"), folder]:
-        if file.is_dir():
-            _sync_folder(file)
-        elif file.is_file():
-            handle = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:  # some file systems (network mounts) do not sync folders
-        return
-    finally:
-        os.close(handle)

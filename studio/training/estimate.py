@@ -4,8 +4,9 @@ from studio.machine.facts import MachineFacts
 from studio.schema.config import Plan, TrainingConfig
 from studio.schema.models import Estimate, Measured, ModelInfo
 from studio.tasks import task_named
+from studio.training.memory import answers_at_once, outputs
 from studio.training.methods import method_named
-from studio.training.plan_facts import PlanFacts, as_learned, labels_told_apart, memory_of, per_process
+from studio.training.plan_facts import PlanFacts, as_learned, memory_of, per_process
 from studio.training.rhythm import CHECK_ROW, check_every, total_steps
 from studio.training.together import WAYS
 
@@ -40,7 +41,7 @@ def estimate(
         steps=steps,
         epochs=round(steps * rows_a_step / max(1, facts.train_rows), 2) if config.max_steps else config.epochs,
         effective_batch_size=config.rows_a_step,
-        trainable_parameters=method.learned(info, config, labels_told_apart(config, facts)),
+        trainable_parameters=method.learned(info, config, outputs(info, config, facts.labels)),
         total_parameters=info.parameters,
         probed=measured is not None,
         per_process=per_process(config, info, facts, machine),
@@ -69,7 +70,7 @@ def _seconds(
     if facts.validation_rows:
         checks = steps // check_every(facts.train_rows, facts.validation_rows, config) + 1
         seconds += checks * min(facts.validation_rows, config.eval_rows) * CHECK_ROW * row
-    if not labels_told_apart(config, facts):
+    if not answers_at_once(info, config):
         seconds += len(config.test_prompts) * REPLY_SECONDS * max(1.0, info.parameters / 1e8)
     return seconds
 

@@ -13,11 +13,12 @@ from studio.schema.config import WHOLE, Plan, TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
+from studio.training.memory import offloaded_memory
 from studio.training.methods import METHODS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.plan_facts import PlanFacts, memory_of
 from studio.training.presets import make_plan
-from studio.training.room import room
+from studio.training.room import room, room_beside
 from studio.training.together import WAYS
 
 SHORTEST = 64
@@ -124,6 +125,19 @@ def _more_shared(config: TrainingConfig, asked: Asked) -> Change | None:
     )
 
 
+def _held_elsewhere(config: TrainingConfig, asked: Asked) -> Change | None:
+    if config.processes == 1 or not asked.machine.gpus or not config.zero or config.offload != "none":
+        return None
+    away = config.model_copy(update={"offload": "cpu"})
+    if offloaded_memory(asked.info, away, asked.facts.labels) > room_beside(asked.machine):
+        return None
+    return Change(
+        "What the GPUs share out is held in the machine's memory instead of theirs: it learns the same, and slower, "
+        "since it goes to and fro.",
+        {"offload": "cpu"},
+    )
+
+
 def _shorter_numbers(config: TrainingConfig, asked: Asked) -> Change | None:
     exact = config.method in WHOLE and not OPTIMIZERS[config.optimizer].masters
     if config.precision != "float32" or config.method == "full" or exact:
@@ -175,7 +189,7 @@ def _shorter_rows(config: TrainingConfig, asked: Asked) -> Change | None:
 
 
 REMEDIES: tuple[Callable[[TrainingConfig, Asked], Change | None], ...] = (
-    _one_process, _fewer_at_once, _twice, _more_shared, _shorter_numbers, _lighter_optimizer, _by_adapter,
-    _in_four_bits, _shorter_rows,
+    _one_process, _fewer_at_once, _twice, _more_shared, _held_elsewhere, _shorter_numbers, _lighter_optimizer,
+    _by_adapter, _in_four_bits, _shorter_rows,
 )  # fmt: skip
 """Least harm first: what learns the same, what learns nearly the same, what learns less, what learns from less."""

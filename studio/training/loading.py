@@ -13,7 +13,7 @@ from studio.schema.config import WHOLE, TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.tasks import Encoding, Example, Row, Task
+from studio.tasks import Encoding, Example, Row, Task, task_named
 from studio.training.methods import Method
 
 REPORT_EVERY = 500
@@ -144,12 +144,27 @@ def encode_rows(
 
 
 def require_examples(examples: Sequence[Example], rows: Sequence[Row], config: TrainingConfig) -> None:
-    """Refuse when nothing is left to learn from."""
-    if not examples:
+    """Refuse when nothing is left to learn from.
+
+    Raises `too-few-rows`. Whether a model points at answers or writes them is not known here: of tasks where it may do
+    either both causes are told.
+    """
+    if examples:
+        return
+    given = f"{len(rows):,} rows, the longest row set to {config.max_length} tokens"
+    if hasattr(task_named(config.task), "points_nowhere"):
         raise StudioError(
             "too-few-rows",
-            "Nothing is left to learn from: in every row the reply lies beyond the longest row.",
-            given=f"{len(rows):,} rows, the longest row set to {config.max_length} tokens",
-            hint="Allow longer rows.",
-            field="max_length",
+            "Nothing is left to learn from: no row's answer stands in its passage, where a model that reads would "
+            "point at it; or, for a model that writes, each lies beyond the longest row.",
+            given=given,
+            valid="answers in the words of their passages, or a model that writes and rows long enough for it",
+            hint="The check names such rows: answer-not-found.",
         )
+    raise StudioError(
+        "too-few-rows",
+        "Nothing is left to learn from: in every row the reply lies beyond the longest row.",
+        given=given,
+        hint="Allow longer rows.",
+        field="max_length",
+    )

@@ -3,10 +3,13 @@
 Every figure was measured on living runs; benchmarks/memory.py prints estimate and measurement side by side.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
+from studio.inference.heads import AT_ONCE
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
+from studio.tasks import task_named
 from studio.training.distributed import BUCKET
 from studio.training.methods import Method, method_named
 from studio.training.optimizers import OPTIMIZERS
@@ -22,10 +25,11 @@ CHECK_POSITIONS = 1024
 """Positions of which logits are made at a time in a check."""
 LOGIT_BYTES = 8
 """Of each logit: itself in both formats, and its gradient or its logarithm."""
+WRITTEN, READ = 3, 2
+"""Copies of the logits of a model that reads and writes, all positions at once: itself, its logarithm, and while it
+learns a gradient."""
 NF4, INT8 = 0.53, 1.02
 """Bytes a weight that is held in 4 or in 8 bits, its scales included."""
-
-
 DEEPSPEED = 60 * MB
 """DeepSpeed, imported, and what its processes hand each other."""
 LAUNCHING = 450 * MB
@@ -36,6 +40,18 @@ def estimate_memory(info: ModelInfo, config: TrainingConfig, *, gpu: bool = Fals
     """Bytes that a run needs at its peak: of a GPU, or of all its processes together. `rows` as `process_memory`."""
     each = process_memory(info, config, gpu=gpu, **rows)
     return each if gpu or config.processes == 1 else config.processes * each + LAUNCHING
+
+
+@dataclass(frozen=True)
+class _Optimizing:
+    """Bytes in each process of what turns gradients into steps."""
+
+    state: float
+    gradients: float
+    bucket: float
+    """Gradients on their way from one process to another."""
+    step: float
+    """What a step takes besides, for a moment."""
 
 
 def process_memory(
@@ -51,27 +67,78 @@ def process_memory(
     """Bytes that each process of a run needs at its peak.
 
     `longest` is the longest row in tokens (0: the limit), `learned_share` the share of tokens that are learned,
-    `labels` how many a classifier tells apart (0: it writes text), `tokens` those of the largest batch (0: as many
-    rows of the longest).
+    `labels` how many a classifier tells apart (0: it tells a score, or is none), `tokens` those of the largest batch
+    (0: as many rows of the longest).
     """
     method = method_named(config.method)
     width = 4 if config.precision == "float32" else 2
     length = min(longest or config.max_length, config.max_length, info.context or config.max_length)
     at_once = tokens or config.batch_size * length
-    learning = method.learned(info, config, labels)
-    kept, of_step = _optimizer(config, method, learning, width)
+    optimizing = _optimizing(config, method.learned(info, config, outputs(info, config, labels)), width)
     weights = _weights(info, config, width)
     libraries = (ON_GPU if gpu else LIBRARIES) + (DEEPSPEED if config.zero else 0)
-    activations = at_once * _activations(info, config, method, width, length)
-    logits = 0.0 if labels else LOGIT_BYTES * min(at_once * learned_share * info.vocabulary, CHUNK)
-    check = 0.0 if labels else LOGIT_BYTES * info.vocabulary * min(2 * config.batch_size * length, CHECK_POSITIONS)
-    at_work = max(kept + activations + logits, kept + of_step, check)
+    activations = _activations(info, config, method, width, length, at_once)
+    logits, check = _logits(info, config, width, at_once * learned_share, length)
+    part = weights / config.processes
+    if gpu and _offloads(config):
+        # DeepSpeed computes the step where the state is, and brings what it shares out of gradients there as well
+        kept, step = optimizing.bucket + (optimizing.gradients if config.zero == 1 else 0.0), 0.0
+        part = 0.0
+    else:
+        kept, step = optimizing.bucket + optimizing.gradients + optimizing.state, optimizing.step
+    at_work = max(kept + activations + logits, kept + step, check)
     if config.zero < 3:
         return round(libraries + weights + at_work)
-    part = weights / config.processes
     if gpu:  # whole for a moment at the end; loaded in the machine's memory
         return round(libraries + max(weights + part, part + info.vocabulary * info.hidden * width + at_work))
     return round(libraries + weights + part + at_work)
+
+
+def offloaded_memory(info: ModelInfo, config: TrainingConfig, labels: int = 0) -> int:
+    """Bytes of the machine's memory in which all processes of a run on GPUs hold what these need not."""
+    if not _offloads(config) or config.offload != "cpu":
+        return 0
+    width = 4 if config.precision == "float32" else 2
+    method = method_named(config.method)
+    optimizing = _optimizing(config, method.learned(info, config, outputs(info, config, labels)), width)
+    each = optimizing.state + (optimizing.gradients if config.zero > 1 else 0.0)
+    return round(config.processes * each + (_weights(info, config, width) if config.zero == 3 else 0.0))
+
+
+def outputs(info: ModelInfo, config: TrainingConfig, labels: int) -> int:
+    """Numbers that a classifier's head gives: one for each label, or a score; 0 for any other head."""
+    return max(1, labels) if _head(info, config) == "labels" else 0
+
+
+def answers_at_once(info: ModelInfo, config: TrainingConfig) -> bool:
+    """Whether labels, a score or places in a text are told in one go, and nothing is written."""
+    return info.kind == "encoder" or _head(info, config) in AT_ONCE
+
+
+def _head(info: ModelInfo, config: TrainingConfig) -> str:
+    """What the model ends in while it learns, whatever its columns."""
+    return task_named(config.task).way(info.kind, {}).head
+
+
+def _offloads(config: TrainingConfig) -> bool:
+    """Whether a part of the run is held elsewhere than where it is computed: of what ZeRO shares out alone."""
+    return bool(config.zero) and config.offload != "none"
+
+
+def _logits(
+    info: ModelInfo, config: TrainingConfig, width: int, learned: float, length: int
+) -> tuple[float, float]:
+    """Bytes of the numbers that stand for words, of a step and of a check: none where labels or places are told.
+
+    `learned` is how many tokens are, of a batch. A model that reads and writes computes all that it writes at once.
+    """
+    if answers_at_once(info, config):
+        return 0.0, 0.0
+    if info.kind == "seq2seq":
+        written = config.batch_size * config.answer_length * info.vocabulary * width
+        return WRITTEN * written, READ * 2 * written
+    checked = min(2 * config.batch_size * length, CHECK_POSITIONS)
+    return LOGIT_BYTES * min(learned * info.vocabulary, CHUNK), LOGIT_BYTES * info.vocabulary * checked
 
 
 def _weights(info: ModelInfo, config: TrainingConfig, width: int) -> float:
@@ -83,30 +150,51 @@ def _weights(info: ModelInfo, config: TrainingConfig, width: int) -> float:
     return embedding * width + max(info.parameters - embedding, 0) * short
 
 
-def _optimizer(config: TrainingConfig, method: Method, learning: int, width: int) -> tuple[float, float]:
-    """Bytes of gradients and state that stay in a process, and those of a step alone."""
+def _optimizing(config: TrainingConfig, learning: int, width: int) -> _Optimizing:
+    """What so many learning weights need besides themselves."""
     chosen = OPTIMIZERS[config.optimizer]
     if not chosen.masters:
         width = 4
     copies = 4 if config.zero or (chosen.masters and width == 2) else 0
-    state, gradients = learning * (chosen.state_bytes + copies), float(learning * width)
+    state, gradients, bucket = learning * (chosen.state_bytes + copies), float(learning * width), 0.0
     if config.processes > 1:
         state /= config.processes if config.zero else 1
-        gradients = gradients / config.processes + min(learning, BUCKET) * width if config.zero > 1 else 2 * gradients
-    return gradients + state, learning * copies / (config.processes if config.zero else 1)
+        if config.zero > 1:
+            gradients, bucket = gradients / config.processes, float(min(learning, BUCKET) * width)
+        else:
+            bucket = gradients
+    return _Optimizing(state, gradients, bucket, learning * copies / (config.processes if config.zero else 1))
 
 
-def _activations(info: ModelInfo, config: TrainingConfig, method: Method, width: int, length: int) -> float:
-    """Bytes a token that are kept for the way back, measured on llama-like models and on BERT.
+def _activations(
+    info: ModelInfo, config: TrainingConfig, method: Method, width: int, length: int, at_once: int
+) -> float:
+    """Bytes of a batch that are kept for the way back, measured on llama-like models, on BERT and on T5.
 
-    Encoders drop attention at random while they learn, so each keeps how it looked at every other token, in float32.
+    Encoders, and models that read and write, drop attention at random while they learn, so each token keeps how it
+    looked at every other, in float32.
     """
     if info.kind == "encoder":
         heads = max(12, info.hidden // 64)
-        whole = info.layers * (4 * (5.5 * info.hidden + 3.3 * info.intermediate) + 14 * heads * length)
+        whole = at_once * (4 * (5.5 * info.hidden + 3.3 * info.intermediate) + 14 * heads * length)
+    elif info.kind == "seq2seq":
+        whole = _of_two_stacks(info, config, width, length, at_once)
     else:
-        whole = info.layers * (9.2 * info.hidden + 5.5 * info.intermediate) * width
+        whole = at_once * (9.2 * info.hidden + 5.5 * info.intermediate) * width
     whole *= method.depth(info, config) * method.keeps
     if config.gradient_checkpointing:
-        return info.layers * info.hidden * width + whole / max(info.layers, 1)
-    return whole
+        written = config.batch_size * config.answer_length if info.kind == "seq2seq" else 0
+        return info.layers * info.hidden * width * (at_once + written) + whole
+    return info.layers * whole
+
+
+def _of_two_stacks(info: ModelInfo, config: TrainingConfig, width: int, length: int, at_once: int) -> float:
+    """Bytes that a layer of the reader and one of the writer keep: the writer's looks at both texts.
+
+    The bound of what is written is the longest answer. On a processor looks are in float32 whatever the weights are.
+    """
+    heads, answer = max(8, info.hidden // 64), config.answer_length
+    linear = 5.5 * info.hidden + 3.3 * info.intermediate
+    read = width * (linear + 2 * info.hidden) + 14 * heads * length
+    written = width * (linear + 4 * info.hidden) + 14 * heads * (length + answer)
+    return at_once * read + config.batch_size * answer * written

@@ -23,6 +23,8 @@ class Mirror:
     """A package besides."""
     folder_variable: str = ""
     """Environment variable that says where its files go."""
+    folder_words: str = "{folder}"
+    """How that is said."""
     on_hub: bool = False
     """It may keep its numbers in a Space, and has to ask the Hub then."""
 
@@ -40,9 +42,11 @@ MIRRORS: dict[str, Mirror] = {
         Mirror("tensorboard", "TensorBoard", "tensorboard", folder_variable="TENSORBOARD_LOGGING_DIR"),
         Mirror("trackio", "trackio", "trackio", on_hub=True),
         Mirror("wandb", "Weights & Biases", "wandb", folder_variable="WANDB_DIR"),
-        Mirror("mlflow", "MLflow", "mlflow"),
+        # which would write into the folder that the server was started in
+        Mirror("mlflow", "MLflow", "mlflow", folder_variable="MLFLOW_TRACKING_URI",
+               folder_words="sqlite:///{folder}/mlflow.db"),
     )
-}
+}  # fmt: skip
 """By the names of transformers' `report_to`."""
 
 
@@ -59,5 +63,5 @@ def arguments_of(name: str, run_name: str, folder: Path) -> Mapping[str, str]:
     if mirror.folder_variable:
         place = folder / FOLDER
         place.mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault(mirror.folder_variable, str(place))
+        os.environ.setdefault(mirror.folder_variable, mirror.folder_words.format(folder=place))
     return {"report_to": name, "run_name": run_name or "run", "project": "finetune-studio"}

@@ -2,10 +2,10 @@
 
 A bfloat16 weight near 0.04 can't move by less than 0.00016, so plain AdamW on bfloat16 weights loses most updates at
 small learning rates (docs/training.md: a loss of 3.34 where float32 reached 1.80). The copies cost memory only for
-what is trained, which is little for an adapter.
+what is trained, which is little for an adapter. And a schedule-free AdamW that can be saved after any step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -60,3 +60,16 @@ class MasterAdamW(torch.optim.AdamW):
             if weight.dtype != torch.float32:
                 state["master"] = weight.detach().float()
         return state
+
+
+def schedule_free(groups: Sequence[dict[str, Any]], **more: Any) -> Any:
+    """schedulefree's AdamW, whose weights are the averaged ones between a step and the next `train()`.
+
+    It learns at a point beside the average and leaves the weights there; whoever saves or checks would first have to
+    call `eval()`, which the libraries do before a check alone. They call `train()` before each batch.
+    """
+    from schedulefree import AdamWScheduleFree
+
+    made = AdamWScheduleFree(list(groups), **more)
+    made.register_step_post_hook(lambda optimizer, *_: optimizer.eval())
+    return made

@@ -9,11 +9,14 @@ from typing import Any
 from studio.machine.facts import MachineFacts
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo, ProcessMemory
-from studio.tasks import task_named
+from studio.tasks import Task, task_named
 from studio.training.memory import estimate_memory, process_memory
 from studio.training.packing import filled, packs
 from studio.training.sampler import MEGA
 from studio.training.together import WAYS, problems
+
+MARKS = 3
+"""Tokens that a model puts around a question and its passage."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,13 @@ class PlanFacts:
     learned_share: float
     """Share of the tokens that is learned."""
     longest: int
+    heads: Sequence[int] = ()
+    """Of each of these rows the tokens that every piece begins with anew: the question before a passage, and the marks
+    around both. Empty where rows are read in one go, or in pieces that have nothing in common."""
 
     @cached_property
-    def packed(self) -> dict[int, "PlanFacts"]:
-        """Rows as they are when packed to a length, once they were asked for: a plan asks several times."""
+    def cut(self) -> dict[tuple[int, int, bool], "PlanFacts"]:
+        """Rows as they are in pieces of a length, once they were asked for: a plan asks several times."""
         return {}
 
     @property
@@ -46,19 +52,30 @@ class PlanFacts:
         return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
 
 
+def in_pieces(task: Task, kind: str) -> bool:
+    """Whether a model of this kind is given what is beyond the longest row, too, in pieces of their own."""
+    return not task.cuts and (task.packs or kind == "encoder")
+
+
 def as_learned(facts: PlanFacts, config: TrainingConfig) -> PlanFacts:
-    """The rows as the trainer gets them: long texts in pieces, and fewer, fuller rows where short ones share one."""
-    if not packs(config) or not facts.token_lengths:
+    """The rows as the trainer gets them: long texts in pieces, and fewer, fuller rows where short ones share one.
+
+    Exact for the rows whose lengths are known; how many there are of all, and of each part, follows by their share.
+    """
+    task = task_named(config.task)
+    if task.cuts or not facts.token_lengths or not (task.packs or facts.heads):
         return facts
-    size = config.max_length
-    if size not in facts.packed:
-        facts.packed[size] = _packed(facts, size)
-    return facts.packed[size]
+    way = config.max_length, config.stride, packs(config)
+    if way not in facts.cut:
+        facts.cut[way] = _cut(facts, *way)
+    return facts.cut[way]
 
 
-def _packed(facts: PlanFacts, size: int) -> PlanFacts:
-    pieces = [min(size, length - start) for length in facts.token_lengths for start in range(0, length, size)]
-    full = [sum(pieces[each] for each in row) for row in filled(pieces, size)]
+def _cut(facts: PlanFacts, size: int, stride: int, packing: bool) -> PlanFacts:
+    heads = facts.heads or [0] * len(facts.token_lengths)
+    told = zip(facts.token_lengths, heads, strict=True)
+    pieces = [piece for length, head in told for piece in pieces_of(length, head, size, stride)]
+    full = [sum(pieces[each] for each in row) for row in filled(pieces, size)] if packing else pieces
     share = len(full) / len(facts.token_lengths)
     return replace(
         facts,
@@ -66,8 +83,26 @@ def _packed(facts: PlanFacts, size: int) -> PlanFacts:
         train_rows=max(1, round(facts.train_rows * share)),
         validation_rows=math.ceil(facts.validation_rows * share),
         token_lengths=full,
-        longest=max(full),
+        longest=max(full, default=0),
+        heads=(),
     )
+
+
+def pieces_of(length: int, head: int, size: int, stride: int) -> list[int]:
+    """Lengths of the pieces in which a row is learned, as the tasks cut it; all numbers are tokens.
+
+    With a head, each piece is the head and a part of the rest, and two parts share `stride` tokens. Without one the
+    pieces share nothing, and one of a single token teaches nothing: no other foretells it.
+    """
+    if not head:
+        whole, rest = divmod(length, size)
+        return [size] * whole + ([rest] if rest > 1 else [])
+    body = length - head
+    head = min(head, size // 2 + MARKS)  # a longer question is cut
+    room = size - head
+    step = room - min(stride, room // 2)
+    more = max(0, math.ceil((body - room) / step))
+    return [head + min(room, body - step * each) for each in range(more + 1)]
 
 
 def memory_of(config: TrainingConfig, info: ModelInfo, facts: PlanFacts, machine: MachineFacts | None = None) -> int:

@@ -16,9 +16,9 @@ from studio.training.checking import STEADY, against_rows, check_settings, witho
 from studio.training.estimate import estimate
 from studio.training.methods import method_named
 from studio.training.optimizers import OPTIMIZERS
-from studio.training.plan_facts import PlanFacts, as_learned, memory_of
+from studio.training.plan_facts import PlanFacts, as_learned, in_pieces, memory_of
 from studio.training.rates import OF_TASKS, learning_rate
-from studio.training.rhythm import check_every
+from studio.training.rhythm import CHECKS, check_every, total_steps
 from studio.training.room import room
 
 __all__ = ["PRESETS", "PlanFacts", "Preset", "default_method", "estimate", "make_plan", "preset_named"]
@@ -139,7 +139,7 @@ def make_plan(
         part(draft)
     config = draft.config()
     raise_all([*against_rows(config, facts, by_hand), *draft.method.problems(info, config)])
-    draft.because += without_effect(task, config, facts, by_hand)
+    draft.because += without_effect(task, info, machine, config, facts, by_hand)
     changed = tuple(key for key in by_hand if key in TrainingConfig.model_fields)
     return Plan(config=config, because=tuple(draft.because), changed=changed)
 
@@ -195,7 +195,7 @@ def _length(draft: _Draft) -> None:
     length = min(max(64, math.ceil(wanted / 32) * 32), most)
     length = max(16, min(length, context))
     reason = f"Rows of up to {length:,} tokens: none is cut."
-    if facts.longest > length and not draft.task.cuts:
+    if facts.longest > length and in_pieces(draft.task, draft.info.kind):
         reason = f"Up to {length:,} tokens at once: longer texts are learned in pieces, and none is cut."
     elif facts.longest > length:
         cut = sum(tokens > length for tokens in facts.token_lengths)
@@ -276,14 +276,19 @@ def _checks(draft: _Draft) -> None:
         draft.put("early_stopping_patience", 0)
         return
     draft.put("early_stopping_patience", draft.preset.patience)
-    draft.put("eval_rows", 512 if draft.task.has_labels else 32)
+    rows = 512 if draft.task.has_labels else 32
+    kept = "; the best step is kept" if draft.config().keep_best else ""
+    checked = min(draft.facts.validation_rows, rows)
+    draft.put("eval_rows", rows, f"Checked on {checked:,} rows that are not learned from{kept}.")
     config = draft.config()
-    draft.put(
-        "eval_steps",
-        check_every(facts.train_rows, facts.validation_rows, config),
-        f"Checked on {min(facts.validation_rows, config.eval_rows):,} rows that are not learned from; "
-        "the best step is kept.",
-    )
+    every, steps = check_every(facts.train_rows, facts.validation_rows, config), total_steps(facts.train_rows, config)
+    when = "every step" if every == 1 else f"every {every:,} steps"
+    why = f"{math.ceil(steps / every)} checks in the run show which step is the best"
+    if every > math.ceil(steps / CHECKS):
+        why = "more often would take too much of the run's time"
+    elif steps == 1:
+        why = "the run has no more than one"
+    draft.put("eval_steps", every, f"Checked {when}: {why}.")
 
 
 PARTS: tuple[Callable[[_Draft], None], ...] = (

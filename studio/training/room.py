@@ -9,3 +9,8 @@ ROOM = 0.85
 def room(machine: MachineFacts) -> float:
     """Bytes: of the largest GPU, else of the machine."""
     return ROOM * max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available)
+
+
+def room_beside(machine: MachineFacts) -> float:
+    """Bytes of the machine's own memory, whether or not it has GPUs."""
+    return ROOM * machine.memory_available

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from studio.inference.heads import head_of
+from studio.machine.disk import end_putting
 from studio.metrics import measure
-from studio.schema.events import CheckpointEvent, HeldEvent, PhaseEvent
+from studio.schema.events import AdviceEvent, CheckpointEvent, HeldEvent, PhaseEvent
 from studio.schema.runs import StopWish
 from studio.tasks import Encoding, Example, Row, Task, task_named
 from studio.training.callbacks import Diverged, Emit, EventCallback, ShouldStop, StopNow
@@ -87,6 +88,8 @@ class _Run:
 
         job, config = self.job, self.job.config
         torch.set_num_threads(max(1, job.threads))
+        if leads():
+            end_putting(job.folder / f".{self.method.result}.new", job.folder / self.method.result)
         if found := agreed(self.checkpoints.newest() if leads() else None):
             self.resume_from, self.standing = found
         self._phase("loading")
@@ -155,7 +158,7 @@ class _Run:
         standing, result = self.standing, self.method.result
         if stopped in ("discard", "pause") or not standing.step:
             return Outcome(result, None, stopped, False, standing.step, None)
-        best = standing.best_step if self.job.config.keep_best else None
+        best = self._best() if self.job.config.keep_best else None
         with whole(self.trainer):
             if best is not None and best != self._at():
                 self.trainer._load_from_checkpoint(str(self.checkpoints.path(best)))
@@ -172,12 +175,26 @@ class _Run:
 
     def keep_what_was_good(self) -> None:
         """The best step before the loss ran away, or the last one saved, as the run's result."""
-        complete = self.checkpoints.complete()
-        if complete:
-            step = self.standing.best_step if self.standing.best_step in complete else complete[-1]
+        there, best = agreed(self.checkpoints.loadable()), self.standing.best_step
+        if there:
+            step = best if best in there else there[-1]
+            if best is not None and step != best:
+                self._say_lost(best, step)
             with whole(self.trainer):
                 self.trainer._load_from_checkpoint(str(self.checkpoints.path(step)))
                 self._save(self.method.result)
+
+    def _best(self) -> int | None:
+        """The best step, to be loaded or in memory; None, which is said, when a file of its checkpoint is gone."""
+        best = self.standing.best_step
+        if best is None or best == self._at() or best in agreed(self.checkpoints.loadable()):
+            return best
+        self._say_lost(best, self.standing.step)
+        return None
+
+    def _say_lost(self, best: int, kept: int) -> None:
+        said = f"Of the checkpoint of step {best:,} a file is missing or cut. The result is that of step {kept:,}."
+        self.emit(AdviceEvent(step=self.standing.step, title="The best step is lost", message=said))
 
     def _at(self) -> int | None:
         """The step of the weights in memory."""

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from studio.api import Studio
 from studio.schema.errors import StudioError
 
-_STATUS = {"not-allowed": 403, "no-such-run": 404}
+_STATUS = {"not-allowed": 403, "no-such-run": 404, "too-large": 413}
 _log = logging.getLogger("studio.ui")
 
 

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-FRAMERS = "https://huggingface.co https://*.hf.space"
+FRAMERS = "https://huggingface.co"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 OPEN = (
     "/gradio_api/queue/join", "/gradio_api/queue/data", "/gradio_api/heartbeat/", "/gradio_api/startup-events",

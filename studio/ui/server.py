@@ -38,6 +38,7 @@ def make_app(
     from studio.ui.app import blocks
     from studio.ui.head import FirstInHead
     from studio.ui.login import Login
+    from studio.ui.looking import Looking
     from studio.ui.session import Sessions
     from studio.ui.theme import theme
 
@@ -48,7 +49,8 @@ def make_app(
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         files.sweep()
-        yield
+        with Looking(sessions.root):
+            yield
         sessions.root.close()
 
     app = FastAPI(title="Fine-tune Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
@@ -90,7 +92,8 @@ def serve(
     )
     with tempfile.TemporaryDirectory(prefix="studio-", ignore_cleanup_errors=True) as empty:
         os.chdir(empty)  # Gradio may show files of the folder that it runs in; there are none
-        uvicorn.Server(config).run(sockets=[listening])
+        with suppress(KeyboardInterrupt):  # how a person ends it
+            uvicorn.Server(config).run(sockets=[listening])
 
 
 def _has_screen() -> bool:

@@ -3,6 +3,7 @@
 A handler names the ticket, never a path; so no act of a page can reach a file that was not just sent by it.
 """
 
+import errno
 import re
 import secrets
 import shutil
@@ -18,10 +19,13 @@ from starlette.responses import JSONResponse
 
 from studio.schema.errors import StudioError
 from studio.services.bringing import DEMO_BYTES
+from studio.ui.doors import PlainErrors
 from studio.ui.session import Sessions
 
 LARGEST = 2_000_000_000
 OLD = 6 * 3600
+LONGEST_NAME = 180
+"""Bytes of a file's name; file systems take 255, ending and all."""
 _TICKET = re.compile(r"[0-9a-f]{32}")
 
 
@@ -36,15 +40,13 @@ class Uploads:
         """Write a file as it comes; its ticket."""
         ticket = secrets.token_hex(16)
         folder = self.root / workspace / ticket
-        folder.mkdir(parents=True, mode=0o700)
         try:
+            folder.mkdir(parents=True, mode=0o700)
             with (folder / plain_name(name)).open("xb") as file:
                 await self._write(chunks, file)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise StudioError(
-                "disk-full", "There is no room on the disk for this file.", hint=str(error.strerror or "")
-            ) from error
+            raise not_kept(error, self.root) from error
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -81,29 +83,46 @@ class Uploads:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def not_kept(error: OSError, root: Path) -> StudioError:
+    """The plain sentence for a file that could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(next(each for each in (root, *root.parents) if each.exists())).free
+        return StudioError(
+            "disk-full",
+            "There is no room on the disk for this file.",
+            given=f"{free // 10**6:,} MB are free",
+            hint="Make room (Storage, under Runs, shows what takes it), then choose the file again.",
+        )
+    return StudioError(
+        "not-allowed",
+        "The studio could not write this file down.",
+        given=error.strerror,
+        hint="Whoever looks after this machine should see whether the studio's folder can be written to.",
+    )
+
+
 def plain_name(name: str) -> str:
-    """The last part of a file's name, without anything that a file system minds."""
+    """The last part of a file's name, without anything that a file system minds, and no longer than it takes."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     kept = "".join(c for c in last if c.isprintable() and c not in '<>:"|?*').strip(". ")
     stem, dot, suffix = kept.rpartition(".")
-    return f"{stem[:100]}{dot}{suffix[:12]}" if dot else kept[:100] or "file"
+    return f"{_cut(stem)}{dot}{suffix[:12]}" if dot else _cut(kept) or "file"
+
+
+def _cut(text: str) -> str:
+    """Its first characters, of which a file system counts the bytes."""
+    return text.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def routes(sessions: Sessions, uploads: Uploads) -> APIRouter:
     """The address to which the drop zone sends."""
-    router = APIRouter()
+    router = APIRouter(route_class=PlainErrors)
 
     @router.put("/studio/upload")
     async def upload(request: Request) -> JSONResponse:
-        try:
-            workspace = sessions.workspace_of(request.headers)
-            name = unquote(request.headers.get("x-file-name", "file"))
-            ticket = await uploads.keep(workspace, name, request.stream())
-        except StudioError as error:
-            return JSONResponse(
-                {"error": {"code": error.code, "message": error.message}}, 413 if error.code == "too-large" else 400
-            )
-        return JSONResponse({"ticket": ticket})
+        workspace = sessions.workspace_of(request.headers)
+        name = unquote(request.headers.get("x-file-name", "file"))
+        return JSONResponse({"ticket": await uploads.keep(workspace, name, request.stream())})
 
     @router.post("/studio/workspace")
     def workspace(request: Request) -> JSONResponse:

@@ -21,6 +21,8 @@ OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 """How torch, its parts and the system say it."""
+ENDED_FROM_OUTSIDE = "since its process was asked to end from outside (SIGTERM)"
+"""Why a run stopped that no person wished to stop. The page knows it by the signal's name."""
 
 
 def in_plain_words(error: BaseException) -> StudioError:

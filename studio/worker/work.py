@@ -27,7 +27,7 @@ from studio.store.runs import AT_WORK
 from studio.training.mirrors import asks_hub
 from studio.worker.again import start_anew
 from studio.worker.free import FreeMemory
-from studio.worker.words import in_plain_words, line_of, stopped_in_words
+from studio.worker.words import ENDED_FROM_OUTSIDE, in_plain_words, line_of, stopped_in_words
 
 if TYPE_CHECKING:
     from studio.training.callbacks import Emit, ShouldStop
@@ -270,8 +270,8 @@ class Worker:
             return
         if outcome.stopped is not None:
             status = "stopped"
-            why = f"after {self._limit / 60:g} minutes, its longest time" if self._time_is_up else "on request"
-            words = stopped_in_words(outcome.stopped, outcome.path is not None, outcome.steps, outcome.best_step, why)
+            kept = outcome.path is not None
+            words = stopped_in_words(outcome.stopped, kept, outcome.steps, outcome.best_step, self._why_stopped())
         elif outcome.early:
             words = f"Ended early, since checks no longer got better; the best step, {outcome.best_step:,}, is kept."
         self.step = outcome.steps
@@ -281,6 +281,13 @@ class Worker:
             has_result=outcome.path is not None, best_step=outcome.best_step, metrics=outcome.metrics,
         )  # fmt: skip
         log.info("%s. %s", status.capitalize(), words)
+
+    def _why_stopped(self) -> str:
+        if self._time_is_up:
+            return f"after {self._limit / 60:g} minutes, its longest time"
+        # a wish that is not obeyed in time is followed by the same signal: the run was stopped by the person then
+        ended = self._terminated and not self.runs.stop_wish(self.run)
+        return ENDED_FROM_OUTSIDE if ended else "on request"
 
     def _pause(self, step: int) -> None:
         """Give the turn away; the checkpoint of this step is there."""

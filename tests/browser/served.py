@@ -26,6 +26,7 @@ class Served:
 
     def __init__(self, home: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
         self.home, self.flags = home, flags
+        self.own = environment is not None  # read when libraries are imported
         self.environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(environment or {})}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -38,7 +39,7 @@ class Served:
         """Start it, and wait until the page answers."""
         asked = ["serve", "--home", str(self.home), "--port", str(self.port), "--no-browser", *self.flags]
         self.process: Forked | subprocess.Popen[bytes]
-        if self.forks:
+        if self.forks and not self.own:
             self.process = Forked("studio.cli:main", asked, self.log, self.environment, IMPORTED)
         else:
             with self.log.open("ab") as log:

@@ -184,8 +184,13 @@ def test_a_length_beyond_the_models_is_said_before_start_can_be_pressed(page: Pa
     field = page.get_by_label("Longest row")
     field.fill("100000")
     field.press("Tab")
-    expect(page.get_by_text("longer than the model can read").first).to_be_visible(timeout=SLOW)
+    expect(field).to_have_attribute("aria-invalid", "true", timeout=SLOW)
+    expect(page.locator("#e-max_length")).to_contain_text("longer than the model can read")
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
+    field.fill("128")
+    field.press("Tab")
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled(timeout=SLOW)
+    expect(page.locator("#e-max_length")).to_have_count(0)
 
 
 def test_pasted_text_that_is_no_table_and_text_beyond_measure_are_refused_in_words(page: Page) -> None:

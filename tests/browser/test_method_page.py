@@ -35,15 +35,18 @@ def test_a_search_tries_the_preset_first_and_its_best_can_be_used(page: Page, tm
     page.get_by_label("Most steps").press("Tab")
     expect(page.locator(".runcard")).to_contain_text("2 steps")
     page.locator("#method-body summary").filter(has_text="Search").click()
-    page.get_by_label("Trials").fill("1")
-    page.get_by_label("Trials").press("Tab")
+    page.get_by_label("Trials", exact=True).fill("2")
+    page.get_by_label("Trials", exact=True).press("Tab")
     page.get_by_label("Minutes", exact=True).fill("90")
     page.get_by_label("Minutes", exact=True).press("Tab")
     button(page, "Search for better settings").click()
     trials = page.get_by_role("region", name="Trials")
     expect(trials).to_contain_text("preset", timeout=SLOW)
-    expect(page.get_by_text("none begins after 90 minutes of training")).to_be_visible()
+    expect(page.get_by_text("it ends after 90 minutes of training")).to_be_visible()
     expect(trials).to_contain_text("best so far", timeout=3 * SLOW)
+    chart = page.locator("details", has=trials).locator("svg.spark polyline")
+    expect(chart).to_be_attached(timeout=3 * SLOW)  # drawn as soon as two trials have ended
+    assert len(chart.get_attribute("points").split()) == 2  # type: ignore[union-attr]
     button(page, "Use the best").click()
     expect(page.get_by_text("changed by you").first).to_be_visible()
 

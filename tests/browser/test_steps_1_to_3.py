@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.served import Served
+from tests.listening import Listening
 
 SLOW = 60_000
 EVIL = "<img src=x onerror=\"document.title='owned'\">"
@@ -287,3 +288,26 @@ def test_visitors_of_a_demo_never_see_each_others_rows(browser: Browser, home: P
         second.close()
     finally:
         served.stop()
+
+
+def test_with_the_starters_here_no_process_behind_the_page_asks_the_network_for_anything(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with Listening() as network:
+        served = Served(tmp_path / "home", environment={**network.environment(), "HF_HUB_OFFLINE": "0"})
+        page = browser.new_page()
+        try:
+            page.goto(served.url)
+            button(page, "Use this sample: support-tone").click()
+            expect(button(page, "Start")).to_be_enabled(timeout=2 * SLOW)
+            for name in ("1 Model", "2 Data", "4 Train", "5 Evaluate", "6 Chat", "7 Export", "Runs"):
+                tab(page, name).click()
+                expect(tab(page, name)).to_have_attribute("aria-selected", "true")
+            assert network.heard == []
+            tab(page, "1 Model").click()
+            page.get_by_label("Search the Hub by name").press_sequentially("someone", delay=30)
+            page.wait_for_timeout(3000)
+            assert network.heard, "the listener hears who asks"
+        finally:
+            page.close()
+            served.stop()

@@ -117,7 +117,7 @@ WORKER: dict[str, Trap] = {
     "an old checkpoint half removed": half_removed,
     "the run's description half written": on("studio.store.kept_runs", "", "write_whole", nth=4),
     "saving: the result written, not synced": on(
-        "studio.training.checkpoints", "", "_sync", when=_named(".adapter.new")
+        "studio.training.checkpoints", "", "sync_tree", when=_named(".adapter.new")
     ),
     "saving: the result not in its place": on("pathlib", "Path", "rename", when=_named(".adapter.new")),
     "saved, its end not kept": on(

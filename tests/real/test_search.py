@@ -1,9 +1,11 @@
-"""A search of six trials: its best is no worse than the preset; a killed trial and a restart are survived."""
+"""A search of six trials: its best is no worse than the preset; a killed trial and a restart are survived, and a bad
+trial is given up, though nobody looks but the server."""
 
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +14,14 @@ from made_runs import tiny_llama
 from worker_runs import wait_for
 
 from studio.api import Studio
+from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
-from studio.schema.search import SearchView
+from studio.schema.search import SearchSpec, SearchView
+from studio.services.searching import Searches
+from studio.store import Home
+from studio.store.searches import SearchStore, at_work
+from studio.ui.looking import Looking
+from tests.browser.served import Served
 
 FEW: dict[str, Any] = {"max_length": 64, "max_steps": 6, "precision": "float32", "early_stopping_patience": 0}
 
@@ -71,3 +79,45 @@ def test_a_search_is_stopped_and_can_not_do_without_validation_rows(studio: Stud
     studio.stop_search(begun.spec.id)
     done = through(studio, begun)
     assert done.status == "stopped" and len(done.trials) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Fixed parameter")
+def test_a_new_server_goes_on_with_a_search_and_gives_up_a_bad_trial_though_nobody_looks(tmp_path: Path) -> None:
+    tiny_llama(tmp_path / "tiny")
+    gone = studio_in(tmp_path / "home")
+    data = gone.add_text("question,answer\n" + "".join(f"Where is number {n}?,Under stone {n}.\n" for n in range(12)))
+    alike = {"batch_size": 4, "lora_rank": 8, "max_length": 64, "eval_steps": 1, "early_stopping_patience": 0,
+             "precision": "float32", "validation_share": 0.2}  # fmt: skip
+    begun = gone.start_search(data.id, str(tmp_path / "tiny"), "chat", preset="quick", settings=alike, trials=3)
+    study = gone._searches._study(begun.spec)
+    study.enqueue_trial(begun.spec.first)
+    study.enqueue_trial({"learning_rate": 1e-12, "epochs": 1000})  # learns nothing, for very long
+    gone.shared.runner.tell("default", lambda run: None)  # a server that is gone hears nothing of the trial's end
+    gone.close()
+    again = studio_in(tmp_path / "home")
+    try:
+        wait_for(lambda: again.run(begun.trials[0].run).status == "finished", 240)
+        assert len(again.runs()) == 1 and again.searches_at_work() == [("default", begun.spec.id)]
+        with Looking(again, 0.2):
+            wait_for(lambda: not again.searches_at_work(), 240)
+        bad, *good = again.runs()
+        done = again.search(begun.spec.id)
+    finally:
+        again.close()
+    assert [trial.state for trial in done.trials] == ["finished", "finished", "pruned"]
+    assert [run.status for run in good] == ["finished"] * 2
+    assert bad.status == "stopped" and bad.step < bad.steps, "it was given up early"
+
+
+def test_a_server_that_starts_goes_on_with_a_visitors_search_though_no_page_is_open(tmp_path: Path) -> None:
+    home, visitor = Home(tmp_path / "home"), "v" * 48
+    runs: Any = SimpleNamespace(get=lambda run: SimpleNamespace(id=run, status="queued"), after=lambda run, kinds: [])
+    spec = SearchSpec(id="", name="of a run that is lost", dataset="d", model="m", trials=1)
+    begun = Searches(SearchStore(home.workspace(visitor)), runs, lambda *_: runs.get("lost"))
+    begun.begin(spec, TrainingConfig(task="chat", model="m"), 100, 10)
+    assert [workspace for workspace, _ in at_work(home)] == [visitor]
+    served = Served(home.root, "--demo")
+    try:
+        wait_for(lambda: not at_work(home))
+    finally:
+        served.stop()

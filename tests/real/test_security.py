@@ -156,10 +156,7 @@ def test_on_a_space_hugging_face_may_frame_the_page_and_it_is_a_demo(
         who = Asking(served)
         told = who.get("/", host="someone-studio.hf.space")
         assert told.status == 200
-        assert (
-            "frame-ancestors 'self' https://huggingface.co https://*.hf.space"
-            in told.headers["content-security-policy"]
-        )
+        assert told.headers["content-security-policy"].endswith("frame-ancestors 'self' https://huggingface.co")
         assert "x-frame-options" not in told.headers
         assert who.get("/", host="another.hf.space").status == 400
         at = {"host": "someone-studio.hf.space"}

@@ -6,12 +6,21 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_trainings import chat_job, label_job, losses, run, small_llama, tiny_bert
+from small_trainings import chat_job, label_job, losses, run, small_llama, tiny_bert, tiny_llama
 from transformers import AutoModelForCausalLM
 
+from studio.machine.facts import machine_facts
+from studio.schema.models import ModelInfo
 from studio.training import by_rows
 from studio.training.noise import add_noise
+from studio.training.optimizers import OPTIMIZERS
 from studio.training.run import train
+
+LARGER: dict[str, dict[str, Any]] = {
+    "sgd": {"learning_rate": 0.1, "lora_alpha": 512},
+    "adagrad": {"learning_rate": 0.05},
+}
+"""Steps of those that need larger ones than AdamW's."""
 
 
 def test_noise_on_words_is_by_the_length_of_each_row_and_never_in_answers(tmp_path: Path) -> None:
@@ -50,10 +59,30 @@ def test_the_second_side_of_an_adapter_learns_faster_with_lora_plus(tmp_path: Pa
     assert sizes[1] > 5 * sizes[0]
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelInfo:
+    return tiny_llama(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.mark.parametrize("optimizer", [name for name, each in OPTIMIZERS.items() if not each.why_not(machine_facts())])
+def test_a_run_learns_with_each_optimizer_that_this_machine_can_run(
+    tmp_path: Path, tiny: ModelInfo, optimizer: str
+) -> None:
+    steps: dict[str, Any] = {"learning_rate": 3e-3, **LARGER.get(optimizer, {})}
+    # so wide an adapter has matrices of 4,096 weights: of smaller ones bitsandbytes keeps no state in 8 bits
+    job = chat_job(tmp_path, tiny, rows=8, held=0, epochs=3, lora_rank=128, optimizer=optimizer, **steps)
+    outcome, said = run(job)
+    assert len(losses(said)) == 6 and losses(said)[-1] < losses(said)[0] - 0.02
+    weights = load_file(outcome.path / "adapter_model.safetensors")  # type: ignore[operator]
+    assert all(bool(weight.any()) for name, weight in weights.items() if "lora_B" in name), "they began at zero"
+
+
 @pytest.mark.parametrize("optimizer", ["adafactor", "adamw-8bit", "lion"])
 def test_a_run_learns_with_another_optimizer_and_goes_on_from_its_checkpoint(tmp_path: Path, optimizer: str) -> None:
     info = small_llama(tmp_path / "base")
-    values: dict[str, Any] = {"optimizer": optimizer, "epochs": 2, "eval_steps": 2, "learning_rate": 3e-3}
+    values: dict[str, Any] = {
+        "optimizer": optimizer, "epochs": 2, "eval_steps": 2, "learning_rate": 3e-3, "lora_rank": 32,
+    }  # fmt: skip
     _, whole = run(chat_job(tmp_path / "a", info, rows=16, **values))
     assert losses(whole)[-1] < losses(whole)[0]
     said: list[Any] = []

@@ -21,6 +21,7 @@ EDGES = {
     "studio.services.models",  # a thread that downloads
     "studio.ui.background",  # a thread, whose error the page shows
     "studio.ui.doors",
+    "studio.ui.looking",  # a thread that looks at searches
     "studio.ui.shell",
     "studio.ui.work",
     "studio.worker.combine",

@@ -225,6 +225,8 @@ def test_two_columns_of_one_name_are_both_there_and_it_is_said(call: Callable[..
     said = call("check", path, "--json")
     assert said.status == 0
     assert json.loads(said.out)["columns"] == {"question": "prompt", "question (2)": None, "answer": "reply"}
+    note = "There are two columns question: the later one is called question (2)."
+    assert note in said.err and json.loads(said.out)["notes"] == [note]
 
 
 # --- settings ---

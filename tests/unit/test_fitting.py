@@ -61,7 +61,7 @@ def test_on_gpus_more_is_shared_out_before_less_is_learned_and_nothing_that_zero
     gpus = (Gpu("G", 24 * GB, 24 * GB),) * 2
     few = {"processes": 2, "zero": 1, "precision": "float32", "batch_size": 1}
     for free, wanted in ((14.5, "ZeRO-2 instead of ZeRO-1: a part of the gradients"), (10, "ZeRO-3 instead"),
-                         (5, "LoRA instead")):  # fmt: skip
+                         (5, "in the machine's memory"), (3, "LoRA instead")):  # fmt: skip
         place = asked(40)
         narrow = tuple(replace(gpu, memory_available=round(free * GB / ROOM)) for gpu in gpus)
         place = replace(place, machine=replace(place.machine, gpus=narrow))
@@ -71,6 +71,21 @@ def test_on_gpus_more_is_shared_out_before_less_is_learned_and_nothing_that_zero
         assert settings["processes"] == 2 and settings.get("optimizer", "adamw") == "adamw"
         plan = place.plan(method, settings)
         assert memory_of(plan.config, place.info, place.facts, place.machine) <= room(place.machine)
+
+
+@pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
+def test_the_machine_s_memory_is_filled_only_by_several_gpus_and_only_where_it_has_room() -> None:
+    tight = (Gpu("G", 8 * GB, round(5 * GB / ROOM)),) * 2
+    shared = {"processes": 2, "zero": 3, "precision": "float32", "batch_size": 1}
+
+    def said(free: float, gpus: tuple[Gpu, ...], settings: dict[str, Any]) -> str:
+        place = asked(free)
+        place = replace(place, machine=replace(place.machine, gpus=gpus))
+        return " ".join(change.sentence for change in fit(place, "full", settings)[2])
+
+    assert "in the machine's memory" in said(40, tight, shared)
+    assert "in the machine's memory" not in said(10, tight, shared), "where there is no room for it either"
+    assert "in the machine's memory" not in said(40, tight[:1], {"precision": "float32", "batch_size": 1})
 
 
 def test_a_rate_set_for_all_weights_is_not_kept_for_an_adapter() -> None:

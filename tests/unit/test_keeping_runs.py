@@ -3,6 +3,7 @@
 import json
 import shutil
 import stat
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -183,6 +184,18 @@ def test_a_folder_is_found_by_its_id_too_and_one_that_was_at_work_is_interrupted
     assert curve(there, run)[:-1] == curve(studio, run)
 
 
+def test_a_folder_that_is_copied_here_under_a_name_that_is_taken_gets_a_number(studio: Studio, tmp_path: Path) -> None:
+    there = Studio(tmp_path / "there")
+    runs, mine = [made(studio), made(studio)], made(there)
+    for run in runs:
+        shutil.copytree(studio.context.workspace.runs.folder(run).root, there.context.workspace.runs.root / run)
+    assert {each.id: each.name for each in there.runs()}[mine] == "tone"
+    assert sorted(each.name for each in there.runs()) == ["tone", "tone 2", "tone 3"]
+    for run in runs:
+        told = json.loads(there.context.workspace.runs.folder(run).record.read_text())
+        assert told["run"]["name"] == there.run(run).name
+
+
 @pytest.mark.parametrize(
     "text", ["", "a: [", "just words", "config: 7", "config:\n  task: 3\n  epochs: many", "&a [*a]"]
 )
@@ -195,6 +208,13 @@ def test_a_folder_whose_settings_are_nonsense_is_left_alone_and_hurts_nobody(stu
     assert [each.id for each in studio.runs()] == [kept]
     assert refusal(lambda: studio.run(run)).code == "no-such-run"
     assert folder.config.exists()
+    (told,) = studio.mended()
+    assert run in told and "config.yaml" in told
+    studio.mended_seen()
+    studio.runs()
+    assert studio.mended() == [], "once"
+    shutil.copy(studio.context.workspace.runs.folder(kept).config, folder.config)
+    assert {each.id for each in studio.runs()} == {run, kept} and studio.mended() == []
 
 
 def test_settings_of_an_older_or_newer_studio_are_read_as_far_as_they_go(studio: Studio, tmp_path: Path) -> None:
@@ -245,6 +265,24 @@ def test_a_run_is_taken_along_in_one_file_without_rows_pickles_or_the_log(studio
     assert (found.id, found.name, found.has_result) == (run, "tone", True)
     assert curve(there, run) == curve(studio, run)
     assert there.run_parts(run)["tuned model"] == 5008
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is behind a handle")
+def test_a_run_in_one_file_is_on_the_disk_before_it_has_its_name(
+    studio: Studio, tmp_path: Path, on_disk: list[tuple[str, str]]
+) -> None:
+    run, file = made(studio), tmp_path / "run.zip"
+    on_disk.clear()
+    studio.pack_run(run, file)
+    renamed = on_disk.index(("rename", "run.zip"))
+    assert on_disk[renamed - 1][0] == "sync" and on_disk[renamed - 1][1].startswith(".run.zip.")
+    assert on_disk[renamed + 1] == ("sync", tmp_path.name)
+    on_disk.clear()
+    there = Studio(tmp_path / "there")
+    there.unpack_run(file)
+    placed = on_disk.index(("rename", run))
+    before = {name for kind, name in on_disk[:placed] if kind == "sync"}
+    assert {"config.yaml", "run.json", "events.jsonl", "adapter", "adapter_model.safetensors"} <= before
 
 
 def test_a_run_that_is_here_already_comes_in_under_a_new_id_and_name(studio: Studio, tmp_path: Path) -> None:

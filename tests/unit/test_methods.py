@@ -4,7 +4,8 @@ import pytest
 import typer
 
 from studio.cli.options import Method as MethodOption
-from studio.machine.facts import MachineFacts
+from studio.machine.deepspeed import why_no_deepspeed
+from studio.machine.facts import Gpu, MachineFacts
 from studio.models import find_model
 from studio.schema.config import ADAPTERS, VIRTUAL, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
@@ -76,6 +77,28 @@ def test_a_method_says_why_it_cannot_be_used(name: str, info: ModelInfo, task: s
 def test_the_last_layer_of_a_huge_model_may_be_too_much() -> None:
     huge = SMALL.model_copy(update={"parameters": 400 * 10**9, "layers": 10})
     assert "The last layer alone" in METHODS["last-layers"].why_not(huge, CHAT, LAPTOP)
+    assert METHODS["last-layers"].why_not(huge.model_copy(update={"layers": 200}), CHAT, LAPTOP) == ""
+
+
+def refused(billions: float, gpus: int) -> str:
+    """Why so large a model can't learn whole on a machine of 24 GB and so many GPUs of 24 GB each."""
+    machine = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (Gpu("G", 24 * GB, 23 * GB),) * gpus, True)
+    return METHODS["full"].why_not(SMALL.model_copy(update={"parameters": round(billions * 1e9)}), CHAT, machine)
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_whole_model_is_refused_only_where_the_lightest_optimizer_can_t_hold_it(gpus: int) -> None:
+    assert refused(2.9, gpus) == "", "with AdamW it needs 46 GB, with Adafactor 25"
+    assert "at least 26.4 GB" in refused(3.1, gpus)
+    assert ("the GPU has 25.8 GB" if gpus else "this machine has 25.8 GB") in refused(3.1, gpus)
+
+
+@pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
+def test_several_gpus_are_reckoned_together_and_with_the_memory_that_they_may_fill() -> None:
+    assert refused(4.5, 2) == ""
+    assert "at least 80.0 GB" in refused(5, 2)
+    assert "the 2 GPUs and the machine's own memory together have 77.3 GB" in refused(5, 2)
+    assert refused(5, 4) == ""
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_a_preset_or_method_of_another_name_is_refused_with_the_nearest() -> Non
 def test_methods_say_why_they_cannot_be_used() -> None:
     chat, sort = task_named("chat"), task_named("classification")
     assert METHODS["full"].why_not(SMALL, chat, LAPTOP) == ""
-    assert "112.0 GB" in METHODS["full"].why_not(LARGE, chat, LAPTOP)
+    assert "LoRA needs far less" in METHODS["full"].why_not(LARGE, chat, LAPTOP)
     assert METHODS["lora"].why_not(LARGE, chat, LAPTOP) == ""
     assert "models that write text" in METHODS["qlora"].why_not(ENCODER, sort, LAPTOP)
     assert METHODS["qlora"].why_not(SMALL, chat, LAPTOP) == ""
@@ -214,7 +214,36 @@ def test_short_texts_that_share_a_row_count_as_the_rows_that_they_fill() -> None
     assert max(packed.token_lengths) <= 64 and packed.train_rows == round(800 * len(packed.token_lengths) / 52)
     again = as_learned(packed, config)
     assert again.train_rows == packed.train_rows and sorted(again.token_lengths) == sorted(packed.token_lengths)
-    for alone in ({"packing": False}, {"task": "chat"}, {"method": "prompt-tuning"}):
-        assert as_learned(told, config.model_copy(update=alone)) == told
+    assert as_learned(told, config.model_copy(update={"task": "chat"})) == told
     steps = estimate(Plan(config=config, because=()), SMALL, told, LAPTOP).steps
     assert steps == total_steps(packed.train_rows, config) < total_steps(800, config)
+
+
+@pytest.mark.parametrize("alone", [{"packing": False}, {"method": "prompt-tuning"}])
+def test_long_texts_that_share_no_row_count_as_the_pieces_in_which_they_are_learned(alone: dict[str, Any]) -> None:
+    told = PlanFacts(1000, 800, 200, 0, (20,) * 50 + (100, 129), 1.0, 129)
+    config = TrainingConfig(task="completion", model="starter-chat", max_length=64).model_copy(update=alone)
+    cut = as_learned(told, config)
+    assert cut.token_lengths == [20] * 50 + [64, 36, 64, 64], "what is left of one token teaches nothing"
+    assert (cut.train_rows, cut.longest) == (round(800 * 54 / 52), 64)
+    assert as_learned(cut, config) == cut
+    steps = estimate(Plan(config=config, because=()), SMALL, told, LAPTOP).steps
+    assert steps == total_steps(cut.train_rows, config) > total_steps(800, config)
+
+
+def test_a_check_that_comes_only_because_texts_are_learned_in_pieces_is_not_refused() -> None:
+    rows = PlanFacts(110, 100, 10, 0, [640] * 110, 1.0, 640)
+    by_hand = {"max_length": 64, "packing": False, "epochs": 1, "batch_size": 4, "eval_steps": 200}
+    made = make_plan(task_named("completion"), SMALL, "lora", "balanced", rows, LAPTOP, by_hand, "")
+    assert made.config.eval_steps == 200 < estimate(made, SMALL, rows, LAPTOP).steps == 250
+    with pytest.raises(StudioError, match="never happen"):
+        make_plan(task_named("chat"), SMALL, "lora", "balanced", rows, LAPTOP, {**by_hand, "packing": True}, "")
+
+
+@pytest.mark.parametrize(
+    ("info", "words"), [(ENCODER, "longer texts are learned in pieces, and none is cut"), (SMALL, "will be cut")]
+)
+def test_only_a_model_that_points_at_answers_reads_a_long_passage_in_pieces(info: ModelInfo, words: str) -> None:
+    rows = PlanFacts(440, 400, 40, 0, [90] * 99 + [5000], 0.1, 5000)
+    made = make_plan(task_named("question-answering"), info, "lora", "balanced", rows, LAPTOP, {}, "")
+    assert any(words in reason for reason in made.because)

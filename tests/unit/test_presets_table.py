@@ -54,7 +54,8 @@ CASES: list[Case] = [
 ]
 REASONS = {
     "epochs": "because there are", "learning_rate": "Learning rate ", "max_length": "Rows of up to",
-    "batch_size": "at once", "precision": "Computed in", "eval_steps": "Checked on", "warmup_share": "rises over",
+    "batch_size": "at once", "precision": "Computed in", "eval_steps": "Checked every", "warmup_share": "rises over",
+    "eval_rows": "Checked on",
 }  # fmt: skip
 """Words of the sentence that says why."""
 
@@ -109,6 +110,29 @@ def test_the_table_has_every_method_and_preset() -> None:
 @pytest.mark.parametrize("name", REASONS)
 def test_what_was_set_by_hand_needs_no_reason(name: str) -> None:
     values = {"epochs": 2, "learning_rate": 1e-4, "max_length": 256, "batch_size": 2, "precision": "bfloat16",
-              "eval_steps": 10, "warmup_share": 0.2}  # fmt: skip
+              "eval_steps": 10, "eval_rows": 10, "warmup_share": 0.2}  # fmt: skip
     made = plan(SMALL, "lora", "balanced", 400, LAPTOP, **{name: values[name]})
     assert not any(REASONS[name] in sentence for sentence in made.because)
+
+
+@pytest.mark.parametrize(
+    ("rows", "held", "words"),
+    [
+        (4000, 60, "Checked every 200 steps: 10 checks in the run show which step is the best."),
+        (400, 60, "Checked every 30 steps: 10 checks in the run show which step is the best."),
+        (40, 60, "Checked every 18 steps: more often would take too much of the run's time."),
+    ],
+)
+def test_how_often_a_run_is_checked_is_said_with_the_reason(rows: int, held: int, words: str) -> None:
+    facts = PlanFacts(rows + held, rows, held, 0, [90] * 99 + [180], 0.5, 180)
+    made = make_plan(task_named("chat"), SMALL, "lora", "balanced", facts, LAPTOP, {}, "")
+    assert words in made.because
+    assert f"every {made.config.eval_steps} steps" in words
+
+
+def test_that_the_best_step_is_kept_is_not_said_where_it_is_not() -> None:
+    assert "Checked on 32 rows that are not learned from; the best step is kept." in plan(
+        SMALL, "lora", "balanced", 400, LAPTOP
+    ).because  # fmt: skip
+    last = plan(SMALL, "lora", "balanced", 400, LAPTOP, keep_best=False).because
+    assert "Checked on 32 rows that are not learned from." in last

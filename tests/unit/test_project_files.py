@@ -1,5 +1,6 @@
 """Files of the project that are not Python are checked too."""
 
+import ast
 import os
 import re
 import subprocess
@@ -41,6 +42,29 @@ def test_constraints_allow_what_the_project_asks_for() -> None:
         versions = [spec.version for spec in pin.specifier if spec.operator == "=="]
         assert all(each.specifier.contains(version) for version in versions), line
         assert versions or each.name == "torch", f"{line} has no tested version"
+
+
+def test_whatever_the_studio_imports_is_among_its_dependencies() -> None:
+    import tomllib
+    from importlib.metadata import packages_distributions
+
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["deepspeed"]]
+    named = {Requirement(line).name.lower().replace("-", "_") for line in lines}
+    dists, imported = packages_distributions(), set()
+    for path in (ROOT / "studio").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {each.name.partition(".")[0] for each in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add((node.module or "").partition(".")[0])
+    strange = {
+        name for name in imported - set(sys.stdlib_module_names) - {"studio"}
+        if not {dist.lower().replace("-", "_") for dist in dists.get(name, [])} & named
+    }  # fmt: skip
+    assert not strange
 
 
 def test_every_target_of_the_makefile_says_what_it_is_for() -> None:

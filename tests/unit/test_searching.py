@@ -13,7 +13,8 @@ from studio.schema.events import EvaluationEvent
 from studio.schema.search import SearchSpec, SearchView
 from studio.services.runners.local import LocalRunner
 from studio.services.searching import Searches, space
-from studio.store.searches import SearchStore
+from studio.store import Home
+from studio.store.searches import SearchStore, at_work
 
 CONFIG = TrainingConfig(task="chat", model="m", learning_rate=1e-3, epochs=4, batch_size=4, lora_rank=8)
 SPEC = SearchSpec(id="", name="looking", dataset="d", model="m", trials=6)
@@ -41,7 +42,7 @@ class Runs:
         return [SimpleNamespace(event=EvaluationEvent(step=n + 1, eval_loss=x)) for n, x in enumerate(losses)]
 
     def stop(self, run: str, wish: str) -> None:
-        self.known[run].status = "stopped"
+        self.known[run].status, self.known[run].wish = "stopped", wish
 
     def end(self, run: str, status: str = "finished") -> None:
         """A run ends with the loss of its rate."""
@@ -56,7 +57,7 @@ def runs() -> Runs:
 
 
 def searches(runs: Any, folder: Path) -> Searches:
-    return Searches(SearchStore(folder), runs, runs.start)
+    return Searches(SearchStore(Home(folder).workspace()), runs, runs.start)
 
 
 def through(runs: Runs, folder: Path, view: SearchView) -> SearchView:
@@ -110,9 +111,57 @@ def test_a_trial_that_does_badly_is_given_up_early(runs: Runs, tmp_path: Path) -
     assert view.trials[3].state == "pruned" and len(view.trials) == 5
 
 
-def test_no_trial_begins_after_its_time_or_after_a_stop(runs: Runs, tmp_path: Path) -> None:
-    short = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1.5}), CONFIG, 100, 10)
-    assert len(through(runs, tmp_path, short).trials) == 2
+def test_when_the_minutes_are_over_the_trial_at_work_ends_with_its_best_kept_and_counts(
+    runs: Runs, tmp_path: Path
+) -> None:
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1.5}), CONFIG, 100, 10)
+    runs.end("r0")
+    searches(runs, tmp_path).look(view.spec.id)
+    second = runs.known["r1"]
+    second.seconds, second.losses = 20.0, [1.5]
+    searches(runs, tmp_path).look(view.spec.id)
+    assert second.status == "training", "80 seconds of 90"
+    second.seconds = 30.0
+    searches(runs, tmp_path).look(view.spec.id)
+    assert (second.status, second.wish) == ("stopped", "keep")
+    done = searches(runs, tmp_path).look(view.spec.id)
+    assert (done.status, done.best, done.trials[1].value, len(runs.known)) == ("finished", 1, 1.5, 2)
+
+
+def test_a_trial_that_the_minutes_end_before_its_first_check_was_given_up(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1}), CONFIG, 100, 10)
+    searches(runs, tmp_path).look(view.spec.id)
+    done = searches(runs, tmp_path).look(view.spec.id)
+    assert (done.status, [trial.state for trial in done.trials], done.best) == ("finished", ["pruned"], None)
+
+
+def test_minutes_alone_allow_as_many_trials_as_they_hold(runs: Runs, tmp_path: Path) -> None:
+    alone = SPEC.model_copy(update={"trials": 0, "minutes": 7.5})
+    view = searches(runs, tmp_path).begin(alone, CONFIG, 100, 10)
+    assert view.sentence.startswith("Trials done: 0; it ends after 7.5 minutes of training.")
+    assert len(through(runs, tmp_path, view).trials) == 8
+
+
+def test_a_search_whose_trials_fail_one_after_the_other_ends_and_says_so(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"trials": 0, "minutes": 9}), CONFIG, 100, 10)
+    for _ in range(10):
+        if view.status != "running":
+            break
+        runs.known.clear()  # each is deleted
+        view = searches(runs, tmp_path).look(view.spec.id)
+    assert (view.status, {trial.state for trial in view.trials}, len(view.trials)) == ("finished", {"failed"}, 5)
+    assert "The last 5 have failed" in view.sentence
+
+
+def test_the_home_knows_which_searches_are_at_work(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"trials": 1}), CONFIG, 100, 10)
+    assert at_work(Home(tmp_path)) == [("default", view.spec.id)]
+    runs.end("r0")
+    assert searches(runs, tmp_path).look(view.spec.id).status == "finished"
+    assert at_work(Home(tmp_path)) == []
+
+
+def test_no_trial_begins_after_a_stop(runs: Runs, tmp_path: Path) -> None:
     other = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
     stopped = searches(runs, tmp_path).stop(other.spec.id)
     assert (stopped.status, len(stopped.trials)) == ("stopped", 1)
@@ -141,7 +190,7 @@ def test_who_started_a_run_is_told_when_its_worker_has_ended(tmp_path: Path) -> 
 
 def test_the_budget_in_minutes_is_said(runs: Runs, tmp_path: Path) -> None:
     view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 90}), CONFIG, 100, 10)
-    assert "0 of 6 trials done; none begins after 90 minutes of training" in view.sentence
+    assert "0 of 6 trials done; it ends after 90 minutes of training" in view.sentence
 
 
 def test_what_was_set_by_hand_is_not_varied(runs: Runs, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Datasets keep every version, labels keep every key press."""
 
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
@@ -48,6 +50,31 @@ def test_a_version_stays_when_a_newer_one_comes(place: Workspace) -> None:
     assert place.datasets.rows_path("data-a", 1).read_text() == "as it came"
     assert place.datasets.rows_path("data-a", 2).read_text() == "fixed"
     assert [each.version for each in place.datasets.versions("data-a")] == [1, 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is behind a handle")
+def test_rows_are_on_the_disk_in_their_place_before_the_database_says_so(
+    place: Workspace, on_disk: list[tuple[str, str]]
+) -> None:
+    add(place, "data-a")
+    rows, renamed = on_disk.index(("sync", "rows.parquet")), on_disk.index(("rename", "v1"))
+    assert rows < on_disk.index(("sync", ".v1.new"), rows) < renamed
+    assert on_disk[renamed + 1 :] == [("sync", "data-a"), ("sync", "datasets"), ("sync", "default")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is behind a handle")
+def test_a_version_whose_rows_can_not_be_synced_is_none(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync = os.fsync
+
+    def full(handle: int) -> None:
+        if os.readlink(f"/proc/self/fd/{handle}").endswith("rows.parquet"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StudioError) as caught:
+        add(place, "data-a")
+    assert caught.value.code == "disk-full" and place.datasets.all() == []
 
 
 def test_one_can_go_back_to_a_version_and_forward_again(place: Workspace) -> None:

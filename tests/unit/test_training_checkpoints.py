@@ -159,3 +159,21 @@ def test_a_half_removed_one_is_not_taken_for_whole(tmp_path: Path) -> None:
     save(checkpoints, 5)
     (checkpoints.path(5) / "complete.json").unlink()
     assert checkpoints.complete() == [] and checkpoints.newest() is None and not checkpoints.path(5).exists()
+
+
+def test_weights_can_be_loaded_when_only_what_resuming_needs_is_gone_and_not_when_they_are_cut(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (5, 10, 15):
+        with checkpoints.writing(Standing(step=step), 1000) as staging:
+            for name in ("adapter_model.safetensors", "rng_state_0.pth", "global_step5/optimizer.pt"):
+                file = staging / f"checkpoint-{step}" / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(name)
+    checkpoints.prune({5, 10, 15}, last=15)
+    assert not (checkpoints.path(5) / "global_step5").exists()
+    assert checkpoints.loadable() == [5, 10, 15]
+    (checkpoints.path(5) / "adapter_model.safetensors").unlink()
+    (checkpoints.path(10) / "adapter_model.safetensors").write_text("cut")
+    assert checkpoints.complete() == [5, 10, 15] and checkpoints.loadable() == [15]
+    (checkpoints.path(15) / "complete.json").write_text("[]")
+    assert checkpoints.loadable() == []

@@ -6,7 +6,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.schema.events import CheckpointEvent, EvaluationEvent, PhaseEvent, ReplyEvent, StateEvent, StepEvent
-from studio.worker.words import in_plain_words, line_of, stopped_in_words
+from studio.worker.words import ENDED_FROM_OUTSIDE, in_plain_words, line_of, stopped_in_words
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,21 @@ def test_a_refusal_is_passed_on_as_it_is() -> None:
 )
 def test_a_stopped_run_says_what_is_kept(wish: str, kept: bool, step: int, best: int | None, words: str) -> None:
     assert words in stopped_in_words(wish, kept, step, best)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kept", "step", "best", "rest"),
+    [
+        (True, 12, 10, " in step 12; the best step so far, 10, is kept."),
+        (True, 12, None, "; what it had learned by step 12 is kept."),
+        (False, 0, None, ", before the first step; there is nothing to keep."),
+    ],
+)
+def test_a_run_that_nobody_asked_to_stop_is_not_told_as_stopped_on_request(
+    kept: bool, step: int, best: int | None, rest: str
+) -> None:
+    said = stopped_in_words("keep", kept, step, best, ENDED_FROM_OUTSIDE)
+    assert said == f"Stopped since its process was asked to end from outside (SIGTERM){rest}"
 
 
 def test_the_log_has_a_line_for_what_matters_and_none_for_the_rest() -> None:

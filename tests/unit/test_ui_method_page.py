@@ -1,5 +1,6 @@
 """The Method tab, drawn for a visit: what Start would begin is made ready while a person looks at it."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -69,3 +70,13 @@ def test_what_can_not_be_started_is_not_made_ready(visit: Visiting, notes: Notes
     visit().choose(settings={"gradient_checkpointing": True}, method="prefix-tuning")
     method.drawn(visit())
     assert notes.asked == []
+
+
+def test_what_a_plan_refuses_stands_at_the_fields_that_were_set_by_hand(visit: Visiting, notes: Notes) -> None:
+    visit().choose(settings={"max_length": 100_000, "batch_size": 5000})
+    method.reckon(visit())
+    body, _ = method.drawn(visit())
+    for name, words in {"max_length": "longer than the model can read", "batch_size": "5"}.items():
+        at_field = re.search(rf'id="e-{name}"[^>]*>(.*?)<', str(body))
+        assert at_field and words in at_field[1], name
+    assert "to correct" in str(body)

@@ -40,7 +40,11 @@ def the_bar(**values: object) -> str:
         ({"status": "paused"}, ["Continue from step 180", "data-primary", "Throw away"], ["Chat with both", "Resume"]),
         ({"status": "stopping"}, ["Stopping after this step"], []),
         ({"status": "finished", "has_result": True, "best_step": 120}, ["Chat with both", "Step 120 is"], ["Stop"]),
-        ({"status": "stopped", "has_result": True}, ["Chat with both", "Go on"], []),
+        ({"status": "finished", "has_result": True}, ["Again, or longer"], ['data-act="resume"']),
+        ({"status": "stopped", "has_result": True}, ["Chat with both", "Resume from step 180"], ["Continue"]),
+        ({"status": "failed", "has_result": True}, ["Chat with both", "Resume from step 180"], ["Continue"]),
+        ({"status": "interrupted", "has_result": True}, ["Chat with both", "Resume from step 180"], ["Continue"]),
+        ({"status": "paused", "has_result": True}, ["Chat with both", "Continue from step 180"], ["Resume"]),
         ({"status": "interrupted"}, ["Resume from step 180", "data-primary", "checkpoints, 3 MB"], ["Chat with both"]),
         ({"status": "failed"}, ['data-act="resume"'], ["Chat with both"]),
         ({"status": "stopped"}, ['data-act="resume"', 'data-act="delete"'], ["Chat with both"]),
@@ -56,6 +60,8 @@ def test_every_state_of_a_run_has_its_buttons(state: dict[str, object], has: lis
 def test_a_run_without_a_checkpoint_starts_again_and_says_so() -> None:
     drawn = train.bar(Progress(record=a_run(status="interrupted"), share=0.5, way_on="Nothing was saved: so it goes."))
     assert "Start again" in drawn and "Nothing was saved: so it goes." in drawn
+    kept = train.bar(Progress(record=a_run(status="failed", has_result=True), share=0.5, way_on="Nothing was saved."))
+    assert "Start again" in kept and "Chat with both" in kept
 
 
 def test_what_is_destructive_names_the_loss() -> None:

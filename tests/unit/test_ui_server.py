@@ -1,6 +1,10 @@
 """What guards the page: names, origins, passwords, ports and file names."""
 
+import asyncio
+import errno
+import os
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,7 @@ from studio.schema.errors import StudioError
 from studio.ui.login import hash_password, matches, password_hashes
 from studio.ui.security import host_name, is_loopback, policy
 from studio.ui.server import serve
-from studio.ui.uploads import plain_name
+from studio.ui.uploads import Uploads, not_kept, plain_name
 
 
 def test_only_a_space_may_be_framed_by_hugging_face() -> None:
@@ -74,3 +78,33 @@ def test_a_taken_port_is_said_with_what_to_do(tmp_path: Path) -> None:
 )
 def test_a_files_name_loses_its_path_and_what_file_systems_mind(given: str, kept: str) -> None:
     assert plain_name(given).strip("/") == kept
+
+
+def test_a_long_name_is_cut_to_what_file_systems_take_and_keeps_its_ending() -> None:
+    kept = plain_name("問" * 300 + ".csv")
+    assert len(kept.encode()) < 255 and kept.endswith("問.csv")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (errno.ENOSPC, "disk-full", "no room on the disk"),
+        (errno.EDQUOT, "disk-full", "MB are free"),
+        (errno.EACCES, "not-allowed", "could not write this file down"),
+    ],
+)
+def test_a_file_that_can_not_be_written_down_is_told_by_its_reason(
+    number: int, code: str, words: str, tmp_path: Path
+) -> None:
+    told = not_kept(OSError(number, os.strerror(number)), tmp_path / "not" / "there")
+    assert told.code == code and words in f"{told.what} {told.given}" and told.hint
+
+
+def test_a_folder_for_uploads_that_can_not_be_made_is_a_plain_refusal(tmp_path: Path) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        yield b"a"
+
+    (tmp_path / "uploads").write_text("a file stands where the folder should")
+    with pytest.raises(StudioError) as refused:
+        asyncio.run(Uploads(tmp_path / "uploads", demo=False).keep("default", "a.csv", nothing()))
+    assert refused.value.code == "not-allowed" and "Traceback" not in refused.value.message

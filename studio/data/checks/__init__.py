@@ -68,7 +68,7 @@ class _Pass:
         self.checks = [each(self.context) for each in wanted]
         self.types = WrongType(context)
         self.of_unusable = [check for check in self.checks if check.unusable]
-        self.of_usable = [check for check in self.checks if not check.unusable]
+        self.of_usable = [check for check in self.checks if check.usable_too or not check.unusable]
         self.at_odds = odd(context.task)
         self.usable = 0
         self.labels: dict[str, int] = {}
@@ -313,8 +313,8 @@ def require_kinds(kinds: Collection[str]) -> None:
 
 
 def _dropping(left_out: Collection[str]) -> set[str]:
-    """Kinds whose rows are usable, so that leaving them out takes a pass of its own."""
-    return {kind for kind in left_out if not CHECKS[kind].unusable}
+    """Kinds some of whose rows are usable, so that leaving them out takes a pass of its own."""
+    return {kind for kind in left_out if CHECKS[kind].usable_too or not CHECKS[kind].unusable}
 
 
 def _left_out_with(context: Context, kinds: Collection[str]) -> tuple[Spans, list[Problem]]:

@@ -3,9 +3,13 @@
 A task says which (`at_odds`), by the kind of one of these checks.
 """
 
-from studio.data.checks.base import Check, Context, Seen
+from array import array
+from collections.abc import Sequence
+
+from studio.data.checks.base import SHOWN, Check, Context, Seen
 from studio.data.words import many
-from studio.schema.dataset import Problem
+from studio.schema.dataset import Problem, Severity
+from studio.schema.spans import spans_of
 
 
 class AtOdds(Check):
@@ -25,11 +29,14 @@ class AtOdds(Check):
             self.found.append(seen.number)
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        return self.told("error", self.found, f"{self.why} Such a row is counted and not trained on.")
+
+    def told(self, severity: Severity, rows: Sequence[int], why: str, so: str = "") -> list[Problem]:
+        """The problem of these rows, and what follows; none where there are none."""
+        if not rows:
             return []
-        what = many(len(self.found), *self.found_in_words)
-        return [self.problem("error", f"{what}.", f"{self.why} Such a row is counted and not trained on.",
-                             "Leave them out")]  # fmt: skip
+        facts = {"rows": tuple(rows[:SHOWN]), "every": spans_of(rows), "count": len(rows)}
+        return [self.problem(severity, f"{many(len(rows), *self.found_in_words)}{so}.", why, "Leave them out", **facts)]
 
 
 class EqualPair(AtOdds):
@@ -42,9 +49,42 @@ class EqualPair(AtOdds):
 
 
 class AnswerNotFound(AtOdds):
+    """Rows that say where an answer begins are at odds with themselves. Others are only where a model points, and
+    which model will learn is not known here: they stay usable, and are named."""
+
     kind = "answer-not-found"
+    usable_too = True
     found_in_words = (
         "row has an answer that does not stand in its passage",
         "rows have answers that do not stand in their passages",
     )
-    why = "A model that finds answers learns where they stand."
+    why = "It says where the answer begins, and the passage does not hold it."
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.usable = array("Q")
+        """Those of the rows found that a model that writes can learn from."""
+
+    @classmethod
+    def applies(cls, context: Context) -> bool:
+        return hasattr(context.task, "points_nowhere")
+
+    def see(self, seen: Seen) -> None:
+        if seen.lacks or not self.context.task.points_nowhere(seen.values):
+            return
+        self.found.append(seen.number)
+        if not self.context.task.at_odds(seen.values):
+            self.usable.append(seen.number)
+
+    def problems(self) -> list[Problem]:
+        usable = frozenset(self.usable)
+        at_odds = [number for number in self.found if number not in usable]
+        return [
+            *self.told("error", at_odds, f"{self.why} Such a row is counted and not trained on."),
+            *self.told(
+                "warning",
+                self.usable,
+                "A model that reads points at the answer, so it must be there. For one that writes this is no fault.",
+                ": a model that reads learns nothing there, one that writes does",
+            ),
+        ]

@@ -119,6 +119,8 @@ class Check:
     """What the fix does to cells, for checks that offer new values."""
     unusable = False
     """Looks at rows that can't be used, instead of those that can."""
+    usable_too = False
+    """Looks at both."""
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -10,9 +10,7 @@ from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.methods.base import too_many_frozen
 from studio.training.methods.layers import freeze
-
-BYTES_PER_WEIGHT = 16
-"""Weight, gradient, and the optimizer's two averages, in float32."""
+from studio.training.methods.lightest import too_much
 
 
 class Full:
@@ -34,14 +32,9 @@ class Full:
     cost = 1.3
 
     def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
-        """Too large for the machine, whatever the settings."""
-        needed, there = model.parameters * BYTES_PER_WEIGHT, machine.training_memory
-        if needed > there:
-            return (
-                f"Full training of this model needs {needed / 1e9:.1f} GB of memory for its weights alone; "
-                f"this machine has {there / 1e9:.1f} GB. LoRA needs far less."
-            )
-        return ""
+        """Too large for the machine, however it is shared out and by whatever optimizer."""
+        much = too_much(model.parameters, machine)
+        return f"Full training of this model needs at least {much}. LoRA needs far less." if much else ""
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
         """More frozen layers than there are above which something is left to learn."""

@@ -8,8 +8,8 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.full import BYTES_PER_WEIGHT
 from studio.training.methods.layers import freeze, layers_in
+from studio.training.methods.lightest import too_much
 
 
 class LastLayers:
@@ -34,13 +34,8 @@ class LastLayers:
         """A model that is one stack of layers, of which the last fits."""
         if model.kind == "seq2seq":
             return "This model has two stacks of layers, and no last ones of the whole. LoRA or full training do."
-        needed = (model.parameters - frozen_parameters(model, max(model.layers - 1, 0))) * BYTES_PER_WEIGHT
-        if needed > machine.training_memory:
-            return (
-                f"The last layer alone needs {needed / 1e9:.1f} GB of memory to learn; this machine has "
-                f"{machine.training_memory / 1e9:.1f} GB. LoRA needs far less."
-            )
-        return ""
+        much = too_much(model.parameters - frozen_parameters(model, max(model.layers - 1, 0), and_output=True), machine)
+        return f"The last layer alone needs at least {much}. LoRA needs far less." if much else ""
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
         """More layers than there are."""

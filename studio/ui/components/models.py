@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from studio.schema.models import ModelInfo
 from studio.schema.views import DownloadState, ModelView
 from studio.ui.components.basic import button, check_input, facts, field, note, state, text_input, track
 from studio.ui.markup import Html, attrs, html
@@ -50,10 +51,16 @@ def _row(view: ModelView, chosen: str, download: DownloadState | None) -> Html:
         attrs=attrs(name="model", value=info.name, id=key, data_act="model", checked=info.name == chosen, disabled=off),
         for_=attrs(for_=key),
         title=info.title,
-        sentence=view.why_not or view.sentence or (info.hub_id if info.source == "hub" else info.name),
+        sentence=view.why_not or view.sentence or (_of_hub(info) if info.source == "hub" else info.name),
         here=_here(view, download),
         memory=_memory(view),
     )
+
+
+def _of_hub(info: ModelInfo) -> str:
+    """What a search tells besides the size: whose it is, under which licence, and how many take it."""
+    taken = f"{info.downloads:,} downloads a month" if info.downloads else ""
+    return " · ".join(each for each in (info.hub_id, licence_words(info.licence), taken) if each)
 
 
 def _here(view: ModelView, download: DownloadState | None) -> Html:

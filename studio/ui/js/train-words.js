@@ -84,9 +84,14 @@
       const where = run.steps ? ` at step ${run.step} of ${run.steps}` : "";
       return frame("error", "cross", true, run.status === "failed" ? `The run failed${where}` : `The run stopped${where}`, run.reason || "The process that trained is gone.");
     }
-    if (run.status === "stopped") return frame(run.result ? "ok" : "warn", run.result ? "tick" : "info", false, run.result ? (/its longest time/.test(run.reason) ? "Its longest time was over" : "Stopped by you") : "Stopped, nothing kept",
-      run.result ? `${run.best !== undefined ? `Step ${run.best}` : "What it learned"} is kept and can be used in steps 5 to 7.` : run.reason || "There is no tuned model. It can be resumed, or thrown away.");
-    return "";
+    return run.status === "stopped" ? frame(...stopped(run)) : "";
+  }
+  /* Who ended a run that did not end by itself is known by its own words. */
+  function stopped(run) {
+    if (!run.result) return ["warn", "info", false, "Stopped, nothing kept", run.reason || "There is no tuned model. It can be resumed, or thrown away."];
+    const kept = `${run.best !== undefined ? `Step ${run.best}` : "What it learned"} is kept and can be used in steps 5 to 7.`;
+    if (/SIGTERM/.test(run.reason)) return ["warn", "info", false, "Its process was asked to end", `Not from this page, but by the system or another program (SIGTERM). ${kept}`];
+    return ["ok", "tick", false, /its longest time/.test(run.reason) ? "Its longest time was over" : "Stopped by you", kept];
   }
   /* --- the coach: what stands, the gravest first; a rule's last word counts, and `ok` takes it back --- */
   const GRAVE = { error: 0, warn: 1, undefined: 1, info: 2 };
@@ -140,7 +145,7 @@
     return [head(kept), ...lines.map((line, at) => h(at ? "p.muted" : "p", {}, line)), small ? h("small", {}, small) : null];
   }
   function wayOn(run, data) {
-    const loss = `its curve, log and checkpoints, ${bytes(run.bytes || 0)}`, safe = run.saved !== undefined;
+    const loss = `its curve, log${run.result ? ", checkpoints and tuned model" : " and checkpoints"}, ${bytes(run.bytes || 0)}`, safe = run.saved !== undefined;
     const from = safe ? `Resume from step ${run.saved.toLocaleString("en")}` : "Start again";
     const said = advice(run, data);
     return [said ? h("div.stack.mid.coach-said", {}, said) : null, h("div.bar", {}, h("h2", {}, "What you can do")), h("ul.list.opts", {},

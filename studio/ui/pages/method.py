@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -184,6 +185,12 @@ def _wrong(visit: Visit) -> dict[str, Any]:
     return dict(visit.choices.extra.get("wrong") or {})
 
 
+def _refused(settings: Mapping[str, Any], view: PlanView | StudioError | None) -> dict[str, list[str]]:
+    """What was set by hand and the plan refuses, by its field: as it was set, and why."""
+    told = view.all() if isinstance(view, StudioError) else []
+    return {each.field: [str(settings[each.field]), each.message] for each in told if each.field in settings}
+
+
 # --- what is shown ---
 
 
@@ -225,7 +232,7 @@ def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
         preset=_set("Preset", cards("preset", "preset", presets, chosen.preset, "Preset")),
         method=_set("Method", _methods(visit, config.method, plan is not None)),
         settings=settings_panel(
-            config, chosen.settings, _wrong(visit), visit.studio.choices_off(),
+            config, chosen.settings, {**_refused(chosen.settings, view), **_wrong(visit)}, visit.studio.choices_off(),
             visit.studio.choices_said(),
         ),
         search=search.panel(visit) if plan else "",

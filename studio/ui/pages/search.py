@@ -20,16 +20,18 @@ def panel(visit: Visit) -> Html:
     """The fold; open while a search is at work."""
     view = _view(visit)
     working = view is not None and view.status == "running"
-    budget = str(visit.choices.extra.get("search_trials") or USUAL)
-    minutes = str(visit.choices.extra.get("search_minutes") or "")
+    budget, minutes = _budget(visit)
     body = html(
         '<div class="stack"><p>Tries a learning rate, passes, rows at once and a rank, each trial as a run of its own. '
         "The preset’s values come first, so the best is never worse.</p>"
         '<div class="row">{budget}{minutes}</div><div class="row">{start}{stop}{best}</div>{table}{again}</div>',
-        budget=field("trials", "Trials", text_input("trials", budget, "search-trials", inputmode="numeric")),
+        budget=field(
+            "trials", "Trials", text_input("trials", budget, "search-trials", inputmode="numeric", helped=True),
+            "Empty for as many as the minutes allow.",
+        ),
         minutes=field(
             "minutes", "Minutes", text_input("minutes", minutes, "search-minutes", inputmode="decimal", helped=True),
-            "No trial begins after so many minutes of training; empty for no limit.",
+            "Ends after so many minutes of training, the trial at work with its best kept; empty for no limit.",
         ),
         start=button("Search", "search-start", aria_label="Search for better settings", disabled=working),
         stop=button("Stop", "search-stop", "quiet") if working else "",
@@ -80,6 +82,12 @@ def _view(visit: Visit) -> SearchView | None:
         return None
 
 
+def _budget(visit: Visit) -> tuple[str, str]:
+    """Trials and minutes as they were typed; a field that nobody has touched has the usual number of trials."""
+    kept = visit.choices.extra
+    return str(kept.get("search_trials", USUAL)), str(kept.get("search_minutes", ""))
+
+
 def set_trials(visit: Visit) -> None:
     """Set the budget."""
     visit.remember(search_trials=visit.text("value", 10).strip())
@@ -92,17 +100,22 @@ def set_minutes(visit: Visit) -> None:
 
 def start(visit: Visit) -> None:
     """Begin a search with what is chosen; what was set by hand stays as it is in every trial."""
-    chosen = visit.choices
-    typed = str(chosen.extra.get("search_trials") or USUAL)
-    if not typed.isdigit():
-        raise StudioError(
-            "bad-setting", "A number of trials is a whole number.", given=typed, valid="1 or more", field="trials"
-        )
+    chosen, (trials, typed) = visit.choices, _budget(visit)
+    minutes = _minutes(typed or "0")
     view = visit.studio.start_search(
-        chosen.dataset, chosen.model, chosen.task, chosen.method or None, chosen.preset, chosen.settings, int(typed),
-        _minutes(str(chosen.extra.get("search_minutes") or "0")),
+        chosen.dataset, chosen.model, chosen.task, chosen.method or None, chosen.preset, chosen.settings,
+        None if minutes and not trials else _trials(trials), minutes,
     )  # fmt: skip
     visit.remember(search=view.spec.id)
+
+
+def _trials(typed: str) -> int:
+    if not typed.isdecimal():
+        raise StudioError(
+            "bad-setting", "A number of trials is a whole number.", given=typed or "nothing",
+            valid="1 or more; nothing only beside a number of minutes", field="trials",
+        )  # fmt: skip
+    return int(typed)
 
 
 def _minutes(typed: str) -> float:

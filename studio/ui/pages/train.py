@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from studio.schema.errors import StudioError
-from studio.schema.runs import ACTIVE, RunRecord
+from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.schema.views import Progress
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.chart import live, view
@@ -107,21 +107,28 @@ def bar(progress: Progress) -> Html:
     if run.status in ACTIVE:
         return _at_work(progress)
     if run.has_result:
-        return _ready(run)
+        return _ready(progress)
     lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
     delete = button("Throw away", "delete", "danger", confirm=f"Throw away {run.name}: {lost}?")
+    reason = progress.way_on if saved is None else f"Everything up to step {saved:,} is safe."
     if run.status == "paused":
-        where = f" from step {saved:,}" if saved is not None else ""
-        return action_bar("It has given its turn away.", Primary(f"Continue{where}", "resume"), extra=delete)
+        reason = "It has given its turn away."
+    return action_bar(reason, primary=Primary(_way_on(progress), "resume"), extra=delete)
+
+
+def _way_on(progress: Progress) -> str:
+    """What the button says: a paused run is continued, any other is resumed, or starts again where nothing is saved."""
+    paused, saved = progress.record.status == "paused", progress.saved
     if saved is None:
-        return action_bar(progress.way_on, primary=Primary("Start again", "resume"), extra=delete)
-    reason = f"Everything up to step {saved:,} is safe."
-    return action_bar(reason, primary=Primary(f"Resume from step {saved:,}", "resume"), extra=delete)
+        return "Continue" if paused else "Start again"
+    return f"{'Continue' if paused else 'Resume'} from step {saved:,}"
 
 
-def _ready(run: RunRecord) -> Html:
+def _ready(progress: Progress) -> Html:
+    """There is a tuned model, be it of an earlier stop of a run that can go on."""
+    run = progress.record
     kept = f"Step {run.best_step} is" if run.best_step is not None else "The tuned model is"
-    again = html("{on}{b}", on=button("Go on", "resume") if run.status == "stopped" else "",
+    again = html("{on}{b}", on=button(_way_on(progress), "resume") if run.status in GOES_ON else "",
                  b=button("Again, or longer", "again"))  # fmt: skip
     return html(
         '<section class="actions" aria-label="Next step">{again}<p class="why">{kept} ready for steps 5 to 7.</p>'

@@ -1,0 +1,71 @@
+"""A run that really trains and whose worker is killed goes on from the page, and one that was ended is told so."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from studio.api import Studio
+from studio.schema.events import StepEvent
+from tests.browser.made import Made
+from tests.browser.served import Served
+from tests.browser.test_steps_1_to_3 import SLOW
+from tests.browser.test_train_page import steps_known, watch
+from tests.real.made_runs import tiny_llama
+
+STEPS = 60
+QUICK = {"max_steps": STEPS, "epochs": 40, "eval_steps": 10, "eval_rows": 4, "batch_size": 1, "max_length": 64,
+         "early_stopping_patience": 0, "precision": "float32", "learning_rate": 1e-2, "watch_share": 0}  # fmt: skip
+
+
+def steps_of(studio: Studio, run: str) -> list[int]:
+    """Numbers of the steps as they were told."""
+    return [each.event.step for each in studio.events(run, kinds=("step",)) if isinstance(each.event, StepEvent)]
+
+
+def test_a_run_whose_worker_was_killed_is_resumed_on_its_page_and_its_curve_has_no_hole(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
+    studio = Studio(served.home)
+    model, data = str(tiny_llama(tmp_path / "tiny").path), studio.add_sample("support-tone")
+    run = studio.start(data.id, model, settings=QUICK).id
+    for _ in range(6000):
+        if len(steps_of(studio, run)) > 12:
+            break
+        page.wait_for_timeout(20)
+    worker = studio.context.workspace.runs.worker(run).pid
+    assert worker is not None
+    os.killpg(worker, signal.SIGKILL)
+    before = steps_of(studio, run)
+    assert before == list(range(1, len(before) + 1)) and 12 < len(before) < STEPS, "it was killed among its steps"
+
+    watch(page, served, run)
+    expect(page.get_by_role("alert").filter(has_text=f"of {STEPS}")).to_contain_text("somebody or something killed it")
+    resume = page.get_by_role("button", name=re.compile("Resume from step"))
+    saved = int(re.sub(r"\D", "", resume.inner_text()))
+    assert saved in studio.checkpoints(run)
+    resume.click()
+    expect(page.locator("[data-part=left]")).to_contain_text("Finished", timeout=4 * SLOW)
+    expect(page.get_by_role("button", name="Chat with both")).to_be_visible()
+    steps_known(page, STEPS)
+    drawn = page.evaluate("studio.live.data.steps.map((row) => row[0])")
+    assert drawn == list(range(1, STEPS + 1))
+    assert steps_of(studio, run)[len(before)] == saved + 1, "it went on, and did not start again"
+    assert studio.run(run).has_result
+    studio.close()
+
+
+def test_a_run_that_the_system_ended_is_not_told_as_stopped_by_a_person(page: Page, served: Served) -> None:
+    run = Made(served.home, "ended", at=130)
+    run.finish()
+    why = "Stopped since its process was asked to end from outside (SIGTERM) in step 130; the best step is kept."
+    run.space.runs.set_status(run.id, "stopped", why, reason=why)
+    watch(page, served, run.id)
+    note = page.locator("[data-part=note]")
+    expect(note).to_contain_text("Its process was asked to end")
+    expect(note).to_contain_text("Step 120 is kept and can be used")
+    expect(note).not_to_contain_text("by you")
+    expect(page.get_by_role("button", name="Resume from step 120")).to_be_visible()
+    expect(page.get_by_role("button", name="Chat with both")).to_be_visible()
