@@ -84,7 +84,7 @@ class TrainingConfig(Noun):
         "sgd", "stable-adamw", "schedule-free", "paged-adamw", "paged-adamw-8bit", "paged-lion", "paged-lion-8bit",
         "paged-ademamix", "paged-ademamix-8bit",
     ] = setting("adamw", About("learning", "Optimizer", "optim"))  # fmt: skip
-    """What turns gradients into steps. The others save memory in full training; some need a GPU, and say so."""
+    """What turns gradients into steps. Most others save memory in full training; some need a GPU or a library."""
     loraplus_ratio: float = setting(
         1.0, About("learning", "Rate of the second side", "loraplus_lr_ratio", "times", methods=ADAPTERS), ge=1, le=64
     )

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+LOOKED_FOR = {"schedulefree"}
+"""Imported only once it was found to be there; without it, what needs it is refused in words."""
 
 
 def test_hadolint_has_nothing_to_say_of_the_dockerfile() -> None:
