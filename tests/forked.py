@@ -13,6 +13,8 @@ from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+from studio.worker.logs import write_to
+
 AT_IMPORT = {
     "HF_HUB_OFFLINE": "1", "DS_ACCELERATOR": "cpu", "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_SSR_MODE": "False",
     "GRADIO_RUN_HISTORY": "False", "GRADIO_MCP_SERVER": "False",
@@ -78,9 +80,6 @@ def _work(main: str, arguments: list[str], log: str, environment: dict[str, str]
     os.sched_setaffinity(0, cores)
     os.environ.clear()
     os.environ.update(environment)
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(handle, sys.stdout.fileno())
-    os.dup2(handle, sys.stderr.fileno())
-    os.close(handle)
+    write_to(Path(log))
     module, _, name = main.partition(":")
     sys.exit(getattr(import_module(module), name)(arguments))

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -108,6 +109,15 @@ def tiny_repo(name: str = "someone/tiny", **more: Any) -> Repo:
     }
     counted = {"F32": (len(files["model.safetensors"]) - 3000) // 4}
     return Repo(name, {**files, **more.pop("files", {})}, parameters=more.pop("parameters", counted), **more)
+
+
+def tiny_folder(folder: Path, without: Sequence[str] = ("pytorch_model.bin",)) -> Path:
+    """The files of that llama in a new folder, but those named and those in folders of their own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in tiny_repo().files.items():
+        if "/" not in name and name not in without:
+            (folder / name).write_bytes(data)
+    return folder
 
 
 def tiny_weights() -> bytes:

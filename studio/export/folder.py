@@ -1,6 +1,5 @@
 """An export's folder: staged beside its place, free of anything that belongs to this machine, zipped, put in place."""
 
-import errno
 import json
 import os
 import re
@@ -13,7 +12,7 @@ from typing import Any
 
 from studio.inference.heads import way_of
 from studio.inference.load import load_tokenizer, weights_folder
-from studio.machine.disk import put_in_place, sync_file, sync_folder, sync_tree
+from studio.machine.disk import FULL, put_in_place, sync_file, sync_folder, sync_tree
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.tasks.rendering import portable_template
@@ -73,7 +72,7 @@ def staged(to: Path) -> Iterator[Path]:
         sync_tree(stage)
         put_in_place(stage, to)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise StudioError(
                 "disk-full", "The disk became full while the export was written.", hint="Free some room and try again."
             ) from error

@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system answers when the disk, or the share that somebody has of it, is full."""
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 """What file systems answer (network mounts) that do not sync folders."""
 

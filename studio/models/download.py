@@ -4,7 +4,6 @@ The library drops what it has of a file when it is stopped, so the large files a
 where the library looks for them; it then does the rest.
 """
 
-import errno
 import hashlib
 import os
 import shutil
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studio.machine.disk import FULL
 from studio.models.hub_files import Remote, gated, hub_errors, needed_files, require_network, unreachable
 from studio.models.loading_rules import check_trust
 from studio.models.sources.hub import HubSource
@@ -66,7 +66,7 @@ def download(
     except _Stopped:
         return info
     except OSError as error:
-        raise _disk_full(info.name) if error.errno in (errno.ENOSPC, errno.EDQUOT) else error from error
+        raise _disk_full(info.name) if error.errno in FULL else error from error
     here = source.cached(info.name)
     if here is None:
         raise StudioError(

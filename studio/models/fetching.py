@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from studio.machine.disk import FULL
 from studio.models.starters import ORIGIN, STARTERS, Progress, origin_of, starter_folder
 from studio.schema.errors import StudioError
 
@@ -51,9 +52,7 @@ def _remove_left_overs(folder: Path) -> None:
 
 
 def _disk_error(error: OSError, folder: Path) -> StudioError:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return StudioError(
             "disk-full",
             "There is not enough room for the starter models.",

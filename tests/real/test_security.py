@@ -464,12 +464,9 @@ def test_a_password_lets_in_who_knows_it_and_slows_down_who_guesses(
 
 
 def llama_folder(folder: Path, **config: Any) -> Path:
-    from tests.hubserver import tiny_repo
+    from tests.hubserver import tiny_folder
 
-    folder.mkdir()
-    for name, data in tiny_repo().files.items():
-        if "/" not in name and not name.endswith(".bin"):
-            (folder / name).write_bytes(data)
+    tiny_folder(folder)
     told = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**told, **config}))
     return folder

@@ -16,32 +16,18 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
-from studio.cli.edge import run
 from studio.schema.errors import StudioError
-from tests.hubserver import tiny_repo
+from tests.hubserver import tiny_folder
+from tests.said import Call, Said, caller
 
 GOOD = "question,answer\n" + "".join(f"How is number {n}?,It is fine as number {n}.\n" for n in range(30))
 LABELS = "text,label\n" + "".join(f"This is text number {n},{('good', 'bad')[n % 2]}\n" for n in range(40))
 
 
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it printed."""
-
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A small model's folder, whole."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    for name, data in tiny_repo().files.items():
-        if "/" not in name and not name.endswith(".bin"):
-            (folder / name).write_bytes(data)
-    return folder
+    return tiny_folder(tmp_path / "tiny")
 
 
 @pytest.fixture
@@ -60,16 +46,9 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
 
 
 @pytest.fixture
-def call(studio: Studio, capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+def call(studio: Studio, capfd: pytest.CaptureFixture[str]) -> Call:
     """The command line in this process."""
-
-    def run_it(*arguments: str | Path) -> Said:
-        capfd.readouterr()
-        status = run([str(each) for each in arguments])
-        out, err = capfd.readouterr()
-        return Said(status, out, err)
-
-    return run_it
+    return caller(capfd)
 
 
 def plain(said: Said, *words: str, status: int = 2) -> None:

@@ -5,8 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +12,22 @@ import pytest
 import typer
 
 from studio.cli.app import build
-from studio.cli.edge import run
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.runs import RunSpec
 from studio.store import Home
+from tests.said import Call, caller
 
 STUDIO = [sys.executable, "-m", "studio"]
 GROUP: Any = typer.main.get_command(build())
 QUESTIONS = "question,answer\n" + "".join(f"How is number {n}?,It is fine as number {n}.\n" for n in range(1, 31))
 
 
-@dataclass
-class Said:
-    """How a command ended, and what it printed."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
 def call(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
     """Run a command in this process with a home of its own."""
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
-
-    def run_it(*arguments: str | Path) -> Said:
-        capfd.readouterr()
-        status = run([str(each) for each in arguments])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return Said(status, out, err)
-
-    return run_it
+    return caller(capfd)
 
 
 @pytest.fixture

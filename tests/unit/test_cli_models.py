@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from studio.store import Home
-from tests.hubserver import HubServer, tiny_repo
+from tests.hubserver import HubServer, tiny_folder, tiny_repo
 from tests.signals import heed_ctrl_c
 
 Call = Callable[..., tuple[int, Any, str]]
@@ -37,10 +37,7 @@ def type_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 def code_of(folder: Path, line: str = "print(1)") -> Path:
     """A folder with a model that brings Python code."""
-    folder.mkdir()
-    for name, data in tiny_repo().files.items():
-        if "/" not in name and name != "pytorch_model.bin":
-            (folder / name).write_bytes(data)
+    tiny_folder(folder)
     config = json.loads((folder / "config.json").read_text()) | {"auto_map": {"AutoModelForCausalLM": "modeling_x.X"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "modeling_x.py").write_text(line)

@@ -1,23 +1,21 @@
 """Commands about runs that are made and not trained: the queue, pausing, running again, doing what the coach says."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from studio.api import Studio
-from studio.cli.edge import run
 from studio.schema.events import Action, AdviceEvent
 from studio.schema.host import RowsRef
 from studio.schema.runs import RunRecord
 from studio.services.lengths import LengthCache, Measured
 from studio.services.runners.local import LocalRunner
-from tests.hubserver import tiny_repo
+from tests.hubserver import tiny_folder
+from tests.said import Call, Said, caller
 
 ROWS = "aa,bb\n" + "".join(f"How is number {n}?,It is fine as number {n}.\n" for n in range(30))
 ROLES = {"aa": "prompt", "bb": "reply"}
@@ -39,22 +37,6 @@ class NoHost(LengthCache):
         return Measured(list(range(1, 31)), [12] * 30, 0.5)
 
 
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it printed."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
 def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     """A studio whose runs wait without a worker, as the commands' own studios do."""
@@ -69,12 +51,12 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
 
 @pytest.fixture
 def call(studio: Studio, capfd: pytest.CaptureFixture[str]) -> Call:
+    calling = caller(capfd)
+
     def run_it(*arguments: str | Path) -> Said:
-        capfd.readouterr()
-        status = run([str(each) for each in arguments])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err and "did not foresee" not in err
-        return Said(status, out, err)
+        said = calling(*arguments)
+        assert "did not foresee" not in said.err
+        return said
 
     return run_it
 
@@ -82,12 +64,7 @@ def call(studio: Studio, capfd: pytest.CaptureFixture[str]) -> Call:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A small model's folder, whole."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    for name, content in tiny_repo().files.items():
-        if "/" not in name and not name.endswith(".bin"):
-            (folder / name).write_bytes(content)
-    return folder
+    return tiny_folder(tmp_path / "tiny")
 
 
 @pytest.fixture

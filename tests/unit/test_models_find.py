@@ -11,7 +11,7 @@ from studio.models.answers import Answers
 from studio.models.catalogue import CATALOGUE
 from studio.models.starters import origin_of, starter_folder
 from studio.schema.errors import StudioError
-from tests.hubserver import tiny_repo
+from tests.hubserver import tiny_folder
 
 
 @pytest.fixture
@@ -29,10 +29,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def put_starter(folder: Path, origin: dict[str, object] | None) -> None:
-    folder.mkdir(parents=True)
-    for name, data in tiny_repo().files.items():
-        if "/" not in name:
-            (folder / name).write_bytes(data)
+    tiny_folder(folder, ())
     if origin:
         (folder / "origin.json").write_text(json.dumps(origin))
 

@@ -10,19 +10,14 @@ from studio.models.inspect import inspect_folder, read_card
 from studio.models.kinds import context_of, kind_of
 from studio.models.loading_rules import check_trust, loading_arguments
 from studio.schema.errors import StudioError
-from tests.hubserver import tiny_repo, tiny_weights
+from tests.hubserver import tiny_folder, tiny_weights
 
 TINY_PARAMETERS = 1000 * 64 + 64 + 4 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 64 * 128 + 2 * 64)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    for name, data in tiny_repo().files.items():
-        if "/" not in name and not name.endswith(".bin"):
-            (folder / name).write_bytes(data)
-    return folder
+    return tiny_folder(tmp_path / "tiny")
 
 
 def change(folder: Path, file: str, **values: object) -> None:

@@ -9,16 +9,14 @@ from studio.models.catalogue import CATALOGUE
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.training.methods import method_named
-from tests.hubserver import tiny_repo
+from tests.hubserver import tiny_folder
 
 BASE = TrainingConfig(task="chat", model="any")
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> ModelInfo:
-    for name, data in tiny_repo().files.items():
-        if "/" not in name:
-            (tmp_path / name).write_bytes(data)
+    tiny_folder(tmp_path, ())
     return inspect_folder(tmp_path)
 
 

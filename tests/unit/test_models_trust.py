@@ -12,7 +12,7 @@ from studio.api import Studio
 from studio.models import find_model
 from studio.schema.errors import StudioError
 from studio.store import Home
-from tests.hubserver import HubServer, Repo, tiny_repo
+from tests.hubserver import HubServer, Repo, tiny_folder, tiny_repo
 
 
 @pytest.fixture
@@ -20,9 +20,7 @@ def coded(tmp_path: Path) -> Path:
     """A folder with a model that brings code, in a package of its own too."""
     folder = tmp_path / "coded"
     (folder / "parts").mkdir(parents=True)
-    for name, data in tiny_repo().files.items():
-        if "/" not in name and name != "pytorch_model.bin":
-            (folder / name).write_bytes(data)
+    tiny_folder(folder)
     config = json.loads((folder / "config.json").read_text()) | {"auto_map": {"AutoModelForCausalLM": "own.Own"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text("from .parts import more\n")
@@ -61,10 +59,7 @@ def test_what_was_looked_at_is_what_is_allowed(coded: Path, studio: Studio) -> N
 
 def test_other_weights_in_a_pickle_are_not_what_was_allowed(tmp_path: Path, studio: Studio) -> None:
     folder = tmp_path / "pickled"
-    folder.mkdir()
-    for name, data in tiny_repo().files.items():
-        if "/" not in name and name != "model.safetensors":
-            (folder / name).write_bytes(data)
+    tiny_folder(folder, ("model.safetensors",))
     assert studio.trust_model(str(folder)).trusted
     changed(folder, "pytorch_model.bin", "another pickle")
     assert not studio.model(str(folder)).trusted
@@ -72,10 +67,7 @@ def test_other_weights_in_a_pickle_are_not_what_was_allowed(tmp_path: Path, stud
 
 def test_what_needs_no_trust_gets_none(tmp_path: Path, studio: Studio) -> None:
     folder = tmp_path / "plain"
-    folder.mkdir()
-    for name, data in tiny_repo().files.items():
-        if "/" not in name:
-            (folder / name).write_bytes(data)
+    tiny_folder(folder, ())
     assert not studio.trust_model(str(folder)).trusted and not studio.home.trusted_models()
 
 

@@ -41,7 +41,7 @@ class StudioTrainer(Shared):
     only_numbers = False
     """A check finds nothing else, and those of the one before the first step can be remembered."""
     first_check: Hashable = None
-    """What that one depends on."""
+    """What that one depends on; None where it is not remembered."""
     _staging: Path | None = None
     _rows = 0
     _tokens = 0
@@ -100,7 +100,7 @@ class StudioTrainer(Shared):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """A loss that does not depend on which rows share a batch."""
-        known = self.first_check if self.only_numbers and self.state.global_step == 0 else None
+        known = self.first_check if self.state.global_step == 0 else None
         if known in _FIRST_CHECKS:
             found = _FIRST_CHECKS[known]
             return found._replace(metrics=dict(found.metrics))
