@@ -19,15 +19,17 @@ from studio.api import Studio
 from studio.schema.runs import ACTIVE
 
 GOAL = 3.0
-LOOKING, BRIEFLY = 20, 5
-"""Seconds for which a person still looks at the plan before pressing Start, while the run is made ready."""
+LOOKING, AT_ROWS, BRIEFLY = 20, 8, 5
+"""Seconds for which a person looks before pressing Start, while the run is made ready: at the plan for long; at the
+rows, from the moment that it is begun there; at the plan, but briefly."""
 LAST_MOMENT = 0.5
 """Seconds between the last change of a setting and Start."""
 CASES: dict[str, tuple[float, Any]] = {
     "nothing prepared, as on the command line": (0, None),
     "imports done, as for a demo's visitor": (LOOKING, None),
     "made ready, a setting changed just before": (LOOKING, {"learning_rate": 1e-3}),
-    f"made ready, Start after {BRIEFLY} s": (BRIEFLY, {}),
+    f"made ready from the plan, after {BRIEFLY} s": (BRIEFLY, {}),
+    f"made ready from the rows, after {AT_ROWS + BRIEFLY} s": (AT_ROWS + BRIEFLY, {}),
     f"made ready, Start after {LOOKING} s": (LOOKING, {}),
 }
 
@@ -75,7 +77,7 @@ def main() -> int:
             prompts = "three test prompts" if watched else "no test prompts"
             print(f"{case:42} {prompts:18} {seconds:5.1f} s to the first step "
                   f"({answered:.1f} s of them until Start was answered)", flush=True)  # fmt: skip
-            slowest = max(slowest, seconds) if looking == LOOKING and guessed == {} else slowest
+            slowest = max(slowest, seconds) if looking > BRIEFLY and guessed == {} else slowest
     print(f"goal {GOAL:g} s for a run that was made ready: {'reached' if slowest <= GOAL else 'NOT reached'}")
     return 0 if slowest <= GOAL else 1
 

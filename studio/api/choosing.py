@@ -21,10 +21,11 @@ from studio.schema.views import (
 )  # fmt: skip
 from studio.services.labelling.works import written_by_hand
 from studio.tasks import TASKS
+from studio.training.checking import precision_off
 from studio.training.mirrors import MIRRORS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.presets import PRESETS
-from studio.training.together import why_no_fsdp, zero_off
+from studio.training.together import offload_off, why_no_fsdp, zero_off
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -93,7 +94,9 @@ class ChoosingDoor(Door):
         return {
             "optimizer": {name: reason for name, reason in why.items() if reason},
             "mirror": {name: reason for name, reason in mirrors.items() if reason},
-            "zero": zero_off(),
+            "precision": precision_off(machine),
+            "zero": zero_off(machine),
+            "offload": offload_off(machine),
         }
 
     def choices_said(self) -> dict[str, dict[str, str]]:

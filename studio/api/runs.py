@@ -1,16 +1,17 @@
 """Runs: planned, started, watched, stopped."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from studio.api.base import Door
+from studio.api.asking import AskingDoor
 from studio.machine.facts import machine_facts
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import StoredEvent
 from studio.schema.models import ModelInfo
-from studio.schema.runs import Replay, RunRecord, RunSpec, StopWish
+from studio.schema.runs import ACTIVE, Replay, RunRecord, RunSpec, StopWish
 from studio.schema.views import (
     FitView,
     PlanView,
@@ -18,7 +19,7 @@ from studio.schema.views import (
 )  # fmt: skip
 from studio.services import apart
 from studio.services.combining import WAYS, combine
-from studio.services.mixing import Beginning, beginning
+from studio.services.finishing import finish, would_keep
 from studio.services.planning import split_spec
 from studio.services.probing import probe
 from studio.store.queue import Move
@@ -29,7 +30,7 @@ BYTES_A_WEIGHT = 20
 OnProgress = Callable[[int, int, str], None]
 
 
-class RunsDoor(Door):
+class RunsDoor(AskingDoor):
     """Runs: planned, started, watched, stopped."""
 
     # --- plans and runs ---
@@ -48,9 +49,10 @@ class RunsDoor(Door):
         leave_out: Sequence[str] = (),
     ) -> PlanView:
         """What a run would do and take; without a dataset, for 400 rows of a usual length."""
-        info, spec = self._meant(dataset, model, task, roles, leave_out, settings, validation)
+        how: dict[str, Any] = {"preset": preset, "name": name, "validation": validation}
+        info, spec = self._meant(dataset, model, task, roles, leave_out, settings, method, **how)
         began = self._beginning(settings, method, info, spec)
-        return self._planning.plan(dataset, info, spec, began, preset=preset, name=name, validation=validation)
+        return self._planning.plan(dataset, info, spec, began, **how)
 
     def fit(
         self,
@@ -66,9 +68,10 @@ class RunsDoor(Door):
         leave_out: Sequence[str] = (),
     ) -> FitView:
         """Settings near to these with which a run fits this machine's memory, and what had to be changed for it."""
-        info, spec = self._meant(dataset, model, task, roles, leave_out, settings, validation)
+        how: dict[str, Any] = {"preset": preset, "name": name, "validation": validation}
+        info, spec = self._meant(dataset, model, task, roles, leave_out, settings, method, **how)
         began = self._beginning(settings, method, info, spec)
-        return self._planning.fit(dataset, info, spec, began, preset=preset, name=name, validation=validation)
+        return self._planning.fit(dataset, info, spec, began, **how)
 
     def probe(
         self,
@@ -84,10 +87,9 @@ class RunsDoor(Door):
         leave_out: Sequence[str] = (),
     ) -> PlanView:
         """A plan whose memory and time were measured by a few real steps on the longest rows."""
-        self._models.ready(model)
-        self.shared.runner.close()  # a process that makes a run ready beside it would be measured, too
-        info, spec = self._meant(dataset, model, task, roles, leave_out, settings, validation)
         how: dict[str, Any] = {"preset": preset, "name": name, "validation": validation}
+        info, spec = self._meant(dataset, model, task, roles, leave_out, settings, method, ready=True, **how)
+        self.shared.runner.close()  # a process that makes a run ready beside it would be measured, too
         began = self._beginning(settings, method, info, spec)
         view = self._planning.plan(dataset, info, spec, began, **how)
         measured = probe(self.context, self._run_spec(dataset, spec, view, validation, began.replay))
@@ -150,20 +152,16 @@ class RunsDoor(Door):
         leave_out: Sequence[str] = (),
     ) -> RunSpec:
         """What is asked of a run that is to be started; a refusal when it can't be."""
-        info = self._models.ready(model)
-        spec, _ = self._datasets.reading(dataset, task, roles)
-        spec = self._leaving.settled(dataset, info, spec, leave_out, settings or {}, validation)
-        self._look_at(dataset, spec)
-        began = self._beginning({**(settings or {}), "test_prompts": tuple(prompts)}, method, info, spec)
-        name = name or Path(self._datasets.store.get(dataset).name).stem
-        view = self._planning.plan(dataset, info, spec, began, preset=preset, name=name, validation=validation)
+        settings = {**(settings or {}), "test_prompts": tuple(prompts)}
+        how: dict[str, Any] = {"preset": preset, "name": name, "validation": validation}
+        info, spec = self._meant(dataset, model, task, roles, leave_out, settings, method, ready=True, **how)
+        how["name"] = name or Path(self._datasets.store.get(dataset).name).stem
+        with suppress(StudioError):  # the plan tells it with all else that is wrong
+            self._look_at(dataset, spec)
+        began = self._beginning(settings, method, info, spec)
+        view = self._planning.plan(dataset, info, spec, began, **how)
         self._require_fit(info, view)
         return self._run_spec(dataset, spec, view, validation, began.replay)
-
-    def _beginning(
-        self, settings: Mapping[str, Any] | None, method: str | None, info: ModelInfo, spec: DatasetSpec
-    ) -> Beginning:
-        return beginning(self.context, self._datasets, settings or {}, method, info.name, spec)
 
     def _run_spec(
         self, dataset: str, spec: DatasetSpec, view: PlanView, validation: str | None, replay: Replay | None
@@ -184,23 +182,6 @@ class RunsDoor(Door):
             disk_bytes=BYTES_A_WEIGHT * view.estimate.trainable_parameters,
         )
 
-    def _meant(
-        self,
-        dataset: str | None,
-        model: str,
-        task: str | None,
-        roles: Mapping[str, str] | None,
-        leave_out: Sequence[str],
-        settings: Mapping[str, Any] | None,
-        validation: str | None,
-    ) -> tuple[ModelInfo, DatasetSpec]:
-        """Which model, and rows read how."""
-        info = self._models.find(model)
-        if dataset is None:
-            return info, DatasetSpec(task=task or next(iter(info.tasks), ""), roles={})
-        spec, _ = self._datasets.reading(dataset, task, roles)
-        return info, self._leaving.settled(dataset, info, spec, leave_out, settings or {}, validation)
-
     def _look_at(self, dataset: str, spec: DatasetSpec) -> None:
         """Have it known what is wrong with the rows; many that nobody looked at are looked at by another process."""
         given = {
@@ -216,17 +197,23 @@ class RunsDoor(Door):
 
     def fits_later(self, view: PlanView) -> bool:
         """Whether a run would fit this machine when others have let go of its memory; it waits for that."""
-        return view.estimate.memory_bytes <= ROOM * machine_facts().training_memory
+        machine = machine_facts()
+        computed = view.estimate.memory_bytes <= ROOM * machine.training_memory
+        return computed and view.estimate.beside_bytes <= ROOM * machine.memory_total
 
     def _require_fit(self, info: ModelInfo, view: PlanView) -> None:
-        estimate = view.estimate
-        needed, most = (f"{size / 2**30:.1f} GB" for size in (estimate.memory_bytes, machine_facts().training_memory))
+        estimate, machine = view.estimate, machine_facts()
         if not estimate.fits and not self.fits_later(view):
+            sizes = [estimate.memory_bytes, machine.training_memory]
+            if estimate.beside_bytes > ROOM * machine.memory_total:  # never to be had, whatever the GPU's is
+                sizes = [estimate.beside_bytes, machine.memory_total]
+            needed, most = (f"{size / 2**30:.1f} GB" for size in sizes)
             raise StudioError(
                 "does-not-fit",
                 f"Training {info.title} with these settings needs more memory than this machine has.",
                 given=f"about {needed}, of {most}",
-                hint="Make it fit (studio estimate --fit) finds settings that do; or choose a smaller model.",
+                hint=f"{estimate.short} Make it fit (studio estimate --fit) finds settings that do; or choose a "
+                "smaller model.",
                 field="batch_size",
             )
 
@@ -294,11 +281,27 @@ class RunsDoor(Door):
         """Go on from the last whole checkpoint: a run that is paused, was interrupted, stopped or failed."""
         return self._runs.resume(run)
 
+    def would_keep(self, run: str) -> int | None:
+        """The step that `finish` would keep; None when there is none, or the run has a result already."""
+        return would_keep(self._runs, run)
+
+    def finish(self, run: str) -> RunRecord:
+        """End a run that was interrupted, paused or failed with its best step as the result, without learning on."""
+        return finish(self._runs, run)
+
     def delete_run(self, run: str) -> None:
         """Remove a run with all it made."""
         record = self.run(run)
         self.shared.host.forget(str(self.context.workspace.runs.folder(record.id).root))
         self._runs.delete(record.id)
+
+    def delete_runs(self, runs: Sequence[str]) -> list[RunRecord]:
+        """Remove several runs with all they made; those at work stay, and are returned."""
+        asked = [self.run(run) for run in dict.fromkeys(runs)]
+        for record in asked:
+            if record.status not in ACTIVE:
+                self.delete_run(record.id)
+        return [record for record in asked if record.status in ACTIVE]
 
     def run_bytes(self, run: str) -> int:
         """What a run takes on the disk, in bytes."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from studio.cli.reading import reading_given, reading_parameters
-from studio.cli.settings import setting_parameters, settings_given
+from studio.cli.settings import setting_parameters, settings_given, settings_told
 from studio.cli.terminal import plain
 from studio.schema.base import Noun
 from studio.schema.errors import StudioError
@@ -156,16 +156,20 @@ def command(app: typer.Typer, name: str, panel: str, *, offers_json: bool = True
     """Register a function of a `Door` as a command.
 
     A parameter called `settings` becomes a flag for each field of TrainingConfig, gathered into a dictionary, and one
-    called `reading` a flag for each way to read DATA.
+    called `reading` a flag for each way to read DATA. A command with a parameter `wrong` is given there what can be no
+    value of a setting, and tells it with all else that is wrong; for any other it is refused before.
     """
 
     def register(function: Function) -> Function:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        with_settings = any(parameter.name == "settings" for parameter in own)
-        with_reading = any(parameter.name == "reading" for parameter in own)
+        with_settings, with_wrong, with_reading = (
+            any(parameter.name == name for parameter in own) for name in ("settings", "wrong", "reading")
+        )
 
         def run(ctx: typer.Context, home: Path | None, as_json: bool = False, **given: Any) -> None:
-            if with_settings:
+            if with_wrong:
+                given["settings"], given["wrong"] = settings_told(given)
+            elif with_settings:
                 given["settings"] = settings_given(given)
             if with_reading:
                 given["reading"] = reading_given(given)
@@ -183,7 +187,7 @@ def command(app: typer.Typer, name: str, panel: str, *, offers_json: bool = True
                 raise typer.Exit(door.status)
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
-        parameters += [each for each in own if each.name not in ("settings", "reading")]
+        parameters += [each for each in own if each.name not in ("settings", "wrong", "reading")]
         parameters.append(_option("home", OwnHome, None))
         if offers_json:
             parameters.append(_option("as_json", Json, False))

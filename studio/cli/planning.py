@@ -9,6 +9,7 @@ from studio.cli.door import Door, command
 from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Preset, Task
 from studio.cli.reading import opened
 from studio.cli.terminal import plain
+from studio.schema.checked import gathered, raise_once
 from studio.schema.errors import StudioError
 from studio.schema.views import FitView, PlanView
 from studio.ui.numbers import count, duration, share, size
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
         door: Door,
         model: Model,
         settings: dict[str, Any],
+        wrong: list[StudioError],
         reading: dict[str, Any],
         data: OptionalData = None,
         task: Task = None,
@@ -39,16 +41,22 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Say what a run would take before it starts: steps, time, memory, and why the settings are what they are."""
-        dataset = opened(door, data, reading).id if data else None
+        dataset = None
         asked: dict[str, Any] = {
             "task": task, "method": method, "preset": preset or "balanced", "settings": settings,
-            "roles": roles_of(map_), "leave_out": leave_out or (),
+            "leave_out": leave_out or (),
         }  # fmt: skip
+        with gathered(wrong):
+            dataset = opened(door, data, reading).id if data else None
+        with gathered(wrong):
+            asked["roles"] = roles_of(map_)
+        if probe and not data:
+            wrong.append(StudioError("bad-setting", "A probe needs rows.", hint="Name the data, or leave --probe out."))
+        if wrong:
+            raise_once([*wrong, *door.studio.problems(dataset, model, **asked)])
         fitted = door.studio.fit(dataset, model, **asked) if fit else None
         if fitted:
             asked |= {"method": fitted.method, "settings": fitted.settings}
-        if probe and dataset is None:
-            raise StudioError("bad-setting", "A probe needs rows.", hint="Name the data, or leave --probe out.")
         if probe and dataset is not None:
             door.note("A few real steps are made on the longest rows; nothing of them is kept.")
             view = door.studio.probe(dataset, model, **asked)
@@ -76,6 +84,10 @@ def _show_plan(door: Door, view: PlanView, fitted: FitView | None) -> None:
     door.say(f"{cost.steps:,} steps · {cost.epochs:g} passes · about {duration(cost.seconds)}")
     door.say(f"Memory: {size(cost.memory_bytes)} of {size(cost.available_bytes)}"
              + (" (measured)" if cost.probed else "") + ("" if cost.fits else ": it does not fit"))  # fmt: skip
+    if cost.beside_bytes:
+        door.say(f"Of the machine's own memory: {size(cost.beside_bytes)} of {size(cost.beside_available_bytes)}")
+    if cost.short:
+        door.say(plain(cost.short))
     door.say(f"{count(cost.trainable_parameters)} of {count(cost.total_parameters)} parameters learn "
              f"({share(learned, 1)})")  # fmt: skip
     door.say(f"Rows: {splits.train:,} to learn from, {splits.validation:,} for validation, {splits.test:,} for test")

@@ -25,18 +25,26 @@ def setting_parameters() -> list[inspect.Parameter]:
 
 def settings_given(given: dict[str, Any]) -> dict[str, Any]:
     """Take the settings out of a command's keywords; those that were given, as numbers where they are numbers."""
-    taken = {name: given.pop(name) for name in settings_of()}
-    taken = {name: value for name, value in taken.items() if value is not None}
+    taken, problems = settings_told(given)
+    raise_all(problems)
+    return taken
+
+
+def settings_told(given: dict[str, Any]) -> tuple[dict[str, Any], list[StudioError]]:
+    """The same, and words where a number should be as problems, for a command that tells them with all else."""
+    said = {name: given.pop(name) for name in settings_of()}
+    taken: dict[str, Any] = {}
     problems: list[StudioError] = []
-    for name, value in taken.items():
+    for name, value in said.items():
+        if value is None:
+            continue
         kind = _plain_type(TrainingConfig.model_fields[name].annotation)
         try:
             taken[name] = kind(value)
         except ValueError:
             what = f"The setting {name.replace('_', ' ')} can't have this value."
             problems.append(StudioError("bad-setting", what, given=value, valid=range_of(name), field=name))
-    raise_all(problems)
-    return taken
+    return taken, problems
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalMode
 from studio.cli.reading import alike, opened
 from studio.cli.settings import NOT_SETTINGS, Asked, read_config
 from studio.cli.waiting import wait
-from studio.schema.errors import StudioError, raise_all
+from studio.schema.checked import gathered, raise_once
+from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
 
 PANEL = "Runs"
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
         door: Door,
         data: Data,
         settings: dict[str, Any],
+        wrong: list[StudioError],
         reading: dict[str, Any],
         model: OptionalModel = None,
         task: Task = None,
@@ -56,44 +58,47 @@ def register(app: typer.Typer) -> None:
         """
         asked = {"model": model, "task": task, "method": method, "preset": preset, "name": name}
         asked = {key: value for key, value in asked.items() if value is not None}
-        from_file = read_config(config) if config else Asked({})
+        from_file, unread = Asked({}), config is not None
+        if config:
+            with gathered(wrong):
+                from_file, unread = read_config(config), False
         if from_file.not_known:
             door.note(f"Left out, since this studio does not know it: {', '.join(from_file.not_known)}.")
+        wrong += from_file.problems
         values = {**from_file.settings, **settings, **asked}
-        if not values.get("model"):
-            unnamed = StudioError(
-                "bad-setting", "No base model was named.", hint="Give --model; studio models lists them.", field="model"
-            )
-            raise_all([*from_file.problems, unnamed])
+        base: str | None = values.get("model")
+        rows: str | None = None
+        if not base and not unread:  # a file that can't be read may name one
+            hint = "Give --model; studio models lists them."
+            wrong.append(StudioError("bad-setting", "No base model was named.", hint=hint, field="model"))
         told = {
             "task": values.get("task"),
             "method": values.get("method"),
             "preset": values.get("preset", "balanced"),
-            "settings": {key: value for key, value in values.items() if key not in NOT_SETTINGS},
-            "validation": opened(door, validation, alike(reading)).id if validation else _validation(door, from_file),
-            "roles": {**from_file.roles, **(roles_of(map_) or {})} or None,
+            "name": values.get("name", ""),
             "leave_out": (*from_file.leave_out, *(leave_out or ())),
         }
-        rows = opened(door, data, reading).id
-        if from_file.problems:
-            raise_all([*from_file.problems, *_more_problems(door, rows, values["model"], told)])
+        with gathered(wrong):
+            rows = opened(door, data, reading).id
+        with gathered(wrong):
+            told["roles"] = {**from_file.roles, **(roles_of(map_) or {})} or None
+        with gathered(wrong):
+            told["validation"] = (
+                opened(door, validation, alike(reading)).id if validation else _validation(door, from_file)
+            )
+        chosen = {key: value for key, value in values.items() if key not in NOT_SETTINGS}
         prompts = tuple(test_prompt or values.get("test_prompts", ()))
-        run = door.studio.start(rows, values["model"], name=values.get("name", ""), prompts=prompts, **told)
+        if wrong:
+            chosen["test_prompts"] = prompts
+            raise_once([*wrong, *door.studio.problems(rows, base or None, settings=chosen, **told)])
+        assert rows and base
+        run = door.studio.start(rows, base, settings=chosen, prompts=prompts, **told)
         see_through(door, run, detach)
 
     @command(app, "resume", PANEL)
     def resume(door: Door, run: Run, detach: Detach = False) -> None:
         """Go on with a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
         see_through(door, door.studio.resume(door.studio.run(run).id), detach)
-
-
-def _more_problems(door: Door, data: str, model: str, told: dict[str, Any]) -> tuple[StudioError, ...]:
-    """What is wrong besides the settings of the file that were refused."""
-    try:
-        door.studio.plan(data, model, **told)
-    except StudioError as error:
-        return error.all()
-    return ()
 
 
 def _validation(door: Door, asked: Asked) -> str | None:

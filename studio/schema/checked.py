@@ -1,5 +1,7 @@
 """Settings as people give them, checked: all that is wrong at once, in plain words."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -8,32 +10,62 @@ from pydantic import ValidationError
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError, nearest, raise_all
 
+SHARES = ("validation_share", "test_share")
+"""What the one rule across fields is about; it is looked at when each of the fields can be."""
+UNNAMED = "-"
+"""Stands where a task or a model has to be."""
 
-def config_from(values: dict[str, Any]) -> TrainingConfig:
+
+def config_from(values: Mapping[str, Any]) -> TrainingConfig:
     """A checked config, or one `StudioError` that holds every problem, each with its field.
 
     `values` may use kebab case, as the command line does.
     """
-    values = {key.replace("-", "_"): value for key, value in values.items()}
-    unknown = [key for key in values if key not in TrainingConfig.model_fields]
-    problems = [
-        StudioError(
-            "unknown-setting", f"There is no setting {key}.", hint=nearest(key, TrainingConfig.model_fields), field=key
-        )
-        for key in unknown
-    ]
-    known = {key: value for key, value in values.items() if key not in unknown}
-    try:
-        config = TrainingConfig(**known)
-    except ValidationError as error:
-        problems += [_plain(each) for each in error.errors()]
+    config, _, problems = sifted(values)
     raise_all(problems)
     return config
 
 
+def sifted(values: Mapping[str, Any]) -> tuple[TrainingConfig, dict[str, Any], list[StudioError]]:
+    """A config of the values that can be, these values by field name, and what is wrong with all others.
+
+    A rule across fields is told even where another field is wrong by itself.
+    """
+    kept = {key.replace("-", "_"): value for key, value in values.items()}
+    fields = TrainingConfig.model_fields
+    problems = [
+        StudioError("unknown-setting", f"There is no setting {key}.", hint=nearest(key, fields), field=key)
+        for key in kept
+        if key not in fields
+    ]
+    kept = {key: value for key, value in kept.items() if key in fields}
+    while True:
+        try:
+            return TrainingConfig(**kept), kept, problems
+        except ValidationError as error:
+            problems += [_plain(each) for each in error.errors()]
+            wrong = {str(place) for each in error.errors() for place in each["loc"][:1] or SHARES}
+        needed = {name: UNNAMED for name in wrong if fields[name].is_required()}
+        kept = {key: value for key, value in kept.items() if key not in wrong} | needed
+
+
+@contextmanager
+def gathered(problems: list[StudioError]) -> Iterator[None]:
+    """Have a refusal told later, with all that is found after it."""
+    try:
+        yield
+    except StudioError as error:
+        problems += error.all()
+
+
+def raise_once(problems: list[StudioError]) -> None:
+    """Raise all of them as one, and each but once: several looks may find the same."""
+    raise_all(list({(each.field, each.message): each for each in problems}.values()))
+
+
 def _plain(error: Any) -> StudioError:
     """A pydantic error in plain words, with the setting's name."""
-    name = str(error["loc"][0]) if error["loc"] else ""
+    name = str(error["loc"][0]) if error["loc"] else SHARES[0]
     field = TrainingConfig.model_fields.get(name)
     label = name.replace("_", " ") or "settings"
     context = error.get("ctx") or {}

@@ -90,5 +90,10 @@ class Estimate(Noun):
     """Memory and time were measured by a few real steps."""
     per_process: tuple[ProcessMemory, ...] = ()
     """Memory by process and stage of ZeRO."""
+    beside_bytes: int = 0
+    """Of the machine's own memory, what is held there in place of the GPUs'."""
+    beside_available_bytes: int = 0
+    short: str = ""
+    """Which memory is short, the GPU's or the machine's or both; empty when it fits."""
     because: tuple[str, ...] = ()
     """One sentence for each setting that was chosen: what, and why."""

@@ -149,8 +149,9 @@ def _do(context: Context, what: str, given: dict[str, Any], tell: Tell | None, s
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
     ) as child:  # fmt: skip
         assert child.stdin is not None and child.stdout is not None
-        child.stdin.write(json.dumps({**about, "what": what, "given": given}) + "\n")
-        child.stdin.close()
+        with suppress(BrokenPipeError):  # it was ended before it could listen: its exit status says so
+            child.stdin.write(json.dumps({**about, "what": what, "given": given}) + "\n")
+            child.stdin.close()
         with _ended_when(stop, child):
             answer = _take(child.stdout, tell)
     if stop is not None and stop.is_set():

@@ -5,17 +5,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from studio.data.kept import open_parquet
-from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.services.history import checked
-from studio.services.run_files import rows_of
 from studio.services.runs import Runs
-from studio.store.datasets import ROWS as PARQUET
+from studio.store.datasets import PACKED
 from studio.store.files import folder_size
-from studio.store.kept_runs import read_spec
-from studio.store.packing import ROWS, no_run, pack, unpack
+from studio.store.packing import pack, unpack
+from studio.store.run_rows import rows_of, take_in
 
 
 class Keeping:
@@ -52,7 +49,7 @@ class Keeping:
         folder = self.store.folder(record.id)
         taken = self._rows(record.id) if rows else {}
         self.store.describe(record.id)
-        out = to or folder.exports / ("run-with-rows.zip" if rows else "run.zip")
+        out = to or folder.exports / (PACKED if rows else "run.zip")
         out.parent.mkdir(parents=True, exist_ok=True)
         pack(folder.root, out, taken)
         return out
@@ -63,7 +60,7 @@ class Keeping:
         staging = self.store.root / f".import-{secrets.token_hex(6)}"
         unpack(file, staging)
         try:
-            self._take_in(staging)
+            take_in(staging, self.runs.context.workspace.datasets)
             record = self.store.settle(staging)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -81,26 +78,6 @@ class Keeping:
             for dataset, version in rows_of(spec)
         }  # fmt: skip
 
-    def _take_in(self, staging: Path) -> None:
-        """Rows that came along, all of them looked at before one is listed; versions that are here already stay."""
-        folder, datasets = staging / ROWS, self.runs.context.workspace.datasets
-        asked = rows_of(read_spec(staging / "config.yaml"))
-        names = {f"{dataset}-v{version}": (dataset, version) for dataset, version in asked}
-        if strange := {path.stem for path in folder.glob("*")} - set(names):
-            raise no_run(f"it holds rows that the run did not learn from: {min(strange)}")
-        found = [(folder / f"{name}.parquet", record_of(folder / name, *names[name])) for name in names
-                 if (folder / f"{name}.parquet").exists()]  # fmt: skip
-        for path, record in found:
-            if datasets.has(record.id, record.version):
-                continue
-            newer = datasets.get(record.id).version if datasets.has(record.id) else None
-            with datasets.filling(record.id, record.version) as filled:
-                shutil.move(path, filled / PARQUET)
-                datasets.add(record, filled)
-            if newer:
-                datasets.go_to(record.id, newer)
-        shutil.rmtree(folder, ignore_errors=True)
-
     def remove_checkpoints(self, run: str) -> RunRecord:
         """Remove what only going on needs; the result, the curve and the log stay."""
         record = self.runs.get(run)
@@ -117,20 +94,7 @@ class Keeping:
             "checkpoints": folder_size(folder.checkpoints),
             "exports": folder_size(folder.exports),
         }
-        return {**parts, "curve, log and settings": folder_size(folder.root) - sum(parts.values())}
-
-
-def record_of(rows: Path, dataset: str, version: int) -> DatasetRecord:
-    """What is known of rows that came from elsewhere, checked against them; a refusal when it is not so."""
-    try:
-        record = DatasetRecord.model_validate_json(rows.with_name(f"{rows.name}.json").read_bytes())
-        table = open_parquet(rows.with_name(f"{rows.name}.parquet"))
-        told = (record.id, record.version, record.rows, record.columns)
-        if told != (dataset, version, sum(1 for _ in table.source.values(1)), tuple(table.columns)):
-            raise ValueError("it tells of other rows")
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, StudioError) as error:
-        raise no_run("its rows can't be read, or are not what it says of them") from error
-    return record
+        return {**parts, "curve, log and settings": folder.bytes - sum(parts.values())}
 
 
 def _at_work(record: RunRecord, hint: str) -> StudioError:

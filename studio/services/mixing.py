@@ -54,21 +54,22 @@ def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetS
     share, source = settings.get("replay") or 0, str(settings.get("replay_from") or "")
     if share in (0, "0"):
         return None
+    task, problems = task_named(spec.task), []
     if not source:
-        raise StudioError(
+        problems.append(StudioError(
             "bad-setting",
             "It was not said which general rows to mix in.",
             hint="Name a dataset or a sample with replay_from.",
             field="replay_from",
-        )
-    task = task_named(spec.task)
+        ))  # fmt: skip
     if task.has_labels:
-        raise StudioError(
+        problems.append(StudioError(
             "bad-setting",
             "General rows have other labels, and can't be mixed into these.",
             hint="Mixing in is for models that write text. For labels, freeze layers or take fewer passes.",
             field="replay",
-        )
+        ))  # fmt: skip
+    raise_all(problems)
     record = datasets.open(source) if source.startswith("sample:") else datasets.store.get(source)
     read, _ = datasets.reading(record.id, spec.task)
     given, wanted = set(read.roles.values()), set(spec.roles.values())

@@ -7,21 +7,22 @@ from typing import Any
 
 from studio.data.amount import what_rows_allow
 from studio.data.checks import refusal
-from studio.machine.facts import machine_facts
-from studio.schema.checked import config_from
+from studio.data.splits import require_columns
+from studio.machine.facts import MachineFacts, machine_facts
+from studio.schema.checked import UNNAMED, config_from, gathered, raise_once, sifted
 from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
-from studio.schema.errors import StudioError, raise_all
+from studio.schema.errors import StudioError
 from studio.schema.models import Measured, ModelInfo
+from studio.schema.runs import Replay
 from studio.schema.spans import numbers_in
 from studio.schema.views import FitView, MethodView, PlanView
 from studio.services.datasets import Datasets
 from studio.services.lengths import Lengths
 from studio.services.mixing import Beginning
-from studio.tasks import task_named
-from studio.training.checking import check_settings
+from studio.tasks import Task, task_named
 from studio.training.fitting import Asked, fit
-from studio.training.methods import METHODS, method_named
-from studio.training.presets import PlanFacts, default_method, estimate, preset_named
+from studio.training.methods import METHODS
+from studio.training.presets import PlanFacts, default_method, estimate, plan_problems
 
 USUAL_SPLITS = SplitCounts(
     train=340, validation=40, test=20, because="No rows were given: reckoned for 400 rows of 128 tokens."
@@ -30,6 +31,10 @@ USUAL_ROWS = PlanFacts(
     rows=400, train_rows=340, validation_rows=40, labels=2, token_lengths=(128,), learned_share=0.6, longest=128
 )
 """What is assumed when someone asks what a model would take before having any rows."""
+USUAL_METHOD = "lora"
+"""The method of most models, until it is known of which."""
+Divided = tuple[SplitCounts, PlanFacts]
+"""How rows are divided, and how many they are."""
 
 
 class Planning:
@@ -115,75 +120,131 @@ class Planning:
         name: str,
         validation: str | None,
     ) -> tuple[Asked, str, dict[str, Any], SplitCounts]:
-        """All that a plan is made of, checked before tokens are counted: what is asked, by which method and settings.
-
-        Every problem that can be known before is told at once.
-        """
-        given = {key.replace("-", "_"): value for key, value in began.settings.items()}
-        settings, replay = {**splits_kept(spec, given), **given}, began.replay
-        task = task_named(spec.task)
-        machine = machine_facts()
-        chosen = began.method or default_method(task, info)
-        problems = list(began.problems)
-        if why := task.why_not(info):
-            problems.append(StudioError("wrong-model", why, hint="Choose another model or task.", field="model"))
-        try:
-            if not why and (why := method_named(chosen).why_not(info, task, machine)):
-                problems.append(StudioError("method-unavailable", why, hint="Choose another method.", field="method"))
-        except StudioError as error:
-            problems.append(error)
-        head = {"task": task.name, "model": info.name, "method": chosen, "preset": preset, "name": name}
-        try:
-            preset_named(preset)
-            check_settings(info, machine, {**head, **settings})  # before tokens are counted, which takes seconds
-        except StudioError as error:
-            problems.append(error)
+        """All that a plan is made of, checked before tokens are counted, which takes seconds: what is asked, by which
+        method and settings."""
+        task, usual = task_named(spec.task), (USUAL_SPLITS, USUAL_ROWS)
+        settings, chosen = _settings(spec, began), began.method or default_method(task, info)
+        rows, problems = self._looked_at(dataset, info, spec, began, preset, name, validation, usual)
+        raise_once(problems)
+        splits, facts = rows or usual
         if dataset is not None:
-            report = self.datasets.check(dataset, spec.task, spec.roles, leave_out=spec.left_out,
-                                         rows_left_out=spec.rows_left_out)  # fmt: skip
-            if unusable := refusal(report):
-                problems.append(unusable)
-        raise_all(problems)
-        splits = USUAL_SPLITS
-        if dataset is not None:
-            splits = self.datasets.splits(
-                dataset, split_spec(settings), spec=spec, validation_file=validation is not None
-            )
-        facts = self._facts(dataset, info, spec, settings, validation, splits) if dataset else USUAL_ROWS
-        if replay is not None:
-            share = config_from({"task": "-", "model": "-", "replay": settings["replay"]}).replay
-            more = min(self.datasets.store.get(replay.dataset).rows, round(facts.train_rows * share / (1 - share)))
-            facts = replace(facts, rows=facts.rows + more, train_rows=facts.train_rows + more)
-        return Asked(task, info, preset, facts, machine, name), chosen, settings, splits
+            facts = self._with_tokens(dataset, info, spec, settings, facts)
+        return Asked(task, info, preset, facts, machine_facts(), name), chosen, settings, splits
 
-    def _facts(
+    def problems(
+        self,
+        dataset: str | None,
+        info: ModelInfo | None,
+        spec: DatasetSpec | None,
+        began: Beginning,
+        *,
+        preset: str = "balanced",
+        name: str = "",
+        validation: str | None = None,
+    ) -> list[StudioError]:
+        """All that speaks against such a run and can be known without counting tokens, also where the model or how the
+        rows are read is not known (None)."""
+        return self._looked_at(dataset, info, spec, began, preset, name, validation)[1]
+
+    def _looked_at(
+        self,
+        dataset: str | None,
+        info: ModelInfo | None,
+        spec: DatasetSpec | None,
+        began: Beginning,
+        preset: str,
+        name: str,
+        validation: str | None,
+        rows: Divided | None = None,
+    ) -> tuple[Divided | None, list[StudioError]]:
+        """The rows of the dataset, else these, their tokens not counted; and all that is wrong."""
+        task, machine = task_named(spec.task) if spec else None, machine_facts()
+        settings, problems = _settings(spec, began), list(began.problems)
+        chosen = began.method or (default_method(task, info) if task and info else USUAL_METHOD)
+        if task and info:
+            problems += _unsuited(task, info, chosen, machine)
+        if dataset is not None and spec is not None:
+            rows = self._rows(dataset, spec, settings, began.replay, validation, problems)
+        head = {"task": spec.task if spec else UNNAMED, "model": info.name if info else UNNAMED}
+        asked = {**head, "method": chosen, "preset": preset, "name": name, **settings}
+        return rows, problems + plan_problems(task, info, rows[1] if rows else None, machine, asked)
+
+    def _rows(
         self,
         dataset: str,
-        info: ModelInfo,
         spec: DatasetSpec,
         settings: Mapping[str, Any],
+        replay: Replay | None,
         validation: str | None,
-        splits: SplitCounts,
-    ) -> PlanFacts:
-        measured = self.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")))
-        usable = splits.train + splits.validation + splits.test
-        held = splits.validation
+        problems: list[StudioError],
+    ) -> Divided | None:
+        """How rows are divided and how many they are; None where a problem, of which is told, leaves that open."""
+        before = len(problems)
+        config, kept, wrong = sifted({"task": UNNAMED, "model": UNNAMED, **settings})
+        held = None
+        with gathered(problems):
+            report = self.datasets.check(
+                dataset, spec.task, spec.roles, leave_out=spec.left_out, rows_left_out=spec.rows_left_out
+            )
+            if unusable := refusal(report):
+                problems.append(unusable)
         if validation is not None:
-            held = self.datasets.check(validation, spec.task, spec.roles).usable
+            with gathered(problems):
+                held = self.datasets.check(validation, spec.task, spec.roles).usable
+        with gathered(problems):
+            require_columns(self.datasets.store.get(dataset).columns, split_spec(kept))
+        open_ = {each.field for each in (*problems, *wrong)} & {*SplitSpec.model_fields, "replay", "replay_from"}
+        if len(problems) > before or open_:
+            return None
+        with gathered(problems):
+            splits = self.datasets.splits(dataset, split_spec(kept), spec=spec, validation_file=held is not None)
+            more = 0
+            if replay is not None:
+                most = round(splits.train * config.replay / (1 - config.replay))
+                more = min(self.datasets.store.get(replay.dataset).rows, most)
+            return splits, replace(
+                USUAL_ROWS,
+                rows=splits.train + splits.validation + splits.test + more,
+                train_rows=splits.train + more,
+                validation_rows=splits.validation if held is None else held,
+                labels=len(spec.label_names),
+                token_lengths=(),
+                longest=0,
+            )
+        return None
+
+    def _with_tokens(
+        self, dataset: str, info: ModelInfo, spec: DatasetSpec, settings: Mapping[str, Any], facts: PlanFacts
+    ) -> PlanFacts:
+        """The same with the tokens of the rows counted."""
+        measured = self.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")))
         without = frozenset(numbers_in(spec.rows_left_out))
         told = zip(measured.by_row.items(), measured.heads or [0] * len(measured.numbers), strict=True)
         counted = [(length, head) for (row, length), head in told if length and row not in without]
         lengths, heads = [length for length, _ in counted], [head for _, head in counted]
-        return PlanFacts(
-            rows=usable,
-            train_rows=splits.train,
-            validation_rows=held,
-            labels=len(spec.label_names),
+        return replace(
+            facts,
             token_lengths=lengths,
             learned_share=measured.learned_share,
             longest=max(lengths, default=0),
             heads=heads if any(heads) else (),
         )
+
+
+def _unsuited(task: Task, info: ModelInfo, method: str, machine: MachineFacts) -> list[StudioError]:
+    """A model that can't do the task, and a method that can't be used with it."""
+    found = []
+    if why := task.why_not(info):
+        found.append(StudioError("wrong-model", why, hint="Choose another model or task.", field="model"))
+    if method in METHODS and (why := METHODS[method].why_not(info, task, machine)):
+        found.append(StudioError("method-unavailable", why, hint="Choose another method.", field="method"))
+    return found
+
+
+def _settings(spec: DatasetSpec | None, began: Beginning) -> dict[str, Any]:
+    """All that were set by hand, by field name, with those that a person keeps with the rows."""
+    given = {key.replace("-", "_"): value for key, value in began.settings.items()}
+    return {**(splits_kept(spec, given) if spec else {}), **given}
 
 
 def split_spec(settings: Mapping[str, Any]) -> SplitSpec:

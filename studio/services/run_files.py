@@ -1,16 +1,8 @@
-"""What a run's files tell: the end of a log, from which checkpoints it can go on, which rows it learned from."""
+"""What a run's files tell: the end of a log, and from which checkpoints it can go on."""
 
 from pathlib import Path
 
-from studio.schema.runs import RunSpec
 from studio.training.checkpoints import Checkpoints
-
-
-def rows_of(spec: RunSpec) -> list[tuple[str, int]]:
-    """(dataset, version) of all rows that a run needs."""
-    asked = [(spec.dataset, spec.dataset_version)]
-    asked += [(spec.validation_dataset, spec.validation_version)] if spec.validation_dataset else []
-    return asked + ([(spec.replay.dataset, spec.replay.version)] if spec.replay else [])
 
 
 def resumable_steps(checkpoints: Path) -> list[int]:

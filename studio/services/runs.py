@@ -16,11 +16,12 @@ from studio.schema.events import AdviceEvent, StateEvent, StepEvent, StoredEvent
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
 from studio.schema.views import Progress
 from studio.services.context import Context
-from studio.services.run_files import end_of, resumable_step, resumable_steps, rows_of
+from studio.services.run_files import end_of, resumable_step, resumable_steps
 from studio.services.run_words import goes_on, sentence_of, taken_out
 from studio.services.runners.local import LocalRunner
 from studio.store.files import folder_size, require_room
 from studio.store.queue import MOVES, Move
+from studio.store.run_rows import rows_of
 from studio.tasks import task_named
 from studio.training.half import TITLE, at_half_the_batch, in_words
 
@@ -211,7 +212,7 @@ class Runs:
 
     def bytes(self, run: str) -> int:
         """What the run takes on the disk."""
-        return folder_size(self.store.folder(self.store.get(run).id).root)
+        return self.store.folder(self.store.get(run).id).bytes
 
     def judged_by(self, run: str) -> tuple[str, str] | None:
         """Name and title of the metric by which the best step is chosen; None where it is validation loss."""

@@ -1,5 +1,6 @@
 """Datasets: a folder and a row in the database for each version, never changed once written."""
 
+import re
 import secrets
 import shutil
 import time
@@ -16,6 +17,10 @@ from studio.store.files import no_room, write_whole
 ROWS = "rows.parquet"
 RECORD = "record.json"
 """What is known of a version, in its own folder: should the database be lost, it is listed again."""
+IN_RUN = "rows"
+"""Folder of a run with the rows it learned from: DATASET-vVERSION.parquet, and .json with what is known of them."""
+PACKED = "run-with-rows.zip"
+"""Such a run as one file, among its exports; as long as its rows are here it can be made again."""
 LEFT_OVER = 24 * 3600
 """Seconds after which a half-written version is nobody's any more."""
 
@@ -171,8 +176,13 @@ class DatasetStore:
                     )
 
     def delete(self, dataset: str) -> None:
-        """Remove a dataset with all its versions and labels."""
+        """Remove a dataset with all its versions and labels, from the folders of this workspace's runs too."""
         self.get(dataset)
+        in_run = re.compile(rf"{re.escape(dataset)}-v\d+\.(parquet|json)")
+        runs = self.root.with_name("runs")
         with self.db.write() as connection:
             connection.execute("DELETE FROM datasets WHERE id = ?", (dataset,))
+            for path in (*runs.glob(f"*/{IN_RUN}/*"), *runs.glob(f"*/exports/{PACKED}")):
+                if path.name == PACKED or in_run.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
         shutil.rmtree(self.root / dataset, ignore_errors=True)

@@ -1,8 +1,10 @@
 """Files that are whole or not there: written beside, synced, renamed; and room on the disk asked for first."""
 
 import errno
+import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ RESERVE = 64 * 2**20
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a text so that a reader, or a power cut, finds the old one or the new one and nothing between."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f".{path.name}.{threading.get_native_id()}.new")  # several threads may write it at once
     try:
         with (
             no_room(path),
@@ -54,6 +56,14 @@ def no_room(path: Path) -> Iterator[None]:
         if error.errno in NO_ROOM:
             raise disk_full(path) from error
         raise
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Of several processes and threads that do something with a file or a folder one does it, and the others wait."""
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def disk_full(path: Path) -> StudioError:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from studio.schema.errors import StudioError
-from studio.schema.events import EVENT, StateEvent
+from studio.schema.events import EVENT, AnyEvent, StateEvent
 from studio.schema.runs import RunRecord, RunSpec
 from studio.store.db import Database, now
 from studio.store.events import insert_event
@@ -66,10 +66,10 @@ def leavings(db: Database, root: Path) -> list[Path]:
     return [each for each in half if time.time() - each.stat().st_mtime > LEFT_OVER]
 
 
-def take_up(db: Database, root: Path, run: str, own: bool = False) -> None:
+def take_up(db: Database, root: Path, run: str, own: bool = False, said: AnyEvent | None = None) -> None:
     """List a folder again, with its curve. Of several that do it at once only the first one does.
 
-    `own`: it was listed here before, so that its events have the ids that they had.
+    `own`: it was listed here before, so that its events have the ids that they had. `said`: what is said of it now.
     """
     folder = root / run
     spec = read_spec(folder / "config.yaml")
@@ -94,6 +94,8 @@ def take_up(db: Database, root: Path, run: str, own: bool = False) -> None:
             _take_up_events(connection, folder / "events.jsonl", run, own)
             if status != told["status"]:
                 insert_event(connection, run, StateEvent(status=status, message=reason))
+            if said:
+                insert_event(connection, run, said)
 
 
 def read_spec(path: Path) -> RunSpec:

@@ -4,18 +4,17 @@ Nobody is asked to do it. Whoever meets the damage first makes another file to c
 one open turn to that. What the old one no longer tells, runs and rows, is listed again from their folders.
 """
 
-import fcntl
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 from studio.machine.disk import sync_folder
 from studio.schema.errors import StudioError
-from studio.store.files import write_whole
+from studio.store.files import alone, write_whole
 
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 NOTICE = "mended.json"
@@ -37,7 +36,7 @@ def generation(path: Path, number: int) -> Path:
 def mend(path: Path, number: int, time: str, make: Callable[[Path], None]) -> None:
     """Make a whole file to come after a damaged one, unless somebody else just has. `make` makes an empty one."""
     old, new = generation(path, number), generation(path, number + 1)
-    with _alone(path):
+    with alone(path):
         if new.exists() or _whole(old):
             return
         fresh = path.with_name(f".{new.name}.new")
@@ -131,11 +130,3 @@ def _readable(old: Path, table: str, columns: list[str]) -> Iterator[tuple[Any, 
                 return
         except sqlite3.Error:
             continue
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Of several processes that meet the damage one mends it, and the others wait."""
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -16,13 +16,12 @@ from pathlib import Path, PurePosixPath
 from studio.machine.disk import sync_file, sync_folder, sync_tree
 from studio.schema.errors import StudioError
 from studio.schema.report import Report
+from studio.store.datasets import IN_RUN
 from studio.store.files import no_room, require_room
 from studio.store.kept_runs import read_json, read_spec
 
 ALONE = frozenset({"config.yaml", "run.json", "events.jsonl", "splits.json", "report.json"})
 LEARNED = frozenset({"adapter", "model"})
-ROWS = "rows"
-"""Folder of the rows that a run learned from: NAME.parquet, and NAME.json with what is known of them."""
 KINDS = frozenset({".json", ".safetensors", ".txt", ".jinja", ".model", ".md", ".yaml"})
 """What may lie in the folder of what was learned."""
 BINARY = (".safetensors", ".parquet")
@@ -41,9 +40,9 @@ def pack(folder: Path, out: Path, rows: Mapping[str, tuple[Path, str]] | None = 
     `rows`: name → a Parquet file and what is known of it, as JSON.
     """
     found = {_inside(folder, path): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files = {name: path for name, path in found.items() if _belongs(name) and not name.startswith(f"{ROWS}/")}
-    told = {f"{ROWS}/{name}.json": known for name, (_, known) in (rows or {}).items()}
-    files |= {f"{ROWS}/{name}.parquet": path for name, (path, _) in (rows or {}).items()}
+    files = {name: path for name, path in found.items() if _belongs(name) and not name.startswith(f"{IN_RUN}/")}
+    told = {f"{IN_RUN}/{name}.json": known for name, (_, known) in (rows or {}).items()}
+    files |= {f"{IN_RUN}/{name}.parquet": path for name, (path, _) in (rows or {}).items()}
     require_room(out.parent, sum(path.stat().st_size for path in files.values()))
     beside = out.with_name(f".{out.name}.{os.getpid()}.new")
     try:
@@ -155,7 +154,7 @@ def _belongs(name: str) -> bool:
     parts = PurePosixPath(name).parts
     if name in ALONE:
         return True
-    if len(parts) == 2 and parts[0] == ROWS:
+    if len(parts) == 2 and parts[0] == IN_RUN:
         place = PurePosixPath(parts[1])
         return place.suffix in (".json", ".parquet") and bool(PLAIN.fullmatch(place.stem))
     safe = all(part not in ("..", ".") and not part.startswith(("/", ".")) for part in parts)

@@ -20,44 +20,18 @@ from studio.machine.processes import identity, lives
 from studio.schema.errors import StudioError
 from studio.schema.events import StateEvent
 from studio.schema.runs import RunRecord, RunSpec, RunStatus, StopWish, WorkerState
+from studio.store.datasets import DatasetStore
 from studio.store.db import Database, now, repeatable
 from studio.store.events import insert_event
 from studio.store.files import write_whole
 from studio.store.kept_runs import ID, describe, fill_gaps, leavings, read_json, redescribe, strangers, take_up
 from studio.store.lost import HANGS, Safe, beat_of_one_that_hangs, cause_of, end, hangs, in_words
 from studio.store.passed_over import pass_over
+from studio.store.run_folder import RunFolder
+from studio.store.run_rows import link_rows, take_in_or_say
 
 AT_WORK: tuple[RunStatus, ...] = ("starting", "training", "stopping")
 """States in which a worker has begun; one that waits is the queue's business."""
-
-
-class RunFolder:
-    """Names of what lies in a run's folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.config = root / "config.yaml"
-        self.log = root / "worker.log"
-        self.checkpoints = root / "checkpoints"
-        self.adapter = root / "adapter"
-        self.model = root / "model"
-        self.report = root / "report.json"
-        self.exports = root / "exports"
-        self.record = root / "run.json"
-        self.splits = root / "splits.json"
-        self.events = root / "events.jsonl"
-
-    @property
-    def of_processes(self) -> list[Path]:
-        """What each of several processes printed that trained together, in their order."""
-        found = self.root.glob("rank-*.log")
-        return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]))
-
-    @property
-    def result(self) -> Path | None:
-        """The tuned adapter's or model's folder, None when there is none."""
-        return next((folder for folder in (self.adapter, self.model) if (folder / "config.json").exists()
-                     or (folder / "adapter_config.json").exists()), None)  # fmt: skip
 
 
 class RunStore:
@@ -65,6 +39,7 @@ class RunStore:
 
     def __init__(self, db: Database, root: Path) -> None:
         self.db, self.root = db, root
+        self.datasets = DatasetStore(db, root.with_name("datasets"))
 
     def folder(self, run: str) -> RunFolder:
         """The run's folder and the names in it."""
@@ -87,6 +62,7 @@ class RunStore:
             ).rowcount
             if made:
                 insert_event(connection, run, StateEvent(status="queued"))
+                link_rows(folder.root, spec, self.datasets)
         if not made:
             shutil.rmtree(folder.root)
         return self.get(run) if made else self.asked_once(once or "")
@@ -264,14 +240,16 @@ class RunStore:
         return next(f"{stem} {number}" for number in range(2, len(taken) + 3) if f"{stem} {number}" not in taken)
 
     def take_up(self) -> list[str]:
-        """List the folders that were copied here; their ids. One that can't be read is left alone, and told.
+        """List the folders that were copied here, and the rows in them; their ids. One that can't be read is left
+        alone, and told; so is it, of a run that is listed, when its rows can't be.
 
         One that has the name of a run that is here gets a number behind it.
         """
         found, damaged = [], []
         for run in strangers(self.db, self.root):
             try:
-                take_up(self.db, self.root, run)
+                said = take_in_or_say(self.folder(run).root, self.datasets)
+                take_up(self.db, self.root, run, said=said)
                 self.update(run, name=self.free_name(self.get(run).name, but=run))
                 self.describe(run)
                 found.append(run)

@@ -22,6 +22,8 @@ UNTRAINED = "weight"
 
 TOOLS, CALLS = "tools", "tool_calls"
 """The first turn of a conversation may carry the tools that a model can call; a turn of its own the calls it makes."""
+NAMES = ("name", "tool_call_id")
+"""Who speaks, and which call is answered: kept for the chat templates that write or ask for it."""
 THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 """What a model thinks before it replies, as it stands in replies."""
 
@@ -84,6 +86,7 @@ def _turn(item: Any) -> dict[str, Any] | None:
     if role == "assistant" and isinstance(thought, str) and thought.strip() and "<think>" not in content:
         content = f"<think>\n{thought.strip()}\n</think>\n\n{content}"
     turn: dict[str, Any] = {"role": role, "content": content}
+    turn |= {key: item[key] for key in NAMES if isinstance(item.get(key), str) and item[key]}
     if role == "assistant" and calls:
         turn[CALLS] = calls
     if item.get(UNTRAINED) == 0:
@@ -129,7 +132,8 @@ def _calls(value: Any) -> list[dict[str, Any]]:
             continue
         given = told.get("arguments", told.get("parameters", {}))
         given = _parsed(given) if isinstance(given, str) else given
-        calls.append({"type": "function", "function": {"name": told["name"], "arguments": given or {}}})
+        known = {"id": each["id"]} if isinstance(each.get("id"), str) else {}
+        calls.append({**known, "type": "function", "function": {"name": told["name"], "arguments": given or {}}})
     return calls
 
 

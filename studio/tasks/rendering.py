@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from studio.schema.errors import StudioError
-from studio.tasks.conversation import CALLS, TOOLS
+from studio.tasks.conversation import CALLS, NAMES, TOOLS
 
 PLAIN_TEMPLATE = (
     "{{ begin_text }}{% for message in messages %}"
@@ -78,7 +78,7 @@ def _call(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str, **wish
     except TemplateError as error:
         reason = error
     if len(plain) > 1 and plain[0]["role"] == "system":
-        first = {"role": plain[1]["role"], "content": f"{plain[0]['content']}\n\n{plain[1]['content']}"}
+        first = {**plain[1], "content": f"{plain[0]['content']}\n\n{plain[1]['content']}"}
         try:
             return tokenizer.apply_chat_template([first, *plain[2:]], **wishes)
         except TemplateError as error:
@@ -97,7 +97,7 @@ def _plain(turns: Sequence[dict[str, Any]], template: str) -> tuple[list[dict[st
     knows = CALLS in template
     plain = []
     for turn in turns:
-        told = {"role": turn["role"], "content": turn["content"]}
+        told = {"role": turn["role"], "content": turn["content"], **{key: turn[key] for key in NAMES if key in turn}}
         if calls := turn.get(CALLS):
             written = "\n".join(f"<tool_call>\n{_json(call['function'])}\n</tool_call>" for call in calls)
             told |= {CALLS: calls} if knows else {"content": f"{turn['content']}\n{written}".strip()}
@@ -152,21 +152,26 @@ def _by_prefix(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) -
 
 def _spans(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str, text: str) -> list[tuple[int, int]]:
     """Where in the text the replies stand, as characters."""
-    spans, after = [], 0
+    spans, after, read = [], 0, 0
     for index, turn in enumerate(turns):
-        if turn["role"] != "assistant":
-            continue
         content = turn["content"].strip()
-        at = text.find(content, after) if content else -1  # a call of a tool is written as the template has it
+        if turn["role"] != "assistant":
+            # a question may hold the very words of its reply: those are looked for behind it
+            if (at := text.find(content, read)) >= 0:
+                read = at + len(content)
+            continue
+        at = text.find(content, read) if content else -1  # a call of a tool is written as the template has it
         begin = _common(text, _render(tokenizer, turns[:index], template, asks=True)) if index else max(at, 0)
         end = _common(text, _render(tokenizer, turns[: index + 1], template, asks=False))
+        if at >= 0 and begin <= text.find(content, begin) <= end:
+            at = text.find(content, begin)
         if at >= 0 and not begin <= at <= end:
             # the template writes earlier turns otherwise than the last one: take the reply where it stands
             begin, end = at, at + len(content)
         elif at >= 0:
             end = max(end, at + len(content))
         spans.append((max(begin, after), end))
-        after = end
+        after, read = end, max(end, read)
     return spans
 
 

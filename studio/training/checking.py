@@ -1,10 +1,10 @@
 """What is wrong with settings, and which of them make no difference: all at once, each at its field."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from studio.machine.facts import MachineFacts
-from studio.schema.checked import config_from
+from studio.schema.checked import sifted
 from studio.schema.config import VIRTUAL, WHOLE, TrainingConfig
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.fields import about
@@ -14,7 +14,7 @@ from studio.training import together
 from studio.training.methods import METHODS, method_named
 from studio.training.mirrors import MIRRORS
 from studio.training.optimizers import OPTIMIZERS
-from studio.training.plan_facts import PlanFacts, as_learned
+from studio.training.plan_facts import PlanFacts, as_learned, in_pieces
 from studio.training.rhythm import total_steps
 
 STEADY = "constant"
@@ -27,10 +27,30 @@ WITHOUT_DROPOUT = frozenset({
 """How the architectures begin that have no layers of dropout; some leave out by functions, which we do not set."""
 
 
+STEPS_FOLLOW = ("epochs", "max_steps", "batch_size", "gradient_accumulation", "processes", "preset", "method")
+"""What the number of steps follows from, beside the rows."""
+
+
 def check_settings(info: ModelInfo, machine: MachineFacts, values: Mapping[str, Any]) -> None:
-    """What is wrong with settings whatever the rows are, all at once; needs no tokens to be counted."""
-    config, problems = _as_far_as_it_goes(values)
-    if "max_length" in values and info.context and config.max_length > info.context:
+    """Refuse what is wrong with settings whatever the rows are, all at once; needs no tokens to be counted."""
+    config, kept, problems = sifted(values)
+    raise_all([*problems, *wrong_settings(info, machine, config, kept)])
+
+
+def precision_off(machine: MachineFacts) -> dict[str, str]:
+    """Number formats that can't be chosen on this machine, each with the reason."""
+    return {} if machine.gpus else {"float16": "float16 needs a GPU."}
+
+
+def wrong_settings(
+    info: ModelInfo | None, machine: MachineFacts, config: TrainingConfig, values: Mapping[str, Any]
+) -> list[StudioError]:
+    """What is at odds with another setting, the machine or the model, where that is known: all of it.
+
+    `values` are those set by hand, of which each can be by itself, and `config` is made of them.
+    """
+    problems = []
+    if info and "max_length" in values and info.context and config.max_length > info.context:
         problems.append(
             StudioError(
                 "bad-setting",
@@ -40,12 +60,12 @@ def check_settings(info: ModelInfo, machine: MachineFacts, values: Mapping[str, 
                 field="max_length",
             )
         )
-    if config.precision == "float16" and not machine.gpus:
+    if why := precision_off(machine).get(config.precision, ""):
         problems.append(
             StudioError(
                 "bad-setting",
-                "float16 needs a GPU.",
-                given="float16",
+                why,
+                given=config.precision,
                 valid="bfloat16 or float32",
                 field="precision",
             )
@@ -76,22 +96,9 @@ def check_settings(info: ModelInfo, machine: MachineFacts, values: Mapping[str, 
             )
         )
     problems += together.problems(config, machine)
-    problems += [each for each in _method_problems(info, config) if each.field in values]
-    raise_all(problems)
-
-
-def _as_far_as_it_goes(values: Mapping[str, Any]) -> tuple[TrainingConfig, list[StudioError]]:
-    """The settings without those that can't be, so that all else that is wrong can be told too."""
-    try:
-        return config_from(dict(values)), []
-    except StudioError as error:
-        problems = list(error.all())
-    wrong = {problem.field for problem in problems}
-    try:
-        return config_from({key: value for key, value in values.items() if key not in wrong}), problems
-    except StudioError:
-        raise_all(problems)
-        raise
+    if info:
+        problems += [each for each in _method_problems(info, config) if each.field in values]
+    return problems
 
 
 def _runnable(machine: MachineFacts) -> str:
@@ -163,8 +170,20 @@ def _without_dropout(info: ModelInfo) -> bool:
     return info.architecture.partition("For")[0] in WITHOUT_DROPOUT
 
 
-def against_rows(config: TrainingConfig, facts: PlanFacts, by_hand: Mapping[str, Any]) -> list[StudioError]:
-    """Settings made by hand that such few rows can't fulfil."""
+def knows_rows(task: Task, info: ModelInfo | None, facts: PlanFacts) -> bool:
+    """Whether it is known how many rows are learned from: where texts share a row or are learned in pieces, which a
+    model that reads may do, it depends on their tokens."""
+    return bool(facts.token_lengths) or not in_pieces(task, info.kind if info else "encoder")
+
+
+def against_rows(
+    config: TrainingConfig, facts: PlanFacts, by_hand: Mapping[str, Any], unsure: Collection[str] = ()
+) -> list[StudioError]:
+    """Settings made by hand that such few rows can't fulfil.
+
+    `unsure` are settings whose value is none that the run will have, since the one that was given can't be: nothing
+    is said of what follows from them.
+    """
     facts = as_learned(facts, config)
     found, rows = [], facts.train_rows
     if "batch_size" in by_hand and config.batch_size > rows:
@@ -177,7 +196,7 @@ def against_rows(config: TrainingConfig, facts: PlanFacts, by_hand: Mapping[str,
                 field="batch_size",
             )
         )
-    if config.processes > 1 and config.together > rows:
+    if config.processes > 1 and config.together > rows and "batch_size" not in unsure:
         each = "row" if config.batch_size == 1 else "rows"
         found.append(
             StudioError(
@@ -189,7 +208,7 @@ def against_rows(config: TrainingConfig, facts: PlanFacts, by_hand: Mapping[str,
             )
         )
     steps = total_steps(rows, config)
-    if config.eval_steps > steps and facts.validation_rows:
+    if config.eval_steps > steps and facts.validation_rows and not set(STEPS_FOLLOW) & set(unsure):
         found.append(
             StudioError(
                 "bad-setting",

@@ -93,6 +93,13 @@ class Checkpoints:
         """Steps whose weights can be loaded: all is there, and whole, but what only going on needs."""
         return [step for step in self.complete() if self._has_weights(step)]
 
+    def newest_loadable(self) -> tuple[Path, Standing] | None:
+        """The newest of them, with where the run stood; nothing may be able to go on from it."""
+        for step in reversed(self.loadable()):
+            if (marked := self._marked(step)) is not None:
+                return self.path(step), marked[0]
+        return None
+
     def _has_weights(self, step: int) -> bool:
         marked = self._marked(step)
         return marked is not None and all(_only_for_resuming(name) for name in self._lacking(step, marked[1]))

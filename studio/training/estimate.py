@@ -4,9 +4,9 @@ from studio.machine.facts import MachineFacts
 from studio.schema.config import Plan, TrainingConfig
 from studio.schema.models import Estimate, Measured, ModelInfo
 from studio.tasks import task_named
-from studio.training.memory import answers_at_once, outputs
+from studio.training.memory import answers_at_once, offloaded_memory, outputs
 from studio.training.methods import method_named
-from studio.training.plan_facts import PlanFacts, as_learned, memory_of, per_process
+from studio.training.plan_facts import PlanFacts, as_learned, labels_told_apart, memory_of, per_process
 from studio.training.rhythm import CHECK_ROW, check_every, total_steps
 from studio.training.together import WAYS
 
@@ -33,10 +33,15 @@ def estimate(
     rows_a_step = min(config.rows_a_step, facts.train_rows)
     memory = measured.memory_bytes if measured else memory_of(config, info, facts, machine)
     available = max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available)
+    beside = offloaded_memory(info, config, labels_told_apart(config, facts)) if machine.gpus else 0
+    short = what_is_short(memory, available, beside, machine)
     return Estimate(
-        fits=memory <= available,
+        fits=not short,
         memory_bytes=memory,
         available_bytes=available,
+        beside_bytes=beside,
+        beside_available_bytes=machine.memory_available if beside else 0,
+        short=short,
         seconds=round(_seconds(config, info, facts, machine, steps, rows_a_step, measured), 1),
         steps=steps,
         epochs=round(steps * rows_a_step / max(1, facts.train_rows), 2) if config.max_steps else config.epochs,
@@ -47,6 +52,24 @@ def estimate(
         per_process=per_process(config, info, facts, machine),
         because=plan.because,
     )
+
+
+def what_is_short(memory: int, available: int, beside: int, machine: MachineFacts) -> str:
+    """A sentence for each memory that has too little room, of a GPU or of the machine; all numbers are bytes."""
+    found = []
+    if memory > available:
+        whose = "GPU's" if machine.gpus else "machine's"
+        found.append(f"The {whose} memory is short: {_gb(memory)} are needed, and {_gb(available)} are free.")
+    if beside > machine.memory_available:
+        found.append(
+            f"The machine's own memory is short for what is held there in place of the GPUs': {_gb(beside)} are "
+            f"needed, and {_gb(machine.memory_available)} are free."
+        )
+    return " ".join(found)
+
+
+def _gb(size: int) -> str:
+    return f"{size / 2**30:.1f} GB"
 
 
 def _seconds(

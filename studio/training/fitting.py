@@ -16,7 +16,7 @@ from studio.tasks import Task
 from studio.training.memory import offloaded_memory
 from studio.training.methods import METHODS
 from studio.training.optimizers import OPTIMIZERS
-from studio.training.plan_facts import PlanFacts, memory_of
+from studio.training.plan_facts import PlanFacts, labels_told_apart, memory_of
 from studio.training.presets import make_plan
 from studio.training.room import room, room_beside
 from studio.training.together import WAYS
@@ -50,8 +50,14 @@ class Asked:
         return make_plan(self.task, self.info, method, self.preset, self.facts, self.machine, settings, self.name)
 
     def fits(self, plan: Plan) -> bool:
-        """Whether the plan leaves a little room."""
-        return memory_of(plan.config, self.info, self.facts, self.machine) <= room(self.machine)
+        """Whether the plan leaves a little room, of the GPU's memory and of the machine's own."""
+        computed = memory_of(plan.config, self.info, self.facts, self.machine) <= room(self.machine)
+        return computed and self.holds_beside(plan.config)
+
+    def holds_beside(self, config: TrainingConfig) -> bool:
+        """Whether the machine's own memory has room for what it is to hold in place of its GPUs'."""
+        held = offloaded_memory(self.info, config, labels_told_apart(config, self.facts)) if self.machine.gpus else 0
+        return held <= room_beside(self.machine)
 
 
 def fit(asked: Asked, method: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any], list[Change]]:
@@ -88,6 +94,15 @@ def fit(asked: Asked, method: str, settings: dict[str, Any]) -> tuple[str, dict[
 def _merged(settings: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
     """With the changes; a None leaves a setting to the presets again."""
     return {name: value for name, value in {**settings, **changed}.items() if value is not None}
+
+
+def _held_here(config: TrainingConfig, asked: Asked) -> Change | None:
+    if asked.holds_beside(config):
+        return None
+    return Change(
+        "What the GPUs share out is held in their own memory: this machine's has no room for it. It learns the same.",
+        {"offload": "none"},
+    )
 
 
 def _one_process(config: TrainingConfig, asked: Asked) -> Change | None:
@@ -129,7 +144,7 @@ def _held_elsewhere(config: TrainingConfig, asked: Asked) -> Change | None:
     if config.processes == 1 or not asked.machine.gpus or not config.zero or config.offload != "none":
         return None
     away = config.model_copy(update={"offload": "cpu"})
-    if offloaded_memory(asked.info, away, asked.facts.labels) > room_beside(asked.machine):
+    if not asked.holds_beside(away):
         return None
     return Change(
         "What the GPUs share out is held in the machine's memory instead of theirs: it learns the same, and slower, "
@@ -189,7 +204,7 @@ def _shorter_rows(config: TrainingConfig, asked: Asked) -> Change | None:
 
 
 REMEDIES: tuple[Callable[[TrainingConfig, Asked], Change | None], ...] = (
-    _one_process, _fewer_at_once, _twice, _more_shared, _held_elsewhere, _shorter_numbers, _lighter_optimizer,
-    _by_adapter, _in_four_bits, _shorter_rows,
+    _held_here, _one_process, _fewer_at_once, _twice, _more_shared, _held_elsewhere, _shorter_numbers,
+    _lighter_optimizer, _by_adapter, _in_four_bits, _shorter_rows,
 )  # fmt: skip
 """Least harm first: what learns the same, what learns nearly the same, what learns less, what learns from less."""

@@ -40,6 +40,8 @@ class TrainingJob:
     """The owner allowed code of the repository, or pickled weights, for this model."""
     kept: Path | None = None
     """Where rows are kept as tokens, for a later run on the same rows."""
+    ends: bool = False
+    """Take no step more: what a checkpoint holds is to become the result."""
 
 
 def on_disk(job: TrainingJob) -> tuple[tuple[str, int, int], ...]:

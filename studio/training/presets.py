@@ -1,55 +1,41 @@
 """Presets, and the settings of a run worked out from rows, model, method and machine, each with its reason."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from studio.machine.facts import MachineFacts
 from studio.models.trainable import linear_shapes
-from studio.schema.checked import config_from
-from studio.schema.config import Plan, TrainingConfig
-from studio.schema.errors import named, raise_all
+from studio.schema.checked import gathered, raise_once, sifted
+from studio.schema.config import HEADED, Plan, TrainingConfig
+from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.checking import STEADY, against_rows, check_settings, without_effect
+from studio.training.checking import (
+    STEADY,
+    STEPS_FOLLOW,
+    against_rows,
+    knows_rows,
+    without_effect,
+    wrong_settings,
+)
+from studio.training.draft import PRESETS, USUAL, Draft, Preset, preset_named
 from studio.training.estimate import estimate
-from studio.training.methods import method_named
+from studio.training.methods import METHODS, method_named
 from studio.training.optimizers import OPTIMIZERS
-from studio.training.plan_facts import PlanFacts, as_learned, in_pieces, memory_of
+from studio.training.plan_facts import PlanFacts, in_pieces, memory_of
 from studio.training.rates import OF_TASKS, learning_rate
 from studio.training.rhythm import CHECKS, check_every, total_steps
 from studio.training.room import room
 
-__all__ = ["PRESETS", "PlanFacts", "Preset", "default_method", "estimate", "make_plan", "preset_named"]
+__all__ = [
+    "PRESETS", "PlanFacts", "Preset", "default_method", "estimate", "make_plan", "plan_problems", "preset_named",
+]  # fmt: skip
 
 SMALL_ENCODER = 500_000_000
 """Parameters up to which an encoder learns whole."""
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How thoroughly to train."""
-
-    name: str
-    title: str
-    sentence: str
-    passes: float
-    """Times the usual number of passes."""
-    rank: int
-    patience: int
-
-
-PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset("quick", "Quick try", "A third of the passes. Shows soon whether the data is right.", 1 / 3, 8, 2),
-        Preset("balanced", "Balanced", "As many passes as your rows need. Right for most data.", 1, 8, 3),
-        Preset("thorough", "Thorough", "Twice the passes, a wider adapter. For lasting use.", 2, 16, 5),
-    )
-}  # fmt: skip
-
-
+LITTLE_DATA = 150
+"""Rows to learn from up to which it is told what may help a model that learns whole not to learn them by heart."""
 PASSES: dict[str, tuple[tuple[int, int], ...]] = {
     "text": ((60, 10), (150, 6), (300, 4), (2_000, 3), (10_000, 2)),
     "labels": ((60, 15), (150, 10), (600, 6), (5_000, 4), (20_000, 2)),
@@ -63,60 +49,9 @@ SLOW: dict[str, float] = {"scales": 1.5, "prompts": 2}
 """Families of methods that need more passes than LoRA."""
 
 
-class _Draft:
-    """Values so far. What a person set by hand stays as it is."""
-
-    def __init__(
-        self,
-        task: Task,
-        info: ModelInfo,
-        preset: Preset,
-        facts: PlanFacts,
-        machine: MachineFacts,
-        values: dict[str, Any],
-    ) -> None:
-        self.task, self.info, self.preset, self.facts, self.machine = task, info, preset, facts, machine
-        self.method = method_named(values["method"])
-        self.fixed = set(values)
-        self.values = dict(values)
-        self.because: list[str] = []
-
-    def put(self, name: str, value: Any, reason: str = "") -> None:
-        """Set a value that nobody set by hand, and say why."""
-        if name not in self.fixed:
-            self.values[name] = value
-            if reason:
-                self.because.append(reason)
-
-    def config(self) -> TrainingConfig:
-        """The values as a checked config."""
-        return config_from(self.values)
-
-    @property
-    def learned(self) -> PlanFacts:
-        """The rows as the trainer gets them; their greatest length must be known."""
-        return as_learned(self.facts, self.config())
-
-    @property
-    def virtual_tokens(self) -> int:
-        """Tokens of the context that the method takes for itself."""
-        return int(self.values["virtual_tokens"]) if self.method.family == "prompts" else 0
-
-    @property
-    def may_recompute(self) -> bool:
-        """Whether activations are kept and need not be."""
-        kept = not self.values.get("gradient_checkpointing") and "gradient_checkpointing" not in self.fixed
-        return kept and self.method.recomputes
-
-
 def default_method(task: Task, info: ModelInfo) -> str:
     """Small encoders learn whole, everything else by an adapter."""
     return "full" if info.kind == "encoder" and info.parameters <= SMALL_ENCODER else "lora"
-
-
-def preset_named(name: str) -> Preset:
-    """The preset of that name, or a `StudioError` with the nearest one."""
-    return named(PRESETS, name, "preset", field="preset")
 
 
 def make_plan(
@@ -129,22 +64,80 @@ def make_plan(
     overrides: dict[str, Any],
     name: str,
 ) -> Plan:
-    """A config with every value filled in. `overrides` are settings by field name, set by hand."""
-    chosen = preset_named(preset)
+    """A config with every value filled in, or all that is wrong with what is asked, at once.
+
+    `overrides` are settings by field name, set by hand.
+    """
     head = {"task": task.name, "model": info.name, "method": method, "preset": preset, "name": name}
     by_hand = {key.replace("-", "_"): value for key, value in overrides.items()}
-    check_settings(info, machine, {**head, **by_hand})
-    draft = _Draft(task, info, chosen, facts, machine, {**head, **by_hand})
-    for part in PARTS:
-        part(draft)
+    _, values, problems = _sifted(info, machine, {**head, **by_hand})
+    draft = _drafted(task, info, facts, machine, values)
     config = draft.config()
-    raise_all([*against_rows(config, facts, by_hand), *draft.method.problems(info, config)])
+    raise_once([*problems, *_against(draft, values, problems)])
     draft.because += without_effect(task, info, machine, config, facts, by_hand)
     changed = tuple(key for key in by_hand if key in TrainingConfig.model_fields)
     return Plan(config=config, because=tuple(draft.because), changed=changed)
 
 
-def _batch(draft: _Draft) -> None:
+def plan_problems(
+    task: Task | None,
+    info: ModelInfo | None,
+    facts: PlanFacts | None,
+    machine: MachineFacts,
+    values: Mapping[str, Any],
+) -> list[StudioError]:
+    """What `make_plan` would refuse, as far as it can be known of what there is.
+
+    `values` are all that was asked, method and preset among them. Of these few it depends on another whether they are
+    right, and nothing is said of them before that one is:
+
+    - without rows that can be used and divided: whether there are enough of them for a batch and a check;
+    - without their tokens, where texts share a row or are learned in pieces: the same;
+    - without a model that can do the task: what belongs to a model or method, and how many steps there are;
+    - where passes, batch, preset or method are none (`STEPS_FOLLOW`): whether a check comes before the last step.
+    """
+    config, kept, problems = _sifted(info, machine, values)
+    if task is None or facts is None or not knows_rows(task, info, facts):
+        return problems
+    if info is None or task.why_not(info):
+        return [*problems, *against_rows(config, facts, kept, STEPS_FOLLOW)]
+    return [*problems, *_against(_drafted(task, info, facts, machine, kept), kept, problems)]
+
+
+def _sifted(
+    info: ModelInfo | None, machine: MachineFacts, given: Mapping[str, Any]
+) -> tuple[TrainingConfig, dict[str, Any], list[StudioError]]:
+    """Of what was asked the values that can be by themselves, a config of them, and all that is wrong before rows."""
+    config, values, problems = sifted(given)
+    problems += wrong_settings(info, machine, config, values)
+    with gathered(problems):
+        preset_named(config.preset)
+    with gathered(problems):
+        method_named(config.method)
+    return config, values, problems
+
+
+def _drafted(
+    task: Task, info: ModelInfo, facts: PlanFacts, machine: MachineFacts, values: Mapping[str, Any]
+) -> Draft:
+    """All values worked out around these; the usual preset and method stand in for such as there are not."""
+    method = values["method"] if values.get("method") in METHODS else default_method(task, info)
+    preset = PRESETS.get(values.get("preset", ""), PRESETS[USUAL])
+    draft = Draft(task, info, preset, facts, machine, {**values, "method": method})
+    for part in PARTS:
+        part(draft)
+    return draft
+
+
+def _against(draft: Draft, by_hand: Mapping[str, Any], problems: list[StudioError]) -> list[StudioError]:
+    """What is at odds with the rows, or with what was worked out from them."""
+    config = draft.config()
+    found = against_rows(config, draft.facts, by_hand, {each.field for each in problems})
+    stands_in = by_hand.get("method") != draft.method.name
+    return found if stands_in else [*found, *draft.method.problems(draft.info, config)]
+
+
+def _batch(draft: Draft) -> None:
     """Rows at once: few where a core computes them one after the other, more on a GPU and for short work."""
     size = 16 if draft.task.has_labels else 8 if draft.machine.gpus else 4
     size = min(size, max(1, draft.learned.train_rows // 4))
@@ -152,7 +145,7 @@ def _batch(draft: _Draft) -> None:
     draft.put("gradient_accumulation", 1)
 
 
-def _passes(draft: _Draft) -> None:
+def _passes(draft: Draft) -> None:
     rows = draft.facts.train_rows
     table = PASSES["labels" if draft.task.has_labels else "text"]
     usual = next((passes for most, passes in table if rows <= most), 1)
@@ -169,7 +162,7 @@ def _passes(draft: _Draft) -> None:
     )
 
 
-def _rate(draft: _Draft) -> None:
+def _rate(draft: Draft) -> None:
     rate, reason = learning_rate(draft.info, draft.values["method"], draft.task.has_labels, draft.facts.train_rows)
     if draft.task.name in OF_TASKS:
         share, reason = OF_TASKS[draft.task.name]
@@ -187,7 +180,7 @@ def _rate(draft: _Draft) -> None:
         draft.put("label_smoothing", 0.1, "Labels are learned with a little doubt (0.1), as some are always wrong.")
 
 
-def _length(draft: _Draft) -> None:
+def _length(draft: Draft) -> None:
     """Long enough for all rows, or for nearly all where a few would cost much."""
     facts, context = draft.facts, (draft.info.context or 2048) - draft.virtual_tokens
     most = min(context, 2048 if draft.machine.gpus else 1024)
@@ -204,7 +197,7 @@ def _length(draft: _Draft) -> None:
     draft.put("max_length", length, reason)
 
 
-def _adapter(draft: _Draft) -> None:
+def _adapter(draft: Draft) -> None:
     """Width and strength of what learns: of the adapter, in virtual tokens, or in layers."""
     method, preset = draft.method, draft.preset
     if method.family == "low-rank":
@@ -223,7 +216,7 @@ def _adapter(draft: _Draft) -> None:
         draft.put("last_layers", layers, f"The last {layers} of {draft.info.layers} layers learn.")
 
 
-def _precision(draft: _Draft) -> None:
+def _precision(draft: Draft) -> None:
     machine = draft.machine
     chosen = OPTIMIZERS[draft.config().optimizer]
     if draft.info.kind == "encoder":
@@ -237,7 +230,7 @@ def _precision(draft: _Draft) -> None:
         draft.put("precision", "float32", "Computed in float32: this processor is slow at shorter formats.")
 
 
-def _memory(draft: _Draft) -> None:
+def _memory(draft: Draft) -> None:
     """Fewer rows at once, then computing twice, until it fits; in order of harm."""
     most, halved = room(draft.machine), 0
     while memory_of(draft.config(), draft.info, draft.facts, draft.machine) > most:
@@ -253,7 +246,7 @@ def _memory(draft: _Draft) -> None:
     _say_batch(draft, halved > 0)
 
 
-def _say_batch(draft: _Draft, halved: bool) -> None:
+def _say_batch(draft: Draft, halved: bool) -> None:
     size = draft.values["batch_size"]
     words = f"{size} {'row' if size == 1 else 'rows'} at once"
     if (count := draft.config().processes) > 1:
@@ -269,7 +262,7 @@ def _say_batch(draft: _Draft, halved: bool) -> None:
         draft.because.append(f"{words}: {why}.")
 
 
-def _checks(draft: _Draft) -> None:
+def _checks(draft: Draft) -> None:
     facts = draft.learned
     if not facts.validation_rows:
         draft.put("keep_best", False, "The last step is kept: no rows are set aside to tell which step is the best.")
@@ -291,7 +284,21 @@ def _checks(draft: _Draft) -> None:
     draft.put("eval_steps", every, f"Checked {when}: {why}.")
 
 
-PARTS: tuple[Callable[[_Draft], None], ...] = (
-    _passes, _rate, _adapter, _length, _batch, _precision, _memory, _checks,
+def _little_data(draft: Draft) -> None:
+    """Told and not set: which of them helps differs from rows to rows, and was not measured to help with most."""
+    rows = draft.facts.train_rows
+    whole = draft.info.kind == "encoder" and draft.method.name == "full"
+    if not whole or rows > LITTLE_DATA or {"head_first", "layer_decay", "dropout"} & draft.fixed:
+        return
+    head = "the head learn alone at first (only the head learns for: 0.2)" if draft.task.name in HEADED else ""
+    slower = "lower layers move less (rate of each layer below: 0.9)"
+    draft.because.append(
+        f"Little data: with {rows:,} rows it may help to let {' or '.join(filter(None, [head, slower]))}, or to leave "
+        "more out at random (dropout in the model: 0.2). None of these is set: try one, and compare."
+    )
+
+
+PARTS: tuple[Callable[[Draft], None], ...] = (
+    _passes, _rate, _adapter, _length, _batch, _precision, _memory, _checks, _little_data,
 )  # fmt: skip
 """In this order: later ones look at what earlier ones set."""

@@ -90,7 +90,7 @@ class _Run:
         torch.set_num_threads(max(1, job.threads))
         if leads():
             end_putting(job.folder / f".{self.method.result}.new", job.folder / self.method.result)
-        if found := agreed(self.checkpoints.newest() if leads() else None):
+        if found := agreed(self._found() if leads() else None):
             self.resume_from, self.standing = found
         self._phase("loading")
         set_seed(config.seed)
@@ -134,12 +134,20 @@ class _Run:
         self.texts = [self.encoding.tokenizer.decode(each.input_ids, skip_special_tokens=True) for each in held[:MOST]]
         self.emit(read_event(job, self.way.trainer, self.head, learned, len(held)))
 
+    def _found(self) -> tuple[Path, Standing] | None:
+        """The checkpoint to go on from; for a run that takes no step more one that can be loaded is enough."""
+        newest = self.checkpoints.newest()
+        return self.checkpoints.newest_loadable() if self.job.ends else newest
+
     def learn(self) -> StopWish | None:
         """All steps that are left; the wish that ended them before their time."""
         from transformers import TrainerState
 
         if self.resume_from is None:
             self.watching.took(self._replies("base", 0))
+        elif self.job.ends:
+            self.trainer._load_from_checkpoint(str(self.resume_from))
+            return "keep"
         else:
             state = TrainerState.load_from_json(str(self.resume_from / "trainer_state.json"))
             if self.standing.early or state.global_step >= state.max_steps:  # the trainer would take one step too many
@@ -209,7 +217,8 @@ class _Run:
 
     def _encode(self, rows: Sequence[Row]) -> list[Example]:
         def on_progress(done: int) -> None:
-            if wish := self.should_stop():
+            wish = self.should_stop()
+            if wish and not (wish == "keep" and self.job.ends):
                 raise StopNow(wish)
             self.emit(PhaseEvent(phase="reading", done=done, total=len(rows), unit="rows"))
 

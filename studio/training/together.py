@@ -4,6 +4,8 @@ What is shared out and how is DeepSpeed's (training/distributed.py); the trainer
 """
 
 from dataclasses import dataclass
+from functools import cache
+from threading import Thread
 
 from studio.machine.deepspeed import why_no_deepspeed, why_no_nvme
 from studio.machine.facts import MachineFacts
@@ -37,10 +39,37 @@ WAYS: dict[int, Way] = {
 }
 
 
-def zero_off() -> dict[str, str]:
+def zero_off(machine: MachineFacts) -> dict[str, str]:
     """Stages of ZeRO that can't be chosen on this machine, each with the reason."""
-    why = why_no_deepspeed()
+    why = _why_no_zero(machine)
     return {str(zero): why for zero in WAYS if zero and why}
+
+
+def offload_off(machine: MachineFacts) -> dict[str, str]:
+    """Where a run can't hold what ZeRO shares out, each with the reason.
+
+    DeepSpeed is asked of the disk beside, since it takes seconds: until it answers nothing is said, and a plan that
+    wants the disk waits for the answer.
+    """
+    if why := _why_no_zero(machine):
+        return {"cpu": why, "nvme": why}
+    _ask_of_disk()
+    if not why_no_nvme.cache_info().currsize or not (why := why_no_nvme()):
+        return {}
+    return {"nvme": why}
+
+
+@cache
+def _ask_of_disk() -> None:
+    """Once, since what is not answered yet would be asked again."""
+    Thread(target=why_no_nvme, daemon=True).start()
+
+
+def _why_no_zero(machine: MachineFacts) -> str:
+    most, each = places(machine)
+    if most < 2:
+        return f"ZeRO shares a run out among processes with a {each} of their own, and there is one {each}."
+    return why_no_deepspeed()
 
 
 def why_no_fsdp(machine: MachineFacts) -> str:

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from studio.store.failures import keep_failure
 from studio.store.files import write_whole
 from studio.store.lost import PATIENCE
 from studio.store.runs import AT_WORK
+from studio.training.checkpoints import Checkpoints
 from studio.training.mirrors import asks_hub
 from studio.worker.again import start_anew
 from studio.worker.free import FreeMemory
@@ -132,7 +134,7 @@ class Worker:
             if self._terminated:  # its place in the queue stays, for the next worker
                 self._keeps_place = True
                 return False
-            if self.runs.stop_wish(self.run):
+            if self._taken_out():
                 words = "Taken out of the queue."
                 self.runs.set_status(self.run, "stopped", words, only_from=("queued", "paused"), reason=words)
                 return False
@@ -145,6 +147,11 @@ class Worker:
                 said = True
             time.sleep(WAIT_SECONDS)
         return True
+
+    def _taken_out(self) -> bool:
+        """Asked to stop while it waits; one that holds something to be kept waits to make its result of it."""
+        wish = self.runs.stop_wish(self.run)
+        return wish is not None and not (wish == "keep" and Checkpoints(self.folder.checkpoints).loadable())
 
     def _let_go_of_imports(self) -> None:
         """What was prepared to begin at once, and can't, holds memory that another run may be short of."""
@@ -174,9 +181,9 @@ class Worker:
         self._seconds_before, self._began = self.runs.get(self.run).seconds or 0.0, time.monotonic()
         if not self.runs.begin(self.run, os.getpid()):  # paused or taken out in this very moment
             return
+        self._wish = self.runs.stop_wish(self.run)  # what it was sent for: nobody waits for it to stop in time
         self.emit(PhaseEvent(phase="preparing"))
         train = self.ready.train if self.ready else way_to_train(self.runs.spec(self.run).config.processes)
-        from studio.training.checkpoints import Checkpoints
         from studio.training.coach import Coach
 
         job = self._job()
@@ -203,7 +210,7 @@ class Worker:
         job, splits = job_of(self.workspace, self.run, self.runs.spec(self.run))
         write_whole(self.folder.splits, json.dumps(splits))
         self._threads, self._limit = job.threads, 60 * job.config.max_minutes
-        return job
+        return replace(job, ends=self._wish == "keep")
 
     def emit(self, event: AnyEvent) -> None:
         """Append an event, beat, and write a line for the log; then the coach is heard."""

@@ -89,7 +89,7 @@ def row(page: Page, name: str) -> Locator:
 
 
 def names(page: Page) -> list[str]:
-    return page.locator("table.runs > tbody > tr:not(.more) > td:first-child > b").all_text_contents()
+    return page.locator("table.runs > tbody > tr:not(.more) > td:nth-child(2) > b").all_text_contents()
 
 
 def more(page: Page, name: str) -> Locator:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_a_run_whose_best_checkpoint_is_harmed_meanwhile_ends_with_its_last_step
     assert outcome.metrics["eval_loss"] == last.eval_loss
 
 
-def test_one_that_is_resumed_at_its_end_ends_with_its_last_step_too_and_all_is_well_with_a_whole_one(
+def test_one_that_is_resumed_or_ended_at_its_end_has_its_last_step_too_and_all_is_well_with_a_whole_one(
     tmp_path: Path, llama: ModelInfo
 ) -> None:
     job, checkpoints = chat_job(tmp_path, llama, **RISING), Checkpoints(tmp_path / "checkpoints")
@@ -79,6 +80,13 @@ def test_one_that_is_resumed_at_its_end_ends_with_its_last_step_too_and_all_is_w
         once_more, said = run(job)
         assert once_more.best_step == first.steps and len(of_lost(said)) == 1
         assert once_more.path is not None and same(once_more.path, checkpoints.path(first.steps))
+
+
+    (checkpoints.path(first.steps) / "optimizer.pt").unlink()
+    ended, said = run(replace(job, ends=True), lambda: "keep")
+    assert ended.stopped == "keep" and ended.best_step == first.steps and len(of_lost(said)) == 1
+    assert ended.path is not None and same(ended.path, checkpoints.path(first.steps))
+    assert not [event for event in said if isinstance(event, StepEvent)], "no run can go on from it, and none did"
 
 
 def test_a_run_that_ran_away_keeps_the_newest_whole_checkpoint_when_the_best_is_harmed(

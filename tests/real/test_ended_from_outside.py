@@ -1,13 +1,18 @@
-"""SIGTERM to a run at work: told as what it is where nobody asked, and as a person's stop where one did."""
+"""A signal to a run at work: SIGTERM is told as what it is, and after SIGKILL the best step can still be kept."""
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from worker_runs import AtWork, add_run, log_of, record_of, start_worker, steps_of, wait_for
 
 from studio.schema.dataset import DatasetRecord
+from studio.services.context import Context
+from studio.services.finishing import finish, would_keep
+from studio.services.runs import Runs
 from studio.store import Home
+from studio.training.checkpoints import Checkpoints
 from studio.worker.words import ENDED_FROM_OUTSIDE
 
 LONG = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96, "epochs": 200, "eval_steps": 20,
@@ -35,3 +40,45 @@ def test_a_run_says_whether_a_person_or_a_signal_alone_stopped_it(
     assert (record.status, record.has_result) == ("stopped", True)
     assert record.reason.startswith(f"Stopped {why}") and "is kept" in record.reason
     assert ("SIGTERM" in log_of(home, run)) is not asked
+
+
+class Forks:
+    """A runner whose workers need not import all that they need."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.workers: list[AtWork] = []
+
+    def start(self, workspace: str, run: str, log: Path) -> None:
+        self.workers.append(start_worker(self.home, run))
+
+
+def test_a_killed_run_waits_for_its_turn_and_ends_with_its_best_step_without_another_one(
+    home: Home, data: DatasetRecord, llama: str
+) -> None:
+    run = add_run(home, data, llama, **LONG)
+    worker = start_worker(home, run)
+    wait_for(lambda: len(steps_of(home, run)) >= 25)
+    os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait(10)
+    forks, folder = Forks(home), home.workspace().runs.folder(run)
+    runs = Runs(Context(home, home.workspace()), forks)  # type: ignore[arg-type]
+    assert runs.get(run).status == "interrupted"
+    steps, kept = len(steps_of(home, run)), would_keep(runs, run)
+    assert kept is not None
+    other = add_run(home, data, llama)
+    home.queue.claim(other, os.getpid())
+    assert home.queue.my_turn(other)
+    finish(runs, run)
+    wait_for(lambda: "Waiting" in log_of(home, run))
+    home.queue.leave(other)
+    assert forks.workers[0].wait(60) == 0, log_of(home, run)
+    record = record_of(home, run)
+    assert (record.status, record.has_result, record.best_step) == ("stopped", True, kept)
+    assert f"step {kept}" in record.reason and "is kept" in record.reason
+    assert len(steps_of(home, run)) == steps, "it learned on"
+    states = [each.event.status for each in runs.events.after(run, kinds=("state",))]  # type: ignore[union-attr]
+    assert states[-3:] == ["queued", "starting", "stopped"], "nobody waits for it to stop in time"
+    weights = "adapter_model.safetensors"
+    best = Checkpoints(folder.checkpoints).path(kept)
+    assert (folder.adapter / weights).read_bytes() == (best / weights).read_bytes()

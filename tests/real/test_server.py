@@ -1,14 +1,23 @@
 """A served studio refuses what its page does not need: hosts, origins, addresses, strangers, files of the machine."""
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from studio.ui.login import hash_password
 from tests.browser.served import Served
+from tests.signals import heed_ctrl_c
+
+STUDIO = Path(sys.executable).with_name("studio")
 
 
 def asking(served: Served, **wanted: object) -> httpx.Client:
@@ -16,11 +25,16 @@ def asking(served: Served, **wanted: object) -> httpx.Client:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def served_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served = Served(tmp_path_factory.mktemp("alone") / "home", "--allow-host", "tuner.example")
-    with asking(served) as client:
-        yield client
+    yield served
     served.stop()
+
+
+@pytest.fixture(scope="module")
+def alone(served_alone: Served) -> Iterator[httpx.Client]:
+    with asking(served_alone) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +43,44 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with asking(served) as client:
         yield client
     served.stop()
+
+
+def test_studio_alone_serves_on_7860_opens_the_browser_and_ends_by_ctrl_c(tmp_path: Path) -> None:
+    opened, browser = tmp_path / "opened", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >> "{opened}"\n')
+    browser.chmod(0o700)
+    told = {"STUDIO_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "BROWSER": str(browser), "DISPLAY": ":0"}
+    environment = {**os.environ, **told}
+    arguments, url = [str(STUDIO)], "http://127.0.0.1:7860"
+    if answers(7860):  # somebody's own studio, say: that is told, and this one tries another port
+        said = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60)
+        assert said.returncode == 2 and "port 7860" in said.stderr and "--port 7861" in said.stderr
+        assert "Traceback" not in said.stderr and not opened.exists()
+        arguments, url = [*arguments, "serve", "--port", "0"], "http://127.0.0.1:"
+    process = subprocess.Popen(
+        arguments, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=heed_ctrl_c,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 60
+        while not opened.exists() or not opened.read_text():
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        (shown,) = opened.read_text().split()
+        assert shown.startswith(url) and (shown == url or len(arguments) > 1)
+        assert "gradio" in httpx.get(shown, trust_env=False, timeout=60).text
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+        assert process.returncode == 0 and out == f"The studio is at {shown}\n"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_the_page_answers_with_a_content_policy_and_our_script_first(alone: httpx.Client) -> None:
@@ -124,6 +176,27 @@ def test_an_upload_beyond_the_limit_is_refused_and_leaves_nothing(demo: httpx.Cl
     answer = demo.put("/studio/upload", headers={"x-studio-workspace": secret}, content=b"x" * 6_000_000)
     assert answer.status_code == 413
     assert "5 MB" in answer.json()["error"]["message"]
+
+
+def test_200_mb_of_csv_are_taken_in_as_they_come_and_never_held_in_memory(
+    alone: httpx.Client, served_alone: Served
+) -> None:
+    line = f"Where is parcel 7?,{'A long story about parcels and lamps. ' * 26}\n".encode()
+    piece, count = line * 1000, 205
+    alone.get("/")
+    before = most_memory(served_alone)
+    sent = alone.put("/studio/upload", headers={"x-file-name": "large.csv"}, content=(piece for _ in range(count)))
+    ticket = sent.json()["ticket"]
+    (kept,) = served_alone.home.rglob(f"{ticket}/large.csv")
+    assert kept.stat().st_size == len(piece) * count > 200e6
+    assert most_memory(served_alone) - before < 50e6
+    kept.unlink()
+
+
+def most_memory(served: Served) -> int:
+    """Bytes of memory that a server had at most so far."""
+    told = Path(f"/proc/{served.process.pid}/status").read_text()
+    return int(told.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def call(client: httpx.Client, headers: dict[str, str], fn_index: int, data: list, event: dict | None = None) -> dict:

@@ -36,14 +36,24 @@ def studio(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "studio"
 
 
+def outside() -> dict[str, str]:
+    """The environment of somebody who has no repository."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
 def run(studio: Path, home: Path, *arguments: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(
         [studio, *arguments, "--home", str(home)],
-        cwd=home, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        cwd=home, env=outside(), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def files_of(folder: Path, under: str) -> set[str]:
+    """Files of a folder of this repository by the names that they have in the wheel."""
+    found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {f"{under}/{path.relative_to(folder).as_posix()}" for path in found}
 
 
 def test_the_wheel_holds_code_assets_and_licence_and_no_tests(wheel: Path) -> None:
@@ -56,12 +66,40 @@ def test_the_wheel_holds_code_assets_and_licence_and_no_tests(wheel: Path) -> No
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "assets/"))]
 
 
-def test_the_installed_code_is_the_wheels_own(studio: Path, tmp_path: Path) -> None:
-    where = subprocess.run(
-        [studio.parent / "python", "-c", "import studio, torch; print(studio.__file__)"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert str(studio.parent.parent) in where
+def test_the_wheel_holds_every_file_of_the_code_and_of_the_assets_and_no_other(wheel: Path) -> None:
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("studio/")}
+    assert held == files_of(ROOT / "studio", "studio") | files_of(ROOT / "assets", "studio/assets")
+
+
+ASKED = """
+import json, sys
+from importlib.metadata import distribution, version
+from packaging.requirements import Requirement
+import studio.api, studio.cli.app, studio.ui.server
+from studio.data.samples import SAMPLES, sample_path
+wanted = [Requirement(line) for line in distribution("finetune-studio").requires]
+print(json.dumps({
+    "path": [each for each in sys.path if each],
+    "code": [module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] == "studio"],
+    "samples": [str(sample_path(name)) for name in SAMPLES],
+    "told": str(distribution("finetune-studio").locate_file("studio")),
+    "unmet": [str(each) for each in wanted if (not each.marker or each.marker.evaluate({"extra": ""}))
+              and not each.specifier.contains(version(each.name), prereleases=True)],
+}))
+"""
+
+
+def test_code_and_samples_are_the_wheels_own_and_its_needs_are_met(studio: Path, tmp_path: Path) -> None:
+    asked = [studio.parent / "python", "-c", ASKED]
+    done = subprocess.run(asked, cwd=tmp_path, env=outside(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    seen, own = json.loads(done.stdout), studio.parent.parent
+    assert len(seen["code"]) > 100 and seen["samples"]
+    strange = [each for each in (*seen["code"], *seen["samples"], seen["told"]) if not Path(each).is_relative_to(own)]
+    assert strange == []
+    here = {path for path in map(Path, seen["path"]) if path.is_relative_to(ROOT)}
+    assert here <= {Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))}, "libraries alone"
+    assert seen["unmet"] == []
 
 
 def test_the_doctor_of_an_installed_studio_is_content(studio: Path, tmp_path: Path) -> None:

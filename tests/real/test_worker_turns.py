@@ -221,9 +221,11 @@ def test_a_run_that_was_taken_to_another_home_is_chatted_with_and_exported_there
             said = "".join(chunk.text for chunk in there.chat(run, asked, plain) if chunk.who == "tuned")
             assert said == here
             assert there.export(run, "adapter").tested
-            with pytest.raises(StudioError) as refused:
-                there.repeat(run)
-            assert refused.value.code == "no-such-dataset"
+        assert [each.id for each in copied.datasets()] == [data.id], "a folder has its rows in it"
+        assert copied.evaluate(run)
+        with pytest.raises(StudioError) as refused:
+            taken.repeat(run)
+        assert refused.value.code == "no-such-dataset"
     finally:
         copied.close()
         taken.close()

@@ -8,9 +8,10 @@ import pytest
 from studio.machine.deepspeed import why_no_deepspeed
 from studio.machine.facts import Gpu, MachineFacts
 from studio.schema.errors import StudioError
-from studio.schema.models import ModelInfo
+from studio.schema.models import Estimate, ModelInfo
 from studio.schema.runs import RunSpec
 from studio.tasks import task_named
+from studio.training.estimate import estimate
 from studio.training.fitting import Asked, fit
 from studio.training.half import at_half_the_batch
 from studio.training.plan_facts import PlanFacts, memory_of
@@ -86,6 +87,29 @@ def test_the_machine_s_memory_is_filled_only_by_several_gpus_and_only_where_it_h
     assert "in the machine's memory" in said(40, tight, shared)
     assert "in the machine's memory" not in said(10, tight, shared), "where there is no room for it either"
     assert "in the machine's memory" not in said(40, tight[:1], {"precision": "float32", "batch_size": 1})
+
+
+@pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
+def test_what_is_held_beside_gpus_must_fit_the_machine_s_own_memory_and_the_short_one_is_named() -> None:
+    shared = {"processes": 2, "zero": 3, "precision": "float32", "batch_size": 1, "offload": "cpu"}
+
+    def on(free: float, of_gpu: float) -> Asked:
+        place = asked(free)
+        return replace(place, machine=replace(place.machine, gpus=(Gpu("G", 80 * GB, round(of_gpu * GB)),) * 2))
+
+    def told(free: float, of_gpu: float) -> Estimate:
+        place = on(free, of_gpu)
+        return estimate(place.plan("full", shared), place.info, place.facts, place.machine)
+
+    both, machine, gpu, none = told(60, 40), told(10, 40), told(60, 1), told(10, 1)
+    assert both.fits and not both.short and both.beside_bytes > 10 * GB
+    assert not machine.fits and machine.short.startswith("The machine's own memory is short")
+    assert "10.0 GB are free" in machine.short
+    assert not gpu.fits and gpu.short.startswith("The GPU's memory is short") and "own memory" not in gpu.short
+    assert not none.fits and "GPU's memory is short" in none.short and "own memory is short" in none.short
+    assert fit(on(60, 40), "full", shared)[1]["offload"] == "cpu"
+    _, settings, changes = fit(on(10, 40), "full", shared)
+    assert settings["offload"] == "none" and "no room for it" in changes[0].sentence
 
 
 def test_a_rate_set_for_all_weights_is_not_kept_for_an_adapter() -> None:

@@ -1,25 +1,44 @@
-"""Rows that a run learned from: taken along in its file when asked, and taken in without trusting a byte of them."""
+"""Rows that a run learned from: they lie in its folder, are taken along in its file when asked, and are taken in from
+either without trusting a byte of them."""
 
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from studio.api import Studio
+from studio.schema.events import AdviceEvent
+from studio.schema.runs import Replay
+from studio.store.files import folder_size
 from tests.unit.test_keeping_runs import made, put, refusal, rewritten
 
 ROWS = "question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12))
 
 
-def made_of_rows(studio: Studio) -> tuple[str, str]:
+def made_of_rows(studio: Studio, status: str = "finished") -> tuple[str, str]:
     """A run and the dataset that it learned from."""
-    data, run = studio.add_text(ROWS).id, made(studio)
-    runs = studio.context.workspace.runs
-    runs.replace_spec(run, runs.spec(run).model_copy(update={"dataset": data}))
-    return run, data
+    data = studio.add_text(ROWS).id
+    return made(studio, status=status, rows=data), data
+
+
+def rows_in(studio: Studio, run: str) -> list[str]:
+    return sorted(path.name for path in studio.context.workspace.runs.folder(run).rows.glob("*"))
+
+
+def linked(studio: Studio, run: str, data: str) -> bool:
+    """Whether the rows in a run's folder are the dataset's own file."""
+    space = studio.context.workspace
+    return (space.runs.folder(run).rows / f"{data}-v1.parquet").samefile(space.datasets.rows_path(data, 1))
+
+
+def copied(studio: Studio, run: str, there: Studio) -> Path:
+    """A run's folder as a person copies it to another home."""
+    place = there.context.workspace.runs.root / run
+    return Path(shutil.copytree(studio.context.workspace.runs.folder(run).root, place))
 
 
 def rows_at(studio: Studio, data: str, version: int = 1) -> bytes:
@@ -28,13 +47,14 @@ def rows_at(studio: Studio, data: str, version: int = 1) -> bytes:
 
 def test_rows_come_along_only_when_it_was_asked_for(studio: Studio, tmp_path: Path) -> None:
     run, data = made_of_rows(studio)
+    assert rows_in(studio, run), "they lie in its folder"
     with zipfile.ZipFile(studio.pack_run(run, tmp_path / "run.zip")) as archive:
         assert not [name for name in archive.namelist() if "rows" in name]
     file = studio.pack_run(run, tmp_path / "whole.zip", rows=True)
     there = Studio(tmp_path / "there")
     came = there.unpack_run(file)
     assert there.datasets() == studio.datasets() and rows_at(there, data) == rows_at(studio, data)
-    assert not (there.context.workspace.runs.folder(came.id).root / "rows").exists()
+    assert linked(there, came.id, data)
     before = there.datasets()
     there.unpack_run(file)
     assert there.datasets() == before, "what is here already stays"
@@ -96,3 +116,129 @@ def test_rows_that_are_not_what_they_say_are_refused_and_leave_nothing(
     folders = [there.context.workspace.runs.root, there.context.workspace.datasets.root]
     assert not [path for folder in folders for path in folder.rglob("*")]
     there.close()
+
+
+# --- in the run's folder ---
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[Studio]:
+    elsewhere = Studio(tmp_path / "there")
+    yield elsewhere
+    elsewhere.close()
+
+
+def test_a_run_folder_that_is_copied_to_another_home_brings_all_its_rows_along(studio: Studio, there: Studio) -> None:
+    data, held, general = (studio.add_text(ROWS, name).id for name in ("rows", "held", "general"))
+    replay = Replay(dataset=general, version=1, roles={"question": "prompt", "answer": "reply"})
+    more = {"validation_dataset": held, "validation_version": 1, "replay": replay}
+    run = made(studio, status="stopped", rows=data, more=more)
+    copied(studio, run, there)
+    assert [each.id for each in there.runs()] == [run]
+    assert {each.id: each for each in there.datasets()} == {each.id: each for each in studio.datasets()}
+    there._runs.require_rows(there.spec(run))
+    for each in (data, held, general):
+        assert rows_at(there, each) == rows_at(studio, each) and linked(there, run, each)
+    assert not [event for event in there.events(run) if isinstance(event.event, AdviceEvent)]
+
+
+def test_a_copied_folder_changes_no_rows_that_are_here(studio: Studio, there: Studio) -> None:
+    run, data = made_of_rows(studio)
+    there.unpack_run(studio.pack_run(made(studio, rows=data), there.home.root / "run.zip", rows=True))
+    before = there.datasets()
+    there.context.workspace.datasets.rows_path(data, 1).touch()
+    inode = there.context.workspace.datasets.rows_path(data, 1).stat().st_ino
+    copied(studio, run, there)
+    assert run in {each.id for each in there.runs()} and there.datasets() == before
+    assert there.context.workspace.datasets.rows_path(data, 1).stat().st_ino == inode and linked(there, run, data)
+
+
+def test_of_several_that_find_a_copied_folder_at_once_none_loses_its_rows(studio: Studio, there: Studio) -> None:
+    run, data = made_of_rows(studio)
+    copied(studio, run, there)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: [each.id for each in Studio(there.home.root).runs()], range(4)))
+    assert found == [[run]] * 4
+    assert rows_at(there, data) == rows_at(studio, data) and linked(there, run, data)
+    assert len(there.datasets()) == 1
+
+
+def by_a_path(folder: Path, data: str) -> None:
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace(f"dataset: {data}", "dataset: ../../stolen"))
+    for path in (folder / "rows").iterdir():
+        path.unlink()
+
+
+def a_link(folder: Path, data: str) -> None:
+    (rows,) = (folder / "rows").glob("*.parquet")
+    rows.rename(folder / "elsewhere")
+    rows.symlink_to(folder / "elsewhere")
+
+
+BAD_FOLDER: dict[str, Callable[[Path, str], Any]] = {
+    "cut off": lambda folder, data: (folder / "rows" / f"{data}-v1.parquet").write_bytes(b"PAR1"),
+    "nothing known of them": lambda folder, data: (folder / "rows" / f"{data}-v1.json").unlink(),
+    "rows of nobody": lambda folder, data: (folder / "rows" / "data-0000-v1.parquet").write_bytes(b"x"),
+    "named by a path": by_a_path,
+    "a link": a_link,
+}
+
+
+@pytest.mark.parametrize("what", BAD_FOLDER)
+def test_a_copied_run_whose_rows_are_refused_is_listed_and_says_so(studio: Studio, there: Studio, what: str) -> None:
+    run, data = made_of_rows(studio)
+    BAD_FOLDER[what](copied(studio, run, there), data)
+    assert [each.id for each in there.runs()] == [run] and there.datasets() == []
+    (said,) = [event.event for event in there.events(run) if isinstance(event.event, AdviceEvent)]
+    assert said.title == "Its rows were not taken in" and said.action
+    assert not list(there.context.workspace.datasets.root.glob("**/*.parquet"))
+    there.delete_run(run)
+    copied(studio, run, there)
+    assert there.runs() and linked(there, run, data), "as it advised"
+
+
+def test_deleting_a_dataset_removes_its_rows_from_all_runs_and_none_goes_on(studio: Studio) -> None:
+    run, data = made_of_rows(studio, status="stopped")
+    kept, runs = studio.add_text(ROWS, "kept").id, studio.context.workspace.runs
+    both = made(studio, rows=kept, more={"validation_dataset": data, "validation_version": 1})
+    unseen = Path(shutil.copytree(runs.folder(run).root, runs.root / "20200101-unseen"))
+    packed = studio.pack_run(run, rows=True)
+    studio.delete_dataset(data)
+    assert not packed.exists() and rows_in(studio, run) == [] and list((unseen / "rows").iterdir()) == []
+    assert rows_in(studio, both) == [f"{kept}-v1.json", f"{kept}-v1.parquet"]
+    assert not list(studio.home.root.glob(f"**/{data}*"))
+    assert refusal(lambda: studio.resume(run)).code == "no-such-dataset"
+    assert len(studio.runs()) == 3 and [each.id for each in studio.datasets()] == [kept], "it does not come back"
+
+
+def test_rows_of_two_runs_outlive_one_of_them_and_what_it_had_learned(studio: Studio) -> None:
+    run, data = made_of_rows(studio)
+    other = made(studio, rows=data)
+    studio.context.workspace.runs.throw_away(other)
+    studio.delete_run(run)
+    assert linked(studio, other, data) and rows_at(studio, data)
+
+
+def test_rows_in_a_run_are_counted_once_with_their_dataset(studio: Studio) -> None:
+    run, data = made_of_rows(studio)
+    folder = studio.context.workspace.runs.folder(run)
+    rows = folder_size(folder.rows)
+    assert rows and studio.run_bytes(run) == folder_size(folder.root) - rows
+    things = {each.id: each.bytes for each in studio.storage().things}
+    assert things[run] == studio.run_bytes(run) == sum(studio.run_parts(run).values())
+    assert things[data] == folder_size(studio.context.workspace.datasets.root / data) >= rows
+    shutil.copytree(folder.rows, folder.root / "copy")
+    shutil.rmtree(folder.rows)
+    (folder.root / "copy").rename(folder.rows)
+    assert studio.run_bytes(run) == folder_size(folder.root), "files of its own are its own"
+
+
+def test_where_a_file_can_have_no_second_name_a_run_is_made_without_its_rows(studio: Studio) -> None:
+    run, _ = made_of_rows(studio)
+    runs = studio.context.workspace.runs
+    (runs.root / "20200101-first").mkdir()
+    (runs.root / "20200101-first" / "rows").write_text("in the way")
+    made_so = runs.create(runs.spec(run), run="20200101-first")
+    assert made_so.status == "queued" and rows_in(studio, made_so.id) == []
+    studio._runs.require_rows(studio.spec(made_so.id))

@@ -21,12 +21,20 @@ from studio.schema.runs import RunSpec
 EVIL = "<img src=x onerror=alert(1)>"
 
 
-def made(studio: Studio, name: str = "tone", status: str = "finished", **settings: Any) -> str:
+def made(
+    studio: Studio,
+    name: str = "tone",
+    status: str = "finished",
+    rows: str = "data-1",
+    more: dict[str, Any] | None = None,
+    **settings: Any,
+) -> str:
     """A run that was never trained, with a curve and a result."""
     config = TrainingConfig(task="chat", model="starter-chat", name=name, **settings)
     data = DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"})
     runs = studio.context.workspace.runs
-    run = runs.create(RunSpec(config=config, dataset="data-1", dataset_version=1, data=data, splits=SplitSpec())).id
+    spec = RunSpec(config=config, dataset=rows, dataset_version=1, data=data, splits=SplitSpec(), **more or {})
+    run = runs.create(spec).id
     for step in range(1, 6):
         studio.context.workspace.events.append(
             run, StepEvent(step=step, loss=3.0 - step / 10, learning_rate=1e-3, rows_per_second=5, memory_bytes=10**9)

@@ -180,6 +180,17 @@ def test_labels_are_learned_with_a_little_doubt_and_scores_with_none() -> None:
     assert scores.config.label_smoothing == 0 and not any("doubt" in why for why in scores.because)
 
 
+def test_an_encoder_with_little_data_is_told_of_what_may_help_and_none_of_it_is_set() -> None:
+    made = plan(facts(100, labels=2), ENCODER)
+    said = [why for why in made.because if why.startswith("Little data: with 100 rows")]
+    assert len(said) == 1 and all(words in said[0] for words in ("head learn alone", "layer below: 0.9", "dropout"))
+    assert (made.config.head_first, made.config.layer_decay, made.config.dropout) == (0, 1, None)
+    few = facts(100, labels=2)
+    others = [plan(facts(1000, labels=2), ENCODER), plan(facts(100), SMALL)]
+    others += [plan(few, ENCODER, dropout=0.2), plan(few, ENCODER, method="lora")]
+    assert not any("Little data" in why for each in others for why in each.because)
+
+
 def test_an_estimate_follows_from_the_plan() -> None:
     rows = facts(400)
     made = plan(rows)

@@ -159,7 +159,24 @@ def test_a_machine_without_deepspeed_says_how_to_get_it(monkeypatch: pytest.Monk
     monkeypatch.setattr(together, "why_no_deepspeed", lambda: "DeepSpeed is not installed. Install it so.")
     assert "Install it so." in wrong(processes=2, zero=2)["zero"]
     check_settings(MODEL, MACHINE, settings(processes=2))
-    assert set(together.zero_off()) == {"1", "2", "3"}
+    assert set(together.zero_off(MACHINE)) == {"1", "2", "3"}
+    assert together.offload_off(MACHINE) == dict.fromkeys(["cpu", "nvme"], "DeepSpeed is not installed. Install it so.")
+
+
+def test_where_there_is_one_place_nothing_of_zero_is_on_offer() -> None:
+    one_gpu = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),))
+    for machine, place in ((replace(MACHINE, cores=1), "core"), (one_gpu, "GPU")):
+        off = {**together.zero_off(machine), **together.offload_off(machine)}
+        assert set(off) == {"1", "2", "3", "cpu", "nvme"}
+        assert all(f"there is one {place}" in why for why in off.values())
+
+
+@pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
+def test_the_disk_is_greyed_with_the_reason_once_deepspeed_has_answered_and_nobody_waits_for_it() -> None:
+    why = why_no_nvme()
+    assert together.offload_off(MACHINE) == ({"nvme": why} if why else {})
+    why_no_nvme.cache_clear()
+    assert together.offload_off(MACHINE) == {}
 
 
 def test_without_a_compiler_zero_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

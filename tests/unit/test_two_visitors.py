@@ -89,6 +89,10 @@ def test_no_act_knows_anothers_dataset(name: str, two: tuple[Studio, Studio], tm
     if name == "versions":
         assert ben.versions(data) == []
         return
+    if name == "problems":  # tells what is refused
+        told = [each.code for each in call(ben, name, tmp_path, dataset=data)]
+        assert "no-such-dataset" in told, told
+        return
     with pytest.raises(StudioError) as caught:
         call(ben, name, tmp_path / "out.csv", dataset=data)
     assert caught.value.code == "no-such-dataset"

@@ -1,4 +1,4 @@
-"""The Method tab, drawn for a visit: what Start would begin is made ready while a person looks at it."""
+"""The Method tab, drawn for a visit: what Start would begin is made ready while a person looks, also at the rows."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from studio.schema.runs import RunSpec
-from studio.ui.pages import bring, method
+from studio.ui.pages import bring, data, method, rows
+from studio.ui.pages.planned import foresee
 from studio.ui.session import Sessions, Visit
 
 Visiting = Callable[..., Visit]
@@ -26,7 +27,6 @@ class Notes:
 
     def make_ready(self, workspace: str, spec: RunSpec, run: str) -> None:
         self.asked.append(spec)
-
 
 
 @pytest.fixture
@@ -60,6 +60,25 @@ def test_what_start_would_begin_is_made_ready_once_the_plan_is_there_with_the_pr
     method.set_value(visit(name="learning_rate", value="0.001"))
     method.drawn(visit())
     assert notes.asked[-1].config.learning_rate == 0.001
+
+
+def test_while_rows_are_looked_at_the_run_is_made_ready_and_step_3_has_nothing_to_work_out(
+    visit: Visiting, notes: Notes
+) -> None:
+    assert 'data-act="measure"' in str(rows.drawn(visit())[0]), "tokens are counted first"
+    data.measure(visit())
+    assert re.search(r'data-poll="3000" data-act="foresee"', str(rows.drawn(visit())[0]))
+    foresee(visit())
+    assert [asked.config.test_prompts[0] for asked in notes.asked] == ["Where is number 0?"]
+    assert "data-poll" not in str(rows.drawn(visit())[0])
+    assert 'data-act="reckon"' not in str(method.drawn(visit())[0])
+    assert len({each.model_dump_json() for each in notes.asked}) == 1, "so that it is made ready once"
+
+
+def test_rows_that_can_not_be_trained_on_are_not_made_ready(visit: Visiting, notes: Notes) -> None:
+    bring.open_dataset(visit(), visit().studio.add_text("question,answer\nWhere?,Here.\n"))
+    data.measure(visit())
+    assert "foresee" not in str(rows.drawn(visit())[0])
 
 
 def test_what_can_not_be_started_is_not_made_ready(visit: Visiting, notes: Notes) -> None:

@@ -64,6 +64,10 @@ def test_a_value_that_is_not_on_offer_here_is_greyed_and_says_why() -> None:
     assert '<option value="paged-adamw" disabled>' in made and '<option value="lion">' in made
     assert "Not on offer here: There is &lt;no&gt; GPU." in made
     assert "Not on offer" not in settings_panel(config, {}, {}, {})
+    off = {"zero": dict.fromkeys("123", "It is not installed."), "offload": {"nvme": "Install libaio-dev."}}
+    made = settings_panel(config, {}, {}, off)
+    assert made.count("It is not installed.") == 1, "a reason that several have is told once"
+    assert '<option value="nvme" disabled>' in made and "Not on offer here: Install libaio-dev." in made
 
 
 def test_each_value_that_is_off_is_one_of_the_setting_and_says_why(studio: Studio) -> None:

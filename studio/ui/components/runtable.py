@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.fields import about
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
-from studio.ui.components.basic import button, heading, state, tag
+from studio.ui.components.basic import button, check_input, heading, state, tag
 from studio.ui.components.spark import spark
 from studio.ui.markup import Html, html, join
 from studio.ui.numbers import ago, duration, size
@@ -27,7 +27,8 @@ SHOWN = ("learning_rate", "lora_rank", "epochs")
 """Settings that are named even when they are the same everywhere."""
 
 
-NONE = Html('<tr><td colspan="8" class="muted">No run is like that. Ask for fewer words, or another tag.</td></tr>')
+NONE = Html('<tr><td colspan="9" class="muted">No run is like that. Ask for fewer words, another dataset or tag.</td>'
+            "</tr>")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,23 +45,27 @@ class Line:
     """What it waits for, in a sentence."""
     ends: tuple[bool, bool] = (True, True)
     """Whether it is the first, and the last, of those that wait."""
+    chosen: bool = False
+    """Ticked, to be compared or to have several things done to it together."""
     more: Html | None = None
     """What is shown below it, when it is open."""
 
 
-def table(lines: Sequence[Line], selected: str, renaming: str, side: Html | str = "") -> Html:
-    """The runs, newest first; asks again by itself while one is at work."""
+def table(lines: Sequence[Line], selected: str, renaming: str, side: Html | str = "", on: str = "") -> Html:
+    """The runs, newest first; asks again by itself while one is at work. `on` names the dataset that all learn from."""
     working = any(each.record.status in ACTIVE for each in lines)
     usual = usual_settings([each.config for each in lines])
+    counted = f"{_counted(len(lines))} on {on}" if on else _counted(len(lines))
     return html(
         '<div class="stack">{head}<section class="panel flush" aria-label="All runs"><div class="scroll-x" '
         'role="region" tabindex="0" '
-        'aria-label="Runs, scrolls sideways"><table class="runs"><thead><tr><th>Run</th><th>State</th><th>Curve</th>'
+        'aria-label="Runs, scrolls sideways"><table class="runs"><thead><tr><th><span '
+        'class="sr">Chosen</span></th><th>Run</th><th>State</th><th>Curve</th>'
         '<th class="num">Best loss</th><th class="num">Score</th><th>Method and settings</th><th class="num">Time</th>'
         '<th><span class="sr">Actions</span></th></tr></thead><tbody>{rows}</tbody></table></div></section>'
         '<p class="small">Best loss is the lowest on a '
         "run's own validation rows. Compare it only between runs on the same data.</p></div>{again}",
-        head=heading("Runs", f"{_counted(len(lines))}. Settings that differ are in bold.", side),
+        head=heading("Runs", f"{counted}. Settings that differ are in bold.", side),
         rows=[_row(each, usual, each.record.id == selected, each.record.id == renaming) for each in lines] or NONE,
         again=html('<button type="button" hidden data-act="look" data-quiet data-again="4000">Look again</button>')
         if working
@@ -88,18 +93,19 @@ def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -
             name=record.name,
         )
     return html(
-        '<tr data-key="{key}" class="{sel}"><td>{name}<small '
+        '<tr data-key="{key}" class="{sel}"><td>{tick}</td><td>{name}<small '
         'class="d">{when}{data}</small></td><td>{state}</td><td>{curve}</td>'
         '<td class="num">{loss}</td><td class="num">{scores}</td>'
         '<td class="settings-cell">{method}</td><td class="num">{time}</td><td '
         'class="num">{acts}</td></tr>{more}',
         key=record.id,
         sel="sel" if selected else "",
+        tick=_tick(each),
         name=name,
         when=ago(record.created),
         data=html("{d}{t}", d=f" · {each.dataset}" if each.dataset else "", t=_tags(record)),
         state=html("{m}{w}", m=mark, w=_waits(each)),
-        more=html('<tr class="more" data-key="more-{k}"><td colspan="8">{m}</td></tr>', k=record.id, m=each.more)
+        more=html('<tr class="more" data-key="more-{k}"><td colspan="9">{m}</td></tr>', k=record.id, m=each.more)
         if each.more
         else "",
         curve=spark(each.checks, best[0] if best else None, selected),
@@ -111,6 +117,11 @@ def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -
         time=duration(record.seconds) if record.seconds else "",
         acts=_acts(each),
     )
+
+
+def _tick(each: Line) -> Html:
+    words = html('<span class="sr">Choose {n}</span>', n=each.record.name)
+    return check_input(f"pick-{each.record.id}", words, each.chosen, "pick")
 
 
 def _tags(record: RunRecord) -> Html:

@@ -131,7 +131,7 @@ def _reset(name: str, changed: bool) -> Html:
 
 
 def _not_here(off: Mapping[str, str]) -> Html:
-    return html("<br>Not on offer here: {why}", why=" ".join(off.values())) if off else Html("")
+    return html("<br>Not on offer here: {why}", why=" ".join(dict.fromkeys(off.values()))) if off else Html("")
 
 
 def _control(name: str, value: Any, error: str, off: Mapping[str, str], said: Mapping[str, str]) -> Html:

@@ -1,32 +1,28 @@
-"""Several runs on one chart, and the settings in which they differ: a panel above the table of runs."""
+"""The runs that are ticked in the table, on one chart with the settings in which they differ: a panel above it."""
 
 from collections.abc import Sequence
 
 from studio.schema.runs import RunRecord
 from studio.schema.views import CurvesView
 from studio.services.curves import MOST
-from studio.ui.components.basic import check_input, fold
+from studio.ui.components.basic import fold
 from studio.ui.markup import Html, html
 from studio.ui.numbers import duration
 from studio.ui.session import Visit
 
-LISTED = 30
-"""Runs that are offered, newest first, beside those that are chosen."""
+TICKED = 500
+"""Runs that are remembered as ticked."""
 
 
 def panel(visit: Visit, records: Sequence[RunRecord]) -> Html:
-    """Boxes to choose by, a chart that js/compare.js draws, a table; nothing while there are fewer than two runs."""
+    """A chart that js/compare.js draws, and a table; nothing while there are fewer than two runs that have begun."""
     begun = [each for each in records if each.step]
     if len(begun) < 2:
         return Html("")
-    chosen = [each.id for each in begun if each.id in _kept(visit)]
-    offered = [each for at, each in enumerate(begun) if at < LISTED or each.id in chosen]
-    boxes = html(
-        '<div class="row wrap picks" role="group" aria-label="Runs to compare">{b}</div>',
-        b=[check_input(f"compare-{each.id}", each.name, each.id in chosen, "pick-run") for each in offered],
-    )
+    ticks = ticked(visit)
+    chosen = [each.id for each in begun if each.id in ticks]
     many = f"{len(chosen)} runs" if len(chosen) > 1 else "Several runs"
-    body = html('<div class="stack">{b}{c}</div>', b=boxes, c=_compared(visit, chosen))
+    body = html('<div class="stack">{c}</div>', c=_compared(visit, chosen))
     words = f"{many} on one chart, and what they differ in"
     return html(
         '<section class="panel flush" data-key="comparing">{f}</section>',
@@ -35,8 +31,8 @@ def panel(visit: Visit, records: Sequence[RunRecord]) -> Html:
 
 
 def _compared(visit: Visit, chosen: Sequence[str]) -> Html:
-    if len(chosen) < 2:
-        return html('<p class="small">Choose two to {n} runs.</p>', n=MOST)
+    if not 2 <= len(chosen) <= MOST:
+        return html('<p class="small">Tick two to {n} runs in the table; more can’t be told apart.</p>', n=MOST)
     view = visit.studio.compare_runs(chosen)
     mark = "compare-" + "-".join(chosen)
     return html(
@@ -66,14 +62,15 @@ def _table(view: CurvesView) -> Html:
 
 
 def pick(visit: Visit) -> None:
-    """Put a run on the chart, or take it off; the oldest choice gives way when there are too many."""
-    run = visit.text("name", 120).removeprefix("compare-")
-    kept = [each for each in _kept(visit) if each != run]
+    """Tick a run, or take its tick away."""
+    run = visit.text("name", 120).removeprefix("pick-")
+    kept = [each for each in ticked(visit) if each != run]
     if visit.event.get("value") in (True, "true", "on"):
-        kept = [*kept, visit.studio.run(run).id][-MOST:]
+        kept = [*kept, visit.studio.run(run).id][-TICKED:]
     visit.remember(compared=kept)
 
 
-def _kept(visit: Visit) -> list[str]:
+def ticked(visit: Visit) -> list[str]:
+    """Ids of the runs that are ticked, the latest last; some may be gone, or not among those that are shown."""
     kept = visit.choices.extra.get("compared")
     return [str(each) for each in kept] if isinstance(kept, list) else []

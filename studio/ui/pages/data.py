@@ -10,6 +10,7 @@ from studio.schema.errors import StudioError
 from studio.ui.components.region import region
 from studio.ui.components.rows import IGNORE
 from studio.ui.pages import bring, cells, label, looking, more, reading, splitting, tokens, versions
+from studio.ui.pages.planned import foresee
 from studio.ui.pages.rows import drawn, look_at, measure_key
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
@@ -40,7 +41,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
     acts = {
         "view": pick_view, "map": map_column, "task": pick_task, "page": turn_page, "only": show_only, "fix": fix,
-        "version": go_back, "measure": measure, "file": file, **looking.ACTS,
+        "version": go_back, "measure": measure, "foresee": foresee, "file": file, **looking.ACTS,
         **splitting.ACTS, **versions.ACTS, **cells.ACTS, **more.ACTS, **bring.ACTS, **tokens.ACTS, **label.ACTS,
     }  # fmt: skip
     shell.page(show, outputs=[c.body, c.actions])
@@ -111,8 +112,9 @@ def go_back(visit: Visit) -> None:
 
 
 def measure(visit: Visit) -> None:
-    """Count tokens too, now that the table is on the screen."""
+    """Count tokens too, now that the table is on the screen, while a worker gets ready for the run that may follow."""
     key, chosen = measure_key(visit), visit.choices
+    visit.studio.prepare_worker()
     with suppress(StudioError):
         visit.studio.check(
             chosen.dataset, chosen.task, model=chosen.model, max_length=chosen.settings.get("max_length")

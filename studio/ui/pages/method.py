@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +34,7 @@ from studio.ui.numbers import about as about_time
 from studio.ui.numbers import memory
 from studio.ui.numbers import rows as rows_words
 from studio.ui.pages import prompts, search
-from studio.ui.pages.planned import kept, make_it_fit, measure, name_of, plan_key, planned, sharpened
+from studio.ui.pages.planned import asked, kept, make_it_fit, make_ready, measure, name_of, plan_key, planned, sharpened
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 
@@ -134,24 +133,9 @@ def start(visit: Visit) -> None:
     visit.settle()
     if _wrong(visit):
         raise StudioError("bad-setting", "A setting can't have the value that was typed.", hint="See All settings.")
-    run = visit.studio.start(**_asked(visit), once=_once(visit))
+    run = visit.studio.start(**asked(visit), once=_once(visit))
     visit.choose(run=run.id, reached=())
     visit.goto("train")
-
-
-def _asked(visit: Visit) -> dict[str, Any]:
-    """What is chosen, as a run is asked for."""
-    chosen = visit.choices
-    return {
-        "dataset": chosen.dataset,
-        "model": chosen.model,
-        "task": chosen.task,
-        "method": chosen.method or None,
-        "preset": chosen.preset,
-        "settings": chosen.settings,
-        "name": name_of(visit),
-        "prompts": tuple(prompt.strip() for prompt in prompts.of(visit) if prompt.strip()),
-    }
 
 
 def _once(visit: Visit) -> str:
@@ -210,8 +194,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     ready = chosen.extra.get("reckoned") == plan_key(visit)
     view = sharpened(visit, planned(visit)) if ready else None
     if isinstance(view, PlanView) and not _wrong(visit):
-        with suppress(StudioError):  # Start will say why
-            visit.studio.make_ready(**_asked(visit))
+        make_ready(visit)
     return _page(visit, view), _bar(visit, view)
 
 
@@ -317,6 +300,8 @@ def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
     estimate = view.estimate
     if not estimate.fits:
         words = f"Needs {memory(estimate.memory_bytes)}; {memory(estimate.available_bytes)} are free"
+        if estimate.memory_bytes <= estimate.available_bytes:  # then it is the machine's own, beside the GPUs
+            words = estimate.short.rstrip(".")
         if visit.studio.fits_later(view):
             wait = f"{words} now. It waits until there is enough."
             return action_bar(wait, press, back="data", extra=button("Make it fit", "fit"))

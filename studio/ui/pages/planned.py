@@ -1,10 +1,12 @@
-"""The plan of the Method tab: worked out, made to fit, or sharpened by a few real steps."""
+"""The plan of the Method tab: worked out, made to fit, sharpened by a few real steps, and made ready before Start."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from studio.schema.errors import StudioError
 from studio.schema.views import PlanView
+from studio.ui.pages import prompts
 from studio.ui.session import Visit
 
 
@@ -30,13 +32,44 @@ def planned(visit: Visit, method: str = "") -> PlanView | StudioError:
         return error
 
 
+def asked(visit: Visit) -> dict[str, Any]:
+    """What is chosen, as a run is asked for."""
+    chosen = visit.choices
+    return {
+        "dataset": chosen.dataset,
+        "model": chosen.model,
+        "task": chosen.task,
+        "method": chosen.method or None,
+        "preset": chosen.preset,
+        "settings": chosen.settings,
+        "name": name_of(visit),
+        "prompts": tuple(prompt.strip() for prompt in prompts.of(visit) if prompt.strip()),
+    }
+
+
+def make_ready(visit: Visit) -> None:
+    """Have the run stand before its first step by the time that Start is pressed."""
+    with suppress(StudioError):  # Start will say why
+        visit.studio.make_ready(**asked(visit))
+
+
+def foresee(visit: Visit) -> None:
+    """The same while a person still looks at rows, with the plan that step 3 will show: nothing is lost when it is
+    changed there."""
+    key = plan_key(visit)
+    if isinstance(planned(visit), PlanView):
+        make_ready(visit)
+    visit.remember(reckoned=key)
+
+
 def sharpened(visit: Visit, view: PlanView | StudioError) -> PlanView | StudioError:
     """With what a probe measured in place of the estimate."""
     measured = kept(visit, "measured")
     if not measured or isinstance(view, StudioError):
         return view
     size, seconds = measured
-    fits = size <= view.estimate.available_bytes
+    held_beside = view.estimate.beside_bytes <= view.estimate.beside_available_bytes
+    fits = size <= view.estimate.available_bytes and held_beside
     cost = view.estimate.model_copy(update={"memory_bytes": size, "seconds": seconds, "probed": True, "fits": fits})
     return view.model_copy(update={"estimate": cost})
 

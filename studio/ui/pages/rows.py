@@ -5,7 +5,7 @@ from typing import Any
 
 from studio.schema.dataset import CheckReport, DatasetRecord
 from studio.schema.errors import StudioError
-from studio.ui.components.basic import Primary, action_bar, button, heading, note, segments
+from studio.ui.components.basic import Primary, action_bar, button, heading, note, segments, without_flags
 from studio.ui.components.doctor import doctor_panel, splits_panel
 from studio.ui.components.reading import reading_fold, which_sheet
 from studio.ui.components.rows import IGNORE, PAGE, rows_foot, rows_table
@@ -15,10 +15,13 @@ from studio.ui.numbers import rows as rows_words
 from studio.ui.numbers import size
 from studio.ui.pages import bring, cells, label, looking, more, purpose, reading, splitting, tokens, versions
 from studio.ui.pages.looking import check_key
+from studio.ui.pages.planned import plan_key
 from studio.ui.session import Visit
 
 MOST_COUNTED = 20_000
 """Rows up to which the doctor also counts tokens by himself."""
+LOOKED_AT = 3000
+"""Milliseconds for which rows are looked at before their run is made ready."""
 VIEWS = (
     ("rows", "Rows", ""), ("tokens", "What the model sees", ""), ("label", "Label", ""), ("more", "More rows", ""),
     ("versions", "Versions", ""),
@@ -222,18 +225,23 @@ def _rows(visit: Visit, looked: Looked) -> Html:
         splits=splits_panel(counts, 42, splitting.fields(visit, looked.record) if chosen.extra.get("shares") else None)
         if looked.report
         else "",
-        poll=html('<i hidden data-poll="100" data-act="measure"></i>')
-        if not looked.waiting and _can_measure(visit, looked)
-        else "",
+        poll=_next(visit, looked),
     )
 
 
-def _can_measure(visit: Visit, looked: Looked) -> bool:
-    """Rows can be counted in tokens: the model is here, and it was not done yet."""
+def _next(visit: Visit, looked: Looked) -> Html | str:
+    """What is done now that the table is on the screen: tokens are counted, when the model is here, and the run that
+    these rows are for is made ready once a person has looked for a while."""
     chosen = visit.choices
-    if looked.report is None or looked.record.rows > MOST_COUNTED or not chosen.model:
-        return False
-    return chosen.extra.get("measured") != measure_key(visit) and visit.studio.model(chosen.model).info.here
+    if looked.waiting or looked.report is None or looked.record.rows > MOST_COUNTED or not chosen.model:
+        return ""
+    if not visit.studio.model(chosen.model).info.here:
+        return ""
+    if chosen.extra.get("measured") != measure_key(visit):
+        return html('<i hidden data-poll="100" data-act="measure"></i>')
+    if chosen.extra.get("reckoned") != plan_key(visit) and not looked.report.blocked:
+        return html('<i hidden data-poll="{ms}" data-act="foresee"></i>', ms=LOOKED_AT)
+    return ""
 
 
 def _other_task(visit: Visit, looked: Looked) -> Html:
@@ -264,7 +272,7 @@ def _bar(looked: Looked) -> Html:
             html("<b>{n}</b>", n=rows_words(looked.record.rows)), Primary("Next: method", goto="method"), back="model"
         )
     if report is None or report.blocked:
-        why = report.blocked if report else "Say above the table which column is which."
+        why = without_flags(report.blocked) if report else "Say above the table which column is which."
         return action_bar(why, Primary("Next: method", disabled=True), back="model")
     warned = any(each.severity != "note" for each in report.problems)
     words = html(

@@ -11,7 +11,7 @@ from studio.ui.components.basic import Primary, action_bar, heading
 from studio.ui.components.region import region
 from studio.ui.components.runtable import Line, table
 from studio.ui.markup import Html, html
-from studio.ui.pages import combine, compare, finding, mended, opened, storage
+from studio.ui.pages import combine, compare, finding, mended, opened, several, storage
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 
@@ -47,11 +47,11 @@ def wire(c: Components, shell: PageShell) -> None:
                 '<div class="stack">{d}{t}{m}{c}{s}</div>',
                 d=mended.panel(visit),
                 m=compare.panel(visit, [each.record for each in lines]),
-                t=table(lines, visit.choices.run, renaming, side),
+                t=table(lines, visit.choices.run, renaming, side, wanted.datasets.get(wanted.dataset, "")),
                 c=combine.panel(visit, [each.record for each in lines]),
                 s=storage.panel(visit),
             ),
-            c.actions: action_bar("", Primary("New run", goto="model")),
+            c.actions: several.bar([each for each in lines if each.chosen], wanted.archived),
         }
 
     def take_in(visit: Visit) -> None:
@@ -101,13 +101,14 @@ def wire(c: Components, shell: PageShell) -> None:
     shell.page(show, outputs=outputs)
     acts = {
         "look": show, "open": look_into, "rename": rename, "renaming": renaming, "delete": delete, "resume": resume,
-        "pick-run": then_shown(compare.pick),
+        "pick": then_shown(compare.pick),
         "weigh": then_shown(combine.weigh), "combine-how": then_shown(combine.choose_how),
         "combine": then_shown(combine.combine), "file": then_shown(take_in), "move": then_shown(move),
         **{name: then_shown(act) for part in (finding, opened, storage, mended) for name, act in part.ACTS.items()},
         **opened.LEADING,
     }  # fmt: skip
     shell.actions(c.body, acts, outputs=outputs)
+    shell.actions(c.actions, {name: then_shown(act) for name, act in several.ACTS.items()}, outputs=outputs)
 
 
 def empty(visit: Visit) -> Html:
@@ -127,7 +128,7 @@ def read(visit: Visit, wanted: finding.Asked) -> list[Line]:
     datasets = {each.id: each.name for each in studio.datasets()}
     titles: dict[tuple[str, str], dict[str, str]] = {}
     lines, waiting = [], [each.id for each in studio.waiting() if each.status == "queued"]
-    opened_run = visit.choices.extra.get("opened")
+    opened_run, ticks = visit.choices.extra.get("opened"), compare.ticked(visit)
     for record in finding.records(visit, wanted):
         config = studio.spec(record.id).config
         kind = (config.model, config.task)
@@ -137,6 +138,7 @@ def read(visit: Visit, wanted: finding.Asked) -> list[Line]:
         name = datasets.get(record.dataset, "")
         dataset = f"{name}, version {record.dataset_version}" if name else ""
         line = Line(record, config, method, dataset, _checks(visit, record.id), studio.run_bytes(record.id))
+        line = replace(line, chosen=record.id in ticks)
         if record.id in waiting:
             ends = (record.id == waiting[0], record.id == waiting[-1])
             line = replace(line, waits=studio.progress(record.id).sentence, ends=ends)

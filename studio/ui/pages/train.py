@@ -40,7 +40,7 @@ def wire(c: Components, shell: PageShell) -> None:
         reach(visit, *done(visit, run))
         return {
             c.view: {"run": run.id, "state": state(run)},
-            c.actions: bar(visit.studio.progress(run.id)),
+            c.actions: bar(visit.studio.progress(run.id), visit.studio.would_keep(run.id)),
         }
 
     def stop(visit: Visit) -> Updates:
@@ -53,6 +53,10 @@ def wire(c: Components, shell: PageShell) -> None:
 
     def resume(visit: Visit) -> Updates:
         visit.studio.resume(visit.choices.run)
+        return show(visit)
+
+    def finish(visit: Visit) -> Updates:
+        visit.studio.finish(visit.choices.run)
         return show(visit)
 
     def follow(visit: Visit) -> Updates:
@@ -72,7 +76,7 @@ def wire(c: Components, shell: PageShell) -> None:
         visit.remember(opened=visit.choices.run, finding={})
         visit.goto("runs")
 
-    acts = {"stop": stop, "pause": pause, "resume": resume, "delete": delete, "again": again}
+    acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "again": again}
     shell.actions(c.actions, acts, outputs=[c.view, c.actions])
 
 
@@ -101,8 +105,8 @@ def empty_bar() -> Html:
     return action_bar("A run starts from step 3.", primary=Primary("Go to step 1", goto="model"))
 
 
-def bar(progress: Progress) -> Html:
-    """What can be done with the run as it stands, one button first."""
+def bar(progress: Progress, keeps: int | None = None) -> Html:
+    """What can be done with the run as it stands, one button first; `keeps` is the step that it can end with."""
     run, saved = progress.record, progress.saved
     if run.status in ACTIVE:
         return _at_work(progress)
@@ -110,10 +114,11 @@ def bar(progress: Progress) -> Html:
         return _ready(progress)
     lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
     delete = button("Throw away", "delete", "danger", confirm=f"Throw away {run.name}: {lost}?")
+    keep = button(f"Keep step {keeps:,} and finish", "finish") if keeps is not None else ""
     reason = progress.way_on if saved is None else f"Everything up to step {saved:,} is safe."
     if run.status == "paused":
         reason = "It has given its turn away."
-    return action_bar(reason, primary=Primary(_way_on(progress), "resume"), extra=delete)
+    return action_bar(reason, primary=Primary(_way_on(progress), "resume"), extra=html("{d}{k}", d=delete, k=keep))
 
 
 def _way_on(progress: Progress) -> str:

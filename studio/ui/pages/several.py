@@ -1,0 +1,73 @@
+"""The runs that are ticked in the table: deleted or put aside together, from the bar below it. Those at work stay."""
+
+from collections.abc import Sequence
+
+from studio.schema.runs import ACTIVE
+from studio.ui.components.basic import Primary, action_bar, button
+from studio.ui.components.runtable import Line
+from studio.ui.markup import Html, html
+from studio.ui.numbers import size
+from studio.ui.pages.compare import ticked
+from studio.ui.session import Visit
+
+LOST = "their curves, logs, checkpoints and tuned models"
+
+
+def bar(lines: Sequence[Line], archived: bool) -> Html:
+    """What can be done with these runs together; `archived`: they are put aside already."""
+    primary = Primary("New run", goto="model")
+    if not lines:
+        return action_bar("", primary)
+    able = [each for each in lines if each.record.status not in ACTIVE]
+    stays = _stays(len(lines) - len(able))
+    reason = html("<b>{n}</b> chosen.{s}", n=_runs(len(lines)), s=f" {stays}" if stays else "")
+    return action_bar(reason, primary, extra=_acts(able, archived, stays) if able else "")
+
+
+def _acts(able: Sequence[Line], archived: bool, stays: str) -> Html:
+    ids = " ".join(each.record.id for each in able)
+    many = _runs(len(able))
+    lost = "its curve, log, checkpoints and tuned model" if len(able) == 1 else LOST
+    taken = size(sum(each.bytes for each in able))
+    question = f"Delete {many}: {lost}, {taken}?"
+    word = f"Put {many} back" if archived else f"Archive {many}"
+    return html(
+        "{d}{a}",
+        d=button(f"Delete {many}", "delete-several", "danger", "bin", runs=ids, confirm=f"{question} {stays}".strip()),
+        a=button(word, "archive-several", runs=ids, to="" if archived else "yes"),
+    )
+
+
+def _runs(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"
+
+
+def _stays(number: int) -> str:
+    """That runs at work are left alone."""
+    if not number:
+        return ""
+    return "One is at work and stays." if number == 1 else f"{number} are at work and stay."
+
+
+def delete(visit: Visit) -> None:
+    """Remove the runs that were named in the question, and no other."""
+    asked = visit.text("runs").split()
+    stay = {each.id for each in visit.studio.delete_runs(asked)}
+    _untick(visit, set(asked) - stay)
+    if visit.choices.run in set(asked) - stay:
+        visit.choose(run="", reached=())
+
+
+def archive(visit: Visit) -> None:
+    """Put them aside, or back."""
+    asked = visit.text("runs").split()
+    for run in asked:
+        visit.studio.note_run(run, archived=bool(visit.text("to", 5)))
+    _untick(visit, set(asked))
+
+
+def _untick(visit: Visit, gone: set[str]) -> None:
+    visit.remember(compared=[each for each in ticked(visit) if each not in gone])
+
+
+ACTS = {"delete-several": delete, "archive-several": archive}

@@ -1,0 +1,126 @@
+"""Runs in the table: narrowed to one dataset, and several that are ticked deleted or put aside together."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_keeping_runs import made
+from test_ui_run_pages import EVIL, a_line
+
+from studio.ui.components.runtable import Line, table
+from studio.ui.pages import compare, finding, runs, several
+from studio.ui.session import Sessions, Visit
+
+
+@pytest.fixture
+def visit(tmp_path: Path) -> Iterator[Visit]:
+    sessions = Sessions(tmp_path / "home")
+    yield sessions.visit({}, "page", {})
+    sessions.root.close()
+
+
+def act(visit: Visit, what: Any, **event: Any) -> None:
+    visit.event = event
+    what(visit)
+
+
+def tick(visit: Visit, *names: str) -> None:
+    for run in names:
+        act(visit, compare.pick, name=f"pick-{run}", value=True)
+
+
+def shown(visit: Visit) -> list[Line]:
+    return runs.read(visit, finding.asked(visit))
+
+
+def at_work(line: Line) -> Line:
+    return Line(line.record.model_copy(update={"status": "training"}), line.config, "LoRA", "", (), 5)
+
+
+def on_two_datasets(visit: Visit) -> tuple[str, str, str]:
+    """Two runs on one dataset and one on another; the datasets' ids and the last run's."""
+    store = visit.studio.context.workspace.runs
+    ids = [visit.studio.add_text("question,answer\n" + "".join(f"How is {n} {name}?,Well {n}.\n" for n in range(12)),
+                                 name=name).id for name in ("support", "shop")]  # fmt: skip
+    found = [made(visit.studio, name) for name in ("one", "two", "three")]
+    for run, dataset in zip(found, (ids[0], ids[0], ids[1]), strict=True):
+        store.replace_spec(run, store.spec(run).model_copy(update={"dataset": dataset}))
+    return ids[0], ids[1], found[-1]
+
+
+def test_runs_are_narrowed_to_one_dataset_and_the_heading_names_it(visit: Visit) -> None:
+    support, shop, third = on_two_datasets(visit)
+    drawn = finding.panel(visit, finding.asked(visit))
+    assert "All datasets" in drawn and f'value="{support}"' in drawn
+    assert len(shown(visit)) == 3
+    act(visit, finding.by_dataset, value=shop)
+    wanted = finding.asked(visit)
+    assert [each.record.id for each in shown(visit)] == [third]
+    assert "1 run on shop." in table(shown(visit), "", "", on=wanted.datasets[wanted.dataset])
+    act(visit, finding.by_dataset, value="no such dataset")
+    assert len(shown(visit)) == 3
+
+
+def test_there_is_no_choice_of_a_dataset_where_all_runs_have_one(visit: Visit) -> None:
+    made(visit.studio)
+    assert "All datasets" not in finding.panel(visit, finding.asked(visit))
+
+
+def test_what_is_ticked_is_ticked_in_the_table_and_compared(visit: Visit) -> None:
+    one, two, three = (made(visit.studio, name) for name in ("one", EVIL, "three"))
+    for run in (one, two, three):
+        visit.studio.context.workspace.runs.update(run, step=5)
+    tick(visit, one, two)
+    lines = shown(visit)
+    assert [each.chosen for each in lines] == [False, True, True]
+    drawn = table(lines, "", "")
+    assert drawn.count(" checked") == 2 and "Choose three" in drawn and "<img" not in drawn
+    assert f'data-compare="{two} {one}"' in compare.panel(visit, [each.record for each in lines])
+    act(visit, compare.pick, name=f"pick-{two}", value=False)
+    assert "Tick two to 8 runs" in compare.panel(visit, [each.record for each in lines])
+
+
+def test_a_tick_stays_however_many_follow_and_too_many_are_not_drawn(visit: Visit) -> None:
+    many = [made(visit.studio, f"run {number}") for number in range(9)]
+    for run in many:
+        visit.studio.context.workspace.runs.update(run, step=5)
+    tick(visit, *many)
+    assert compare.ticked(visit) == many
+    assert "data-compare" not in compare.panel(visit, [each.record for each in shown(visit)])
+
+
+def test_the_bar_says_how_many_runs_go_with_how_many_bytes_and_that_those_at_work_stay() -> None:
+    lines = [a_line("one"), a_line("two"), at_work(a_line("three"))]
+    drawn = several.bar(lines, archived=False)
+    assert "<b>3 runs</b> chosen. One is at work and stays." in drawn
+    question = "Delete 2 runs: their curves, logs, checkpoints and tuned models, 10 bytes? One is at work and stays."
+    assert f'data-confirm="{question}"' in drawn and 'data-runs="id-one id-two"' in drawn and "Archive 2 runs" in drawn
+    assert "Put 1 run back" in several.bar([a_line("one")], archived=True)
+
+
+def test_the_bar_has_nothing_to_delete_where_none_is_chosen_or_all_are_at_work() -> None:
+    assert "delete-several" not in several.bar([], archived=False)
+    drawn = several.bar([at_work(a_line("one")), at_work(a_line("two"))], archived=False)
+    assert "2 are at work and stay." in drawn and "delete-several" not in drawn and "New run" in drawn
+
+
+def test_several_runs_are_deleted_together_and_one_that_has_begun_to_work_meanwhile_stays(visit: Visit) -> None:
+    one, two, three, other = (made(visit.studio, name) for name in ("one", "two", "three", "other"))
+    tick(visit, one, two, three)
+    visit.choose(run=one)
+    visit.studio.context.workspace.runs.set_status(two, "paused")
+    visit.studio.context.home.queue.ask("default", two)
+    visit.studio.context.workspace.runs.set_status(two, "queued")
+    act(visit, several.delete, runs=f"{one} {two} {three}")
+    assert {each.id for each in visit.studio.runs()} == {two, other}
+    assert compare.ticked(visit) == [two] and visit.choices.run == ""
+
+
+def test_several_runs_are_put_aside_together_and_back(visit: Visit) -> None:
+    one, two, other = (made(visit.studio, name) for name in ("one", "two", "other"))
+    tick(visit, one, two)
+    act(visit, several.archive, runs=f"{one} {two}", to="yes")
+    assert [each.record.id for each in shown(visit)] == [other] and compare.ticked(visit) == []
+    act(visit, several.archive, runs=f"{one} {two}", to="")
+    assert len(shown(visit)) == 3
