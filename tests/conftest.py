@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from studio.machine.cores import THREAD_VARIABLES
+from tests import forked
 
 AT_WORK, COUNT = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if AT_WORK and hasattr(os, "sched_setaffinity"):
@@ -15,6 +16,23 @@ if AT_WORK and hasattr(os, "sched_setaffinity"):
     mine = cores[int(AT_WORK.removeprefix("gw")) % COUNT :: COUNT] or cores
     os.sched_setaffinity(0, mine)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(len(mine))))
+
+forked.install()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is for the matrix alone is left to it."""
+    if os.environ.get("STUDIO_MATRIX") != "all":
+        left = [each for each in items if each.get_closest_marker("matrix")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [each for each in items if each not in left]
+
+
+@pytest.fixture
+def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of the studio are started afresh, not forked: for what is about imports, memory or kinship."""
+    for name, value in forked.AFRESH.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -1,85 +1,176 @@
-"""A process of the studio, forked from one that has imported what it needs: the import alone takes seconds.
+"""Processes of the studio, forked from one that has imported what they need: the imports take most of a test's time.
 
-All else is as `python -m studio…` has it: a log, an environment and cores of its own. Tests about the import, or about
-a process that has not imported yet, start one afresh.
+Where tests are run, `Popen([python, "-m", "studio…", …])` has a process that has imported, a zygote, fork one that goes
+on as that module: with the arguments, environment, descriptors, session and cores that it would have had, and with a
+way to wait for it. Its own processes are forked likewise. A zygote is started when it is first asked for, and there is
+one for each environment that imports read. Whatever is started in another way, or with AFRESH in its environment, is
+started afresh, and so are its own processes: tests about imports, memory or kinship of processes do that.
 """
 
+import atexit
+import hashlib
+import json
 import os
+import select
+import shutil
+import socket
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib import import_module
-from multiprocessing import get_context
-from multiprocessing.context import ForkServerContext
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
-from studio.worker.logs import write_to
-
-AT_IMPORT = {
-    "HF_HUB_OFFLINE": "1", "DS_ACCELERATOR": "cpu", "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_SSR_MODE": "False",
-    "GRADIO_RUN_HISTORY": "False", "GRADIO_MCP_SERVER": "False",
-}  # fmt: skip
-"""Read once, when libraries are imported."""
-
-
-class Forked:
-    """A process at work, with what the tests ask of a `subprocess.Popen`.
-
-    `main` is a function, `package.module:name`, and is given `arguments`. `imported` are modules; the first process
-    that is forked says which, for all that follow.
-    """
-
-    def __init__(
-        self, main: str, arguments: list[str], log: Path, environment: Mapping[str, str], imported: Sequence[str]
-    ) -> None:
-        given = main, arguments, str(log), dict(environment), sorted(os.sched_getaffinity(0))
-        with _environment(AT_IMPORT):
-            self._process = _server(imported).Process(target=_work, args=given, daemon=True)
-            self._process.start()
-        assert self._process.pid
-        self.pid: int = self._process.pid
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        status = self._process.exitcode
-        if status is None:
-            raise TimeoutError(f"it is still at work after {timeout} s")
-        return status
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        self._process.terminate()
-
-    def kill(self) -> None:
-        self._process.kill()
+AFRESH = {"STUDIO_TEST_AFRESH": "1"}
+PLACE = "STUDIO_TEST_ZYGOTES"
+"""The folder with the sockets of all zygotes of one process of tests."""
+TRAINING = "training"
+KINDS = {"studio.worker": TRAINING, "studio.host": TRAINING, "studio": "page", "studio.services.apart": "page"}
+"""Which zygote is asked for a module."""
+READ_BY_IMPORTS = (
+    "hf_", "hugging", "transformers_", "cuda", "ds_", "python", "gradio_", "http", "all_proxy", "no_proxy", "home",
+    "xdg_", "omp_", "mkl_",
+)  # fmt: skip
+"""How names of variables begin, in lower case, that are looked at when something is imported."""
+BEGINS_WITHIN = 180.0
+"""Seconds that a zygote has for its imports."""
 
 
-def _server(imported: Sequence[str]) -> ForkServerContext:
-    context = get_context("forkserver")
-    context.set_forkserver_preload(list(imported))
-    return context
+@dataclass(frozen=True)
+class Asked:
+    """A process, as it is asked for."""
+
+    module: str
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: str
+    session: bool = False
+    quiet: bool = False
+    cores: list[int] = field(default_factory=list)
+
+    @property
+    def zygote(self) -> str:
+        """The name of the one to ask."""
+        read = sorted(each for each in self.environment.items() if each[0].lower().startswith(READ_BY_IMPORTS))
+        return f"{KINDS[self.module]}-{hashlib.sha256(repr(read).encode()).hexdigest()[:12]}"
 
 
-@contextmanager
-def _environment(more: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(more)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+def asked_for(command: Any, environment: Mapping[str, str] | None, folder: Any) -> Asked | None:
+    """What a command asks for when it can be forked."""
+    env = dict(os.environ if environment is None else environment)
+    if not isinstance(command, Sequence) or isinstance(command, str | bytes) or not hasattr(os, "pidfd_open"):
+        return None
+    words = [os.fspath(each) for each in command]
+    quiet = words[1:3] == ["-W", "ignore"]
+    at = 3 if quiet else 1
+    named = words[at + 1] if words[:1] == [sys.executable] and words[at : at + 1] == ["-m"] else ""
+    place = os.environ.get(PLACE)
+    if named not in KINDS or not place or AFRESH.items() <= env.items():
+        return None
+    env[PLACE] = place
+    return Asked(
+        named, words[at + 2 :], env, os.fspath(folder or os.getcwd()), quiet=quiet,
+        cores=sorted(os.sched_getaffinity(0)),
+    )  # fmt: skip
 
 
-def _work(main: str, arguments: list[str], log: str, environment: dict[str, str], cores: list[int]) -> None:
-    """In the new process: what starting it afresh would have set."""
-    os.setsid()
-    os.sched_setaffinity(0, cores)
-    os.environ.clear()
-    os.environ.update(environment)
-    write_to(Path(log))
-    module, _, name = main.partition(":")
-    sys.exit(getattr(import_module(module), name)(arguments))
+class Forking(subprocess.Popen):  # type: ignore[type-arg]
+    """Popen that has processes of the studio forked."""
+
+    _line: socket.socket | None = None
+    """On which the zygote tells how the process ended."""
+
+    def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any, cwd: Any,
+                       env: Any, startupinfo: Any, creationflags: Any, shell: Any, *more: Any) -> None:  # fmt: skip
+        pipes, (session, group) = more[:6], more[-2:]
+        asked = None
+        if not (executable or preexec_fn or pass_fds or shell) and close_fds and group == -1:
+            asked = asked_for(args, env, cwd)
+        if asked is None:
+            super()._execute_child(  # type: ignore[misc]
+                args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell, *more
+            )
+            return
+        read, _, _, write, _, complain = pipes
+        taken = [each if each != -1 else usual for usual, each in enumerate((read, write, complain))]
+        self._line = line = _line_to(asked)
+        told = json.dumps({**asked.__dict__, "session": bool(session)}).encode()
+        socket.send_fds(line, [len(told).to_bytes(4, "big")], taken)
+        line.sendall(told)
+        self.pid = int.from_bytes(_exactly(line, 4), "big")
+        self._child_created = True
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
+        if self._line is None:
+            return super()._try_wait(wait_flags)  # type: ignore[misc, no-any-return]
+        if wait_flags and not select.select([self._line], [], [], 0)[0]:
+            return 0, 0
+        told = _exactly(self._line, 4)
+        self._line.close()
+        return self.pid, int.from_bytes(told, "big")
+
+    def _internal_poll(self, *args: Any, **named: Any) -> int | None:
+        if self._line is None:
+            return super()._internal_poll(*args, **named)  # type: ignore[misc, no-any-return]
+        lock = self._waitpid_lock  # type: ignore[attr-defined]
+        if self.returncode is None and lock.acquire(False):
+            try:
+                if self.returncode is None:
+                    pid, status = self._try_wait(os.WNOHANG)
+                    if pid:
+                        self._handle_exitstatus(status)  # type: ignore[attr-defined]
+            finally:
+                lock.release()
+        return self.returncode
+
+
+def install() -> None:
+    """Have this process fork what it starts of the studio."""
+    subprocess.Popen = Forking  # type: ignore[misc]
+    if PLACE not in os.environ:
+        place = mkdtemp(prefix="zygotes-")
+        os.environ[PLACE] = place
+        atexit.register(shutil.rmtree, place, ignore_errors=True)  # without it, each of them ends
+
+
+def _line_to(asked: Asked) -> socket.socket:
+    """A connection to the zygote, which is started when there is none."""
+    path = Path(asked.environment[PLACE]) / asked.zygote
+    deadline = time.monotonic() + BEGINS_WITHIN
+    while time.monotonic() < deadline:
+        line = socket.socket(socket.AF_UNIX)
+        with suppress(OSError):
+            line.connect(str(path))
+            return line
+        line.close()
+        with suppress(FileExistsError):
+            os.close(os.open(f"{path}.lock", os.O_CREAT | os.O_EXCL))
+            _start(KINDS[asked.module], path, asked.environment)
+        time.sleep(0.02)
+    raise RuntimeError(f"no zygote came up: {path.with_suffix('.log').read_text()}")
+
+
+def _start(kind: str, path: Path, environment: Mapping[str, str]) -> None:
+    root = str(Path(__file__).resolve().parents[1])
+    with path.with_suffix(".log").open("ab") as log:
+        command = [sys.executable, "-m", "tests.zygote", kind, str(path)]
+        with _PLAIN(command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=root):
+            pass  # it goes on by itself
+
+
+def _exactly(line: socket.socket, size: int) -> bytes:
+    """So many bytes; of one who is gone, those of a process that was killed."""
+    read = b""
+    while len(read) < size:
+        more = line.recv(size - len(read))
+        if not more:
+            return (9).to_bytes(size, "big")
+        read += more
+    return read
+
+
+_PLAIN = subprocess.Popen

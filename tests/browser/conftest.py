@@ -9,7 +9,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.served import FLAGS, Served, chromium
 
-Served.forks = True
 expect.set_options(timeout=20_000)  # two cores that also train are slow at times
 
 

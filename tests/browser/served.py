@@ -12,21 +12,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from tests.forked import Forked
-
-IMPORTED = ("gradio", "fastapi", "uvicorn", "studio.cli", "studio.ui.app", "studio.ui.login", "studio.ui.server")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
 class Served:
     """`studio serve` on a free port of this machine, without the Hub unless `environment` says otherwise."""
 
-    forks = False
-    """Whether it is forked from a process that has imported it; one process of tests forks of one kind alone."""
-
     def __init__(self, home: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
         self.home, self.flags = home, flags
-        self.own = environment is not None  # read when libraries are imported
         self.environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(environment or {})}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -38,13 +31,9 @@ class Served:
     def start(self) -> None:
         """Start it, and wait until the page answers."""
         asked = ["serve", "--home", str(self.home), "--port", str(self.port), "--no-browser", *self.flags]
-        self.process: Forked | subprocess.Popen[bytes]
-        if self.forks and not self.own:
-            self.process = Forked("studio.cli:main", asked, self.log, self.environment, IMPORTED)
-        else:
-            with self.log.open("ab") as log:
-                command = [sys.executable, "-m", "studio", *asked]
-                self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "studio", *asked]
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         for _ in range(400):
             with suppress(OSError), urllib.request.urlopen(self.url, timeout=5):
                 return
@@ -61,7 +50,7 @@ class Served:
     def stop(self) -> None:
         """End it as a person would."""
         self.process.terminate()
-        with suppress(TimeoutError, subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
             return
         self.process.kill()

@@ -17,9 +17,8 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "real"))  # the helpers of tests/real serve here too
 
-from forked_worker import studio_in  # noqa: E402
 from made_runs import tiny_llama  # noqa: E402
-from worker_runs import AtWork, add_run, add_sample, start_worker, steps_of, wait_for  # noqa: E402
+from worker_runs import add_run, add_sample, start_worker, steps_of, wait_for  # noqa: E402
 
 from studio.api import Studio  # noqa: E402
 from studio.schema.dataset import DatasetRecord  # noqa: E402
@@ -72,12 +71,12 @@ def unharmed(tmp_path_factory: pytest.TempPathFactory, llama: str) -> dict[int, 
 
 @pytest.fixture
 def studio(home: Home) -> Iterator[Studio]:
-    made = studio_in(home)
+    made = Studio(home.root)
     yield made
     made.close()
 
 
-def halt(home: Home, worker: AtWork | subprocess.Popen[Any]) -> None:
+def halt(home: Home, worker: "subprocess.Popen[Any]") -> None:
     """Stop a worker in its tracks, but not in the middle of a transaction, which would lock out everybody else."""
     for _ in range(400):
         os.kill(worker.pid, signal.SIGSTOP)

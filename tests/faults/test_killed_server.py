@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from forked_worker import studio_in
-from worker_runs import AtWork, add_run, add_sample, log_of, start_worker, steps_of, wait_for
+from worker_runs import add_run, add_sample, log_of, start_worker, steps_of, wait_for
 
 from studio.api import Studio
 from studio.schema.dataset import DatasetRecord
@@ -48,7 +47,7 @@ def ended(studio: Studio, run: str) -> Callable[[], bool]:
     return lambda: studio.run(run).status not in ("queued", "starting", "training", "stopping")
 
 
-def at_work(home: Home, data: DatasetRecord, llama: str) -> tuple[str, AtWork]:
+def at_work(home: Home, data: DatasetRecord, llama: str) -> tuple[str, "subprocess.Popen[bytes]"]:
     """A run in the middle of its steps; its worker stands still, since it would be through before the server is up."""
     run = add_run(home, data, llama, **SETTINGS)
     worker = start_worker(home, run)
@@ -82,7 +81,7 @@ def kept(studio: Studio, run: str, shown: list[StoredEvent]) -> str:
 def pressed(tmp_path_factory: pytest.TempPathFactory, llama: str) -> list[float]:
     """The losses of what Start makes when nothing befalls it."""
     home = Home(tmp_path_factory.mktemp("pressed"))
-    studio = studio_in(home)
+    studio = Studio(home.root)
     run = studio.start(add_sample(home, "support-tone", 40).id, llama, "chat", settings=SHORT).id
     wait_for(ended(studio, run))
     losses = [event.loss for event in steps_of(home, run)]
@@ -108,7 +107,7 @@ def test_a_server_killed_at_this_moment_leaves_a_state_with_a_way_on(
     moment: str, home: Home, data: DatasetRecord, llama: str, told: Told, unharmed: dict[int, float],
     pressed: list[float],
 ) -> None:  # fmt: skip
-    studio = studio_in(home)
+    studio = Studio(home.root)
     try:
         act = SERVER[moment][0]
         told(KILLED_SERVER, moment, ACTS[act](Scene(moment, studio, home, data, llama, unharmed, pressed)))

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from forked_worker import studio_in
 from worker_runs import add_run, log_of, record_of, steps_of, wait_for
 
+from studio.api import Studio
 from studio.schema.dataset import DatasetRecord
 from studio.store import Home
 
@@ -40,7 +40,7 @@ def test_a_worker_killed_at_this_moment_costs_nothing_but_time(
 ) -> None:
     run = add_run(home, data, llama, **SETTINGS)
     acknowledged = killed_at(moment, home, run)
-    studio = studio_in(home)
+    studio = Studio(home.root)
     try:
         kept = [each.id for each in studio.events(run)]
         assert set(acknowledged) <= set(kept), "an event was acknowledged and lost"

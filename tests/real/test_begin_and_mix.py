@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from forked_worker import studio_in
 from made_runs import tiny_llama
 from safetensors.torch import load_file
 from small_trainings import small_llama
@@ -22,7 +21,7 @@ FEW = {"max_length": 64, "epochs": 4, "eval_rows": 4, "learning_rate": 1e-2, "pr
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    made = studio_in(tmp_path / "home")
+    made = Studio(tmp_path / "home")
     yield made
     made.close()
 

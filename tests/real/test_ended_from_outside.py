@@ -2,10 +2,11 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from worker_runs import AtWork, add_run, log_of, record_of, start_worker, steps_of, wait_for
+from worker_runs import add_run, log_of, record_of, start_worker, steps_of, wait_for
 
 from studio.schema.dataset import DatasetRecord
 from studio.services.context import Context
@@ -19,7 +20,7 @@ LONG = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96, "epochs
         "early_stopping_patience": 0}  # fmt: skip
 
 
-def at_work(home: Home, data: DatasetRecord, llama: str) -> tuple[str, AtWork]:
+def at_work(home: Home, data: DatasetRecord, llama: str) -> tuple[str, "subprocess.Popen[bytes]"]:
     """A run among its steps, and its worker."""
     run = add_run(home, data, llama, **LONG)
     worker = start_worker(home, run)
@@ -42,12 +43,12 @@ def test_a_run_says_whether_a_person_or_a_signal_alone_stopped_it(
     assert ("SIGTERM" in log_of(home, run)) is not asked
 
 
-class Forks:
-    """A runner whose workers need not import all that they need."""
+class Remembering:
+    """A runner that keeps the processes of its workers."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.workers: list[AtWork] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
 
     def start(self, workspace: str, run: str, log: Path) -> None:
         self.workers.append(start_worker(self.home, run))
@@ -61,8 +62,8 @@ def test_a_killed_run_waits_for_its_turn_and_ends_with_its_best_step_without_ano
     wait_for(lambda: len(steps_of(home, run)) >= 25)
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait(10)
-    forks, folder = Forks(home), home.workspace().runs.folder(run)
-    runs = Runs(Context(home, home.workspace()), forks)  # type: ignore[arg-type]
+    remembering, folder = Remembering(home), home.workspace().runs.folder(run)
+    runs = Runs(Context(home, home.workspace()), remembering)  # type: ignore[arg-type]
     assert runs.get(run).status == "interrupted"
     steps, kept = len(steps_of(home, run)), would_keep(runs, run)
     assert kept is not None
@@ -72,7 +73,7 @@ def test_a_killed_run_waits_for_its_turn_and_ends_with_its_best_step_without_ano
     finish(runs, run)
     wait_for(lambda: "Waiting" in log_of(home, run))
     home.queue.leave(other)
-    assert forks.workers[0].wait(60) == 0, log_of(home, run)
+    assert remembering.workers[0].wait(60) == 0, log_of(home, run)
     record = record_of(home, run)
     assert (record.status, record.has_result, record.best_step) == ("stopped", True, kept)
     assert f"step {kept}" in record.reason and "is kept" in record.reason

@@ -126,7 +126,8 @@ def question_job(folder: Path, info: ModelInfo, **settings: Any) -> TrainingJob:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("zero", [WAYS[0], WAYS[3]] if ALL else [WAYS[3]])
+@pytest.mark.matrix
+@pytest.mark.parametrize("zero", [WAYS[0], WAYS[3]])
 def test_an_adapter_learns_to_point_by_two_as_by_one(zero: int, tmp_path: Path) -> None:
     info = tiny_model("bert", tmp_path / "base")
     _, told = run(question_job(tmp_path / "one", info, batch_size=4))
@@ -154,6 +155,7 @@ def test_pairs_are_learned_by_two_and_the_result_loads_without_deepspeed(zero: i
     assert max(abs(one - other) for one, other in zip(tuned, base, strict=True)) > 1e-4
 
 
+@pytest.mark.matrix
 def test_thumbs_are_learned_by_two_as_by_one(tmp_path: Path) -> None:
     info = tiny_model("llama", tmp_path / "model")
     few: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-3}
@@ -165,6 +167,7 @@ def test_thumbs_are_learned_by_two_as_by_one(tmp_path: Path) -> None:
     assert [each.eval_loss for each in two.checks] == pytest.approx([each.eval_loss for each in one.checks], abs=1e-3)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("zero", WAYS[3:])
 def test_a_base_in_four_bits_is_shared_out_too(zero: int, tmp_path: Path) -> None:
     info = small_llama(tmp_path / "base")
@@ -222,7 +225,7 @@ def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     assert folder.result is not None and not list(folder.checkpoints.rglob("global_step*"))
 
 
-@pytest.mark.parametrize("who", ["torchrun", "a process"])
+@pytest.mark.parametrize("who", ["torchrun", "a process"] if ALL else ["a process"])
 def test_a_kill_of_torchrun_or_of_a_process_ends_the_run_in_plain_words(
     who: str, home: Home, data: DatasetRecord, llama: ModelInfo
 ) -> None:

@@ -26,6 +26,8 @@ from studio.training.loading import TrainingJob
 from studio.training.trainers import common
 from studio.worker.ready import Ready
 
+pytestmark = pytest.mark.usefixtures("afresh")  # it is about imports, and about whose process it is
+
 PROMPTS = ("Where is my parcel?", "Do you ship to Norway?")
 CASES: dict[str, Callable[[Path, ModelInfo], TrainingJob]] = {
     "chat, with dropout and prompts": lambda place, info: chat_job(

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from forked_worker import studio_in
 from made_runs import tiny_llama
 from worker_runs import wait_for
 
@@ -28,7 +27,7 @@ FEW: dict[str, Any] = {"max_length": 64, "max_steps": 6, "precision": "float32",
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    made = studio_in(tmp_path / "home")
+    made = Studio(tmp_path / "home")
     yield made
     made.close()
 
@@ -50,7 +49,7 @@ def test_a_search_of_six_trials_is_no_worse_than_the_preset_and_survives_a_kille
     second = wait_for(lambda: studio.search(begun.spec.id).trials[1].run)
     worker = wait_for(lambda: studio.context.workspace.runs.worker(second).pid)
     os.kill(worker, signal.SIGKILL)
-    again = studio_in(tmp_path / "home")  # the server was started anew
+    again = Studio(tmp_path / "home")  # the server was started anew
     try:
         done = through(again, begun)
     finally:
@@ -84,7 +83,7 @@ def test_a_search_is_stopped_and_can_not_do_without_validation_rows(studio: Stud
 @pytest.mark.filterwarnings("ignore:Fixed parameter")
 def test_a_new_server_goes_on_with_a_search_and_gives_up_a_bad_trial_though_nobody_looks(tmp_path: Path) -> None:
     tiny_llama(tmp_path / "tiny")
-    gone = studio_in(tmp_path / "home")
+    gone = Studio(tmp_path / "home")
     data = gone.add_text("question,answer\n" + "".join(f"Where is number {n}?,Under stone {n}.\n" for n in range(12)))
     alike = {"batch_size": 4, "lora_rank": 8, "max_length": 64, "eval_steps": 1, "early_stopping_patience": 0,
              "precision": "float32", "validation_share": 0.2}  # fmt: skip
@@ -94,7 +93,7 @@ def test_a_new_server_goes_on_with_a_search_and_gives_up_a_bad_trial_though_nobo
     study.enqueue_trial({"learning_rate": 1e-12, "epochs": 1000})  # learns nothing, for very long
     gone.shared.runner.tell("default", lambda run: None)  # a server that is gone hears nothing of the trial's end
     gone.close()
-    again = studio_in(tmp_path / "home")
+    again = Studio(tmp_path / "home")
     try:
         wait_for(lambda: again.run(begun.trials[0].run).status == "finished", 240)
         assert len(again.runs()) == 1 and again.searches_at_work() == [("default", begun.spec.id)]

@@ -31,7 +31,7 @@ PREPARED = ("studio.worker", "--prepared")
 
 
 @pytest.fixture
-def runner(home: Home) -> Iterator[LocalRunner]:
+def runner(home: Home, afresh: None) -> Iterator[LocalRunner]:
     made = LocalRunner(home.root)
     yield made
     made.close()

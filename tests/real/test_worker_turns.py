@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from forked_worker import studio_in
 from worker_runs import add_run, log_of, record_of, start_worker, steps_of, wait_for
 
 from studio.api import Studio
@@ -46,7 +45,7 @@ sys.stdin.readline()
 
 @pytest.fixture
 def studio(home: Home) -> Iterator[Studio]:
-    made = studio_in(home)
+    made = Studio(home.root)
     yield made
     made.close()
 

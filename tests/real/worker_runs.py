@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from forked_worker import forked_worker
-
 from studio.data.checks import labels_of
 from studio.data.formats import read
 from studio.data.kept import write_parquet
@@ -22,10 +20,7 @@ from studio.schema.runs import RunRecord, RunSpec
 from studio.store import Home
 from studio.store.datasets import ROWS
 from studio.tasks import TASKS
-from tests.forked import Forked
-
-AtWork = subprocess.Popen[bytes] | Forked
-"""A worker's process."""
+from tests.forked import AFRESH
 
 
 def add_sample(home: Home, sample: str, rows: int | None = None) -> DatasetRecord:
@@ -59,16 +54,14 @@ def add_run(home: Home, dataset: DatasetRecord, model: str, **settings: Any) -> 
     return run
 
 
-def start_worker(home: Home, run: str, fresh: bool = False) -> AtWork:
-    """The worker; `fresh` as the services start it, which must import all that it needs."""
+def start_worker(home: Home, run: str, fresh: bool = False) -> "subprocess.Popen[bytes]":
+    """The worker, as the services start it; `fresh`: not forked."""
     log = home.workspace().runs.folder(run).log
-    arguments = ["--home", str(home.root), "--workspace", "default", run]
-    if not fresh:
-        return forked_worker(arguments, log)
     with log.open("ab") as out:
         return subprocess.Popen(
-            [sys.executable, "-m", "studio.worker", *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            start_new_session=True, env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            [sys.executable, "-m", "studio.worker", "--home", str(home.root), "--workspace", "default", run],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", **(AFRESH if fresh else {})},
         )  # fmt: skip
 
 

@@ -345,7 +345,7 @@ def test_without_a_network_the_page_says_so(visit: Visiting, monkeypatch: pytest
 
 
 def test_a_process_that_is_ended_from_outside_is_said_and_leaves_nothing(
-    visit: Visiting, files: Uploads, tmp_path: Path
+    visit: Visiting, files: Uploads, tmp_path: Path, afresh: None
 ) -> None:
     import psutil
 
