@@ -19,7 +19,7 @@ from studio.schema.views import (
 )  # fmt: skip
 from studio.services import apart
 from studio.services.combining import WAYS, combine
-from studio.services.finishing import finish, would_keep
+from studio.services.finishing import finish
 from studio.services.planning import split_spec
 from studio.services.probing import probe
 from studio.store.queue import Move
@@ -280,10 +280,6 @@ class RunsDoor(AskingDoor):
     def resume(self, run: str) -> RunRecord:
         """Go on from the last whole checkpoint: a run that is paused, was interrupted, stopped or failed."""
         return self._runs.resume(run)
-
-    def would_keep(self, run: str) -> int | None:
-        """The step that `finish` would keep; None when there is none, or the run has a result already."""
-        return would_keep(self._runs, run)
 
     def finish(self, run: str) -> RunRecord:
         """End a run that was interrupted, paused or failed with its best step as the result, without learning on."""

@@ -142,6 +142,8 @@ class Progress(Noun):
     """The step from which it can go on; None when it would start again, or is at work, or has finished."""
     way_on: str = ""
     """From where it goes on, in words; empty when it is at work or has finished."""
+    keeps: int | None = None
+    """The step with which it could be ended as it is; None when it is at work, has a result, or saved none."""
     bytes: int = 0
     """What its folder takes on the disk; 0 when it is at work or has finished."""
 

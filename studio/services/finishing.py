@@ -3,29 +3,14 @@
 from studio.schema.errors import StudioError
 from studio.schema.runs import GOES_ON, RunRecord
 from studio.services.runs import Runs
-from studio.training.checkpoints import Checkpoints
-
-
-def would_keep(runs: Runs, run: str) -> int | None:
-    """The step that a run would keep that is ended as it is; None when it can't be, or has a result already."""
-    record = runs.get(run)
-    folder = runs.store.folder(record.id).checkpoints
-    if record.status not in GOES_ON or record.has_result or not folder.exists():
-        return None
-    checkpoints = Checkpoints(folder)
-    found = checkpoints.newest_loadable()
-    if found is None:
-        return None
-    best = found[1].best_step if runs.store.spec(record.id).config.keep_best else None
-    return best if best in checkpoints.loadable() else found[1].step
 
 
 def finish(runs: Runs, run: str) -> RunRecord:
     """Have a worker make the result of the step that it would keep; the run waits for its turn as any other."""
-    record = runs.get(run)
-    step = would_keep(runs, record.id)
+    told = runs.progress(run)
+    record, step, spec = told.record, told.keeps, runs.store.spec(told.record.id)
     words = f"Ends with what it had learned by step {step or 0:,}."
-    spec, changes = runs.store.spec(record.id), {"stop_wish": "keep", "reason": "", "ended": None}
+    changes = {"stop_wish": "keep", "reason": "", "ended": None}
     runs.require_rows(spec)
     if step is None or not runs.store.set_status(record.id, "queued", words, only_from=GOES_ON, **changes):
         raise StudioError(

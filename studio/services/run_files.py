@@ -15,6 +15,15 @@ def resumable_step(checkpoints: Path) -> int | None:
     return next(reversed(resumable_steps(checkpoints)), None)
 
 
+def step_to_keep(checkpoints: Path, keep_best: bool) -> int | None:
+    """The step whose weights a run would keep that is ended as it is; None when there is none."""
+    found = Checkpoints(checkpoints).newest_loadable() if checkpoints.exists() else None
+    if found is None:
+        return None
+    best = found[1].best_step if keep_best else None
+    return best if best in Checkpoints(checkpoints).loadable() else found[1].step
+
+
 def end_of(path: Path, most: int) -> str:
     """The last bytes of a log as text; nothing where there is none."""
     if not path.exists():

@@ -16,7 +16,7 @@ from studio.schema.events import AdviceEvent, StateEvent, StepEvent, StoredEvent
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
 from studio.schema.views import Progress
 from studio.services.context import Context
-from studio.services.run_files import end_of, resumable_step, resumable_steps
+from studio.services.run_files import end_of, resumable_step, resumable_steps, step_to_keep
 from studio.services.run_words import goes_on, sentence_of, taken_out
 from studio.services.runners.local import LocalRunner
 from studio.store.files import folder_size, require_room
@@ -230,6 +230,9 @@ class Runs:
             share = 1.0
         left = self._seconds_left(record) if record.status == "training" else None
         saved, way_on = self.way_on(record.id) if record.status in GOES_ON else (None, "")
+        keeps = None
+        if record.status in GOES_ON and not record.has_result:
+            keeps = step_to_keep(self.store.folder(record.id).checkpoints, self.store.spec(record.id).config.keep_best)
         return Progress(
             record=record,
             share=share,
@@ -239,6 +242,7 @@ class Runs:
             sentence=sentence_of(record, position, short),
             saved=saved,
             way_on=way_on,
+            keeps=keeps,
             bytes=self.bytes(record.id) if record.status in GOES_ON else 0,
         )
 

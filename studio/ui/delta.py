@@ -125,6 +125,7 @@ def standing(progress: Progress) -> dict[str, Any]:
         "seconds": None if record.seconds is None else round(record.seconds),
         "reason": (progress.sentence if progress.short else record.reason) or None,
         "saved": progress.saved, "way": progress.way_on or None, "bytes": progress.bytes or None,
+        "keeps": progress.keeps,
         "wish": record.stop_wish, "started": record.started or record.created,
     }  # fmt: skip
     return {key: value for key, value in fields.items() if value is not None}

@@ -10,7 +10,7 @@ from worker_runs import add_run, log_of, record_of, start_worker, steps_of, wait
 
 from studio.schema.dataset import DatasetRecord
 from studio.services.context import Context
-from studio.services.finishing import finish, would_keep
+from studio.services.finishing import finish
 from studio.services.runs import Runs
 from studio.store import Home
 from studio.training.checkpoints import Checkpoints
@@ -65,7 +65,7 @@ def test_a_killed_run_waits_for_its_turn_and_ends_with_its_best_step_without_ano
     remembering, folder = Remembering(home), home.workspace().runs.folder(run)
     runs = Runs(Context(home, home.workspace()), remembering)  # type: ignore[arg-type]
     assert runs.get(run).status == "interrupted"
-    steps, kept = len(steps_of(home, run)), would_keep(runs, run)
+    steps, kept = len(steps_of(home, run)), runs.progress(run).keeps
     assert kept is not None
     other = add_run(home, data, llama)
     home.queue.claim(other, os.getpid())

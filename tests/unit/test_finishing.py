@@ -9,10 +9,11 @@ from test_services_runs import Starts, spec
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.services.context import Context
-from studio.services.finishing import finish, would_keep
+from studio.services.finishing import finish
 from studio.services.runs import Runs
 from studio.store import Home
 from studio.store.datasets import ROWS
+from studio.ui.delta import standing
 from studio.ui.pages import train
 
 
@@ -53,25 +54,25 @@ def saved(runs: Runs, run: str, step: int, best: int, optimizer: bool = True) ->
 
 def test_the_best_step_is_kept_and_where_its_weights_are_cut_the_last_one(runs: Runs) -> None:
     run = ended(runs)
-    assert would_keep(runs, run) is None, "nothing was saved"
+    assert runs.progress(run).keeps is None, "nothing was saved"
     best = saved(runs, run, 4, best=4, optimizer=False)
     saved(runs, run, 8, best=4)
-    assert would_keep(runs, run) == 4
+    assert runs.progress(run).keeps == 4
     (best / "weights").write_text("")
-    assert would_keep(runs, run) == 8
+    assert runs.progress(run).keeps == 8
 
 
 def test_a_checkpoint_that_can_be_loaded_is_enough_where_no_run_can_go_on(runs: Runs) -> None:
     run = ended(runs, "failed")
     saved(runs, run, 6, best=6, optimizer=False)
-    assert runs.way_on(run)[0] is None and would_keep(runs, run) == 6
+    assert runs.way_on(run)[0] is None and runs.progress(run).keeps == 6
 
 
 def test_a_run_that_is_to_keep_its_last_step_does(runs: Runs) -> None:
     run = ended(runs, keep_best=False)
     saved(runs, run, 4, best=4)
     saved(runs, run, 8, best=4)
-    assert would_keep(runs, run) == 8
+    assert runs.progress(run).keeps == 8
 
 
 def test_it_is_sent_to_a_worker_with_the_wish_to_keep_and_says_what_for(runs: Runs) -> None:
@@ -81,7 +82,7 @@ def test_it_is_sent_to_a_worker_with_the_wish_to_keep_and_says_what_for(runs: Ru
     assert (record.status, record.stop_wish) == ("queued", "keep")
     assert runs.queue.position(run) == 0 and runs.runner.started == [("default", run)]  # type: ignore[attr-defined]
     assert runs.events.last(run, "state", 1)[0].event.message == "Ends with what it had learned by step 4."  # type: ignore[union-attr]
-    assert would_keep(runs, run) is None
+    assert runs.progress(run).keeps is None
     with pytest.raises(StudioError) as refusal:
         finish(runs, run)
     assert refusal.value.code == "wrong-state" and runs.get(run).status == "queued"
@@ -110,7 +111,9 @@ def test_one_with_a_result_is_refused_and_one_whose_rows_are_gone_too(runs: Runs
 
 
 def test_the_page_offers_it_beside_going_on_and_only_where_there_is_a_step_to_keep(runs: Runs) -> None:
-    progress = runs.progress(ended(runs))
-    drawn = train.bar(progress, 1200)
+    progress = runs.progress(run := ended(runs))
+    assert 'data-act="finish"' not in train.bar(progress) and "keeps" not in standing(progress)
+    saved(runs, run, 1200, best=1200)
+    drawn = train.bar(progress := runs.progress(run))
+    assert standing(progress)["keeps"] == 1200
     assert "Keep step 1,200 and finish" in drawn and 'data-act="finish"' in drawn and 'data-act="resume"' in drawn
-    assert 'data-act="finish"' not in train.bar(progress)

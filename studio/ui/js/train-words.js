@@ -150,6 +150,7 @@
     const said = advice(run, data);
     return [said ? h("div.stack.mid.coach-said", {}, said) : null, h("div.bar", {}, h("h2", {}, "What you can do")), h("ul.list.opts", {},
       h("li", {}, h("span.grow", {}, h("b", {}, from), h("small", {}, safe ? "Same order and seed: it ends where it would have ended." : `${run.way || ""} The same rows and settings again.`)), h("span.tag.acc", {}, "suggested")),
+      run.keeps === undefined ? null : h("li", {}, h("span.grow", {}, h("b", {}, `Keep step ${run.keeps.toLocaleString("en")} and finish`), h("small", {}, "Nothing more is learned: what it knew then is the tuned model."))),
       h("li", {}, h("span.grow", {}, h("b", {}, "Throw away"), h("small", {}, `Deletes ${loss}.`)),
         h("button.btn.s.danger", { type: "button", "data-do": "delete", "data-ask": `Throw away ${run.name}: ${loss}?` }, "Throw away")))];
   }

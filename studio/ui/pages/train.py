@@ -40,7 +40,7 @@ def wire(c: Components, shell: PageShell) -> None:
         reach(visit, *done(visit, run))
         return {
             c.view: {"run": run.id, "state": state(run)},
-            c.actions: bar(visit.studio.progress(run.id), visit.studio.would_keep(run.id)),
+            c.actions: bar(visit.studio.progress(run.id)),
         }
 
     def stop(visit: Visit) -> Updates:
@@ -105,8 +105,8 @@ def empty_bar() -> Html:
     return action_bar("A run starts from step 3.", primary=Primary("Go to step 1", goto="model"))
 
 
-def bar(progress: Progress, keeps: int | None = None) -> Html:
-    """What can be done with the run as it stands, one button first; `keeps` is the step that it can end with."""
+def bar(progress: Progress) -> Html:
+    """What can be done with the run as it stands, one button first."""
     run, saved = progress.record, progress.saved
     if run.status in ACTIVE:
         return _at_work(progress)
@@ -114,7 +114,7 @@ def bar(progress: Progress, keeps: int | None = None) -> Html:
         return _ready(progress)
     lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
     delete = button("Throw away", "delete", "danger", confirm=f"Throw away {run.name}: {lost}?")
-    keep = button(f"Keep step {keeps:,} and finish", "finish") if keeps is not None else ""
+    keep = "" if progress.keeps is None else button(f"Keep step {progress.keeps:,} and finish", "finish")
     reason = progress.way_on if saved is None else f"Everything up to step {saved:,} is safe."
     if run.status == "paused":
         reason = "It has given its turn away."
