@@ -11,7 +11,7 @@ from studio.schema.errors import StudioError, raise_all
 from studio.schema.runs import Replay, RunSpec
 from studio.services.context import Context
 from studio.services.datasets import Datasets
-from studio.tasks import task_named
+from studio.tasks import as_turns, task_named
 from studio.tasks.classification import given as given_to
 
 SAME = ({"lora", "qlora"}, set(WHOLE))
@@ -73,7 +73,10 @@ def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetS
     record = datasets.open(source) if source.startswith("sample:") else datasets.store.get(source)
     read, _ = datasets.reading(record.id, spec.task)
     given, wanted = set(read.roles.values()), set(spec.roles.values())
-    if missing := [role.title for role in task.roles if role.required and role.name in wanted - given]:
+    missing = [role.title for role in task.roles if role.required and role.name in wanted - given]
+    turned = as_turns(task, read.roles, spec.roles)
+    if missing or not (turned or any(set(one) <= given & wanted for one in task.alternatives)):
+        missing = missing or [role.title for role in task.roles if role.name in wanted - given]
         raise StudioError(
             "bad-setting",
             "The general rows lack what these rows have.",

@@ -1,5 +1,7 @@
 """The registry of tasks: a further task is one file and one line here."""
 
+from collections.abc import Mapping
+
 from studio.schema.errors import named
 from studio.tasks.base import Encoding, Example, Role, Row, Task, Way
 from studio.tasks.chat import Chat
@@ -24,4 +26,10 @@ def task_named(name: str) -> Task:
     return named(TASKS, name, "task", field="task")
 
 
-__all__ = ["TASKS", "Encoding", "Example", "Role", "Row", "Task", "Way", "task_named"]
+def as_turns(task: Task, theirs: Mapping[str, str], ours: Mapping[str, str]) -> bool:
+    """Whether rows of a prompt and a reply are to stand among conversations, so that each is written as one."""
+    single = {"prompt", "reply"} <= set(theirs.values()) and "messages" not in theirs.values()
+    return task.name == Chat.name and single and "messages" in ours.values()
+
+
+__all__ = ["TASKS", "Encoding", "Example", "Role", "Row", "Task", "Way", "as_turns", "task_named"]

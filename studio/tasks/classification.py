@@ -1,6 +1,5 @@
 """Classification: a text, and the one label of a fixed set that fits it; or several labels; or a score."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from studio.data.values import label_name, text_of
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks.base import Encoding, Example, Role, Row, Turn, Usual, Way
+from studio.tasks.conversation import parsed
 
 _TEXT = (
     "text", "sentence", "review", "message", "comment", "tweet", "post", "utterance", "content", "body", "document",
@@ -134,10 +134,7 @@ def labels_in(cell: Any) -> list[str] | None:
     """Several labels of a cell: a list, its JSON, or names with a separator between them; None for an empty cell."""
     if isinstance(cell, str):
         if cell.strip().startswith("["):
-            try:
-                return labels_in(json.loads(cell.replace("'", '"')))
-            except ValueError:
-                return None
+            return labels_in(parsed(cell))
         cell = next((cell.split(sign) for sign in SEPARATORS if sign in cell), [cell] if cell.strip() else None)
     if isinstance(cell, list):
         return list(dict.fromkeys(name for each in cell if (name := label_name(each))))

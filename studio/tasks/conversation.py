@@ -24,6 +24,8 @@ TOOLS, CALLS = "tools", "tool_calls"
 """The first turn of a conversation may carry the tools that a model can call; a turn of its own the calls it makes."""
 NAMES = ("name", "tool_call_id")
 """Who speaks, and which call is answered: kept for the chat templates that write or ask for it."""
+_ARRAY = re.compile(r"\barray\((\[[^\]]*\]), dtype=\w+\)")
+"""How NumPy writes a list that pandas puts into a CSV."""
 THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 """What a model thinks before it replies, as it stands in replies."""
 
@@ -31,7 +33,7 @@ THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 def turns_of(value: Any) -> list[dict[str, Any]] | None:
     """The turns that a cell holds, or None when it holds none that can be read."""
     if isinstance(value, str):
-        value = _parsed(value)
+        value = parsed(value)
     if isinstance(value, dict):
         value = value.get("messages", value.get("conversations"))
     if not isinstance(value, list) or not value:
@@ -48,7 +50,7 @@ def turns_of(value: Any) -> list[dict[str, Any]] | None:
 def history_of(value: Any) -> list[dict[str, Any]]:
     """Earlier turns as pairs of question and answer, the way Alpaca's `history` has them."""
     if isinstance(value, str):
-        value = _parsed(value)
+        value = parsed(value)
     turns = []
     for pair in value if isinstance(value, list) else ():
         if isinstance(pair, list) and len(pair) == 2:
@@ -57,8 +59,8 @@ def history_of(value: Any) -> list[dict[str, Any]]:
     return turns
 
 
-def _parsed(text: str) -> Any:
-    """A list that a CSV holds as JSON, or as Python writes it (pandas does)."""
+def parsed(text: str) -> Any:
+    """A list or an object that a CSV holds as JSON, or as Python writes it (pandas does); None where it is neither."""
     text = text.strip()
     if not text.startswith(("[", "{")):
         return None
@@ -66,10 +68,12 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return None
+    for written in (text, _ARRAY.sub(r"\1", text)):
+        try:
+            return ast.literal_eval(written)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return None
 
 
 def _turn(item: Any) -> dict[str, Any] | None:
@@ -78,7 +82,7 @@ def _turn(item: Any) -> dict[str, Any] | None:
     speaker = str(item.get("role", item.get("from", ""))).strip().lower()
     role, content = ROLES.get(speaker), _content(item.get("content", item.get("value")))
     calls = _calls(item.get(CALLS) or item.get("function_call"))
-    if speaker == "function_call" and content and (written := _calls(_parsed(content))):
+    if speaker == "function_call" and content and (written := _calls(parsed(content))):
         content, calls = "", written
     if role is None or content is None:
         return None
@@ -116,7 +120,7 @@ def last_learned(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def tools_of(value: Any) -> list[dict[str, Any]] | None:
     """The tools that a cell describes, in OpenAI's form; None when it describes none."""
     if isinstance(value, str):
-        value = _parsed(value)
+        value = parsed(value)
     if isinstance(value, dict):
         value = [value]
     found = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
@@ -131,7 +135,7 @@ def _calls(value: Any) -> list[dict[str, Any]]:
         if not isinstance(told, dict) or not isinstance(told.get("name"), str):
             continue
         given = told.get("arguments", told.get("parameters", {}))
-        given = _parsed(given) if isinstance(given, str) else given
+        given = parsed(given) if isinstance(given, str) else given
         known = {"id": each["id"]} if isinstance(each.get("id"), str) else {}
         calls.append({**known, "type": "function", "function": {"name": told["name"], "arguments": given or {}}})
     return calls

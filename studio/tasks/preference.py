@@ -54,6 +54,9 @@ class Preference(Chat):
             before = _common(*both)
         values: dict[str, Any] = {role: None for role in cells}
         values |= {name: turns[-1]["content"].strip() or None for name, turns in replies.items() if turns}
+        said = [values.get(name) for name in replies]
+        if before and before[-1]["role"] == "assistant" and before[-1]["content"].strip() in said:
+            before = before[:-1]  # a whole conversation: its last reply is one of the two
         values["system"] = text_of(cells.get("system"))
         values["prompt" if "prompt" in cells or "messages" not in cells else "messages"] = before or None
         return values
@@ -110,6 +113,9 @@ def _before(cells: Mapping[str, Any]) -> list[dict[str, Any]]:
     if prompt:
         return [*turns, *prompt]
     text = text_of(cells.get("prompt"))
+    asked = [place for place, turn in enumerate(turns) if turn["role"] == "user"]
+    if asked and turns[asked[-1]]["content"].strip() == text:
+        return turns[: asked[-1] + 1]  # as in UltraFeedback, where the conversation holds the prompt and the reply too
     return [*turns, {"role": "user", "content": text}] if text else turns
 
 

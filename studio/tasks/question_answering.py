@@ -1,6 +1,5 @@
 """Question answering: a passage and a question; a reading model points at the answer, a writing one says it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -11,6 +10,7 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import rendering, written
 from studio.tasks.base import Encoding, Example, Role, Row, Turn, Usual, Way
+from studio.tasks.conversation import parsed
 
 _QUESTION = ("question", "query", "questions")
 _CONTEXT = ("context", "passage", "paragraph", "document", "article", "contexts")
@@ -150,10 +150,8 @@ class QuestionAnswering(Usual):
 def answers_of(cell: Any) -> Answers | None:
     """The answers of a cell: a text, a list of texts, or SQuAD's texts with their places; None for an empty cell."""
     if isinstance(cell, str) and cell.strip().startswith(("{", "[")):
-        try:
-            cell = json.loads(cell)
-        except ValueError:
-            pass
+        read = parsed(cell)
+        cell = cell if read is None else read
     if isinstance(cell, dict) and "text" in cell:
         texts, starts = cell["text"], cell.get("answer_start")
         texts = texts if isinstance(texts, list) else [texts]

@@ -1,17 +1,19 @@
 """A conversation as a model's tokens, and which of them are learned. It knows chat templates, and no row and no role.
 
 Where the template marks the replies (`{% generation %}`), its own marks are used. Elsewhere a reply is what the
-template adds between asking for it and going on: from the end of the text with the generation prompt to the end of
-the text with the reply, end-of-turn token included. For conversations of one reply that is what TRL learns too.
+template adds between asking for it and going on, end-of-turn token included (replies.py). For conversations of one
+reply that is what TRL learns too.
 """
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
 from studio.schema.errors import StudioError
-from studio.tasks.conversation import CALLS, NAMES, TOOLS
+from studio.tasks.conversation import CALLS, NAMES, TOOLS, UNTRAINED
+from studio.tasks.replies import spans_of_replies
 
 PLAIN_TEMPLATE = (
     "{{ begin_text }}{% for message in messages %}"
@@ -63,8 +65,7 @@ def learned_ids(
     """A whole conversation as token ids, and for each whether it belongs to a reply."""
     template = training_template or template_of(tokenizer)
     by_marks = marks_replies(template) and getattr(tokenizer, "is_fast", False)
-    ids, learned = (_by_marks if by_marks else _by_prefix)(tokenizer, turns, template)
-    return ids, _without_untrained(turns, learned)
+    return (_by_marks if by_marks else _by_prefix)(tokenizer, turns, template)
 
 
 def _call(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str, **wishes: Any) -> Any:
@@ -134,13 +135,29 @@ def _ids(tokenizer: Any, text: str) -> list[int]:
 
 def _by_marks(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) -> tuple[list[int], list[bool]]:
     encoded = _call(tokenizer, turns, template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
-    return list(encoded["input_ids"]), [bool(mark) for mark in encoded["assistant_masks"]]
+    ids, learned = list(encoded["input_ids"]), [bool(mark) for mark in encoded["assistant_masks"]]
+    weights = _weights(turns)
+    if all(weights):
+        return ids, learned
+    runs = [begin for begin, marked in enumerate(learned) if marked and not (begin and learned[begin - 1])]
+    if len(runs) == len(weights):
+        ends = [*runs[1:], len(ids)]
+        places = list(range(len(ids)))
+    else:  # two replies in a row are marked as one, or one is empty: what is marked is of the reply that ends next
+        text = _render(tokenizer, turns, template, asks=False)
+        ends = [end for _, end in _reply_spans(tokenizer, turns, template, text)]
+        told = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        places = [begin for begin, _ in told["offset_mapping"]]
+    for index, place in enumerate(places):
+        learned[index] = learned[index] and weights[min(bisect_right(ends, place), len(weights) - 1)]
+    return ids, learned
 
 
 def _by_prefix(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) -> tuple[list[int], list[bool]]:
     """Replies found by rendering the conversation up to each of them."""
     text = _render(tokenizer, turns, template, asks=False)
-    spans = _spans(tokenizer, turns, template, text)
+    found = zip(_reply_spans(tokenizer, turns, template, text), _weights(turns), strict=True)
+    spans = [span for span, weight in found if weight]
     if not getattr(tokenizer, "is_fast", False):
         return _by_token_prefix(tokenizer, text, spans)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
@@ -150,38 +167,18 @@ def _by_prefix(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) -
     return list(encoded["input_ids"]), learned
 
 
-def _spans(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str, text: str) -> list[tuple[int, int]]:
-    """Where in the text the replies stand, as characters."""
-    spans, after, read = [], 0, 0
-    for index, turn in enumerate(turns):
-        content = turn["content"].strip()
-        if turn["role"] != "assistant":
-            # a question may hold the very words of its reply: those are looked for behind it
-            if (at := text.find(content, read)) >= 0:
-                read = at + len(content)
-            continue
-        at = text.find(content, read) if content else -1  # a call of a tool is written as the template has it
-        begin = _common(text, _render(tokenizer, turns[:index], template, asks=True)) if index else max(at, 0)
-        end = _common(text, _render(tokenizer, turns[: index + 1], template, asks=False))
-        if at >= 0 and begin <= text.find(content, begin) <= end:
-            at = text.find(content, begin)
-        if at >= 0 and not begin <= at <= end:
-            # the template writes earlier turns otherwise than the last one: take the reply where it stands
-            begin, end = at, at + len(content)
-        elif at >= 0:
-            end = max(end, at + len(content))
-        spans.append((max(begin, after), end))
-        after, read = end, max(end, read)
-    return spans
+def _weights(turns: Sequence[dict[str, Any]]) -> list[bool]:
+    """Whether each reply is learned: those of weight 0 are read only."""
+    return [turn.get(UNTRAINED) != 0 for turn in turns if turn["role"] == "assistant"]
 
 
-def _common(text: str, other: str) -> int:
-    """Characters that two texts begin with alike."""
-    low, high = 0, min(len(text), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if text.startswith(other[:middle]) else (low, middle - 1)
-    return low
+def _reply_spans(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str, text: str) -> list[tuple[int, int]]:
+    """Where in the text of a conversation each of its replies stands, as characters."""
+
+    def written(some: Sequence[dict[str, Any]], asks: bool = False) -> str:
+        return _render(tokenizer, some, template, asks)
+
+    return spans_of_replies(turns, text, written)
 
 
 def _by_token_prefix(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[bool]]:
@@ -199,17 +196,3 @@ def _same(ids: Sequence[int], others: Sequence[int]) -> int:
         if one != other:
             return index
     return min(len(ids), len(others))
-
-
-def _without_untrained(turns: Sequence[dict[str, Any]], learned: list[bool]) -> list[bool]:
-    """Replies of weight 0 are read and not learned: the runs of learned tokens are the replies in their order."""
-    replies = [turn for turn in turns if turn["role"] == "assistant"]
-    if all(turn.get("weight") != 0 for turn in replies):
-        return learned
-    result, run = list(learned), -1
-    for index, marked in enumerate(learned):
-        if marked and (index == 0 or not learned[index - 1]):
-            run += 1
-        if marked and run < len(replies) and replies[run].get("weight") == 0:
-            result[index] = False
-    return result

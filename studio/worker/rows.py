@@ -11,7 +11,8 @@ from studio.data.table import Row
 from studio.schema.runs import Replay, RunSpec
 from studio.store.datasets import DatasetStore
 from studio.store.dividing import divide_version
-from studio.tasks import Task, task_named
+from studio.tasks import Task, as_turns, task_named
+from studio.tasks.chat import Chat
 
 
 @dataclass(frozen=True)
@@ -58,4 +59,11 @@ def _general(datasets: DatasetStore, replay: Replay, roles: Mapping[str, str], t
     here = {role: column for column, role in roles.items()}
     names = {column: here[role] for column, role in replay.roles.items() if role in here}
     rows = usable_rows(table, task, replay.roles, left_out=replay.left_out)
+    if isinstance(task, Chat) and as_turns(task, replay.roles, roles):
+        names = {column: name for column, name in names.items() if replay.roles[column] == "tools"}
+        return [
+            {name: row.get(column) for column, name in names.items()}
+            | {here["messages"]: task.turns(row, replay.roles)}
+            for _, row in rows
+        ]
     return [{name: row.get(column) for column, name in names.items()} for _, row in rows]

@@ -102,3 +102,41 @@ def test_all_replies_are_learned_or_only_the_last() -> None:
     assert len(learned({"messages": THINKING}, encoding(roles, KNOWS_TOOLS))) == 2
     (last,) = learned({"messages": THINKING}, encoding(roles, KNOWS_TOOLS, learn_replies="last", thinking="drop"))
     assert last.startswith("Six.")
+
+
+EARLIER_OTHERWISE = (
+    "{% set ns = namespace(last=0) %}{% for message in messages %}{% if message.role == 'user' %}"
+    "{% set ns.last = loop.index0 %}{% endif %}{% endfor %}{% for message in messages %}"
+    "<|im_start|>{{ message.role }}\n{% if message.role == 'assistant' %}"
+    "{% set said = message.content.split('</think>')[-1].lstrip('\n') %}"
+    "{% set thought = message.content.split('</think>')[0].split('<think>')[-1] if '</think>' in message.content "
+    "else '\n\n' %}{% if loop.last or (loop.index0 > ns.last and thought.strip()) %}"
+    "<think>{{ thought }}</think>\n\n{% endif %}{{ said }}"
+    "{% for call in message.tool_calls or [] %}[CALL]{{ call.function.name }}({{ call.function.arguments | tojson }})"
+    "{% endfor %}{% else %}{{ message.content }}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""As Qwen3 writes it: thoughts, and their frame, stand before the last reply alone."""
+MERGED = (
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] }}"
+    "<|im_end|>{% endgeneration %}{% else %}<|im_start|>user\n{{ message['content'] }}<|im_end|>\n{% endif %}"
+    "{% endfor %}"
+)
+"""Two replies in a row have no mark between them."""
+
+
+def test_earlier_replies_that_a_template_writes_otherwise_than_the_last_are_learned_whole() -> None:
+    told = encoding({"messages": "messages"}, EARLIER_OTHERWISE)
+    assert learned({"messages": THINKING}, told) == [
+        "Four.<|im_end|>\n", "<think>\nThree and three.\n</think>\n\nSix.<|im_end|>\n"
+    ]  # fmt: skip
+    call, answer = learned({"messages": CALLING}, told)
+    assert call == '[CALL]weather({"city": "Bonn"})<|im_end|>\n' and answer.endswith("Yes, take a coat.<|im_end|>\n")
+
+
+@pytest.mark.parametrize("template", [EARLIER_OTHERWISE, KNOWS_TOOLS, MERGED], ids=["thoughts", "plain", "marked"])
+def test_the_last_reply_is_learned_alone_however_the_template_writes_those_before_it(template: str) -> None:
+    turns = [{"role": "assistant", "content": "One moment."} if n == 2 else turn
+             for n, turn in enumerate([*THINKING[:2], None, *THINKING[2:]])]  # fmt: skip
+    (last,) = learned({"messages": turns}, encoding({"messages": "messages"}, template, learn_replies="last"))
+    assert "Six.<|im_end|>" in last and "Four" not in last and "moment" not in last

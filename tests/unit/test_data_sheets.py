@@ -83,3 +83,33 @@ def test_a_zip_of_one_workbook_is_asked_about_as_the_workbook_is(studio: Studio,
     assert read(tmp_path / "one.zip").sheets == ("Orders", "Letters")
     assert len(read(tmp_path / "one.zip", how=Reading(sheet="Letters"))) == 10
     assert "Which one is meant?" in str(which_sheet(studio.add_file(tmp_path / "one.zip")))
+
+
+def lines(path: Path, *rows: list[Any]) -> Path:
+    import openpyxl
+
+    made = openpyxl.Workbook()
+    for row in rows:
+        made.active.append(row)
+    made.save(path)
+    return path
+
+
+def test_a_title_above_the_names_of_the_columns_costs_no_column(tmp_path: Path) -> None:
+    rows = [[f"the lamp came on day {n}", "good" if n % 2 else "bad"] for n in range(8)]
+    table = read(lines(tmp_path / "title.xlsx", ["Feedback 2024"], [], ["text", "label"], *rows))
+    assert table.columns == ("text", "label") and len(table) == 8
+    assert table.notes == ("The first line is a title and no row: Feedback 2024.",)
+
+
+def test_cells_beside_the_named_columns_are_kept_and_named(tmp_path: Path) -> None:
+    rows = [[f"the lamp came on day {n}", "good", None, f"note {n}"] for n in range(8)]
+    table = read(lines(tmp_path / "more.xlsx", ["text", "label"], *rows))
+    assert table.columns == ("text", "label", "column 3") and table.row(8)["column 3"] == "note 7"
+    assert table.notes == ("Column 3 has no name and is called column 3.",)
+
+
+def test_a_single_column_with_a_remark_beside_it_has_no_title(tmp_path: Path) -> None:
+    rows = [[f"the lamp came on day {n}"] for n in range(8)]
+    table = read(lines(tmp_path / "one.xlsx", ["text"], [*rows[0], "look at this"], *rows[1:]))
+    assert len(table) == 8 and table.columns[0] == "text"

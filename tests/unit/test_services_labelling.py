@@ -83,3 +83,32 @@ def test_labels_that_came_with_the_file_count_as_done(studio):
 def test_html_in_a_label_is_kept_as_text(studio, dataset):
     state = studio.label(dataset, 1, "<script>alert(1)</script>")
     assert state.recent[0].value == "<script>alert(1)</script>"
+
+
+def test_a_label_that_was_edited_by_hand_after_it_was_used_stays_as_it_was_edited(studio, dataset):
+    for row in range(1, 12):
+        studio.label(dataset, row, "refund" if row % 2 else "parcel")
+    studio.use_labels(dataset)
+    studio.edit_row(dataset, 1, {"label": "parcel"})
+    assert studio.labelling(dataset).counts == {"parcel": 6, "refund": 5}
+    studio.label(dataset, 12, "parcel")
+    made = studio.use_labels(dataset)
+    assert made.note.startswith("1 row labelled")
+    assert studio.rows(dataset, 1, 1).rows[0][1]["label"] == "parcel"
+
+
+def test_labels_do_not_pass_to_other_rows_when_another_sheet_of_as_many_rows_is_read(studio, tmp_path):
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for title, sheet in (("Orders", book.active), ("Letters", book.create_sheet())):
+        sheet.title = title
+        for line in (["text"], *([f"{title} say this, number {n}"] for n in range(9))):
+            sheet.append(line)
+    book.save(tmp_path / "two.xlsx")
+    dataset = studio.add_file(tmp_path / "two.xlsx").id
+    studio.label(dataset, 1, "refund")
+    studio.reread(dataset, sheet="Letters")
+    assert studio.labelling(dataset).done == 0
+    studio.reread(dataset, sheet="Orders")
+    assert studio.labelling(dataset).done == 1

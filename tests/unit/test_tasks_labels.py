@@ -86,3 +86,9 @@ def test_a_label_that_training_did_not_see_is_refused() -> None:
 
     with pytest.raises(StudioError, match="wow does not exist"):
         _wanted("labels", {"labels": ["late", "wow"]}, ["late", "kind"])
+
+
+def test_names_with_an_apostrophe_are_read_out_of_a_list_in_a_cell() -> None:
+    assert labels_in('["children\'s", "fiction"]') == ["children's", "fiction"]
+    assert labels_in("[\"children's\", 'fiction']") == ["children's", "fiction"]
+    assert labels_in("[broken") is None

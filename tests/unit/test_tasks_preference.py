@@ -87,3 +87,14 @@ def test_a_reply_without_a_thumb_is_not_used() -> None:
     assert THUMB.missing({"prompt": "Hi", "reply": "Hello", "thumb": False}, roles) == ""
     assert THUMB.missing({"prompt": "Hi", "reply": "Hello", "thumb": None}, roles) == "thumb"
     assert THUMB.missing({"prompt": "Hi", "reply": "", "thumb": True}, roles) == "reply"
+
+
+def test_a_conversation_that_holds_the_better_reply_too_does_not_give_it_away() -> None:
+    asked, said = {"role": "user", "content": "When?"}, {"role": "assistant", "content": "At nine."}
+    row = {"prompt": "When?", "chosen": [asked, said], "rejected": [asked, {"role": "assistant", "content": "No."}],
+           "messages": [asked, said]}  # fmt: skip
+    for roles in ({name: name for name in row}, {name: name for name in row if name != "prompt"}):
+        assert task_named("preference").turns(row, roles) == [asked, said], "as in UltraFeedback"
+    before = {**row, "prompt": "And on Sundays?", "messages": [asked, said]}
+    turns = task_named("preference").turns(before, {name: name for name in row})
+    assert [turn["content"] for turn in turns] == ["When?", "At nine.", "And on Sundays?", "At nine."]

@@ -146,3 +146,15 @@ def test_answers_with_and_without_places_are_told_apart_and_left_out_together() 
     assert ([each[0] for each in found], usable) == (["note", "note"], 10)
     table = read_text("\n".join(json.dumps(row) for row in rows))
     assert rows_of(table, TASK, ROLES, ["answer-not-found"]) == {"answer-not-found": [2, 3]}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "{'text': ['Bonn'], 'answer_start': [3]}",
+        "{'text': array(['Bonn'], dtype=object), 'answer_start': array([3], dtype=int32)}",
+    ],
+    ids=["Python", "NumPy"],
+)
+def test_answers_that_pandas_put_into_a_csv_are_read_and_not_learned_as_they_are_written(cell: str) -> None:
+    assert answers_of(cell) == {"texts": ["Bonn"], "starts": [3]}

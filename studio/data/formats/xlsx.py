@@ -16,9 +16,11 @@ from studio.data.formats.base import Format, Reading
 from studio.data.formats.parquet import plain
 from studio.data.packing import Builder
 from studio.data.table import Table
-from studio.data.words import listed, many
+from studio.data.words import listed, many, short
 from studio.schema.errors import StudioError, nearest
 
+LOOKED_AT = 200
+"""Lines from which it is told whether the first one is a title."""
 _HINT = "Open it in a spreadsheet and save it anew as .xlsx, without a password, or as CSV."
 
 
@@ -35,7 +37,7 @@ def _read(path: Path, name: str, how: Reading) -> Table:
         rows = workbook.get_sheet_by_name(title).to_python(skip_empty_area=False)
     except (python_calamine.CalamineError, OSError, ValueError, KeyError) as error:
         raise StudioError("unreadable-file", f"{name} can't be read as an Excel workbook.", hint=_HINT) from error
-    return _fill(builder, iter(rows), _formulas(path, title))
+    return _fill(builder, rows, _formulas(path, title))
 
 
 def _sheet(workbook: Any, builder: Builder, how: Reading) -> str:
@@ -116,25 +118,50 @@ def _filled(row: Sequence[Any]) -> bool:
     return any(value is not None and value != "" for value in row)
 
 
-def _fill(builder: Builder, rows: Iterator[Sequence[Any]], texts: Iterator[Sequence[Any]]) -> Table:
-    """Rows below the first filled line; blank lines at the end are no rows, those in between are."""
-    width, blank, unsolved = 0, 0, 0
+def _title_of(rows: Sequence[Sequence[Any]]) -> str:
+    """What stands alone in the first filled line, above one of names and rows of several cells: a title."""
+    filled = [[value for value in row if value is not None and value != ""] for row in rows[:LOOKED_AT]]
+    filled = [row for row in filled if row]
+    if len(filled) < 3 or len(filled[0]) != 1 or len(filled[1]) < 2:
+        return ""
+    wide = sum(len(row) > 1 for row in filled[1:])
+    names = all(isinstance(value, str) for value in filled[1])
+    return str(filled[0][0]) if names and wide > 0.5 * (len(filled) - 1) else ""
+
+
+def _named(names: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Places of the columns: those with a name, and those that hold something without one."""
+    named = {index for index, value in enumerate(names) if value is not None and value != ""}
+    rest = [index for index in range(max(map(len, rows), default=0)) if index not in named]
+    held = {index for row in rows for index in rest if index < len(row) and row[index] is not None and row[index] != ""}
+    return sorted(named | held)
+
+
+def _fill(builder: Builder, rows: Sequence[Sequence[Any]], texts: Iterator[Sequence[Any]]) -> Table:
+    """Rows below the line of names, the first filled one; blank lines at the end are no rows, those in between are."""
+    places: list[int] = []
+    blank, unsolved, title = 0, 0, _title_of(rows)
+    if title:
+        builder.notes.append(f"The first line is a title and no row: {short(title)}.")
     for row, text in zip_longest(rows, texts, fillvalue=()):
         if not _filled(row) and not _filled(text):
             blank += 1
             continue
-        if not width:
-            width = max(index for index, value in enumerate(row, 1) if value is not None and value != "")
-            builder.set_columns([_plain(value) for value in row[:width]])
+        if title:
+            title = ""
+            continue
+        if not places:
+            places = _named(row, rows)
+            builder.set_columns([_plain(row[place]) if place < len(row) else None for place in places])
             blank = 0
             continue
         for _ in range(blank):
             builder.add([])
         blank = 0
-        values = [_plain(value) for value in row[:width]]
-        for index, formula in enumerate(text[:width]):
-            if isinstance(formula, str) and formula.startswith("=") and (index >= len(values) or values[index] is None):
-                values.extend([None] * (index + 1 - len(values)))
+        values = [_plain(row[place]) if place < len(row) else None for place in places]
+        for index, place in enumerate(places):
+            formula = text[place] if place < len(text) else None
+            if isinstance(formula, str) and formula.startswith("=") and values[index] is None:
                 values[index] = formula
                 unsolved += 1
         builder.add(values)

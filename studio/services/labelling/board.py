@@ -7,12 +7,14 @@ Facts are taken one after the other, so that a key press costs the same on the l
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from studio.schema.labelling import Fact, Work
 
 Place = Callable[[Fact], int | None]
 """The row of the current version that a fact is about; None when that row is gone."""
+Stale = Callable[[Fact, int], bool]
+"""Whether the cell of a row was written anew since a fact about it."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Mark:
     fact: int
     what: str
     value: str | None
+    stale: bool = False
+    """The row's cell was written anew in a later version: what stands there is newer."""
 
 
 @dataclass
@@ -49,7 +53,10 @@ class Board:
         self.final.update(self.brought)
         self.counts.update(self.brought.values())
 
-    def take(self, facts: Iterable[Fact], place: Place, undone: frozenset[int] = frozenset()) -> None:
+    def take(
+        self, facts: Iterable[Fact], place: Place, undone: frozenset[int] = frozenset(),
+        stale: Stale = lambda fact, row: False,
+    ) -> None:  # fmt: skip
         """Take facts in, oldest first; those of another kind of work, and those taken back, are passed over."""
         for fact in facts:
             self.last = max(self.last, fact.id)
@@ -58,18 +65,19 @@ class Board:
             if fact.row:
                 row = place(fact)
                 if row is not None:
-                    self._mark(fact, row)
+                    self._mark(fact, row, stale(fact, row))
             else:
                 _NAMING[fact.what](self, fact.value or "")
 
-    def _mark(self, fact: Fact, row: int) -> None:
-        self.marks.setdefault(row, {})[fact.labeller] = Mark(fact.id, fact.what, fact.value)
+    def _mark(self, fact: Fact, row: int, stale: bool) -> None:
+        self.marks.setdefault(row, {})[fact.labeller] = Mark(fact.id, fact.what, fact.value, stale)
         self.history.append((fact, row))
         self._settle(row)
 
     def _settle(self, row: int) -> None:
         """What stands in a row: the newest that anybody gave."""
-        given = [m for m in self.marks.get(row, {}).values() if m.what == "given" and m.value is not None]
+        marks = self.marks.get(row, {}).values()
+        given = [mark for mark in marks if mark.what == "given" and mark.value is not None and not mark.stale]
         value = max(given, key=lambda mark: mark.fact).value if given else self.brought.get(row)
         before = self.final.get(row)
         if before == value:
@@ -99,7 +107,7 @@ class Board:
         for row, marks in self.marks.items():
             for labeller, mark in marks.items():
                 if mark.what == "given" and mark.value == old:
-                    marks[labeller] = Mark(mark.fact, mark.what, new)
+                    marks[labeller] = replace(mark, value=new)
             self._settle(row)
         for row, label in self.final.items():
             if label == old:

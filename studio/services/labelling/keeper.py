@@ -42,15 +42,33 @@ class Keeper:
             if any(fact.what == "undo" for fact in news):
                 self._boards[key] = self._made(record, WORKS[work], columns)
             else:
-                board.take(news, self._place(record, columns))
+                place, own = self._place(record, columns), self._boards[key][1]
+                board.take(news, place, stale=self._stale(record, WORKS[work], columns, own))
             return self._boards[key]
 
     def _made(self, record: DatasetRecord, work: WorkKind, columns: Columns) -> tuple[Board, dict[int, str]]:
         own = _brought(self.datasets.rows_path(record.id, record.version), work.name, tuple(sorted(columns.items())))
         board = Board(record.rows, work.name, dict(own))
         facts = self.labels.after(record.id)
-        board.take(facts, self._place(record, columns), undone_by(facts))
+        stale = self._stale(record, work, columns, own)
+        board.take(facts, self._place(record, columns), undone_by(facts), stale)
         return board, own
+
+    def _stale(
+        self, record: DatasetRecord, work: WorkKind, columns: Columns, own: dict[int, str]
+    ) -> Callable[[Fact, int], bool]:
+        """Whether a cell holds something else now than when a fact was given: it was used, or edited, since then."""
+        befores: dict[int, dict[int, str]] = {}
+
+        def stale(fact: Fact, row: int) -> bool:
+            if fact.version >= record.version:
+                return False
+            if fact.version not in befores:
+                path = self.datasets.rows_path(record.id, fact.version)
+                befores[fact.version] = _brought(path, work.name, tuple(sorted(columns.items())))
+            return own.get(row) != befores[fact.version].get(fact.row)
+
+        return stale
 
     def _place(self, record: DatasetRecord, columns: Columns) -> Callable[[Fact], int | None]:
         """Where the row of a fact stands in this version."""
@@ -71,9 +89,9 @@ class Keeper:
     def _moves(self, record: DatasetRecord, version: int, columns: Columns) -> dict[int, int] | None:
         """Row of an earlier version → row of this one with the same text; None where no row has moved."""
         earlier = self.datasets.get(record.id, version)
-        if earlier.rows == record.rows:
-            return None
         column = next(iter(columns.values()))
+        if earlier.asked == record.asked and earlier.rows == record.rows:
+            return None
         if column not in earlier.columns:
             return {}
         paths = [self.datasets.rows_path(record.id, each) for each in (version, record.version)]
@@ -100,9 +118,10 @@ def _moved(old: Path, new: Path, column: str) -> dict[int, int]:
 def _brought(path: Path, work: str, columns: tuple[tuple[str, str], ...]) -> dict[int, str]:
     """Row → what it came with."""
     kind, chosen = WORKS[work], dict(columns)
-    if not _has_any(kind, chosen, path):
-        return {}
     column = chosen.get(kind.name)
+    known = open_parquet(path).columns
+    if not _has_any(kind, chosen, path) or (column and column not in known):
+        return {}
     rows: Iterable[tuple[int, Row]] = (
         ((row, {column: cell}) for row, cell in column_of(path, column)) if column else open_parquet(path).numbered()
     )
