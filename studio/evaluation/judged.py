@@ -17,6 +17,8 @@ from studio.tasks import Row
 
 SHOWN = 3
 """Best, worst and most changed rows each."""
+MOST_PIECES = 400
+"""Pieces of long texts that are read in all, but one of each row at least."""
 REPLY = ChatSettings(max_new_tokens=128)
 LEAST = 1e-7
 """A probability of zero would be an endless loss."""
@@ -39,17 +41,25 @@ class Judged:
 
 def judge_texts(pair: Pair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Judged:
     """Loss of each reply; replies themselves are written for the rows that are shown."""
+    import numpy as np
+
     encoding = pair.encoding(roles, learned=True)
-    encoded = [(number, row, pair.task.encode(row, encoding)) for number, row in rows]
-    learned = [each for each in encoded if any(each[2].learned)]
-    examples = [example for *_, example in learned]
+    each_most = max(1, MOST_PIECES // len(rows))
+    whole = [[each for each in pair.task.examples(row, encoding) if each.teaches] for _, row in rows]
+    read = [[pieces[at * len(pieces) // each_most] for at in range(each_most)] if len(pieces) > each_most else pieces
+            for pieces in whole]  # fmt: skip
+    learned = [(*row, pieces) for row, pieces in zip(rows, read, strict=True) if pieces]
+    if not learned:
+        return Judged([], {}, {}, of_texts)
+    examples = [example for *_, pieces in learned for example in pieces]
+    first = np.cumsum([0, *(len(pieces) for *_, pieces in learned)])[:-1]
     total = 2 * len(examples)
 
     def moved(before: int) -> Callable[[int], None]:
         return lambda done: progress(before + done, total, "Reading the replies")
 
-    base = reply_losses(pair, "base", examples, moved(0))
-    tuned = reply_losses(pair, "tuned", examples, moved(len(examples)))
+    said = (reply_losses(pair, who, examples, moved(at * len(examples))) for at, who in enumerate(("base", "tuned")))
+    base, tuned = ({name: np.add.reduceat(values, first) for name, values in each.items()} for each in said)
     mean = {who: each["loss"] / each["tokens"] for who, each in (("base", base), ("tuned", tuned))}
     gain = mean["base"] - mean["tuned"]
     picks = picks_of(-mean["tuned"], gain)
@@ -63,8 +73,9 @@ def judge_texts(pair: Pair, rows: Numbered, roles: dict[str, str], progress: Pro
             base=said[0], tuned=said[1], score=round(score, 4),
         )  # fmt: skip
 
-    cut = len(encoded) - len(learned)
+    cut, more = len(rows) - len(learned), sum(len(pieces) > each_most for pieces in whole)
     note = f"{cut:,} rows are so long that nothing of the reply is left and were left out." if cut else ""
+    note += f"Of {more:,} long texts {each_most:,} pieces each were read." if more else ""
     details = {
         "best_rows": tuple(row(place, float(mean["tuned"][place])) for place in picks.best),
         "worst_rows": tuple(row(place, float(mean["tuned"][place])) for place in picks.worst),

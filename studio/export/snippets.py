@@ -26,10 +26,10 @@ model = {kind}.from_pretrained(folder, dtype="auto")
 
 def adapter(run: RunRef, place: str) -> str:
     """Load a base from the Hub and an adapter on top."""
-    kind, labels = _kind(run), run.spec.data.label_names
+    kind, labels = _kind(run), head_of(run.info, run.spec.data).labels
     revision = f", revision={run.info.revision!r}" if run.info.revision else ""
     heads = ""
-    if head_of(run.info, run.spec.data).labels:
+    if labels:
         heads = f", num_labels={len(labels)}, id2label=dict(enumerate({list(labels)!r}))"
         heads += ", pad_token_id=tokenizer.pad_token_id" if run.info.kind == "causal" else ""
     base = run.info.hub_id or run.info.title

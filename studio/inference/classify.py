@@ -107,10 +107,15 @@ def wanted_of(pair: Pair, rows: Sequence[Any], roles: Mapping[str, str]) -> Any:
 def chosen(pair: Pair, shares: Any) -> str:
     """What shares say in a word: the likeliest label, all labels likelier than not, or the score."""
     if pair.head.problem == "regression":
-        return f"{float(shares[0]):.4g}"
+        return in_digits(float(shares[0]))
     if pair.head.problem:
         return ", ".join(label for label, share in zip(pair.labels, shares, strict=True) if share >= 0.5)
     return pair.labels[int(shares.argmax())]
+
+
+def in_digits(score: float) -> str:
+    """A score with four digits behind the point, or four in all of a small one: 3.2518, 12345.6789, 0.0001234."""
+    return f"{score:.4f}".rstrip("0").rstrip(".") if abs(score) >= 1 else f"{score:.4g}"
 
 
 def _learned_rows(pair: Pair) -> tuple[list[list[int]], Any]:

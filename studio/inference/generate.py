@@ -6,7 +6,7 @@ Temperature 0 takes the likeliest token each time. Above it the same seed gives 
 import inspect
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from studio.schema.errors import StudioError
@@ -14,6 +14,13 @@ from studio.schema.report import Answer, ChatSettings
 
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|eot|>", "<|end|>", "<end_of_turn>", "<|end_of_text|>", "<|endoftext|>")
 """Tokens by which known chat templates end a turn; each counts where it is a special token of the model."""
+PLAINLY: Mapping[str, Any] = {
+    "num_beams": 1, "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": 0, "typical_p": 1.0, "min_p": 0.0,
+    "epsilon_cutoff": 0.0, "eta_cutoff": 0.0,
+}  # fmt: skip
+"""What a model's makers wished for its texts and nobody here has asked for: transformers takes it over where it is not
+said otherwise, and a model made for summaries of 56 words or more could write no headline."""
 BROKEN = "\ufffd"
 """Stands at the end of a text while a character is still in pieces."""
 
@@ -31,7 +38,7 @@ class Reply:
         self.ids: list[int] = []
         self.text, self.finished, self.seconds, self.ended = "", False, 0.0, False
         self._model, self._tokenizer, self._settings = model, tokenizer, settings
-        self._ends = end_tokens(model, tokenizer)
+        self._ends, self._never = end_tokens(model, tokenizer), never_said(model)
         self._arguments: dict[str, Any] = last_logits_only(model)
         self._input = "input_ids"
         self._next = torch.tensor([list(prompt_ids)], device=model.device)
@@ -53,7 +60,9 @@ class Reply:
                 **{self._input: self._next}, past_key_values=self._cache, use_cache=True, return_dict=True,
                 **self._arguments,
             )  # fmt: skip
-        token = choose(out.logits[0, -1].float(), self._settings, self._random)
+        logits = out.logits[0, -1].float()
+        logits[self._never] = -float("inf")
+        token = choose(logits, self._settings, self._random)
         token = self._forced.pop() if self._forced else token
         self._cache = out.past_key_values
         if token in self._ends:
@@ -148,8 +157,7 @@ def replies(
         max_new_tokens=settings.max_new_tokens,
         eos_token_id=sorted(end_tokens(model, tokenizer)) or None,
         pad_token_id=pad,
-        repetition_penalty=1.0,
-        num_beams=1,
+        **PLAINLY,
         **(begins(plain_model(model)) if apart else {}),
         **({"temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0} if sampled else {}),
     )
@@ -190,6 +198,12 @@ def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     known = [tokenizer.convert_tokens_to_ids(token) for token in END_OF_TURN if token in tokenizer.all_special_tokens]
     ends = [tokenizer.eos_token_id, *(told if isinstance(told, list) else [told]), *known]
     return frozenset(int(end) for end in ends if end is not None)
+
+
+def never_said(model: Any) -> list[int]:
+    """Tokens that its makers forbid: the padding of a model that translates, say."""
+    told = model.generation_config
+    return [*(told.suppress_tokens or ()), *(word[0] for word in told.bad_words_ids or () if len(word) == 1)]
 
 
 def plain_model(model: Any) -> Any:

@@ -144,7 +144,8 @@ def weights_folder(info: ModelInfo) -> str:
 
 def _load(info: ModelInfo, folder: str, precision: str, head: Head, trusted: bool) -> Any:
     model = _from_pretrained(head.model_class(), info, folder, precision, trusted, **head.arguments)
-    if head.at_once and model.config.pad_token_id is None:  # decoders refuse batches without one
+    if head.at_once and (info.kind == "causal" or model.config.pad_token_id is None):
+        # a decoder says its label at the last token that is no padding, so it must know what rows are padded with
         model.config.pad_token_id = load_tokenizer(info, trusted).pad_token_id
     return model.eval()
 

@@ -4,15 +4,22 @@ BLEU and chrF are of all rows together: a row brings its counts, and the library
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
+ALONE = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    r"\U00020000-\U0003ffff"
+)
+"""Letters of scripts that put no space between words (Thai to Han): each counts as a word."""
 
 
 class Words:
-    """The words of a text: as the ROUGE script takes English apart, and by letters of any script elsewhere."""
+    """The words of a text: as the ROUGE script takes English apart, by letters and the marks on them in any script
+    elsewhere, and letter by letter where no space parts words."""
 
     def tokenize(self, text: str) -> list[str]:
         """Its words in lower case."""
@@ -21,7 +28,7 @@ class Words:
         if text.isascii():
             found: list[str] = tokenize(text, None)
             return found
-        return re.findall(r"\w+", text.lower())
+        return _words().findall(text.lower())
 
 
 def observe(written: Sequence[str], expected: Sequence[str]) -> dict[str, Any]:
@@ -50,6 +57,13 @@ def of_all(name: str) -> Any:
         return float(_corpus(name)._compute_score_from_stats(sums).score)
 
     return compute
+
+
+@cache
+def _words() -> re.Pattern[str]:
+    r"""A letter that stands alone, or a run of others; vowel signs and accents, which `\w` leaves out, belong to it."""
+    marks = "".join(chr(code) for code in range(0x300, 0xFE30) if unicodedata.category(chr(code)).startswith("M"))
+    return re.compile(rf"[{ALONE}][{marks}]*|[^\W{ALONE}](?:[^\W{ALONE}]|[{marks}])*")
 
 
 @cache

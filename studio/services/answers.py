@@ -8,7 +8,7 @@ from studio.export import EXPORTS, export_named
 from studio.inference.heads import head_of
 from studio.inference.pair import how
 from studio.inference.predict import writer_for
-from studio.schema.dataset import SplitCounts
+from studio.schema.dataset import DatasetSpec, SplitCounts
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, Chunk, RowsRef, RunRef
 from studio.schema.report import Answer, ChatSettings, ExportResult, Report
@@ -75,8 +75,7 @@ class Answers:
             roles = None
         else:
             other = self.datasets.open(data)
-            spec, _ = self.datasets.reading(other.id, record.task)
-            split, roles = "file", spec.roles
+            split, roles = "file", self.read_alike(ref.spec.data, other.id)
             rows = RowsRef(path=str(self.datasets.store.rows_path(other.id, other.version)), numbers=None)
         result = self.host.result("evaluate", progress, run=ref, rows=rows, split=split, roles=roles)
         report = Report.model_validate(result["report"])
@@ -96,12 +95,28 @@ class Answers:
         writer_for(out)
         source = self.datasets.open(data)
         rows = RowsRef(path=str(self.datasets.store.rows_path(source.id, source.version)), numbers=None)
-        roles = self.datasets.inputs_of(source.id, record.task)
+        ref = self._ref(record.id)
+        roles = self.read_alike(ref.spec.data, source.id, inputs=True)
         require_room(out.parent, source.bytes)
         result = self.host.result(
-            "predict", progress, run=self._ref(record.id), rows=rows, out=str(out.resolve()), base=base, roles=roles
+            "predict", progress, run=ref, rows=rows, out=str(out.resolve()), base=base, roles=roles
         )
         return int(result["rows"])
+
+    def read_alike(self, learned: DatasetSpec, data: str, inputs: bool = False) -> dict[str, str]:
+        """Column → role of other rows: the run's own columns where they are there, else as the file is read.
+
+        With `inputs` what is to be predicted may be missing.
+        """
+        columns = self.datasets.table(data).columns
+        own = {column: role for column, role in learned.roles.items() if column in columns}
+        if own == learned.roles:
+            return own
+        if inputs:
+            return self.datasets.inputs_of(data, learned.task, own)
+        kept = self.datasets.store.get(data).spec
+        asked = None if kept is not None and kept.task == learned.task else own or None
+        return dict(self.datasets.reading(data, learned.task, asked)[0].roles)
 
     # --- taking away ---
 

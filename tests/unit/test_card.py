@@ -171,3 +171,10 @@ def test_sizes_and_reasons_are_known_without_torch() -> None:
 
     code = "import sys; from studio.export import EXPORTS; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_snippet_of_an_adapter_that_says_scores_makes_one_score() -> None:
+    run = run_of("classification")
+    data = run.spec.data.model_copy(update={"roles": {"text": "text", "stars": "score"}, "label_names": ()})
+    run = run.model_copy(update={"spec": run.spec.model_copy(update={"data": data})})
+    assert "num_labels=1, id2label=dict(enumerate(['score']))" in export_named("adapter").snippet(run, "here")

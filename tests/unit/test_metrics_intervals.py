@@ -22,6 +22,24 @@ def test_an_interval_holds_the_true_mean_about_as_often_as_it_says() -> None:
     assert 178 <= held <= 199, f"{held} of 200"
 
 
+def test_of_few_rows_chance_is_no_oftener_called_a_gain_than_it_says() -> None:
+    random = np.random.default_rng(5)
+    none, called = {"value": np.zeros(6)}, 0
+    for trial in range(300):
+        found = paired_difference(mean, none, {"value": random.normal(0, 1, 6)}, seed=trial, resamples=500)
+        assert found is not None
+        called += not found.low <= 0 <= found.high
+    assert called <= 24, f"{called} of 300: 15 is what 95 of 100 allows"
+
+
+@pytest.mark.parametrize(("rows", "better", "clear"), [(6, 3, False), (200, 5, False), (200, 8, True), (6, 6, True)])
+def test_a_handful_of_rows_that_went_one_way_is_no_clear_gain(rows: int, better: int, clear: bool) -> None:
+    """As the exact sign test has it: of five rows all go one way by chance once in sixteen times."""
+    tuned = {"value": (np.arange(rows) < better).astype(float)}
+    found = paired_difference(mean, {"value": np.zeros(rows)}, tuned)
+    assert found is not None and (found.low > 0) == clear and found.high > 0
+
+
 def test_more_rows_make_an_interval_narrower() -> None:
     random = np.random.default_rng(2)
     few, many = (interval(mean, {"value": random.normal(0, 1, rows)}) for rows in (20, 2000))

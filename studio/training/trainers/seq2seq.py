@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from transformers import DataCollatorForSeq2Seq, GenerationConfig, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
-from studio.inference.generate import begins, end_tokens, plain_model
+from studio.inference.generate import PLAINLY, begins, end_tokens, plain_model
 from studio.metrics import answers
 from studio.metrics.texts import observe
 from studio.tasks.base import NOT_LEARNED
@@ -48,7 +48,7 @@ def build(parts: Parts) -> WritingTrainer:
     tokenizer, model = parts.encoding.tokenizer, parts.model
     pad = tokenizer.pad_token_id
     generation = GenerationConfig(
-        max_new_tokens=parts.config.answer_length, do_sample=False, num_beams=1, pad_token_id=pad,
+        max_new_tokens=parts.config.answer_length, do_sample=False, pad_token_id=pad, **PLAINLY,
         eos_token_id=sorted(end_tokens(plain_model(model), tokenizer)) or None, **begins(plain_model(model)),
     )  # fmt: skip
 
