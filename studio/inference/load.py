@@ -158,7 +158,10 @@ def _from_pretrained(kind: Any, info: ModelInfo, folder: str, precision: str, tr
     logging.set_verbosity_error()  # a fresh head is announced in many lines
     logging.disable_progress_bar()
     try:
-        return kind.from_pretrained(folder, dtype=getattr(torch, precision), **loading_arguments(trusted), **more)
+        arguments = {"dtype": getattr(torch, precision), **loading_arguments(trusted), **more}
+        model, told = kind.from_pretrained(folder, output_loading_info=True, **arguments)
+        model.made_anew = tuple(sorted({name.rpartition(".")[0] for name in told["missing_keys"]}))
+        return model
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if "memory" in str(error).lower():
             raise

@@ -60,7 +60,7 @@ class TrainingConfig(Noun):
     )
     """How often the model reads every row."""
     max_steps: int = setting(0, About("learning", "Most steps", "max_steps", "steps"), ge=0, le=10_000_000)
-    """Ends after this many steps whatever the passes say; 0 leaves it to the passes."""
+    """Ends after this many steps, where the passes have not ended before; 0 leaves it to the passes."""
     max_minutes: float = setting(0.0, About("learning", "Longest time", "", "minutes"), ge=0, le=1_000_000)
     """Stops after so many minutes at work and keeps the best step so far; 0 sets no limit. Resumed, it has as many."""
     learning_rate: float = setting(2e-4, About("learning", "Learning rate", "learning_rate", "", "basic"), gt=0, le=0.1)

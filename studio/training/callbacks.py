@@ -95,6 +95,8 @@ class EventCallback(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         loss, grad_norm = float(logs["loss"]), logs.get("grad_norm")
+        if grad_norm is not None and not math.isfinite(grad_norm) and args.fp16:
+            grad_norm = None  # too large for float16: the step was skipped, and the next is scaled by less
         if not math.isfinite(loss) or (grad_norm is not None and not math.isfinite(grad_norm)):
             raise diverged(state.global_step, args.learning_rate)
         if not self.validates:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from trl.trainer import utils as trl_utils
 
+from studio.training.apart import lies_end_to_end, plain_of
 from studio.training.by_rows import NAME, can_lay_end_to_end
 from studio.training.loss import has_plain_head
 
@@ -36,7 +37,7 @@ class Quick:
         if self.args.device.type != "cpu":
             return
         model = self.model
-        plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+        plain = plain_of(model)
         library, attention = plain.forward, plain.config._attn_implementation
         expected = self._of_two_rows()
         virtual = getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False)
@@ -47,7 +48,8 @@ class Quick:
                 plain.set_attn_implementation(NAME)
             self.add_quick_way(plain, end_to_end)
             self.quick, self.pads = True, not end_to_end
-            if abs(self._of_two_rows() - expected) <= TOLERANCE * abs(expected):
+            apart = not end_to_end or lies_end_to_end(plain)
+            if apart and abs(self._of_two_rows() - expected) <= TOLERANCE * abs(expected):
                 return
             self.quick, self.pads, plain.forward = False, True, library
             plain.set_attn_implementation(attention)

@@ -12,6 +12,7 @@ from studio.metrics import measure
 from studio.schema.events import AdviceEvent, CheckpointEvent, HeldEvent, PhaseEvent
 from studio.schema.runs import StopWish
 from studio.tasks import Encoding, Example, Row, Task, task_named
+from studio.training.apart import shares_rows
 from studio.training.callbacks import Diverged, Emit, EventCallback, ShouldStop, StopNow
 from studio.training.checkpoints import Checkpoints, Standing, replace_folder, require_room
 from studio.training.distributed import agreed, leads, wait, whole
@@ -76,6 +77,7 @@ class _Run:
         self.resume_from: Path | None = None
         self.standing = Standing()
         self.watching = Watching(job.config.watch_share)
+        self.packed = False
         self.encoding: Encoding
         self.learned: list[Example]
         self.trainer: Any
@@ -96,6 +98,7 @@ class _Run:
         set_seed(config.seed)
         self.encoding = encoding_for(job)
         model = ready_model(job, self.method, self.head)
+        self.packed = packs(config) and self._shares_rows(model)
         self._phase("reading")
         learned = self.learned = self._encode(job.train_rows)
         held = self._encode(chosen(job.validation_rows, config.eval_rows, config.seed))
@@ -121,6 +124,7 @@ class _Run:
                 validation=held,
                 callback=self.callback,
                 resumed=self.resume_from is not None,
+                begun=job.begins_with is not None,
                 measure=self._measure,
             )
         )
@@ -229,9 +233,17 @@ class _Run:
             len(rows),
             lambda: encode_rows(self.task, rows, self.encoding, on_progress),
         )
-        if packs(job.config):
+        if self.packed:
             return [joined(documents) for documents in pack(examples, self.encoding.max_length)]
         return examples
+
+    def _shares_rows(self, model: Any) -> bool:
+        """Whether short texts share a row, as was planned; a model that would see them as one is said to."""
+        if agreed(shares_rows(model)):
+            return True
+        said = "This model would read texts that share a row as one text, so each has a row of its own: more steps."
+        self.emit(AdviceEvent(step=self.standing.step, title="Texts do not share rows", message=said))
+        return False
 
     def _watch(self, step: int) -> None:
         """At a check: the validation rows of a classifier, and the test prompts when they are due."""

@@ -13,13 +13,18 @@ from task_runs import tiny_model
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertForMaskedLM,
     GPT2Config,
     GPT2LMHeadModel,
     RobertaConfig,
     RobertaForSequenceClassification,
 )
 
+from studio.inference.heads import head_of
+from studio.inference.load import load_adapter, load_base, merged
 from studio.inference.pair import load_pair
+from studio.models.inspect import inspect_folder
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.training.methods import METHODS
@@ -128,3 +133,20 @@ def test_checkpointing_of_activations_changes_no_loss(tmp_path: Path) -> None:
 def test_the_adapter_is_read_by_its_own_auto_class(tmp_path: Path) -> None:
     outcome, _ = run(chat_job(tmp_path / "run", tiny_llama(tmp_path / "base"), epochs=1, rows=8))
     assert AutoPeftModelForCausalLM.from_pretrained(str(outcome.path)).peft_config["default"].r == 8
+
+
+@pytest.mark.parametrize("method", ["lora", "ia3"])
+def test_a_layer_that_the_base_lacks_comes_with_the_adapter(tmp_path: Path, method: str) -> None:
+    tiny_bert(tmp_path / "whole")
+    masked = BertForMaskedLM.from_pretrained(tmp_path / "whole")  # which has no pooler
+    masked.save_pretrained(tmp_path / "base")
+    AutoTokenizer.from_pretrained(tmp_path / "whole").save_pretrained(tmp_path / "base")
+    info = inspect_folder(tmp_path / "base", title="Masked")
+    job = label_job(tmp_path / "run", info, method=method, learning_rate=1e-2)
+    outcome, _ = run(job)
+    assert any("pooler" in name for name in load_file(outcome.path / "adapter_model.safetensors"))
+    loads = [load_adapter(load_base(info, "float32", head_of(info, job.data)), outcome.path) for _ in range(2)]
+    one, other = (model(input_ids=IDS[:, :4]).logits for model in loads)
+    torch.testing.assert_close(one, other)
+    plain = merged(load_base(info, "float32", head_of(info, job.data)), outcome.path)
+    torch.testing.assert_close(plain(input_ids=IDS[:, :4]).logits, one, atol=1e-5, rtol=1e-4)

@@ -217,3 +217,8 @@ def test_checks_use_the_same_rows_and_no_more_than_asked_for(tmp_path: Path, ber
     assert list(chosen(rows, 10, 42)) != list(chosen(rows, 10, 43))
     assert list(chosen(rows, 500, 42)) == rows
     assert len(chosen(rows, 10, 42)) == 10
+
+
+def test_the_passes_end_a_run_that_could_take_more_steps(tmp_path: Path, llama: ModelInfo) -> None:
+    outcome, _ = run(chat_job(tmp_path, llama, rows=8, held=0, epochs=1, batch_size=4, max_steps=12))
+    assert outcome.steps == 2

@@ -12,11 +12,17 @@ HEADED = ("ForSequenceClassification", "ForQuestionAnswering", "ForTokenClassifi
 
 
 def head_modules(model: Any) -> list[str]:
-    """Names of a new head's layers, which learn whole; none in a model that writes text."""
+    """Names of a new head's layers, which learn whole; none in a model that writes text.
+
+    So are layers below it that the base's files did not hold, BERT's pooler say: they are random, like the head, and an
+    adapter that did not bring them would stand on others each time that it is loaded.
+    """
     if not type(model).__name__.endswith(HEADED):
         return []
     parts = [(name, part) for name, part in model.named_children() if part is not model.base_model]
-    return [name for name, part in parts if any(True for _ in part.parameters())]
+    heads = [name for name, part in parts if any(True for _ in part.parameters())]
+    own = tuple(f"{name}." for name in heads)
+    return heads + [name for name in getattr(model, "made_anew", ()) if not f"{name}.".startswith(own)]
 
 
 def task_type(model: Any) -> str:

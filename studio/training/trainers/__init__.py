@@ -37,6 +37,8 @@ class Parts:
     validation: Sequence[Example]
     callback: "EventCallback"
     resumed: bool
+    begun: bool
+    """It begins with what an earlier run learned."""
     measure: Callable[[Mapping[str, Any]], dict[str, float]]
     """Observations of the validation rows → the task's metrics."""
 

@@ -30,6 +30,12 @@ class LabelTrainer(StudioTrainer, Trainer):
     judged: tuple[Any, Any] | None = None
     """Logits and labels of the last check."""
 
+    def weight_of(self, inputs: Any) -> float:
+        """A batch counts by the weights of its labels, where they have some: its loss is their mean."""
+        if self.weights is None or self.problem:
+            return super().weight_of(inputs)
+        return float(self.weights[inputs["labels"].cpu()].sum())
+
     def missed(self) -> dict[str, int]:
         """Of single labels alone: of several, many are rare by nature."""
         if self.judged is None or self.problem:
@@ -82,7 +88,7 @@ def begin_at(model: Any, score: float) -> None:
 def build(parts: Parts) -> LabelTrainer:
     """A trainer over encoded rows."""
     problem = parts.head.problem
-    if problem == "regression" and not parts.resumed:
+    if problem == "regression" and not parts.resumed and not parts.begun:
         begin_at(parts.model, float(np.mean([example.labels for example in parts.train])))
 
     def judge(prediction: Any) -> dict[str, float]:

@@ -17,6 +17,7 @@ from studio.training.distributed import leads, led, size_of, summed
 from studio.training.groups import groups_of
 from studio.training.mirrors import arguments_of
 from studio.training.optimizers import make_optimizer
+from studio.training.rhythm import total_steps
 from studio.training.sampler import OrderedSampler
 from studio.training.trainers import Parts
 from studio.training.trainers.shared import Shared
@@ -47,7 +48,7 @@ class StudioTrainer(Shared):
     _tokens = 0
     _fetched = 0.0
     _held_loss = 0.0
-    _held_weight = 0
+    _held_weight = 0.0
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         dataset = self.train_dataset if train_dataset is None else train_dataset
@@ -87,7 +88,7 @@ class StudioTrainer(Shared):
         """How many rows a batch has."""
         return len(batch["input_ids"])
 
-    def weight_of(self, inputs: Any) -> int:
+    def weight_of(self, inputs: Any) -> float:
         """How much a batch counts in the validation loss."""
         return self.rows_in(inputs)
 
@@ -104,7 +105,7 @@ class StudioTrainer(Shared):
         if known in _FIRST_CHECKS:
             found = _FIRST_CHECKS[known]
             return found._replace(metrics=dict(found.metrics))
-        self._held_loss, self._held_weight = 0.0, 0
+        self._held_loss, self._held_weight = 0.0, 0.0
         output = super().evaluation_loop(*args, **kwargs)
         loss, weight = summed([self._held_loss, self._held_weight])
         if weight:
@@ -147,7 +148,7 @@ def arguments(parts: Parts) -> dict[str, Any]:
     return {
         "output_dir": str(folder),
         "num_train_epochs": config.epochs,
-        "max_steps": config.max_steps or -1,
+        "max_steps": config.max_steps if config.max_steps == total_steps(len(parts.train), config) else -1,
         "per_device_train_batch_size": config.batch_size,
         "per_device_eval_batch_size": 2 * config.batch_size,
         "gradient_accumulation_steps": config.gradient_accumulation,

@@ -76,7 +76,8 @@ def build(parts: Parts) -> ThumbTrainer:
     )
     if size < 2:  # TRL pairs the replies of a batch with each other's prompts, ours come from anywhere
         args.per_device_train_batch_size = trainer._train_batch_size = size
-    trainer.start(max(len(each.input_ids) for each in (*parts.train, *parts.validation)), parts.callback.emit)
+    longest = max(len(each.input_ids) for each in (*parts.train, *parts.validation))
+    trainer.start(longest, parts.callback.emit, parts.begun)
     return trainer
 
 

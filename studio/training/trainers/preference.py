@@ -74,7 +74,7 @@ def build(parts: Parts) -> PairTrainer:
         callbacks=[parts.callback],
     )
     sequences = [each for example in (*parts.train, *parts.validation) for each in (example, example.other) if each]
-    trainer.start(max(len(each.input_ids) for each in sequences), parts.callback.emit)
+    trainer.start(max(len(each.input_ids) for each in sequences), parts.callback.emit, parts.begun)
     return trainer
 
 

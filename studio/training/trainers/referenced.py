@@ -1,7 +1,8 @@
 """What DPO and KTO share: rewards are reckoned against the base as it was, which is remembered row by row.
 
-The base is the model with its adapter off (of a full run: the model before its first step), never a second copy. Each
-row is asked of it once, the first time that the row comes up, and not again in later passes as TRL would.
+The base is the model with its adapter off (of a full run, and of one that begins with what an earlier run learned: the
+model before its first step), never a second copy. Each row is asked of it once, the first time that the row comes up,
+and not again in later passes as TRL would.
 """
 
 from collections.abc import Mapping
@@ -34,14 +35,17 @@ class Referenced(Quick, StudioTrainer):
         unknown = any(number not in self._known for number in numbers)
         if any(summed([unknown])):  # all processes ask, or none: they may have to bring weights together for it
             asked = {name: value for name, value in inputs.items() if name != NUMBER}
+            learning = self.model.training
+            self.model.eval()  # what is remembered must not hold the noise of one step
             found = [each.tolist() for each in self.compute_ref_log_probs(self.model, asked)]
+            self.model.train(learning)
             self._known.update(zip(numbers, zip(*found, strict=True), strict=True))
         columns = zip(*(self._known[number] for number in numbers), strict=True)
         return {name: torch.tensor(column, device=self.args.device)
                 for name, column in zip(self.kept, columns, strict=True)}  # fmt: skip
 
     def ask_base_first(self) -> None:
-        """A model that learns whole forgets what it was: all rows are asked before the first step."""
+        """A model that can't be what it was once it learns: all rows are asked before the first step."""
         self.model.eval()
         every = [self.train_dataset, *([self.eval_dataset] if self.eval_dataset is not None else [])]
         total, done = sum(map(len, every)), 0
@@ -52,16 +56,19 @@ class Referenced(Quick, StudioTrainer):
                 done += len(rows)
                 self.told(PhaseEvent(phase="reading", message="Asking the base", done=done, total=total, unit="rows"))
 
-    def start(self, longest: int, told: Any) -> None:
+    def start(self, longest: int, told: Any, begun: bool) -> None:
         """Before the first step: the second adapter that TRL makes goes, and the quick way is found."""
         self._known, self.told, model = {}, told, self.model
         self.precompute_ref_logps = True  # of what we give it, from `remember`
         adapted = hasattr(model, "peft_config")
-        if adapted and "ref" in model.peft_config:
+        copied = adapted and "ref" in model.peft_config
+        if copied and not begun:
             model.delete_adapter("ref")
         self.find_quickest(longest)
-        if not adapted:
+        if begun or not adapted:
             self.ask_base_first()
+        if copied and begun:  # TRL's copy of what the adapter was has given its answers
+            model.delete_adapter("ref")
 
     def add_quick_way(self, model: Any, end_to_end: bool) -> None:
         """Log-probabilities at learned positions."""
