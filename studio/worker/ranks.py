@@ -37,6 +37,8 @@ LOOK_SECONDS = 0.5
 """Between two looks at the wish to stop while no process says anything."""
 END_SECONDS = 60
 """How long the processes may take to end once they are done."""
+LOST = ("reset by peer", "closed by peer", "remote process exited")
+"""What one of them says when another is gone in the middle of a word (gloo, NCCL): that one is the cause."""
 STALE_SECONDS = 600
 """A part of DeepSpeed takes no longer to be built; whoever began it then is gone."""
 log = logging.getLogger("studio.worker")
@@ -99,6 +101,8 @@ class Ears:
         self.done: set[Connection] = set()
         self.trouble: StudioError | None = None
         """The first that happened; what comes after is its consequence."""
+        self.lost = False
+        """One was missed by another one."""
         self.outcome: Outcome | None = None
         self.gpus = machine_facts().gpus
         self._kills = oom_kills()
@@ -118,6 +122,8 @@ class Ears:
             if self.outcome is not None and not self.talking:
                 break
         self._end()
+        if self.trouble is None and self.lost:
+            self.trouble = killed(self._lacked_memory())
         if self.trouble is not None:
             raise self.trouble
         if self.outcome is None:
@@ -163,6 +169,9 @@ class Ears:
         words, trace = said
         self.done.add(one)
         log.error("One of the processes failed.\n%s", trace)
+        if any(each in trace for each in LOST):
+            self.lost = True
+            return
         self.trouble = self.trouble or StudioError(words.pop("code"), words.pop("what"), **words)
 
     def _peak(self) -> int:

@@ -92,7 +92,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         client.close()
 
 
-def test_it_is_there_at_once_and_has_not_imported_torch(tmp_path: Path) -> None:
+def test_it_is_there_at_once_and_has_not_imported_torch(tmp_path: Path, afresh: None) -> None:
     began = time.monotonic()
     client = Client(tmp_path / "home")
     pid = client.wait(lambda each: each.event == "ready").pid

@@ -179,7 +179,7 @@ def guess(home: Home, data: DatasetRecord, model: str, **settings: Any) -> RunSp
 
 
 def child() -> psutil.Process:
-    (found,) = [each for each in psutil.Process().children() if "--prepared" in each.cmdline()]
+    (found,) = wait_for(lambda: [each for each in psutil.Process().children() if "--prepared" in each.cmdline()], 10)
     return found
 
 

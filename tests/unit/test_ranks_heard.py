@@ -24,6 +24,7 @@ worker = Client(sys.argv[1], "AF_UNIX")
 worker.send(("here", 1)); worker.recv()
 worker.send(("event", StepEvent(step=1, loss=1, learning_rate=1, rows_per_second=1, memory_bytes=77)))
 if sys.argv[2] == "done": worker.send(("done", "an outcome"))
+if sys.argv[2] == "lost": worker.send(("failed", ({"code": "unexpected", "what": "An error."}, "Connection reset by peer")))
 """
 
 
@@ -56,6 +57,12 @@ def test_a_process_that_was_killed_otherwise_is_not(tmp_path: Path, monkeypatch:
     with pytest.raises(StudioError, match="that trained together was killed") as caught:
         heard(tmp_path, "without a word")
     assert caught.value.code == "training-failed"
+
+
+def test_one_that_misses_another_is_not_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "oom_kills", counting([3]))
+    with pytest.raises(StudioError, match="that trained together was killed"):
+        heard(tmp_path, "lost")
 
 
 def test_memory_is_of_all_processes_on_a_processor_and_of_the_gpu_on_gpus(
