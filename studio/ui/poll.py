@@ -96,7 +96,7 @@ def _watching(router: APIRouter, doors: Doors) -> None:
         pack = "gzip" in request.headers.get("accept-encoding", "")
 
         def made() -> bytes:
-            return _packed(new_of(studio, run, max(0, after), wait), pack)
+            return _packed(new_of(studio, run, max(0, min(after, 2**53)), wait), pack)
 
         asked = (studio.context.workspace.name, run, after, pack)
         return _answer(answers.get(asked, made) if watchers.crowded() else made())

@@ -18,6 +18,15 @@ def selected(visit: Visit) -> RunRecord | None:
     return newest
 
 
+def meant(visit: Visit) -> str:
+    """The run that a button was drawn for, which this page may have left meanwhile (a server that began anew knows only
+    what was chosen last, in whichever tab); it is the chosen one from now on."""
+    run = visit.text("run", 100)
+    if run and run != visit.choices.run:
+        visit.choose(run=visit.studio.run(run).id, reached=())
+    return visit.choices.run
+
+
 def reach(visit: Visit, *steps: str) -> None:
     """Note that steps of the run are done: ticks on their tabs."""
     new = tuple(step for step in steps if step not in visit.choices.reached)

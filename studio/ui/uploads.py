@@ -8,6 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote
@@ -24,6 +25,7 @@ from studio.ui.session import Sessions
 
 LARGEST = 2_000_000_000
 OLD = 6 * 3600
+SWEPT_EVERY = 3600
 LONGEST_NAME = 180
 """Bytes of a file's name; file systems take 255, ending and all."""
 _TICKET = re.compile(r"[0-9a-f]{32}")
@@ -35,9 +37,12 @@ class Uploads:
     def __init__(self, root: Path, demo: bool) -> None:
         self.root = root
         self.largest = DEMO_BYTES if demo else LARGEST
+        self._swept = time.monotonic()
 
     async def keep(self, workspace: str, name: str, chunks: AsyncIterator[bytes]) -> str:
         """Write a file as it comes; its ticket."""
+        if time.monotonic() - self._swept > SWEPT_EVERY:
+            await run_in_threadpool(self.sweep)
         ticket = secrets.token_hex(16)
         folder = self.root / workspace / ticket
         try:
@@ -77,10 +82,12 @@ class Uploads:
         shutil.rmtree(path.parent, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Remove what nobody took."""
+        """Remove what nobody took; what is still being sent stays."""
+        self._swept = time.monotonic()
         for folder in self.root.glob("*/*"):
-            if folder.stat().st_mtime < time.time() - OLD:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # taken in this moment
+                if max(each.stat().st_mtime for each in (folder, *folder.iterdir())) < time.time() - OLD:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def not_kept(error: OSError, root: Path) -> StudioError:

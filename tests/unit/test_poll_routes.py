@@ -103,6 +103,7 @@ def test_a_cursor_that_is_no_cursor_is_refused_in_a_sentence(two: Two, page: Tes
     answer = page.get(f"/studio/run/{run.id}", params={"after": "x"})
     assert answer.status_code == 422
     assert "after" in answer.json()["error"]["message"]
+    assert page.get(f"/studio/run/{run.id}", params={"after": 10**30}).json()["run"]["id"] == run.id
 
 
 @pytest.mark.parametrize("path", ["", "/log", "/report.json"])

@@ -24,7 +24,8 @@ worker = Client(sys.argv[1], "AF_UNIX")
 worker.send(("here", 1)); worker.recv()
 worker.send(("event", StepEvent(step=1, loss=1, learning_rate=1, rows_per_second=1, memory_bytes=77)))
 if sys.argv[2] == "done": worker.send(("done", "an outcome"))
-if sys.argv[2] == "lost": worker.send(("failed", ({"code": "unexpected", "what": "An error."}, "Connection reset by peer")))
+words = {"code": "unexpected", "what": "An error."}
+if sys.argv[2] == "lost": worker.send(("failed", (words, "Connection reset by peer")))
 """
 
 

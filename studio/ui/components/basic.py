@@ -104,6 +104,8 @@ class Primary:
     act: str = ""
     goto: str = ""
     disabled: bool = False
+    run: str | None = None
+    """The run that the act is for."""
     newest: str | None = None
     """The newest run when the button was drawn: who presses the same button again is given the run that it made."""
 
@@ -116,7 +118,7 @@ def action_bar(reason: Any = "", primary: Primary | None = None, back: str = "",
             '<button type="button" class="btn primary" data-primary{attrs}>{label}</button>',
             attrs=attrs(
                 data_act=primary.act or None, data_goto=primary.goto or None, disabled=primary.disabled,
-                data_newest=primary.newest,
+                data_newest=primary.newest, data_run=primary.run,
             ),
             label=primary.label,
         )

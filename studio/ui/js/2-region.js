@@ -1,4 +1,5 @@
-/* Owns: regions, pieces of page that the server draws: what a person does in one is sent by the name in `data-act`. */
+/* Owns: regions, pieces of page that the server draws: what a person does in one is sent by the name in `data-act`, with
+   what `data-about` says is drawn there. */
 (() => {
   const { studio } = window;
   const MOST_SENT = 3.5e6;                 /* bytes; the server takes a little more */
@@ -13,7 +14,8 @@
     const { act, confirm, ...data } = el.dataset;
     for (const k of ["primary", "live", "quiet", "goto", "busy", "key", "keep", "needs", "take", "enter", "hot", "prev", "next", "poll", "repeat"]) delete data[k];
     if (el.matches("input,select,textarea")) { data.name = el.name; data.value = el.type === "checkbox" ? el.checked : el.value; }
-    return { act, ...data };
+    const about = el.closest(".slot")?.querySelector("[data-about]")?.dataset.about;  /* which rows are drawn */
+    return { act, ...data, ...(about ? { about } : {}) };
   });
   studio.typing = (el) => el.matches("textarea,select,input:not([type=radio]):not([type=checkbox])");
   studio.region = (element, props, trigger, watch, event) => {
@@ -56,9 +58,10 @@
       const long = taken && new Blob([taken.value]).size > MOST_SENT;
       if (taken) studio.complain(taken, long ? "This is longer than can be sent at once. Save it as a file and choose that." : "");
       if (long) return;
+      const what = said(el);               /* now: while the question stands, the region may be drawn anew */
       if (el.dataset.confirm && !(await studio.ask(el.dataset.confirm, el.textContent.trim()))) return;
       mark(el);
-      send(taken ? { ...said(el), [taken.name]: taken.value } : said(el));
+      send(taken ? { ...what, [taken.name]: taken.value } : what);
       if (taken && taken.type === "password") taken.value = "";
     });
     slot.addEventListener("change", (e) => {

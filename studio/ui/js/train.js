@@ -19,12 +19,12 @@
     element.addEventListener("click", async (e) => {
       const button = e.target.closest("[data-do]");
       if (!button) return;
-      const { do: act, ask, ...more } = button.dataset;
+      const { do: act, ask, ...more } = button.dataset, run = live.data?.run?.id;
       if (act === "panel") { view.panel = view.panel === more.name ? "" : more.name; draw(); if (view.panel === "log") readLog(); }
       else if (act === "again") live.now();
       else if (act === "notify") { await window.studio.notice.toggle(); draw(); }
       else if (act === "picture") window.studio.save(await window.studio.picture(part("loss").querySelector("svg.chart")), `${live.data.run.name}.png`);
-      else if (!ask || (await window.studio.ask(ask, button.textContent))) send(act, more);
+      else if (!ask || (await window.studio.ask(ask, button.textContent))) send(act, { run, ...more });
     });
 
     async function readLog() {

@@ -5,6 +5,7 @@ from studio.ui.components.basic import button, field, textarea
 from studio.ui.components.rows import PAGE
 from studio.ui.markup import Html, html
 from studio.ui.pages import reading
+from studio.ui.pages.standing import changed, require_same
 from studio.ui.session import Visit
 
 MOST_SHOWN = 40
@@ -51,8 +52,9 @@ def _cell(row: int, number: int, column: str, text: str | None) -> Html:
 
 def open_row(visit: Visit) -> None:
     """Open a row of the table."""
-    record = visit.studio.dataset(visit.choices.dataset)
-    visit.remember(opened_row={"of": record.id, "version": record.version, "row": max(1, visit.whole("row", 1))})
+    record, row = visit.studio.dataset(visit.choices.dataset), max(1, visit.whole("row", 1))
+    require_same(visit, [row])
+    visit.remember(opened_row={"of": record.id, "version": record.version, "row": row})
 
 
 def close_row(visit: Visit) -> None:
@@ -65,6 +67,8 @@ def save_cell(visit: Visit) -> None:
     record, row, number = visit.studio.dataset(visit.choices.dataset), visit.whole("row", 1), visit.whole("column", -1)
     if not 0 <= number < len(record.columns):
         return
+    if visit.choices.extra.get("opened_row") != {"of": record.id, "version": record.version, "row": row}:
+        raise changed("The rows were changed since this row was opened.")
     text = visit.text(f"cell-{number}", 200_000)
     made = reading.edit(visit, row, {record.columns[number]: text})
     visit.choose(version=None, page=1 if visit.choices.only else max(1, row - (row - 1) % PAGE), only="")

@@ -63,11 +63,10 @@ def _table(view: CurvesView) -> Html:
 
 def pick(visit: Visit) -> None:
     """Tick a run, or take its tick away."""
-    run = visit.text("name", 120).removeprefix("pick-")
-    kept = [each for each in ticked(visit) if each != run]
-    if visit.event.get("value") in (True, "true", "on"):
-        kept = [*kept, visit.studio.run(run).id][-TICKED:]
-    visit.remember(compared=kept)
+    run, wanted = visit.text("name", 120).removeprefix("pick-"), visit.event.get("value") in (True, "true", "on")
+    new = [visit.studio.run(run).id] if wanted else []
+    kept = [each for each in ticked(visit) if each != run]  # not before: another tick may be on its way
+    visit.remember(compared=[*kept, *new][-TICKED:])
 
 
 def ticked(visit: Visit) -> list[str]:

@@ -12,6 +12,7 @@ from studio.ui.components.rows import IGNORE
 from studio.ui.pages import bring, cells, label, looking, more, reading, splitting, tokens, versions
 from studio.ui.pages.planned import foresee
 from studio.ui.pages.rows import drawn, look_at, measure_key
+from studio.ui.pages.standing import of_this_dataset
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 
@@ -45,7 +46,7 @@ def wire(c: Components, shell: PageShell) -> None:
         **splitting.ACTS, **versions.ACTS, **cells.ACTS, **more.ACTS, **bring.ACTS, **tokens.ACTS, **label.ACTS,
     }  # fmt: skip
     shell.page(show, outputs=[c.body, c.actions])
-    wired = {name: shell.then_drawn(act) for name, act in acts.items()}
+    wired = {name: shell.then_drawn(of_this_dataset(act)) for name, act in acts.items()}
     for part in (c.body, c.actions):
         shell.actions(part, wired, outputs=[c.body, c.actions])
 

@@ -11,7 +11,7 @@ from studio.ui.components.region import region
 from studio.ui.components.scorecard import SENTENCES, judged, matrix, per_label, scorecard
 from studio.ui.markup import Html, html
 from studio.ui.numbers import about
-from studio.ui.selected import reach, selected
+from studio.ui.selected import meant, reach, selected
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.static import content
@@ -51,15 +51,15 @@ def wire(c: Components, shell: PageShell) -> None:
         report = visit.studio.report(run.id)
         problem = alert(piece.error) if piece and piece.error else Html("")
         if report is None:
-            return {c.body: html("{p}{i}", p=problem, i=invitation(run)), c.actions: _bar(again=False)}
+            return {c.body: html("{p}{i}", p=problem, i=invitation(run)), c.actions: _bar(run, again=False)}
         reach(visit, "train", "evaluate")
         return {
             c.body: html("{p}{r}", p=problem, r=report_body(run, report, _which(visit))),
-            c.actions: _bar(again=True),
+            c.actions: _bar(run, again=True),
         }
 
     def evaluate(visit: Visit) -> Updates:
-        run, studio = visit.studio.run(visit.choices.run), visit.studio
+        run, studio = visit.studio.run(meant(visit)), visit.studio
         WORK.begin(_key(visit, run), lambda tell: studio.evaluate(run.id, progress=tell))
         return show(visit)
 
@@ -81,12 +81,13 @@ def _which(visit: Visit) -> str:
     return wanted if wanted in ("best", "changed") else "worst"
 
 
-def _bar(again: bool) -> Html:
+def _bar(run: RunRecord, again: bool) -> Html:
     if not again:
         return action_bar(
-            "Takes about as long as reading the rows twice.", Primary("Evaluate", act="evaluate"), back="train"
+            "Takes about as long as reading the rows twice.", Primary("Evaluate", act="evaluate", run=run.id),
+            back="train",
         )
-    more = button("Evaluate again", "evaluate")
+    more = button("Evaluate again", "evaluate", run=run.id)
     return action_bar("Next, talk to it beside the base.", Primary("Next: chat", goto="chat"), back="train", extra=more)
 
 

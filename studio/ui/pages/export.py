@@ -13,7 +13,7 @@ from studio.ui.icons import icon
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import about, size
 from studio.ui.poll import filename
-from studio.ui.selected import reach, selected
+from studio.ui.selected import meant, reach, selected
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.work import WORK, Key, Piece
@@ -54,7 +54,7 @@ def wire(c: Components, shell: PageShell) -> None:
         return show(visit)
 
     def export(visit: Visit) -> Updates:
-        run, studio, form = visit.studio.run(visit.choices.run), visit.studio, visit.text("format", 30)
+        run, studio, form = visit.studio.run(meant(visit)), visit.studio, visit.text("format", 30)
         WORK.begin(_key(visit, run, form), lambda tell: studio.export(run.id, form, progress=tell))
         return show(visit)
 
@@ -168,9 +168,9 @@ def bar(run: RunRecord, view: ExportView, piece: Piece | None) -> Html:
         return action_bar(wait, Primary("Making it", disabled=True), back="chat")
     if view.done is None:
         make = html(
-            '<button type="button" class="btn primary" data-primary data-act="export" data-format="{f}"{off}>Make '
-            '{t}</button>',
-            f=view.format, t=view.title.lower(), off=attrs(disabled=bool(view.why_not)),
+            '<button type="button" class="btn primary" data-primary data-act="export" data-format="{f}" '
+            'data-run="{r}"{off}>Make {t}</button>',
+            f=view.format, r=run.id, t=view.title.lower(), off=attrs(disabled=bool(view.why_not)),
         )  # fmt: skip
         return _with(make, view.why_not or f"About {size(view.bytes)}, and loaded again to be sure.")
     take = html(

@@ -58,7 +58,7 @@ def panel(visit: Visit, wanted: Asked) -> Html:
     """The fields."""
     orders = list(visit.studio.orders().items())
     dataset, tag = "", ""
-    if len(wanted.datasets) > 1:
+    if len(wanted.datasets) > 1 or wanted.dataset:
         choices = [("", "All datasets"), *wanted.datasets.items()]
         dataset = select_input("run-dataset", choices, wanted.dataset, "find-dataset", label="Dataset")
     if wanted.tags:

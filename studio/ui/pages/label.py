@@ -10,6 +10,7 @@ from studio.ui.components.basic import Primary, action_bar, button, field, segme
 from studio.ui.components.labelcard import card, recent
 from studio.ui.components.labellist import PAGE, label_list
 from studio.ui.markup import Html, html
+from studio.ui.pages.standing import require_same
 from studio.ui.session import Visit
 
 STEADY = 300
@@ -25,27 +26,27 @@ def _state(visit: Visit) -> Labelling:
 
 def put(visit: Visit) -> None:
     """Put a label on the row that is shown; stored before the next one is."""
-    visit.studio.label(visit.choices.dataset, visit.whole("row"), visit.text("label", 400), visit.labeller)
+    visit.studio.label(visit.choices.dataset, _row(visit), visit.text("label", 400), visit.labeller)
 
 
 def keep_reply(visit: Visit) -> None:
     """Keep the reply that was written."""
-    visit.studio.label(visit.choices.dataset, visit.whole("row"), visit.text("reply", 30_000), visit.labeller)
+    visit.studio.label(visit.choices.dataset, _row(visit), visit.text("reply", 30_000), visit.labeller)
 
 
 def type_reply(visit: Visit) -> None:
     """Keep what was typed so far."""
-    visit.studio.type_reply(visit.choices.dataset, visit.whole("row"), visit.text("value"), visit.labeller)
+    visit.studio.type_reply(visit.choices.dataset, _row(visit), visit.text("value"), visit.labeller)
 
 
 def skip(visit: Visit) -> None:
     """Leave the row for later."""
-    visit.studio.skip(visit.choices.dataset, visit.whole("row"), visit.labeller)
+    visit.studio.skip(visit.choices.dataset, _row(visit), visit.labeller)
 
 
 def unsure(visit: Visit) -> None:
     """Say that one is unsure of the row."""
-    visit.studio.unsure(visit.choices.dataset, visit.whole("row"), visit.labeller)
+    visit.studio.unsure(visit.choices.dataset, _row(visit), visit.labeller)
 
 
 def undo(visit: Visit) -> None:
@@ -55,7 +56,7 @@ def undo(visit: Visit) -> None:
 
 def open_row(visit: Visit) -> None:
     """Have one row come now."""
-    visit.studio.open_label_row(visit.choices.dataset, visit.whole("row"), visit.labeller)
+    visit.studio.open_label_row(visit.choices.dataset, _row(visit), visit.labeller)
     _remember(visit, view="one")
 
 
@@ -159,7 +160,7 @@ def suggest(visit: Visit) -> None:
 
 def paste(visit: Visit) -> None:
     """Take in labels that were pasted."""
-    visit.studio.paste_labels(visit.choices.dataset, visit.text("pasted-labels", 3_000_000), visit.labeller)
+    visit.studio.paste_labels(visit.choices.dataset, visit.text("pasted-labels", 5_000_000), visit.labeller)
 
 
 def name_labeller(visit: Visit) -> None:
@@ -192,8 +193,17 @@ def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.replace(",", "\n").splitlines() if line.strip()]
 
 
+def _row(visit: Visit) -> int:
+    """The row that was on the screen."""
+    row = visit.whole("row")
+    require_same(visit, [row])
+    return row
+
+
 def _ticked(visit: Visit) -> list[int]:
-    return [int(row) for row in visit.text("rows").split(",") if row.isdecimal()][:1000]
+    rows = [int(row) for row in visit.text("rows").split(",") if row.isdecimal()][:1000]
+    require_same(visit, rows)
+    return rows
 
 
 def _remember(visit: Visit, **things: Any) -> None:

@@ -13,7 +13,7 @@ from studio.ui.icons import icon
 from studio.ui.markup import Html, html, join
 from studio.ui.numbers import rows as rows_words
 from studio.ui.numbers import size
-from studio.ui.pages import bring, cells, label, looking, more, purpose, reading, splitting, tokens, versions
+from studio.ui.pages import bring, cells, label, looking, more, purpose, reading, splitting, standing, tokens, versions
 from studio.ui.pages.looking import check_key
 from studio.ui.pages.planned import plan_key
 from studio.ui.session import Visit
@@ -116,8 +116,9 @@ def measure_key(visit: Visit) -> str:
 def _frame(visit: Visit, side: Any, body: Any) -> Html:
     chosen, record = visit.choices, visit.studio.dataset(visit.choices.dataset)
     return html(
-        '{head}<div class="row wrap views">{views}<div class="right row">{side}</div></div>{body}',
+        '{head}{about}<div class="row wrap views">{views}<div class="right row">{side}</div></div>{body}',
         head=_head(visit, record),
+        about=standing.mark(record),
         views=segments("view", "view", VIEWS, chosen.view, "Views of the data"),
         side=side,
         body=body,

@@ -13,7 +13,7 @@ from studio.ui.components.runtable import Line, table
 from studio.ui.markup import Html, html
 from studio.ui.pages import combine, compare, finding, mended, opened, several, storage
 from studio.ui.session import Visit
-from studio.ui.shell import PageShell, Updates
+from studio.ui.shell import Handler, PageShell, Updates
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,14 @@ def wire(c: Components, shell: PageShell) -> None:
         visit.remember(renaming=visit.text("run", 100))
         return show(visit)
 
-    def delete(visit: Visit) -> Updates:
+    def delete(visit: Visit) -> None:
         run = visit.text("run", 100)
         visit.studio.delete_run(run)
         if visit.choices.run == run:
             visit.choose(run="", reached=())
-        return show(visit)
+
+    def look(visit: Visit) -> None:
+        """Draw the table as it is now."""
 
     def resume(visit: Visit) -> None:
         run = visit.studio.resume(visit.text("run", 100))
@@ -99,16 +101,20 @@ def wire(c: Components, shell: PageShell) -> None:
         return done
 
     shell.page(show, outputs=outputs)
-    acts = {
-        "look": show, "open": look_into, "rename": rename, "renaming": renaming, "delete": delete, "resume": resume,
-        "pick": then_shown(compare.pick),
+    drawn_anyway = {  # refused or not: another tab may have deleted the run; what was typed is nowhere lost by it
+        "look": look, "open": look_into, "delete": delete, "resume": resume, "pick": compare.pick, "move": move,
+        **{name: opened.ACTS[name] for name in ("run-archive", "run-pause", "run-resume", "run-checkpoints")},
+    }  # fmt: skip
+    acts: dict[str, Handler] = {
+        "rename": rename, "renaming": renaming,
         "weigh": then_shown(combine.weigh), "combine-how": then_shown(combine.choose_how),
-        "combine": then_shown(combine.combine), "file": then_shown(take_in), "move": then_shown(move),
+        "combine": then_shown(combine.combine), "file": then_shown(take_in),
         **{name: then_shown(act) for part in (finding, opened, storage, mended) for name, act in part.ACTS.items()},
         **opened.LEADING,
+        **{name: shell.then_drawn(act) for name, act in drawn_anyway.items()},
     }  # fmt: skip
     shell.actions(c.body, acts, outputs=outputs)
-    shell.actions(c.actions, {name: then_shown(act) for name, act in several.ACTS.items()}, outputs=outputs)
+    shell.actions(c.actions, {name: shell.then_drawn(act) for name, act in several.ACTS.items()}, outputs=outputs)
 
 
 def empty(visit: Visit) -> Html:

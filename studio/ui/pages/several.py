@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from studio.schema.runs import ACTIVE
+from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.runtable import Line
 from studio.ui.markup import Html, html
@@ -52,18 +52,25 @@ def _stays(number: int) -> str:
 def delete(visit: Visit) -> None:
     """Remove the runs that were named in the question, and no other."""
     asked = visit.text("runs").split()
-    stay = {each.id for each in visit.studio.delete_runs(asked)}
+    stay = {each.id for each in visit.studio.delete_runs([each.id for each in _here(visit, asked)])}
     _untick(visit, set(asked) - stay)
     if visit.choices.run in set(asked) - stay:
         visit.choose(run="", reached=())
 
 
 def archive(visit: Visit) -> None:
-    """Put them aside, or back."""
-    asked = visit.text("runs").split()
-    for run in asked:
-        visit.studio.note_run(run, archived=bool(visit.text("to", 5)))
-    _untick(visit, set(asked))
+    """Put them aside, or back; one that has begun to work meanwhile stays."""
+    asked, aside = visit.text("runs").split(), bool(visit.text("to", 5))
+    stay = {each.id for each in _here(visit, asked) if aside and each.status in ACTIVE}
+    for record in _here(visit, asked):
+        if record.id not in stay:
+            visit.studio.note_run(record.id, archived=aside)
+    _untick(visit, set(asked) - stay)
+
+
+def _here(visit: Visit, asked: Sequence[str]) -> list[RunRecord]:
+    """Those of the runs that are still there: another tab may have deleted some."""
+    return [each for each in visit.studio.runs() if each.id in asked]
 
 
 def _untick(visit: Visit, gone: set[str]) -> None:

@@ -12,7 +12,7 @@ from studio.ui.components.chart import live, view
 from studio.ui.components.region import region
 from studio.ui.markup import Html, html
 from studio.ui.numbers import about, size
-from studio.ui.selected import reach, selected
+from studio.ui.selected import meant, reach, selected
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 
@@ -44,36 +44,36 @@ def wire(c: Components, shell: PageShell) -> None:
         }
 
     def stop(visit: Visit) -> Updates:
-        visit.studio.stop(visit.choices.run, "discard" if visit.text("wish") == "discard" else "keep")
+        visit.studio.stop(meant(visit), "discard" if visit.text("wish") == "discard" else "keep")
         return show(visit)
 
     def pause(visit: Visit) -> Updates:
-        visit.studio.pause(visit.choices.run)
+        visit.studio.pause(meant(visit))
         return show(visit)
 
     def resume(visit: Visit) -> Updates:
-        visit.studio.resume(visit.choices.run)
+        visit.studio.resume(meant(visit))
         return show(visit)
 
     def finish(visit: Visit) -> Updates:
-        visit.studio.finish(visit.choices.run)
+        visit.studio.finish(meant(visit))
         return show(visit)
 
     def follow(visit: Visit) -> Updates:
-        made = visit.studio.follow(visit.choices.run, visit.text("rule", 60), visit.whole("choice", 1))
+        made = visit.studio.follow(meant(visit), visit.text("rule", 60), visit.whole("choice", 1))
         if made.id != visit.choices.run:
             visit.choose(run=made.id, reached=())
         return show(visit)
 
     def delete(visit: Visit) -> Updates:
-        visit.studio.delete_run(visit.choices.run)
+        visit.studio.delete_run(meant(visit))
         visit.choose(run="", reached=())
         return show(visit)
 
     shell.page(show, outputs=[c.view, c.actions])
     shell.actions(c.view, {"state": show, "delete": delete, "follow": follow}, outputs=[c.view, c.actions])
     def again(visit: Visit) -> None:
-        visit.remember(opened=visit.choices.run, finding={})
+        visit.remember(opened=meant(visit), finding={})
         visit.goto("runs")
 
     acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "again": again}
@@ -113,12 +113,13 @@ def bar(progress: Progress) -> Html:
     if run.has_result:
         return _ready(progress)
     lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
-    delete = button("Throw away", "delete", "danger", confirm=f"Throw away {run.name}: {lost}?")
-    keep = "" if progress.keeps is None else button(f"Keep step {progress.keeps:,} and finish", "finish")
+    delete = button("Throw away", "delete", "danger", run=run.id, confirm=f"Throw away {run.name}: {lost}?")
+    keep = "" if progress.keeps is None else button(f"Keep step {progress.keeps:,} and finish", "finish", run=run.id)
     reason = progress.way_on if saved is None else f"Everything up to step {saved:,} is safe."
     if run.status == "paused":
         reason = "It has given its turn away."
-    return action_bar(reason, primary=Primary(_way_on(progress), "resume"), extra=html("{d}{k}", d=delete, k=keep))
+    way_on = Primary(_way_on(progress), "resume", run=run.id)
+    return action_bar(reason, primary=way_on, extra=html("{d}{k}", d=delete, k=keep))
 
 
 def _way_on(progress: Progress) -> str:
@@ -133,8 +134,8 @@ def _ready(progress: Progress) -> Html:
     """There is a tuned model, be it of an earlier stop of a run that can go on."""
     run = progress.record
     kept = f"Step {run.best_step} is" if run.best_step is not None else "The tuned model is"
-    again = html("{on}{b}", on=button(_way_on(progress), "resume") if run.status in GOES_ON else "",
-                 b=button("Again, or longer", "again"))  # fmt: skip
+    again = html("{on}{b}", on=button(_way_on(progress), "resume", run=run.id) if run.status in GOES_ON else "",
+                 b=button("Again, or longer", "again", run=run.id))  # fmt: skip
     return html(
         '<section class="actions" aria-label="Next step">{again}<p class="why">{kept} ready for steps 5 to 7.</p>'
         '<button type="button" class="btn tall" data-goto="evaluate">Next: evaluate</button>'
@@ -148,12 +149,12 @@ def _at_work(progress: Progress) -> Html:
     run = progress.record
     lost = f"{run.step:,} steps of learning" if run.step else "the run"
     stop = button("Leave the queue" if run.status == "queued" else "Stop", "stop", icon_name="stop", wish="keep",
-                  disabled=run.status == "stopping")  # fmt: skip
+                  run=run.id, disabled=run.status == "stopping")  # fmt: skip
     discard = button(
-        "Throw away", "stop", "quiet danger", wish="discard",
+        "Throw away", "stop", "quiet danger", wish="discard", run=run.id,
         confirm=f"Stop {run.name} and throw away {lost}? Its checkpoints go too; its curve and its log stay.",
     )  # fmt: skip
-    pause = button("Pause", "pause", disabled=run.status == "stopping")
+    pause = button("Pause", "pause", run=run.id, disabled=run.status == "stopping")
     later = html(", in <b>about {t}</b>", t=about(progress.seconds_left)) if progress.seconds_left else ""
     reason = (
         f"{'Pausing' if run.stop_wish == 'pause' else 'Stopping'} after this step."

@@ -1,0 +1,187 @@
+"""A page that has fallen behind: another tab, another person or a server that began anew has changed what it shows."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from test_keeping_runs import made
+from test_ui_several_runs import act, on_two_datasets, shown, tick
+
+from studio.schema.errors import StudioError
+from studio.schema.views import Progress
+from studio.ui.markup import Html
+from studio.ui.pages import bring, cells, compare, data, finding, label, rows, several, standing, train
+from studio.ui.selected import meant, selected
+from studio.ui.session import Sessions, Visit
+from studio.ui.shell import Shell
+from studio.ui.uploads import OLD, SWEPT_EVERY, Uploads
+
+TEXTS = ["first text", "first text", "second text", "third text", "fourth text", *(f"text {n}" for n in range(20))]
+Visiting = Callable[..., Visit]
+
+
+@pytest.fixture
+def visiting(tmp_path: Path) -> Iterator[Visiting]:
+    sessions = Sessions(tmp_path / "home")
+    yield lambda page="mine", **event: sessions.visit({}, page, event)
+    sessions.root.close()
+
+
+def labelled_rows(visiting: Visiting) -> Visit:
+    """Rows without labels, opened in the view Label; the first two are the same."""
+    mine = visiting()
+    mine.choose(task="classification", model="")
+    bring.open_dataset(mine, mine.studio.add_text("text\n" + "\n".join(TEXTS)))
+    mine.studio.set_labels(mine.choices.dataset, ["pos", "neg"], "text")
+    mine.choose(view="label")
+    return mine
+
+
+def about(drawn: tuple[Html, Html]) -> str:
+    """What a press on a drawn page says of it."""
+    return str(re.findall('data-about="([^"]*)"', str(drawn[0]))[0])
+
+
+def one_row_less(visit: Visit) -> None:
+    visit.studio.edit_row(visit.choices.dataset, 1, {"text": ""})
+    visit.studio.fix(visit.choices.dataset, "empty")
+
+
+def labels(visit: Visit) -> dict[str, str]:
+    return {each.text: each.value for each in visit.studio.label_list(visit.choices.dataset).rows if each.value}
+
+
+def test_a_key_pressed_for_a_row_gives_no_label_to_another_that_has_its_number_by_now(visiting: Visiting) -> None:
+    mine = labelled_rows(visiting)
+    seen = about(rows.drawn(visiting()))
+    label.put(visiting(row=5, label="pos", about=seen))
+    assert labels(mine) == {"fourth text": "pos"}
+    one_row_less(mine)
+    for late in (label.put, label.skip, label.unsure, label.keep_reply, label.type_reply, label.open_row):
+        with pytest.raises(StudioError, match="another one at this number"):
+            late(visiting(row=4, label="neg", reply="neg", about=seen))
+    for late in (label.label_many, label.take_suggestions):
+        with pytest.raises(StudioError, match="another one at this number"):
+            late(visiting(rows="4,5", about=seen, **{"many-label": "neg"}))
+    assert "neg" not in labels(mine).values()
+    label.put(visiting(row=4, label="neg", about=about(rows.drawn(visiting()))))
+    assert labels(mine)["fourth text"] == "neg"
+
+
+def test_a_label_is_taken_though_there_is_another_version_when_its_row_is_the_same(visiting: Visiting) -> None:
+    mine = labelled_rows(visiting)
+    seen = about(rows.drawn(visiting()))
+    mine.studio.edit_row(mine.choices.dataset, 9, {"text": "another text"})
+    label.put(visiting(row=3, label="neg", about=seen))
+    assert labels(mine) == {"second text": "neg"}
+
+
+def test_pasted_labels_are_taken_in_to_the_last_one_however_long_the_text_that_the_page_sends(
+    visiting: Visiting,
+) -> None:
+    mine = labelled_rows(visiting)
+    label.paste(visiting(**{"pasted-labels": "row,label\n" + "\n" * 3_200_000 + "5,neg\n"}))
+    assert labels(mine) == {"fourth text": "neg"}
+
+
+def test_nothing_is_done_to_a_dataset_that_the_page_does_not_show(visiting: Visiting) -> None:
+    mine = labelled_rows(visiting)
+    seen, other = about(rows.drawn(visiting())), mine.studio.add_text("text\n" + "\n".join(TEXTS)).id
+    mine.choose(dataset=other)
+    for late in (data.fix, label.put, cells.save_cell, bring.reread):
+        with pytest.raises(StudioError, match="Another dataset was opened"):
+            standing.of_this_dataset(late)(visiting(row=3, label="neg", finding="duplicate", about=seen))
+    assert mine.studio.dataset(other).version == 1 and not labels(mine)
+
+
+def test_a_cell_is_not_written_over_another_row_that_has_the_number_of_the_opened_one(visiting: Visiting) -> None:
+    mine = labelled_rows(visiting)
+    mine.choose(view="rows")
+    cells.open_row(visiting(row=4, about=about(rows.drawn(visiting()))))
+    one_row_less(mine)
+    before = mine.studio.dataset(mine.choices.dataset).version
+    with pytest.raises(StudioError, match="changed since this row was opened"):
+        cells.save_cell(visiting(row=4, column=0, **{"cell-0": "third text, better"}))
+    assert mine.studio.dataset(mine.choices.dataset).version == before
+
+
+def test_a_button_of_a_run_is_for_that_run_after_the_server_began_anew(visiting: Visiting, tmp_path: Path) -> None:
+    mine, other = visiting("mine"), visiting("other")
+    one, two = (made(mine.studio, name, "failed") for name in ("one", "two"))
+    mine.choose(run=one)
+    drawn = str(train.bar(Progress(record=mine.studio.run(one), share=0.5)))
+    assert drawn.count(f'data-run="{one}"') == drawn.count("data-act=") > 0
+    other.choose(run=two)
+    anew = Sessions(tmp_path / "home")
+    pressed = anew.visit({}, "mine", {"act": "delete", "run": one})
+    assert selected(pressed).id == two  # type: ignore[union-attr]
+    assert meant(pressed) == one == pressed.choices.run
+    anew.root.close()
+
+
+def test_runs_that_another_tab_has_deleted_keep_no_other_from_being_deleted_or_put_aside(visiting: Visiting) -> None:
+    mine = visiting()
+    one, two, three, four = (made(mine.studio, name) for name in ("one", "two", "three", "four"))
+    tick(mine, one, two, three, four)
+    mine.studio.delete_run(one)
+    act(mine, several.archive, runs=f"{one} {two}", to="yes")
+    assert mine.studio.run(two).archived and compare.ticked(mine) == [three, four]
+    act(mine, several.delete, runs=f"{one} {three}")
+    assert {each.id for each in mine.studio.runs()} == {two, four} and compare.ticked(mine) == [four]
+
+
+def test_the_choice_of_a_dataset_stays_while_one_is_chosen_though_the_others_are_gone(visiting: Visiting) -> None:
+    mine = visiting()
+    support, shop, third = on_two_datasets(mine)
+    act(mine, finding.by_dataset, value=shop)
+    mine.studio.delete_dataset(support)
+    assert [each.record.id for each in shown(mine)] == [third]
+    assert "All datasets" in finding.panel(mine, finding.asked(mine))
+    act(mine, finding.by_dataset, value="")
+    assert len(shown(mine)) == 3
+
+
+def test_files_that_nobody_took_are_removed_while_the_server_runs_and_one_that_is_being_sent_stays(
+    tmp_path: Path,
+) -> None:
+    files = Uploads(tmp_path / "uploads", demo=True)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"a,b"
+
+    left, sent = (asyncio.run(files.keep("default", "a.csv", chunks())) for _ in range(2))
+    long_ago = time.time() - OLD - 60
+    for ticket in (left, sent):
+        os.utime(tmp_path / "uploads" / "default" / ticket, (long_ago, long_ago))
+    os.utime(files.take("default", left), (long_ago, long_ago))
+    files._swept -= SWEPT_EVERY + 1
+    asyncio.run(files.keep("default", "b.csv", chunks()))
+    assert files.take("default", sent).name == "a.csv"
+    with pytest.raises(StudioError, match="did not arrive"):
+        files.take("default", left)
+
+
+def test_a_row_of_a_run_that_another_tab_has_deleted_is_gone_once_something_is_done_to_it(tmp_path: Path) -> None:
+    from studio.ui.app import blocks
+
+    sessions = Sessions(tmp_path / "home")
+
+    async def built() -> Shell:  # where a loop is running Gradio makes none of its own
+        return blocks(sessions, Uploads(tmp_path / "uploads", demo=False))[1]
+
+    shell = asyncio.run(built())
+    mine = sessions.visit({}, "mine")
+    one, two = (made(mine.studio, name) for name in ("one", "two"))
+    for pressed in ("delete", "open", "pick"):
+        assert f'data-key="{two}"' in shell.press({}, "mine", "runs-body", {"act": "look"})["runs-body"]
+        if pressed == "delete":
+            mine.studio.delete_run(one)
+        said = {"act": pressed, "run": one, "name": f"pick-{one}", "value": True}
+        drawn = shell.press({}, "mine", "runs-body", said)
+        assert "There is no run" in drawn["notice-runs"]
+        assert f'data-key="{two}"' in drawn["runs-body"] and f'data-key="{one}"' not in drawn["runs-body"]
+    sessions.root.close()
