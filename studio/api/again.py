@@ -1,6 +1,7 @@
 """Runs again: with one change, or for some passes more."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from studio.api.runs import RunsDoor
@@ -44,6 +45,8 @@ class AgainDoor(RunsDoor):
         method, settings = changed_settings(before.config, changes)
         self._runs.require_rows(before)
         began = self._beginning(settings, method, info, before.data)
+        if began.replay and before.replay and settings.get("replay_from") == before.config.replay_from:
+            began = replace(began, replay=before.replay)  # the version that it learned from, read as it was then
         view = self._planning.plan(
             before.dataset, info, before.data, began, preset=before.config.preset, name=name,
             validation=before.validation_dataset,

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from studio.api.runs import RunsDoor
+from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
-from studio.schema.runs import RunRecord
+from studio.schema.runs import RunRecord, RunSpec
 from studio.schema.search import SearchSpec, SearchView
 from studio.services.searching import MOST_TRIALS, Searches
 from studio.store.searches import SearchStore, at_work
@@ -55,7 +56,9 @@ class SearchDoor(RunsDoor):
                 field="minutes" if fits else "trials",
             )
         self._models.ready(model)
-        view = self.plan(dataset, model, task, method, preset, settings, "", None, roles, leave_out)
+        how: dict[str, Any] = {"preset": preset, "name": "", "validation": None}
+        info, data = self._meant(dataset, model, task, roles, leave_out, settings, method, **how)
+        view = self._planning.plan(dataset, info, data, self._beginning(settings, method, info, data), **how)
         config = view.plan.config
         spec = SearchSpec(
             id="",
@@ -71,6 +74,8 @@ class SearchDoor(RunsDoor):
             trials=trials or (0 if minutes else TRIALS),
             minutes=minutes,
             seed=config.seed,
+            data=data,
+            dataset_version=self._datasets.store.get(dataset).version,
         )
         return self._searches.begin(spec, config, view.splits.train, view.splits.validation)
 
@@ -95,7 +100,19 @@ class SearchDoor(RunsDoor):
         return self._searches.best(search)
 
     def _start_trial(self, spec: SearchSpec, settings: dict[str, Any], name: str) -> RunRecord:
-        return self.start(
-            spec.dataset, spec.model, spec.task, spec.method, spec.preset, settings, name, roles=spec.roles,
+        asked = self._asked(
+            spec.dataset, spec.model, spec.task, spec.method, spec.preset, settings, name, (), roles=spec.roles,
             leave_out=spec.leave_out,
-        )  # fmt: skip
+        ) if spec.data is None else self._trial(spec, spec.data, settings, name)  # fmt: skip
+        return self._runs.start(asked)
+
+    def _trial(self, spec: SearchSpec, data: DatasetSpec, settings: dict[str, Any], name: str) -> RunSpec:
+        """A trial learns from the rows that the search began with, whatever has become of the dataset since."""
+        info = self._models.ready(spec.model)
+        began = self._beginning(settings, spec.method, info, data)
+        view = self._planning.plan(spec.dataset, info, data, began, preset=spec.preset, name=name)
+        self._require_fit(info, view)
+        asked = self._run_spec(spec.dataset, data, view, None, began.replay)
+        asked = asked.model_copy(update={"dataset_version": spec.dataset_version})
+        self._runs.require_rows(asked)
+        return asked

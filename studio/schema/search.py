@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from studio.schema.base import Noun
+from studio.schema.dataset import DatasetSpec
 
 
 class SearchSpec(Noun):
@@ -27,6 +28,10 @@ class SearchSpec(Noun):
     """It ends after so many minutes of training, the trial at work with its best kept; 0 sets no limit."""
     first: dict[str, Any] = Field(default_factory=dict)
     """What the preset would take: the first trial."""
+    data: DatasetSpec | None = None
+    """How the rows are read, in all trials: losses on other rows could not be compared."""
+    dataset_version: int = 1
+    """Which rows these are; counts with `data`."""
     seed: int = 42
 
 

@@ -4,7 +4,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from statistics import fmean
 
@@ -19,7 +19,7 @@ from studio.services.context import Context
 from studio.services.run_files import end_of, resumable_step, resumable_steps, step_to_keep
 from studio.services.run_words import goes_on, sentence_of, taken_out
 from studio.services.runners.local import LocalRunner
-from studio.store.files import folder_size, require_room
+from studio.store.files import folder_size, require_room, though_full
 from studio.store.queue import MOVES, Move
 from studio.store.run_rows import rows_of
 from studio.tasks import task_named
@@ -85,6 +85,10 @@ class Runs:
 
     def look(self) -> None:
         """Set right what needs it: lost workers, stops that hang, waiting runs that nobody attends."""
+        with though_full():
+            self._set_right()
+
+    def _set_right(self) -> None:
         self.store.set_right(resumable_step)
         for run in self.store.lost_for_memory():
             self._try_at_half(run)
@@ -314,15 +318,19 @@ class Runs:
         worker = self.store.worker(run)
         if self.store.stop_wish(run) == "pause":  # it may finish the check that it is in
             return
-        asked = [each for each in self.events.last(run, "state", 5)
-                 if isinstance(each.event, StateEvent) and each.event.status == "stopping"]  # fmt: skip
+        states = reversed(self.events.last(run, "state", 5))  # a stop from before it was resumed counts no more
+        asked = list(takewhile(_says_stopping, states))
         if not asked or worker.pid is None:
             return
-        waited = datetime.now(UTC).timestamp() - _time(asked[0])
+        waited = datetime.now(UTC).timestamp() - _time(asked[-1])
         if waited > KILL_SECONDS:
             end_group(worker.pid, signal.SIGKILL)
         elif waited > TERM_SECONDS or waited < -1:  # the clock was set back since
             end_group(worker.pid, signal.SIGTERM)
+
+
+def _says_stopping(stored: StoredEvent) -> bool:
+    return isinstance(stored.event, StateEvent) and stored.event.status == "stopping"
 
 
 def _time(stored: StoredEvent) -> float:

@@ -12,7 +12,7 @@ from studio.machine.disk import sync_folder, sync_tree
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
 from studio.store.db import Database, now
-from studio.store.files import no_room, write_whole
+from studio.store.files import no_room, rid, write_whole
 
 ROWS = "rows.parquet"
 RECORD = "record.json"
@@ -180,9 +180,12 @@ class DatasetStore:
         self.get(dataset)
         in_run = re.compile(rf"{re.escape(dataset)}-v\d+\.(parquet|json)")
         runs = self.root.with_name("runs")
-        with self.db.write() as connection:
-            connection.execute("DELETE FROM datasets WHERE id = ?", (dataset,))
-            for path in (*runs.glob(f"*/{IN_RUN}/*"), *runs.glob(f"*/exports/{PACKED}")):
-                if path.name == PACKED or in_run.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
-        shutil.rmtree(self.root / dataset, ignore_errors=True)
+
+        def forget() -> None:
+            with self.db.write() as connection:
+                connection.execute("DELETE FROM datasets WHERE id = ?", (dataset,))
+                for path in (*runs.glob(f"*/{IN_RUN}/*"), *runs.glob(f"*/exports/{PACKED}")):
+                    if path.name == PACKED or in_run.fullmatch(path.name):
+                        path.unlink(missing_ok=True)
+
+        rid(self.root / dataset, forget)

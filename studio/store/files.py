@@ -5,8 +5,9 @@ import fcntl
 import os
 import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from studio.machine.disk import FULL, sync_folder
@@ -16,6 +17,9 @@ NO_ROOM = (*FULL, errno.EFBIG)
 """Errors of the system for a full disk, a full quota, and a file that may not grow further."""
 RESERVE = 64 * 2**20
 """Bytes that are always left free, for the database and the log."""
+
+JUST_NOW, A_WHILE = 3.0, 0.4
+"""Seconds since something was written, so that more may come; and after which it is looked whether more has come."""
 
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
@@ -59,6 +63,26 @@ def no_room(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def though_full() -> Iterator[None]:
+    """What can wait is left undone on a full disk, or nobody could look at what lies there and delete some of it."""
+    try:
+        yield
+    except StudioError as error:
+        if error.code != "disk-full":
+            raise
+
+
+def rid(folder: Path, forget: Callable[[], None]) -> None:
+    """Remove a folder and what a database tells of it: that first, unless it needs the folder's room for it."""
+    with though_full():
+        forget()
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    forget()
+
+
+@contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Of several processes and threads that do something with a file or a folder one does it, and the others wait."""
     with path.with_name(f".{path.name}.lock").open("w") as lock:
@@ -78,3 +102,23 @@ def disk_full(path: Path) -> StudioError:
 def folder_size(folder: Path) -> int:
     """Bytes of all files in a folder, 0 when it is not there."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.exists() else 0
+
+
+def still(folder: Path) -> bool:
+    """Whether nobody is filling a folder just now; when something in it is quite new, it is looked at a while later."""
+    before = _told(folder)
+    if all(not -1 <= time.time() - changed <= JUST_NOW for _, changed in before):
+        return True
+    time.sleep(A_WHILE)
+    return _told(folder) == before
+
+
+def _told(folder: Path) -> list[tuple[int, float]]:
+    """Bytes of each file, and when it was last changed, or came here."""
+    found = []
+    for above, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                told = os.stat(os.path.join(above, name))
+                found.append((told.st_size, told.st_ctime))
+    return found

@@ -23,7 +23,7 @@ from studio.schema.runs import RunRecord, RunSpec, RunStatus, StopWish, WorkerSt
 from studio.store.datasets import DatasetStore
 from studio.store.db import Database, now, repeatable
 from studio.store.events import insert_event
-from studio.store.files import write_whole
+from studio.store.files import rid, still, write_whole
 from studio.store.kept_runs import ID, describe, fill_gaps, leavings, read_json, redescribe, strangers, take_up
 from studio.store.lost import HANGS, Safe, beat_of_one_that_hangs, cause_of, end, hangs, in_words
 from studio.store.passed_over import pass_over
@@ -247,6 +247,9 @@ class RunStore:
         """
         found, damaged = [], []
         for run in strangers(self.db, self.root):
+            # One that is being copied waits: what is not there yet would never be looked for. Another may list it now.
+            if not any(still(self.folder(run).root) or self._is_listed(run) for _ in range(2)):
+                continue
             try:
                 said = take_in_or_say(self.folder(run).root, self.datasets)
                 take_up(self.db, self.root, run, said=said)
@@ -258,6 +261,9 @@ class RunStore:
         with suppress(StudioError):  # a full disk is no reason to list nothing
             pass_over(self.root.parent, damaged)
         return found
+
+    def _is_listed(self, run: str) -> bool:
+        return self.db.row("SELECT 1 FROM runs WHERE id = ?", (run,)) is not None
 
     def sweep(self) -> None:
         """Remove what was left half made."""
@@ -286,9 +292,12 @@ class RunStore:
         """Remove a run, its events and its folder."""
         run = self.get(run).id
         self.folder(run).record.unlink(missing_ok=True)  # nobody takes a half-removed folder up again
-        with self.db.write() as connection:
-            connection.execute("DELETE FROM runs WHERE id = ?", (run,))
-        shutil.rmtree(self.folder(run).root, ignore_errors=True)
+
+        def forget() -> None:
+            with self.db.write() as connection:
+                connection.execute("DELETE FROM runs WHERE id = ?", (run,))
+
+        rid(self.folder(run).root, forget)
 
     def _set_status(
         self, connection: sqlite3.Connection, run: str, status: RunStatus, message: str, changes: dict[str, Any]

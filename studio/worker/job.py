@@ -4,16 +4,32 @@ from typing import Any
 
 from studio.machine.facts import usable_cores
 from studio.models import ask_no_hub, find_model
+from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
 from studio.store import Workspace
+from studio.training.checkpoints import Checkpoints
 from studio.training.loading import TrainingJob
 from studio.training.mirrors import asks_hub
 from studio.worker.rows import rows_of_run
 
 
-def job_of(workspace: Workspace, run: str, spec: RunSpec) -> tuple[TrainingJob, dict[str, Any]]:
-    """The job, and which rows are in which part. Where all is on this machine, the Hub is not asked from here on."""
-    home, runs = workspace.home, workspace.runs
+def job_of(workspace: Workspace, run: str, spec: RunSpec, ends: bool = False) -> tuple[TrainingJob, dict[str, Any]]:
+    """The job, and which rows are in which part. Where all is on this machine, the Hub is not asked from here on.
+
+    A run that should begin with an earlier one's result never begins without it: it is refused. `ends`: it takes no
+    step more.
+    """
+    home, runs, start = workspace.home, workspace.runs, spec.config.start_from
+    folder, begins_with = runs.folder(run), runs.folder(start).result if start else None
+    saved = Checkpoints(folder.checkpoints)
+    if start and begins_with is None and not (saved.loadable() if ends else saved.resumable()):
+        raise StudioError(
+            "no-such-run",
+            "The result that this run begins with is no longer there.",
+            given=start,
+            hint="That run was deleted, or its result was. Begin a new run with another one, or with the base model.",
+            field="start_from",
+        )
     info = find_model(spec.config.model, token=home.hub_token())
     if info.here and not asks_hub(spec.config.mirror):
         ask_no_hub()
@@ -24,10 +40,11 @@ def job_of(workspace: Workspace, run: str, spec: RunSpec) -> tuple[TrainingJob, 
         data=spec.data,
         train_rows=rows.train,
         validation_rows=rows.validation,
-        folder=runs.folder(run).root,
+        folder=folder.root,
         threads=spec.config.threads or usable_cores(),
         trusted=home.trusts(info),
-        begins_with=runs.folder(spec.config.start_from).result if spec.config.start_from else None,
+        begins_with=begins_with,
         kept=workspace.encoded,
+        ends=ends,
     )
     return job, rows.splits

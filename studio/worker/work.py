@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +198,7 @@ class Worker:
         if outcome.stopped == "discard":
             self.runs.throw_away(self.run)
         self._finish(outcome)
-        self._describe(job)
+        self.runs.describe(self.run)  # its rows may be deleted by now
         if outcome.stopped is None:  # nobody resumes a run that has finished: what only resuming needs can go
             Checkpoints(self.folder.checkpoints).prune({outcome.steps, outcome.best_step or outcome.steps}, last=-1)
 
@@ -207,10 +206,10 @@ class Worker:
         """Rows, model and settings; which rows are in which part is written down for later."""
         from studio.worker.job import job_of
 
-        job, splits = job_of(self.workspace, self.run, self.runs.spec(self.run))
+        job, splits = job_of(self.workspace, self.run, self.runs.spec(self.run), ends=self._wish == "keep")
         write_whole(self.folder.splits, json.dumps(splits))
         self._threads, self._limit = job.threads, 60 * job.config.max_minutes
-        return replace(job, ends=self._wish == "keep")
+        return job
 
     def emit(self, event: AnyEvent) -> None:
         """Append an event, beat, and write a line for the log; then the coach is heard."""

@@ -122,6 +122,20 @@ def test_sigterm_keeps_what_was_learned(home: Home, data: DatasetRecord, llama: 
     assert home.workspace().runs.folder(run).result is not None
 
 
+def test_a_run_whose_rows_are_deleted_while_it_trains_finishes_without_a_fault(
+    home: Home, data: DatasetRecord, llama: str
+) -> None:
+    run = add_run(home, data, llama, **TINY, epochs=2)
+    worker = start_worker(home, run)
+    wait_for(lambda: steps_of(home, run))
+    home.workspace().datasets.delete(data.id)
+    assert worker.wait(120) == 0, log_of(home, run)
+    kinds = [each.event.kind for each in home.workspace().events.after(run)]
+    assert record_of(home, run).status == "finished" and "error" not in kinds
+    told = json.loads(home.workspace().runs.folder(run).record.read_text())
+    assert told["run"]["status"] == "finished" and told["data"]["id"] == data.id
+
+
 def test_a_wish_to_discard_leaves_no_model(home: Home, data: DatasetRecord, llama: str) -> None:
     run = add_run(home, data, llama, **LONG)
     worker = start_worker(home, run)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import stat
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -179,6 +180,31 @@ def test_a_folder_that_was_copied_to_another_home_is_listed_there_with_its_curve
     assert curve(there, run) == curve(studio, run)
     assert there.spec(run) == studio.spec(run)
     assert there.run(run).has_result and there.runs() == found, "once"
+
+
+def test_a_folder_that_is_still_being_copied_is_listed_when_all_of_it_is_there(studio: Studio, tmp_path: Path) -> None:
+    run = made(studio)
+    there = Studio(tmp_path / "there")
+    source, place = studio.context.workspace.runs.folder(run).root, there.context.workspace.runs.root / run
+    place.mkdir(parents=True)
+    slow = """
+import pathlib, shutil, sys, time
+source, place = map(pathlib.Path, sys.argv[1:])
+for name in ("config.yaml", "run.json"):
+    shutil.copy(source / name, place / name)
+print(flush=True)
+for _ in range(8):  # a large file
+    time.sleep(0.1)
+    with (place / "large").open("ab") as out:
+        out.write(b"x")
+shutil.copytree(source, place, dirs_exist_ok=True)
+"""
+    copying = subprocess.Popen([sys.executable, "-c", slow, str(source), str(place)], stdout=subprocess.PIPE)
+    assert copying.stdout and copying.stdout.readline()
+    assert there.runs() == []
+    copying.communicate()
+    assert [record.has_result for record in there.runs()] == [True]
+    assert curve(there, run) == curve(studio, run)
 
 
 def test_a_folder_is_found_by_its_id_too_and_one_that_was_at_work_is_interrupted(

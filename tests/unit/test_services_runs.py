@@ -417,3 +417,22 @@ def test_start_refuses_a_disk_on_which_there_is_no_room_for_what_is_learned(disk
     assert refusal.value.code == "disk-full" and "MB free" in refusal.value.given
     assert studio.runs() == []
     studio.close()
+
+
+def test_a_stop_from_before_a_run_was_resumed_does_not_hurry_the_next_one(runs):
+    record = runs.start(spec())
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    try:
+        runs.store.set_status(record.id, "stopping", "Pauses.")
+        with runs.store.db.write() as connection:
+            connection.execute("UPDATE events SET time = '2026-01-01T00:00:00.000Z'")
+        runs.store.set_status(record.id, "paused")
+        runs.store.set_status(record.id, "queued")
+        assert runs.store.begin(record.id, worker.pid)
+        runs.stop(record.id)
+        runs.look()
+        time.sleep(0.2)
+        assert worker.poll() is None, "it has a while to obey"
+    finally:
+        worker.kill()
+        worker.wait()

@@ -11,6 +11,7 @@ from studio.schema.checked import config_from
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
+from studio.worker.job import job_of
 
 CHAT = {"question": "prompt", "answer": "reply"}
 LABEL = {"text": "text", "label": "label"}
@@ -112,3 +113,25 @@ def test_without_rows_only_the_tasks_are_compared(studio: Studio) -> None:
     assert studio.plan(None, "starter-classify", "classification", **asked).plan.config.start_from == run
     with pytest.raises(StudioError, match="another task"):
         studio.plan(None, "starter-classify", "question-answering", **asked)
+
+
+def test_a_run_whose_beginning_was_deleted_while_it_waited_is_refused_and_does_not_begin_with_the_base(
+    studio: Studio,
+) -> None:
+    earlier, place = learned(studio, "starter-chat", DatasetSpec(task="chat", roles=CHAT)), studio.context.workspace
+    data = rows(studio, "chat")
+    reading = studio.reading(data)
+    config = config_from({"task": "chat", "model": "starter-chat", "method": "lora", "start_from": earlier})
+    spec = RunSpec(config=config, dataset=data, dataset_version=1, data=reading, splits=SplitSpec())
+    run = place.runs.create(spec).id
+    assert job_of(place, run, spec)[0].begins_with == place.runs.folder(earlier).adapter
+    studio.delete_run(earlier)
+    with pytest.raises(StudioError) as refusal:
+        job_of(place, run, spec)
+    assert (refusal.value.code, refusal.value.field, refusal.value.given) == ("no-such-run", "start_from", earlier)
+    saved = place.runs.folder(run).checkpoints / "checkpoint-4"
+    saved.mkdir(parents=True)
+    for name in ("trainer_state.json", "optimizer.pt"):
+        (saved / name).write_text("{}")
+    (saved / "complete.json").write_text('{"step": 4, "files": {}}')
+    assert job_of(place, run, spec)[0].begins_with is None, "it goes on from its own checkpoint"
