@@ -28,6 +28,8 @@ def load_tokenizer(info: ModelInfo, trusted: bool = False) -> Any:
     check_trust(info, trusted)
     try:
         tokenizer = AutoTokenizer.from_pretrained(weights_folder(info), **tokenizer_arguments(trusted))
+    except ImportError as error:
+        raise _needs_library(info, "tokenizer", error) from error
     except (OSError, ValueError) as error:
         raise _broken(info, "tokenizer", error) from error
     if tokenizer.pad_token_id is None:
@@ -162,10 +164,22 @@ def _from_pretrained(kind: Any, info: ModelInfo, folder: str, precision: str, tr
         model, told = kind.from_pretrained(folder, output_loading_info=True, **arguments)
         model.made_anew = tuple(sorted({name.rpartition(".")[0] for name in told["missing_keys"]}))
         return model
+    except ImportError as error:
+        raise _needs_library(info, "weights", error) from error
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if "memory" in str(error).lower():
             raise
         raise _broken(info, "weights", error) from error
+
+
+def _needs_library(info: ModelInfo, part: str, error: ImportError) -> StudioError:
+    return StudioError(
+        "broken-model",
+        f"The {part} of {info.title} can't be loaded: a library is needed that is not here.",
+        given=next((line for line in str(error).splitlines() if line.strip()), type(error).__name__),
+        hint="Install it, or choose a model that needs none: with tokenizer.json, and weights that are not quantised.",
+        field="model",
+    )
 
 
 def _broken(info: ModelInfo, part: str, error: Exception) -> StudioError:

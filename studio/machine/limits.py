@@ -56,7 +56,9 @@ def _memory(root: Path, own: Path) -> list[tuple[int, int]]:
 
 
 def _droppable(folder: Path) -> int:
-    return _line(folder / "memory.stat", "inactive_file", "total_inactive_file") or 0
+    stat = folder / "memory.stat"  # the older kind tells first of the group alone, and its use is of all below, too
+    found = _line(stat, "total_inactive_file")
+    return found if found is not None else _line(stat, "inactive_file") or 0
 
 
 def _line(file: Path, *names: str) -> int | None:

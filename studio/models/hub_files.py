@@ -11,7 +11,7 @@ from studio.schema.errors import StudioError
 
 WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 PICKLED = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
-OTHERS = re.compile(r"[\w.-]+\.(json|jinja|model|tiktoken)|vocab\.txt|merges\.txt|README\.md|LICENSE(\.\w+)?")
+OTHERS = re.compile(r"[\w.-]+\.(json|jinja|model|spm|tiktoken)|vocab\.txt|merges\.txt|README\.md|LICENSE(\.\w+)?")
 SECONDS = 10
 
 

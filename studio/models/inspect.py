@@ -18,8 +18,12 @@ TOKENIZERS: tuple[tuple[str, ...], ...] = (
     ("spiece.model",),
     ("tokenizer.model",),
     ("sentencepiece.bpe.model",),
+    ("spm.model",),
+    ("source.spm", "target.spm", "vocab.json"),
 )
 """Any one of these sets of files is a tokenizer."""
+BY_BYTES = ("ByT5Tokenizer", "CanineTokenizer")
+"""Tokenizers that know letters by their numbers, and have no file of words."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 LONGEST_JSON = 50_000_000
 """Bytes of a config that is still read."""
@@ -55,8 +59,9 @@ def inspect_folder(path: str | Path, name: str = "", title: str = "", source: Mo
         here=True,
         needs_trust=needs_trust,
         fingerprint=fingerprint_of(folder, pickles) if needs_trust else "",
-        note="Its weights are already quantised; training it again in another form is not possible here."
-        if "quantization_config" in config
+        quantised=quantised_by(config),
+        note="Its weights are held in few bits already: an adapter can learn beside them, they themselves can't."
+        if quantised_by(config)
         else "",
         **size_of(config),
     )
@@ -70,6 +75,12 @@ def trust_reason(config: dict[str, Any], tokenizer_config: dict[str, Any], has_s
     if not has_safetensors:
         reasons.append("Its weights are a pickle, a format that can run any program while it is read.")
     return " ".join(reasons)
+
+
+def quantised_by(config: dict[str, Any]) -> str:
+    """What has put the weights into fewer bits (`bitsandbytes`, `gptq`); empty when nothing has."""
+    told = config.get("quantization_config")
+    return str(told.get("quant_method") or "bitsandbytes") if isinstance(told, dict) else ""
 
 
 def has_chat_template(folder: Path, tokenizer_config: dict[str, Any]) -> bool:
@@ -166,7 +177,8 @@ def _check_whole(folder: Path, has_weights: bool) -> None:
             valid="a folder with model.safetensors, or the shards and their index",
             hint="Download the model again, or save it with save_pretrained.",
         )
-    if not any(all((folder / each).is_file() for each in files) for files in TOKENIZERS):
+    by_bytes = read_json(folder / "tokenizer_config.json").get("tokenizer_class") in BY_BYTES
+    if not by_bytes and not any(all((folder / each).is_file() for each in files) for files in TOKENIZERS):
         raise StudioError(
             "broken-model",
             "The model folder has no tokenizer.",

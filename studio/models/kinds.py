@@ -7,14 +7,14 @@ from studio.schema.models import ModelKind
 ENCODERS = frozenset(
     "albert bert big_bird camembert convbert deberta deberta-v2 distilbert electra ernie eurobert flaubert funnel "
     "ibert longformer luke megatron-bert mobilebert modernbert mpnet mra nezha nomic_bert nystromformer roberta "
-    "roberta-prelayernorm roformer squeezebert xlm-roberta xlm-roberta-xl xlnet xmod yoso".split()
+    "roberta-prelayernorm roformer squeezebert xlm xlm-roberta xlm-roberta-xl xlnet xmod yoso".split()
 )
 SEQ2SEQ = frozenset(
     "bart bigbird_pegasus blenderbot blenderbot-small fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus "
     "pegasus_x plbart prophetnet switch_transformers t5 t5gemma umt5".split()
 )
 SHIFTED_POSITIONS = frozenset(
-    ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "mpnet")
+    "camembert ibert longformer luke mpnet roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod".split()
 )
 """Their positions start at two, so two fewer can be used than the table has."""
 PIPELINES: dict[str, ModelKind] = {
@@ -49,6 +49,10 @@ def kind_of(config: dict[str, Any], pipeline: str = "") -> ModelKind:
     model_type = str(config.get("model_type") or "")
     if "vision_config" in config or "audio_config" in config:
         return "other"
+    if model_type in SEQ2SEQ and architecture.endswith("EncoderModel"):
+        return "other"  # a reader alone: what writes would be made anew, at random
+    if model_type in ENCODERS and not (config.get("is_decoder") or config.get("causal")):
+        return "encoder"  # whatever its class is called: each word sees those behind it
     if model_type in SEQ2SEQ or (config.get("is_encoder_decoder") and "ForConditionalGeneration" in architecture):
         return "seq2seq"
     if architecture.endswith(CAUSAL_ENDS):
@@ -70,6 +74,7 @@ def architecture_of(config: dict[str, Any]) -> str:
 
 def context_of(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> int:
     """Longest input in tokens; 0 when neither file says."""
+    config = _with_parts(config)
     names = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "seq_length", "max_seq_len")
     limit = next((_number(config[name]) for name in names if _number(config.get(name))), 0)
     if limit and config.get("model_type") in SHIFTED_POSITIONS:
@@ -82,6 +87,7 @@ def context_of(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> int:
 
 def size_of(config: dict[str, Any]) -> dict[str, int]:
     """Layers, hidden, intermediate and vocabulary, by the names that families use; 0 where nothing is said."""
+    config = _with_parts(config)
 
     def first(*names: str) -> int:
         return next((_number(config[name]) for name in names if _number(config.get(name))), 0)
@@ -93,6 +99,12 @@ def size_of(config: dict[str, Any]) -> dict[str, int]:
         "intermediate": first("intermediate_size", "n_inner", "d_ff", "hidden_dim", "ffn_dim") or 4 * hidden,
         "vocabulary": first("vocab_size"),
     }
+
+
+def _with_parts(config: dict[str, Any]) -> dict[str, Any]:
+    """With what a part's own config says where the whole's says nothing: T5Gemma's sizes are its writer's."""
+    parts = [part for name in ("text_config", "decoder") if isinstance(part := config.get(name), dict)]
+    return {**parts[0], **config} if parts else config
 
 
 def _number(value: object) -> int:

@@ -12,7 +12,7 @@ NO_LINEAR = (
     "embed",
     "wte",
     "wpe",
-    "shared",
+    "shared.weight",
     "norm",
     "ln_",
     "lm_head",
@@ -21,12 +21,18 @@ NO_LINEAR = (
     "classifier",
     "bias",
     "predict",
+    "vocab_",
+    "head.dense",
 )
 """Weights of two dimensions whose names hold one of these are no linear layer that gets an adapter."""
 ATTENTION = ("attn", "attention")
 NUMBER = re.compile(r"\.(\d+)\.")
 TEXT_ONLY = ("pooler",)
 """Layers that a model has only where it classifies."""
+ROUTED = (".experts.", ".gate.weight")
+"""Of a mixture of experts: transformers holds them in one block, beside which no adapter stands, and picks by one."""
+STATES = ("Mamba", "FalconMamba", "FalconH1", "NemotronH")
+"""How architectures begin whose way out of a layer of states (`out_proj`) PEFT refuses."""
 
 
 def linear_shapes(info: ModelInfo, only_attention: bool, classify: bool, frozen: int = 0) -> list[tuple[int, int]]:
@@ -40,12 +46,18 @@ def linear_shapes(info: ModelInfo, only_attention: bool, classify: bool, frozen:
         if len(shape) == 2
         and name.endswith(".weight")
         and not any(part in name.lower() for part in NO_LINEAR)
+        and not any(part in name for part in ROUTED)
+        and not (info.architecture.startswith(STATES) and ".out_proj." in name)
+        and min(shape) > 1
         and not _below(name, frozen)
     }
+    if not named and info.quantised:  # packed, and their shapes with them
+        return _usual_shapes(info, only_attention, frozen)
     if not classify:
         named = {name: shape for name, shape in named.items() if not any(part in name for part in TEXT_ONLY)}
     if only_attention:
-        named = {name: shape for name, shape in named.items() if any(part in name for part in ATTENTION)} or named
+        looks = {name: shape for name, shape in named.items() if any(part in name.lower() for part in ATTENTION)}
+        named = looks or named
     return [(shape[0], shape[1]) for shape in named.values()]
 
 
@@ -64,6 +76,16 @@ def frozen_parameters(info: ModelInfo, below: int, and_output: bool = False) -> 
         for name, shape in shapes.items()
         if _below(name, below) or (number_of(name) is None and any(word in name for word in words))
     )
+
+
+def has_experts(info: ModelInfo) -> bool:
+    """Whether a part of each layer is experts of which few are asked for a token."""
+    return any(".experts." in name for name in _shapes(info))
+
+
+def shares_layers(info: ModelInfo) -> bool:
+    """Whether all layers are one and the same, passed again and again, as ALBERT's are."""
+    return info.architecture.startswith("Albert")
 
 
 def key_width(info: ModelInfo) -> int:
@@ -100,11 +122,17 @@ def _usual_shapes(info: ModelInfo, only_attention: bool, frozen: int) -> list[tu
     return (attention if only_attention else attention + rest) * max(info.layers - frozen, 0)
 
 
+DEEP = (
+    "roberta", "xlmroberta", "camembert", "electra", "distilbert", "deberta", "mpnet", "longformer", "modernbert",
+)  # fmt: skip
+"""How architectures begin, in small letters, whose new head has one more layer before the labels."""
+
+
 def head_parameters(info: ModelInfo, labels: int) -> int:
-    """A classifier's new layer; those of RoBERTa's kind have one more before it."""
+    """A classifier's new layer; those of RoBERTa's kind and others have one more."""
     if not labels:
         return 0
     if info.kind == "causal":
         return info.hidden * labels
-    deep = info.architecture.lower().startswith(("roberta", "xlmroberta", "camembert", "electra"))
+    deep = info.architecture.lower().startswith(DEEP)
     return info.hidden * labels + labels + (info.hidden * (info.hidden + 1) if deep else 0)

@@ -13,7 +13,13 @@ LONGEST_HEADER = 100_000_000
 """Bytes: what the safetensors library itself allows."""
 COUNTED = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 """Number formats of weights; integers and booleans are indices and masks, or packed weights of a quantised model."""
-BUFFERS = ("position_ids", "inv_freq", "masked_bias")
+PACKED = {("weight", "U8"): 2, ("weight", "I8"): 1, ("qweight", "I32"): 8}
+"""Last part of a name and number format → how many weights an integer holds: of bitsandbytes, of GPTQ and AWQ."""
+BUFFERS = (
+    "position_ids", "inv_freq", "masked_bias", "absmax", "quant_map", "nested_absmax", "nested_quant_map", "SCB",
+    "scales", "weight_scale", "weight_scale_inv",
+)  # fmt: skip
+"""What stands among the weights and is none: masks, and the scales of a quantised model."""
 DTYPE_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 """Bytes a number; formats that are not here take one."""
 
@@ -24,10 +30,12 @@ class Weights:
 
     shapes: dict[str, tuple[int, ...]]
     bytes: int
+    packed: int = 0
+    """Numbers that a quantised model holds several to an integer."""
 
     def parameters(self, tied: bool) -> int:
         """How many numbers can learn; an output layer that is the embedding once more is counted once."""
-        total = sum(math.prod(shape) for shape in self.shapes.values())
+        total = self.packed + sum(math.prod(shape) for shape in self.shapes.values())
         if tied and any(name.endswith(("embed_tokens.weight", "wte.weight", "shared.weight")) for name in self.shapes):
             total -= math.prod(self.shapes.get("lm_head.weight", (0,)))
         return total
@@ -37,11 +45,14 @@ def read_weights(folder: Path) -> Weights:
     """Names and shapes of a folder's safetensors, all shards; StudioError when one is missing or damaged."""
     files = weight_files(folder)
     shapes: dict[str, tuple[int, ...]] = {}
+    packed = 0
     for file in files:
         for name, entry in _header(file).items():
             if name != "__metadata__" and _is_parameter(name, entry):
                 shapes[name] = tuple(entry["shape"])
-    return Weights(shapes, sum(file.stat().st_size for file in files))
+            else:
+                packed += math.prod(entry["shape"]) * PACKED.get((name.rpartition(".")[2], entry["dtype"]), 0)
+    return Weights(shapes, sum(file.stat().st_size for file in files), packed)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -47,6 +47,8 @@ class ModelInfo(Noun):
     """Why loading it would run code or unpickle (empty: it would not)."""
     fingerprint: str = ""
     """What that code and those pickles are known by: the revision on the Hub, or a sum of the files."""
+    quantised: str = ""
+    """What has put its weights into fewer bits already, `bitsandbytes` or `gptq` say; empty: nothing has."""
     note: str = ""
     """A sentence that a person should know, the starter's differing weights, say."""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from studio.machine.facts import machine_facts
+from studio.machine.facts import MachineFacts, machine_facts
 from studio.models import cached_models, download, find_model, search_hub
 from studio.models.catalogue import CATALOGUE
 from studio.models.fetching import fetch_starter
@@ -16,8 +16,10 @@ from studio.schema.models import ModelInfo
 from studio.schema.views import DownloadState, ModelView
 from studio.services.context import Context
 from studio.store import Home
-from studio.tasks import TASKS, task_named
+from studio.tasks import TASKS, Task, task_named
 from studio.training.memory import estimate_memory
+from studio.training.methods import METHODS
+from studio.training.recomputing import recomputes
 
 TIGHT = 0.8
 """Above this share of the memory that is there, a run is tight."""
@@ -81,12 +83,12 @@ class Models:
         machine = machine_facts()
         sentences = sentences or {}
         wanted = task_named(task) if task else None
-        memory = _memory(info, task)
-        free = machine.memory_total
-        fits = "too-large" if memory > free else "tight" if memory > TIGHT * free else "fits"
+        free = machine.training_memory
+        memory, fits = how_it_fits(info, wanted or task_named("chat"), machine)
         why = wanted.why_not(info) if wanted else ""
         if not why and fits == "too-large":
-            why = f"Needs about {memory / 2**30:.0f} GB; this machine has {free / 2**30:.0f}."
+            whose = "the GPU" if machine.gpus else "this machine"
+            why = f"Needs about {memory / 2**30:.0f} GB at the least; {whose} has {free / 2**30:.0f}."
         return ModelView(
             info=info,
             sentence=sentences.get("sentence", info.note),
@@ -228,11 +230,18 @@ def _with_tasks(info: ModelInfo) -> ModelInfo:
     return info.model_copy(update={"tasks": tuple(task.name for task in TASKS.values() if not task.why_not(info))})
 
 
-def _memory(info: ModelInfo, task: str | None) -> int:
-    """Bytes to train with the lightest usual method at a usual length."""
+def how_it_fits(info: ModelInfo, task: Task, machine: MachineFacts) -> tuple[int, str]:
+    """Bytes to train by LoRA at a usual length, and whether they `fits`, or are `tight`; where they are too many, the
+    bytes of what "Make it fit" comes to that costs no words of a row: `tight`, or `too-large` even so."""
     if not info.parameters:
-        return 0
-    config = TrainingConfig(
-        task=task or "chat", model=info.name, method="lora", max_length=min(512, info.context or 512)
-    )
-    return estimate_memory(info, config)
+        return 0, "fits"
+    free, gpu = machine.training_memory, bool(machine.gpus)
+    usual = TrainingConfig(task=task.name, model=info.name, method="lora", max_length=min(512, info.context or 512))
+    memory = estimate_memory(info, usual, gpu=gpu)
+    if memory <= free:
+        return memory, "tight" if memory > TIGHT * free else "fits"
+    least = usual.model_copy(update={"batch_size": 1, "gradient_checkpointing": recomputes(info)})
+    if not METHODS["qlora"].why_not(info, task, machine):
+        least = least.model_copy(update={"method": "qlora"})
+    memory = estimate_memory(info, least, gpu=gpu)
+    return memory, "too-large" if memory > free else "tight"

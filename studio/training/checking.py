@@ -15,6 +15,7 @@ from studio.training.methods import METHODS, method_named
 from studio.training.mirrors import MIRRORS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.plan_facts import PlanFacts, as_learned, in_pieces
+from studio.training.recomputing import recomputes
 from studio.training.rhythm import total_steps
 
 STEADY = "constant"
@@ -58,6 +59,16 @@ def wrong_settings(
                 given=f"{config.max_length:,} tokens",
                 valid=f"up to {info.context:,} tokens",
                 field="max_length",
+            )
+        )
+    if info and config.gradient_checkpointing and not recomputes(info):
+        problems.append(
+            StudioError(
+                "bad-setting",
+                "Activations can't be computed twice with this model: its own code does not know how.",
+                given="gradient_checkpointing",
+                hint="Leave it off; fewer rows at once or shorter rows need less memory, too.",
+                field="gradient_checkpointing",
             )
         )
     if why := precision_off(machine).get(config.precision, ""):

@@ -11,6 +11,7 @@ from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.methods import method_named
 from studio.training.plan_facts import PlanFacts, as_learned
+from studio.training.recomputing import recomputes
 
 
 @dataclass(frozen=True)
@@ -86,4 +87,4 @@ class Draft:
     def may_recompute(self) -> bool:
         """Whether activations are kept and need not be."""
         kept = not self.values.get("gradient_checkpointing") and "gradient_checkpointing" not in self.fixed
-        return kept and self.method.recomputes
+        return kept and self.method.recomputes and recomputes(self.info)

@@ -18,6 +18,7 @@ from studio.training.methods import METHODS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.plan_facts import PlanFacts, labels_told_apart, memory_of
 from studio.training.presets import make_plan
+from studio.training.recomputing import recomputes
 from studio.training.room import room, room_beside
 from studio.training.together import WAYS
 
@@ -121,7 +122,7 @@ def _fewer_at_once(config: TrainingConfig, asked: Asked) -> Change | None:
 
 
 def _twice(config: TrainingConfig, asked: Asked) -> Change | None:
-    if config.gradient_checkpointing or not METHODS[config.method].recomputes:
+    if config.gradient_checkpointing or not METHODS[config.method].recomputes or not recomputes(asked.info):
         return None
     return Change(
         "Activations are computed twice instead of kept: it learns the same, a third slower.",

@@ -141,6 +141,8 @@ def _logits(
 
 def _weights(info: ModelInfo, config: TrainingConfig, width: int) -> float:
     """The base as it is held; fewer bits for all but the embedding."""
+    if info.quantised and info.bytes:
+        return float(info.bytes)
     if config.method != "qlora":
         return info.parameters * width
     embedding = info.vocabulary * info.hidden

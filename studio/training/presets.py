@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from studio.machine.facts import MachineFacts
-from studio.models.trainable import linear_shapes
+from studio.models.trainable import has_experts, linear_shapes
 from studio.schema.checked import gathered, raise_once, sifted
 from studio.schema.config import HEADED, Plan, TrainingConfig
 from studio.schema.errors import StudioError
@@ -51,7 +51,8 @@ SLOW: dict[str, float] = {"scales": 1.5, "prompts": 2}
 
 def default_method(task: Task, info: ModelInfo) -> str:
     """Small encoders learn whole, everything else by an adapter."""
-    return "full" if info.kind == "encoder" and info.parameters <= SMALL_ENCODER else "lora"
+    whole = info.kind == "encoder" and info.parameters <= SMALL_ENCODER and not info.quantised
+    return "full" if whole else "lora"
 
 
 def make_plan(
@@ -204,6 +205,8 @@ def _adapter(draft: Draft) -> None:
         wide = method.name == "rslora"
         widest = min((min(shape) for shape in linear_shapes(draft.info, False, False)), default=1024)
         rank = max(1, min(preset.rank * (4 if wide else 1), widest))
+        if has_experts(draft.info):
+            draft.because.append("The experts of this model stay as they are: the adapter stands beside all else.")
         why = "wide adapters are what rsLoRA is for" if wide else f"enough for {RANK_WORDS[preset.name]}"
         draft.put("lora_rank", rank, f"Rank {rank}: {why}.")
         rank = int(draft.values["lora_rank"])

@@ -31,7 +31,7 @@ EDGES = {
 }
 """Where a process, a thread or a request ends: there an error that nobody foresaw becomes a sentence."""
 TRAINING = (
-    "run", "replies", "callbacks", "loss", "optimizer", "by_rows", "trainers", "batches", "quick", "log_probs",
+    "run", "replies", "callbacks", "loss", "optimizer", "apart", "by_rows", "trainers", "batches", "quick", "log_probs",
     "first_batch", "head_first", "noise",
 )  # fmt: skip
 TRAINERS = tuple(f"studio.training.{name}" for name in TRAINING)

@@ -76,6 +76,19 @@ def test_a_limit_of_a_container_is_kept_in_both_kinds_of_cgroup(tmp_path: Path) 
     assert memory_left(tmp_path / "one", own) == 1_500_000_000
 
 
+def test_file_pages_of_the_groups_below_count_as_free_in_the_older_kind_too(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {
+            "own": "4:memory:/pod\n",
+            "memory/pod/memory.limit_in_bytes": "4000000000\n",
+            "memory/pod/memory.usage_in_bytes": "3500000000\n",
+            "memory/pod/memory.stat": "inactive_file 0\ntotal_inactive_file 3000000000\n",
+        },
+    )
+    assert memory_left(tmp_path, tmp_path / "own") == 3_500_000_000
+
+
 def test_no_cgroup_means_no_limit(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     assert cpu_quota(nothing, nothing) is None

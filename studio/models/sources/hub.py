@@ -8,7 +8,7 @@ from typing import Any
 
 from studio.models.answers import ANSWERS
 from studio.models.hub_files import Remote, hub_errors, needed_files, pickled_names, require_network
-from studio.models.inspect import card_facts, inspect_folder, trust_reason
+from studio.models.inspect import card_facts, inspect_folder, quantised_by, trust_reason
 from studio.models.kinds import architecture_of, context_of, kind_of, size_of
 from studio.models.weights import DTYPE_BYTES
 from studio.schema.errors import StudioError
@@ -130,6 +130,7 @@ def describe(found: Any, config: dict[str, Any]) -> ModelInfo:
         downloads=found.downloads,
         needs_trust=needs_trust,
         fingerprint=(found.sha or "") if needs_trust else "",
+        quantised=quantised_by(config),
         **size_of(config),
     )
 

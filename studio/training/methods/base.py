@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from studio.machine.facts import MachineFacts
+from studio.models.trainable import shares_layers
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
@@ -58,6 +59,16 @@ class Method(Protocol):
 
 def too_many_frozen(model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
     """A problem when no layer is left to learn."""
+    if config.frozen_layers and shares_layers(model):
+        return [
+            StudioError(
+                "bad-setting",
+                "All layers of this model are one and the same: with the lowest all would be frozen.",
+                given=f"{config.frozen_layers:,} layers frozen",
+                valid="0",
+                field="frozen_layers",
+            )
+        ]
     if not model.layers or config.frozen_layers < model.layers:
         return []
     return [
@@ -69,6 +80,10 @@ def too_many_frozen(model: ModelInfo, config: TrainingConfig) -> list[StudioErro
             field="frozen_layers",
         )
     ]
+
+
+FEW_BITS = "This model is held in few bits already, and such weights can't learn themselves. LoRA learns beside them."
+"""Why weights of a model themselves can't learn."""
 
 
 class Adapting:

@@ -8,7 +8,7 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.base import too_many_frozen
+from studio.training.methods.base import FEW_BITS, too_many_frozen
 from studio.training.methods.layers import freeze
 from studio.training.methods.lightest import too_much
 
@@ -33,6 +33,8 @@ class Full:
 
     def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Too large for the machine, however it is shared out and by whatever optimizer."""
+        if model.quantised:
+            return FEW_BITS
         much = too_much(model.parameters, machine)
         return f"Full training of this model needs at least {much}. LoRA needs far less." if much else ""
 

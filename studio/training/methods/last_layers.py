@@ -3,11 +3,12 @@
 from typing import Any
 
 from studio.machine.facts import MachineFacts
-from studio.models.trainable import frozen_parameters, head_parameters
+from studio.models.trainable import frozen_parameters, head_parameters, shares_layers
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
+from studio.training.methods.base import FEW_BITS
 from studio.training.methods.layers import freeze, layers_in
 from studio.training.methods.lightest import too_much
 
@@ -32,6 +33,10 @@ class LastLayers:
 
     def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """A model that is one stack of layers, of which the last fits."""
+        if model.quantised:
+            return FEW_BITS
+        if shares_layers(model):
+            return "All layers of this model are one and the same, and no last ones learn alone. LoRA or full do."
         if model.kind == "seq2seq":
             return "This model has two stacks of layers, and no last ones of the whole. LoRA or full training do."
         much = too_much(model.parameters - frozen_parameters(model, max(model.layers - 1, 0), and_output=True), machine)

@@ -7,6 +7,8 @@ from studio.models.trainable import number_of
 ATTENTION = ("attn", "attention")
 SAVED_BY_PEFT = ("classifier", "score", "qa_outputs")
 """Heads that peft trains and saves by itself."""
+STATES = ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h")
+"""Types of models whose way out of a layer of states PEFT refuses: their code does not call it."""
 HEADED = ("ForSequenceClassification", "ForQuestionAnswering", "ForTokenClassification")
 """Ends of class names of models with a new head."""
 
@@ -17,7 +19,7 @@ def head_modules(model: Any) -> list[str]:
     So are layers below it that the base's files did not hold, BERT's pooler say: they are random, like the head, and an
     adapter that did not bring them would stand on others each time that it is loaded.
     """
-    if not type(model).__name__.endswith(HEADED):
+    if not _class(model).endswith(HEADED):
         return []
     parts = [(name, part) for name, part in model.named_children() if part is not model.base_model]
     heads = [name for name, part in parts if any(True for _ in part.parameters())]
@@ -25,9 +27,14 @@ def head_modules(model: Any) -> list[str]:
     return heads + [name for name in getattr(model, "made_anew", ()) if not f"{name}.".startswith(own)]
 
 
+def _class(model: Any) -> str:
+    """The name of its class; XLNet's and XLM's plain ones for answers have a word more."""
+    return type(model).__name__.removesuffix("Simple")
+
+
 def task_type(model: Any) -> str:
     """PEFT's own name for what the model does."""
-    name = type(model).__name__
+    name = _class(model)
     known = {"ForSequenceClassification": "SEQ_CLS", "ForQuestionAnswering": "QUESTION_ANS",
              "ForTokenClassification": "TOKEN_CLS"}  # fmt: skip
     found = next((kind for ending, kind in known.items() if name.endswith(ending)), None)
@@ -54,6 +61,9 @@ def linear_layers(model: Any, only_attention: bool = False, frozen: int = 0) -> 
     if only_attention:
         wanted = [name for name in wanted if any(part in name.lower() for part in ATTENTION)] or wanted
     wanted = [name for name in wanted if (number_of(name) or 0) >= frozen or number_of(name) is None]
+    wanted = [name for name in wanted if getattr(every[name], "out_features", 0) != 1]  # a gate: nothing to be narrower
+    if model.config.model_type in STATES:
+        wanted = [name for name in wanted if not name.endswith(".out_proj")]
     others = [name for name in every if name not in wanted]
     short = {name.rsplit(".", 1)[-1] for name in wanted}
     if any(f".{name}".endswith(f".{ending}") for name in others for ending in short):

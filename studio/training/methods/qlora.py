@@ -30,6 +30,8 @@ class QLoRA(LoRA):
         """Needs bitsandbytes, and a model of the kind that it was made for."""
         if find_spec("bitsandbytes") is None:
             return "The library bitsandbytes is not installed; it holds models in 4 or 8 bits."
+        if model.quantised:
+            return "This model is held in few bits already: LoRA on it is what QLoRA is on others."
         if model.kind == "encoder":
             return "QLoRA is for models that write text. This one is small: LoRA and full training need little memory."
         if any(part in model.architecture.lower() for part in FUSED):
