@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunRef:
 def base_alone(run: RunRef) -> tuple[str, list[int]]:
     """The reply of the base with no studio around it, and its prompt."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     folder = run.info.path
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -142,7 +142,7 @@ class Spelling:
 
     def __init__(self, ids: list[int], vocabulary: int) -> None:
         self.ids, self.vocabulary, self.device = iter(ids), vocabulary, "cpu"
-        self.generation_config = SimpleNamespace(eos_token_id=[2])
+        self.generation_config = GenerationConfig(eos_token_id=[2])
         self.config = SimpleNamespace(is_encoder_decoder=False)
 
     def forward(self, input_ids: Any, logits_to_keep: int = 0) -> None: ...
