@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunRef:
 def base_alone(run: RunRef) -> tuple[str, list[int]]:
     """The reply of the base with no studio around it, and its prompt."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = run.info.path
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -141,6 +141,8 @@ class Spelling:
     """A language model that says given tokens one after the other."""
 
     def __init__(self, ids: list[int], vocabulary: int) -> None:
+        from transformers import GenerationConfig
+
         self.ids, self.vocabulary, self.device = iter(ids), vocabulary, "cpu"
         self.generation_config = GenerationConfig(eos_token_id=[2])
         self.config = SimpleNamespace(is_encoder_decoder=False)
