@@ -28,8 +28,12 @@ AFRESH = {"STUDIO_TEST_AFRESH": "1"}
 PLACE = "STUDIO_TEST_ZYGOTES"
 """The folder with the sockets of all zygotes of one process of tests."""
 TRAINING = "training"
-KINDS = {"studio.worker": TRAINING, "studio.host": TRAINING, "studio": "page", "studio.services.apart": "page"}
-"""Which zygote is asked for a module."""
+KINDS = {
+    "studio.worker": TRAINING, "studio.host": TRAINING, "studio": "page", "studio.services.apart": "page",
+    "tests.faults.killed": TRAINING, "tests.killed_training": TRAINING,
+}  # fmt: skip
+"""Which zygote is asked for a module, of the studio or a program of the tests."""
+ROOT = Path(__file__).resolve().parents[1]
 READ_BY_IMPORTS = (
     "hf_", "hugging", "transformers_", "cuda", "ds_", "python", "gradio_", "http", "all_proxy", "no_proxy", "home",
     "xdg_", "omp_", "mkl_",
@@ -155,10 +159,9 @@ def _line_to(asked: Asked) -> socket.socket:
 
 
 def _start(kind: str, path: Path, environment: Mapping[str, str]) -> None:
-    root = str(Path(__file__).resolve().parents[1])
     with path.with_suffix(".log").open("ab") as log:
         command = [sys.executable, "-m", "tests.zygote", kind, str(path)]
-        with _PLAIN(command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=root):
+        with _PLAIN(command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT):
             pass  # it goes on by itself
 
 

@@ -1,7 +1,8 @@
 """A real process of the studio that is killed, by itself and for good, at a moment that is named.
 
-python killed.py worker MOMENT HOME RUN          the worker, which says on stdout which events it has had acknowledged
-python killed.py server MOMENT HOME ACT RUN …    what the server does when a button is pressed
+python -m tests.faults.killed worker MOMENT HOME RUN          the worker, which says on stdout which events it has had
+                                                              acknowledged
+python -m tests.faults.killed server MOMENT HOME ACT RUN …    what the server does when a button is pressed
 
 The traps are set around the studio's own functions; nothing of what they do is replaced. SIGKILL leaves no chance to
 tidy up, so what is found afterwards is what a power cut or the system's killer would leave.

@@ -7,7 +7,6 @@ import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from worker_runs import add_run, add_sample, log_of, start_worker, steps_of, wait_for
@@ -16,21 +15,21 @@ from studio.api import Studio
 from studio.schema.dataset import DatasetRecord
 from studio.schema.events import StoredEvent
 from studio.store import Home
+from tests.forked import ROOT
 
 from .conftest import ALL, SETTINGS, Told, go_on, halt, same
 from .killed import SERVER
 from .table import KILLED_SERVER
 
 SAMPLE = ("start: listed, not in the queue", "resume: said, not in the queue", "import: half taken out")
-SCRIPT = str(Path(__file__).parent / "killed.py")
 SHORT = {"max_length": 64, "max_steps": 3, "eval_rows": 2}
 
 
 def killed_at(moment: str, home: Home, *given: str) -> None:
     """Another server does an act, and is killed in the middle of it."""
     done = subprocess.run(
-        [sys.executable, SCRIPT, "server", moment, str(home.root), *given], capture_output=True, timeout=120,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"}, start_new_session=True,
+        [sys.executable, "-m", "tests.faults.killed", "server", moment, str(home.root), *given], cwd=ROOT,
+        capture_output=True, timeout=120, env={**os.environ, "HF_HUB_OFFLINE": "1"}, start_new_session=True,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done
 

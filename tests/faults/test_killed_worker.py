@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from worker_runs import add_run, log_of, record_of, steps_of, wait_for
@@ -12,13 +11,13 @@ from worker_runs import add_run, log_of, record_of, steps_of, wait_for
 from studio.api import Studio
 from studio.schema.dataset import DatasetRecord
 from studio.store import Home
+from tests.forked import ROOT
 
 from .conftest import ALL, SETTINGS, Told
 from .killed import WORKER
 from .table import KILLED_WORKER
 
 SAMPLE = ("loading the model", "in the middle of a check", "a checkpoint half written", "saved, its end not kept")
-SCRIPT = str(Path(__file__).parent / "killed.py")
 
 
 def killed_at(moment: str, home: Home, run: str) -> list[int]:
@@ -26,8 +25,8 @@ def killed_at(moment: str, home: Home, run: str) -> list[int]:
     log = home.workspace().runs.folder(run).log
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, SCRIPT, "worker", moment, str(home.root), run], stdout=subprocess.PIPE, stderr=out,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"}, start_new_session=True,
+            [sys.executable, "-m", "tests.faults.killed", "worker", moment, str(home.root), run], cwd=ROOT,
+            stdout=subprocess.PIPE, stderr=out, env={**os.environ, "HF_HUB_OFFLINE": "1"}, start_new_session=True,
         )  # fmt: skip
     said, _ = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, (process.returncode, log_of(home, run))

@@ -185,7 +185,7 @@ class Family:
     """A worker with all that it started."""
 
     def __init__(self, home: Home, run_: str) -> None:
-        self.worker = start_worker(home, run_, fresh=True)
+        self.worker = start_worker(home, run_)
         wait_for(lambda: len(steps_of(home, run_)) >= 8 or self.worker.poll() is not None)
         assert self.worker.poll() is None, log_of(home, run_)
         below = psutil.Process(self.worker.pid).children(recursive=True)
@@ -214,7 +214,7 @@ def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     before = {event.step: event.loss for event in steps_of(home, run_)}
     runs.set_status(run_, "queued")
     home.queue.ask("default", run_)
-    assert start_worker(home, run_, fresh=True).wait(200) == 0, log_of(home, run_)
+    assert start_worker(home, run_).wait(200) == 0, log_of(home, run_)
     assert record_of(home, run_).status == "finished"
     after = steps_of(home, run_)[len(before) :]
     assert after[0].step % 6 == 1 and after[0].step > 1, "from the last checkpoint, not from the start"
@@ -308,7 +308,7 @@ def test_what_fails_in_a_process_is_told_as_it_would_be_in_the_worker(
 ) -> None:
     told = "You are a kind helper in a shop. " * 8
     run_ = add_run(home, data, str(llama.path), **{**LONG, "max_length": 16, "system_prompt": told})
-    assert start_worker(home, run_, fresh=True).wait(90) == 1
+    assert start_worker(home, run_).wait(90) == 1
     record = record_of(home, run_)
     assert record.status == "failed" and record.reason.startswith("Nothing is left to learn from")
 

@@ -13,22 +13,9 @@ from small_trainings import chat_job, label_job, losses, run, tiny_bert, tiny_ll
 
 from studio.schema.events import EvaluationEvent, StepEvent
 from studio.training.checkpoints import Checkpoints
+from tests.forked import ROOT
 
 KILLED_AT = 11
-PROGRAM = f"""
-import os, pickle, signal, sys
-from studio.schema.events import StepEvent
-from studio.training.run import train
-
-job = pickle.load(open(sys.argv[1], "rb"))
-
-def emit(event):
-    if isinstance(event, StepEvent) and event.step == {KILLED_AT}:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-train(job, emit, lambda: None)
-"""
-
 LORA = {"lora_dropout": 0.1, "epochs": 3, "eval_steps": 4}
 CASES: dict[str, dict[str, Any]] = {
     "LoRA with dropout, in its second pass": LORA,
@@ -59,7 +46,7 @@ def killed(job: Any, tmp_path: Path) -> None:
 
     (tmp_path / "job.pkl").write_bytes(pickle.dumps(job))
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / "job.pkl")],
+        [sys.executable, "-m", "tests.killed_training", str(tmp_path / "job.pkl"), str(KILLED_AT)], cwd=ROOT,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True, check=False,
     )  # fmt: skip
