@@ -139,6 +139,7 @@ def test_an_adapter_learns_to_point_by_two_as_by_one(zero: int, tmp_path: Path) 
     assert outcome.kind == "adapter"
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("zero", WAYS[3:])
 def test_pairs_are_learned_by_two_and_the_result_loads_without_deepspeed(zero: int, tmp_path: Path) -> None:
     info = tiny_model("llama", tmp_path / "model")
@@ -184,8 +185,8 @@ def test_a_base_in_four_bits_is_shared_out_too(zero: int, tmp_path: Path) -> Non
 class Family:
     """A worker with all that it started."""
 
-    def __init__(self, home: Home, run_: str) -> None:
-        self.worker = start_worker(home, run_)
+    def __init__(self, home: Home, run_: str, fresh: bool = False) -> None:
+        self.worker = start_worker(home, run_, fresh)
         wait_for(lambda: len(steps_of(home, run_)) >= 8 or self.worker.poll() is not None)
         assert self.worker.poll() is None, log_of(home, run_)
         below = psutil.Process(self.worker.pid).children(recursive=True)
@@ -261,7 +262,7 @@ def test_a_process_that_the_system_ends_for_want_of_memory_has_the_run_tried_at_
     group: Path, home: Home, data: DatasetRecord, llama: ModelInfo
 ) -> None:
     run_ = add_run(home, data, str(llama.path), **LONG)
-    family = Family(home, run_)
+    family = Family(home, run_, fresh=True)  # its memory is all its own
     hog = subprocess.Popen([sys.executable, "-c", HOG], stdin=subprocess.PIPE)
     for pid in (family.worker.pid, family.torchrun, *family.ranks, hog.pid):
         (group / "cgroup.procs").write_text(str(pid))
@@ -290,6 +291,7 @@ def test_sigterm_to_all_of_them_keeps_what_was_learned(home: Home, data: Dataset
     assert memory > 2 * 400e6, "of the worker and all its processes"
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("zero", WAYS[3:])
 def test_a_wish_to_discard_is_heard_by_all_at_once(
     zero: int, home: Home, data: DatasetRecord, llama: ModelInfo
