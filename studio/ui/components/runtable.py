@@ -148,10 +148,10 @@ def _waits(each: Line) -> Html | str:
 
 
 def _scores(record: RunRecord) -> Html:
-    """The first metric that is a share, in per cent."""
+    """The first metric that is a share, in per cent; a task may have none."""
     shares = [(name, number) for name, number in record.metrics.items() if "loss" not in name and 0 <= number <= 1]
     if not shares:
-        return html('<span class="muted">not yet</span>')
+        return html('<span class="muted">{w}</span>', w="none" if record.status == "finished" else "not yet")
     name, number = shares[0]
     return html('{v:.0f} %<small class="d">{n}</small>', v=100 * number, n=name.removeprefix("eval_").replace("_", " "))
 
