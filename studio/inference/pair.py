@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from studio.inference.generate import plain_model
 from studio.inference.heads import Head, head_of, way_of
 from studio.inference.load import (
     beside,
@@ -217,4 +218,4 @@ def how(config: TrainingConfig) -> str:
 
 def backbone_of(model: Any) -> Any:
     """The layers of a model below its head, whether it is wrapped in an adapter or not."""
-    return (model.get_base_model() if hasattr(model, "get_base_model") else model).base_model
+    return plain_model(model).base_model

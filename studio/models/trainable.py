@@ -32,7 +32,7 @@ TEXT_ONLY = ("pooler",)
 ROUTED = (".experts.", ".gate.weight")
 """Of a mixture of experts: transformers holds them in one block, beside which no adapter stands, and picks by one."""
 STATES = ("Mamba", "FalconMamba", "FalconH1", "NemotronH")
-"""How architectures begin whose way out of a layer of states (`out_proj`) PEFT refuses."""
+"""How architectures begin whose way out of a layer of states (`out_proj`) PEFT refuses: their code does not call it."""
 
 
 def linear_shapes(info: ModelInfo, only_attention: bool, classify: bool, frozen: int = 0) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from studio.inference.generate import plain_model
 from studio.training.by_rows import set_rows
 
 Ask = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -23,7 +24,7 @@ EXACT, ALIKE = 8, 0.1
 
 def shares_rows(model: Any) -> bool:
     """Whether several texts can be one row, told apart by their positions alone, as transformers does."""
-    plain = plain_of(model)
+    plain = plain_model(model)
     if "position_ids" not in inspect.signature(type(plain.base_model).forward).parameters:
         return False
     return _stay_apart(plain, lambda ids, at: plain(input_ids=ids, position_ids=at, use_cache=False).logits)
@@ -42,11 +43,6 @@ def lies_end_to_end(plain: Any) -> bool:
         return _stay_apart(plain, ask)
     finally:
         set_rows(None)
-
-
-def plain_of(model: Any) -> Any:
-    """The model without an adapter's wrapping."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _stay_apart(plain: Any, ask: Ask) -> bool:

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from trl.trainer import utils as trl_utils
 
-from studio.training.apart import lies_end_to_end, plain_of
+from studio.inference.generate import plain_model
+from studio.training.apart import lies_end_to_end
 from studio.training.by_rows import NAME, can_lay_end_to_end
 from studio.training.loss import has_plain_head
 
@@ -37,7 +38,7 @@ class Quick:
         if self.args.device.type != "cpu":
             return
         model = self.model
-        plain = plain_of(model)
+        plain = plain_model(model)
         library, attention = plain.forward, plain.config._attn_implementation
         expected = self._of_two_rows()
         virtual = getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False)

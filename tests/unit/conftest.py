@@ -20,6 +20,16 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 @pytest.fixture
+def visit(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """A visit of one open page of that home, with what was just done on it."""
+    from studio.ui.session import Sessions
+
+    sessions = Sessions(tmp_path / "home")
+    yield lambda **event: sessions.visit({}, "page", event)
+    sessions.root.close()
+
+
+@pytest.fixture
 def call(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any, str]]:
     """A command with --json: its status, document and words."""
 

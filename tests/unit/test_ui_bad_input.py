@@ -4,7 +4,7 @@ import asyncio
 import html
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import alert, without_flags
 from studio.ui.pages import bring, looking, model, rows
-from studio.ui.session import Sessions, Visit
+from studio.ui.session import Visit
 from studio.ui.uploads import Uploads
 from tests.hubserver import tiny_folder
 from tests.said import Call, caller
@@ -20,14 +20,6 @@ from tests.unit.test_bad_input import FILES, Bad
 
 TITLE = re.compile(r"^  (?:Given|Right would be|Hint): ")
 Visiting = Callable[..., Visit]
-
-
-@pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Visiting]:
-    """A visit of one open page, with what was just done on it."""
-    sessions = Sessions(tmp_path / "home")
-    yield lambda **event: sessions.visit({}, "page", event)
-    sessions.root.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The Data tab, drawn for a visit: how a file was read, several files, long reading, splits, versions, the Hub."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.ui.pages import bring, data, looking, reading, rows, splitting, versions
-from studio.ui.session import Sessions, Visit
+from studio.ui.session import Visit
 from studio.ui.uploads import Uploads
 from tests.hubserver import HubServer
 
@@ -19,14 +19,6 @@ LINES = [f"text {n};{'ab'[n % 2]};c{n % 9};2024-01-{1 + n % 28:02d}" for n in [*
 TABLE = "text;label;customer;day\n" + "\n".join(LINES)
 EVIL = "<img src=x onerror=alert(1)>"
 Visiting = Callable[..., Visit]
-
-
-@pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Visiting]:
-    """A visit of one open page, with what was just done on it."""
-    sessions = Sessions(tmp_path / "home")
-    yield lambda **event: sessions.visit({}, "page", event)
-    sessions.root.close()
 
 
 @pytest.fixture

@@ -1,16 +1,15 @@
 """The Method tab, drawn for a visit: what Start would begin is made ready while a person looks, also at the rows."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from studio.schema.runs import RunSpec
 from studio.ui.pages import bring, data, method, rows
 from studio.ui.pages.planned import foresee
-from studio.ui.session import Sessions, Visit
+from studio.ui.session import Visit
 
 Visiting = Callable[..., Visit]
 ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(30))
@@ -27,14 +26,6 @@ class Notes:
 
     def make_ready(self, workspace: str, spec: RunSpec, run: str) -> None:
         self.asked.append(spec)
-
-
-@pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Visiting]:
-    """A visit of one open page, with what was just done on it."""
-    sessions = Sessions(tmp_path / "home")
-    yield lambda **event: sessions.visit({}, "page", event)
-    sessions.root.close()
 
 
 @pytest.fixture

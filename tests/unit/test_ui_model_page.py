@@ -9,7 +9,7 @@ import pytest
 from studio.models.answers import ANSWERS
 from studio.schema.errors import StudioError
 from studio.ui.pages import bring, first, model
-from studio.ui.session import Sessions, Visit
+from studio.ui.session import Visit
 from tests.hubserver import HubServer, tiny_repo
 
 Visiting = Callable[..., Visit]
@@ -20,14 +20,6 @@ SORTED = "text,label\n" + "".join(f"This is text number {n}.,{'ab'[n % 2]}\n" fo
 @pytest.fixture(autouse=True)
 def nothing_said_before() -> None:
     ANSWERS.forget()
-
-
-@pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Visiting]:
-    """A visit of one open page, with what was just done on it."""
-    sessions = Sessions(tmp_path / "home")
-    yield lambda **event: sessions.visit({}, "page", event)
-    sessions.root.close()
 
 
 @pytest.fixture

@@ -115,12 +115,17 @@ def _plain(value: Any) -> Any:
 
 
 def _filled(row: Sequence[Any]) -> bool:
-    return any(value is not None and value != "" for value in row)
+    return any(map(_held, row))
+
+
+def _held(value: Any) -> bool:
+    """Whether a cell holds something."""
+    return value is not None and value != ""
 
 
 def _title_of(rows: Sequence[Sequence[Any]]) -> str:
     """What stands alone in the first filled line, above one of names and rows of several cells: a title."""
-    filled = [[value for value in row if value is not None and value != ""] for row in rows[:LOOKED_AT]]
+    filled = [list(filter(_held, row)) for row in rows[:LOOKED_AT]]
     filled = [row for row in filled if row]
     if len(filled) < 3 or len(filled[0]) != 1 or len(filled[1]) < 2:
         return ""
@@ -131,9 +136,9 @@ def _title_of(rows: Sequence[Sequence[Any]]) -> str:
 
 def _named(names: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[int]:
     """Places of the columns: those with a name, and those that hold something without one."""
-    named = {index for index, value in enumerate(names) if value is not None and value != ""}
+    named = {index for index, value in enumerate(names) if _held(value)}
     rest = [index for index in range(max(map(len, rows), default=0)) if index not in named]
-    held = {index for row in rows for index in rest if index < len(row) and row[index] is not None and row[index] != ""}
+    held = {index for row in rows for index in rest if index < len(row) and _held(row[index])}
     return sorted(named | held)
 
 

@@ -2,13 +2,10 @@
 
 from typing import Any
 
-from studio.models.trainable import number_of
+from studio.models.trainable import ATTENTION, STATES, number_of
 
-ATTENTION = ("attn", "attention")
 SAVED_BY_PEFT = ("classifier", "score", "qa_outputs")
 """Heads that peft trains and saves by itself."""
-STATES = ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h")
-"""Types of models whose way out of a layer of states PEFT refuses: their code does not call it."""
 HEADED = ("ForSequenceClassification", "ForQuestionAnswering", "ForTokenClassification")
 """Ends of class names of models with a new head."""
 
@@ -62,7 +59,7 @@ def linear_layers(model: Any, only_attention: bool = False, frozen: int = 0) -> 
         wanted = [name for name in wanted if any(part in name.lower() for part in ATTENTION)] or wanted
     wanted = [name for name in wanted if (number_of(name) or 0) >= frozen or number_of(name) is None]
     wanted = [name for name in wanted if getattr(every[name], "out_features", 0) != 1]  # a gate: nothing to be narrower
-    if model.config.model_type in STATES:
+    if _class(model).startswith(STATES):
         wanted = [name for name in wanted if not name.endswith(".out_proj")]
     others = [name for name in every if name not in wanted]
     short = {name.rsplit(".", 1)[-1] for name in wanted}

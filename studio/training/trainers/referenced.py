@@ -57,17 +57,14 @@ class Referenced(Quick, StudioTrainer):
                 self.told(PhaseEvent(phase="reading", message="Asking the base", done=done, total=total, unit="rows"))
 
     def start(self, longest: int, told: Any, begun: bool) -> None:
-        """Before the first step: the second adapter that TRL makes goes, and the quick way is found."""
+        """Before the first step: the quick way is found, and the second adapter that TRL makes goes."""
         self._known, self.told, model = {}, told, self.model
         self.precompute_ref_logps = True  # of what we give it, from `remember`
         adapted = hasattr(model, "peft_config")
-        copied = adapted and "ref" in model.peft_config
-        if copied and not begun:
-            model.delete_adapter("ref")
         self.find_quickest(longest)
         if begun or not adapted:
-            self.ask_base_first()
-        if copied and begun:  # TRL's copy of what the adapter was has given its answers
+            self.ask_base_first()  # of TRL's copy of what the adapter was, where there is one
+        if adapted and "ref" in model.peft_config:
             model.delete_adapter("ref")
 
     def add_quick_way(self, model: Any, end_to_end: bool) -> None:

@@ -57,8 +57,7 @@ def foresee(visit: Visit) -> None:
     """The same while a person still looks at rows, with the plan that step 3 will show: nothing is lost when it is
     changed there."""
     key = plan_key(visit)
-    if isinstance(planned(visit), PlanView):
-        make_ready(visit)
+    make_ready(visit)
     visit.remember(reckoned=key)
 
 
