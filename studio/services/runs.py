@@ -19,7 +19,7 @@ from studio.services.context import Context
 from studio.services.run_files import end_of, resumable_step, resumable_steps, step_to_keep
 from studio.services.run_words import goes_on, sentence_of, taken_out
 from studio.services.runners.local import LocalRunner
-from studio.store.files import folder_size, require_room, though_full
+from studio.store.files import folder_size, is_written_to, require_room, though_full
 from studio.store.queue import MOVES, Move
 from studio.store.run_rows import rows_of
 from studio.tasks import task_named
@@ -29,6 +29,8 @@ UNATTENDED_SECONDS = 20
 """A waiting run that has had no worker for so long (the machine was restarted, say) gets a new one."""
 TERM_SECONDS, KILL_SECONDS = 90, 150
 """After a wish to stop: how long a worker may take before SIGTERM, and before SIGKILL."""
+SAVING_SECONDS = 60
+"""One that has written into its run's folder within so long is saving what it learned, and is not killed."""
 
 
 class Runs:
@@ -314,7 +316,7 @@ class Runs:
         return fmean(gaps) * max(0, record.steps - record.step)
 
     def _press(self, run: str) -> None:
-        """SIGTERM, then SIGKILL, for a worker that does not stop in time."""
+        """SIGTERM, then SIGKILL, for a worker that does not stop in time; a large model takes its time to be saved."""
         worker = self.store.worker(run)
         if self.store.stop_wish(run) == "pause":  # it may finish the check that it is in
             return
@@ -324,7 +326,8 @@ class Runs:
             return
         waited = datetime.now(UTC).timestamp() - _time(asked[-1])
         if waited > KILL_SECONDS:
-            end_group(worker.pid, signal.SIGKILL)
+            if not is_written_to(self.store.folder(run).root, SAVING_SECONDS):
+                end_group(worker.pid, signal.SIGKILL)
         elif waited > TERM_SECONDS or waited < -1:  # the clock was set back since
             end_group(worker.pid, signal.SIGTERM)
 

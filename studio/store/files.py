@@ -104,6 +104,16 @@ def folder_size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.exists() else 0
 
 
+def is_written_to(folder: Path, seconds: float) -> bool:
+    """Whether a file in a folder, logs aside, has been written to within so many seconds."""
+    now = time.time()
+    return any(
+        -1 <= now - file.stat().st_mtime <= seconds
+        for file in folder.rglob("*")
+        if file.suffix != ".log" and file.is_file()
+    )
+
+
 def still(folder: Path) -> bool:
     """Whether nobody is filling a folder just now; when something in it is quite new, it is looked at a while later."""
     before = _told(folder)

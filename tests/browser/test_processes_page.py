@@ -10,6 +10,8 @@ from studio.machine.deepspeed import why_no_deepspeed
 from studio.machine.facts import machine_facts
 from tests.browser.served import Served
 from tests.browser.test_steps_1_to_3 import SLOW, bring, button, rows_file, tab
+from tests.browser.test_tasks_page import use_folder
+from tests.real.made_runs import tiny_llama
 
 pytestmark = pytest.mark.skipif(
     bool(why_no_deepspeed()) or max(len(machine_facts().gpus), os.cpu_count() or 1) < 2,
@@ -27,6 +29,8 @@ def home(cores: int, home: Path) -> Path:
 def test_two_processes_with_zero_are_chosen_reckoned_started_and_watched(
     page: Page, served: Served, tmp_path: Path
 ) -> None:
+    page.get_by_role("radio", name="Chat").first.check()
+    use_folder(page, tiny_llama(tmp_path / "tiny").path)
     bring(page, rows_file(tmp_path))
     tab(page, "3 Method").click()
     expect(page.locator(".runcard")).to_contain_text("What learns", timeout=SLOW)

@@ -8,9 +8,19 @@ from playwright.sync_api import Page, expect
 from studio.store.home import Home
 from tests.browser.served import Served
 from tests.browser.test_whole_way import MINUTE, button, ends_well, pane, set_steps, start, tab, until
+from tests.real.made_runs import tiny_llama
 
 THINGS = ("kettle", "lamp", "chair", "parcel", "scarf", "radio")
 ASKS = ("Where is my {}?", "Can I send the {} back?", "Is the {} in stock?", "The {} is broken.")
+
+
+def use_folder(page: Page, model: str | Path) -> None:
+    """A folder of this machine as the model."""
+    field = page.get_by_label("A folder on this machine")
+    field.fill(str(model))
+    field.press("Enter")
+    models = page.get_by_role("radiogroup", name="Models")
+    expect(models.get_by_role("radio", checked=True)).to_have_attribute("value", str(model), timeout=MINUTE)
 
 
 def bring(page: Page, task: str, path: Path) -> None:
@@ -30,6 +40,8 @@ def test_a_run_on_pairs_shows_rewards_and_says_which_reply_is_likelier(
         for thing in THINGS for ask in ASKS[:2]
     ]  # fmt: skip
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    page.get_by_role("radio", name="Prefer better answers").first.check()
+    use_folder(page, tiny_llama(tmp_path / "tiny").path)
     bring(page, "Prefer better answers", path)
     expect(page.get_by_role("region", name="Rows").first).to_contain_text("Where is my kettle?")
     page.get_by_text("What the model sees", exact=True).first.click()

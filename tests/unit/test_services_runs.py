@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -436,3 +437,24 @@ def test_a_stop_from_before_a_run_was_resumed_does_not_hurry_the_next_one(runs):
     finally:
         worker.kill()
         worker.wait()
+
+
+def test_a_worker_that_hangs_after_stop_is_killed_and_one_that_still_saves_is_not(runs, living):
+    record = runs.start(spec())
+    folder = runs.store.folder(record.id)
+    half_saved = folder.checkpoints / ".checkpoint-4.new" / "weights"
+    half_saved.parent.mkdir(parents=True)
+    half_saved.write_bytes(b"a part of them")
+    assert runs.store.begin(record.id, living.pid)
+    runs.stop(record.id)
+    long_ago = time.time() - 500
+    with runs.store.db.write() as connection:
+        connection.execute("UPDATE events SET time = '2026-01-01T00:00:00.000Z'")
+    runs.look()
+    time.sleep(0.2)
+    assert living.poll() is None, "its last file was written to a moment ago"
+    for file in folder.root.rglob("*"):
+        os.utime(file, (long_ago, long_ago))
+    folder.log.write_text("what a library prints is no saving\n")
+    runs.look()
+    assert living.wait(5) == -signal.SIGKILL
