@@ -67,6 +67,8 @@ class Tickets:
         ticket = self._open.pop(key, None)
         if ticket is None or ticket.until < time.monotonic():
             raise StudioError("not-allowed", "This link has been used, or is too old.", hint="Press Download again.")
+        if not ticket.path.exists():
+            raise StudioError("not-allowed", "This file has been removed since.", hint="Press Download again.")
         return ticket
 
 

@@ -213,6 +213,16 @@ def test_an_old_ticket_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         tickets.take(key)
 
 
+def test_a_ticket_whose_file_was_removed_meanwhile_says_so(two: Two, page: TestClient) -> None:
+    run = two.run("anna")
+    packed = with_result(two, run)
+    link = page.post("/studio/ticket", json={"run": run.id, "format": "adapter"}).json()["link"]
+    packed.unlink()
+    answer = page.get(link)
+    assert answer.status_code == 403
+    assert "removed since" in answer.json()["error"]["message"]
+
+
 def test_the_report_is_given_as_json_and_as_a_page_with_its_texts_escaped(two: Two, page: TestClient) -> None:
     run = two.run("anna", name="<script>alert(1)</script>")
     answer = page.get(f"/studio/run/{run.id}/report.json")
