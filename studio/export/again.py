@@ -68,9 +68,10 @@ def replies(model: Any, tokenizer: Any, asked: Any, task: dict[str, Any]) -> lis
     return ids[:-1] if ids and ids[-1] in task["ends"] else ids
 
 
-def chances(model: Any, tokenizer: Any, text: str, task: dict[str, Any]) -> list[float]:
+def chances(model: Any, tokenizer: Any, asked: str | list[str], task: dict[str, Any]) -> list[float]:
     """The probability of each label, or the score."""
-    inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=task["longest"])
+    texts = asked if isinstance(asked, list) else [asked]
+    inputs = tokenizer(*texts, return_tensors="pt", truncation=True, max_length=task["longest"])
     logits = model(**inputs).logits[0].float()
     if task["problem"] == "regression":
         return list(logits.tolist())

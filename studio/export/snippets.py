@@ -11,6 +11,7 @@ CHANCES = {
 }
 """Kind of labels → how their shares come of what the model says."""
 PROMPT = "Hello, can you help me?"
+PAIR = ("The shop opens at nine.", "It is closed at eight.")
 
 
 def merged(run: RunRef, place: str) -> str:
@@ -49,6 +50,13 @@ def _kind(run: RunRef) -> str:
     return CLASSES[head_of(run.info, run.spec.data).name]
 
 
+def _texts(run: RunRef) -> str:
+    """What a classifier is asked: a text, or two, with the tokenizer's own sign or an empty line between them."""
+    if "second" not in run.spec.data.roles.values():
+        return repr(PROMPT)
+    return ", ".join(map(repr, PAIR)) if run.info.kind == "encoder" else repr("\n\n".join(PAIR))
+
+
 def _ask(run: RunRef) -> str:
     way = way_of(run.info, run.spec.data)
     if way.head == "text" and not way.templated:
@@ -72,7 +80,7 @@ print(tokenizer.decode(inputs["input_ids"][0, begin : end + 1]))
 """
     if way.head == "labels":
         return f"""
-inputs = tokenizer({PROMPT!r}, return_tensors="pt")
+inputs = tokenizer({_texts(run)}, return_tensors="pt")
 chances = {CHANCES[head_of(run.info, run.spec.data).problem]}
 print({{model.config.id2label[i]: round(float(p), 3) for i, p in enumerate(chances)}})
 """

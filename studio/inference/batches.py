@@ -46,10 +46,14 @@ def over_rows(
     import torch
 
     found: list[Any] = [None] * len(ids)
-    done = 0
+    done, encoding = 0, pair.encoding()
     for batch in by_length([len(row) for row in ids]):
+        inputs = padded([ids[each] for each in batch], pair.tokenizer.pad_token_id, model.device)
+        types = [pair.task.types_of(ids[each], encoding) for each in batch]
+        if types[0]:
+            inputs["token_type_ids"] = padded(types, 0, model.device)["input_ids"]
         with torch.no_grad():
-            out = compute(model, padded([ids[each] for each in batch], pair.tokenizer.pad_token_id, model.device))
+            out = compute(model, inputs)
         for each, row in zip(batch, out.cpu(), strict=True):
             found[each] = row
         done += len(batch)

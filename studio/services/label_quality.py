@@ -82,6 +82,13 @@ class LabelQuality:
                 valid="rows with labels",
                 hint="For replies, train on some of the rows and then on all, and compare the two runs.",
             )
+        if "second" in column:
+            raise StudioError(
+                "method-unavailable",
+                "The small classifier that answers this reads one text, and these labels are of two.",
+                given=f"{column['text']} and {column['second']}",
+                hint="Train on some of the rows and then on all, and compare the two runs.",
+            )
         rows = usable_rows(self.datasets.table(dataset), wanted, spec.roles, left_out=spec.left_out,
                            rows_left_out=spec.rows_left_out)  # fmt: skip
         labels = {number: name for number, row in rows if (name := label_name(row[column["label"]]))}

@@ -129,6 +129,10 @@ class Usual:
         """All that is learned from a row: one example."""
         return [self.encode(row, encoding)]
 
+    def types_of(self, ids: Sequence[int], encoding: Encoding) -> list[int]:
+        """Which of two texts each token is of; empty: the model is not told."""
+        return []
+
     def text_of(self: Any, row: Row, roles: Mapping[str, str]) -> str:
         """The row's input."""
         return str(self.text_in(self.values(row, roles)))
@@ -218,6 +222,10 @@ class Task(Protocol):
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
         """A new prompt (or conversation) as the model gets it in chat and prediction."""
+        ...
+
+    def types_of(self, ids: Sequence[int], encoding: Encoding) -> list[int]:
+        """Which of two texts each token of what is asked is of; empty: the model is not told."""
         ...
 
     def text_in(self, values: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
-"""Classification: a text, and the one label of a fixed set that fits it; or several labels; or a score."""
+"""Classification: a text, or two beside each other, and the one label that fits; or several labels; or a score."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,17 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks.base import Encoding, Example, Role, Row, Turn, Usual, Way
 from studio.tasks.conversation import parsed
+from studio.tasks.written import parted
 
 _TEXT = (
     "text", "sentence", "review", "message", "comment", "tweet", "post", "utterance", "content", "body", "document",
     "description", "email", "ticket", "feedback", "query", "question", "request", "title", "headline", "article",
-    "subject", "input", "prompt", "note",
+    "subject", "input", "prompt", "note", "premise", "sentence1", "sentence 1", "question1", "question 1", "text1",
+    "text 1", "sentence a", "text a",
+)  # fmt: skip
+_SECOND = (
+    "hypothesis", "sentence2", "sentence 2", "question2", "question 2", "text2", "text 2", "sentence b", "text b",
+    "second text", "passage",
 )  # fmt: skip
 _LABEL = (
     "label name", "label text", "label", "labels", "category", "class", "intent", "sentiment", "topic", "emotion",
@@ -36,6 +43,9 @@ WAYS = {
 """What is given to a text → how that is learned and judged."""
 
 
+_EMPTY_LINES = re.compile(r"\n\s*\n")
+
+
 class Classification(Usual):
     """Sorting texts under labels, with a model that reads or one that writes."""
 
@@ -47,6 +57,8 @@ class Classification(Usual):
     sample_out = "negative"
     roles: tuple[Role, ...] = (
         Role("text", "Text", "What is to be sorted.", True, _TEXT),
+        Role("second", "Second text", "What is read beside it, where the label says how two texts go together.", False,
+             _SECOND),
         Role("labels", "Several labels", "All names that fit, as a list or with commas between them.", False, _LABELS,
              "labels"),
         Role("score", "Score", "A number on a scale, to be told as near as can be.", False, _SCORE, "score"),
@@ -80,35 +92,47 @@ class Classification(Usual):
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
         """The role that a row lacks."""
-        if not values.get("text"):
-            return "text"
+        for text in ("text", "second"):
+            if not values.get(text) and (text == "text" or text in values):
+                return text
         told = "labels" if "labels" in values else "score" if "score" in values else "label"
         return told if values.get(told) in (None, "") else ""
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
         """Token ids of the text, cut at the limit with the tokenizer's own ends, and the label's class number."""
         values = self.values(row, encoding.roles)
-        ids, length = _tokens(values.get("text") or "", encoding)
+        ids, length = _tokens(self.text_in(values), encoding)
         shown = self.expected(row, encoding.roles)
         wanted = _wanted(given(encoding.roles), values, encoding.label_names)
-        return Example(ids, wanted, length, [False] * len(ids), shown)
+        return Example(ids, wanted, length, [False] * len(ids), shown, types=self.types_of(ids, encoding))
+
+    def types_of(self, ids: Sequence[int], encoding: Encoding) -> list[int]:
+        """Of two texts, which each token is of, for models that are told: 0 up to the first text's end, then 1."""
+        if not _apart(encoding):
+            return []
+        tokenizer = encoding.tokenizer
+        told, end = tokenizer("a", "b"), tokenizer.sep_token_id
+        return _by_end(ids, end) if told.get("token_type_ids") == _by_end(told["input_ids"], end) else []
 
     def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
-        """The text."""
+        """The text; of two the second below an empty line."""
         return self.text_of(row, roles)
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
         """A new text as the model gets it."""
-        return _tokens(self.asked(prompt, encoding), encoding)[0]
+        return _tokens(_written(prompt), encoding)[0]
 
-    def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> str:
-        """The text."""
-        text = prompt if isinstance(prompt, str) else "\n\n".join(str(turn["content"]) for turn in prompt)
-        return text.strip()
+    def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
+        """The text; of two, for a model that reads, both."""
+        text = _written(prompt)
+        return list(parted(text)) if _apart(encoding) else text
 
     def text_in(self, values: Mapping[str, Any]) -> str:
-        """The text."""
-        return values.get("text") or ""
+        """The text; of two the second below an empty line, of which the first then holds none."""
+        text = values.get("text") or ""
+        if "second" not in values:
+            return text
+        return f"{_EMPTY_LINES.sub(chr(10), text.strip())}\n\n{(values['second'] or '').strip()}"
 
     def expected_in(self, values: Mapping[str, Any]) -> str:
         """The label's name, all names, or the score."""
@@ -122,7 +146,10 @@ class Classification(Usual):
         """The tokenizer's own ends around the text."""
         tokenizer = encoding.tokenizer
         names = tokenizer.convert_ids_to_tokens(tokenizer("")["input_ids"])
-        return " ".join([*names[:1], "{text}", *names[1:]])
+        if _apart(encoding):
+            return " ".join([*names[:1], "{text}", *names[1:], "{second text}", *names[1:]])
+        second = "\n\n{second text}" if "second" in encoding.roles.values() else ""
+        return " ".join([*names[:1], f"{{text}}{second}", *names[1:]])
 
 
 def given(roles: Mapping[str, str]) -> str:
@@ -174,13 +201,29 @@ def _wanted(told: str, values: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _tokens(text: str, encoding: Encoding) -> tuple[list[int], int]:
-    """Ids within the limit, and how many there would be without it."""
+    """Ids within the limit, and how many there would be without it. Of two texts the longer one is cut."""
     tokenizer = encoding.tokenizer
-    ids: list[int] = tokenizer(text, verbose=False)["input_ids"]
+    texts = parted(text) if _apart(encoding) else (text,)
+    ids: list[int] = tokenizer(*texts, verbose=False)["input_ids"]
     length = len(ids)
     if length > encoding.max_length:
-        ids = tokenizer(text, truncation=True, max_length=encoding.max_length)["input_ids"]
+        ids = tokenizer(*texts, truncation=True, max_length=encoding.max_length)["input_ids"]
     return ids, length
+
+
+def _written(prompt: str | Sequence[Turn]) -> str:
+    text = prompt if isinstance(prompt, str) else "\n\n".join(str(turn["content"]) for turn in prompt)
+    return text.strip()
+
+
+def _apart(encoding: Encoding) -> bool:
+    """Whether a model gets two texts with its own sign between them; one that writes gets an empty line."""
+    return encoding.kind == "encoder" and "second" in encoding.roles.values()
+
+
+def _by_end(ids: Sequence[int], end: int | None) -> list[int]:
+    first = ids.index(end) + 1 if end in ids else len(ids)
+    return [int(place >= first) for place in range(len(ids))]
 
 
 __all__ = ["Classification", "label_name"]

@@ -108,7 +108,7 @@ class QuestionAnswering(Usual):
     def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
         """Question and passage as a pair, as T5 had them, or as a turn; the first paragraph is the question."""
         text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
-        question, context = parted(text)
+        question, context = written.parted(text)
         if encoding.kind == "encoder":
             return [question, context]
         told = f"{encoding.instruction}\n\n" if encoding.instruction else ""
@@ -165,15 +165,6 @@ def answers_of(cell: Any) -> Answers | None:
         return None
     text = text_of(cell)
     return {"texts": [text], "starts": []} if text else None
-
-
-def parted(text: str) -> tuple[str, str]:
-    """Question and passage: what stands before the first empty line, and after it (or before and after the first)."""
-    for sign in ("\n\n", "\n"):
-        question, found, context = text.strip().partition(sign)
-        if found:
-            return question.strip(), context.strip()
-    return text.strip(), ""
 
 
 def place_of(context: str, answers: Answers) -> tuple[int, int] | None:

@@ -12,6 +12,16 @@ def turns(text: str, encoding: Encoding) -> list[dict[str, Any]]:
     return [{"role": "system", "content": encoding.system_prompt}, *asked] if encoding.system_prompt else asked
 
 
+def parted(text: str) -> tuple[str, str]:
+    """Two texts that were asked as one: what stands before the first empty line, and after it (or before and after the
+    first line)."""
+    for sign in ("\n\n", "\n"):
+        first, found, second = text.strip().partition(sign)
+        if found:
+            return first.strip(), second.strip()
+    return text.strip(), ""
+
+
 def prompt_ids(asked: Any, encoding: Encoding) -> list[int]:
     """What is asked, as token ids: a text for a reader, turns for the chat template."""
     if isinstance(asked, str):

@@ -149,7 +149,9 @@ FORMS: dict[str, tuple[str, dict[str, str], tuple[str, ...], str, str, str]] = {
         "question-answering", {"q": "question", "c": "context", "a": "answer"}, (), "bert", "lora", "merged",
     ),
     "several labels": ("classification", {"text": "text", "tags": "labels"}, LABELLED, "bert", "lora", "adapter"),
-    "scores": ("classification", {"text": "text", "score": "score"}, (), "roberta", "full", "merged"),
+    "scores of two texts": (
+        "classification", {"a": "text", "b": "second", "score": "score"}, (), "roberta", "full", "merged",
+    ),
     "texts": ("completion", {"text": "text"}, (), "gpt2", "lora", "adapter"),
 }  # fmt: skip
 """What is trained → task, roles, labels, shape, method, form."""
@@ -186,7 +188,7 @@ def test_what_each_task_leaves_can_be_taken_away_and_the_code_beside_it_runs(tmp
     said = json.loads(done.stdout.splitlines()[-1])
     assert set(said) == set(FORMS)
     assert all(label in said["several labels"] for label in LABELLED)
-    assert "0" in said["scores"] and said["texts"].startswith("Hello, can you help me?")
+    assert "0" in said["scores of two texts"] and said["texts"].startswith("Hello, can you help me?")
 
 
 def test_a_full_run_is_exported_whole_in_the_precision_of_the_chat_and_offers_no_adapter(tmp_path: Path) -> None:

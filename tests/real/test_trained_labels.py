@@ -8,10 +8,13 @@ import pytest
 from task_runs import asked_plainly, tiny_model, train_rows
 
 from studio.evaluation.evaluate import evaluate
+from studio.export import ExportJob, export_named
 from studio.inference.classify import classify, probabilities
 from studio.inference.heads import Head
 from studio.inference.predict import predict
 from studio.inference.rows import read_rows
+from studio.inference.shelf import Shelf
+from studio.schema.host import CardFacts
 from studio.schema.report import ChatSettings
 from studio.tasks import Example
 from studio.training.trainers.classification import balanced
@@ -27,6 +30,16 @@ SCORED = [
     for n in range(8) for good in range(7)
 ]  # fmt: skip
 
+PAIRED = [
+    {"premise": f"the {thing} is {where}, number {n}", "hypothesis": f"{word} {thing} is {where}",
+     "label": "not" if word == "no" else "follows"}
+    for n in range(3) for thing in ("lamp", "lid", "chair", "clock") for where in ("here", "broken")
+    for word in ("a", "no")
+]  # fmt: skip
+ASK_BOTH = """
+inputs = tokenizer(*asked, return_tensors="pt")
+answer = model(**inputs).logits[0].tolist()
+"""
 ASK = """
 inputs = tokenizer(asked, return_tensors="pt")
 answer = model(**inputs).logits[0].tolist()
@@ -71,6 +84,38 @@ def test_a_run_on_scores_learns_them_and_its_result_scores_alike(tmp_path: Path,
     report = evaluate(pair, read_rows(run.ref.learned_from)[:20], "file", lambda *_: None)
     assert report.metrics["pearson"].tuned > 0.8 and report.metrics["mse"].base is not None
     assert base.text and report.verdict
+
+
+@pytest.mark.parametrize(("shape", "method"), [("bert", "full"), ("bert", "lora"), ("llama", "lora")])
+def test_a_run_on_two_texts_beside_each_other_learns_and_its_result_says_alike(
+    tmp_path: Path, shape: str, method: str
+) -> None:
+    info = tiny_model(shape, tmp_path / "base")
+    run = train_rows(tmp_path, PAIRED, info, "classification", method=method, epochs=10, learning_rate=1e-2,
+                     batch_size=8, test_prompts=("the lamp is here\n\nno lamp is here",))  # fmt: skip
+    assert run.spec.roles == {"premise": "text", "hypothesis": "second", "label": "label"}
+    assert run.learned()
+    pair, first, second = run.pair(), "the lid was broken", "it is not a lid"
+    asked = [first, second] if shape == "bert" else [f"{first}\n\n{second}"]
+    head: dict[str, Any] = {"num_labels": 2, "pad_token_id": pair.tokenizer.pad_token_id} if method == "lora" else {}
+    plain = np.array(asked_plainly(run, "AutoModelForSequenceClassification", asked, ASK_BOTH, **head))
+    plain = np.exp(plain) / np.exp(plain).sum()
+    encoding = pair.encoding()
+    ours = probabilities(pair, [pair.task.prompt_ids(f"{first}\n\n{second}", encoding)])[0]
+    np.testing.assert_allclose(ours, plain, atol=1e-4)
+    swapped = probabilities(pair, [pair.task.prompt_ids(f"{second}\n\n{first}", encoding)])[0]
+    assert abs(swapped - ours).max() > 1e-6, "which text is which makes a difference"
+    row = {"premise": first, "hypothesis": second}
+    said = predict(pair, [row], {"premise": "text", "hypothesis": "second"}, ChatSettings(), False, lambda *_: None,
+                   lambda: False)  # fmt: skip
+    assert said[0][0] == classify(pair, f"{first}\n\n{second}")[1].text
+    assert run.ref.learned_from is not None
+    report = evaluate(pair, read_rows(run.ref.learned_from)[:12], "file", lambda *_: None)
+    assert report.metrics["accuracy"].base is not None
+    form = export_named("adapter" if method == "lora" else "merged")
+    made = form.export(ExportJob(run.ref, CardFacts(run="r", name="pairs", dataset="p", rows=9), Shelf(), zip=False),
+                       tmp_path / "out", lambda *_: None)  # fmt: skip
+    assert made.tested.startswith("Loaded again without the studio: the labels of")
 
 
 def test_rare_labels_count_as_much_as_common_ones() -> None:

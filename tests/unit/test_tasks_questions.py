@@ -11,7 +11,8 @@ from studio.data.formats import read_text
 from studio.data.roles import infer
 from studio.metrics.answers import exact, f1, observe
 from studio.tasks import TASKS, task_named
-from studio.tasks.question_answering import answers_of, parted, place_of
+from studio.tasks.question_answering import answers_of, place_of
+from studio.tasks.written import parted
 
 TASK = task_named("question-answering")
 

@@ -185,6 +185,8 @@ def dataset_of(examples: Sequence[Example]) -> Any:
         "input_ids": [each.input_ids for each in examples],
         "labels": [each.labels for each in examples],
     }
+    if examples[0].types:
+        columns["token_type_ids"] = [each.types for each in examples]
     if examples[0].parts:
         columns[PARTS] = [list(each.parts) for each in examples]
     return Dataset.from_dict(columns)

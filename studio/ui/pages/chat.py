@@ -21,6 +21,7 @@ HOW = {
     "completion": "Write a beginning: both go on with it.",
 }
 """Task → what a person should know before asking."""
+TWO_TEXTS = "Write the first text, then an empty line, then the second."
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]
         base = visit.studio.model(run.model).info.title
     except StudioError:
         base = run.model
+    two = TWO_TEXTS if "second" in spec.data.roles.values() else ""
     return {
         "run": run.id,
         "base": f"{base}, untouched",
@@ -73,7 +75,7 @@ def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]
         "system": spec.config.system_prompt,
         "turns": "messages" in spec.data.roles.values(),
         "prompts": prompts(visit, run),
-        "how": " ".join(filter(None, [HOW.get(run.task, ""), visit.studio.how(run.id)])),
+        "how": " ".join(filter(None, [two, HOW.get(run.task, ""), visit.studio.how(run.id)])),
     }
 
 

@@ -28,9 +28,10 @@ def of(visit: Visit) -> tuple[str, ...]:
     except StudioError:
         return ()
     by_role = {role: name for name, role in roles.items()}
-    asks = ("question", "context") if "question" in by_role else ("prompt", "text", "messages")
+    both = next((pair for pair in (("question", "context"), ("text", "second")) if pair[0] in by_role), None)
+    asks = both or ("prompt", "messages")
     columns = [by_role[role] for role in asks if role in by_role]
-    columns = columns if "question" in by_role else columns[:1]
+    columns = columns if both else columns[:1]
     page = visit.studio.rows(chosen.dataset, 1, 12)
     found = dict.fromkeys(_asked("\n\n".join(row.get(each, "") for each in columns)) for _, row in page.rows)
     return tuple(text for text in found if text)[:MOST]

@@ -182,7 +182,7 @@ def _read_as(visit: Visit, looked: Looked) -> Html:
         return Html("")
     reason = looked.report.task_reason or {
         "chat": "each row becomes one prompt and one reply.",
-        "classification": "each row is a text with its label.",
+        "classification": "each row is a text, or two beside each other, with its label.",
         "summarization": "each row is a text and what is to be written of it.",
         "question-answering": "each row is a question, a passage and the answer in it.",
         "preference": "each row is a prompt with a better and a worse reply.",
