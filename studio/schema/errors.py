@@ -104,13 +104,18 @@ class StudioError(Exception):
         return self.problems or (self,)
 
 
+def as_one(problems: Sequence[StudioError]) -> StudioError | None:
+    """No problem, the one there is, or all of them as one error."""
+    if len(problems) < 2:
+        return problems[0] if problems else None
+    flat = [each for problem in problems for each in problem.all()]
+    return StudioError(flat[0].code, flat[0].what, problems=flat)
+
+
 def raise_all(problems: Sequence[StudioError]) -> None:
     """Raise nothing, the one problem, or all of them as one error."""
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        flat = [each for problem in problems for each in problem.all()]
-        raise StudioError(flat[0].code, flat[0].what, problems=flat)
+    if error := as_one(problems):
+        raise error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

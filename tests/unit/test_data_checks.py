@@ -269,6 +269,15 @@ def test_too_few_usable_rows_are_refused_with_the_reason() -> None:
     assert none.usable == 0 and none.blocked
 
 
+def test_a_bad_line_and_too_few_rows_are_told_at_once() -> None:
+    lines = ['{"question": "Where is it?", "answer": "Here."}', '{"question": "When?", "answer": "Now."}', '{"prompt": ']
+    report = check(read_text("\n".join(lines)), CHAT, PAIR)
+    refused = refusal(report)
+    assert refused and [each.code for each in refused.all()] == ["bad-line", "too-few-rows"]
+    assert "Line 3" in report.blocked and "2 rows can be used" in report.blocked
+    assert report.blocked.count("Line 3") == 1
+
+
 def test_two_labels_with_two_rows_each_are_the_least() -> None:
     rows = [{"text": f"Text {n}", "label": "a" if n else "b"} for n in range(12)]
     assert "too few labels" in check(table(rows), SORT, LABELLED).blocked

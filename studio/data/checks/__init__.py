@@ -31,7 +31,7 @@ from studio.data.table import Row, Table
 from studio.data.values import label_order
 from studio.data.words import listed, many
 from studio.schema.dataset import CheckReport, Problem
-from studio.schema.errors import StudioError, nearest
+from studio.schema.errors import StudioError, as_one, nearest
 from studio.schema.labels import Suspect
 from studio.schema.spans import Spans, numbers_in, spans_of
 
@@ -177,17 +177,25 @@ def look(context: Context, kinds: Collection[str], skip: Iterable[int]) -> Told:
 
 
 def refusal(report: CheckReport) -> StudioError | None:
-    """Why the rows can't be trained on as they are; None when they can."""
-    bad = next((each for each in report.problems if each.kind == BadLines.kind and each.severity == "error"), None)
-    if bad:
-        return StudioError(
+    """Why the rows can't be trained on as they are, all of it; None when they can."""
+    bad = [
+        StudioError(
             "bad-line",
-            bad.message,
+            each.message,
             hint="Mend the file, or leave these lines out on purpose (--leave-out bad-line).",
-            rows=bad.rows,
+            rows=each.rows,
         )
+        for each in report.problems
+        if each.kind == BadLines.kind and each.severity == "error"
+    ]
+    few = _too_few(report)
+    return as_one([*bad, few] if few else bad)
+
+
+def _too_few(report: CheckReport) -> StudioError | None:
+    """Of rows, or of labels that some rows have."""
     if report.usable < LEAST_ROWS:
-        lost = [each.message for each in report.problems if each.severity == "error"]
+        lost = [each.message for each in report.problems if each.severity == "error" and each.kind != BadLines.kind]
         return StudioError(
             "too-few-rows",
             f"{many(report.usable, 'row')} can be used, of {many(report.rows, 'row')}.",
