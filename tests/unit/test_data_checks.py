@@ -270,7 +270,8 @@ def test_too_few_usable_rows_are_refused_with_the_reason() -> None:
 
 
 def test_a_bad_line_and_too_few_rows_are_told_at_once() -> None:
-    lines = ['{"question": "Where is it?", "answer": "Here."}', '{"question": "When?", "answer": "Now."}', '{"prompt": ']
+    good = [f'{{"question": "Where is {n}?", "answer": "Here."}}' for n in range(2)]
+    lines = [*good, '{"question": ']
     report = check(read_text("\n".join(lines)), CHAT, PAIR)
     refused = refusal(report)
     assert refused and [each.code for each in refused.all()] == ["bad-line", "too-few-rows"]
