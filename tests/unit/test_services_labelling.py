@@ -112,3 +112,18 @@ def test_labels_do_not_pass_to_other_rows_when_another_sheet_of_as_many_rows_is_
     assert studio.labelling(dataset).done == 0
     studio.reread(dataset, sheet="Orders")
     assert studio.labelling(dataset).done == 1
+
+
+def test_labels_of_two_texts_show_both_keep_both_and_get_no_suggestions(studio):
+    rows = "".join(f"The lamp {n} is here.,No lamp {n} is here.\n" for n in range(1, 13))
+    dataset = studio.add_text(f"premise,hypothesis\n{rows}").id
+    state = studio.set_labels(dataset, ["follows", "not"])
+    assert state.text == "The lamp 1 is here.\n\nNo lamp 1 is here."
+    assert "of two" in state.suggesting.why_not
+    for row in range(1, 13):
+        state = studio.label(dataset, row, "follows" if row % 2 else "not")
+    studio.use_labels(dataset)
+    roles = studio.reading(dataset).roles
+    assert roles == {"premise": "text", "hypothesis": "second", "label": "label"}
+    with pytest.raises(StudioError, match="one text"):
+        studio.suggest_labels(dataset)

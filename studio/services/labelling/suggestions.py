@@ -18,6 +18,7 @@ READER = "starter-classify"
 """The base model whose embeddings the classifier stands on."""
 MOST_POOL, MOST_LEARNED, DEMO_POOL = 20_000, 5_000, 2_000
 """Rows that get a suggestion, and rows that are learned from; of more an even sample. Fewer in a demo."""
+OF_TWO = "Suggestions are made from one text; these labels are of two."
 LEAST, EACH = 12, 2
 """Rows before anything is suggested, and rows that at least two labels must have."""
 
@@ -38,6 +39,8 @@ class Suggestions:
         """How far suggestions are, and why there are none."""
         if desk.work is not LABELS:
             return SuggestState()
+        if desk.columns.get("second"):
+            return SuggestState(why_not=OF_TWO)
         plan, state = self._plan_of(desk.board), self.suggester.state(_key(desk))
         due = bool(desk.board.labels) and self.suggester.is_due(_key(desk), plan)
         why_not = state.why_not or missing(desk.board)
@@ -52,7 +55,7 @@ class Suggestions:
         """Learn and suggest now, and wait for it."""
         with self.bench.lock:
             desk = self.bench.labels_desk(dataset)
-            if why := missing(desk.board):
+            if why := OF_TWO if desk.columns.get("second") else missing(desk.board):
                 raise StudioError("too-few-rows", why)
         self.learned(desk)
         return self.suggester.run(_key(desk), self._source(desk), progress)

@@ -86,15 +86,17 @@ class Labels:
     )
 
     def guess(self, table: Table) -> dict[str, str]:
-        """The text, and the column of labels if the file brought one."""
+        """The text, one that is read beside it, and the column of labels if the file brought one."""
         by_role = _by_role(table, "classification")
         text = by_role.get("text") or longest_column(table)
         label = by_role.get("label", "")
-        return {"text": text, "label": label if label != text else ""}
+        found = {"text": text, "label": label if label != text else ""}
+        return found | ({"second": by_role["second"]} if by_role.get("second", text) != text else {})
 
     def text(self, row: Row, columns: Columns) -> str:
-        """The text as it is."""
-        return _words(row.get(columns["text"]))
+        """The text as it is, and below it the second."""
+        parts = [_words(row.get(columns[what])) for what in ("text", "second") if columns.get(what)]
+        return "\n\n".join(part for part in parts if part)
 
     def brought(self, row: Row, columns: Columns) -> str | None:
         """The label that came with the row."""
@@ -125,8 +127,9 @@ class Labels:
         return f"{_rows(rows)} labelled by hand in the column {columns.get('label') or NEW_LABEL}."
 
     def roles(self, columns: Columns) -> dict[str, str]:
-        """Text and label."""
-        return {columns["text"]: "text", columns.get("label") or NEW_LABEL: "label"}
+        """Text, second text and label."""
+        found = {columns["text"]: "text", columns.get("label") or NEW_LABEL: "label"}
+        return found | ({columns["second"]: "second"} if columns.get("second") else {})
 
     def written(self, columns: Columns) -> dict[str, str]:
         """The column of the labels."""
