@@ -18,6 +18,8 @@ from studio.store import Home
 
 Said = Chunk | Moved | Done | Failed | None
 IDLE_MINUTES = 10
+GRACE = 1.0
+"""Seconds in which a host may end by itself when the server does; one that just imports its libraries takes longer."""
 
 
 class HostClient:
@@ -83,7 +85,7 @@ class HostClient:
                 assert process.stdin is not None
                 process.stdin.close()
             try:
-                process.wait(timeout=5)
+                process.wait(timeout=GRACE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
