@@ -1,6 +1,7 @@
 """Runs in the table: narrowed to one dataset, and several that are ticked deleted or put aside together."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,12 @@ def shown(visit: Visit) -> list[Line]:
     return runs.read(visit, finding.asked(visit))
 
 
+def chosen(name: str) -> Line:
+    return replace(a_line(name), chosen=True)
+
+
 def at_work(line: Line) -> Line:
-    return Line(line.record.model_copy(update={"status": "training"}), line.config, "LoRA", "", (), 5)
+    return replace(line, record=line.record.model_copy(update={"status": "training"}))
 
 
 def on_two_datasets(visit: Visit) -> tuple[str, str, str]:
@@ -91,18 +96,31 @@ def test_a_tick_stays_however_many_follow_and_too_many_are_not_drawn(visit: Visi
 
 
 def test_the_bar_says_how_many_runs_go_with_how_many_bytes_and_that_those_at_work_stay() -> None:
-    lines = [a_line("one"), a_line("two"), at_work(a_line("three"))]
+    lines = [chosen("one"), chosen("two"), at_work(chosen("three"))]
     drawn = several.bar(lines, archived=False)
     assert "<b>3 runs</b> chosen. One is at work and stays." in drawn
     question = "Delete 2 runs: their curves, logs, checkpoints and tuned models, 10 bytes? One is at work and stays."
     assert f'data-confirm="{question}"' in drawn and 'data-runs="id-one id-two"' in drawn and "Archive 2 runs" in drawn
-    assert "Put 1 run back" in several.bar([a_line("one")], archived=True)
+    assert "Put 1 run back" in several.bar([chosen("one")], archived=True)
 
 
 def test_the_bar_has_nothing_to_delete_where_none_is_chosen_or_all_are_at_work() -> None:
     assert "delete-several" not in several.bar([], archived=False)
-    drawn = several.bar([at_work(a_line("one")), at_work(a_line("two"))], archived=False)
+    drawn = several.bar([at_work(chosen("one")), at_work(chosen("two")), a_line("three")], archived=False)
     assert "2 are at work and stay." in drawn and "delete-several" not in drawn and "New run" in drawn
+
+
+def test_all_that_are_shown_are_chosen_by_one_press_and_none_by_another(visit: Visit) -> None:
+    one, two, hidden = (made(visit.studio, name) for name in ("one", "two", "hidden"))
+    visit.studio.note_run(hidden, archived=True)
+    tick(visit, one)
+    drawn = several.bar(shown(visit), archived=False)
+    assert "Choose all 2" in drawn and f'data-runs="{two} {one}"' in drawn and "Choose none" in drawn
+    act(visit, several.choose, runs=f"{two} {one} gone-since")
+    assert compare.ticked(visit) == [two, one]
+    assert "Choose all" not in several.bar(shown(visit), archived=False)
+    act(visit, several.choose, runs="")
+    assert compare.ticked(visit) == [] and "Choose" not in several.bar(shown(visit), archived=False)
 
 
 def test_several_runs_are_deleted_together_and_one_that_has_begun_to_work_meanwhile_stays(visit: Visit) -> None:

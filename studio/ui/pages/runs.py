@@ -51,7 +51,7 @@ def wire(c: Components, shell: PageShell) -> None:
                 c=combine.panel(visit, [each.record for each in lines]),
                 s=storage.panel(visit),
             ),
-            c.actions: several.bar([each for each in lines if each.chosen], wanted.archived),
+            c.actions: several.bar(lines, wanted.archived),
         }
 
     def take_in(visit: Visit) -> None:

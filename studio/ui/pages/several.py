@@ -7,21 +7,34 @@ from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.runtable import Line
 from studio.ui.markup import Html, html
 from studio.ui.numbers import size
-from studio.ui.pages.compare import ticked
+from studio.ui.pages.compare import TICKED, ticked
 from studio.ui.session import Visit
 
 LOST = "their curves, logs, checkpoints and tuned models"
 
 
-def bar(lines: Sequence[Line], archived: bool) -> Html:
-    """What can be done with these runs together; `archived`: they are put aside already."""
+def bar(shown: Sequence[Line], archived: bool) -> Html:
+    """What can be done together with the runs that are chosen of these; `archived`: they are put aside already."""
     primary = Primary("New run", goto="model")
+    lines = [each for each in shown if each.chosen]
     if not lines:
         return action_bar("", primary)
     able = [each for each in lines if each.record.status not in ACTIVE]
     stays = _stays(len(lines) - len(able))
     reason = html("<b>{n}</b> chosen.{s}", n=_runs(len(lines)), s=f" {stays}" if stays else "")
-    return action_bar(reason, primary, extra=_acts(able, archived, stays) if able else "")
+    acts = _acts(able, archived, stays) if able else ""
+    return action_bar(reason, primary, extra=html("{c}{a}", c=_choices(shown, lines), a=acts))
+
+
+def _choices(shown: Sequence[Line], chosen: Sequence[Line]) -> Html:
+    """All that are shown instead of these, where there are more, and none of them."""
+    more = len(shown) > len(chosen)
+    ids = " ".join(each.record.id for each in shown)
+    return html(
+        "{a}{n}",
+        a=button(f"Choose all {len(shown)}", "choose-several", "quiet", runs=ids) if more else "",
+        n=button("Choose none", "choose-several", "quiet", runs=""),
+    )
 
 
 def _acts(able: Sequence[Line], archived: bool, stays: str) -> Html:
@@ -47,6 +60,12 @@ def _stays(number: int) -> str:
     if not number:
         return ""
     return "One is at work and stays." if number == 1 else f"{number} are at work and stay."
+
+
+def choose(visit: Visit) -> None:
+    """Choose these runs, and no others."""
+    asked = visit.text("runs").split()
+    visit.remember(compared=[each.id for each in _here(visit, asked)][-TICKED:])
 
 
 def delete(visit: Visit) -> None:
@@ -77,4 +96,4 @@ def _untick(visit: Visit, gone: set[str]) -> None:
     visit.remember(compared=[each for each in ticked(visit) if each not in gone])
 
 
-ACTS = {"delete-several": delete, "archive-several": archive}
+ACTS = {"choose-several": choose, "delete-several": delete, "archive-several": archive}
