@@ -5,7 +5,7 @@ What is compared are the settings: both sides are runs of the studio's own worke
 worse when it is better, or when the other's figure lies within the 95 % interval of its own. Ends with status 1 when it
 is worse on any of the data.
 
-    .venv/bin/python benchmarks/defaults.py [--data FOLDER] [--only NAME ...] [--rows 240] [--judged 60]
+    .venv/bin/python benchmarks/defaults.py [--data FOLDER] [--only NAME ...] [--rows 240] [--judged 60] [--letters N]
 
 `--data` names a folder of public data (LLaMA-Factory's demos, clinc_small.json); without it only the samples are taken.
 """
@@ -124,9 +124,14 @@ def judged(studio: Studio, data: str, held: str, model: str, task: str, settings
     return studio.evaluate(run.id, held).metrics[JUDGED_BY[task]]
 
 
-def compared(name: str, folder: Path | None, most: int, kept: int, say: Callable[[str], None]) -> bool | None:
+def compared(
+    name: str, folder: Path | None, most: int, kept: int, letters: int, say: Callable[[str], None]
+) -> bool | None:
     """Whether Balanced is no worse; None where the rows are not there."""
     rows, task = rows_of(name, folder)
+    if task == "completion":
+        rows = [{"text": row["text"][:letters]} for row in rows]
+    rows = [row for row in rows if sum(len(str(value)) for value in row.values()) <= letters]
     if not rows:
         say(f"| {name} | | | not here | |")
         return None
@@ -159,11 +164,12 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="a folder of public data")
     parser.add_argument("--only", nargs="*", choices=[*SAMPLES, *PUBLIC])
     parser.add_argument("--rows", type=int, default=240, help="rows to learn from, at the most")
+    parser.add_argument("--letters", type=int, default=1_000_000, help="longer rows, which take long, are left out; plain text is cut")
     parser.add_argument("--judged", type=int, default=60, help="rows to be judged by, at the most")
     given = parser.parse_args()
     print("| data | metric | base | library | Balanced | |\n|---|---|---|---|---|---|")
     names = given.only or [*SAMPLES, *PUBLIC]
-    found = [compared(name, given.data, given.rows, given.judged, lambda line: print(line, flush=True))
+    found = [compared(name, given.data, given.rows, given.judged, given.letters, lambda line: print(line, flush=True))
              for name in names]  # fmt: skip
     worse = found.count(False)
     print(f"\nBalanced is {'no worse than the defaults anywhere' if not worse else f'worse on {worse} of the data'}.")
