@@ -164,7 +164,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="a folder of public data")
     parser.add_argument("--only", nargs="*", choices=[*SAMPLES, *PUBLIC])
     parser.add_argument("--rows", type=int, default=240, help="rows to learn from, at the most")
-    parser.add_argument("--letters", type=int, default=1_000_000, help="longer rows, which take long, are left out; plain text is cut")
+    parser.add_argument("--letters", type=int, default=1_000_000, help="longer rows are left out, plain text is cut")
     parser.add_argument("--judged", type=int, default=60, help="rows to be judged by, at the most")
     given = parser.parse_args()
     print("| data | metric | base | library | Balanced | |\n|---|---|---|---|---|---|")
