@@ -36,7 +36,7 @@ from studio.worker import ranks
 TOLERANCE = 2e-4
 """By which losses may differ: sums are made in another order."""
 ALL = os.environ.get("STUDIO_MATRIX") == "all"
-UNEVEN: dict[str, Any] = {"rows": 23, "held": 7, "epochs": 2, "eval_steps": 3}
+UNEVEN: dict[str, Any] = {"rows": 23, "held": 7, "epochs": 1, "eval_steps": 3}
 """Rows that two processes can't share out alike: 23 to learn from, 4 a step, and 7 in a check."""
 LONG = {
     "precision": "float32", "learning_rate": 1e-2, "max_length": 96, "epochs": 100, "eval_steps": 6, "batch_size": 2,
@@ -80,7 +80,7 @@ def test_two_processes_learn_what_one_learns(
     held = {"zero": zero, "offload": "cpu" if zero > 1 else "none"}
     job = chat_job(tmp_path, llama, **UNEVEN, **held, batch_size=2, processes=2, test_prompts=("Where is it?",))
     outcome, said = by_two(job)
-    assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE) and len(losses(said)) == 12
+    assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE) and len(losses(said)) == 6
     assert [each.eval_loss for each in checks(said)] == pytest.approx(
         [each.eval_loss for each in checks(told)], abs=TOLERANCE
     )
@@ -92,7 +92,7 @@ def test_two_processes_learn_what_one_learns(
     replies = [each.who for each in said if isinstance(each, ReplyEvent)]
     assert replies.count("base") == 1 and replies[-1] == "tuned"
     names = [each.name for each in said if isinstance(each, CheckpointEvent)]
-    assert names[-1] == "checkpoint-12" and all(each.bytes for each in said if isinstance(each, CheckpointEvent))
+    assert names[-1] == "checkpoint-6" and all(each.bytes for each in said if isinstance(each, CheckpointEvent))
     assert (tmp_path / "rank-0.log").exists() and (tmp_path / "rank-1.log").exists()
 
 
@@ -200,7 +200,7 @@ class Family:
         return not any(lives(pid, known) for pid, known in self.known.items())
 
 
-@pytest.mark.parametrize("zero", WAYS[2:] if ALL else WAYS[3:])
+@pytest.mark.parametrize("zero", WAYS[2:] if ALL else WAYS[2:3])
 def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     zero: int, home: Home, data: DatasetRecord, llama: ModelInfo
 ) -> None:
@@ -258,6 +258,7 @@ def group() -> Iterator[Path]:
     made.rmdir()
 
 
+@pytest.mark.matrix
 def test_a_process_that_the_system_ends_for_want_of_memory_has_the_run_tried_at_half_the_batch(
     group: Path, home: Home, data: DatasetRecord, llama: ModelInfo
 ) -> None:

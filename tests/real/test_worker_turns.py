@@ -30,17 +30,6 @@ studio.runs()
 print("looked", flush=True)
 sys.stdin.readline()
 """
-PRESSES = """
-import sys
-from studio.api import Studio
-studio = Studio(sys.argv[1])
-data, model = sys.argv[2:]
-print("ready", flush=True)
-sys.stdin.readline()
-settings = {"max_length": 64, "max_steps": 2, "eval_rows": 2}
-print(studio.start(data, model, "chat", settings=settings, once="the page as it was").id, flush=True)
-sys.stdin.readline()
-"""
 
 
 @pytest.fixture
@@ -92,12 +81,12 @@ def test_a_paused_run_lets_the_next_one_have_its_turn(
 def test_a_run_stops_at_its_longest_time_keeps_the_best_and_has_as_long_again(
     home: Home, data: DatasetRecord, llama: str, studio: Studio
 ) -> None:
-    run = add_run(home, data, llama, **LONG | {"epochs": 1000}, max_minutes=0.5)
+    run = add_run(home, data, llama, **LONG | {"epochs": 1000}, max_minutes=0.2)
     assert start_worker(home, run).wait(180) == 0, log_of(home, run)
     record = record_of(home, run)
     assert (record.status, record.has_result) == ("stopped", True), record.reason
-    assert "after 0.5 minutes, its longest time" in record.reason and "is kept" in record.reason
-    assert record.seconds is not None and 30 <= record.seconds < 90
+    assert "after 0.2 minutes, its longest time" in record.reason and "is kept" in record.reason
+    assert record.seconds is not None and 12 <= record.seconds < 60
     studio.resume(run)
     wait_for(lambda: record_of(home, run).status == "training" and record_of(home, run).step > record.step + 20)
     studio.stop(run)
@@ -155,13 +144,6 @@ def test_several_servers_that_find_a_run_without_a_worker_start_it_once(
     states = [each.event.status for each in home.workspace().events.after(run, kinds=("state",))]  # type: ignore[union-attr]
     assert states == ["queued", "starting", "training", "finished"]
     assert [event.step for event in steps_of(home, run)] == [1, 2, 3]
-
-
-def test_two_browsers_that_press_start_at_once_make_one_run(home: Home, data: DatasetRecord, llama: str) -> None:
-    one, two = rivals(PRESSES, 2, str(home.root), data.id, llama)
-    assert one == two and [each.id for each in home.workspace().runs.all()] == [one]
-    wait_for(lambda: record_of(home, one).status == "finished")
-    assert [event.step for event in steps_of(home, one)] == [1, 2]
 
 
 def test_a_run_again_and_two_passes_more_learn_on_the_same_rows(
