@@ -32,6 +32,7 @@ def preview(task: Task, row: Row, encoding: Encoding, number: int = 1) -> Previe
         tokens=tokens,
         truncated=example.truncated,
         template=task.template(encoding),
+        templated=task.way(encoding.kind, encoding.roles).templated,
         full_length=example.full_length + len(example.target),
         row=number,
         label=example.label,

@@ -106,6 +106,9 @@ class Preview(Noun):
     tokens: tuple[TokenView, ...]
     truncated: bool
     template: str
+    """What stands around a row's texts, with the roles' names in place of their values."""
+    templated: bool = False
+    """It is a chat template."""
     full_length: int = 0
     """Tokens before anything was cut."""
     row: int = 1

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from studio.schema.config import TrainingConfig
-from studio.schema.report import ExportResult, JudgedRow, Metric, Report
+from studio.schema.report import ExportResult, JudgedRow, Metric, Preview, Report
 from studio.schema.runs import RunRecord
 from studio.schema.views import ExportView, Progress
 from studio.ui.components.scorecard import judged, matrix, per_label, scorecard, signed, value
 from studio.ui.components.spark import spark
+from studio.ui.components.tokens import template_panel
 from studio.ui.pages import evaluate, export, runs, train
 from studio.ui.session import Sessions
 from studio.ui.work import Piece
@@ -185,6 +186,21 @@ def a_line(name: str, **config: object) -> runs.Line:
     return runs.Line(a_run(id=f"id-{name}", name=name, status=status), settings, "LoRA", EVIL, ((0, 3.0), (30, 1.7)), 5)
 
 
+@pytest.mark.parametrize(
+    ("metrics", "shown"),
+    [
+        ({"eval_loss": 0.2, "eval_macro_f1": 0.874}, "87 %<small class=\"d\">macro f1"),
+        ({"pearson": 0.968, "mse": 0.2}, "0.97<small class=\"d\">pearson"),
+        ({"eval_pearson": -0.25}, "-0.25<small class=\"d\">pearson"),
+        ({"eval_loss": 0.2}, "none"),
+    ],
+)
+def test_a_share_is_shown_in_per_cent_and_a_correlation_as_it_is(metrics: dict[str, float], shown: str) -> None:
+    line = a_line("one")
+    drawn = runs.table([replace(line, record=line.record.model_copy(update={"metrics": metrics}))], "", "")
+    assert shown in drawn
+
+
 def test_settings_that_differ_are_in_bold_and_the_usual_ones_are_not() -> None:
     lines = [a_line("one"), a_line("two"), a_line("three", lora_rank=4)]
     drawn = runs.table(lines, "id-one", "")
@@ -239,3 +255,10 @@ def test_a_damaged_database_is_told_where_no_run_is_left_of_it(tmp_path: Path) -
     drawn = runs.empty(visit)
     assert "The database was found damaged &lt;b&gt;." in drawn and "I have seen it" in drawn
     sessions.root.close()
+
+
+def test_only_a_chat_template_is_said_to_mark_who_speaks() -> None:
+    one = Preview(text="", tokens=(), truncated=False, template="[CLS] {text} [SEP]")
+    plain, chat = (template_panel(each) for each in (one, one.model_copy(update={"templated": True})))
+    assert "who speaks" in chat and "assistant-only" in chat
+    assert "who speaks" not in plain and "tokenizer adds" in plain and "[CLS] {text} [SEP]" in plain

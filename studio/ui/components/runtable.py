@@ -29,6 +29,8 @@ SHOWN = ("learning_rate", "lora_rank", "epochs")
 
 NONE = Html('<tr><td colspan="9" class="muted">No run is like that. Ask for fewer words, another dataset or tag.</td>'
             "</tr>")  # fmt: skip
+CORRELATIONS = ("pearson", "spearman")
+"""Metrics that lie between -1 and 1, and are no shares."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,14 @@ def _waits(each: Line) -> Html | str:
 
 
 def _scores(record: RunRecord) -> Html:
-    """The first metric that is a share, in per cent; a task may have none."""
-    shares = [(name, number) for name, number in record.metrics.items() if "loss" not in name and 0 <= number <= 1]
+    """The first metric that is a share, in per cent, or a correlation; a task may have none."""
+    shares = [(name, number) for name, number in record.metrics.items()
+              if "loss" not in name and (0 <= number <= 1 or name.endswith(CORRELATIONS))]  # fmt: skip
     if not shares:
         return html('<span class="muted">{w}</span>', w="none" if record.status == "finished" else "not yet")
     name, number = shares[0]
-    return html('{v:.0f} %<small class="d">{n}</small>', v=100 * number, n=name.removeprefix("eval_").replace("_", " "))
+    value = f"{number:.2f}" if name.endswith(CORRELATIONS) else f"{100 * number:.0f} %"
+    return html('{v}<small class="d">{n}</small>', v=value, n=name.removeprefix("eval_").replace("_", " "))
 
 
 def _acts(each: Line) -> Html:

@@ -136,16 +136,27 @@ def _cut_off(preview: Preview) -> Html:
     )
 
 
+CHAT_TEMPLATE = (
+    "chat_template · assistant-only loss",
+    "The model’s own template. Words in angle brackets mark who speaks; people never see them.",
+)
+OWN_SIGNS = (
+    "special tokens",
+    "Names in curly brackets stand for what is in the row; what else is there the model’s tokenizer adds, and people "
+    "never see it.",
+)
+
+
 def template_panel(preview: Preview) -> Html:
     """How a row is put together, in the model's own template."""
     if not preview.template:
         return Html("")
+    small, words = CHAT_TEMPLATE if preview.templated else OWN_SIGNS
     return html(
         '<section class="panel stack mid" aria-labelledby="tpl"><div class="row"><h2 id="tpl">How a row is put '
-        "together</h2>"
-        '<small class="right">chat_template · assistant-only loss</small></div><p class="muted">The model’s own '
-        "template. Words in angle "
-        'brackets mark who speaks; people never see them.</p><pre tabindex="0" '
+        'together</h2><small class="right">{small}</small></div><p class="muted">{words}</p><pre tabindex="0" '
         'aria-label="Template">{template}</pre></section>',
+        small=small,
+        words=words,
         template=preview.template[:4000],
     )
