@@ -61,6 +61,11 @@ def ends_well(page: Page) -> None:
     expect(button(page, "Chat with both")).to_be_visible(timeout=4 * MINUTE)
 
 
+def answer_briefly(page: Page) -> None:
+    """Replies of a few words, by the setting that anybody could use."""
+    page.locator('[data-setting="max_new_tokens"]').fill("24")
+
+
 def pane(page: Page, who: str) -> Locator:
     return page.get_by_role("log", name=f"Replies of the {who} model")
 
@@ -115,6 +120,7 @@ def test_from_a_file_to_an_adapter_in_her_hands(page: Page, served: Served, tmp_
 
     button(page, "Chat with both").click()
     expect(pane(page, "tuned").locator(".msg.u")).to_have_count(3)
+    answer_briefly(page)
     page.get_by_role("textbox", name="Your prompt", exact=True).fill("Where is my toaster?")
     page.keyboard.press("Enter")
     for who in ("base", "tuned"):
@@ -209,6 +215,7 @@ def _a_reply_can_be_stopped(page: Page) -> None:
     button(page, "Stop").click()
     expect(pane(page, "base").locator(".msg.a").last).to_contain_text("stopped")
     expect(button(page, "Stop")).to_be_hidden()
+    answer_briefly(page)
     prompt.fill("Where is my toaster?")
     page.keyboard.press("Enter")
     expect(pane(page, "tuned").locator(".msg.a").last).to_contain_text("tokens ·", timeout=MINUTE)

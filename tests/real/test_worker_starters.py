@@ -33,7 +33,7 @@ def test_starter_chat_learns_the_house_style_from_sixty_rows(home: Home) -> None
     asked = ("Do you mend torn jackets?", "My lamp came without a plug.")
     data = add_sample(home, "support-tone", 60)
     run = add_run(
-        home, data, "starter-chat", epochs=4, learning_rate=1e-3, lora_rank=8, lora_alpha=16, max_length=160,
+        home, data, "starter-chat", epochs=3, learning_rate=1e-3, lora_rank=8, lora_alpha=16, max_length=160,
         test_prompts=asked, watch_share=0.0,
     )  # fmt: skip
     assert start_worker(home, run).wait(500) == 0, log_of(home, run)
