@@ -101,17 +101,13 @@ def disk_full(path: Path) -> StudioError:
 
 def folder_size(folder: Path) -> int:
     """Bytes of all files in a folder, 0 when it is not there."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.exists() else 0
+    return sum(told.st_size for _, told in _files(folder))
 
 
 def is_written_to(folder: Path, seconds: float) -> bool:
     """Whether a file in a folder, logs aside, has been written to within so many seconds."""
     now = time.time()
-    return any(
-        -1 <= now - file.stat().st_mtime <= seconds
-        for file in folder.rglob("*")
-        if file.suffix != ".log" and file.is_file()
-    )
+    return any(-1 <= now - told.st_mtime <= seconds for name, told in _files(folder) if not name.endswith(".log"))
 
 
 def still(folder: Path) -> bool:
@@ -125,10 +121,12 @@ def still(folder: Path) -> bool:
 
 def _told(folder: Path) -> list[tuple[int, float]]:
     """Bytes of each file, and when it was last changed, or came here."""
-    found = []
+    return [(told.st_size, told.st_ctime) for _, told in _files(folder)]
+
+
+def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Name of each file below a folder, and what the system says of it; one that goes meanwhile is passed over."""
     for above, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):
-                told = os.stat(os.path.join(above, name))
-                found.append((told.st_size, told.st_ctime))
-    return found
+                yield name, os.stat(os.path.join(above, name))

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from studio.data.columns import SEPARATORS
@@ -108,11 +109,9 @@ class Classification(Usual):
 
     def types_of(self, ids: Sequence[int], encoding: Encoding) -> list[int]:
         """Of two texts, which each token is of, for models that are told: 0 up to the first text's end, then 1."""
-        if not _apart(encoding):
+        if not _apart(encoding) or not _marks_second(encoding.tokenizer):
             return []
-        tokenizer = encoding.tokenizer
-        told, end = tokenizer("a", "b"), tokenizer.sep_token_id
-        return _by_end(ids, end) if told.get("token_type_ids") == _by_end(told["input_ids"], end) else []
+        return _by_end(ids, encoding.tokenizer.sep_token_id)
 
     def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
         """The text; of two the second below an empty line."""
@@ -219,6 +218,13 @@ def _written(prompt: str | Sequence[Turn]) -> str:
 def _apart(encoding: Encoding) -> bool:
     """Whether a model gets two texts with its own sign between them; one that writes gets an empty line."""
     return encoding.kind == "encoder" and "second" in encoding.roles.values()
+
+
+@lru_cache(maxsize=8)
+def _marks_second(tokenizer: Any) -> bool:
+    """Whether what follows the first text's end is of type 1 to a tokenizer, and all before of type 0."""
+    told = tokenizer("a", "b")
+    return bool(told.get("token_type_ids") == _by_end(told["input_ids"], tokenizer.sep_token_id))
 
 
 def _by_end(ids: Sequence[int], end: int | None) -> list[int]:

@@ -61,9 +61,14 @@ def ends_well(page: Page) -> None:
     expect(button(page, "Chat with both")).to_be_visible(timeout=4 * MINUTE)
 
 
+def setting(page: Page, name: str) -> Locator:
+    """A field of the chat's settings for both."""
+    return page.locator(f'[data-setting="{name}"]')
+
+
 def answer_briefly(page: Page) -> None:
     """Replies of a few words, by the setting that anybody could use."""
-    page.locator('[data-setting="max_new_tokens"]').fill("24")
+    setting(page, "max_new_tokens").fill("24")
 
 
 def pane(page: Page, who: str) -> Locator:
@@ -156,9 +161,6 @@ def test_from_sample_data_to_two_replies_in_at_most_six_clicks(page: Page, serve
 
     click(button(page, "Use this sample: support-tone"))
     set_steps(page, 8)  # what a person would not do: this is only here so that the test is short
-    for number in (2, 3):
-        page.get_by_label(f"Prompt {number}").fill("")
-        page.get_by_label(f"Prompt {number}").press("Tab")
     click(button(page, "Start"))
     click_when_there = button(page, "Chat with both")
     expect(click_when_there).to_be_visible(timeout=4 * MINUTE)
@@ -174,16 +176,12 @@ def test_from_sample_data_to_two_replies_in_at_most_six_clicks(page: Page, serve
 
 def _both_answer_by_the_settings_beside_them(page: Page) -> None:
     """All five, set by hand: what is sent says so, and the replies obey."""
-
-    def setting(name: str) -> Locator:
-        return page.locator(f'[data-setting="{name}"]')
-
     values = {"system": "You answer in verse.", "temperature": "1.5", "top_p": "0.95", "max_new_tokens": "16"}
     for name, value in values.items():
-        setting(name).fill(value)
+        setting(page, name).fill(value)
 
     def answers(seed: str) -> list[str]:
-        setting("seed").fill(seed)
+        setting(page, "seed").fill(seed)
         page.get_by_role("textbox", name="Your prompt", exact=True).fill("Tell me a story.")
         with page.expect_request("**/chat") as asked:
             page.keyboard.press("Enter")
@@ -204,7 +202,7 @@ def _both_answer_by_the_settings_beside_them(page: Page) -> None:
     assert first == again and first[0] != other[0]
     page.reload()
     for name, value in {**values, "seed": "8"}.items():
-        expect(setting(name)).to_have_value(value)
+        expect(setting(page, name)).to_have_value(value)
 
 
 def _a_reply_can_be_stopped(page: Page) -> None:

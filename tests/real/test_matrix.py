@@ -14,7 +14,7 @@ from peft import PeftModel
 from small_trainings import losses, run
 from task_runs import tiny_model
 from test_trained_completion import TEXTS
-from test_trained_labels import SEVERAL
+from test_trained_labels import SORTED
 from test_trained_preference import PAIRS, THUMBS
 from test_trained_questions import ROWS as QUESTIONS
 from test_trained_summarization import NOTES
@@ -39,7 +39,6 @@ FAMILIES = {
 LARGE = MachineFacts(cores=16, memory_total=2**37, memory_available=2**37, disk_free=2**40)
 RATES = {"low-rank": 1e-2, "scales": 5e-2, "prompts": 1e-1, "last": 1e-2, "weights": 3e-3}
 """Family of methods → a rate at which a model of a few thousand weights learns at once."""
-SORTED = [{"text": row["text"], "label": row["tags"][0]} for row in SEVERAL]
 Cell = tuple[str, str, str]
 DATA: dict[str, tuple[list[dict[str, Any]], dict[str, str], tuple[str, ...]]] = {
     "chat": (PAIRS, {"prompt": "prompt", "chosen": "reply"}, ()),

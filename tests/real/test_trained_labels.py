@@ -36,9 +36,10 @@ PAIRED = [
     for n in range(3) for thing in ("lamp", "lid", "chair", "clock") for where in ("here", "broken")
     for word in ("a", "no")
 ]  # fmt: skip
-ASK_BOTH = """
+SORTED = [{"text": row["text"], "label": row["tags"][0]} for row in SEVERAL]
+SHARES = """
 inputs = tokenizer(*asked, return_tensors="pt")
-answer = model(**inputs).logits[0].tolist()
+answer = model(**inputs).logits[0].softmax(-1).tolist()
 """
 ASK = """
 inputs = tokenizer(asked, return_tensors="pt")
@@ -96,8 +97,7 @@ def test_a_run_on_two_texts_beside_each_other_learns_and_its_result_says_alike(t
     pair, first, second = run.pair(), "the lid was broken", "it is not a lid"
     asked = [first, second] if shape == "bert" else [f"{first}\n\n{second}"]
     head = {"num_labels": 2, "pad_token_id": pair.tokenizer.pad_token_id}
-    plain = np.array(asked_plainly(run, "AutoModelForSequenceClassification", asked, ASK_BOTH, **head))
-    plain = np.exp(plain) / np.exp(plain).sum()
+    plain = asked_plainly(run, "AutoModelForSequenceClassification", asked, SHARES, **head)
     encoding = pair.encoding()
     ours = probabilities(pair, [pair.task.prompt_ids(f"{first}\n\n{second}", encoding)])[0]
     np.testing.assert_allclose(ours, plain, atol=1e-4)

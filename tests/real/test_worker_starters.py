@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_starter_chat_learns_the_house_style_from_sixty_rows(home: Home) -> None:
-    asked = ("Do you mend torn jackets?", "My lamp came without a plug.")
+    asked = ("Can I pick up my parcel myself?", "Do you mend torn jackets?", "My lamp came without a plug.")
     data = add_sample(home, "support-tone", 60)
     run = add_run(
         home, data, "starter-chat", epochs=3, learning_rate=1e-3, lora_rank=8, lora_alpha=16, max_length=160,
@@ -42,7 +42,7 @@ def test_starter_chat_learns_the_house_style_from_sixty_rows(home: Home) -> None
     said = {who: [] for who in ("base", "tuned")}  # type: dict[str, list[str]]
     for each in home.workspace().events.after(run, kinds=("reply",)):
         said[each.event.who].append(each.event.text.strip())  # type: ignore[union-attr]
-    assert len(said["base"]) == len(said["tuned"]) == len(asked)
+    assert len(said["base"]) == len(said["tuned"]) == 3
     assert all(text.startswith(STYLE[0]) and text.endswith(STYLE[1]) for text in said["tuned"])
     assert not any(text.startswith(STYLE[0]) for text in said["base"])
     report = judged(home, run, later_rows(home, "support-tone", 100, 12))
