@@ -29,6 +29,7 @@ WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ZeRO-3", {"zero": 3}),
     ("ZeRO-2, held in the memory", {"zero": 2, "offload": "cpu"}),
     ("ZeRO-3, held in the memory", {"zero": 3, "offload": "cpu"}),
+    ("FSDP", {"fsdp": True}),
 )
 ROWS_A_STEP = 4
 MOST_LOSS = 0.02

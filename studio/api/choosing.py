@@ -25,7 +25,7 @@ from studio.training.checking import precision_off
 from studio.training.mirrors import MIRRORS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.presets import PRESETS
-from studio.training.together import offload_off, why_no_fsdp, zero_off
+from studio.training.together import fsdp_off, offload_off, zero_off
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -97,15 +97,12 @@ class ChoosingDoor(Door):
             "precision": precision_off(machine),
             "zero": zero_off(machine),
             "offload": offload_off(machine),
+            "fsdp": fsdp_off(machine),
         }
 
     def choices_said(self) -> dict[str, dict[str, str]]:
         """What is to be known of the values of a setting, and when to pick them: setting → value → sentences."""
         return {"optimizer": {name: each.sentence for name, each in OPTIMIZERS.items()}}
-
-    def why_no_fsdp(self) -> str:
-        """Why PyTorch's own way to share a run out is not offered."""
-        return why_no_fsdp(machine_facts())
 
     # --- models ---
 

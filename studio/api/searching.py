@@ -1,17 +1,16 @@
 """Search: better settings, found by trying."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from studio.api.runs import RunsDoor
+from studio.schema.checked import gathered, raise_once
 from studio.schema.dataset import DatasetSpec
-from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord, RunSpec
 from studio.schema.search import SearchSpec, SearchView
-from studio.services.searching import MOST_TRIALS, Searches
+from studio.services.searching import Searches, against, against_budget
 from studio.store.searches import SearchStore, at_work
 
 TRIALS = 10
@@ -46,19 +45,15 @@ class SearchDoor(RunsDoor):
         The budget is a number of trials, minutes of training (0: no limit), or both, whichever is used up first; of
         neither it is 10 trials. When the minutes are over, the trial at work is ended with its best kept.
         """
-        fits = trials is None or 1 <= trials <= MOST_TRIALS
-        if not fits or not math.isfinite(minutes) or minutes < 0:
-            raise StudioError(
-                "bad-setting",
-                "A search can't have this budget.",
-                given=f"{'any' if trials is None else trials} trials, {minutes:g} minutes",
-                valid=f"1 to {MOST_TRIALS} trials, 0 minutes or more",
-                field="minutes" if fits else "trials",
-            )
-        self._models.ready(model)
+        found = against_budget(trials, minutes)
+        fixed = {key.replace("-", "_"): value for key, value in (settings or {}).items()}
         how: dict[str, Any] = {"preset": preset, "name": "", "validation": None}
-        info, data = self._meant(dataset, model, task, roles, leave_out, settings, method, **how)
-        view = self._planning.plan(dataset, info, data, self._beginning(settings, method, info, data), **how)
+        with gathered(found):
+            self._models.ready(model)
+            info, data = self._meant(dataset, model, task, roles, leave_out, settings, method, **how)
+            view = self._planning.plan(dataset, info, data, self._beginning(settings, method, info, data), **how)
+            found += against(view.plan.config, fixed, view.splits.train, view.splits.validation)
+        raise_once(found)
         config = view.plan.config
         spec = SearchSpec(
             id="",
@@ -68,7 +63,7 @@ class SearchDoor(RunsDoor):
             task=config.task,
             method=config.method,
             preset=preset,
-            settings={key.replace("-", "_"): value for key, value in (settings or {}).items()},
+            settings=fixed,
             roles=dict(roles) if roles else None,
             leave_out=tuple(leave_out),
             trials=trials or (0 if minutes else TRIALS),
@@ -77,7 +72,7 @@ class SearchDoor(RunsDoor):
             data=data,
             dataset_version=self._datasets.store.get(dataset).version,
         )
-        return self._searches.begin(spec, config, view.splits.train, view.splits.validation)
+        return self._searches.begin(spec, config, view.splits.train)
 
     def search(self, search: str) -> SearchView:
         """A search as it stands; looking moves it on."""

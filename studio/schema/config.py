@@ -242,6 +242,9 @@ class TrainingConfig(Noun):
     )
     """Of ZeRO: in the machine's memory or on its disk in place of the GPU's memory. Slower; on a processor alone the
     machine's memory is where it is anyway."""
+    fsdp: bool = setting(False, About("machine", "Share weights out by FSDP", "fully_shard"))
+    """PyTorch's own way for several GPUs to share weights out, in place of ZeRO-3. Pick it where DeepSpeed is missing,
+    or for an optimizer or a method that ZeRO can't take."""
     mirror: Literal["none", "tensorboard", "trackio", "wandb", "mlflow"] = setting(
         "none", About("machine", "Curves sent to", "report_to")
     )

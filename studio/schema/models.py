@@ -67,6 +67,7 @@ class ProcessMemory(Noun):
     way: str
     """`One process`, `Data parallel`, `ZeRO-1` …"""
     zero: int
+    fsdp: bool = False
     processes: int
     sentence: str
     process_bytes: int

@@ -3,7 +3,7 @@ next (the server every few seconds, page, command line, who started a run when i
 what does badly and starts the next."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -27,33 +27,62 @@ MOST_FAILED = 5
 """Trials in a row; when so many have failed, the rows are gone, say, the next one would as well."""
 
 
+def against_budget(trials: int | None, minutes: float) -> list[StudioError]:
+    """What speaks against so many trials and minutes; None and 0: no limit of that kind."""
+    fits = trials is None or 1 <= trials <= MOST_TRIALS
+    if fits and math.isfinite(minutes) and minutes >= 0:
+        return []
+    return [
+        StudioError(
+            "bad-setting",
+            "A search can't have this budget.",
+            given=f"{'any' if trials is None else trials} trials, {minutes:g} minutes",
+            valid=f"1 to {MOST_TRIALS} trials, 0 minutes or more",
+            field="minutes" if fits else "trials",
+        )
+    ]
+
+
+def against(config: TrainingConfig, settings: Mapping[str, Any], train_rows: int, held: int) -> list[StudioError]:
+    """What speaks against a search around these settings, of which some were set by hand."""
+    found = []
+    if not held:
+        found.append(
+            StudioError(
+                "too-few-rows",
+                "A search needs validation rows to tell which settings do best.",
+                hint="Keep some rows for validation.",
+                field="validation_share",
+            )
+        )
+    if not _varied(config, settings, train_rows):
+        found.append(
+            StudioError(
+                "bad-setting", "All that a search would vary is set by hand.", field="learning_rate",
+                hint="Leave some of these settings to the studio, the rate first.",
+            )
+        )  # fmt: skip
+    return found
+
+
+def _varied(config: TrainingConfig, settings: Mapping[str, Any], train_rows: int) -> dict[str, Any]:
+    """What a search varies, with the values that are tried first."""
+    return {name: getattr(config, name) for name in space(config, train_rows) if name not in settings}
+
+
 class Searches:
     """The searches of a workspace."""
 
     def __init__(self, store: SearchStore, runs: Runs, start: Start) -> None:
         self.store, self.runs, self.start = store, runs, start
 
-    def begin(self, spec: SearchSpec, config: TrainingConfig, train_rows: int, held: int) -> SearchView:
-        """Begin a search around what the preset would take."""
-        if not held:
-            raise StudioError(
-                "too-few-rows",
-                "A search needs validation rows to tell which settings do best.",
-                hint="Keep some rows for validation.",
-                field="validation_share",
-            )
-        fixed = set(spec.settings)
-        first = {name: getattr(config, name) for name in space(config, train_rows) if name not in fixed}
-        if not first:
-            raise StudioError(
-                "bad-setting", "All that a search would vary is set by hand.", field="learning_rate",
-                hint="Leave some of these settings to the studio, the rate first.",
-            )  # fmt: skip
-        spec = spec.model_copy(update={"id": self.store.new_id(), "first": first})
+    def begin(self, spec: SearchSpec, config: TrainingConfig, train_rows: int) -> SearchView:
+        """Begin a search around what the preset would take; `against` has found nothing."""
+        spec = spec.model_copy(update={"id": self.store.new_id(), "first": _varied(config, spec.settings, train_rows)})
         study = self._study(spec)
         study.set_user_attr("rows", train_rows)
         study.set_user_attr("config", config.model_dump_json())
-        study.enqueue_trial(first)
+        study.enqueue_trial(spec.first)
         self.store.add(spec)
         return self.look(spec.id)
 

@@ -105,7 +105,13 @@ def led(context: AbstractContextManager[Any]) -> Iterator[Any]:
 
 def whole(trainer: Any) -> AbstractContextManager[Any]:
     """While it is open every process has all weights, whatever they share out, and the model can be asked by itself."""
-    if processes() == 1 or getattr(trainer, "deepspeed", None) is None:
+    if processes() == 1:
+        return nullcontext()
+    if trainer.settings.fsdp:
+        from studio.training import sharding
+
+        return sharding.whole(trainer.model)
+    if getattr(trainer, "deepspeed", None) is None:
         return nullcontext()
     from trl.models.utils import unwrap_model_for_generation
 

@@ -8,7 +8,7 @@ from studio.training.memory import answers_at_once, offloaded_memory, outputs
 from studio.training.methods import method_named
 from studio.training.plan_facts import PlanFacts, as_learned, labels_told_apart, memory_of, per_process
 from studio.training.rhythm import CHECK_ROW, check_every, total_steps
-from studio.training.together import WAYS
+from studio.training.together import way_of
 
 CORE_SPEED = {"bfloat16": 4.0e10, "float16": 4.0e10, "float32": 2.0e10}
 """Tokens times parameters that a core trains a second with LoRA, measured (docs/training.md)."""
@@ -88,7 +88,7 @@ def _seconds(
         row = tokens * PADDING * computed(info) / speed(config, machine)
         row *= method_named(config.method).cost * (1.33 if config.gradient_checkpointing else 1.0)
     if config.processes > 1:
-        row *= WAYS[config.zero].cost / (config.processes if machine.gpus else 1)
+        row *= way_of(config).cost / (config.processes if machine.gpus else 1)
     seconds = START_SECONDS * (1 if config.processes == 1 else 2) + steps * rows_a_step * row
     if facts.validation_rows:
         checks = steps // check_every(facts.train_rows, facts.validation_rows, config) + 1

@@ -20,7 +20,7 @@ from studio.training.plan_facts import PlanFacts, labels_told_apart, memory_of
 from studio.training.presets import make_plan
 from studio.training.recomputing import recomputes
 from studio.training.room import room, room_beside
-from studio.training.together import WAYS
+from studio.training.together import further, way_of
 
 SHORTEST = 64
 """Tokens below which rows are not cut to make a run fit."""
@@ -109,7 +109,7 @@ def _held_here(config: TrainingConfig, asked: Asked) -> Change | None:
 def _one_process(config: TrainingConfig, asked: Asked) -> Change | None:
     if config.processes == 1 or asked.machine.gpus:
         return None
-    alone = {"processes": 1, "zero": 0, "offload": "none", "batch_size": config.together}
+    alone = {"processes": 1, "zero": 0, "fsdp": False, "offload": "none", "batch_size": config.together}
     return Change(f"One process instead of {config.processes}: it learns the same, and holds all but once.", alone)
 
 
@@ -131,13 +131,12 @@ def _twice(config: TrainingConfig, asked: Asked) -> Change | None:
 
 
 def _more_shared(config: TrainingConfig, asked: Asked) -> Change | None:
-    if config.processes == 1 or not asked.machine.gpus or config.zero == 3:
+    if config.processes == 1 or not asked.machine.gpus or (way := further(config, asked.machine)) is None:
         return None
-    way = WAYS[config.zero + 1]
     held = way.sentence.rstrip(".")
     return Change(
-        f"{way.title} instead of {WAYS[config.zero].title}: {held[0].lower()}{held[1:]}, and it learns the same.",
-        {"zero": way.zero},
+        f"{way.title} instead of {way_of(config).title}: {held[0].lower()}{held[1:]}, and it learns the same.",
+        way.settings,
     )
 
 

@@ -59,25 +59,22 @@ class TokenLogProbs(torch.autograd.Function):
         return None if hidden is None else hidden.mul_(grad.to(hidden.dtype)[:, None]), None, None, None
 
 
-def token_log_probs(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
-) -> torch.Tensor:
+def token_log_probs(head: torch.nn.Linear, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The same for any head: one that learns has its logits computed a second time on the way back."""
-    if not weight.requires_grad:
-        found: torch.Tensor = TokenLogProbs.apply(hidden, weight, bias, labels)
+    if not head.weight.requires_grad:
+        found: torch.Tensor = TokenLogProbs.apply(hidden, head.weight, head.bias, labels)
         return found
-    size = max(16, CHUNK_NUMBERS // weight.shape[0])
+    size = max(16, CHUNK_NUMBERS // head.out_features)
     parts = [
-        checkpoint(_of_chunk, hidden[at : at + size], weight, bias, labels[at : at + size], use_reentrant=False)
+        checkpoint(_of_chunk, head, hidden[at : at + size], labels[at : at + size], use_reentrant=False)
         for at in range(0, len(labels), size)
     ]
     return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
 
 
-def _of_chunk(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
-) -> torch.Tensor:
-    return -F.cross_entropy(F.linear(hidden, weight, bias).float(), labels, reduction="none")
+def _of_chunk(head: torch.nn.Linear, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The head itself is called, since several processes may have to bring its weights together again."""
+    return -F.cross_entropy(head(hidden).float(), labels, reduction="none")
 
 
 def add_log_probs(model: Any, end_to_end: bool) -> None:
@@ -101,9 +98,7 @@ def add_log_probs(model: Any, end_to_end: bool) -> None:
         hidden, wanted = hidden[:, :-1].reshape(-1, hidden.shape[-1]), wanted[:, 1:].flatten()
         learned = (wanted != NOT_LEARNED).nonzero().squeeze(1)
         head = self.get_output_embeddings()
-        found = token_log_probs(
-            hidden.index_select(0, learned), head.weight, head.bias, wanted.index_select(0, learned)
-        )
+        found = token_log_probs(head, hidden.index_select(0, learned), wanted.index_select(0, learned))
         at = learned if places is None else _targets(places[1:], width).index_select(0, learned)
         whole = found.new_zeros(rows * (width - 1)).index_copy(0, at, found).view(rows, width - 1)
         nothing = torch.zeros_like(whole)

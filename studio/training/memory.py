@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.inference.heads import AT_ONCE
-from studio.schema.config import TrainingConfig
+from studio.schema.config import WHOLE, TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.distributed import BUCKET
@@ -87,7 +87,7 @@ def process_memory(
     else:
         kept, step = optimizing.bucket + optimizing.gradients + optimizing.state, optimizing.step
     at_work = max(kept + activations + logits, kept + step, check)
-    if config.zero < 3:
+    if config.zero < 3 and not config.fsdp:
         return round(libraries + weights + at_work)
     if gpu:  # whole for a moment at the end; loaded in the machine's memory
         return round(libraries + max(weights + part, part + info.vocabulary * info.hidden * width + at_work))
@@ -163,13 +163,17 @@ def _optimizing(info: ModelInfo, config: TrainingConfig, labels: int) -> _Optimi
         width = 4
     copies = 4 if config.zero or (chosen.masters and width == 2) else 0
     state, gradients, bucket = learning * (chosen.state_bytes + copies), float(learning * width), 0.0
+    step = float(learning * copies)
     if config.processes > 1:
-        state /= config.processes if config.zero else 1
+        parted = bool(config.zero) or (config.fsdp and config.method in WHOLE)
+        state, step = (state / config.processes, step / config.processes) if parted else (state, step)
         if config.zero > 1:
             gradients, bucket = gradients / config.processes, float(min(learning, BUCKET) * width)
+        elif config.fsdp and parted:  # those of a layer are whole, and again in float32 as they are brought together
+            gradients, bucket = gradients / config.processes, learning * (width + 4) / max(info.layers, 1)
         else:
             bucket = gradients
-    return _Optimizing(state, gradients, bucket, learning * copies / (config.processes if config.zero else 1))
+    return _Optimizing(state, gradients, bucket, step)
 
 
 def _activations(

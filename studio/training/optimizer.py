@@ -40,7 +40,7 @@ class MasterAdamW(torch.optim.AdamW):
             )
             short = [(weight, master) for weight, master in zip(weights, masters, strict=True) if weight is not master]
             if short:
-                torch._foreach_copy_([weight for weight, _ in short], [master for _, master in short])
+                torch._foreach_copy_([_here(weight) for weight, _ in short], [_here(master) for _, master in short])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's, which by itself would round the copies to the weights' format."""
@@ -60,6 +60,11 @@ class MasterAdamW(torch.optim.AdamW):
             if weight.dtype != torch.float32:
                 state["master"] = weight.detach().float()
         return state
+
+
+def _here(tensor: Any) -> Any:
+    """The part of a tensor that is in this process, where several share it out."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
 def schedule_free(groups: Sequence[dict[str, Any]], **more: Any) -> Any:

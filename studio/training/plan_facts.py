@@ -13,7 +13,7 @@ from studio.tasks import Task, task_named
 from studio.training.memory import estimate_memory, process_memory
 from studio.training.packing import filled, packs
 from studio.training.sampler import MEGA
-from studio.training.together import WAYS, problems
+from studio.training.together import WAYS, problems, way_of
 
 MARKS = 3
 """Tokens that a model puts around a question and its passage."""
@@ -125,22 +125,24 @@ def _rows(config: TrainingConfig, facts: PlanFacts, machine: MachineFacts | None
 def per_process(
     config: TrainingConfig, info: ModelInfo, facts: PlanFacts, machine: MachineFacts
 ) -> tuple[ProcessMemory, ...]:
-    """What a process would take alone, and as one of several at each stage of ZeRO, for the same rows a step."""
+    """What a process would take alone, and as one of several by each way, for the same rows a step."""
     count = config.processes if config.processes > 1 else max(2, len(machine.gpus))
-    alone = config.model_copy(update={"processes": 1, "zero": 0, "offload": "none", "batch_size": config.together})
+    nothing = {"zero": 0, "fsdp": False, "offload": "none"}
+    alone = config.model_copy(update={**nothing, "processes": 1, "batch_size": config.together})
     size = max(1, config.together // count)
     found = [(alone, "One process", "All of it in one.")]
-    for way in WAYS.values():
-        several = config.model_copy(update={"processes": count, "zero": way.zero, "batch_size": size})
+    for way in WAYS:
+        offload = config.offload if way.zero else "none"
+        several = config.model_copy(update={**way.settings, "processes": count, "batch_size": size, "offload": offload})
         found.append((several, way.title, way.sentence))
     lines = []
     for each, title, sentence in found:
         rows, wrong = _rows(each, facts, machine), problems(each, machine)
         lines.append(
             ProcessMemory(
-                way=title, zero=each.zero, processes=each.processes, sentence=sentence,
+                way=title, zero=each.zero, fsdp=each.fsdp, processes=each.processes, sentence=sentence,
                 process_bytes=process_memory(info, each, **rows), memory_bytes=estimate_memory(info, each, **rows),
-                chosen=(each.processes, each.zero) == (config.processes, config.zero),
+                chosen=each.processes == config.processes and way_of(each) == way_of(config),
                 why_not=wrong[0].what if wrong else "",
             )
         )  # fmt: skip

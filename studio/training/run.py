@@ -26,6 +26,7 @@ from studio.training.packing import joined, pack, packs
 from studio.training.read import read_event
 from studio.training.replies import answer_prompts
 from studio.training.rhythm import check_every
+from studio.training.sharding import claim
 from studio.training.trainers import Parts, builder
 from studio.training.watching import Watching
 
@@ -98,6 +99,8 @@ class _Run:
         set_seed(config.seed)
         self.encoding = encoding_for(job)
         model = ready_model(job, self.method, self.head)
+        if config.fsdp:
+            claim(model)
         self.packed = packs(config) and self._shares_rows(model)
         self._phase("reading")
         learned = self.learned = self._encode(job.train_rows)
@@ -299,22 +302,22 @@ class _Run:
 
     def _save(self, kind: str) -> Path:
         """The result with its tokenizer, whole or not there; of several processes one writes it."""
-        place = self.job.folder / kind
+        place, weights = self.job.folder / kind, self.trainer.gathered()
         if leads():
-            self._write(kind, place)
+            self._write(kind, place, weights)
         wait()
         return place
 
-    def _write(self, kind: str, place: Path) -> None:
+    def _write(self, kind: str, place: Path, weights: dict[str, Any] | None) -> None:
         model = self.trainer.model
         new = self.job.folder / f".{kind}.new"
         shutil.rmtree(new, ignore_errors=True)
         learned = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
         require_room(self.job.folder, learned)
         if kind == "adapter":
-            model.save_pretrained(str(new), save_embedding_layers=False)
+            model.save_pretrained(str(new), save_embedding_layers=False, state_dict=weights)
         else:
-            model.save_pretrained(str(new))
+            model.save_pretrained(str(new), state_dict=weights)
         self.encoding.tokenizer.save_pretrained(str(new))
         (new / "README.md").unlink(missing_ok=True)  # names a path of this machine; the export writes a true card
         replace_folder(new, place)

@@ -49,6 +49,7 @@ def test_two_processes_with_zero_are_chosen_reckoned_started_and_watched(
     table = page.get_by_role("region", name="Memory by process, scrolls sideways")
     expect(table.get_by_role("row").filter(has_text="ZeRO-2")).to_contain_text("chosen")
     expect(table.get_by_role("row").filter(has_text="FSDP")).to_contain_text("not on offer", ignore_case=True)
+    expect(page.get_by_label("Share weights out by FSDP")).to_be_disabled()
     expect(table.get_by_role("row")).to_have_count(7)
     button(page, "Start").click()
     expect(page.get_by_role("button", name="Chat with both")).to_be_visible(timeout=4 * SLOW)

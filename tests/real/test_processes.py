@@ -18,7 +18,7 @@ from task_runs import asked_plainly, tiny_model, train_rows
 from test_trained_preference import PAIRS, THUMBS
 from test_trained_questions import ROLES
 from test_trained_questions import ROWS as QUESTIONS
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 from worker_runs import add_run, log_of, record_of, start_worker, steps_of, wait_for
 
 from studio.machine.deepspeed import why_no_deepspeed
@@ -31,6 +31,7 @@ from studio.services.run_files import resumable_step
 from studio.store import Home
 from studio.training.loading import TrainingJob
 from studio.training.outcome import Outcome
+from studio.training.together import OF_PARTS
 from studio.worker import ranks
 
 TOLERANCE = 2e-4
@@ -42,11 +43,12 @@ LONG = {
     "precision": "float32", "learning_rate": 1e-2, "max_length": 96, "epochs": 100, "eval_steps": 6, "batch_size": 2,
     "early_stopping_patience": 0, "processes": 2,
 }  # fmt: skip
-WAYS = [
-    pytest.param(0, id="data parallel"),
-    *(pytest.param(zero, id=f"ZeRO-{zero}", marks=pytest.mark.skipif(bool(why_no_deepspeed()), reason="no DeepSpeed"))
-      for zero in (1, 2, 3)),
-]  # fmt: skip
+NO_DEEPSPEED = pytest.mark.skipif(bool(why_no_deepspeed()), reason="no DeepSpeed")
+ALIKE = pytest.param({}, id="data parallel")
+ZERO_1, ZERO_2, ZERO_3 = (pytest.param({"zero": n}, id=f"ZeRO-{n}", marks=NO_DEEPSPEED) for n in (1, 2, 3))
+FSDP = pytest.param({"fsdp": True}, id="FSDP")
+"""Offered on GPUs alone; what it does is the same on a processor."""
+WHOLE_BY_FSDP = pytest.param({"fsdp": True, "method": "full", "learning_rate": 1e-3}, id="FSDP, whole")
 
 
 def by_two(job: TrainingJob) -> tuple[Outcome, list[AnyEvent]]:
@@ -72,13 +74,14 @@ def alone(llama: ModelInfo, tmp_path_factory: pytest.TempPathFactory) -> tuple[O
     return run(chat_job(folder, llama, **UNEVEN, batch_size=4, test_prompts=("Where is it?",)))
 
 
-@pytest.mark.parametrize("zero", WAYS if ALL else [WAYS[0], WAYS[3]])
+@pytest.mark.parametrize("way", [ALIKE, ZERO_1, ZERO_2, ZERO_3, FSDP] if ALL else [ALIKE, FSDP])
 def test_two_processes_learn_what_one_learns(
-    zero: int, llama: ModelInfo, alone: tuple[Outcome, list[AnyEvent]], tmp_path: Path
+    way: dict[str, Any], llama: ModelInfo, alone: tuple[Outcome, list[AnyEvent]], tmp_path: Path
 ) -> None:
     expected, told = alone
-    held = {"zero": zero, "offload": "cpu" if zero > 1 else "none"}
-    job = chat_job(tmp_path, llama, **UNEVEN, **held, batch_size=2, processes=2, test_prompts=("Where is it?",))
+    held = "cpu" if way.get("zero", 0) > 1 else "none"
+    by_two_ = {**UNEVEN, **way, "offload": held, "batch_size": 2, "processes": 2}
+    job = chat_job(tmp_path, llama, **by_two_, test_prompts=("Where is it?",))
     outcome, said = by_two(job)
     assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE) and len(losses(said)) == 6
     assert [each.eval_loss for each in checks(said)] == pytest.approx(
@@ -96,13 +99,15 @@ def test_two_processes_learn_what_one_learns(
     assert (tmp_path / "rank-0.log").exists() and (tmp_path / "rank-1.log").exists()
 
 
-@pytest.mark.parametrize("zero", WAYS[2:] if ALL else WAYS[3:])
-def test_a_whole_classifiers_loss_scores_and_weights_are_those_of_one_process(zero: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [ZERO_2, ZERO_3, FSDP] if ALL else [ZERO_3])
+def test_a_whole_classifiers_loss_scores_and_weights_are_those_of_one_process(
+    way: dict[str, Any], tmp_path: Path
+) -> None:
     info = tiny_bert(tmp_path / "base")
-    few: dict[str, Any] = {"rows": 47, "held": 11, "epochs": 1, "eval_steps": 3}
+    few: dict[str, Any] = {"rows": 47, "held": 11, "epochs": 1, "eval_steps": 3, "balance_labels": True}
     one, told = run(label_job(tmp_path / "one", info, **few, batch_size=4, gradient_accumulation=2))
     two, said = by_two(
-        label_job(tmp_path / "two", info, **few, batch_size=2, gradient_accumulation=2, processes=2, zero=zero)
+        label_job(tmp_path / "two", info, **few, batch_size=2, gradient_accumulation=2, processes=2, **way)
     )
     assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE)
     for ours, theirs in zip(checks(said), checks(told), strict=True):
@@ -116,6 +121,68 @@ def test_a_whole_classifiers_loss_scores_and_weights_are_those_of_one_process(ze
     assert (ours.get_input_embeddings().weight - before).abs().max() > 1e-3, "it has learned"
 
 
+@pytest.mark.parametrize("way", [ALIKE, ZERO_3, FSDP] if ALL else [FSDP])
+def test_answers_of_uneven_length_teach_a_whole_text_to_text_model_by_two_what_they_teach_by_one(
+    way: dict[str, Any], tmp_path: Path
+) -> None:
+    info = tiny_model("t5", tmp_path / "base")
+    rows = [{"article": f"The lamp {n} stands in the hall.", "summary": "It shines. " * (n % 4 + 1)} for n in range(24)]
+
+    def job(folder: Path, **settings: Any) -> TrainingJob:
+        usual = {"precision": "float32", "learning_rate": 5e-3, "max_length": 64, "epochs": 1, "eval_steps": 2}
+        return TrainingJob(
+            config=TrainingConfig(task="summarization", model=info.name, method="full", **usual, **settings),
+            info=info, data=DatasetSpec(task="summarization", roles={"article": "text", "summary": "summary"}),
+            train_rows=rows[:18], validation_rows=rows[-5:], folder=folder, threads=1,
+        )  # fmt: skip
+
+    one, told = run(job(tmp_path / "one", batch_size=4))
+    two, said = by_two(job(tmp_path / "two", batch_size=2, processes=2, **way))
+    assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE) and len(losses(said)) == 5
+    for ours, theirs in zip(checks(said), checks(told), strict=True):
+        assert ours.eval_loss == pytest.approx(theirs.eval_loss, abs=TOLERANCE)
+        assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-6), "what it wrote was judged"
+    ours, theirs = (AutoModelForSeq2SeqLM.from_pretrained(str(each.path)) for each in (two, one))
+    torch.testing.assert_close(ours.shared.weight, theirs.shared.weight, atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("way", [ZERO_2, ZERO_3])
+def test_a_whole_model_that_writes_learns_under_zero_as_by_one(way: dict[str, Any], tmp_path: Path) -> None:
+    info = tiny_model("llama", tmp_path / "base")
+    few = {**UNEVEN, "method": "full", "learning_rate": 1e-3}
+    _, told = run(chat_job(tmp_path / "one", info, **few, batch_size=4))
+    outcome, said = by_two(chat_job(tmp_path / "two", info, **few, batch_size=2, processes=2, **way))
+    assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE)
+    assert outcome.kind == "model"
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [("llama", {"method": "dora", "precision": "bfloat16"}), ("llama", {"method": "ia3", "precision": "bfloat16"}),
+     ("llama", {"method": "prefix-tuning"}), ("llama", {"method": "prompt-tuning"}),
+     ("llama", {"method": "lora-embeddings"}), ("llama", {"method": "last-layers"}),
+     ("llama", {"method": "lora", "gradient_checkpointing": True, "gradient_accumulation": 2}),
+     ("llama", {"method": "full", "precision": "bfloat16", "gradient_checkpointing": True, "learning_rate": 1e-3}),
+     ("llama", {"method": "lora", "optimizer": "adafactor"}),
+     *(("llama", {"method": "full", "optimizer": optimizer, "learning_rate": 1e-3}) for optimizer in OF_PARTS),
+     ("gpt2", {"method": "full", "learning_rate": 1e-3})],
+    ids=lambda each: each if isinstance(each, str) else "-".join(map(str, each.values())),
+)  # fmt: skip
+def test_what_fsdp_shares_out_is_learned_as_by_one(shape: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    info = tiny_model(shape, tmp_path / "base")
+    one, told = run(chat_job(tmp_path / "one", info, **{**UNEVEN, **settings}, batch_size=4))
+    two, said = by_two(chat_job(tmp_path / "two", info, **{**UNEVEN, **settings}, batch_size=2, processes=2, fsdp=True))
+    assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE)
+    name = "model.safetensors" if one.kind == "model" else "adapter_model.safetensors"
+    assert one.path is not None and two.path is not None
+    ours, theirs = load_file(two.path / name), load_file(one.path / name)
+    assert {n: w.shape for n, w in ours.items()} == {n: w.shape for n, w in theirs.items()}
+    apart = 2e-2 if settings.get("precision") == "bfloat16" else 1e-3
+    assert all((ours[n].float() - theirs[n].float()).abs().max() < apart for n in theirs)
+
+
 def question_job(folder: Path, info: ModelInfo, **settings: Any) -> TrainingJob:
     """A run that learns to point by an adapter."""
     usual = {"precision": "float32", "learning_rate": 5e-3, "max_length": 64, "epochs": 1, "eval_steps": 2}
@@ -127,11 +194,11 @@ def question_job(folder: Path, info: ModelInfo, **settings: Any) -> TrainingJob:
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("zero", [WAYS[0], WAYS[3]])
-def test_an_adapter_learns_to_point_by_two_as_by_one(zero: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [ALIKE, ZERO_3, FSDP])
+def test_an_adapter_learns_to_point_by_two_as_by_one(way: dict[str, Any], tmp_path: Path) -> None:
     info = tiny_model("bert", tmp_path / "base")
     _, told = run(question_job(tmp_path / "one", info, batch_size=4))
-    outcome, said = by_two(question_job(tmp_path / "two", info, batch_size=2, processes=2, zero=zero))
+    outcome, said = by_two(question_job(tmp_path / "two", info, batch_size=2, processes=2, **way))
     assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE) and len(losses(said)) == 5
     for ours, theirs in zip(checks(said), checks(told), strict=True):
         assert ours.eval_loss == pytest.approx(theirs.eval_loss, abs=TOLERANCE)
@@ -140,12 +207,16 @@ def test_an_adapter_learns_to_point_by_two_as_by_one(zero: int, tmp_path: Path) 
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("zero", WAYS[3:])
-def test_pairs_are_learned_by_two_and_the_result_loads_without_deepspeed(zero: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [ZERO_3, FSDP])
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_pairs_are_learned_by_two_and_the_result_loads_without_deepspeed(
+    method: str, way: dict[str, Any], tmp_path: Path
+) -> None:
     info = tiny_model("llama", tmp_path / "model")
     made = train_rows(
-        tmp_path, PAIRS, info, "preference", epochs=3, learning_rate=1e-3, batch_size=2, processes=2, zero=zero
-    )
+        tmp_path, PAIRS, info, "preference", epochs=3, learning_rate=1e-3, batch_size=2, processes=2, method=method,
+        **way,
+    )  # fmt: skip
     assert made.learned() and made.checks[-1].metrics["reward_accuracy"] >= 0.5
     code = (
         "found = tokenizer(asked, return_tensors='pt')\nanswer = model(**found).logits[0, -1, :50].tolist()\n"
@@ -157,24 +228,25 @@ def test_pairs_are_learned_by_two_and_the_result_loads_without_deepspeed(zero: i
 
 
 @pytest.mark.matrix
-def test_thumbs_are_learned_by_two_as_by_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [ALIKE, FSDP])
+def test_thumbs_are_learned_by_two_as_by_one(way: dict[str, Any], tmp_path: Path) -> None:
     info = tiny_model("llama", tmp_path / "model")
     few: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-3}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     one = train_rows(tmp_path / "one", THUMBS[:35], info, "feedback", **few, batch_size=4)
-    two = train_rows(tmp_path / "two", THUMBS[:35], info, "feedback", **few, batch_size=2, processes=2)
+    two = train_rows(tmp_path / "two", THUMBS[:35], info, "feedback", **few, **way, batch_size=2, processes=2)
     assert two.losses == pytest.approx(one.losses, abs=TOLERANCE)
     assert [each.eval_loss for each in two.checks] == pytest.approx([each.eval_loss for each in one.checks], abs=1e-3)
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("zero", WAYS[3:])
-def test_a_base_in_four_bits_is_shared_out_too(zero: int, tmp_path: Path) -> None:
+@NO_DEEPSPEED
+def test_a_base_in_four_bits_is_shared_out_too(tmp_path: Path) -> None:
     info = small_llama(tmp_path / "base")
     few: dict[str, Any] = {"rows": 16, "held": 0, "epochs": 1, "method": "qlora", "precision": "bfloat16"}
     _, told = run(chat_job(tmp_path / "one", info, **few, batch_size=4))
-    outcome, said = by_two(chat_job(tmp_path / "two", info, **few, batch_size=2, processes=2, zero=zero))
+    outcome, said = by_two(chat_job(tmp_path / "two", info, **few, batch_size=2, processes=2, zero=3))
     assert losses(said) == pytest.approx(losses(told), abs=0.01), "in bfloat16"
     assert outcome.kind == "adapter" and outcome.path is not None
 
@@ -200,11 +272,11 @@ class Family:
         return not any(lives(pid, known) for pid, known in self.known.items())
 
 
-@pytest.mark.parametrize("zero", WAYS[2:] if ALL else WAYS[2:3])
+@pytest.mark.parametrize("way", [ZERO_2, ZERO_3, FSDP, WHOLE_BY_FSDP] if ALL else [ZERO_2, WHOLE_BY_FSDP])
 def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
-    zero: int, home: Home, data: DatasetRecord, llama: ModelInfo
+    way: dict[str, Any], home: Home, data: DatasetRecord, llama: ModelInfo
 ) -> None:
-    run_ = add_run(home, data, str(llama.path), **{**LONG, "epochs": 3, "zero": zero, "lora_dropout": 0.1})
+    run_ = add_run(home, data, str(llama.path), **{**LONG, "epochs": 3, "lora_dropout": 0.1, **way})
     family = Family(home, run_)
     os.kill(family.worker.pid, signal.SIGKILL)
     family.worker.wait(10)
@@ -293,11 +365,11 @@ def test_sigterm_to_all_of_them_keeps_what_was_learned(home: Home, data: Dataset
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("zero", WAYS[3:])
+@pytest.mark.parametrize("way", [ZERO_3, FSDP])
 def test_a_wish_to_discard_is_heard_by_all_at_once(
-    zero: int, home: Home, data: DatasetRecord, llama: ModelInfo
+    way: dict[str, Any], home: Home, data: DatasetRecord, llama: ModelInfo
 ) -> None:
-    run_ = add_run(home, data, str(llama.path), **LONG, zero=zero)
+    run_ = add_run(home, data, str(llama.path), **LONG, **way)
     family = Family(home, run_)
     home.workspace().runs.wish_stop(run_, "discard")
     assert family.worker.wait(40) == 0, log_of(home, run_)

@@ -69,8 +69,9 @@ def test_a_search_is_stopped_and_can_not_do_without_validation_rows(studio: Stud
     model, data = str(tmp_path / "tiny"), studio.add_sample("support-tone").id
     with pytest.raises(StudioError, match="needs validation rows"):
         studio.start_search(data, model, "chat", settings={"validation_share": 0})
-    with pytest.raises(StudioError, match="this budget"):
-        studio.start_search(data, model, "chat", trials=0)
+    with pytest.raises(StudioError) as caught:
+        studio.start_search(data, model, "chat", settings={"validation_share": 0}, trials=0)
+    assert [each.field for each in caught.value.all()] == ["trials", "validation_share"], "all at once"
     with pytest.raises(StudioError, match=r"no trial of this search|There is no search"):
         studio.best_settings("none")
     begun = studio.start_search(data, model, "chat", settings={"max_length": 64, "epochs": 200}, trials=3)
@@ -113,7 +114,7 @@ def test_a_server_that_starts_goes_on_with_a_visitors_search_though_no_page_is_o
     runs: Any = SimpleNamespace(get=lambda run: SimpleNamespace(id=run, status="queued"), after=lambda run, kinds: [])
     spec = SearchSpec(id="", name="of a run that is lost", dataset="d", model="m", trials=1)
     begun = Searches(SearchStore(home.workspace(visitor)), runs, lambda *_: runs.get("lost"))
-    begun.begin(spec, TrainingConfig(task="chat", model="m"), 100, 10)
+    begun.begin(spec, TrainingConfig(task="chat", model="m"), 100)
     assert [workspace for workspace, _ in at_work(home)] == [visitor]
     served = Served(home.root, "--demo")
     try:

@@ -32,7 +32,7 @@ EDGES = {
 """Where a process, a thread or a request ends: there an error that nobody foresaw becomes a sentence."""
 TRAINING = (
     "run", "replies", "callbacks", "loss", "optimizer", "apart", "by_rows", "trainers", "batches", "quick", "log_probs",
-    "first_batch", "head_first", "noise",
+    "first_batch", "head_first", "noise", "sharding",
 )  # fmt: skip
 TRAINERS = tuple(f"studio.training.{name}" for name in TRAINING)
 """What subclasses the libraries' trainers or computes with tensors: a worker imports it when its turn has come."""

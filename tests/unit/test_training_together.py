@@ -27,11 +27,11 @@ from studio.training.plan_facts import PlanFacts, per_process
 from studio.training.presets import make_plan
 from studio.training.rhythm import steps_per_epoch
 from studio.training.sampler import OrderedSampler, SharedSampler, batches_a_pass, checked_by, order, shared_out
-from studio.training.together import why_no_fsdp
 from studio.ui.components.processes import processes_panel
 from studio.ui.components.settings import settings_panel
 
 MACHINE = MachineFacts(cores=4, memory_total=2**35, memory_available=2**35, disk_free=2**40, bfloat16_fast=True)
+GPUS = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),) * 4)
 MODEL = ModelInfo(
     name="m", title="M", source="folder", kind="causal", architecture="LlamaForCausalLM", parameters=134_515_008,
     layers=30, hidden=576, intermediate=1536, vocabulary=49152, context=2048, tasks=("chat",), here=True,
@@ -44,10 +44,10 @@ def settings(**changes: Any) -> dict[str, Any]:
     return {"task": "chat", "model": "m", **changes}
 
 
-def wrong(**changes: Any) -> dict[str, str]:
+def wrong(machine: MachineFacts = MACHINE, **changes: Any) -> dict[str, str]:
     """Field → what is said of it."""
     with pytest.raises(StudioError) as caught:
-        check_settings(MODEL, MACHINE, settings(**changes))
+        check_settings(MODEL, machine, settings(**changes))
     return {each.field: each.message for each in caught.value.all()}
 
 
@@ -206,6 +206,71 @@ def test_numbers_may_be_typed_and_others_are_refused() -> None:
         config_from(settings(zero="4"))
 
 
+# --- FSDP ---
+
+
+def test_fsdp_is_for_several_gpus_and_says_so_elsewhere() -> None:
+    one = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),))
+    assert "there is one" in wrong(one, fsdp=True, processes=1)["fsdp"]
+    assert "have one memory" in wrong(fsdp=True, processes=2)["fsdp"]
+    assert "have one memory" in together.fsdp_off(MACHINE)["True"] and together.fsdp_off(GPUS) == {}
+    check_settings(MODEL, GPUS, settings(fsdp=True, processes=4))
+
+
+def test_what_fsdp_can_t_take_is_told_all_at_once_each_at_its_field() -> None:
+    assert "there is only one" in wrong(GPUS, fsdp=True)["fsdp"]
+    found = wrong(GPUS, fsdp=True, processes=4, zero=2, precision="float16", method="full", optimizer="adafactor")
+    assert "two ways to share out" in found["fsdp"] and "bfloat16 or float32" in found["precision"]
+    assert "a part of every weight" in found["optimizer"] and "adamw, sgd, rmsprop, adagrad" in found["optimizer"]
+    assert "held in few bits" in wrong(GPUS, fsdp=True, processes=4, method="qlora")["fsdp"]
+    assert "Only what ZeRO shares out" in wrong(GPUS, fsdp=True, processes=4, offload="cpu")["offload"]
+
+
+def test_an_adapter_under_fsdp_takes_what_zero_can_t() -> None:
+    for changes in ({"method": "dora"}, {"method": "ia3"}, {"optimizer": "adafactor", "precision": "float32"}):
+        told = " ".join(wrong(GPUS, processes=4, zero=2, **changes).values())
+        assert "fsdp in its place" in told or why_no_deepspeed()
+        check_settings(MODEL, GPUS, settings(processes=4, fsdp=True, **changes))
+    assert "fsdp" not in wrong(processes=2, zero=2, method="dora")["zero"], "not on a processor"
+
+
+def test_without_deepspeed_several_gpus_are_told_of_fsdp_and_make_it_fit_takes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(together, "why_no_deepspeed", lambda: "DeepSpeed is not installed. Install it so.")
+    assert "or fsdp in its place" in wrong(GPUS, processes=2, zero=2)["zero"]
+    config = TrainingConfig(task="chat", model="m", method="full", precision="float32", processes=4, batch_size=1)
+    alone, *_, shared = per_process(config, MODEL, FACTS, GPUS)
+    small = replace(MACHINE, gpus=(Gpu("G", 2 * shared.process_bytes, 2 * shared.process_bytes),) * 4)
+    assert alone.process_bytes > 2 * shared.process_bytes
+    asked = Asked(task_named("chat"), MODEL, "balanced", FACTS, small)
+    method, values, changes = fit(asked, "full", {"processes": 4, "precision": "float32", "batch_size": 1,
+                                                  "gradient_checkpointing": True})  # fmt: skip
+    assert (method, values["fsdp"], values["zero"]) == ("full", True, 0)
+    assert "FSDP instead of Data parallel" in changes[-1].sentence
+
+
+@pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
+def test_with_deepspeed_one_stage_after_the_other_is_tried_and_fsdp_where_zero_can_t_be() -> None:
+    config = TrainingConfig(task="chat", model="m", processes=4)
+    ways = []
+    while (way := together.further(config, GPUS)) is not None:
+        ways.append(way.title)
+        config = config.model_copy(update=way.settings)
+    assert ways == ["ZeRO-1", "ZeRO-2", "ZeRO-3"]
+    way = together.further(TrainingConfig(task="chat", model="m", processes=4, method="dora"), GPUS)
+    assert way is together.FSDP
+    assert together.further(config.model_copy(update=way.settings), GPUS) is None
+
+
+def test_under_fsdp_a_gpu_holds_a_part_of_a_whole_models_numbers_and_all_of_an_adapters() -> None:
+    for method, parted in (("full", True), ("lora", False)):
+        config = TrainingConfig(task="chat", model="m", method=method, precision="float32", processes=4, batch_size=1)
+        lines = {line.way: line.process_bytes for line in per_process(config, MODEL, FACTS, GPUS)}
+        assert (lines["FSDP"] < 0.6 * lines["Data parallel"]) == parted
+        assert lines["FSDP"] < lines["Data parallel"]
+
+
 # --- plan and estimate ---
 
 
@@ -223,8 +288,9 @@ def test_several_processes_share_the_rows_that_one_would_read_at_once() -> None:
 
 def test_memory_by_process_falls_with_each_stage_and_the_chosen_one_is_marked() -> None:
     lines = planned(processes=4, zero=2, method="full", precision="float32")[1].per_process
-    assert [line.way for line in lines] == ["One process", "Data parallel", "ZeRO-1", "ZeRO-2", "ZeRO-3"]
-    assert [line.processes for line in lines] == [1, 4, 4, 4, 4]
+    assert [line.way for line in lines] == ["One process", "Data parallel", "ZeRO-1", "ZeRO-2", "ZeRO-3", "FSDP"]
+    assert [line.processes for line in lines] == [1, 4, 4, 4, 4, 4]
+    assert "several GPUs" in lines[-1].why_not
     each = [line.process_bytes for line in lines[1:]]
     assert each[0] > each[1] > each[2] and each[3] > each[2], "on a processor all weights are loaded beside the part"
     assert [line.way for line in lines if line.chosen] == ["ZeRO-2"]
@@ -232,10 +298,9 @@ def test_memory_by_process_falls_with_each_stage_and_the_chosen_one_is_marked() 
 
 
 def test_on_gpus_each_stage_takes_less_of_each() -> None:
-    gpus = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),) * 4)
     config = TrainingConfig(task="chat", model="m", method="full", precision="float32", processes=4, batch_size=1)
-    lines = per_process(config, MODEL, FACTS, gpus)
-    each = [line.process_bytes for line in lines[1:]]
+    lines = per_process(config, MODEL, FACTS, GPUS)
+    each = [line.process_bytes for line in lines[1:-1]]
     assert each == sorted(each, reverse=True) and len(set(each)) == 4
     assert all(line.memory_bytes == line.process_bytes for line in lines), "of the fullest GPU"
 
@@ -262,16 +327,10 @@ def test_the_page_shows_each_way_escaped_and_says_what_is_not_offered() -> None:
         ProcessMemory(way="ZeRO-2", zero=2, processes=2, sentence="<b>", process_bytes=1 << 30, memory_bytes=3 << 30,
                       why_not="There is <one> core."),
     )  # fmt: skip
-    shown = processes_panel(planned()[1].model_copy(update={"per_process": lines}), why_no_fsdp(MACHINE))
+    shown = processes_panel(planned()[1].model_copy(update={"per_process": lines}))
     assert "<b>" not in shown.split("<tbody>")[1].replace("<b>Memory", "")
     assert "There is &lt;one&gt; core." in shown and "chosen" in shown
-    assert "shares nothing out" in shown.split("FSDP")[1]
     assert "2 processes" in shown
-
-
-def test_fsdp_is_not_offered_and_says_what_to_take_in_its_place_on_gpus() -> None:
-    gpus = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),) * 2)
-    assert "choose ZeRO-3" in why_no_fsdp(gpus) and "several GPUs" in why_no_fsdp(MACHINE)
 
 
 def test_the_stages_are_a_choice_in_words_on_the_page() -> None:
@@ -281,9 +340,23 @@ def test_the_stages_are_a_choice_in_words_on_the_page() -> None:
     assert '<option value="3" disabled>' in made and "what they share out: 2" in made
 
 
+def test_a_box_that_can_t_be_ticked_here_is_greyed_with_the_reason_and_one_that_was_says_what_is_wrong() -> None:
+    config = TrainingConfig(task="chat", model="m")
+    off = together.fsdp_off(MACHINE)
+    box = settings_panel(config, {}, {}, {"fsdp": off}).split('id="f-fsdp"')[1].split("</div>")[0]
+    assert " disabled" in box and "have one memory" in box
+    box = settings_panel(config, {}, {}, {"fsdp": {}}).split('id="f-fsdp"')[1].split("</div>")[0]
+    assert " disabled" not in box and "Not on offer" not in box
+    ticked = config.model_copy(update={"fsdp": True})
+    box = settings_panel(ticked, {"fsdp": True}, {"fsdp": (True, "Not <here>.")}, {"fsdp": off}).split("f-fsdp")[1]
+    assert 'role="alert">Not &lt;here&gt;.' in box and " disabled" not in box.split("</label>")[0]
+
+
 def test_an_estimate_has_a_line_for_each_way(studio: Studio) -> None:
     found = studio.plan(None, "starter-chat", "chat").estimate
-    assert [line.zero for line in found.per_process] == [0, 0, 1, 2, 3]
+    assert [(line.zero, line.fsdp) for line in found.per_process] == [
+        (0, False), (0, False), (1, False), (2, False), (3, False), (0, True),
+    ]  # fmt: skip
 
 
 def test_the_log_has_what_each_process_printed_in_their_order(studio: Studio) -> None:

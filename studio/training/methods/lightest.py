@@ -10,7 +10,7 @@ from studio.training.optimizers import OPTIMIZERS
 ALONE = 4 + 4 + min(each.state_bytes for each in OPTIMIZERS.values())
 """Bytes a weight in one process: itself and its gradient in float32, and what the lightest optimizer keeps."""
 SHARED = 2 + 2 + 8 + 4
-"""The same of all processes together under ZeRO-3, which takes AdamW: in bfloat16, with averages and an exact copy."""
+"""The same of all processes together under ZeRO-3 or FSDP by AdamW: in bfloat16, with averages and an exact copy."""
 
 
 def too_much(learning: int, machine: MachineFacts) -> str:
@@ -18,9 +18,12 @@ def too_much(learning: int, machine: MachineFacts) -> str:
     each, there, holder = ALONE, machine.training_memory, "the GPU has" if machine.gpus else "this machine has"
     if learning * each <= there:
         return ""
-    if len(machine.gpus) > 1 and not why_no_deepspeed():
-        each, holder = SHARED, f"the {len(machine.gpus)} GPUs and the machine's own memory together have"
-        there = sum(gpu.memory_total for gpu in machine.gpus) + machine.memory_total  # ZeRO may fill that, too
+    if len(machine.gpus) > 1:
+        each, holder = SHARED, f"the {len(machine.gpus)} GPUs together have"
+        there = sum(gpu.memory_total for gpu in machine.gpus)
+        if not why_no_deepspeed():
+            holder = f"the {len(machine.gpus)} GPUs and the machine's own memory together have"
+            there += machine.memory_total  # ZeRO may fill that, too
         if learning * each <= there:
             return ""
     return f"{learning * each / 1e9:.1f} GB of memory for what learns; {holder} {there / 1e9:.1f} GB"

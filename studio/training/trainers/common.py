@@ -20,7 +20,7 @@ from studio.training.optimizers import make_optimizer
 from studio.training.rhythm import total_steps
 from studio.training.sampler import OrderedSampler
 from studio.training.trainers import Parts
-from studio.training.trainers.shared import Shared
+from studio.training.trainers.sharded import Sharded
 
 BYTES_A_MASTER = 14
 """Of a trained weight in a checkpoint: itself, two averages, a float32 copy."""
@@ -29,7 +29,7 @@ _FIRST_CHECKS: dict[Hashable, Any] = {}
 that only steps obey, need not look at the same rows with the same weights again."""
 
 
-class StudioTrainer(Shared):
+class StudioTrainer(Sharded):
     """A mixin for a `transformers.Trainer`."""
 
     checkpoints: Checkpoints
@@ -59,8 +59,9 @@ class StudioTrainer(Shared):
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         self._fetched = time.perf_counter()
         batches, items = super().get_batch_samples(*args, **kwargs)
-        rows = [self.rows_in(batch) for batch in batches]
-        self._rows, self._tokens = self.share_out(rows, sum(int(batch["attention_mask"].sum()) for batch in batches))
+        weights = [float(self.weight_of(batch)) for batch in batches]
+        rows, tokens = sum(map(self.rows_in, batches)), sum(int(each["attention_mask"].sum()) for each in batches)
+        self._rows, self._tokens = self.share_out(weights, rows, tokens)
         return batches, items
 
     def pace(self) -> tuple[int, int, float]:
@@ -89,7 +90,7 @@ class StudioTrainer(Shared):
         return len(batch["input_ids"])
 
     def weight_of(self, inputs: Any) -> float:
-        """How much a batch counts in the validation loss."""
+        """How much a batch's mean loss counts beside those of others: of a check, and of a step's other processes."""
         return self.rows_in(inputs)
 
     def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -122,7 +123,8 @@ class StudioTrainer(Shared):
         formats = {name: weight.dtype for name, weight in self.model.named_parameters()}
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         for name, weight in self.model.named_parameters():
-            weight.data = weight.data.to(formats[name])
+            if weight.dtype != formats[name]:
+                weight.data = weight.data.to(formats[name])
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         from transformers import Trainer

@@ -47,6 +47,9 @@ class Referenced(Quick, StudioTrainer):
     def ask_base_first(self) -> None:
         """A model that can't be what it was once it learns: all rows are asked before the first step."""
         self.model.eval()
+        place, device = self.model.device, self.args.device
+        if place != device:  # it waits in the machine's memory until several GPUs share it out
+            self.model.to(device)
         every = [self.train_dataset, *([self.eval_dataset] if self.eval_dataset is not None else [])]
         total, done = sum(map(len, every)), 0
         for dataset in every:
@@ -55,6 +58,8 @@ class Referenced(Quick, StudioTrainer):
                 self.remember(self._prepare_inputs(self.data_collator(rows)))
                 done += len(rows)
                 self.told(PhaseEvent(phase="reading", message="Asking the base", done=done, total=total, unit="rows"))
+        if place != device:
+            self.model.to(place)
 
     def start(self, longest: int, told: Any, begun: bool) -> None:
         """Before the first step: the quick way is found, and the second adapter that TRL makes goes."""

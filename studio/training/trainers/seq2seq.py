@@ -1,5 +1,6 @@
 """Text to text with a model that reads and writes: transformers' Seq2SeqTrainer."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from studio.metrics.texts import observe
 from studio.tasks.base import NOT_LEARNED
 from studio.tasks.question_answering import NO_ANSWER
 from studio.training.distributed import processes
+from studio.training.sharding import is_sharded, whole
 from studio.training.trainers import Parts
 from studio.training.trainers.common import StudioTrainer, arguments, dataset_of
 
@@ -40,7 +42,8 @@ class WritingTrainer(StudioTrainer, Seq2SeqTrainer):
     def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, *args: Any, **kwargs: Any) -> Any:
         answers = self._answered < WRITTEN
         self._answered += len(inputs["input_ids"]) * processes()
-        return super().prediction_step(model, inputs, prediction_loss_only or not answers, *args, **kwargs)
+        with whole(model) if answers and is_sharded(model) else nullcontext():  # not layer by layer for every word
+            return super().prediction_step(model, inputs, prediction_loss_only or not answers, *args, **kwargs)
 
 
 def build(parts: Parts) -> WritingTrainer:

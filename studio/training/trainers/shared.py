@@ -47,20 +47,20 @@ class Shared(Base):
         self._spare = len(batches) - 1 if spare else -1
         return DataLoader(rows, batch_sampler=batches, collate_fn=self.data_collator)
 
-    def share_out(self, rows: list[int], tokens: int) -> tuple[int, int]:
+    def share_out(self, weights: list[float], rows: int, tokens: int) -> tuple[int, int]:
         """Rows and tokens of the coming step everywhere; how much each batch here counts beside the others is kept."""
-        *everywhere, together = summed([*rows, tokens])
-        self._shares = tuple(processes() * here / each for here, each in zip(rows, everywhere, strict=True))
-        return round(sum(everywhere)), round(together)
+        *everywhere, rows_together, tokens_together = summed([*weights, rows, tokens])
+        self._shares = tuple(processes() * here / (each or 1) for here, each in zip(weights, everywhere, strict=True))
+        return round(rows_together), round(tokens_together)
 
     def loss_of(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """The loss of the rows that are here: by token of all tokens of the step, or the mean of the rows."""
+        """Of the rows that are here: by token of all tokens of the step, or their mean as `weight_of` counts them."""
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """As `loss_of`; a mean of fewer rows than elsewhere counts less, for means are averaged among processes."""
+        """As `loss_of`; a mean of less than elsewhere counts less, for means are averaged among processes."""
         found = self.loss_of(model, inputs, return_outputs, num_items_in_batch)
         if return_outputs or num_items_in_batch is not None or not model.training or not self._shares:
             return found

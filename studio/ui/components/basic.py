@@ -255,9 +255,14 @@ def field(name: str, label: Any, control: Any, help_: Any = "", error: str = "",
         label=label,
         library=html('<small class="mono right">{l}</small>', l=library) if library else "",
         control=control,
-        error=html('<p class="wrong" id="e-{name}" role="alert">{e}</p>', name=name, e=error) if error else "",
+        error=wrong_words(name, error),
         help=html('<p class="help" id="h-{name}">{h}</p>', name=name, h=help_) if help_ else "",
     )
+
+
+def wrong_words(name: str, error: str) -> Html:
+    """What is wrong with a control, if anything is."""
+    return html('<p class="wrong" id="e-{name}" role="alert">{e}</p>', name=name, e=error) if error else Html("")
 
 
 def _describes(name: str, error: str, helped: bool) -> dict[str, Any]:
@@ -318,10 +323,19 @@ def select_input(
     )
 
 
-def check_input(name: str, words: Any, checked: bool, act: str = "", helped: bool = False) -> Html:
+def check_input(
+    name: str, words: Any, checked: bool, act: str = "", helped: bool = False, error: str = "", disabled: bool = False
+) -> Html:
     """A box to tick, with its words beside it."""
     return html(
         '<label class="check"><input type="checkbox"{attrs}><span>{words}</span></label>',
-        attrs=attrs(id=f"f-{name}", name=name, data_act=act or None, checked=checked, **_describes(name, "", helped)),
+        attrs=attrs(
+            id=f"f-{name}",
+            name=name,
+            data_act=act or None,
+            checked=checked,
+            disabled=disabled,
+            **_describes(name, error, helped),
+        ),
         words=words,
     )

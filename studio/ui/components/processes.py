@@ -12,8 +12,8 @@ WHY = (
 )
 
 
-def processes_panel(estimate: Estimate, why_no_fsdp: str) -> Html:
-    """A fold with a line for each way, the chosen one marked, and one for the way that is not offered."""
+def processes_panel(estimate: Estimate) -> Html:
+    """A fold with a line for each way, the chosen one marked."""
     lines = estimate.per_process
     if not lines:
         return Html("")
@@ -21,9 +21,8 @@ def processes_panel(estimate: Estimate, why_no_fsdp: str) -> Html:
     table = html(
         '<div class="scroll-x" role="region" tabindex="0" aria-label="Memory by process, scrolls sideways"><table '
         'class="processes"><thead><tr><th>Way</th><th class="num">Each</th><th class="num">All</th></tr></thead><tbody>'
-        "{rows}{fsdp}</tbody></table></div>",
+        "{rows}</tbody></table></div>",
         rows=[_line(line) for line in lines],
-        fsdp=_not_offered(why_no_fsdp),
     )
     body = html('{table}<p class="muted small">{why} Choose under All settings, Machine.</p>', table=table, why=WHY)
     words = f"{chosen.way}: {memory(chosen.process_bytes)}{' each' if chosen.processes > 1 else ''}"
@@ -42,14 +41,6 @@ def _line(line: ProcessMemory) -> Html:
         off=html("<br>Not on offer here: {why}", why=line.why_not) if line.why_not and not line.chosen else "",
         each=_megabytes(line.process_bytes),
         all=_megabytes(line.memory_bytes),
-    )
-
-
-def _not_offered(why: str) -> Html:
-    return html(
-        '<tr class="muted"><th scope="row">FSDP<small>PyTorch’s own way to share weights out among GPUs.<br>'
-        'Not on offer here: {why}</small></th><td class="num">–</td><td class="num">–</td></tr>',
-        why=why,
     )
 
 

@@ -7,7 +7,17 @@ from typing import Any, Literal
 from studio.schema.checked import range_of
 from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.fields import About, about
-from studio.ui.components.basic import button, check_input, field, fold, select_input, tag, text_input, textarea
+from studio.ui.components.basic import (
+    button,
+    check_input,
+    field,
+    fold,
+    select_input,
+    tag,
+    text_input,
+    textarea,
+    wrong_words,
+)
 from studio.ui.markup import Html, html, join
 from studio.ui.numbers import share
 
@@ -93,14 +103,19 @@ def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: O
     described = TrainingConfig.model_fields[name].description or ""
     error = str(wrong[1]) if wrong else ""
     if isinstance(value, bool):
-        control = check_input(name, what.label, value, "set", helped=True)
+        here = off.get(name, {})
+        greyed = bool(here) and not value
+        control = check_input(name, what.label, value, "set", helped=True, error=error, disabled=greyed)
         return html(
-            '<div class="field">{c}<p class="help" id="h-{n}">{h} {l}</p>{r}</div>',
+            '<div class="field {bad}">{c}{e}<p class="help" id="h-{n}">{h} {l}{o}</p>{r}</div>',
+            bad="bad" if error else "",
             c=control,
+            e=wrong_words(name, error),
             n=name,
             h=described,
             l=_library(what),
-            r=_reset(name, changed),
+            o=_not_here(here),
+            r=_reset(name, changed or bool(wrong)),
         )
     unit = f", {what.unit}" if what.unit and what.unit.lower() not in what.label.lower() else ""
     label = html('{label}<span class="muted">{unit}</span>', label=what.label, unit=unit)

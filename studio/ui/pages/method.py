@@ -271,7 +271,7 @@ def _this_run(visit: Visit, view: PlanView | StudioError | None) -> Html:
             "{p}{f}{m}{w}",
             p=plan_panel(view, visit.studio.machine().cores),
             f=fitted_panel(kept(visit, "fitted")),
-            m=processes_panel(view.estimate, visit.studio.why_no_fsdp()),
+            m=processes_panel(view.estimate),
             w=why_panel(view),
         )
     body = (
