@@ -37,7 +37,7 @@ class Runs:
 def begun(home: Home, workspace: str) -> str:
     """A search whose one trial has lost its run, so that whoever looks finds that it is over."""
     runs: Any = Runs()
-    return Searches(SearchStore(home.workspace(workspace)), runs, runs.start).begin(SPEC, CONFIG, 100, 10).spec.id
+    return Searches(SearchStore(home.workspace(workspace)), runs, runs.start).begin(SPEC, CONFIG, 100).spec.id
 
 
 def soon(what: Callable[[], object]) -> None:

@@ -12,7 +12,7 @@ from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent
 from studio.schema.search import SearchSpec, SearchView
 from studio.services.runners.local import LocalRunner
-from studio.services.searching import Searches, space
+from studio.services.searching import Searches, against, against_budget, space
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
 
@@ -72,7 +72,7 @@ def through(runs: Runs, folder: Path, view: SearchView) -> SearchView:
 
 
 def test_six_trials_one_after_the_other_the_preset_first_and_the_best_no_worse(runs: Runs, tmp_path: Path) -> None:
-    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
     assert view.trials[0].settings == view.spec.first == {
         "learning_rate": 1e-3, "epochs": 4, "batch_size": 4, "lora_rank": 8,
     }  # fmt: skip
@@ -87,7 +87,7 @@ def test_six_trials_one_after_the_other_the_preset_first_and_the_best_no_worse(r
 
 
 def test_a_trial_that_was_killed_or_deleted_has_failed_and_the_search_goes_on(runs: Runs, tmp_path: Path) -> None:
-    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
     runs.end(view.trials[0].run)
     view = searches(runs, tmp_path).look(view.spec.id)
     runs.end(view.trials[1].run, "interrupted")
@@ -99,7 +99,7 @@ def test_a_trial_that_was_killed_or_deleted_has_failed_and_the_search_goes_on(ru
 
 
 def test_a_trial_that_does_badly_is_given_up_early(runs: Runs, tmp_path: Path) -> None:
-    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
     for _ in range(3):
         runs.end(view.trials[-1].run)
         view = searches(runs, tmp_path).look(view.spec.id)
@@ -114,7 +114,7 @@ def test_a_trial_that_does_badly_is_given_up_early(runs: Runs, tmp_path: Path) -
 def test_when_the_minutes_are_over_the_trial_at_work_ends_with_its_best_kept_and_counts(
     runs: Runs, tmp_path: Path
 ) -> None:
-    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1.5}), CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1.5}), CONFIG, 100)
     runs.end("r0")
     searches(runs, tmp_path).look(view.spec.id)
     second = runs.known["r1"]
@@ -129,7 +129,7 @@ def test_when_the_minutes_are_over_the_trial_at_work_ends_with_its_best_kept_and
 
 
 def test_a_trial_that_the_minutes_end_before_its_first_check_was_given_up(runs: Runs, tmp_path: Path) -> None:
-    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1}), CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1}), CONFIG, 100)
     searches(runs, tmp_path).look(view.spec.id)
     done = searches(runs, tmp_path).look(view.spec.id)
     assert (done.status, [trial.state for trial in done.trials], done.best) == ("finished", ["pruned"], None)
@@ -137,13 +137,13 @@ def test_a_trial_that_the_minutes_end_before_its_first_check_was_given_up(runs: 
 
 def test_minutes_alone_allow_as_many_trials_as_they_hold(runs: Runs, tmp_path: Path) -> None:
     alone = SPEC.model_copy(update={"trials": 0, "minutes": 7.5})
-    view = searches(runs, tmp_path).begin(alone, CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(alone, CONFIG, 100)
     assert view.sentence.startswith("Trials done: 0; it ends after 7.5 minutes of training.")
     assert len(through(runs, tmp_path, view).trials) == 8
 
 
 def test_a_search_whose_trials_fail_one_after_the_other_ends_and_says_so(runs: Runs, tmp_path: Path) -> None:
-    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"trials": 0, "minutes": 9}), CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"trials": 0, "minutes": 9}), CONFIG, 100)
     for _ in range(10):
         if view.status != "running":
             break
@@ -154,7 +154,7 @@ def test_a_search_whose_trials_fail_one_after_the_other_ends_and_says_so(runs: R
 
 
 def test_the_home_knows_which_searches_are_at_work(runs: Runs, tmp_path: Path) -> None:
-    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"trials": 1}), CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"trials": 1}), CONFIG, 100)
     assert at_work(Home(tmp_path)) == [("default", view.spec.id)]
     runs.end("r0")
     assert searches(runs, tmp_path).look(view.spec.id).status == "finished"
@@ -162,13 +162,13 @@ def test_the_home_knows_which_searches_are_at_work(runs: Runs, tmp_path: Path) -
 
 
 def test_no_trial_begins_after_a_stop(runs: Runs, tmp_path: Path) -> None:
-    other = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
+    other = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
     stopped = searches(runs, tmp_path).stop(other.spec.id)
     assert (stopped.status, len(stopped.trials)) == ("stopped", 1)
 
 
 def test_the_end_of_a_trials_run_begins_the_next_one_and_of_another_run_nothing(runs: Runs, tmp_path: Path) -> None:
-    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
     (first,) = runs.known
     other = runs.start(SPEC, {"learning_rate": 1e-3}, "of no search")
     runs.end(first)
@@ -189,20 +189,31 @@ def test_who_started_a_run_is_told_when_its_worker_has_ended(tmp_path: Path) -> 
 
 
 def test_the_budget_in_minutes_is_said(runs: Runs, tmp_path: Path) -> None:
-    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 90}), CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 90}), CONFIG, 100)
     assert "0 of 6 trials done; it ends after 90 minutes of training" in view.sentence
 
 
 def test_what_was_set_by_hand_is_not_varied(runs: Runs, tmp_path: Path) -> None:
     by_hand = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 4}
-    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"settings": by_hand}), CONFIG, 100, 10)
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"settings": by_hand}), CONFIG, 100)
     assert set(view.trials[0].settings) == {"lora_rank"}
-    with pytest.raises(StudioError, match="set by hand"):
-        searches(runs, tmp_path).begin(
-            SPEC.model_copy(update={"settings": {**by_hand, "lora_rank": 8}}), CONFIG, 100, 10
-        )
-    with pytest.raises(StudioError, match="validation rows"):
-        searches(runs, tmp_path).begin(SPEC, CONFIG, 100, 0)
+
+
+def test_a_search_with_nothing_to_vary_and_no_rows_to_judge_by_is_told_both() -> None:
+    assert against(CONFIG, {"learning_rate": 1e-3}, 100, 10) == []
+    by_hand = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 4, "lora_rank": 8}
+    found = against(CONFIG, by_hand, 100, 0)
+    assert [each.field for each in found] == ["validation_share", "learning_rate"]
+    assert "validation rows" in found[0].message and "set by hand" in found[1].message
+
+
+@pytest.mark.parametrize(
+    ("trials", "minutes", "field"),
+    [(0, 0, "trials"), (501, 5, "trials"), (3, -1, "minutes"), (None, float("inf"), "minutes")],
+)
+def test_a_budget_that_can_t_be_is_told_at_its_field(trials: int | None, minutes: float, field: str) -> None:
+    assert [each.field for each in against_budget(trials, minutes)] == [field]
+    assert against_budget(3, 0) == against_budget(None, 5) == []
 
 
 def test_the_space_holds_the_preset_and_stays_within_the_rows() -> None:
