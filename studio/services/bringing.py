@@ -21,12 +21,14 @@ from studio.services.context import Context
 from studio.services.hub_rows import HubRows
 from studio.store.datasets import ROWS
 from studio.store.db import now
-from studio.store.files import require_room
+from studio.store.files import folder_size, require_room
 
 KEPT_BAD_LINES = 100
 CELL = 2000
 """The most characters of a cell that a page of rows shows."""
 DEMO_BYTES = 5 * 2**20
+DEMO_ROOM = 10 * DEMO_BYTES
+"""What the rows of a visitor of a demo may take on the disk, all versions of all datasets together."""
 PASTED = "pasted rows"
 _WORDS = {
     "delimiter": "delimiter", "encoding": "encoding", "sheet": "sheet", "pieces": "rows by", "hub_config": "config",
@@ -190,7 +192,7 @@ class Bringing:
     ) -> DatasetRecord:
         """A new dataset, with the files as they came beside its rows."""
         size = sum(path.stat().st_size for path in originals.values()) or len(text.encode())
-        require_room(self.store.root.parent, 2 * size or 2**20)
+        self._require_room(2 * size or 2**20)
         self.store.sweep()
         dataset = self.store.new_id()
         with self.store.filling(dataset, 1) as folder:
@@ -218,6 +220,7 @@ class Bringing:
     ) -> DatasetRecord:
         """The next version of a dataset. What was read from files anew (`asked`, `notes`) says itself how it was read;
         all others were read as the version before."""
+        self._require_room(record.bytes)
         version = max(each.version for each in self.store.versions(record.id)) + 1
         facts = _facts(table, notes)
         if asked is None:
@@ -230,6 +233,20 @@ class Bringing:
                 **facts,
             )  # fmt: skip
             return self.store.add(made, folder)
+
+
+    def _require_room(self, size: int) -> None:
+        """Refuse what the disk has no room for, or a visitor of a demo."""
+        require_room(self.store.root.parent, size)
+        if not self.context.demo or (taken := folder_size(self.store.root)) + size <= DEMO_ROOM:
+            return
+        raise StudioError(
+            "too-large",
+            "A visitor of this demo has no room for more rows.",
+            given=f"{taken / 2**20:,.0f} MB are taken",
+            valid=f"at most {DEMO_ROOM // 2**20} MB, all versions together",
+            hint="Delete a dataset that you no longer need (Storage, under Runs), or install the studio yourself.",
+        )
 
 
 def _hub_name(name: str, how: Reading) -> tuple[str, Reading]:

@@ -6,6 +6,7 @@ A handler names the ticket, never a path; so no act of a page can reach a file t
 import re
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -24,6 +25,8 @@ from studio.ui.doors import PlainErrors
 from studio.ui.session import Sessions
 
 LARGEST = 2_000_000_000
+DEMO_FILES = 40
+"""Files of a visitor of a demo that wait to be read."""
 OLD = 6 * 3600
 SWEPT_EVERY = 3600
 LONGEST_NAME = 180
@@ -36,7 +39,7 @@ class Uploads:
 
     def __init__(self, root: Path, demo: bool) -> None:
         self.root = root
-        self.largest = DEMO_BYTES if demo else LARGEST
+        self.largest, self.most = (DEMO_BYTES, DEMO_FILES) if demo else (LARGEST, sys.maxsize)
         self._swept = time.monotonic()
 
     async def keep(self, workspace: str, name: str, chunks: AsyncIterator[bytes]) -> str:
@@ -45,6 +48,13 @@ class Uploads:
             await run_in_threadpool(self.sweep)
         ticket = secrets.token_hex(16)
         folder = self.root / workspace / ticket
+        if len(list((self.root / workspace).glob("*"))) >= self.most:
+            raise StudioError(
+                "too-large",
+                "Too many of your files wait here to be read.",
+                valid=f"at most {self.most} at a time",
+                hint="Read some of them first; those that nobody reads are removed after six hours.",
+            )
         try:
             folder.mkdir(parents=True, mode=0o700)
             with (folder / plain_name(name)).open("xb") as file:

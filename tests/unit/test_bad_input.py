@@ -362,6 +362,26 @@ def test_a_demo_reads_no_path_writes_to_no_path_and_takes_no_model_by_path(studi
         guest.close()
 
 
+def test_a_visitor_of_a_demo_has_so_much_room_for_rows_and_gets_it_back(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = Studio(studio.home, "guest", demo=True)
+    text = "text,label\n" + "".join(f"row {number} of many,{number % 2}\n" for number in range(200))
+    try:
+        first = guest.add_text(text)
+        monkeypatch.setattr("studio.services.bringing.DEMO_ROOM", 1000)
+        for more in (lambda: guest.add_text(text), lambda: guest.edit_row(first.id, 1, {"text": "another"})):
+            with pytest.raises(StudioError) as caught:
+                more()
+            assert caught.value.code == "too-large" and "Storage, under Runs" in caught.value.message
+        assert studio.add_text(text), "whose machine it is, is not bound"
+        guest.delete_dataset(first.id)
+        monkeypatch.setattr("studio.services.bringing.DEMO_ROOM", 2**20)
+        assert guest.add_text(text)
+    finally:
+        guest.close()
+
+
 def test_a_port_that_is_taken_is_refused_with_the_next_one_as_a_hint(call: Callable[..., Said]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

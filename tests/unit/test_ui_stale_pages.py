@@ -165,6 +165,22 @@ def test_files_that_nobody_took_are_removed_while_the_server_runs_and_one_that_i
         files.take("default", left)
 
 
+def test_of_a_visitors_files_so_many_wait_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"a,b"
+
+    monkeypatch.setattr("studio.ui.uploads.DEMO_FILES", 3)
+    files = Uploads(tmp_path / "uploads", demo=True)
+    tickets = [asyncio.run(files.keep("anna", "a.csv", chunks())) for _ in range(3)]
+    with pytest.raises(StudioError, match="at most 3 at a time"):
+        asyncio.run(files.keep("anna", "a.csv", chunks()))
+    asyncio.run(files.keep("ben", "a.csv", chunks()))
+    files.forget(files.take("anna", tickets[0]))
+    asyncio.run(files.keep("anna", "a.csv", chunks()))
+    own = Uploads(tmp_path / "own", demo=False)
+    assert len({asyncio.run(own.keep("default", "a.csv", chunks())) for _ in range(4)}) == 4
+
+
 def test_a_row_of_a_run_that_another_tab_has_deleted_is_gone_once_something_is_done_to_it(tmp_path: Path) -> None:
     from studio.ui.app import blocks
 
