@@ -1,5 +1,6 @@
 """Pairs (DPO) and thumbs (KTO): what is learned of a row, the base as the only reference, and what comes of a run."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +123,27 @@ def answers_alike(run: TaskRun) -> None:
     assert said.text == pair.tokenizer.decode(tuned, skip_special_tokens=True)
 
 
+def told_of_every_row(run: TaskRun, *names: str) -> None:
+    """What the best check told is what all validation rows say, the few of its last batch as much as any other."""
+    best = next(check for check in reversed(run.checks) if check.best)
+    assert run.ref.learned_from is not None
+    held = json.loads((Path(run.ref.folder) / "splits.json").read_text())["validation"]
+    at_once = 2 * run.ref.spec.config.batch_size
+    assert len(held) > at_once and len(held) % at_once, "else every batch has as many rows"
+    rows = read_rows(run.ref.learned_from.model_copy(update={"numbers": tuple(held)}))
+    report = evaluate(run.pair(), rows, "validation", lambda *_: None)
+    for name in names:
+        assert best.metrics[name] == pytest.approx(report.metrics[name].tuned, rel=2e-5), name
+
+
 def test_a_run_on_pairs_learns_to_tell_them_apart(tmp_path: Path) -> None:
-    run = train_rows(tmp_path, PAIRS, tiny_model("llama", tmp_path / "base"), "preference", epochs=4)
+    run = train_rows(tmp_path, PAIRS, tiny_model("llama", tmp_path / "base"), "preference", epochs=2, batch_size=2)
     assert run.losses[0] == pytest.approx(0.6931, abs=1e-3)  # nothing is preferred yet
     assert run.learned() and run.result.name == "adapter"
     assert run.checks[-1].metrics["reward_accuracy"] > 0.9 and run.checks[-1].metrics["reward_margin"] > 0.1
     assert {path.name for path in run.result.iterdir()} & {"ref"} == set()  # no second copy of the adapter
     answers_alike(run)
+    told_of_every_row(run, "reward_accuracy", "reward_margin")
     assert run.ref.learned_from is not None
     report = evaluate(run.pair(), read_rows(run.ref.learned_from)[:10], "file", lambda *_: None)
     assert report.metrics["reward_margin"].tuned > 0.1 and report.metrics["reward_margin"].base is None
@@ -144,10 +159,11 @@ def test_a_run_on_pairs_that_trains_every_weight_asks_the_base_before_the_first_
 
 
 def test_a_run_on_thumbs_learns_to_tell_liked_from_disliked(tmp_path: Path) -> None:
-    run = train_rows(tmp_path, THUMBS, tiny_model("llama", tmp_path / "base"), "feedback", epochs=5)
+    run = train_rows(tmp_path, THUMBS, tiny_model("llama", tmp_path / "base"), "feedback", epochs=3, batch_size=2)
     assert run.losses[0] == pytest.approx(0.5, abs=0.05)  # half, weighed by how many are liked
     assert run.learned() and run.checks[-1].metrics["reward_gap"] > 0.1
     answers_alike(run)
+    told_of_every_row(run, "reward_gap")
     assert run.ref.learned_from is not None
     report = evaluate(run.pair(), read_rows(run.ref.learned_from)[:12], "file", lambda *_: None)
     assert report.metrics["reward_gap"].tuned > 0.1

@@ -26,6 +26,17 @@ class ThumbTrainer(Referenced, KTOTrainer):
     }
     step_metrics = tuple(names.values())
 
+    def counts_of(self, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """Rewards are of the liked, or of the disliked; the gap between them is reckoned from both."""
+        rows, liked = float(self.rows_in(inputs)), float(inputs["label"].sum())
+        return {"rewards/chosen": liked, "rewards/rejected": rows - liked, "kl": rows}
+
+    def together(self, told: dict[str, float]) -> dict[str, float]:
+        """With the gap, where there were both kinds."""
+        if {"rewards/chosen", "rewards/rejected"} <= set(told):
+            told["rewards/margins"] = told["rewards/chosen"] - told["rewards/rejected"]
+        return told
+
 
 class Thumbs:
     """Collator: rows, and each prompt with another row's reply, by which KTO tells how far the model has moved."""

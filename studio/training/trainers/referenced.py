@@ -5,7 +5,9 @@ model before its first step), never a second copy. Each row is asked of it once,
 and not again in later passes as TRL would.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
+from operator import mul
 from typing import Any, ClassVar
 
 import torch
@@ -28,6 +30,12 @@ class Referenced(Quick, StudioTrainer):
     names: ClassVar[Mapping[str, str]] = {}
     """TRL's name of a number that is told → ours."""
     _known: dict[int, tuple[float, ...]]
+    _weights: defaultdict[str, list[float]]
+    """TRL's name of a number → of how many rows each of those that wait to be told is the mean."""
+
+    def counts_of(self, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """TRL's name of a number → of how many rows of a batch it is the mean."""
+        return dict.fromkeys(self.names, float(self.rows_in(inputs)))
 
     def remember(self, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
         """What the base says to a batch, asked where it is not known yet."""
@@ -63,7 +71,7 @@ class Referenced(Quick, StudioTrainer):
 
     def start(self, longest: int, told: Any, begun: bool) -> None:
         """Before the first step: the quick way is found, and the second adapter that TRL makes goes."""
-        self._known, self.told, model = {}, told, self.model
+        self._known, self._weights, self.told, model = {}, defaultdict(list), told, self.model
         self.precompute_ref_logps = True  # of what we give it, from `remember`
         adapted = hasattr(model, "peft_config")
         self.find_quickest(longest)
@@ -82,16 +90,25 @@ class Referenced(Quick, StudioTrainer):
         return float(sum(each.sum() for each in self.compute_ref_log_probs(self.model, inputs)))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """TRL's numbers of the batches since the last log, those that a person is told, by our names."""
+        """TRL's numbers of the rows since the last log, those that a person is told, by our names.
+
+        TRL would take the mean of its batches' means, in which the rows of a small last batch count more than others.
+        """
         from transformers import Trainer
 
         mode = "train" if self.model.training else "eval"
         prefix = "eval_" if mode == "eval" else ""
-        for name, values in self._metrics[mode].items():
-            if name in self.names and values:
-                logs[f"{prefix}{self.names[name]}"] = sum(values) / len(values)
+        told = {name: sum(map(mul, self._metrics[mode][name], weights)) / sum(weights)
+                for name, weights in self._weights.items() if sum(weights)}  # fmt: skip
+        for name, value in self.together(told).items():
+            logs[f"{prefix}{self.names[name]}"] = value
         self._metrics[mode].clear()
+        self._weights.clear()
         Trainer.log(self, logs, start_time)
+
+    def together(self, told: dict[str, float]) -> dict[str, float]:
+        """The numbers that are told, once those of all rows are known."""
+        return told
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         return dataset
@@ -102,4 +119,9 @@ class Referenced(Quick, StudioTrainer):
     def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
         known = self.remember(inputs)
         told = {name: value for name, value in inputs.items() if name != NUMBER}
-        return super()._compute_loss(model, {**told, **known}, return_outputs)
+        found = super()._compute_loss(model, {**told, **known}, return_outputs)
+        said, counts = self._metrics["train" if self.model.training else "eval"], self.counts_of(inputs)
+        for name, count in zip(counts, summed(list(counts.values())), strict=True):
+            if len(said[name]) > len(self._weights[name]):
+                self._weights[name].append(count)
+        return found
