@@ -13,7 +13,7 @@ from studio.tasks import Example
 from studio.training.batches import PARTS
 from studio.training.checkpoints import Checkpoints, Standing
 from studio.training.distributed import arguments as shared_arguments
-from studio.training.distributed import leads, led, size_of, summed
+from studio.training.distributed import leads, led, processes, size_of, summed
 from studio.training.groups import groups_of
 from studio.training.mirrors import arguments_of
 from studio.training.optimizers import make_optimizer
@@ -59,7 +59,7 @@ class StudioTrainer(Sharded):
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         self._fetched = time.perf_counter()
         batches, items = super().get_batch_samples(*args, **kwargs)
-        weights = [float(self.weight_of(batch)) for batch in batches]
+        weights = [float(self.weight_of(batch)) for batch in batches] if processes() > 1 else []
         rows, tokens = sum(map(self.rows_in, batches)), sum(int(each["attention_mask"].sum()) for each in batches)
         self._rows, self._tokens = self.share_out(weights, rows, tokens)
         return batches, items
