@@ -146,7 +146,9 @@ def _reset(name: str, changed: bool) -> Html:
 
 
 def _not_here(off: Mapping[str, str]) -> Html:
-    return html("<br>Not on offer here: {why}", why=" ".join(dict.fromkeys(off.values()))) if off else Html("")
+    """Each reason on a line of its own: some end in a command that is to be typed."""
+    lines = join(dict.fromkeys(off.values()), Html("<br>"))
+    return html("<br>Not on offer here: {why}", why=lines) if off else Html("")
 
 
 def _control(name: str, value: Any, error: str, off: Mapping[str, str], said: Mapping[str, str]) -> Html:
