@@ -192,7 +192,8 @@ class Bringing:
     ) -> DatasetRecord:
         """A new dataset, with the files as they came beside its rows."""
         size = sum(path.stat().st_size for path in originals.values()) or len(text.encode())
-        self._require_room(2 * size or 2**20)
+        require_room(self.store.root.parent, 2 * size or 2**20)
+        self._require_visitors_room(2 * size or 2**20)
         self.store.sweep()
         dataset = self.store.new_id()
         with self.store.filling(dataset, 1) as folder:
@@ -220,7 +221,7 @@ class Bringing:
     ) -> DatasetRecord:
         """The next version of a dataset. What was read from files anew (`asked`, `notes`) says itself how it was read;
         all others were read as the version before."""
-        self._require_room(record.bytes)
+        self._require_visitors_room(record.bytes)
         version = max(each.version for each in self.store.versions(record.id)) + 1
         facts = _facts(table, notes)
         if asked is None:
@@ -234,10 +235,8 @@ class Bringing:
             )  # fmt: skip
             return self.store.add(made, folder)
 
-
-    def _require_room(self, size: int) -> None:
-        """Refuse what the disk has no room for, or a visitor of a demo."""
-        require_room(self.store.root.parent, size)
+    def _require_visitors_room(self, size: int) -> None:
+        """Refuse what a visitor of a demo has no room for."""
         if not self.context.demo or (taken := folder_size(self.store.root)) + size <= DEMO_ROOM:
             return
         raise StudioError(

@@ -18,6 +18,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from studio.inference.generate import plain_model
+from studio.models.weights import weight_files
 from studio.training.distributed import processes
 
 
@@ -120,13 +121,13 @@ def weights_of(model: Any) -> dict[str, torch.Tensor]:
         return {name: found[id(weight)] for name, weight in named.items()}
 
 
-def take_weights(model: Any, folder: Path) -> None:
+def load_weights(model: Any, folder: Path) -> None:
     """The weights of a saved model into one that is shared out. All processes must do so."""
     from safetensors.torch import load_file
 
     with parted(model), torch.no_grad():
         named = model.state_dict(keep_vars=True)
-        for file in sorted(folder.glob("model*.safetensors")):
+        for file in weight_files(folder):
             for name, value in load_file(file).items():
                 if name in named:
                     named[name].copy_(_like(named[name], value))
@@ -151,7 +152,7 @@ def state_of(optimizer: Any) -> dict[str, Any]:
                               for number, kept in told["state"].items()}}  # fmt: skip
 
 
-def take_state(optimizer: Any, told: Mapping[str, Any]) -> None:
+def load_state(optimizer: Any, told: Mapping[str, Any]) -> None:
     """What an optimizer kept, shared out as its weights are. All processes must do so."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     shared = {number: {name: _like(weights[number], value) for name, value in kept.items()}

@@ -172,9 +172,9 @@ def _of_head(config: TrainingConfig) -> StudioError | None:
     return _wrong("head_first", what, f"{config.head_first:g} with {config.processes} processes", "0, or 1 process")
 
 
-def _of_fsdp(config: TrainingConfig, machine: MachineFacts) -> list[StudioError | None]:
+def _of_fsdp(config: TrainingConfig, machine: MachineFacts) -> list[StudioError]:
     """Of weights in few bits a part means nothing, and the scale of float16 steps would differ from part to part."""
-    found: list[StudioError | None] = []
+    found = []
     if why := why_no_fsdp(machine):
         found.append(_wrong("fsdp", why, "on", "off; zero 3 shares out the same where DeepSpeed is"))
     elif config.processes == 1:

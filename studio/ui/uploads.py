@@ -6,7 +6,6 @@ A handler names the ticket, never a path; so no act of a page can reach a file t
 import re
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -39,7 +38,7 @@ class Uploads:
 
     def __init__(self, root: Path, demo: bool) -> None:
         self.root = root
-        self.largest, self.most = (DEMO_BYTES, DEMO_FILES) if demo else (LARGEST, sys.maxsize)
+        self.largest, self.most = (DEMO_BYTES, DEMO_FILES) if demo else (LARGEST, 0)
         self._swept = time.monotonic()
 
     async def keep(self, workspace: str, name: str, chunks: AsyncIterator[bytes]) -> str:
@@ -48,7 +47,7 @@ class Uploads:
             await run_in_threadpool(self.sweep)
         ticket = secrets.token_hex(16)
         folder = self.root / workspace / ticket
-        if len(list((self.root / workspace).glob("*"))) >= self.most:
+        if self.most and len(list((self.root / workspace).glob("*"))) >= self.most:
             raise StudioError(
                 "too-large",
                 "Too many of your files wait here to be read.",

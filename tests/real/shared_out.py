@@ -56,8 +56,8 @@ def main(folder: Path) -> None:
 
     model(input_ids=ids, labels=ids).loss.backward()
     optimizer.step()  # two steps on the same gradient: what must be taken back
-    sharding.take_weights(model, folder)
-    sharding.take_state(optimizer, kept)
+    sharding.load_weights(model, folder)
+    sharding.load_state(optimizer, kept)
     again = sharding.weights_of(model)
     assert all(torch.equal(again[name], learned[name]) for name in learned)
     for number, told in sharding.state_of(optimizer)["state"].items():

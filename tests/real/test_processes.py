@@ -80,8 +80,8 @@ def test_two_processes_learn_what_one_learns(
 ) -> None:
     expected, told = alone
     held = "cpu" if way.get("zero", 0) > 1 else "none"
-    by_two_ = {**UNEVEN, **way, "offload": held, "batch_size": 2, "processes": 2}
-    job = chat_job(tmp_path, llama, **by_two_, test_prompts=("Where is it?",))
+    shared = {**UNEVEN, **way, "offload": held, "batch_size": 2, "processes": 2}
+    job = chat_job(tmp_path, llama, **shared, test_prompts=("Where is it?",))
     outcome, said = by_two(job)
     assert losses(said) == pytest.approx(losses(told), abs=TOLERANCE) and len(losses(said)) == 6
     assert [each.eval_loss for each in checks(said)] == pytest.approx(
@@ -99,12 +99,13 @@ def test_two_processes_learn_what_one_learns(
     assert (tmp_path / "rank-0.log").exists() and (tmp_path / "rank-1.log").exists()
 
 
+@pytest.mark.parametrize("balanced", [False, True] if ALL else [False])
 @pytest.mark.parametrize("way", [ZERO_2, ZERO_3, FSDP] if ALL else [ZERO_3])
 def test_a_whole_classifiers_loss_scores_and_weights_are_those_of_one_process(
-    way: dict[str, Any], tmp_path: Path
+    way: dict[str, Any], balanced: bool, tmp_path: Path
 ) -> None:
     info = tiny_bert(tmp_path / "base")
-    few: dict[str, Any] = {"rows": 47, "held": 11, "epochs": 1, "eval_steps": 3, "balance_labels": True}
+    few: dict[str, Any] = {"rows": 47, "held": 11, "epochs": 1, "eval_steps": 3, "balance_labels": balanced}
     one, told = run(label_job(tmp_path / "one", info, **few, batch_size=4, gradient_accumulation=2))
     two, said = by_two(
         label_job(tmp_path / "two", info, **few, batch_size=2, gradient_accumulation=2, processes=2, **way)

@@ -31,7 +31,7 @@ class ThumbTrainer(Referenced, KTOTrainer):
         rows, liked = float(self.rows_in(inputs)), float(inputs["label"].sum())
         return {"rewards/chosen": liked, "rewards/rejected": rows - liked, "kl": rows}
 
-    def together(self, told: dict[str, float]) -> dict[str, float]:
+    def worked_out(self, told: dict[str, float]) -> dict[str, float]:
         """With the gap, where there were both kinds."""
         if {"rewards/chosen", "rewards/rejected"} <= set(told):
             told["rewards/margins"] = told["rewards/chosen"] - told["rewards/rejected"]

@@ -30,8 +30,13 @@ class Referenced(Quick, StudioTrainer):
     names: ClassVar[Mapping[str, str]] = {}
     """TRL's name of a number that is told → ours."""
     _known: dict[int, tuple[float, ...]]
-    _weights: defaultdict[str, list[float]]
-    """TRL's name of a number → of how many rows each of those that wait to be told is the mean."""
+    _weights: dict[str, defaultdict[str, list[float]]]
+    """As TRL's `_metrics`: of how many rows each of the numbers that wait to be told is the mean."""
+
+    @property
+    def mode(self) -> str:
+        """By which TRL keeps numbers apart."""
+        return "train" if self.model.training else "eval"
 
     def counts_of(self, inputs: Mapping[str, Any]) -> dict[str, float]:
         """TRL's name of a number → of how many rows of a batch it is the mean."""
@@ -71,7 +76,8 @@ class Referenced(Quick, StudioTrainer):
 
     def start(self, longest: int, told: Any, begun: bool) -> None:
         """Before the first step: the quick way is found, and the second adapter that TRL makes goes."""
-        self._known, self._weights, self.told, model = {}, defaultdict(list), told, self.model
+        self._known, self.told, model = {}, told, self.model
+        self._weights = {mode: defaultdict(list) for mode in self._metrics}
         self.precompute_ref_logps = True  # of what we give it, from `remember`
         adapted = hasattr(model, "peft_config")
         self.find_quickest(longest)
@@ -96,17 +102,17 @@ class Referenced(Quick, StudioTrainer):
         """
         from transformers import Trainer
 
-        mode = "train" if self.model.training else "eval"
+        mode = self.mode
         prefix = "eval_" if mode == "eval" else ""
         told = {name: sum(map(mul, self._metrics[mode][name], weights)) / sum(weights)
-                for name, weights in self._weights.items() if sum(weights)}  # fmt: skip
-        for name, value in self.together(told).items():
+                for name, weights in self._weights[mode].items() if sum(weights)}  # fmt: skip
+        for name, value in self.worked_out(told).items():
             logs[f"{prefix}{self.names[name]}"] = value
         self._metrics[mode].clear()
-        self._weights.clear()
+        self._weights[mode].clear()
         Trainer.log(self, logs, start_time)
 
-    def together(self, told: dict[str, float]) -> dict[str, float]:
+    def worked_out(self, told: dict[str, float]) -> dict[str, float]:
         """The numbers that are told, once those of all rows are known."""
         return told
 
@@ -120,8 +126,8 @@ class Referenced(Quick, StudioTrainer):
         known = self.remember(inputs)
         told = {name: value for name, value in inputs.items() if name != NUMBER}
         found = super()._compute_loss(model, {**told, **known}, return_outputs)
-        said, counts = self._metrics["train" if self.model.training else "eval"], self.counts_of(inputs)
+        said, weights, counts = self._metrics[self.mode], self._weights[self.mode], self.counts_of(inputs)
         for name, count in zip(counts, summed(list(counts.values())), strict=True):
-            if len(said[name]) > len(self._weights[name]):
-                self._weights[name].append(count)
+            if len(said[name]) > len(weights[name]):
+                weights[name].append(count)
         return found

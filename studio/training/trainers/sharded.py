@@ -10,23 +10,22 @@ from typing import Any
 
 import torch
 from torch.distributed.tensor import DTensor
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from studio.schema.config import TrainingConfig
-from studio.training.distributed import leads, processes
+from studio.training.distributed import leads
 from studio.training.sharding import (
     average,
     is_adapted,
     is_sharded,
+    load_state,
+    load_weights,
     parted,
     shard,
     state_of,
-    take_state,
-    take_weights,
     weights_of,
 )
 from studio.training.trainers.shared import Shared
-
-OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
 
 
 class Sharded(Shared):
@@ -35,7 +34,7 @@ class Sharded(Shared):
     settings: TrainingConfig
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        if self.settings.fsdp and processes() > 1 and not is_sharded(self.model):
+        if self.settings.fsdp and not is_sharded(self.model):
             shard(self.model)
         return super().train(*args, **kwargs)
 
@@ -69,7 +68,7 @@ class Sharded(Shared):
         if not is_sharded(self.model):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         elif not is_adapted(self.model):
-            take_weights(self.model, Path(resume_from_checkpoint))
+            load_weights(self.model, Path(resume_from_checkpoint))
         else:
             with parted(self.model):
                 super()._load_from_checkpoint(resume_from_checkpoint, model)
@@ -80,12 +79,12 @@ class Sharded(Shared):
             return
         kept = state_of(self.optimizer)
         if leads():
-            torch.save(kept, Path(output_dir) / OPTIMIZER)
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER)
+            torch.save(kept, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or not is_sharded(self.model):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
-        take_state(self.optimizer, torch.load(Path(checkpoint) / OPTIMIZER, map_location="cpu", weights_only=True))
-        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
+        load_state(self.optimizer, torch.load(Path(checkpoint) / OPTIMIZER_NAME, map_location="cpu", weights_only=True))
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))

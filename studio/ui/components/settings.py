@@ -101,10 +101,9 @@ def _plain(value: Any) -> str:
 
 def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: Off, said: Off) -> Html:
     described = TrainingConfig.model_fields[name].description or ""
-    error = str(wrong[1]) if wrong else ""
+    error, reset, not_here = str(wrong[1]) if wrong else "", _reset(name, changed or bool(wrong)), off.get(name, {})
     if isinstance(value, bool):
-        here = off.get(name, {})
-        greyed = bool(here) and not value
+        greyed = bool(not_here) and not value
         control = check_input(name, what.label, value, "set", helped=True, error=error, disabled=greyed)
         return html(
             '<div class="field {bad}">{c}{e}<p class="help" id="h-{n}">{h} {l}{o}</p>{r}</div>',
@@ -114,16 +113,15 @@ def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: O
             n=name,
             h=described,
             l=_library(what),
-            o=_not_here(here),
-            r=_reset(name, changed or bool(wrong)),
+            o=_not_here(not_here),
+            r=reset,
         )
     unit = f", {what.unit}" if what.unit and what.unit.lower() not in what.label.lower() else ""
     label = html('{label}<span class="muted">{unit}</span>', label=what.label, unit=unit)
-    not_here, words = off.get(name, {}), said.get(name, {})
     help_ = html('{d} <span class="nowrap">{r}</span>{off}', d=described, r=_range(name), off=_not_here(not_here))
-    control = _control(name, wrong[0] if wrong else value, error, not_here, words)
+    control = _control(name, wrong[0] if wrong else value, error, not_here, said.get(name, {}))
     made = field(name, label, control, help_, error, what.library)
-    return html('<div class="one">{f}{r}</div>', f=made, r=_reset(name, changed or bool(wrong)))
+    return html('<div class="one">{f}{r}</div>', f=made, r=reset)
 
 
 def _library(what: About) -> Html:
@@ -147,8 +145,9 @@ def _reset(name: str, changed: bool) -> Html:
 
 def _not_here(off: Mapping[str, str]) -> Html:
     """Each reason on a line of its own: some end in a command that is to be typed."""
-    lines = join(dict.fromkeys(off.values()), Html("<br>"))
-    return html("<br>Not on offer here: {why}", why=lines) if off else Html("")
+    if not off:
+        return Html("")
+    return html("<br>Not on offer here: {why}", why=join(dict.fromkeys(off.values()), Html("<br>")))
 
 
 def _control(name: str, value: Any, error: str, off: Mapping[str, str], said: Mapping[str, str]) -> Html:
