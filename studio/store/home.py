@@ -1,13 +1,19 @@
 """Where everything lies: a home holds workspaces and the machine's queue, and knows nobody's rows itself."""
 
+import hashlib
+import hmac
 import json
 import os
 import re
 import secrets
+import time
 from functools import cached_property
 from pathlib import Path
 
+from studio.models import find_model
+from studio.models.starters import STARTERS
 from studio.schema.errors import StudioError
+from studio.schema.limits import DEMO, OWNER, Limits
 from studio.schema.models import ModelInfo
 from studio.store import passed_over
 from studio.store.datasets import DatasetStore
@@ -24,6 +30,11 @@ from studio.store.runs import RunStore
 ALONE = "default"
 """The workspace of a person who is alone on the machine."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VISITOR = re.compile(r"visitor-[0-9a-f]{32}|[0-9a-f]{48}")
+"""Names of workspaces of a demo's visitors. Those of 48 digits were made by versions that used the secret as the name."""
+_SECRET = re.compile(r"[0-9a-f]{48}")
+_SIGNED = 24
+"""Hexadecimal digits of a secret that are random; the others are their signature."""
 
 
 def default_home() -> Path:
@@ -41,6 +52,7 @@ class Home:
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root or default_home()).expanduser().resolve()
         self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / "workspaces").mkdir(mode=0o700, exist_ok=True)
 
     @cached_property
     def queue(self) -> Queue:
@@ -56,7 +68,7 @@ class Home:
         return Workspace(self, name)
 
     def workspace_exists(self, name: str) -> bool:
-        """Whether a workspace was made; a name that can't be one is none."""
+        """Whether a workspace is on the disk. A name that can't be one does not exist."""
         return bool(_NAME.fullmatch(name)) and (self.root / "workspaces" / name).is_dir()
 
     def workspaces(self) -> list[str]:
@@ -64,9 +76,53 @@ class Home:
         folder = self.root / "workspaces"
         return sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.exists() else []
 
-    def new_workspace(self) -> "Workspace":
-        """A workspace with a name that nobody can guess: the name is the key to it."""
-        return self.workspace(secrets.token_hex(24))
+    # --- visitors of a public demo ---
+
+    def new_secret(self) -> str:
+        """The key to a new visitor's workspace, signed by this home. Nothing is written to the disk for it."""
+        random = secrets.token_hex(_SIGNED // 2)
+        return random + self._signature(random)
+
+    def visitor_workspace(self, secret: str) -> str | None:
+        """The name of the workspace that a secret opens; None when this home did not issue the secret.
+
+        The name is a hash, so that neither a folder nor the arguments of a process give the secret away.
+        """
+        if not _SECRET.fullmatch(secret):
+            return None
+        name = f"visitor-{hashlib.sha256(secret.encode()).hexdigest()[:32]}"
+        random, signature = secret[:_SIGNED], secret[_SIGNED:]
+        if hmac.compare_digest(signature, self._signature(random)) or self.workspace_exists(name):
+            return name
+        return None
+
+    def _signature(self, random: str) -> str:
+        key = self.secret("visitors").encode()
+        return hmac.new(key, random.encode(), hashlib.sha256).hexdigest()[: 48 - _SIGNED]
+
+    def hide_secrets(self) -> None:
+        """Rename workspaces of older versions, whose name was the secret, to its hash. Those with runs in the queue stay."""
+        busy = {entry.workspace for entry in self.queue.listing()}
+        for name in self.workspaces():
+            if _SECRET.fullmatch(name) and name not in busy:
+                hidden = f"visitor-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+                (self.root / "workspaces" / name).rename(self.root / "workspaces" / hidden)
+
+    def address_hash(self, address: str) -> str:
+        """A keyed hash of a network address: equal addresses can be told, no address can be read back."""
+        return hmac.new(self.secret("visitors").encode(), address.encode(), hashlib.sha256).hexdigest()[:16]
+
+    @property
+    def demo_limits(self) -> Limits:
+        """The limits of visitors, as the demo's server was started with."""
+        path = self.root / "demo-limits.json"
+        return Limits.model_validate_json(path.read_text()) if path.exists() else DEMO
+
+    def keep_demo_limits(self, limits: Limits) -> None:
+        """Write the limits of visitors down, for the processes that enforce them."""
+        write_whole(self.root / "demo-limits.json", limits.model_dump_json())
+
+    # --- secrets and trust of the owner ---
 
     def secret(self, name: str) -> str:
         """A random text of this home, the same on every start, in a file that only its owner can read."""
@@ -76,7 +132,7 @@ class Home:
         return path.read_text().strip()
 
     def hub_token(self) -> str | None:
-        """The Hub token of the environment or of this home; never shown, never used in a demo."""
+        """The owner's Hub token. Ask `Workspace.hub_token`, which gives visitors none."""
         path = self.root / "hub-token"
         return os.environ.get("HF_TOKEN") or (path.read_text().strip() if path.exists() else None) or None
 
@@ -125,8 +181,56 @@ class Workspace:
         self.labels = LabelStore(self.db)
         self.drafts = DraftStore(self.db)
 
+    @property
+    def is_visitors(self) -> bool:
+        """Whether it belongs to a visitor of a demo. Told by its name, so that no process can miss it."""
+        return bool(_VISITOR.fullmatch(self.name))
+
+    @property
+    def limits(self) -> Limits:
+        """What its owner may take of this machine."""
+        return self.home.demo_limits if self.is_visitors else OWNER
+
+    def hub_token(self) -> str | None:
+        """The owner's Hub token; None for visitors of a demo."""
+        return None if self.is_visitors else self.home.hub_token()
+
+    def find_model(self, name: str) -> ModelInfo:
+        """The base model of that name, found the way this workspace may: visitors of a demo use starter models only.
+
+        Every process that loads a model for a run asks here, whatever the settings of the run say.
+        """
+        if self.is_visitors and name not in STARTERS:
+            raise StudioError(
+                "not-allowed", "In a public demo only the starter models can be used.", valid=sorted(STARTERS),
+                hint="Install the studio to use other models on your own machine.", field="model",
+            )  # fmt: skip
+        return find_model(name, token=self.hub_token())
+
+    @property
+    def address(self) -> str:
+        """A hash of the network address that the visitor came from last; empty for the owner."""
+        path = self.root / "address"
+        return path.read_text().strip() if self.is_visitors and path.exists() else ""
+
+    def visited(self, address: str) -> None:
+        """Note that the visitor was here now, and from where (`address` is any text; its hash is kept)."""
+        hashed = self.home.address_hash(address)
+        path = self.root / "address"
+        if self.address != hashed:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(path, hashed, mode=0o600)
+        else:
+            os.utime(path)
+
+    @property
+    def hours_since_visit(self) -> float:
+        """Hours since the visitor was last here."""
+        marks = [path for path in (self.root / "address", self.root) if path.exists()]
+        return (time.time() - max(path.stat().st_mtime for path in marks)) / 3600 if marks else 0.0
+
     def close(self) -> None:
-        """Close this thread's connections."""
+        """Close all connections to the database that are not in use."""
         self.db.close()
 
     def mended(self) -> list[str]:
