@@ -11,6 +11,7 @@ from studio.api.labelling import LabellingDoor
 from studio.api.results import ResultsDoor
 from studio.api.searching import SearchDoor
 from studio.api.seeing import SeeingDoor
+from studio.services.context import Role
 
 
 class Studio(
@@ -19,9 +20,9 @@ class Studio(
 ):  # fmt: skip
     """One workspace of a home. All refusals are `StudioError`."""
 
-    def visitor(self, workspace: str) -> "Studio":
-        """The same studio for another workspace."""
-        return Studio(self.home, workspace, self.context.demo, self.shared)
+    def visitor(self, workspace: str, role: Role = "owner") -> "Studio":
+        """The same studio for another workspace, or for a member of the team."""
+        return Studio(self.home, workspace, self.context.demo, self.shared, role)
 
 
 __all__ = ["Shared", "Studio"]

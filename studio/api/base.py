@@ -6,7 +6,7 @@ from pathlib import Path
 
 from studio.services.answers import Answers
 from studio.services.augmenting import Augmenting
-from studio.services.context import Context
+from studio.services.context import Context, Role
 from studio.services.datasets import Datasets
 from studio.services.hosts import HostClient
 from studio.services.label_quality import LabelQuality
@@ -52,9 +52,11 @@ class Door:
         workspace: str = ALONE,
         demo: bool = False,
         shared: Shared | None = None,
+        role: Role = "owner",
     ) -> None:
         self.home = home if isinstance(home, Home) else Home(home)
-        self.context = Context(self.home, self.home.workspace(workspace), demo)
+        opened = self.home.workspace(workspace)
+        self.context = Context(self.home, opened, demo or opened.is_visitors, role)
         self.shared = shared or Shared.of(self.home)
 
     def close(self) -> None:

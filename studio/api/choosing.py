@@ -149,7 +149,7 @@ class ChoosingDoor(Door):
 
     def keep_hub_token(self, token: str) -> None:
         """Keep a Hub token in a file that only the owner can read; an empty one removes it."""
-        self.context.owner_only("A Hub token")
+        self.context.require_owner("A Hub token")
         self.home.keep_hub_token(token)
 
     def has_hub_token(self) -> bool:

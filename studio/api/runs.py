@@ -25,8 +25,6 @@ from studio.services.probing import probe
 from studio.store.queue import Move
 from studio.training.room import ROOM
 
-BYTES_A_WEIGHT = 20
-"""That a run writes for each weight that learns, at the most."""
 OnProgress = Callable[[int, int, str], None]
 
 
@@ -179,7 +177,7 @@ class RunsDoor(AskingDoor):
             replay=replay,
             because=view.plan.because,
             memory_bytes=view.estimate.memory_bytes,
-            disk_bytes=BYTES_A_WEIGHT * view.estimate.trainable_parameters,
+            disk_bytes=view.estimate.disk_bytes,
         )
 
     def _look_at(self, dataset: str, spec: DatasetSpec) -> None:

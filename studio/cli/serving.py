@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from studio.cli.door import Door, command
+from studio.schema.limits import Limits, demo_limits
 
 HOST, PORT = "127.0.0.1", 7860
 
@@ -23,17 +24,38 @@ def register(app: typer.Typer) -> None:
         allow_host: Annotated[
             list[str] | None, typer.Option("--allow-host", help="A host name under which the page may be asked for.")
         ] = None,
+        trusted_proxy: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--trusted-proxy", help="Address or network of a proxy whose X-Forwarded headers are believed."
+            ),
+        ] = None,
+        limit: Annotated[
+            list[str] | None,
+            typer.Option("--limit", help="A limit of the demo as NAME=VALUE, for example run_minutes=20. 0: no limit."),
+        ] = None,
     ) -> None:
         """Serve the page on http://127.0.0.1:7860 and open it in the browser."""
-        _serve(host, port, door.home, demo, allow_host or [], not no_browser)
+        _serve(
+            host, port, door.home, demo, allow_host or [], not no_browser, demo_limits(limit or []), trusted_proxy or []
+        )
 
 
 def open_studio(home: Path | None) -> None:
     """`studio` alone: serve the page and open it."""
-    _serve(HOST, PORT, home, False, [], True)
+    _serve(HOST, PORT, home, False, [], True, demo_limits(), [])
 
 
-def _serve(host: str, port: int, home: Path | None, demo: bool, allow_hosts: list[str], open_browser: bool) -> None:
+def _serve(
+    host: str,
+    port: int,
+    home: Path | None,
+    demo: bool,
+    allow_hosts: list[str],
+    open_browser: bool,
+    limits: Limits,
+    trusted_proxies: list[str],
+) -> None:
     from studio.ui.server import serve
 
-    serve(host, port, home, demo, allow_hosts, open_browser)
+    serve(host, port, home, demo, allow_hosts, open_browser, limits, trusted_proxies)

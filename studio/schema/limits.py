@@ -75,7 +75,7 @@ class Limits(Noun):
 
 
 DEMO = Limits()
-OWNER = Limits(**{name: 0 for name in Limits.model_fields})  # type: ignore[arg-type]
+OWNER = Limits(**{name: 0 for name in Limits.model_fields})
 """The owner of the machine has no limits but those of the machine."""
 
 

@@ -1,9 +1,12 @@
-"""For whom a service works: the home, the workspace, and whether strangers are looking."""
+"""For whom a service works: the home, the workspace, and what this person may do."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from studio.schema.errors import StudioError
 from studio.store import Home, Workspace
+
+Role = Literal["owner", "member"]
 
 
 @dataclass(frozen=True)
@@ -13,6 +16,8 @@ class Context:
     home: Home
     workspace: Workspace
     demo: bool = False
+    role: Role = "owner"
+    """In a team: whether this person owns the machine, or is one of those who may use it."""
 
     def owner_only(self, what: str) -> None:
         """Refuse in a demo what only the owner of the machine may do."""
@@ -21,4 +26,14 @@ class Context:
                 "not-allowed",
                 f"{what} is not offered in a public demo.",
                 hint="Install the studio to use it on your own machine.",
+            )
+
+    def require_owner(self, what: str) -> None:
+        """Refuse what only the owner may do, in a demo and to the other members of a team."""
+        self.owner_only(what)
+        if self.role != "owner":
+            raise StudioError(
+                "not-allowed",
+                f"{what} is for the owner of this studio only.",
+                hint="Ask the person who runs this studio: they log in with the owner's password.",
             )

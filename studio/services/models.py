@@ -36,7 +36,7 @@ class Models:
         """A model by the name a person gives."""
         if self.context.demo and name not in STARTERS:
             self.context.owner_only("A model other than the starters")
-        return _with_tasks(find_model(name, token=self._token()))
+        return _with_tasks(self.context.workspace.find_model(name))
 
     def ready(self, name: str) -> ModelInfo:
         """A model whose weights are here and may be loaded."""
@@ -65,7 +65,7 @@ class Models:
 
     def trust(self, name: str, allowed: bool = True, seen: str | None = None) -> None:
         """Allow it, having been told what it means; or no longer. `seen` is the fingerprint of what was looked at."""
-        self.context.owner_only("Allowing a model's own code")
+        self.context.require_owner("Allowing a model's own code")
         info = self.find(name)
         if allowed and seen is not None and seen != info.fingerprint:
             raise StudioError(

@@ -1,4 +1,4 @@
-"""One SQLite file: a connection a thread, WAL, explicit transactions, migrations applied once, in order.
+"""One SQLite file: a small pool of connections, WAL, explicit transactions, migrations applied once, in order.
 
 A file that is found damaged is mended (store/mending.py) by whoever meets it, and all others turn to the new one.
 """
@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -19,6 +19,8 @@ from studio.store.mending import damaged, generation, is_damage, mend
 
 WAIT_SECONDS = 30
 """How long one waits for another that writes."""
+IDLE_CONNECTIONS = 2
+"""Connections of one database that are kept open for the next use; each holds up to three open files."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -55,21 +57,14 @@ def repeatable(function: Function) -> Function:
     return once_more  # type: ignore[return-value]
 
 
-class _Held:
-    """A thread's connection, closed when the thread or the database object goes."""
-
-    def __init__(self, connection: sqlite3.Connection, number: int) -> None:
-        self.connection, self.number = connection, number
-
-    def __del__(self) -> None:
-        self.connection.close()
-
-
 class Database:
     """A file, its connections and its migrations.
 
-    `migrations` are SQL scripts; the change and the record that it was applied commit together, so that a kill in
-    between leaves the file as it was. Writers take the lock at once (BEGIN IMMEDIATE) and wait for it.
+    Nothing is opened before the first use, and a database that nobody has written to is no file: it reads as empty.
+    Connections are taken from a small pool for one read or one transaction, so that the number of open files does not
+    grow with the number of threads. `migrations` are SQL scripts; the change and the record that it was applied commit
+    together, so that a kill in between leaves the file as it was. Writers take the lock at once (BEGIN IMMEDIATE) and
+    wait for it.
     """
 
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
@@ -80,54 +75,124 @@ class Database:
         """Seconds to wait for another that writes; a worker, which has hours of work to lose, waits longer."""
         self.when_mended: Callable[[], None] = lambda: None
         """Called when the file was found damaged and was replaced, to list again what folders tell."""
-        self._local = threading.local()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._migrate(self._migrations)
-        except sqlite3.DatabaseError as error:
-            if _is_full(error):
-                raise disk_full(path) from error
-            if not is_damage(error):
-                raise
-            self._mend()
+        self._idle: list[tuple[int, sqlite3.Connection]] = []
+        self._lock = threading.Lock()
+        self._mine = threading.local()
+        """`connection`: the one of the transaction that this thread is in."""
+        self._migrated = 0
 
-    def connection(self) -> sqlite3.Connection:
-        """This thread's connection; a new one when another file has come into the place of the one it was for."""
-        held: _Held | None = getattr(self._local, "held", None)
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for some reads: that of this thread's transaction when it is in one, else one of the pool."""
+        own: sqlite3.Connection | None = getattr(self._mine, "connection", None)
+        if own is not None:
+            yield own
+        elif not self._exists():
+            with closing(self._empty()) as empty:
+                yield empty
+        else:
+            with self._borrowed() as connection:
+                yield connection
+
+    def check(self) -> None:
+        """Find out now, and not at the first use, whether the file is damaged or older than this version."""
+        self.rows("SELECT name FROM sqlite_master LIMIT 1")
+
+    def close(self) -> None:
+        """Close the connections that are not in use; others are opened when needed."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, connection in idle:
+            connection.close()
+
+    @property
+    def open_connections(self) -> int:
+        """Idle connections in the pool."""
+        return len(self._idle)
+
+    def _exists(self) -> bool:
+        return bool(self._idle) or self._current().exists()
+
+    def _current(self) -> Path:
+        """The file in use: the newest, when a damaged one was replaced."""
         while generation(self.path, self._number + 1).exists():
             self._number += 1
-        if held is not None and held.number != self._number and not held.connection.in_transaction:
-            held = self._local.held = None
-        if held is None:
-            # Only its own thread uses it, but another one may come to close it when all is over.
+        return generation(self.path, self._number)
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[sqlite3.Connection]:
+        """A connection for this thread alone; it goes back to the pool when it is whole and there is room."""
+        number, connection = self._take()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            keep = number == self._number and len(self._idle) < IDLE_CONNECTIONS and not connection.in_transaction
+            if keep:
+                self._idle.append((number, connection))
+        if not keep:
+            connection.close()
+
+    def _take(self) -> tuple[int, sqlite3.Connection]:
+        path = self._current()
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                number, connection = self._idle.pop()
+            if number == self._number:
+                return number, connection
+            connection.close()
+        if self._migrated != self._number:
             number = self._number
-            path = generation(self.path, number)
-            found = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+            self._migrate(path)
+            self._migrated = number
+        return self._number, self._connect(path)
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # One thread at a time uses it, but not always the same.
+        found = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
             found.row_factory = sqlite3.Row
             _write_ahead(found)
             # FULL, not NORMAL: after a power cut no event that a person has seen may be missing.
             found.execute("PRAGMA synchronous = FULL")
             found.execute("PRAGMA foreign_keys = ON")
-            held = self._local.held = _Held(found, number)
-        return held.connection
+        except BaseException:
+            found.close()
+            raise
+        return found
 
-    def close(self) -> None:
-        """Close this thread's connection; another is opened when needed."""
-        self._local.held = None
+    def _empty(self) -> sqlite3.Connection:
+        """What a database without a file reads as."""
+        found = sqlite3.connect(":memory:", isolation_level=None)
+        found.row_factory = sqlite3.Row
+        _apply(found, self._migrations)
+        return found
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that holds the write lock from its start; rolled back on any exception."""
-        connection: sqlite3.Connection | None = None
+        if getattr(self._mine, "connection", None) is not None:
+            raise RuntimeError("a transaction within a transaction")
         try:
-            connection = self.connection()
-            self._begin(connection)
-            yield connection
-            connection.execute("COMMIT")
+            with self._borrowed() as connection:
+                self._begin(connection)
+                self._mine.connection = connection
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:  # of a full disk SQLite has rolled back by itself
+                        with suppress(sqlite3.DatabaseError):
+                            connection.execute("ROLLBACK")
+                    raise
+                finally:
+                    self._mine.connection = None
         except BaseException as error:
-            if connection is not None and connection.in_transaction:  # of a full disk SQLite has rolled back by itself
-                with suppress(sqlite3.DatabaseError):
-                    connection.execute("ROLLBACK")
             if _is_full(error):
                 raise disk_full(self.path) from error
             if is_damage(error):
@@ -138,14 +203,18 @@ class Database:
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query."""
         try:
-            return self.connection().execute(sql, values).fetchall()
+            with self.reading() as connection:
+                return connection.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
             if _is_busy(error):
                 raise busy(self.path) from error
+            if _is_full(error):
+                raise disk_full(self.path) from error
             if not is_damage(error):
                 raise
             self._mend()
-            return self.connection().execute(sql, values).fetchall()
+            with self.reading() as connection:
+                return connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row of a query, or None."""
@@ -167,29 +236,43 @@ class Database:
 
     def _mend(self) -> None:
         """Have a whole file in the place of a damaged one, and list again what folders tell."""
-        self._local.held = None
+        self.close()
 
         def make(path: Path) -> None:
             fresh = Database(path, self._migrations)
-            fresh.connection().execute("PRAGMA journal_mode = DELETE")  # nothing beside it, so that it can be moved
+            with fresh._borrowed() as connection:
+                connection.execute("PRAGMA journal_mode = DELETE")  # nothing beside it, so that it can be moved
             fresh.close()
 
         mend(self.path, self._number, now(), make)
-        self._migrate(self._migrations)
         self.when_mended()
 
-    def _migrate(self, migrations: Sequence[str]) -> None:
-        if self._applied() == len(migrations):
-            return
-        with self.write() as connection:
-            for number, script in enumerate(migrations[self._applied() :], start=self._applied() + 1):
-                for statement in script.split(";"):
-                    if statement.strip():
-                        connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {number:d}")
+    def _migrate(self, path: Path) -> None:
+        """Bring the file up to date; safe when several processes do it at once."""
+        with closing(self._connect(path)) as connection:
+            if _applied(connection) == len(self._migrations):
+                return
+            self._begin(connection)
+            try:
+                _apply(connection, self._migrations)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
 
-    def _applied(self) -> int:
-        return int(self.connection().execute("PRAGMA user_version").fetchone()[0])
+
+def _apply(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Apply the migrations that a database has not had, within the transaction of the caller."""
+    for number, script in enumerate(migrations[_applied(connection) :], start=_applied(connection) + 1):
+        for statement in script.split(";"):
+            if statement.strip():
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number:d}")
+
+
+def _applied(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def busy(path: Path) -> StudioError:

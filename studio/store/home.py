@@ -31,7 +31,7 @@ ALONE = "default"
 """The workspace of a person who is alone on the machine."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VISITOR = re.compile(r"visitor-[0-9a-f]{32}|[0-9a-f]{48}")
-"""Names of workspaces of a demo's visitors. Those of 48 digits were made by versions that used the secret as the name."""
+"""Names of workspaces of a demo's visitors. Those of 48 digits come from versions that used the secret as the name."""
 _SECRET = re.compile(r"[0-9a-f]{48}")
 _SIGNED = 24
 """Hexadecimal digits of a secret that are random; the others are their signature."""
@@ -76,6 +76,10 @@ class Home:
         folder = self.root / "workspaces"
         return sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.exists() else []
 
+    def visitors(self) -> list[str]:
+        """Names of the workspaces of a demo's visitors."""
+        return [name for name in self.workspaces() if _VISITOR.fullmatch(name)]
+
     # --- visitors of a public demo ---
 
     def new_secret(self) -> str:
@@ -101,7 +105,7 @@ class Home:
         return hmac.new(key, random.encode(), hashlib.sha256).hexdigest()[: 48 - _SIGNED]
 
     def hide_secrets(self) -> None:
-        """Rename workspaces of older versions, whose name was the secret, to its hash. Those with runs in the queue stay."""
+        """Rename workspaces of older versions, whose name was the secret, to its hash; not those with queued runs."""
         busy = {entry.workspace for entry in self.queue.listing()}
         for name in self.workspaces():
             if _SECRET.fullmatch(name) and name not in busy:
@@ -175,6 +179,8 @@ class Workspace:
         self.runs = RunStore(self.db, self.root / "runs")
         self.datasets = DatasetStore(self.db, self.root / "datasets")
         self.db.when_mended = self._take_up
+        if self.db.path.exists():
+            self.db.check()
         # found damaged just now, or by somebody who was ended before the folders were listed again
         if told(self.root) or told(self.home.root):
             self._take_up()

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from studio.ui.components import runbar
+from studio.ui.components import limits, runbar
 from studio.ui.components.basic import html
 from studio.ui.components.region import region
 from studio.ui.icons import icon
@@ -17,12 +17,6 @@ PAGES = {
     "runs": ("Runs", runs),
 }  # fmt: skip
 BRAND = html('<a class="brand" href="#" data-goto="model">{logo}Fine-tune Studio</a>', logo=icon("logo"))
-DEMO = html(
-    '<section class="banner" aria-label="Public demo"><p class="row wrap">{i}<b>Public demo</b><span>Your rows and '
-    "runs are "
-    "seen only in this browser. Whoever runs this demo may delete them at any time.</span></p></section>",
-    i=icon("info"),
-)
 
 
 def blocks(sessions: Sessions, files: Uploads) -> tuple[gr.Blocks, Shell]:
@@ -36,7 +30,7 @@ def blocks(sessions: Sessions, files: Uploads) -> tuple[gr.Blocks, Shell]:
                 js_on_load="window.studio.pulse(element, props, watch)",
             )  # fmt: skip
         if sessions.demo:
-            gr.HTML(DEMO, js_on_load=None, apply_default_css=False)
+            gr.HTML(limits.banner(sessions.limits), js_on_load=None, apply_default_css=False)
         with gr.Tabs(elem_id="steps"):
             shell = Shell(sessions, files, pulse)
             built = []

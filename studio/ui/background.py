@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.schema.errors import StudioError
+from studio.ui.scheduler import JOBS
 
 Key = tuple[str, str]
 """Workspace, and what is done."""
@@ -53,13 +54,14 @@ class Background:
         self._lock = threading.Lock()
 
     def begin(self, key: Key, piece: Piece, do: Callable[[Piece], Any]) -> Piece:
-        """Do it, unless it is being done already."""
+        """Do it when it is the visitor's turn, unless it is being done already."""
+        JOBS.require_room(key[0])
         with self._lock:
             now = self._pieces.get(key)
             if now is not None:
                 return now
             self._pieces[key] = piece
-        threading.Thread(target=self._do, args=(piece, do), name=f"studio {key[1]}", daemon=True).start()
+        threading.Thread(target=self._do, args=(key[0], piece, do), name=f"studio {key[1]}", daemon=True).start()
         return piece
 
     def look(self, key: Key) -> Piece | None:
@@ -79,9 +81,10 @@ class Background:
         if piece is not None:
             piece.stop.set()
 
-    def _do(self, piece: Piece, do: Callable[[Piece], Any]) -> None:
+    def _do(self, workspace: str, piece: Piece, do: Callable[[Piece], Any]) -> None:
         try:
-            piece.result = do(piece)
+            with JOBS.turn(workspace, piece.stop.is_set):
+                piece.result = None if piece.stop.is_set() else do(piece)
         except StudioError as error:
             piece.error = error
         except Exception:

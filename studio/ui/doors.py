@@ -4,7 +4,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +15,8 @@ from starlette.datastructures import Headers
 from studio.api import Studio
 from studio.schema.errors import StudioError
 
-_STATUS = {"not-allowed": 403, "no-such-run": 404, "too-large": 413}
+_STATUS = {"not-allowed": 403, "no-such-run": 404, "too-large": 413, "limit-reached": 429}
+T = TypeVar("T")
 _log = logging.getLogger("studio.ui")
 
 
@@ -24,6 +25,10 @@ class Doors(Protocol):
 
     def studio_of(self, headers: Headers) -> Studio:
         """The visitor's studio; StudioError `not-allowed` when the secret is unknown."""
+        ...
+
+    async def run(self, headers: Headers, function: Callable[[Studio], T]) -> T:
+        """What a function returns of the visitor's studio, in a thread, when it is the visitor's turn."""
         ...
 
 

@@ -85,28 +85,36 @@ def _watching(router: APIRouter, doors: Doors) -> None:
     watchers, answers = Watchers(), Answers()
 
     @router.get("/bar")
-    def bar(request: Request, run: str = "") -> Response:
+    async def bar(request: Request, run: str = "") -> Response:
         """The run at work, else the one that is looked at, else the newest."""
-        studio = doors.studio_of(request.headers)
-        return _answer(_packed({"bar": at_work(studio, None, run)}, pack=False))
+        return await doors.run(
+            request.headers, lambda studio: _answer(_packed({"bar": at_work(studio, None, run)}, pack=False))
+        )
 
     @router.get("/run/{run}")
-    def news(request: Request, run: str, after: int = 0, page: str = "") -> Response:
+    async def news(request: Request, run: str, after: int = 0, page: str = "") -> Response:
         """What is new of a run since the cursor, from the beginning also what it is about; and when to ask again."""
-        studio = doors.studio_of(request.headers)
-        wait = watchers.wait(page[:32])
         pack = "gzip" in request.headers.get("accept-encoding", "")
 
-        def made() -> bytes:
-            return _packed(new_of(studio, run, max(0, min(after, 2**53)), wait), pack)
+        def answer(studio: Studio) -> Response:
+            # A visitor of a demo counts once: nobody slows the others' pages down with names of pages.
+            workspace = studio.context.workspace
+            wait = watchers.wait(workspace.name if workspace.is_visitors else page[:32])
 
-        asked = (studio.context.workspace.name, run, after, pack)
-        return _answer(answers.get(asked, made) if watchers.crowded() else made())
+            def made() -> bytes:
+                return _packed(new_of(studio, run, max(0, min(after, 2**53)), wait), pack)
+
+            return _answer(
+                answers.get((workspace.name, run, after, pack), made) if watchers.crowded() else made()
+            )
+
+        return await doors.run(request.headers, answer)
 
     @router.get("/run/{run}/log")
-    def log(request: Request, run: str) -> PlainTextResponse:
+    async def log(request: Request, run: str) -> PlainTextResponse:
         """What the worker printed."""
-        return PlainTextResponse(doors.studio_of(request.headers).log(run), headers={"Cache-Control": "no-store"})
+        text = await doors.run(request.headers, lambda studio: studio.log(run))
+        return PlainTextResponse(text, headers={"Cache-Control": "no-store"})
 
 
 def new_of(studio: Studio, run: str, after: int, wait: float) -> dict[str, Any]:
@@ -195,44 +203,50 @@ def _taking(router: APIRouter, doors: Doors) -> None:
     tickets = Tickets()
 
     @router.post("/ticket")
-    def ticket(request: Request, wanted: Wanted) -> JSONResponse:
+    async def ticket(request: Request, wanted: Wanted) -> JSONResponse:
         """A link that fetches an export once."""
-        studio = doors.studio_of(request.headers)
-        if wanted.format in ("run", "run-with-rows"):
-            path = studio.pack_run(wanted.run, rows=wanted.format != "run")
-        else:
-            path = studio.export_zip(wanted.run, wanted.format)
-        name = f"{filename(studio.run(wanted.run).name)}-{wanted.format}.zip"
-        return JSONResponse({"link": f"/studio/ticket/{tickets.give(path, name)}"})
+
+        def link(studio: Studio) -> str:
+            if wanted.format in ("run", "run-with-rows"):
+                path = studio.pack_run(wanted.run, rows=wanted.format != "run")
+            else:
+                path = studio.export_zip(wanted.run, wanted.format)
+            name = f"{filename(studio.run(wanted.run).name)}-{wanted.format}.zip"
+            return f"/studio/ticket/{tickets.give(path, name)}"
+
+        return JSONResponse({"link": await doors.run(request.headers, link)})
 
     @router.get("/ticket/{key}")
-    def take(key: str) -> FileResponse:
+    async def take(key: str) -> FileResponse:
         """The file of a ticket."""
         used = tickets.take(key)
         return FileResponse(used.path, filename=used.name, headers={"Cache-Control": "no-store"})
 
     @router.get("/labels/{dataset}.{kind}")
-    def labels(request: Request, dataset: str, kind: str, each: bool = False) -> Response:
+    async def labels(request: Request, dataset: str, kind: str, each: bool = False) -> Response:
         """What was given to the rows of a dataset."""
-        text = doors.studio_of(request.headers).labels_text(dataset, kind, each)
+        text = await doors.run(request.headers, lambda studio: studio.labels_text(dataset, kind, each))
         return Response(text, media_type="text/csv; charset=utf-8" if kind == "csv" else "application/jsonl")
 
     @router.get("/run/{run}/curve.csv")
-    def curve(request: Request, run: str) -> Response:
+    async def curve(request: Request, run: str) -> Response:
         """Every step of a run, exactly."""
-        text = doors.studio_of(request.headers).curve_csv(run)
+        text = await doors.run(request.headers, lambda studio: studio.curve_csv(run))
         return Response(text, media_type="text/csv; charset=utf-8", headers={"Cache-Control": "no-store"})
 
     @router.get("/run/{run}/report.{kind}")
-    def report(request: Request, run: str, kind: str) -> Response:
+    async def report(request: Request, run: str, kind: str) -> Response:
         """The kept report, as JSON or as a page that can be sent."""
-        studio = doors.studio_of(request.headers)
-        kept = studio.report(run)
-        if kept is None or kind not in ("json", "html"):
-            raise StudioError("wrong-state", "This run was not evaluated yet.", hint="Press Evaluate first.")
-        if kind == "json":
-            return Response(kept.model_dump_json(indent=2), media_type="application/json")
-        return Response(report_page(studio.run(run), kept), media_type="text/html; charset=utf-8")
+
+        def kept(studio: Studio) -> Response:
+            report = studio.report(run)
+            if report is None or kind not in ("json", "html"):
+                raise StudioError("wrong-state", "This run was not evaluated yet.", hint="Press Evaluate first.")
+            if kind == "json":
+                return Response(report.model_dump_json(indent=2), media_type="application/json")
+            return Response(report_page(studio.run(run), report), media_type="text/html; charset=utf-8")
+
+        return await doors.run(request.headers, kept)
 
 
 def filename(name: str) -> str:

@@ -25,8 +25,8 @@ def routes(shell: Shell) -> APIRouter:
     router = APIRouter(prefix="/studio", route_class=PlainErrors)
 
     @router.post("/press")
-    def press(request: Request, pressed: Pressed) -> JSONResponse:
+    async def press(request: Request, pressed: Pressed) -> JSONResponse:
         """The regions that changed, by their ids."""
-        return JSONResponse(shell.press(request.headers, pressed.page, pressed.region, pressed.said))
+        return JSONResponse(await shell.press(request.headers, pressed.page, pressed.region, pressed.said))
 
     return router

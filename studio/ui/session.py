@@ -1,29 +1,34 @@
 """Who is asking, and what this browser tab has chosen.
 
-In a demo a visitor is known by a secret in a request header, made by the server and kept by the page's script; it is
-the name of a workspace that nobody can guess. Alone, everybody is `default`. Choices are kept twice: here for the open
+In a demo a visitor is known by a secret in a request header, issued by the server and kept by the page's script; its
+hash is the name of the visitor's workspace. Alone, everybody is `default`. Choices are kept twice: here for the open
 page, and as a draft in the workspace, so that a reload or a restart of the server loses none of them.
 """
 
-import re
 import threading
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
+from studio.schema.limits import DEMO, OWNER, Limits
+from studio.services.context import Role
 from studio.ui.labeller import labeller_of
+from studio.ui.scheduler import JOBS, ActionScheduler, Visitor
+from studio.ui.workspaces import Workspaces
 
 HEADER = "x-studio-workspace"
+ADDRESS_HEADER, ROLE_HEADER = "x-studio-address", "x-studio-role"
+"""Set by the guard (security.py) alone: the client's network address, and whether it is the owner or a member."""
 TABS = ("model", "data", "method", "train", "evaluate", "chat", "export", "runs")
-_SECRET = re.compile(r"[0-9a-f]{48}")
 _LARGEST = 2**53
-_MOST = 512
-"""Open pages and workspaces that are remembered; older ones come back from their drafts."""
+T = TypeVar("T")
+MOST_PAGES, PAGES_OF_ONE = 1024, 16
+"""Open pages that are remembered, of all and of one visitor of a demo; older ones come back from their drafts."""
 
 
 @dataclass(frozen=True)
@@ -73,118 +78,145 @@ class Choices:
         return tuple(step for step, done in first.items() if done) + tuple(self.reached)
 
 
+class OpenPage:
+    """One open page: its choices and a lock of its own, so that no page waits for another's disk."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.choices: Choices | None = None
+        self.running = 0
+        """Actions of the page in progress."""
+        self.mark = 0
+        """Grows whenever something was chosen or done."""
+        self.greeted = False
+
+
 class Sessions:
     """Every visitor's Studio, and every open page's choices."""
 
-    def __init__(self, home: Any = None, demo: bool = False) -> None:
+    def __init__(self, home: Any = None, demo: bool = False, limits: Limits | None = None) -> None:
         self.demo = demo
+        self.limits = (limits or DEMO) if demo else OWNER
         self.root = Studio(home, demo=demo)
-        self._studios: OrderedDict[str, Studio] = OrderedDict()
-        self._choices: OrderedDict[tuple[str, str], Choices] = OrderedDict()
-        self._lock = threading.RLock()
-        self._at_work: Counter[tuple[str, str]] = Counter()
-        self._marks: Counter[tuple[str, str]] = Counter()
-        self._greeted: set[tuple[str, str]] = set()
+        self.workspaces = Workspaces(self.root, self.limits)
+        self.actions, self.requests = ActionScheduler(self.limits), ActionScheduler(self.limits)
+        """Whose page action, and whose request of the page's script, is handled next. What is polled every second does
+        not wait behind an action that takes long."""
+        JOBS.set_limits(self.limits)
+        self._pages: OrderedDict[tuple[str, str], OpenPage] = OrderedDict()
+        self._lock = threading.Lock()
+        """For the table of pages alone; nothing is read or written under it."""
+        if demo:
+            self.root.home.keep_demo_limits(self.limits)
+            self.root.home.hide_secrets()
+
+    def visitor_of(self, headers: Mapping[str, str]) -> Visitor:
+        """Whose work a request is; StudioError `not-allowed` when the secret is unknown."""
+        return Visitor(self.workspace_of(headers), headers.get(ADDRESS_HEADER, "") if self.demo else "")
 
     def workspace_of(self, headers: Mapping[str, str]) -> str:
         """The workspace of whoever sends these headers; nothing else is ever trusted."""
         if not self.demo:
             return "default"
-        secret = headers.get(HEADER, "")
-        if not _SECRET.fullmatch(secret) or not self.root.home.workspace_exists(secret):
+        name = self.root.home.visitor_workspace(headers.get(HEADER, ""))
+        if name is None:
             raise StudioError("not-allowed", "This page has lost its workspace.", hint="Reload the page.")
-        return secret
+        return name
 
     def studio_of(self, headers: Mapping[str, str]) -> Studio:
-        """The Studio of whoever sends these headers."""
-        workspace = self.workspace_of(headers)
-        with self._lock:
-            if workspace not in self._studios:
-                self._studios[workspace] = self.root.visitor(workspace)
-            self._studios.move_to_end(workspace)
-            while len(self._studios) > _MOST:
-                self._studios.popitem(last=False)
-            return self._studios[workspace]
+        """The Studio of whoever sends these headers. A visitor who has not done anything has no files yet."""
+        return self.workspaces.studio(self.workspace_of(headers), self._role_of(headers))
+
+    async def run(self, headers: Mapping[str, str], function: Callable[[Studio], T]) -> T:
+        """What a function returns of the visitor's studio, in a thread, when it is the visitor's turn."""
+        return await self.requests.run(self.visitor_of(headers), lambda: function(self.studio_of(headers)))
 
     def new_secret(self, headers: Mapping[str, str]) -> str:
-        """The secret that was sent when it is known, else that of a workspace made now."""
+        """The secret that was sent when it is known, else a new one."""
         try:
-            return self.workspace_of(headers)
+            self.workspace_of(headers)
         except StudioError:
-            return self.root.home.new_workspace().name
+            return self.root.home.new_secret()
+        return headers[HEADER]
+
+    def admit(self, visitor: Visitor) -> None:
+        """Note that a visitor is here and about to write something, or refuse a new one when the demo is full."""
+        if self.demo:
+            self.workspaces.admit(visitor.workspace, visitor.address)
+
+    def _role_of(self, headers: Mapping[str, str]) -> Role:
+        return "member" if headers.get(ROLE_HEADER) == "member" else "owner"
 
     def visit(self, headers: Mapping[str, str], page: str, event: Any = None) -> "Visit":
         """One act of one open page."""
-        visit = Visit(self, self.workspace_of(headers), self.studio_of(headers), page or "", event)
+        visit = Visit(self, self.visitor_of(headers), self.studio_of(headers), page or "", event)
         visit.labeller = labeller_of(headers)
         return visit
 
+    def page(self, key: tuple[str, str]) -> OpenPage:
+        """An open page; the oldest ones are forgotten, first those of a visitor who has very many."""
+        with self._lock:
+            page = self._pages.setdefault(key, OpenPage())
+            self._pages.move_to_end(key)
+            own = [each for each in self._pages if each[0] == key[0]] if self.demo else []
+            for old in own[: max(0, len(own) - PAGES_OF_ONE)]:
+                del self._pages[old]
+            while len(self._pages) > MOST_PAGES:
+                self._pages.popitem(last=False)
+            return page
+
     def choices(self, key: tuple[str, str], studio: Studio) -> Choices:
         """What an open page has chosen; a new page begins with what was chosen last."""
-        with self._lock:
-            if key not in self._choices:
-                self._choices[key] = Choices.from_draft(studio.draft("page"))
-                while len(self._choices) > _MOST:
-                    old, _ = self._choices.popitem(last=False)
-                    self._marks.pop(old, None)
-                    self._greeted.discard(old)
-            return self._choices[key]
+        page = self.page(key)
+        with page.lock:
+            if page.choices is None:
+                page.choices = Choices.from_draft(studio.draft("page"))
+            return page.choices
 
-    def choose(self, key: tuple[str, str], studio: Studio, changes: dict[str, Any]) -> None:
-        """Change some choices, here and in the draft."""
-        with self._lock:
-            changed = replace(self.choices(key, studio), **changes)
-            self._choices[key] = changed
-            self._marks[key] += 1
-            studio.keep_draft("page", asdict(changed))
-
-    def remember(self, key: tuple[str, str], studio: Studio, things: dict[str, Any]) -> None:
-        """Change some of `extra`, and leave the rest of it."""
-        with self._lock:
-            self.choose(key, studio, {"extra": {**self.choices(key, studio).extra, **things}})
-
-    def add(self, key: tuple[str, str], studio: Studio, name: str, things: dict[str, Any]) -> None:
-        """Change some things under one name of `extra`, whatever another act changes there in the same moment."""
-        with self._lock:
-            kept = self.choices(key, studio).extra.get(name)
-            self.remember(key, studio, {name: {**(kept if isinstance(kept, dict) else {}), **things}})
+    def change(self, key: tuple[str, str], studio: Studio, change: Callable[[Choices], dict[str, Any]]) -> None:
+        """Change some choices, depending on what they are now, here and in the draft."""
+        page = self.page(key)
+        with page.lock:
+            now = self.choices(key, studio)
+            page.choices = replace(now, **change(now))
+            page.mark += 1
+            studio.keep_draft("page", asdict(page.choices))
 
     def greet(self, key: tuple[str, str]) -> bool:
         """Whether an open page shows its first tab for the first time."""
-        with self._lock:
-            first = key not in self._greeted
-            self._greeted.add(key)
+        page = self.page(key)
+        with page.lock:
+            first, page.greeted = not page.greeted, True
             return first
 
     def working(self, key: tuple[str, str], change: int) -> int:
         """Count the acts of an open page that are being done."""
-        with self._lock:
-            self._at_work[key] += change
-            self._marks[key] += change < 0
-            left = self._at_work[key]
-            if left <= 0:
-                del self._at_work[key]
-            return left
+        page = self.page(key)
+        with page.lock:
+            page.running = max(0, page.running + change)
+            page.mark += change < 0
+            return page.running
 
     def mark(self, key: tuple[str, str]) -> int:
         """Grows whenever something was chosen or done on an open page."""
-        return self._marks[key]
+        return self.page(key).mark
 
     def forget(self, key: tuple[str, str]) -> None:
         """Begin again from the draft: the page was loaded anew."""
-        with self._lock:
-            self._choices.pop(key, None)
+        page = self.page(key)
+        with page.lock:
+            page.choices = None
 
 
 class Visit:
     """What a handler is given: whose studio, what was chosen, and what was just done."""
 
-    def __init__(self, sessions: Sessions, workspace: str, studio: Studio, page: str, event: Any) -> None:
-        self._sessions = sessions
-        self._key = (workspace, page)
-        self.workspace = workspace
+    def __init__(self, sessions: Sessions, visitor: Visitor, studio: Studio, page: str, event: Any) -> None:
+        self._sessions, self._visitor = sessions, visitor
+        self._key = (visitor.workspace, page)
+        self.workspace = visitor.workspace
         self.studio = studio
-        self.demo = sessions.demo
+        self.demo, self.limits = sessions.demo, sessions.limits
         self.event = {name: _said(value) for name, value in event.items()} if isinstance(event, dict) else {}
         self.labeller = ""
         """Who labels from this browser, if they gave a name."""
@@ -197,15 +229,28 @@ class Visit:
 
     def choose(self, **changes: Any) -> None:
         """Change choices; kept at once."""
-        self._sessions.choose(self._key, self.studio, changes)
+        self._change(lambda _: changes)
 
     def remember(self, **things: Any) -> None:
         """Change some of the small things that a page wants to find again."""
-        self._sessions.remember(self._key, self.studio, things)
+        self._change(lambda now: {"extra": {**now.extra, **things}})
 
     def add(self, name: str, **things: Any) -> None:
         """Change some things that are kept together under one name."""
-        self._sessions.add(self._key, self.studio, name, things)
+
+        def added(now: Choices) -> dict[str, Any]:
+            kept = now.extra.get(name)
+            return {"extra": {**now.extra, name: {**(kept if isinstance(kept, dict) else {}), **things}}}
+
+        self._change(added)
+
+    def _change(self, change: Callable[[Choices], dict[str, Any]]) -> None:
+        self.admit()
+        self._sessions.change(self._key, self.studio, change)
+
+    def admit(self) -> None:
+        """Called before anything is written for a visitor; see `Sessions.admit`."""
+        self._sessions.admit(self._visitor)
 
     def goto(self, tab: str) -> None:
         """Open a tab when the handler is done."""

@@ -4,12 +4,11 @@ This is the one place of the page with a broad `except`: an unknown error is wri
 the person is told that id.
 """
 
-import inspect
 import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -43,11 +42,14 @@ class Shell:
     pressed: dict[str, Callable[[Mapping[str, str], str, Any], dict[Any, Any]]] = field(default_factory=dict)
     """What handles key presses, by the region that they come from."""
 
-    def press(self, headers: Mapping[str, str], page: str, region: str, said: Mapping[str, Any]) -> dict[str, str]:
+    async def press(
+        self, headers: Mapping[str, str], page: str, region: str, said: Mapping[str, Any]
+    ) -> dict[str, str]:
         """A key press that does not go through Gradio's queue, which takes a tenth of a second: regions, anew."""
         if region not in self.pressed:
             raise StudioError("not-allowed", "This page does not know that key.", hint="Reload the page.")
-        updates = self.pressed[region](headers, page, dict(said))
+        visitor = self.sessions.visitor_of(headers)
+        updates = await self.sessions.actions.run(visitor, self.pressed[region], headers, page, dict(said))
         return {part.elem_id: value for part, value in updates.items() if part.elem_id}
 
     def at(self, name: str, tab: gr.Tab, notice: gr.HTML) -> "PageShell":
@@ -60,19 +62,21 @@ class Shell:
         first = self.pages[TABS[0]]
         outputs = [self.pulse, *_unique(first.everything())]
 
-        def begin(request: gr.Request) -> dict[Any, Any]:
+        def begin(headers: Mapping[str, str], page: str, run: str) -> dict[Any, Any]:
             try:
-                visit = self.sessions.visit(request.headers, request.session_hash or "")
-                visit.begin(str(request.query_params.get("run", "")))
+                visit = self.sessions.visit(headers, page)
+                visit.begin(run)
             except Exception as error:
                 return first.refusal(None, error)
             if visit.choices.tab in self.pages and visit.choices.tab != TABS[0]:
                 return {self.pulse: self.beat(visit, visit.choices.tab, begin=True)}
             return first.shown(visit)
 
-        blocks.load(
-            begin, outputs=outputs, show_progress="hidden", concurrency_limit=None, api_visibility="private"
-        )  # fmt: skip
+        async def load(request: gr.Request) -> dict[Any, Any]:
+            run, page = str(request.query_params.get("run", "")), request.session_hash or ""
+            return await first.scheduled(request.headers, begin, request.headers, page, run)
+
+        blocks.load(load, outputs=outputs, show_progress="hidden", concurrency_limit=None, api_visibility="private")
 
     def beat(self, visit: Visit | None, goto: str | None = None, begin: bool = False) -> Html:
         """What the script is told after every handler, and which tab it is to open.
@@ -156,6 +160,7 @@ class PageShell:
 
         def act(visit: Visit) -> Updates:
             handler = table.get(visit.text("act"))
+            visit.admit()
             if visit.text("act") == "draw":
                 return {part: value for part, value in self.opened(visit).items() if part in outputs}
             if handler is None:
@@ -173,22 +178,31 @@ class PageShell:
         outputs: Sequence[Any] = (),
         **wiring: Any,
     ) -> Any:
-        """Wire an event to a handler that takes a `Visit` and returns a dictionary of updates (or yields them)."""
-        streaming = inspect.isgeneratorfunction(handler)
+        """Wire an event to a handler that takes a `Visit` and returns a dictionary of updates.
+
+        How many run at the same time is for the scheduler to decide, so Gradio's queue passes all of them on at once.
+        """
         wiring = {
-            "show_progress": "hidden", "trigger_mode": "multiple", "concurrency_limit": 16,
+            "show_progress": "hidden", "trigger_mode": "multiple", "concurrency_limit": None,
             "api_visibility": "private", **wiring,
         }  # fmt: skip
         everything = _unique([*outputs, self.notice, self.shell.pulse])
-        fn = self._streaming(handler) if streaming else self._once(handler)
-        return event(fn, inputs=list(inputs), outputs=everything, **wiring)
 
-    def _once(self, handler: Handler) -> Handler:
-        def run(request: gr.Request, event: gr.EventData, *values: Any) -> dict[Any, Any]:
-            said = getattr(event, "_data", None)
-            return self._pass(handler, request.headers, request.session_hash or "", said, *values)
+        async def run(request: gr.Request, event: gr.EventData, *values: Any) -> dict[Any, Any]:
+            said, page = getattr(event, "_data", None), request.session_hash or ""
+            return await self.scheduled(request.headers, self._pass, handler, request.headers, page, said, *values)
 
-        return run
+        return event(run, inputs=list(inputs), outputs=everything, **wiring)
+
+    async def scheduled(
+        self, headers: Mapping[str, str], function: Callable[..., dict[Any, Any]], *arguments: Any
+    ) -> dict[Any, Any]:
+        """What a function returns when it is this visitor's turn, or why it can't be called."""
+        try:
+            visitor = self.shell.sessions.visitor_of(headers)
+            return await self.shell.sessions.actions.run(visitor, function, *arguments)
+        except StudioError as error:
+            return self.refusal(None, error)
 
     def _pass(
         self, handler: Handler, headers: Mapping[str, str], page: str, said: Any, *values: Any
@@ -199,20 +213,6 @@ class PageShell:
                 return self._finish(visit, handler(visit, *values))
         except Exception as error:
             return self.refusal(visit, error)
-
-    def _streaming(self, handler: Handler) -> Handler:
-        def run(request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[dict[Any, Any]]:
-            visit: Visit | None = None
-            try:
-                said = getattr(event, "_data", None)
-                visit = self.shell.sessions.visit(request.headers, request.session_hash or "", said)
-                for updates in handler(visit, *values):
-                    yield dict(updates)
-                yield self._finish(visit, None)
-            except Exception as error:
-                yield self.refusal(visit, error)
-
-        return run
 
     def _finish(self, visit: Visit, updates: Updates) -> dict[Any, Any]:
         beat = self.shell.beat(visit, visit.wanted_tab)

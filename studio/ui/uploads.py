@@ -19,13 +19,12 @@ from starlette.responses import JSONResponse
 
 from studio.machine.disk import FULL
 from studio.schema.errors import StudioError
-from studio.services.bringing import DEMO_BYTES
+from studio.schema.limits import MB, OWNER, Limits
+from studio.store.files import folder_size
 from studio.ui.doors import PlainErrors
 from studio.ui.session import Sessions
 
 LARGEST = 2_000_000_000
-DEMO_FILES = 40
-"""Files of a visitor of a demo that wait to be read."""
 OLD = 6 * 3600
 SWEPT_EVERY = 3600
 LONGEST_NAME = 180
@@ -36,9 +35,9 @@ _TICKET = re.compile(r"[0-9a-f]{32}")
 class Uploads:
     """A folder a visitor, a folder a file."""
 
-    def __init__(self, root: Path, demo: bool) -> None:
-        self.root = root
-        self.largest, self.most = (DEMO_BYTES, DEMO_FILES) if demo else (LARGEST, 0)
+    def __init__(self, root: Path, limits: Limits = OWNER) -> None:
+        self.root, self.limits = root, limits
+        self.largest, self.most = limits.upload_mb * MB or LARGEST, limits.waiting_uploads
         self._swept = time.monotonic()
 
     async def keep(self, workspace: str, name: str, chunks: AsyncIterator[bytes]) -> str:
@@ -52,6 +51,13 @@ class Uploads:
                 "too-large",
                 "Too many of your files wait here to be read.",
                 valid=f"at most {self.most} at a time",
+                hint="Read some of them first; those that nobody reads are removed after six hours.",
+            )
+        if self.limits.over("workspace_mb", folder_size(self.root / workspace) / MB):
+            raise StudioError(
+                "limit-reached",
+                "Your files that wait here take all the disk space of a visitor.",
+                valid=f"at most {self.limits.workspace_mb} MB",
                 hint="Read some of them first; those that nobody reads are removed after six hours.",
             )
         try:
@@ -136,9 +142,10 @@ def routes(sessions: Sessions, uploads: Uploads) -> APIRouter:
 
     @router.put("/studio/upload")
     async def upload(request: Request) -> JSONResponse:
-        workspace = sessions.workspace_of(request.headers)
+        visitor = sessions.visitor_of(request.headers)
+        await run_in_threadpool(sessions.admit, visitor)
         name = unquote(request.headers.get("x-file-name", "file"))
-        return JSONResponse({"ticket": await uploads.keep(workspace, name, request.stream())})
+        return JSONResponse({"ticket": await uploads.keep(visitor.workspace, name, request.stream())})
 
     @router.post("/studio/workspace")
     def workspace(request: Request) -> JSONResponse:

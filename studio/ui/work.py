@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from studio.schema.errors import StudioError
+from studio.ui.scheduler import JOBS
 
 Key = tuple[str, str, str]
 """Workspace, run, what is done."""
@@ -51,7 +52,8 @@ class Work:
         self._lock = threading.Lock()
 
     def begin(self, key: Key, fn: Callable[[Tell], object]) -> None:
-        """Do it in the background, unless it is being done already."""
+        """Do it in the background when it is the visitor's turn, unless it is being done already."""
+        JOBS.require_room(key[0])
         with self._lock:
             now = self._pieces.get(key)
             if now is not None and now.running:
@@ -70,7 +72,8 @@ class Work:
     def _do(self, key: Key, fn: Callable[[Tell], object]) -> None:
         error: StudioError | None = None
         try:
-            fn(partial(self._tell, key))
+            with JOBS.turn(key[0]):
+                fn(partial(self._tell, key))
         except StudioError as refused:
             error = refused
         except Exception:

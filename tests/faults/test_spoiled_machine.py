@@ -53,7 +53,7 @@ def test_a_damaged_database(
     wait_for(lambda: list(folder.checkpoints.glob("checkpoint-*/complete.json")) and len(steps_of(home, run)) >= 7)
     os.kill(worker.pid, signal.SIGSTOP)
     path = home.workspace().root / "studio.db"
-    home.workspace().db.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    home.workspace().db.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     with path.open("r+b") as file:
         file.write(b"\xa5" * path.stat().st_size)
     os.kill(worker.pid, signal.SIGCONT)

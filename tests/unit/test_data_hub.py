@@ -13,6 +13,7 @@ from studio.api import Studio
 from studio.data.hub import HubFile, converted_parts, own_parts
 from studio.schema.errors import StudioError
 from tests.hubserver import HubServer
+from tests.visitors import new_visitor
 
 ROWS = [{"text": f"This is text number {n}.", "label": n % 2} for n in range(300)]
 
@@ -240,7 +241,7 @@ def test_a_packed_file_that_breaks_off_is_refused(hub: HubServer, studio: Studio
 
 def test_a_demo_asks_no_hub(hub: HubServer, tmp_path: Path) -> None:
     studio = Studio(tmp_path / "home", demo=True)
-    guest = studio.visitor(studio.home.new_workspace().name)
+    guest = studio.visitor(new_visitor(studio.home).name)
     for do in (lambda: guest.add_hub("a/b"), lambda: guest.look_at_hub("a/b"), lambda: guest.open_data("hf:a/b")):
         assert refused(do).code == "not-allowed"
     assert not hub.seen

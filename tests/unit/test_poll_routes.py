@@ -2,10 +2,12 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from anyio import to_thread
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.testclient import TestClient
@@ -18,6 +20,8 @@ from studio.schema.events import EvaluationEvent, StepEvent
 from studio.schema.report import ExportResult, Metric, Report
 from studio.schema.runs import RunRecord, RunSpec
 from studio.ui.poll import Tickets, filename, routes
+
+T = TypeVar("T")
 
 
 def a_config(**values: object) -> TrainingConfig:
@@ -37,7 +41,10 @@ class Two:
             raise StudioError("not-allowed", "This page has lost its workspace.")
         return self.studios[name]
 
-    def run(self, who: str, steps: int = 3, **values: object) -> RunRecord:
+    async def run(self, headers: Headers, function: Callable[[Studio], T]) -> T:
+        return await to_thread.run_sync(function, self.studio_of(headers))
+
+    def made_run(self, who: str, steps: int = 3, **values: object) -> RunRecord:
         """A finished run of a visitor's, with a curve."""
         space = self.studios[who].context.workspace
         spec = RunSpec(
@@ -71,7 +78,7 @@ def page(two: Two) -> Iterator[TestClient]:
 
 
 def test_the_first_answer_has_everything_and_the_next_only_what_is_new(two: Two, page: TestClient) -> None:
-    run = two.run("anna")
+    run = two.made_run("anna")
     first = page.get(f"/studio/run/{run.id}").json()
     assert [row[0] for row in first["steps"]] == [1, 2, 3]
     assert first["about"]["prompts"] == []
@@ -88,7 +95,7 @@ def test_the_first_answer_has_everything_and_the_next_only_what_is_new(two: Two,
 def test_a_crowd_that_opens_one_run_is_answered_alike_and_nobody_else_by_its_answer(
     two: Two, page: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, read = two.run("anna", steps=1000), []
+    run, read = two.made_run("anna", steps=1000), []
     news = Studio.news
     monkeypatch.setattr(Studio, "news", lambda *asked: read.append(1) or news(*asked))
     told = [page.get(f"/studio/run/{run.id}", params={"page": f"p{number}"}).json() for number in range(40)]
@@ -99,7 +106,7 @@ def test_a_crowd_that_opens_one_run_is_answered_alike_and_nobody_else_by_its_ans
 
 
 def test_a_cursor_that_is_no_cursor_is_refused_in_a_sentence(two: Two, page: TestClient) -> None:
-    run = two.run("anna")
+    run = two.made_run("anna")
     answer = page.get(f"/studio/run/{run.id}", params={"after": "x"})
     assert answer.status_code == 422
     assert "after" in answer.json()["error"]["message"]
@@ -108,7 +115,7 @@ def test_a_cursor_that_is_no_cursor_is_refused_in_a_sentence(two: Two, page: Tes
 
 @pytest.mark.parametrize("path", ["", "/log", "/report.json"])
 def test_another_visitors_run_is_not_there(two: Two, page: TestClient, path: str) -> None:
-    run = two.run("ben")
+    run = two.made_run("ben")
     answer = page.get(f"/studio/run/{run.id}{path}")
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "no-such-run"
@@ -116,7 +123,7 @@ def test_another_visitors_run_is_not_there(two: Two, page: TestClient, path: str
 
 
 def test_who_sends_no_secret_is_told_nothing(two: Two, page: TestClient) -> None:
-    run = two.run("anna")
+    run = two.made_run("anna")
     for path in ("/studio/bar", f"/studio/run/{run.id}", f"/studio/run/{run.id}/log"):
         assert page.get(path, headers={"X-Studio-Workspace": "x"}).status_code == 403
     refused = {"X-Studio-Workspace": "x"}
@@ -126,8 +133,8 @@ def test_who_sends_no_secret_is_told_nothing(two: Two, page: TestClient) -> None
 
 def test_the_bar_shows_the_run_at_work_before_the_one_that_is_looked_at(two: Two, page: TestClient) -> None:
     assert page.get("/studio/bar").json() == {"bar": None}
-    done = two.run("anna")
-    newer = two.run("anna", name="second")
+    done = two.made_run("anna")
+    newer = two.made_run("anna", name="second")
     assert page.get("/studio/bar", params={"run": done.id}).json()["bar"]["id"] == done.id
     assert page.get("/studio/bar").json()["bar"]["id"] == newer.id
     two.studios["anna"].context.workspace.runs.set_status(done.id, "queued")
@@ -159,7 +166,7 @@ def with_result(two: Two, run: RunRecord) -> Path:
 
 
 def test_an_export_is_fetched_once_by_a_ticket_without_a_header(two: Two, page: TestClient) -> None:
-    run = two.run("anna", name="Süße <Antworten>/../x")
+    run = two.made_run("anna", name="Süße <Antworten>/../x")
     with_result(two, run)
     link = page.post("/studio/ticket", json={"run": run.id, "format": "adapter"}).json()["link"]
     stranger = {"X-Studio-Workspace": ""}
@@ -175,7 +182,7 @@ def test_an_export_is_fetched_once_by_a_ticket_without_a_header(two: Two, page: 
 def test_a_run_is_fetched_without_its_rows_unless_they_are_asked_for(two: Two, page: TestClient) -> None:
     anna = two.studios["anna"]
     data = anna.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12))).id
-    run = two.run("anna")
+    run = two.made_run("anna")
     runs = anna.context.workspace.runs
     runs.set_status(run.id, "finished")
     runs.replace_spec(run.id, runs.spec(run.id).model_copy(update={"dataset": data, "dataset_version": 1}))
@@ -189,7 +196,7 @@ def test_a_run_is_fetched_without_its_rows_unless_they_are_asked_for(two: Two, p
 
 @pytest.mark.parametrize("form", ["merged", "nonsense", "../adapter", ""])
 def test_a_ticket_for_what_was_not_made_is_refused(two: Two, page: TestClient, form: str) -> None:
-    run = two.run("anna")
+    run = two.made_run("anna")
     with_result(two, run)
     answer = page.post("/studio/ticket", json={"run": run.id, "format": form})
     assert answer.status_code == 400
@@ -197,7 +204,7 @@ def test_a_ticket_for_what_was_not_made_is_refused(two: Two, page: TestClient, f
 
 
 def test_a_ticket_for_anothers_run_is_refused(two: Two, page: TestClient) -> None:
-    run = two.run("anna")
+    run = two.made_run("anna")
     with_result(two, run)
     answer = page.post(
         "/studio/ticket", json={"run": run.id, "format": "adapter"}, headers={"X-Studio-Workspace": "ben"}
@@ -214,7 +221,7 @@ def test_an_old_ticket_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_ticket_whose_file_was_removed_meanwhile_says_so(two: Two, page: TestClient) -> None:
-    run = two.run("anna")
+    run = two.made_run("anna")
     packed = with_result(two, run)
     link = page.post("/studio/ticket", json={"run": run.id, "format": "adapter"}).json()["link"]
     packed.unlink()
@@ -224,7 +231,7 @@ def test_a_ticket_whose_file_was_removed_meanwhile_says_so(two: Two, page: TestC
 
 
 def test_the_report_is_given_as_json_and_as_a_page_with_its_texts_escaped(two: Two, page: TestClient) -> None:
-    run = two.run("anna", name="<script>alert(1)</script>")
+    run = two.made_run("anna", name="<script>alert(1)</script>")
     answer = page.get(f"/studio/run/{run.id}/report.json")
     assert answer.status_code == 400
     report = Report(
@@ -240,14 +247,14 @@ def test_the_report_is_given_as_json_and_as_a_page_with_its_texts_escaped(two: T
 
 
 def test_a_chat_without_a_tuned_model_is_refused_as_the_last_line(two: Two, page: TestClient) -> None:
-    run = two.run("anna")
+    run = two.made_run("anna")
     answer = page.post(f"/studio/run/{run.id}/chat", json={"messages": [{"role": "user", "content": "Hi"}]})
     assert "has no tuned model yet" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("settings", [{"temperature": 9}, {"seed": "abc"}, {"top_p": 0}, {"max_new_tokens": 10**9}])
 def test_settings_out_of_range_are_named(two: Two, page: TestClient, settings: dict[str, object]) -> None:
-    run = two.run("anna")
+    run = two.made_run("anna")
     answer = page.post(
         f"/studio/run/{run.id}/chat", json={"messages": [{"role": "user", "content": "Hi"}], "settings": settings}
     )
@@ -256,7 +263,7 @@ def test_settings_out_of_range_are_named(two: Two, page: TestClient, settings: d
 
 
 def test_the_log_comes_as_plain_text(two: Two, page: TestClient) -> None:
-    run = two.run("anna")
+    run = two.made_run("anna")
     two.studios["anna"].context.workspace.runs.folder(run.id).log.write_text("<b>Traceback</b>")
     answer = page.get(f"/studio/run/{run.id}/log")
     assert answer.text == "<b>Traceback</b>"

@@ -1,17 +1,19 @@
 """The database: migrations once and whole, writers in turn, readers never locked out."""
 
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from studio.store.db import Database, now
+from studio.store.db import IDLE_CONNECTIONS, Database, now
 from studio.store.migrations import QUEUE, WORKSPACE
 
 FIRST = "CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL)"
@@ -44,6 +46,14 @@ def columns(db: Database, table: str) -> list[str]:
     return [row["name"] for row in db.rows(f"PRAGMA table_info({table})")]
 
 
+def made(folder: Path, migrations: Sequence[str]) -> Database:
+    """A database that is a file already: something was written to it."""
+    db = Database(folder / "x.db", migrations)
+    with db.write():
+        pass
+    return db
+
+
 def test_an_older_file_is_brought_forward_with_its_rows(tmp_path: Path) -> None:
     old = Database(tmp_path / "x.db", [FIRST])
     with old.write() as connection:
@@ -55,10 +65,10 @@ def test_an_older_file_is_brought_forward_with_its_rows(tmp_path: Path) -> None:
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    Database(tmp_path / "x.db", [FIRST]).close()
+    made(tmp_path, [FIRST]).close()
     broken = "ALTER TABLE notes ADD COLUMN colour TEXT; CREATE TABLE notes (again INTEGER)"
     with pytest.raises(sqlite3.OperationalError):
-        Database(tmp_path / "x.db", [FIRST, broken])
+        Database(tmp_path / "x.db", [FIRST, broken]).rows("SELECT * FROM notes")
     db = Database(tmp_path / "x.db", [FIRST])
     assert columns(db, "notes") == ["id", "text"]
     assert Database(tmp_path / "x.db", [FIRST, SECOND]).row("PRAGMA user_version")[0] == 2  # type: ignore[index]
@@ -66,7 +76,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> Non
 
 def test_a_migration_is_applied_once_when_many_open_the_file_at_the_same_time(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        opened = list(pool.map(lambda _: Database(tmp_path / "x.db", [FIRST, SECOND]), range(8)))
+        opened = list(pool.map(lambda _: made(tmp_path, [FIRST, SECOND]), range(8)))
     assert all(columns(db, "notes") == ["id", "text", "colour"] for db in opened)
 
 
@@ -79,7 +89,7 @@ def test_processes_that_make_a_file_at_the_same_moment_do_not_trip_over_each_oth
 
 @pytest.mark.parametrize("migrations", [WORKSPACE, QUEUE], ids=["workspace", "queue"])
 def test_the_studios_own_tables_can_be_made_and_opened_again(migrations: tuple[str, ...], tmp_path: Path) -> None:
-    Database(tmp_path / "x.db", migrations).close()
+    made(tmp_path, migrations).close()
     db = Database(tmp_path / "x.db", migrations)
     assert db.row("PRAGMA integrity_check")[0] == "ok"  # type: ignore[index]
     assert db.row("PRAGMA journal_mode")[0] == "wal"  # type: ignore[index]
@@ -87,7 +97,7 @@ def test_the_studios_own_tables_can_be_made_and_opened_again(migrations: tuple[s
 
 
 def test_every_connection_waits_until_the_disk_has_what_was_written(tmp_path: Path) -> None:
-    db = Database(tmp_path / "x.db", [FIRST])
+    db = made(tmp_path, [FIRST])
     told: list[tuple[str, int, int]] = []
 
     def look() -> None:
@@ -124,7 +134,7 @@ def test_writers_of_several_processes_take_turns_and_lose_nothing(tmp_path: Path
 
 
 def test_a_reader_is_not_locked_out_by_a_writer(tmp_path: Path) -> None:
-    db = Database(tmp_path / "x.db", [FIRST])
+    db = made(tmp_path, [FIRST])
     seen: list[int] = []
     with db.write() as connection:
         connection.execute("INSERT INTO notes (text) VALUES ('not yet committed')")
@@ -134,17 +144,46 @@ def test_a_reader_is_not_locked_out_by_a_writer(tmp_path: Path) -> None:
     assert seen == [0]
 
 
-def test_each_thread_has_a_connection_of_its_own_and_a_closed_one_opens_again(tmp_path: Path) -> None:
-    db = Database(tmp_path / "x.db", [FIRST])
-    mine = db.connection()
+def test_a_database_that_nobody_has_written_to_reads_as_empty_and_is_no_file(tmp_path: Path) -> None:
+    db = Database(tmp_path / "new" / "x.db", [FIRST, SECOND])
+    assert db.rows("SELECT * FROM notes") == []
+    assert db.row("SELECT count(*) AS n FROM notes")["n"] == 0  # type: ignore[index]
+    assert not (tmp_path / "new").exists()
+
+
+def test_two_threads_never_share_a_connection_at_the_same_moment(tmp_path: Path) -> None:
+    db = made(tmp_path, [FIRST])
     others: list[sqlite3.Connection] = []
-    thread = threading.Thread(target=lambda: (others.append(db.connection()), db.close()))
-    thread.start()
-    thread.join()
+
+    def read() -> None:
+        with db.reading() as connection:
+            others.append(connection)
+
+    with db.reading() as mine:
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
     assert others[0] is not mine
-    assert db.connection() is mine
+
+
+def test_many_threads_leave_no_more_than_a_few_files_open_and_a_closed_pool_opens_again(tmp_path: Path) -> None:
+    db = made(tmp_path, [FIRST])
+    before = len(os.listdir("/proc/self/fd"))
+    meet = threading.Barrier(24)
+
+    def read() -> None:
+        meet.wait()
+        db.rows("SELECT * FROM notes")
+
+    threads = [threading.Thread(target=read) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(os.listdir("/proc/self/fd")) - before <= 3 * IDLE_CONNECTIONS
     db.close()
     db.close()
+    assert db.open_connections == 0
     assert db.rows("SELECT * FROM notes") == []
 
 

@@ -11,11 +11,13 @@ from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import PhaseEvent
 from studio.schema.labelling import Fact
+from studio.schema.limits import Limits
 from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
 from studio.store import Home
 from studio.store.db import now
 from studio.store.failures import KEPT, keep_failure
+from tests.visitors import new_visitor
 
 
 def spec() -> RunSpec:
@@ -53,17 +55,54 @@ def test_a_name_that_could_lead_elsewhere_is_no_workspace(home: Home, name: str)
     assert not home.workspace_exists(name)
 
 
-def test_new_workspaces_have_names_that_nobody_can_guess(home: Home) -> None:
-    first, second = home.new_workspace(), home.new_workspace()
-    assert first.name != second.name
-    assert len(first.name) >= 32
-    assert home.workspaces() == sorted([first.name, second.name])
-    assert home.workspace_exists(first.name)
-    assert not home.workspace_exists("0" * 48)
+def test_a_secret_opens_one_workspace_and_nothing_is_written_before_it_is_used(home: Home) -> None:
+    first, second = home.new_secret(), home.new_secret()
+    names = [home.visitor_workspace(secret) for secret in (first, second)]
+    assert len({*names, *(home.visitor_workspace(first) for _ in range(3))}) == 2
+    assert home.workspaces() == []
+    assert Home(home.root).visitor_workspace(first) == names[0], "the same after a restart"
+
+
+def test_only_secrets_of_this_home_open_a_workspace(home: Home, tmp_path: Path) -> None:
+    secret = home.new_secret()
+    forged = [secret[:-1] + ("0" if secret[-1] != "0" else "1"), "0" * 48, secret.upper() + "x", "", "../default"]
+    assert [home.visitor_workspace(each) for each in forged] == [None] * 5
+    assert Home(tmp_path / "another").visitor_workspace(secret) is None
+
+
+def test_the_name_of_a_workspace_does_not_open_it_and_only_its_owner_can_list_it(home: Home) -> None:
+    space = new_visitor(home)
+    space.drafts.put("page", {})
+    assert home.visitor_workspace(space.name.removeprefix("visitor-")) is None
+    assert (home.root / "workspaces").stat().st_mode & 0o077 == 0
+
+
+def test_a_workspace_of_an_older_version_is_found_by_its_secret_under_a_hidden_name(home: Home) -> None:
+    secret = "ab" * 24
+    home.workspace(secret).drafts.put("page", {"task": "chat"})
+    home.hide_secrets()
+    name = home.visitor_workspace(secret)
+    assert home.workspaces() == [name] and secret not in str(name)
+    assert home.workspace(str(name)).drafts.get("page") == {"task": "chat"}
+
+
+def test_a_visitor_has_limits_starter_models_and_no_token_and_the_owner_has_all(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    home.keep_demo_limits(Limits(run_minutes=7))
+    visitor, owner = new_visitor(home), home.workspace()
+    assert (visitor.limits.run_minutes, owner.limits.run_minutes) == (7, 0)
+    assert (visitor.hub_token(), owner.hub_token()) == (None, "hf_secret")
+    for name in ("/etc", "someone/model", str(home.root)):
+        with pytest.raises(StudioError) as refused:
+            visitor.find_model(name)
+        assert refused.value.code == "not-allowed" and name not in refused.value.message
+    assert visitor.find_model("starter-chat").name == "starter-chat"
 
 
 def test_no_query_of_a_workspace_returns_what_belongs_to_another(home: Home) -> None:
-    mine, theirs = home.new_workspace(), home.new_workspace()
+    mine, theirs = new_visitor(home), new_visitor(home)
     run = theirs.runs.create(spec())
     theirs.events.append(run.id, PhaseEvent(phase="loading"))
     record = DatasetRecord(

@@ -54,7 +54,7 @@ def steps_of(space: Workspace, run: str) -> list[int]:
 
 def settle(space: Workspace) -> Path:
     """All in one file, nobody has it open."""
-    space.db.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    space.db.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     space.close()
     return space.root / "studio.db"
 
@@ -174,7 +174,7 @@ def test_a_damaged_queue_is_made_anew_and_waiting_runs_come_into_it_again(tmp_pa
     studio = Studio(tmp_path)
     run = a_run(studio.context.workspace, 1)
     studio.home.queue.ask("default", run)
-    studio.home.queue.db.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    studio.home.queue.db.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     studio.home.queue.db.close()
     spoil(tmp_path / "queue.db", 0, 1)
     again = Studio(tmp_path)
@@ -185,9 +185,12 @@ def test_a_damaged_queue_is_made_anew_and_waiting_runs_come_into_it_again(tmp_pa
 
 def test_a_database_that_another_one_holds_is_waited_for_and_then_refused_in_words(tmp_path: Path) -> None:
     db = Database(tmp_path / "x.db", ["CREATE TABLE notes (text TEXT)"])
+    with db.write():
+        pass
     with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None, check_same_thread=False)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
-        db.connection().execute("PRAGMA busy_timeout = 50")
+        with db.reading() as connection:
+            connection.execute("PRAGMA busy_timeout = 50")
         db.patience = 0.2
         with pytest.raises(StudioError) as refused, db.write():
             pass

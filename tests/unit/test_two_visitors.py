@@ -13,6 +13,7 @@ from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
 from studio.schema.runs import RunSpec
+from tests.visitors import new_visitor
 
 ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(20))
 GIVEN: dict[str, Any] = {
@@ -36,7 +37,7 @@ def acts(on: str) -> list[str]:
 def two(tmp_path: Path) -> Iterator[tuple[Studio, Studio]]:
     """Anna and Ben in a demo; Anna has rows and a finished run."""
     root = Studio(tmp_path / "home", demo=True)
-    anna, ben = (root.visitor(root.home.new_workspace().name) for _ in range(2))
+    anna, ben = (root.visitor(new_visitor(root.home).name) for _ in range(2))
     yield anna, ben
     root.close()
 

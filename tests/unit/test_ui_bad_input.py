@@ -74,7 +74,7 @@ def test_the_data_tab_says_of_a_bad_file_what_the_command_line_says_and_leads_no
     said = call("check", path, "--task", task)
     assert said.status == 2
     visit().choose(task=task, model="")
-    shown = send(visit, Uploads(tmp_path / "uploads", demo=False), path)
+    shown = send(visit, Uploads(tmp_path / "uploads"), path)
     assert not re.search(r"--[a-z]", shown), "flags mean nothing on the page"
     assert [part for part in said_parts(said.err, bad.name) if part not in shown] == []
     assert 'disabled>Next: method' in str(rows.drawn(visit())[1])

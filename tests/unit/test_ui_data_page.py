@@ -23,7 +23,7 @@ Visiting = Callable[..., Visit]
 
 @pytest.fixture
 def files(tmp_path: Path) -> Uploads:
-    return Uploads(tmp_path / "uploads", demo=False)
+    return Uploads(tmp_path / "uploads")
 
 
 def send(files: Uploads, *sent: tuple[str, bytes]) -> str:

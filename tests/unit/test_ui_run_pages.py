@@ -251,6 +251,7 @@ def test_a_damaged_database_is_told_where_no_run_is_left_of_it(tmp_path: Path) -
     sessions = Sessions(tmp_path / "home")
     visit = sessions.visit({}, "page", {})
     assert "damaged" not in runs.empty(visit)
+    visit.choose(task="chat")
     (visit.studio.context.workspace.root / "mended.json").write_text('["The database was found damaged <b>."]')
     drawn = runs.empty(visit)
     assert "The database was found damaged &lt;b&gt;." in drawn and "I have seen it" in drawn

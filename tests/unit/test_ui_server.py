@@ -106,5 +106,5 @@ def test_a_folder_for_uploads_that_can_not_be_made_is_a_plain_refusal(tmp_path: 
 
     (tmp_path / "uploads").write_text("a file stands where the folder should")
     with pytest.raises(StudioError) as refused:
-        asyncio.run(Uploads(tmp_path / "uploads", demo=False).keep("default", "a.csv", nothing()))
+        asyncio.run(Uploads(tmp_path / "uploads").keep("default", "a.csv", nothing()))
     assert refused.value.code == "not-allowed" and "Traceback" not in refused.value.message

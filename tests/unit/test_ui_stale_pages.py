@@ -12,6 +12,7 @@ from test_keeping_runs import made
 from test_ui_several_runs import act, on_two_datasets, shown, tick
 
 from studio.schema.errors import StudioError
+from studio.schema.limits import DEMO, Limits
 from studio.schema.views import Progress
 from studio.ui.markup import Html
 from studio.ui.pages import bring, cells, compare, data, finding, label, rows, several, standing, train
@@ -148,7 +149,7 @@ def test_the_choice_of_a_dataset_stays_while_one_is_chosen_though_the_others_are
 def test_files_that_nobody_took_are_removed_while_the_server_runs_and_one_that_is_being_sent_stays(
     tmp_path: Path,
 ) -> None:
-    files = Uploads(tmp_path / "uploads", demo=True)
+    files = Uploads(tmp_path / "uploads", DEMO)
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b"a,b"
@@ -165,19 +166,18 @@ def test_files_that_nobody_took_are_removed_while_the_server_runs_and_one_that_i
         files.take("default", left)
 
 
-def test_of_a_visitors_files_so_many_wait_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_visitors_files_so_many_wait_and_no_more(tmp_path: Path) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"a,b"
 
-    monkeypatch.setattr("studio.ui.uploads.DEMO_FILES", 3)
-    files = Uploads(tmp_path / "uploads", demo=True)
+    files = Uploads(tmp_path / "uploads", Limits(waiting_uploads=3))
     tickets = [asyncio.run(files.keep("anna", "a.csv", chunks())) for _ in range(3)]
     with pytest.raises(StudioError, match="at most 3 at a time"):
         asyncio.run(files.keep("anna", "a.csv", chunks()))
     asyncio.run(files.keep("ben", "a.csv", chunks()))
     files.forget(files.take("anna", tickets[0]))
     asyncio.run(files.keep("anna", "a.csv", chunks()))
-    own = Uploads(tmp_path / "own", demo=False)
+    own = Uploads(tmp_path / "own")
     assert len({asyncio.run(own.keep("default", "a.csv", chunks())) for _ in range(4)}) == 4
 
 
@@ -187,17 +187,17 @@ def test_a_row_of_a_run_that_another_tab_has_deleted_is_gone_once_something_is_d
     sessions = Sessions(tmp_path / "home")
 
     async def built() -> Shell:  # where a loop is running Gradio makes none of its own
-        return blocks(sessions, Uploads(tmp_path / "uploads", demo=False))[1]
+        return blocks(sessions, Uploads(tmp_path / "uploads"))[1]
 
     shell = asyncio.run(built())
     mine = sessions.visit({}, "mine")
     one, two = (made(mine.studio, name) for name in ("one", "two"))
     for pressed in ("delete", "open", "pick"):
-        assert f'data-key="{two}"' in shell.press({}, "mine", "runs-body", {"act": "look"})["runs-body"]
+        assert f'data-key="{two}"' in asyncio.run(shell.press({}, "mine", "runs-body", {"act": "look"}))["runs-body"]
         if pressed == "delete":
             mine.studio.delete_run(one)
         said = {"act": pressed, "run": one, "name": f"pick-{one}", "value": True}
-        drawn = shell.press({}, "mine", "runs-body", said)
+        drawn = asyncio.run(shell.press({}, "mine", "runs-body", said))
         assert "There is no run" in drawn["notice-runs"]
         assert f'data-key="{two}"' in drawn["runs-body"] and f'data-key="{one}"' not in drawn["runs-body"]
     sessions.root.close()

@@ -6,6 +6,7 @@ from contextlib import suppress
 from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.views import TaskView
+from studio.ui.components import limits
 from studio.ui.components.basic import Primary, action_bar, button, field, fold, heading, textarea
 from studio.ui.components.reading import hub_form
 from studio.ui.icons import icon
@@ -186,7 +187,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
 
 
 def _drop(visit: Visit) -> Html:
-    limit = " At most 5 MB here." if visit.demo else ""
+    most = limits.files(visit.limits)
+    limit = f" Up to {most}." if most else ""
     return html(
         '<section class="drop" data-drop aria-label="Drop files">{i}<h2>Drop files here</h2><p class="muted">CSV, '
         "TSV, Excel, JSON, JSONL, Parquet, text, Markdown, or a zip of them; several become one dataset."
@@ -318,5 +320,5 @@ def _shape(visit: Visit) -> Html:
         heads=[html("<th>{r}</th>", r=role) for role in heads],
         rows=[html("<tr>{cells}</tr>", cells=[html("<td>{c}</td>", c=cell) for cell in row]) for row in rows],
         chat=chat,
-        stay="Your rows are seen only in this browser." if visit.demo else "Your rows stay on this machine.",
+        stay=limits.WHERE if visit.demo else "Your rows stay on this machine.",
     )

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio.schema.checked import config_from
-from studio.schema.config import TrainingConfig
+from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE
 from studio.schema.views import PlanView
@@ -89,6 +89,8 @@ def pick_method(visit: Visit) -> None:
 def set_value(visit: Visit) -> None:
     """Set one setting by hand; a value that can't be stays in its field with the reason."""
     name, given = visit.text("name", 60), visit.event.get("value")
+    if name not in settings_of():  # the model, the task and the like have checked actions of their own
+        raise StudioError("unknown-setting", "This page has no setting of that name.", given=name)
     text = given.strip() if isinstance(given, str) else given
     if text == "":
         reset(visit)

@@ -1,0 +1,53 @@
+"""The limits of a public demo, in words: above all tabs and where files are chosen, before anything is uploaded."""
+
+from studio.schema.limits import MB, Limits
+from studio.ui.icons import icon
+from studio.ui.markup import Html, html
+from studio.ui.numbers import duration, size
+
+WHERE = "Your rows and runs are seen only in this browser."
+
+
+def banner(limits: Limits) -> Html:
+    """What a visitor should know of the demo: how long things are kept, and what a visitor may use."""
+    kept = (
+        f"They are deleted {duration(limits.workspace_hours * 3600)} after your last visit."
+        if limits.workspace_hours
+        else "Whoever runs this demo may delete them at any time."
+    )
+    return html(
+        '<section class="banner" aria-label="Public demo"><p class="row wrap">{i}<b>Public demo</b><span>{w} {k}</span>'
+        '</p><details class="limits"><summary>Limits of this demo</summary><ul>{l}</ul></details></section>',
+        i=icon("info"), w=WHERE, k=kept, l=[html("<li>{s}</li>", s=each) for each in sentences(limits)],
+    )  # fmt: skip
+
+
+def sentences(limits: Limits) -> list[str]:
+    """What a visitor may use, a sentence for each kind of limit that is set."""
+    kinds = {
+        "Files": files(limits),
+        "Training": _listed(
+            (limits.running_runs, f"{limits.running_runs} running and {limits.waiting_runs} waiting at a time"),
+            (limits.run_minutes, f"{limits.run_minutes:g} minutes"),
+            (limits.run_steps, f"{limits.run_steps:,} steps"),
+            (limits.run_rows, f"{limits.run_rows:,} training rows"),
+        ),
+        "Chat": _listed((limits.chat_tokens, f"{limits.chat_tokens:,} tokens a reply")),
+        "Disk space": _listed(
+            (limits.workspace_mb, f"{size(limits.workspace_mb * MB)} for your datasets, runs and exports together")
+        ),
+    }
+    return [f"{kind}: up to {limit}." for kind, limit in kinds.items() if limit]
+
+
+def files(limits: Limits) -> str:
+    """What a file may hold; empty where there is no limit."""
+    return _listed(
+        (limits.upload_mb, f"{limits.upload_mb} MB"),
+        (limits.rows_per_dataset, f"{limits.rows_per_dataset:,} rows"),
+        (limits.columns_per_dataset, f"{limits.columns_per_dataset} columns"),
+    )
+
+
+def _listed(*limits: tuple[float, str]) -> str:
+    return ", ".join(words for limit, words in limits if limit)

@@ -1,0 +1,145 @@
+"""Owns: which workspaces are open, and which visitors of a demo are let in and for how long their things are kept."""
+
+import logging
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+
+from studio.api import Studio
+from studio.machine.descriptors import descriptor_limit
+from studio.schema.errors import StudioError
+from studio.schema.limits import Limits
+from studio.services.context import Role
+from studio.ui.scheduler import Rate
+
+MOST_OPEN = 64
+"""Workspaces whose databases may be open at the same time; each holds up to six files."""
+NOTE_SECONDS = 300.0
+"""How often a visit is noted on the disk."""
+SWEEP_SECONDS = 600.0
+_log = logging.getLogger("studio.ui")
+
+
+class Workspaces:
+    """The Studio of each workspace that was used last; others are closed, and opened again when needed."""
+
+    def __init__(self, root: Studio, limits: Limits) -> None:
+        self._root, self._limits = root, limits
+        self._open: OrderedDict[tuple[str, Role], Studio] = OrderedDict()
+        self._noted: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        """Workspace → address and time of the last visit that was noted."""
+        self._created = Rate(3600)
+        self._lock, self._admitting = threading.Lock(), threading.Lock()
+        self.most_open = max(4, min(MOST_OPEN, (descriptor_limit() - 128) // 8))
+
+    def studio(self, workspace: str, role: Role = "owner") -> Studio:
+        """The Studio of a workspace."""
+        key = workspace, role
+        with self._lock:
+            found = self._open.get(key)
+            if found is not None:
+                self._open.move_to_end(key)
+        if found is not None:
+            return found
+        opened = self._root.visitor(workspace, role)  # reads the disk, so not under the lock
+        with self._lock:
+            found = self._open.setdefault(key, opened)
+            self._open.move_to_end(key)
+            closed = [self._open.popitem(last=False)[1] for _ in range(len(self._open) - self.most_open)]
+        for each in closed:
+            each.context.workspace.close()
+        return found
+
+    def admit(self, workspace: str, address: str) -> None:
+        """Note a visit; make the workspace of a new visitor, unless there are too many.
+
+        Raises:
+            StudioError `limit-reached`: when the demo is full, or too many workspaces come from one address.
+        """
+        now = time.monotonic()
+        with self._lock:
+            known = self._noted.get(workspace)
+            if known is not None and known[0] == address and now - known[1] < NOTE_SECONDS:
+                return
+        home = self._root.home
+        with self._admitting:
+            if not home.workspace_exists(workspace):
+                self._require_room(address)
+            home.workspace(workspace).visited(address)
+        with self._lock:
+            self._noted[workspace] = (address, now)
+            self._noted.move_to_end(workspace)
+            while len(self._noted) > 10_000:
+                self._noted.popitem(last=False)
+
+    def _require_room(self, address: str) -> None:
+        most = self._limits.workspaces
+        if most and len(self._root.home.visitors()) >= most:
+            self.sweep()
+            if len(self._root.home.visitors()) >= most:
+                raise StudioError(
+                    "limit-reached", "This demo is full.", valid=f"up to {most:,} visitors at a time",
+                    hint="Try again later, or install the studio on your own machine.",
+                )  # fmt: skip
+        if not self._created.allow(address, self._limits.workspaces_per_address):
+            raise StudioError(
+                "limit-reached", "Too many new visitors have come from your network address.",
+                valid=f"up to {self._limits.workspaces_per_address} an hour",
+                hint="Try again in an hour, or use the browser in which you have been here before.",
+            )  # fmt: skip
+
+    def sweep(self) -> list[str]:
+        """Delete the workspaces of visitors who were not here for the allowed time; their names."""
+        home, hours = self._root.home, self._limits.workspace_hours
+        busy = {entry.workspace for entry in home.queue.listing()}
+        gone = []
+        for name in home.visitors() if hours else ():
+            space = home.workspace(name)
+            if name not in busy and space.hours_since_visit > hours:
+                self._close(name)
+                space.close()
+                shutil.rmtree(space.root, ignore_errors=True)
+                shutil.rmtree(home.root / "uploads" / name, ignore_errors=True)
+                gone.append(name)
+        if gone:
+            _log.info("Deleted %d workspaces without a visit for %g hours.", len(gone), hours)
+        return gone
+
+    def _close(self, workspace: str) -> None:
+        with self._lock:
+            closed = [self._open.pop(key) for key in list(self._open) if key[0] == workspace]
+            self._noted.pop(workspace, None)
+        for each in closed:
+            each.context.workspace.close()
+
+    def close(self) -> None:
+        """Close all databases."""
+        with self._lock:
+            closed = list(self._open.values())
+            self._open.clear()
+        for each in closed:
+            each.context.workspace.close()
+
+
+class Repeated:
+    """Calls a function every few seconds in a thread, as long as the `with` lasts."""
+
+    def __init__(self, function: Callable[[], object], seconds: float) -> None:
+        self._function, self._seconds = function, seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="studio sweep", daemon=True)
+
+    def __enter__(self) -> "Repeated":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._seconds):
+            with suppress(OSError):
+                self._function()
