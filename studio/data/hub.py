@@ -20,11 +20,11 @@ from typing import Any, BinaryIO
 from studio.data import formats
 from studio.data.columns import words_of
 from studio.data.formats import delimited, json_lines
-from studio.data.formats.base import AS_FOUND
+from studio.data.formats.base import AS_FOUND, HARD, ReadLimits
 from studio.data.formats.encoding import lines_of
 from studio.data.formats.joining import SPLIT_COLUMN
-from studio.data.formats.parquet import plain
-from studio.data.packing import BLOCK, Builder
+from studio.data.formats.parquet import BATCH, check_batches, plain, rows_of
+from studio.data.packing import Builder
 from studio.data.parts import split_name
 from studio.data.table import Table
 from studio.data.words import listed
@@ -112,15 +112,15 @@ def _part_of(path: str) -> str:
 
 
 def read_splits(
-    name: str, splits: Mapping[str, Sequence[HubFile]], open_file: Opener, limit: int
+    name: str, splits: Mapping[str, Sequence[HubFile]], open_file: Opener, limit: int, limits: ReadLimits = HARD
 ) -> tuple[Table, list[str]]:
     """The first rows of each split as one table, and the splits that have more."""
-    builder, cut = Builder(name, "hub"), []
+    builder, cut = Builder(name, "hub", limits), []
     for split, files in splits.items():
         left = limit
         for place, file in enumerate(files):
             with open_file(file) as stream, _whole_file(file):
-                table = _table(file, stream, left + 1)
+                table = _table(file, stream, left + 1, limits)
             _append(builder, table, file, left, split if len(splits) > 1 else "")
             if len(table) > left or (len(table) == left and place + 1 < len(files)):
                 cut.append(split)
@@ -151,20 +151,20 @@ def _whole_file(file: HubFile) -> Iterator[None]:
         ) from error
 
 
-def _table(file: HubFile, stream: BinaryIO, most: int) -> Table:
+def _table(file: HubFile, stream: BinaryIO, most: int, limits: ReadLimits) -> Table:
     """The first rows of one file."""
     if file.path.lower().endswith(".gz"):
         stream = gzip.GzipFile(fileobj=stream)  # type: ignore[assignment]
-    builder = Builder(file.path, file.kind.removeprefix("."))
+    builder = Builder(file.path, file.kind.removeprefix("."), limits)
     if file.kind == ".parquet":
-        return _parquet(file, stream, most)
+        return _parquet(file, stream, most, limits)
     if file.kind in (".csv", ".tsv"):
         lines = _upto(builder, lines_of(_text(stream)), most)
         return delimited.read_lines(lines, builder, True, "\t" if file.kind == ".tsv" else ",")
     buffered = io.BufferedReader(stream, 1 << 20) if not isinstance(stream, io.BufferedReader) else stream  # type: ignore[type-var]
     if file.kind in (".jsonl", ".ndjson") or (file.kind == ".json" and _holds_lines(buffered)):
         return json_lines.read_lines(_upto(builder, lines_of(_text(buffered)), most), builder, True)
-    return _whole(file, buffered)
+    return _whole(file, buffered, limits)
 
 
 def _text(stream: BinaryIO) -> io.TextIOWrapper:
@@ -188,7 +188,7 @@ def _holds_lines(stream: Any) -> bool:
         return False
 
 
-def _whole(file: HubFile, stream: BinaryIO) -> Table:
+def _whole(file: HubFile, stream: BinaryIO, limits: ReadLimits) -> Table:
     """A file that is read only as a whole."""
     with TemporaryDirectory(prefix="studio-") as folder:
         path = Path(folder) / f"file{file.kind}"
@@ -202,15 +202,15 @@ def _whole(file: HubFile, stream: BinaryIO) -> Table:
                         valid=f"at most {MOST_WHOLE / 1e6:,.0f} MB", hint="Choose another split.",
                     )  # fmt: skip
                 out.write(chunk)
-        return formats.read(path, name=file.path, how=AS_FOUND)
+        return formats.read(path, name=file.path, how=AS_FOUND, limits=limits)
 
 
-def _parquet(file: HubFile, stream: BinaryIO, most: int) -> Table:
+def _parquet(file: HubFile, stream: BinaryIO, most: int, limits: ReadLimits) -> Table:
     """Rows of a Parquet file in batches, class numbers as the names of their classes; pictures and sound are left."""
     import pyarrow
     import pyarrow.parquet
 
-    builder = Builder(file.path, "parquet")
+    builder = Builder(file.path, "parquet", limits)
     try:
         with pyarrow.parquet.ParquetFile(stream) as opened:
             schema = opened.schema_arrow
@@ -219,12 +219,12 @@ def _parquet(file: HubFile, stream: BinaryIO, most: int) -> Table:
             if aside := [name for name in schema.names if name not in columns]:
                 builder.notes.append(f"Not read, since they hold pictures, sound or bytes: {listed(aside)}.")
             builder.set_columns(columns)
-            for batch in _batches(opened, columns, most):
-                lists = [
-                    [_class(value, named.get(name)) for value in column.to_pylist()]
-                    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            for lists in rows_of(_batches(opened, columns, most, builder), builder):
+                read = [
+                    [_class(value, named.get(name)) for value in values]
+                    for name, values in zip(columns, lists, strict=True)
                 ]
-                for row in zip(*lists, strict=True):
+                for row in zip(*read, strict=True):
                     builder.add(row)
                 if builder.count >= most:
                     break
@@ -236,10 +236,11 @@ def _parquet(file: HubFile, stream: BinaryIO, most: int) -> Table:
     return builder.table()
 
 
-def _batches(opened: Any, columns: Sequence[str], most: int) -> Iterator[Any]:
+def _batches(opened: Any, columns: Sequence[str], most: int, builder: Builder) -> Iterator[Any]:
     """One row group after the other: asked for all at once, they would all be fetched."""
     for group in range(opened.num_row_groups):
-        yield from opened.iter_batches(min(BLOCK, max(1, most)), row_groups=[group], columns=list(columns))
+        check_batches(opened.metadata.row_group(group), builder)
+        yield from opened.iter_batches(min(BATCH, max(1, most)), row_groups=[group], columns=list(columns))
 
 
 def _is_binary(kind: Any) -> bool:

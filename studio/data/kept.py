@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from studio.data.limits import HARD, ReadLimits
 from studio.data.packing import SLICE, packed, unpack
 from studio.data.table import Table
 from studio.schema.dataset import BadLine
@@ -17,8 +18,8 @@ from studio.schema.errors import StudioError
 KEY = b"studio"
 
 
-def write_parquet(table: Table, path: Path) -> None:
-    """Write all rows; memory holds one block of them."""
+def write_parquet(table: Table, path: Path, limits: ReadLimits = HARD) -> None:
+    """Write all rows; memory holds one block of them. Rows that no reader measured are refused beyond the limits."""
     import pyarrow
     import pyarrow.parquet
 
@@ -26,7 +27,7 @@ def write_parquet(table: Table, path: Path) -> None:
     schema = pyarrow.schema([(column, pyarrow.string()) for column in columns])
     as_json: list[list[str]] = []
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch, names in packed(table):
+        for batch, names in packed(table, limits):
             writer.write_batch(batch, row_group_size=batch.num_rows)
             as_json.append(sorted(names))
         about = {

@@ -6,12 +6,15 @@ as JSON, so that every value comes back as it was. The same packing is what `kep
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import accumulate, repeat
+from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from studio.data import progress
+from studio.data.limits import HARD, LONGEST_NAME, NAME, ReadLimits
 from studio.data.table import Table
+from studio.data.words import many, short
 from studio.schema.dataset import BadLine, Reading
 from studio.schema.errors import StudioError
 
@@ -21,11 +24,13 @@ if TYPE_CHECKING:
 BLOCK = 10_000
 """Rows packed together, at most."""
 BLOCK_CHARACTERS = 8_000_000
-"""Characters from which a block is full whatever its rows, about: each sixteenth row is measured."""
-_MEASURED = 16
+"""Characters from which a block is full whatever its rows."""
+NOTED_NAMES = 10
+"""Columns whose new name is told one by one."""
+_CELL_BYTES = 4
+"""Bytes of a packed cell beside its text."""
 SLICE = 500
 """Rows unpacked at once: a page of twelve must not unpack ten thousand."""
-MOST_COLUMNS = 10_000
 MANY_COLUMNS = 500
 """From here on, rows that share few columns are refused: keys of a lookup table, most likely."""
 _TEXTS = frozenset((str, type(None)))
@@ -72,28 +77,39 @@ def unpack(batch: "pyarrow.RecordBatch", as_json: frozenset[str], columns: Seque
 
 
 class Filling:
-    """Counts how full a block of rows is."""
+    """Measures each row against the limits, and counts how full a block of rows is."""
 
-    def __init__(self) -> None:
-        self.rows = self.characters = 0
+    def __init__(self, name: str, limits: ReadLimits) -> None:
+        self.name, self.limits = name, limits
+        self.most_rows, self.most_bytes = limits.rows or inf, limits.decoded_bytes or inf
+        self.rows = self.characters = self.before = self.decoded = 0
+        """Of the block: rows and characters. Of the whole table: rows before the block, bytes so far."""
 
-    def full(self, row: Sequence[Any]) -> bool:
+    def full(self, row: Sequence[Any], columns: Sequence[str]) -> bool:
         """Whether this row is the last one that the block takes; then the next block begins."""
         self.rows += 1
-        if self.rows % _MEASURED == 0:
-            self.characters += _MEASURED * sum(len(value) for value in row if isinstance(value, str | list))
+        number = self.before + self.rows
+        size = self.limits.size_of(row, columns, self.name, number)
+        self.characters += size
+        self.decoded += size + _CELL_BYTES * len(row)
+        if number > self.most_rows:
+            self.limits.check_rows(self.name, number)
+        if self.decoded > self.most_bytes:
+            self.limits.check_decoded(self.name, self.decoded)
         if self.rows < BLOCK and self.characters < BLOCK_CHARACTERS:
             return False
-        self.rows = self.characters = 0
+        self.before, self.rows, self.characters = number, 0, 0
         return True
 
 
-def blocks_of(values: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+def blocks_of(
+    values: Iterable[Sequence[Any]], columns: Sequence[str], name: str, limits: ReadLimits
+) -> Iterator[list[Sequence[Any]]]:
     """Rows in blocks that are packed together."""
-    filling, block = Filling(), []
+    filling, block = Filling(name, limits), []
     for row in values:
         block.append(row)
-        if filling.full(row):
+        if filling.full(row, columns):
             yield block
             block = []
     if block:
@@ -129,7 +145,7 @@ class _InMemory:
             yield row if len(row) == width else [*row, *repeat(None, width - len(row))]
 
 
-def packed(table: Table) -> Iterator[Packed]:
+def packed(table: Table, limits: ReadLimits = HARD) -> Iterator[Packed]:
     """All rows of a table in blocks with all of its columns: as they are packed already, where they are."""
     source, columns = table.source, table.columns
     if isinstance(source, _InMemory):
@@ -137,7 +153,7 @@ def packed(table: Table) -> Iterator[Packed]:
         left: Iterable[Sequence[Any]] = source.rest
     else:
         left = source.values(1)
-    for block in blocks_of(left):
+    for block in blocks_of(left, columns, "The new version", limits):
         yield pack(columns, block)
 
 
@@ -152,18 +168,27 @@ def _widened(batch: "pyarrow.RecordBatch", columns: Sequence[str], as_json: froz
 class Builder:
     """Takes rows one after another, as a reader finds them, and makes the table."""
 
-    def __init__(self, name: str, format: str, *, encoding: str = "", delimiter: str = "") -> None:
+    def __init__(
+        self, name: str, format: str, limits: ReadLimits = HARD, *, encoding: str = "", delimiter: str = ""
+    ) -> None:
         self.name, self.format, self.encoding, self.delimiter = name, format, encoding, delimiter
+        self.limits = limits
         self.notes: list[str] = []
         self.bad_lines: list[BadLine] = []
         self.found: dict[str, Any] = {}
         """How the file was read, as `Reading` has it."""
         self.sheets: list[str] = []
         self._places: dict[str, int] = {}
+        """Name as the file has it → place of the column."""
+        self._columns: list[str] = []
+        self._taken: set[str] = set()
+        """Names of columns, and those that the file's header has further on."""
+        self._numbers: dict[str, int] = {}
+        """Name → the next number that makes it unique."""
+        self._renamed = self._shortened = 0
         self._blocks: list[Packed] = []
         self._rows: list[Sequence[Any]] = []
-        self._packed, self._filling = 0, Filling()
-        self._empty_key: str | None = None
+        self._packed, self._filling = 0, Filling(name, limits)
 
     @property
     def count(self) -> int:
@@ -177,21 +202,23 @@ class Builder:
 
     def set_columns(self, names: Sequence[Any]) -> None:
         """Name the columns of a format with a header; an empty or repeated name is changed, and said."""
-        for index, given in enumerate(names):
-            name = str(given).strip() if given is not None else ""
+        self.limits.check_columns(self.name, len(names))
+        given = ["" if name is None else str(name).strip() for name in names]
+        header = set(given)
+        for index, name in enumerate(given):
             if not name:
-                name = _free(f"column {index + 1}", self._places)
-                self.notes.append(f"Column {index + 1} has no name and is called {name}.")
+                name = self._free(f"column {index + 1}", self._places)
+                self._note_name(f"Column {index + 1} has no name and is called {name}.")
             elif name in self._places:
-                taken, name = name, _free(name, self._places, names)
-                self.notes.append(f"There are two columns {taken}: the later one is called {name}.")
+                taken, name = name, self._free(name, header)
+                self._note_name(f"There are two columns {short(taken)}: the later one is called {short(name)}.")
             self._place(name)
 
     def add(self, values: Sequence[Any]) -> None:
         """A row in the order of the columns."""
         self._rows.append(values)
-        if self._filling.full(values):
-            self._blocks.append(pack(list(self._places), self._rows))
+        if self._filling.full(values, self._columns):
+            self._blocks.append(pack(self._columns, self._rows))
             self._packed += len(self._rows)
             progress.tell(rows=len(self._rows))
             self._rows = []
@@ -215,9 +242,43 @@ class Builder:
         self.add([])
 
     def _place(self, name: str) -> None:
-        self._places.setdefault(name, len(self._places))
-        if len(self._places) > MOST_COLUMNS:
-            self._refuse_columns(f"more than {MOST_COLUMNS:,} columns")
+        """A column for a name, unless it has one."""
+        if name in self._places:
+            return
+        self._places[name] = len(self._columns)
+        self.limits.check_columns(self.name, len(self._places))
+        column = name
+        if len(name) > NAME:
+            self._require_name(name)
+            self._shortened += 1
+            column = f"{name[: NAME - 10].rstrip()}…"
+        column = self._free(column, self._taken)
+        self._taken.add(column)
+        self._columns.append(column)
+
+    def _require_name(self, name: str) -> None:
+        """Refuse what can't be meant as a name."""
+        if len(name) > LONGEST_NAME:
+            raise StudioError(
+                "too-large",
+                f"The name of column {len(self._places):,} of {self.name} is too long.",
+                given=f"{len(name):,} characters: {short(name)}",
+                valid=f"at most {LONGEST_NAME:,} characters (beyond {NAME:,} a name is shortened)",
+                hint="If the first line is a row, add a line with column names above it. Else shorten the name.",
+            )
+
+    def _free(self, name: str, *taken: Container[str]) -> str:
+        """`name`, or the first of `name (2)`, `name (3)` … that is not taken."""
+        free, number = name, self._numbers.get(name, 2)
+        while any(free in names for names in taken):
+            free, number = f"{name} ({number})", number + 1
+            self._numbers[name] = number
+        return free
+
+    def _note_name(self, note: str) -> None:
+        self._renamed += 1
+        if self._renamed <= NOTED_NAMES:
+            self.notes.append(note)
 
     def _refuse_columns(self, what: str) -> NoReturn:
         raise StudioError(
@@ -239,7 +300,11 @@ class Builder:
                 given=f"line {first.line}: {first.why.rstrip('.')}",
                 hint="Check that the file is of the kind that its name says.",
             )
-        columns = list(self._places)
+        columns = list(self._columns)
+        if self._renamed > NOTED_NAMES:
+            self.notes.append(f"{many(self._renamed - NOTED_NAMES, 'more column')} had no name, or a repeated one.")
+        if self._shortened:
+            self.notes.append(f"Shortened to {NAME:,} characters: {many(self._shortened, 'column name')}.")
         return Table(
             columns,
             _InMemory(columns, self._blocks, self._rows),
@@ -255,14 +320,3 @@ class Builder:
     def _found(self) -> dict[str, Any]:
         known = {"delimiter": self.delimiter, "encoding": self.encoding.removesuffix("-sig")}
         return {**{name: value for name, value in known.items() if value}, **self.found}
-
-
-def _free(name: str, *taken: Iterable[Any]) -> str:
-    """`name`, or the first of `name (2)`, `name (3)` … that is not taken."""
-    used = {str(each).strip() for names in taken for each in names}
-    if name not in used:
-        return name
-    number = 2
-    while f"{name} ({number})" in used:
-        number += 1
-    return f"{name} ({number})"

@@ -51,16 +51,21 @@ class MachineFacts:
 
 def machine_facts(folder: Path | None = None) -> MachineFacts:
     """The machine as it is now. `folder` is where room on the disk is asked for."""
-    memory = psutil.virtual_memory()
-    limit, left = memory_limit(), memory_left()
+    memory, limit = psutil.virtual_memory(), memory_limit()
     return MachineFacts(
         cores=usable_cores(),
         memory_total=min(memory.total, limit or memory.total),
-        memory_available=min(memory.available, memory.available if left is None else left),
+        memory_available=memory_available(),
         disk_free=disk_free(folder or Path.home()),
         gpus=_gpus(),
         bfloat16_fast=_bfloat16_fast(),
     )
+
+
+def memory_available() -> int:
+    """Bytes that this process could take now."""
+    left, available = memory_left(), psutil.virtual_memory().available
+    return available if left is None else min(available, left)
 
 
 def free_for_training() -> int:

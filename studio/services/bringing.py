@@ -8,14 +8,17 @@ from types import MappingProxyType
 
 from studio.data.formats import AS_FOUND, Reading, files_in, read, read_many, read_text
 from studio.data.kept import open_parquet, write_parquet
+from studio.data.limits import NAME, ReadLimits, read_limits
 from studio.data.parts import split_column_of
 from studio.data.progress import Watcher, watched
 from studio.data.samples import SAMPLES, sample_named, sample_path
 from studio.data.table import Table
 from studio.data.words import listed, many
+from studio.machine.facts import memory_available
 from studio.models.sources.hub import HUB_NAME
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
+from studio.schema.limits import DEMO, MB
 from studio.schema.views import HubDataset, SampleView
 from studio.services.context import Context
 from studio.services.hub_rows import HubRows
@@ -26,9 +29,8 @@ from studio.store.files import folder_size, require_room
 KEPT_BAD_LINES = 100
 CELL = 2000
 """The most characters of a cell that a page of rows shows."""
-DEMO_BYTES = 5 * 2**20
-DEMO_ROOM = 10 * DEMO_BYTES
-"""What the rows of a visitor of a demo may take on the disk, all versions of all datasets together."""
+DEMO_BYTES = DEMO.upload_mb * MB
+"""For `ui.uploads` until it asks the limits of the workspace."""
 PASTED = "pasted rows"
 _WORDS = {
     "delimiter": "delimiter", "encoding": "encoding", "sheet": "sheet", "pieces": "rows by", "hub_config": "config",
@@ -45,8 +47,10 @@ class Bringing:
         self.store = context.workspace.datasets
 
     @property
-    def _most_bytes(self) -> int | None:
-        return DEMO_BYTES if self.context.demo else None
+    def read_limits(self) -> ReadLimits:
+        """What one dataset of this workspace may have."""
+        workspace = self.context.workspace
+        return read_limits(workspace.limits, workspace.is_visitors, memory_available())
 
     def add_file(
         self, path: Path, name: str = "", how: Reading = AS_FOUND, progress: Watcher | None = None
@@ -58,7 +62,7 @@ class Bringing:
             hint = "Check the name, or choose the file again."
             raise StudioError("unreadable-file", "There is no such file.", given=name, hint=hint)
         with watched(progress):
-            table = read(path, name=name, max_bytes=self._most_bytes, how=how)
+            table = read(path, name=name, limits=self.read_limits, how=how)
         return self._keep(table, name, "file", {name: path}, how)
 
     def add_files(
@@ -73,12 +77,12 @@ class Bringing:
         """Read several files, name → path, into one dataset."""
         name = name or (next(iter(paths)) if len(paths) == 1 else many(len(paths), "file"))
         with watched(progress):
-            table = read_many(paths, name=name, max_bytes=self._most_bytes, how=how, notes=notes)
+            table = read_many(paths, name=name, limits=self.read_limits, how=how, notes=notes)
         return self._keep(table, name, "file", paths, how)
 
     def add_text(self, text: str, name: str = PASTED, how: Reading = AS_FOUND) -> DatasetRecord:
         """Keep rows pasted as text."""
-        return self._keep(read_text(text, how), name, "pasted", asked=how, text=text)
+        return self._keep(read_text(text, how, self.read_limits), name, "pasted", asked=how, text=text)
 
     def add_sample(self, name: str) -> DatasetRecord:
         """Sample data: the same dataset each time, unless it was changed."""
@@ -107,7 +111,7 @@ class Bringing:
         """Rows of a dataset on the Hub: OWNER/NAME, or OWNER/NAME:CONFIG:SPLIT."""
         name, how = _hub_name(name, how)
         with watched(progress):
-            table, notes = self._hub().read(name, how)
+            table, notes = self._hub().read(name, how, self.read_limits)
         return self._keep(table, name, f"hf:{name}", asked=how, notes=notes)
 
     def look_at_hub(self, name: str) -> HubDataset:
@@ -126,16 +130,17 @@ class Bringing:
             return record
         if record.source.startswith("hf:"):
             with watched(progress):
-                table, notes = self._hub().read(record.source.removeprefix("hf:"), how)
+                table, notes = self._hub().read(record.source.removeprefix("hf:"), how, self.read_limits)
             return self._reread(record, table, how, notes)
         first, paths = self._files(dataset)
         with watched(progress):
             if first.source == "pasted":
-                table = read_text(next(iter(paths.values())).read_text(encoding="utf-8"), how)
+                text = next(iter(paths.values())).read_text(encoding="utf-8")
+                table = read_text(text, how, self.read_limits)
             elif len(paths) == 1:
-                table = read(next(iter(paths.values())), name=next(iter(paths)), max_bytes=self._most_bytes, how=how)
+                table = read(next(iter(paths.values())), name=next(iter(paths)), limits=self.read_limits, how=how)
             else:
-                table = read_many(paths, name=first.name, max_bytes=self._most_bytes, how=how)
+                table = read_many(paths, name=first.name, limits=self.read_limits, how=how)
         return self._reread(record, table, how)
 
     def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
@@ -197,7 +202,7 @@ class Bringing:
         self.store.sweep()
         dataset = self.store.new_id()
         with self.store.filling(dataset, 1) as folder:
-            write_parquet(table, folder / ROWS)
+            self._write_rows(table, folder)
             for number, (given, path) in enumerate(originals.items(), 1):
                 which = f"-{number}" if len(originals) > 1 else ""
                 shutil.copyfile(path, folder / f"original{which}{Path(given).suffix.lower()[:12]}")
@@ -222,12 +227,13 @@ class Bringing:
         """The next version of a dataset. What was read from files anew (`asked`, `notes`) says itself how it was read;
         all others were read as the version before."""
         self._require_visitors_room(record.bytes)
+        _require_new_columns(table, record, self.read_limits)
         version = max(each.version for each in self.store.versions(record.id)) + 1
         facts = _facts(table, notes)
         if asked is None:
             facts |= {"found": record.found, "sheets": record.sheets, "notes": record.notes}
         with self.store.filling(record.id, version) as folder:
-            write_parquet(table, folder / ROWS)
+            self._write_rows(table, folder)
             made = DatasetRecord(
                 id=record.id, name=record.name, version=version, note=note, created=now(),
                 bytes=(folder / ROWS).stat().st_size, source=record.source, asked=asked or record.asked, spec=spec,
@@ -235,17 +241,37 @@ class Bringing:
             )  # fmt: skip
             return self.store.add(made, folder)
 
+    def _write_rows(self, table: Table, folder: Path) -> None:
+        """Write the rows, and refuse them when a visitor has no disk space for what they take."""
+        write_parquet(table, folder / ROWS, self.read_limits)
+        self._require_visitors_room(0)
+
     def _require_visitors_room(self, size: int) -> None:
-        """Refuse what a visitor of a demo has no room for."""
-        if not self.context.demo or (taken := folder_size(self.store.root)) + size <= DEMO_ROOM:
+        """Refuse what a visitor of a demo has no disk space for."""
+        workspace = self.context.workspace
+        most = workspace.limits.workspace_mb
+        if not most or (taken := folder_size(workspace.root)) + size <= most * MB:
             return
         raise StudioError(
-            "too-large",
-            "A visitor of this demo has no room for more rows.",
-            given=f"{taken / 2**20:,.0f} MB are taken",
-            valid=f"at most {DEMO_ROOM // 2**20} MB, all versions together",
-            hint="Delete a dataset that you no longer need (Storage, under Runs), or install the studio yourself.",
+            "limit-reached",
+            "A visitor of this demo has no disk space for more rows.",
+            given=f"{taken / MB:,.0f} MB are taken",
+            valid=f"at most {most:,} MB for datasets and runs together",
+            hint="Delete a dataset or a run that you no longer need (Storage, under Runs).",
         )
+
+
+def _require_new_columns(table: Table, record: DatasetRecord, limits: ReadLimits) -> None:
+    """Refuse columns of a version whose names are too long, or that are too many; older ones stay as they are."""
+    new = set(table.columns) - set(record.columns)
+    if new:
+        limits.check_columns("The new version", len(table.columns))
+    for name in new:
+        if len(name) > NAME:
+            raise StudioError(
+                "too-large", "The name of a column is too long.", given=f"{len(name):,} characters",
+                valid=f"at most {NAME:,} characters", hint="Choose a shorter name.", field="column",
+            )  # fmt: skip
 
 
 def _hub_name(name: str, how: Reading) -> tuple[str, Reading]:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from studio.data.hub import CONVERTED, DEFAULT, HubFile, Parts, converted_parts, own_parts, read_splits
+from studio.data.limits import HARD, ReadLimits
 from studio.data.progress import tell
 from studio.data.table import Table
 from studio.data.words import listed
@@ -53,7 +54,7 @@ class HubRows:
             },
         )
 
-    def read(self, name: str, how: Reading) -> tuple[Table, list[str]]:
+    def read(self, name: str, how: Reading, limits: ReadLimits = HARD) -> tuple[Table, list[str]]:
         """The rows of a config, all its splits or one; and sentences of where they are from."""
         info, parts = self._found(name)
         config = _chosen(how.hub_config, list(parts), "config", "hub_config", how.ask)
@@ -63,7 +64,7 @@ class HubRows:
             splits = {split: splits[split]}
         limit = how.row_limit or LIMIT
         with dataset_errors(name):
-            table, cut = read_splits(name, splits, self._opener(name), limit)
+            table, cut = read_splits(name, splits, self._opener(name), limit, limits)
         where = f"From the Hub: {name} at {str(info.get('sha') or 'main')[:7]}"
         where += f", config {config}" if len(parts) > 1 or config != DEFAULT else ""
         notes = [f"{where}, {'split' if len(splits) == 1 else 'splits'} {listed(splits)}."]

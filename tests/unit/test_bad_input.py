@@ -7,6 +7,7 @@ tests/real/test_bad_input_real.py.
 
 import json
 import os
+import random
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pytest
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
+from studio.schema.limits import DEMO
 from tests.hubserver import tiny_folder
 from tests.said import Call, Said, caller
 
@@ -362,21 +364,24 @@ def test_a_demo_reads_no_path_writes_to_no_path_and_takes_no_model_by_path(studi
         guest.close()
 
 
-def test_a_visitor_of_a_demo_has_so_much_room_for_rows_and_gets_it_back(
-    studio: Studio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    guest = Studio(studio.home, "guest", demo=True)
-    text = "text,label\n" + "".join(f"row {number} of many,{number % 2}\n" for number in range(200))
+def test_a_visitor_of_a_demo_has_so_much_disk_space_for_all_and_gets_it_back(studio: Studio) -> None:
+    studio.home.keep_demo_limits(DEMO.model_copy(update={"workspace_mb": 1}))
+    guest = Studio(studio.home, f"visitor-{'0' * 32}", demo=True)
+    chance = random.Random(1)
+    text = "text,label\n" + "".join(f"{chance.randbytes(600).hex()},{number % 2}\n" for number in range(200))
     try:
-        first = guest.add_text(text)
-        monkeypatch.setattr("studio.services.bringing.DEMO_ROOM", 1000)
-        for more in (lambda: guest.add_text(text), lambda: guest.edit_row(first.id, 1, {"text": "another"})):
-            with pytest.raises(StudioError) as caught:
-                more()
-            assert caught.value.code == "too-large" and "Storage, under Runs" in caught.value.message
-        assert studio.add_text(text), "whose machine it is, is not bound"
-        guest.delete_dataset(first.id)
-        monkeypatch.setattr("studio.services.bringing.DEMO_ROOM", 2**20)
+        made = []
+        with pytest.raises(StudioError) as caught:
+            for _ in range(9):
+                made.append(guest.add_text(text))
+        assert made and caught.value.code == "limit-reached" and "Storage, under Runs" in caught.value.message
+        assert "at most 1 MB" in str(caught.value.valid)
+        with pytest.raises(StudioError, match="no disk space"):
+            for number in range(20):
+                guest.edit_row(made[0].id, 1, {"text": f"another {number}"})
+        assert studio.add_text(text), "the owner has no such limit"
+        for record in made:
+            guest.delete_dataset(record.id)
         assert guest.add_text(text)
     finally:
         guest.close()

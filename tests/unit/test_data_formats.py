@@ -9,7 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
-from studio.data.formats import FORMATS, read, read_text
+from studio.data.formats import FORMATS, ReadLimits, read, read_text
 from studio.data.table import Table
 from studio.schema.errors import StudioError
 
@@ -317,7 +317,7 @@ def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path) -> Non
     with pytest.raises(StudioError) as caught:
         read(tmp_path)
     assert "folder" in caught.value.what
-    assert refused(tmp_path, "rows.csv", "a,b\n1,2\n", max_bytes=4).code == "too-large"
+    assert refused(tmp_path, "rows.csv", "a,b\n1,2\n", limits=ReadLimits(file_bytes=4)).code == "too-large"
 
 
 def test_a_file_without_one_readable_line_is_refused_with_the_first(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile
 
 from studio.data.formats import delimited, json_document
 from studio.data.formats.apart import read_apart
-from studio.data.formats.base import AS_FOUND, Format, Reading
+from studio.data.formats.base import AS_FOUND, HARD, Format, Reading, ReadLimits
 from studio.data.formats.delimited import CSV, TSV
 from studio.data.formats.joining import choose, join
 from studio.data.formats.json_document import JSON
@@ -20,13 +20,13 @@ from studio.data.formats.xlsx import XLSX
 from studio.data.formats.zip import zip_format
 from studio.data.packing import Builder
 from studio.data.table import Table
-from studio.data.words import listed
+from studio.data.words import listed, many
 from studio.schema.errors import StudioError
 
 
-def _in_zip(path: Path, name: str, how: Reading) -> Table:
+def _in_zip(path: Path, name: str, limits: ReadLimits, how: Reading) -> Table:
     """A file out of a zip; this is a process of its own already."""
-    return format_of(path, name).read(path, name, how)
+    return format_of(path, name).read(path, name, how, limits)
 
 
 def _readable(name: str) -> bool:
@@ -81,26 +81,20 @@ def _is_workbook(path: Path) -> bool:
         return False
 
 
-def read(path: Path, *, name: str = "", max_bytes: int | None = None, how: Reading = AS_FOUND) -> Table:
+def read(path: Path, *, name: str = "", limits: ReadLimits = HARD, how: Reading = AS_FOUND) -> Table:
     """The rows of a file. `name` is what people call it, when the path does not say so."""
     name = name or path.name
     if not path.is_file():
         what = f"{name} is a folder, not a file." if path.is_dir() else f"There is no file {name}."
         raise StudioError("unreadable-file", what, given=path, hint="Check the path.")
     size = path.stat().st_size
-    if max_bytes is not None and size > max_bytes:
-        raise StudioError(
-            "too-large",
-            f"{name} is too large.",
-            given=f"{size / 1e6:,.1f} MB",
-            valid=f"at most {max_bytes / 1e6:,.0f} MB",
-            hint="Bring a part of the rows.",
-        )
+    limits.check_file(name, size)
     if size == 0:
         raise StudioError("empty-data", f"{name} is empty.", hint="Bring a file with at least 8 rows.")
     try:
         format = format_of(path, name)
-        return read_apart(format, path, name, how) if format.apart else format.read(path, name, how)
+        reader = partial(read_apart, format) if format.is_apart(limits) else format.read
+        return reader(path, name, how, limits)
     except PermissionError as error:
         hint = "Check the file's permissions."
         raise StudioError("unreadable-file", f"{name} may not be read.", hint=hint) from error
@@ -131,7 +125,7 @@ def read_many(
     paths: Mapping[str, Path],
     *,
     name: str,
-    max_bytes: int | None = None,
+    limits: ReadLimits = HARD,
     how: Reading = AS_FOUND,
     notes: Sequence[str] = (),
 ) -> Table:
@@ -141,26 +135,27 @@ def read_many(
             "unreadable-file", "So many files can't be joined.", given=len(paths), valid=f"1 to {MOST_FILES:,} files"
         )
     sizes = sum(path.stat().st_size for path in paths.values() if path.is_file())
-    if max_bytes is not None and sizes > max_bytes:
-        raise StudioError(
-            "too-large", "The files are too large together.", given=f"{sizes / 1e6:,.1f} MB",
-            valid=f"at most {max_bytes / 1e6:,.0f} MB", hint="Bring a part of the rows.",
-        )  # fmt: skip
-    return join([(given, partial(_read_one, path, given)) for given, path in paths.items()], name, "files", how, notes)
+    limits.check_file(many(len(paths), "file") if len(paths) > 1 else next(iter(paths)), sizes)
+    openers = [(given, partial(_read_one, path, given, limits)) for given, path in paths.items()]
+    return join(openers, name, "files", how, notes, limits)
 
 
-def _read_one(path: Path, name: str, how: Reading) -> Table:
-    return read(path, name=name, how=how)
+def _read_one(path: Path, name: str, limits: ReadLimits, how: Reading) -> Table:
+    return read(path, name=name, limits=limits, how=how)
 
 
-def read_text(text: str, how: Reading = AS_FOUND) -> Table:
+def read_text(text: str, how: Reading = AS_FOUND, limits: ReadLimits = HARD) -> Table:
     """Pasted rows: JSON, JSON Lines, or rows with column names, as a spreadsheet copies them."""
     name = "The pasted text"
+    limits.check_file(name, len(text.encode("utf-8", "replace")))
     start = text.lstrip()[:1]
     if start and start in "[{":
-        return json_document.read_text(text, Builder(name, "json", encoding="utf-8"), dirty=False)
-    builder = Builder(name, "csv", encoding="utf-8")
+        return json_document.read_text(text, Builder(name, "json", limits, encoding="utf-8"), dirty=False)
+    builder = Builder(name, "csv", limits, encoding="utf-8")
     return delimited.read_lines(io.StringIO(text, newline=""), builder, dirty=False, preferred="\t", how=how)
 
 
-__all__ = ["AS_FOUND", "FORMATS", "Format", "Reading", "files_in", "format_of", "read", "read_many", "read_text"]
+__all__ = [
+    "AS_FOUND", "FORMATS", "HARD", "Format", "ReadLimits", "Reading", "files_in", "format_of", "read", "read_many",
+    "read_text",
+]  # fmt: skip

@@ -1,7 +1,7 @@
 """Packed files are read in a process of its own, whose memory is limited: a file that grows beyond measure ends that
 process and not the studio. The rows come back as lines of JSON, which can hold nothing but values.
 
-`python -m studio.data.formats.apart FORMAT PATH NAME READING` is that process.
+`python -m studio.data.formats.apart FORMAT PATH NAME READING LIMITS MEMORY` is that process.
 """
 
 import json
@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from threading import Timer
 from typing import IO, Any
 
-from studio.data.formats.base import Format, Reading
+from studio.data.formats.base import HARD, Format, Reading, ReadLimits
 from studio.data.packing import Builder
 from studio.data.table import Table
 from studio.schema.errors import StudioError
@@ -21,21 +21,29 @@ from studio.schema.errors import StudioError
 MEMORY = 3 << 30
 """Bytes of address space that reading a packed file may take."""
 SECONDS = 300
+VISITORS_MEMORY, VISITORS_SECONDS = 3 << 29, 60
+"""The same for files of a demo's visitors, of whom several may read at a time."""
 
 
-def read_apart(format: Format, path: Path, name: str, how: Reading, memory: int = MEMORY) -> Table:
+def read_apart(
+    format: Format, path: Path, name: str, how: Reading, limits: ReadLimits = HARD, memory: int = 0
+) -> Table:
     """The rows of a packed file, read by another process, which leaves nothing behind however it ends."""
     asked = json.dumps({**how.chosen, "ask": how.ask})
-    command = [sys.executable, "-W", "ignore", "-m", __name__, format.name, str(path), name, asked, str(memory)]
+    memory, seconds = memory or (VISITORS_MEMORY if limits.visitor else MEMORY), (
+        VISITORS_SECONDS if limits.visitor else SECONDS
+    )  # fmt: skip
+    command = [sys.executable, "-W", "ignore", "-m", __name__, format.name, str(path), name, asked,
+               limits.model_dump_json(), str(memory)]  # fmt: skip
     with TemporaryDirectory(prefix="studio-") as folder, subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
         env={**os.environ, "TMPDIR": folder},
     ) as child:  # fmt: skip
-        clock = Timer(SECONDS, child.kill)
+        clock = Timer(seconds, child.kill)
         clock.start()
         assert child.stdout is not None
         try:
-            table = _take(child.stdout, name, format)
+            table = _take(child.stdout, Builder(name, format.name, limits))
         finally:
             clock.cancel()
             child.kill()
@@ -49,9 +57,8 @@ def read_apart(format: Format, path: Path, name: str, how: Reading, memory: int 
     return table
 
 
-def _take(lines: IO[str], name: str, format: Format) -> Table | None:
+def _take(lines: IO[str], builder: Builder) -> Table | None:
     """The table that the other process tells; None when it broke off."""
-    builder = Builder(name, format.name)
     bad: dict[int, tuple[int, str]] = {}
     for line in lines:
         told = json.loads(line) if line.endswith("\n") else None
@@ -92,10 +99,11 @@ def main() -> int:
     """Read the file and tell its rows; a refusal is told too."""
     from studio.data.formats import FORMATS
 
-    format, path, name, how, memory = sys.argv[1:]
+    format, path, name, how, limits, memory = sys.argv[1:]
     _limit(int(memory))
     try:
-        table = FORMATS[format].read(Path(path), name, Reading(**json.loads(how)))
+        allowed = ReadLimits.model_validate_json(limits)
+        table = FORMATS[format].read(Path(path), name, Reading(**json.loads(how)), allowed)
         _tell({"columns": table.columns, "encoding": table.encoding, "delimiter": table.delimiter,
                "notes": table.notes, "found": table.found.chosen, "sheets": table.sheets,
                "bad_lines": [bad.model_dump() for bad in table.bad_lines]})  # fmt: skip

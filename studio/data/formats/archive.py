@@ -3,6 +3,7 @@
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from studio.data.limits import HARD, ReadLimits
 from studio.schema.errors import StudioError
 
 MOST_BYTES = 1 << 30
@@ -17,7 +18,7 @@ def swells(size: int, packed: int) -> bool:
     return size > FREE_BYTES and size / max(1, packed) > MOST_RATIO
 
 
-def members_of(path: Path, name: str, kind: str, hint: str) -> list[ZipInfo]:
+def members_of(path: Path, name: str, kind: str, hint: str, limits: ReadLimits = HARD) -> list[ZipInfo]:
     """The members of an archive that is of a sound size; else a `StudioError`, before any of it is unpacked."""
     try:
         with ZipFile(path) as archive:
@@ -26,6 +27,7 @@ def members_of(path: Path, name: str, kind: str, hint: str) -> list[ZipInfo]:
         raise StudioError("unreadable-file", f"{name} is not a whole {kind}.", hint=hint) from error
     size = sum(member.file_size for member in members)
     packed = max(1, path.stat().st_size)
+    limits.check_decoded(name, size)
     if len(members) > MOST_MEMBERS or size > MOST_BYTES or swells(size, packed):
         raise StudioError(
             "too-large",

@@ -12,7 +12,7 @@ from itertools import chain, count, islice, repeat
 from pathlib import Path
 
 from studio.data.formats import encoding
-from studio.data.formats.base import AS_FOUND, Format, Reading
+from studio.data.formats.base import AS_FOUND, Format, Reading, ReadLimits
 from studio.data.formats.encoding import LINE_TOO_LONG, UNDECODABLE, TooLong, encoding_of, lines_of, open_text
 from studio.data.packing import Builder
 from studio.data.table import Table
@@ -245,21 +245,21 @@ def _header(builder: Builder, line: int, cells: list[str], why: str) -> int:
     return len(cells)
 
 
-def _read(path: Path, name: str, format: str, preferred: str, how: Reading) -> Table:
+def _read(path: Path, name: str, format: str, preferred: str, how: Reading, limits: ReadLimits) -> Table:
     found = encoding_of(path, how.encoding)
-    builder = Builder(name, format, encoding=found.name)
+    builder = Builder(name, format, limits, encoding=found.name)
     if found.note:
         builder.notes.append(found.note)
     with open_text(path, found) as file:
         return read_lines(lines_of(file), builder, found.dirty, preferred, how)
 
 
-def _read_csv(path: Path, name: str, how: Reading) -> Table:
-    return _read(path, name, "csv", ",", how)
+def _read_csv(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
+    return _read(path, name, "csv", ",", how, limits)
 
 
-def _read_tsv(path: Path, name: str, how: Reading) -> Table:
-    return _read(path, name, "tsv", "\t", how)
+def _read_tsv(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
+    return _read(path, name, "tsv", "\t", how, limits)
 
 
 CSV = Format("csv", "CSV", (".csv",), _read_csv)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
 from studio.data.columns import words_of
+from studio.data.limits import HARD, ReadLimits
 from studio.data.packing import Builder
 from studio.data.parts import split_name
 from studio.data.table import Table
@@ -17,7 +18,12 @@ Opener = Callable[[Reading], Table]
 
 
 def join(
-    files: Sequence[tuple[str, Opener]], name: str, format: str, how: Reading, notes: Sequence[str] = ()
+    files: Sequence[tuple[str, Opener]],
+    name: str,
+    format: str,
+    how: Reading,
+    notes: Sequence[str] = (),
+    limits: ReadLimits = HARD,
 ) -> Table:
     """The rows of all files, one file below the other, columns by name; each file is opened when its turn comes."""
     if len(files) == 1:
@@ -26,7 +32,7 @@ def join(
             table.columns, table.source, format=table.format, encoding=table.encoding, delimiter=table.delimiter,
             notes=[*notes, *table.notes], bad_lines=table.bad_lines, found=table.found, sheets=table.sheets,
         )  # fmt: skip
-    builder = Builder(name, format)
+    builder = Builder(name, format, limits)
     builder.notes += notes
     parts = [_part_of(given) for given, _ in files]
     column, marks = (SPLIT_COLUMN, parts) if all(parts) and len(set(parts)) > 1 else (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from studio.data.formats import json_lines
-from studio.data.formats.base import Format, Reading
+from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.encoding import UNDECODABLE, encoding_of, open_text
 from studio.data.formats.json_lines import broken_text, kind_of
 from studio.data.formats.json_shapes import columns_of_lists, rows_of
@@ -31,7 +31,7 @@ def read_text(text: str, builder: Builder, dirty: bool) -> Table:
     item, end = _parse(text, start, builder)
     after = _skip(text, end)
     if isinstance(item, dict) and text[after : after + 1] == "{" and "\n" in text[end:after]:
-        lines = Builder(builder.name, "jsonl", encoding=builder.encoding)
+        lines = Builder(builder.name, "jsonl", builder.limits, encoding=builder.encoding)
         lines.notes = [*builder.notes, "The file holds one object a line and is read as JSON Lines."]
         return json_lines.read_lines(io.StringIO(text, newline=""), lines, dirty)
     if after < len(text):
@@ -116,7 +116,7 @@ def _end(text: str, at: int, builder: Builder) -> None:
         _refuse(text, after, "Extra data", builder)
 
 
-def _read(path: Path, name: str, how: Reading) -> Table:
+def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
     if path.stat().st_size > MOST_BYTES:
         raise StudioError(
             "too-large",
@@ -126,7 +126,7 @@ def _read(path: Path, name: str, how: Reading) -> Table:
             hint="Save the rows as JSON Lines, one object a line: those are read one by one.",
         )
     encoding = encoding_of(path, how.encoding)
-    builder = Builder(name, "json", encoding=encoding.name)
+    builder = Builder(name, "json", limits, encoding=encoding.name)
     if encoding.note:
         builder.notes.append(encoding.note)
     with open_text(path, encoding) as file:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.data.formats import encoding
-from studio.data.formats.base import Format, Reading
+from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.encoding import LINE_TOO_LONG, UNDECODABLE, TooLong, encoding_of, lines_of, open_text
 from studio.data.packing import Builder
 from studio.data.table import Table
@@ -60,9 +60,9 @@ def kind_of(value: Any) -> str:
     return kinds.get(type(value), "a number")
 
 
-def _read(path: Path, name: str, how: Reading) -> Table:
+def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
     found = encoding_of(path, how.encoding)
-    builder = Builder(name, "jsonl", encoding=found.name)
+    builder = Builder(name, "jsonl", limits, encoding=found.name)
     if found.note:
         builder.notes.append(found.note)
     with open_text(path, found) as file:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from studio.data.formats.base import Format, Reading
+from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.encoding import LONGEST_LINE, TooLong, encoding_of, lines_of, open_text
 from studio.data.packing import Builder
 from studio.data.table import Table
@@ -55,11 +55,12 @@ def _sentences(line: str) -> Iterator[str]:
     at = 0
     for end in [*(found.end() for found in _SENTENCE_END.finditer(line)), len(line)]:
         sentence, at = line[at:end], end
-        while len(sentence) > PIECE:
-            cut = sentence.rfind(" ", PIECE // 2, PIECE) + 1 or PIECE
-            yield sentence[:cut]
-            sentence = sentence[cut:]
-        yield sentence
+        start = 0
+        while len(sentence) - start > PIECE:
+            cut = sentence.rfind(" ", start + PIECE // 2, start + PIECE) + 1 or start + PIECE
+            yield sentence[start:cut]
+            start = cut
+        yield sentence[start:]
 
 
 def _cut(lines: list[str], pieces: str) -> Iterator[tuple[int, str]]:
@@ -78,11 +79,11 @@ def _told(lines: list[str], markdown: bool) -> str:
     return "line" if len(lengths) > 1 and lengths[len(lengths) // 2] >= LONG_LINE else "length"
 
 
-def _read(path: Path, name: str, how: Reading, format: str) -> Table:
+def _read(path: Path, name: str, how: Reading, limits: ReadLimits, format: str) -> Table:
     if how.pieces and how.pieces not in PIECES:
         raise StudioError("bad-setting", f"A text can't be cut by {how.pieces}.", valid=list(PIECES), field="pieces")
     found = encoding_of(path, how.encoding)
-    builder = Builder(name, format, encoding=found.name)
+    builder = Builder(name, format, limits, encoding=found.name)
     builder.notes += [found.note] if found.note else []
     with open_text(path, found) as file:
         lines = list(lines_of(file))
@@ -101,12 +102,12 @@ def _read(path: Path, name: str, how: Reading, format: str) -> Table:
     return builder.table()
 
 
-def _read_text(path: Path, name: str, how: Reading) -> Table:
-    return _read(path, name, how, "txt")
+def _read_text(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
+    return _read(path, name, how, limits, "txt")
 
 
-def _read_markdown(path: Path, name: str, how: Reading) -> Table:
-    return _read(path, name, how, "md")
+def _read_markdown(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
+    return _read(path, name, how, limits, "md")
 
 
 TXT = Format("txt", "Text", (".txt", ".text"), _read_text)

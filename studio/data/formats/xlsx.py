@@ -12,8 +12,9 @@ from typing import Any
 from zipfile import ZipFile
 
 from studio.data.formats.archive import members_of
-from studio.data.formats.base import Format, Reading
+from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.parquet import plain
+from studio.data.limits import SHEETS
 from studio.data.packing import Builder
 from studio.data.table import Table
 from studio.data.words import listed, many, short
@@ -24,11 +25,11 @@ LOOKED_AT = 200
 _HINT = "Open it in a spreadsheet and save it anew as .xlsx, without a password, or as CSV."
 
 
-def _read(path: Path, name: str, how: Reading) -> Table:
-    members_of(path, name, "Excel workbook", _HINT)
+def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
+    members_of(path, name, "Excel workbook", _HINT, limits)
     import python_calamine
 
-    builder = Builder(name, "xlsx")
+    builder = Builder(name, "xlsx", limits)
     try:
         workbook = python_calamine.CalamineWorkbook.from_path(path)
         title = _sheet(workbook, builder, how)
@@ -53,6 +54,11 @@ def _sheet(workbook: Any, builder: Builder, how: Reading) -> str:
             hint=nearest(asked, titles),
             field="sheet",
         )
+    if len(titles) > SHEETS:
+        raise StudioError(
+            "too-large", f"{builder.name} has too many sheets to look at.", given=f"{len(titles):,} sheets",
+            valid=f"at most {SHEETS:,} sheets", hint="Save the sheet that you need as a file of its own.",
+        )  # fmt: skip
     builder.sheets = [title for title in titles if _has_rows(workbook, title)]
     if how.ask and not asked and len(builder.sheets) > 1:
         raise StudioError(

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from studio.data.formats.archive import MOST_BYTES, members_of
-from studio.data.formats.base import Format, Reading
+from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.joining import choose, join
 from studio.data.table import Table
 from studio.data.words import listed
@@ -16,15 +16,15 @@ from studio.schema.errors import StudioError
 
 _HINT = "Pack the files anew, without a password, or bring them one by one."
 _CHUNK = 1 << 20
-ReadOne = Callable[[Path, str, Reading], Table]
+ReadOne = Callable[[Path, str, ReadLimits, Reading], Table]
 """How a file is read, whatever its format."""
 
 
 def zip_format(read_one: ReadOne, readable: Callable[[str], bool]) -> Format:
     """The format of zips of those files that can be read."""
 
-    def read(path: Path, name: str, how: Reading) -> Table:
-        members = _wanted(members_of(path, name, "zip archive", _HINT), name)
+    def read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
+        members = _wanted(members_of(path, name, "zip archive", _HINT, limits), name)
         names, notes = choose([member.filename for member in members], readable)
         chosen = [member for member in members if member.filename in names]
         if not chosen:
@@ -35,8 +35,9 @@ def zip_format(read_one: ReadOne, readable: Callable[[str], bool]) -> Format:
                 hint="Pack files of rows, csv or jsonl say, into it.",
             )
         with TemporaryDirectory() as folder:
-            files = _unpacked(path, name, chosen, Path(folder))
-            return join([(given, partial(read_one, file, given)) for given, file in files], name, "zip", how, notes)
+            files = _unpacked(path, name, chosen, Path(folder), limits)
+            openers = [(given, partial(read_one, file, given, limits)) for given, file in files]
+            return join(openers, name, "zip", how, notes, limits)
 
     return Format("zip", "Zip of files", (".zip",), read, apart=True)
 
@@ -61,7 +62,9 @@ def _wanted(members: list[ZipInfo], name: str) -> list[ZipInfo]:
     return files
 
 
-def _unpacked(path: Path, name: str, members: list[ZipInfo], folder: Path) -> list[tuple[str, Path]]:
+def _unpacked(
+    path: Path, name: str, members: list[ZipInfo], folder: Path, limits: ReadLimits
+) -> list[tuple[str, Path]]:
     """Members as files of our own naming. What an archive says of its sizes is not believed."""
     files, left = [], MOST_BYTES
     try:
@@ -71,6 +74,7 @@ def _unpacked(path: Path, name: str, members: list[ZipInfo], folder: Path) -> li
                 with archive.open(member) as packed, target.open("wb") as out:
                     while chunk := packed.read(_CHUNK):
                         left -= len(chunk)
+                        limits.check_decoded(name, MOST_BYTES - left)
                         if left < 0:
                             raise StudioError(
                                 "too-large", f"{name} grows beyond {MOST_BYTES / 1e6:,.0f} MB.",

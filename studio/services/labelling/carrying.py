@@ -63,12 +63,12 @@ class Carrying:
             raise StudioError(
                 "unreadable-file", "There is no such file.", given=path.name, hint="Check its name and its folder."
             )
-        return self._take(dataset, read(path), labeller)
+        return self._take(dataset, read(path, limits=self.bench.datasets.read_limits), labeller)
 
     def take_text(self, dataset: str, text: str, labeller: str = "") -> Carried:
         """Take in labels that were pasted."""
         self.bench.desks.of(dataset)
-        return self._take(dataset, read_text(text), labeller)
+        return self._take(dataset, read_text(text, limits=self.bench.datasets.read_limits), labeller)
 
     def _take(self, dataset: str, table: Table, labeller: str) -> Carried:
         with self.bench.lock:
