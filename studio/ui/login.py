@@ -1,79 +1,129 @@
-"""A password before the page, wherever others can reach it: hashes, a session cookie, patience with guessers."""
+"""A password before the page, wherever others can reach it: hashes, roles, sessions, and limits for guesses.
+
+A right password is never kept waiting by wrong ones: each is checked at once, and only the answer to a wrong one is
+late. Guesses are counted by address, and apart from that by device: a browser that logged in before has a signed device
+cookie, so that others behind the same address can't lock it out (OWASP, "Slow Down Online Guessing Attacks with Device
+Cookies").
+"""
 
 import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import os
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from studio.schema.errors import StudioError
+from studio.ui.bodies import Disconnected, Refused, read_body
 from studio.ui.markup import Html, html
+from studio.ui.proxies import ROLE, client_network, with_header
+from studio.ui.rates import Buckets
 
-COOKIE = "studio-session"
-DAYS = 14
+COOKIE, DEVICE = "studio-session", "studio-device"
+IDENTITY = "studio.login"
+"""Where the ASGI scope names the login session: a hash of its cookie."""
+ROLES = ("owner", "member")
+DAYS, DEVICE_DAYS = 14, 365
+STATIC = "/studio/static/"
+GUESSES, BURST = 1.0, 30
+"""Guesses a second of one address or one device, and the burst before that."""
 _N, _R, _P = 2**14, 8, 1
-OPEN = ("/login", "/studio/static/")
 _FAILED_DELAY, _LONGEST_DELAY = 0.5, 8.0
-_MOST_ADDRESSES, _MOST_WAITING, _MOST_AT_ONCE = 1000, 8, 2
-"""Addresses that are remembered, guesses that one of them may have waiting, and guesses that are reckoned at a time."""
+_MOST_FORM = 4_000
+_AT_ONCE, _MOST_WAITING = 2, 64
+"""Passwords that are checked at the same time (32 MB of memory each), and those that may wait for it."""
+_SESSIONS = 50
+"""Sessions of one password; the oldest ends when another one begins."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A password, as a hash, and the role that it gives."""
+
+    hash: str
+    role: str = "owner"
 
 
 def hash_password(password: str) -> str:
-    """A line for the file of hashes: `scrypt$salt$hash`."""
+    """A line for the file of hashes: `scrypt$salt$hash`. `owner ` or `member ` may stand before it."""
     salt = secrets.token_bytes(16)
     return f"scrypt${base64.b64encode(salt).decode()}${base64.b64encode(_scrypt(password, salt)).decode()}"
+
+
+def ask_for_hash() -> str:
+    """Ask for a password on the terminal, without showing it; its line for the file of hashes."""
+    import getpass
+
+    return hash_password(getpass.getpass("Password: "))
 
 
 def _scrypt(password: str, salt: bytes) -> bytes:
     return hashlib.scrypt(password.encode(), salt=salt, n=_N, r=_R, p=_P)
 
 
-def matches(password: str, hashes: list[str]) -> bool:
-    """Whether a password fits one of the hashes; takes as long for a wrong one as for a right one."""
-    found = False
-    for line in hashes:
-        _, salt, known = line.split("$")
-        found |= hmac.compare_digest(_scrypt(password, base64.b64decode(salt)), base64.b64decode(known))
-    return found
+def matching(password: str, accounts: Sequence[Account]) -> Account | None:
+    """The account of a password, an owner's first; takes as long for a wrong password as for a right one."""
+    found = []
+    for account in accounts:
+        _, salt, known = account.hash.split("$")
+        if hmac.compare_digest(_scrypt(password, base64.b64decode(salt)), base64.b64decode(known)):
+            found.append(account)
+    return min(found, key=lambda account: ROLES.index(account.role), default=None)
 
 
-def password_hashes() -> list[str]:
-    """Hashes from `$STUDIO_PASSWORD` (the password itself) or `$STUDIO_PASSWORD_FILE` (a hash a line)."""
+def accounts_of_environment() -> list[Account]:
+    """Accounts from `$STUDIO_PASSWORD` (the owner's password) and `$STUDIO_PASSWORD_FILE` (one hash per line).
+
+    A line is `owner HASH`, `member HASH` or `HASH`. A hash without a role is the owner's when it is the only one of
+    all, else a member's.
+    """
     password, file = os.environ.get("STUDIO_PASSWORD", ""), os.environ.get("STUDIO_PASSWORD_FILE", "")
-    lines = [hash_password(password)] if password else []
+    known = [Account(hash_password(password))] if password else []
+    lines: list[str] = []
     if file:
         try:
             text = Path(file).read_text(encoding="utf-8")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StudioError(
-                "password-needed", f"The file of password hashes can't be read: {error.strerror}.",
-                given=file, hint="STUDIO_PASSWORD_FILE names it; it has to be readable for whoever runs the studio.",
+                "password-needed", f"The file of password hashes can't be read: {_reason(error)}.",
+                given=file, hint="STUDIO_PASSWORD_FILE names it. Let the user who runs the studio read it.",
             ) from error  # fmt: skip
-        lines += [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not all(_is_hash(line) for line in lines):
+        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    alone = len(known) + len(lines) == 1
+    return known + [_account(line, "owner" if alone else "member") for line in lines]
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or "unknown" if isinstance(error, OSError) else "it is no text in UTF-8"
+
+
+def _account(line: str, role: str) -> Account:
+    given, *rest = line.split()
+    if given in ROLES:
+        role, line = given, " ".join(rest)
+    if not _is_hash(line):
         raise StudioError(
             "password-needed",
-            "The file of password hashes holds a line that is none.",
-            valid="scrypt$SALT$HASH",
-            hint="Make one with: python -m studio.ui.login",
+            "The file of password hashes has a line that is no hash.",
+            valid="scrypt$SALT$HASH, or owner scrypt$SALT$HASH, or member scrypt$SALT$HASH",
+            hint="Make a hash with: python -m studio.ui.login",
         )
-    return lines
+    return Account(line, role)
 
 
 def _is_hash(line: str) -> bool:
-    """Whether a line is a hash that can be compared with."""
+    """Whether a text is a hash that can be compared with."""
     kind, *parts = line.split("$")
     try:
         salt, known = (base64.b64decode(part, validate=True) for part in parts)
@@ -82,119 +132,206 @@ def _is_hash(line: str) -> bool:
     return kind == "scrypt" and len(salt) >= 8 and len(known) == 64
 
 
-@dataclass
-class Guesser:
-    """An address that has not told the password yet."""
+class Guesses:
+    """How many wrong passwords came from where. No more addresses and devices are remembered than fit."""
 
-    failures: int = 0
-    waiting: int = 0
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    def __init__(self, rate: float = GUESSES, burst: float = BURST, most: int = 10_000) -> None:
+        self.buckets, self.most = Buckets(rate, burst, most), most
+        self._failures: OrderedDict[str, int] = OrderedDict()
 
-    def delay(self) -> float:
-        """Seconds that the next answer is kept back after so many wrong ones."""
-        return min(_LONGEST_DELAY, _FAILED_DELAY * 2 ** min(self.failures - 1, 6))
+    def failed(self, source: str) -> float:
+        """Count a wrong password; the seconds that its answer is delayed."""
+        failures = self._failures.pop(source, 0) + 1
+        self._failures[source] = failures
+        if len(self._failures) > self.most:
+            self._failures.popitem(last=False)
+        return min(_LONGEST_DELAY, _FAILED_DELAY * 2 ** min(failures - 1, 6))
 
-
-class Guessers:
-    """Who guesses, by address: one does not slow down another. No more of them are remembered than fit."""
-
-    def __init__(self, most: int = _MOST_ADDRESSES) -> None:
-        self.most = most
-        self._known: OrderedDict[str, Guesser] = OrderedDict()
-
-    def at(self, host: str) -> Guesser:
-        """The one at an address; the addresses that one household has under IPv6 are one."""
-        guesser = self._known.setdefault(_household(host), Guesser())
-        self._known.move_to_end(_household(host))
-        too_many = max(0, len(self._known) - self.most)
-        for name in [name for name, each in self._known.items() if not each.waiting][:too_many]:
-            del self._known[name]
-        return guesser
-
-    def forget(self, host: str) -> None:
-        """It told the password."""
-        self._known.pop(_household(host), None)
+    def right(self, source: str) -> None:
+        """The right password came from there: the next wrong one is answered soon."""
+        self._failures.pop(source, None)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return max(len(self._failures), len(self.buckets))
 
 
-def _household(host: str) -> str:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host[:100]
-    return str(ipaddress.ip_network(f"{host}/64", strict=False)) if address.version == 6 else host
+class Sessions:
+    """Who is logged in: hashes of cookies, until when, and with which account."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[float, Account]] = OrderedDict()
+
+    def begin(self, account: Account) -> str:
+        """A new session; its cookie."""
+        cookie = secrets.token_urlsafe(32)
+        own = [key for key, (_, each) in self._known.items() if each == account]
+        for key in own[: len(own) + 1 - _SESSIONS]:
+            del self._known[key]
+        self._known[self.key(cookie)] = (time.time() + DAYS * 86_400, account)
+        return cookie
+
+    def account(self, cookie: str) -> Account | None:
+        """The account of a session that has not ended."""
+        until, account = self._known.get(self.key(cookie), (0.0, None))
+        return account if until > time.time() else None
+
+    def end(self, cookie: str) -> None:
+        """Log out."""
+        self._known.pop(self.key(cookie), None)
+
+    @staticmethod
+    def key(cookie: str) -> str:
+        """The name of a session, which does not give its cookie away."""
+        return hashlib.sha256(cookie.encode()).hexdigest()
+
+
+class Devices:
+    """Cookies of browsers that logged in before, signed with a key of this home."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key.encode()
+
+    def new(self) -> str:
+        """A cookie for another browser."""
+        name = secrets.token_urlsafe(16)
+        return f"{name}.{self._signature(name)}"
+
+    def known(self, cookie: str) -> bool:
+        """Whether a cookie was signed here."""
+        name, _, signature = cookie.partition(".")
+        return hmac.compare_digest(signature.encode(), self._signature(name).encode())
+
+    def _signature(self, name: str) -> str:
+        return hmac.new(self._key, f"device {name}".encode(), hashlib.sha256).hexdigest()
+
+
+class Checks:
+    """Compares passwords with hashes, a few at a time."""
+
+    def __init__(self, at_once: int) -> None:
+        self._turn = asyncio.Semaphore(at_once)
+        self.waiting = 0
+        """Passwords that are compared now, or wait for it."""
+
+    async def match(self, password: str, accounts: Sequence[Account]) -> Account | None:
+        """The account of a password."""
+        self.waiting += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(matching, password, accounts)
+        finally:
+            self.waiting -= 1
 
 
 class Login:
-    """Asks for the password, and lets those through who gave it."""
+    """Asks for the password, lets those through who gave it, and says in a header with which role."""
 
-    def __init__(self, app: ASGIApp, hashes: list[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, accounts: Sequence[Account], key: str = "", guesses: Guesses | None = None
+    ) -> None:
+        """`key` signs the device cookies; with the same key they are valid after a restart."""
         self.app = app
-        self.hashes = hashes
-        self.sessions: OrderedDict[str, float] = OrderedDict()
-        self.guessers = Guessers()
-        self.reckoning = asyncio.Semaphore(_MOST_AT_ONCE)
+        self.accounts = list(accounts)
+        self.sessions = Sessions()
+        self.devices = Devices(key or secrets.token_hex(32))
+        self.guesses = guesses or Guesses()
+        self._checks, self._known_checks = Checks(_AT_ONCE), Checks(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through, ask, or answer the login form."""
-        if scope["type"] != "http" or not self.hashes:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = Request(scope, receive)
-        if scope["path"] == "/login" and scope["method"] == "POST":
-            await (await self._enter(request))(scope, receive, send)
-        elif self._known(request.cookies.get(COOKIE, "")) or scope["path"].startswith(OPEN[1]):
+        path, request = scope["path"], Request(scope, receive)
+        if not self.accounts:
+            if path in ("/login", "/logout"):  # Gradio has routes of these names
+                await PlainTextResponse("There is nothing at this address.", 404)(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+            return
+        cookie = request.cookies.get(COOKIE, "")
+        account = self.sessions.account(cookie)
+        answer: Response
+        if path == "/login" and scope["method"] == "POST":
+            try:
+                answer = await self._enter(request)
+            except Disconnected:
+                return
+            except Refused as refused:
+                answer = _asking(refused.sentence, refused.status, dict(refused.answer().headers))
+        elif path == "/logout" and scope["method"] == "POST":
+            answer = self._leave(cookie, secure=scope["scheme"] == "https")
+        elif path == "/logout":
+            answer = PlainTextResponse("There is nothing at this address.", 404)
+        elif account and path == "/login":
+            answer = RedirectResponse("./", 303)
+        elif account:
+            named = with_header(scope, ROLE, account.role)
+            await self.app({**named, IDENTITY: self.sessions.key(cookie)}, receive, send)
+            return
+        elif path.startswith(STATIC):
             await self.app(scope, receive, send)
-        elif scope["path"] in ("/", "/login"):
-            await HTMLResponse(_page(), headers={"Cache-Control": "no-store"})(scope, receive, send)
+            return
+        elif path in ("/", "/login"):
+            answer = _asking()
         else:
-            await PlainTextResponse("Log in first: reload the page.", 401)(scope, receive, send)
+            answer = PlainTextResponse("Log in first: reload the page.", 401)
+        await answer(scope, receive, send)
 
-    def _known(self, session: str) -> bool:
-        key = hashlib.sha256(session.encode()).hexdigest()
-        return bool(session) and self.sessions.get(key, 0) > time.time()
-
-    async def _enter(self, request: Request) -> HTMLResponse | RedirectResponse:
-        form: FormData = await request.form(max_files=0, max_fields=4)
-        given = str(form.get("password", ""))[:1000]
-        host = request.client.host if request.client else ""
-        guesser = self.guessers.at(host)
-        if guesser.waiting >= _MOST_WAITING:
-            return HTMLResponse(_page("Too many guesses at once. Wait a moment."), 429, {"Cache-Control": "no-store"})
-        guesser.waiting += 1
-        try:
-            right = await self._told(given, guesser)
-        finally:
-            guesser.waiting -= 1
-        if not right:
-            return HTMLResponse(_page("This is not the password."), 403, {"Cache-Control": "no-store"})
-        self.guessers.forget(host)
-        session = secrets.token_urlsafe(32)
-        self.sessions[hashlib.sha256(session.encode()).hexdigest()] = time.time() + DAYS * 86_400
-        while len(self.sessions) > 1000:
-            self.sessions.popitem(last=False)
-        answer = RedirectResponse("./", 303)
-        answer.set_cookie(
-            COOKIE,
-            session,
-            max_age=DAYS * 86_400,
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-        )
+    async def _enter(self, request: Request) -> Response:
+        password = _password(request.headers.get("content-type", ""), await read_body(request.receive, _MOST_FORM))
+        device = request.cookies.get(DEVICE, "")
+        known = self.devices.known(device)
+        address = client_network(request.client.host if request.client else "")
+        source = f"device {device}" if known else f"address {address}"
+        checks = self._known_checks if known else self._checks
+        wait = self.guesses.buckets.take(source)
+        if wait or checks.waiting >= _MOST_WAITING:
+            raise Refused(429, "Too many passwords were tried from here. Wait a few seconds.", wait=max(wait, 3))
+        account = await checks.match(password, self.accounts)
+        if account is None:
+            await asyncio.sleep(self.guesses.failed(source))
+            return _asking("This is not the password.", 403)
+        self.guesses.right(source)
+        answer = RedirectResponse("./", 303, {"Cache-Control": "no-store"})
+        secure = request.url.scheme == "https"
+        _set_cookie(answer, COOKIE, self.sessions.begin(account), DAYS, secure)
+        _set_cookie(answer, DEVICE, device if known else self.devices.new(), DEVICE_DAYS, secure)
         return answer
 
-    async def _told(self, given: str, guesser: Guesser) -> bool:
-        """Whether it is the password; one guess of an address at a time, a wrong one is answered late."""
-        async with guesser.turn:
-            async with self.reckoning:
-                right = await asyncio.to_thread(matches, given, self.hashes)
-            if not right:
-                guesser.failures += 1
-                await asyncio.sleep(guesser.delay())
-            return right
+    def _leave(self, cookie: str, secure: bool) -> Response:
+        self.sessions.end(cookie)
+        answer = RedirectResponse("./", 303, {"Cache-Control": "no-store"})
+        answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+
+def _set_cookie(answer: Response, name: str, value: str, days: int, secure: bool) -> None:
+    answer.set_cookie(name, value, max_age=days * 86_400, httponly=True, samesite="strict", secure=secure)
+
+
+def _password(content_type: str, body: bytes) -> str:
+    """The password in the form's body.
+
+    Raises:
+        Refused: with status 400 when this is not what the form sends.
+    """
+    wrong = Refused(400, "This is not what the login form sends.")
+    if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise wrong
+    try:
+        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=4)
+    except ValueError as error:
+        raise wrong from error
+    given = fields.get("password", [])
+    if len(given) != 1 or len(given[0]) > 1000:
+        raise wrong
+    return given[0]
+
+
+def _asking(wrong: str = "", status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
+    kept = {name: value for name, value in (headers or {}).items() if name == "retry-after"}
+    return HTMLResponse(_page(wrong), status, {"Cache-Control": "no-store", **kept})
 
 
 def _page(wrong: str = "") -> Html:
@@ -213,6 +350,4 @@ def _page(wrong: str = "") -> Html:
 
 
 if __name__ == "__main__":
-    import getpass
-
-    print(hash_password(getpass.getpass("Password: ")))
+    print(ask_for_hash())

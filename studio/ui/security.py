@@ -1,30 +1,40 @@
 """What stands before the page: who may ask, from where, for which addresses. Plain ASGI, so that streams stay streams.
 
-Owns: trusted hosts, own origin only, the content policy, and the list of Gradio's addresses that the page needs; all
-others do not exist. Knows nothing of what is shown.
+Owns: trusted hosts, own origin only, security headers, the request rate of an address, the list of addresses that the
+page needs (all others do not exist), and the answer to an unexpected exception. Knows nothing of what is shown.
 """
 
 import os
+import re
 from collections.abc import Sequence
-from ipaddress import ip_address
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address, ip_address
 
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+from studio.ui.bodies import MOST_BODY, TOO_LONG, Refused
+from studio.ui.logs import LOG, report
+from studio.ui.proxies import ADDRESS, ROLE, header_values, with_header
+from studio.ui.rates import Buckets
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 FRAMERS = "https://huggingface.co"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-OPEN = (
-    "/gradio_api/queue/join", "/gradio_api/queue/data", "/gradio_api/heartbeat/", "/gradio_api/startup-events",
-    "/gradio_api/cancel", "/gradio_api/reset", "/gradio_api/app_id",
-)  # fmt: skip
-"""The page's own channel; whoever may see the page may use it, so every handler checks what it is given."""
-CLOSED = ("/config", "/openapi.json", "/docs", "/redoc", "/monitoring", "/logout")
-"""What Gradio offers outside its own prefix and the page does not need."""
 UPLOAD = "/studio/upload"
-MOST_BODY = 4_000_000
-"""No act of a person is longer than this; files go through the upload route, which counts by itself."""
+PAGE = ("/", "/login", "/logout", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")
+FOLDERS = ("/studio/", "/assets/", "/static/", "/svelte/")
+"""Addresses of the page and its files; Gradio offers more, which do not exist here."""
+OPEN = tuple(
+    f"/gradio_api/{each}"
+    for each in ("queue/join", "queue/data", "startup-events", "cancel", "reset", "app_id", "theme.css")
+)
+"""The page's own channel; whoever may see the page may use it, so every handler checks what it is given."""
+HEARTBEAT = "/gradio_api/heartbeat/"
+REQUESTS, BURST = 60.0, 3000
+"""Requests a second of one address in a demo, and the burst before that. A page loads with 80 requests, and the page of
+a running run asks once a second. A class of 30 behind one address loads 30 pages at once."""
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?")
+_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.-]{1,253})(?::([0-9]{1,5}))?")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 def is_loopback(host: str) -> bool:
@@ -35,105 +45,195 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def trusted_hosts(allow_hosts: Sequence[str]) -> list[str]:
+def space_hosts() -> list[str]:
+    """Names of this Hugging Face Space; none elsewhere."""
+    return [name for each in os.environ.get("SPACE_HOST", "").split(",") if (name := host_name(each))]
+
+
+def trusted_hosts(allow_hosts: Sequence[str]) -> set[str]:
     """Names under which the page may be asked for; a name that resolves to us by a trick is not among them."""
-    space = os.environ.get("SPACE_HOST", "")
-    given = [each.strip() for each in (*allow_hosts, *space.split(",")) if each.strip()]
-    return [*LOOPBACK, *given]
+    given = [each.strip() for each in allow_hosts]
+    named = [each if each == "*" else host_name(f"[{each}]" if each.count(":") > 1 else each) for each in given]
+    return {*LOOPBACK, *space_hosts(), *(each for each in named if each)}
 
 
 def host_name(value: str) -> str:
-    """The name in a Host header, without the port."""
-    value = value.strip().lower()
-    return value.split("]")[0] + "]" if value.startswith("[") else value.rsplit(":", 1)[0] if ":" in value else value
+    """The name in a Host header, without the port; empty for a header that is malformed."""
+    return _host(value)[0]
+
+
+def _host(value: str) -> tuple[str, str]:
+    """Name and port of a Host header; empty for a header that is malformed."""
+    found = _HOST.fullmatch(value.strip().lower())
+    if not found or int(found[2] or 0) > 65535:
+        return "", ""
+    name = found[1]
+    if name.startswith("["):
+        try:
+            name = f"[{IPv6Address(name[1:-1])}]"
+        except ValueError:
+            return "", ""
+    elif not _NAME.fullmatch(name):
+        return "", ""
+    return name, found[2] or ""
+
+
+def own_origin(origins: Sequence[str], host: str, scheme: str) -> bool:
+    """Whether a request that changes something comes from the page itself; a program that is no browser sends none."""
+    if not origins:
+        return True
+    sent, separator, rest = origins[0].partition("://")
+    if len(origins) > 1 or not separator or sent.lower() != scheme or not _host(rest)[0]:
+        return False
+    (name, port), (own, own_port) = _host(rest), _host(host)
+    default = _DEFAULT_PORTS.get(scheme, "")
+    return (name, port or default) == (own, own_port or default)
 
 
 def policy(on_space: bool) -> str:
-    """The content policy: nothing from elsewhere, and nobody frames the page but Hugging Face a Space."""
+    """The content policy: nothing from elsewhere, and nobody frames the page but Hugging Face a Space.
+
+    'unsafe-eval' is needed: Gradio's gr.HTML runs `js_on_load` by `new Function`, and every region of the page has one.
+    """
     framers = f"'self' {FRAMERS}" if on_space else "'self'"
     return (
-        "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self'; img-src 'self' data: blob:; "
+        "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+        "style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data: blob:; "
         f"object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors {framers}"
     )
 
 
-class Guard:
-    """Trusted host, own origin, known address, content policy."""
+def security_headers(on_space: bool) -> list[tuple[bytes, bytes]]:
+    """Headers of every answer, refusals included."""
+    return [
+        (b"content-security-policy", policy(on_space).encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"cross-origin-resource-policy", b"cross-origin" if on_space else b"same-origin"),
+        (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=(), serial=(), midi=()"),
+        *([] if on_space else [(b"x-frame-options", b"SAMEORIGIN")]),
+    ]
 
-    def __init__(self, app: ASGIApp, allow_hosts: Sequence[str] = (), on_space: bool = False) -> None:
+
+STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
+
+
+class Guard:
+    """Trusted host, own origin, known address, request rate, security headers."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        allow_hosts: Sequence[str] = (),
+        on_space: bool = False,
+        role: str = "owner",
+        buckets: Buckets | None = None,
+    ) -> None:
+        """`role` is that of a client without a login; `buckets` limit the requests of an address."""
         self.app = app
-        self.hosts = {each.lower() for each in trusted_hosts(allow_hosts)}
-        self.headers = [
-            (b"content-security-policy", policy(on_space).encode()),
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"same-origin"),
-            *([] if on_space else [(b"x-frame-options", b"SAMEORIGIN")]),
-        ]
+        self.hosts = trusted_hosts(allow_hosts)
+        self.headers = security_headers(on_space)
+        self.role, self.buckets = role, buckets
+
+    def allowed_host(self, value: str) -> bool:
+        """Whether the page may be asked for under the name in this Host header."""
+        name = host_name(value)
+        return bool(name) and (name in self.hosts or "*" in self.hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through, or refuse in a sentence."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        refused = self.refusal(scope)
-        if refused and scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        elif refused:
-            await PlainTextResponse(refused[1], refused[0])(scope, receive, send)
-        else:
-            short = receive if scope["path"] == UPLOAD else _no_longer(receive)
-            await self.app(scope, short, self._with_headers(send))
-
-    def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and sentence, or None when it may pass."""
-        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-        host = headers.get("host", "")
-        if "*" not in self.hosts and host_name(host) not in self.hosts:
-            return 400, "The studio is not known under this name. Start it with --allow-host NAME to allow it."
         if scope["type"] == "websocket":
-            return 404, "There is nothing at this address."
-        if scope["method"] not in SAFE_METHODS and not _own_origin(headers.get("origin"), host):
-            return 403, "Only the studio's own page may send this."
-        if not _known(scope["path"]):
-            return 404, "There is nothing at this address."
-        if int(headers.get("content-length") or 0) > MOST_BODY and scope["path"] != UPLOAD:
-            return 413, "This is longer than anything that the page sends."
-        return None
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        send = self._with_headers(send, secure=scope["scheme"] == "https")
+        try:
+            self.check(scope)
+        except Refused as refused:
+            await refused.answer()(scope, receive, send)
+            return
+        await self._answer(with_header(scope, ROLE, self.role), receive, send)
 
-    def _with_headers(self, send: Send) -> Send:
+    def check(self, scope: Scope) -> None:
+        """Raise `Refused` for a request that may not pass."""
+        address = "".join(header_values(scope["headers"], ADDRESS.encode()))
+        wait = self.buckets.take(address) if self.buckets else 0
+        if wait:
+            raise Refused(429, "Too many requests come from this address. Wait a moment.", wait)
+        hosts = header_values(scope["headers"], b"host")
+        if len(hosts) != 1 or not self.allowed_host(hosts[0]):
+            raise Refused(400, "The studio is not known under this name. Start it with --allow-host NAME to allow it.")
+        if scope["method"] not in SAFE_METHODS:
+            self._check_origin(scope, hosts[0])
+        if not _known(scope["path"]):
+            raise Refused(404, "There is nothing at this address.")
+        sizes = header_values(scope["headers"], b"content-length")
+        if scope["path"] != UPLOAD and any(not each.isdecimal() or int(each[:20]) > MOST_BODY for each in sizes):
+            raise Refused(413, TOO_LONG)
+
+    def _check_origin(self, scope: Scope, host: str) -> None:
+        origins = header_values(scope["headers"], b"origin")
+        if own_origin(origins, host, scope["scheme"]):
+            return
+        hint = ""
+        if scope["scheme"] == "http" and own_origin(origins, host, "https"):
+            hint = " If a proxy answers https for the studio, start the studio with --trusted-proxy and its address."
+        raise Refused(403, f"Only the studio's own page may send this.{hint}")
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The answer of the application; an unexpected exception becomes a sentence with an id."""
+        failed: list[Message] = []
+        started = gone = False
+
+        async def receiving() -> Message:
+            nonlocal gone
+            message = await receive()
+            gone = gone or message["type"] == "http.disconnect"
+            return message
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            if failed or (message["type"] == "http.response.start" and message["status"] == 500):
+                failed.append(message)  # Starlette answers an exception first, and then raises it
+                return
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receiving, sending)
+        except Exception as error:
+            if gone:  # nobody waits for the answer, and a stream that is cut off may raise anything
+                LOG.info("A request was cut off: %s", type(error).__name__)
+                return
+            number = report(error, f"{scope['method']} {scope['path'][:200]!a}")
+            if not started:
+                sentence = f"Something went wrong here. The server's log has the cause under {number}."
+                await Refused(500, sentence).answer()(scope, receive, send)
+            return
+        for message in failed:
+            await send(message)
+
+    def _with_headers(self, send: Send, secure: bool) -> Send:
+        own = [*self.headers, STRICT_TRANSPORT] if secure else self.headers
+
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 known = {key.lower() for key, _ in message["headers"]}
                 message["headers"] = [
                     # Gradio allows every origin on a public host; nobody but the page itself is to read answers.
                     *(pair for pair in message["headers"] if not pair[0].lower().startswith(b"access-control-")),
-                    *(pair for pair in self.headers if pair[0] not in known),
+                    *(pair for pair in own if pair[0] not in known),
                 ]
             await send(message)
 
         return sending
 
 
-def _no_longer(receive: Receive) -> Receive:
-    """The same body, cut off where it grows beyond measure without having said so before."""
-    size = 0
-
-    async def receiving() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if size > MOST_BODY else message
-
-    return receiving
-
-
-def _own_origin(origin: str | None, host: str) -> bool:
-    """Whether a request that changes something comes from the page itself; a program that is no browser sends none."""
-    return origin is None or urlsplit(origin).netloc.lower() == host.lower()
-
-
 def _known(path: str) -> bool:
-    """Whether the page needs an address below /gradio_api; all others of Gradio's are closed."""
-    if not path.startswith("/gradio_api"):
-        return path.rstrip("/") not in CLOSED and not path.startswith("/monitoring/")
-    return path.startswith(OPEN) or path.rstrip("/") in (each.rstrip("/") for each in OPEN)
+    """Whether the page needs an address; all others of Gradio's are closed."""
+    if path.startswith("/gradio_api"):
+        return path.rstrip("/") in OPEN or path.startswith(HEARTBEAT)
+    return path in PAGE or path.startswith(FOLDERS)

@@ -1,22 +1,29 @@
 """The server: our FastAPI app with Gradio mounted in it, behind the guard. Imports no torch, now or later."""
 
-import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
 import threading
 import webbrowser
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
+from studio.machine.environment import remove_secrets
 from studio.schema.errors import StudioError
-from studio.ui.security import Guard, is_loopback
+from studio.schema.limits import Limits
+from studio.store.home import default_home
+from studio.ui import logs, proxies
+from studio.ui.rates import Buckets
+from studio.ui.security import BURST, REQUESTS, Guard, host_name, is_loopback, space_hosts
 
-LOG = logging.getLogger("studio.ui")
+if TYPE_CHECKING:
+    from studio.ui.login import Account
 
 
 def quiet_gradio() -> None:
@@ -27,9 +34,18 @@ def quiet_gradio() -> None:
 
 
 def make_app(
-    home: Path | str | None = None, demo: bool = False, allow_hosts: Sequence[str] = (), hashes: Sequence[str] = ()
+    home: Path | str | None = None,
+    demo: bool = False,
+    allow_hosts: Sequence[str] = (),
+    accounts: "Sequence[Account]" = (),
+    limits: Limits | None = None,
+    trusted: Sequence[str] = (),
+    buckets: Buckets | None = None,
 ) -> ASGIApp:
-    """The whole application as ASGI: guard, login, our routes, Gradio."""
+    """The whole application as ASGI: guard, login, our routes, Gradio.
+
+    `trusted` are addresses and networks of proxies. `buckets` limit the requests of an address in a demo.
+    """
     quiet_gradio()
     import gradio as gr
     from fastapi import FastAPI
@@ -40,17 +56,20 @@ def make_app(
     from studio.ui.login import Login
     from studio.ui.looking import Looking
     from studio.ui.session import Sessions
+    from studio.ui.streams import Streams
     from studio.ui.theme import theme
+    from studio.ui.workspaces import SWEEP_SECONDS, Repeated
 
-    sessions = Sessions(home, demo)
-    files = uploads.Uploads(sessions.root.home.root / "uploads", demo)
+    sessions = Sessions(home, demo, limits)
+    files = uploads.Uploads(sessions.root.home.root / "uploads", sessions.limits)
     on_space = bool(os.environ.get("SPACE_ID"))
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         files.sweep()
-        with Looking(sessions.root):
+        with Looking(sessions.root), Repeated(sessions.workspaces.sweep, SWEEP_SECONDS):
             yield
+        sessions.workspaces.close()
         sessions.root.close()
 
     app = FastAPI(title="Fine-tune Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
@@ -65,7 +84,13 @@ def make_app(
         enable_monitoring=False, mcp_server=False,
     )  # fmt: skip
     inner = FirstInHead(mounted, static.head("", demo))
-    return Guard(Login(inner, list(hashes)), allow_hosts, on_space)
+    studio_home = sessions.root.home
+    streams = Streams(inner, page, studio_home.visitor_workspace if demo else None)
+    login = Login(streams, accounts, studio_home.secret("devices") if accounts else "")
+    role = "member" if demo or accounts else "owner"
+    guard = Guard(login, allow_hosts, on_space, role, (buckets or Buckets(REQUESTS, BURST)) if demo else None)
+    of_space = space_hosts() if on_space else []
+    return proxies.Proxies(guard, trusted, guard.allowed_host, https_hosts=lambda host: host_name(host) in of_space)
 
 
 def serve(
@@ -75,25 +100,72 @@ def serve(
     demo: bool = False,
     allow_hosts: Sequence[str] = (),
     open_browser: bool = True,
+    limits: Limits | None = None,
+    trusted_proxies: Sequence[str] = (),
 ) -> None:
-    """Serve the page until the process is told to end."""
+    """Serve the page until the process is told to end.
+
+    `limits` are those of a demo's visitors. `trusted_proxies` are addresses and networks of proxies whose
+    X-Forwarded headers count.
+    """
     demo = demo or bool(os.environ.get("SPACE_ID"))
-    hashes = _hashes(host, demo)
+    trusted = proxies.trusted_proxies(trusted_proxies)
+    accounts = _accounts(host, demo)
     listening = _listen(host, port)
-    app = make_app(home, demo, allow_hosts, hashes)
+    os.environ.pop("STUDIO_PASSWORD", None)  # no child process needs it
+    if demo:
+        remove_secrets(os.environ)
+        os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
+    home = Path(home or default_home()).expanduser().resolve()
+    with _ended_by_signals(), logs.writing(home / "logs"), _empty_folder():
+        app = make_app(home, demo, allow_hosts, accounts, limits, trusted)
+        url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{listening.getsockname()[1]}"
+        print(f"The studio is at {url}", flush=True)
+        if open_browser and _has_screen():
+            threading.Timer(0.5, lambda: _open(url)).start()
+        _run(app, listening, trusted)
+
+
+def _run(app: ASGIApp, listening: socket.socket, trusted: Sequence[str]) -> None:
     import uvicorn
 
-    url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{listening.getsockname()[1]}"
-    print(f"The studio is at {url}", flush=True)
-    if open_browser and _has_screen():
-        threading.Timer(0.5, lambda: _open(url)).start()
+    from studio.ui.connections import limits_for, protocol, raise_descriptor_limit
+
+    connections = protocol(limits_for(raise_descriptor_limit()), trusted, bool(os.environ.get("SPACE_ID")))
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=3, server_header=False
-    )
+        app, http=connections, ws="none", log_config=None, log_level="warning", access_log=False, proxy_headers=False,
+        timeout_graceful_shutdown=3, server_header=False,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """End cleanly by SIGTERM and by Ctrl+C. uvicorn raises the signal once more when it has shut down."""
+
+    def end(number: int, _: object) -> None:
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, end) if in_main else None
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _empty_folder() -> Iterator[None]:
+    """Run in an empty folder: Gradio may show files of the folder that it runs in."""
+    before = os.getcwd()
     with tempfile.TemporaryDirectory(prefix="studio-", ignore_cleanup_errors=True) as empty:
-        os.chdir(empty)  # Gradio may show files of the folder that it runs in; there are none
-        with suppress(KeyboardInterrupt):  # how a person ends it
-            uvicorn.Server(config).run(sockets=[listening])
+        os.chdir(empty)
+        try:
+            yield
+        finally:
+            os.chdir(before if os.path.isdir(before) else tempfile.gettempdir())
 
 
 def _has_screen() -> bool:
@@ -103,18 +175,18 @@ def _has_screen() -> bool:
     )
 
 
-def _hashes(host: str, demo: bool) -> list[str]:
-    from studio.ui.login import password_hashes
+def _accounts(host: str, demo: bool) -> "list[Account]":
+    from studio.ui.login import accounts_of_environment
 
-    hashes = password_hashes()
-    if not hashes and not demo and not is_loopback(host):
+    accounts = accounts_of_environment()
+    if not accounts and not demo and not is_loopback(host):
         raise StudioError(
             "password-needed",
             "The studio would be open to everyone who can reach this address.",
             given=host,
             hint="Set STUDIO_PASSWORD or STUDIO_PASSWORD_FILE, or use --demo, or listen on 127.0.0.1.",
         )
-    return hashes
+    return accounts
 
 
 def _listen(host: str, port: int) -> socket.socket:
