@@ -1,15 +1,21 @@
 """Rows as tokens are kept by their content: the same rows are read once, and anything else than the same anew."""
 
 import csv
+import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from studio.data.samples import sample_path
+from studio.api import Studio
+from studio.data.checks import usable_rows
+from studio.data.samples import SAMPLES, sample_path
 from studio.inference.load import load_tokenizer, training_template
+from studio.inference.pair import encoding_of
 from studio.models import find_model
+from studio.schema.config import TrainingConfig
 from studio.tasks import Encoding, Example, task_named
 from studio.training import encoded
 from studio.training.encoded import key_of, remembered
@@ -82,6 +88,34 @@ def test_other_rows_settings_or_roles_are_something_else(rows: list[dict[str, st
     assert key != key_of(rows[1:], encoding, INFO)
     assert key != key_of(rows, replace(encoding, max_length=65), INFO)
     assert key != key_of(rows, replace(encoding, system_prompt="Be kind."), INFO)
+
+
+def test_another_version_of_the_encoding_or_of_a_library_makes_another_key(
+    rows: list[dict[str, str]], encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {key_of(rows, encoding, INFO)}
+    monkeypatch.setattr(encoded, "ENCODING_VERSION", encoded.ENCODING_VERSION + 1)
+    keys.add(key_of(rows, encoding, INFO))
+    for library in encoded.LIBRARIES:
+        newer = [f"{name} {'99.0' if name == library else '1.0'}" for name in encoded.LIBRARIES]
+        monkeypatch.setattr(encoded, "_versions", lambda newer=newer: newer)
+        keys.add(key_of(rows, encoding, INFO))
+    assert len(keys) == 2 + len(encoded.LIBRARIES)
+
+
+def test_tokens_of_all_samples_are_those_of_the_encoding_version(tmp_path: Path) -> None:
+    """When this fails, a change made other tokens of the same rows: raise ENCODING_VERSION and write the new digest."""
+    studio, digest = Studio(tmp_path), hashlib.sha256()
+    for name, sample in sorted(SAMPLES.items()):
+        info = find_model("starter-classify" if sample.task == "classification" else "starter-chat")
+        data = studio.add_sample(name)
+        spec, _ = studio._datasets.reading(data.id, sample.task)
+        task, config = task_named(sample.task), TrainingConfig(task=sample.task, model=info.name, max_length=256)
+        taken = [row for _, row in usable_rows(studio._datasets.table(data.id), task, spec.roles)][:60]
+        for each in encode_rows(task, taken, encoding_of(info, load_tokenizer(info), spec, config), lambda _: None):
+            digest.update(json.dumps([each.input_ids, each.labels, each.types, each.liked]).encode())
+    studio.close()
+    assert (encoded.ENCODING_VERSION, digest.hexdigest()[:16]) == (1, "b129bf93cf329e2e")
 
 
 def test_what_was_not_used_for_longest_goes_when_there_is_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
