@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from studio.data.checks import check, fix_of, labels_of, settle_left_out, with_suspects
 from studio.data.checks.bad_line import BadLines
@@ -19,25 +19,6 @@ from studio.schema.views import RowPage
 from studio.services.bringing import Bringing, shown
 from studio.services.dividing import Shown, division_of
 from studio.tasks import TASKS, task_named
-
-KEPT_REPORTS = 32
-_REPORTS: dict[tuple, CheckReport] = {}
-"""What the doctor found lately, by rows and reading: a version never changes."""
-_LABELS: dict[tuple, tuple[str, ...]] = {}
-"""Labels of rows, read so."""
-_LEFT_OUT: dict[tuple, Spans] = {}
-"""Rows that were left out of runs lately."""
-_COUNTS: dict[tuple, SplitCounts] = {}
-"""Rows in each part, by rows, reading and way of dividing."""
-Kept = TypeVar("Kept")
-
-
-def _kept(notes: dict[tuple, Kept], key: tuple, value: Kept) -> Kept:
-    """The value, which is remembered; the oldest one is forgotten."""
-    notes[key] = value
-    while len(notes) > KEPT_REPORTS:
-        notes.pop(next(iter(notes)), None)
-    return value
 
 
 def _parts_in(splits: SplitSpec) -> str:
@@ -76,7 +57,9 @@ class Datasets(Bringing):
         if wanted.has_labels and labels_too:
             path = self.store.rows_path(record.id, record.version)
             key = (path, wanted.name, tuple(matched.roles.items()))
-            labels = _LABELS.get(key) or _kept(_LABELS, key, tuple(labels_of(table, wanted, matched.roles)))
+            labels = self.store.computed.labels.get_or_compute(
+                key, lambda: tuple(labels_of(table, wanted, matched.roles))
+            )
         return DatasetSpec(task=wanted.name, roles=matched.roles, label_names=labels, splits=splits), reason
 
     def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
@@ -191,16 +174,19 @@ class Datasets(Bringing):
                hash(tuple((lengths or {}).items())), max_length, whole, self._held(validation),
                rows_left_out)  # fmt: skip
         bare = bare or LabelError.kind in left_out
-        if key not in _REPORTS:
+
+        def checked() -> CheckReport:
             report = elsewhere() if elsewhere else check(
                 open_parquet(path), task_named(spec.task), spec.roles, left_out=left_out,
                 rows_left_out=rows_left_out, progress=progress,
                 **self._about(record, spec, left_out, lengths, max_length, whole, validation, rows_left_out or ()),
             )  # fmt: skip
-            _kept(_REPORTS, key, report)
             if report.labels and not left_out:
-                _kept(_LABELS, (path, spec.task, tuple(spec.roles.items())), tuple(report.labels))
-        report = _REPORTS[key].model_copy(update={"task_reason": reason, "notes": record.notes})
+                self.store.computed.labels.put((path, spec.task, tuple(spec.roles.items())), tuple(report.labels))
+            return report
+
+        found: CheckReport = self.store.computed.reports.get_or_compute(key, checked)
+        report = found.model_copy(update={"task_reason": reason, "notes": record.notes})
         return report if bare else with_suspects(report, self.suspects(record, spec))
 
     def suspects(self, record: DatasetRecord, spec: DatasetSpec) -> dict[int, Suspect] | None:
@@ -220,7 +206,7 @@ class Datasets(Bringing):
             return False
         path = self.store.rows_path(record.id, record.version)
         read_so = (path, spec.task, tuple(spec.roles.items()), tuple(sorted(spec.left_out)), spec.splits)
-        return (*read_so, hash(()), 0, whole, None, None) in _REPORTS
+        return (*read_so, hash(()), 0, whole, None, None) in self.store.computed.reports
 
     def _held(self, validation: str | None) -> Path | None:
         """Where the rows of a validation dataset lie."""
@@ -266,10 +252,10 @@ class Datasets(Bringing):
         suspects = tuple(known["suspects"] or ())
         key = (path, spec.task, tuple(spec.roles.items()), kinds, spec.splits, lengths, known["max_length"], held,
                suspects)  # fmt: skip
-        if key not in _LEFT_OUT:
-            found = settle_left_out(open_parquet(path), task_named(spec.task), spec.roles, kinds, **known)
-            _kept(_LEFT_OUT, key, found)
-        return _LEFT_OUT[key]
+        found: Spans = self.store.computed.left_out.get_or_compute(
+            key, lambda: settle_left_out(open_parquet(path), task_named(spec.task), spec.roles, kinds, **known)
+        )
+        return found
 
     def fix(
         self,
@@ -333,13 +319,14 @@ class Datasets(Bringing):
         spec = spec or self.reading(dataset, labels_too=False)[0]
         rows = self.store.rows_path(record.id, record.version)
         key = (rows, spec.task, tuple(spec.roles.items()), spec.left_out, spec.rows_left_out, splits, validation_file)
-        if key not in _COUNTS:
-            if elsewhere is None:
-                counts = division_of(self.store, record, spec, splits, validation_file).counts
-            else:
-                counts = elsewhere()
-            _kept(_COUNTS, key, counts)
-        return _COUNTS[key]
+
+        def counted() -> SplitCounts:
+            if elsewhere is not None:
+                return elsewhere()
+            return division_of(self.store, record, spec, splits, validation_file).counts
+
+        counts: SplitCounts = self.store.computed.counts.get_or_compute(key, counted)
+        return counts
 
 
 def suspects_key(record: DatasetRecord) -> str:

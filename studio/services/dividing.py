@@ -11,9 +11,6 @@ from studio.schema.errors import StudioError
 from studio.store.datasets import DatasetStore
 from studio.store.dividing import divide_version, dividing_of
 
-_LAST: dict[tuple, Division] = {}
-"""The last division: of a million rows one is enough to hold."""
-
 
 def division_of(
     store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec, validation_file: bool = False
@@ -31,7 +28,7 @@ class Shown:
 
     def begin(self) -> Callable[[int, Row, Mapping[str, Any]], None] | None:
         """Who is to be shown each usable row; nobody where the parts are known, or the rows can't be divided."""
-        if _key(*self._about, False) in _LAST:
+        if _key(*self._about, False) in self._about[0].computed.divisions:
             return None
         with suppress(StudioError):
             self._dividing = dividing_of(*self._about)
@@ -71,7 +68,7 @@ def _kept(
     make: Callable[..., Division],
 ) -> Division:
     key = _key(store, record, spec, splits, validation_file)
-    if key not in _LAST:
-        _LAST.clear()
-        _LAST[key] = make(store, record, spec, splits, validation_file)
-    return _LAST[key]
+    found: Division = store.computed.divisions.get_or_compute(
+        key, lambda: make(store, record, spec, splits, validation_file)
+    )
+    return found

@@ -1,6 +1,5 @@
 """How long rows are in tokens: counted by the host, kept while the server lives (a version never changes)."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +10,13 @@ from studio.schema.host import RowsRef
 from studio.schema.models import ModelInfo
 from studio.services.datasets import Datasets
 from studio.services.hosts import HostClient
+from studio.store.cache import Cache
 
 MOST_ROWS = 20_000
 """Of larger datasets an even sample is counted."""
 BINS = 18
+KEPT = 64
+"""Measurements that are kept, of all workspaces."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,17 @@ class LengthCache:
 
     def __init__(self, host: HostClient) -> None:
         self.host = host
-        self._known: dict[tuple, Measured] = {}
-        self._lock = threading.Lock()
+        self._known: Cache[Measured] = Cache(KEPT)
 
     def get(self, key: tuple, rows: RowsRef, **request: Any) -> Measured:
         """The measured lengths under a key, counted when they are not known yet."""
-        with self._lock:
-            found = self._known.get(key)
-        if found is None:
+
+        def measured() -> Measured:
             result = self.host.result("lengths", rows=rows, **request)
             numbers = list(rows.numbers or range(1, len(result["lengths"]) + 1))
-            found = Measured(numbers, result["lengths"], result["learned_share"], result["heads"])
-            with self._lock:
-                self._known[key] = found
-        return found
+            return Measured(numbers, result["lengths"], result["learned_share"], result["heads"])
+
+        return self._known.get_or_compute(key, measured)
 
 
 class Lengths:
@@ -74,4 +73,5 @@ class Lengths:
         return self.cache.get(
             key, info=info, task=spec.task, rows=rows, roles=spec.roles, system_prompt=system_prompt,
             label_names=spec.label_names, trusted=self.datasets.context.home.trusts(info),
+            workspace=self.datasets.context.workspace.name,
         )  # fmt: skip

@@ -26,9 +26,6 @@ USUAL = 512
 MOST_SHOWN = 50
 FINEST = 800
 """Different lengths that are told apart; of more, neighbours are put together."""
-KEPT_BATCHES = 16
-_BATCHES: dict[tuple, Batch] = {}
-"""First batches that were asked for lately, by rows and settings: a version never changes."""
 Progress = Callable[[int, int, str], None] | None
 
 
@@ -36,7 +33,8 @@ class Seeing:
     """What a model sees of a workspace's datasets."""
 
     def __init__(self, datasets: Datasets, models: Models, planning: Planning, host: HostClient) -> None:
-        self.datasets, self.models, self.planning, self.host = datasets, models, planning, host
+        self.datasets, self.models, self.planning = datasets, models, planning
+        self.host = host.of(datasets.context.workspace)
 
     def limit(self, dataset: str, info: ModelInfo, spec: DatasetSpec, settings: Mapping[str, Any]) -> int:
         """The longest row in tokens that training would read: as set by hand, else as it is planned."""
@@ -90,7 +88,8 @@ class Seeing:
     def first_batch(self, progress: Progress = None, **run: Any) -> Batch:
         """The first batch as training will get it: the run's trainer is made in the host, and asked for it."""
         spec, info, key = self._run(**run)
-        if key not in _BATCHES:
+
+        def made() -> Batch:
             dataset = run["dataset"]
             record, settings = self.datasets.store.get(dataset), run["settings"]
             began = Beginning(run["method"], settings)
@@ -102,14 +101,14 @@ class Seeing:
                 "first_batch", progress, info=info, config=plan.config, data=spec, trusted=self.models.trusted(info),
                 rows=RowsRef(path=str(path), numbers=tuple(division.rows("train"))),
             )  # fmt: skip
-            _BATCHES[key] = Batch.model_validate(result["batch"])
-            while len(_BATCHES) > KEPT_BATCHES:
-                _BATCHES.pop(next(iter(_BATCHES)), None)
-        return _BATCHES[key]
+            return Batch.model_validate(result["batch"])
+
+        batch: Batch = self.datasets.store.computed.batches.get_or_compute(key, made)
+        return batch
 
     def known_batch(self, **run: Any) -> Batch | None:
         """The first batch of such a run, if somebody asked for it already."""
-        return _BATCHES.get(self._run(**run)[2])
+        return self.datasets.store.computed.batches.get(self._run(**run)[2])
 
     def _run(
         self,

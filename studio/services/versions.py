@@ -13,8 +13,6 @@ from studio.services.bringing import Bringing, shown
 
 FEW = 20_000
 """Rows of both versions up to which they are compared at once."""
-KEPT = 8
-_DIFFERENCES: dict[tuple[Path, Path], Difference] = {}
 KINDS = ("added", "removed", "changed")
 
 
@@ -56,16 +54,15 @@ class Versions:
         """What differs; a version never changes, so it is kept for the next page. `elsewhere` does the comparing, when
         it was not done before."""
         key = self._key(dataset, before, after)
-        if key not in _DIFFERENCES:
-            _DIFFERENCES[key] = elsewhere() if elsewhere else compare(*map(open_parquet, key))
-            while len(_DIFFERENCES) > KEPT:
-                _DIFFERENCES.pop(next(iter(_DIFFERENCES)), None)
-        return _DIFFERENCES[key]
+        found: Difference = self.datasets.store.computed.differences.get_or_compute(
+            key, lambda: elsewhere() if elsewhere else compare(*map(open_parquet, key))
+        )
+        return found
 
     def was_compared(self, dataset: str, before: int, after: int) -> bool:
         """Whether `compare` would answer at once: it was done before, or the rows are few."""
         rows = sum(self.datasets.store.get(dataset, version).rows for version in (before, after))
-        return rows <= FEW or self._key(dataset, before, after) in _DIFFERENCES
+        return rows <= FEW or self._key(dataset, before, after) in self.datasets.store.computed.differences
 
     def _key(self, dataset: str, before: int, after: int) -> tuple[Path, Path]:
         records = [self.datasets.store.get(dataset, version) for version in (before, after)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from studio.machine.disk import sync_folder, sync_tree
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
+from studio.store.cache import Computed
 from studio.store.db import Database, now
 from studio.store.files import no_room, rid, write_whole
 
@@ -30,6 +31,7 @@ class DatasetStore:
 
     def __init__(self, db: Database, root: Path) -> None:
         self.db, self.root = db, root
+        self.computed = Computed()
 
     def new_id(self) -> str:
         """A new dataset's id."""

@@ -9,6 +9,7 @@ from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.views import HubDataset
 from studio.services.apart import MANY as MANY_ROWS
+from studio.store.cache import Cache
 from studio.ui.background import BACKGROUND, Key, Piece
 from studio.ui.components.basic import Primary, action_bar, heading
 from studio.ui.components.reading import under_way
@@ -19,7 +20,7 @@ from studio.ui.uploads import Uploads
 AT_ONCE = 2_000_000
 """Bytes that are read while the person waits: beginning another process takes about as long."""
 MOST_FILES = 1_000
-_SEEN: dict[str, HubDataset] = {}
+_SEEN: Cache[HubDataset] = Cache(64)
 """Workspace → the dataset of the Hub that was looked at last."""
 
 
@@ -197,7 +198,7 @@ def hub_look(visit: Visit) -> None:
     name = visit.text("value", 200).strip().removeprefix("hf:")
     visit.remember(hub={"name": name}, fold="hub")
     if name:
-        _SEEN[visit.workspace] = visit.studio.look_at_hub(name)
+        _SEEN.put(visit.workspace, visit.studio.look_at_hub(name))
 
 
 def hub_choose(visit: Visit) -> None:
