@@ -9,6 +9,7 @@ from studio.schema.views import (
     ChatChunk,
     ExportView,
 )  # fmt: skip
+from studio.services.answers import Replies
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -21,6 +22,17 @@ class ResultsDoor(Door):
     def warm_up(self, run: str) -> None:
         """Load both models, since a person is about to chat."""
         self._answers.warm_up(run)
+
+    def chat_place(self) -> Callable[[], None]:
+        """Take this workspace's place for a chat; returns what gives it back. `limit-reached` when it is taken."""
+        return self._answers.chat_place()
+
+    def ask(
+        self, run: str, messages: Sequence[dict[str, str]], settings: ChatSettings,
+        give_back: Callable[[], None] | None = None,
+    ) -> Replies:  # fmt: skip
+        """Both answers as they come: replies in pieces, or labels. `give_back` when the place for it was taken."""
+        return self._answers.ask(run, messages, settings, give_back)
 
     def chat(self, run: str, messages: Sequence[dict[str, str]], settings: ChatSettings) -> Iterator[ChatChunk]:
         """Both replies as they are written; ending the iteration stops them."""

@@ -1,9 +1,11 @@
 """An export is asked what the chat is asked, in a fresh process without the studio, and the answers are compared."""
 
 import json
-import os
 import subprocess
 import sys
+import tempfile
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ from studio.inference.generate import Reply, end_tokens
 from studio.inference.heads import CLASSES, head_of
 from studio.inference.load import weights_folder
 from studio.inference.pair import Pair, precision_of
+from studio.inference.pauses import pause
 from studio.inference.shelf import Shelf
 from studio.inference.spans import chances
+from studio.machine.environment import child_environment
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.schema.report import ChatSettings
@@ -30,6 +34,8 @@ MOST = 6
 TOKENS = 32
 FIRST_WORDS = 4
 """Tokens that must agree where number formats part later, an adapter beside its base and one merged into it, say."""
+LOOK = 0.05
+"""Seconds between two looks whether the fresh process has answered."""
 NEAR = 0.02
 """Probabilities that differ by no more are the same: bfloat16 has three digits."""
 
@@ -86,20 +92,28 @@ def ask_there(folder: Path, run: RunRef, asked: Asked) -> list[list[float]]:
         "longest": run.spec.config.max_length,
         "threads": threads,
     }
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(
-        [sys.executable, "-P", str(Path(__file__).with_name("again.py"))],
-        input=json.dumps(task),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    if done.returncode:
-        print(done.stderr, file=sys.stderr, flush=True)
-        why = (done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"])[-1]
-        raise _differs("it can't be loaded again", why)
-    found: list[list[float]] = json.loads(done.stdout)
+    environment = {**child_environment(visitors=True), "OMP_NUM_THREADS": str(threads)}  # it needs no secret
+    command = [sys.executable, "-P", str(Path(__file__).with_name("again.py"))]
+    with ExitStack() as stack:
+        given, out, err = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
+        json.dump(task, given)
+        given.seek(0)
+        with subprocess.Popen(command, text=True, env=environment, stdin=given, stdout=out, stderr=err) as process:
+            try:
+                while process.poll() is None:
+                    time.sleep(LOOK)
+                    pause()
+            except BaseException:
+                process.kill()
+                raise
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            errors = err.read()
+            print(errors, file=sys.stderr, flush=True)
+            why = (errors.strip().splitlines() or [f"the process ended with {process.returncode}"])[-1]
+            raise _differs("it can't be loaded again", why)
+        found: list[list[float]] = json.load(out)
     return found
 
 

@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from studio.host.stopped import Stopped
 from studio.schema.errors import StudioError
@@ -43,30 +44,40 @@ def _load(host: "Host", request: Load) -> Result:
     from studio.inference.warm import warm_up
 
     began = time.monotonic()
-    pair = host.shelf.pair(request.run)
-    warm_up(pair)
-    return {"seconds": round(time.monotonic() - began, 2), "how": pair.how, "one_copy": pair.one_copy}
+    with _models(host, request) as pair:
+        warm_up(pair)
+        return {"seconds": round(time.monotonic() - began, 2), "how": pair.how, "one_copy": pair.one_copy}
 
 
-def _chat(host: "Host", request: Chat) -> Result:
-    from studio.inference.sidebyside import side_by_side
+def chat(host: "Host", request: Chat) -> Iterator[Literal[True]]:
+    """Answer a chat a token at a time, so that others can be answered between them (chats.py)."""
+    from studio.inference.sidebyside import step_by_step
 
     if not any(turn.role == "user" and turn.content.strip() for turn in request.messages):
         raise StudioError("bad-setting", "There is nothing to answer.", hint="Write something first.", field="prompt")
-    pair = _pair(host, request, labels=False)
-    encoding = pair.encoding(system=request.settings.system)
-    base, tuned = (
-        pair.task.prompt_ids([turn.as_said_by(who) for turn in request.messages], encoding) for who in ("base", "tuned")
-    )
-    for chunk in side_by_side(pair, tuned, request.settings, host.stop_of(request), base):
-        host.say(Chunk(id=request.id, **dict(chunk)))
-    return {}
+    with _models(host, request, labels=False) as pair:
+        encoding = pair.encoding(system=request.settings.system)
+        base, tuned = (
+            pair.task.prompt_ids([turn.as_said_by(who) for turn in request.messages], encoding)
+            for who in ("base", "tuned")
+        )
+        longest = max(len(base), len(tuned))
+        if request.prompt_tokens and longest > request.prompt_tokens:
+            raise StudioError(
+                "limit-reached", "The conversation is longer than this demo allows.", given=f"{longest:,} tokens",
+                valid=f"up to {request.prompt_tokens:,} tokens", hint="Begin a new conversation.", field="prompt",
+            )  # fmt: skip
+        for chunk in step_by_step(pair, tuned, request.settings, host.stop_of(request), base):
+            if chunk is not None:
+                host.say(Chunk(id=request.id, **dict(chunk)))
+            yield True
 
 
 def _classify(host: "Host", request: Classify) -> Result:
     from studio.inference.classify import classify
 
-    base, tuned = classify(_pair(host, request, labels=True), request.text)
+    with _models(host, request, labels=True) as pair:
+        base, tuned = classify(pair, request.text)
     return {"base": base.model_dump(), "tuned": tuned.model_dump()}
 
 
@@ -76,11 +87,11 @@ def _predict(host: "Host", request: Predict) -> Result:
 
     out = Path(request.out)
     writer_for(out)
-    pair, rows = host.shelf.pair(request.run), [row for _, row in read_rows(request.rows)]
-    roles = pair.run.spec.data.roles if request.roles is None else request.roles
-    found = predict(
-        pair, rows, roles, request.settings, request.base, host.moved(request, "Predicting"), host.stop_of(request)
-    )
+    rows = [row for _, row in read_rows(request.rows)]
+    roles = request.run.spec.data.roles if request.roles is None else request.roles
+    moved, stop = host.moved(request, "Predicting"), host.stop_of(request)
+    with _models(host, request) as pair:
+        found = predict(pair, rows, roles, request.settings, request.base, moved, stop)
     if host.stop_of(request)():
         raise Stopped
     write_predictions(out, list(rows[0]) if rows else [], rows, found)
@@ -91,9 +102,9 @@ def _evaluate(host: "Host", request: Evaluate) -> Result:
     from studio.evaluation.evaluate import evaluate
     from studio.inference.rows import read_rows
 
-    pair = host.shelf.pair(request.run)
     rows = read_rows(request.rows)
-    report = evaluate(pair, rows, request.split, host.moved(request), request.roles, request.limit)
+    with _models(host, request) as pair:
+        report = evaluate(pair, rows, request.split, host.moved(request), request.roles, request.limit)
     return {"report": report.model_dump()}
 
 
@@ -101,8 +112,14 @@ def _export(host: "Host", request: Export) -> Result:
     from studio.export import ExportJob, export_named
 
     exporter = export_named(request.format)
+    if request.visitor:  # the export is compared with a pair of plain models, where memory allows
+        host.shelf.forget(request.run.folder)
     job = ExportJob(run=request.run, facts=request.facts, shelf=host.shelf, zip=request.zip)
-    return {"result": exporter.export(job, Path(request.to), host.moved(request)).model_dump()}
+    try:
+        return {"result": exporter.export(job, Path(request.to), host.moved(request)).model_dump()}
+    finally:
+        if request.visitor:
+            host.shelf.forget(request.run.folder)
 
 
 def _preview(host: "Host", request: PreviewRow) -> Result:
@@ -207,7 +224,7 @@ def _texts(asked: Texts) -> dict[int, str]:
 
 
 def _stop(host: "Host", request: Stop) -> Result:
-    host.stopped.add(request.target)
+    host.stop(request.target)
     return {}
 
 
@@ -222,7 +239,6 @@ def _ping(host: "Host", request: Ping) -> Result:
 
 ANSWERS: dict[type, Callable[["Host", Any], Result]] = {
     Load: _load,
-    Chat: _chat,
     Classify: _classify,
     Predict: _predict,
     Evaluate: _evaluate,
@@ -242,12 +258,16 @@ ANSWERS: dict[type, Callable[["Host", Any], Result]] = {
 }
 
 
-def _pair(host: "Host", request: Chat | Classify, labels: bool) -> "Pair":
-    pair = host.shelf.pair(request.run)
-    if pair.head.at_once != labels:
-        does = "answers in one go" if pair.head.at_once else "writes replies"
-        raise StudioError("wrong-state", f"This run {does}; it can't be asked like this.", given=request.op)
-    return pair
+@contextmanager
+def _models(
+    host: "Host", request: Load | Chat | Classify | Predict | Evaluate, labels: bool | None = None
+) -> Iterator["Pair"]:
+    """The models of a request's run, which stay loaded for so long. `labels`: what it is asked for."""
+    with host.shelf.using(request.run, one_copy=True if request.visitor else None) as pair:
+        if labels is not None and pair.head.at_once != labels:
+            does = "answers in one go" if pair.head.at_once else "writes replies"
+            raise StudioError("wrong-state", f"This run {does}; it can't be asked like this.", given=request.op)
+        yield pair
 
 
 def _encoding(host: "Host", request: PreviewRow | Lengths) -> Any:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from studio.inference.pauses import pause
 from studio.schema.errors import StudioError
 from studio.schema.report import Answer, ChatSettings
 
@@ -163,6 +164,7 @@ def replies(
     )
 
     def stopped(input_ids: Any, scores: Any, **_: Any) -> Any:
+        pause()
         return torch.full((len(input_ids),), stop(), device=input_ids.device)
 
     with torch.no_grad(), torch.random.fork_rng(), warnings.catch_warnings():

@@ -25,7 +25,10 @@ def load_tokenizer(info: ModelInfo, trusted: bool = False) -> Any:
     """The tokenizer of a base model, able to pad."""
     from transformers import AutoTokenizer
 
+    from studio.inference import templates
+
     check_trust(info, trusted)
+    templates.guard()
     try:
         tokenizer = AutoTokenizer.from_pretrained(weights_folder(info), **tokenizer_arguments(trusted))
     except ImportError as error:

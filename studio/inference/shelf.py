@@ -1,17 +1,26 @@
-"""What is kept loaded: the pairs that were used last, and tokenizers. Makes room before it loads."""
+"""The models that stay loaded: the pairs that were used last, their shared base models, and tokenizers.
+
+A pair that a chat is using stays. Of the others, so many stay that have tuned weights of their own, and more of those
+that add only an adapter to a shared base model. Room is made before a pair is loaded.
+"""
 
 import gc
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from studio.inference.load import load_embedder, load_tokenizer
-from studio.inference.pair import Pair, has_room_for, load_pair, result_folder
+from studio.inference.pair import Bases, Pair, has_room_for, load_pair, result_folder
 from studio.schema.host import RunRef
 from studio.schema.models import ModelInfo
 
-MOST_PAIRS = 2
+MOST_WHOLE = 2
+"""Pairs with tuned weights of their own that stay loaded without being used."""
+MOST_PAIRS = 32
+"""Pairs that stay loaded without being used."""
 MOST_TOKENIZERS = 4
 
 
@@ -20,6 +29,8 @@ class Shelf:
 
     def __init__(self) -> None:
         self._pairs: OrderedDict[tuple[str, float], Pair] = OrderedDict()
+        self._in_use: Counter[tuple[str, float]] = Counter()
+        self._bases = Bases()
         self._tokenizers: OrderedDict[tuple[str, bool], Any] = OrderedDict()
         self._embedder: tuple[tuple[str, bool], Any] | None = None
         self._lock = threading.Lock()
@@ -32,17 +43,34 @@ class Shelf:
             self._embedder = (key, load_embedder(info, "float32", trusted))
         return self._embedder[1], self.tokenizer(info, trusted)
 
-    def pair(self, run: RunRef) -> Pair:
-        """Both models of a run, loaded when they are not here or were trained again since."""
+    def pair(self, run: RunRef, one_copy: bool | None = None) -> Pair:
+        """Both models of a run, loaded when they are not here or were trained again since.
+
+        With `one_copy` an adapter is added to a base model that all such pairs share. None: by what memory allows.
+        """
         key = (run.folder, _changed(run))
         if key not in self._pairs:
             self.forget(run.folder)
-            while self._pairs and (len(self._pairs) >= MOST_PAIRS or not has_room_for(run, 2)):
-                self._pairs.popitem(last=False)
-                gc.collect()
-            self._pairs[key] = load_pair(run)
+            self._make_room(run, one_copy)
+            self._pairs[key] = load_pair(run, one_copy, self._bases)
         self._pairs.move_to_end(key)
         return self._pairs[key]
+
+    @contextmanager
+    def using(self, run: RunRef, one_copy: bool | None = None) -> Iterator[Pair]:
+        """The same, and it stays loaded for so long."""
+        pair = self.pair(run, one_copy)
+        key = next(key for key, kept in self._pairs.items() if kept is pair)
+        self._in_use[key] += 1
+        try:
+            yield pair
+        finally:
+            self._in_use[key] -= 1
+
+    def has_room(self, run: RunRef) -> bool:
+        """Whether a chat with the run can begin beside those that are open."""
+        loaded = any(folder == run.folder for folder, _ in self._pairs)
+        return has_room_for(run, 0 if loaded else 1) or any(not self._in_use[key] for key in self._pairs)
 
     def tokenizer(self, info: ModelInfo, trusted: bool = False) -> Any:
         """A base's tokenizer."""
@@ -66,6 +94,18 @@ class Shelf:
     def folders(self) -> list[str]:
         """Folders of the runs whose models are loaded."""
         return [folder for folder, _ in self._pairs]
+
+    def _make_room(self, run: RunRef, one_copy: bool | None) -> None:
+        """Let go of pairs that are not in use, those used longest ago first, until the run's pair fits."""
+        copies = 1 if one_copy else 2
+        idle = [key for key in self._pairs if not self._in_use[key]]
+        whole = [key for key in idle if not self._pairs[key].one_copy]
+        gone = [*idle[: max(0, len(idle) - MOST_PAIRS + 1)], *whole[: max(0, len(whole) - MOST_WHOLE + 1)]]
+        for key in [*dict.fromkeys(gone), *(key for key in idle if key not in gone)]:
+            if key not in gone and has_room_for(run, copies):
+                break
+            del self._pairs[key]
+            gc.collect()
 
 
 def _changed(run: RunRef) -> float:

@@ -20,9 +20,22 @@ def side_by_side(
     stop: Callable[[], bool] = lambda: False,
     base_prompt_ids: Sequence[int] | None = None,
 ) -> Iterator[ChatChunk]:
-    """Both replies as they grow; the last chunk of each is `done` and carries its answer, also after a stop.
+    """Both replies as they grow; the last chunk of each is `done` and carries its answer, also after a stop."""
+    steps = step_by_step(pair, prompt_ids, settings, stop, base_prompt_ids)
+    return (chunk for chunk in steps if chunk is not None)
 
-    In a conversation of several turns each goes on from what it said itself: `base_prompt_ids` is the base's.
+
+def step_by_step(
+    pair: Pair,
+    prompt_ids: Sequence[int],
+    settings: ChatSettings,
+    stop: Callable[[], bool] = lambda: False,
+    base_prompt_ids: Sequence[int] | None = None,
+) -> Iterator[ChatChunk | None]:
+    """The same, one token of one model at a time: None after a token that nothing is shown of yet.
+
+    Several conversations can be advanced in turn. Each reply has its own cache and random numbers.
+    In a conversation of several turns each model continues from its own replies: `base_prompt_ids` is the base's.
     """
     prompts = {"base": prompt_ids if base_prompt_ids is None else base_prompt_ids, "tuned": prompt_ids}
     replies = {}
@@ -34,15 +47,12 @@ def side_by_side(
     while open_:
         for who in tuple(open_):
             reply = replies[who]
-            if stop():
-                more = False
-            else:
-                with pair.speaking(who):
-                    more = reply.step()
-            if not more:
+            if stop() or not reply.step():
                 open_.remove(who)
                 how = pair.how if who == "tuned" else ""
                 yield ChatChunk(who=who, text=reply.text, done=True, answer=reply.answer(how))
             elif reply.text != said[who] and time.monotonic() - when[who] >= PAUSE:
                 said[who], when[who] = reply.text, time.monotonic()
                 yield ChatChunk(who=who, text=reply.text)
+            else:
+                yield None

@@ -1,5 +1,6 @@
 """What is said to the model host and what it says: one JSON document a line, each of these nouns one kind of line."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -63,38 +64,48 @@ class Message(Noun):
         return {"role": self.role, "content": self.base if who == "base" and self.base is not None else self.content}
 
 
-class Load(Noun):
+class Request(Noun):
+    """What every request says of who asks."""
+
+    id: str
+    workspace: str = ""
+    """Requests of different workspaces take turns."""
+    visitor: bool = False
+    """A visitor of a demo asks: the tuned model shares the weights of its base model with those of other visitors."""
+    seconds: float = 0
+    """Time after which long work is ended; 0: no limit."""
+
+
+class Load(Request):
     """Load base and tuned, so that the next answer comes soon."""
 
     op: Literal["load"] = "load"
-    id: str
     run: RunRef
 
 
-class Chat(Noun):
+class Chat(Request):
     """Answer a conversation with both models, side by side."""
 
     op: Literal["chat"] = "chat"
-    id: str
     run: RunRef
     messages: tuple[Message, ...]
     settings: ChatSettings = ChatSettings()
+    prompt_tokens: int = 0
+    """Most tokens of the conversation; 0: as many as the model can read."""
 
 
-class Classify(Noun):
+class Classify(Request):
     """Labels and probabilities of a text, by both models."""
 
     op: Literal["classify"] = "classify"
-    id: str
     run: RunRef
     text: str
 
 
-class Predict(Noun):
+class Predict(Request):
     """A prediction for each row, into a file."""
 
     op: Literal["predict"] = "predict"
-    id: str
     run: RunRef
     rows: RowsRef
     out: str
@@ -104,11 +115,10 @@ class Predict(Noun):
     settings: ChatSettings = ChatSettings()
 
 
-class Evaluate(Noun):
+class Evaluate(Request):
     """Judge base and tuned on the same rows."""
 
     op: Literal["evaluate"] = "evaluate"
-    id: str
     run: RunRef
     rows: RowsRef
     split: str = "test"
@@ -116,11 +126,10 @@ class Evaluate(Noun):
     limit: int | None = None
 
 
-class Export(Noun):
+class Export(Request):
     """Write the tuned model for use elsewhere, load it again and compare."""
 
     op: Literal["export"] = "export"
-    id: str
     run: RunRef
     format: str
     to: str
@@ -128,11 +137,10 @@ class Export(Noun):
     zip: bool = True
 
 
-class PreviewRow(Noun):
+class PreviewRow(Request):
     """The tokens of one row, as training gets them."""
 
     op: Literal["preview"] = "preview"
-    id: str
     info: ModelInfo
     task: str
     row: dict[str, Any]
@@ -146,11 +154,10 @@ class PreviewRow(Noun):
     trusted: bool = False
 
 
-class Lengths(Noun):
+class Lengths(Request):
     """How many tokens each row has before anything is cut."""
 
     op: Literal["lengths"] = "lengths"
-    id: str
     info: ModelInfo
     task: str
     rows: RowsRef
@@ -163,11 +170,10 @@ class Lengths(Noun):
     trusted: bool = False
 
 
-class FirstBatch(Noun):
+class FirstBatch(Request):
     """The first batch of a run that is not started: what its trainer would read first."""
 
     op: Literal["first_batch"] = "first_batch"
-    id: str
     info: ModelInfo
     config: TrainingConfig
     data: DatasetSpec
@@ -176,11 +182,10 @@ class FirstBatch(Noun):
     trusted: bool = False
 
 
-class CountTokens(Noun):
+class CountTokens(Request):
     """How many tokens some texts have."""
 
     op: Literal["count_tokens"] = "count_tokens"
-    id: str
     info: ModelInfo
     texts: tuple[str, ...]
     trusted: bool = False
@@ -194,76 +199,68 @@ class Texts(Noun):
     folder: str
 
 
-class Embed(Noun):
+class Embed(Request):
     """Read texts, so that labels can be suggested for them."""
 
     op: Literal["embed"] = "embed"
-    id: str
     info: ModelInfo
     texts: Texts
     trusted: bool = False
 
 
-class Suggest(Noun):
+class Suggest(Request):
     """Learn from the rows that have a label, and say what the others could be."""
 
     op: Literal["suggest"] = "suggest"
-    id: str
     texts: Texts
     labels: dict[int, str]
     """Row → its label."""
 
 
-class Write(Noun):
+class Write(Request):
     """A base model's replies to prompts, each a conversation of its own."""
 
     op: Literal["write"] = "write"
-    id: str
     info: ModelInfo
     prompts: tuple[str, ...]
     settings: ChatSettings = ChatSettings()
     trusted: bool = False
 
 
-class JudgeLabels(Noun):
+class JudgeLabels(Request):
     """Which labels are likely wrong, judged by a small classifier on texts that were read."""
 
     op: Literal["judge_labels"] = "judge_labels"
-    id: str
     texts: Texts
     labels: dict[int, str]
 
 
-class DrawCurve(Noun):
+class DrawCurve(Request):
     """How well ever more of the labelled rows do."""
 
     op: Literal["draw_curve"] = "draw_curve"
-    id: str
     texts: Texts
     labels: dict[int, str]
 
 
-class Stop(Noun):
+class Stop(Request):
     """Cancel another request."""
 
     op: Literal["stop"] = "stop"
-    id: str
     target: str
 
 
-class Unload(Noun):
+class Unload(Request):
     """Let go of a run's models, or of all."""
 
     op: Literal["unload"] = "unload"
-    id: str
     folder: str = ""
 
 
-class Ping(Noun):
+class Ping(Request):
     """Is it there, and what does it keep?"""
 
     op: Literal["ping"] = "ping"
-    id: str
 
 
 AnyRequest = Annotated[
@@ -321,6 +318,15 @@ class Failed(Noun):
 
 AnySaid = Annotated[Ready | Chunk | Moved | Done | Failed, Field(discriminator="event")]
 SAID: TypeAdapter[AnySaid] = TypeAdapter(AnySaid)
+
+
+def request_line(request: AnyRequest) -> bytes:
+    """A request as the host reads it. Half a character (a lone surrogate, which UTF-8 can't hold) becomes U+FFFD."""
+    try:
+        return request.model_dump_json().encode() + b"\n"
+    except ValueError:
+        text = json.dumps(request.model_dump(mode="json"), ensure_ascii=False)
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode() + b"\n"
 
 
 def error_dict(error: StudioError) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Augmenting:
     """Rows made from the rows of a workspace's datasets. What was made waits in a draft until a person decides."""
 
     def __init__(self, datasets: Datasets, models: Models, host: HostClient) -> None:
-        self.datasets, self.models, self.host = datasets, models, host
+        self.datasets, self.models, self.host = datasets, models, host.of(datasets.context.workspace)
         self.drafts = datasets.context.workspace.drafts
 
     def ways(self, dataset: str, model: str | None) -> list[WayView]:

@@ -1,73 +1,190 @@
 """The client of the model host: one child process that keeps models for chat, prediction and evaluation.
 
-It may run out of memory without taking the page down: then every waiting request gets one plain sentence, and the
-next request starts a new host.
+It may run out of memory without ending the server: then every waiting request gets one plain sentence, and the
+next request starts a new host. `HostClient.of` gives each workspace the host with that workspace's limits.
 """
 
+import asyncio
 import queue
 import subprocess
 import sys
 import threading
+import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from studio.schema.errors import StudioError
-from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, error_from
-from studio.store import Home
+from pydantic import ValidationError
 
-Said = Chunk | Moved | Done | Failed | None
+from studio.machine.environment import child_environment
+from studio.schema.errors import StudioError
+from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, error_from, request_line
+from studio.store import Home, Workspace
+
+Answered = Chunk | Moved | Done
+Said = Answered | Failed | None
 IDLE_MINUTES = 10
 GRACE = 1.0
 """Seconds in which a host may end by itself when the server does; one that just imports its libraries takes longer."""
+LONG = frozenset(("predict", "evaluate", "export", "first_batch", "embed", "write", "judge_labels", "draw_curve"))
+"""What takes long. One is done at a time; a visitor may have some of them waiting."""
+JOB_MINUTES, WAITING_JOBS = 5.0, 2
+"""Of a visitor: the time of one such job, and how many may wait beside those that run."""
+PER_ADDRESS = 4
+"""Visitors with the same network address together may have so many times as much of it as one."""
+PROMPT_TIMES = 4
+"""A visitor's conversation may have so many times as many tokens as a reply."""
+KINDS = dict.fromkeys(("chat", "classify"), "chat") | {"load": "load"} | dict.fromkeys(LONG, "job")
+"""Operation → what it is counted as, for visitors."""
+REFUSED = {
+    "chat": ("Your last message is still being answered.", "Stop it or wait."),
+    "load": ("Your models are being loaded.", "Wait until they are ready."),
+    "job": ("Your last evaluation, export or other long job has not ended yet.", "Wait until it has ended."),
+}
+
+
+class Places:
+    """How many chats and jobs each visitor, and each network address, has at this time."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, kind: str, most: dict[str, int]) -> Callable[[], None]:
+        """Take a place of each owner (who → how many it may have); returns what gives them back, once.
+
+        Raises:
+            StudioError `limit-reached`: when one of them has no place left.
+        """
+        what, hint = REFUSED[kind]
+        with self._lock:
+            for who, limit in most.items():
+                if limit and self._taken[kind, who] >= limit:
+                    raise StudioError("limit-reached", what, valid=f"{limit} at a time in this demo", hint=hint)
+            self._taken.update((kind, who) for who in most)
+        open_ = [list(most)]
+
+        def give_back() -> None:
+            with self._lock:
+                for who in open_.pop() if open_ else ():
+                    self._taken[kind, who] -= 1
+                    if not self._taken[kind, who]:
+                        del self._taken[kind, who]
+
+        return give_back
+
+
+class Exchange(Iterator[Answered]):
+    """One request and what the host says to it, `Done` last. Iterate it in a thread or, without one, in an event loop.
+
+    `close`, from any thread, ends the request; whoever waits for it then gets no more. So does forgetting it.
+    """
+
+    def __init__(self, stop: Callable[[], None], give_back: Callable[[], None]) -> None:
+        self._said: queue.SimpleQueue[Said] = queue.SimpleQueue()
+        self._stop, self._give_back = stop, give_back
+        self._ended = self._closed = False
+        self._news: Callable[[], object] = lambda: None
+
+    def put(self, said: Said) -> None:
+        """Hand over what the host said; None: it has ended."""
+        self._ended = self._ended or not isinstance(said, Chunk | Moved)
+        self._said.put(said)
+        if self._ended:
+            self._give_back()
+        self._news()
+
+    def close(self) -> None:
+        """End the request, unless it has ended."""
+        if not self._closed:
+            self._closed = True
+            if not self._ended:
+                self._stop()
+            self._give_back()
+            self._said.put(None)
+            self._news()
+
+    def __next__(self) -> Answered:
+        if self._closed:
+            raise StopIteration
+        return self._read(self._said.get())
+
+    def __aiter__(self) -> "Exchange":
+        return self
+
+    async def __anext__(self) -> Answered:
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(news.set)
+
+        self._news = tell
+        while self._said.empty() and not self._closed:
+            await news.wait()
+            news.clear()
+        try:
+            return next(self)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _read(self, said: Said) -> Answered:
+        if self._closed:
+            raise StopIteration
+        if not isinstance(said, Chunk | Moved):
+            self._closed = True
+        if said is None:
+            raise _gone()
+        if isinstance(said, Failed):
+            raise error_from(said.error)
+        return said
 
 
 class HostClient:
     """Starts the host when it is first needed, sends requests, and hands each its own answers."""
 
     def __init__(self, home: Home) -> None:
-        self.home = home
+        self.home, self.places = home, Places()
         self._process: subprocess.Popen[bytes] | None = None
-        self._waiting: dict[str, tuple[subprocess.Popen[bytes], queue.SimpleQueue[Said]]] = {}
-        self._lock = threading.Lock()
+        self._waiting: dict[str, tuple[subprocess.Popen[bytes], weakref.ref[Exchange]]] = {}
+        """Weak, so that an exchange that nobody listens to any more ends itself."""
+        self._lock = threading.RLock()
         self._number = 0
 
-    def ask(self, op: str, **fields: Any) -> Iterator[Chunk | Moved | Done]:
-        """Send a request and yield what the host says to it, `Done` last.
+    def of(self, workspace: Workspace) -> "WorkspaceHost":
+        """The host as one workspace may use it."""
+        return WorkspaceHost(self, workspace)
 
-        When the caller stops listening before the end, the host is told to stop.
-        """
-        process = self._running()
+    def ask(self, op: str, give_back: Callable[[], None] = lambda: None, **fields: Any) -> Exchange:
+        """Send a request. When the caller stops listening before its end, the host ends it too."""
         with self._lock:
             self._number += 1
             name = f"{op}-{self._number}"
-            answers: queue.SimpleQueue[Said] = queue.SimpleQueue()
-            self._waiting[name] = (process, answers)
-        ended = False
         try:
-            self._send(process, name, op, fields)
-            while not ended:
-                said = answers.get()
-                ended = not isinstance(said, Chunk | Moved)
-                if said is None:
-                    raise _gone()
-                if isinstance(said, Failed):
-                    raise error_from(said.error)
-                yield said
-        finally:
-            self._waiting.pop(name, None)
-            if not ended:
+            line = _line(name, op, fields)
+            process = self._running()
+
+            def stop() -> None:
+                self._waiting.pop(name, None)
                 with suppress(StudioError):
-                    self._send(process, f"stop-{name}", "stop", {"target": name})
+                    self._send(process, _line(f"stop-{name}", "stop", {"target": name}))
+
+            exchange = Exchange(stop, give_back)
+            self._waiting[name] = (process, weakref.ref(exchange))
+            self._send(process, line)
+        except BaseException:
+            self._waiting.pop(name, None)
+            give_back()
+            raise
+        return exchange
 
     def result(self, op: str, progress: Callable[[int, int, str], None] | None = None, **fields: Any) -> dict[str, Any]:
         """Send a request and wait for its result; `progress` gets (done, total, message)."""
-        for said in self.ask(op, **fields):
-            if isinstance(said, Moved) and progress:
-                progress(said.done, said.total, said.message)
-            if isinstance(said, Done):
-                return said.result
-        raise _gone()
+        return _result(self.ask(op, **fields), progress)
 
     def forget(self, folder: str) -> None:
         """Have the host let go of a run's models, when there is a host."""
@@ -109,35 +226,103 @@ class HostClient:
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE,
                         stderr=log,
+                        env=child_environment(visitors=True),  # it works for everyone, and asks no Hub
                     )
                 threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
             return self._process
 
-    def _send(self, process: "subprocess.Popen[bytes]", name: str, op: str, fields: dict[str, Any]) -> None:
-        request = REQUEST.validate_python({"id": name, "op": op, **fields})
-        try:
-            with self._lock:
-                assert process.stdin is not None
-                process.stdin.write(request.model_dump_json().encode() + b"\n")
+    def _send(self, process: "subprocess.Popen[bytes]", line: bytes) -> None:
+        with self._lock:
+            assert process.stdin is not None
+            if process.stdin.closed:  # it was found to have ended
+                raise _gone()
+            try:
+                process.stdin.write(line)
                 process.stdin.flush()
-        except (OSError, ValueError) as error:  # ValueError: its stdin was closed when it was found to be gone
-            raise _gone() from error
+            except OSError as error:
+                raise _gone() from error
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
         for line in process.stdout:
             said = SAID.validate_json(line)
-            waiting = self._waiting.get(getattr(said, "id", ""))
-            if waiting is not None and isinstance(said, Chunk | Moved | Done | Failed):
-                waiting[1].put(said)
+            name = getattr(said, "id", None) or ""
+            waiting = self._waiting.get(name)
+            exchange = waiting[1]() if waiting else None
+            if exchange is not None and isinstance(said, Chunk | Moved | Done | Failed):
+                exchange.put(said)
+            if not isinstance(said, Chunk | Moved):
+                self._waiting.pop(name, None)
+            del exchange
         process.wait()
         process.stdout.close()
-        with suppress(OSError):
+        with self._lock, suppress(OSError):
             assert process.stdin is not None
             process.stdin.close()
-        for asked, answers in list(self._waiting.values()):
+        for name, (asked, listener) in list(self._waiting.items()):
             if asked is process:
-                answers.put(None)
+                self._waiting.pop(name, None)
+                if (exchange := listener()) is not None:
+                    exchange.put(None)
+
+
+class WorkspaceHost:
+    """The model host as one workspace may use it: its requests take turns with others', and a visitor's have limits."""
+
+    def __init__(self, client: HostClient, workspace: Workspace) -> None:
+        self.client, self.workspace = client, workspace
+
+    def place(self, kind: str) -> Callable[[], None]:
+        """Take a place for a chat or a job; returns what gives it back. See `Places.take`."""
+        limits = self.workspace.limits
+        most = {
+            "chat": limits.chats_at_once, "load": limits.chats_at_once,
+            "job": limits.jobs_at_once and limits.jobs_at_once + WAITING_JOBS,
+        }[kind]  # fmt: skip
+        if not most:
+            return lambda: None
+        owners = {self.workspace.name: most}
+        if address := self.workspace.address:
+            owners[f"address {address}"] = PER_ADDRESS * most
+        return self.client.places.take(kind, owners)
+
+    def ask(self, op: str, give_back: Callable[[], None] | None = None, **fields: Any) -> Exchange:
+        """Send a request; `give_back` when the caller took the place for it."""
+        visitor = self.workspace.is_visitors
+        if give_back is None:
+            give_back = self.place(KINDS[op]) if op in KINDS else lambda: None
+        told = {"workspace": self.workspace.name, "visitor": visitor}
+        if visitor and op in LONG:
+            told["seconds"] = JOB_MINUTES * 60
+        if op == "chat":
+            told["prompt_tokens"] = PROMPT_TIMES * self.workspace.limits.chat_tokens
+        return self.client.ask(op, give_back, **fields, **told)
+
+    def result(self, op: str, progress: Callable[[int, int, str], None] | None = None, **fields: Any) -> dict[str, Any]:
+        """Send a request and wait for its result; `progress` gets (done, total, message)."""
+        return _result(self.ask(op, **fields), progress)
+
+
+def _result(exchange: Exchange, progress: Callable[[int, int, str], None] | None) -> dict[str, Any]:
+    try:
+        for said in exchange:
+            if isinstance(said, Moved) and progress:
+                progress(said.done, said.total, said.message)
+            if isinstance(said, Done):
+                return said.result
+    finally:
+        exchange.close()
+    raise _gone()
+
+
+def _line(name: str, op: str, fields: dict[str, Any]) -> bytes:
+    try:
+        return request_line(REQUEST.validate_python({"id": name, "op": op, **fields}))
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise StudioError(
+            "bad-setting", "The models can't be asked this.", given=place, valid=error.errors()[0]["msg"],
+        ) from error  # fmt: skip
 
 
 def _gone() -> StudioError:

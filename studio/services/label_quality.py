@@ -28,7 +28,7 @@ class LabelQuality:
     """What a small classifier says of a workspace's labels."""
 
     def __init__(self, datasets: Datasets, models: Models, host: HostClient) -> None:
-        self.datasets, self.models, self.host = datasets, models, host
+        self.datasets, self.models, self.host = datasets, models, host.of(datasets.context.workspace)
         self.drafts = datasets.context.workspace.drafts
 
     def judge(self, dataset: str, task: str | None, progress: Progress) -> dict[int, Suspect]:

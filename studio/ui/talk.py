@@ -1,20 +1,23 @@
 """Owns: the routes of the chat: both models made ready, and both replies as they are written."""
 
-from collections.abc import AsyncIterator, Iterator
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import cached_property
-from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.types import Receive, Scope, Send
 
-from studio.api import Studio
+from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
-from studio.ui.doors import Doors, json_lines
+from studio.services.answers import Replies
+from studio.ui.doors import Doors, refusal, unforeseen
 
-MOST_TALKING, MOST_WARMING = 24, 2
-"""Threads that may wait for the models at one time; the others wait without one, so that the page goes on."""
+MOST_WARMING = 2
+"""Threads in which models are loaded ahead. No thread waits for a reply."""
 
 
 class Ask(BaseModel):
@@ -24,13 +27,8 @@ class Ask(BaseModel):
     settings: ChatSettings = ChatSettings()
 
 
-class Waiting:
-    """Threads that are kept apart for what takes long."""
-
-    @cached_property
-    def talking(self) -> CapacityLimiter:
-        """For replies."""
-        return CapacityLimiter(MOST_TALKING)
+class Threads:
+    """Threads of their own for what takes long, so that the page's other requests have theirs."""
 
     @cached_property
     def warming(self) -> CapacityLimiter:
@@ -38,42 +36,66 @@ class Waiting:
         return CapacityLimiter(MOST_WARMING)
 
 
+class Streamed(StreamingResponse):
+    """A line of JSON for each piece of both replies. A client that disconnects ends them at once."""
+
+    def __init__(self, replies: Replies) -> None:
+        self._replies = replies
+        super().__init__(_lines(replies), media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the lines, and watch for the client to disconnect."""
+        try:
+            async with create_task_group() as group:
+
+                async def watch() -> None:
+                    await self.listen_for_disconnect(receive)
+                    group.cancel_scope.cancel()
+
+                group.start_soon(watch)
+                with suppress(OSError):  # the client is gone
+                    await self.stream_response(send)
+                group.cancel_scope.cancel()
+        finally:
+            self._replies.close()
+
+
 def add(router: APIRouter, doors: Doors) -> None:
     """Add the routes."""
-    waiting = Waiting()
+    threads = Threads()
 
     @router.post("/run/{run}/chat")
     async def chat(request: Request, run: str, ask: Ask) -> StreamingResponse:
-        """Both replies as they are written: a line of JSON for each piece. Leaving ends them."""
-        studio = doors.studio_of(request.headers)
-        at_once = await to_thread.run_sync(studio.at_once, run)
-        pieces = _labels(studio, run, ask) if at_once else _replies(studio, run, ask)
-        lines = _sent(json_lines(pieces), waiting.talking)
-        return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
+        """Both replies as they are written."""
+        give_back = doors.studio_of(request.headers).chat_place()  # refused here, before a thread is taken
+        try:
+            replies = await doors.run(
+                request.headers, lambda studio: studio.ask(run, ask.messages, ask.settings, give_back)
+            )
+        except BaseException:
+            give_back()
+            raise
+        return Streamed(replies)
 
     @router.post("/run/{run}/warm")
     async def warm(request: Request, run: str) -> JSONResponse:
         """Load both models, since a person is about to ask."""
         studio = doors.studio_of(request.headers)
-        await to_thread.run_sync(studio.warm_up, run, limiter=waiting.warming)
+        try:
+            await to_thread.run_sync(studio.warm_up, run, limiter=threads.warming)
+        except StudioError as error:
+            if error.code != "limit-reached":
+                raise
+            return JSONResponse({"ready": False})
         return JSONResponse({"ready": True})
 
 
-async def _sent(lines: Iterator[str], limiter: CapacityLimiter) -> AsyncIterator[str]:
-    """The lines, each waited for in a thread; when the person leaves, the answer is ended."""
+async def _lines(replies: Replies) -> AsyncIterator[str]:
+    """Lines of JSON; an error becomes the last one, since the answer has begun by then."""
     try:
-        while (line := await to_thread.run_sync(next, lines, "", limiter=limiter)) != "":
-            yield line
-    finally:
-        lines.close()  # type: ignore[attr-defined]
-
-
-def _replies(studio: Studio, run: str, ask: Ask) -> Iterator[dict[str, Any]]:
-    for piece in studio.chat(run, ask.messages, ask.settings):
-        yield piece.model_dump(exclude_none=True)
-
-
-def _labels(studio: Studio, run: str, ask: Ask) -> Iterator[dict[str, Any]]:
-    text = ask.messages[-1].get("content", "") if ask.messages else ""
-    for who, answer in zip(("base", "tuned"), studio.classify(run, text), strict=True):
-        yield {"who": who, "text": answer.text, "done": True, "answer": answer.model_dump()}
+        async for piece in replies:
+            yield json.dumps(piece.model_dump(exclude_none=True), ensure_ascii=False) + "\n"
+    except StudioError as error:
+        yield json.dumps(refusal(error)) + "\n"
+    except Exception:
+        yield json.dumps(unforeseen()) + "\n"

@@ -15,7 +15,7 @@ from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef, Texts
 from studio.schema.labelling import Learned, Suggestion, SuggestState
 from studio.schema.models import ModelInfo
-from studio.services.hosts import HostClient
+from studio.services.hosts import HostClient, WorkspaceHost
 from studio.store.db import now
 from studio.store.files import write_whole
 
@@ -50,6 +50,7 @@ class Source:
     embeddings: Path
     kept: Path
     info: ModelInfo
+    host: WorkspaceHost
     plan: Callable[[], Plan]
 
 
@@ -68,6 +69,7 @@ class Suggester:
 
     def __init__(self, host: HostClient) -> None:
         self.host = host
+        """Each source asks it for its own workspace."""
         self._kept: dict[Key, _Kept] = {}
         self._lock = threading.Lock()
 
@@ -146,7 +148,7 @@ class Suggester:
             kept.done, kept.total = min(total, before + done), total
             progress(kept.done, kept.total, words)
 
-        self.host.result("embed", moved, info=source.info, texts=_texts(source, rows))
+        source.host.result("embed", moved, info=source.info, texts=_texts(source, rows))
         kept.read |= set(rows)
         kept.done, kept.total = min(total, len(kept.read)), total
 
@@ -154,7 +156,7 @@ class Suggester:
         """Have the classifier learn again, and keep what it says."""
         began = time.monotonic()
         asked = [*plan.labels, *(row for row in plan.pool if row in kept.read)]
-        said = self.host.result("suggest", texts=_texts(source, asked), labels=plan.labels)
+        said = source.host.result("suggest", texts=_texts(source, asked), labels=plan.labels)
         learned = Learned(
             version=source.version, names=tuple(sorted(set(plan.labels.values()))), labelled=len(plan.labels),
             asked=len(asked) - len(plan.labels), last_fact=plan.last_fact, time=now(),

@@ -76,6 +76,7 @@ class Suggestions:
         return Source(
             rows=desk.path, version=desk.record.version, column=desk.columns["text"],
             embeddings=self._folder(desk) / READER, kept=self._kept(desk), info=self._ready(),
+            host=self.suggester.host.of(self.bench.context.workspace),
             plan=partial(self._plan, desk.record.id, desk.record.version),
         )  # fmt: skip
 
