@@ -158,7 +158,7 @@ class Database:
         try:
             found.row_factory = sqlite3.Row
             _write_ahead(found)
-            # FULL, not NORMAL: after a power cut no event that a person has seen may be missing.
+            # FULL, not NORMAL: after a power cut no change of state may be missing. `write` says what may.
             found.execute("PRAGMA synchronous = FULL")
             found.execute("PRAGMA foreign_keys = ON")
         except BaseException:
@@ -174,12 +174,17 @@ class Database:
         return found
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its start; rolled back on any exception."""
+    def write(self, sync: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the write lock from its start; rolled back on any exception.
+
+        Without `sync` it does not wait until the disk has it: it survives the end of this process, kill -9 included,
+        but a power failure may lose it. The next transaction with `sync` makes it last too.
+        """
         if getattr(self._mine, "connection", None) is not None:
             raise RuntimeError("a transaction within a transaction")
         try:
             with self._borrowed() as connection:
+                connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
                 self._begin(connection)
                 self._mine.connection = connection
                 try:

@@ -5,7 +5,7 @@ import sqlite3
 from operator import itemgetter
 from typing import Any
 
-from studio.schema.events import EVENT, AnyEvent, StoredEvent
+from studio.schema.events import EVENT, AnyEvent, StepEvent, StoredEvent
 from studio.store.db import Database, now, repeatable
 
 
@@ -16,6 +16,7 @@ def insert_event(connection: sqlite3.Connection, run: str, event: AnyEvent) -> i
         (run, now(), event.kind, event.model_dump_json()),
     )
     return int(cursor.lastrowid or 0)
+
 
 ENDLESS = 2**62
 Short = tuple[int, float | None, float | None]
@@ -29,8 +30,8 @@ class EventStore:
 
     @repeatable
     def append(self, run: str, event: AnyEvent) -> int:
-        """Append one event; its id."""
-        with self.db.write() as connection:
+        """Append one event; its id. The disk is not waited for at each training step: see `Database.write`."""
+        with self.db.write(sync=not isinstance(event, StepEvent)) as connection:
             return insert_event(connection, run, event)
 
     def after(self, run: str, after: int = 0, limit: int = 100_000, kinds: tuple[str, ...] = ()) -> list[StoredEvent]:

@@ -5,6 +5,7 @@ that was copied to another home, or whose database was lost, is listed again wit
 """
 
 import json
+import os
 import re
 import sqlite3
 import time
@@ -19,24 +20,65 @@ from studio.schema.events import EVENT, AnyEvent, StateEvent
 from studio.schema.runs import RunRecord, RunSpec
 from studio.store.db import Database, now
 from studio.store.events import insert_event
-from studio.store.files import write_whole
+from studio.store.files import no_room, write_whole
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{9,63}")
 """What a folder of a run may be called."""
 ENDED: frozenset[str] = frozenset({"finished", "stopped", "interrupted", "failed"})
+TAIL = 2**16
+"""Bytes that are read at a time from the end of a file of events."""
 LEFT_OVER = 24 * 3600
 """Seconds after which a half-made folder is nobody's any more."""
 CAME_HERE = "It came here in the middle of its work. Resume goes on from its last checkpoint, if it has one."
 
 
 def describe(db: Database, folder: Path, record: RunRecord, more: dict[str, Any] | None = None) -> None:
-    """Write run.json and events.jsonl anew. `more` is what only a worker knows: base model and dataset."""
+    """Write run.json anew, and append to events.jsonl what is new. `more` is what only a worker knows: base model and
+    dataset."""
     path = folder / "run.json"
     told = {**read_json(path), **(more or {}), "run": record.model_dump(mode="json")}
-    rows = db.rows("SELECT id, time, data FROM events WHERE run = ? ORDER BY id", (record.id,))
-    lines = (f'{{"id":{row["id"]},"time":"{row["time"]}","event":{row["data"]}}}\n' for row in rows)
-    write_whole(folder / "events.jsonl", "".join(lines))
+    append_events(db, folder / "events.jsonl", record.id)
     write_whole(path, json.dumps(told, indent=2))
+
+
+def append_events(db: Database, path: Path, run: str) -> None:
+    """Append the events of a run that a file does not hold yet, and sync it.
+
+    A line that a kill or a full disk cut short is dropped first. A file whose last line is not of this database, since
+    the run came from another home or the database was replaced, is written anew.
+    """
+    last, size = _last_event(path)
+    known = db.row("SELECT time FROM events WHERE run = ? AND id = ?", (run, last.get("id", 0)))
+    goes_on = known is not None and known["time"] == last.get("time")
+    after = int(last["id"]) if goes_on else 0
+    rows = db.rows("SELECT id, time, data FROM events WHERE run = ? AND id > ? ORDER BY id", (run, after))
+    lines = "".join(f'{{"id":{row["id"]},"time":"{row["time"]}","event":{row["data"]}}}\n' for row in rows)
+    if not goes_on:
+        write_whole(path, lines)
+        return
+    with no_room(path), path.open("r+b") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(lines.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _last_event(path: Path) -> tuple[dict[str, Any], int]:
+    """The last whole line of an events.jsonl, and the bytes up to its end; nothing when there is none."""
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            start, tail = end, b""
+            while start > 0 and tail[: tail.rfind(b"\n")].count(b"\n") < 1:
+                start = max(0, start - TAIL)
+                file.seek(start)
+                tail = file.read(end - start)
+        whole = tail[: tail.rfind(b"\n") + 1]
+        last = json.loads(whole.splitlines()[-1]) if whole else {}
+        return (last, start + len(whole)) if isinstance(last, dict) and isinstance(last.get("id"), int) else ({}, 0)
+    except (OSError, ValueError):
+        return {}, 0
 
 
 def redescribe(db: Database, folder: Path, record: RunRecord) -> None:

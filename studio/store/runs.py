@@ -145,7 +145,7 @@ class RunStore:
     @repeatable
     def beat(self, run: str, phase: str, step: int, steps: int, seconds: float) -> None:
         """The training loop lives, and stands here. `seconds` is time at work so far."""
-        with self.db.write() as connection:
+        with self.db.write(sync=False) as connection:
             connection.execute(
                 "UPDATE runs SET phase = ?, step = ?, steps = ?, seconds = ?, heartbeat = ?, beat = ?, kills = ? "
                 "WHERE id = ?",

@@ -113,6 +113,29 @@ def test_every_connection_waits_until_the_disk_has_what_was_written(tmp_path: Pa
     assert told == [("wal", 2, 1)] * 3, "2 is FULL"
 
 
+def test_what_need_not_last_through_a_power_cut_is_not_waited_for_and_the_next_that_must_is(tmp_path: Path) -> None:
+    db = made(tmp_path, [FIRST])
+    modes = []
+    for sync in (True, False, True):
+        with db.write(sync=sync) as connection:
+            connection.execute("INSERT INTO notes (text) VALUES ('kept')")
+            modes.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+    assert modes == [2, 1, 2], "2 is FULL, 1 is NORMAL"
+    assert len(Database(db.path, [FIRST]).rows("SELECT * FROM notes")) == 3
+
+
+def test_what_was_written_without_waiting_survives_kill_9(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from studio.store.db import Database\n"
+        f"db = Database(Path(sys.argv[1]), [{FIRST!r}])\n"
+        "for n in range(50):\n"
+        "    with db.write(sync=False) as c: c.execute('INSERT INTO notes (text) VALUES (?)', (str(n),))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path / "x.db")]).returncode == -9
+    assert len(Database(tmp_path / "x.db", [FIRST]).rows("SELECT * FROM notes")) == 50
+
+
 def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     db = Database(tmp_path / "x.db", [FIRST])
     with pytest.raises(KeyError), db.write() as connection:
