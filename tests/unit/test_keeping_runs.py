@@ -156,7 +156,7 @@ def test_storage_lists_what_takes_room_and_says_what_goes_with_it(studio: Studio
 def test_rows_kept_as_tokens_are_listed_and_can_go(studio: Studio) -> None:
     folder = studio.context.workspace.encoded
     assert all(each.kind != "tokens" for each in studio.storage().things)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "key.jsonl").write_bytes(bytes(7000))
     (kept,) = [each for each in studio.storage().things if each.kind == "tokens"]
     assert kept.bytes == 7000 and kept.lost and not kept.kept_by
