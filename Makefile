@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.testable
 RECIPE := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: studio setup test-setup test test-matrix test-faults lint bench pictures docs clean help
+.PHONY: studio setup test-setup test test-matrix test-faults test-security load-test audit lint bench pictures docs clean help
 
 studio: setup  ## set up what is missing and open the studio in the browser
 	$(BIN)/studio
@@ -25,6 +25,15 @@ test-matrix: setup test-setup  ## every task by every method on every family of 
 
 test-faults: setup test-setup  ## a run under every fault, and the table of docs/faults.md
 	STUDIO_FAULTS=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/faults
+
+test-security: setup test-setup  ## the attack suite, as a table; status 1 when an attack succeeded
+	$(BIN)/python -m tests.security
+
+load-test: setup test-setup  ## a demo with 30 visitors of whom one is hostile: what the others wait for
+	$(BIN)/python benchmarks/load.py
+
+audit: setup  ## known vulnerabilities of the packages that are installed
+	$(BIN)/python scripts/audit.py
 
 lint: setup test-setup  ## style, types and the order of layers
 	$(BIN)/ruff check .

@@ -35,13 +35,18 @@ class Asking:
     def __init__(self, served: Served, secret: str = "") -> None:
         self.served, self.secret = served, secret
         self.page = secrets.token_hex(6)
+        self.address = "127.0.0.1"
+        """The network address to ask from; on Linux all of 127.0.0.0/8 are this machine's."""
+        self.patience = 60.0
 
     def ask(self, method: str, path: str, body: bytes | str | None = None, **headers: str) -> Answer:
         """One request; header names may be written with `_` for `-`."""
         named = {name.replace("_", "-").lower(): value for name, value in headers.items()}
         host = named.pop("host", f"127.0.0.1:{self.served.port}")
         data = body.encode() if isinstance(body, str) else body
-        connection = HTTPConnection("127.0.0.1", self.served.port, timeout=60)
+        connection = HTTPConnection(
+            "127.0.0.1", self.served.port, timeout=self.patience, source_address=(self.address, 0)
+        )
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             connection.putheader("Host", host)

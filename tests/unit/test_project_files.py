@@ -74,8 +74,8 @@ def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, env=plain, capture_output=True, text=True, check=True)
     told = {line.partition(":")[0] for line in done.stdout.splitlines()}
     assert told == {
-        "studio", "setup", "test-setup", "test", "test-matrix", "test-faults", "lint", "bench", "pictures", "docs",
-        "clean", "help",
+        "studio", "setup", "test-setup", "test", "test-matrix", "test-faults", "test-security", "load-test", "audit",
+        "lint", "bench", "pictures", "docs", "clean", "help",
     }  # fmt: skip
 
 

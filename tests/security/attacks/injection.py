@@ -1,0 +1,153 @@
+"""Text of rows, names, labels and replies that becomes markup, a formula, a control sequence or code."""
+
+import re
+from urllib.parse import quote
+
+from tests.security.attack import Seen, attack, seen
+from tests.security.stage import Stage, Visitor, log_of
+
+SCRIPTS = ["<script>alert(9731)</script>", "<img src=x onerror=alert(9731)>", "\"><svg onload=alert(9731)>", "' onmouseover='alert(9731)", "javascript:alert(9731)",
+           "</style><script>alert(9731)</script>", "<iframe srcdoc='<script>alert(9731)</script>'>", "${alert(9731)}", "{{constructor.constructor('alert(9731)')()}}",
+           "<!--<script>alert(9731)//-->", "<math><mi//xlink:href='data:x,<script>alert(9731)</script>'>", "\\u003cscript\\u003ealert(9731)\\u003c/script\\u003e"]  # fmt: skip
+LIVE = re.compile(r"<(?:script|img|svg|iframe|math)[^>]*9731|<script>alert\(9731|<[a-z]+[^>]*\son\w+=['\"]?alert\(9731|href=[\"']?\s*javascript:alert", re.IGNORECASE)
+PLACES = ["a cell", "a column's name", "a file's name", "a run's name", "a label", "a search", "a setting", "a prompt", "an act"]
+
+
+def put(who: Visitor, place: str, text: str) -> str:
+    """Bring a text in somewhere, and all that is shown then."""
+    line = text.replace('"', '""')
+    match place:
+        case "a cell":
+            shown = who.bring(f'question,answer\n"{line}","{line}"\nb,c\n'.encode())
+        case "a column's name":
+            shown = who.bring(f'"{line}",answer\na,b\nc,d\n'.encode())
+        case "a file's name":
+            shown = who.bring(b"question,answer\na,b\n", f"{text}.csv")
+        case "a run's name":
+            who.sample()
+            shown = who.acted("method-body", "name", value=text)
+        case "a label":
+            who.bring(b"text\nfirst\nsecond\n")
+            shown = who.acted("data-body", "view", value="label") + who.acted("data-body", "add-label", value=text)
+            shown += who.acted("data-body", "label", value=text, row=1)
+        case "a search":
+            shown = who.acted("runs-body", "find", value=text) + who.acted("data-body", "label-search", value=text)
+        case "a setting":
+            who.sample()
+            shown = who.acted("method-body", "set", name="system_prompt", value=text) + who.acted("method-body", "set", name="seed", value=text)
+        case "a prompt":
+            who.sample()
+            shown = who.acted("method-body", "prompt", value=text, index="0", number="0", name="prompt-0")
+        case _:
+            shown = who.acted("data-body", text, value=text) + who.acted("runs-body", "open", run=text) + who.acted("model-body", "model", value=text)
+    return shown + "".join(who.acted(region, "draw") for region in ("data-body", "method-body", "runs-body", "model-body"))
+
+
+@attack("injection", "{0}", [(f"{text} in {place} becomes markup", place, text) for place in PLACES for text in SCRIPTS[: 12 if place == "a cell" else 3]], quick=2)
+def markup(stage: Stage, payload: tuple[str, str, str]) -> Seen:
+    _, place, text = payload
+    shown = put(stage.visitor(), place, text)
+    found = LIVE.search(shown)
+    return seen(found is not None, shown[max(0, found.start() - 80) : found.end() + 80] if found else f"{shown.count('9731')} times, escaped")
+
+
+@attack("injection", "The page's own address carries markup ({0})", ["run", "__theme", "view", "x"])
+def address(stage: Stage, name: str) -> Seen:
+    text = Visitor(stage.demo).get(f"/?{name}={quote('</script><script>alert(9731)</script>')}").text
+    return seen("<script>alert(9731)" in text, "in the page")
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "+1+1", "-1+1", "@SUM(1)", "\t=1+1", "\r=1+1", "=HYPERLINK(\"http://evil\")", "  =1+1", "\uff1d1+1"]
+
+
+@attack("injection", "A label {0} is computed by a spreadsheet that opens the export", FORMULAS)
+def formulas(stage: Stage, text: str) -> Seen:
+    import csv
+    import io
+
+    who = stage.visitor()
+    row = io.StringIO()
+    csv.writer(row).writerows([["text"], [text], ["second"]])
+    who.bring(row.getvalue().encode())
+    who.acted("data-body", "task", value="classification", task="classification")
+    who.acted("data-body", "view", value="label")
+    who.acted("data-body", "add-label", value=text, name=text)
+    who.acted("data-body", "set-labels", value=text, labels=text)
+    who.acted("data-body", "label", value=text, label=text, row=1)
+    if not who.datasets():
+        return seen(False, "the rows are refused")
+    answer = who.get(f"/studio/labels/{who.datasets()[0].id}.csv")
+    cells = [cell for line in csv.reader(io.StringIO(answer.text)) for cell in line] if answer.status == 200 else []
+    bad = [cell for cell in cells if cell.lstrip(" ")[:1] in ("=", "+", "-", "@", "\t", "\r", "\uff1d") and len(cell) > 1]
+    return seen(bool(bad), f"{answer.status}: {bad or cells[:6]}")
+
+
+CONTROLS = ["\x1b[2J\x1b[31mred", "\x07\x07", "a\r\nINFO forged line", "\x1b]0;title\x07", "\u202eevil", "\x00\x08\x08"]
+
+
+@attack("injection", "A name with control characters ({0!r}) reaches the log or forges a line of it".replace("{0!r}", "{0}"), CONTROLS)
+def log_lines(stage: Stage, text: str) -> Seen:
+    who = stage.visitor()
+    before = len(log_of(stage.demo))
+    who.upload(text.replace("\r\n", " ") + ".csv", b"a,b\n1,2\n")
+    who.acted("data-body", "reopen", dataset=text)
+    who.acted("runs-body", "open", run=text)
+    who.get("/studio/run/" + quote(text))
+    who.ask("POST", "/login", b"password=" + quote(text).encode())
+    written = log_of(stage.demo)[before:]
+    return seen("\x1b" in written or "forged" in written or "\x07" in written, repr(written[-200:]))
+
+
+DISPOSITIONS = ["a\r\nSet-Cookie: evil=1", 'a"; filename="evil.html', "../../evil", "a\x00b", "\u202egnp.exe", "=1+1"]
+
+
+@attack("injection", "A run named {0} changes the header of its download", DISPOSITIONS)
+def dispositions(stage: Stage, name: str) -> Seen:
+    who, run = stage.trained
+    who.acted("runs-body", "rename", run=run, value=name)
+    answer = who.post("/studio/ticket", {"run": run, "format": "run"})
+    if answer.status != 200:
+        return seen(answer.status >= 500, f"{answer.status}: {answer.text[:100]}")
+    took = who.get(answer.json["link"])
+    header = took.headers.get("content-disposition", "")
+    who.acted("runs-body", "rename", run=run, value="plain")
+    return seen("set-cookie" in took.headers or ".html" in header or "/" in header or "attachment" not in header, header)
+
+
+QUERIES = ["'; DROP TABLE runs; --", "' OR '1'='1", "%' UNION SELECT value FROM drafts --", "\" OR 1=1", "_%_%"]
+
+
+@attack("injection", "SQL in a search, an id or a tag ({0})", QUERIES)
+def queries(stage: Stage, text: str) -> Seen:
+    who, run = stage.trained
+    before = len(who.runs())
+    shown = who.acted("runs-body", "find", value=text) + who.acted("runs-body", "find-tag", value=text) + who.acted("runs-body", "find-sort", value=text)
+    shown += who.acted("runs-body", "run-note", run=run, name="run-tags", value=text) + who.acted("data-body", "label-search", value=text)
+    who.acted("runs-body", "find", value="")
+    return seen(len(who.runs()) != before or "Something went wrong" in shown or "sqlite" in shown.lower(), shown[:100])
+
+
+PYTHON = ["__import__('os').system('id')", "{0.__class__}", "%(x)s%n", "{{7*7}}", "${7*7}", "#{7*7}", "`id`", "$(id)", "!!python/object/apply:os.system ['id']"]
+
+
+@attack("injection", "A template or code in a setting or prompt ({0}) is evaluated", PYTHON)
+def code(stage: Stage, text: str) -> Seen:
+    who = stage.visitor()
+    who.sample()
+    shown = who.acted("method-body", "set", name="system_prompt", value=text) + who.acted("method-body", "set", name="instruction", value=text)
+    shown += who.acted("method-body", "prompt", value=text, index="0") + who.acted("data-body", "view", value="tokens")
+    return seen("uid=0" in shown or ">49<" in shown or "<class" in shown or "Something went wrong" in shown, shown[:100])
+
+
+PATTERNS = ["(a+)+$", "(" * 5_000, "[" * 100, "a{1,99999}{1,99999}", "\\" * 1_001]
+
+
+@attack("injection", "The pattern {0} in a search runs without end", PATTERNS)
+def patterns(stage: Stage, text: str) -> Seen:
+    from tests.security.stage import timed
+
+    who = stage.visitor()
+    who.bring(b"text\n" + b"a" * 5_000 + b"!\n" + b"b\n" * 50)
+    who.acted("data-body", "view", value="label")
+    spent, shown = timed(lambda: who.acted("data-body", "label-search", value=text) + who.acted("runs-body", "find", value=text))
+    return seen(spent > 10 or "Something went wrong" in str(shown), f"{spent:.1f} s; {str(shown)[:80]}")
