@@ -151,8 +151,10 @@ class Guesses:
         """The right password came from there: the next wrong one is answered soon."""
         self._failures.pop(source, None)
 
-    def __len__(self) -> int:
-        return max(len(self._failures), len(self.buckets))
+    @property
+    def known(self) -> int:
+        """Addresses and devices that are remembered."""
+        return max(len(self._failures), self.buckets.known)
 
 
 class Sessions:
@@ -165,7 +167,7 @@ class Sessions:
         """A new session; its cookie."""
         cookie = secrets.token_urlsafe(32)
         own = [key for key, (_, each) in self._known.items() if each == account]
-        for key in own[: len(own) + 1 - _SESSIONS]:
+        for key in own[: max(0, len(own) + 1 - _SESSIONS)]:
             del self._known[key]
         self._known[self.key(cookie)] = (time.time() + DAYS * 86_400, account)
         return cookie
@@ -295,8 +297,8 @@ class Login:
         self.guesses.right(source)
         answer = RedirectResponse("./", 303, {"Cache-Control": "no-store"})
         secure = request.url.scheme == "https"
-        _set_cookie(answer, COOKIE, self.sessions.begin(account), DAYS, secure)
         _set_cookie(answer, DEVICE, device if known else self.devices.new(), DEVICE_DAYS, secure)
+        _set_cookie(answer, COOKIE, self.sessions.begin(account), DAYS, secure)
         return answer
 
     def _leave(self, cookie: str, secure: bool) -> Response:

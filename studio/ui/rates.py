@@ -25,5 +25,7 @@ class Buckets:
             self._buckets.popitem(last=False)
         return wait
 
-    def __len__(self) -> int:
+    @property
+    def known(self) -> int:
+        """Keys that are remembered."""
         return len(self._buckets)

@@ -1,4 +1,4 @@
-"""What guards the page: names, origins, passwords, ports and file names."""
+"""What the server refuses to start with, and the names of uploaded files."""
 
 import asyncio
 import errno
@@ -10,30 +10,9 @@ from pathlib import Path
 import pytest
 
 from studio.schema.errors import StudioError
-from studio.ui.login import hash_password, matches, password_hashes
-from studio.ui.security import host_name, is_loopback, policy
+from studio.ui.security import is_loopback
 from studio.ui.server import serve
 from studio.ui.uploads import Uploads, not_kept, plain_name
-
-
-def test_only_a_space_may_be_framed_by_hugging_face() -> None:
-    assert "huggingface.co" not in policy(False)
-    assert "https://huggingface.co" in policy(True)
-
-
-@pytest.mark.parametrize(
-    ("header", "name"),
-    [("a.example:80", "a.example"), ("[::1]:7860", "[::1]"), ("LOCALHOST", "localhost"), ("", "")],
-)
-def test_the_name_in_a_host_header_is_told_from_its_port(header: str, name: str) -> None:
-    assert host_name(header) == name
-
-
-def test_hashes_are_salted_and_checked_whole() -> None:
-    first, second = hash_password("a"), hash_password("a")
-    assert first != second
-    assert matches("a", [first, second]) and matches("a", [hash_password("b"), first])
-    assert not matches("b", [first]) and not matches("", [first])
 
 
 def test_an_address_that_others_reach_needs_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,23 +22,6 @@ def test_an_address_that_others_reach_needs_a_password(tmp_path: Path, monkeypat
         serve("0.0.0.0", 0, tmp_path, open_browser=False)
     assert refused.value.code == "password-needed"
     assert is_loopback("127.0.0.1") and is_loopback("localhost") and not is_loopback("0.0.0.0")
-
-
-def test_a_file_of_hashes_is_read_and_a_wrong_line_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("STUDIO_PASSWORD", raising=False)
-    file = tmp_path / "hashes"
-    file.write_text(f"# the team\n{hash_password('one')}\n{hash_password('two')}\n")
-    monkeypatch.setenv("STUDIO_PASSWORD_FILE", str(file))
-    assert matches("two", password_hashes())
-    good = hash_password("one")
-    for wrong in ("plain words", "scrypt$$", "scrypt$abc$def", good[:-8], f"{good}$more", good.replace("$", "$!", 1)):
-        file.write_text(f"{good}\n{wrong}\n")
-        with pytest.raises(StudioError, match="a line that is none"):
-            password_hashes()
-    file.unlink()
-    with pytest.raises(StudioError, match="can't be read") as refused:
-        password_hashes()
-    assert "STUDIO_PASSWORD_FILE" in refused.value.hint
 
 
 def test_a_taken_port_is_said_with_what_to_do(tmp_path: Path) -> None:
