@@ -96,7 +96,7 @@ REPORT = Report(
 
 def test_a_report_is_escaped_and_says_which_rows_it_stands_on() -> None:
     drawn = evaluate.report_body(a_run(best_step=120), REPORT, "worst")
-    assert "<img" not in drawn and "onerror=&quot;" in drawn
+    assert "<img" not in drawn and "onerror=&#34;" in drawn
     assert "400 validation rows" in drawn and "step 120" in drawn
 
 
