@@ -96,6 +96,8 @@ class Estimate(Noun):
     beside_bytes: int = 0
     """Of the machine's own memory, what is held there in place of the GPUs'."""
     beside_available_bytes: int = 0
+    disk_bytes: int = 0
+    """What its checkpoints and its result take on the disk at most."""
     short: str = ""
     """Which memory is short, the GPU's or the machine's or both; empty when it fits."""
     because: tuple[str, ...] = ()

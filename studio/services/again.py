@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from studio.schema.config import TrainingConfig, settings_of
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, raise_all
 from studio.schema.fields import about
 from studio.schema.runs import RunRecord
 
@@ -28,6 +28,11 @@ def changed_settings(before: TrainingConfig, changes: Mapping[str, Any]) -> tupl
                 field=name,
             )
     method = str(given.pop("method", before.method))
+    raise_all([
+        StudioError("unknown-setting", f"{name} is not a setting.", field=name)
+        for name in given
+        if name in TrainingConfig.model_fields and name not in (*settings_of(), *FIXED, "name")
+    ])  # fmt: skip
     kept = {name: getattr(before, name) for name in settings_of() if _counts(name, method, before.task)}
     if any(name in given for name in OF_LENGTH):  # the rhythm of checks follows the length, unless it is set too
         kept.pop("eval_steps")

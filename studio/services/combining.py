@@ -6,10 +6,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from studio.machine.environment import child_environment
 from studio.schema.errors import CODES, StudioError, raise_all
 from studio.schema.runs import RunRecord, RunSpec
 from studio.services.context import Context
 from studio.store.db import now
+from studio.store.files import folder_size
+from studio.store.quota import Quota
 
 WAYS: dict[str, str] = {
     "cat": "Side by side: exactly the sum, in a wider adapter.",
@@ -43,6 +46,8 @@ def combine(context: Context, weights: Mapping[str, float], how: str, name: str)
             "because": (f"Combined from {parts}. {WAYS[how]}",),
         }
     )
+    parts_size = sum(folder_size(store.folder(run).adapter) for run in runs)
+    Quota(context.workspace).require(parts_size, "The combined adapter")
     made = store.create(spec)
     try:
         _make(context, made.id, runs, how)
@@ -119,7 +124,10 @@ def _make(context: Context, made: str, runs: Mapping[str, float], how: str) -> N
     command += ["--workspace", context.workspace.name, made]
     asked = json.dumps({"runs": list(runs), "weights": list(runs.values()), "how": how})
     try:
-        done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False, timeout=MOST_SECONDS)
+        done = subprocess.run(
+            command, input=asked, capture_output=True, text=True, check=False, timeout=MOST_SECONDS,
+            env=child_environment(context.workspace.is_visitors),
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise StudioError(
             "unexpected", "Combining was not done within ten minutes, and was ended.",

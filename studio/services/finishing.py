@@ -1,7 +1,7 @@
 """A run that has no result and goes on no more: its best step becomes the result, without another step of learning."""
 
 from studio.schema.errors import StudioError
-from studio.schema.runs import GOES_ON, RunRecord
+from studio.schema.runs import RunRecord
 from studio.services.runs import Runs
 
 
@@ -10,16 +10,12 @@ def finish(runs: Runs, run: str) -> RunRecord:
     told = runs.progress(run)
     record, step, spec = told.record, told.keeps, runs.store.spec(told.record.id)
     words = f"Ends with what it had learned by step {step or 0:,}."
-    changes = {"stop_wish": "keep", "reason": "", "ended": None}
     runs.require_rows(spec)
-    if step is None or not runs.store.set_status(record.id, "queued", words, only_from=GOES_ON, **changes):
+    if step is None or not runs.queue_again(record, words, stop_wish="keep"):
         raise StudioError(
             "wrong-state",
             f"The run {record.name} has no step to be kept, or has a result already.",
             given=record.status,
             valid="a run without a result that has a whole checkpoint, and does not work or wait",
         )
-    workspace = runs.context.workspace.name
-    runs.queue.ask(workspace, record.id, spec.memory_bytes, again=True)
-    runs.runner.start(workspace, record.id, runs.store.folder(record.id).log)
     return runs.get(record.id)

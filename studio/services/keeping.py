@@ -51,7 +51,9 @@ class Keeping:
         self.store.describe(record.id)
         out = to or folder.exports / (PACKED if rows else "run.zip")
         out.parent.mkdir(parents=True, exist_ok=True)
-        pack(folder.root, out, taken)
+        size = folder.bytes - folder_size(folder.checkpoints) - folder_size(folder.exports)
+        self.runs.quota.require(size, "The file")
+        pack(folder.root, out, taken, self.runs.context.home.root)
         return out
 
     def unpack(self, file: Path) -> RunRecord:

@@ -10,6 +10,7 @@ from studio.data.checks import refusal
 from studio.data.splits import require_columns
 from studio.machine.facts import MachineFacts, machine_facts
 from studio.schema.checked import UNNAMED, config_from, gathered, raise_once, sifted
+from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import Measured, ModelInfo
@@ -19,6 +20,7 @@ from studio.schema.views import FitView, MethodView, PlanView
 from studio.services.datasets import Datasets
 from studio.services.lengths import Lengths
 from studio.services.mixing import Beginning
+from studio.store.run_rows import own_rows
 from studio.tasks import Task, task_named
 from studio.training.fitting import Asked, fit
 from studio.training.methods import METHODS
@@ -31,6 +33,8 @@ USUAL_ROWS = PlanFacts(
     rows=400, train_rows=340, validation_rows=40, labels=2, token_lengths=(128,), learned_share=0.6, longest=128
 )
 """What is assumed when someone asks what a model would take before having any rows."""
+OWN_ACTIONS = frozenset(TrainingConfig.model_fields) - {*settings_of(), "test_prompts"}
+"""Fields of a run that are no settings: task, model, method, preset, name. Test prompts are checked by the api."""
 USUAL_METHOD = "lora"
 """The method of most models, until it is known of which."""
 Divided = tuple[SplitCounts, PlanFacts]
@@ -42,6 +46,7 @@ class Planning:
 
     def __init__(self, datasets: Datasets, lengths: Lengths) -> None:
         self.datasets, self.lengths = datasets, lengths
+        self._limits = datasets.context.workspace.limits
 
     def methods(self, info: ModelInfo, task: str, memory: Mapping[str, int] | None = None) -> list[MethodView]:
         """All methods, each with why it can't be used."""
@@ -129,7 +134,7 @@ class Planning:
         splits, facts = rows or usual
         if dataset is not None:
             facts = self._with_tokens(dataset, info, spec, settings, facts)
-        return Asked(task, info, preset, facts, machine_facts(), name), chosen, settings, splits
+        return Asked(task, info, preset, facts, machine_facts(), name, self._limits), chosen, settings, splits
 
     def problems(
         self,
@@ -159,15 +164,16 @@ class Planning:
     ) -> tuple[Divided | None, list[StudioError]]:
         """The rows of the dataset, else these, their tokens not counted; and all that is wrong."""
         task, machine = task_named(spec.task) if spec else None, machine_facts()
-        settings, problems = _settings(spec, began), list(began.problems)
+        problems = [*began.problems, *not_settings(began.settings)]
+        settings = _settings(spec, began)
         chosen = began.method or (default_method(task, info) if task and info else USUAL_METHOD)
         if task and info:
             problems += _unsuited(task, info, chosen, machine)
         if dataset is not None and spec is not None:
             rows = self._rows(dataset, spec, settings, began.replay, validation, problems)
         head = {"task": spec.task if spec else UNNAMED, "model": info.name if info else UNNAMED}
-        asked = {**head, "method": chosen, "preset": preset, "name": name, **settings}
-        return rows, problems + plan_problems(task, info, rows[1] if rows else None, machine, asked)
+        asked = {**settings, **head, "method": chosen, "preset": preset, "name": name}
+        return rows, problems + plan_problems(task, info, rows[1] if rows else None, machine, asked, self._limits)
 
     def _rows(
         self,
@@ -198,7 +204,9 @@ class Planning:
             return None
         with gathered(problems):
             splits = self.datasets.splits(dataset, split_spec(kept), spec=spec, validation_file=held is not None)
-            more = 0
+            more, there = 0, splits.train
+            own = own_rows(there, self._limits.run_rows, config.replay if replay is not None else 0.0)
+            splits = splits.model_copy(update={"train": own})
             if replay is not None:
                 most = round(splits.train * config.replay / (1 - config.replay))
                 more = min(self.datasets.store.get(replay.dataset).rows, most)
@@ -210,6 +218,7 @@ class Planning:
                 labels=len(spec.label_names),
                 token_lengths=(),
                 longest=0,
+                sampled_from=there if own < there else 0,
             )
         return None
 
@@ -244,7 +253,19 @@ def _unsuited(task: Task, info: ModelInfo, method: str, machine: MachineFacts) -
 def _settings(spec: DatasetSpec | None, began: Beginning) -> dict[str, Any]:
     """All that were set by hand, by field name, with those that a person keeps with the rows."""
     given = {key.replace("-", "_"): value for key, value in began.settings.items()}
+    given = {name: value for name, value in given.items() if name not in OWN_ACTIONS}
     return {**(splits_kept(spec, given) if spec else {}), **given}
+
+
+def not_settings(settings: Mapping[str, Any]) -> list[StudioError]:
+    """Refusals of what stands among the settings and is chosen in another way: a model, for example."""
+    names = [key.replace("-", "_") for key in settings]
+    return [
+        StudioError("unknown-setting", f"{name} is not a setting.", field=name,
+                    hint=f"Choose the {name} of the run instead.")
+        for name in names
+        if name in OWN_ACTIONS
+    ]  # fmt: skip
 
 
 def split_spec(settings: Mapping[str, Any]) -> SplitSpec:

@@ -4,11 +4,14 @@ import json
 import subprocess
 import sys
 
+from studio.machine.environment import child_environment
 from studio.machine.limits import oom_kills
+from studio.machine.paths import without_places
 from studio.schema.errors import CODES, StudioError
 from studio.schema.models import Measured
 from studio.schema.runs import RunSpec
 from studio.services.context import Context
+from studio.store.demo_rules import require_allowed
 
 MOST_SECONDS = 300
 
@@ -21,13 +24,15 @@ def probe(context: Context, spec: RunSpec) -> Measured:
             "A run is at work on this machine, and a probe beside it would measure neither.",
             hint="Wait for its end, or take the estimate as it is.",
         )
+    require_allowed(context.workspace, spec)
     kills = oom_kills()
     command = [sys.executable, "-m", "studio.worker.probe"]
     command += ["--home", str(context.home.root), "--workspace", context.workspace.name]
     try:
         done = subprocess.run(
-            command, input=spec.model_dump_json(), capture_output=True, text=True, check=False, timeout=MOST_SECONDS
-        )
+            command, input=spec.model_dump_json(), capture_output=True, text=True, check=False, timeout=MOST_SECONDS,
+            env=child_environment(context.workspace.is_visitors),
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise StudioError(
             "training-failed",
@@ -49,5 +54,11 @@ def probe(context: Context, spec: RunSpec) -> Measured:
     raise StudioError(
         "training-failed",
         "The probe was killed." if done.returncode < 0 else "The probe could not be done.",
-        hint=(done.stderr.strip().splitlines() or [""])[-1],
+        hint=_last_line(done.stderr, context.demo),
     )
+
+
+def _last_line(text: str, demo: bool) -> str:
+    """What a process printed last; for a visitor without the folders of this machine."""
+    line = (text.strip().splitlines() or [""])[-1]
+    return without_places(line) if demo else line

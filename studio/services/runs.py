@@ -1,14 +1,14 @@
 """Runs: start, look, stop, resume. Whoever looks first sets right what a vanished worker left, without a supervisor."""
 
 import signal
-import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise, takewhile
-from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from studio.machine.facts import machine_facts
+from studio.machine.paths import without_places
 from studio.machine.processes import end_group
 from studio.metrics import METRICS
 from studio.schema.errors import StudioError
@@ -16,17 +16,21 @@ from studio.schema.events import AdviceEvent, StateEvent, StepEvent, StoredEvent
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
 from studio.schema.views import Progress
 from studio.services.context import Context
+from studio.services.queue_places import QueuePlaces
 from studio.services.run_files import end_of, resumable_step, resumable_steps, step_to_keep
 from studio.services.run_words import goes_on, sentence_of, taken_out
 from studio.services.runners.local import LocalRunner
+from studio.store.demo_rules import require_allowed
 from studio.store.files import folder_size, is_written_to, require_room, though_full
+from studio.store.handover import call_next
 from studio.store.queue import MOVES, Move
+from studio.store.quota import Quota
 from studio.store.run_rows import rows_of
 from studio.tasks import task_named
 from studio.training.half import TITLE, at_half_the_batch, in_words
 
 UNATTENDED_SECONDS = 20
-"""A waiting run that has had no worker for so long (the machine was restarted, say) gets a new one."""
+"""A run that has not come into the queue for so long (the server was killed) is put there."""
 TERM_SECONDS, KILL_SECONDS = 90, 150
 """After a wish to stop: how long a worker may take before SIGTERM, and before SIGKILL."""
 SAVING_SECONDS = 60
@@ -42,20 +46,28 @@ class Runs:
         self.events = context.workspace.events
         self.queue = context.home.queue
         self._here = context.workspace.name
+        self.quota, self.places = Quota(context.workspace), QueuePlaces(context)
 
     def start(self, spec: RunSpec, once: str | None = None) -> RunRecord:
-        """Make a run and have a worker take it; when another is at work, it waits for its turn.
+        """Make a run and put it into the queue; when another one trains, it waits for its turn.
 
         Of those that ask with the same `once` only the first makes a run, and the others are given that one.
         """
         if spec.config.mirror != "none":
             self.context.owner_only("Sending a run's curve to another program")
+        require_allowed(self.context.workspace, spec)
         self.store.sweep()
         require_room(self.store.root.parent, spec.disk_bytes)
+        self.quota.require(spec.disk_bytes, "This run")
         config = spec.config.model_copy(update={"name": self.store.free_name(spec.config.name)})
         record = self.store.create(spec.model_copy(update={"config": config}), once, self.runner.set_aside(self._here))
         if record.status == "queued" and self.queue.position(record.id) is None:
-            self._send_off(record.id)
+            try:
+                self.places.ask(record.id)
+            except StudioError:
+                self.store.delete(record.id)
+                raise
+            self.call_next()
         return self.get(record.id)
 
     def make_ready(self, spec: RunSpec) -> None:
@@ -97,16 +109,12 @@ class Runs:
         for run, _ in self.store.in_state("stopping"):
             self._press(run)
         self.queue.end_hanging()
-        for workspace, run in self.queue.unattended(UNATTENDED_SECONDS):
-            runs = self.context.home.workspace(workspace).runs
-            if any(run == queued for queued, _ in runs.in_state("queued")):
-                self.runner.start(workspace, run, runs.folder(run).log)
-            else:
-                self.queue.leave(run)
+        self.call_next()
+        self.runner.watch(self.queue.listing())
         for run, created in self.store.in_state("queued"):
             # the server was killed between making a run and putting it into the queue
             if _age(created) > UNATTENDED_SECONDS and self.queue.position(run) is None:
-                self._send_off(run)
+                self._put_back(run)
 
     def stop(self, run: str, wish: StopWish = "keep") -> RunRecord:
         """Ask a run to stop: at the end of its step, keeping the best so far or nothing."""
@@ -169,16 +177,16 @@ class Runs:
         self.require_rows(spec)
         there = folder_size(self.store.folder(record.id).checkpoints)  # what it writes takes their place
         require_room(self.store.root.parent, max(0, spec.disk_bytes - there))
-        reset = {"stop_wish": None, "reason": "", "ended": None}
+        self.quota.require(max(0, spec.disk_bytes - there), "This run")
+        self.places.require_time(record)
         _, words = self.way_on(record.id)
-        if not self.store.set_status(record.id, "queued", words, only_from=GOES_ON, **reset):
+        if not self.queue_again(record, words):
             raise StudioError(
                 "wrong-state",
                 f"The run {record.name} can't go on.",
                 given=record.status,
                 valid="a run that is paused, was interrupted, stopped or failed",
             )
-        self._send_off(record.id, again=True)
         return self.get(record.id)
 
     def delete(self, run: str) -> None:
@@ -202,9 +210,7 @@ class Runs:
         if not self.context.demo:
             return text
         # A visitor may read what went wrong, but not where this machine keeps things.
-        for place in (str(self.context.home.root), sys.prefix, sys.base_prefix, str(Path.home())):
-            text = text.replace(place, "…") if len(place) > 1 else text
-        return text
+        return without_places(text)
 
     def checkpoints(self, run: str) -> list[int]:
         """Steps from which a run can go on, in order: of their checkpoints every file is there, and whole."""
@@ -264,18 +270,48 @@ class Runs:
         """Of a run whose worker the system ended for want of memory: once more, with half the rows at once."""
         before = self.store.spec(run)
         spec = at_half_the_batch(before)
-        if spec is None or self.store.stop_wish(run):
+        if spec is None or self.store.stop_wish(run) or not self.places.there_is(run):
             self.store.update(run, cause="")
             return
         said, record = in_words(before.config.batch_size), self.store.get(run)
         self.store.replace_spec(run, spec)
-        if self.store.set_status(run, "queued", said, only_from=("interrupted",), reason="", ended=None, cause=""):
+        if self.queue_again(record, said, only_from=("interrupted",), cause=""):
             self.events.append(run, AdviceEvent(step=record.step, title=TITLE, message=said))
-            self._send_off(run, again=True)
 
-    def _send_off(self, run: str, again: bool = False) -> None:
-        self.queue.ask(self._here, run, self.store.spec(run).memory_bytes, again)
-        self.runner.start(self._here, run, self.store.folder(run).log)
+    def queue_again(
+        self, record: RunRecord, words: str, *, only_from: Collection[str] = GOES_ON, **changes: Any
+    ) -> bool:
+        """Put a run that has ended or is paused into the queue; False when its state does not allow it.
+
+        Raises:
+            StudioError `limit-reached`: when a visitor has too many runs there; the run stays as it was.
+        """
+        self.places.require(record.id)
+        reset = {"stop_wish": None, "reason": "", "ended": None, **changes}
+        if not self.store.set_status(record.id, "queued", words, only_from=only_from, **reset):
+            return False
+        try:
+            self.places.ask(record.id, again=True)
+        except StudioError:  # another run was put there in this very moment
+            kept = {name: getattr(record, name) for name in ("stop_wish", "reason", "ended")}
+            self.store.set_status(record.id, record.status, record.reason, only_from=("queued",), **kept)
+            raise
+        self.call_next()
+        return True
+
+    def call_next(self) -> None:
+        """Start the worker of the run whose turn is next, if there is none."""
+        call_next(self.context.home, self.runner.start)
+
+    def _put_back(self, run: str) -> None:
+        """A queued run that is not in the queue comes into it, or is stopped where the limits leave it no place."""
+        try:
+            self.places.ask(run)
+        except StudioError as error:
+            words = f"Not started. {error.message}"
+            self.store.set_status(run, "stopped", words, only_from=("queued",), reason=words)
+            return
+        self.call_next()
 
     def _let_go(self, run: str) -> None:
         """Take a run that waits out of the queue, and end its worker."""
@@ -283,6 +319,7 @@ class Runs:
         self.queue.leave(run)
         if worker:
             end_group(worker, signal.SIGTERM)
+        self.call_next()
 
     def _place(self, record: RunRecord) -> tuple[int | None, tuple[int, int] | None]:
         """Runs before one that waits, and what it needs and what is free when that is too little."""

@@ -46,6 +46,8 @@ def against_budget(trials: int | None, minutes: float) -> list[StudioError]:
 def against(config: TrainingConfig, settings: Mapping[str, Any], train_rows: int, held: int) -> list[StudioError]:
     """What speaks against a search around these settings, of which some were set by hand."""
     found = []
+    if "test_prompts" in settings:
+        found.append(StudioError("unknown-setting", "test_prompts is not a setting.", field="test_prompts"))
     if not held:
         found.append(
             StudioError(
@@ -78,7 +80,11 @@ class Searches:
 
     def begin(self, spec: SearchSpec, config: TrainingConfig, train_rows: int) -> SearchView:
         """Begin a search around what the preset would take; `against` has found nothing."""
-        spec = spec.model_copy(update={"id": self.store.new_id(), "first": _varied(config, spec.settings, train_rows)})
+        most = self.store.limits.run_minutes
+        minutes = min(spec.minutes or most, most) if most else spec.minutes  # for all trials of a demo's visitor
+        spec = spec.model_copy(
+            update={"id": self.store.new_id(), "first": _varied(config, spec.settings, train_rows), "minutes": minutes}
+        )
         study = self._study(spec)
         study.set_user_attr("rows", train_rows)
         study.set_user_attr("config", config.model_dump_json())
@@ -148,11 +154,14 @@ class Searches:
         for trial in study.get_trials(states=(TrialState.RUNNING,)):
             if self._goes_on(spec, study, trial):
                 return
-        if self._is_over(spec, study):
+        if self._is_over(spec, study) or not self.runs.places.there_is():
             return
         asked = study.ask()
         config = TrainingConfig.model_validate_json(study.user_attrs["config"])
         settings = _suggested(asked, config, study.user_attrs["rows"], set(spec.settings))
+        most = self.store.limits.run_steps
+        if most and "max_steps" not in spec.settings:  # more epochs than the preset's may be more than a run may take
+            settings["max_steps"] = most
         try:
             run = self.start(spec, {**spec.settings, **settings}, f"{spec.name} · trial {asked.number + 1}")
         except StudioError:

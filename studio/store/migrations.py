@@ -67,4 +67,10 @@ QUEUE = (
     CREATE TABLE turns (workspace TEXT PRIMARY KEY, turn INTEGER NOT NULL)
     """,
     "ALTER TABLE entries ADD COLUMN beat REAL",
+    """
+    ALTER TABLE entries ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    ALTER TABLE entries ADD COLUMN called TEXT NOT NULL DEFAULT '';
+    UPDATE entries SET owner = workspace;
+    ALTER TABLE turns RENAME COLUMN workspace TO owner
+    """,
 )

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from studio.machine.disk import sync_file, sync_folder, sync_tree
+from studio.machine.paths import places, without
 from studio.schema.errors import StudioError
 from studio.schema.report import Report
 from studio.store.datasets import IN_RUN
@@ -24,21 +25,29 @@ ALONE = frozenset({"config.yaml", "run.json", "events.jsonl", "splits.json", "re
 LEARNED = frozenset({"adapter", "model"})
 KINDS = frozenset({".json", ".safetensors", ".txt", ".jinja", ".model", ".md", ".yaml"})
 """What may lie in the folder of what was learned."""
+TEXTS = frozenset({".json", ".jsonl", ".txt", ".jinja", ".md", ".yaml"})
+VOCABULARY = frozenset({"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"})
+"""Their tokens may look like paths, and stay."""
 BINARY = (".safetensors", ".parquet")
 MOST_FILES = 500
 MOST_BYTES = 50 * 2**30
 MOST_WORDS = 512 * 2**20
 """Bytes of one file that is read as text."""
 CHUNK = 2**20
+DESCRIBE = frozenset({"config.yaml", "run.json"})
+MARK = "\x00model\x00"
 PLAIN = re.compile(r"[A-Za-z0-9_-]{0,80}")
 """What the id of a dataset or a run looks like."""
 
 
-def pack(folder: Path, out: Path, rows: Mapping[str, tuple[Path, str]] | None = None) -> int:
-    """Write a run's folder as one file; its bytes. It is whole or not there.
+def pack(
+    folder: Path, out: Path, rows: Mapping[str, tuple[Path, str]] | None = None, home: Path | None = None
+) -> int:
+    """Write a run's folder as one file; its bytes. It is whole or not there. Its texts name no folder of this machine.
 
-    `rows`: name → a Parquet file and what is known of it, as JSON.
+    `rows`: name → a Parquet file and what is known of it, as JSON. `home`: the studio's data folder.
     """
+    clean = _Clean(folder, home)
     found = {_inside(folder, path): path for path in sorted(folder.rglob("*")) if path.is_file()}
     files = {name: path for name, path in found.items() if _belongs(name) and not name.startswith(f"{IN_RUN}/")}
     told = {f"{IN_RUN}/{name}.json": known for name, (_, known) in (rows or {}).items()}
@@ -48,10 +57,14 @@ def pack(folder: Path, out: Path, rows: Mapping[str, tuple[Path, str]] | None = 
     try:
         with no_room(out), zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, path in files.items():
-                plain = path.suffix in BINARY  # it does not get smaller, it only takes time
-                archive.write(path, name, zipfile.ZIP_STORED if plain else zipfile.ZIP_DEFLATED)
+                if path.suffix in BINARY:  # it does not get smaller, it only takes time
+                    archive.write(path, name, zipfile.ZIP_STORED)
+                elif path.suffix in TEXTS and path.name not in VOCABULARY:
+                    archive.writestr(name, clean(name, path.read_bytes().decode("utf-8", "replace")))
+                else:
+                    archive.write(path, name)
             for name, text in told.items():
-                archive.writestr(name, text)
+                archive.writestr(name, clean(name, text))
         with no_room(out):
             sync_file(beside)
         os.replace(beside, out)
@@ -59,6 +72,39 @@ def pack(folder: Path, out: Path, rows: Mapping[str, tuple[Path, str]] | None = 
     finally:
         beside.unlink(missing_ok=True)
     return out.stat().st_size
+
+
+class _Clean:
+    """Removes the folders of this machine from the texts of a run: of each path its last part stays.
+
+    A base model that is a folder of the owner's has no other name: there, in what describes the run, the folder stays,
+    written from the home folder on where it lies below.
+    """
+
+    def __init__(self, folder: Path, home: Path | None) -> None:
+        self._folders = places([folder, *([home] if home else [])])
+        model = read_spec(folder / "config.yaml").config.model
+        described = read_json(folder / "run.json").get("model") or {}
+        self._base = described.get("hub_id") or described.get("title") or PurePosixPath(model).name
+        self._model = model if model.startswith("/") else ""
+        own = f"{Path.home()}/"
+        self._short = f"~/{model.removeprefix(own)}" if model.startswith(own) else model
+
+    def __call__(self, name: str, text: str) -> str:
+        if name.endswith("adapter_config.json"):
+            text = self._named(text)
+        if not any(folder in text for folder in self._folders) and not (self._model and self._model in text):
+            return text
+        describes = name in DESCRIBE and self._model
+        text = without(text, self._folders, {self._model: MARK if describes else self._base} if self._model else {})
+        return text.replace(MARK, self._short)
+
+    def _named(self, text: str) -> str:
+        """An adapter's settings with its base by name: of an older studio they name its folder."""
+        told = json.loads(text)
+        keys = ("base_model_name_or_path", "tokenizer_name_or_path")
+        named = {key: self._base for key in keys if str(told.get(key) or "").startswith(("/", "~"))}
+        return json.dumps({**told, **named}, indent=2, ensure_ascii=False) + "\n" if named else text
 
 
 def unpack(file: Path, into: Path) -> None:

@@ -5,6 +5,7 @@ none. A file that a run was packed into has the same layout, so that rows come i
 is trusted, and those that are here already stay.
 """
 
+import math
 import os
 import shutil
 from contextlib import suppress
@@ -26,6 +27,11 @@ def rows_of(spec: RunSpec) -> list[tuple[str, int]]:
     asked = [(spec.dataset, spec.dataset_version)]
     asked += [(spec.validation_dataset, spec.validation_version)] if spec.validation_dataset else []
     return asked + ([(spec.replay.dataset, spec.replay.version)] if spec.replay else [])
+
+
+def own_rows(rows: int, most: int, replay: float) -> int:
+    """How many of its training rows a run uses that may have `most` rows (0: any), with general rows mixed in."""
+    return min(rows, max(1, math.floor(most * (1 - replay)))) if most else rows
 
 
 def link_rows(folder: Path, spec: RunSpec, datasets: DatasetStore) -> None:

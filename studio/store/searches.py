@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from studio.schema.errors import StudioError
+from studio.schema.limits import Limits
 from studio.schema.search import SearchSpec
 from studio.store.files import write_whole
 from studio.store.home import Home, Workspace
@@ -25,6 +26,11 @@ class SearchStore:
     def __init__(self, workspace: Workspace) -> None:
         self.root = workspace.root / "searches"
         self._workspace = workspace
+
+    @property
+    def limits(self) -> Limits:
+        """What whoever searches may take of this machine."""
+        return self._workspace.limits
 
     def new_id(self) -> str:
         return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}"
@@ -95,6 +101,12 @@ def at_work(home: Home) -> list[tuple[str, str]]:
     """Workspace and id of each search of a home that is at work."""
     marks = [mark.name.partition(".") for mark in sorted(_marks(home).glob("*.*"))]
     return [(workspace, search) for workspace, _, search in marks if home.workspace_exists(workspace)]
+
+
+def forget_marks(home: Home, workspace: str) -> None:
+    """The searches of a workspace that is removed do not go on."""
+    for mark in _marks(home).glob(f"{workspace}.*"):
+        mark.unlink(missing_ok=True)
 
 
 def _marks(home: Home) -> Path:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
@@ -45,11 +45,15 @@ class Standing:
     """Validation loss before the first step."""
 
 
+class NoRoom(StudioError):
+    """The disk space that a visitor may take is used up."""
+
+
 class Checkpoints:
     """The folder `checkpoints/` of a run."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, left: Callable[[], int | None] | None = None) -> None:
+        self.root, self._left = root, left
         self.root.mkdir(parents=True, exist_ok=True)
         self._wrote, self._took = time.monotonic(), 0.0
 
@@ -129,7 +133,7 @@ class Checkpoints:
     @contextmanager
     def writing(self, standing: Standing, expected_bytes: int) -> Iterator[Path]:
         """A folder in which the trainer makes `checkpoint-STEP`; afterwards it is in its place, or nothing is."""
-        require_room(self.root, expected_bytes)
+        self.make_room(expected_bytes)
         began = time.monotonic()
         staging = self.root / STAGING
         shutil.rmtree(staging, ignore_errors=True)
@@ -153,6 +157,29 @@ class Checkpoints:
             raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+    def make_room(self, expected_bytes: int) -> None:
+        """Refuse what the disk, or the disk space of a visitor, has no room for. Where room is short for a visitor,
+        what only resuming from an older checkpoint needs is removed.
+
+        Raises:
+            NoRoom: when the visitor's disk space is used up.
+        """
+        require_room(self.root, expected_bytes)
+        left = self._left() if self._left else None
+        if left is None or left >= expected_bytes:
+            return
+        only_resuming = [path for step in self.complete() for name in ONLY_FOR_RESUMING
+                         for path in self.path(step).glob(name)]  # fmt: skip
+        gain = sum(file.stat().st_size for path in only_resuming for file in (path, *path.rglob("*")) if file.is_file())
+        if left + gain < expected_bytes:
+            raise NoRoom(
+                "limit-reached",
+                "Your disk space in this demo has no room for the model.",
+                given=f"{max(0, left) / 1e6:,.0f} MB left, {expected_bytes / 1e6:,.0f} MB needed",
+                hint="Delete runs or datasets that you no longer need, then resume the run.",
+            )
+        self.prune(set(self.complete()), last=-1)
 
     def prune(self, keep: set[int], last: int) -> None:
         """Remove all but these steps; what only resuming needs stays with the last one alone."""

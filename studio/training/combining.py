@@ -12,6 +12,7 @@ from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.training.checkpoints import replace_folder
+from studio.training.loading import name_base
 
 DENSITY = 0.5
 """Share of the largest changes that ties and dare keep."""
@@ -54,6 +55,7 @@ def combine(
             hint=str(error).splitlines()[0],
             field="how",
         ) from error
+    name_base(model, info)
     new = place.with_name(f".{place.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=place.parent) as written:

@@ -7,6 +7,7 @@ from studio.machine.facts import MachineFacts
 from studio.schema.checked import config_from
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import named
+from studio.schema.limits import OWNER, Limits
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.methods import method_named
@@ -55,7 +56,9 @@ class Draft:
         facts: PlanFacts,
         machine: MachineFacts,
         values: dict[str, Any],
+        limits: Limits = OWNER,
     ) -> None:
+        self.limits = limits
         self.task, self.info, self.preset, self.facts, self.machine = task, info, preset, facts, machine
         self.method = method_named(values["method"])
         self.fixed = set(values)

@@ -35,6 +35,7 @@ def estimate(
     available = max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available)
     beside = offloaded_memory(info, config, labels_told_apart(config, facts)) if machine.gpus else 0
     short = what_is_short(memory, available, beside, machine)
+    learned = method.learned(info, config, outputs(info, config, facts.labels))
     return Estimate(
         fits=not short,
         memory_bytes=memory,
@@ -46,12 +47,23 @@ def estimate(
         steps=steps,
         epochs=round(steps * rows_a_step / max(1, facts.train_rows), 2) if config.max_steps else config.epochs,
         effective_batch_size=config.rows_a_step,
-        trainable_parameters=method.learned(info, config, outputs(info, config, facts.labels)),
+        disk_bytes=disk_needed(info, config, learned),
+        trainable_parameters=learned,
         total_parameters=info.parameters,
         probed=measured is not None,
         per_process=per_process(config, info, facts, machine),
         because=plan.because,
     )
+
+
+def disk_needed(info: ModelInfo, config: TrainingConfig, learned: int) -> int:
+    """Bytes of a run's folder at the end: the result, the best and the last checkpoint, each with the weights that are
+    saved (of all layers where the result is a model), and the state of the optimizer in the last one."""
+    whole = method_named(config.method).result == "model"
+    short = whole and config.precision != "float32"
+    weights = (max(info.parameters, learned) if whole else learned) * (2 if short else 4)
+    state = learned * (12 if short else 8)  # two averages, and a float32 copy of a short weight
+    return 3 * weights + state
 
 
 def what_is_short(memory: int, available: int, beside: int, machine: MachineFacts) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from studio.machine.facts import MachineFacts
 from studio.schema.config import WHOLE, Plan, TrainingConfig
 from studio.schema.errors import StudioError
+from studio.schema.limits import OWNER, Limits
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.memory import offloaded_memory
@@ -45,10 +46,13 @@ class Asked:
     facts: PlanFacts
     machine: MachineFacts
     name: str = ""
+    limits: Limits = OWNER
 
     def plan(self, method: str, settings: dict[str, Any]) -> Plan:
         """All values, worked out around these."""
-        return make_plan(self.task, self.info, method, self.preset, self.facts, self.machine, settings, self.name)
+        return make_plan(
+            self.task, self.info, method, self.preset, self.facts, self.machine, settings, self.name, self.limits
+        )
 
     def fits(self, plan: Plan) -> bool:
         """Whether the plan leaves a little room, of the GPU's memory and of the machine's own."""

@@ -1,5 +1,6 @@
 """The model, its tokenizer and the encoded rows that a run begins with."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ class TrainingJob:
     """Where rows are kept as tokens, for a later run on the same rows."""
     ends: bool = False
     """Take no step more: what a checkpoint holds is to become the result."""
+    disk_left: Callable[[], int | None] | None = None
+    """Bytes that the run may still write; None for as many as the disk has room for."""
 
 
 def on_disk(job: TrainingJob) -> tuple[tuple[str, int, int], ...]:
@@ -99,6 +102,7 @@ def ready_model(job: TrainingJob, method: Method, head: Head) -> Any:
 
     config = job.config
     model = method.wrap(load_model(job, method, head), config)
+    name_base(model, job.info)
     if job.begins_with is not None and method.result == "adapter":
         take_weights(model, job.begins_with)
     add_noise(model, config.neftune_alpha)
@@ -107,6 +111,28 @@ def ready_model(job: TrainingJob, method: Method, head: Head) -> Any:
             if isinstance(part, Dropout):
                 part.p = config.dropout
     return model
+
+
+def name_base(model: Any, info: ModelInfo) -> None:
+    """Have what is saved of an adapter name its base by Hub id, not by the folder that it was loaded from."""
+    for config in getattr(model, "peft_config", {}).values():
+        config.base_model_name_or_path = info.hub_id or info.title
+        if getattr(config, "tokenizer_name_or_path", None):
+            config.tokenizer_name_or_path = info.hub_id or info.title
+
+
+NAMES = {"config.json": ("_name_or_path",), "tokenizer_config.json": ("name_or_path",)}
+"""File of a saved model → what in it may name the folder that it was loaded from."""
+
+
+def forget_places(folder: Path) -> None:
+    """Remove the names of this machine's folders from a saved model's files."""
+    for file, names in NAMES.items():
+        path = folder / file
+        told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if any(name in told for name in names):
+            kept = {key: value for key, value in told.items() if key not in names}
+            path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def take_weights(model: Any, folder: Path) -> None:

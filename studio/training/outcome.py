@@ -20,3 +20,5 @@ class Outcome:
     steps: int
     best_step: int | None
     metrics: dict[str, float] = field(default_factory=dict)
+    no_room: bool = False
+    """It was stopped because the disk space that a visitor may take was used up."""

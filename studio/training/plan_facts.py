@@ -37,6 +37,9 @@ class PlanFacts:
     """Of each of these rows the tokens that every piece begins with anew: the question before a passage, and the marks
     around both. Empty where rows are read in one go, or in pieces that have nothing in common."""
 
+    sampled_from: int = 0
+    """Training rows of which a demo's run uses a sample; 0 where all are used."""
+
     @cached_property
     def cut(self) -> dict[tuple[int, int, bool], "PlanFacts"]:
         """Rows as they are in pieces of a length, once they were asked for: a plan asks several times."""

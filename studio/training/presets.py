@@ -9,6 +9,7 @@ from studio.models.trainable import has_experts, linear_shapes
 from studio.schema.checked import gathered, raise_once, sifted
 from studio.schema.config import HEADED, Plan, TrainingConfig
 from studio.schema.errors import StudioError
+from studio.schema.limits import OWNER, Limits
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.checking import (
@@ -64,17 +65,18 @@ def make_plan(
     machine: MachineFacts,
     overrides: dict[str, Any],
     name: str,
+    limits: Limits = OWNER,
 ) -> Plan:
     """A config with every value filled in, or all that is wrong with what is asked, at once.
 
-    `overrides` are settings by field name, set by hand.
+    `overrides` are settings by field name, set by hand. They change neither task nor model, method, preset or name.
     """
     head = {"task": task.name, "model": info.name, "method": method, "preset": preset, "name": name}
     by_hand = {key.replace("-", "_"): value for key, value in overrides.items()}
-    _, values, problems = _sifted(info, machine, {**head, **by_hand})
-    draft = _drafted(task, info, facts, machine, values)
+    _, values, problems = _sifted(info, machine, {**by_hand, **head})
+    draft = _drafted(task, info, facts, machine, values, limits)
     config = draft.config()
-    raise_once([*problems, *_against(draft, values, problems)])
+    raise_once([*problems, *over_limits(values, limits), *_against(draft, values, problems)])
     draft.because += without_effect(task, info, machine, config, facts, by_hand)
     changed = tuple(key for key in by_hand if key in TrainingConfig.model_fields)
     return Plan(config=config, because=tuple(draft.because), changed=changed)
@@ -86,6 +88,7 @@ def plan_problems(
     facts: PlanFacts | None,
     machine: MachineFacts,
     values: Mapping[str, Any],
+    limits: Limits = OWNER,
 ) -> list[StudioError]:
     """What `make_plan` would refuse, as far as it can be known of what there is.
 
@@ -98,11 +101,12 @@ def plan_problems(
     - where passes, batch, preset or method are none (`STEPS_FOLLOW`): whether a check comes before the last step.
     """
     config, kept, problems = _sifted(info, machine, values)
+    problems += over_limits(kept, limits)
     if task is None or facts is None or not knows_rows(task, info, facts):
         return problems
     if info is None or task.why_not(info):
         return [*problems, *against_rows(config, facts, kept, STEPS_FOLLOW)]
-    return [*problems, *_against(_drafted(task, info, facts, machine, kept), kept, problems)]
+    return [*problems, *_against(_drafted(task, info, facts, machine, kept, limits), kept, problems)]
 
 
 def _sifted(
@@ -119,12 +123,13 @@ def _sifted(
 
 
 def _drafted(
-    task: Task, info: ModelInfo, facts: PlanFacts, machine: MachineFacts, values: Mapping[str, Any]
-) -> Draft:
+    task: Task, info: ModelInfo, facts: PlanFacts, machine: MachineFacts, values: Mapping[str, Any],
+    limits: Limits = OWNER,
+) -> Draft:  # fmt: skip
     """All values worked out around these; the usual preset and method stand in for such as there are not."""
     method = values["method"] if values.get("method") in METHODS else default_method(task, info)
     preset = PRESETS.get(values.get("preset", ""), PRESETS[USUAL])
-    draft = Draft(task, info, preset, facts, machine, {**values, "method": method})
+    draft = Draft(task, info, preset, facts, machine, {**values, "method": method}, limits)
     for part in PARTS:
         part(draft)
     return draft
@@ -134,8 +139,57 @@ def _against(draft: Draft, by_hand: Mapping[str, Any], problems: list[StudioErro
     """What is at odds with the rows, or with what was worked out from them."""
     config = draft.config()
     found = against_rows(config, draft.facts, by_hand, {each.field for each in problems})
+    found += _too_many_steps(draft)
     stands_in = by_hand.get("method") != draft.method.name
     return found if stands_in else [*found, *draft.method.problems(draft.info, config)]
+
+
+def over_limits(by_hand: Mapping[str, Any], limits: Limits) -> list[StudioError]:
+    """Settings that ask for more than a visitor of a demo may have, whatever the rows are."""
+    return [
+        StudioError("limit-reached", f"A run in this demo may take {limit:,.10g} {unit} at most.",
+                    given=f"{by_hand[name]:,.10g}", valid=f"up to {limit:,.10g}",
+                    hint="Install the studio to train longer.", field=name)
+        for name, limit, unit in (("max_steps", limits.run_steps, "steps"), ("max_minutes", limits.run_minutes,
+                                                                              "minutes"))
+        if limit and name in by_hand and by_hand[name] > limit
+    ]  # fmt: skip
+
+
+def _too_many_steps(draft: Draft) -> list[StudioError]:
+    """More epochs, set by hand, than a visitor's run may have steps for."""
+    steps = total_steps(draft.learned.train_rows, draft.config())
+    if not draft.limits.over("run_steps", steps) or draft.values.get("max_steps"):
+        return []
+    return [
+        StudioError(
+            "limit-reached",
+            f"A run in this demo may take {draft.limits.run_steps:,} steps at most.",
+            given=f"{draft.values['epochs']:g} epochs are {steps:,} steps",
+            valid=f"up to {draft.limits.run_steps:,} steps",
+            hint="Choose fewer epochs or a larger batch size.",
+            field="epochs",
+        )
+    ]
+
+
+def _within_limits(draft: Draft) -> None:
+    """What a visitor of a demo may take at most, so that a plan of which nothing was set by hand can start."""
+    limits, facts = draft.limits, draft.facts
+    if limits.run_minutes and not draft.values.get("max_minutes"):
+        draft.values["max_minutes"] = limits.run_minutes
+        draft.because.append(
+            f"Training stops after {limits.run_minutes:g} minutes, the limit of this demo, and keeps the best step."
+        )
+    if facts.sampled_from:
+        draft.because.append(
+            f"Trained on {facts.train_rows:,} of {facts.sampled_from:,} training rows, a random sample: the limit of "
+            "this demo."
+        )
+    steps = total_steps(draft.learned.train_rows, draft.config())
+    if limits.over("run_steps", steps) and "epochs" not in draft.fixed:
+        words = f"Training ends after {limits.run_steps:,} steps, the limit of this demo."
+        draft.put("max_steps", limits.run_steps, words)
 
 
 def _batch(draft: Draft) -> None:
@@ -302,6 +356,6 @@ def _little_data(draft: Draft) -> None:
 
 
 PARTS: tuple[Callable[[Draft], None], ...] = (
-    _passes, _rate, _adapter, _length, _batch, _precision, _memory, _checks, _little_data,
+    _passes, _rate, _adapter, _length, _batch, _precision, _memory, _within_limits, _checks, _little_data,
 )  # fmt: skip
 """In this order: later ones look at what earlier ones set."""

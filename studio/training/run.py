@@ -3,6 +3,7 @@
 import random
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,20 @@ from studio.schema.runs import StopWish
 from studio.tasks import Encoding, Example, Row, Task, task_named
 from studio.training.apart import shares_rows
 from studio.training.callbacks import Diverged, Emit, EventCallback, ShouldStop, StopNow
-from studio.training.checkpoints import Checkpoints, Standing, replace_folder, require_room
+from studio.training.checkpoints import Checkpoints, NoRoom, Standing, replace_folder
 from studio.training.distributed import agreed, leads, wait, whole
 from studio.training.encoded import key_of, remembered
 from studio.training.head_first import HeadFirst
 from studio.training.held import MOST, silent, told_once
-from studio.training.loading import TrainingJob, encode_rows, encoding_for, on_disk, ready_model, require_examples
+from studio.training.loading import (
+    TrainingJob,
+    encode_rows,
+    encoding_for,
+    forget_places,
+    on_disk,
+    ready_model,
+    require_examples,
+)
 from studio.training.methods import Method, method_named
 from studio.training.outcome import Outcome
 from studio.training.packing import joined, pack, packs
@@ -74,7 +83,8 @@ class _Run:
         self.task: Task = task_named(job.config.task)
         self.way, self.head = self.task.way(job.info.kind, job.data.roles), head_of(job.info, job.data)
         self.method: Method = method_named(job.config.method)
-        self.checkpoints = Checkpoints(job.folder / "checkpoints")
+        self.checkpoints = Checkpoints(job.folder / "checkpoints", job.disk_left)
+        self.no_room = False
         self.resume_from: Path | None = None
         self.standing = Standing()
         self.watching = Watching(job.config.watch_share)
@@ -165,8 +175,14 @@ class _Run:
             self.trainer.train(resume_from_checkpoint=str(self.resume_from) if self.resume_from else None)
         except StopNow as stop:
             if stop.wish == "keep" and self.standing.step:
-                self._save_now()
+                with suppress(NoRoom):
+                    self._save_now()
             return stop.wish
+        except NoRoom:
+            if not self.standing.step:
+                raise
+            self.no_room = True
+            return self.callback.stopped or "keep"
         return self.callback.stopped
 
     def finish(self, stopped: StopWish | None) -> Outcome:
@@ -187,7 +203,9 @@ class _Run:
             metrics = {"eval_loss": standing.best_loss, **standing.best_metrics}
         if standing.base_loss is not None:
             metrics["base_eval_loss"] = standing.base_loss
-        return Outcome(result, path, stopped, standing.early, standing.step, best or standing.step, metrics)
+        return Outcome(
+            result, path, stopped, standing.early, standing.step, best or standing.step, metrics, self.no_room
+        )
 
     def keep_what_was_good(self) -> None:
         """The best step before the loss ran away, or the last one saved, as the run's result."""
@@ -312,13 +330,16 @@ class _Run:
         model = self.trainer.model
         new = self.job.folder / f".{kind}.new"
         shutil.rmtree(new, ignore_errors=True)
-        learned = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
-        require_room(self.job.folder, learned)
+        self.checkpoints.make_room(
+            sum(weight.numel() * weight.element_size() for weight in model.parameters()
+                if weight.requires_grad or kind == "model")
+        )  # fmt: skip
         if kind == "adapter":
             model.save_pretrained(str(new), save_embedding_layers=False, state_dict=weights)
         else:
             model.save_pretrained(str(new), state_dict=weights)
         self.encoding.tokenizer.save_pretrained(str(new))
+        forget_places(new)
         (new / "README.md").unlink(missing_ok=True)  # names a path of this machine; the export writes a true card
         replace_folder(new, place)
 

@@ -4,13 +4,15 @@ import os
 import sys
 from pathlib import Path
 
+from studio.machine.environment import child_environment
+
 _GIVEN = dict(os.environ)
 """As it was when this process began: what a run has set since is not for the next one."""
 
 
-def start_anew(home: Path, workspace: str, run: str) -> None:
-    """Become a fresh worker for the run: the same process, with an empty memory."""
-    _become("--home", str(home), "--workspace", workspace, run)
+def start_anew(home: Path, workspace: str, run: str, visitors: bool = False) -> None:
+    """Become a fresh worker for the run: the same process, with an empty memory; for a visitor's without secrets."""
+    _become("--home", str(home), "--workspace", workspace, run, visitors=visitors)
 
 
 def wait_anew() -> None:
@@ -18,7 +20,8 @@ def wait_anew() -> None:
     _become("--prepared")
 
 
-def _become(*arguments: str) -> None:
+def _become(*arguments: str, visitors: bool = False) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "studio.worker", *arguments], _GIVEN)
+    os.execve(sys.executable, [sys.executable, "-m", "studio.worker", *arguments],
+              child_environment(visitors, _GIVEN))

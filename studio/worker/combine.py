@@ -10,6 +10,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
+from studio.machine.paths import without_places
 from studio.store import Home
 from studio.worker.words import in_plain_words
 
@@ -27,24 +28,25 @@ def main() -> int:
             make(Home(given.home), given.workspace, given.run, asked["runs"], asked["weights"], asked["how"])
     except Exception as error:
         said = in_plain_words(error)
-        print(json.dumps({"code": said.code, "what": said.message}))
+        visitors = Home(given.home).workspace(given.workspace).is_visitors
+        print(json.dumps({"code": said.code, "what": without_places(said.message) if visitors else said.message}))
         return 1
     return 0
 
 
 def make(home: Home, workspace: str, run: str, runs: list[str], weights: list[float], how: str) -> None:
     """The combined adapter in the new run's folder."""
-    from studio.models import find_model
     from studio.training.combining import combine
 
-    store = home.workspace(workspace).runs
+    owner = home.workspace(workspace)
+    store = owner.runs
     spec = store.spec(run)
-    info = find_model(spec.config.model, token=home.hub_token())
+    info = owner.find_model(spec.config.model)
     combine(
         info,
         spec.data,
         spec.config.precision,
-        [store.folder(each).adapter for each in runs],
+        [store.folder(store.get(each).id).adapter for each in runs],
         weights,
         how,
         store.folder(run).adapter,

@@ -3,10 +3,12 @@
 from typing import Any
 
 from studio.machine.facts import usable_cores
-from studio.models import ask_no_hub, find_model
+from studio.models import ask_no_hub
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
 from studio.store import Workspace
+from studio.store.demo_rules import limited, require_allowed
+from studio.store.quota import Quota
 from studio.training.checkpoints import Checkpoints
 from studio.training.loading import TrainingJob
 from studio.training.mirrors import asks_hub
@@ -17,8 +19,9 @@ def job_of(workspace: Workspace, run: str, spec: RunSpec, ends: bool = False) ->
     """The job, and which rows are in which part. Where all is on this machine, the Hub is not asked from here on.
 
     A run that should begin with an earlier one's result never begins without it: it is refused. `ends`: it takes no
-    step more.
+    step more. What a visitor's run may not use is refused here again, whatever its spec says, and limits are heeded.
     """
+    require_allowed(workspace, spec)
     home, runs, start = workspace.home, workspace.runs, spec.config.start_from
     folder, begins_with = runs.folder(run), runs.folder(start).result if start else None
     saved = Checkpoints(folder.checkpoints)
@@ -30,12 +33,12 @@ def job_of(workspace: Workspace, run: str, spec: RunSpec, ends: bool = False) ->
             hint="That run was deleted, or its result was. Begin a new run with another one, or with the base model.",
             field="start_from",
         )
-    info = find_model(spec.config.model, token=home.hub_token())
-    if info.here and not asks_hub(spec.config.mirror):
+    info, limits = workspace.find_model(spec.config.model), workspace.limits
+    if workspace.is_visitors or (info.here and not asks_hub(spec.config.mirror)):
         ask_no_hub()
-    rows = rows_of_run(workspace.datasets, spec)
+    rows = rows_of_run(workspace.datasets, spec, limits.run_rows)
     job = TrainingJob(
-        config=spec.config,
+        config=limited(spec.config, limits),
         info=info,
         data=spec.data,
         train_rows=rows.train,
@@ -46,5 +49,6 @@ def job_of(workspace: Workspace, run: str, spec: RunSpec, ends: bool = False) ->
         begins_with=begins_with,
         kept=workspace.encoded,
         ends=ends,
+        disk_left=Quota(workspace).left,
     )
     return job, rows.splits

@@ -14,10 +14,12 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from studio.machine.paths import without_places
 from studio.schema.events import StepEvent
 from studio.schema.models import Measured
 from studio.schema.runs import RunSpec
 from studio.store import Home
+from studio.store.demo_rules import require_allowed
 from studio.worker.rows import rows_of_run
 from studio.worker.words import in_plain_words
 from studio.worker.work import way_to_train
@@ -38,7 +40,8 @@ def main() -> int:
             found = measure(Home(given.home), given.workspace, spec)
     except Exception as error:
         said = in_plain_words(error)
-        print(json.dumps({"code": said.code, "what": said.message}))
+        visitors = Home(given.home).workspace(given.workspace).is_visitors
+        print(json.dumps({"code": said.code, "what": without_places(said.message) if visitors else said.message}))
         return 1
     print(found.model_dump_json())
     return 0
@@ -48,12 +51,12 @@ def measure(home: Home, workspace: str, spec: RunSpec) -> Measured:
     """Peak memory, and tokens a second."""
     train = way_to_train(spec.config.processes)
     from studio.machine.facts import usable_cores
-    from studio.models import find_model
     from studio.training.loading import TrainingJob
 
-    rows = rows_of_run(home.workspace(workspace).datasets, spec)
-    config = spec.config
-    info = find_model(config.model, token=home.hub_token())
+    owner, config = home.workspace(workspace), spec.config
+    require_allowed(owner, spec)
+    rows = rows_of_run(owner.datasets, spec, owner.limits.run_rows)
+    info = owner.find_model(config.model)
     few = config.model_copy(
         update={"max_steps": STEPS, "test_prompts": (), "eval_steps": STEPS, "epochs": 1000.0, "keep_best": False}
     )

@@ -11,6 +11,7 @@ from studio.data.table import Row
 from studio.schema.runs import Replay, RunSpec
 from studio.store.datasets import DatasetStore
 from studio.store.dividing import divide_version
+from studio.store.run_rows import own_rows
 from studio.tasks import Task, as_turns, task_named
 from studio.tasks.chat import Chat
 
@@ -25,19 +26,27 @@ class RunRows:
     """Row numbers by part, as kept in splits.json."""
 
 
-def rows_of_run(datasets: DatasetStore, spec: RunSpec) -> RunRows:
-    """Usable rows of a run's dataset by part; validation may be another dataset, taken whole."""
+def rows_of_run(datasets: DatasetStore, spec: RunSpec, most: int = 0) -> RunRows:
+    """Usable rows of a run's dataset by part; validation may be another dataset, taken whole.
+
+    `most` training rows are used (0: all): a sample, in the rows' order, always the same one for the run's seed.
+    """
     task, reading = task_named(spec.data.task), spec.data
     record = datasets.get(spec.dataset, spec.dataset_version)
     table = open_parquet(datasets.rows_path(spec.dataset, spec.dataset_version))
     division = divide_version(datasets, record, reading, spec.splits, spec.validation_dataset is not None)
     splits: dict[str, Any] = {name: division.rows(name) for name in ("train", "validation", "test")}
+    own = own_rows(len(splits["train"]), most, spec.config.replay if spec.replay else 0.0)
+    sampled = own < len(splits["train"])
+    if sampled:
+        splits["train"] = sorted(random.Random(spec.config.seed).sample(splits["train"], own))
+    train = set(splits["train"])
     parts: dict[str, list[Row]] = {"train": [], "validation": []}
     for number, row in usable_rows(
         table, task, reading.roles, left_out=reading.left_out, rows_left_out=reading.rows_left_out
     ):
         part = division.of.get(number)
-        if part in parts:
+        if part in parts and not (sampled and part == "train" and number not in train):
             parts[part].append(row)
     if spec.validation_dataset is not None:
         other = open_parquet(datasets.rows_path(spec.validation_dataset, spec.validation_version))

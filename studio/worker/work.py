@@ -13,7 +13,9 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from studio.machine.facts import machine_facts
+from studio.machine.environment import VISITORS, remove_secrets
+from studio.machine.facts import free_for_training, machine_facts
+from studio.machine.paths import without_places
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, AnyEvent, CheckpointEvent, ErrorEvent, PhaseEvent, StepEvent
 from studio.schema.runs import ACTIVE, RunStatus, StopWish
@@ -22,7 +24,9 @@ from studio.store.db import now
 from studio.store.events import ENDLESS
 from studio.store.failures import keep_failure
 from studio.store.files import write_whole
+from studio.store.handover import call_next
 from studio.store.lost import PATIENCE
+from studio.store.quota import Quota
 from studio.store.runs import AT_WORK
 from studio.training.checkpoints import Checkpoints
 from studio.training.mirrors import asks_hub
@@ -40,6 +44,12 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 """Between two heartbeats, and two looks at the wish to stop and at guests."""
 WAIT_SECONDS = 0.5
+DISK_SECONDS = 5.0
+"""Between two looks at how much disk space a visitor's run may still take."""
+RESULT_SHARE = 4
+"""The result takes about this part of the disk space that a run is estimated to need."""
+BEFORE = 1
+"""Runs that may wait before one whose worker waits: one that does not fit into memory, and lets this one pass."""
 HANG_SECONDS = 30.0
 """While it waits: between two looks at whether the one at work hangs."""
 log = logging.getLogger("studio.worker")
@@ -87,6 +97,9 @@ class Worker:
         self.prepared, self.ready = prepared, ready
         """All imports are done, and take half a gigabyte; perhaps this very run stands before its first step."""
         self.home, self.workspace, self.run = home, home.workspace(workspace), run
+        if self.workspace.is_visitors:  # a prepared process has the server's environment
+            remove_secrets(os.environ)
+            os.environ.update(VISITORS)
         self.runs, self.folder = self.workspace.runs, self.workspace.runs.folder(run)
         self.workspace.db.patience = home.queue.db.patience = PATIENCE
         self.phase, self.step, self.steps = "preparing", 0, 0
@@ -99,6 +112,8 @@ class Worker:
         self._limit = 0.0
         """Seconds that it may work, 0 for as long as it takes."""
         self._time_is_up = False
+        self._quota = Quota(self.workspace)
+        self._disk_is_full, self._no_more_room, self._disk_looked, self._result_bytes = False, False, 0.0, 0
 
     def work(self) -> int:
         """The exit status."""
@@ -118,12 +133,13 @@ class Worker:
             said = in_plain_words(error)
             if said.code == "out-of-memory" and self._try_again():
                 self.workspace.close()
-                start_anew(self.home.root, self.workspace.name, self.run)
+                start_anew(self.home.root, self.workspace.name, self.run, self.workspace.is_visitors)
             self._fail(error)
             return 1
         finally:
             if not self._keeps_place:
                 self.home.queue.leave(self.run, os.getpid())
+                self._call_next()
             self.workspace.close()
 
     def _wait(self) -> bool:
@@ -141,11 +157,20 @@ class Worker:
                 return False
             self._let_go_of_imports()
             self._end_one_that_hangs()
+            if self.home.queue.waiting_before(self.run) > BEFORE:
+                self._keeps_place = True  # a worker is started again when the turn is nearer
+                return False
+            self._call_next(free)
             if not said:
                 log.info("Waiting: another run is at work on this machine, or there is too little memory.")
                 said = True
             time.sleep(WAIT_SECONDS)
+        self._call_next(free)
         return True
+
+    def _call_next(self, free: Callable[[], int] = free_for_training) -> None:
+        """The run after this one gets a worker, which waits for its turn."""
+        call_next(self.home, free=free, for_visitors=self.workspace.is_visitors)
 
     def _taken_out(self) -> bool:
         """Asked to stop while it waits; one that holds something to be kept waits to make its result of it."""
@@ -156,7 +181,7 @@ class Worker:
         """What was prepared to begin at once, and can't, holds memory that another run may be short of."""
         if self.prepared and not self._terminated:
             self.workspace.close()
-            start_anew(self.home.root, self.workspace.name, self.run)
+            start_anew(self.home.root, self.workspace.name, self.run, self.workspace.is_visitors)
 
     def _end_one_that_hangs(self) -> None:
         """Whoever has its turn before and says nothing any more would be waited for for ever, if nobody looks."""
@@ -197,6 +222,7 @@ class Worker:
             self._advise(self.coach.end())
         if outcome.stopped == "discard":
             self.runs.throw_away(self.run)
+        self._no_more_room = outcome.no_room
         self._finish(outcome)
         self.runs.describe(self.run)  # its rows may be deleted by now
         if outcome.stopped is None:  # nobody resumes a run that has finished: what only resuming needs can go
@@ -206,7 +232,9 @@ class Worker:
         """Rows, model and settings; which rows are in which part is written down for later."""
         from studio.worker.job import job_of
 
-        job, splits = job_of(self.workspace, self.run, self.runs.spec(self.run), ends=self._wish == "keep")
+        spec = self.runs.spec(self.run)
+        job, splits = job_of(self.workspace, self.run, spec, ends=self._wish == "keep")
+        self._result_bytes = spec.disk_bytes // RESULT_SHARE
         write_whole(self.folder.splits, json.dumps(splits))
         self._threads, self._limit = job.threads, 60 * job.config.max_minutes
         return job
@@ -242,12 +270,27 @@ class Worker:
             self._beat()
             self._share_cores()
             wish = self.runs.stop_wish(self.run)
-            if not wish and 0 < self._limit < time.monotonic() - self._began:
+            if not wish and self._is_time_up():
                 wish, self._time_is_up = "keep", True
+            if not wish and self._is_disk_full():
+                wish, self._disk_is_full = "keep", True
             if (wish or self._terminated) and not self._wish:
                 self.runs.set_status(self.run, "stopping", only_from=("starting", "training"))
             self._wish = wish
         return self._wish or ("keep" if self._terminated else None)
+
+    def _is_time_up(self) -> bool:
+        """Whether it has trained for its longest time, or a visitor's run for as long as the demo allows in all."""
+        allowed = 60 * self.workspace.limits.run_minutes
+        return 0 < self._limit < time.monotonic() - self._began or 0 < allowed < self._seconds()
+
+    def _is_disk_full(self) -> bool:
+        """Whether what the visitor may still write is no more than the result takes."""
+        if time.monotonic() - self._disk_looked < DISK_SECONDS:
+            return False
+        self._disk_looked = time.monotonic()
+        left = self._quota.left()
+        return left is not None and left < self._result_bytes
 
     def _beat(self) -> None:
         self.runs.beat(self.run, self.phase, self.step, self.steps, self._seconds())
@@ -290,7 +333,11 @@ class Worker:
 
     def _why_stopped(self) -> str:
         if self._time_is_up:
-            return f"after {self._limit / 60:g} minutes, its longest time"
+            allowed = self.workspace.limits.run_minutes
+            minutes = min(each for each in (self._limit / 60, allowed) if each)
+            return f"after {minutes:g} minutes, its longest time"
+        if self._disk_is_full or self._no_more_room:
+            return "because your disk space in this demo is used up"
         # a wish that is not obeyed in time is followed by the same signal: the run was stopped by the person then
         ended = self._terminated and not self.runs.stop_wish(self.run)
         return ENDED_FROM_OUTSIDE if ended else "on request"
@@ -323,16 +370,18 @@ class Worker:
         said = in_plain_words(error)
         if said is not error:
             keep_failure(error, self.home.root)
-        ended = ErrorEvent(code=said.code, message=said.message, hint=said.hint, field=said.field)
+        shown = without_places if self.workspace.is_visitors else str
+        message = shown(said.message)
+        ended = ErrorEvent(code=said.code, message=message, hint=shown(said.hint), field=said.field)
         self._tell(ended)
         if self.coach:
             self._advise(self.coach.hear(ended))
         self.runs.set_status(
             self.run,
             "failed",
-            said.message,
+            message,
             only_from=ACTIVE,
-            reason=said.message,
+            reason=message,
             ended=now(),
             has_result=self.folder.result is not None,
         )

@@ -37,7 +37,7 @@ def killed_at(moment: str, home: Home, *given: str) -> None:
 def long_ago(home: Home) -> None:
     """As if all this had been some time ago, so that nobody waits for a worker that is just being started."""
     with home.queue.db.write() as connection:
-        connection.execute("UPDATE entries SET asked = '2020-01-01T00:00:00.000Z' WHERE pid IS NULL")
+        connection.execute("UPDATE entries SET called = '' WHERE pid IS NULL")
     with home.workspace().db.write() as connection:
         connection.execute("UPDATE runs SET created = '2020-01-01T00:00:00.000Z'")
 

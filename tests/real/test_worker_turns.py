@@ -137,7 +137,7 @@ def test_several_servers_that_find_a_run_without_a_worker_start_it_once(
 ) -> None:
     run = add_run(home, data, llama, **TINY, max_steps=3)
     with home.queue.db.write() as connection:
-        connection.execute("UPDATE entries SET asked = '2020-01-01T00:00:00.000Z'")
+        connection.execute("UPDATE entries SET called = ''")
     assert rivals(LOOKS, 3, str(home.root)) == ["looked"] * 3
     wait_for(lambda: record_of(home, run).status == "finished")
     time.sleep(1)

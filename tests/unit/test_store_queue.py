@@ -188,26 +188,44 @@ def test_a_resumed_run_is_not_thrown_out_with_its_dead_worker(path: Path) -> Non
     assert queue.claim("a", os.getppid())
 
 
-def test_a_waiting_run_without_a_worker_is_told_to_one_asker_only(path: Path) -> None:
+def free() -> int:
+    """Room for all."""
+    return 2**50
+
+
+def test_only_the_next_run_is_called_and_one_asker_only_is_told(path: Path) -> None:
     queue = Queue(path)
-    queue.ask("default", "a")
-    queue.ask("default", "b")
-    assert queue.claim("b", os.getpid())
-    assert queue.unattended(3600) == []
-    with queue.db.write() as connection:
-        connection.execute("UPDATE entries SET asked = '2020-01-01T00:00:00.000Z'")
-    assert queue.unattended(20) == [("default", "a")]
-    assert Queue(path).unattended(20) == []
+    for run in "abc":
+        queue.ask("default", run)
+    called = queue.call(free)
+    assert called is not None and (called.workspace, called.run) == ("default", "a")
+    assert Queue(path).call(free) is None, "its worker is just being started"
+    assert queue.claim("a", os.getpid()) and queue.call(free) is None, "it is about to take its turn"
+    assert queue.my_turn("a")
+    called = queue.call(free)
+    assert called is not None and called.run == "b" and queue.call(free) is None
+    assert queue.claim("b", os.getpid()) and queue.call(free) is None
 
 
-def test_a_waiting_run_whose_worker_died_keeps_its_place_and_is_unattended(path: Path) -> None:
+def test_a_waiting_run_whose_worker_died_keeps_its_place_and_is_called_again(path: Path) -> None:
     queue = Queue(path)
     queue.ask("default", "a")
     assert queue.claim("a", a_dead_pid())
-    with queue.db.write() as connection:
-        connection.execute("UPDATE entries SET asked = '2020-01-01T00:00:00.000Z'")
-    assert queue.unattended(20) == [("default", "a")]
+    called = queue.call(free)
+    assert called is not None and called.run == "a"
     assert queue.position("a") == 0
+
+
+def test_while_the_next_run_does_not_fit_it_and_one_that_fits_have_workers(path: Path) -> None:
+    queue = Queue(path)
+    for run, memory in (("a", 8), ("b", 7), ("c", 2), ("d", 1)):
+        queue.ask("default", run, memory)
+    first, second = (queue.call(lambda: 4) for _ in range(2))
+    assert first is not None and second is not None and (first.run, second.run) == ("a", "c")
+    assert queue.call(lambda: 4) is None
+    assert queue.claim("a", os.getpid()) and queue.claim("c", os.getppid())
+    assert not queue.my_turn("a", 4) and queue.my_turn("c", 4)
+    assert queue.call(lambda: 0) is None, "while one trains, the next has its worker"
 
 
 def test_guests_count_while_they_live(path: Path) -> None:

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from studio.schema.errors import StudioError
+from studio.schema.limits import DEMO
 from studio.store.queue import Queue
 
 GB = 2**30
@@ -99,19 +102,71 @@ def test_a_run_that_does_not_fit_waits_says_why_and_lets_others_pass(queue: Queu
 def test_a_run_whose_worker_is_long_gone_is_not_waited_for_and_keeps_its_place(queue: Queue) -> None:
     queue.ask("default", "a")
     ask(queue, "b")
+    called = queue.call(lambda: 64 * GB)
+    assert called is not None and called.run == "a"
     assert not queue.my_turn("b"), "its worker is just being started"
     with queue.db.write() as connection:
-        connection.execute("UPDATE entries SET asked = '2020-01-01T00:00:00.000Z' WHERE run = 'a'")
+        connection.execute("UPDATE entries SET called = '2020-01-01T00:00:00.000Z' WHERE run = 'a'")
     assert order(queue) == "ab"
     assert queue.my_turn("b")
 
 
-def test_a_clock_that_was_set_back_leaves_nobody_waiting_for_a_worker(queue: Queue) -> None:
+def test_a_clock_that_was_set_back_leaves_no_run_waiting_for_a_worker(queue: Queue) -> None:
     queue.ask("default", "a")
     with queue.db.write() as connection:
-        connection.execute("UPDATE entries SET asked = '2099-01-01T00:00:00.000Z'")
-    assert queue.unattended(20) == [("default", "a")]
-    assert queue.unattended(20) == []
+        connection.execute("UPDATE entries SET called = '2099-01-01T00:00:00.000Z'")
+    assert [each and each.run for each in (queue.call(lambda: GB), queue.call(lambda: GB))] == ["a", None]
+
+
+def test_turns_rotate_between_addresses_so_that_new_workspaces_win_none(queue: Queue) -> None:
+    for number in range(4):
+        queue.ask(f"visitor-{number}", f"run {number}", owner="one address")
+    queue.ask("visitor-9", "other", owner="another address")
+    assert [run for _, run, _ in queue.entries()] == ["run 0", "other", "run 1", "run 2", "run 3"]
+    for run in ("run 0", "other", "run 1"):
+        queue.claim(run, os.getpid())
+        take(queue, run)
+    queue.ask("visitor-5", "new workspace", owner="one address")
+    queue.ask("visitor-9", "other again", owner="another address")
+    assert [run for _, run, _ in queue.entries()] == ["other again", "run 2", "run 3", "new workspace"]
+
+
+def test_one_run_trains_and_one_waits_for_a_visitor_and_more_are_refused(queue: Queue) -> None:
+    queue.ask("visitor-1", "a", limits=DEMO)
+    queue.ask("visitor-1", "b", limits=DEMO)
+    queue.ask("visitor-1", "b", limits=DEMO)
+    with pytest.raises(StudioError) as refusal:
+        queue.ask("visitor-1", "c", limits=DEMO)
+    assert refusal.value.code == "limit-reached" and "up to 1 waiting" in refusal.value.message
+    with pytest.raises(StudioError):
+        queue.require_place("visitor-1", "", DEMO)
+    queue.require_place("visitor-1", "", DEMO, "b")
+    queue.ask("visitor-2", "c", limits=DEMO)
+    with pytest.raises(StudioError):
+        queue.ask("visitor-2", "d", limits=DEMO)
+    for run in "efgh":
+        queue.ask("default", run)
+
+
+def test_a_network_address_has_a_limit_over_all_its_workspaces(queue: Queue) -> None:
+    for number in range(DEMO.runs_per_address):
+        queue.ask(f"visitor-{number}", f"run {number}", owner="one address", limits=DEMO)
+    with pytest.raises(StudioError) as refusal:
+        queue.ask("visitor-9", "more", owner="one address", limits=DEMO)
+    assert refusal.value.code == "limit-reached" and "network address" in refusal.value.message
+    queue.ask("visitor-10", "another", owner="another address", limits=DEMO)
+
+
+def test_of_many_that_ask_at_once_no_more_than_the_limit_come_into_the_queue(queue: Queue) -> None:
+    def ask_one(number: int) -> bool:
+        try:
+            queue.ask("visitor-1", f"run {number}", limits=DEMO)
+        except StudioError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(ask_one, range(16))) == DEMO.running_runs + DEMO.waiting_runs
 
 
 def test_a_worker_that_leaves_late_does_not_take_the_run_from_the_next_one(queue: Queue) -> None:
@@ -141,4 +196,7 @@ def test_a_queue_of_an_older_studio_keeps_its_runs_in_their_order(tmp_path: Path
     old.close()
     queue = Queue(path)
     queue.ask("default", "third")
-    assert [run for _, run, _ in queue.entries()] == ["first", "second", "third"]
+    assert [(each.workspace, each.run) for each in queue.listing()] == [
+        ("default", "first"), ("default", "second"), ("default", "third")
+    ]  # fmt: skip
+    assert queue.my_turn("first") is True, "turns are kept by owner now"

@@ -5,12 +5,21 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from studio.machine.processes import identity, lives
 from studio.schema.runs import RunSpec
+from studio.store.handover import start_worker
+from studio.store.home import Home
+from studio.store.queue import Entry
 
 Told = Callable[[str], None]
+WATCH_SECONDS = 0.5
+"""Between two looks at a worker that another process has started."""
 
 
 class LocalRunner:
@@ -25,6 +34,8 @@ class LocalRunner:
         self._aside: tuple[str, str] | None = None
         """The workspace and the id of the run that is made ready."""
         self._told: dict[str, Told] = {}
+        self._watched: set[int] = set()
+        """Workers whose end a thread waits for; no more of them live than the queue has processes."""
 
     def prepare(self) -> None:
         """Have a process import everything now, since a person is about to press Start."""
@@ -56,32 +67,38 @@ class LocalRunner:
         self._told[workspace] = told
 
     def start(self, workspace: str, run: str, log: Path) -> None:
-        """Have a worker take the run; it waits for its turn by itself."""
+        """Start a worker for a run in the queue; it waits for its turn by itself."""
         with self._lock:
             prepared, self._prepared = self._prepared, None
-        if prepared is not None and _handed(prepared, f"{self.home}\t{workspace}\t{run}"):
-            self._attend(prepared, workspace, run)
-            return
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "studio.worker", "--home", str(self.home), "--workspace", workspace, run],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        self._attend(process, workspace, run)
+        if prepared is None or not _handed(prepared, f"{self.home}\t{workspace}\t{run}"):
+            prepared = start_worker(Home(self.home), workspace, run, log)
+        self._watched.add(prepared.pid)
+        self._watch(prepared.pid, prepared.wait, workspace, run)
 
-    def _attend(self, process: "subprocess.Popen[bytes]", workspace: str, run: str) -> None:
-        """Somebody must read its exit status, or it stays a zombie as long as the server lives."""
+    def watch(self, entries: Sequence[Entry]) -> None:
+        """Notice the end of workers that other workers have started: for those who want to be told, and because the
+        first process of a container is their parent when theirs has ended."""
+        for entry in entries:
+            pid = entry.pid
+            if pid is None or pid in self._watched or not (entry.workspace in self._told or os.getpid() == 1):
+                continue
+            self._watched.add(pid)
+            self._watch(pid, partial(_wait_for, pid, identity(pid)), entry.workspace, entry.run)
 
-        def wait() -> None:
-            process.wait()
+    def _watch(self, pid: int, wait: Callable[[], object], workspace: str, run: str) -> None:
+        """A process stays a zombie until its exit status is read."""
+
+        def until_it_ends() -> None:
+            wait()
+            self._watched.discard(pid)
             if told := self._told.get(workspace):
                 told(run)
 
-        threading.Thread(target=wait, name=f"studio {run}", daemon=True).start()
+        threading.Thread(target=until_it_ends, name=f"studio {run}", daemon=True).start()
+
+    def forget(self, workspace: str) -> None:
+        """The workspace was removed: whoever wanted to be told of its runs is told no more."""
+        self._told.pop(workspace, None)
 
     def close(self) -> None:
         """Let the prepared process go; a worker at work is not touched."""
@@ -106,6 +123,14 @@ class LocalRunner:
             assert self._prepared.stdin is not None
             os.set_blocking(self._prepared.stdin.fileno(), False)  # nobody waits for one that does not listen
         return self._prepared
+
+
+def _wait_for(pid: int, known_identity: str) -> None:
+    """Until a process has ended that this one has not started; its exit status is read if it is this one's child."""
+    while lives(pid, known_identity):
+        time.sleep(WATCH_SECONDS)
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _handed(process: "subprocess.Popen[bytes]", line: str) -> bool:

@@ -15,6 +15,7 @@ from studio.training.checkpoints import Checkpoints, Standing
 from studio.training.distributed import arguments as shared_arguments
 from studio.training.distributed import leads, led, processes, size_of, summed
 from studio.training.groups import groups_of
+from studio.training.methods import method_named
 from studio.training.mirrors import arguments_of
 from studio.training.optimizers import make_optimizer
 from studio.training.rhythm import total_steps
@@ -129,9 +130,12 @@ class StudioTrainer(Sharded):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         from transformers import Trainer
 
-        trained = sum(size_of(weight) for weight in self.model.parameters() if weight.requires_grad)
+        weights = list(self.model.parameters())
+        expected = BYTES_A_MASTER * sum(size_of(weight) for weight in weights if weight.requires_grad)
+        if method_named(self.settings.method).result == "model":
+            expected += sum(size_of(each) * each.element_size() for each in weights if not each.requires_grad)
         self.standing.step = self.state.global_step
-        with led(self.checkpoints.writing(self.standing, trained * BYTES_A_MASTER)) as staging:
+        with led(self.checkpoints.writing(self.standing, expected)) as staging:
             self._staging = staging
             try:
                 Trainer._save_checkpoint(self, model, trial)
