@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,8 +18,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 class Served:
     """`studio serve` on a free port of this machine, without the Hub unless `environment` says otherwise."""
 
-    def __init__(self, home: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
-        self.home, self.flags = home, flags
+    def __init__(
+        self, home: Path, *flags: str, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+    ) -> None:
+        self.home, self.flags, self.prefix = home, flags, prefix
         self.environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(environment or {})}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -32,7 +34,7 @@ class Served:
         """Start it, and wait until the page answers."""
         asked = ["serve", "--home", str(self.home), "--port", str(self.port), "--no-browser", *self.flags]
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "studio", *asked]
+            command = [*self.prefix, sys.executable, "-m", "studio", *asked]
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         for _ in range(400):
             with suppress(OSError), urllib.request.urlopen(self.url, timeout=5):

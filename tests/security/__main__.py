@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import signal
 import sys
 
 from tests.security.attack import attempt, chosen, progress, table
@@ -26,6 +27,7 @@ def main() -> int:
         print(f"{len(attacks)} attacks, {sum(each.quick for each in attacks)} of them quick")
         return 0
     os.environ["HF_HUB_OFFLINE"] = "1"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left behind
     stage = Stage()
     results = []
     try:

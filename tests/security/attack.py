@@ -96,7 +96,8 @@ def chosen(groups: Sequence[str] = (), quick: bool = False, words: str = "") -> 
     """The attacks of some classes, or all, in the order in which the issue names them."""
     from tests.security import attacks  # noqa: F401  (they register themselves)
 
-    found = [each for each in ATTACKS if (not groups or each.group in groups) and (each.quick or not quick)]
+    ordered = sorted(ATTACKS, key=lambda each: int(each.group[1:]) if each.group[1:].isdigit() else len(ATTACKS))
+    found = [each for each in ordered if (not groups or each.group in groups) and (each.quick or not quick)]
     return [each for each in found if words.lower() in each.name.lower()]
 
 

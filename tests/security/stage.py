@@ -6,7 +6,6 @@ from different addresses, and limits for each address can be tried as they are.
 
 import json
 import os
-import resource
 import shutil
 import sqlite3
 import tempfile
@@ -99,12 +98,15 @@ class Visitor(Asking):
         return "".join([*shown, self.acted("method-body", "start", newest=str(len(self.runs())))])
 
     def stop_runs(self) -> None:
-        """End and forget all that was started."""
-        for run in self.runs():
-            self.acted("train-actions", "stop", run=run.id)
-        for entry in self.active():
+        """End all that was started, from the machine itself, so that the next attack finds it at rest."""
+        space, queue = self.space, Home(self.served.home).queue
+        for run in self.active():
             with suppress(Exception):
-                Home(self.served.home).queue.leave(entry.id)
+                pid = queue.worker(run.id) or space.runs.worker(run.id).pid
+                if pid:
+                    _kill([psutil.Process(pid), *psutil.Process(pid).children(recursive=True)])
+            queue.leave(run.id)
+            space.runs.set_status(run.id, "stopped")
 
 
 def told(answer: Answer) -> str:
@@ -128,13 +130,16 @@ class Stage:
 
     # --- servers ---
 
-    def serve(self, *flags: str, environment: Mapping[str, str] | None = None, own: bool = True) -> Served:
-        """A server; `own`: for one attack alone, ended with it."""
+    def serve(
+        self, *flags: str, environment: Mapping[str, str] | None = None, own: bool = True, descriptors: int = 0
+    ) -> Served:
+        """A server; `own`: for one attack alone, ended with it. `descriptors`: how many files it may have open."""
         place = self.folder / f"{next(self._names)}"
         place.mkdir()
         (place / "tmp").mkdir()
         given = {"HF_TOKEN": TOKEN, "TMPDIR": str(place / "tmp"), MARK: str(self.folder), **(environment or {})}
-        served = Served(place / "home", *flags, environment=given)
+        few = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"] if descriptors else []
+        served = Served(place / "home", *flags, environment=given, prefix=few)
         self._open.append(served)
         if own:
             self._own.append(served)
@@ -185,7 +190,7 @@ class Stage:
         who.sample()
         who.start(max_steps="2", watch_share="0", max_length="64")
         run = who.runs()[0].id
-        wait_for(lambda: not who.active(), 150)
+        wait_for(lambda: not who.active(), 240)
         record = who.space.runs.get(run)
         assert record.status == "finished", f"the prepared run is {record.status}: {record.reason}"
         return who, run
@@ -254,12 +259,6 @@ def _kill(processes: list[psutil.Process]) -> None:
         with suppress(psutil.Error):
             each.kill()
     psutil.wait_procs(processes, timeout=5)
-
-
-def few_descriptors(served: Served, most: int = 256) -> None:
-    """The server may have no more than so many files open, as under `ulimit -n`."""
-    _, hard = resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (most, hard))
 
 
 def log_of(served: Served) -> str:

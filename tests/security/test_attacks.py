@@ -29,4 +29,6 @@ def test_there_are_attacks_of_all_classes_and_no_two_are_alike() -> None:
     assert len(attacks) >= 300 and len(set(names)) == len(names)
     ten = {f"S{number}" for number in range(1, 11)}
     assert ten <= {each.group for each in QUICK}, "the ten first cases are tried by `make test` too"
-    assert {"S11", "S12", "S13", "isolation", "paths", "injection", "archives", "trust"} <= {each.group for each in attacks}
+    assert {"S11", "S12", "S13", "isolation", "paths", "injection", "archives", "trust"} <= {
+        each.group for each in attacks
+    }

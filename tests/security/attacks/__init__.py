@@ -1,6 +1,10 @@
 """All attacks. Importing this package registers them: the ten high ones first, then the other classes."""
 
 from tests.security.attacks import (  # noqa: F401  (importing registers them)
+    archives,
+    injection,
+    isolation,
+    paths,
     s1_models,
     s2_descriptors,
     s3_starving,
@@ -14,9 +18,5 @@ from tests.security.attacks import (  # noqa: F401  (importing registers them)
     s11_malformed,
     s12_addresses,
     secrets_and_headers,
-    isolation,
-    paths,
-    injection,
-    archives,
     trust,
 )

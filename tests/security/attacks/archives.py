@@ -65,21 +65,31 @@ RUNS: list[tuple[str, Callable[[Stage, Members], bytes]]] = [
     ("a link for its folder", lambda s, m: zipped(m, {"model": "/etc"})),
     ("Python code beside the adapter", lambda s, m: zipped({**m, "adapter/evil.py": b"open('/tmp/x','w')"})),
     ("a pickle for weights", lambda s, m: zipped({**m, "adapter/adapter_model.bin": pickle.dumps(Evil(ran(s)))})),
-    ("a pickled optimizer in a checkpoint", lambda s, m: zipped({**m, "checkpoints/step-1/optimizer.pt": pickle.dumps(Evil(ran(s)))})),
-    ("a pickled training_args.bin", lambda s, m: zipped({**m, "adapter/training_args.bin": pickle.dumps(Evil(ran(s)))})),
-    ("a pickle that is called safetensors", lambda s, m: zipped({**m, "adapter/adapter_model.safetensors": pickle.dumps(Evil(ran(s)))})),
-    ("auto_map in its configuration", lambda s, m: zipped({**m, "model/config.json": b'{"auto_map": {"AutoModel": "evil.Evil"}}'})),
-    ("a model by a path in its settings", lambda s, m: zipped(changed(m, "config.yaml", lambda t: t.replace("model: starter-chat", "model: /etc")))),
-    ("rows by a path in its settings", lambda s, m: zipped(changed(m, "config.yaml", lambda t: _line(t, "dataset", "../../default/x")))),
-    ("YAML that makes a Python object", lambda s, m: zipped(changed(m, "config.yaml", lambda t: t + "\nx: !!python/object/apply:os.system ['touch " + str(ran(s)) + "']\n"))),
+    ("a pickled optimizer in a checkpoint", lambda s, m: zipped({**m,
+    "checkpoints/step-1/optimizer.pt": pickle.dumps(Evil(ran(s)))})),
+    ("a pickled training_args.bin", lambda s, m: zipped({**m,
+    "adapter/training_args.bin": pickle.dumps(Evil(ran(s)))})),
+    ("a pickle that is called safetensors", lambda s, m: zipped({**m,
+    "adapter/adapter_model.safetensors": pickle.dumps(Evil(ran(s)))})),
+    ("auto_map in its configuration", lambda s, m: zipped({**m,
+    "model/config.json": b'{"auto_map": {"AutoModel": "evil.Evil"}}'})),
+    ("a model by a path in its settings", lambda s, m: zipped(changed(m, "config.yaml",
+    lambda t: t.replace("model: starter-chat", "model: /etc")))),
+    ("rows by a path in its settings", lambda s, m: zipped(changed(m, "config.yaml", lambda t: _line(t, "dataset",
+    "../../default/x")))),
+    ("YAML that makes a Python object", lambda s, m: zipped(changed(m, "config.yaml",
+    lambda t: t + "\nx: !!python/object/apply:os.system ['touch " + str(ran(s)) + "']\n"))),
     ("YAML anchors that grow to gigabytes", lambda s, m: zipped(changed(m, "config.yaml", lambda t: t + _laughs()))),
-    ("a base model elsewhere in its adapter", lambda s, m: zipped(changed(m, adapter(m), lambda t: json.dumps({**json.loads(t), "base_model_name_or_path": "/etc/evil"})))),
-    ("a base model of a Hub in its adapter", lambda s, m: zipped(changed(m, adapter(m), lambda t: json.dumps({**json.loads(t), "base_model_name_or_path": "evil/model"})))),
+    ("a base model elsewhere in its adapter", lambda s, m: zipped(changed(m, adapter(m),
+    lambda t: json.dumps({**json.loads(t), "base_model_name_or_path": "/etc/evil"})))),
+    ("a base model of a Hub in its adapter", lambda s, m: zipped(changed(m, adapter(m),
+    lambda t: json.dumps({**json.loads(t), "base_model_name_or_path": "evil/model"})))),
     ("an id that is a path", lambda s, m: zipped(changed(m, "run.json", lambda t: _id(t, "../../default")))),
     ("deep JSON for its state", lambda s, m: zipped({**m, "run.json": b"[" * 100_000 + b"]" * 100_000})),
     ("1,000 files", lambda s, m: zipped({**m, **{f"adapter/{n}.json": b"{}" for n in range(1_000)}})),
     ("300 MB of zeros in a text", lambda s, m: zipped({**m, "events.jsonl": b" " * 300_000_000})),
-    ("markup in its name", lambda s, m: zipped(changed(m, "run.json", lambda t: _name(t, "<script>alert(9731)</script>")))),
+    ("markup in its name", lambda s, m: zipped(changed(m, "run.json", lambda t: _name(t,
+    "<script>alert(9731)</script>")))),
     ("the same name twice", lambda s, m: _twice(m)),
     ("a database", lambda s, m: zipped({**m, "studio.db": b"SQLite format 3\0"})),
     ("no settings", lambda s, m: zipped({name: text for name, text in m.items() if name != "config.yaml"})),
@@ -117,7 +127,12 @@ def _twice(members: Members) -> bytes:
     return out.getvalue()
 
 
-HARMLESS = ("markup in its name", "a base model elsewhere in its adapter", "a base model of a Hub in its adapter", "an id that is a path")
+HARMLESS = (
+    "markup in its name",
+    "a base model elsewhere in its adapter",
+    "a base model of a Hub in its adapter",
+    "an id that is a path",
+)
 """What may be taken in, when it does no harm then."""
 
 
@@ -130,21 +145,31 @@ def taken_in(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]
     ticket = owner.upload("run.zip", make(stage, good(stage))).json["ticket"]
     shown = owner.acted("runs-body", "file", tickets=ticket)
     new = [run.id for run in owner.runs() if run.id not in before]
-    outside = [str(path) for path in (Path("/tmp/evil.json"), owner.served.home / "evil.json", owner.space.root / "evil.json",
+    outside = [str(path) for path in (Path("/tmp/evil.json"), owner.served.home / "evil.json",
+               owner.space.root / "evil.json",
                                       owner.space.root / "runs" / "evil.json") if path.exists()]  # fmt: skip
     code = ran(stage).exists() or Path("/tmp/x").exists()
     live = "<script>alert(9731)" in shown + owner.acted("runs-body", "look")
-    links = [path for run in new for path in (owner.space.root / "runs" / run).rglob("*") if path.is_symlink() or path.suffix in (".py", ".bin", ".pt")]
+    links = [
+        path
+        for run in new
+        for path in (owner.space.root / "runs" / run).rglob("*")
+        if path.is_symlink() or path.suffix in (".py", ".bin", ".pt")
+    ]
     foreign = _foreign(owner, new) if name in HARMLESS else bool(new) and name not in HARMLESS
     for run in new:
         owner.acted("runs-body", "delete", run=run)
-    return seen(bool(outside) or code or live or bool(links) or foreign, f"taken in: {new}, outside: {outside}, code ran: {code}; {shown[:200]}")
+    return seen(
+        bool(outside) or code or live or bool(links) or foreign,
+        f"taken in: {new}, outside: {outside}, code ran: {code}; {shown[:200]}",
+    )
 
 
 def _foreign(owner: Visitor, runs: list[str]) -> bool:
     """Whether a run taken in would have a model loaded that is not the one it was trained from."""
     return any(owner.space.runs.spec(run).config.model != "starter-chat" for run in runs) or any(
-        not run.isidentifier() and ("/" in run or "." in run) for run in runs)
+        not run.isidentifier() and ("/" in run or "." in run) for run in runs
+    )
 
 
 @attack("archives", "A pickle in the checkpoint of a run is loaded when it is resumed")
@@ -164,7 +189,10 @@ def pickled_checkpoint(stage: Stage) -> Seen:
 @attack("archives", "A visitor of a demo takes in a run from a file", quick=True)
 def visitor_takes_in(stage: Stage) -> Seen:
     who = stage.visitor()
-    ticket = who.upload("run.zip", zipped(good(stage)) if "trained" in stage.__dict__ else zipped({"config.yaml": b"", "run.json": b"{}"})).json["ticket"]
+    ticket = who.upload(
+        "run.zip",
+        zipped(good(stage)) if "trained" in stage.__dict__ else zipped({"config.yaml": b"", "run.json": b"{}"}),
+    ).json["ticket"]
     shown = who.acted("runs-body", "file", tickets=ticket)
     return seen(bool(who.runs()), shown[:150])
 
@@ -174,8 +202,14 @@ FILES: list[tuple[str, Callable[[], bytes]]] = [
     ("/tmp/evil.csv", lambda: zipped({"/tmp/evil.csv": b"question,answer\na,b\n"})),
     ("..\\evil.csv", lambda: zipped({"..\\evil.csv": b"question,answer\na,b\n"})),
     ("a link to /etc/passwd", lambda: zipped({}, {"rows.csv": "/etc/passwd"})),
-    ("a link to the database", lambda: zipped({"a.csv": b"question,answer\na,b\n"}, {"rows.csv": "../../../studio.db"})),
-    ("a name with a zero byte", lambda: zipped({"rows.csv": b"question,answer\na,b\n"}).replace(b"rows.csv", b"ro\0s.csv")),
+    (
+        "a link to the database",
+        lambda: zipped({"a.csv": b"question,answer\na,b\n"}, {"rows.csv": "../../../studio.db"}),
+    ),
+    (
+        "a name with a zero byte",
+        lambda: zipped({"rows.csv": b"question,answer\na,b\n"}).replace(b"rows.csv", b"ro\0s.csv"),
+    ),
     ("a name with markup", lambda: zipped({"<script>alert(9731)</script>.csv": b"question,answer\na,b\n"})),
     ("Python code", lambda: zipped({"setup.py": b"import os", "rows.csv": b"question,answer\na,b\n"})),
 ]
@@ -186,4 +220,7 @@ def rows_in_zip(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Seen:
     who = stage.visitor()
     shown = who.bring(payload[1](), "rows.zip")
     outside = [str(path) for path in (Path("/tmp/evil.csv"), stage.demo.home / "evil.csv") if path.exists()]
-    return seen(bool(outside) or "root:x:" in shown or "SQLite" in shown or "<script>alert(9731)" in shown, f"{outside}; {shown[:120]}")
+    return seen(
+        bool(outside) or "root:x:" in shown or "SQLite" in shown or "<script>alert(9731)" in shown,
+        f"{outside}; {shown[:120]}",
+    )

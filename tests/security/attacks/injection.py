@@ -6,11 +6,27 @@ from urllib.parse import quote
 from tests.security.attack import Seen, attack, seen
 from tests.security.stage import Stage, Visitor, log_of
 
-SCRIPTS = ["<script>alert(9731)</script>", "<img src=x onerror=alert(9731)>", "\"><svg onload=alert(9731)>", "' onmouseover='alert(9731)", "javascript:alert(9731)",
-           "</style><script>alert(9731)</script>", "<iframe srcdoc='<script>alert(9731)</script>'>", "${alert(9731)}", "{{constructor.constructor('alert(9731)')()}}",
-           "<!--<script>alert(9731)//-->", "<math><mi//xlink:href='data:x,<script>alert(9731)</script>'>", "\\u003cscript\\u003ealert(9731)\\u003c/script\\u003e"]  # fmt: skip
-LIVE = re.compile(r"<(?:script|img|svg|iframe|math)[^>]*9731|<script>alert\(9731|<[a-z]+[^>]*\son\w+=['\"]?alert\(9731|href=[\"']?\s*javascript:alert", re.IGNORECASE)
-PLACES = ["a cell", "a column's name", "a file's name", "a run's name", "a label", "a search", "a setting", "a prompt", "an act"]
+SCRIPTS = ["<script>alert(9731)</script>", "<img src=x onerror=alert(9731)>", "\"><svg onload=alert(9731)>",
+           "' onmouseover='alert(9731)", "javascript:alert(9731)",
+           "</style><script>alert(9731)</script>", "<iframe srcdoc='<script>alert(9731)</script>'>", "${alert(9731)}",
+           "{{constructor.constructor('alert(9731)')()}}",
+           "<!--<script>alert(9731)//-->", "<math><mi//xlink:href='data:x,<script>alert(9731)</script>'>",
+           "\\u003cscript\\u003ealert(9731)\\u003c/script\\u003e"]  # fmt: skip
+LIVE = re.compile(
+    r"<(?:script|img|svg|iframe|math)[^>]*9731|<script>alert\(9731|<[a-z]+[^>]*\son\w+=['\"]?alert\(9731|href=[\"']?\s*javascript:alert",
+    re.IGNORECASE,
+)
+PLACES = [
+    "a cell",
+    "a column's name",
+    "a file's name",
+    "a run's name",
+    "a label",
+    "a search",
+    "a setting",
+    "a prompt",
+    "an act",
+]
 
 
 def put(who: Visitor, place: str, text: str) -> str:
@@ -34,21 +50,41 @@ def put(who: Visitor, place: str, text: str) -> str:
             shown = who.acted("runs-body", "find", value=text) + who.acted("data-body", "label-search", value=text)
         case "a setting":
             who.sample()
-            shown = who.acted("method-body", "set", name="system_prompt", value=text) + who.acted("method-body", "set", name="seed", value=text)
+            shown = who.acted("method-body", "set", name="system_prompt", value=text) + who.acted(
+                "method-body", "set", name="seed", value=text
+            )
         case "a prompt":
             who.sample()
             shown = who.acted("method-body", "prompt", value=text, index="0", number="0", name="prompt-0")
         case _:
-            shown = who.acted("data-body", text, value=text) + who.acted("runs-body", "open", run=text) + who.acted("model-body", "model", value=text)
-    return shown + "".join(who.acted(region, "draw") for region in ("data-body", "method-body", "runs-body", "model-body"))
+            shown = (
+                who.acted("data-body", text, value=text)
+                + who.acted("runs-body", "open", run=text)
+                + who.acted("model-body", "model", value=text)
+            )
+    return shown + "".join(
+        who.acted(region, "draw") for region in ("data-body", "method-body", "runs-body", "model-body")
+    )
 
 
-@attack("injection", "{0}", [(f"{text} in {place} becomes markup", place, text) for place in PLACES for text in SCRIPTS[: 12 if place == "a cell" else 3]], quick=2)
+@attack(
+    "injection",
+    "{0}",
+    [
+        (f"{text} in {place} becomes markup", place, text)
+        for place in PLACES
+        for text in SCRIPTS[: 12 if place == "a cell" else 3]
+    ],
+    quick=2,
+)
 def markup(stage: Stage, payload: tuple[str, str, str]) -> Seen:
     _, place, text = payload
     shown = put(stage.visitor(), place, text)
     found = LIVE.search(shown)
-    return seen(found is not None, shown[max(0, found.start() - 80) : found.end() + 80] if found else f"{shown.count('9731')} times, escaped")
+    return seen(
+        found is not None,
+        shown[max(0, found.start() - 80) : found.end() + 80] if found else f"{shown.count('9731')} times, escaped",
+    )
 
 
 @attack("injection", "The page's own address carries markup ({0})", ["run", "__theme", "view", "x"])
@@ -57,7 +93,17 @@ def address(stage: Stage, name: str) -> Seen:
     return seen("<script>alert(9731)" in text, "in the page")
 
 
-FORMULAS = ["=cmd|' /C calc'!A0", "+1+1", "-1+1", "@SUM(1)", "\t=1+1", "\r=1+1", "=HYPERLINK(\"http://evil\")", "  =1+1", "\uff1d1+1"]
+FORMULAS = [
+    "=cmd|' /C calc'!A0",
+    "+1+1",
+    "-1+1",
+    "@SUM(1)",
+    "\t=1+1",
+    "\r=1+1",
+    '=HYPERLINK("http://evil")',
+    "  =1+1",
+    "\uff1d1+1",
+]
 
 
 @attack("injection", "A label {0} is computed by a spreadsheet that opens the export", FORMULAS)
@@ -78,14 +124,20 @@ def formulas(stage: Stage, text: str) -> Seen:
         return seen(False, "the rows are refused")
     answer = who.get(f"/studio/labels/{who.datasets()[0].id}.csv")
     cells = [cell for line in csv.reader(io.StringIO(answer.text)) for cell in line] if answer.status == 200 else []
-    bad = [cell for cell in cells if cell.lstrip(" ")[:1] in ("=", "+", "-", "@", "\t", "\r", "\uff1d") and len(cell) > 1]
+    bad = [
+        cell for cell in cells if cell.lstrip(" ")[:1] in ("=", "+", "-", "@", "\t", "\r", "\uff1d") and len(cell) > 1
+    ]
     return seen(bool(bad), f"{answer.status}: {bad or cells[:6]}")
 
 
 CONTROLS = ["\x1b[2J\x1b[31mred", "\x07\x07", "a\r\nINFO forged line", "\x1b]0;title\x07", "\u202eevil", "\x00\x08\x08"]
 
 
-@attack("injection", "A name with control characters ({0!r}) reaches the log or forges a line of it".replace("{0!r}", "{0}"), CONTROLS)
+@attack(
+    "injection",
+    "A name with control characters ({0!r}) reaches the log or forges a line of it".replace("{0!r}", "{0}"),
+    CONTROLS,
+)
 def log_lines(stage: Stage, text: str) -> Seen:
     who = stage.visitor()
     before = len(log_of(stage.demo))
@@ -111,32 +163,54 @@ def dispositions(stage: Stage, name: str) -> Seen:
     took = who.get(answer.json["link"])
     header = took.headers.get("content-disposition", "")
     who.acted("runs-body", "rename", run=run, value="plain")
-    return seen("set-cookie" in took.headers or ".html" in header or "/" in header or "attachment" not in header, header)
+    return seen(
+        "set-cookie" in took.headers or ".html" in header or "/" in header or "attachment" not in header, header
+    )
 
 
-QUERIES = ["'; DROP TABLE runs; --", "' OR '1'='1", "%' UNION SELECT value FROM drafts --", "\" OR 1=1", "_%_%"]
+QUERIES = ["'; DROP TABLE runs; --", "' OR '1'='1", "%' UNION SELECT value FROM drafts --", '" OR 1=1', "_%_%"]
 
 
 @attack("injection", "SQL in a search, an id or a tag ({0})", QUERIES)
 def queries(stage: Stage, text: str) -> Seen:
     who, run = stage.trained
     before = len(who.runs())
-    shown = who.acted("runs-body", "find", value=text) + who.acted("runs-body", "find-tag", value=text) + who.acted("runs-body", "find-sort", value=text)
-    shown += who.acted("runs-body", "run-note", run=run, name="run-tags", value=text) + who.acted("data-body", "label-search", value=text)
+    shown = (
+        who.acted("runs-body", "find", value=text)
+        + who.acted("runs-body", "find-tag", value=text)
+        + who.acted("runs-body", "find-sort", value=text)
+    )
+    shown += who.acted("runs-body", "run-note", run=run, name="run-tags", value=text) + who.acted(
+        "data-body", "label-search", value=text
+    )
     who.acted("runs-body", "find", value="")
     return seen(len(who.runs()) != before or "Something went wrong" in shown or "sqlite" in shown.lower(), shown[:100])
 
 
-PYTHON = ["__import__('os').system('id')", "{0.__class__}", "%(x)s%n", "{{7*7}}", "${7*7}", "#{7*7}", "`id`", "$(id)", "!!python/object/apply:os.system ['id']"]
+PYTHON = [
+    "__import__('os').system('id')",
+    "{0.__class__}",
+    "%(x)s%n",
+    "{{7*7}}",
+    "${7*7}",
+    "#{7*7}",
+    "`id`",
+    "$(id)",
+    "!!python/object/apply:os.system ['id']",
+]
 
 
 @attack("injection", "A template or code in a setting or prompt ({0}) is evaluated", PYTHON)
 def code(stage: Stage, text: str) -> Seen:
     who = stage.visitor()
     who.sample()
-    shown = who.acted("method-body", "set", name="system_prompt", value=text) + who.acted("method-body", "set", name="instruction", value=text)
+    shown = who.acted("method-body", "set", name="system_prompt", value=text) + who.acted(
+        "method-body", "set", name="instruction", value=text
+    )
     shown += who.acted("method-body", "prompt", value=text, index="0") + who.acted("data-body", "view", value="tokens")
-    return seen("uid=0" in shown or ">49<" in shown or "<class" in shown or "Something went wrong" in shown, shown[:100])
+    return seen(
+        "uid=0" in shown or ">49<" in shown or "<class" in shown or "Something went wrong" in shown, shown[:100]
+    )
 
 
 PATTERNS = ["(a+)+$", "(" * 5_000, "[" * 100, "a{1,99999}{1,99999}", "\\" * 1_001]
@@ -149,5 +223,7 @@ def patterns(stage: Stage, text: str) -> Seen:
     who = stage.visitor()
     who.bring(b"text\n" + b"a" * 5_000 + b"!\n" + b"b\n" * 50)
     who.acted("data-body", "view", value="label")
-    spent, shown = timed(lambda: who.acted("data-body", "label-search", value=text) + who.acted("runs-body", "find", value=text))
+    spent, shown = timed(
+        lambda: who.acted("data-body", "label-search", value=text) + who.acted("runs-body", "find", value=text)
+    )
     return seen(spent > 10 or "Something went wrong" in str(shown), f"{spent:.1f} s; {str(shown)[:80]}")

@@ -3,10 +3,14 @@
 from tests.security.attack import Seen, attack, seen
 from tests.security.stage import ROWS, Stage, Visitor
 
-ROUTES = ["GET /studio/run/{run}", "GET /studio/run/{run}?after=0", "GET /studio/run/{run}/log", "GET /studio/run/{run}/report.json",
-          "GET /studio/run/{run}/report.html", "GET /studio/run/{run}/curve.csv", "GET /studio/bar?run={run}", "GET /studio/labels/{data}.csv",
-          "GET /studio/labels/{data}.jsonl", "GET /studio/labels/{data}.csv?each=true", "POST /studio/run/{run}/warm", "POST /studio/run/{run}/chat",
-          "POST /studio/ticket adapter", "POST /studio/ticket run", "POST /studio/ticket run-with-rows", "GET /?run={run}",
+ROUTES = ["GET /studio/run/{run}", "GET /studio/run/{run}?after=0", "GET /studio/run/{run}/log",
+          "GET /studio/run/{run}/report.json",
+          "GET /studio/run/{run}/report.html", "GET /studio/run/{run}/curve.csv", "GET /studio/bar?run={run}",
+          "GET /studio/labels/{data}.csv",
+          "GET /studio/labels/{data}.jsonl", "GET /studio/labels/{data}.csv?each=true", "POST /studio/run/{run}/warm",
+          "POST /studio/run/{run}/chat",
+          "POST /studio/ticket adapter", "POST /studio/ticket run", "POST /studio/ticket run-with-rows",
+          "GET /?run={run}",
           "GET /studio/run/..%2F{space}%2Fruns%2F{run}", "GET /studio/run/../../{space}/runs/{run}/log"]  # fmt: skip
 WHO = ["another visitor", "nobody"]
 
@@ -26,21 +30,33 @@ def anothers_run(stage: Stage, payload: tuple[str, str, str]) -> Seen:
     body = {"run": run, "format": form} if form else {"messages": [{"role": "user", "content": "Where?"}]}
     answer = other.get(path) if method == "GET" else other.post(path, body)
     text = answer.body.decode(errors="replace").replace(f"run={run}", "")
-    reached = answer.status == 200 and (run in text or "link" in text or '"who"' in text or "order" in text.lower() and "/?run" not in route)
+    reached = answer.status == 200 and (
+        run in text or "link" in text or '"who"' in text or ("order" in text.lower() and "/?run" not in route)
+    )
     return seen(reached, f"{answer.status}: {text[:120]}")
 
 
-ACTS = [("runs-body", "open", "run"), ("runs-body", "rename", "run"), ("runs-body", "delete", "run"), ("runs-body", "resume", "run"),
-        ("runs-body", "run-note", "run"), ("runs-body", "run-archive", "run"), ("runs-body", "run-pause", "run"), ("runs-body", "run-extend", "run"),
-        ("runs-body", "again-start", "run"), ("runs-body", "run-checkpoints", "run"), ("runs-body", "pick", "run"), ("runs-body", "move", "run"),
-        ("runs-body", "more", "run"), ("runs-body", "weigh", "run"), ("train-actions", "stop", "run"), ("train-actions", "pause", "run"),
-        ("train-actions", "delete", "run"), ("train-actions", "finish", "run"), ("train-actions", "resume", "run"), ("train-actions", "again", "run"),
+ACTS = [("runs-body", "open", "run"), ("runs-body", "rename", "run"), ("runs-body", "delete", "run"), ("runs-body",
+        "resume", "run"),
+        ("runs-body", "run-note", "run"), ("runs-body", "run-archive", "run"), ("runs-body", "run-pause", "run"),
+        ("runs-body", "run-extend", "run"),
+        ("runs-body", "again-start", "run"), ("runs-body", "run-checkpoints", "run"), ("runs-body", "pick", "run"),
+        ("runs-body", "move", "run"),
+        ("runs-body", "more", "run"), ("runs-body", "weigh", "run"), ("train-actions", "stop", "run"), ("train-actions",
+        "pause", "run"),
+        ("train-actions", "delete", "run"), ("train-actions", "finish", "run"), ("train-actions", "resume", "run"),
+        ("train-actions", "again", "run"),
         ("chat-view", "choose", "run"), ("evaluate-actions", "evaluate", "run"), ("export-actions", "export", "run"),
-        ("data-body", "reopen", "dataset"), ("data-body", "delete", "dataset"), ("data-body", "use-made", "dataset"), ("method-body", "set", "start_from"),
+        ("data-body", "reopen", "dataset"), ("data-body", "delete", "dataset"), ("data-body", "use-made", "dataset"),
+        ("method-body", "set", "start_from"),
         ("method-body", "set", "replay_from")]  # fmt: skip
 
 
-@attack("isolation", "Another visitor's action {0} with the id of a run or rows", [(f"{region} {act} ({field})", region, act, field) for region, act, field in ACTS])
+@attack(
+    "isolation",
+    "Another visitor's action {0} with the id of a run or rows",
+    [(f"{region} {act} ({field})", region, act, field) for region, act, field in ACTS],
+)
 def anothers_things(stage: Stage, payload: tuple[str, str, str, str]) -> Seen:
     _, region, act, field = payload
     owner, run = stage.trained
@@ -55,14 +71,22 @@ def anothers_things(stage: Stage, payload: tuple[str, str, str, str]) -> Seen:
         other.stop_runs()
         return seen(reached, shown[:120])
     value = run if field == "run" else data
-    shown = other.acted(region, act, **{field: value, "value": "mine now", "format": "adapter", "to": "1", "passes": "1", "wish": "discard"})
+    shown = other.acted(
+        region,
+        act,
+        **{field: value, "value": "mine now", "format": "adapter", "to": "1", "passes": "1", "wish": "discard"},
+    )
     after = owner.space.runs.get(run), [each.model_dump() for each in owner.datasets()], len(owner.runs())
     copied = any(each.id in (run, data) for each in [*other.runs(), *other.datasets()])
     other.stop_runs()
     return seen(before != after or copied, f"changed: {before != after}, copied: {copied}; {shown[:100]}")
 
 
-@attack("isolation", "Another visitor takes an upload by its ticket ({0})", ["{ticket}", "../{space}/{ticket}", "{space}/{ticket}", "*", "{ticket}\x00"])
+@attack(
+    "isolation",
+    "Another visitor takes an upload by its ticket ({0})",
+    ["{ticket}", "../{space}/{ticket}", "{space}/{ticket}", "*", "{ticket}\x00"],
+)
 def anothers_upload(stage: Stage, form: str) -> Seen:
     owner = stage.visitor()
     ticket = owner.upload("stones.csv", ROWS).json["ticket"]
@@ -85,7 +109,19 @@ def links(stage: Stage, how: str) -> Seen:
     return seen(answer.status == 200, f"{answer.status}: {answer.body[:60]!r}")
 
 
-SECRETS = ["", "default", "0" * 48, "visitor-" + "0" * 32, "../default", "{space}", "{secret}x", "{secret}\x20", "'; DROP TABLE runs; --", "%00", "{short}"]
+SECRETS = [
+    "",
+    "default",
+    "0" * 48,
+    "visitor-" + "0" * 32,
+    "../default",
+    "{space}",
+    "{secret}x",
+    "{secret}\x20",
+    "'; DROP TABLE runs; --",
+    "%00",
+    "{short}",
+]
 
 
 @attack("isolation", "The workspace header {0} opens a workspace", SECRETS)
@@ -105,12 +141,16 @@ def two_headers(stage: Stage) -> Seen:
     from tests.security.attacks.s11_malformed import spoken
 
     owner = stage.anna
-    answer = spoken(stage.demo, f"GET /studio/bar HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Studio-Workspace: {'0' * 48}\r\nX-Studio-Workspace: x{owner.secret}\r\n"
+    answer = spoken(stage.demo,
+    f"GET /studio/bar HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Studio-Workspace: {'0' * 48}\r\n"
+        f"X-Studio-Workspace: x{owner.secret}\r\n"
                     "Connection: close\r\n\r\n".encode())  # fmt: skip
     return seen(b" 200 " in answer[:20], repr(answer[:60]))
 
 
-@attack("isolation", "A visitor sees in {0} what others do", ["the queue", "the storage panel", "the storage of models"])
+@attack(
+    "isolation", "A visitor sees in {0} what others do", ["the queue", "the storage panel", "the storage of models"]
+)
 def others_things_are_shown(stage: Stage, where: str) -> Seen:
     owner = stage.visitor()
     owner.sample()

@@ -67,11 +67,24 @@ def export(stage: Stage, form: str) -> Seen:
     made = wait_for(lambda: who.post("/studio/ticket", {"run": run, "format": form}).status == 200, 60)
     if not made:
         return seen(False, "it can't be made here")
-    bad = {name: found_in(stage, text)[:1] for name, text in members(archive_of(who, run, form)).items() if found_in(stage, text)}
+    bad = {
+        name: found_in(stage, text)[:1]
+        for name, text in members(archive_of(who, run, form)).items()
+        if found_in(stage, text)
+    }
     return seen(bool(bad), str(bad)[:500])
 
 
-SHOWN = ["model-body", "data-body", "method-body", "runs-body", "evaluate-body", "export-body", "train-actions", "chat-view"]
+SHOWN = [
+    "model-body",
+    "data-body",
+    "method-body",
+    "runs-body",
+    "evaluate-body",
+    "export-body",
+    "train-actions",
+    "chat-view",
+]
 
 
 @attack("S10", "The region {0} of the page tells paths of the machine", SHOWN)
@@ -82,7 +95,13 @@ def regions(stage: Stage, region: str) -> Seen:
     return seen(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
 
 
-ROUTES = ["/", "/studio/bar", "/studio/run/{run}?after=0", "/studio/run/{run}/curve.csv", "/studio/run/{run}/report.json"]
+ROUTES = [
+    "/",
+    "/studio/bar",
+    "/studio/run/{run}?after=0",
+    "/studio/run/{run}/curve.csv",
+    "/studio/run/{run}/report.json",
+]
 
 
 @attack("S10", "{0} tells paths of the machine", ROUTES)
@@ -92,12 +111,19 @@ def routes(stage: Stage, path: str) -> Seen:
     return seen(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
 
 
-ERRORS = [("data-body", "reopen", {"dataset": "nothing"}), ("runs-body", "open", {"run": "nothing"}), ("model-body", "model", {"value": "nothing"}),
-          ("data-body", "file", {"ticket": "nothing"}), ("data-body", "paste", {"pasted": "\x00"}), ("method-body", "method", {"value": "nothing"}),
-          ("runs-body", "file", {"tickets": "nothing"}), ("export-actions", "export", {"format": "nothing"})]  # fmt: skip
+ERRORS = [("data-body", "reopen", {"dataset": "nothing"}), ("runs-body", "open", {"run": "nothing"}), ("model-body",
+          "model", {"value": "nothing"}),
+          ("data-body", "file", {"ticket": "nothing"}), ("data-body", "paste", {"pasted": "\x00"}), ("method-body",
+          "method", {"value": "nothing"}),
+          ("runs-body", "file", {"tickets": "nothing"}), ("export-actions", "export",
+          {"format": "nothing"})]  # fmt: skip
 
 
-@attack("S10", "The refusal of {0} tells paths of the machine", [(f"{region} {act}", region, act, more) for region, act, more in ERRORS])
+@attack(
+    "S10",
+    "The refusal of {0} tells paths of the machine",
+    [(f"{region} {act}", region, act, more) for region, act, more in ERRORS],
+)
 def refusals(stage: Stage, payload: tuple[str, str, str, dict[str, str]]) -> Seen:
     _, region, act, more = payload
     who = stage.visitor()

@@ -15,11 +15,15 @@ CHUNKS = (b"%x\r\n%s\r\n" % (1_000_000, b" " * 1_000_000)) * 6 + b"0\r\n\r\n"
 REQUESTS: list[tuple[str, str, str, bytes | None, dict[str, str]]] = [
     ("a stream of a page that never was", "GET", "/gradio_api/queue/data?session_hash=x", None, {}),
     ("a stream without a page", "GET", "/gradio_api/queue/data", None, {}),
-    ("a call of handler 99999", "POST", "/gradio_api/queue/join", b'{"data": [], "fn_index": 99999, "session_hash": "x"}', JSON),
-    ("a call of handler -1", "POST", "/gradio_api/queue/join", b'{"data": [], "fn_index": -1, "session_hash": "x"}', JSON),
-    ("a call of a handler that is a text", "POST", "/gradio_api/queue/join", b'{"data": [], "fn_index": "a", "session_hash": "x"}', JSON),
+    ("a call of handler 99999", "POST", "/gradio_api/queue/join",
+    b'{"data": [], "fn_index": 99999, "session_hash": "x"}', JSON),
+    ("a call of handler -1", "POST", "/gradio_api/queue/join", b'{"data": [], "fn_index": -1, "session_hash": "x"}',
+    JSON),
+    ("a call of a handler that is a text", "POST", "/gradio_api/queue/join",
+    b'{"data": [], "fn_index": "a", "session_hash": "x"}', JSON),
     ("a call without a handler", "POST", "/gradio_api/queue/join", b'{"data": []}', JSON),
-    ("a call whose data is a number", "POST", "/gradio_api/queue/join", b'{"data": 7, "fn_index": 1, "session_hash": "x"}', JSON),
+    ("a call whose data is a number", "POST", "/gradio_api/queue/join",
+    b'{"data": 7, "fn_index": 1, "session_hash": "x"}', JSON),
     ("a call that is null", "POST", "/gradio_api/queue/join", b"null", JSON),
     ("a call that is no JSON", "POST", "/gradio_api/queue/join", b"{", JSON),
     ("a call of deep JSON", "POST", "/gradio_api/queue/join", DEEP, JSON),
@@ -32,7 +36,8 @@ REQUESTS: list[tuple[str, str, str, bytes | None, dict[str, str]]] = [
     ("a press without a page", "POST", "/studio/press", b'{"region": "data-body", "said": {}}', JSON),
     ("a press of an unknown region", "POST", "/studio/press", b'{"page": "a", "region": "x", "said": {}}', JSON),
     ("a press with NaN", "POST", "/studio/press", b'{"page": "a", "region": "data-body", "said": {"act": NaN}}', JSON),
-    ("a press with half a character", "POST", "/studio/press", b'{"page": "a", "region": "data-body", "said": {"act": "\\ud800"}}', JSON),
+    ("a press with half a character", "POST", "/studio/press",
+    b'{"page": "a", "region": "data-body", "said": {"act": "\\ud800"}}', JSON),
     ("a press with a number of 5,000 digits", "POST", "/studio/press",
      b'{"page": "a", "region": "data-body", "said": {"act": "page", "value": ' + b"9" * 5_000 + b"}}", JSON),
     ("a press that is not UTF-8", "POST", "/studio/press", b'{"page": "\xff\xfe"}', JSON),
@@ -44,15 +49,19 @@ REQUESTS: list[tuple[str, str, str, bytes | None, dict[str, str]]] = [
     ("a chunked press of 6 MB", "POST", "/studio/press", CHUNKS, {**JSON, "transfer_encoding": "chunked"}),
     ("a chunked ticket of 6 MB", "POST", "/studio/ticket", CHUNKS, {**JSON, "transfer_encoding": "chunked"}),
     ("a login as JSON", "POST", "/login", b"{}", JSON),
-    ("a login with a broken boundary", "POST", "/login", b"--x\r\nbroken", {"content_type": "multipart/form-data; boundary=x"}),
+    ("a login with a broken boundary", "POST", "/login", b"--x\r\nbroken",
+    {"content_type": "multipart/form-data; boundary=x"}),
     ("a login without a boundary", "POST", "/login", b"x", {"content_type": "multipart/form-data"}),
     ("a login of 5,000 fields", "POST", "/login", b"&".join(b"a%d=1" % n for n in range(5_000)), FORM),
     ("a login with a file", "POST", "/login",
-     b'--x\r\nContent-Disposition: form-data; name="password"; filename="a"\r\n\r\nx\r\n--x--\r\n', {"content_type": "multipart/form-data; boundary=x"}),
+     b'--x\r\nContent-Disposition: form-data; name="password"; filename="a"\r\n\r\nx\r\n--x--\r\n',
+     {"content_type": "multipart/form-data; boundary=x"}),
     ("a login of 3 MB", "POST", "/login", b"password=" + b"x" * 3_000_000, FORM),
-    ("a login in an unknown encoding", "POST", "/login", b"password=x", {"content_type": "application/x-www-form-urlencoded; charset=nonsense"}),
+    ("a login in an unknown encoding", "POST", "/login", b"password=x",
+    {"content_type": "application/x-www-form-urlencoded; charset=nonsense"}),
     ("a login with a multipart header of 1 MB", "POST", "/login",
-     b"--x\r\nContent-Disposition: form-data; name=\"" + b"a" * 1_000_000 + b"\"\r\n\r\nx\r\n--x--\r\n", {"content_type": "multipart/form-data; boundary=x"}),
+     b"--x\r\nContent-Disposition: form-data; name=\"" + b"a" * 1_000_000 + b"\"\r\n\r\nx\r\n--x--\r\n",
+     {"content_type": "multipart/form-data; boundary=x"}),
     ("news of a run after a text", "GET", "/studio/run/last?after=abc", None, {}),
     ("news of a run after 10**40", "GET", "/studio/run/last?after=" + "9" * 40, None, {}),
     ("news of a run with a name of 5,000 letters", "GET", "/studio/run/" + "a" * 5_000, None, {}),
@@ -60,7 +69,8 @@ REQUESTS: list[tuple[str, str, str, bytes | None, dict[str, str]]] = [
     ("labels of an unknown kind", "GET", "/studio/labels/x.exe", None, {}),
     ("a report of an unknown kind", "GET", "/studio/run/last/report.exe", None, {}),
     ("a cancel that is a list", "POST", "/gradio_api/cancel", b"[]", JSON),
-    ("a cancel of nothing", "POST", "/gradio_api/cancel", b'{"session_hash": "x", "fn_index": 1, "event_id": "x"}', JSON),
+    ("a cancel of nothing", "POST", "/gradio_api/cancel", b'{"session_hash": "x", "fn_index": 1, "event_id": "x"}',
+    JSON),
     ("a reset of nothing", "POST", "/gradio_api/reset", b'{"event_id": "x"}', JSON),
     ("a heartbeat with strange letters", "GET", "/gradio_api/heartbeat/%ff%fe", None, {}),
     ("a length that is no number", "POST", "/studio/press", b"{}", {**JSON, "content_length": "abc"}),
@@ -99,16 +109,24 @@ RAW: list[tuple[str, bytes]] = [
     ("HTTP/9.9", b"GET / HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n"),
     ("no Host", b"GET / HTTP/1.1\r\n\r\n"),
     ("two Hosts", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n"),
-    ("a length and chunks", b"POST /studio/press HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /studio/bar HTTP/1.1\r\n\r\n"),
-    ("two lengths", b"POST /studio/press HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\nContent-Length: 50\r\n\r\nabcd"),
-    ("a chunk of a negative size", b"POST /studio/press HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc\r\n"),
+    ("a length and chunks",
+    b"POST /studio/press HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+     b"0\r\n\r\nGET /studio/bar HTTP/1.1\r\n\r\n"),
+    ("two lengths",
+     b"POST /studio/press HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\nContent-Length: 50\r\n\r\nabcd"),
+    ("a chunk of a negative size",
+    b"POST /studio/press HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc\r\n"),
     ("a header with a zero byte", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a\0b\r\n\r\n"),
     ("a header folded over lines", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a\r\n b\r\n\r\n"),
-    ("an upgrade to a websocket", b"GET /studio/bar HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    ("an upgrade to a websocket",
+    b"GET /studio/bar HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
      b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"),
-    ("an upgrade to h2c", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"),
+    ("an upgrade to h2c",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+     b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"),
     ("CONNECT", b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n"),
-    ("an absolute address of another host", b"GET http://evil.example/studio/bar HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
+    ("an absolute address of another host",
+    b"GET http://evil.example/studio/bar HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
 ]  # fmt: skip
 
 
@@ -122,7 +140,10 @@ def raw(stage: Stage, payload: tuple[str, bytes]) -> Seen:
     lines = len([line for line in log.splitlines() if line.strip()])
     status = int(answer.split(b" ")[1]) if answer.startswith(b"HTTP/1.1 ") else 0
     two = answer.count(b"HTTP/1.1 ") > 1 and b'"bar"' in answer
-    return seen("Traceback" in log or lines > 2 or status >= 500 or status == 101 or two, f"{answer[:80]!r}; log: {log[-200:]!r}")
+    return seen(
+        "Traceback" in log or lines > 2 or status >= 500 or status == 101 or two,
+        f"{answer[:80]!r}; log: {log[-200:]!r}",
+    )
 
 
 def spoken(served: Served, content: bytes, seconds: float = 2) -> bytes:

@@ -11,7 +11,8 @@ from tests.security.stage import Stage, Visitor
 FORWARDED = [
     {"x_forwarded_host": "evil.example"}, {"x_gradio_server": "http://evil.example"}, {"x_forwarded_proto": "https"},
     {"x_forwarded_host": "evil.example", "x_forwarded_proto": "https"}, {"x_forwarded_prefix": "/evil"},
-    {"forwarded": "host=evil.example;proto=https"}, {"x_forwarded_host": "evil.example, 127.0.0.1"}, {"x_forwarded_port": "666"},
+    {"forwarded": "host=evil.example;proto=https"}, {"x_forwarded_host": "evil.example, 127.0.0.1"},
+    {"x_forwarded_port": "666"},
     {"x_direct_url": "http://evil.example"}, {"x_original_host": "evil.example"}, {"x_host": "evil.example"},
     {"x_forwarded_server": "evil.example"}, {"x_original_url": "/studio/ticket/x"}, {"x_rewrite_url": "/config"},
     {"x_gradio_server": "javascript:alert(1)//"},
@@ -25,7 +26,9 @@ def sets_the_root(stage: Stage, headers: dict[str, str]) -> Seen:
     text = "".join(who.get(path, **headers).text for path in ("/", "/theme.css"))
     roots = set(re.findall(r'"root":\s*"([^"]*)"', text))
     evil = re.findall(r".{30}(?:evil|https://127|:666|alert\(1\)).{20}", text)
-    return seen(bool(evil) or any("evil" in each or each.startswith("https") for each in roots), f"roots: {roots}; {evil[:2]}")
+    return seen(
+        bool(evil) or any("evil" in each or each.startswith("https") for each in roots), f"roots: {roots}; {evil[:2]}"
+    )
 
 
 @attack("S12", "X-Forwarded-Proto of a stranger has the session's cookie or HSTS sent for HTTPS")
@@ -36,7 +39,8 @@ def sets_the_scheme(stage: Stage) -> Seen:
 
 
 @attack("S12", "The internal header {0} is taken from outside", [
-    {"x_studio_role": "owner"}, {"x_studio_address": "10.0.0.1"}, {"X_STUDIO_ROLE": "owner"}, {"x_studio_workspace": "default"},
+    {"x_studio_role": "owner"}, {"x_studio_address": "10.0.0.1"}, {"X_STUDIO_ROLE": "owner"},
+    {"x_studio_workspace": "default"},
 ])  # fmt: skip
 def internal_headers(stage: Stage, headers: dict[str, str]) -> Seen:
     who = Visitor(stage.locked)
@@ -46,10 +50,14 @@ def internal_headers(stage: Stage, headers: dict[str, str]) -> Seen:
     return seen(answer.status != 401 or demo.status == 200, f"with a password {answer.status}, in a demo {demo.status}")
 
 
-HOSTS = ["[::1]evil.com", "127.0.0.1:evil.com", "evil.com", "127.0.0.1.evil.com", "localhost.evil.com", "localhost:80@evil.com", "evil.com#127.0.0.1",
-         "127.0.0.1:7860.evil.com", "[::1]:80evil", "[::1", "[::1]]", "::1]evil", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1", "127.0.0.1:80:80",
-         "localhost,evil.com", "localhost evil.com", "[::ffff:evil.com]", "0x7f000001", "2130706433", "127.1", "0.0.0.0", "localhost.", "LOCALHOST.EVIL",
-         "evil.com:127.0.0.1", "[evil.com]", "localhost\tevil", "127.0.0.1/evil.com", "127.0.0.1?evil.com", "127.0.0.1\\evil.com", "*", ""]  # fmt: skip
+HOSTS = ["[::1]evil.com", "127.0.0.1:evil.com", "evil.com", "127.0.0.1.evil.com", "localhost.evil.com",
+         "localhost:80@evil.com", "evil.com#127.0.0.1",
+         "127.0.0.1:7860.evil.com", "[::1]:80evil", "[::1", "[::1]]", "::1]evil", "127.0.0.1:", "127.0.0.1:99999",
+         "127.0.0.1:-1", "127.0.0.1:80:80",
+         "localhost,evil.com", "localhost evil.com", "[::ffff:evil.com]", "0x7f000001", "2130706433", "127.1",
+         "0.0.0.0", "localhost.", "LOCALHOST.EVIL",
+         "evil.com:127.0.0.1", "[evil.com]", "localhost\tevil", "127.0.0.1/evil.com", "127.0.0.1?evil.com",
+         "127.0.0.1\\evil.com", "*", ""]  # fmt: skip
 
 
 @attack("S13", "The Host {0} is taken for this machine's", HOSTS, quick=2)
@@ -81,13 +89,19 @@ def origins(port: int) -> list[tuple[str, list[str]]]:
     ]
 
 
-@attack("S13", "A request that changes something is taken from {0}", [(each[0], number) for number, each in enumerate(origins(1))], quick=3)
+@attack(
+    "S13",
+    "A request that changes something is taken from {0}",
+    [(each[0], number) for number, each in enumerate(origins(1))],
+    quick=3,
+)
 def origins_taken(stage: Stage, payload: tuple[str, int]) -> Seen:
     served = stage.alone
     _, sent = origins(served.port)[payload[1]]
     lines = "".join(f"Origin: {each}\r\n" for each in sent)
     answer = spoken(served, (f"POST /studio/workspace HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n{lines}"
-                             "Content-Length: 4\r\nContent-Type: application/json\r\nConnection: close\r\n\r\nnull").encode())  # fmt: skip
+                             "Content-Length: 4\r\nContent-Type: application/json\r\n"
+                             "Connection: close\r\n\r\nnull").encode())  # fmt: skip
     status = int(answer.split(b" ")[1]) if answer.startswith(b"HTTP/1.1 ") else 0
     return seen(status == 200, f"status {status}")
 
@@ -98,7 +112,13 @@ def origins_taken(stage: Stage, payload: tuple[str, int]) -> Seen:
 ])  # fmt: skip
 def cross_site(stage: Stage, payload: tuple[str, dict[str, str]]) -> Seen:
     who = Visitor(stage.alone, address="127.0.0.1")
-    answer = who.ask("POST", "/studio/press", b'{"page":"a","region":"model-body","said":{"act":"look"}}', origin="http://evil.example", **payload[1])
+    answer = who.ask(
+        "POST",
+        "/studio/press",
+        b'{"page":"a","region":"model-body","said":{"act":"look"}}',
+        origin="http://evil.example",
+        **payload[1],
+    )
     return seen(answer.status == 200, f"status {answer.status}")
 
 

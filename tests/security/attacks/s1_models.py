@@ -21,7 +21,8 @@ SETTABLE_BY_NO_PAGE = [
     ("task", "classification"), ("start_from", "/etc"), ("start_from", "../default"),
     ("replay_from", "/etc/passwd"), ("replay_from", "hf:someone/rows"), ("replay_from", "{private}"),
     ("test_prompts", ["x"] * 5_000), ("mirror", "wandb"), ("mirror", "tensorboard"), ("mirror", "trackio"),
-    ("mirror", "mlflow"), ("processes", "64"), ("threads", "4096"), ("trust_remote_code", "true"), ("output_dir", "/tmp/out"), ("token", TOKEN),
+    ("mirror", "mlflow"), ("processes", "64"), ("threads", "4096"), ("trust_remote_code", "true"), ("output_dir",
+    "/tmp/out"), ("token", TOKEN),
     ("__class__", "x"), ("model_fields", "x"),
 ]  # fmt: skip
 """Settings that decide what is read, where it is sent, or how much of the machine is used."""
@@ -73,7 +74,9 @@ def sets_what_no_page_offers(stage: Stage, payload: tuple[str, str, object]) -> 
 
 def _as_typed(value: object) -> object:
     text = str(value)
-    return int(text) if text.isdigit() else True if text == "true" else tuple(value) if isinstance(value, list) else text
+    return (
+        int(text) if text.isdigit() else True if text == "true" else tuple(value) if isinstance(value, list) else text
+    )
 
 
 @attack("S1", "A demo visitor measures a private folder (Run a few steps) through the setting `model`")
@@ -94,7 +97,8 @@ def probes_for_folders(stage: Stage) -> Seen:
         who.acted("method-body", "set", name="model", value=folder)
         shown = who.acted("method-body", "start") + who.acted("method-body", "reckon")
         told.append(shown.replace(folder, "FOLDER"))
-    kinds = [[word for word in ("no model", "not a model", "config.json", "does not exist", "There is no") if word in each]
+    kinds = [[word for word in ("no model", "not a model", "config.json", "does not exist",
+             "There is no") if word in each]
              for each in told]  # fmt: skip
     runs = models_of_runs(who)
     who.stop_runs()
@@ -129,7 +133,16 @@ def the_worker_is_asked_itself(stage: Stage) -> Seen:
                    dataset=record.id, dataset_version=1, data=data, splits=SplitSpec())  # fmt: skip
     run = who.space.runs.create(spec).id
     Home(who.served.home).queue.ask(who.space.name, run)
-    command = [sys.executable, "-m", "studio.worker", "--home", str(who.served.home), "--workspace", who.space.name, run]
+    command = [
+        sys.executable,
+        "-m",
+        "studio.worker",
+        "--home",
+        str(who.served.home),
+        "--workspace",
+        who.space.name,
+        run,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
                           env={**who.served.environment, MARK: str(stage.folder)})  # fmt: skip
     status = who.space.runs.get(run).status
@@ -148,7 +161,9 @@ def chooses_another_model(stage: Stage, name: str) -> Seen:
     return seen(bool(name) and draft.get("model") == name, f"model kept: {draft.get('model')!r}; {shown[:100]}")
 
 
-@attack("S1", "A demo visitor uses the owner's act {0}", ["folder", "trust", "token", "forget-token", "download", "cancel"])
+@attack(
+    "S1", "A demo visitor uses the owner's act {0}", ["folder", "trust", "token", "forget-token", "download", "cancel"]
+)
 def acts_of_the_owner(stage: Stage, act: str) -> Seen:
     who = chat_visitor(stage)
     given = {"value": str(private(stage)), "token": TOKEN, "name": "someone/tiny"}

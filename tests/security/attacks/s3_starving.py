@@ -65,10 +65,12 @@ def workbook(rows: list[list[str]]) -> bytes:
     return out.getvalue()
 
 
-def delay_of_others(stage: Stage, hostile: Callable[[], object], times: int = 8, seconds: float = 20) -> tuple[float, int]:
+def delay_of_others(
+    stage: Stage, hostile: Callable[[], object], times: int = 8, seconds: float = 20
+) -> tuple[float, int]:
     """The longest time that another visitor's action takes while an action is sent several times at once."""
     other = stage.visitor()
-    other.sample("intent-labels") if False else other.acted("model-body", "task", value="chat")
+    other.acted("model-body", "task", value="chat")
     other.patience = seconds
     hands = [threading.Thread(target=timed, args=(hostile,), daemon=True) for _ in range(times)]
     for hand in hands:
@@ -91,7 +93,10 @@ def draws_a_long_header(stage: Stage) -> Seen:
     shown = who.bring(wide("csv", longest=LONG), "wide.csv")
     refused = not who.datasets()
     longest, asked = delay_of_others(stage, lambda: who.acted("data-body", "draw"), 12 if refused else 44)
-    return seen(longest > PATIENT, f"another visitor waited up to {longest:.1f} s ({asked} actions); refused: {refused} {shown[:120]}")
+    return seen(
+        longest > PATIENT,
+        f"another visitor waited up to {longest:.1f} s ({asked} actions); refused: {refused} {shown[:120]}",
+    )
 
 
 KINDS = ["csv", "tsv", "json", "jsonl", "parquet", "xlsx", "zip"]
@@ -139,7 +144,8 @@ def judged(who: Visitor, spent: float, shown: str) -> Seen:
     drawn, _ = timed(lambda: who.acted("data-body", "draw"))
     cells = max((len(str(row)) for each in found for row in who_rows(who, each)), default=0)
     beyond = widest > 1_000 or columns > 100 or rows > 20_000 or cells > 150_000
-    words = f"read in {spent:.1f} s, drawn in {drawn:.1f} s; {columns} columns, {rows:,} rows, longest name {widest:,}, longest row {cells:,}"
+    words = f"read in {spent:.1f} s, drawn in {drawn:.1f} s; {columns} columns, {rows:,} rows"
+    words += f", longest name {widest:,}, longest row {cells:,}"
     return seen(beyond or spent > 15 or drawn > 5, f"{words}; {shown[:150] if not found else ''}")
 
 
@@ -158,7 +164,8 @@ SLOW: list[tuple[str, Callable[[Visitor], object]]] = [
     ("Show the tokens of a row", lambda who: who.acted("data-body", "view", value="tokens")),
     ("Use a sample", lambda who: who.sample()),
     ("Paste 2 MB of rows", lambda who: who.acted("data-body", "paste", pasted="a,b\n" + "where,there\n" * 150_000)),
-    ("Search in the labels with a hostile pattern", lambda who: who.acted("data-body", "label-search", value="(a+)+$" * 50)),
+    ("Search in the labels with a hostile pattern", lambda who: who.acted("data-body", "label-search",
+    value="(a+)+$" * 50)),
     ("Judge the near-duplicates", lambda who: who.acted("data-body", "whole")),
     ("Make rows by augmentation", lambda who: who.acted("data-body", "make")),
 ]  # fmt: skip
@@ -180,7 +187,10 @@ def waits_without_end(stage: Stage) -> Seen:
     statuses = [getattr(answer, "status", 0) for _, answer in answers]
     slowest = max(spent for spent, _ in answers)
     refused = sum("limit-reached" in told_of(answer) or getattr(answer, "status", 0) == 429 for _, answer in answers)
-    return seen(not refused and slowest > 20, f"{refused} of 200 were refused, the slowest took {slowest:.0f} s; statuses {sorted(set(statuses))}")
+    return seen(
+        not refused and slowest > 20,
+        f"{refused} of 200 were refused, the slowest took {slowest:.0f} s; statuses {sorted(set(statuses))}",
+    )
 
 
 def told_of(answer: Any) -> str:

@@ -47,8 +47,10 @@ def long_runs(stage: Stage, payload: tuple[str, str, str]) -> Seen:
     found = [(each.steps, who.space.runs.spec(each.id).config.max_minutes) for each in who.runs()]
     minutes = getattr(getattr(who.space, "limits", None), "run_minutes", 0)
     who.stop_runs()
-    beyond = any((steps or 0) > 2_000 or planned > 15 for steps, planned in found) and not (minutes and name == "epochs" and False)
-    return seen(beyond or (bool(found) and not minutes), f"steps and minutes: {found}; limit of minutes for workers: {minutes}")
+    beyond = any((steps or 0) > 2_000 or planned > 15 for steps, planned in found)
+    return seen(
+        beyond or (bool(found) and not minutes), f"steps and minutes: {found}; limit of minutes for workers: {minutes}"
+    )
 
 
 @attack("S4", "Eight visitors of one address have a run each", quick=False)
@@ -155,7 +157,10 @@ def reruns(stage: Stage, act: str) -> Seen:
     long = [who.space.runs.spec(each.id).config.epochs for each in active]
     who.stop_runs()
     minutes = getattr(getattr(who.space, "limits", None), "run_minutes", 0)
-    return seen(len(active) > 2 or (max(long, default=0) > 1000 and not minutes), f"{len(active)} runs train or wait, epochs {long}")
+    return seen(
+        len(active) > 2 or (max(long, default=0) > 1000 and not minutes),
+        f"{len(active)} runs train or wait, epochs {long}",
+    )
 
 
 @attack("S4", "20 times the same click on Start makes several runs")

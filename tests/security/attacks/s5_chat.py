@@ -76,13 +76,17 @@ def hogs_the_models(stage: Stage) -> Seen:
         chat.join(10)
     statuses = [(chat.status, chat.lines) for chat in chats]
     good = '"who"' in line and "error" not in line[:10]
-    return seen(spent > PATIENT or not good, f"the first token came after {spent:.1f} s ({line[:80]!r}); the eight: {statuses}")
+    return seen(
+        spent > PATIENT or not good, f"the first token came after {spent:.1f} s ({line[:80]!r}); the eight: {statuses}"
+    )
 
 
 @attack("S5", "A demo visitor asks for a reply of {0} tokens", [4096, 1000, 300])
 def long_replies(stage: Stage, tokens: int) -> Seen:
     hostile, run = stage.trained
-    answer = hostile.post(f"/studio/run/{run}/chat", {"messages": HELLO, "settings": {"max_new_tokens": tokens, "temperature": 2.0}})
+    answer = hostile.post(
+        f"/studio/run/{run}/chat", {"messages": HELLO, "settings": {"max_new_tokens": tokens, "temperature": 2.0}}
+    )
     if answer.status != 200 or '"error"' in answer.text:
         return seen(False, answer.text[:150])
     last = [json.loads(line) for line in answer.text.splitlines() if line]
@@ -146,15 +150,20 @@ def huge_chats(stage: Stage, payload: tuple[str, Any]) -> Seen:
     return seen(bad, f"{answer.status} after {spent:.1f} s: {answer.text[:150]}; log: {log[-150:]}")
 
 
-@attack("S5", "Half a character in a chat is reported as too little memory", ["\ud800", "a\udfff", "\ud83d"], quick=False)
+@attack(
+    "S5", "Half a character in a chat is reported as too little memory", ["\ud800", "a\udfff", "\ud83d"], quick=False
+)
 def half_characters(stage: Stage, text: str) -> Seen:
     hostile, run = stage.trained
-    answer = hostile.post(f"/studio/run/{run}/chat", {"messages": [{"role": "user", "content": text}], "settings": {"max_new_tokens": 4}})
+    answer = hostile.post(
+        f"/studio/run/{run}/chat", {"messages": [{"role": "user", "content": text}], "settings": {"max_new_tokens": 4}}
+    )
     wrong = "memory" in answer.text or answer.status >= 500 or "log as" in answer.text
     return seen(wrong, f"{answer.status}: {answer.text[:200]}")
 
 
-SETTINGS = [{"max_new_tokens": -1}, {"max_new_tokens": 10**9}, {"temperature": -5}, {"temperature": 1e308}, {"top_p": 0},
+SETTINGS = [{"max_new_tokens": -1}, {"max_new_tokens": 10**9}, {"temperature": -5}, {"temperature": 1e308},
+            {"top_p": 0},
             {"top_p": 9}, {"seed": -1}, {"seed": 2**70}, {"system": "x" * 3_000_000}, {"temperature": "NaN"},
             {"device": "/etc/passwd"}, {"max_new_tokens": "4; rm"}]  # fmt: skip
 
@@ -163,7 +172,9 @@ SETTINGS = [{"max_new_tokens": -1}, {"max_new_tokens": 10**9}, {"temperature": -
 def settings(stage: Stage, payload: dict[str, Any]) -> Seen:
     hostile, run = stage.trained
     with logged(hostile.served) as written:
-        answer = hostile.post(f"/studio/run/{run}/chat", {"messages": HELLO, "settings": {"max_new_tokens": 4, **payload}})
+        answer = hostile.post(
+            f"/studio/run/{run}/chat", {"messages": HELLO, "settings": {"max_new_tokens": 4, **payload}}
+        )
         log = written()
     answered = answer.status == 200 and '"who"' in answer.text
     return seen(answer.status >= 500 or "Traceback" in log or (answered and "max_new_tokens" in payload),

@@ -11,11 +11,12 @@ from studio.models.fetching import fetch_starter
 from tests.security.attack import Seen, attack, seen
 from tests.security.stage import Stage, Visitor, processes_of, timed
 
-LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}"
+LOOPS = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
 LONG = "{% for m in messages %}{{ m['content'] * 10 }}{% endfor %}"
 TEMPLATES = [
     ("nested loops", LOOPS),
-    ("a string that doubles without end", "{% set n = namespace(s='a') %}{% for i in range(64) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s }}"),
+    ("a string that doubles without end",
+    "{% set n = namespace(s='a') %}{% for i in range(64) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s }}"),
     ("a power of large numbers", "{{ 9 ** 9 ** 9 ** 9 }}"),
     ("a macro that calls itself", "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}"),
     ("a multiplied string", "{{ 'a' * 9999999999 }}"),
@@ -81,9 +82,10 @@ def renders(stage: Stage, payload: tuple[str, str]) -> Seen:
     memory = sum(each.memory_info().rss for each in processes_of(stage.alone) if each.is_running()) // 10**6
     ran = "uid=" in str(shown) or "root:x:" in str(shown) or "<class 'os" in str(shown) or "<script>alert" in str(shown)
     bad = ran or cores > 0.6 or spent > 40 or memory > 4_000
-    if bad:
-        stage.__dict__.pop("alone", None) and None
-    return seen(bad, f"answered after {spent:.0f} s, then {cores:.1f} cores busy, {memory} MB; code ran: {ran}; {str(shown)[-200:]}")
+    return seen(
+        bad,
+        f"answered after {spent:.0f} s, then {cores:.1f} cores busy, {memory} MB; code ran: {ran}; {str(shown)[-200:]}",
+    )
 
 
 @attack("S7", "A hostile template is rendered again at each look")

@@ -33,7 +33,12 @@ def listened(who: Visitor, page: str, seconds: float = 4) -> str:
 
 def joined(who: Visitor, region: str = "data-body", **said: object) -> int:
     """The victim's page acts through the queue."""
-    asked = {"data": [], "event_data": {"act": "draw", **said}, "fn_index": who.handler(region), "session_hash": who.page}
+    asked = {
+        "data": [],
+        "event_data": {"act": "draw", **said},
+        "fn_index": who.handler(region),
+        "session_hash": who.page,
+    }
     return who.post("/gradio_api/queue/join", asked).status
 
 
@@ -92,7 +97,9 @@ def cancels(stage: Stage, kind: str) -> Seen:
             asked = {"session_hash": victim.page, "fn_index": number, "event_id": "x" * 32}
             statuses.append(outsider.post(path, asked).status)
     shown = victim.acted("data-body", "view", value="rows")
-    return seen("stone" not in shown or any(each >= 500 for each in statuses), f"{statuses}; the victim's page: {shown[:80]}")
+    return seen(
+        "stone" not in shown or any(each >= 500 for each in statuses), f"{statuses}; the victim's page: {shown[:80]}"
+    )
 
 
 @attack("S8", "A heartbeat under another page's session_hash ends its session", quick=False)
@@ -113,7 +120,11 @@ def heartbeats(stage: Stage) -> Seen:
     return seen("stone" not in shown, shown[:100])
 
 
-@attack("S8", "A stream without an end is opened under an invented session_hash ({0})", ["x", "", "a" * 5_000, "../..", "%00"])
+@attack(
+    "S8",
+    "A stream without an end is opened under an invented session_hash ({0})",
+    ["x", "", "a" * 5_000, "../..", "%00"],
+)
 def invented_streams(stage: Stage, page: str) -> Seen:
     answer = listened(Visitor(stage.demo), page or "", 3)
     return seen('"output"' in answer or "[status 5" in answer, answer[:100])

@@ -22,7 +22,15 @@ def own_lock(stage: Stage) -> Served:
     return stage.serve("--host", "0.0.0.0", environment={"STUDIO_PASSWORD": PASSWORD})
 
 
-FORWARDED = ["x_forwarded_for", "x_real_ip", "forwarded", "x_client_ip", "true_client_ip", "cf_connecting_ip", "x_studio_address"]
+FORWARDED = [
+    "x_forwarded_for",
+    "x_real_ip",
+    "forwarded",
+    "x_client_ip",
+    "true_client_ip",
+    "cf_connecting_ip",
+    "x_studio_address",
+]
 
 
 @attack("S9", "Guesses from loopback with a changing {0} are never slowed down", FORWARDED, quick=1)
@@ -37,7 +45,10 @@ def changes_its_address(stage: Stage, header: str) -> Seen:
             break
     else:
         status = 403
-    return seen(status != 429 and spent[-1] < 2 * spent[0] and spent[-1] < 2, f"seconds of the guesses: {[round(each, 1) for each in spent]}")
+    return seen(
+        status != 429 and spent[-1] < 2 * spent[0] and spent[-1] < 2,
+        f"seconds of the guesses: {[round(each, 1) for each in spent]}",
+    )
 
 
 @attack("S9", "Eight wrong guesses of one address keep the right password from there waiting", quick=True)
@@ -91,14 +102,20 @@ def stays_logged_in(stage: Stage) -> Seen:
 @attack("S9", "A page from elsewhere logs the owner out, or in")
 def logs_out_from_elsewhere(stage: Stage) -> Seen:
     who = Visitor(stage.locked)
-    statuses = [who.ask("POST", path, RIGHT, origin="http://evil.example", **FORM).status for path in ("/login", "/logout")]
+    statuses = [
+        who.ask("POST", path, RIGHT, origin="http://evil.example", **FORM).status for path in ("/login", "/logout")
+    ]
     got = who.get("/logout", cookie=stage.cookie).status
     still = who.get("/studio/bar", cookie=stage.cookie).status
-    return seen(any(each < 400 for each in statuses) or still != 200, f"{statuses}; GET /logout {got}; the session: {still}")
+    return seen(
+        any(each < 400 for each in statuses) or still != 200, f"{statuses}; GET /logout {got}; the session: {still}"
+    )
 
 
-COOKIES = ["studio-session=" + "x" * 43, "studio-session=", "studio-session=0", "studio-session=admin", "studio-session=" + "A" * 4000,
-           "studio-session=' OR 1=1 --", "studio-session=../../x", "STUDIO-SESSION=x", "studio-session=%00", "session=1; studio-session=null",
+COOKIES = ["studio-session=" + "x" * 43, "studio-session=", "studio-session=0", "studio-session=admin",
+           "studio-session=" + "A" * 4000,
+           "studio-session=' OR 1=1 --", "studio-session=../../x", "STUDIO-SESSION=x", "studio-session=%00",
+           "session=1; studio-session=null",
            "studio-session=\xff", "x-studio-role=owner"]  # fmt: skip
 
 
@@ -108,23 +125,31 @@ def forged_cookies(stage: Stage, cookie: str) -> Seen:
     return seen(answer.status not in (400, 401), f"{answer.status}")
 
 
-CLOSED = ["/studio/bar", "/studio/run/last", "/studio/run/last/log", "/studio/run/last/report.json", "/studio/labels/x.csv",
+CLOSED = ["/studio/bar", "/studio/run/last", "/studio/run/last/log", "/studio/run/last/report.json",
+          "/studio/labels/x.csv",
           "/studio/ticket/x", "/gradio_api/queue/data?session_hash=x", "/gradio_api/app_id", "/gradio_api/heartbeat/x",
-          "/gradio_api/startup-events", "/theme.css", "/config", "/gradio_api/info", "/studio/static/../bar", "//studio/bar",
-          "/studio/static/../../studio/bar", "/studio/static/..%2fbar", "/STUDIO/BAR", "/login/../studio/bar", "/;/studio/bar",
-          "/studio/bar?x=/login", "/login?next=/studio/bar", "/studio//bar", "/%73tudio/bar", "/manifest.json", "/robots.txt"]  # fmt: skip
+          "/gradio_api/startup-events", "/theme.css", "/config", "/gradio_api/info", "/studio/static/../bar",
+          "//studio/bar",
+          "/studio/static/../../studio/bar", "/studio/static/..%2fbar", "/STUDIO/BAR", "/login/../studio/bar",
+          "/;/studio/bar",
+          "/studio/bar?x=/login", "/login?next=/studio/bar", "/studio//bar", "/%73tudio/bar", "/manifest.json",
+          "/robots.txt"]  # fmt: skip
 
 
 @attack("S9", "{0} is answered without a password", CLOSED)
 def reads_without_a_password(stage: Stage, path: str) -> Seen:
     answer = Visitor(stage.locked).get(path)
     page = b"gradio_config" in answer.body or b'"bar"' in answer.body or b'"version"' in answer.body
-    return seen(answer.status == 200 and (b"Password" not in answer.body or page), f"{answer.status}: {answer.body[:80]!r}")
+    return seen(
+        answer.status == 200 and (b"Password" not in answer.body or page), f"{answer.status}: {answer.body[:80]!r}"
+    )
 
 
-WRITES = [("POST", "/studio/press"), ("PUT", "/studio/upload"), ("POST", "/studio/ticket"), ("POST", "/studio/workspace"),
+WRITES = [("POST", "/studio/press"), ("PUT", "/studio/upload"), ("POST", "/studio/ticket"), ("POST",
+          "/studio/workspace"),
           ("POST", "/gradio_api/queue/join"), ("POST", "/gradio_api/cancel"), ("POST", "/studio/run/last/chat"),
-          ("POST", "/studio/run/last/warm"), ("POST", "/"), ("DELETE", "/studio/bar"), ("PATCH", "/login"), ("TRACE", "/studio/bar")]  # fmt: skip
+          ("POST", "/studio/run/last/warm"), ("POST", "/"), ("DELETE", "/studio/bar"), ("PATCH", "/login"), ("TRACE",
+          "/studio/bar")]  # fmt: skip
 
 
 @attack("S9", "{0} is carried out without a password", [(f"{method} {path}", method, path) for method, path in WRITES])
@@ -147,7 +172,9 @@ def wrong_passwords(stage: Stage, password: str) -> Seen:
         who = Visitor(stage.locked)
         answer = who.ask("POST", "/login", "password=" + quote(password, errors="surrogatepass"), **FORM)
         log = written()
-    return seen(answer.status == 303 or answer.status >= 500 or "Traceback" in log, f"{answer.status}; log: {log[-100:]!r}")
+    return seen(
+        answer.status == 303 or answer.status >= 500 or "Traceback" in log, f"{answer.status}; log: {log[-100:]!r}"
+    )
 
 
 @attack("S9", "The answer to a wrong password tells how close it was by its time")
@@ -166,11 +193,16 @@ def cookie_flags(stage: Stage) -> Seen:
     return seen("httponly" not in cookie or "samesite=strict" not in cookie, cookie[-80:])
 
 
-@attack("S9", "The login page redirects to another site ({0})", ["//evil.example", "https://evil.example", "/\\evil.example"])
+@attack(
+    "S9",
+    "The login page redirects to another site ({0})",
+    ["//evil.example", "https://evil.example", "/\\evil.example"],
+)
 def open_redirect(stage: Stage, target: str) -> Seen:
     who = Visitor(stage.locked)
     answers = [who.ask("POST", f"/login?next={target}&redirect={target}&url={target}", RIGHT, **FORM),
-               who.ask("POST", "/login", RIGHT, **FORM, host=f"127.0.0.1:{stage.locked.port}", x_forwarded_host="evil.example")]  # fmt: skip
+               who.ask("POST", "/login", RIGHT, **FORM, host=f"127.0.0.1:{stage.locked.port}",
+               x_forwarded_host="evil.example")]  # fmt: skip
     places = [each.headers.get("location", "") for each in answers]
     return seen(any("evil" in each for each in places), str(places))
 

@@ -1,6 +1,5 @@
 """Secrets on the machine, headers of answers, and what stays behind."""
 
-import os
 import stat
 import time
 from pathlib import Path
@@ -22,7 +21,9 @@ def folder_names(stage: Stage) -> Seen:
 @attack("secrets", "The secret of a visitor stands in a file")
 def in_files(stage: Stage) -> Seen:
     who = stage.trained[0]
-    hits = [str(path) for path in who.served.home.rglob("*") if path.is_file() and who.secret.encode() in path.read_bytes()]
+    hits = [
+        str(path) for path in who.served.home.rglob("*") if path.is_file() and who.secret.encode() in path.read_bytes()
+    ]
     return seen(bool(hits), f"{hits[:3]}")
 
 
@@ -33,7 +34,11 @@ def in_arguments(stage: Stage) -> Seen:
     who.start(max_steps="300")
     hits = []
     for _ in range(30):
-        hits += [each.name() for each in processes_of(who.served) if each.is_running() and who.secret in " ".join(_words(each))]
+        hits += [
+            each.name()
+            for each in processes_of(who.served)
+            if each.is_running() and who.secret in " ".join(_words(each))
+        ]
         if hits:
             break
         time.sleep(0.1)
@@ -77,7 +82,12 @@ def in_the_log(stage: Stage) -> Seen:
 @attack("secrets", "The owner's token stands in the page, a run, an archive or the home of a demo")
 def token_on_the_disk(stage: Stage) -> Seen:
     who, run = stage.trained
-    text = who.get("/").text + who.get(f"/studio/run/{run}").text + who.get(f"/studio/run/{run}/log").text + who.acted("model-body", "look")
+    text = (
+        who.get("/").text
+        + who.get(f"/studio/run/{run}").text
+        + who.get(f"/studio/run/{run}/log").text
+        + who.acted("model-body", "look")
+    )
     hits = [str(path) for path in who.served.home.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
     return seen(TOKEN in text or bool(hits), f"{hits[:2]}")
 
@@ -88,7 +98,9 @@ def modes(stage: Stage, name: str) -> Seen:
     root = stage.demo.home
     folders = [path for path in (root / name).glob("*") if path.is_dir()] if name != "." else [root / "workspaces"]
     parents = [root / name] if name != "." else []
-    open_ones = [path.name[:12] for path in folders if _others_may(path) and not any(not _others_may(each) for each in parents)]
+    open_ones = [
+        path.name[:12] for path in folders if _others_may(path) and not any(not _others_may(each) for each in parents)
+    ]
     return seen(bool(open_ones), f"{len(open_ones)} of {len(folders)} folders: {open_ones[:2]}")
 
 
@@ -114,10 +126,13 @@ def temporary_folder(stage: Stage) -> Seen:
     return seen(any(name.startswith("studio-") for name in left), f"left: {left}")
 
 
-REFUSED = [("a wrong host", "/", {"host": "evil.example"}), ("an unknown address", "/gradio_api/info", {}), ("a closed address", "/config", {}),
-           ("a page from elsewhere", "POST /studio/workspace", {"origin": "http://evil.example"}), ("a missing file", "/studio/static/x.js", {}),
+REFUSED = [("a wrong host", "/", {"host": "evil.example"}), ("an unknown address", "/gradio_api/info", {}),
+           ("a closed address", "/config", {}),
+           ("a page from elsewhere", "POST /studio/workspace", {"origin": "http://evil.example"}), ("a missing file",
+           "/studio/static/x.js", {}),
            ("a refusal of the workspace", "/studio/bar", {})]  # fmt: skip
-NEEDED = {"content-security-policy": "default-src", "x-content-type-options": "nosniff", "referrer-policy": "", "cross-origin-opener-policy": "",
+NEEDED = {"content-security-policy": "default-src", "x-content-type-options": "nosniff", "referrer-policy": "",
+          "cross-origin-opener-policy": "",
           "cross-origin-resource-policy": "", "permissions-policy": ""}  # fmt: skip
 
 
@@ -130,7 +145,11 @@ def headers_of_refusals(stage: Stage, payload: tuple[str, str, dict[str, str]]) 
     return seen(bool(lacking), f"status {answer.status}, without {lacking}")
 
 
-@attack("headers", "{0} lacks a security header", ["/", "/studio/static/studio.js", "/theme.css", "/gradio_api/startup-events"])
+@attack(
+    "headers",
+    "{0} lacks a security header",
+    ["/", "/studio/static/studio.js", "/theme.css", "/gradio_api/startup-events"],
+)
 def headers_of_answers(stage: Stage, path: str) -> Seen:
     answer = Visitor(stage.alone, address="127.0.0.1").get(path)
     lacking = [name for name, value in NEEDED.items() if value not in answer.headers.get(name, "\0")]
@@ -164,7 +183,8 @@ def server_header(stage: Stage) -> Seen:
 @attack("headers", "A private answer is kept by caches")
 def caches(stage: Stage) -> Seen:
     who, run = stage.trained
-    kept = [path for path in ("/studio/bar", f"/studio/run/{run}", f"/studio/run/{run}/log", f"/studio/run/{run}/curve.csv")
+    kept = [path for path in ("/studio/bar", f"/studio/run/{run}", f"/studio/run/{run}/log",
+            f"/studio/run/{run}/curve.csv")
             if "no-store" not in who.get(path).headers.get("cache-control", "")]  # fmt: skip
     return seen(bool(kept), str(kept))
 
@@ -173,8 +193,8 @@ def caches(stage: Stage) -> Seen:
 def guessed_secrets(stage: Stage) -> Seen:
     who = Visitor(stage.demo)
     secrets = [who.post("/studio/workspace").json.get("secret", "") for _ in range(4)]
-    common = os.path.commonprefix([each for each in secrets if each])
-    return seen(len(common) > 6 or any(len(each) < 32 for each in secrets if each), f"they share {len(common)} letters")
+    common = next((at for at, letters in enumerate(zip(*secrets, strict=False)) if len(set(letters)) > 1), 48)
+    return seen(common > 6 or any(len(each) < 32 for each in secrets), f"they share {common} letters")
 
 
 CHANGED = ["first", "last", "middle", "swap", "signature of another", "upper", "half", "twice", "zero", "space"]
@@ -184,11 +204,14 @@ CHANGED = ["first", "last", "middle", "swap", "signature of another", "upper", "
 def changed_secrets(stage: Stage, how: str) -> Seen:
     good = stage.anna.secret
     other = Visitor(stage.demo).begin().secret
+
     def flip(at: int) -> str:
         return good[:at] + ("0" if good[at] != "0" else "1") + good[at + 1 :]
 
-    bad = {"first": flip(0), "last": flip(47), "middle": flip(24), "swap": good[24:] + good[:24], "signature of another": good[:24] + other[24:],
-           "upper": good.upper(), "half": good[:24], "twice": good + good, "zero": "0" * 48, "space": good + " x"}[how]  # fmt: skip
+    bad = {"first": flip(0), "last": flip(47), "middle": flip(24), "swap": good[24:] + good[:24],
+           "signature of another": good[:24] + other[24:],
+           "upper": good.upper(), "half": good[:24], "twice": good + good, "zero": "0" * 48,
+           "space": good + " x"}[how]  # fmt: skip
     if bad == good:
         bad = good[:-1] + "g"
     answer = Visitor(stage.demo, bad).get("/studio/bar")

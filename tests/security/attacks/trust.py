@@ -10,8 +10,10 @@ from tests.security.attack import Seen, attack, held, seen
 from tests.security.attacks.archives import Evil
 from tests.security.stage import FORM, MEMBER, PASSWORD, Stage, Visitor
 
-KINDS = ["code by auto_map", "code of its tokenizer", "pickled weights", "a pickle that is called safetensors", "a pickled tokenizer", "a Jinja template that imports",
-         "a configuration that names a path", "a link out of its folder", "safetensors with a header of 4 GB", "deep JSON for its configuration"]  # fmt: skip
+KINDS = ["code by auto_map", "code of its tokenizer", "pickled weights", "a pickle that is called safetensors",
+         "a pickled tokenizer", "a Jinja template that imports",
+         "a configuration that names a path", "a link out of its folder", "safetensors with a header of 4 GB",
+         "deep JSON for its configuration"]  # fmt: skip
 
 
 def ran(stage: Stage) -> Path:
@@ -30,11 +32,15 @@ def model(stage: Stage, kind: str) -> Path:
     match kind:
         case "code by auto_map":
             (folder / "evil.py").write_text(evil)
-            (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "evil.Evil", "AutoConfig": "evil.Evil"}}))
+            (folder / "config.json").write_text(
+                json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "evil.Evil", "AutoConfig": "evil.Evil"}})
+            )
         case "code of its tokenizer":
             (folder / "evil.py").write_text(evil)
             kept = json.loads((folder / "tokenizer_config.json").read_text())
-            (folder / "tokenizer_config.json").write_text(json.dumps({**kept, "auto_map": {"AutoTokenizer": ["evil.Evil", None]}}))
+            (folder / "tokenizer_config.json").write_text(
+                json.dumps({**kept, "auto_map": {"AutoTokenizer": ["evil.Evil", None]}})
+            )
         case "pickled weights":
             weights.unlink()
             (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Evil(ran(stage))))
@@ -43,9 +49,13 @@ def model(stage: Stage, kind: str) -> Path:
         case "a pickled tokenizer":
             (folder / "tokenizer.json").write_bytes(pickle.dumps(Evil(ran(stage))))
         case "a Jinja template that imports":
-            (folder / "chat_template.jinja").write_text("{{ cycler.__init__.__globals__.os.system('touch " + str(ran(stage)) + "') }}")
+            (folder / "chat_template.jinja").write_text(
+                "{{ cycler.__init__.__globals__.os.system('touch " + str(ran(stage)) + "') }}"
+            )
         case "a configuration that names a path":
-            (folder / "config.json").write_text(json.dumps({**config, "_name_or_path": "/etc/passwd", "base_model_name_or_path": "/etc"}))
+            (folder / "config.json").write_text(
+                json.dumps({**config, "_name_or_path": "/etc/passwd", "base_model_name_or_path": "/etc"})
+            )
         case "a link out of its folder":
             (folder / "README.md").unlink(missing_ok=True)
             (folder / "README.md").symlink_to("/etc/passwd")
@@ -59,7 +69,11 @@ def model(stage: Stage, kind: str) -> Path:
 def used(who: Visitor, folder: Path, **headers: str) -> str:
     who.bring()
     shown = who.acted("model-body", "task", value="chat") + who.acted("model-body", "folder", value=str(folder))
-    shown += who.acted("data-body", "view", value="tokens") + who.acted("method-body", "reckon") + who.acted("method-body", "start")
+    shown += (
+        who.acted("data-body", "view", value="tokens")
+        + who.acted("method-body", "reckon")
+        + who.acted("method-body", "start")
+    )
     return shown
 
 
@@ -70,7 +84,10 @@ def runs_code(stage: Stage, kind: str) -> Seen:
     owner.stop_runs()
     leaked = "root:x:" in shown
     unexpected = "Something went wrong" in shown
-    return seen(ran(stage).exists() or leaked or unexpected, f"ran: {ran(stage).exists()}; leaked: {leaked}; {shown[-200:] if unexpected else ''}")
+    return seen(
+        ran(stage).exists() or leaked or unexpected,
+        f"ran: {ran(stage).exists()}; leaked: {leaked}; {shown[-200:] if unexpected else ''}",
+    )
 
 
 @attack("trust", "A model that was allowed is changed afterwards and its new code runs")
@@ -94,7 +111,8 @@ class Member(Visitor):
 
     cookie = ""
 
-    def ask(self, method: str, path: str, body: bytes | str | None = None, **headers: str):  # type: ignore[no-untyped-def]
+    def ask(self, method: str, path: str, body: bytes | str | None = None,
+    **headers: str):  # type: ignore[no-untyped-def]
         """With the session."""
         return super().ask(method, path, body, **({"cookie": self.cookie} if self.cookie else {}), **headers)
 
@@ -106,7 +124,9 @@ def member(stage: Stage) -> Member:
 
         file = stage.folder / "passwords"
         file.write_text(f"owner {hash_password(PASSWORD)}\nmember {hash_password(MEMBER)}\n")
-        stage.__dict__["team"] = stage.serve("--host", "0.0.0.0", environment={"STUDIO_PASSWORD_FILE": str(file)}, own=False)
+        stage.__dict__["team"] = stage.serve(
+            "--host", "0.0.0.0", environment={"STUDIO_PASSWORD_FILE": str(file)}, own=False
+        )
     who = Member(stage.__dict__["team"])
     answer = who.ask("POST", "/login", "password=" + MEMBER.replace(" ", "+"), **FORM)
     who.cookie = answer.headers["set-cookie"].split(";")[0]
