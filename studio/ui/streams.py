@@ -100,7 +100,10 @@ class Streams:
         return hmac.new(self._key, f"{identity}\0{name}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def _stream(self, scope: Scope, headers: Headers) -> str:
-        asked = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20).get("session_hash", [])
+        try:
+            asked = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20).get("session_hash", [])
+        except ValueError as error:
+            raise Refused(400, "This address has too many parameters.") from error
         inner = self._inner(self._identity(scope, headers), asked[0] if len(asked) == 1 else None)
         if inner not in self.page._queue.pending_messages_per_session:
             raise Refused(404, "This page has no open stream. Reload the page.")
@@ -113,7 +116,7 @@ class Streams:
             raise Refused(400, "There is no handler of this number.")
         if not isinstance(data, list) or len(data) != len(handler.inputs):
             raise Refused(400, "These are not the inputs of this handler.")
-        if trigger is not None and not (_whole(trigger) and trigger in self.page.blocks):
+        if trigger is not None and not (_whole(trigger) and trigger in {self.page._id, *self.page.blocks}):
             raise Refused(400, "There is no component of this number.")
         inner = self._inner(identity, value.get("session_hash"))
         self._remember(identity, inner)

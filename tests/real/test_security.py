@@ -36,7 +36,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A public demo, started by somebody who has a Hub token."""
     os.environ["HF_TOKEN"] = TOKEN
     try:
-        served = Served(tmp_path_factory.mktemp("demo") / "home", "--demo")
+        served = Served(tmp_path_factory.mktemp("demo") / "home", "--demo", "--limit", "workspaces_per_address=0")
     finally:
         del os.environ["HF_TOKEN"]
     yield served
