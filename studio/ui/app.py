@@ -18,13 +18,17 @@ PAGES = {
 }  # fmt: skip
 BRAND = html('<a class="brand" href="#" data-goto="model">{logo}Fine-tune Studio</a>', logo=icon("logo"))
 
+LOGOUT = html('<form method="post" action="logout"><button class="btn s">Log out</button></form>')
 
-def blocks(sessions: Sessions, files: Uploads) -> tuple[gr.Blocks, Shell]:
+
+def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> tuple[gr.Blocks, Shell]:
     """The whole page, wired, and what its tabs share."""
     with gr.Blocks(title="Fine-tune Studio", analytics_enabled=False, fill_width=True) as page:
         with gr.Row(elem_classes="top"):
             gr.HTML(BRAND, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
             bar = runbar.build()
+            if has_login:
+                gr.HTML(LOGOUT, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
             pulse = gr.HTML(
                 value="", html_template="<span hidden></span>", apply_default_css=False, elem_classes="pulse",
                 js_on_load="window.studio.pulse(element, props, watch)",

@@ -117,7 +117,7 @@ def _account(line: str, role: str) -> Account:
             "password-needed",
             "The file of password hashes has a line that is no hash.",
             valid="scrypt$SALT$HASH, or owner scrypt$SALT$HASH, or member scrypt$SALT$HASH",
-            hint="Make a hash with: python -m studio.ui.login",
+            hint="Make a hash with: studio hash-password",
         )
     return Account(line, role)
 
@@ -349,7 +349,3 @@ def _page(wrong: str = "") -> Html:
         bad=Html(' aria-invalid="true" aria-describedby="wrong"') if wrong else "",
         wrong=html('<p class="wrong" id="wrong" role="alert">{w}</p>', w=wrong) if wrong else "",
     )
-
-
-if __name__ == "__main__":
-    print(ask_for_hash())

@@ -76,7 +76,7 @@ def make_app(
     app.include_router(static.routes())
     app.include_router(uploads.routes(sessions, files))
     app.include_router(poll.routes(sessions))
-    page, shell = blocks(sessions, files)
+    page, shell = blocks(sessions, files, bool(accounts))
     app.include_router(press.routes(shell))
     mounted = gr.mount_gradio_app(
         app, page, path="/", theme=theme(), footer_links=[], run_history=False, ssr_mode=False,
