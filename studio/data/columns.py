@@ -46,6 +46,8 @@ class Column:
     """Its values are numbers between whole ones."""
     bookkeeping: bool
     """Its name says that it is an id, a date, a link."""
+    words: tuple[str, ...] = ()
+    """The words of its name, in lower case."""
 
     @property
     def few_values(self) -> bool:
@@ -104,6 +106,7 @@ def look_at(name: str, rows: Sequence[Row]) -> Column:
         several=_several(values),
         scores=bool(plain) and numbers == len(plain) and any(_PART.fullmatch(text) for text in plain),
         bookkeeping=name in MARKS or (bool(words) and (words[-1] in _BOOKKEEPING or words[0] == "unnamed")),
+        words=tuple(words),
     )
 
 

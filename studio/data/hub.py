@@ -228,6 +228,8 @@ def _parquet(file: HubFile, stream: BinaryIO, most: int, limits: ReadLimits) -> 
                     builder.add(row)
                 if builder.count >= most:
                     break
+    except MemoryError:  # one of pyarrow's is an ArrowException too
+        raise
     except (pyarrow.ArrowException, ValueError) as error:
         raise StudioError(
             "unreadable-file", f"{file.path} can't be read as Parquet.", given=str(error)[:200],

@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from studio.data import progress
-from studio.data.limits import HARD, LONGEST_NAME, NAME, ReadLimits
+from studio.data.limits import HARD, LONGEST_NAME, NAME, ReadLimits, too_deep
 from studio.data.table import Table
 from studio.data.words import many, short
 from studio.schema.dataset import BadLine, Reading
@@ -34,12 +34,16 @@ SLICE = 500
 MANY_COLUMNS = 500
 """From here on, rows that share few columns are refused: keys of a lookup table, most likely."""
 _TEXTS = frozenset((str, type(None)))
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 Packed = tuple["pyarrow.RecordBatch", frozenset[str]]
 """Columns of strings, and the names of those whose strings are JSON."""
 
 
-def pack(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Packed:
-    """Rows as Arrow columns; rows may be shorter than the columns."""
+def pack(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], limits: ReadLimits = HARD, name: str = "", start: int = 1
+) -> Packed:
+    """Rows as Arrow columns; rows may be shorter than the columns. `name` and `start`: the table, and the number of the
+    first row."""
     import pyarrow
 
     # a builder, since pyarrow.array() imports pandas to look at what it is given
@@ -47,11 +51,21 @@ def pack(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Packed:
     for column, values in zip(columns, _turned(rows, len(columns)), strict=True):
         if not _TEXTS.issuperset(map(type, values)):
             as_json.add(column)
-            values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+            values = _as_json(values, name, start)
+            limits.check_json(name, start, column, values)
         builder = pyarrow.lib.StringBuilder()
         builder.append_values(values)
         arrays.append(builder.finish())
     return pyarrow.RecordBatch.from_arrays(arrays, names=list(columns)), frozenset(as_json)
+
+
+def _as_json(values: Iterable[Any], name: str, start: int) -> list[str | None]:
+    texts: list[str | None] = []
+    try:
+        texts.extend(None if value is None else _ENCODE(value) for value in values)
+    except RecursionError:
+        raise too_deep(name, start + len(texts)) from None
+    return texts
 
 
 def _turned(rows: Sequence[Sequence[Any]], width: int) -> Iterable[Sequence[Any]]:
@@ -153,8 +167,10 @@ def packed(table: Table, limits: ReadLimits = HARD) -> Iterator[Packed]:
         left: Iterable[Sequence[Any]] = source.rest
     else:
         left = source.values(1)
+    start = 1 + len(table) - (len(source.rest) if isinstance(source, _InMemory) else len(table))
     for block in blocks_of(left, columns, "The new version", limits):
-        yield pack(columns, block)
+        yield pack(columns, block, limits, "The new version", start)
+        start += len(block)
 
 
 def _widened(batch: "pyarrow.RecordBatch", columns: Sequence[str], as_json: frozenset[str]) -> Packed:
@@ -218,7 +234,7 @@ class Builder:
         """A row in the order of the columns."""
         self._rows.append(values)
         if self._filling.full(values, self._columns):
-            self._blocks.append(pack(self._columns, self._rows))
+            self._blocks.append(pack(self._columns, self._rows, self.limits, self.name, self._packed + 1))
             self._packed += len(self._rows)
             progress.tell(rows=len(self._rows))
             self._rows = []
@@ -300,6 +316,10 @@ class Builder:
                 given=f"line {first.line}: {first.why.rstrip('.')}",
                 hint="Check that the file is of the kind that its name says.",
             )
+        for column, values in zip(self._columns, _turned(self._rows, len(self._columns)), strict=False):
+            if any(isinstance(value, list | dict) for value in values):
+                texts = _as_json(values, self.name, self._packed + 1)
+                self.limits.check_json(self.name, self._packed + 1, column, texts)
         columns = list(self._columns)
         if self._renamed > NOTED_NAMES:
             self.notes.append(f"{many(self._renamed - NOTED_NAMES, 'more column')} had no name, or a repeated one.")

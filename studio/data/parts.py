@@ -23,10 +23,10 @@ def split_name(value: Any) -> SplitName | None:
 
 def split_column_of(table: Table) -> str | None:
     """The column in which the file says which part each row belongs to, when it has one."""
-    rows = table.sample()
-    for name in SPLIT_COLUMNS:
-        for column in table.columns:
-            values = [row[column] for row in rows if not is_blank(row[column])]
-            if column.strip().lower() == name and values and all(split_name(value) for value in values):
-                return column
+    named = [column for name in SPLIT_COLUMNS for column in table.columns if column.strip().lower() == name]
+    rows = table.sample() if named else []
+    for column in named:
+        values = [row[column] for row in rows if not is_blank(row[column])]
+        if values and all(split_name(value) for value in values):
+            return column
     return None

@@ -5,15 +5,20 @@ It knows no task: a task brings its roles, the names that go with each, and the 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
-from studio.data.columns import Column, look_at, words_of
+from studio.data.columns import Column, look_at
 from studio.data.table import Row, Table
-from studio.data.words import listed
+from studio.data.words import listed, short
 from studio.schema.errors import StudioError, nearest
 
 IGNORE = ("none", "ignore", "null", "")
 """What may be said instead of a role: the column is not used."""
+MOST_NAMED = 80
+"""Characters of a name in a message."""
+SAMPLED, FEWEST, MOST_CELLS = 200, 20, 100_000
+"""Rows that are looked at, the fewest of them, and cells: of very wide tables fewer rows are enough."""
 
 
 @dataclass(frozen=True)
@@ -96,21 +101,32 @@ def parse_map(pairs: Iterable[str]) -> dict[str, str]:
     return explicit
 
 
+def look_over(table: Table) -> dict[str, Column]:
+    """What some rows show of each column."""
+    rows = table.sample(max(FEWEST, min(SAMPLED, MOST_CELLS // max(1, len(table.columns)))))
+    return {name: look_at(name, rows) for name in table.columns}
+
+
 def match(
-    table: Table | Sequence[str],
+    table: Table | Mapping[str, Column] | Sequence[str],
     task: RoleTask,
     explicit: Mapping[str, str | None] | None = None,
     rows: Sequence[Row] | None = None,
     partial: bool = False,
 ) -> Matched:
-    """Columns matched to the roles of a task; `StudioError` when a required one is not to be found.
+    """Columns matched to the roles of a task; `StudioError` when a required one is not to be found. `table` may also be
+    what `look_over` told of it, or the names alone.
 
     `partial` gives what could be matched instead, for rows that are yet to be labelled, say.
     """
-    names = table.columns if isinstance(table, Table) else tuple(table)
-    if rows is None:
-        rows = table.sample() if isinstance(table, Table) else ()
-    draft = _Draft({name: look_at(name, rows) for name in names})
+    if isinstance(table, Mapping):
+        columns = dict(table)
+    elif isinstance(table, Table) and rows is None:
+        columns = look_over(table)
+    else:
+        names = table.columns if isinstance(table, Table) else table
+        columns = {name: look_at(name, rows or ()) for name in names}
+    draft = _Draft(columns)
     _take_explicit(draft, task, explicit or {})
     said = set(draft.taken)
     _take_names(draft, task)
@@ -119,25 +135,27 @@ def match(
         _take_content(draft, task)
     complete = _complete(draft, task)
     if not complete and not partial:
-        raise _unclear(draft, task, names)
+        raise _unclear(draft, task)
     return Matched(dict(draft.taken), dict(draft.reasons), complete)
 
 
-def infer(table: Table, tasks: Iterable[Any], explicit: Mapping[str, str | None] | None = None) -> Inferred:
+def infer(
+    table: Table | Mapping[str, Column], tasks: Iterable[Any], explicit: Mapping[str, str | None] | None = None
+) -> Inferred:
     """The task that the columns speak for; `StudioError` when none does."""
     explicit = explicit or {}
-    rows = table.sample()
+    columns = look_over(table) if isinstance(table, Table) else table
     said = {role for role in explicit.values() if role and role.lower() not in IGNORE}
     found: list[tuple[Any, Matched]] = []
     known = list(tasks)
     able = [task for task in known if said <= {role.name for role in task.roles}] or known
     for task in able:
-        matched = match(table, task, explicit, rows, partial=True)
+        matched = match(columns, task, explicit, partial=True)
         if matched.complete and not _guessed(task, matched):
             found.append((task, matched))
     if not found:
-        raise _no_task(table.columns, known)
-    task, matched = max(found, key=lambda each: _surety(each, found, table, rows))
+        raise _no_task(columns, known)
+    task, matched = max(found, key=lambda each: _surety(each, found, columns))
     return Inferred(task, matched, f"Read as {task.title.lower()}: {_sentence(task, matched)}.")
 
 
@@ -148,7 +166,7 @@ def _guessed(task: Any, matched: Matched) -> bool:
 
 
 def _surety(
-    each: tuple[Any, Matched], found: list[tuple[Any, Matched]], table: Table, rows: Sequence[Row]
+    each: tuple[Any, Matched], found: list[tuple[Any, Matched]], columns: Mapping[str, Column]
 ) -> tuple[int, int, int]:
     """Roles told by name count; a column that is a label to one task and a text to another is judged by content."""
     task, matched = each
@@ -157,18 +175,18 @@ def _surety(
     for column, role in matched.roles.items():
         others = [other for _, other in found if other is not matched and column in other.roles]
         told = required[role].holds in ("label", "thumb") and "name" in matched.reasons[column]
-        if told and others and look_at(column, rows).few_values:
+        if told and others and columns[column].few_values:
             contested = 1
     enough = {name for names in task.alternatives for name in names}
     named = sum(role in enough and "name" in matched.reasons[column] for column, role in matched.roles.items())
     turns = any(required[role].holds == "turns" for role in matched.roles.values())
-    return contested, 2 * len(enough) if turns else named, -_strangeness(task, matched)
+    return contested, 2 * len(enough) if turns else named, -_strangeness(task, matched, columns)
 
 
-def _strangeness(task: Any, matched: Matched) -> int:
+def _strangeness(task: Any, matched: Matched, columns: Mapping[str, Column]) -> int:
     """How far down the lists of names the columns' stand: a `summary` is first of all that of a summarization."""
     roles = {role.name: role.aliases for role in task.roles}
-    places = [(" ".join(words_of(column)), roles[role]) for column, role in matched.roles.items()]
+    places = [(" ".join(columns[column].words), roles[role]) for column, role in matched.roles.items()]
     return sum(aliases.index(name) if name in aliases else len(aliases) for name, aliases in places)
 
 
@@ -184,8 +202,8 @@ def _take_explicit(draft: _Draft, task: RoleTask, explicit: Mapping[str, str | N
             raise StudioError(
                 "bad-setting",
                 f"There is no column {column}.",
-                valid=list(draft.columns),
-                hint=nearest(column, draft.columns),
+                valid=_names(draft.columns),
+                hint=nearest(column[:MOST_NAMED], _names(draft.columns)),
                 field="map",
             )
         if said is None or said.lower() in IGNORE:
@@ -219,16 +237,18 @@ def _take_names(draft: _Draft, task: RoleTask) -> None:
 
 
 def _by_name(columns: list[Column], role: Role, near: bool) -> Column | None:
-    for alias in role.aliases:
-        for column in columns:
-            words = words_of(column.name)
-            if near:
-                named = not column.bookkeeping and len(words) > 1 and alias in (words[-1], words[0])
-            else:
-                named = " ".join(words) == alias
-            if named and column.can_hold(role.holds):
-                return column
-    return None
+    named: dict[str, list[Column]] = {}
+    for column in columns:
+        for name in _near_names(column) if near else {" ".join(column.words)}:
+            named.setdefault(name, []).append(column)
+    fitting = (column for alias in role.aliases for column in named.get(alias, ()) if column.can_hold(role.holds))
+    return next(fitting, None)
+
+
+def _near_names(column: Column) -> set[str]:
+    """The first and the last word of a name of several."""
+    words = column.words
+    return {words[0], words[-1]} if len(words) > 1 and not column.bookkeeping else set()
 
 
 def _drop_beside_turns(draft: _Draft, task: RoleTask, said: set[str]) -> None:
@@ -298,7 +318,7 @@ def _alone(draft: _Draft) -> bool:
     return sum(column.prose or column.few_values for column in others) <= 1
 
 
-def _unclear(draft: _Draft, task: RoleTask, names: Sequence[str]) -> StudioError:
+def _unclear(draft: _Draft, task: RoleTask) -> StudioError:
     have = set(draft.taken.values())
     titles = {role.name: role for role in task.roles}
     best = min(
@@ -310,10 +330,15 @@ def _unclear(draft: _Draft, task: RoleTask, names: Sequence[str]) -> StudioError
         "columns-unclear",
         f"{task.title} needs {listed([f'a {name}' for name in best])}, and it is not clear which column is the "
         f"{listed(missing)}.",
-        given=f"the columns {listed(names, 30)}",
+        given=f"the columns {listed(_names(draft.columns), 30)}",
         hint=f"Say it above the table, or with --map COLUMN={missing[0]}. {_explained(titles[missing[0]])}",
         field="map",
     )
+
+
+def _names(columns: Iterable[str]) -> list[str]:
+    """Names of columns for a message: as many as can be read, and of each its start."""
+    return [name if len(name) <= MOST_NAMED else short(name, MOST_NAMED) for name in islice(columns, 100)]
 
 
 def _explained(role: Role) -> str:
@@ -327,12 +352,12 @@ def _could_be(draft: _Draft, missing: Sequence[Role]) -> bool:
     return len(free) >= len(missing) and all(any(column.can_hold(role.holds) for column in free) for role in missing)
 
 
-def _no_task(names: Sequence[str], tasks: Sequence[Any]) -> StudioError:
+def _no_task(names: Iterable[str], tasks: Sequence[Any]) -> StudioError:
     needs = [f"{task.title.lower()}: {' or '.join(listed(one) for one in task.alternatives)}" for task in tasks]
     return StudioError(
         "columns-unclear",
         "It is not clear from the columns what the rows are for.",
-        given=f"the columns {listed(names, 30)}",
+        given=f"the columns {listed(_names(names), 30)}",
         valid="; ".join(needs),
         hint="Choose a task, and say which column is which above the table or with --map COLUMN=ROLE.",
         field="map",

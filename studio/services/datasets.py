@@ -7,9 +7,10 @@ from typing import Any
 from studio.data.checks import check, fix_of, labels_of, settle_left_out, with_suspects
 from studio.data.checks.bad_line import BadLines
 from studio.data.checks.label_error import LabelError
+from studio.data.columns import Column
 from studio.data.kept import open_parquet
 from studio.data.parts import NO_COLUMN
-from studio.data.roles import infer, match
+from studio.data.roles import infer, look_over, match
 from studio.data.table import Table, changed
 from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Problem, Reading, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
@@ -44,23 +45,32 @@ class Datasets(Bringing):
         record = self.store.get(dataset, version)
         kept = record.spec
         splits = kept.splits if kept else self._earlier_splits(record)
-        table = self.table(dataset, record.version)
         if kept is not None and task in (None, kept.task) and roles is None:
             return kept, ""
+        columns = self.columns(dataset, record.version)
         if task is None:
-            found = infer(table, list(TASKS.values()), roles or {})
+            found = infer(columns, list(TASKS.values()), roles or {})
             wanted, matched, reason = found.task, found.matched, found.reason
         else:
             wanted, reason = task_named(task), ""
-            matched = match(table, wanted, roles or {})
+            matched = match(columns, wanted, roles or {})
         labels: tuple[str, ...] = ()
         if wanted.has_labels and labels_too:
             path = self.store.rows_path(record.id, record.version)
             key = (path, wanted.name, tuple(matched.roles.items()))
             labels = self.store.computed.labels.get_or_compute(
-                key, lambda: tuple(labels_of(table, wanted, matched.roles))
+                key, lambda: tuple(labels_of(open_parquet(path), wanted, matched.roles))
             )
         return DatasetSpec(task=wanted.name, roles=matched.roles, label_names=labels, splits=splits), reason
+
+    def columns(self, dataset: str, version: int | None = None) -> Mapping[str, Column]:
+        """What some rows show of each column."""
+        record = self.store.get(dataset, version)
+        path = self.store.rows_path(record.id, record.version)
+        looked: Mapping[str, Column] = self.store.computed.columns.get_or_compute(
+            path, lambda: look_over(open_parquet(path))
+        )
+        return looked
 
     def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
         """Labels are told anew from the rows as they are read now."""
@@ -287,7 +297,7 @@ class Datasets(Bringing):
         record = self.store.get(dataset)
         if record.spec is not None and record.spec.task == task:
             return dict(record.spec.roles)
-        return dict(match(self.table(dataset), task_named(task), own or {}, partial=True).roles)
+        return dict(match(self.columns(dataset), task_named(task), own or {}, partial=True).roles)
 
     def with_values(self, dataset: str, values: Mapping[int, Mapping[str, object]], note: str) -> DatasetRecord:
         """A new version in which some cells have other values."""

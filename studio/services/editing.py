@@ -43,7 +43,8 @@ class Editing:
                 if column not in before
             ]
         )  # fmt: skip
-        written = {column: _value(text, before[column], column) for column, text in cells.items()}
+        most = min(LONGEST, self.datasets.read_limits.cell_characters)
+        written = {column: _value(text, before[column], column, most) for column, text in cells.items()}
         values = {
             column: value
             for column, value in written.items()
@@ -68,12 +69,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _value(text: str, before: Any, column: str) -> Any:
+def _value(text: str, before: Any, column: str, most: int) -> Any:
     """What a text means in the place of a value."""
-    if len(text) > LONGEST:
+    if len(text) > most:
         raise StudioError(
             "too-large", f"So long a text can't be put into {column}.", given=f"{len(text):,} characters",
-            valid=f"at most {LONGEST:,}", field="column",
+            valid=f"at most {most:,}", field="column",
         )  # fmt: skip
     if text == _text(before):
         return before

@@ -65,6 +65,8 @@ class Computed:
     def __init__(self) -> None:
         self.reports: Cache[Any] = Cache(32)
         """Check reports, by rows, reading and options."""
+        self.columns: Cache[Any] = Cache(32)
+        """What some rows show of each column: a page asks for it many times."""
         self.labels: Cache[tuple[str, ...]] = Cache(32)
         """Labels of rows."""
         self.left_out: Cache[Any] = Cache(32)

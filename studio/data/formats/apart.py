@@ -25,6 +25,10 @@ VISITORS_MEMORY, VISITORS_SECONDS = 3 << 29, 60
 """The same for files of a demo's visitors, of whom several may read at a time."""
 
 
+_SMALL_POOLS = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
+"""Without these, memory that is only set aside for later counts against the limit."""
+
+
 def read_apart(
     format: Format, path: Path, name: str, how: Reading, limits: ReadLimits = HARD, memory: int = 0
 ) -> Table:
@@ -37,7 +41,7 @@ def read_apart(
                limits.model_dump_json(), str(memory)]  # fmt: skip
     with TemporaryDirectory(prefix="studio-") as folder, subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
-        env={**os.environ, "TMPDIR": folder},
+        env={**os.environ, **_SMALL_POOLS, "TMPDIR": folder},
     ) as child:  # fmt: skip
         clock = Timer(seconds, child.kill)
         clock.start()

@@ -104,9 +104,11 @@ def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
         with pyarrow.parquet.ParquetFile(path) as file:
             check_footer(file.metadata, path.stat().st_size, name, limits)
             builder.set_columns(file.schema_arrow.names)
-            for lists in rows_of(file.iter_batches(BATCH), builder):
+            for lists in rows_of(file.iter_batches(BATCH, use_threads=False), builder):
                 for row in zip(*([plain(value) for value in values] for values in lists), strict=True):
                     builder.add(row)
+    except MemoryError:  # one of pyarrow's is an ArrowException too
+        raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise StudioError(
             "unreadable-file",
