@@ -80,6 +80,12 @@ class Home:
         """Names of the workspaces of a demo's visitors."""
         return [name for name in self.workspaces() if _VISITOR.fullmatch(name)]
 
+    def hours_since_visit(self, visitor: str) -> float:
+        """Hours since a visitor was last here; the workspace is not opened for it."""
+        root = self.root / "workspaces" / visitor
+        marks = [path.stat().st_mtime for path in (root / "address", root) if path.exists()]
+        return (time.time() - max(marks)) / 3600 if marks else 0.0
+
     # --- visitors of a public demo ---
 
     def new_secret(self) -> str:
@@ -228,12 +234,6 @@ class Workspace:
             write_whole(path, hashed, mode=0o600)
         else:
             os.utime(path)
-
-    @property
-    def hours_since_visit(self) -> float:
-        """Hours since the visitor was last here."""
-        marks = [path for path in (self.root / "address", self.root) if path.exists()]
-        return (time.time() - max(path.stat().st_mtime for path in marks)) / 3600 if marks else 0.0
 
     def close(self) -> None:
         """Close all connections to the database that are not in use."""

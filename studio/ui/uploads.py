@@ -46,20 +46,7 @@ class Uploads:
             await run_in_threadpool(self.sweep)
         ticket = secrets.token_hex(16)
         folder = self.root / workspace / ticket
-        if self.most and len(list((self.root / workspace).glob("*"))) >= self.most:
-            raise StudioError(
-                "too-large",
-                "Too many of your files wait here to be read.",
-                valid=f"at most {self.most} at a time",
-                hint="Read some of them first; those that nobody reads are removed after six hours.",
-            )
-        if self.limits.over("workspace_mb", folder_size(self.root / workspace) / MB):
-            raise StudioError(
-                "limit-reached",
-                "Your files that wait here take all the disk space of a visitor.",
-                valid=f"at most {self.limits.workspace_mb} MB",
-                hint="Read some of them first; those that nobody reads are removed after six hours.",
-            )
+        await run_in_threadpool(self._require_room, workspace)
         try:
             folder.mkdir(parents=True, mode=0o700)
             with (folder / plain_name(name)).open("xb") as file:
@@ -71,6 +58,25 @@ class Uploads:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return ticket
+
+    def _require_room(self, workspace: str) -> None:
+        """Refuse a further file of a visitor who has many waiting, or when the disk space of all visitors is used up."""
+        wait = "Read some of them first; files that are not read are removed after six hours."
+        if self.most and len(list((self.root / workspace).glob("*"))) >= self.most:
+            raise StudioError(
+                "too-large", "Too many of your files wait here to be read.", valid=f"at most {self.most} at a time",
+                hint=wait,
+            )  # fmt: skip
+        if self.limits.over("workspace_mb", folder_size(self.root / workspace) / MB):
+            raise StudioError(
+                "limit-reached", "Your files that wait here take all the disk space of a visitor.",
+                valid=f"at most {self.limits.workspace_mb} MB", hint=wait,
+            )  # fmt: skip
+        if self.limits.over("total_mb", folder_size(self.root) / MB):
+            raise StudioError(
+                "limit-reached", "The disk space for files of all visitors of this demo is used up.",
+                valid=f"at most {self.limits.total_mb} MB", hint="Try again later.",
+            )  # fmt: skip
 
     async def _write(self, chunks: AsyncIterator[bytes], file: IO[bytes]) -> None:
         size = 0

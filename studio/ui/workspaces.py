@@ -13,6 +13,7 @@ from studio.machine.descriptors import descriptor_limit
 from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.services.context import Role
+from studio.store.removal import remove_workspace
 from studio.ui.scheduler import Rate
 
 MOST_OPEN = 64
@@ -97,11 +98,9 @@ class Workspaces:
         busy = {entry.workspace for entry in home.queue.listing()}
         gone = []
         for name in home.visitors() if hours else ():
-            space = home.workspace(name)
-            if name not in busy and space.hours_since_visit > hours:
+            if name not in busy and home.hours_since_visit(name) > hours:
                 self._close(name)
-                space.close()
-                shutil.rmtree(space.root, ignore_errors=True)
+                remove_workspace(home, name)
                 shutil.rmtree(home.root / "uploads" / name, ignore_errors=True)
                 gone.append(name)
         if gone:
