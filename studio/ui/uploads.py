@@ -60,7 +60,7 @@ class Uploads:
         return ticket
 
     def _require_room(self, workspace: str) -> None:
-        """Refuse a further file of a visitor who has many waiting, or when the disk space of all visitors is used up."""
+        """Refuse one more file of a visitor who has many waiting, or when there is no disk space for more."""
         wait = "Read some of them first; files that are not read are removed after six hours."
         if self.most and len(list((self.root / workspace).glob("*"))) >= self.most:
             raise StudioError(
