@@ -93,7 +93,8 @@ def own_origin(origins: Sequence[str], host: str, scheme: str) -> bool:
 def policy(on_space: bool) -> str:
     """The content policy: nothing from elsewhere, and nobody frames the page but Hugging Face a Space.
 
-    'unsafe-eval' is needed: Gradio's gr.HTML runs `js_on_load` by `new Function`, and every region of the page has one.
+    'unsafe-eval' is needed: Gradio's gr.HTML compiles its template and `js_on_load` by `new Function`. Without it no
+    region of the page is drawn (Gradio 6.31, tried in Chromium on 2026-11-30).
     """
     framers = f"'self' {FRAMERS}" if on_space else "'self'"
     return (

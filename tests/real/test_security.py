@@ -114,7 +114,11 @@ def run_of(who: Asking) -> str:
 # --- who may ask ---
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example:7860", "localhost@evil", ""])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "127.0.0.1.evil.example", "evil.example:7860", "localhost@evil", "", "[::1]evil.com",
+     "127.0.0.1:evil.com"],
+)  # fmt: skip
 @pytest.mark.parametrize("path", ["/", "/studio/bar", "/gradio_api/startup-events"])
 def test_a_name_that_is_not_ours_is_answered_with_400(alone: Served, host: str, path: str) -> None:
     assert Asking(alone).get(path, host=host).status == 400
