@@ -194,7 +194,7 @@ CONTRACTS = (
         ),
     ),
     *contracts(
-        "training/log_probs.py", "text", f"{DPO}._compute_loss {KTO}._compute_loss", ("fused_lm_head", "log-probabilities")
+        "training/log_probs.py", "text", f"{DPO}._compute_loss {KTO}._compute_loss", ("fused_lm_head", "token scores")
     ),
     *contracts(
         "training/trainers/preference.py", "text", f"{DPO}._compute_loss",
