@@ -18,7 +18,7 @@ from studio.machine.facts import memory_available
 from studio.models.sources.hub import HUB_NAME
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
-from studio.schema.limits import DEMO, MB
+from studio.schema.limits import MB
 from studio.schema.views import HubDataset, SampleView
 from studio.services.context import Context
 from studio.services.hub_rows import HubRows
@@ -29,8 +29,6 @@ from studio.store.files import folder_size, require_room
 KEPT_BAD_LINES = 100
 CELL = 2000
 """The most characters of a cell that a page of rows shows."""
-DEMO_BYTES = DEMO.upload_mb * MB
-"""For `ui.uploads` until it asks the limits of the workspace."""
 PASTED = "pasted rows"
 _WORDS = {
     "delimiter": "delimiter", "encoding": "encoding", "sheet": "sheet", "pieces": "rows by", "hub_config": "config",
