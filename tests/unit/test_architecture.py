@@ -22,6 +22,7 @@ EDGES = {
     "studio.ui.background",  # a thread, whose error the page shows
     "studio.ui.doors",
     "studio.ui.looking",  # a thread that looks at searches
+    "studio.ui.security",  # a request, whose answer names an id of the log
     "studio.ui.shell",
     "studio.ui.work",
     "studio.worker.combine",
