@@ -1,5 +1,6 @@
 """Chats that are answered at the same time: each gets one token in turn."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,9 @@ MOST_OPEN = 32
 """Chats that are answered at the same time. Each keeps two caches of its tokens in memory."""
 MOST_OPEN_EACH = 4
 """Of one workspace."""
+STEPS = 4
+"""Tokens of open chats between two looks for a new one, which has its first token at once."""
+WHO = ("base", "tuned")
 
 
 @dataclass(eq=False)
@@ -28,14 +32,15 @@ class Chats:
 
     def __init__(self, host: "Host") -> None:
         self._host = host
-        self._open: list[_Open] = []
+        self._open: deque[_Open] = deque()
+        """The one that is advanced next comes first."""
 
     def __bool__(self) -> bool:
         return bool(self._open)
 
     @property
     def first(self) -> str | None:
-        """The id of the chat that has been open for the longest time."""
+        """The id of an open chat."""
         return self._open[0].request.id if self._open else None
 
     def may_begin(self, request: AnyRequest) -> bool:
@@ -47,14 +52,25 @@ class Chats:
         return not self._open or self._host.shelf.has_room(request.run)
 
     def begin(self, request: AnyRequest) -> None:
-        """Open a chat. It is answered by `advance`."""
+        """Open a chat, with the first token of both models at once. The others come by `advance`."""
         assert isinstance(request, Chat)
-        self._open.append(_Open(request, chat(self._host, request)))
+        opened = _Open(request, chat(self._host, request))
+        self._open.append(opened)
+        for _ in WHO:
+            if opened in self._open:
+                self._step(opened)
 
     def advance(self) -> None:
-        """One token of each open chat. An error of one does not touch the others."""
-        for each in tuple(self._open):
-            found = self._host.protected(each.request, partial(next, each.steps, {}))
-            if found is not True:
-                self._open.remove(each)
-                self._host.finish(each.request, found)
+        """A few tokens, each of the chat whose turn it is."""
+        for _ in range(min(STEPS, len(self._open))):
+            if self._open:
+                opened = self._open[0]
+                self._open.rotate(-1)
+                self._step(opened)
+
+    def _step(self, opened: _Open) -> None:
+        """One token of a chat. An error of one does not touch the others."""
+        found = self._host.protected(opened.request, partial(next, opened.steps, {}))
+        if found is not True:
+            self._open.remove(opened)
+            self._host.finish(opened.request, found)

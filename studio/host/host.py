@@ -23,7 +23,7 @@ from studio.host.stopped import Stopped
 from studio.inference.pauses import interrupted_by, pause
 from studio.inference.shelf import Shelf
 from studio.inference.templates import remember_in
-from studio.machine.cores import use_all_cores, use_one_core
+from studio.machine.cores import leave_a_core, use_all_cores, use_one_core
 from studio.schema.errors import StudioError
 from studio.schema.host import (
     REQUEST,
@@ -64,7 +64,7 @@ class Host:
         self._light, self._light_turns = ThreadPoolExecutor(max_workers=3, thread_name_prefix="tokenizing"), Turns()
         self._light_lock = threading.Lock()
         self._at_work: list[str] = []
-        self._work_until = 0.0
+        self._work_until, self._visitors = 0.0, False
         self._out, self._writing = out, threading.Lock()
         self._guest, self._last, self._shared = False, time.monotonic(), time.monotonic()
         remember_in(home.root)
@@ -89,6 +89,7 @@ class Host:
                 print(error, file=sys.stderr, flush=True)
                 self.say(Failed(id=None, error=error_dict(_misunderstood(error))))
                 continue
+            self._visitors = self._visitors or request.visitor
             if isinstance(request, LIGHT):
                 with self._light_lock:
                     self._light_turns.put(request)
@@ -230,13 +231,15 @@ class Host:
             self.shelf.forget()
 
     def _share_cores(self) -> None:
-        """One core beside a run at work, which gives one up for a guest; all cores else."""
+        """One core beside a run that trains, which gives one up for a guest; in a demo all but one; else all."""
         self._shared = time.monotonic()
         if not self._guest:
             self.home.queue.guest_comes(os.getpid())
             self._guest = True
         if self.home.queue.run_at_work():
             use_one_core()
+        elif self._visitors:
+            leave_a_core()
         else:
             use_all_cores()
 

@@ -50,6 +50,11 @@ def use_all_cores() -> None:
     _use(_cores(), len(_cores()))
 
 
+def leave_a_core() -> None:
+    """What a host does that answers visitors of a demo: the server, which is busy too, has a core for itself."""
+    _use(_cores(), max(1, len(_cores()) - 1))
+
+
 def pin_to_core(core: int) -> None:
     """One thread, on one core; on all of them where that core is none of ours."""
     _use(frozenset({core}) & _cores() or _cores(), 1)

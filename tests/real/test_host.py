@@ -20,6 +20,7 @@ from studio.schema.errors import StudioError
 from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, RunRef, error_dict, error_from
 from studio.schema.models import ModelInfo
 from studio.schema.report import Answer, Preview, Report
+from studio.services.hosts import HostClient
 from studio.store import Home
 
 ROLES = {"question": "prompt", "answer": "reply"}
@@ -286,3 +287,93 @@ def test_memory_that_runs_out_is_said_in_plain_words(tmp_path: Path) -> None:
     host.answer(REQUEST.validate_python({"op": "count_tokens", "id": "1", "info": info, "texts": ["a"]}))
     said = SAID.validate_json(out.lines[-1])
     assert isinstance(said, Failed) and said.error["code"] == "out-of-memory"
+
+
+def words(host: Client, name: str) -> dict[str, str]:
+    """What both models said in a chat that has ended."""
+    assert isinstance(host.end_of(name), Done), host.end_of(name)
+    return {each.who: each.text for each in host.said if isinstance(each, Chunk) and each.id == name and each.done}
+
+
+def test_a_short_chat_is_answered_while_long_ones_go_on_and_all_say_what_they_say_alone(
+    host: Client, run: RunRef, tmp_path: Path
+) -> None:
+    """Two runs on one base, visitors and owners, different seeds: nothing is shared but weights."""
+    other = chat_run(run.info, tmp_path / "other", precision="float32")
+    asked = {
+        f"t{number}": {
+            "run": (run, other)[number % 2], "workspace": f"w{number}", "visitor": number > 2, "messages": HELLO,
+            "settings": {"max_new_tokens": 220, "seed": number, "temperature": 1.0},
+        }
+        for number in range(6)
+    }  # fmt: skip
+    host.ask("ping", "first", visitor=True)  # from now on it computes with as many threads as it will later
+    alone = {}
+    for name, fields in asked.items():
+        host.send("chat", f"alone-{name}", **fields)
+        alone[name] = words(host, f"alone-{name}")
+    for name, fields in asked.items():
+        host.send("chat", name, **fields)
+    host.send("chat", "none", run=run.model_copy(update={"folder": str(tmp_path)}), messages=HELLO, workspace="w7")
+    host.send("chat", "short", run=run, messages=HELLO, settings={"max_new_tokens": 3}, workspace="w8")
+    assert isinstance(host.end_of("none"), Failed)
+    short = host.end_of("short")
+    host.send("stop", "stop-t5", target="t5")
+    assert host.end_of("t5").stopped
+    told = {name: words(host, name) for name in asked if name != "t5"}
+    assert told == {name: alone[name] for name in told}
+    ends = [each for each in host.said if isinstance(each, Done) and each.id in told]
+    assert all(host.said.index(short) < host.said.index(end) for end in ends), "it waited for the long ones"
+
+
+def test_chats_of_others_do_not_keep_longer_work_from_its_end(host: Client, run: RunRef, tmp_path: Path) -> None:
+    rows, stop = rows_file(CHAT_ROWS * 4, tmp_path / "rows.parquet"), threading.Event()
+
+    def chat_on() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            host.send("chat", f"again-{number}", run=run, messages=HELLO, settings={"max_new_tokens": 200})
+            host.end_of(f"again-{number}")
+
+    chatting = threading.Thread(target=chat_on)
+    chatting.start()
+    host.wait(lambda each: isinstance(each, Chunk) and each.id == "again-1")
+    host.send("predict", "w", run=run, rows=rows, out=str(tmp_path / "o.csv"), settings={"max_new_tokens": 8})
+    end = host.end_of("w")
+    stop.set()
+    chatting.join()
+    assert isinstance(end, Done) and end.result["rows"] == 24
+
+
+def test_long_work_of_a_visitor_ends_after_its_time_and_a_long_conversation_is_refused(
+    host: Client, run: RunRef, tmp_path: Path
+) -> None:
+    rows = rows_file(CHAT_ROWS * 60, tmp_path / "rows.parquet")
+    host.send("predict", "late", run=run, rows=rows, out=str(tmp_path / "o.csv"), visitor=True, seconds=0.01)
+    assert error_from(host.end_of("late").error).code == "limit-reached"
+    host.send("chat", "wordy", run=run, messages=HELLO, prompt_tokens=4)
+    assert error_from(host.end_of("wordy").error).code == "limit-reached"
+
+
+def test_a_template_that_does_not_end_is_refused_once_and_for_all(tmp_path: Path) -> None:
+    run = chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", precision="float32")
+    loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    (tmp_path / "base" / "chat_template.jinja").write_text(loops)
+    for _ in range(2):
+        host = Client(tmp_path / "home")
+        host.ask("ping", "there")
+        host.send("chat", "c", run=run, messages=HELLO)
+        host.send("preview", "v", info=run.info, task="chat", roles=ROLES, row=CHAT_ROWS[0])
+        errors = [error_from(host.end_of(name).error) for name in ("c", "v")]
+        assert {error.code for error in errors} == {"unsafe-model"}, errors
+        assert host.close() == 0
+    assert len(json.loads((tmp_path / "home" / "refused-templates.json").read_text())) == 1
+
+
+def test_half_a_character_in_a_chat_is_answered(run: RunRef, tmp_path: Path) -> None:
+    client = HostClient(Home(tmp_path / "home"))
+    said = list(client.ask("chat", run=run, messages=[{"role": "user", "content": "Hi \ud83d"}],
+                           settings={"max_new_tokens": 2, "system": "\ude00"}))  # fmt: skip
+    client.close()
+    assert isinstance(said[-1], Done)
