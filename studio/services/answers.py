@@ -22,6 +22,7 @@ from studio.services.datasets import Datasets
 from studio.services.hosts import Answered, Exchange, HostClient
 from studio.services.models import Models
 from studio.store.files import folder_size, require_room, write_whole
+from studio.store.quota import Quota
 from studio.store.runs import RunFolder
 from studio.tasks import task_named
 
@@ -225,6 +226,7 @@ class Answers:
         target = (to or folder.exports / name).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         require_room(target.parent, 2 * exporter.size(ref))
+        Quota(self.context.workspace).require(2 * exporter.size(ref), "This export")
         facts = self._facts(record, folder)
         result = self.host.result("export", progress, run=ref, format=name, to=str(target), facts=facts, zip=to is None)
         done = ExportResult.model_validate(result["result"])

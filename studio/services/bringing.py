@@ -18,13 +18,13 @@ from studio.machine.facts import memory_available
 from studio.models.sources.hub import HUB_NAME
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
-from studio.schema.limits import MB
 from studio.schema.views import HubDataset, SampleView
 from studio.services.context import Context
 from studio.services.hub_rows import HubRows
 from studio.store.datasets import ROWS
 from studio.store.db import now
-from studio.store.files import folder_size, require_room
+from studio.store.files import require_room
+from studio.store.quota import Quota
 
 KEPT_BAD_LINES = 100
 CELL = 2000
@@ -43,6 +43,7 @@ class Bringing:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.store = context.workspace.datasets
+        self._quota = Quota(context.workspace)
 
     @property
     def read_limits(self) -> ReadLimits:
@@ -196,7 +197,7 @@ class Bringing:
         """A new dataset, with the files as they came beside its rows."""
         size = sum(path.stat().st_size for path in originals.values()) or len(text.encode())
         require_room(self.store.root.parent, 2 * size or 2**20)
-        self._require_visitors_room(2 * size or 2**20)
+        self._quota.require(2 * size or 2**20, "This dataset")
         self.store.sweep()
         dataset = self.store.new_id()
         with self.store.filling(dataset, 1) as folder:
@@ -224,7 +225,7 @@ class Bringing:
     ) -> DatasetRecord:
         """The next version of a dataset. What was read from files anew (`asked`, `notes`) says itself how it was read;
         all others were read as the version before."""
-        self._require_visitors_room(record.bytes)
+        self._quota.require(record.bytes, "This version")
         _require_new_columns(table, record, self.read_limits)
         version = max(each.version for each in self.store.versions(record.id)) + 1
         facts = _facts(table, notes)
@@ -242,21 +243,7 @@ class Bringing:
     def _write_rows(self, table: Table, folder: Path) -> None:
         """Write the rows, and refuse them when a visitor has no disk space for what they take."""
         write_parquet(table, folder / ROWS, self.read_limits)
-        self._require_visitors_room(0)
-
-    def _require_visitors_room(self, size: int) -> None:
-        """Refuse what a visitor of a demo has no disk space for."""
-        workspace = self.context.workspace
-        most = workspace.limits.workspace_mb
-        if not most or (taken := folder_size(workspace.root)) + size <= most * MB:
-            return
-        raise StudioError(
-            "limit-reached",
-            "A visitor of this demo has no disk space for more rows.",
-            given=f"{taken / MB:,.0f} MB are taken",
-            valid=f"at most {most:,} MB for datasets and runs together",
-            hint="Delete a dataset or a run that you no longer need (Storage, under Runs).",
-        )
+        self._quota.require(0, "This dataset")
 
 
 def _require_new_columns(table: Table, record: DatasetRecord, limits: ReadLimits) -> None:

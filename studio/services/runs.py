@@ -58,7 +58,7 @@ class Runs:
         require_allowed(self.context.workspace, spec)
         self.store.sweep()
         require_room(self.store.root.parent, spec.disk_bytes)
-        self.quota.require(spec.disk_bytes, "This run")
+        self.quota.require(spec.disk_bytes, "This run", ", or choose LoRA or a smaller model")
         config = spec.config.model_copy(update={"name": self.store.free_name(spec.config.name)})
         record = self.store.create(spec.model_copy(update={"config": config}), once, self.runner.set_aside(self._here))
         if record.status == "queued" and self.queue.position(record.id) is None:

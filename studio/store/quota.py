@@ -33,8 +33,8 @@ class Quota:
         lefts += [self.total - used_by_visitors(self.home)] if self.total else []
         return min(lefts, default=None)
 
-    def require(self, bytes_needed: int, what: str = "This") -> None:
-        """Refuse what would take more than is left.
+    def require(self, bytes_needed: int, what: str = "This", else_do: str = "") -> None:
+        """Refuse what would take more than is left. `else_do` names another way out than making room.
 
         Raises:
             StudioError `limit-reached`: with the numbers.
@@ -48,7 +48,7 @@ class Quota:
                 f"{what} needs more disk space than this demo gives to a visitor.",
                 given=f"{bytes_needed / MB:,.0f} MB needed, {max(0, self.own - used) / MB:,.0f} MB left",
                 valid=f"up to {self.own / MB:,.0f} MB for datasets, runs and exports together",
-                hint="Delete runs or datasets that you no longer need, or choose LoRA or a smaller model.",
+                hint=f"Delete runs or datasets that you no longer need (Storage, under Runs){else_do}.",
             )
         if self.total and used_by_visitors(self.home) + bytes_needed > self.total:
             raise StudioError(

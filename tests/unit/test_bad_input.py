@@ -375,8 +375,8 @@ def test_a_visitor_of_a_demo_has_so_much_disk_space_for_all_and_gets_it_back(stu
             for _ in range(9):
                 made.append(guest.add_text(text))
         assert made and caught.value.code == "limit-reached" and "Storage, under Runs" in caught.value.message
-        assert "at most 1 MB" in str(caught.value.valid)
-        with pytest.raises(StudioError, match="no disk space"):
+        assert "up to 1 MB" in str(caught.value.valid)
+        with pytest.raises(StudioError, match="more disk space than this demo gives"):
             for number in range(20):
                 guest.edit_row(made[0].id, 1, {"text": f"another {number}"})
         assert studio.add_text(text), "the owner has no such limit"

@@ -7,6 +7,8 @@ from studio.ui.components.basic import button, select_input, tag
 from studio.ui.markup import Html, attrs, html
 
 PAGE = 12
+WIDEST = 100
+"""Columns that are shown, beside those with a role: a browser takes seconds to draw thousands."""
 IGNORE = "ignore"
 CELL = 300
 MARKS = {"empty": "error", "bad-line": "error", "wrong-type": "error", "label-conflict": "error"}
@@ -16,7 +18,9 @@ LOUD = ("reply", "label", "messages", "text", "prompt")
 
 def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[RoleView]) -> Html:
     """Rows as text; every cell is escaped. Columns can be given a role where any is known."""
-    wide = max(0, len(page.columns) - 4) * 150 + 640
+    shown = [(at, each) for at, each in enumerate(page.columns) if at < WIDEST or roles.get(each)]
+    hidden = len(page.columns) - len(shown)
+    wide = max(0, len(shown) - 4) * 150 + 640
     loud = next(
         (column for role in LOUD for column, played in roles.items() if played == role),
         page.columns[-1] if page.columns else "",
@@ -27,11 +31,12 @@ def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[R
         'class="grid-table datatable"'
         '{style}><colgroup><col style="width:56px">{cols}</colgroup><thead><tr class="map"><th><span '
         'class="sr">Row</span></th>{heads}'
-        "</tr></thead><tbody>{rows}</tbody></table></div>",
+        "</tr></thead><tbody>{rows}</tbody></table></div>{hidden}",
         style=attrs(style=f"min-width:{wide}px"),
-        cols=[Html("<col>") if column in used else Html('<col style="width:128px">') for column in page.columns],
-        heads=[_head(column, roles.get(column), known, number) for number, column in enumerate(page.columns)],
-        rows=[_row(number, row, page, roles, loud) for number, row in page.rows],
+        cols=[Html("<col>") if column in used else Html('<col style="width:128px">') for _, column in shown],
+        heads=[_head(column, roles.get(column), known, number) for number, column in shown],
+        rows=[_row(number, row, page, [column for _, column in shown], roles, loud) for number, row in page.rows],
+        hidden=html('<p class="muted small">{n:,} more columns are not shown.</p>', n=hidden) if hidden else "",
     )
 
 
@@ -49,7 +54,10 @@ def _head(column: str, role: str | None, known: Sequence[RoleView], number: int)
     )
 
 
-def _row(number: int, row: Mapping[str, str], page: RowPage, roles: Mapping[str, str | None], loud: str) -> Html:
+def _row(
+    number: int, row: Mapping[str, str], page: RowPage, columns: Sequence[str], roles: Mapping[str, str | None],
+    loud: str,
+) -> Html:  # fmt: skip
     marks = page.marks.get(number, ())
     tags = [html("{t} ", t=tag(words, MARKS.get(kind, "warn"))) for kind, words in marks]
     return html(
@@ -63,7 +71,7 @@ def _row(number: int, row: Mapping[str, str], page: RowPage, roles: Mapping[str,
                 tags=tags if column == loud else "",
                 text=row.get(column, "")[:CELL],
             )
-            for column in page.columns
+            for column in columns
         ],
     )
 
