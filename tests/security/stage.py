@@ -187,8 +187,12 @@ class Stage:
     def trained(self) -> tuple[Visitor, str]:
         """A visitor of the demo with a run that was really trained, and its id."""
         who = self.visitor()
-        who.sample()
-        who.start(max_steps="2", watch_share="0", max_length="64")
+        who.acted("model-body", "task", value="chat")
+        who.bring()
+        for number in range(3):
+            who.acted("method-body", "prompt", number=number, value="")
+        # one thread: several of them crawl where the cores are shared
+        who.start(max_steps="2", watch_share="0", max_length="64", eval_rows="2", threads="1")
         run = who.runs()[0].id
         wait_for(lambda: not who.active(), 240)
         record = who.space.runs.get(run)

@@ -111,8 +111,7 @@ class Member(Visitor):
 
     cookie = ""
 
-    def ask(self, method: str, path: str, body: bytes | str | None = None,
-    **headers: str):  # type: ignore[no-untyped-def]
+    def ask(self, method: str, path: str, body: bytes | str | None = None, **headers: str):  # type: ignore[no-untyped-def]
         """With the session."""
         return super().ask(method, path, body, **({"cookie": self.cookie} if self.cookie else {}), **headers)
 
