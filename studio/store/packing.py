@@ -34,6 +34,7 @@ MOST_BYTES = 50 * 2**30
 MOST_WORDS = 512 * 2**20
 """Bytes of one file that is read as text."""
 CHUNK = 2**20
+NAMES_BASE = ("base_model_name_or_path", "tokenizer_name_or_path", "name_or_path", "_name_or_path")
 DESCRIBE = frozenset({"config.yaml", "run.json"})
 MARK = "\x00model\x00"
 PLAIN = re.compile(r"[A-Za-z0-9_-]{0,80}")
@@ -91,7 +92,7 @@ class _Clean:
         self._short = f"~/{model.removeprefix(own)}" if model.startswith(own) else model
 
     def __call__(self, name: str, text: str) -> str:
-        if name.endswith("adapter_config.json"):
+        if name.endswith("config.json"):
             text = self._named(text)
         if not any(folder in text for folder in self._folders) and not (self._model and self._model in text):
             return text
@@ -100,10 +101,9 @@ class _Clean:
         return text.replace(MARK, self._short)
 
     def _named(self, text: str) -> str:
-        """An adapter's settings with its base by name: of an older studio they name its folder."""
+        """The settings of a saved model with its base by name; older studios have written its folder there."""
         told = json.loads(text)
-        keys = ("base_model_name_or_path", "tokenizer_name_or_path")
-        named = {key: self._base for key in keys if str(told.get(key) or "").startswith(("/", "~"))}
+        named = {key: self._base for key in NAMES_BASE if str(told.get(key) or "").startswith(("/", "~"))}
         return json.dumps({**told, **named}, indent=2, ensure_ascii=False) + "\n" if named else text
 
 

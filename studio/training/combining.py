@@ -55,11 +55,11 @@ def combine(
             hint=str(error).splitlines()[0],
             field="how",
         ) from error
-    name_base(model, info)
     new = place.with_name(f".{place.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=place.parent) as written:
         model.save_pretrained(written, selected_adapters=[MADE], save_embedding_layers=False)
         shutil.move(str(Path(written) / MADE), str(new))
+    name_base(new, info)
     (new / "README.md").unlink(missing_ok=True)
     replace_folder(new, place)

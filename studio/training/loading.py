@@ -102,7 +102,6 @@ def ready_model(job: TrainingJob, method: Method, head: Head) -> Any:
 
     config = job.config
     model = method.wrap(load_model(job, method, head), config)
-    name_base(model, job.info)
     if job.begins_with is not None and method.result == "adapter":
         take_weights(model, job.begins_with)
     add_noise(model, config.neftune_alpha)
@@ -113,26 +112,20 @@ def ready_model(job: TrainingJob, method: Method, head: Head) -> Any:
     return model
 
 
-def name_base(model: Any, info: ModelInfo) -> None:
-    """Have what is saved of an adapter name its base by Hub id, not by the folder that it was loaded from."""
-    for config in getattr(model, "peft_config", {}).values():
-        config.base_model_name_or_path = info.hub_id or info.title
-        if getattr(config, "tokenizer_name_or_path", None):
-            config.tokenizer_name_or_path = info.hub_id or info.title
+NAMES_BASE = ("base_model_name_or_path", "tokenizer_name_or_path", "name_or_path", "_name_or_path")
+"""What in the settings of a saved model may name the folder that its base was loaded from."""
 
 
-NAMES = {"config.json": ("_name_or_path",), "tokenizer_config.json": ("name_or_path",)}
-"""File of a saved model → what in it may name the folder that it was loaded from."""
+def name_base(folder: Path, info: ModelInfo) -> None:
+    """Have the settings of a saved model name its base by Hub id, not by a folder of this machine.
 
-
-def forget_places(folder: Path) -> None:
-    """Remove the names of this machine's folders from a saved model's files."""
-    for file, names in NAMES.items():
-        path = folder / file
-        told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if any(name in told for name in names):
-            kept = {key: value for key, value in told.items() if key not in names}
-            path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    In the file alone: peft would ask the Hub for a base of that name whenever it saves a checkpoint.
+    """
+    for path in folder.glob("*config.json"):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        named = {key: info.hub_id or info.title for key in NAMES_BASE if told.get(key)}
+        if named:
+            path.write_text(json.dumps({**told, **named}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def take_weights(model: Any, folder: Path) -> None:

@@ -24,7 +24,7 @@ from studio.training.loading import (
     TrainingJob,
     encode_rows,
     encoding_for,
-    forget_places,
+    name_base,
     on_disk,
     ready_model,
     require_examples,
@@ -339,7 +339,7 @@ class _Run:
         else:
             model.save_pretrained(str(new), state_dict=weights)
         self.encoding.tokenizer.save_pretrained(str(new))
-        forget_places(new)
+        name_base(new, self.job.info)
         (new / "README.md").unlink(missing_ok=True)  # names a path of this machine; the export writes a true card
         replace_folder(new, place)
 
