@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
@@ -46,7 +47,7 @@ class PlainErrors(APIRoute):
                 return JSONResponse(refusal(error), _STATUS.get(error.code, 400))
             except RequestValidationError as error:
                 return JSONResponse(refusal(_misfit(error)), 422)
-            except HTTPException:
+            except (HTTPException, ClientDisconnect):
                 raise
             except Exception:
                 return JSONResponse(unforeseen(), 500)

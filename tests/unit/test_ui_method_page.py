@@ -3,9 +3,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
 from studio.ui.pages import bring, data, method, rows
 from studio.ui.pages.planned import foresee
@@ -26,6 +28,9 @@ class Notes:
 
     def make_ready(self, workspace: str, spec: RunSpec, run: str) -> None:
         self.asked.append(spec)
+
+    def start(self, workspace: str, run: str, log: Path) -> None:
+        pytest.fail("nothing was to be started")
 
 
 @pytest.fixture
@@ -90,3 +95,12 @@ def test_what_a_plan_refuses_stands_at_the_fields_that_were_set_by_hand(visit: V
         at_field = re.search(rf'id="e-{name}"[^>]*>(.*?)<', str(body))
         assert at_field and words in at_field[1], name
     assert "to correct" in str(body)
+
+
+@pytest.mark.parametrize("name", ["model", "task", "method", "name", "preset", "test_prompts", "nonsense", ""])
+def test_only_settings_for_people_can_be_set_and_the_model_is_none(visit: Visiting, notes: Notes, name: str) -> None:
+    with pytest.raises(StudioError) as refused:
+        method.set_value(visit(name=name, value="/etc"))
+    assert refused.value.code == "unknown-setting" and visit().choices.settings == {}
+    method.set_value(visit(name="epochs", value="2"))
+    assert visit().choices.settings == {"epochs": 2.0}
