@@ -9,6 +9,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
+from studio.services.runners.local import LocalRunner
 from studio.ui.pages import bring, data, method, rows
 from studio.ui.pages.planned import foresee
 from studio.ui.session import Visit
@@ -17,10 +18,11 @@ Visiting = Callable[..., Visit]
 ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(30))
 
 
-class Notes:
+class Notes(LocalRunner):
     """A runner that only remembers what it was asked to make ready."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
         self.asked: list[RunSpec] = []
 
     def prepare(self) -> None:
@@ -35,8 +37,8 @@ class Notes:
 
 @pytest.fixture
 def notes(visit: Visiting, monkeypatch: pytest.MonkeyPatch) -> Notes:
-    made = Notes()
     studio = visit().studio
+    made = Notes(studio.home.root)
     monkeypatch.setattr(studio._runs, "runner", made)
     monkeypatch.setattr(studio, "shared", replace(studio.shared, runner=made))
     visit().choose(task="chat", model="starter-chat")
