@@ -97,7 +97,7 @@ class Pair:
 
 
 class Bases:
-    """Base models in memory. Each goes when the last pair that answers with it goes."""
+    """Base models and tokenizers in memory. Each goes when the last pair that answers with it goes."""
 
     def __init__(self) -> None:
         self._models: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
@@ -109,6 +109,10 @@ class Bases:
     def embedder(self, run: RunRef) -> Any:
         """The base model of a run, without a head."""
         return self._kept("embedder", run, None, lambda: load_embedder(run.info, precision_of(run), run.trusted))
+
+    def tokenizer(self, run: RunRef) -> Any:
+        """The tokenizer of a run's base model."""
+        return self._kept("tokenizer", run, None, lambda: load_tokenizer(run.info, run.trusted))
 
     def _kept(self, kind: str, run: RunRef, head: Head | None, load: Callable[[], Any]) -> Any:
         key = (kind, run.info.model_dump_json(), precision_of(run), head, run.trusted)
@@ -161,7 +165,7 @@ def load_pair(run: RunRef, one_copy: bool | None = None, bases: Bases | None = N
         base = bases.base(run, head) if own_head else bases.embedder(run)
     return Pair(
         run=run,
-        tokenizer=load_tokenizer(run.info, run.trusted),
+        tokenizer=bases.tokenizer(run),
         tuned=tuned,
         base=base,
         one_copy=one_copy,

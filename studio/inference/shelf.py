@@ -85,11 +85,13 @@ class Shelf:
 
     def forget(self, folder: str = "") -> None:
         """Let go of a run's models, or of all."""
-        for key in [key for key in self._pairs if folder in ("", key[0])]:
+        gone = [key for key in self._pairs if folder in ("", key[0])]
+        for key in gone:
             del self._pairs[key]
         if not folder:
             self._embedder = None
-        gc.collect()
+        if gone or not folder:
+            gc.collect()
 
     def folders(self) -> list[str]:
         """Folders of the runs whose models are loaded."""

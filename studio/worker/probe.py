@@ -14,6 +14,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from studio.inference.templates import remember_in
 from studio.machine.paths import without_places
 from studio.schema.events import StepEvent
 from studio.schema.models import Measured
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument("--workspace", required=True)
     given = parser.parse_args()
     spec = RunSpec.model_validate_json(sys.stdin.read())
+    remember_in(given.home)
     try:
         with redirect_stdout(sys.stderr):
             found = measure(Home(given.home), given.workspace, spec)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from studio.inference.templates import remember_in
 from studio.machine.environment import VISITORS, remove_secrets
 from studio.machine.facts import free_for_training, machine_facts
 from studio.machine.paths import without_places
@@ -100,6 +101,7 @@ class Worker:
         if self.workspace.is_visitors:  # a prepared process has the server's environment
             remove_secrets(os.environ)
             os.environ.update(VISITORS)
+        remember_in(home.root)
         self.runs, self.folder = self.workspace.runs, self.workspace.runs.folder(run)
         self.workspace.db.patience = home.queue.db.patience = PATIENCE
         self.phase, self.step, self.steps = "preparing", 0, 0

@@ -15,6 +15,7 @@ HEAVY = ("torch", "transformers", "peft", "trl", "gradio", "pandas", "pyarrow", 
 EDGES = {
     "studio.cli.edge",
     "studio.host.host",
+    "studio.inference.template_process",  # a process, which tells the error of a template
     "studio.models.__main__",  # the way in of `make setup`
     "studio.models.obtain",  # a thread, whose error the caller raises
     "studio.services.labelling.suggesting",  # a thread that has texts read
@@ -24,6 +25,7 @@ EDGES = {
     "studio.ui.looking",  # a thread that looks at searches
     "studio.ui.security",  # a request, whose answer names an id of the log
     "studio.ui.shell",
+    "studio.ui.talk",  # a stream, whose last line says it
     "studio.ui.work",
     "studio.worker.combine",
     "studio.worker.probe",
