@@ -22,6 +22,7 @@ from studio.schema.checked import range_of
 from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.errors import CODES
 from studio.schema.fields import about
+from studio.schema.limits import Limits
 from studio.schema.models import ModelInfo
 from studio.tasks import TASKS
 from studio.training.methods import METHODS
@@ -197,6 +198,18 @@ def matrix() -> str:
     return "\n".join(lines) + "\n"
 
 
+def security() -> str:
+    """The page on security, written by hand, with the table of a demo's limits from schema.limits."""
+    page = (DOCS / "security.md").read_text(encoding="utf-8")
+    before, begin, rest = page.partition("<!-- limits:")
+    head, _, rest = rest.partition("\n")
+    _, end, after = rest.partition("<!-- end of limits -->")
+    rows = [_row((f"`{name}`", f"{field.default:,g}", field.description or ""))
+            for name, field in Limits.model_fields.items()]  # fmt: skip
+    table = "\n".join(["| limit | default | what it limits |", "|---|---|---|", *rows])
+    return f"{before}{begin}{head}\n\n{table}\n\n{end}{after}"
+
+
 def _row(cells: tuple[str, ...]) -> str:
     return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
 
@@ -206,6 +219,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "errors.md": errors,
     "matrix.md": matrix,
+    "security.md": security,
 }
 
 

@@ -13,7 +13,7 @@ from studio.schema.runs import RunSpec
 from studio.store import Home
 from tests.hubserver import HubServer, tiny_repo
 from tests.security.attack import Seen, attack, held, seen, succeeded
-from tests.security.stage import MARK, TOKEN, Stage, Visitor
+from tests.security.stage import MARK, TOKEN, Stage, Visitor, timed
 
 SETTABLE_BY_NO_PAGE = [
     ("model", "/etc"), ("model", "{private}"), ("model", "../../../etc"), ("model", "file:///etc"),
@@ -62,7 +62,8 @@ def sets_what_no_page_offers(stage: Stage, payload: tuple[str, str, object]) -> 
     if value == "{private}":
         value = str(private(stage))
     who = chat_visitor(stage)
-    shown = who.start(**{name: value, "max_steps": "1"})
+    more = {"replay": "0.3"} if name == "replay_from" else {}
+    shown = who.start(**{name: value, **more, "max_steps": "1"})
     configs = [who.space.runs.spec(run.id).config for run in who.runs()]
     kept = [str(getattr(config, name, ""))[:80] for config in configs]
     who.stop_runs()
@@ -83,7 +84,8 @@ def _as_typed(value: object) -> object:
 def probes_a_private_folder(stage: Stage) -> Seen:
     who, folder = chat_visitor(stage), str(private(stage))
     who.acted("method-body", "set", name="model", value=folder)
-    shown = who.acted("method-body", "reckon") + who.acted("method-body", "probe")
+    who.patience = 20  # measuring takes longer; what was measured is seen in the settings
+    shown = "".join(str(timed(lambda act=act: who.acted("method-body", act))[1]) for act in ("reckon", "probe"))
     settings = str(draft_of(who).get("settings"))
     return seen(folder in shown or folder in settings, f"settings kept: {settings[:200]}; shown: {folder in shown}")
 
