@@ -1,9 +1,8 @@
 """Owns: how a route finds out who asks, and how it refuses: in one plain sentence, never with a traceback."""
 
-import json
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from fastapi import HTTPException, Request, Response
@@ -72,14 +71,3 @@ def unforeseen() -> dict[str, Any]:
     number = secrets.token_hex(4)
     _log.exception("unforeseen error %s in a route", number)
     return {"error": {"code": "", "message": f"Something went wrong here. It is written down in the log as {number}."}}
-
-
-def json_lines(lines: Iterator[dict[str, Any]]) -> Iterator[str]:
-    """Lines of JSON; an error becomes the last one, since the answer has begun by then."""
-    try:
-        for line in lines:
-            yield json.dumps(line, ensure_ascii=False) + "\n"
-    except StudioError as error:
-        yield json.dumps(refusal(error)) + "\n"
-    except Exception:
-        yield json.dumps(unforeseen()) + "\n"
