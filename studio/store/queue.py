@@ -99,10 +99,14 @@ class Queue:
         It is the next one in turn; while that does not fit into the free memory, the first one that does as well.
         `may` says of which workspaces the asker can start workers.
         """
-        if not self.db.row("SELECT 1 FROM entries WHERE state = 'waiting'"):
-            return None
         rows = self._rows()
-        trains = any(row["state"] == "running" and _attended(row) for row in rows)
+        if any(row["state"] == "running" and not _attended(row) for row in rows):
+            with self.db.write() as connection:
+                self._forget_dead(connection)
+                rows = _in_turn(connection)
+        if all(row["state"] == "running" for row in rows):
+            return None
+        trains = any(row["state"] == "running" for row in rows)
         room = None if trains else free()
         if _to_call(rows, trains, room) is None:
             return None

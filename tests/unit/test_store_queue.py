@@ -216,6 +216,15 @@ def test_a_waiting_run_whose_worker_died_keeps_its_place_and_is_called_again(pat
     assert queue.position("a") == 0
 
 
+def test_a_run_whose_worker_died_at_work_leaves_the_queue_when_someone_looks(path: Path) -> None:
+    queue = Queue(path)
+    queue.ask("default", "a")
+    assert queue.claim("a", a_dead_pid())
+    with queue.db.write() as connection:
+        connection.execute("UPDATE entries SET state = 'running'")
+    assert queue.call(free) is None and queue.position("a") is None
+
+
 def test_while_the_next_run_does_not_fit_it_and_one_that_fits_have_workers(path: Path) -> None:
     queue = Queue(path)
     for run, memory in (("a", 8), ("b", 7), ("c", 2), ("d", 1)):
