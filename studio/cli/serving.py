@@ -40,12 +40,13 @@ def register(app: typer.Typer) -> None:
             host, port, door.home, demo, allow_host or [], not no_browser, demo_limits(limit or []), trusted_proxy or []
         )
 
-    @command(app, "hash-password", "The page", offers_json=False)
+    @command(app, "hash-password", "The page")
     def hash_password(door: Door) -> None:
         """Ask for a password and print its hash, for the file that STUDIO_PASSWORD_FILE names."""
         from studio.ui.login import ask_for_hash
 
-        door.say(ask_for_hash())
+        line = ask_for_hash()
+        door.answer({"hash": line}, lambda: door.say(line))
 
 
 def open_studio(home: Path | None) -> None:

@@ -29,7 +29,7 @@ def changed_settings(before: TrainingConfig, changes: Mapping[str, Any]) -> tupl
             )
     method = str(given.pop("method", before.method))
     raise_all([
-        StudioError("unknown-setting", f"{name} is not a setting.", field=name)
+        StudioError("unknown-setting", f"{name} is not a setting.", valid=settings_of(), field=name)
         for name in given
         if name in TrainingConfig.model_fields and name not in (*settings_of(), *FIXED, "name")
     ])  # fmt: skip

@@ -47,7 +47,12 @@ def against(config: TrainingConfig, settings: Mapping[str, Any], train_rows: int
     """What speaks against a search around these settings, of which some were set by hand."""
     found = []
     if "test_prompts" in settings:
-        found.append(StudioError("unknown-setting", "test_prompts is not a setting.", field="test_prompts"))
+        found.append(
+            StudioError(
+                "unknown-setting", "test_prompts is not a setting of a search.", field="test_prompts",
+                hint="Leave it out: the trials of a search answer no prompts.",
+            )
+        )  # fmt: skip
     if not held:
         found.append(
             StudioError(

@@ -375,7 +375,7 @@ def test_show_says_from_where_a_run_goes_on(call: Call, tmp_path: Path) -> None:
 
 def test_rows_kept_as_tokens_are_deleted_when_asked(call: Call, tmp_path: Path) -> None:
     folder = Home(tmp_path / "home").workspace().encoded
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "key.jsonl").write_bytes(bytes(7000))
     assert "Rows read before, kept as tokens" in call("storage").out
     said = call("storage", "--delete-tokens")

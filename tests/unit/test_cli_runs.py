@@ -187,7 +187,8 @@ def test_a_run_is_repeated_with_a_change_and_with_all_else_as_it_was(call: Call,
     said = call("repeat", before.id, "--learning-rate", "0.001", "--detach")
     assert said.status == 0
     made_id = said.out.splitlines()[-1]
-    assert made_id != before.id and STARTED == [before.id, made_id]
+    assert made_id != before.id and STARTED == [before.id], "the next one has no process while it waits"
+    assert studio.home.queue.position(made_id) == 1
     assert "Run again as one was, with learning rate 0.001 instead of 0.0005" in said.err
     old, new = studio.spec(before.id), studio.spec(made_id)
     assert new.config == old.config.model_copy(update={"learning_rate": 0.001, "name": "one 2"})
@@ -262,7 +263,8 @@ def test_another_proposal_of_the_coach_begins_a_run_with_its_change(call: Call, 
     said = call("coach", record.id, "--do", "overfitting", "--choice", "2", "--detach")
     assert said.status == 0
     new = said.out.splitlines()[-1]
-    assert STARTED == [record.id, new] and studio.spec(new).config.learning_rate == 0.0001
+    assert STARTED == [record.id] and studio.spec(new).config.learning_rate == 0.0001
+    assert studio.home.queue.position(new) == 1
     assert studio.run(record.id).status == "queued", "the run itself goes on"
 
 
