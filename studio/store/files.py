@@ -41,7 +41,8 @@ def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
 
 def require_room(folder: Path, bytes_needed: int) -> None:
     """Refuse when a folder's disk has less room than that, and a little more."""
-    free = shutil.disk_usage(folder).free
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(there).free
     if free < bytes_needed + RESERVE:
         raise StudioError(
             "disk-full",

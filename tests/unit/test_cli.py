@@ -57,7 +57,8 @@ def test_each_command_explains_itself(call: Call, name: list[str]) -> None:
 
 def test_the_commands_are_those_of_the_contract_and_those_that_were_added() -> None:
     contract = {
-        "serve", "hash-password", "models", "check", "preview", "estimate", "train", "runs", "show", "delete", "stop", "resume", "log",
+        "serve", "hash-password", "models", "check", "preview", "estimate", "train", "runs", "show", "delete", "stop",
+        "resume", "log",
         "chat", "predict", "evaluate", "export", "search", "doctor",
     }  # fmt: skip
     added = {
