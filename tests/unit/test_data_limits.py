@@ -7,6 +7,7 @@ import random
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -412,3 +413,12 @@ def test_what_a_task_lacks_is_told_of_thousands_of_columns_in_little_time(tmp_pa
     told = [why_not_rows(columns, [], task) for task in TASKS.values()]
     assert any(told) and seconds() - began < 2
     assert max(map(len, told)) < 1_000
+
+
+def test_a_header_of_empty_names_takes_time_in_proportion_to_its_length(tmp_path: Path) -> None:
+    path = tmp_path / "commas.csv"
+    path.write_bytes(b"," * 1_000_000)
+    began = time.process_time()
+    with pytest.raises(StudioError):
+        read(path, name=path.name)
+    assert time.process_time() - began < 10, "it took half an hour when it grew with the square of the length"

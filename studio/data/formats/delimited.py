@@ -239,10 +239,11 @@ def _header(builder: Builder, line: int, cells: list[str], why: str) -> int:
             given=why.rstrip("."),
             hint="Save the file anew as CSV in UTF-8.",
         )
-    while len(cells) > 1 and not cells[-1].strip() and not cells[-2].strip():
-        cells = cells[:-1]
-    builder.set_columns(cells)
-    return len(cells)
+    width = len(cells)
+    while width > 1 and not cells[width - 1].strip() and not cells[width - 2].strip():
+        width -= 1
+    builder.set_columns(cells[:width])
+    return width
 
 
 def _read(path: Path, name: str, format: str, preferred: str, how: Reading, limits: ReadLimits) -> Table:
