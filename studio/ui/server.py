@@ -67,6 +67,8 @@ def make_app(
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         files.sweep()
+        if demo:
+            sessions.workspaces.sweep()
         with Looking(sessions.root), Repeated(sessions.workspaces.sweep, SWEEP_SECONDS):
             yield
         sessions.workspaces.close()

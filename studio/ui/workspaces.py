@@ -13,7 +13,7 @@ from studio.machine.descriptors import descriptor_limit
 from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.services.context import Role
-from studio.store.removal import remove_workspace
+from studio.store.removal import remove_workspace, sweep_removed
 from studio.ui.scheduler import Rate
 
 MOST_OPEN = 64
@@ -95,12 +95,14 @@ class Workspaces:
     def sweep(self) -> list[str]:
         """Delete the workspaces of visitors who were not here for the allowed time; their names."""
         home, hours = self._root.home, self._limits.workspace_hours
+        sweep_removed(home)
         busy = {entry.workspace for entry in home.queue.listing()}
         gone = []
         for name in home.visitors() if hours else ():
             if name not in busy and home.hours_since_visit(name) > hours:
                 self._close(name)
                 remove_workspace(home, name)
+                self._root.shared.runner.forget(name)
                 shutil.rmtree(home.root / "uploads" / name, ignore_errors=True)
                 gone.append(name)
         if gone:
