@@ -80,6 +80,12 @@ class Home:
         """Names of the workspaces of a demo's visitors."""
         return [name for name in self.workspaces() if _VISITOR.fullmatch(name)]
 
+    def visitors_from(self, address: str) -> int:
+        """How many workspaces were last visited from a network address."""
+        hashed, folder = self.address_hash(address), self.root / "workspaces"
+        marks = (folder / name / "address" for name in self.visitors())
+        return sum(mark.read_text().strip() == hashed for mark in marks if mark.exists())
+
     def hours_since_visit(self, visitor: str) -> float:
         """Hours since a visitor was last here; the workspace is not opened for it."""
         root = self.root / "workspaces" / visitor

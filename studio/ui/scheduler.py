@@ -7,7 +7,6 @@ with slow actions delays the others by no more than a share of the CPU.
 
 import asyncio
 import threading
-import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,12 +23,16 @@ ACTION_THREADS = 12
 """Page actions that are handled at the same time, of all visitors."""
 JOB_THREADS = 3
 """Long jobs (reading a file, evaluation, export) that run at the same time, of all visitors of a demo."""
+JOBS_PER_ADDRESS = 2
+"""Of all visitors with one network address, so that one job of another address can always begin."""
 PER_ADDRESS = 3
 """Visitors whose full share one network address may take: people behind one router share their address."""
 WAITING_JOBS = 6
 """Long jobs of one visitor that may wait."""
 LOOK_SECONDS = 0.5
 """How often a waiting job looks whether it was cancelled."""
+MOST_SERVED = 1_000
+"""Addresses whose last turn of a long job is remembered."""
 
 
 class Visitor(NamedTuple):
@@ -123,72 +126,66 @@ class ActionScheduler:
 class JobScheduler:
     """Lets long jobs, each in a thread of its own, start when it is their turn."""
 
-    def __init__(self, limits: Limits = OWNER) -> None:
+    def __init__(self, limits: Limits = OWNER, address_of: Callable[[str], str] = lambda workspace: "") -> None:
         self._changed = threading.Condition()
-        self._waiting: list[tuple[object, str]] = []
+        self._waiting: list[tuple[object, str, str]] = []
+        """(ticket, workspace, address or workspace), in the order in which they came."""
         self._running: Counter[str] = Counter()
-        self.set_limits(limits)
+        """Jobs in progress, by workspace and by address."""
+        self._served: OrderedDict[str, None] = OrderedDict()
+        """Addresses (or workspaces) whose job began; the one that was served longest ago first."""
+        self.set_limits(limits, address_of)
 
-    def set_limits(self, limits: Limits) -> None:
-        """The limits of the server, once they are known."""
-        self._limits = limits
+    def set_limits(self, limits: Limits, address_of: Callable[[str], str] = lambda workspace: "") -> None:
+        """The limits of the server, once they are known, and which network address a workspace was used from."""
+        self._limits, self._address_of = limits, address_of
         self._threads = JOB_THREADS if limits.jobs_at_once else 0
 
     def require_room(self, workspace: str) -> None:
         """Refuse a further job of a visitor who has enough of them waiting."""
         with self._changed:
-            waiting = sum(each == workspace for _, each in self._waiting)
+            waiting = sum(each == workspace for _, each, _ in self._waiting)
         if self._limits.jobs_at_once and waiting >= WAITING_JOBS:
             raise too_many("long jobs", WAITING_JOBS)
 
     @contextmanager
     def turn(self, workspace: str, stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
         """Wait for the turn of a job of a visitor; it counts as running within this. A stopped one waits no longer."""
-        ticket = (object(), workspace)
+        owner = self._address_of(workspace) or workspace
+        ticket = (object(), workspace, owner)
+        keys = [f"w {workspace}", f"a {owner}"]
         with self._changed:
             self._waiting.append(ticket)
             while not stopped() and self._next() is not ticket:
                 self._changed.wait(LOOK_SECONDS)
             self._waiting.remove(ticket)
-            self._running[workspace] += 1
+            self._running.update(keys)
+            self._served[owner] = None
+            self._served.move_to_end(owner)
+            while len(self._served) > MOST_SERVED:
+                self._served.popitem(last=False)
             self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
-                self._running[workspace] -= 1
+                self._running.subtract(keys)
+                self._running += Counter()  # without those that have none
                 self._changed.notify_all()
 
-    def _next(self) -> tuple[object, str] | None:
-        """The oldest waiting job of a visitor who may have one more."""
-        if self._threads and self._running.total() >= self._threads:
-            return None
+    def _next(self) -> tuple[object, str, str] | None:
+        """Of the visitors who may have one more, the oldest job of the address that was served longest ago."""
         most = self._limits.jobs_at_once
-        return next((each for each in self._waiting if not most or self._running[each[1]] < most), None)
-
-
-class Rate:
-    """How often something was done within a period, by key. Remembers no more keys than `most_keys`."""
-
-    def __init__(self, seconds: float, most_keys: int = 10_000) -> None:
-        self._seconds, self._most_keys = seconds, most_keys
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def allow(self, key: str, most: int) -> bool:
-        """Count one more for a key, unless there were `most` of them within the period (0: no limit)."""
-        now = time.monotonic()
-        with self._lock:
-            times = self._times.setdefault(key, deque())
-            while times and now - times[0] > self._seconds:
-                times.popleft()
-            if most and len(times) >= most:
-                return False
-            times.append(now)
-            self._times.move_to_end(key)
-            while len(self._times) > self._most_keys:
-                self._times.popitem(last=False)
-            return True
+        if not most:
+            return next(iter(self._waiting), None)
+        if self._running.total() >= 2 * self._threads:  # each counts for its workspace and for its address
+            return None
+        turn = {owner: number for number, owner in enumerate(self._served)}
+        may = [
+            each for each in self._waiting
+            if self._running[f"w {each[1]}"] < most and self._running[f"a {each[2]}"] < max(most, JOBS_PER_ADDRESS)
+        ]  # fmt: skip
+        return min(may, key=lambda each: turn.get(each[2], -1), default=None)
 
 
 JOBS = JobScheduler()

@@ -6,6 +6,7 @@ page needs (all others do not exist), and the answer to an unexpected exception.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
 
@@ -32,6 +33,11 @@ HEARTBEAT = "/gradio_api/heartbeat/"
 REQUESTS, BURST = 60.0, 3000
 """Requests a second of one address in a demo, and the burst before that. A page loads with 80 requests, and the page of
 a running run asks once a second. A class of 30 behind one address loads 30 pages at once."""
+BYTES_PER_REQUEST = 5_000
+"""Bytes of bodies that count as one more request: 4 MB of nested JSON keep the server busy for a second."""
+AT_ONCE = 256
+"""Requests of one address in a demo that may be open at the same time. Behind a proxy the limit of connections does not
+tell clients apart, and an event stream stays open for as long as its client likes."""
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?")
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.-]{1,253})(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -136,6 +142,8 @@ class Guard:
         self.hosts = trusted_hosts(allow_hosts)
         self.headers = security_headers(on_space)
         self.role, self.buckets = role, buckets
+        self._open: Counter[str] = Counter()
+        """Open requests by address, where they are limited."""
 
     def allowed_host(self, value: str) -> bool:
         """Whether the page may be asked for under the name in this Host header."""
@@ -150,13 +158,28 @@ class Guard:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
-        send = self._with_headers(send, secure=scope["scheme"] == "https")
+        send = self._with_headers(send, secure=scope["scheme"] == "https" and not _is_local(scope))
+        address = "".join(header_values(scope["headers"], ADDRESS.encode()))
         try:
             self.check(scope)
+            if self.buckets and self._open[address] >= AT_ONCE:
+                raise Refused(429, "Too many requests of this address are open. Close some pages.", wait=5)
         except Refused as refused:
             await refused.answer()(scope, receive, send)
             return
-        await self._answer(with_header(scope, ROLE, self.role), receive, send)
+        scope = with_header(scope, ROLE, self.role)
+        if self.buckets is None:
+            await self._answer(scope, receive, send)
+            return
+        self._open[address] += 1
+        try:
+            if scope["method"] not in SAFE_METHODS and scope["path"] != UPLOAD:
+                receive = _counted(receive, self.buckets, address)
+            await self._answer(scope, receive, send)
+        finally:
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
 
     def check(self, scope: Scope) -> None:
         """Raise `Refused` for a request that may not pass."""
@@ -231,6 +254,25 @@ class Guard:
             await send(message)
 
         return sending
+
+
+def _counted(receive: Receive, buckets: Buckets, address: str) -> Receive:
+    """A `receive` whose bytes count like requests; it raises `Refused` when there were too many."""
+
+    async def receiving() -> Message:
+        message = await receive()
+        size = len(message.get("body", b""))
+        wait = buckets.take(address, size / BYTES_PER_REQUEST) if size else 0
+        if wait:
+            raise Refused(429, "Too much was sent from this address. Wait a moment.", wait)
+        return message
+
+    return receiving
+
+
+def _is_local(scope: Scope) -> bool:
+    """Whether the page is asked for by a loopback name, whose other servers must not be bound to https."""
+    return is_loopback(host_name("".join(header_values(scope["headers"], b"host"))))
 
 
 def _known(path: str) -> bool:

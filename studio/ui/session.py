@@ -18,12 +18,11 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.services.context import Role
 from studio.ui.labeller import labeller_of
+from studio.ui.proxies import ADDRESS, ROLE
 from studio.ui.scheduler import JOBS, ActionScheduler, Visitor
 from studio.ui.workspaces import Workspaces
 
 HEADER = "x-studio-workspace"
-ADDRESS_HEADER, ROLE_HEADER = "x-studio-address", "x-studio-role"
-"""Set by the guard (security.py) alone: the client's network address, and whether it is the owner or a member."""
 TABS = ("model", "data", "method", "train", "evaluate", "chat", "export", "runs")
 _LARGEST = 2**53
 T = TypeVar("T")
@@ -102,7 +101,7 @@ class Sessions:
         self.actions, self.requests = ActionScheduler(self.limits), ActionScheduler(self.limits)
         """Whose page action, and whose request of the page's script, is handled next. What is polled every second does
         not wait behind an action that takes long."""
-        JOBS.set_limits(self.limits)
+        JOBS.set_limits(self.limits, self.workspaces.address_of)
         self._pages: OrderedDict[tuple[str, str], OpenPage] = OrderedDict()
         self._lock = threading.Lock()
         """For the table of pages alone; nothing is read or written under it."""
@@ -112,7 +111,7 @@ class Sessions:
 
     def visitor_of(self, headers: Mapping[str, str]) -> Visitor:
         """Whose work a request is; StudioError `not-allowed` when the secret is unknown."""
-        return Visitor(self.workspace_of(headers), headers.get(ADDRESS_HEADER, "") if self.demo else "")
+        return Visitor(self.workspace_of(headers), headers.get(ADDRESS, "") if self.demo else "")
 
     def workspace_of(self, headers: Mapping[str, str]) -> str:
         """The workspace of whoever sends these headers; nothing else is ever trusted."""
@@ -145,7 +144,7 @@ class Sessions:
             self.workspaces.admit(visitor.workspace, visitor.address)
 
     def _role_of(self, headers: Mapping[str, str]) -> Role:
-        return "member" if headers.get(ROLE_HEADER) == "member" else "owner"
+        return "member" if headers.get(ROLE) == "member" else "owner"
 
     def visit(self, headers: Mapping[str, str], page: str, event: Any = None) -> "Visit":
         """One act of one open page."""

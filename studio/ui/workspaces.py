@@ -14,13 +14,15 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.services.context import Role
 from studio.store.removal import remove_workspace, sweep_removed
-from studio.ui.scheduler import Rate
+from studio.ui.rates import Rate
 
 MOST_OPEN = 64
 """Workspaces whose databases may be open at the same time; each holds up to six files."""
 NOTE_SECONDS = 300.0
 """How often a visit is noted on the disk."""
 SWEEP_SECONDS = 600.0
+OF_ONE_ADDRESS = 4
+"""One network address has at most this part of all workspaces, so that it can't fill a demo by coming every hour."""
 _log = logging.getLogger("studio.ui")
 
 
@@ -76,6 +78,11 @@ class Workspaces:
             while len(self._noted) > 10_000:
                 self._noted.popitem(last=False)
 
+    def address_of(self, workspace: str) -> str:
+        """The network address of a visitor's last noted visit; empty where there are no visitors."""
+        with self._lock:
+            return self._noted.get(workspace, ("", 0.0))[0]
+
     def _require_room(self, address: str) -> None:
         most = self._limits.workspaces
         if most and len(self._root.home.visitors()) >= most:
@@ -90,6 +97,14 @@ class Workspaces:
                 "limit-reached", "Too many new visitors have come from your network address.",
                 valid=f"up to {self._limits.workspaces_per_address} an hour",
                 hint="Try again in an hour, or use the browser in which you have been here before.",
+            )  # fmt: skip
+        hourly = self._limits.workspaces_per_address
+        share = max(hourly, most // OF_ONE_ADDRESS)
+        if most and hourly and self._root.home.visitors_from(address) >= share:
+            raise StudioError(
+                "limit-reached", "Too many visitors of this demo have your network address.",
+                valid=f"up to {share:,} of {most:,} visitors",
+                hint="Try again later, or use the browser in which you have been here before.",
             )  # fmt: skip
 
     def sweep(self) -> list[str]:

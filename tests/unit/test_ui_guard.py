@@ -1,14 +1,16 @@
 """The guard: hosts, origins, proxies, refusals, request rates and unexpected exceptions."""
 
+import asyncio
 import logging
 from typing import Any
 
 import pytest
 
 from studio.schema.errors import StudioError
+from studio.ui.bodies import Refused, read_body
 from studio.ui.proxies import PRIVATE, Proxies, client_network, trusted_proxies
 from studio.ui.rates import Buckets
-from studio.ui.security import Guard, host_name, own_origin
+from studio.ui.security import AT_ONCE, BYTES_PER_REQUEST, Guard, host_name, own_origin
 from tests.unit.asgi import Answer, Seen, ask, run
 
 HOST = ("host", "studio.example:7860")
@@ -216,6 +218,56 @@ def test_thirty_pages_behind_one_address_are_not_disturbed_and_buckets_are_bound
     for number in range(1000):
         buckets.take(str(number))
     assert buckets.known == 100
+
+
+def test_large_bodies_count_like_many_requests_and_uploads_do_not() -> None:
+    async def reads(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await read_body(receive)
+        except Refused as refused:
+            await refused.answer()(scope, receive, send)
+            return
+        await Seen()(scope, receive, send)
+
+    front = Front(app=reads, buckets=Buckets(rate=1, burst=100, clock=lambda: 0.0))
+    large = {"body": b"x" * 40 * BYTES_PER_REQUEST, "method": "POST", "path": "/studio/press"}
+    assert [front.ask(client="203.0.113.7", **large).status for _ in range(4)] == [200, 200, 429, 429]
+    assert front.ask(client="203.0.113.8", **large).status == 200
+    upload = {**large, "method": "PUT", "path": "/studio/upload"}
+    assert [front.ask(client="203.0.113.9", **upload).status for _ in range(4)] == [200] * 4
+    alone = Front(app=reads)
+    assert [alone.ask(**large).status for _ in range(20)] == [200] * 20, "the owner alone has no such limit"
+
+
+def test_one_client_behind_a_proxy_can_not_hold_every_connection_open() -> None:
+    async def scene(buckets: Buckets | None) -> tuple[int, int]:
+        release = asyncio.Event()
+
+        async def streaming(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+            await Seen()(scope, receive, send)
+
+        guard = Guard(streaming, ["studio.example"], buckets=buckets)
+        app = Proxies(guard, ("10.0.0.1",), guard.allowed_host)
+
+        async def asked(client: str) -> int:
+            return (await ask(app, client="10.0.0.1", headers=(HOST, ("x-forwarded-for", client)))).status
+
+        held = [asyncio.create_task(asked("203.0.113.7")) for _ in range(AT_ONCE + 10)]
+        other = asyncio.create_task(asked("203.0.113.8"))
+        await asyncio.sleep(0.05)
+        release.set()
+        statuses = await asyncio.gather(*held)
+        assert await asked("203.0.113.7") == 200 and not guard._open
+        return statuses.count(429), await other
+
+    assert run(scene(Buckets(60, 3000))) == (10, 200)
+    assert run(scene(None)) == (0, 200)
+
+
+def test_https_is_not_made_permanent_for_the_other_servers_of_this_machine() -> None:
+    local = Front().ask(("host", "localhost:8443"), host=False, scheme="https")
+    assert local.status == 200 and not local.header("strict-transport-security")
 
 
 # --- exceptions ---

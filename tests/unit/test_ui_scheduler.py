@@ -9,7 +9,8 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.schema.limits import OWNER, Limits
-from studio.ui.scheduler import PER_ADDRESS, WAITING_JOBS, ActionScheduler, JobScheduler, Rate, Visitor
+from studio.ui.rates import Rate
+from studio.ui.scheduler import JOBS_PER_ADDRESS, PER_ADDRESS, WAITING_JOBS, ActionScheduler, JobScheduler, Visitor
 
 LIMITS = Limits(actions_at_once=2, waiting_actions=30, jobs_at_once=1)
 
@@ -127,6 +128,33 @@ def test_long_jobs_of_one_visitor_run_one_at_a_time_and_those_of_others_beside_t
     for thread in threads:
         thread.join(10)
     assert sorted(ran) == ["anna", "hostile", "hostile", "hostile"]
+
+
+def test_many_workspaces_of_one_address_keep_no_long_job_of_another_address_waiting() -> None:
+    jobs = JobScheduler(LIMITS, lambda workspace: "" if workspace == "owner" else workspace.partition(" ")[0])
+    release, ran = threading.Event(), []
+
+    def job(workspace: str) -> None:
+        with jobs.turn(workspace):
+            ran.append(workspace)
+            release.wait(20)
+
+    threads = [threading.Thread(target=job, args=(f"hostile {number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    assert len(ran) == JOBS_PER_ADDRESS, "a place is left for another address"
+    threads += [threading.Thread(target=job, args=(name,)) for name in ("anna 1", "bert 1")]
+    threads[-2].start()
+    time.sleep(0.2)
+    threads[-1].start()
+    time.sleep(0.2)
+    assert len(ran) == JOBS_PER_ADDRESS + 1 and ran[-1] == "anna 1"
+    release.set()
+    for thread in threads:
+        thread.join(10)
+    assert ran[3] == "bert 1", "who was never served comes before those who wait for longer"
+    assert len(ran) == 10 and not jobs._running
 
 
 def test_a_visitor_may_not_queue_any_number_of_long_jobs_and_a_stopped_one_waits_no_longer() -> None:

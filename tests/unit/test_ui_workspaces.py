@@ -10,11 +10,12 @@ import pytest
 from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.ui.components.limits import banner
-from studio.ui.session import ADDRESS_HEADER, HEADER, MOST_PAGES, PAGES_OF_ONE, ROLE_HEADER, Sessions
+from studio.ui.proxies import ADDRESS, ROLE
+from studio.ui.session import HEADER, MOST_PAGES, PAGES_OF_ONE, Sessions
 
 
 def visitor(sessions: Sessions, address: str = "192.0.2.1") -> dict[str, str]:
-    return {HEADER: sessions.new_secret({}), ADDRESS_HEADER: address}
+    return {HEADER: sessions.new_secret({}), ADDRESS: address}
 
 
 def open_files() -> int:
@@ -60,6 +61,21 @@ def test_a_full_demo_and_too_many_visitors_of_one_address_are_refused_and_known_
     assert refused.value.code == "limit-reached"
     sessions.visit(known[0], "page", {}).choose(task="classification")
     assert len(sessions.root.home.visitors()) == 4
+
+
+def test_one_address_can_not_fill_a_demo_by_coming_again_every_hour(tmp_path: Path) -> None:
+    limits = Limits(workspaces=12, workspaces_per_address=2)
+    for hour in range(3):  # each server begins to count anew, as each hour does
+        sessions = Sessions(tmp_path, demo=True, limits=limits)
+        for number in range(2):
+            visit = sessions.visit(visitor(sessions, "192.0.2.1"), f"page {hour} {number}", {})
+            if hour * 2 + number < 3:
+                visit.choose(task="chat")
+                continue
+            with pytest.raises(StudioError, match="have your network address"):
+                visit.choose(task="chat")
+    assert len(sessions.root.home.visitors()) == 3
+    sessions.visit(visitor(sessions, "192.0.2.2"), "page", {}).choose(task="chat")
 
 
 def test_who_has_not_come_back_is_deleted_with_all_files_and_others_stay(tmp_path: Path) -> None:
@@ -122,7 +138,7 @@ def test_a_page_that_writes_to_a_slow_disk_holds_up_no_other(
 
 def test_only_the_owner_of_a_team_may_trust_code_or_keep_a_token(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path)
-    member, owner = (sessions.studio_of({ROLE_HEADER: role}) for role in ("member", "owner"))
+    member, owner = (sessions.studio_of({ROLE: role}) for role in ("member", "owner"))
     for refused in (lambda: member.trust_model("someone/model"), lambda: member.keep_hub_token("hf_x")):
         with pytest.raises(StudioError, match="owner") as error:
             refused()
