@@ -90,7 +90,7 @@ class Answers:
         """Both answers to a conversation, whatever the model answers with: replies as they are written, or labels."""
         give_back = give_back or self.chat_place()
         try:
-            self._check_messages(messages)
+            self._check_messages(messages, settings.system)
             ref = self._ref(run)
             if self.at_once(run):
                 text = str(messages[-1]["content"])
@@ -318,12 +318,14 @@ class Answers:
             steps=record.steps,
         )
 
-    def _check_messages(self, messages: Sequence[dict[str, str]]) -> None:
+    def _check_messages(self, messages: Sequence[dict[str, str]], system: str = "") -> None:
         limit = self.context.workspace.limits.chat_tokens
         most = min(MOST_CHARACTERS, CHARACTERS_PER_TOKEN * limit) if limit else MOST_CHARACTERS
         if (
             len(messages) > MOST_MESSAGES
-            or sum(len(str(each.get("content", ""))) + len(str(each.get("base", ""))) for each in messages) > most
+            or len(system)
+            + sum(len(str(each.get("content", ""))) + len(str(each.get("base", ""))) for each in messages)
+            > most
         ):
             raise StudioError(
                 "limit-reached" if limit else "bad-setting",

@@ -82,6 +82,14 @@ def test_a_visitors_reply_has_as_many_tokens_as_the_demo_allows_and_says_so(visi
     assert piece.answer.how == "Cut off after 256 tokens. Limited to 256 tokens in this demo."
 
 
+def test_a_system_prompt_counts_towards_the_length_of_a_conversation(visitor: Studio, asked: Asked) -> None:
+    run = run_of(visitor)
+    with pytest.raises(StudioError, match="too long") as refused:
+        visitor.chat(run, HELLO, LONG.model_copy(update={"system": "a" * 1_000_000}))
+    assert refused.value.code == "limit-reached" and not asked.requests, "the host counts no tokens of it"
+    visitor.chat(run, HELLO, LONG.model_copy(update={"system": "Be brief."})).close()
+
+
 def test_an_owners_reply_has_as_many_tokens_as_asked_for(tmp_path: Path, asked: Asked) -> None:
     studio = Studio(tmp_path)
     run = run_of(studio)

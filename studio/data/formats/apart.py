@@ -23,8 +23,6 @@ MEMORY = 3 << 30
 SECONDS = 300
 VISITORS_MEMORY, VISITORS_SECONDS = 3 << 29, 60
 """The same for files of a demo's visitors, of whom several may read at a time."""
-
-
 _SMALL_POOLS = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
 """Without these, memory that is only set aside for later counts against the limit."""
 
@@ -34,11 +32,9 @@ def read_apart(
 ) -> Table:
     """The rows of a packed file, read by another process, which leaves nothing behind however it ends."""
     asked = json.dumps({**how.chosen, "ask": how.ask})
-    memory, seconds = memory or (VISITORS_MEMORY if limits.visitor else MEMORY), (
-        VISITORS_SECONDS if limits.visitor else SECONDS
-    )  # fmt: skip
+    usual, seconds = (VISITORS_MEMORY, VISITORS_SECONDS) if limits.visitor else (MEMORY, SECONDS)
     command = [sys.executable, "-W", "ignore", "-m", __name__, format.name, str(path), name, asked,
-               limits.model_dump_json(), str(memory)]  # fmt: skip
+               limits.model_dump_json(), str(memory or usual)]  # fmt: skip
     with TemporaryDirectory(prefix="studio-") as folder, subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
         env={**os.environ, **_SMALL_POOLS, "TMPDIR": folder},
@@ -55,7 +51,7 @@ def read_apart(
         raise StudioError(
             "too-large",
             f"{name} can't be read: it needs more memory or time than the studio gives a packed file.",
-            valid=f"what fits into {memory / 1e9:.1f} GB when it is unpacked",
+            valid=f"what fits into {(memory or usual) / 1e9:.1f} GB when it is unpacked",
             hint="Bring the rows as CSV or JSON Lines.",
         )
     return table
