@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         trusted_proxy: Annotated[
             list[str] | None,
             typer.Option(
-                "--trusted-proxy", help="Address or network of a proxy whose X-Forwarded headers are believed."
+                "--trusted-proxy", help="Address or network of a proxy whose X-Forwarded headers are trusted."
             ),
         ] = None,
         limit: Annotated[

@@ -114,7 +114,7 @@ class ReadLimits(Noun):
             text = texts[place] or ""
             if len(text) > self.cell_characters:
                 self.check_cell(name, start + place, column, len(text))
-            if text.count("[") + text.count("{") > NESTING and _depth(json.loads(text)) > NESTING:
+            if text.count("[") + text.count("{") > NESTING and depth_of(json.loads(text)) > NESTING:
                 raise too_deep(name, start + place)
 
 
@@ -126,7 +126,7 @@ def too_deep(name: str, row: int) -> StudioError:
     )  # fmt: skip
 
 
-def _depth(value: Any) -> int:
+def depth_of(value: Any) -> int:
     """Levels of lists and objects within each other."""
     depth, level = 0, [value]
     while level := [each for each in level if isinstance(each, list | dict)]:

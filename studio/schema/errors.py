@@ -38,7 +38,7 @@ CODES: dict[str, str] = {
     "out-of-memory": "A process was ended because it needed more memory than there is.",
     "wrong-state": "The run is not in a state in which this can be done.",
     "not-allowed": "This is not allowed here, for example in a public demo.",
-    "limit-reached": "A limit of this public demo is reached: of runs, disk space, tokens or requests.",
+    "limit-reached": "A limit of this public demo was reached, for example of runs, disk space, tokens or requests.",
     "port-taken": "Another program listens on that port.",
     "password-needed": "The studio would listen on an address that others can reach, without a password.",
     "format-unavailable": "The run can't be exported in that format.",

@@ -1,7 +1,7 @@
 """What one person may take of a machine: tight limits for the visitors of a public demo, none for its owner.
 
 A limit of 0 means "no limit". `studio serve --demo --limit NAME=VALUE` and `STUDIO_LIMITS` change single ones; the demo
-server writes them into the home, so that workers and the model host enforce what the server was started with.
+server writes them into its data folder, so that workers and the model host enforce what the server was started with.
 """
 
 import os
@@ -83,7 +83,7 @@ def demo_limits(assignments: Sequence[str] = ()) -> Limits:
     """The limits of a demo: the defaults, changed by `STUDIO_LIMITS` and then by `NAME=VALUE` assignments.
 
     Raises:
-        StudioError `bad-setting`: for an unknown name or a value that is no number of 0 or more.
+        StudioError `bad-setting`: for an unknown name, or a value that is not a number of 0 or more.
     """
     from_environment = [part for part in os.environ.get(LIMITS_VARIABLE, "").split(",") if part.strip()]
     changes: dict[str, str] = {}
@@ -91,7 +91,7 @@ def demo_limits(assignments: Sequence[str] = ()) -> Limits:
         name, _, value = assignment.partition("=")
         if name.strip() not in Limits.model_fields:
             raise StudioError(
-                "bad-setting", "There is no limit of this name.", given=name.strip(),
+                "bad-setting", "There is no limit with this name.", given=name.strip(),
                 valid=sorted(Limits.model_fields), hint="Write it as NAME=VALUE, for example run_minutes=20.",
             )  # fmt: skip
         changes[name.strip()] = value.strip()

@@ -6,6 +6,8 @@ from studio.schema.base import Noun
 
 ModelSource = Literal["starter", "hub", "folder"]
 ModelKind = Literal["causal", "encoder", "seq2seq", "other"]
+BASE_KEYS = ("base_model_name_or_path", "tokenizer_name_or_path", "name_or_path", "_name_or_path")
+"""Keys in the settings files of a saved model that can name the folder that its base model was loaded from."""
 
 
 class ModelInfo(Noun):

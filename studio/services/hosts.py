@@ -321,7 +321,7 @@ def _line(name: str, op: str, fields: dict[str, Any]) -> bytes:
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise StudioError(
-            "bad-setting", "The models can't be asked this.", given=place, valid=error.errors()[0]["msg"],
+            "bad-setting", "This is not a valid request to the models.", given=place, valid=error.errors()[0]["msg"],
         ) from error  # fmt: skip
 
 

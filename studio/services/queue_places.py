@@ -21,7 +21,7 @@ class QueuePlaces:
         """Refuse at once what `ask` would refuse."""
         self.queue.require_place(self.workspace.name, self.workspace.address, self.workspace.limits, run)
 
-    def there_is(self, run: str = "") -> bool:
+    def has_room(self, run: str = "") -> bool:
         """Whether the limits allow one more run."""
         try:
             self.require(run)

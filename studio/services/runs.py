@@ -270,7 +270,7 @@ class Runs:
         """Of a run whose worker the system ended for want of memory: once more, with half the rows at once."""
         before = self.store.spec(run)
         spec = at_half_the_batch(before)
-        if spec is None or self.store.stop_wish(run) or not self.places.there_is(run):
+        if spec is None or self.store.stop_wish(run) or not self.places.has_room(run):
             self.store.update(run, cause="")
             return
         said, record = in_words(before.config.batch_size), self.store.get(run)

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from studio.machine.disk import sync_file, sync_folder, sync_tree
 from studio.machine.paths import places, without
 from studio.schema.errors import StudioError
+from studio.schema.models import BASE_KEYS
 from studio.schema.report import Report
 from studio.store.datasets import IN_RUN
 from studio.store.files import no_room, require_room
@@ -34,7 +35,6 @@ MOST_BYTES = 50 * 2**30
 MOST_WORDS = 512 * 2**20
 """Bytes of one file that is read as text."""
 CHUNK = 2**20
-NAMES_BASE = ("base_model_name_or_path", "tokenizer_name_or_path", "name_or_path", "_name_or_path")
 DESCRIBE = frozenset({"config.yaml", "run.json"})
 MARK = "\x00model\x00"
 PLAIN = re.compile(r"[A-Za-z0-9_-]{0,80}")
@@ -103,7 +103,7 @@ class _Clean:
     def _named(self, text: str) -> str:
         """The settings of a saved model with its base by name; older studios have written its folder there."""
         told = json.loads(text)
-        named = {key: self._base for key in NAMES_BASE if str(told.get(key) or "").startswith(("/", "~"))}
+        named = {key: self._base for key in BASE_KEYS if str(told.get(key) or "").startswith(("/", "~"))}
         return json.dumps({**told, **named}, indent=2, ensure_ascii=False) + "\n" if named else text
 
 

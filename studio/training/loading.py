@@ -13,7 +13,7 @@ from studio.models.loading_rules import check_trust, loading_arguments
 from studio.schema.config import WHOLE, TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
-from studio.schema.models import ModelInfo
+from studio.schema.models import BASE_KEYS, ModelInfo
 from studio.tasks import Encoding, Example, Row, Task, task_named
 from studio.training.methods import Method
 
@@ -112,10 +112,6 @@ def ready_model(job: TrainingJob, method: Method, head: Head) -> Any:
     return model
 
 
-NAMES_BASE = ("base_model_name_or_path", "tokenizer_name_or_path", "name_or_path", "_name_or_path")
-"""What in the settings of a saved model may name the folder that its base was loaded from."""
-
-
 def name_base(folder: Path, info: ModelInfo) -> None:
     """Have the settings of a saved model name its base by Hub id, not by a folder of this machine.
 
@@ -123,7 +119,7 @@ def name_base(folder: Path, info: ModelInfo) -> None:
     """
     for path in folder.glob("*config.json"):
         told = json.loads(path.read_text(encoding="utf-8"))
-        named = {key: info.hub_id or info.title for key in NAMES_BASE if told.get(key)}
+        named = {key: info.hub_id or info.title for key in BASE_KEYS if told.get(key)}
         if named:
             path.write_text(json.dumps({**told, **named}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

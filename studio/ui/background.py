@@ -4,8 +4,6 @@ One thread a piece of work, which waits for a process of its own; known by works
 reload finds it again. What comes of it is kept by the api, on disk.
 """
 
-import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -13,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.schema.errors import StudioError
+from studio.ui.logs import report
 from studio.ui.scheduler import JOBS
 
 Key = tuple[str, str]
 """Workspace, and what is done."""
 Tell = Callable[[int, int], None]
-_log = logging.getLogger("studio.ui")
 
 
 @dataclass
@@ -87,11 +85,10 @@ class Background:
                 piece.result = None if piece.stop.is_set() else do(piece)
         except StudioError as error:
             piece.error = error
-        except Exception:
-            number = secrets.token_hex(3)
-            _log.exception("%s: %s failed", number, piece.title)
+        except Exception as unexpected:
+            number = report(unexpected, piece.title)
             piece.error = StudioError(
-                "unexpected", "This could not be done.", hint=f"The log of the studio holds the cause under {number}."
+                "unexpected", "This could not be done.", hint=f"The server's log has the cause under {number}."
             )
         piece.over = True
 

@@ -6,6 +6,8 @@ from typing import Any
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive
 
+from studio.data.limits import depth_of
+
 MOST_BODY = 4_000_000
 """Bytes. No action of a person is longer than this; files go through the upload route, which counts by itself."""
 DEEPEST = 64
@@ -75,20 +77,6 @@ def json_of(body: bytes) -> Any:
         raise Refused(400, "This JSON is nested too deeply.") from error
     except ValueError as error:
         raise Refused(400, "This is not JSON in UTF-8.") from error
-    if body.count(b"[") + body.count(b"{") > DEEPEST and _deeper(value, DEEPEST):
+    if body.count(b"[") + body.count(b"{") > DEEPEST and depth_of(value) > DEEPEST:
         raise Refused(400, "This JSON is nested too deeply.")
     return value
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    level = [value]
-    for _ in range(levels + 1):
-        level = [
-            child
-            for each in level
-            if isinstance(each, (dict, list))
-            for child in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return False
-    return True

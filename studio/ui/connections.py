@@ -5,7 +5,6 @@ deadlines and limits. tests/unit/test_ui_connections.py checks that uvicorn stil
 """
 
 import asyncio
-import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +17,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from studio.ui.proxies import Trusted, client_network, plain_address
 from studio.ui.security import security_headers
 
-MOST_DESCRIPTORS = 65_536
 _TICK = 0.5
 
 
@@ -41,7 +39,7 @@ class Timeouts:
 
 
 @dataclass
-class Limits:
+class ConnectionLimits:
     """Open connections: in all, and of one address."""
 
     total: int = 512
@@ -50,31 +48,16 @@ class Limits:
     timeouts: Timeouts = field(default_factory=Timeouts)
 
 
-def raise_descriptor_limit() -> int:
-    """Raise this process's soft limit of file descriptors to the hard one; the limit that holds then."""
-    if sys.platform == "win32":
-        return MOST_DESCRIPTORS
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(ValueError, OSError):  # macOS refuses more than the kernel allows
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            return wanted
-    return MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
-
-
-def limits_for(descriptors: int) -> Limits:
+def limits_for(descriptors: int) -> ConnectionLimits:
     """Limits for a number of file descriptors: half of them are for databases, files and child processes."""
     total = max(16, min(2000, descriptors // 2))
-    return Limits(total=total, address=min(256, max(8, total // 2)))
+    return ConnectionLimits(total=total, address=min(256, max(8, total // 2)))
 
 
 class Connections:
     """All open connections of a server."""
 
-    def __init__(self, limits: Limits, trusted: Sequence[str] = ()) -> None:
+    def __init__(self, limits: ConnectionLimits, trusted: Sequence[str] = ()) -> None:
         self.limits, self._trusted = limits, Trusted(trusted)
         self._open: dict[str, OrderedDict[LimitedProtocol, None]] = {}
         self.total = 0
@@ -249,7 +232,7 @@ class LimitedProtocol(H11Protocol):
         super().resume_writing()
 
 
-def protocol(limits: Limits, trusted: Sequence[str] = (), on_space: bool = False) -> type[LimitedProtocol]:
+def protocol(limits: ConnectionLimits, trusted: Sequence[str] = (), on_space: bool = False) -> type[LimitedProtocol]:
     """The protocol class for `uvicorn.Config(http=…)`, with connections of its own."""
     made: dict[str, Any] = {
         "shared": Connections(limits, trusted), "secure_headers": tuple(security_headers(on_space)),

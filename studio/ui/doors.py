@@ -1,7 +1,5 @@
 """Owns: how a route finds out who asks, and how it refuses: in one plain sentence, never with a traceback."""
 
-import logging
-import secrets
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -14,10 +12,10 @@ from starlette.requests import ClientDisconnect
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
+from studio.ui.logs import report
 
 _STATUS = {"not-allowed": 403, "no-such-run": 404, "too-large": 413, "limit-reached": 429}
 T = TypeVar("T")
-_log = logging.getLogger("studio.ui")
 
 
 class Doors(Protocol):
@@ -48,8 +46,8 @@ class PlainErrors(APIRoute):
                 return JSONResponse(refusal(_misfit(error)), 422)
             except (HTTPException, ClientDisconnect):
                 raise
-            except Exception:
-                return JSONResponse(unforeseen(), 500)
+            except Exception as error:
+                return JSONResponse(unforeseen(error), 500)
 
         return guarded
 
@@ -66,8 +64,7 @@ def refusal(error: StudioError) -> dict[str, Any]:
     return {"error": {"code": error.code, "message": error.message}}
 
 
-def unforeseen() -> dict[str, Any]:
-    """Log what was not foreseen; a plain sentence with its number."""
-    number = secrets.token_hex(4)
-    _log.exception("unforeseen error %s in a route", number)
-    return {"error": {"code": "", "message": f"Something went wrong here. It is written down in the log as {number}."}}
+def unforeseen(error: Exception) -> dict[str, Any]:
+    """Write an unexpected error to the log; a plain sentence with its id."""
+    sentence = f"Something went wrong here. The server's log has the cause under {report(error, 'in a route')}."
+    return {"error": {"code": "", "message": sentence}}

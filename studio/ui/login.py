@@ -105,7 +105,7 @@ def accounts_of_environment() -> list[Account]:
 
 
 def _reason(error: Exception) -> str:
-    return error.strerror or "unknown" if isinstance(error, OSError) else "it is no text in UTF-8"
+    return error.strerror or "unknown" if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 def _account(line: str, role: str) -> Account:
@@ -115,7 +115,7 @@ def _account(line: str, role: str) -> Account:
     if not _is_hash(line):
         raise StudioError(
             "password-needed",
-            "The file of password hashes has a line that is no hash.",
+            "The file of password hashes has a line that is not a hash.",
             valid="scrypt$SALT$HASH, or owner scrypt$SALT$HASH, or member scrypt$SALT$HASH",
             hint="Make a hash with: studio hash-password",
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
+from studio.machine.descriptors import raise_descriptor_limit
 from studio.machine.environment import remove_secrets
 from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
@@ -131,7 +132,7 @@ def serve(
 def _run(app: ASGIApp, listening: socket.socket, trusted: Sequence[str]) -> None:
     import uvicorn
 
-    from studio.ui.connections import limits_for, protocol, raise_descriptor_limit
+    from studio.ui.connections import limits_for, protocol
 
     connections = protocol(limits_for(raise_descriptor_limit()), trusted, bool(os.environ.get("SPACE_ID")))
     config = uvicorn.Config(

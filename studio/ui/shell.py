@@ -5,8 +5,6 @@ the person is told that id.
 """
 
 import itertools
-import logging
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +15,11 @@ import gradio as gr
 
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import alert
+from studio.ui.logs import report
 from studio.ui.markup import Html, attrs, html
 from studio.ui.session import TABS, Sessions, Visit
 from studio.ui.uploads import Uploads
 
-LOG = logging.getLogger("studio.ui")
 Updates = Mapping[Any, Any] | None
 Handler = Callable[..., Any]
 _BEAT = itertools.count(1)
@@ -223,12 +221,11 @@ class PageShell:
     def refusal(self, visit: Visit | None, error: Exception) -> dict[Any, Any]:
         """An error as a sentence on the tab."""
         if not isinstance(error, StudioError):
-            number = secrets.token_hex(3)
-            LOG.exception("%s on the page %s", number, self.name)
+            number = report(error, f"on the page {self.name}")
             error = StudioError(
                 "not-allowed",
                 "Something went wrong here.",
-                hint=f"Try again; the log of the studio holds the cause under {number}.",
+                hint=f"Try again. The server's log has the cause under {number}.",
             )
         return {self.notice: alert(error), self.shell.pulse: self.shell.beat(visit)}
 

@@ -22,8 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from studio.ui.bodies import Disconnected, Refused, json_of, read_body, replay
 from studio.ui.login import IDENTITY
+from studio.ui.security import UPLOAD
+from studio.ui.session import HEADER
 
-UPLOAD = "/studio/upload"
 PRESS = "/studio/press"
 JOIN, DATA, CANCEL, RESET = (f"/gradio_api/{each}" for each in ("queue/join", "queue/data", "cancel", "reset"))
 HEARTBEAT = "/gradio_api/heartbeat/"
@@ -86,7 +87,7 @@ class Streams:
         session = scope.get(IDENTITY, "")
         if self.workspace_of is None:
             return str(session)
-        workspace = self.workspace_of(headers.get("x-studio-workspace", ""))
+        workspace = self.workspace_of(headers.get(HEADER, ""))
         if workspace is None:
             raise Refused(403, "This page has lost its workspace. Reload the page.")
         return f"{session}/{workspace}"
@@ -113,11 +114,11 @@ class Streams:
         number, data, trigger = value.get("fn_index"), value.get("data"), value.get("trigger_id")
         handler = self.page.fns.get(number) if isinstance(number, int) and _whole(number) else None
         if handler is None:
-            raise Refused(400, "There is no handler of this number.")
+            raise Refused(400, "There is no handler with this number.")
         if not isinstance(data, list) or len(data) != len(handler.inputs):
             raise Refused(400, "These are not the inputs of this handler.")
         if trigger is not None and not (_whole(trigger) and trigger in {self.page._id, *self.page.blocks}):
-            raise Refused(400, "There is no component of this number.")
+            raise Refused(400, "There is no component with this number.")
         inner = self._inner(identity, value.get("session_hash"))
         self._remember(identity, inner)
         return {

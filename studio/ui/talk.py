@@ -97,5 +97,5 @@ async def _lines(replies: Replies) -> AsyncIterator[str]:
             yield json.dumps(piece.model_dump(exclude_none=True), ensure_ascii=False) + "\n"
     except StudioError as error:
         yield json.dumps(refusal(error)) + "\n"
-    except Exception:
-        yield json.dumps(unforeseen()) + "\n"
+    except Exception as error:
+        yield json.dumps(unforeseen(error)) + "\n"

@@ -61,20 +61,20 @@ class Uploads:
 
     def _require_room(self, workspace: str) -> None:
         """Refuse one more file of a visitor who has many waiting, or when there is no disk space for more."""
-        wait = "Read some of them first; files that are not read are removed after six hours."
+        wait = "Read some of them first. Files that are not read are removed after six hours."
         if self.most and len(list((self.root / workspace).glob("*"))) >= self.most:
             raise StudioError(
-                "too-large", "Too many of your files wait here to be read.", valid=f"at most {self.most} at a time",
-                hint=wait,
+                "too-large", "Too many of your uploaded files were not read yet.",
+                valid=f"at most {self.most} at a time", hint=wait,
             )  # fmt: skip
         if self.limits.over("workspace_mb", folder_size(self.root / workspace) / MB):
             raise StudioError(
-                "limit-reached", "Your files that wait here take all the disk space of a visitor.",
+                "limit-reached", "Your uploaded files that were not read yet use all of your disk space.",
                 valid=f"at most {self.limits.workspace_mb} MB", hint=wait,
             )  # fmt: skip
         if self.limits.over("total_mb", folder_size(self.root) / MB):
             raise StudioError(
-                "limit-reached", "The disk space for files of all visitors of this demo is used up.",
+                "limit-reached", "The disk space for uploaded files of all visitors of this demo is used up.",
                 valid=f"at most {self.limits.total_mb} MB", hint="Try again later.",
             )  # fmt: skip
 

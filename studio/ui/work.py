@@ -4,8 +4,6 @@ One thread a piece of work, known by workspace, run and name. What comes of it i
 how far it is, and why it failed.
 """
 
-import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -13,12 +11,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from studio.schema.errors import StudioError
+from studio.ui.logs import report
 from studio.ui.scheduler import JOBS
 
 Key = tuple[str, str, str]
 """Workspace, run, what is done."""
 Tell = Callable[[int, int, str], None]
-_log = logging.getLogger("studio.ui")
 
 
 @dataclass(frozen=True)
@@ -76,13 +74,12 @@ class Work:
                 fn(partial(self._tell, key))
         except StudioError as refused:
             error = refused
-        except Exception:
-            number = secrets.token_hex(3)
-            _log.exception("%s: %s failed", number, key[2])
+        except Exception as unexpected:
+            number = report(unexpected, key[2])
             error = StudioError(
                 "training-failed",
                 "This could not be done.",
-                hint=f"The log of the studio holds the cause under {number}.",
+                hint=f"The server's log has the cause under {number}.",
             )
         self._set(key, running=False, error=error)
 

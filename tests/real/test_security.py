@@ -423,7 +423,7 @@ def test_an_unforeseen_error_is_told_by_a_number_and_its_log_has_no_token(anna: 
     folder = space_of(anna).runs.folder(run)
     folder.report.write_text("{ this is no report: " + TOKEN)
     told = anna.get(f"/studio/run/{run}/report.json")
-    assert told.status == 500 and "Traceback" not in told.text and "written down in the log as" in told.text
+    assert told.status == 500 and "Traceback" not in told.text and "log has the cause under" in told.text
     shown = anna.do("evaluate-body", "look") + anna.do("runs-body", "look")
     assert "Traceback" not in shown and 'File \\"' not in shown
 

@@ -26,7 +26,7 @@ class Runs:
     def __init__(self) -> None:
         self.known: dict[str, Any] = {}
         self.store = self
-        self.places = SimpleNamespace(there_is=lambda: True)
+        self.places = SimpleNamespace(has_room=lambda: True)
 
     def start(self, spec: SearchSpec, settings: dict[str, Any], name: str) -> Any:
         run = SimpleNamespace(id=f"r{len(self.known)}", status="training", seconds=60.0, losses=[], settings=settings)

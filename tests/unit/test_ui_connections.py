@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from studio.ui.connections import Connections, LimitedProtocol, Limits, Timeouts, limits_for, protocol
+from studio.ui.connections import ConnectionLimits, Connections, LimitedProtocol, Timeouts, limits_for, protocol
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 QUICK = Timeouts(
@@ -50,7 +50,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 class Running:
     """A server in a thread."""
 
-    def __init__(self, limits: Limits, trusted: tuple[str, ...] = ()) -> None:
+    def __init__(self, limits: ConnectionLimits, trusted: tuple[str, ...] = ()) -> None:
         self.made = protocol(limits, trusted)
         config = uvicorn.Config(
             application, port=0, http=self.made, ws="none", lifespan="off", log_config=None, log_level="warning",
@@ -103,7 +103,7 @@ def answered(line: socket.socket, wanted: bytes) -> bool:
 
 @contextmanager
 def served(trusted: tuple[str, ...] = (), **limits: Any) -> Iterator[Running]:
-    running = Running(Limits(timeouts=QUICK, **limits), trusted)
+    running = Running(ConnectionLimits(timeouts=QUICK, **limits), trusted)
     try:
         yield running
     finally:
@@ -250,7 +250,7 @@ def test_connections_are_counted_per_address_and_forgotten() -> None:
 
         def __init__(self) -> None: ...
 
-    connections = Connections(Limits(total=4, address=2), trusted=["10.0.0.1"])
+    connections = Connections(ConnectionLimits(total=4, address=2), trusted=["10.0.0.1"])
     lines = [Line() for _ in range(6)]
     mine, other, proxy = (connections.key(each) for each in ("203.0.113.7", "203.0.113.8", "10.0.0.1"))
     assert [connections.add(each, mine) for each in lines[:3]] == [True, True, False]

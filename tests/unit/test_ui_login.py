@@ -228,7 +228,7 @@ def test_a_wrong_line_or_a_missing_file_is_told(file: Path) -> None:
     for wrong in ("plain words", "scrypt$$", "scrypt$abc$def", good[:-8], f"{good}$more", good.replace("$", "$!", 1),
                   "owner", f"admin {good}", f"owner member {good}"):  # fmt: skip
         file.write_text(f"{good}\n{wrong}\n")
-        with pytest.raises(StudioError, match="a line that is no hash"):
+        with pytest.raises(StudioError, match="a line that is not a hash"):
             accounts_of_environment()
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(StudioError, match="can't be read"):

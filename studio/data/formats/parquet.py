@@ -75,7 +75,7 @@ def check_batches(group: Any, builder: Builder) -> None:
 
 
 def rows_of(batches: Iterator[Any], builder: Builder) -> Iterator[Sequence[Sequence[Any]]]:
-    """The columns of some rows at a time as lists of values; what a footer says of sizes is not believed."""
+    """The columns of some rows at a time as lists of values; the sizes in a footer are not trusted."""
     decoded, limits = 0, builder.limits
     for batch in batches:
         decoded += batch.nbytes

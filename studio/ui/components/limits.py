@@ -13,7 +13,7 @@ def banner(limits: Limits) -> Html:
     kept = (
         f"They are deleted {duration(limits.workspace_hours * 3600)} after your last visit."
         if limits.workspace_hours
-        else "Whoever runs this demo may delete them at any time."
+        else "The owner of this demo may delete them at any time."
     )
     return html(
         '<section class="banner" aria-label="Public demo"><p class="row wrap">{i}<b>Public demo</b><span>{w} {k}</span>'
@@ -32,7 +32,7 @@ def sentences(limits: Limits) -> list[str]:
             (limits.run_steps, f"{limits.run_steps:,} steps"),
             (limits.run_rows, f"{limits.run_rows:,} training rows"),
         ),
-        "Chat": _listed((limits.chat_tokens, f"{limits.chat_tokens:,} tokens a reply")),
+        "Chat": _listed((limits.chat_tokens, f"{limits.chat_tokens:,} tokens per reply")),
         "Disk space": _listed(
             (limits.workspace_mb, f"{size(limits.workspace_mb * MB)} for your datasets, runs and exports together")
         ),

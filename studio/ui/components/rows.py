@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from studio.data.words import many
 from studio.schema.views import RoleView, RowPage
 from studio.ui.components.basic import button, select_input, tag
 from studio.ui.markup import Html, attrs, html
@@ -19,7 +20,6 @@ LOUD = ("reply", "label", "messages", "text", "prompt")
 def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[RoleView]) -> Html:
     """Rows as text; every cell is escaped. Columns can be given a role where any is known."""
     shown = [(at, each) for at, each in enumerate(page.columns) if at < WIDEST or roles.get(each)]
-    hidden = len(page.columns) - len(shown)
     wide = max(0, len(shown) - 4) * 150 + 640
     loud = next(
         (column for role in LOUD for column, played in roles.items() if played == role),
@@ -36,8 +36,13 @@ def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[R
         cols=[Html("<col>") if column in used else Html('<col style="width:128px">') for _, column in shown],
         heads=[_head(column, roles.get(column), known, number) for number, column in shown],
         rows=[_row(number, row, page, [column for _, column in shown], roles, loud) for number, row in page.rows],
-        hidden=html('<p class="muted small">{n:,} more columns are not shown.</p>', n=hidden) if hidden else "",
+        hidden=_hidden(len(page.columns) - len(shown)),
     )
+
+
+def _hidden(count: int) -> Html:
+    words = many(count, "more column is", "more columns are")
+    return html('<p class="muted small">{w} not shown.</p>', w=words) if count else Html("")
 
 
 def _head(column: str, role: str | None, known: Sequence[RoleView], number: int) -> Html:

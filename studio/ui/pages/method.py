@@ -90,7 +90,7 @@ def set_value(visit: Visit) -> None:
     """Set one setting by hand; a value that can't be stays in its field with the reason."""
     name, given = visit.text("name", 60), visit.event.get("value")
     if name not in settings_of():  # the model, the task and the like have checked actions of their own
-        raise StudioError("unknown-setting", "This page has no setting of that name.", given=name, valid=settings_of())
+        raise StudioError("unknown-setting", "There is no setting with this name.", given=name, valid=settings_of())
     text = given.strip() if isinstance(given, str) else given
     if text == "":
         reset(visit)
