@@ -25,6 +25,7 @@ from studio.training.estimate import estimate
 from studio.training.methods import METHODS, method_named
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.plan_facts import PlanFacts, in_pieces, memory_of
+from studio.training.plan_limits import over_limits, too_many_steps, within_limits
 from studio.training.rates import OF_TASKS, learning_rate
 from studio.training.rhythm import CHECKS, check_every, total_steps
 from studio.training.room import room
@@ -139,57 +140,9 @@ def _against(draft: Draft, by_hand: Mapping[str, Any], problems: list[StudioErro
     """What is at odds with the rows, or with what was worked out from them."""
     config = draft.config()
     found = against_rows(config, draft.facts, by_hand, {each.field for each in problems})
-    found += _too_many_steps(draft)
+    found += too_many_steps(draft)
     stands_in = by_hand.get("method") != draft.method.name
     return found if stands_in else [*found, *draft.method.problems(draft.info, config)]
-
-
-def over_limits(by_hand: Mapping[str, Any], limits: Limits) -> list[StudioError]:
-    """Settings that ask for more than a visitor of a demo may have, whatever the rows are."""
-    return [
-        StudioError("limit-reached", f"A run in this demo may take {limit:,.10g} {unit} at most.",
-                    given=f"{by_hand[name]:,.10g}", valid=f"up to {limit:,.10g}",
-                    hint="Install the studio to train longer.", field=name)
-        for name, limit, unit in (("max_steps", limits.run_steps, "steps"), ("max_minutes", limits.run_minutes,
-                                                                              "minutes"))
-        if limit and name in by_hand and by_hand[name] > limit
-    ]  # fmt: skip
-
-
-def _too_many_steps(draft: Draft) -> list[StudioError]:
-    """More epochs, set by hand, than a visitor's run may have steps for."""
-    steps = total_steps(draft.learned.train_rows, draft.config())
-    if not draft.limits.over("run_steps", steps) or draft.values.get("max_steps"):
-        return []
-    return [
-        StudioError(
-            "limit-reached",
-            f"A run in this demo may take {draft.limits.run_steps:,} steps at most.",
-            given=f"{draft.values['epochs']:g} epochs are {steps:,} steps",
-            valid=f"up to {draft.limits.run_steps:,} steps",
-            hint="Choose fewer epochs or a larger batch size.",
-            field="epochs",
-        )
-    ]
-
-
-def _within_limits(draft: Draft) -> None:
-    """What a visitor of a demo may take at most, so that a plan of which nothing was set by hand can start."""
-    limits, facts = draft.limits, draft.facts
-    if limits.run_minutes and not draft.values.get("max_minutes"):
-        draft.values["max_minutes"] = limits.run_minutes
-        draft.because.append(
-            f"Training stops after {limits.run_minutes:g} minutes, the limit of this demo, and keeps the best step."
-        )
-    if facts.sampled_from:
-        draft.because.append(
-            f"Trained on {facts.train_rows:,} of {facts.sampled_from:,} training rows, a random sample: the limit of "
-            "this demo."
-        )
-    steps = total_steps(draft.learned.train_rows, draft.config())
-    if limits.over("run_steps", steps) and "epochs" not in draft.fixed:
-        words = f"Training ends after {limits.run_steps:,} steps, the limit of this demo."
-        draft.put("max_steps", limits.run_steps, words)
 
 
 def _batch(draft: Draft) -> None:
@@ -356,6 +309,6 @@ def _little_data(draft: Draft) -> None:
 
 
 PARTS: tuple[Callable[[Draft], None], ...] = (
-    _passes, _rate, _adapter, _length, _batch, _precision, _memory, _within_limits, _checks, _little_data,
+    _passes, _rate, _adapter, _length, _batch, _precision, _memory, within_limits, _checks, _little_data,
 )  # fmt: skip
 """In this order: later ones look at what earlier ones set."""
