@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
     @command(app, "hash-password", "The page")
     def hash_password(door: Door) -> None:
         """Ask for a password and print its hash, for the file that STUDIO_PASSWORD_FILE names."""
-        from studio.ui.login import ask_for_hash
+        from studio.ui.passwords import ask_for_hash
 
         line = ask_for_hash()
         door.answer({"hash": line}, lambda: door.say(line))

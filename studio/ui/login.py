@@ -1,4 +1,4 @@
-"""A password before the page, wherever others can reach it: hashes, roles, sessions, and limits for guesses.
+"""A password before the page, wherever others can reach it: sessions, and limits for guesses. Hashes: passwords.py.
 
 A right password is never kept waiting by wrong ones: each is checked at once, and only the answer to a wrong one is
 late. Guesses are counted by address, and apart from that by device: a browser that logged in before has a signed device
@@ -7,129 +7,37 @@ Cookies").
 """
 
 import asyncio
-import base64
-import binascii
 import hashlib
 import hmac
-import os
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from studio.schema.errors import StudioError
 from studio.ui.bodies import Disconnected, Refused, read_body
 from studio.ui.markup import Html, html
+from studio.ui.passwords import Account, matching
 from studio.ui.proxies import ROLE, client_network, with_header
 from studio.ui.rates import Buckets
 
 COOKIE, DEVICE = "studio-session", "studio-device"
 IDENTITY = "studio.login"
 """Where the ASGI scope names the login session: a hash of its cookie."""
-ROLES = ("owner", "member")
 DAYS, DEVICE_DAYS = 14, 365
 STATIC = "/studio/static/"
 GUESSES, BURST = 1.0, 30
 """Guesses a second of one address or one device, and the burst before that."""
-_N, _R, _P = 2**14, 8, 1
 _FAILED_DELAY, _LONGEST_DELAY = 0.5, 8.0
 _MOST_FORM = 4_000
 _AT_ONCE, _MOST_WAITING = 2, 64
 """Passwords that are checked at the same time (32 MB of memory each), and those that may wait for it."""
 _SESSIONS = 50
 """Sessions of one password; the oldest ends when another one begins."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """A password, as a hash, and the role that it gives."""
-
-    hash: str
-    role: str = "owner"
-
-
-def hash_password(password: str) -> str:
-    """A line for the file of hashes: `scrypt$salt$hash`. `owner ` or `member ` may stand before it."""
-    salt = secrets.token_bytes(16)
-    return f"scrypt${base64.b64encode(salt).decode()}${base64.b64encode(_scrypt(password, salt)).decode()}"
-
-
-def ask_for_hash() -> str:
-    """Ask for a password on the terminal, without showing it; its line for the file of hashes."""
-    import getpass
-
-    return hash_password(getpass.getpass("Password: "))
-
-
-def _scrypt(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=_N, r=_R, p=_P)
-
-
-def matching(password: str, accounts: Sequence[Account]) -> Account | None:
-    """The account of a password, an owner's first; takes as long for a wrong password as for a right one."""
-    found = []
-    for account in accounts:
-        _, salt, known = account.hash.split("$")
-        if hmac.compare_digest(_scrypt(password, base64.b64decode(salt)), base64.b64decode(known)):
-            found.append(account)
-    return min(found, key=lambda account: ROLES.index(account.role), default=None)
-
-
-def accounts_of_environment() -> list[Account]:
-    """Accounts from `$STUDIO_PASSWORD` (the owner's password) and `$STUDIO_PASSWORD_FILE` (one hash per line).
-
-    A line is `owner HASH`, `member HASH` or `HASH`. A hash without a role is the owner's when it is the only one of
-    all, else a member's.
-    """
-    password, file = os.environ.get("STUDIO_PASSWORD", ""), os.environ.get("STUDIO_PASSWORD_FILE", "")
-    known = [Account(hash_password(password))] if password else []
-    lines: list[str] = []
-    if file:
-        try:
-            text = Path(file).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise StudioError(
-                "password-needed", f"The file of password hashes can't be read: {_reason(error)}.",
-                given=file, hint="STUDIO_PASSWORD_FILE names it. Let the user who runs the studio read it.",
-            ) from error  # fmt: skip
-        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    alone = len(known) + len(lines) == 1
-    return known + [_account(line, "owner" if alone else "member") for line in lines]
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror or "unknown" if isinstance(error, OSError) else "it is not UTF-8 text"
-
-
-def _account(line: str, role: str) -> Account:
-    given, *rest = line.split()
-    if given in ROLES:
-        role, line = given, " ".join(rest)
-    if not _is_hash(line):
-        raise StudioError(
-            "password-needed",
-            "The file of password hashes has a line that is not a hash.",
-            valid="scrypt$SALT$HASH, or owner scrypt$SALT$HASH, or member scrypt$SALT$HASH",
-            hint="Make a hash with: studio hash-password",
-        )
-    return Account(line, role)
-
-
-def _is_hash(line: str) -> bool:
-    """Whether a text is a hash that can be compared with."""
-    kind, *parts = line.split("$")
-    try:
-        salt, known = (base64.b64decode(part, validate=True) for part in parts)
-    except (ValueError, binascii.Error):
-        return False
-    return kind == "scrypt" and len(salt) >= 8 and len(known) == 64
 
 
 class Guesses:

@@ -24,7 +24,7 @@ from studio.ui.rates import Buckets
 from studio.ui.security import BURST, REQUESTS, Guard, host_name, is_loopback, space_hosts
 
 if TYPE_CHECKING:
-    from studio.ui.login import Account
+    from studio.ui.passwords import Account
 
 
 def quiet_gradio() -> None:
@@ -179,7 +179,7 @@ def _has_screen() -> bool:
 
 
 def _accounts(host: str, demo: bool) -> "list[Account]":
-    from studio.ui.login import accounts_of_environment
+    from studio.ui.passwords import accounts_of_environment
 
     accounts = accounts_of_environment()
     if not accounts and not demo and not is_loopback(host):

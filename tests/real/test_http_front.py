@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from studio.ui.login import hash_password
+from studio.ui.passwords import hash_password
 from tests.browser.served import Served
 from tests.real.asking import Answer, Asking
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from studio.ui.login import hash_password
+from studio.ui.passwords import hash_password
 from tests.browser.served import Served
 from tests.signals import heed_ctrl_c
 

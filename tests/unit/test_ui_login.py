@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from studio.schema.errors import StudioError
-from studio.ui.login import Account, Guesses, Login, accounts_of_environment, hash_password, matching
+from studio.ui.login import Guesses, Login
+from studio.ui.passwords import Account, accounts_of_environment, hash_password, matching
 from tests.unit.asgi import Answer, Seen, ask
 
 FORM = ("content-type", "application/x-www-form-urlencoded")

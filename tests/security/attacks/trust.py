@@ -119,7 +119,7 @@ class Member(Visitor):
 def member(stage: Stage) -> Member:
     """A member of a team: logged in, but not as the owner."""
     if "team" not in stage.__dict__:
-        from studio.ui.login import hash_password
+        from studio.ui.passwords import hash_password
 
         file = stage.folder / "passwords"
         file.write_text(f"owner {hash_password(PASSWORD)}\nmember {hash_password(MEMBER)}\n")
