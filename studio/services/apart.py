@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -35,6 +36,8 @@ PATIENCE = 0.2
 """Seconds after which it is looked whether the work is to stop."""
 GRACE = 5.0
 """Seconds for the process to clean up behind itself."""
+VISITORS_SECONDS = 300.0
+"""Seconds that the process may work for a visitor of a demo."""
 KINDNESS = 5
 """How much the process stands back behind the page."""
 
@@ -144,6 +147,7 @@ def edit(
 def _do(context: Context, what: str, given: dict[str, Any], tell: Tell | None, stop: Event | None) -> Any:
     """Have it done, and tell what it tells."""
     about = {"home": str(context.home.root), "workspace": context.workspace.name, "demo": context.demo}
+    began, seconds = time.monotonic(), VISITORS_SECONDS if context.workspace.is_visitors else 0.0
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", __name__],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
@@ -152,10 +156,15 @@ def _do(context: Context, what: str, given: dict[str, Any], tell: Tell | None, s
         with suppress(BrokenPipeError):  # it was ended before it could listen: its exit status says so
             child.stdin.write(json.dumps({**about, "what": what, "given": given}) + "\n")
             child.stdin.close()
-        with _ended_when(stop, child):
+        with _ended_when(stop, child, began + seconds if seconds else None):
             answer = _take(child.stdout, tell)
     if stop is not None and stop.is_set():
         raise Stopped
+    if answer is None and 0 < seconds < time.monotonic() - began:
+        raise StudioError(
+            "limit-reached", f"This took longer than the {seconds / 60:g} minutes that this demo allows.",
+            hint="Bring a part of the rows.",
+        )  # fmt: skip
     if answer is None and (child.returncode or 0) < 0:
         raise StudioError(
             "out-of-memory",
@@ -185,13 +194,13 @@ def _take(lines: IO[str], tell: Tell | None) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _ended_when(stop: Event | None, child: "subprocess.Popen[str]") -> Iterator[None]:
-    """Within this the process is ended as soon as it is to stop, and in any case at the end."""
+def _ended_when(stop: Event | None, child: "subprocess.Popen[str]", until: float | None = None) -> Iterator[None]:
+    """Within this the process is ended as soon as it is to stop, or at a time, and in any case at the end."""
     over = Event()
 
     def watch() -> None:
         while not over.wait(PATIENCE):
-            if stop is not None and stop.is_set():
+            if (stop is not None and stop.is_set()) or (until is not None and time.monotonic() > until):
                 child.terminate()
                 if not over.wait(GRACE):
                     child.kill()

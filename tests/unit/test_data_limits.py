@@ -422,3 +422,20 @@ def test_a_header_of_empty_names_takes_time_in_proportion_to_its_length(tmp_path
     with pytest.raises(StudioError):
         read(path, name=path.name)
     assert time.process_time() - began < 10, "the time grows with the square of the length"
+
+
+def test_long_work_on_rows_of_a_visitor_ends_after_some_minutes_and_that_of_an_owner_does_not(
+    visitor: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, afresh: None
+) -> None:
+    from studio.services import apart
+
+    monkeypatch.setattr(apart, "VISITORS_SECONDS", 0.05)
+    rows = "question,answer\n" + "\n".join(f"q{number},a{number}" for number in range(20))
+    asked = {"dataset": visitor.add_text(rows, "rows").id, "task": "chat"}
+    with pytest.raises(StudioError, match="longer than") as refused:
+        apart.look(visitor.context, asked)
+    assert refused.value.code == "limit-reached"
+    owner = Studio(tmp_path / "another")
+    report, _ = apart.look(owner.context, {**asked, "dataset": owner.add_text(rows, "rows").id})
+    assert report.rows == 20
+    owner.close()
