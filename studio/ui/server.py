@@ -63,7 +63,6 @@ def make_app(
 
     sessions = Sessions(home, demo, limits)
     files = uploads.Uploads(sessions.root.home.root / "uploads", sessions.limits)
-    on_space = bool(os.environ.get("SPACE_ID"))
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -87,11 +86,19 @@ def make_app(
         enable_monitoring=False, mcp_server=False,
     )  # fmt: skip
     inner = FirstInHead(mounted, static.head("", demo))
-    studio_home = sessions.root.home
-    streams = Streams(inner, page, studio_home.visitor_workspace if demo else None)
-    login = Login(streams, accounts, studio_home.secret("devices") if accounts else "")
+    streams = Streams(inner, page, sessions.root.home.visitor_workspace if demo else None)
+    login = Login(streams, accounts, sessions.root.home.secret("devices") if accounts else "")
     role = "member" if demo or accounts else "owner"
-    guard = Guard(login, allow_hosts, on_space, role, (buckets or Buckets(REQUESTS, BURST)) if demo else None)
+    limited = (buckets or Buckets(REQUESTS, BURST)) if demo else None
+    return _guarded(login, allow_hosts, trusted, role, limited)
+
+
+def _guarded(
+    app: ASGIApp, allow_hosts: Sequence[str], trusted: Sequence[str], role: str, buckets: Buckets | None
+) -> ASGIApp:
+    """The application behind the guard, and before that what removes the headers of proxies that are not trusted."""
+    on_space = bool(os.environ.get("SPACE_ID"))
+    guard = Guard(app, allow_hosts, on_space, role, buckets)
     of_space = space_hosts() if on_space else []
     return proxies.Proxies(guard, trusted, guard.allowed_host, https_hosts=lambda host: host_name(host) in of_space)
 
