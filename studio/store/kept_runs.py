@@ -26,7 +26,7 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{9,63}")
 """What a folder of a run may be called."""
 ENDED: frozenset[str] = frozenset({"finished", "stopped", "interrupted", "failed"})
 TAIL = 2**16
-"""Bytes that are read at a time from the end of a file of events."""
+"""Bytes that are read from the end of a file of events at first; twice as many each time that a line is longer."""
 LEFT_OVER = 24 * 3600
 """Seconds after which a half-made folder is nobody's any more."""
 CAME_HERE = "It came here in the middle of its work. Resume goes on from its last checkpoint, if it has one."
@@ -69,9 +69,9 @@ def _last_event(path: Path) -> tuple[dict[str, Any], int]:
     try:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
-            start, tail = end, b""
+            start, tail, step = end, b"", TAIL
             while start > 0 and tail[: tail.rfind(b"\n")].count(b"\n") < 1:
-                start = max(0, start - TAIL)
+                start, step = max(0, end - step), 2 * step
                 file.seek(start)
                 tail = file.read(end - start)
         whole = tail[: tail.rfind(b"\n") + 1]

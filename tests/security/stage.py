@@ -86,7 +86,11 @@ class Visitor(Asking):
 
     def active(self) -> list[Any]:
         """Their runs that train or wait."""
-        return [each for each in self.runs() if each.status not in ("finished", "stopped", "failed", "interrupted", "paused")]
+        return [
+            each
+            for each in self.runs()
+            if each.status not in ("finished", "stopped", "failed", "interrupted", "paused")
+        ]
 
     def sample(self, name: str = "support-tone") -> str:
         """Use sample data: steps 1 to 3 are filled."""

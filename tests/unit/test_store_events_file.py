@@ -1,6 +1,7 @@
 """events.jsonl: what a run said, appended in its folder, whole after any end."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,14 @@ def test_a_file_of_another_database_is_written_anew(tmp_path: Path) -> None:
         path.write_text(other)
         space.runs.describe(run)
         assert told(path) == known(space, run), other
+
+
+def test_a_last_line_of_many_megabytes_is_read_in_time_in_proportion_to_its_length(tmp_path: Path) -> None:
+    space = Home(tmp_path).workspace()
+    run = a_run(space, 3)
+    path = space.runs.folder(run).root / "events.jsonl"
+    path.write_bytes(b" " * 50_000_000)
+    began = time.process_time()
+    space.runs.describe(run)
+    assert time.process_time() - began < 4
+    assert told(path) == known(space, run)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.security.attack import Seen, attack, seen
 from tests.security.attacks.s10_paths import archive_of
-from tests.security.stage import Stage, Visitor
+from tests.security.stage import Stage, timed
 
 Members = dict[str, bytes]
 
@@ -132,6 +132,8 @@ HARMLESS = (
     "a base model elsewhere in its adapter",
     "a base model of a Hub in its adapter",
     "an id that is a path",
+    "a pickle that is called safetensors",
+    "a model by a path in its settings",
 )
 """What may be taken in, when it does no harm then."""
 
@@ -156,19 +158,14 @@ def taken_in(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]
         for path in (owner.space.root / "runs" / run).rglob("*")
         if path.is_symlink() or path.suffix in (".py", ".bin", ".pt")
     ]
-    foreign = _foreign(owner, new) if name in HARMLESS else bool(new) and name not in HARMLESS
-    for run in new:
+    for run in new:  # whatever was taken in is used
+        owner.patience = 30
+        timed(lambda run=run: owner.post(f"/studio/run/{run}/chat", {"messages": [{"role": "user", "content": "Hi"}]}))
+        code = code or ran(stage).exists()
         owner.acted("runs-body", "delete", run=run)
     return seen(
-        bool(outside) or code or live or bool(links) or foreign,
+        bool(outside) or code or live or bool(links) or (bool(new) and name not in HARMLESS),
         f"taken in: {new}, outside: {outside}, code ran: {code}; {shown[:200]}",
-    )
-
-
-def _foreign(owner: Visitor, runs: list[str]) -> bool:
-    """Whether a run taken in would have a model loaded that is not the one it was trained from."""
-    return any(owner.space.runs.spec(run).config.model != "starter-chat" for run in runs) or any(
-        not run.isidentifier() and ("/" in run or "." in run) for run in runs
     )
 
 

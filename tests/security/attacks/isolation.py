@@ -65,7 +65,8 @@ def anothers_things(stage: Stage, payload: tuple[str, str, str, str]) -> Seen:
     other = stage.visitor()
     other.sample()
     if field in ("start_from", "replay_from"):
-        shown = other.start(**{field: run if field == "start_from" else data, "max_steps": "1"})
+        mixed = {"replay": "0.3"} if field == "replay_from" else {}
+        shown = other.start(**{field: run if field == "start_from" else data, "max_steps": "1", **mixed})
         configs = [other.space.runs.spec(each.id).config for each in other.runs()]
         reached = any(getattr(each, field) in (run, data) for each in configs)
         other.stop_runs()
