@@ -19,7 +19,8 @@ from studio.schema.runs import RunRecord
 from studio.schema.views import ChatChunk, ExportView
 from studio.services.context import Context
 from studio.services.datasets import Datasets
-from studio.services.hosts import Answered, Exchange, HostClient
+from studio.services.exchange import Answered, Exchange
+from studio.services.hosts import HostClient
 from studio.services.models import Models
 from studio.store.files import folder_size, require_room, write_whole
 from studio.store.quota import Quota

@@ -4,14 +4,12 @@ It may run out of memory without ending the server: then every waiting request g
 next request starts a new host. `HostClient.of` gives each workspace the host with that workspace's limits.
 """
 
-import asyncio
-import queue
 import subprocess
 import sys
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -19,11 +17,10 @@ from pydantic import ValidationError
 
 from studio.machine.environment import child_environment
 from studio.schema.errors import StudioError
-from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, error_from, request_line
+from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, request_line
+from studio.services.exchange import Exchange, gone
 from studio.store import Home, Workspace
 
-Answered = Chunk | Moved | Done
-Said = Answered | Failed | None
 IDLE_MINUTES = 10
 GRACE = 1.0
 """Seconds in which a host may end by itself when the server does; one that just imports its libraries takes longer."""
@@ -73,75 +70,6 @@ class Places:
                         del self._taken[kind, who]
 
         return give_back
-
-
-class Exchange(Iterator[Answered]):
-    """One request and what the host says to it, `Done` last. Iterate it in a thread or, without one, in an event loop.
-
-    `close`, from any thread, ends the request; whoever waits for it then gets no more. So does forgetting it.
-    """
-
-    def __init__(self, stop: Callable[[], None], give_back: Callable[[], None]) -> None:
-        self._said: queue.SimpleQueue[Said] = queue.SimpleQueue()
-        self._stop, self._give_back = stop, give_back
-        self._ended = self._closed = False
-        self._news: Callable[[], object] = lambda: None
-
-    def put(self, said: Said) -> None:
-        """Hand over what the host said; None: it has ended."""
-        self._ended = self._ended or not isinstance(said, Chunk | Moved)
-        self._said.put(said)
-        if self._ended:
-            self._give_back()
-        self._news()
-
-    def close(self) -> None:
-        """End the request, unless it has ended."""
-        if not self._closed:
-            self._closed = True
-            if not self._ended:
-                self._stop()
-            self._give_back()
-            self._said.put(None)
-            self._news()
-
-    def __next__(self) -> Answered:
-        if self._closed:
-            raise StopIteration
-        return self._read(self._said.get())
-
-    def __aiter__(self) -> "Exchange":
-        return self
-
-    async def __anext__(self) -> Answered:
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
-
-        def tell() -> None:
-            with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(news.set)
-
-        self._news = tell
-        while self._said.empty() and not self._closed:
-            await news.wait()
-            news.clear()
-        try:
-            return next(self)
-        except StopIteration:
-            raise StopAsyncIteration from None
-
-    def __del__(self) -> None:
-        self.close()
-
-    def _read(self, said: Said) -> Answered:
-        if self._closed:
-            raise StopIteration
-        if not isinstance(said, Chunk | Moved):
-            self._closed = True
-        if said is None:
-            raise _gone()
-        if isinstance(said, Failed):
-            raise error_from(said.error)
-        return said
 
 
 class HostClient:
@@ -235,12 +163,12 @@ class HostClient:
         with self._lock:
             assert process.stdin is not None
             if process.stdin.closed:  # it was found to have ended
-                raise _gone()
+                raise gone()
             try:
                 process.stdin.write(line)
                 process.stdin.flush()
             except OSError as error:
-                raise _gone() from error
+                raise gone() from error
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
@@ -312,7 +240,7 @@ def _result(exchange: Exchange, progress: Callable[[int, int, str], None] | None
                 return said.result
     finally:
         exchange.close()
-    raise _gone()
+    raise gone()
 
 
 def _line(name: str, op: str, fields: dict[str, Any]) -> bytes:
@@ -323,11 +251,3 @@ def _line(name: str, op: str, fields: dict[str, Any]) -> bytes:
         raise StudioError(
             "bad-setting", "This is not a valid request to the models.", given=place, valid=error.errors()[0]["msg"],
         ) from error  # fmt: skip
-
-
-def _gone() -> StudioError:
-    return StudioError(
-        "host-gone",
-        "The process that answers has ended, most likely because it needed more memory than there is.",
-        hint="Try again; if it ends once more, close other programs or choose a smaller model.",
-    )

@@ -15,7 +15,8 @@ from studio.schema.errors import StudioError
 from studio.schema.host import Chunk, Done
 from studio.schema.report import Answer, ChatSettings
 from studio.schema.runs import RunSpec
-from studio.services.hosts import Exchange, HostClient
+from studio.services.exchange import Exchange
+from studio.services.hosts import HostClient
 from studio.ui.talk import Streamed
 
 HELLO = [{"role": "user", "content": "Where is my parcel?"}]

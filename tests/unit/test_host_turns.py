@@ -13,7 +13,8 @@ from studio.host.inbox import Inbox
 from studio.schema.errors import StudioError
 from studio.schema.host import REQUEST, Chunk, Done, request_line
 from studio.schema.limits import DEMO
-from studio.services.hosts import PER_ADDRESS, WAITING_JOBS, Exchange, HostClient, Places
+from studio.services.exchange import Exchange
+from studio.services.hosts import PER_ADDRESS, WAITING_JOBS, HostClient, Places
 from studio.store import Home
 
 INFO = {"name": "m", "title": "M", "source": "folder", "kind": "causal"}
