@@ -9,7 +9,7 @@ from studio.schema.views import (
     ChatChunk,
     ExportView,
 )  # fmt: skip
-from studio.services.answers import Replies
+from studio.services.replies import Replies
 
 OnProgress = Callable[[int, int, str], None]
 

@@ -1,11 +1,9 @@
 """What a run can do once it has learned: chat, classify, predict, evaluate, export. The model host does the work."""
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from studio.export import EXPORTS, export_named
 from studio.inference.heads import head_of
@@ -13,53 +11,24 @@ from studio.inference.pair import how
 from studio.inference.predict import writer_for
 from studio.schema.dataset import DatasetSpec, SplitCounts
 from studio.schema.errors import StudioError
-from studio.schema.host import CardFacts, Chunk, Done, RowsRef, RunRef
+from studio.schema.host import CardFacts, RowsRef, RunRef
 from studio.schema.report import Answer, ChatSettings, ExportResult, Report
 from studio.schema.runs import RunRecord
 from studio.schema.views import ChatChunk, ExportView
 from studio.services.context import Context
 from studio.services.datasets import Datasets
-from studio.services.exchange import Answered, Exchange
 from studio.services.hosts import HostClient
 from studio.services.models import Models
+from studio.services.replies import Replies, labels_of, written
 from studio.store.files import folder_size, require_room, write_whole
 from studio.store.quota import Quota
 from studio.store.runs import RunFolder
 from studio.tasks import task_named
 
 Progress = Callable[[int, int, str], None] | None
-WHO: tuple[Literal["base", "tuned"], ...] = ("base", "tuned")
 MOST_MESSAGES, MOST_CHARACTERS = 200, 100_000
 CHARACTERS_PER_TOKEN = 32
 """A visitor's conversation may have so many characters for each token that a reply may have."""
-
-
-class Replies(Iterator[ChatChunk]):
-    """Both answers to a conversation as they come. Iterate it in a thread or, without one, in an event loop.
-
-    `close`, from any thread, ends them. So does forgetting it.
-    """
-
-    def __init__(self, exchange: Exchange, pieces: Callable[[Answered], list[ChatChunk]]) -> None:
-        self._exchange, self._pieces = exchange, pieces
-        self._ready: deque[ChatChunk] = deque()
-
-    def __next__(self) -> ChatChunk:
-        while not self._ready:
-            self._ready.extend(self._pieces(next(self._exchange)))
-        return self._ready.popleft()
-
-    def __aiter__(self) -> "Replies":
-        return self
-
-    async def __anext__(self) -> ChatChunk:
-        while not self._ready:
-            self._ready.extend(self._pieces(await anext(self._exchange)))
-        return self._ready.popleft()
-
-    def close(self) -> None:
-        """End the replies, unless they have ended."""
-        self._exchange.close()
 
 
 class Answers:
@@ -87,7 +56,7 @@ class Answers:
     def ask(
         self, run: str, messages: Sequence[dict[str, str]], settings: ChatSettings,
         give_back: Callable[[], None] | None = None,
-    ) -> "Replies":  # fmt: skip
+    ) -> Replies:  # fmt: skip
         """Both answers to a conversation, whatever the model answers with: replies as they are written, or labels."""
         give_back = give_back or self.chat_place()
         try:
@@ -95,14 +64,14 @@ class Answers:
             ref = self._ref(run)
             if self.at_once(run):
                 text = str(messages[-1]["content"])
-                return Replies(self.host.ask("classify", give_back, run=ref, text=text), _labels)
+                return Replies(self.host.ask("classify", give_back, run=ref, text=text), labels_of)
             limit = self.context.workspace.limits.chat_tokens
             limited = self.context.workspace.limits.over("chat_tokens", settings.max_new_tokens)
             if limited:
                 settings = settings.model_copy(update={"max_new_tokens": limit})
             note = f"Limited to {limit:,} tokens in this demo." if limited else ""
             exchange = self.host.ask("chat", give_back, run=ref, messages=list(messages), settings=settings)
-            return Replies(exchange, partial(_written, note=note))
+            return Replies(exchange, partial(written, note=note))
         except BaseException:
             give_back()
             raise
@@ -336,24 +305,6 @@ class Answers:
             )
         if not messages or not str(messages[-1].get("content", "")).strip():
             raise StudioError("bad-setting", "There is nothing to answer.", hint="Write something first.")
-
-
-def _written(said: Answered, note: str) -> list[ChatChunk]:
-    """A piece of a reply; `note` is added to what is said of how it was answered."""
-    if not isinstance(said, Chunk):
-        return []
-    answer = said.answer
-    if answer and note:
-        answer = answer.model_copy(update={"how": " ".join(filter(None, (answer.how, note)))})
-    return [ChatChunk(who=said.who, text=said.text, done=said.done, answer=answer)]
-
-
-def _labels(said: Answered) -> list[ChatChunk]:
-    """Both models' labels."""
-    if not isinstance(said, Done):
-        return []
-    answers = ((who, Answer.model_validate(said.result[who])) for who in WHO)
-    return [ChatChunk(who=who, text=answer.text, done=True, answer=answer) for who, answer in answers]
 
 
 def _kept_export(folder: RunFolder, name: str) -> ExportResult | None:

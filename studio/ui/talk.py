@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
-from studio.services.answers import Replies
+from studio.services.replies import Replies
 from studio.ui.doors import Doors, refusal, unforeseen
 
 MOST_WARMING = 2
