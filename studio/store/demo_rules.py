@@ -9,6 +9,7 @@ from studio.store.home import Workspace
 from studio.store.kept_runs import ID
 from studio.store.run_rows import rows_of
 
+MOST_ROWS_A_STEP = 256
 ONE_VALUE: dict[str, tuple[object, str]] = {
     "mirror": ("none", "Experiment trackers are"),
     "processes": (1, "Several processes for one run are"),
@@ -45,6 +46,19 @@ def not_offered(config: TrainingConfig) -> list[StudioError]:
                     valid=value, hint="Install the studio to use it on your own machine.", field=name)
         for name, (value, subject) in ONE_VALUE.items()
         if getattr(config, name) != value
+    ] + too_large_steps(config)  # fmt: skip
+
+
+def too_large_steps(config: TrainingConfig) -> list[StudioError]:
+    """Time is looked at between two steps, so that one step may not take for ever."""
+    if config.rows_a_step <= MOST_ROWS_A_STEP:
+        return []
+    return [
+        StudioError(
+            "limit-reached", "A training step has more rows than this demo allows.", given=config.rows_a_step,
+            valid=f"up to {MOST_ROWS_A_STEP} rows: batch size × gradient accumulation",
+            hint="Choose a smaller batch size or fewer accumulated batches.", field="gradient_accumulation",
+        )
     ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from studio.store.datasets import DatasetStore
 from studio.store.db import Database
 from studio.store.drafts import DraftStore
 from studio.store.events import EventStore
-from studio.store.files import write_whole
+from studio.store.files import alone, write_whole
 from studio.store.labels import LabelStore
 from studio.store.mending import forget, told
 from studio.store.migrations import WORKSPACE
@@ -125,7 +125,7 @@ class Home:
                 (self.root / "workspaces" / name).rename(self.root / "workspaces" / hidden)
 
     def address_hash(self, address: str) -> str:
-        """A keyed hash of a network address: equal addresses can be told, no address can be read back."""
+        """A keyed hash of a network address: equal addresses have equal hashes, and no address can be read back."""
         return hmac.new(self.secret("visitors").encode(), address.encode(), hashlib.sha256).hexdigest()[:16]
 
     @property
@@ -144,7 +144,9 @@ class Home:
         """A random text of this home, the same on every start, in a file that only its owner can read."""
         path = self.root / f"{name}.secret"
         if not path.exists():
-            write_whole(path, secrets.token_hex(32), mode=0o600)
+            with alone(path):
+                if not path.exists():  # another process may have made it meanwhile
+                    write_whole(path, secrets.token_hex(32), mode=0o600)
         return path.read_text().strip()
 
     def hub_token(self) -> str | None:

@@ -7,6 +7,7 @@ since what resuming needs of them is pickled. Rows come along only when that was
 import json
 import os
 import re
+import secrets
 import shutil
 import stat
 import zipfile
@@ -54,7 +55,7 @@ def pack(
     told = {f"{IN_RUN}/{name}.json": known for name, (_, known) in (rows or {}).items()}
     files |= {f"{IN_RUN}/{name}.parquet": path for name, (path, _) in (rows or {}).items()}
     require_room(out.parent, sum(path.stat().st_size for path in files.values()))
-    beside = out.with_name(f".{out.name}.{os.getpid()}.new")
+    beside = out.with_name(f".{out.name}.{secrets.token_hex(4)}.new")
     try:
         with no_room(out), zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, path in files.items():

@@ -6,6 +6,7 @@ A handler names the ticket, never a path; so no act of a page can reach a file t
 import re
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -39,6 +40,7 @@ class Uploads:
         self.root, self.limits = root, limits
         self.largest, self.most = limits.upload_mb * MB or LARGEST, limits.waiting_uploads
         self._swept = time.monotonic()
+        self._reserving = threading.Lock()
 
     async def keep(self, workspace: str, name: str, chunks: AsyncIterator[bytes]) -> str:
         """Write a file as it comes; its ticket."""
@@ -46,9 +48,8 @@ class Uploads:
             await run_in_threadpool(self.sweep)
         ticket = secrets.token_hex(16)
         folder = self.root / workspace / ticket
-        await run_in_threadpool(self._require_room, workspace)
+        await run_in_threadpool(self._reserve, workspace, folder)
         try:
-            folder.mkdir(parents=True, mode=0o700)
             with (folder / plain_name(name)).open("xb") as file:
                 await self._write(chunks, file)
         except OSError as error:
@@ -58,6 +59,15 @@ class Uploads:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return ticket
+
+    def _reserve(self, workspace: str, folder: Path) -> None:
+        """Make the folder of a file, which counts from now on, or refuse it."""
+        try:
+            with self._reserving:  # of many that come at once, each counts
+                self._require_room(workspace)
+                folder.mkdir(parents=True, mode=0o700)
+        except OSError as error:
+            raise not_kept(error, self.root) from error
 
     def _require_room(self, workspace: str) -> None:
         """Refuse one more file of a visitor who has many waiting, or when there is no disk space for more."""

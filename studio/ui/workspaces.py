@@ -35,7 +35,7 @@ class Workspaces:
         self._noted: OrderedDict[str, tuple[str, float]] = OrderedDict()
         """Workspace → address and time of the last visit that was noted."""
         self._created = Rate(3600)
-        self._lock, self._admitting = threading.Lock(), threading.Lock()
+        self._lock, self._admitting = threading.Lock(), threading.RLock()
         self.most_open = max(4, min(MOST_OPEN, (descriptor_limit() - 128) // 8))
 
     def studio(self, workspace: str, role: Role = "owner") -> Studio:
@@ -114,7 +114,11 @@ class Workspaces:
         busy = {entry.workspace for entry in home.queue.listing()}
         gone = []
         for name in home.visitors() if hours else ():
-            if name not in busy and home.hours_since_visit(name) > hours:
+            if name in busy or home.hours_since_visit(name) <= hours:
+                continue
+            with self._admitting:
+                if home.hours_since_visit(name) <= hours:  # back in this very moment
+                    continue
                 self._close(name)
                 remove_workspace(home, name)
                 self._root.shared.runner.forget(name)

@@ -199,11 +199,11 @@ def test_what_a_visitor_s_run_may_not_use_is_refused_when_it_is_started(home: Ho
     run = finished(studio).id
     spec = studio.spec(run)
     asks = {"model": "/private/model"}, {"processes": 2}, {"offload": "cpu", "zero": 2}, {"start_from": "../x"}
-    for changes in asks:
+    for changes in (*asks, {"batch_size": 64, "gradient_accumulation": 64}):
         asked = changed(spec, **changes)
         with pytest.raises(StudioError) as refusal:
             Runs(studio.context, Starts()).start(asked)  # type: ignore[arg-type]
-        assert refusal.value.code in ("not-allowed", "no-such-run")
+        assert refusal.value.code in ("not-allowed", "no-such-run", "limit-reached")
 
 
 def changed(spec: RunSpec, **settings: Any) -> RunSpec:

@@ -1,8 +1,10 @@
 """Visitors of a demo: let in, counted, closed when idle, and deleted when they have not come back."""
 
+import asyncio
 import os
 import threading
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from studio.schema.limits import Limits
 from studio.ui.components.limits import banner
 from studio.ui.proxies import ADDRESS, ROLE
 from studio.ui.session import HEADER, MOST_PAGES, PAGES_OF_ONE, Sessions
+from studio.ui.uploads import Uploads
 
 
 def visitor(sessions: Sessions, address: str = "192.0.2.1") -> dict[str, str]:
@@ -96,6 +99,33 @@ def test_who_has_not_come_back_is_deleted_with_all_files_and_others_stay(tmp_pat
     assert sessions.root.home.visitors() == sorted([busy.workspace, here.workspace]) and owner.root.exists()
     assert not (tmp_path / "uploads" / gone.workspace).exists()
     assert (tmp_path / "uploads" / here.workspace).exists()
+
+
+def test_a_full_demo_makes_room_by_removing_who_has_not_come_back(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path, demo=True, limits=Limits(workspaces=4, workspace_hours=2))
+    visits = [sessions.visit(visitor(sessions, f"192.0.2.{number}"), "page", {}) for number in range(5)]
+    for visit in visits[:4]:
+        visit.choose(task="chat")
+    root = visits[0].studio.context.workspace.root
+    for path in (root / "address", root):
+        os.utime(path, (0, 0))
+    visits[4].choose(task="chat")
+    assert sessions.root.home.visitors() == sorted(visit.workspace for visit in visits[1:])
+
+
+def test_files_that_come_at_the_same_moment_are_counted_each(tmp_path: Path) -> None:
+    files = Uploads(tmp_path / "uploads", Limits(waiting_uploads=3))
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.sleep(0.2)
+
+    async def many() -> list[object]:
+        return await asyncio.gather(*(files.keep("w", "a.csv", slowly()) for _ in range(20)), return_exceptions=True)
+
+    done = asyncio.run(many())
+    assert sum(isinstance(each, str) for each in done) == 3
+    assert all(isinstance(each, str | StudioError) for each in done)
 
 
 def test_open_pages_are_bounded_and_nobody_pushes_out_the_pages_of_others(tmp_path: Path) -> None:
