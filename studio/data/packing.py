@@ -26,7 +26,7 @@ BLOCK = 10_000
 BLOCK_CHARACTERS = 8_000_000
 """Characters from which a block is full whatever its rows."""
 NOTED_NAMES = 10
-"""Columns whose new name is told one by one."""
+"""Columns whose new name is noted one by one."""
 _CELL_BYTES = 4
 """Bytes of a packed cell beside its text."""
 SLICE = 500

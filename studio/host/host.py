@@ -126,7 +126,7 @@ class Host:
         self._last = time.monotonic()
 
     def answer(self, request: AnyRequest) -> None:
-        """Answer a request in one go."""
+        """Answer a request without a pause."""
         self.finish(request, self.protected(request, lambda: ANSWERS[type(request)](self, request)))
 
     def protected(self, request: AnyRequest, act: Callable[[], T]) -> T | dict[str, Any] | None:
@@ -202,7 +202,7 @@ class Host:
         self._work_until = time.monotonic() + WORK_SECONDS
 
     def _talk(self) -> bool:
-        """Answer chats, and what else is done in one go, for TALK_SECONDS at most. Whether any are left."""
+        """Answer chats and short requests, for TALK_SECONDS at most. Whether any are left."""
         end = time.monotonic() + TALK_SECONDS
         while self.chats or self.inbox.someone_waits:
             if self.inbox.closed or time.monotonic() > end:

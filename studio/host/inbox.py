@@ -1,4 +1,4 @@
-"""Requests that wait for the main thread: chats and what else a person waits for, then longer work.
+"""Requests that wait for the main thread: chats and short requests, then longer work.
 
 Within each kind the workspaces take turns, so that one with many requests delays another by one request at most.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from studio.schema.host import AnyRequest, Chat, Classify, Load, Suggest, Unload
 
 TALK = (Load, Classify, Suggest, Unload)
-"""What a person waits for, and what is done in one go."""
+"""Short requests that a person waits for. They are not interrupted."""
 Allowed = Callable[[AnyRequest], bool]
 
 
@@ -72,14 +72,14 @@ class Inbox:
             self._arrived.notify()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a request; False when there is none for so long, or the inbox is closed."""
+        """Wait for a request; False when none came in this time, or the inbox is closed."""
         with self._arrived:
             self._arrived.wait_for(lambda: self.closed or self._chats or self._talk or self._work, seconds)
             return bool(self._chats or self._talk or self._work) and not self.closed
 
     @property
     def someone_waits(self) -> bool:
-        """Whether a chat, or something else that is done in one go, waits."""
+        """Whether a chat or a short request waits."""
         return bool(self._chats or self._talk)
 
     def next_chat(self, allowed: Allowed) -> AnyRequest | None:
@@ -87,7 +87,7 @@ class Inbox:
         return self._take(self._chats, allowed)
 
     def next_talk(self) -> AnyRequest | None:
-        """The next request that is done in one go."""
+        """The next short request."""
         return self._take(self._talk)
 
     def next_work(self) -> AnyRequest | None:

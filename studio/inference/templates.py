@@ -39,7 +39,7 @@ class Refused:
 
     @property
     def path(self) -> Path | None:
-        """The file, where this process or the one that started it was told of one."""
+        """The file that this process, or the one that started it, named with `remember_in`; else None."""
         return Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
 
     def reason(self, key: str) -> str:

@@ -65,7 +65,7 @@ class Message(Noun):
 
 
 class Request(Noun):
-    """What every request says of who asks."""
+    """Fields of every request: its id, and the workspace that asks."""
 
     id: str
     workspace: str = ""

@@ -80,7 +80,7 @@ class Answers:
         """Both replies as they are written; ending the iteration stops them."""
         if self.at_once(run):
             raise StudioError(
-                "wrong-state", "This run answers in one go; it can't be asked like this.", given="chat",
+                "wrong-state", "This run answers with labels, not with replies.", given="chat",
                 hint="Ask it for labels: studio chat does so by itself.",
             )  # fmt: skip
         return self.ask(run, messages, settings)

@@ -79,7 +79,7 @@ class HostClient:
         self.home, self.places = home, Places()
         self._process: subprocess.Popen[bytes] | None = None
         self._waiting: dict[str, tuple[subprocess.Popen[bytes], weakref.ref[Exchange]]] = {}
-        """Weak, so that an exchange that nobody listens to any more ends itself."""
+        """Weak references, so that an exchange without a reader ends."""
         self._lock = threading.RLock()
         self._number = 0
 

@@ -258,7 +258,7 @@ def _settings(spec: DatasetSpec | None, began: Beginning) -> dict[str, Any]:
 
 
 def not_settings(settings: Mapping[str, Any]) -> list[StudioError]:
-    """Refusals of what stands among the settings and is chosen in another way: a model, for example."""
+    """Refusals of fields among the settings that are chosen in another way, for example the model."""
     names = [key.replace("-", "_") for key in settings]
     return [
         StudioError("unknown-setting", f"{name} is not a setting.", field=name,

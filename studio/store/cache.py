@@ -1,4 +1,4 @@
-"""A bounded cache for many threads: a value is computed once, however many ask for it at the same time."""
+"""A bounded cache for many threads: a value is computed once, however many threads ask for it at the same time."""
 
 import threading
 from collections import OrderedDict
@@ -18,9 +18,9 @@ class Cache(Generic[V]):
         self._changed = threading.Condition()
 
     def get_or_compute(self, key: Hashable, compute: Callable[[], V]) -> V:
-        """The value of a key. Who asks while another thread computes it waits for that one.
+        """The value of a key. A thread that asks while another one computes it waits for that one.
 
-        An error of `compute` reaches its caller alone; those who waited compute the value themselves.
+        An error of `compute` reaches its caller alone; threads that waited compute the value themselves.
         """
         with self._changed:
             while key not in self._values and key in self._computing:

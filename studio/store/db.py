@@ -60,7 +60,7 @@ def repeatable(function: Function) -> Function:
 class Database:
     """A file, its connections and its migrations.
 
-    Nothing is opened before the first use, and a database that nobody has written to is no file: it reads as empty.
+    Nothing is opened before the first use. A database without a write has no file and reads as empty.
     Connections are taken from a small pool for one read or one transaction, so that the number of open files does not
     grow with the number of threads. `migrations` are SQL scripts; the change and the record that it was applied commit
     together, so that a kill in between leaves the file as it was. Writers take the lock at once (BEGIN IMMEDIATE) and

@@ -29,7 +29,7 @@ class SearchStore:
 
     @property
     def limits(self) -> Limits:
-        """What whoever searches may take of this machine."""
+        """The limits of this workspace."""
         return self._workspace.limits
 
     def new_id(self) -> str:
@@ -104,7 +104,7 @@ def at_work(home: Home) -> list[tuple[str, str]]:
 
 
 def forget_marks(home: Home, workspace: str) -> None:
-    """The searches of a workspace that is removed do not go on."""
+    """Stop the searches of a workspace that is removed."""
     for mark in _marks(home).glob(f"{workspace}.*"):
         mark.unlink(missing_ok=True)
 

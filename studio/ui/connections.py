@@ -1,6 +1,6 @@
 """Connections: how long a client may take to send a request, and how many connections one address may hold.
 
-uvicorn closes idle connections, but waits for ever for the rest of a half-sent request. This is its HTTP protocol with
+uvicorn closes idle connections, but waits forever for the rest of a half-sent request. This is its HTTP protocol with
 deadlines and limits. tests/unit/test_ui_connections.py checks that uvicorn still has what is overridden here.
 """
 

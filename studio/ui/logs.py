@@ -32,7 +32,7 @@ class Line(logging.Formatter):
 
 
 class Rotating(logging.handlers.RotatingFileHandler):
-    """A file that stays small. On a full disk the server goes on without it."""
+    """A file that stays small. On a full disk the server runs without it."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Ignore an error of the file: stderr has the record too."""

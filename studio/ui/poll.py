@@ -97,7 +97,7 @@ def _watching(router: APIRouter, doors: Doors) -> None:
         pack = "gzip" in request.headers.get("accept-encoding", "")
 
         def answer(studio: Studio) -> Response:
-            # A visitor of a demo counts once: nobody slows the others' pages down with names of pages.
+            # A visitor of a demo counts once, so that invented names of pages do not slow down the pages of others.
             workspace = studio.context.workspace
             wait = watchers.wait(workspace.name if workspace.is_visitors else page[:32])
 

@@ -97,7 +97,7 @@ def own_origin(origins: Sequence[str], host: str, scheme: str) -> bool:
 
 
 def policy(on_space: bool) -> str:
-    """The content policy: nothing from elsewhere, and nobody frames the page but Hugging Face a Space.
+    """The content policy: nothing from elsewhere, and only Hugging Face may frame the page, on a Space.
 
     'unsafe-eval' is needed: Gradio's gr.HTML compiles its template and `js_on_load` by `new Function`. Without it no
     region of the page is drawn (Gradio 6.31, tried in Chromium on 2026-11-30).
@@ -229,7 +229,7 @@ class Guard:
         try:
             await self.app(scope, receiving, sending)
         except Exception as error:
-            if gone:  # nobody waits for the answer, and a stream that is cut off may raise anything
+            if gone:  # the client has left, and a stream that is cut off may raise anything
                 LOG.info("A request was cut off: %s", type(error).__name__)
                 return
             number = report(error, f"{scope['method']} {scope['path'][:200]!a}")

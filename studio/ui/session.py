@@ -123,7 +123,7 @@ class Sessions:
         return name
 
     def studio_of(self, headers: Mapping[str, str]) -> Studio:
-        """The Studio of whoever sends these headers. A visitor who has not done anything has no files yet."""
+        """The Studio of the sender of these headers. A visitor who has not done anything has no files yet."""
         return self.workspaces.studio(self.workspace_of(headers), self._role_of(headers))
 
     async def run(self, headers: Mapping[str, str], function: Callable[[Studio], T]) -> T:

@@ -150,7 +150,7 @@ class Streams:
     def _remember(self, identity: str, inner: str) -> None:
         """Forget the oldest pages of this visitor, and the visitors who were not here for longest.
 
-        Gradio keeps every session hash for ever. Pages that wait for an answer are kept.
+        Gradio keeps every session hash forever. Pages that wait for an answer are kept.
         """
         pages = self._open.setdefault(identity, OrderedDict())
         self._open.move_to_end(identity)

@@ -76,8 +76,8 @@ class LocalRunner:
         self._watch(prepared.pid, prepared.wait, workspace, run)
 
     def watch(self, entries: Sequence[Entry]) -> None:
-        """Notice the end of workers that other workers have started: for those who want to be told, and because the
-        first process of a container is their parent when theirs has ended."""
+        """Notice the end of workers that other workers have started: to report it, and because the first process of a
+        container becomes their parent when theirs has ended."""
         for entry in entries:
             pid = entry.pid
             if pid is None or pid in self._watched or not (entry.workspace in self._told or os.getpid() == 1):
@@ -97,7 +97,7 @@ class LocalRunner:
         threading.Thread(target=until_it_ends, name=f"studio {run}", daemon=True).start()
 
     def forget(self, workspace: str) -> None:
-        """The workspace was removed: whoever wanted to be told of its runs is told no more."""
+        """The workspace was removed: stop reporting the ends of its runs."""
         self._told.pop(workspace, None)
 
     def close(self) -> None:
