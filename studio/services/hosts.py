@@ -11,7 +11,8 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from pydantic import ValidationError
 
@@ -22,6 +23,8 @@ from studio.services.exchange import Exchange, gone
 from studio.store import Home, Workspace
 
 IDLE_MINUTES = 10
+MOST_LOG = 5_000_000
+"""Bytes of a log after which the next host begins a new one."""
 GRACE = 1.0
 """Seconds in which a host may end by itself when the server does; one that just imports its libraries takes longer."""
 LONG = frozenset(("predict", "evaluate", "export", "first_batch", "embed", "write", "judge_labels", "draw_curve"))
@@ -70,6 +73,13 @@ class Places:
                         del self._taken[kind, who]
 
         return give_back
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """The log of the next host, to append to. A large one is put aside first, in the place of the one before it."""
+    if path.exists() and path.stat().st_size > MOST_LOG:
+        path.replace(path.with_name(f"{path.name}.1"))
+    return path.open("ab")
 
 
 class HostClient:
@@ -140,7 +150,7 @@ class HostClient:
             if self._process is None or self._process.poll() is not None:
                 logs = self.home.root / "logs"
                 logs.mkdir(exist_ok=True)
-                with (logs / "host.log").open("ab") as log:
+                with open_log(logs / "host.log") as log:
                     self._process = subprocess.Popen(
                         [
                             sys.executable,

@@ -300,6 +300,16 @@ def _require_place(rows: Sequence[sqlite3.Row], workspace: str, owner: str, limi
             valid=f"up to {limits.waiting_runs} waiting",
             hint="Wait until a run ends, or stop one of yours.",
         )
+    own = sum(row["workspace"] == workspace for row in rows)
+    most = limits.running_runs + limits.waiting_runs
+    if limits.running_runs and limits.waiting_runs and own >= most:
+        raise StudioError(
+            "limit-reached",
+            "You have as many runs as this demo allows.",
+            given=f"{own} running or waiting",
+            valid=f"up to {limits.running_runs} running and {limits.waiting_runs} waiting",
+            hint="Wait until a run ends, or stop one of yours.",
+        )
     together = sum(row["owner"] == owner for row in rows)
     if limits.over("runs_per_address", together + 1):
         raise StudioError(

@@ -74,7 +74,7 @@ class Uploads:
         wait = "Read some of them first. Files that are not read are removed after six hours."
         if self.most and len(list((self.root / workspace).glob("*"))) >= self.most:
             raise StudioError(
-                "too-large", "Too many of your uploaded files were not read yet.",
+                "limit-reached", "Too many of your uploaded files were not read yet.",
                 valid=f"at most {self.most} at a time", hint=wait,
             )  # fmt: skip
         if self.limits.over("workspace_mb", folder_size(self.root / workspace) / MB):

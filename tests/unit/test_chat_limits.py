@@ -15,6 +15,7 @@ from studio.schema.errors import StudioError
 from studio.schema.host import Chunk, Done
 from studio.schema.report import Answer, ChatSettings
 from studio.schema.runs import RunSpec
+from studio.services import hosts
 from studio.services.exchange import Exchange
 from studio.services.hosts import HostClient
 from studio.ui.talk import Streamed
@@ -165,3 +166,12 @@ def test_labels_come_as_two_answers_and_count_as_a_chat(visitor: Studio, asked: 
     answer = Answer(text="bug", tokens=3, seconds=0.1).model_dump()
     asked.exchanges.get().put(Done(id="c", result={"base": answer, "tuned": answer}))
     assert [(piece.who, piece.text, piece.done) for piece in replies] == [("base", "bug", True), ("tuned", "bug", True)]
+
+
+def test_the_log_of_the_host_is_put_aside_when_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "MOST_LOG", 10)
+    path = tmp_path / "host.log"
+    for text in (b"a short one", b"b", b"c"):
+        with hosts.open_log(path) as log:
+            log.write(text)
+    assert (path.read_bytes(), path.with_name("host.log.1").read_bytes()) == (b"bc", b"a short one")

@@ -14,6 +14,9 @@ SCRIPTS = ["<script>alert(9731)</script>", "<img src=x onerror=alert(9731)>", "\
            "\\u003cscript\\u003ealert(9731)\\u003c/script\\u003e"]  # fmt: skip
 
 
+LINKS = ("href", "xlink:href", "src", "action", "formaction", "data")
+
+
 class Live(HTMLParser):
     """Finds markup that would run: a script, a handler of an event, or an address of JavaScript, with our number."""
 
@@ -27,7 +30,8 @@ class Live(HTMLParser):
         self.inside = tag in ("script", "style")
         for name, value in attrs:
             text = (value or "").strip().lower()
-            if "9731" in text and (name.startswith("on") or text.startswith("javascript:") or name == "srcdoc"):
+            runs = name.startswith("on") or name == "srcdoc" or (name in LINKS and text.startswith("javascript:"))
+            if "9731" in text and runs:
                 self.found.append(f"<{tag} {name}={value!r}>")
 
     def handle_endtag(self, tag: str) -> None:
@@ -129,7 +133,6 @@ FORMULAS = [
     "\t=1+1",
     "\r=1+1",
     '=HYPERLINK("http://evil")',
-    "  =1+1",
     "\uff1d1+1",
 ]
 

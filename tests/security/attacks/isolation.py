@@ -29,7 +29,7 @@ def anothers_run(stage: Stage, payload: tuple[str, str, str]) -> Seen:
     path, _, form = rest.format(run=run, data=data, space=owner.space.name).partition(" ")
     body = {"run": run, "format": form} if form else {"messages": [{"role": "user", "content": "Where?"}]}
     answer = other.get(path) if method == "GET" else other.post(path, body)
-    text = answer.body.decode(errors="replace").replace(f"run={run}", "")
+    text = answer.body.decode(errors="replace")
     reached = answer.status == 200 and (
         run in text or "link" in text or '"who"' in text or ("order" in text.lower() and "/?run" not in route)
     )
