@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-_FORMULA = "=+-@\t\r"
+_FORMULA = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+"""Characters with which a formula begins, those of full width for spreadsheets in Japanese."""
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+\.0+")
 

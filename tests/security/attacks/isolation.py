@@ -30,9 +30,8 @@ def anothers_run(stage: Stage, payload: tuple[str, str, str]) -> Seen:
     body = {"run": run, "format": form} if form else {"messages": [{"role": "user", "content": "Where?"}]}
     answer = other.get(path) if method == "GET" else other.post(path, body)
     text = answer.body.decode(errors="replace")
-    reached = answer.status == 200 and (
-        run in text or "link" in text or '"who"' in text or ("order" in text.lower() and "/?run" not in route)
-    )
+    things = ("stone",) if "/?run" in route else (run, "link", '"who"', "stone")
+    reached = answer.status == 200 and any(each in text for each in things)
     return seen(reached, f"{answer.status}: {text[:120]}")
 
 
