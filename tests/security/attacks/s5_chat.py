@@ -151,7 +151,10 @@ def huge_chats(stage: Stage, payload: tuple[str, Any]) -> Seen:
 
 
 @attack(
-    "S5", "Half a character in a chat is reported as too little memory", ["\ud800", "a\udfff", "\ud83d"], quick=False
+    "S5",
+    "Half a character ({0}) in a chat is reported as too little memory",
+    ["\ud800", "a\udfff", "\ud83d"],
+    quick=False,
 )
 def half_characters(stage: Stage, text: str) -> Seen:
     hostile, run = stage.trained
