@@ -16,7 +16,7 @@ setup: $(INSTALLED)  ## a virtual environment with the studio and the starter mo
 test-setup: $(TESTABLE)  ## what the tests need on top, a browser included
 
 test: setup test-setup lint  ## everything that is checked
-	$(BIN)/python -m pytest tests/real tests/faults tests/unit --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/real tests/faults tests/unit tests/security --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-matrix: setup test-setup  ## every task by every method on every family of models that it is on offer for

@@ -39,6 +39,9 @@ class Uploads:
     def __init__(self, root: Path, limits: Limits = OWNER) -> None:
         self.root, self.limits = root, limits
         self.largest, self.most = limits.upload_mb * MB or LARGEST, limits.waiting_uploads
+        root.parent.mkdir(parents=True, exist_ok=True)
+        if root.exists():
+            root.chmod(0o700)  # an older version let every user of the machine list it
         self._swept = time.monotonic()
         self._reserving = threading.Lock()
 
@@ -65,7 +68,8 @@ class Uploads:
         try:
             with self._reserving:  # of many that come at once, each counts
                 self._require_room(workspace)
-                folder.mkdir(parents=True, mode=0o700)
+                for place in (self.root, self.root / workspace, folder):
+                    place.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise not_kept(error, self.root) from error
 
