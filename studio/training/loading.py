@@ -113,13 +113,14 @@ def ready_model(job: TrainingJob, method: Method, head: Head) -> Any:
 
 
 def name_base(folder: Path, info: ModelInfo) -> None:
-    """Have the settings of a saved model name its base by Hub id, not by a folder of this machine.
+    """Have the settings of a saved model name its base by Hub id, not by a folder of this machine. A base that is a
+    folder keeps its path, since nothing else finds it again; archives and exports are cleaned of it.
 
     In the file alone: peft would ask the Hub for a base of that name whenever it saves a checkpoint.
     """
     for path in folder.glob("*config.json"):
         told = json.loads(path.read_text(encoding="utf-8"))
-        named = {key: info.hub_id or info.title for key in BASE_KEYS if told.get(key)}
+        named = {key: info.hub_id or str(info.path) for key in BASE_KEYS if told.get(key)}
         if named:
             path.write_text(json.dumps({**told, **named}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

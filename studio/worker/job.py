@@ -49,6 +49,6 @@ def job_of(workspace: Workspace, run: str, spec: RunSpec, ends: bool = False) ->
         begins_with=begins_with,
         kept=workspace.encoded,
         ends=ends,
-        disk_left=Quota(workspace).left,
+        disk_left=Quota(workspace).left if workspace.is_visitors else None,
     )
     return job, rows.splits

@@ -50,6 +50,9 @@ class Remembering:
         self.home = home
         self.workers: list[subprocess.Popen[bytes]] = []
 
+    def watch(self, entries: object) -> None:
+        pass
+
     def start(self, workspace: str, run: str, log: Path) -> None:
         self.workers.append(start_worker(self.home, run))
 

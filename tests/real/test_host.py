@@ -87,10 +87,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunRef:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A host for all tests, until one of them ends it."""
     client = Client(tmp_path_factory.mktemp("host") / "home")
     yield client
     if client.process.poll() is None:
         client.close()
+
+
+@pytest.fixture
+def busy_host(tmp_path: Path) -> Iterator[Client]:
+    """A host of its own for a test of many requests at once."""
+    client = Client(tmp_path / "home")
+    yield client
+    client.close()
 
 
 def test_it_is_there_at_once_and_has_not_imported_torch(tmp_path: Path, afresh: None) -> None:
@@ -296,7 +305,7 @@ def words(host: Client, name: str) -> dict[str, str]:
 
 
 def test_a_short_chat_is_answered_while_long_ones_go_on_and_all_say_what_they_say_alone(
-    host: Client, run: RunRef, tmp_path: Path
+    busy_host: Client, run: RunRef, tmp_path: Path
 ) -> None:
     """Two runs on one base, visitors and owners, different seeds: nothing is shared but weights."""
     other = chat_run(run.info, tmp_path / "other", precision="float32")
@@ -307,53 +316,53 @@ def test_a_short_chat_is_answered_while_long_ones_go_on_and_all_say_what_they_sa
         }
         for number in range(6)
     }  # fmt: skip
-    host.ask("ping", "first", visitor=True)  # from now on it computes with as many threads as it will later
+    busy_host.ask("ping", "first", visitor=True)  # from now on it computes with as many threads as it will later
     alone = {}
     for name, fields in asked.items():
-        host.send("chat", f"alone-{name}", **fields)
-        alone[name] = words(host, f"alone-{name}")
+        busy_host.send("chat", f"alone-{name}", **fields)
+        alone[name] = words(busy_host, f"alone-{name}")
     for name, fields in asked.items():
-        host.send("chat", name, **fields)
-    host.send("chat", "none", run=run.model_copy(update={"folder": str(tmp_path)}), messages=HELLO, workspace="w7")
-    host.send("chat", "short", run=run, messages=HELLO, settings={"max_new_tokens": 3}, workspace="w8")
-    assert isinstance(host.end_of("none"), Failed)
-    short = host.end_of("short")
-    host.send("stop", "stop-t5", target="t5")
-    assert host.end_of("t5").stopped
-    told = {name: words(host, name) for name in asked if name != "t5"}
+        busy_host.send("chat", name, **fields)
+    busy_host.send("chat", "none", run=run.model_copy(update={"folder": str(tmp_path)}), messages=HELLO, workspace="w7")
+    busy_host.send("chat", "short", run=run, messages=HELLO, settings={"max_new_tokens": 3}, workspace="w8")
+    assert isinstance(busy_host.end_of("none"), Failed)
+    short = busy_host.end_of("short")
+    busy_host.send("stop", "stop-t5", target="t5")
+    assert busy_host.end_of("t5").stopped
+    told = {name: words(busy_host, name) for name in asked if name != "t5"}
     assert told == {name: alone[name] for name in told}
-    ends = [each for each in host.said if isinstance(each, Done) and each.id in told]
-    assert all(host.said.index(short) < host.said.index(end) for end in ends), "it waited for the long ones"
+    ends = [each for each in busy_host.said if isinstance(each, Done) and each.id in told]
+    assert all(busy_host.said.index(short) < busy_host.said.index(end) for end in ends), "it waited for the long ones"
 
 
-def test_chats_of_others_do_not_keep_longer_work_from_its_end(host: Client, run: RunRef, tmp_path: Path) -> None:
+def test_chats_of_others_do_not_keep_longer_work_from_its_end(busy_host: Client, run: RunRef, tmp_path: Path) -> None:
     rows, stop = rows_file(CHAT_ROWS * 4, tmp_path / "rows.parquet"), threading.Event()
 
     def chat_on() -> None:
         number = 0
         while not stop.is_set():
             number += 1
-            host.send("chat", f"again-{number}", run=run, messages=HELLO, settings={"max_new_tokens": 200})
-            host.end_of(f"again-{number}")
+            busy_host.send("chat", f"again-{number}", run=run, messages=HELLO, settings={"max_new_tokens": 200})
+            busy_host.end_of(f"again-{number}")
 
     chatting = threading.Thread(target=chat_on)
     chatting.start()
-    host.wait(lambda each: isinstance(each, Chunk) and each.id == "again-1")
-    host.send("predict", "w", run=run, rows=rows, out=str(tmp_path / "o.csv"), settings={"max_new_tokens": 8})
-    end = host.end_of("w")
+    busy_host.wait(lambda each: isinstance(each, Chunk) and each.id == "again-1")
+    busy_host.send("predict", "w", run=run, rows=rows, out=str(tmp_path / "o.csv"), settings={"max_new_tokens": 8})
+    end = busy_host.end_of("w")
     stop.set()
     chatting.join()
     assert isinstance(end, Done) and end.result["rows"] == 24
 
 
 def test_long_work_of_a_visitor_ends_after_its_time_and_a_long_conversation_is_refused(
-    host: Client, run: RunRef, tmp_path: Path
+    busy_host: Client, run: RunRef, tmp_path: Path
 ) -> None:
     rows = rows_file(CHAT_ROWS * 60, tmp_path / "rows.parquet")
-    host.send("predict", "late", run=run, rows=rows, out=str(tmp_path / "o.csv"), visitor=True, seconds=0.01)
-    assert error_from(host.end_of("late").error).code == "limit-reached"
-    host.send("chat", "wordy", run=run, messages=HELLO, prompt_tokens=4)
-    assert error_from(host.end_of("wordy").error).code == "limit-reached"
+    busy_host.send("predict", "late", run=run, rows=rows, out=str(tmp_path / "o.csv"), visitor=True, seconds=0.01)
+    assert error_from(busy_host.end_of("late").error).code == "limit-reached"
+    busy_host.send("chat", "wordy", run=run, messages=HELLO, prompt_tokens=4)
+    assert error_from(busy_host.end_of("wordy").error).code == "limit-reached"
 
 
 def test_a_template_that_does_not_end_is_refused_once_and_for_all(tmp_path: Path) -> None:

@@ -111,7 +111,10 @@ def test_a_new_server_goes_on_with_a_search_and_gives_up_a_bad_trial_though_nobo
 
 def test_a_server_that_starts_goes_on_with_a_visitors_search_though_no_page_is_open(tmp_path: Path) -> None:
     home, visitor = Home(tmp_path / "home"), "v" * 48
-    runs: Any = SimpleNamespace(get=lambda run: SimpleNamespace(id=run, status="queued"), after=lambda run, kinds: [])
+    runs: Any = SimpleNamespace(
+        get=lambda run: SimpleNamespace(id=run, status="queued"), after=lambda run, kinds: [],
+        places=SimpleNamespace(has_room=lambda: True),
+    )  # fmt: skip
     spec = SearchSpec(id="", name="of a run that is lost", dataset="d", model="m", trials=1)
     begun = Searches(SearchStore(home.workspace(visitor)), runs, lambda *_: runs.get("lost"))
     begun.begin(spec, TrainingConfig(task="chat", model="m"), 100)

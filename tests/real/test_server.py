@@ -220,22 +220,25 @@ def every_event(client: httpx.Client) -> list[dict]:
     return json.JSONDecoder().raw_decode(page[start:])[0]["dependencies"]
 
 
-def test_no_handler_works_for_a_stranger_of_a_demo_and_none_shows_a_traceback(demo: httpx.Client) -> None:
+def test_no_handler_works_for_a_stranger_of_a_demo(demo: httpx.Client) -> None:
     events = every_event(demo)
     assert len(events) > 10
     for event in events:
-        for act in ("sample", "page", "start", "file", "trust", "token", "model"):
-            said = json.dumps(
-                call(
-                    demo,
-                    {"x-studio-workspace": "0" * 48},
-                    event["id"],
-                    [],
-                    {"act": act, "value": "/etc/passwd", "name": "support-tone"},
-                )
-            )
+        asked = {
+            "fn_index": event["id"], "data": [], "session_hash": "abcdefghijk",
+            "event_data": {"act": "sample", "value": "/etc/passwd", "name": "support-tone"},
+        }  # fmt: skip
+        refused = demo.post("/gradio_api/queue/join", json=asked, headers={"x-studio-workspace": "0" * 48})
+        assert refused.status_code == 403 and "lost its workspace" in refused.text
+
+
+def test_no_handler_shows_a_visitor_a_traceback_or_a_file_of_the_machine(demo: httpx.Client) -> None:
+    secret = demo.post("/studio/workspace").json()["secret"]
+    for event in every_event(demo):
+        for act in ("page", "start", "file", "trust", "token", "model"):
+            asked = {"act": act, "value": "/etc/passwd", "name": "no-such-sample"}
+            said = json.dumps(call(demo, {"x-studio-workspace": secret}, event["id"], [], asked))
             assert "Traceback" not in said and "root:" not in said
-            assert "support-tone" not in said
 
 
 def test_a_path_of_the_machine_given_to_any_act_is_never_read(demo: httpx.Client) -> None:
