@@ -5,6 +5,8 @@ deadlines and limits. tests/unit/test_ui_connections.py checks that uvicorn stil
 """
 
 import asyncio
+import socket
+import struct
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -120,6 +122,14 @@ class LimitedProtocol(H11Protocol):
         """Close at once."""
         self.transport.abort()
 
+    def reset(self) -> None:
+        """Close at once, and drop what was not sent: the system keeps nothing for a client that does not read."""
+        line = self.transport.get_extra_info("socket")
+        if line is not None:
+            with suppress(OSError):
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it, and expect a request."""
         super().connection_made(transport)
@@ -222,7 +232,7 @@ class LimitedProtocol(H11Protocol):
     def pause_writing(self) -> None:
         """The client does not read; give it some time."""
         super().pause_writing()
-        self._stuck = self.loop.call_later(self.shared.limits.timeouts.write_pause, self.abort)
+        self._stuck = self.loop.call_later(self.shared.limits.timeouts.write_pause, self.reset)
 
     def resume_writing(self) -> None:
         """It reads again."""
