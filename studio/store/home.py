@@ -46,6 +46,11 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_dir("finetune-studio", appauthor=False))
 
 
+def _visitor_name(secret: str) -> str:
+    """The name of the workspace that a secret opens."""
+    return f"visitor-{hashlib.sha256(secret.encode()).hexdigest()[:32]}"
+
+
 class Home:
     """A folder in which the studio keeps everything but the starter models."""
 
@@ -106,27 +111,33 @@ class Home:
         """
         if not _SECRET.fullmatch(secret):
             return None
-        name = f"visitor-{hashlib.sha256(secret.encode()).hexdigest()[:32]}"
+        name = _visitor_name(secret)
         random, signature = secret[:_SIGNED], secret[_SIGNED:]
         if hmac.compare_digest(signature, self._signature(random)) or self.workspace_exists(name):
             return name
         return None
 
     def _signature(self, random: str) -> str:
-        key = self.secret("visitors").encode()
-        return hmac.new(key, random.encode(), hashlib.sha256).hexdigest()[: 48 - _SIGNED]
+        return self._keyed_hash(random)[: 48 - _SIGNED]
+
+    def _keyed_hash(self, text: str) -> str:
+        return hmac.new(self._visitors_key, text.encode(), hashlib.sha256).hexdigest()
+
+    @cached_property
+    def _visitors_key(self) -> bytes:
+        """Asked for by every request of a demo, and never changed, so the file is read once."""
+        return self.secret("visitors").encode()
 
     def hide_secrets(self) -> None:
         """Rename workspaces of older versions, whose name was the secret, to its hash; not those with queued runs."""
         busy = {entry.workspace for entry in self.queue.listing()}
         for name in self.workspaces():
             if _SECRET.fullmatch(name) and name not in busy:
-                hidden = f"visitor-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
-                (self.root / "workspaces" / name).rename(self.root / "workspaces" / hidden)
+                (self.root / "workspaces" / name).rename(self.root / "workspaces" / _visitor_name(name))
 
     def address_hash(self, address: str) -> str:
         """A keyed hash of a network address: equal addresses have equal hashes, and no address can be read back."""
-        return hmac.new(self.secret("visitors").encode(), address.encode(), hashlib.sha256).hexdigest()[:16]
+        return self._keyed_hash(address)[:16]
 
     @property
     def demo_limits(self) -> Limits:

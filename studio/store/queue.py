@@ -293,32 +293,27 @@ def _require_place(rows: Sequence[sqlite3.Row], workspace: str, owner: str, limi
     """Refuse one more run. The first of all runs counts as running: it trains, or is about to."""
     waiting = sum(row["workspace"] == workspace for row in rows[1:])
     if rows and limits.over("waiting_runs", waiting + 1):
-        raise StudioError(
-            "limit-reached",
-            "You have as many waiting runs as this demo allows.",
-            given=f"{waiting} waiting",
-            valid=f"up to {limits.waiting_runs} waiting",
-            hint="Wait until a run ends, or stop one of yours.",
-        )
+        raise _too_many_runs(
+            "You have as many waiting runs as this demo allows.", f"{waiting} waiting",
+            f"up to {limits.waiting_runs} waiting",
+        )  # fmt: skip
     own = sum(row["workspace"] == workspace for row in rows)
-    most = limits.running_runs + limits.waiting_runs
-    if limits.running_runs and limits.waiting_runs and own >= most:
-        raise StudioError(
-            "limit-reached",
-            "You have as many runs as this demo allows.",
-            given=f"{own} running or waiting",
-            valid=f"up to {limits.running_runs} running and {limits.waiting_runs} waiting",
-            hint="Wait until a run ends, or stop one of yours.",
-        )
+    if limits.running_runs and limits.waiting_runs and own >= limits.running_runs + limits.waiting_runs:
+        raise _too_many_runs(
+            "You have as many runs as this demo allows.", f"{own} running or waiting",
+            f"up to {limits.running_runs} running and {limits.waiting_runs} waiting",
+        )  # fmt: skip
     together = sum(row["owner"] == owner for row in rows)
     if limits.over("runs_per_address", together + 1):
-        raise StudioError(
-            "limit-reached",
-            "Your network address has as many runs as this demo allows.",
-            given=f"{together} running or waiting",
-            valid=f"up to {limits.runs_per_address} for all visitors with this address",
-            hint="Wait until a run ends, or stop one of yours.",
-        )
+        raise _too_many_runs(
+            "Your network address has as many runs as this demo allows.", f"{together} running or waiting",
+            f"up to {limits.runs_per_address} for all visitors with this address",
+        )  # fmt: skip
+
+
+def _too_many_runs(what: str, given: str, valid: str) -> StudioError:
+    hint = "Wait until a run ends, or stop one of yours."
+    return StudioError("limit-reached", what, given=given, valid=valid, hint=hint)
 
 
 def _to_call(rows: Sequence[sqlite3.Row], trains: bool, free: int | None) -> sqlite3.Row | None:
