@@ -137,7 +137,8 @@ def test_only_the_next_run_has_a_process_and_each_worker_starts_the_next_one(
 ) -> None:
     studio = Studio(home.root)
     tiny = {"precision": "float32", "learning_rate": 1e-2, "max_length": 64, "eval_rows": 2}
-    runs = [add_run(home, data, llama, **tiny, max_steps=300 if number == 0 else 2) for number in range(4)]
+    long = {"epochs": 1000, "early_stopping_patience": 0}
+    runs = [add_run(home, data, llama, **tiny, **(long if number == 0 else {"max_steps": 2})) for number in range(4)]
     studio.runs()  # whoever looks starts the first one's worker
     wait_for(lambda: len(steps_of(home, runs[0])) >= 2, 240)
     wait_for(lambda: home.queue.worker(runs[1]), 60)
@@ -145,8 +146,10 @@ def test_only_the_next_run_has_a_process_and_each_worker_starts_the_next_one(
     assert [home.queue.worker(run) is not None for run in runs] == [True, True, False, False]
     waiting = psutil.Process(home.queue.worker(runs[1]))
     assert waiting.memory_info().rss < 150e6, "nothing heavy is imported while it waits"
-    # nobody looks from here on: neither a server nor a command
-    wait_for(lambda: all(record_of(home, run).status == "finished" for run in runs), 400)
+    studio.stop(runs[0], "keep")  # the first run is long enough that it cannot end before this line
+    # neither a server nor a command looks at the runs from here on
+    wait_for(lambda: record_of(home, runs[0]).status == "stopped", 120)
+    wait_for(lambda: all(record_of(home, run).status == "finished" for run in runs[1:]), 400)
     gaps = []
     for before, after in pairwise(runs):
         done = home.workspace().events.last(before, "state")[-1].time
