@@ -50,10 +50,16 @@ def events() -> Any:
     for number in range(1, STEPS + 1):
         loss = 1.2 + 2 / (1 + number / 3000) + dice.gauss(0, 0.1) + (4 if number % 9_973 == 0 else 0)
         yield StepEvent(
-            step=number, loss=loss, learning_rate=2e-4 * (1 - number / STEPS), grad_norm=abs(dice.gauss(1, 0.2)),
-            rows_per_second=5.8, tokens_per_second=410.0, processor=0.9, memory_bytes=3_800_000_000,
+            step=number,
+            loss=loss,
+            learning_rate=2e-4 * (1 - number / STEPS),
+            grad_norm=abs(dice.gauss(1, 0.2)),
+            rows_per_second=5.8,
+            tokens_per_second=410.0,
+            processor=0.9,
+            memory_bytes=3_800_000_000,
             epoch=number / 1000,
-        )  # fmt: skip
+        )
         if number % CHECK == 0:
             yield EvaluationEvent(step=number, eval_loss=1.3 + 2 / (1 + number / 3000), best=True)
 
@@ -62,8 +68,10 @@ def made(home: Path) -> str:
     """The run, written in one go."""
     run = Made(home, "long")
     with Home(str(home)).workspace().db.write() as connection:
-        connection.executemany("INSERT INTO events (run, time, kind, data) VALUES (?, ?, ?, ?)",
-                               ((run.id, now(), each.kind, each.model_dump_json()) for each in events()))  # fmt: skip
+        connection.executemany(
+            "INSERT INTO events (run, time, kind, data) VALUES (?, ?, ?, ?)",
+            ((run.id, now(), each.kind, each.model_dump_json()) for each in events()),
+        )
     run.space.runs.beat(run.id, "training", STEPS, STEPS, 90_000)
     return run.id
 
@@ -93,8 +101,10 @@ def main() -> int:
             body = first[-1][1]
             told = json.loads(body)
             found["first answer"] = statistics.median([each for each, _ in first])
-            print(f"{STEPS:,} steps. First answer: {middle([each for each, _ in first])}, {len(body):,} bytes "
-                  f"({len(gzip.compress(body)):,} packed), {len(told['steps']):,} of the steps")
+            print(
+                f"{STEPS:,} steps. First answer: {middle([each for each, _ in first])}, {len(body):,} bytes "
+                f"({len(gzip.compress(body)):,} packed), {len(told['steps']):,} of the steps"
+            )
             ticks = [asked(f"{served.url}/studio/run/{run}?after={told['to']}") for _ in range(20)]
             found["tick"] = statistics.median([each for each, _ in ticks])
             print(f"A tick without news: {middle([each for each, _ in ticks])}, {len(ticks[-1][1]):,} bytes")

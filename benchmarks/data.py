@@ -106,8 +106,10 @@ def main() -> None:
             print(f"  {words}: {took:.1f} s, at most {peak / 1e9:.2f} GB")
         print(f"  usable {report['usable']:,}; found: {found}")
         near = json.loads(used("-c", NEAR, small)[2])
-        print(f"near copies among {NEAR_ROWS:,} rows: {near['seconds']:.1f} s; found {near['found']:,} of "
-              f"{NEAR_ROWS // 100:,}")  # fmt: skip
+        print(
+            f"near copies among {NEAR_ROWS:,} rows: {near['seconds']:.1f} s; found {near['found']:,} of "
+            f"{NEAR_ROWS // 100:,}"
+        )
     if (
         max(check[0], page[0]) > MOST_SECONDS
         or near["seconds"] > MOST_NEAR_SECONDS

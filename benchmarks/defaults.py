@@ -32,9 +32,14 @@ TIMES_LABELS = 4
 """Labels are learned from so many times the rows: they are short."""
 INTENTS = 40
 JUDGED_BY = {
-    "chat": "loss", "classification": "macro_f1", "completion": "perplexity", "preference": "reward_accuracy",
-    "feedback": "thumbs_told_apart", "summarization": "rougeL", "question-answering": "f1",
-}  # fmt: skip
+    "chat": "loss",
+    "classification": "macro_f1",
+    "completion": "perplexity",
+    "preference": "reward_accuracy",
+    "feedback": "thumbs_told_apart",
+    "summarization": "rougeL",
+    "question-answering": "f1",
+}
 """Task → the metric that decides."""
 SAMPLES = ("support-tone", "call-notes", "intent-routing", "review-mood")
 PUBLIC: dict[str, tuple[str, str]] = {
@@ -84,11 +89,18 @@ def library(task: str, kind: str) -> dict[str, Any]:
         return (fields.get(name) or usual.__dataclass_fields__[name]).default
 
     found = {
-        "learning_rate": of("learning_rate"), "epochs": of("num_train_epochs"), "gradient_accumulation": 1,
-        "batch_size": of("per_device_train_batch_size"), "scheduler": "linear", "warmup_share": 0.0,
-        "weight_decay": of("weight_decay"), "max_grad_norm": of("max_grad_norm"), "early_stopping_patience": 0,
-        "keep_best": False, "group_by_length": False,
-    }  # fmt: skip
+        "learning_rate": of("learning_rate"),
+        "epochs": of("num_train_epochs"),
+        "gradient_accumulation": 1,
+        "batch_size": of("per_device_train_batch_size"),
+        "scheduler": "linear",
+        "warmup_share": 0.0,
+        "weight_decay": of("weight_decay"),
+        "max_grad_norm": of("max_grad_norm"),
+        "early_stopping_patience": 0,
+        "keep_best": False,
+        "group_by_length": False,
+    }
     if kind == "causal":
         # Without a word peft takes the projections of queries and values alone; attention is the nearest here.
         found |= {"lora_rank": adapter.r, "lora_alpha": adapter.lora_alpha, "lora_targets": "attention"}
@@ -169,8 +181,10 @@ def main() -> int:
     given = parser.parse_args()
     print("| data | metric | base | library | Balanced | |\n|---|---|---|---|---|---|")
     names = given.only or [*SAMPLES, *PUBLIC]
-    found = [compared(name, given.data, given.rows, given.judged, given.letters, lambda line: print(line, flush=True))
-             for name in names]  # fmt: skip
+    found = [
+        compared(name, given.data, given.rows, given.judged, given.letters, lambda line: print(line, flush=True))
+        for name in names
+    ]
     worse = found.count(False)
     print(f"\nBalanced is {'no worse than the defaults anywhere' if not worse else f'worse on {worse} of the data'}.")
     return 1 if worse else 0

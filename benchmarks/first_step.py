@@ -75,8 +75,11 @@ def main() -> int:
         for watched in (False, True):
             answered, seconds = seconds_to_first_step(looking, guessed, watched)
             prompts = "three test prompts" if watched else "no test prompts"
-            print(f"{case:42} {prompts:18} {seconds:5.1f} s to the first step "
-                  f"({answered:.1f} s of them until Start was answered)", flush=True)  # fmt: skip
+            print(
+                f"{case:42} {prompts:18} {seconds:5.1f} s to the first step "
+                f"({answered:.1f} s of them until Start was answered)",
+                flush=True,
+            )
             slowest = max(slowest, seconds) if looking > BRIEFLY and guessed == {} else slowest
     print(f"goal {GOAL:g} s for a run that was made ready: {'reached' if slowest <= GOAL else 'NOT reached'}")
     return 0 if slowest <= GOAL else 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from studio.data.checks import labels_of
 from studio.data.formats import read
-from studio.data.kept import write_parquet
+from studio.data.parquet_store import write_parquet
 from studio.data.roles import infer
 from studio.machine.facts import machine_facts
 from studio.models import find_model
@@ -19,7 +19,7 @@ from studio.schema.runs import RunSpec
 from studio.store import Home
 from studio.store.datasets import ROWS
 from studio.tasks import TASKS, Encoding, task_named
-from studio.training.presets import PlanFacts, default_method, make_plan
+from studio.training.planning.presets import PlanFacts, default_method, make_plan
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -35,15 +35,24 @@ def add_file(home: Home, file: Path) -> DatasetRecord:
     folder = store.begin(identity, 1)
     write_parquet(table, folder / ROWS)
     record = DatasetRecord(
-        id=identity, name=file.name, version=1, note="", created="", rows=len(table), columns=table.columns,
-        bytes=file.stat().st_size, source="file", format=table.format, spec=spec,
-    )  # fmt: skip
+        id=identity,
+        name=file.name,
+        version=1,
+        note="",
+        created="",
+        rows=len(table),
+        columns=table.columns,
+        bytes=file.stat().st_size,
+        source="file",
+        format=table.format,
+        spec=spec,
+    )
     return store.add(record, folder)
 
 
 def add_run(home: Home, data: DatasetRecord, model: str, prompts: Sequence[str] = ()) -> str:
     """A run with the defaults that the Method tab would show."""
-    from studio.data.kept import open_parquet
+    from studio.data.parquet_store import open_parquet
     from studio.data.splits import divide
     from studio.inference.load import load_tokenizer, training_template
 
@@ -56,9 +65,14 @@ def add_run(home: Home, data: DatasetRecord, model: str, prompts: Sequence[str] 
     encoding = Encoding(tokenizer, data.spec.roles, info.context, data.spec.label_names, "", template)
     lengths = [task.encode(row, encoding).full_length for row in table.sample(500)]
     facts = PlanFacts(
-        counts.train + counts.validation + counts.test, counts.train, counts.validation, len(data.spec.label_names),
-        lengths, 0.6, max(lengths),
-    )  # fmt: skip
+        counts.train + counts.validation + counts.test,
+        counts.train,
+        counts.validation,
+        len(data.spec.label_names),
+        lengths,
+        0.6,
+        max(lengths),
+    )
     settings: dict[str, Any] = {"test_prompts": tuple(prompts)}
     plan = make_plan(task, info, default_method(task, info), "balanced", facts, machine_facts(), settings, "benchmark")
     spec = RunSpec(config=plan.config, dataset=data.id, dataset_version=1, data=data.spec, splits=SplitSpec())

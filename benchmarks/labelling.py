@@ -48,8 +48,10 @@ def main() -> int:
         read, learned, right = _suggest(studio, data, made)
         rows = ROWS + LABELLED
         print(f"texts read by the starter, and learned from: {rows:,} in {read:.0f} s ({rows / read:.0f} a second)")
-        print(f"suggestions for {ROWS:,} rows, texts read already: {learned:.1f} s (goal {MOST_SECONDS:.0f} s), "
-              f"{right:.0%} right")  # fmt: skip
+        print(
+            f"suggestions for {ROWS:,} rows, texts read already: {learned:.1f} s (goal {MOST_SECONDS:.0f} s), "
+            f"{right:.0%} right"
+        )
         quiet = _presses(studio, data, made)
         _say("from a key press to the next row", quiet)
         busy = _while_learning(studio, data, made)
@@ -156,8 +158,10 @@ def _high(spent: list[float]) -> float:
 
 
 def _say(what: str, spent: list[float]) -> None:
-    print(f"{what}: {statistics.median(spent) * 1000:.0f} ms in the middle, {_high(spent) * 1000:.0f} ms for 95 of 100 "
-          f"(goal {MOST_PRESS * 1000:.0f} ms)")  # fmt: skip
+    print(
+        f"{what}: {statistics.median(spent) * 1000:.0f} ms in the middle, {_high(spent) * 1000:.0f} ms for 95 of 100 "
+        f"(goal {MOST_PRESS * 1000:.0f} ms)"
+    )
 
 
 if __name__ == "__main__":

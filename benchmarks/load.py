@@ -115,10 +115,19 @@ class Hostile:
 
     def begin(self) -> list[threading.Thread]:
         """All hands at once."""
-        ways = {"actions": self.actions, "uploads": self.uploads, "workspaces": self.workspaces, "chats": self.chats,
-                "runs": self.runs, "half-sent requests": self.half_sent}  # fmt: skip
-        hands = [threading.Thread(target=self.again, args=(name, ways[name]), daemon=True)
-                 for name, count in HANDS.items() for _ in range(count)]  # fmt: skip
+        ways = {
+            "actions": self.actions,
+            "uploads": self.uploads,
+            "workspaces": self.workspaces,
+            "chats": self.chats,
+            "runs": self.runs,
+            "half-sent requests": self.half_sent,
+        }
+        hands = [
+            threading.Thread(target=self.again, args=(name, ways[name]), daemon=True)
+            for name, count in HANDS.items()
+            for _ in range(count)
+        ]
         for hand in hands:
             hand.start()
         return hands
@@ -134,8 +143,15 @@ class Hostile:
 
     def actions(self) -> int:
         """The actions that take longest."""
-        region, act = random.choice((("data-body", "draw"), ("method-body", "reckon"), ("runs-body", "draw"),
-                                     ("data-body", "look"), ("model-body", "sample")))  # fmt: skip
+        region, act = random.choice(
+            (
+                ("data-body", "draw"),
+                ("method-body", "reckon"),
+                ("runs-body", "draw"),
+                ("data-body", "look"),
+                ("model-body", "sample"),
+            )
+        )
         return self.who.press(region, act, name="support-tone").status
 
     def uploads(self) -> int:

@@ -44,20 +44,26 @@ CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     (SORT, {"method": "lora", "batch_size": 16, "max_length": 256, "precision": "float32"}),
     (T5, {"task": "summarization", "method": "full", "batch_size": 4, "max_length": 256, "precision": "float32"}),
     (T5, {"task": "summarization", "method": "lora", "batch_size": 8, "max_length": 256, "answer_length": 64}),
-    (SORT, {"task": "question-answering", "method": "full", "batch_size": 16, "max_length": 256,
-            "precision": "float32"}),
+    (
+        SORT,
+        {"task": "question-answering", "method": "full", "batch_size": 16, "max_length": 256, "precision": "float32"},
+    ),
     (SORT, {"task": "score", "method": "full", "batch_size": 16, "max_length": 128, "precision": "float32"}),
     (CHAT, {"task": "preference", "method": "lora", "batch_size": 2, "max_length": 256}),
     (CHAT, {"task": "completion", "method": "lora", "batch_size": 4, "max_length": 256}),
-)  # fmt: skip
+)
 """Base model, and settings; `task` where it is not the usual one of the model. A score is given to texts as labels are.
 """
 USUAL = {CHAT: "chat", SORT: "classification"}
 ROLES: dict[str, tuple[str, ...]] = {
-    "chat": ("prompt", "reply"), "classification": ("text", "label"), "score": ("text", "score"),
-    "summarization": ("text", "summary"), "question-answering": ("question", "context", "answer"),
-    "preference": ("prompt", "chosen", "rejected"), "completion": ("text",),
-}  # fmt: skip
+    "chat": ("prompt", "reply"),
+    "classification": ("text", "label"),
+    "score": ("text", "score"),
+    "summarization": ("text", "summary"),
+    "question-answering": ("question", "context", "answer"),
+    "preference": ("prompt", "chosen", "rejected"),
+    "completion": ("text",),
+}
 """Columns of the rows, which are called as their roles."""
 
 
@@ -65,15 +71,28 @@ def rows_of(task: str, count: int) -> list[dict[str, Any]]:
     """Rows that are longer than any limit here, so that the limit is what counts."""
     if task in ("classification", "score"):
         told = sample("intent-routing")[:count]
-        return [{"text": f"{row['message']} " * 80, "label": row["intent"], "score": at / count}
-                for at, row in enumerate(told)]  # fmt: skip
+        return [
+            {"text": f"{row['message']} " * 80, "label": row["intent"], "score": at / count}
+            for at, row in enumerate(told)
+        ]
     pairs = sample("support-tone")
     rows = []
     for at in range(count):
         asked, texts = pairs[at]["question"], [pair["answer"] for pair in pairs[at : at + 30]]
         long, other = " ".join(texts), " ".join(reversed(texts))
-        rows.append({"prompt": asked, "reply": long, "chosen": long, "rejected": other, "text": long, "summary": other,
-                     "question": asked, "context": long, "answer": texts[0]})  # fmt: skip
+        rows.append(
+            {
+                "prompt": asked,
+                "reply": long,
+                "chosen": long,
+                "rejected": other,
+                "text": long,
+                "summary": other,
+                "question": asked,
+                "context": long,
+                "answer": texts[0],
+            }
+        )
     return rows
 
 
@@ -87,8 +106,11 @@ def small_t5(folder: Path) -> "ModelInfo":
 
     torch.manual_seed(0)
     tokenizer = hf.AutoTokenizer.from_pretrained(find_model(CHAT).path)
-    ends = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
-            "decoder_start_token_id": tokenizer.pad_token_id}  # fmt: skip
+    ends = {
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "decoder_start_token_id": tokenizer.pad_token_id,
+    }
     model = hf.T5ForConditionalGeneration(hf.T5Config(vocab_size=len(tokenizer), **ends))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -104,10 +126,10 @@ def one(number: int) -> dict[str, Any]:
     from studio.schema.dataset import DatasetSpec
     from studio.schema.events import StepEvent
     from studio.tasks import task_named
-    from studio.training.loading import encoding_for
-    from studio.training.plan_facts import PlanFacts, memory_of, tokens_at_once
-    from studio.training.run import TrainingJob, train
-    from studio.worker.work import import_heavy
+    from studio.training.loop.loading import encoding_for
+    from studio.training.loop.run import TrainingJob, train
+    from studio.training.planning.plan_facts import PlanFacts, memory_of, tokens_at_once
+    from studio.worker.run import import_heavy
 
     model, values = CASES[number]
     values = dict(values)
@@ -123,9 +145,14 @@ def one(number: int) -> dict[str, Any]:
         info = small_t5(Path(folder) / "base") if model == T5 else find_model(model)
         forget_peak()  # of making the model
         job = TrainingJob(
-            config=config, info=info, data=data, train_rows=rows[:80], validation_rows=rows[80:],
-            folder=Path(folder) / "run", threads=2,
-        )  # fmt: skip
+            config=config,
+            info=info,
+            data=data,
+            train_rows=rows[:80],
+            validation_rows=rows[80:],
+            folder=Path(folder) / "run",
+            threads=2,
+        )
         encoding = encoding_for(job)
         examples = [task_named(task).encode(row, encoding) for row in rows[:20]]
         lengths = [example.full_length for example in examples]
@@ -140,9 +167,12 @@ def one(number: int) -> dict[str, Any]:
 def measured(number: int) -> dict[str, Any]:
     """The same by a fresh process; empty when it could not be done."""
     done = subprocess.run(
-        [sys.executable, __file__, "--one", str(number)], capture_output=True, text=True, check=False,
+        [sys.executable, __file__, "--one", str(number)],
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    )
     if done.returncode:
         print(done.stderr[-2000:], file=sys.stderr)
         return {}

@@ -46,15 +46,23 @@ def one(number: int, processes: int, steps: int, method: str) -> dict[str, Any]:
     from studio.schema.config import TrainingConfig
     from studio.schema.dataset import DatasetSpec
     from studio.schema.events import StepEvent
-    from studio.training.loading import TrainingJob
-    from studio.worker.work import way_to_train
+    from studio.training.loop.loading import TrainingJob
+    from studio.worker.run import way_to_train
 
     count = processes if number else 1
     config = TrainingConfig(
-        task="chat", model="starter-chat", method=method, max_length=96, max_steps=steps,
-        batch_size=ROWS_A_STEP // count, processes=count, early_stopping_patience=0, keep_best=False,
-        eval_steps=steps, **WAYS[number][1],
-    )  # fmt: skip
+        task="chat",
+        model="starter-chat",
+        method=method,
+        max_length=96,
+        max_steps=steps,
+        batch_size=ROWS_A_STEP // count,
+        processes=count,
+        early_stopping_patience=0,
+        keep_best=False,
+        eval_steps=steps,
+        **WAYS[number][1],
+    )
     times: list[float] = []
     peaks: dict[int, int] = {}
     losses: list[float] = []
@@ -72,15 +80,25 @@ def one(number: int, processes: int, steps: int, method: str) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob(
-            config=config, info=find_model(config.model), train_rows=sample("support-tone"), validation_rows=[],
-            data=DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}), folder=Path(folder),
+            config=config,
+            info=find_model(config.model),
+            train_rows=sample("support-tone"),
+            validation_rows=[],
+            data=DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}),
+            folder=Path(folder),
             threads=machine_facts().cores,
-        )  # fmt: skip
+        )
         began = time.perf_counter()
         way_to_train(count)(job, emit, lambda: None)
     apart = [later - earlier for earlier, later in pairwise(times)]
-    return {"step": median(apart), "first": times[0] - began, "whole": time.perf_counter() - began, "losses": losses,
-            "all": max(peaks.pop(-1), sum(peaks.values())), "each": max(peaks.values())}  # fmt: skip
+    return {
+        "step": median(apart),
+        "first": times[0] - began,
+        "whole": time.perf_counter() - began,
+        "losses": losses,
+        "all": max(peaks.pop(-1), sum(peaks.values())),
+        "each": max(peaks.values()),
+    }
 
 
 def main() -> int:
@@ -100,10 +118,25 @@ def main() -> int:
     print(f"{'way':28} " + " ".join(f"{head:>{width}}" for head, width in heads))
     for number in given.only if given.only is not None else range(len(WAYS)):
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", __file__, "--one", str(number), "--steps", str(given.steps), "--processes",
-             str(given.processes), "--method", given.method],
-            stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                __file__,
+                "--one",
+                str(number),
+                "--steps",
+                str(given.steps),
+                "--processes",
+                str(given.processes),
+                "--method",
+                given.method,
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )
         if done.returncode:
             return 1
         found = json.loads(done.stdout.splitlines()[-1])

@@ -118,9 +118,15 @@ def plain_script(rows: list[dict[str, str]], folder: Path) -> float:
     )
     data = Dataset.from_list([{**tokenizer(row["text"]), "labels": names.index(row["label"])} for row in rows])
     arguments = TrainingArguments(
-        output_dir=str(folder / "out"), num_train_epochs=3, learning_rate=5e-5, per_device_train_batch_size=16,
-        report_to="none", save_strategy="no", use_cpu=True, disable_tqdm=True,
-    )  # fmt: skip
+        output_dir=str(folder / "out"),
+        num_train_epochs=3,
+        learning_rate=5e-5,
+        per_device_train_batch_size=16,
+        report_to="none",
+        save_strategy="no",
+        use_cpu=True,
+        disable_tqdm=True,
+    )
     trainer = Trainer(model, arguments, DataCollatorWithPadding(tokenizer), data, processing_class=tokenizer)
     began = time.perf_counter()
     trainer.train()

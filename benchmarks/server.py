@@ -32,13 +32,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the tests
 PAGES, CROWD, SECONDS, BEFORE = 10, 200, 20, 1000
 """Pages that watch, and many of them, for how long, and steps that the run has behind it."""
 ASKED = {  # as Chromium asks for what is new
-    "Accept": "*/*", "Accept-Encoding": "gzip, deflate, br, zstd", "Accept-Language": "en-US,en;q=0.9",
-    "Cache-Control": "no-cache", "Pragma": "no-cache", "Connection": "keep-alive", "Sec-Fetch-Dest": "empty",
-    "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin", "sec-ch-ua-mobile": "?0",
+    "Accept": "*/*",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Accept-Language": "en-US,en;q=0.9",
+    "Cache-Control": "no-cache",
+    "Pragma": "no-cache",
+    "Connection": "keep-alive",
+    "Sec-Fetch-Dest": "empty",
+    "Sec-Fetch-Mode": "cors",
+    "Sec-Fetch-Site": "same-origin",
+    "sec-ch-ua-mobile": "?0",
     "sec-ch-ua-platform": "Linux",
     "sec-ch-ua": '"Chromium";v="140", "Not=A?Brand";v="24"',
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537",
-}  # fmt: skip
+}
 
 
 @contextmanager
@@ -121,9 +128,13 @@ def tell(home: Path) -> None:
 
 def _step(number: int) -> StepEvent:
     return StepEvent(
-        step=number, loss=1.2345678 + 1 / number, learning_rate=1.9876e-4, grad_norm=0.98765, rows_per_second=5.4321,
+        step=number,
+        loss=1.2345678 + 1 / number,
+        learning_rate=1.9876e-4,
+        grad_norm=0.98765,
+        rows_per_second=5.4321,
         memory_bytes=3_800_000_000,
-    )  # fmt: skip
+    )
 
 
 class Watcher(threading.Thread):

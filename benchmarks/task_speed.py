@@ -24,11 +24,21 @@ from rows import long_rows
 
 RATE, RANK, LENGTH = 1e-4, 8, 512
 GOALS = {
-    "preference": 1.5, "feedback": 1.5, "completion": 1.0, "classification": 1.0, "summarization": 1.0,
+    "preference": 1.5,
+    "feedback": 1.5,
+    "completion": 1.0,
+    "classification": 1.0,
+    "summarization": 1.0,
     "question-answering": 1.0,
-}  # fmt: skip
-SIZES = {"preference": (16, 2), "feedback": (16, 4), "completion": (32, 4), "classification": (256, 16),
-         "summarization": (48, 8), "question-answering": (96, 8)}  # fmt: skip
+}
+SIZES = {
+    "preference": (16, 2),
+    "feedback": (16, 4),
+    "completion": (32, 4),
+    "classification": (256, 16),
+    "summarization": (48, 8),
+    "question-answering": (96, 8),
+}
 """Task → rows, rows at once."""
 SUMS = {"text": "text", "summary": "summary"}
 
@@ -84,8 +94,15 @@ def plain(task: str, model: str, folder: Path) -> dict[str, Any]:
 
 
 def _usual(folder: Path, batch: int) -> dict[str, Any]:
-    return {"output_dir": str(folder), "num_train_epochs": 1, "per_device_train_batch_size": batch,
-            "learning_rate": RATE, "report_to": "none", "use_cpu": True, "save_strategy": "no"}  # fmt: skip
+    return {
+        "output_dir": str(folder),
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": batch,
+        "learning_rate": RATE,
+        "report_to": "none",
+        "use_cpu": True,
+        "save_strategy": "no",
+    }
 
 
 def _lora(kind: str) -> Any:
@@ -102,29 +119,48 @@ def _dpo(model: str, folder: Path, count: int, batch: int) -> Any:
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
-    rows = [{"prompt": _said("user", row["prompt"]), "chosen": _said("assistant", row["chosen"]),
-             "rejected": _said("assistant", row["rejected"])} for row in rows_of("preference")[0]]  # fmt: skip
-    return DPOTrainer(model=model, args=DPOConfig(**_usual(folder, batch), max_length=LENGTH),
-                      train_dataset=Dataset.from_list(rows), peft_config=_lora("CAUSAL_LM"))  # fmt: skip
+    rows = [
+        {
+            "prompt": _said("user", row["prompt"]),
+            "chosen": _said("assistant", row["chosen"]),
+            "rejected": _said("assistant", row["rejected"]),
+        }
+        for row in rows_of("preference")[0]
+    ]
+    return DPOTrainer(
+        model=model,
+        args=DPOConfig(**_usual(folder, batch), max_length=LENGTH),
+        train_dataset=Dataset.from_list(rows),
+        peft_config=_lora("CAUSAL_LM"),
+    )
 
 
 def _kto(model: str, folder: Path, count: int, batch: int) -> Any:
     from datasets import Dataset
     from trl import KTOConfig, KTOTrainer
 
-    rows = [{"prompt": _said("user", row["prompt"]), "completion": _said("assistant", row["reply"]),
-             "label": row["thumb"]} for row in rows_of("feedback")[0]]  # fmt: skip
-    return KTOTrainer(model=model, args=KTOConfig(**_usual(folder, batch), max_length=LENGTH),
-                      train_dataset=Dataset.from_list(rows), peft_config=_lora("CAUSAL_LM"))  # fmt: skip
+    rows = [
+        {"prompt": _said("user", row["prompt"]), "completion": _said("assistant", row["reply"]), "label": row["thumb"]}
+        for row in rows_of("feedback")[0]
+    ]
+    return KTOTrainer(
+        model=model,
+        args=KTOConfig(**_usual(folder, batch), max_length=LENGTH),
+        train_dataset=Dataset.from_list(rows),
+        peft_config=_lora("CAUSAL_LM"),
+    )
 
 
 def _sft(model: str, folder: Path, count: int, batch: int) -> Any:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    return SFTTrainer(model=model, args=SFTConfig(**_usual(folder, batch), max_length=LENGTH),
-                      train_dataset=Dataset.from_list(rows_of("completion")[0]),
-                      peft_config=_lora("CAUSAL_LM"))  # fmt: skip
+    return SFTTrainer(
+        model=model,
+        args=SFTConfig(**_usual(folder, batch), max_length=LENGTH),
+        train_dataset=Dataset.from_list(rows_of("completion")[0]),
+        peft_config=_lora("CAUSAL_LM"),
+    )
 
 
 def _sort(model: str, folder: Path, count: int, batch: int) -> Any:
@@ -133,11 +169,18 @@ def _sort(model: str, folder: Path, count: int, batch: int) -> Any:
 
     tokenizer, rows = AutoTokenizer.from_pretrained(model), rows_of("classification")[0]
     names = sorted({row["label"] for row in rows})
-    data = Dataset.from_list([{**tokenizer(row["text"], truncation=True, max_length=LENGTH),
-                               "labels": names.index(row["label"])} for row in rows])  # fmt: skip
-    return Trainer(model=AutoModelForSequenceClassification.from_pretrained(model, num_labels=len(names)),
-                   args=TrainingArguments(**_usual(folder, batch)), train_dataset=data,
-                   processing_class=tokenizer)  # fmt: skip
+    data = Dataset.from_list(
+        [
+            {**tokenizer(row["text"], truncation=True, max_length=LENGTH), "labels": names.index(row["label"])}
+            for row in rows
+        ]
+    )
+    return Trainer(
+        model=AutoModelForSequenceClassification.from_pretrained(model, num_labels=len(names)),
+        args=TrainingArguments(**_usual(folder, batch)),
+        train_dataset=data,
+        processing_class=tokenizer,
+    )
 
 
 def _sum(model: str, folder: Path, count: int, batch: int) -> Any:
@@ -152,16 +195,23 @@ def _sum(model: str, folder: Path, count: int, batch: int) -> Any:
     )
 
     tokenizer = AutoTokenizer.from_pretrained(model)
-    data = Dataset.from_list([
-        {**tokenizer(f"summarize: {row['text']}", truncation=True, max_length=LENGTH),
-         "labels": tokenizer(text_target=row["summary"], truncation=True, max_length=128)["input_ids"]}
-        for row in rows_of("summarization")[0]
-    ])  # fmt: skip
+    data = Dataset.from_list(
+        [
+            {
+                **tokenizer(f"summarize: {row['text']}", truncation=True, max_length=LENGTH),
+                "labels": tokenizer(text_target=row["summary"], truncation=True, max_length=128)["input_ids"],
+            }
+            for row in rows_of("summarization")[0]
+        ]
+    )
     base = AutoModelForSeq2SeqLM.from_pretrained(model)
-    return Seq2SeqTrainer(model=get_peft_model(base, _lora("SEQ_2_SEQ_LM")),
-                          args=Seq2SeqTrainingArguments(**_usual(folder, batch)), train_dataset=data,
-                          data_collator=DataCollatorForSeq2Seq(tokenizer, base),
-                          processing_class=tokenizer)  # fmt: skip
+    return Seq2SeqTrainer(
+        model=get_peft_model(base, _lora("SEQ_2_SEQ_LM")),
+        args=Seq2SeqTrainingArguments(**_usual(folder, batch)),
+        train_dataset=data,
+        data_collator=DataCollatorForSeq2Seq(tokenizer, base),
+        processing_class=tokenizer,
+    )
 
 
 def _point(model: str, folder: Path, count: int, batch: int) -> Any:
@@ -172,17 +222,29 @@ def _point(model: str, folder: Path, count: int, batch: int) -> Any:
     data = []
     for row in rows_of("question-answering")[0]:
         told = tokenizer(row["question"], row["context"], truncation="only_second", max_length=LENGTH)
-        data.append({**told, "start_positions": told.char_to_token(20, sequence_index=1) or 0,
-                     "end_positions": told.char_to_token(49, sequence_index=1) or 0})  # fmt: skip
-    return Trainer(model=AutoModelForQuestionAnswering.from_pretrained(model),
-                   args=TrainingArguments(**_usual(folder, batch)), train_dataset=Dataset.from_list(data),
-                   processing_class=tokenizer)  # fmt: skip
+        data.append(
+            {
+                **told,
+                "start_positions": told.char_to_token(20, sequence_index=1) or 0,
+                "end_positions": told.char_to_token(49, sequence_index=1) or 0,
+            }
+        )
+    return Trainer(
+        model=AutoModelForQuestionAnswering.from_pretrained(model),
+        args=TrainingArguments(**_usual(folder, batch)),
+        train_dataset=Dataset.from_list(data),
+        processing_class=tokenizer,
+    )
 
 
 PLAIN: dict[str, Callable[..., Any]] = {
-    "preference": _dpo, "feedback": _kto, "completion": _sft, "classification": _sort, "summarization": _sum,
+    "preference": _dpo,
+    "feedback": _kto,
+    "completion": _sft,
+    "classification": _sort,
+    "summarization": _sum,
     "question-answering": _point,
-}  # fmt: skip
+}
 
 
 def studio(task: str, model: str, folder: Path) -> dict[str, Any]:
@@ -192,19 +254,36 @@ def studio(task: str, model: str, folder: Path) -> dict[str, Any]:
     from studio.schema.config import TrainingConfig
     from studio.schema.dataset import DatasetSpec
     from studio.schema.events import PhaseEvent, StepEvent
-    from studio.training.run import TrainingJob, train
+    from studio.training.loop.run import TrainingJob, train
 
     info = inspect_folder(model)
     rows, roles = rows_of(task)
     labels = tuple(sorted({row["label"] for row in rows})) if task == "classification" else ()
     encoder = info.kind == "encoder"
     config = TrainingConfig(
-        task=task, model=info.name, method="full" if encoder else "lora", epochs=1, batch_size=SIZES[task][1],
-        max_length=min(LENGTH, info.context or LENGTH), learning_rate=RATE, lora_rank=RANK, lora_alpha=2 * RANK,
-        scheduler="linear", warmup_share=0.0, precision="float32" if encoder else "bfloat16", packing=False,
-    )  # fmt: skip
-    job = TrainingJob(config=config, info=info, data=DatasetSpec(task=task, roles=roles, label_names=labels),
-                      train_rows=rows, validation_rows=[], folder=folder, threads=usable_cores())  # fmt: skip
+        task=task,
+        model=info.name,
+        method="full" if encoder else "lora",
+        epochs=1,
+        batch_size=SIZES[task][1],
+        max_length=min(LENGTH, info.context or LENGTH),
+        learning_rate=RATE,
+        lora_rank=RANK,
+        lora_alpha=2 * RANK,
+        scheduler="linear",
+        warmup_share=0.0,
+        precision="float32" if encoder else "bfloat16",
+        packing=False,
+    )
+    job = TrainingJob(
+        config=config,
+        info=info,
+        data=DatasetSpec(task=task, roles=roles, label_names=labels),
+        train_rows=rows,
+        validation_rows=[],
+        folder=folder,
+        threads=usable_cores(),
+    )
     times: dict[str, float] = {}
 
     def emit(event: Any) -> None:
@@ -225,9 +304,25 @@ def run_side(side: str, task: str, made: Path) -> dict[str, Any]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", __file__, "--side", side, "--task", task, "--folder", folder,
-             "--made", str(made)], capture_output=True, text=True, env=environment, check=False,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                __file__,
+                "--side",
+                side,
+                "--task",
+                task,
+                "--folder",
+                folder,
+                "--made",
+                str(made),
+            ],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
     if done.returncode:
         raise SystemExit(done.stderr)
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

@@ -40,10 +40,12 @@ def plain(folder: Path) -> dict[str, Any]:
     from trl import SFTConfig, SFTTrainer
 
     rows = [
-        {"prompt": [{"role": "user", "content": row["prompt"]}],
-         "completion": [{"role": "assistant", "content": row["reply"]}]}
+        {
+            "prompt": [{"role": "user", "content": row["prompt"]}],
+            "completion": [{"role": "assistant", "content": row["reply"]}],
+        }
         for row in long_rows(ROWS)
-    ]  # fmt: skip
+    ]
     trainer = SFTTrainer(
         model=starter(),
         args=SFTConfig(
@@ -72,12 +74,20 @@ def studio(folder: Path) -> dict[str, Any]:
     from studio.schema.config import TrainingConfig
     from studio.schema.dataset import DatasetSpec
     from studio.schema.events import PhaseEvent, StepEvent
-    from studio.training.run import TrainingJob, train
+    from studio.training.loop.run import TrainingJob, train
 
     config = TrainingConfig(
-        task="chat", model="starter-chat", epochs=1, batch_size=BATCH, max_length=LENGTH, learning_rate=RATE,
-        lora_rank=RANK, lora_alpha=2 * RANK, scheduler="linear", warmup_share=0.0,
-    )  # fmt: skip
+        task="chat",
+        model="starter-chat",
+        epochs=1,
+        batch_size=BATCH,
+        max_length=LENGTH,
+        learning_rate=RATE,
+        lora_rank=RANK,
+        lora_alpha=2 * RANK,
+        scheduler="linear",
+        warmup_share=0.0,
+    )
     job = TrainingJob(
         config=config,
         info=find_model("starter-chat"),
@@ -131,8 +141,11 @@ def run_side(side: str, folder: Path) -> dict[str, Any]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__, "--side", side, "--folder", str(folder)],
-        capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
     if done.returncode:
         raise SystemExit(done.stderr)
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

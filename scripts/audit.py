@@ -26,8 +26,17 @@ def main() -> int:
         subprocess.run([ENVIRONMENT / "bin" / "pip", "install", "--quiet", "pip-audit>=2.10"], check=True)
     listed = ENVIRONMENT / "installed.txt"
     listed.write_text(installed())
-    command = [program, "--requirement", listed, "--no-deps", "--disable-pip", "--format", "json",
-               "--progress-spinner", "off"]  # fmt: skip
+    command = [
+        program,
+        "--requirement",
+        listed,
+        "--no-deps",
+        "--disable-pip",
+        "--format",
+        "json",
+        "--progress-spinner",
+        "off",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     try:
         report = json.loads(done.stdout)

@@ -19,7 +19,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from studio.api import Studio
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.schema.events import AnyEvent, StateEvent, StepEvent
 from studio.schema.runs import ACTIVE
 
@@ -67,17 +67,27 @@ def run_away() -> dict[str, Any]:
 def all_the_same() -> dict[str, Any]:
     """Every question has the same answer."""
     rows = [{**row, "answer": "Thanks for asking. We will see to it."} for row in sample("support-tone")[:172]]
-    return {"rows": rows[:160], "held": rows[160:], "model": "starter-chat",
-            "settings": {"epochs": 1, "learning_rate": 1e-3, "eval_steps": 10, "max_length": 192}}  # fmt: skip
+    return {
+        "rows": rows[:160],
+        "held": rows[160:],
+        "model": "starter-chat",
+        "settings": {"epochs": 1, "learning_rate": 1e-3, "eval_steps": 10, "max_length": 192},
+    }
 
 
 def random_letters() -> dict[str, Any]:
     """Replies in which there is nothing to be learned."""
     dice = random.Random(5)
-    rows = [{**row, "answer": " ".join("".join(dice.choices("abcdefghijklmnop", k=5)) for _ in range(6))}
-            for row in sample("support-tone")[:120]]  # fmt: skip
-    return {"rows": rows[:100], "held": rows[100:], "model": "starter-chat",
-            "settings": {"epochs": 4, "eval_steps": 10, "early_stopping_patience": 0, "lora_rank": 1}}  # fmt: skip
+    rows = [
+        {**row, "answer": " ".join("".join(dice.choices("abcdefghijklmnop", k=5)) for _ in range(6))}
+        for row in sample("support-tone")[:120]
+    ]
+    return {
+        "rows": rows[:100],
+        "held": rows[100:],
+        "model": "starter-chat",
+        "settings": {"epochs": 4, "eval_steps": 10, "early_stopping_patience": 0, "lora_rank": 1},
+    }
 
 
 def rare_label() -> dict[str, Any]:
@@ -85,18 +95,34 @@ def rare_label() -> dict[str, Any]:
     rows = [row for row in sample("intent-routing") if row["intent"] in ("complaint", "praise", "track_order")]
     rare = [row for row in rows if row["intent"] == "praise"]
     usual = [row for row in rows if row["intent"] != "praise"]
-    return {"rows": [*usual[:48], *rare[:3]], "held": [*usual[48:56], *rare[3:8]], "model": "starter-classify",
-            "settings": {"epochs": 2, "early_stopping_patience": 0, "learning_rate": 1e-4}}  # fmt: skip
+    return {
+        "rows": [*usual[:48], *rare[:3]],
+        "held": [*usual[48:56], *rare[3:8]],
+        "model": "starter-classify",
+        "settings": {"epochs": 2, "early_stopping_patience": 0, "learning_rate": 1e-4},
+    }
 
 
 def too_fast(rate: float, rows_at_once: int) -> dict[str, Any]:
     """All weights of a classifier, at a rate that never falls, and nothing that shortens a long gradient."""
     kinds = ("cancel_order", "change_address", "complaint", "damaged_item")
     rows = [row for row in sample("intent-routing") if row["intent"] in kinds]
-    return {"rows": rows[:120], "held": rows[120:140], "model": "starter-classify",
-            "settings": {"learning_rate": rate, "batch_size": rows_at_once, "scheduler": "constant",
-                         "warmup_share": 0.0, "max_grad_norm": 1000.0, "epochs": 20, "max_steps": 120, "eval_steps": 40,
-                         "early_stopping_patience": 0}}  # fmt: skip
+    return {
+        "rows": rows[:120],
+        "held": rows[120:140],
+        "model": "starter-classify",
+        "settings": {
+            "learning_rate": rate,
+            "batch_size": rows_at_once,
+            "scheduler": "constant",
+            "warmup_share": 0.0,
+            "max_grad_norm": 1000.0,
+            "epochs": 20,
+            "max_steps": 120,
+            "eval_steps": 40,
+            "early_stopping_patience": 0,
+        },
+    }
 
 
 MADE: dict[str, Callable[[], dict[str, Any]]] = {
@@ -108,18 +134,33 @@ MADE: dict[str, Callable[[], dict[str, Any]]] = {
     "underfitting": random_letters,
     "rate-too-high": lambda: chat(sample("support-tone")[:80], epochs=2, learning_rate=5e-2),
     "diverged": run_away,
-    "collapsed": lambda: chat(sample("support-tone")[:40], epochs=3, learning_rate=0.1, lora_rank=1,
-                             lora_alpha=4096, loraplus_ratio=64.0, max_grad_norm=1000.0, scheduler="constant"),
+    "collapsed": lambda: chat(
+        sample("support-tone")[:40],
+        epochs=3,
+        learning_rate=0.1,
+        lora_rank=1,
+        lora_alpha=4096,
+        loraplus_ratio=64.0,
+        max_grad_norm=1000.0,
+        scheduler="constant",
+    ),
     "spikes": lambda: too_fast(6e-4, rows_at_once=8),
     "no-better-than-chance": lambda: too_fast(4e-4, rows_at_once=2),
     "rate-too-low": lambda: chat(sample("support-tone")[:80], epochs=2, learning_rate=1e-7),
     "too-good": all_the_same,
     "no-change": lambda: chat(sample("support-tone")[:16], epochs=2, learning_rate=2e-5),
-    "noisy-validation": lambda: chat(sample("support-tone")[:60], held=3, epochs=3, batch_size=1, eval_steps=3,
-                                     early_stopping_patience=0, learning_rate=3e-3),
+    "noisy-validation": lambda: chat(
+        sample("support-tone")[:60],
+        held=3,
+        epochs=3,
+        batch_size=1,
+        eval_steps=3,
+        early_stopping_patience=0,
+        learning_rate=3e-3,
+    ),
     "never-predicted": rare_label,
     "cut-off": lambda: chat(sample("support-tone")[:40], epochs=1, max_length=40),
-}  # fmt: skip
+}
 
 
 def record(name: str) -> None:

@@ -12,22 +12,22 @@ from typing import Any
 import typer
 
 from studio.cli.app import build
-from studio.cli.edge import FAILED, REFUSED, TRIED
+from studio.cli.main import FAILED, REFUSED, TRIED
 from studio.data.checks import CHECKS
 from studio.data.formats import FORMATS
 from studio.data.samples import SAMPLES
 from studio.export import EXPORTS
 from studio.machine.facts import MachineFacts
-from studio.schema.checked import range_of
 from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.errors import CODES
 from studio.schema.fields import about
 from studio.schema.limits import Limits
 from studio.schema.models import ModelInfo
+from studio.schema.settings_check import range_of
 from studio.tasks import TASKS
 from studio.training.methods import METHODS
 from studio.training.optimizers import OPTIMIZERS
-from studio.training.presets import PRESETS
+from studio.training.planning.presets import PRESETS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FAMILIES = {
@@ -169,8 +169,10 @@ def matrix() -> str:
         roles = ", ".join(f"**{role.name}**" if role.required else role.name for role in task.roles)
         lines.append(_row((f"`{task.name}`", task.sentence, task.term, roles, ", ".join(task.metrics))))
     lines += ["\n## Methods\n", "| method | how the model learns | term | leaves |", "|---|---|---|---|"]
-    lines += [_row((f"`{m.name}`", m.sentence, m.term, f"an {m.result}" if m.result == "adapter" else f"a {m.result}"))
-              for m in METHODS.values()]  # fmt: skip
+    lines += [
+        _row((f"`{m.name}`", m.sentence, m.term, f"an {m.result}" if m.result == "adapter" else f"a {m.result}"))
+        for m in METHODS.values()
+    ]
     lines += [
         "\n## Methods for tasks and models\n",
         "Others of the same kind (Mistral, Gemma, DeBERTa …) are as the nearest of these. `make test-matrix` trains",
@@ -180,8 +182,9 @@ def matrix() -> str:
     lines.append("|---" * (2 + len(METHODS)) + "|")
     for task in TASKS.values():
         for family, (kind, architecture) in FAMILIES.items():
-            info = ModelInfo(name="x", title="x", source="folder", kind=kind, architecture=architecture,
-                             tasks=(task.name,))  # type: ignore[arg-type]  # fmt: skip
+            info = ModelInfo(
+                name="x", title="x", source="folder", kind=kind, architecture=architecture, tasks=(task.name,)
+            )  # type: ignore[arg-type]
             cells = [task.why_not(info) or m.why_not(info, task, LARGE) or "yes" for m in METHODS.values()]
             lines.append(_row((f"`{task.name}`", family, *cells)))
     lines += ["\n## Optimizers\n", "| optimizer | | in transformers |", "|---|---|---|"]
@@ -204,8 +207,10 @@ def security() -> str:
     before, begin, rest = page.partition("<!-- limits:")
     head, _, rest = rest.partition("\n")
     _, end, after = rest.partition("<!-- end of limits -->")
-    rows = [_row((f"`{name}`", f"{field.default:,g}", field.description or ""))
-            for name, field in Limits.model_fields.items()]  # fmt: skip
+    rows = [
+        _row((f"`{name}`", f"{field.default:,g}", field.description or ""))
+        for name, field in Limits.model_fields.items()
+    ]
     table = "\n".join(["| limit | default | what it limits |", "|---|---|---|", *rows])
     return f"{before}{begin}{head}\n\n{table}\n\n{end}{after}"
 

@@ -29,15 +29,31 @@ PLACE = "STUDIO_TEST_ZYGOTES"
 """The folder with the sockets of all zygotes of one process of tests."""
 TRAINING = "training"
 KINDS = {
-    "studio.worker": TRAINING, "studio.host": TRAINING, "studio": "page", "studio.services.apart": "page",
-    "tests.faults.killed": TRAINING, "tests.killed_training": TRAINING,
-}  # fmt: skip
+    "studio.worker": TRAINING,
+    "studio.host": TRAINING,
+    "studio": "page",
+    "studio.services.datasets.subprocess_jobs": "page",
+    "tests.faults.killed": TRAINING,
+    "tests.killed_training": TRAINING,
+}
 """Which zygote is asked for a module, of the studio or a program of the tests."""
 ROOT = Path(__file__).resolve().parents[1]
 READ_BY_IMPORTS = (
-    "hf_", "hugging", "transformers_", "cuda", "ds_", "python", "gradio_", "http", "all_proxy", "no_proxy", "home",
-    "xdg_", "omp_", "mkl_",
-)  # fmt: skip
+    "hf_",
+    "hugging",
+    "transformers_",
+    "cuda",
+    "ds_",
+    "python",
+    "gradio_",
+    "http",
+    "all_proxy",
+    "no_proxy",
+    "home",
+    "xdg_",
+    "omp_",
+    "mkl_",
+)
 """How names of variables begin, in lower case, that are looked at when something is imported."""
 BEGINS_WITHIN = 180.0
 """Seconds that a zygote has for its imports."""
@@ -76,9 +92,13 @@ def asked_for(command: Any, environment: Mapping[str, str] | None, folder: Any) 
         return None
     env[PLACE] = place
     return Asked(
-        named, words[at + 2 :], env, os.fspath(folder or os.getcwd()), quiet=quiet,
+        named,
+        words[at + 2 :],
+        env,
+        os.fspath(folder or os.getcwd()),
+        quiet=quiet,
         cores=sorted(os.sched_getaffinity(0)),
-    )  # fmt: skip
+    )
 
 
 class Forking(subprocess.Popen):  # type: ignore[type-arg]
@@ -87,8 +107,20 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
     _line: socket.socket | None = None
     """On which the zygote tells how the process ended."""
 
-    def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any, cwd: Any,
-                       env: Any, startupinfo: Any, creationflags: Any, shell: Any, *more: Any) -> None:  # fmt: skip
+    def _execute_child(
+        self,
+        args: Any,
+        executable: Any,
+        preexec_fn: Any,
+        close_fds: Any,
+        pass_fds: Any,
+        cwd: Any,
+        env: Any,
+        startupinfo: Any,
+        creationflags: Any,
+        shell: Any,
+        *more: Any,
+    ) -> None:
         pipes, (session, group) = more[:6], more[-2:]
         asked = None
         if not (executable or preexec_fn or pass_fds or shell) and close_fds and group == -1:

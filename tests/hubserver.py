@@ -42,10 +42,15 @@ class Repo:
     def describe_dataset(self) -> dict[str, Any]:
         """As /api/datasets gives it."""
         return {
-            "id": self.name, "sha": COMMIT, "gated": "manual" if self.gated else False, "private": False,
-            "downloads": self.downloads, "tags": [], "cardData": {"license": "apache-2.0", **self.card},
+            "id": self.name,
+            "sha": COMMIT,
+            "gated": "manual" if self.gated else False,
+            "private": False,
+            "downloads": self.downloads,
+            "tags": [],
+            "cardData": {"license": "apache-2.0", **self.card},
             "siblings": [{"rfilename": name} for name in self.files],
-        }  # fmt: skip
+        }
 
     def describe(self) -> dict[str, Any]:
         """As /api/models gives it."""
@@ -200,9 +205,11 @@ class HubServer:
 
         monkeypatch.delenv("HF_TOKEN", raising=False)
         changed = {
-            "ENDPOINT": self.url, "HUGGINGFACE_CO_URL_TEMPLATE": self.url + "/{repo_id}/resolve/{revision}/{filename}",
-            "HF_HUB_OFFLINE": False, "HF_HUB_CACHE": str(cache),
-        }  # fmt: skip
+            "ENDPOINT": self.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": self.url + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_OFFLINE": False,
+            "HF_HUB_CACHE": str(cache),
+        }
         for name, value in changed.items():
             monkeypatch.setattr(constants, name, value)
 

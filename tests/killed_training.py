@@ -15,7 +15,7 @@ from studio.schema.events import StepEvent
 
 def main(job: str, step: str) -> None:
     """Up to that step."""
-    from studio.training.run import train
+    from studio.training.loop.run import train
 
     def emit(event: Any) -> None:
         if isinstance(event, StepEvent) and event.step == int(step):

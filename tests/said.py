@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from studio.cli.edge import run
+from studio.cli.main import run
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,25 @@ from tests import forked
 
 IMPORTED = {
     forked.TRAINING: (
-        "studio.training.run", "studio.training.trainers.classification", "studio.training.trainers.sft", "peft",
-        "trl.chat_template_utils", "datasets", "studio.worker.work", "studio.host.host",
+        "studio.training.loop.run",
+        "studio.training.trainers.classification",
+        "studio.training.trainers.sft",
+        "peft",
+        "trl.chat_template_utils",
+        "datasets",
+        "studio.worker.run",
+        "studio.host.host",
     ),
     "page": (
-        "gradio", "fastapi", "uvicorn", "studio.cli", "studio.ui.app", "studio.ui.login", "studio.ui.server",
+        "gradio",
+        "fastapi",
+        "uvicorn",
+        "studio.cli",
+        "studio.ui.app",
+        "studio.ui.login",
+        "studio.ui.server",
     ),
-}  # fmt: skip
+}
 IDLE = 120.0
 """Seconds without anything to do after which it ends."""
 
@@ -43,7 +55,7 @@ def main(kind: str, path: str) -> None:
     for name in IMPORTED[kind]:
         importlib.import_module(name)
     if kind == forked.TRAINING:
-        from studio.worker.work import import_heavy
+        from studio.worker.run import import_heavy
 
         import_heavy()
     listener.listen(64)

@@ -15,9 +15,17 @@ from studio.services.context import Role
 
 
 class Studio(
-    ApartDoor, ChoosingDoor, DataDoor, SeeingDoor, ImprovingDoor, LabellingDoor, SearchDoor, CurvesDoor, KeepingDoor,
+    ApartDoor,
+    ChoosingDoor,
+    DataDoor,
+    SeeingDoor,
+    ImprovingDoor,
+    LabellingDoor,
+    SearchDoor,
+    CurvesDoor,
+    KeepingDoor,
     ResultsDoor,
-):  # fmt: skip
+):
     """One workspace of a home. All refusals are `StudioError`."""
 
     def visitor(self, workspace: str, role: Role = "owner") -> "Studio":

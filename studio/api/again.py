@@ -8,7 +8,7 @@ from studio.api.runs import RunsDoor
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE, RunRecord
-from studio.services.again import changed_settings, extended_in_words, in_words
+from studio.services.runs.rerun import changed_settings, extended_in_words, in_words
 
 Words = Callable[[TrainingConfig, TrainingConfig], str]
 
@@ -35,9 +35,7 @@ class AgainDoor(RunsDoor):
                 hint="A run that has not ended goes on with Resume.",
             )
         changes = {"start_from": record.id, "epochs": epochs, "max_steps": 0}
-        return self._again(
-            record, changes, name or record.name, lambda _, after: extended_in_words(record, after)
-        )
+        return self._again(record, changes, name or record.name, lambda _, after: extended_in_words(record, after))
 
     def _again(self, record: RunRecord, changes: Mapping[str, Any], name: str, words: Words) -> RunRecord:
         before = self.spec(record.id)
@@ -48,9 +46,14 @@ class AgainDoor(RunsDoor):
         if began.replay and before.replay and settings.get("replay_from") == before.config.replay_from:
             began = replace(began, replay=before.replay)  # the version that it learned from, read as it was then
         view = self._planning.plan(
-            before.dataset, info, before.data, began, preset=before.config.preset, name=name,
+            before.dataset,
+            info,
+            before.data,
+            began,
+            preset=before.config.preset,
+            name=name,
             validation=before.validation_dataset,
-        )  # fmt: skip
+        )
         self._require_fit(info, view)
         spec = self._run_spec(before.dataset, before.data, view, before.validation_dataset, began.replay)
         because = (words(before.config, view.plan.config), *view.plan.because)

@@ -5,11 +5,11 @@ from contextlib import suppress
 from typing import Any
 
 from studio.api.base import Door
-from studio.schema.checked import gathered, raise_once
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.services.mixing import Beginning, beginning
+from studio.schema.settings_check import gathered, raise_once
+from studio.services.planning.replay_mixing import Beginning, beginning
 from studio.tasks import task_named
 
 Looked = tuple[ModelInfo | None, DatasetSpec | None, list[StudioError]]
@@ -39,9 +39,7 @@ class AskingDoor(Door):
         what it can do and what its methods can, of both whether an earlier run's result can be begun with.
         """
         looked = self._looked_up(dataset, model, task, roles, leave_out, settings, validation)
-        return tuple(
-            self._against(dataset, looked, settings, method, preset=preset, name=name, validation=validation)
-        )
+        return tuple(self._against(dataset, looked, settings, method, preset=preset, name=name, validation=validation))
 
     def _meant(
         self,

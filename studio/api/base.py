@@ -4,25 +4,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from studio.services.answers import Answers
-from studio.services.augmenting import Augmenting
 from studio.services.context import Context, Role
-from studio.services.datasets import Datasets
-from studio.services.hosts import HostClient
-from studio.services.label_quality import LabelQuality
-from studio.services.labelling.bench import Bench
-from studio.services.labelling.carrying import Carrying
-from studio.services.labelling.naming import LabelNames
-from studio.services.labelling.service import LabellingService
-from studio.services.labelling.suggesting import Suggester
-from studio.services.labelling.suggestions import Suggestions
-from studio.services.leaving import Leaving
-from studio.services.lengths import LengthCache, Lengths
+from studio.services.datasets.augmentation import Augmenting
+from studio.services.datasets.label_quality import LabelQuality
+from studio.services.datasets.service import Datasets
+from studio.services.labeling.active_learning import Suggester
+from studio.services.labeling.annotation_state import Bench
+from studio.services.labeling.import_export import Carrying
+from studio.services.labeling.label_schema import LabelNames
+from studio.services.labeling.service import LabellingService
+from studio.services.labeling.suggestions import Suggestions
+from studio.services.model_host.client import HostClient
 from studio.services.models import Downloads, Models
-from studio.services.planning import Planning
+from studio.services.planning.exclusions import Leaving
+from studio.services.planning.lengths import LengthCache, Lengths
+from studio.services.planning.preview import Seeing
+from studio.services.planning.service import Planning
+from studio.services.run_outputs import Answers
 from studio.services.runners.local import LocalRunner
-from studio.services.runs import Runs
-from studio.services.seeing import Seeing
+from studio.services.runs.service import Runs
 from studio.store import Home
 from studio.store.home import ALONE
 

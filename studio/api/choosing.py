@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from studio.api.base import Door
-from studio.data.suiting import why_not_rows
+from studio.data.task_fit import why_not_rows
 from studio.machine.doctor import check_machine
 from studio.machine.facts import MachineFacts, machine_facts
 from studio.models import check_starters
@@ -18,14 +18,14 @@ from studio.schema.views import (
     PresetView,
     RoleView,
     TaskView,
-)  # fmt: skip
-from studio.services.labelling.works import written_by_hand
+)
+from studio.services.labeling.label_tasks import written_by_hand
 from studio.tasks import TASKS
-from studio.training.checking import precision_off
-from studio.training.mirrors import MIRRORS
+from studio.training.loop.trackers import MIRRORS
 from studio.training.optimizers import OPTIMIZERS
-from studio.training.presets import PRESETS
-from studio.training.together import fsdp_off, offload_off, zero_off
+from studio.training.planning.parallelism import fsdp_off, offload_off, zero_off
+from studio.training.planning.presets import PRESETS
+from studio.training.planning.setting_checks import precision_off
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -59,7 +59,11 @@ class ChoosingDoor(Door):
         columns = self._datasets.columns(dataset) if dataset else None
         return [
             TaskView(
-                name=task.name, title=task.title, sentence=task.sentence, term=task.term, sample_in=task.sample_in,
+                name=task.name,
+                title=task.title,
+                sentence=task.sentence,
+                term=task.term,
+                sample_in=task.sample_in,
                 sample_out=task.sample_out,
                 why_not=(task.why_not(info) if info else "")
                 or (why_not_rows(columns, (), task, written_by_hand(task.name)) if columns else ""),
@@ -69,7 +73,7 @@ class ChoosingDoor(Door):
                 ),
             )
             for task in TASKS.values()
-        ]  # fmt: skip
+        ]
 
     def _model_or_none(self, model: str | None) -> ModelInfo | None:
         try:

@@ -4,7 +4,7 @@ from studio.api.again import AgainDoor
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent
 from studio.schema.runs import RunRecord
-from studio.services.coaching import action_of, standing
+from studio.services.runs.coach import action_of, standing
 
 
 class CoachDoor(AgainDoor):
@@ -20,7 +20,10 @@ class CoachDoor(AgainDoor):
         action = action_of(self.advice(record.id), rule, choice, record.status)
         if action.kind == "open":
             raise StudioError(
-                "bad-setting", "This is for a person to look at; nothing can be done by itself.",
-                given=action.label, hint="See the rows in step 2, or with: studio preview", field="choice",
-            )  # fmt: skip
+                "bad-setting",
+                "This is for a person to look at; nothing can be done by itself.",
+                given=action.label,
+                hint="See the rows in step 2, or with: studio preview",
+                field="choice",
+            )
         return self.stop(record.id, "keep") if action.kind == "stop" else self.repeat(record.id, dict(action.changes))

@@ -6,7 +6,7 @@ from studio.api.coaching import CoachDoor
 from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent, StoredEvent
 from studio.schema.views import ComparedRun, CurvesView
-from studio.services.curves import MOST, as_csv, curve_rows, differences
+from studio.services.runs.curves import MOST, as_csv, curve_rows, differences
 
 WANTED = ("step", "evaluation", "advice")
 LIMIT = 10_000_000
@@ -28,9 +28,12 @@ class CurvesDoor(CoachDoor):
         """Several runs: their checks, what they reached, and the settings in which they differ."""
         if not 2 <= len(set(runs)) <= MOST:
             raise StudioError(
-                "bad-setting", "So many runs can't be compared.", given=f"{len(set(runs))} runs",
-                valid=f"2 to {MOST} runs", field="runs",
-            )  # fmt: skip
+                "bad-setting",
+                "So many runs can't be compared.",
+                given=f"{len(set(runs))} runs",
+                valid=f"2 to {MOST} runs",
+                field="runs",
+            )
         records = [self.run(run) for run in dict.fromkeys(runs)]
         configs = [self.spec(record.id).config for record in records]
         same = len({(record.dataset, record.dataset_version) for record in records}) == 1
@@ -40,10 +43,18 @@ class CurvesDoor(CoachDoor):
 
     def _compared(self, run: str) -> ComparedRun:
         record = self.run(run)
-        checks = {each.event.step: each.event.eval_loss for each in self.events(record.id, kinds=("evaluation",))
-                  if isinstance(each.event, EvaluationEvent)}  # fmt: skip
+        checks = {
+            each.event.step: each.event.eval_loss
+            for each in self.events(record.id, kinds=("evaluation",))
+            if isinstance(each.event, EvaluationEvent)
+        }
         best = min((loss for step, loss in checks.items() if step), default=None)
         return ComparedRun(
-            id=record.id, name=record.name, status=record.status, seconds=record.seconds, metrics=record.metrics,
-            best_loss=best, checks=tuple(sorted(checks.items())),
-        )  # fmt: skip
+            id=record.id,
+            name=record.name,
+            status=record.status,
+            seconds=record.seconds,
+            metrics=record.metrics,
+            best_loss=best,
+            checks=tuple(sorted(checks.items())),
+        )

@@ -17,10 +17,10 @@ from studio.schema.views import (
     HubDataset,
     RowPage,
     SampleView,
-)  # fmt: skip
-from studio.services.editing import Editing
-from studio.services.planning import split_spec, splits_kept
-from studio.services.versions import Versions
+)
+from studio.services.datasets.editing import Editing
+from studio.services.datasets.versions import Versions
+from studio.services.planning.service import split_spec, splits_kept
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -39,9 +39,12 @@ def reading_of(how: Mapping[str, Any]) -> Reading:
         first = error.errors()[0]
         name = str(first["loc"][0])
         raise StudioError(
-            "bad-setting", f"A file can't be read with this {name.replace('_', ' ')}.", given=first["input"],
-            valid=first["msg"], field=name,
-        ) from error  # fmt: skip
+            "bad-setting",
+            f"A file can't be read with this {name.replace('_', ' ')}.",
+            given=first["input"],
+            valid=first["msg"],
+            field=name,
+        ) from error
 
 
 class DataDoor(Door):

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from studio.api.base import Door
-from studio.data.amount import what_rows_allow
-from studio.schema.augmenting import Proposals, Verdict, WayView
+from studio.data.dataset_size import what_rows_allow
+from studio.schema.augmentation import Proposals, Verdict, WayView
 from studio.schema.dataset import DatasetRecord
-from studio.schema.labels import LearningCurve, Suspect
-from studio.services.label_quality import Progress, nobody_listens
+from studio.schema.label_quality import LearningCurve, Suspect
+from studio.services.datasets.label_quality import Progress, nobody_listens
 
 
 class ImprovingDoor(Door):
@@ -22,9 +22,14 @@ class ImprovingDoor(Door):
         return self._augmenting.proposals(dataset)
 
     def make_rows(
-        self, dataset: str, way: str, count: int, model: str | None = None, seed: int = 42,
+        self,
+        dataset: str,
+        way: str,
+        count: int,
+        model: str | None = None,
+        seed: int = 42,
         progress: Progress = nobody_listens,
-    ) -> Proposals:  # fmt: skip
+    ) -> Proposals:
         """Make rows from those that are learned from; they wait until they are kept or refused."""
         return self._augmenting.propose(dataset, way, count, model, seed, progress)
 

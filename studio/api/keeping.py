@@ -8,9 +8,9 @@ from studio.api.runs import RunsDoor
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
 from studio.schema.views import StorageView
-from studio.services.history import ORDERS, found, in_order
-from studio.services.keeping import Keeping
-from studio.services.storage import Storage
+from studio.services.runs.history import ORDERS, found, in_order
+from studio.services.runs.run_management import Keeping
+from studio.services.runs.storage import Storage
 
 
 class KeepingDoor(RunsDoor):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from studio.api.base import Door
 from studio.schema.dataset import DatasetRecord
-from studio.schema.labelling import Agreement, Carried, Labelling, LabelList, Learned
+from studio.schema.labeling import Agreement, Carried, Labelling, LabelList, Learned
 
 OnProgress = Callable[[int, int, str], None]
 

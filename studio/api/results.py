@@ -8,8 +8,8 @@ from studio.schema.report import Answer, ChatSettings, ExportResult, Report
 from studio.schema.views import (
     ChatChunk,
     ExportView,
-)  # fmt: skip
-from studio.services.replies import Replies
+)
+from studio.services.model_host.replies import Replies
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -28,9 +28,12 @@ class ResultsDoor(Door):
         return self._answers.chat_place()
 
     def ask(
-        self, run: str, messages: Sequence[dict[str, str]], settings: ChatSettings,
+        self,
+        run: str,
+        messages: Sequence[dict[str, str]],
+        settings: ChatSettings,
         give_back: Callable[[], None] | None = None,
-    ) -> Replies:  # fmt: skip
+    ) -> Replies:
         """Both answers as they come: replies in pieces, or labels. `give_back` when the place for it was taken."""
         return self._answers.ask(run, messages, settings, give_back)
 

@@ -16,14 +16,14 @@ from studio.schema.views import (
     FitView,
     PlanView,
     Progress,
-)  # fmt: skip
-from studio.services import apart
-from studio.services.combining import WAYS, combine
-from studio.services.finishing import finish
-from studio.services.planning import split_spec
-from studio.services.probing import probe
+)
+from studio.services.datasets import subprocess_jobs
+from studio.services.planning.probe import probe
+from studio.services.planning.service import split_spec
+from studio.services.runs.adapter_merge import WAYS, combine
+from studio.services.runs.finish import finish
 from studio.store.queue import Move
-from studio.training.room import ROOM
+from studio.training.planning.memory_budget import ROOM
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -112,9 +112,7 @@ class RunsDoor(AskingDoor):
 
         Of those that ask with the same `once` only the first starts one, and the others are given that one.
         """
-        asked = self._asked(
-            dataset, model, task, method, preset, settings, name, prompts, validation, roles, leave_out
-        )  # fmt: skip
+        asked = self._asked(dataset, model, task, method, preset, settings, name, prompts, validation, roles, leave_out)
         return self._runs.start(asked, once)
 
     def make_ready(
@@ -183,15 +181,22 @@ class RunsDoor(AskingDoor):
     def _look_at(self, dataset: str, spec: DatasetSpec) -> None:
         """Have it known what is wrong with the rows; many that nobody looked at are looked at by another process."""
         given = {
-            "dataset": dataset, "task": spec.task, "roles": spec.roles, "leave_out": list(spec.left_out),
+            "dataset": dataset,
+            "task": spec.task,
+            "roles": spec.roles,
+            "leave_out": list(spec.left_out),
             "rows_left_out": spec.rows_left_out,
-        }  # fmt: skip
-        many = self._datasets.store.get(dataset).rows > apart.MANY
-        elsewhere = (lambda: apart.check(self.context, given)) if many else None
+        }
+        many = self._datasets.store.get(dataset).rows > subprocess_jobs.MANY
+        elsewhere = (lambda: subprocess_jobs.check(self.context, given)) if many else None
         self._datasets.check(
-            dataset, spec.task, spec.roles, leave_out=spec.left_out, rows_left_out=spec.rows_left_out,
+            dataset,
+            spec.task,
+            spec.roles,
+            leave_out=spec.left_out,
+            rows_left_out=spec.rows_left_out,
             elsewhere=elsewhere,
-        )  # fmt: skip
+        )
 
     def fits_later(self, view: PlanView) -> bool:
         """Whether a run would fit this machine when others have let go of its memory; it waits for that."""

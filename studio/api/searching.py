@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from studio.api.runs import RunsDoor
-from studio.schema.checked import gathered, raise_once
 from studio.schema.dataset import DatasetSpec
 from studio.schema.runs import RunRecord, RunSpec
 from studio.schema.search import SearchSpec, SearchView
-from studio.services.searching import Searches, against, against_budget
+from studio.schema.settings_check import gathered, raise_once
+from studio.services.runs.search import Searches, against, against_budget
 from studio.store.searches import SearchStore, at_work
 
 TRIALS = 10
@@ -95,10 +95,22 @@ class SearchDoor(RunsDoor):
         return self._searches.best(search)
 
     def _start_trial(self, spec: SearchSpec, settings: dict[str, Any], name: str) -> RunRecord:
-        asked = self._asked(
-            spec.dataset, spec.model, spec.task, spec.method, spec.preset, settings, name, (), roles=spec.roles,
-            leave_out=spec.leave_out,
-        ) if spec.data is None else self._trial(spec, spec.data, settings, name)  # fmt: skip
+        asked = (
+            self._asked(
+                spec.dataset,
+                spec.model,
+                spec.task,
+                spec.method,
+                spec.preset,
+                settings,
+                name,
+                (),
+                roles=spec.roles,
+                leave_out=spec.leave_out,
+            )
+            if spec.data is None
+            else self._trial(spec, spec.data, settings, name)
+        )
         return self._runs.start(asked)
 
     def _trial(self, spec: SearchSpec, data: DatasetSpec, settings: dict[str, Any], name: str) -> RunSpec:

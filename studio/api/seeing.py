@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from studio.api.base import Door
+from studio.schema.preview import Batch, LengthStats
 from studio.schema.report import Preview
-from studio.schema.seen import Batch, LengthStats
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -49,9 +49,15 @@ class SeeingDoor(Door):
     ) -> Batch:
         """The first batch exactly as training will get it, padding included."""
         return self._seeing.first_batch(
-            progress, dataset=dataset, model=model, task=task, method=method, preset=preset, settings=settings or {},
+            progress,
+            dataset=dataset,
+            model=model,
+            task=task,
+            method=method,
+            preset=preset,
+            settings=settings or {},
             roles=roles,
-        )  # fmt: skip
+        )
 
     def known_batch(self, **asked: Any) -> Batch | None:
         """The same, if it was asked for already; None else. Nothing is loaded for it."""

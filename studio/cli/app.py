@@ -6,31 +6,47 @@ from typing import Annotated
 import typer
 
 from studio.cli import (
-    again,
-    coaching,
+    augmentation,
+    coach,
     curves,
     data,
     datasets,
-    improving,
-    keeping,
+    estimate,
     label,
     machine,
     models,
-    planning,
-    queueing,
-    result,
+    preview,
+    queue,
+    rerun,
+    run_management,
+    run_outputs,
     runs,
-    searching,
-    seeing,
-    serving,
-    training,
+    search,
+    serve,
+    train,
 )
-from studio.cli.door import Home
+from studio.cli.context import Home
 
 MODULES = (
-    serving, models, data, seeing, improving, datasets, label, planning, searching, training, again, runs, queueing,
-    keeping, coaching, curves, result, machine,
-)  # fmt: skip
+    serve,
+    models,
+    data,
+    preview,
+    augmentation,
+    datasets,
+    label,
+    estimate,
+    search,
+    train,
+    rerun,
+    runs,
+    queue,
+    run_management,
+    coach,
+    curves,
+    run_outputs,
+    machine,
+)
 INTERRUPTED = 130
 """The status that typer makes of a Ctrl-C."""
 
@@ -60,7 +76,7 @@ def build() -> typer.Typer:
             typer.echo(__version__)
             raise typer.Exit
         if ctx.invoked_subcommand is None:
-            serving.open_studio(home)
+            serve.open_studio(home)
 
     for module in MODULES:
         module.register(app)

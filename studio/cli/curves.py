@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.door import Door, command
+from studio.cli.context import Door, command
 from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.schema.views import CurvesView

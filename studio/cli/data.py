@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.door import Door, command
+from studio.cli.context import Door, command
 from studio.cli.options import Data, LeaveOut, Map, MaxLength, OptionalModel, Task, Validation
-from studio.cli.reading import alike, opened
+from studio.cli.read_options import alike, opened
 from studio.cli.terminal import plain
 from studio.schema.dataset import CheckReport, DatasetRecord
 from studio.ui.numbers import rows
@@ -49,9 +49,16 @@ def register(app: typer.Typer) -> None:
         held = opened(door, validation, alike(reading)).id if validation else None
         with door.progress("Looking at the rows") as move:
             report = door.studio.check(
-                record.id, task, roles_of(map_), model=model, max_length=max_length, leave_out=leave_out or (),
-                whole=all_rows, validation=held, progress=lambda done: move(done, record.rows),
-            )  # fmt: skip
+                record.id,
+                task,
+                roles_of(map_),
+                model=model,
+                max_length=max_length,
+                leave_out=leave_out or (),
+                whole=all_rows,
+                validation=held,
+                progress=lambda done: move(done, record.rows),
+            )
         door.answer(report, lambda: _show_report(door, record, report))
         if error := refusal(report):
             raise error

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.door import Door, Json, OwnHome, command
+from studio.cli.context import Door, Json, OwnHome, command
 from studio.cli.options import Data, MaxLength, OptionalModel, Validation
-from studio.cli.reading import brought, opened
+from studio.cli.read_options import brought, opened
 from studio.cli.terminal import plain
 from studio.schema.dataset import DatasetRecord, SplitCounts
 from studio.schema.errors import StudioError
@@ -114,8 +114,13 @@ def _changing(group: typer.Typer) -> None:
         record = door.studio.find_dataset(dataset)
         held = opened(door, validation, {}).id if validation else None
         made = door.studio.fix(
-            record.id, kind, whole=all_rows, model=model, max_length=max_length, validation=held,
-        )  # fmt: skip
+            record.id,
+            kind,
+            whole=all_rows,
+            model=model,
+            max_length=max_length,
+            validation=held,
+        )
         door.answer(made, lambda: _show_version(door, made))
 
     @command(group, "edit", "")
@@ -157,9 +162,14 @@ def _changing(group: typer.Typer) -> None:
         """Say how the rows are divided from now on, and how many each part gets. Without a flag: by their number."""
         record = door.studio.find_dataset(dataset)
         door.studio.keep_splits(
-            record.id, validation_share=validation_share, test_share=test_share, group_column=group_column,
-            time_column=time_column, split_column=split_column, stable_splits=stable_splits,
-        )  # fmt: skip
+            record.id,
+            validation_share=validation_share,
+            test_share=test_share,
+            group_column=group_column,
+            time_column=time_column,
+            split_column=split_column,
+            stable_splits=stable_splits,
+        )
         counts = door.studio.splits(record.id)
         door.answer(counts, lambda: _show_splits(door, counts))
 

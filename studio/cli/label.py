@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.door import Door, command
+from studio.cli.context import Door, command
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
-from studio.schema.labelling import Labelling, LabelList, Learned
+from studio.schema.labeling import Labelling, LabelList, Learned
 from studio.ui.numbers import duration, rows, share
 
 PANEL = "Labelling"
@@ -91,10 +91,14 @@ def _rows(app: typer.Typer) -> None:
         work: Annotated[str, typer.Argument(help="label, reply or choice.", show_default=False)],
         column: Annotated[
             list[str] | None,
-            typer.Option("--column", metavar="WHAT=COLUMN", help="What is read or written there: text, label, prompt, "
-                         "reply, first or second.", show_default=False),
+            typer.Option(
+                "--column",
+                metavar="WHAT=COLUMN",
+                help="What is read or written there: text, label, prompt, reply, first or second.",
+                show_default=False,
+            ),
         ] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Say what rows are given, and which columns are read and written."""
         columns = {each.partition("=")[0]: each.partition("=")[2] for each in column or ()}
         now = door.studio.choose_labelling(_opened(door, data).id, work, columns)
@@ -114,28 +118,36 @@ def _names(app: typer.Typer) -> None:
 
     @command(app, "add", PANEL)
     def add(
-        door: Door, data: Data, labels: Annotated[list[str], typer.Argument(help="Further labels.")],
+        door: Door,
+        data: Data,
+        labels: Annotated[list[str], typer.Argument(help="Further labels.")],
         labeller: Labeller = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add labels to those that there are."""
         now = door.studio.add_labels(_opened(door, data).id, labels, labeller)
         door.answer(now, lambda: door.say(", ".join(now.labels)))
 
     @command(app, "rename", PANEL)
     def rename(
-        door: Door, data: Data, label: Label,
-        new: Annotated[str, typer.Argument(help="Its new name.", show_default=False)], labeller: Labeller = "",
-    ) -> None:  # fmt: skip
+        door: Door,
+        data: Data,
+        label: Label,
+        new: Annotated[str, typer.Argument(help="Its new name.", show_default=False)],
+        labeller: Labeller = "",
+    ) -> None:
         """Give a label another name, on every row that has it."""
         count = door.studio.rename_label(_opened(door, data).id, label, new, labeller=labeller)
         door.answer({"rows": count, "label": new}, lambda: door.say(f"{rows(count)} now have the label {new}"))
 
     @command(app, "merge", PANEL)
     def merge(
-        door: Door, data: Data, label: Label,
+        door: Door,
+        data: Data,
+        label: Label,
         into: Annotated[str, typer.Argument(help="The label that both will have.", show_default=False)],
-        yes: Yes = False, labeller: Labeller = "",
-    ) -> None:  # fmt: skip
+        yes: Yes = False,
+        labeller: Labeller = "",
+    ) -> None:
         """Make two labels one; asks first."""
         record = _opened(door, data)
         known = door.studio.labelling(record.id).counts
@@ -159,11 +171,12 @@ def _results(app: typer.Typer) -> None:
         data: Data,
         take: Annotated[
             float | None,
-            typer.Option(min=0, max=1, help="Put those on their rows that are at least so sure, 0.95 say.",
-                         show_default=False),
+            typer.Option(
+                min=0, max=1, help="Put those on their rows that are at least so sure, 0.95 say.", show_default=False
+            ),
         ] = None,
         labeller: Labeller = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Learn from the labels so far and suggest some for the other rows."""
         record = _opened(door, data)
         with door.progress("Rows") as progress:
@@ -262,8 +275,10 @@ def _show_suggestions(door: Door, learned: Learned | None, taken: int) -> None:
     if learned is None or not learned.rows:
         door.say("Every row has a label.")
         return
-    door.say(f"Learned {learned.labelled:,} labels in {duration(learned.seconds)}; {rows(len(learned.rows))} have a "
-             "suggestion, the least sure first:")  # fmt: skip
+    door.say(
+        f"Learned {learned.labelled:,} labels in {duration(learned.seconds)}; {rows(len(learned.rows))} have a "
+        "suggestion, the least sure first:"
+    )
     least = sorted(learned.rows, key=lambda row: learned.rows[row].sure)[:10]
     for row in least:
         door.say(f"  row {row:,}: {learned.rows[row].best}, {share(learned.rows[row].sure)} sure")

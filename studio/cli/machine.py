@@ -2,7 +2,7 @@
 
 import typer
 
-from studio.cli.door import Door, command
+from studio.cli.context import Door, command
 from studio.cli.terminal import plain
 from studio.schema.report import MachineCheck
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.door import Door, command
+from studio.cli.context import Door, command
 from studio.cli.options import Task
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
@@ -99,9 +99,11 @@ def _typed_token() -> str:
         given = sys.stdin.readline(1000).strip()
     if not given:
         raise StudioError(
-            "bad-setting", "No token was given.", valid="a token that may read, hf_…",
+            "bad-setting",
+            "No token was given.",
+            valid="a token that may read, hf_…",
             hint="Make one on https://huggingface.co/settings/tokens, and type it here or send it to stdin.",
-        )  # fmt: skip
+        )
     return given
 
 
@@ -109,14 +111,18 @@ def _ask_for_trust(door: Door, view: ModelView, yes: bool) -> None:
     """Say what it means; go on only when a person says yes, on a terminal or by the flag."""
     if not view.info.needs_trust or yes:
         return
-    door.note(f"This model could run a program on this machine. {view.info.needs_trust} Whoever made it could read "
-              "your files and your rows.")  # fmt: skip
+    door.note(
+        f"This model could run a program on this machine. {view.info.needs_trust} Whoever made it could read "
+        "your files and your rows."
+    )
     if sys.stdin.isatty() and typer.confirm("Do you know who made this model and trust them?", err=True):
         return
     raise StudioError(
-        "unsafe-model", f"{view.info.name} was not allowed.", given=view.info.name,
+        "unsafe-model",
+        f"{view.info.name} was not allowed.",
+        given=view.info.name,
         hint=f"If you know who made it and trust them: studio trust {view.info.name} --yes",
-    )  # fmt: skip
+    )
 
 
 def model_row(view: ModelView) -> dict[str, Any]:
@@ -124,9 +130,18 @@ def model_row(view: ModelView) -> dict[str, Any]:
     info = view.info
     keys = ("name", "source", "path", "parameters", "bytes", "licence", "context", "tasks", "here")
     more = (
-        "title", "kind", "architecture", "languages", "has_chat_template", "gated", "downloads", "revision", "note",
-        "needs_trust", "fingerprint",
-    )  # fmt: skip
+        "title",
+        "kind",
+        "architecture",
+        "languages",
+        "has_chat_template",
+        "gated",
+        "downloads",
+        "revision",
+        "note",
+        "needs_trust",
+        "fingerprint",
+    )
     return {
         **{key: getattr(info, key) for key in keys},
         "fits": view.fits,

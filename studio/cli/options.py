@@ -42,9 +42,7 @@ LeaveOut = Annotated[
         "--leave-out", metavar="KIND", help="Leave out the rows of a finding, bad-line say.", show_default=False
     ),
 ]
-MaxLength = Annotated[
-    int | None, typer.Option(min=16, help="Longest row in tokens, with --model.", show_default=False)
-]
+MaxLength = Annotated[int | None, typer.Option(min=16, help="Longest row in tokens, with --model.", show_default=False)]
 Validation = Annotated[
     str | None, typer.Option(help="Data to be judged by: rows that stand in both are told.", show_default=False)
 ]

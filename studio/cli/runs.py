@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.coaching import advice_row, show_advice
-from studio.cli.door import Door, command
+from studio.cli.coach import advice_row, show_advice
+from studio.cli.context import Door, command
 from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
 from studio.schema.events import CheckpointEvent, ErrorEvent, EvaluationEvent, StoredEvent
 from studio.schema.runs import RunRecord
-from studio.services.coaching import standing
+from studio.services.runs.coach import standing
 from studio.ui.numbers import duration
 
 PANEL = "Runs"
@@ -77,9 +77,7 @@ def register(app: typer.Typer) -> None:
             list[str],
             typer.Argument(metavar="RUN=WEIGHT...", help="Runs of one base model, each with its weight, RUN=0.5 say."),
         ],
-        how: Annotated[
-            str, typer.Option(help="cat, svd, linear, ties or dare_linear, as PEFT calls them.")
-        ] = "cat",
+        how: Annotated[str, typer.Option(help="cat, svd, linear, ties or dare_linear, as PEFT calls them.")] = "cat",
         name: Annotated[str, typer.Option(help="What the combined run is called.", show_default=False)] = "",
     ) -> None:
         """Add up what several runs of one base learned, each with its weight: an adapter and a run of its own."""
@@ -157,15 +155,22 @@ def _show_runs(door: Door, found: list[RunRecord]) -> None:
 
 
 def _show_run(door: Door, record: RunRecord, events: list[StoredEvent]) -> None:
-    door.say(f"{record.name} ({record.id})" + "".join(f" · {each}" for each in record.tags)
-             + (" · archived" if record.archived else ""))  # fmt: skip
+    door.say(
+        f"{record.name} ({record.id})"
+        + "".join(f" · {each}" for each in record.tags)
+        + (" · archived" if record.archived else "")
+    )
     if record.note:
         door.say(record.note)
-    door.say(f"{record.status} · {record.task} · {record.model} · {record.method}"
-             + (f" · {duration(record.seconds)} at work" if record.seconds else ""))  # fmt: skip
+    door.say(
+        f"{record.status} · {record.task} · {record.model} · {record.method}"
+        + (f" · {duration(record.seconds)} at work" if record.seconds else "")
+    )
     if record.steps:
-        door.say(f"Step {record.step:,} of {record.steps:,}"
-                 + (f", best at step {record.best_step:,}" if record.best_step is not None else ""))  # fmt: skip
+        door.say(
+            f"Step {record.step:,} of {record.steps:,}"
+            + (f", best at step {record.best_step:,}" if record.best_step is not None else "")
+        )
     if record.reason:
         door.say(record.reason)
     if way_on := door.studio.progress(record.id).way_on:

@@ -8,11 +8,11 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from studio.schema.checked import config_from, range_of
 from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError, nearest, raise_all
 from studio.schema.fields import about
+from studio.schema.settings_check import config_from, range_of
 
 NOT_SETTINGS = ("task", "model", "method", "preset", "name", "test_prompts")
 """Fields that have an option of their own."""
@@ -95,9 +95,11 @@ def _document(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise StudioError(
-            "unreadable-file", "The file with the settings can't be read.", given=path,
+            "unreadable-file",
+            "The file with the settings can't be read.",
+            given=path,
             hint="Name a file that exists and that you may read.",
-        ) from error  # fmt: skip
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         raise StudioError(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from studio.data.kept import KEY
+from studio.data.parquet_store import KEY
 
 
 def column_of(path: Path, name: str, rows: Collection[int] | None = None) -> Iterator[tuple[int, Any]]:

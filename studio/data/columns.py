@@ -5,17 +5,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.data.made import MARKS
+from studio.data.synthetic import MARKS
 from studio.data.table import Row
 from studio.data.thumbs import thumb_of
 from studio.data.values import is_blank, label_name
 
 _SPLIT_WORDS = re.compile(r"[\s_\-./]+|(?<=[a-z])(?=[A-Z])")
 _BOOKKEEPING = {
-    "id", "ids", "uuid", "guid", "index", "idx", "date", "time", "timestamp", "datetime", "created", "updated",
-    "url", "link", "uri", "hash", "unnamed", "row", "nr", "no", "number", "filename", "file", "path", "split", "fold",
+    "id",
+    "ids",
+    "uuid",
+    "guid",
+    "index",
+    "idx",
+    "date",
+    "time",
+    "timestamp",
+    "datetime",
+    "created",
+    "updated",
+    "url",
+    "link",
+    "uri",
+    "hash",
+    "unnamed",
+    "row",
+    "nr",
+    "no",
+    "number",
+    "filename",
+    "file",
+    "path",
+    "split",
+    "fold",
     "author",
-}  # fmt: skip
+}
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
 _PART = re.compile(r"[+-]?\d*[.,]\d*[1-9]\d*")
 SEPARATORS = ("|", ";", ",")
@@ -69,8 +93,13 @@ class Column:
         if not self.filled:
             return True
         if holds in ("turns", "pairs", "thumb", "labels", "score"):
-            return {"turns": self.turns, "pairs": self.pairs, "thumb": self.thumbs, "labels": self.several,
-                    "score": self.scores}[holds]  # fmt: skip
+            return {
+                "turns": self.turns,
+                "pairs": self.pairs,
+                "thumb": self.thumbs,
+                "labels": self.several,
+                "score": self.scores,
+            }[holds]
         if holds == "reply":
             return True
         if holds == "label":

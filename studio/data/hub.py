@@ -18,16 +18,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from studio.data import formats
+from studio.data.columnar import Builder
 from studio.data.columns import words_of
 from studio.data.formats import delimited, json_lines
 from studio.data.formats.base import AS_FOUND, HARD, ReadLimits
 from studio.data.formats.encoding import lines_of
 from studio.data.formats.joining import SPLIT_COLUMN
 from studio.data.formats.parquet import BATCH, check_batches, plain, rows_of
-from studio.data.packing import Builder
-from studio.data.parts import split_name
+from studio.data.phrases import listed
+from studio.data.split_names import split_name
 from studio.data.table import Table
-from studio.data.words import listed
 from studio.schema.errors import StudioError
 
 CONVERTED = "refs/convert/parquet"
@@ -198,9 +198,11 @@ def _whole(file: HubFile, stream: BinaryIO, limits: ReadLimits) -> Table:
                 left -= len(chunk)
                 if left < 0:
                     raise StudioError(
-                        "too-large", f"{file.path} is too large for the studio to fetch.",
-                        valid=f"at most {MOST_WHOLE / 1e6:,.0f} MB", hint="Choose another split.",
-                    )  # fmt: skip
+                        "too-large",
+                        f"{file.path} is too large for the studio to fetch.",
+                        valid=f"at most {MOST_WHOLE / 1e6:,.0f} MB",
+                        hint="Choose another split.",
+                    )
                 out.write(chunk)
         return formats.read(path, name=file.path, how=AS_FOUND, limits=limits)
 
@@ -232,9 +234,11 @@ def _parquet(file: HubFile, stream: BinaryIO, most: int, limits: ReadLimits) -> 
         raise
     except (pyarrow.ArrowException, ValueError) as error:
         raise StudioError(
-            "unreadable-file", f"{file.path} can't be read as Parquet.", given=str(error)[:200],
+            "unreadable-file",
+            f"{file.path} can't be read as Parquet.",
+            given=str(error)[:200],
             hint="Choose another config or split.",
-        ) from error  # fmt: skip
+        ) from error
     return builder.table()
 
 

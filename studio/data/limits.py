@@ -50,39 +50,45 @@ class ReadLimits(Noun):
         """Refuse files that are too large."""
         if self.file_bytes and size > self.file_bytes:
             self.refuse(
-                f"{name} is too large.", f"{size / MB:,.1f} MB", f"at most {self.file_bytes / MB:,.0f} MB",
+                f"{name} is too large.",
+                f"{size / MB:,.1f} MB",
+                f"at most {self.file_bytes / MB:,.0f} MB",
                 "Load a part of the rows.",
-            )  # fmt: skip
+            )
 
     def check_columns(self, name: str, count: int) -> None:
         """Refuse too many columns."""
         if count > self.columns:
             self.refuse(
-                f"{name} has too many columns.", f"more than {self.columns:,} columns",
+                f"{name} has too many columns.",
+                f"more than {self.columns:,} columns",
                 f"at most {self.columns:,} columns",
                 "Each row should be one example, with the same few columns in every row.",
                 "Remove the columns that you do not need.",
-            )  # fmt: skip
+            )
 
     def check_rows(self, name: str, count: int) -> None:
         """Refuse too many rows."""
         if self.rows and count > self.rows:
             self.refuse(
-                f"{name} has too many rows.", f"{count:,} rows or more", f"at most {self.rows:,} rows",
+                f"{name} has too many rows.",
+                f"{count:,} rows or more",
+                f"at most {self.rows:,} rows",
                 "Load a part of the rows.",
-            )  # fmt: skip
+            )
 
     def check_decoded(self, name: str, size: float) -> None:
         """Refuse rows that take too much memory once they are decoded."""
         if self.decoded_bytes and size > self.decoded_bytes:
             most = f"{self.decoded_bytes / MB:,.0f} MB"
             self.refuse(
-                f"{name} takes too much memory after decoding." if self.visitor else
-                f"{name} needs more memory than this machine has free.",
+                f"{name} takes too much memory after decoding."
+                if self.visitor
+                else f"{name} needs more memory than this machine has free.",
                 f"{size / MB:,.0f} MB or more after decoding",
                 f"at most {most}" if self.visitor else f"at most {most}, half of the free memory",
                 "Load a part of the rows.",
-            )  # fmt: skip
+            )
 
     def check_cell(self, name: str, row: int, column: str, characters: int) -> None:
         """Refuse a cell that is too long."""
@@ -90,9 +96,10 @@ class ReadLimits(Noun):
             self.refuse(
                 f"{name} has a cell that is too long.",
                 f"{characters:,} characters in row {row:,}, column {column[:80]}",
-                f"at most {self.cell_characters:,} characters in a cell", "Split long texts into several rows.",
+                f"at most {self.cell_characters:,} characters in a cell",
+                "Split long texts into several rows.",
                 "Split long texts into several rows, or install the studio on your own machine.",
-            )  # fmt: skip
+            )
 
     def size_of(self, row: Sequence[Any], columns: Sequence[str], name: str, number: int) -> int:
         """Characters of the texts of a row; refused when one of them is too long."""
@@ -121,9 +128,12 @@ class ReadLimits(Noun):
 def too_deep(name: str, row: int) -> StudioError:
     """The error for lists and objects that are nested too deeply."""
     return StudioError(
-        "too-large", f"{name} has lists or objects that are nested too deeply.", given=f"row {row:,}",
-        valid=f"at most {NESTING} levels", hint="Flatten the row, or store the value as text.",
-    )  # fmt: skip
+        "too-large",
+        f"{name} has lists or objects that are nested too deeply.",
+        given=f"row {row:,}",
+        valid=f"at most {NESTING} levels",
+        hint="Flatten the row, or store the value as text.",
+    )
 
 
 def depth_of(value: Any) -> int:

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Any, Protocol
 
 from studio.data.columns import Column, look_at
+from studio.data.phrases import listed, short
 from studio.data.table import Row, Table
-from studio.data.words import listed, short
 from studio.schema.errors import StudioError, nearest
 
 IGNORE = ("none", "ignore", "null", "")
@@ -219,9 +219,12 @@ def _take_explicit(draft: _Draft, task: RoleTask, explicit: Mapping[str, str | N
             )
         if said in draft.taken.values():
             raise StudioError(
-                "bad-setting", f"Two columns are to be the {said}.", given=column, field="map",
+                "bad-setting",
+                f"Two columns are to be the {said}.",
+                given=column,
+                field="map",
                 hint="Map the other one to none, or to another role: --map COLUMN=none",
-            )  # fmt: skip
+            )
         draft.take(column, said, "by name, as you said")
 
 
@@ -322,9 +325,13 @@ def _unclear(draft: _Draft, task: RoleTask) -> StudioError:
     have = set(draft.taken.values())
     titles = {role.name: role for role in task.roles}
     best = min(
-        task.alternatives, key=lambda one: (not _could_be(draft, [titles[name] for name in one if name not in have]),
-                                            len(set(one) - have), -len(one))
-    )  # fmt: skip
+        task.alternatives,
+        key=lambda one: (
+            not _could_be(draft, [titles[name] for name in one if name not in have]),
+            len(set(one) - have),
+            -len(one),
+        ),
+    )
     missing = [name for name in best if name not in have]
     return StudioError(
         "columns-unclear",

@@ -5,7 +5,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from studio.data.carving import (
+from studio.data.checks import usable_values
+from studio.data.phrases import listed as in_words
+from studio.data.phrases import many
+from studio.data.split_assignment import (
     LEAST_VALIDATION,
     SMALL,
     Division,
@@ -18,14 +21,11 @@ from studio.data.carving import (
     key_for,
     split,
 )
-from studio.data.checks import usable_values
-from studio.data.made import MADE_FROM, is_made, parts_of_made, source_text
-from studio.data.parts import NO_COLUMN, split_name
+from studio.data.split_names import NO_COLUMN, split_name
+from studio.data.synthetic import MADE_FROM, is_made, parts_of_made, source_text
 from studio.data.table import Row, Table
-from studio.data.times import moments_of
+from studio.data.timestamps import moments_of
 from studio.data.values import is_blank
-from studio.data.words import listed as in_words
-from studio.data.words import many
 from studio.schema.dataset import SplitName, SplitSpec
 from studio.schema.errors import StudioError, nearest, raise_all
 from studio.schema.spans import Spans, numbers_in
@@ -36,12 +36,15 @@ def require_columns(columns: Sequence[str], spec: SplitSpec) -> None:
     chosen = {name: getattr(spec, name) for name in ("group_column", "time_column", "split_column")}
     problems = [
         StudioError(
-            "bad-setting", f"There is no column {column} to divide the rows by.", valid=list(columns),
-            hint=nearest(column, columns), field=name,
+            "bad-setting",
+            f"There is no column {column} to divide the rows by.",
+            valid=list(columns),
+            hint=nearest(column, columns),
+            field=name,
         )
         for name, column in chosen.items()
         if column and column not in columns and not (name == "split_column" and column == NO_COLUMN)
-    ]  # fmt: skip
+    ]
     said = [name for name, column in chosen.items() if column and column != NO_COLUMN]
     if len(said) > 1:
         problems.append(
@@ -166,9 +169,12 @@ class Dividing:
         for name in ("train", "validation"):
             if getattr(division.counts, name) and not getattr(left.counts, name):
                 raise StudioError(
-                    "too-few-rows", f"All rows for {name} are left out.", given=in_words(left_out),
-                    hint="Leave out less, or bring more rows.", field="leave_out",
-                )  # fmt: skip
+                    "too-few-rows",
+                    f"All rows for {name} are left out.",
+                    given=in_words(left_out),
+                    hint="Leave out less, or bring more rows.",
+                    field="leave_out",
+                )
         return left
 
     def _brought_divided(self) -> Division:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from studio.evaluation.judged import Judged, judge_labels, judge_texts
-from studio.evaluation.pointed import judge_pointed
+from studio.evaluation.evaluators import Judged, judge_labels, judge_texts
+from studio.evaluation.extractive_qa import judge_pointed
+from studio.evaluation.generation import judge_written
+from studio.evaluation.multilabel_regression import judge_scores, judge_several
 from studio.evaluation.preferences import judge_pairs, judge_thumbs
-from studio.evaluation.several import judge_scores, judge_several
-from studio.evaluation.written import judge_written
+from studio.inference.base_and_tuned import Pair
 from studio.inference.classify import knows
-from studio.inference.pair import Pair
 from studio.inference.rows import some_of
 from studio.metrics import METRICS, Observations, measure
 from studio.metrics.intervals import interval, paired_difference
@@ -61,9 +61,10 @@ def evaluate(
     metrics = _metrics(names, judged.base, judged.tuned)
     if not metrics:
         raise StudioError(
-            "too-few-rows", "No row has a reply within the longest row that the run allows.",
+            "too-few-rows",
+            "No row has a reply within the longest row that the run allows.",
             hint="Evaluate on shorter rows, or train again with a larger max length.",
-        )  # fmt: skip
+        )
     said = judged.verdict(metrics, len(judged.numbers))
     notes = (_about_rows(len(rows), len(usable), len(known), len(chosen)), _about_split(split), judged.note)
     return Report(

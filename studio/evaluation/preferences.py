@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from studio.evaluation.judged import Judged, Numbered, Progress, picks_of, written
-from studio.evaluation.texts import reply_losses
+from studio.evaluation.evaluators import Judged, Numbered, Progress, picks_of, written
+from studio.evaluation.reply_loss import reply_losses
 from studio.evaluation.verdict import of_share
-from studio.inference.pair import Pair
+from studio.inference.base_and_tuned import Pair
 from studio.schema.report import JudgedRow
 from studio.tasks import Example
 
@@ -23,19 +23,28 @@ def judge_pairs(pair: Pair, rows: Numbered, roles: dict[str, str], progress: Pro
     observed: dict[str, dict[str, Any]] = {}
     for who in ("base", "tuned"):
         observed[who] = {
-            "loss": better[who]["loss"], "tokens": better[who]["tokens"],
+            "loss": better[who]["loss"],
+            "tokens": better[who]["tokens"],
             "chosen": -better[who]["loss"] / better[who]["tokens"],
             "rejected": -worse[who]["loss"] / worse[who]["tokens"],
-        }  # fmt: skip
+        }
     beta = pair.config.beta
-    rewards = {name: beta * (side["base"]["loss"] - side["tuned"]["loss"])
-               for name, side in (("reward_chosen", better), ("reward_rejected", worse))}  # fmt: skip
+    rewards = {
+        name: beta * (side["base"]["loss"] - side["tuned"]["loss"])
+        for name, side in (("reward_chosen", better), ("reward_rejected", worse))
+    }
     observed["tuned"] |= rewards
     margin = rewards["reward_chosen"] - rewards["reward_rejected"]
     details = _rows(pair, known, roles, progress, margin, abs(margin))
     note = _cut(len(rows) - len(known))
-    return Judged([number for number, *_ in known], observed["base"], observed["tuned"],
-                  partial(of_share, name="preferred", words=PAIRS), note, details)  # fmt: skip
+    return Judged(
+        [number for number, *_ in known],
+        observed["base"],
+        observed["tuned"],
+        partial(of_share, name="preferred", words=PAIRS),
+        note,
+        details,
+    )
 
 
 def judge_thumbs(pair: Pair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Judged:
@@ -53,8 +62,14 @@ def judge_thumbs(pair: Pair, rows: Numbered, roles: dict[str, str], progress: Pr
     observed["tuned"]["reward"] = reward
     details = _rows(pair, known, roles, progress, np.where(liked, reward, -reward), abs(reward))
     note = _cut(len(rows) - len(known))
-    return Judged([number for number, *_ in known], observed["base"], observed["tuned"],
-                  partial(of_share, name="thumbs_told_apart", words=THUMBS), note, details)  # fmt: skip
+    return Judged(
+        [number for number, *_ in known],
+        observed["base"],
+        observed["tuned"],
+        partial(of_share, name="thumbs_told_apart", words=THUMBS),
+        note,
+        details,
+    )
 
 
 def _encoded(pair: Pair, rows: Numbered, roles: dict[str, str]) -> list[tuple[int, Any, Example]]:
@@ -70,8 +85,10 @@ def _likelihoods(pair: Pair, examples: list[Example], progress: Progress, part: 
         return lambda done: progress(before + done, total, "Reading the replies")
 
     first = 2 * part * len(examples)
-    return {who: dict(reply_losses(pair, who, examples, moved(first + at * len(examples))))
-            for at, who in enumerate(("base", "tuned"))}  # fmt: skip
+    return {
+        who: dict(reply_losses(pair, who, examples, moved(first + at * len(examples))))
+        for at, who in enumerate(("base", "tuned"))
+    }
 
 
 def _rows(
@@ -85,9 +102,13 @@ def _rows(
         number, values, _ = known[place]
         base, tuned = shown[picks.all.index(place)]
         return JudgedRow(
-            row=number, text=pair.task.text_of(values, roles), expected=pair.task.expected(values, roles),
-            base=base, tuned=tuned, score=round(float(good[place]), 4),
-        )  # fmt: skip
+            row=number,
+            text=pair.task.text_of(values, roles),
+            expected=pair.task.expected(values, roles),
+            base=base,
+            tuned=tuned,
+            score=round(float(good[place]), 4),
+        )
 
     return {
         "best_rows": tuple(map(row, picks.best)),

@@ -6,9 +6,9 @@ from pathlib import Path
 from studio.export import snippets
 from studio.export.base import Exporter, ExportJob
 from studio.export.folder import read_json, write_json
+from studio.inference.base_and_tuned import result_folder
 from studio.inference.heads import head_of
 from studio.inference.load import ADAPTER_WEIGHTS
-from studio.inference.pair import result_folder
 from studio.schema.host import RunRef
 
 

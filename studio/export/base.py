@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.export import card, folder, trial
-from studio.inference.pair import has_room_for, result_folder
-from studio.inference.shelf import Shelf
+from studio.export import agreement_check, card, folder
+from studio.inference.base_and_tuned import has_room_for, result_folder
+from studio.inference.model_cache import Shelf
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ExportResult
@@ -68,11 +68,11 @@ class Exporter(ABC):
             (stage / "README.md").write_text(folder.without_paths(text, job.run), encoding="utf-8")
             folder.check_clean(stage, job.run)
             progress(1, STEPS, "Asking the chat's models")
-            asked = trial.ask_here(job.shelf, job.run)
+            asked = agreement_check.ask_here(job.shelf, job.run)
             if not has_room_for(job.run, 1):
                 job.shelf.forget()  # the fresh process needs the room
             progress(2, STEPS, "Loading it again in a fresh process")
-            tested = trial.compare(asked, trial.ask_there(stage, job.run, asked), self.format)
+            tested = agreement_check.compare(asked, agreement_check.ask_there(stage, job.run, asked), self.format)
             progress(3, STEPS, "Packing")
             packed = folder.zipped(stage, to) if job.zip else None
             size = folder.size(stage)

@@ -4,7 +4,7 @@ import re
 from typing import Any, Protocol
 
 from studio.export.folder import TAG
-from studio.inference.pair import precision_of
+from studio.inference.base_and_tuned import precision_of
 from studio.schema.config import TrainingConfig
 from studio.schema.fields import about
 from studio.schema.host import CardFacts, RunRef
@@ -139,8 +139,10 @@ def _data(run: RunRef, facts: CardFacts) -> str:
     lines = ["## Data", "", f"- {plain(facts.dataset) or 'Rows of its maker'}: {facts.rows:,} usable rows"]
     if facts.splits is not None:
         parts = facts.splits
-        lines.append(f"- Train {parts.train:,}, validation {parts.validation:,}, test {parts.test:,} (seed "
-                     f"{run.spec.splits.seed})")  # fmt: skip
+        lines.append(
+            f"- Train {parts.train:,}, validation {parts.validation:,}, test {parts.test:,} (seed "
+            f"{run.spec.splits.seed})"
+        )
     if run.spec.data.label_names:
         lines.append("- Labels: " + ", ".join(plain(label) for label in run.spec.data.label_names))
     lines.append("- The rows themselves are not in this folder.")

@@ -18,9 +18,18 @@ from studio.schema.host import RunRef
 from studio.tasks.rendering import portable_template
 
 TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "chat_template.jinja",
-)  # fmt: skip
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "chat_template.jinja",
+)
 CLEAN = frozenset((".safetensors", ".json", ".jinja", ".md", ".txt", ".model"))
 """Endings of files that an export may hold: no pickle, no optimizer state."""
 READ = frozenset((".json", ".jinja", ".md"))

@@ -5,9 +5,9 @@ from pathlib import Path
 from studio.export import snippets
 from studio.export.base import Exporter, ExportJob
 from studio.export.folder import read_json, write_json
+from studio.inference.base_and_tuned import WIDTH, load_tuned, precision_of
 from studio.inference.generate import end_tokens
 from studio.inference.load import mergeable
-from studio.inference.pair import WIDTH, load_tuned, precision_of
 from studio.schema.host import RunRef
 
 

@@ -1,7 +1,7 @@
 """Python that loads an export and asks it something: for the card and the page, and run by a test as it stands."""
 
+from studio.inference.base_and_tuned import precision_of
 from studio.inference.heads import CLASSES, head_of, way_of
-from studio.inference.pair import precision_of
 from studio.schema.host import RunRef
 
 CHANCES = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from studio.host.answers import chat
+from studio.host.handlers import chat
 from studio.schema.host import AnyRequest, Chat
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from typing import Any, BinaryIO, TextIO, TypeVar
 
 from pydantic import ValidationError
 
-from studio.host.answers import ANSWERS
+from studio.host.cancelled import Stopped
 from studio.host.chats import Chats
+from studio.host.handlers import ANSWERS
 from studio.host.inbox import Inbox, Turns
-from studio.host.stopped import Stopped
-from studio.inference.pauses import interrupted_by, pause
-from studio.inference.shelf import Shelf
+from studio.inference.interruption import interrupted_by, pause
+from studio.inference.model_cache import Shelf
 from studio.inference.templates import remember_in
 from studio.machine.cores import leave_a_core, use_all_cores, use_one_core
 from studio.schema.errors import StudioError
@@ -190,9 +190,10 @@ class Host:
         now = time.monotonic()
         if work.seconds and now - began > work.seconds:
             raise StudioError(
-                "limit-reached", f"This took longer than the {work.seconds / 60:g} minutes that this demo allows.",
+                "limit-reached",
+                f"This took longer than the {work.seconds / 60:g} minutes that this demo allows.",
                 hint="Try it with fewer rows.",
-            )  # fmt: skip
+            )
         if now < self._work_until or not (self.chats or self.inbox.someone_waits):
             return
         import torch

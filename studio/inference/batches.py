@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from studio.inference.pair import Pair
+from studio.inference.base_and_tuned import Pair
 
 Progress = Callable[[int], None]
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from studio.inference.base_and_tuned import Pair
 from studio.inference.batches import Progress, embeddings, over_rows, silent
-from studio.inference.pair import Pair
 from studio.inference.rows import read_rows, some_of
 from studio.inference.spans import point
 from studio.schema.errors import StudioError

@@ -9,17 +9,25 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from studio.inference.pauses import pause
+from studio.inference.interruption import pause
 from studio.schema.errors import StudioError
 from studio.schema.report import Answer, ChatSettings
 
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|eot|>", "<|end|>", "<end_of_turn>", "<|end_of_text|>", "<|endoftext|>")
 """Tokens by which known chat templates end a turn; each counts where it is a special token of the model."""
 PLAINLY: Mapping[str, Any] = {
-    "num_beams": 1, "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": 0, "typical_p": 1.0, "min_p": 0.0,
-    "epsilon_cutoff": 0.0, "eta_cutoff": 0.0,
-}  # fmt: skip
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "typical_p": 1.0,
+    "min_p": 0.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+}
 """What a model's makers wished for its texts and nobody here has asked for: transformers takes it over where it is not
 said otherwise, and a model made for summaries of 56 words or more could write no headline."""
 BROKEN = "\ufffd"
@@ -58,9 +66,12 @@ class Reply:
         began = time.perf_counter()
         with torch.no_grad():
             out = self._model(
-                **{self._input: self._next}, past_key_values=self._cache, use_cache=True, return_dict=True,
+                **{self._input: self._next},
+                past_key_values=self._cache,
+                use_cache=True,
+                return_dict=True,
                 **self._arguments,
-            )  # fmt: skip
+            )
         logits = out.logits[0, -1].float()
         logits[self._never] = -float("inf")
         token = choose(logits, self._settings, self._random)

@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from studio.inference.suggest import STRENGTH, Vectors
-from studio.schema.labels import CurvePoint, LearningCurve, Suspect
+from studio.inference.label_suggestions import STRENGTH, Vectors
+from studio.schema.label_quality import CurvePoint, LearningCurve, Suspect
 
 FOLDS = 5
 SURE = 0.5

@@ -129,7 +129,7 @@ def _unwrap_heads(model: Any) -> None:
 
 def beside(base: Any, folder: Path) -> Any:
     """The base with a run's virtual tokens before whatever it is asked; the base itself stays as it is."""
-    from studio.inference.prompted import Prompted
+    from studio.inference.prompt_tuned_model import Prompted
 
     return Prompted(load_adapter(base, folder))
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from studio.data.values import for_spreadsheet
+from studio.inference.base_and_tuned import Pair
 from studio.inference.batches import by_length
 from studio.inference.classify import chosen, neighbours, probabilities
 from studio.inference.generate import replies, room_for_reply
-from studio.inference.pair import Pair
 from studio.inference.spans import pointed
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
@@ -123,9 +123,12 @@ def writer_for(path: Path) -> Callable[[Path, list[str], Iterable[dict[str, Any]
         )
     if not path.parent.is_dir():
         raise StudioError(
-            "unknown-format", "There is no such folder to write to.", given=path.parent, field="out",
+            "unknown-format",
+            "There is no such folder to write to.",
+            given=path.parent,
+            field="out",
             hint="Make it first, or name another one.",
-        )  # fmt: skip
+        )
     return WRITERS[path.suffix.lower()]
 
 

@@ -44,8 +44,10 @@ def preview(task: Task, row: Row, encoding: Encoding, number: int = 1) -> Previe
 def _beyond(task: Task, row: Row, encoding: Encoding, cut: Example) -> tuple[TokenView, ...]:
     """What the limit cuts off, as the row would go on without it."""
     whole = task.encode(row, replace(encoding, max_length=cut.full_length))
-    same = next((at for at, (a, b) in enumerate(zip(cut.input_ids, whole.input_ids, strict=False)) if a != b),
-                len(cut.input_ids))  # fmt: skip
+    same = next(
+        (at for at, (a, b) in enumerate(zip(cut.input_ids, whole.input_ids, strict=False)) if a != b),
+        len(cut.input_ids),
+    )
     ids, learned = whole.input_ids[same : same + MOST_BEYOND], whole.learned[same : same + MOST_BEYOND]
     return _views(encoding, ids, learned)
 

@@ -10,7 +10,7 @@ from studio.tasks import Row
 
 def read_rows(ref: RowsRef) -> list[tuple[int, Row]]:
     """(number, row) in the order of the file."""
-    from studio.data.kept import open_parquet
+    from studio.data.parquet_store import open_parquet
 
     table = open_parquet(Path(ref.path))
     if ref.numbers is None:

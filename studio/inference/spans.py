@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from studio.inference.base_and_tuned import Pair
 from studio.inference.batches import Progress, by_length, embeddings, padded, silent
-from studio.inference.pair import Pair
 from studio.schema.report import Answer, LabelScore
 from studio.tasks import Encoding, Example
 from studio.tasks.question_answering import NO_ANSWER, windows

@@ -100,9 +100,10 @@ class Renderer:
             return {"refused": f"it ran for longer than {SECONDS:g} seconds on one conversation"}
         if late.is_set() and hasattr(signal, "setitimer"):
             raise StudioError(
-                "unexpected", f"The chat template of this model was not rendered within {WALL_SECONDS:g} seconds.",
+                "unexpected",
+                f"The chat template of this model was not rendered within {WALL_SECONDS:g} seconds.",
                 hint="Try again when this machine is less busy.",
-            )  # fmt: skip
+            )
         return {"refused": f"it ran for longer than {WALL_SECONDS:g} seconds"} if late.is_set() else answer
 
     def close(self) -> None:
@@ -121,9 +122,12 @@ class Renderer:
             self.close()
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "studio.inference.template_process"], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=child_environment(visitors=True) | _ONE_THREAD,
-            )  # fmt: skip
+                [sys.executable, "-m", "studio.inference.template_process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=child_environment(visitors=True) | _ONE_THREAD,
+            )
         return self._process
 
 

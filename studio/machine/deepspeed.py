@@ -38,9 +38,7 @@ def why_no_nvme() -> str:
     if why := why_no_deepspeed():
         return why
     try:
-        asked = subprocess.run(
-            [sys.executable, "-c", NVME], capture_output=True, check=False, timeout=NVME_SECONDS
-        )
+        asked = subprocess.run([sys.executable, "-c", NVME], capture_output=True, check=False, timeout=NVME_SECONDS)
     except subprocess.TimeoutExpired:
         return "DeepSpeed does not say whether it can write to the disk by itself on this machine."
     if asked.returncode == 0:

@@ -30,8 +30,11 @@ def places(more: Iterable[Path | str] = ()) -> list[str]:
     The longest first, each as it is written and with links followed.
     """
     found: list[Path | str] = [Path.home(), tempfile.gettempdir(), sys.prefix, sys.base_prefix, *site.getsitepackages()]
-    found += [os.environ[name] for name in ("HF_HOME", "HF_HUB_CACHE", "STUDIO_CACHE", "XDG_CACHE_HOME", "STUDIO_HOME")
-              if os.environ.get(name)]  # fmt: skip
+    found += [
+        os.environ[name]
+        for name in ("HF_HOME", "HF_HUB_CACHE", "STUDIO_CACHE", "XDG_CACHE_HOME", "STUDIO_HOME")
+        if os.environ.get(name)
+    ]
     found += list(more)
     names = {str(each).rstrip("/") for place in found for each in (Path(place), Path(place).resolve())}
     return sorted((name for name in names if name.count("/") and name not in ("", "/", "/usr")), key=len, reverse=True)

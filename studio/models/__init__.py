@@ -6,14 +6,14 @@ starter.
 
 from pathlib import Path
 
-from studio.models.catalogue import CATALOGUE
+from studio.models.catalog import CATALOGUE
 from studio.models.download import download
-from studio.models.fetching import fetch_starters
 from studio.models.hub_files import ask_no_hub
 from studio.models.inspect import inspect_folder
 from studio.models.loading_rules import check_trust, loading_arguments, tokenizer_arguments
 from studio.models.sources import SOURCES
 from studio.models.sources.hub import HubSource
+from studio.models.starter_install import fetch_starters
 from studio.models.starters import STARTERS, check_starters, starter_folder
 from studio.schema.errors import StudioError, nearest
 from studio.schema.models import ModelInfo

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.models.starters import STARTERS, origin_of
 from studio.schema.errors import StudioError
 

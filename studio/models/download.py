@@ -172,9 +172,11 @@ def _stream(
     if have > file.size:
         part.unlink()
         raise StudioError(
-            "broken-model", "The Hub sent more than it announced, and it was thrown away.",
-            given=f"{found.id}/{file.name}", hint="Download it again.",
-        )  # fmt: skip
+            "broken-model",
+            "The Hub sent more than it announced, and it was thrown away.",
+            given=f"{found.id}/{file.name}",
+            hint="Download it again.",
+        )
 
 
 def _blobs(remote: Remote, name: str) -> Path:

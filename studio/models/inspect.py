@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from studio.models.architectures import architecture_of, context_of, kind_of, size_of
 from studio.models.fingerprint import fingerprint_of
-from studio.models.kinds import architecture_of, context_of, kind_of, size_of
 from studio.models.weights import Weights, read_weights
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
@@ -145,9 +145,11 @@ def _config(folder: Path) -> dict[str, Any]:
     """config.json, or a refusal that says what kind of folder this is instead."""
     if not folder.is_dir():
         raise StudioError(
-            "no-such-model", "There is no such folder.", given=folder,
+            "no-such-model",
+            "There is no such folder.",
+            given=folder,
             valid="a folder with config.json, model.safetensors and a tokenizer",
-        )  # fmt: skip
+        )
     config = read_json(folder / "config.json")
     if config:
         return config

@@ -16,9 +16,18 @@ COUNTED = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 PACKED = {("weight", "U8"): 2, ("weight", "I8"): 1, ("qweight", "I32"): 8}
 """Last part of a name and number format → how many weights an integer holds: of bitsandbytes, of GPTQ and AWQ."""
 BUFFERS = (
-    "position_ids", "inv_freq", "masked_bias", "absmax", "quant_map", "nested_absmax", "nested_quant_map", "SCB",
-    "scales", "weight_scale", "weight_scale_inv",
-)  # fmt: skip
+    "position_ids",
+    "inv_freq",
+    "masked_bias",
+    "absmax",
+    "quant_map",
+    "nested_absmax",
+    "nested_quant_map",
+    "SCB",
+    "scales",
+    "weight_scale",
+    "weight_scale_inv",
+)
 """What stands among the weights and is none: masks, and the scales of a quantised model."""
 DTYPE_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 """Bytes a number; formats that are not here take one."""

@@ -80,10 +80,25 @@ class TrainingConfig(Noun):
     warmup_share: float = setting(0.05, About("learning", "Warm-up", "warmup_steps", "share of steps"), ge=0, lt=1)
     """Share of the steps over which the rate rises from zero."""
     optimizer: Literal[
-        "adamw", "adafactor", "adamw-8bit", "lion", "lion-8bit", "ademamix", "ademamix-8bit", "rmsprop", "adagrad",
-        "sgd", "stable-adamw", "schedule-free", "paged-adamw", "paged-adamw-8bit", "paged-lion", "paged-lion-8bit",
-        "paged-ademamix", "paged-ademamix-8bit",
-    ] = setting("adamw", About("learning", "Optimizer", "optim"))  # fmt: skip
+        "adamw",
+        "adafactor",
+        "adamw-8bit",
+        "lion",
+        "lion-8bit",
+        "ademamix",
+        "ademamix-8bit",
+        "rmsprop",
+        "adagrad",
+        "sgd",
+        "stable-adamw",
+        "schedule-free",
+        "paged-adamw",
+        "paged-adamw-8bit",
+        "paged-lion",
+        "paged-lion-8bit",
+        "paged-ademamix",
+        "paged-ademamix-8bit",
+    ] = setting("adamw", About("learning", "Optimizer", "optim"))
     """What turns gradients into steps. Most others save memory in full training; some need a GPU or a library."""
     loraplus_ratio: float = setting(
         1.0, About("learning", "Rate of the second side", "loraplus_lr_ratio", "times", methods=ADAPTERS), ge=1, le=64
@@ -96,8 +111,9 @@ class TrainingConfig(Noun):
     head_first: float = setting(
         0.0,
         About("learning", "Only the head learns for", "requires_grad", "share of steps", "expert", ("full",), HEADED),
-        ge=0, lt=1,
-    )  # fmt: skip
+        ge=0,
+        lt=1,
+    )
     """With few rows: the new layers for labels or answers learn alone at first, then all of the model; 0 is at once."""
     neftune_alpha: float = setting(0.0, About("learning", "Noise on words", "neftune_noise_alpha"), ge=0, le=100)
     """NEFTune: a little noise on what words mean, against learning replies by heart; 5 is usual, 0 is none."""
@@ -165,9 +181,7 @@ class TrainingConfig(Noun):
     )
     """sigmoid is DPO as published; ipo learns less by heart from few pairs; hinge ignores pairs that are clear."""
 
-    start_from: str = setting(
-        "", About("adapter", "Begin with the result of", "", "run"), max_length=80
-    )
+    start_from: str = setting("", About("adapter", "Begin with the result of", "", "run"), max_length=80)
     """An earlier run of the same base model, by its id or last: this run goes on from what that one learned."""
     lora_rank: int = setting(8, About("adapter", "Rank", "r", "", "basic", ADAPTERS), ge=1, le=1024)
     """Width of the adapter: more can learn more, and learns by heart sooner."""
@@ -197,9 +211,11 @@ class TrainingConfig(Noun):
     )
     """How many of the last layers learn whole; all below stay as they are."""
     frozen_layers: int = setting(
-        0, About("adapter", "Lowest layers frozen", "requires_grad", "layers", methods=(*ADAPTERS, "full")),
-        ge=0, le=1000,
-    )  # fmt: skip
+        0,
+        About("adapter", "Lowest layers frozen", "requires_grad", "layers", methods=(*ADAPTERS, "full")),
+        ge=0,
+        le=1000,
+    )
     """So many of the lowest layers do not learn, nor do the embeddings below them: less is forgotten, less to do."""
 
     precision: Literal["bfloat16", "float16", "float32"] = setting("bfloat16", About("memory", "Precision", "dtype"))
@@ -220,9 +236,7 @@ class TrainingConfig(Noun):
     keep_best: bool = setting(True, About("checkpoints", "Keep the best step", "load_best_model_at_end"))
     """The result is the step with the lowest validation loss (of labels: the best macro F1), not the last."""
 
-    watch_share: float = setting(
-        0.1, About("checkpoints", "Time for your prompts", "", "share of the run"), ge=0, le=1
-    )
+    watch_share: float = setting(0.1, About("checkpoints", "Time for your prompts", "", "share of the run"), ge=0, le=1)
     """Test prompts are answered again at each new best and at the last check, at others while all that takes no more of
     the run's time; 0: at the end only."""
 

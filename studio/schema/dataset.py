@@ -10,10 +10,26 @@ from studio.schema.spans import Spans
 Severity = Literal["error", "warning", "note"]
 SplitName = Literal["train", "validation", "test"]
 PROBLEM_KINDS = (
-    "empty", "duplicate", "near-duplicate", "label-conflict", "leakage", "too-long", "too-short", "imbalance",
-    "rare-label", "encoding", "wrong-type", "placeholder", "personal-data", "bad-line", "roles-out-of-order",
-    "wrong-language", "label-error", "equal-pair", "answer-not-found",
-)  # fmt: skip
+    "empty",
+    "duplicate",
+    "near-duplicate",
+    "label-conflict",
+    "leakage",
+    "too-long",
+    "too-short",
+    "imbalance",
+    "rare-label",
+    "encoding",
+    "wrong-type",
+    "placeholder",
+    "personal-data",
+    "bad-line",
+    "roles-out-of-order",
+    "wrong-language",
+    "label-error",
+    "equal-pair",
+    "answer-not-found",
+)
 
 
 PIECES = ("document", "heading", "line", "length")

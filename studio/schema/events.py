@@ -175,8 +175,16 @@ class ErrorEvent(Noun):
 
 
 AnyEvent = Annotated[
-    StepEvent | EvaluationEvent | PhaseEvent | ReadEvent | ReplyEvent | HeldEvent | CheckpointEvent | AdviceEvent
-    | StateEvent | ErrorEvent,
+    StepEvent
+    | EvaluationEvent
+    | PhaseEvent
+    | ReadEvent
+    | ReplyEvent
+    | HeldEvent
+    | CheckpointEvent
+    | AdviceEvent
+    | StateEvent
+    | ErrorEvent,
     Field(discriminator="kind"),
 ]
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -264,8 +264,24 @@ class Ping(Request):
 
 
 AnyRequest = Annotated[
-    Load | Chat | Classify | Predict | Evaluate | Export | PreviewRow | Lengths | FirstBatch | CountTokens | Embed
-    | Suggest | JudgeLabels | DrawCurve | Write | Stop | Unload | Ping,
+    Load
+    | Chat
+    | Classify
+    | Predict
+    | Evaluate
+    | Export
+    | PreviewRow
+    | Lengths
+    | FirstBatch
+    | CountTokens
+    | Embed
+    | Suggest
+    | JudgeLabels
+    | DrawCurve
+    | Write
+    | Stop
+    | Unload
+    | Ping,
     Field(discriminator="op"),
 ]
 REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)

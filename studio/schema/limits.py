@@ -91,15 +91,20 @@ def demo_limits(assignments: Sequence[str] = ()) -> Limits:
         name, _, value = assignment.partition("=")
         if name.strip() not in Limits.model_fields:
             raise StudioError(
-                "bad-setting", "There is no limit with this name.", given=name.strip(),
-                valid=sorted(Limits.model_fields), hint="Write it as NAME=VALUE, for example run_minutes=20.",
-            )  # fmt: skip
+                "bad-setting",
+                "There is no limit with this name.",
+                given=name.strip(),
+                valid=sorted(Limits.model_fields),
+                hint="Write it as NAME=VALUE, for example run_minutes=20.",
+            )
         changes[name.strip()] = value.strip()
     try:
         return Limits.model_validate(changes)
     except ValidationError as error:
         first = error.errors()[0]
         raise StudioError(
-            "bad-setting", f"The limit {first['loc'][0]} can't have this value.", given=str(first["input"]),
+            "bad-setting",
+            f"The limit {first['loc'][0]} can't have this value.",
+            given=str(first["input"]),
             valid="a number of 0 or more; 0 means no limit",
-        ) from error  # fmt: skip
+        ) from error

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from studio.machine.facts import MachineFacts, machine_facts
 from studio.models import cached_models, download, find_model, search_hub
-from studio.models.catalogue import CATALOGUE
-from studio.models.fetching import fetch_starter
+from studio.models.catalog import CATALOGUE
+from studio.models.starter_install import fetch_starter
 from studio.models.starters import STARTERS
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
@@ -17,9 +17,9 @@ from studio.schema.views import DownloadState, ModelView
 from studio.services.context import Context
 from studio.store import Home
 from studio.tasks import TASKS, Task, task_named
-from studio.training.memory import estimate_memory
 from studio.training.methods import METHODS
-from studio.training.recomputing import recomputes
+from studio.training.planning.gradient_checkpointing import recomputes
+from studio.training.planning.memory_model import estimate_memory
 
 TIGHT = 0.8
 """Above this share of the memory that is there, a run is tight."""

@@ -1,6 +1,6 @@
 """One SQLite file: a small pool of connections, WAL, explicit transactions, migrations applied once, in order.
 
-A file that is found damaged is mended (store/mending.py) by whoever meets it, and all others turn to the new one.
+A file that is found damaged is mended (store/db_recovery.py) by whoever meets it, and all others turn to the new one.
 """
 
 import sqlite3
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from studio.schema.errors import StudioError
+from studio.store.db_recovery import damaged, generation, is_damage, mend
 from studio.store.files import disk_full
-from studio.store.mending import damaged, generation, is_damage, mend
 
 WAIT_SECONDS = 30
 """How long one waits for another that writes."""

@@ -1,12 +1,12 @@
 """What a run of a demo's visitor may use, whatever the page has let through. Services and workers both ask here."""
 
-from studio.schema.checked import gathered
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.limits import Limits
 from studio.schema.runs import RunSpec
+from studio.schema.settings_check import gathered
 from studio.store.home import Workspace
-from studio.store.kept_runs import ID
+from studio.store.run_folder_import import ID
 from studio.store.run_rows import rows_of
 
 MOST_ROWS_A_STEP = 256
@@ -26,9 +26,14 @@ def require_allowed(workspace: Workspace, spec: RunSpec) -> None:
     config = spec.config
     if config.start_from and not ID.fullmatch(config.start_from):
         problems.append(
-            StudioError("no-such-run", "There is no such run to start from.", given=config.start_from,
-                        hint="See all runs with: studio runs", field="start_from")
-        )  # fmt: skip
+            StudioError(
+                "no-such-run",
+                "There is no such run to start from.",
+                given=config.start_from,
+                hint="See all runs with: studio runs",
+                field="start_from",
+            )
+        )
     for dataset, version in rows_of(spec):
         with gathered(problems):
             workspace.datasets.get(dataset, version)
@@ -42,11 +47,17 @@ def require_allowed(workspace: Workspace, spec: RunSpec) -> None:
 def not_offered(config: TrainingConfig) -> list[StudioError]:
     """Settings that a demo does not offer."""
     return [
-        StudioError("not-allowed", f"{subject} not offered in a public demo.", given=getattr(config, name),
-                    valid=value, hint="Install the studio to use it on your own machine.", field=name)
+        StudioError(
+            "not-allowed",
+            f"{subject} not offered in a public demo.",
+            given=getattr(config, name),
+            valid=value,
+            hint="Install the studio to use it on your own machine.",
+            field=name,
+        )
         for name, (value, subject) in ONE_VALUE.items()
         if getattr(config, name) != value
-    ] + too_large_steps(config)  # fmt: skip
+    ] + too_large_steps(config)
 
 
 def too_large_steps(config: TrainingConfig) -> list[StudioError]:
@@ -55,11 +66,14 @@ def too_large_steps(config: TrainingConfig) -> list[StudioError]:
         return []
     return [
         StudioError(
-            "limit-reached", "A training step has more rows than this demo allows.", given=config.rows_a_step,
+            "limit-reached",
+            "A training step has more rows than this demo allows.",
+            given=config.rows_a_step,
             valid=f"up to {MOST_ROWS_A_STEP} rows: batch size × gradient accumulation",
-            hint="Choose a smaller batch size or fewer accumulated batches.", field="gradient_accumulation",
+            hint="Choose a smaller batch size or fewer accumulated batches.",
+            field="gradient_accumulation",
         )
-    ]  # fmt: skip
+    ]
 
 
 def limited(config: TrainingConfig, limits: Limits) -> TrainingConfig:

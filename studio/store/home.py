@@ -15,14 +15,14 @@ from studio.models.starters import STARTERS
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.schema.models import ModelInfo
-from studio.store import passed_over
+from studio.store import unreadable_runs
 from studio.store.datasets import DatasetStore
 from studio.store.db import Database
+from studio.store.db_recovery import forget, told
 from studio.store.drafts import DraftStore
 from studio.store.events import EventStore
 from studio.store.files import alone, write_whole
 from studio.store.labels import LabelStore
-from studio.store.mending import forget, told
 from studio.store.migrations import WORKSPACE
 from studio.store.queue import Queue
 from studio.store.runs import RunStore
@@ -233,9 +233,12 @@ class Workspace:
         """
         if self.is_visitors and name not in STARTERS:
             raise StudioError(
-                "not-allowed", "In a public demo only the starter models can be used.", valid=sorted(STARTERS),
-                hint="Install the studio to use other models on your own machine.", field="model",
-            )  # fmt: skip
+                "not-allowed",
+                "In a public demo only the starter models can be used.",
+                valid=sorted(STARTERS),
+                hint="Install the studio to use other models on your own machine.",
+                field="model",
+            )
         return find_model(name, token=self.hub_token())
 
     @property
@@ -260,13 +263,13 @@ class Workspace:
 
     def mended(self) -> list[str]:
         """What a person should know of: a database that was found damaged, a run's folder that can't be listed."""
-        return [*told(self.root), *told(self.home.root), *passed_over.told(self.root)]
+        return [*told(self.root), *told(self.home.root), *unreadable_runs.told(self.root)]
 
     def mended_seen(self) -> None:
         """The person has seen it."""
         forget(self.root)
         forget(self.home.root)
-        passed_over.forget(self.root)
+        unreadable_runs.forget(self.root)
 
     def _take_up(self) -> None:
         self.datasets.take_up()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from studio.schema.labelling import Fact
+from studio.schema.labeling import Fact
 from studio.store.db import Database, now
 
 _INSERT = (
@@ -24,9 +24,17 @@ class LabelStore:
             for fact in facts:
                 time = fact.time or now()
                 values = (
-                    dataset, fact.version, fact.row, f"{fact.work}:{fact.what}", fact.value, fact.labeller, time,
-                    fact.suggested, fact.sure, fact.undoes,
-                )  # fmt: skip
+                    dataset,
+                    fact.version,
+                    fact.row,
+                    f"{fact.work}:{fact.what}",
+                    fact.value,
+                    fact.labeller,
+                    time,
+                    fact.suggested,
+                    fact.sure,
+                    fact.undoes,
+                )
                 cursor = connection.execute(_INSERT, values)
                 kept.append(fact.model_copy(update={"id": int(cursor.lastrowid or 0), "time": time}))
         return kept
@@ -36,9 +44,17 @@ class LabelStore:
         rows = self.db.rows("SELECT * FROM labels WHERE dataset = ? AND id > ? ORDER BY id", (dataset, id))
         return [
             Fact.model_construct(
-                id=row["id"], version=row["version"], row=row["row"], work=row["kind"].split(":")[0],
-                what=row["kind"].split(":")[1], value=row["label"], labeller=row["labeller"], time=row["time"],
-                suggested=row["suggested"], sure=row["sure"], undoes=row["undoes"],
+                id=row["id"],
+                version=row["version"],
+                row=row["row"],
+                work=row["kind"].split(":")[0],
+                what=row["kind"].split(":")[1],
+                value=row["label"],
+                labeller=row["labeller"],
+                time=row["time"],
+                suggested=row["suggested"],
+                sure=row["sure"],
+                undoes=row["undoes"],
             )
             for row in rows
-        ]  # fmt: skip
+        ]

@@ -3,7 +3,7 @@
 One run trains at a time. Turns rotate between owners (a visitor's network address, else the workspace), so that new
 workspaces from one address win no turns; within a workspace the order is its owner's. A run that needs more memory than
 is free lets others pass until it fits. Only the next run has a process: `call` names the run that needs one, and a
-worker, the server or a command that looks starts it (store/handover.py). An entry whose process is gone loses its
+worker, the server or a command that looks starts it (store/next_worker.py). An entry whose process is gone loses its
 turn, and a process that waits and hangs is killed: neither blocks the next run.
 """
 
@@ -18,7 +18,7 @@ from studio.machine.processes import end_group, identity, lives
 from studio.schema.errors import StudioError
 from studio.schema.limits import OWNER, Limits
 from studio.store.db import Database, now
-from studio.store.lost import hangs
+from studio.store.dead_workers import hangs
 from studio.store.migrations import QUEUE
 
 Move = Literal["up", "down", "first", "last"]
@@ -294,21 +294,24 @@ def _require_place(rows: Sequence[sqlite3.Row], workspace: str, owner: str, limi
     waiting = sum(row["workspace"] == workspace for row in rows[1:])
     if rows and limits.over("waiting_runs", waiting + 1):
         raise _too_many_runs(
-            "You have as many waiting runs as this demo allows.", f"{waiting} waiting",
+            "You have as many waiting runs as this demo allows.",
+            f"{waiting} waiting",
             f"up to {limits.waiting_runs} waiting",
-        )  # fmt: skip
+        )
     own = sum(row["workspace"] == workspace for row in rows)
     if limits.running_runs and limits.waiting_runs and own >= limits.running_runs + limits.waiting_runs:
         raise _too_many_runs(
-            "You have as many runs as this demo allows.", f"{own} running or waiting",
+            "You have as many runs as this demo allows.",
+            f"{own} running or waiting",
             f"up to {limits.running_runs} running and {limits.waiting_runs} waiting",
-        )  # fmt: skip
+        )
     together = sum(row["owner"] == owner for row in rows)
     if limits.over("runs_per_address", together + 1):
         raise _too_many_runs(
-            "Your network address has as many runs as this demo allows.", f"{together} running or waiting",
+            "Your network address has as many runs as this demo allows.",
+            f"{together} running or waiting",
             f"up to {limits.runs_per_address} for all visitors with this address",
-        )  # fmt: skip
+        )
 
 
 def _too_many_runs(what: str, given: str, valid: str) -> StudioError:
@@ -336,9 +339,14 @@ def _to_call(rows: Sequence[sqlite3.Row], trains: bool, free: int | None) -> sql
 def _entry(row: sqlite3.Row) -> Entry:
     attended = _attended(row)
     return Entry(
-        row["workspace"], row["run"], attended, row["state"] == "running", row["memory"], row["free"],
+        row["workspace"],
+        row["run"],
+        attended,
+        row["state"] == "running",
+        row["memory"],
+        row["free"],
         row["pid"] if attended else None,
-    )  # fmt: skip
+    )
 
 
 def _attended(row: sqlite3.Row) -> bool:

@@ -32,8 +32,14 @@ class RunFolder:
     @property
     def result(self) -> Path | None:
         """The tuned adapter's or model's folder, None when there is none."""
-        return next((folder for folder in (self.adapter, self.model) if (folder / "config.json").exists()
-                     or (folder / "adapter_config.json").exists()), None)  # fmt: skip
+        return next(
+            (
+                folder
+                for folder in (self.adapter, self.model)
+                if (folder / "config.json").exists() or (folder / "adapter_config.json").exists()
+            ),
+            None,
+        )
 
     @property
     def bytes(self) -> int:

@@ -11,15 +11,15 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from studio.data.kept import open_parquet
+from studio.data.parquet_store import open_parquet
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent
 from studio.schema.runs import RunSpec
 from studio.store.datasets import IN_RUN, RECORD, ROWS, DatasetStore
 from studio.store.files import alone
-from studio.store.kept_runs import read_spec
-from studio.store.packing import PLAIN, no_run
+from studio.store.run_archive import PLAIN, no_run
+from studio.store.run_folder_import import read_spec
 
 
 def rows_of(spec: RunSpec) -> list[tuple[str, int]]:
@@ -58,8 +58,11 @@ def take_in(folder: Path, datasets: DatasetStore) -> None:
     if any(path.is_symlink() for path in lying) or not all(map(PLAIN.fullmatch, names)):
         raise no_run("it names rows by a path")
     with alone(datasets.root):
-        found = [(came / f"{name}.parquet", _record_of(came / name, *names[name])) for name in names
-                 if (came / f"{name}.parquet").exists()]  # fmt: skip
+        found = [
+            (came / f"{name}.parquet", _record_of(came / name, *names[name]))
+            for name in names
+            if (came / f"{name}.parquet").exists()
+        ]
         for path, record in found:
             if datasets.has(record.id, record.version):
                 continue

@@ -22,13 +22,13 @@ from studio.schema.events import StateEvent
 from studio.schema.runs import RunRecord, RunSpec, RunStatus, StopWish, WorkerState
 from studio.store.datasets import DatasetStore
 from studio.store.db import Database, now, repeatable
+from studio.store.dead_workers import HANGS, Safe, beat_of_one_that_hangs, cause_of, end, hangs, in_words
 from studio.store.events import insert_event
 from studio.store.files import rid, still, write_whole
-from studio.store.kept_runs import ID, describe, fill_gaps, leavings, read_json, redescribe, strangers, take_up
-from studio.store.lost import HANGS, Safe, beat_of_one_that_hangs, cause_of, end, hangs, in_words
-from studio.store.passed_over import pass_over
 from studio.store.run_folder import RunFolder
+from studio.store.run_folder_import import ID, describe, fill_gaps, leavings, read_json, redescribe, strangers, take_up
 from studio.store.run_rows import link_rows, take_in_or_say
+from studio.store.unreadable_runs import pass_over
 
 AT_WORK: tuple[RunStatus, ...] = ("starting", "training", "stopping")
 """States in which a worker has begun; one that waits is the queue's business."""
@@ -132,8 +132,15 @@ class RunStore:
     @repeatable
     def begin(self, run: str, pid: int) -> bool:
         """A worker starts (again) on a run; False when it was paused or stopped just before."""
-        changes = {"pid": pid, "identity": identity(pid), "heartbeat": now(), "beat": time.monotonic(), "ended": None,
-                   "kills": oom_kills(), "cause": ""}  # fmt: skip
+        changes = {
+            "pid": pid,
+            "identity": identity(pid),
+            "heartbeat": now(),
+            "beat": time.monotonic(),
+            "ended": None,
+            "kills": oom_kills(),
+            "cause": "",
+        }
         with self.db.write() as connection:
             row = connection.execute("SELECT status FROM runs WHERE id = ?", (run,)).fetchone()
             if row is None or row["status"] != "queued":
@@ -307,9 +314,30 @@ class RunStore:
 
 
 def _update(connection: sqlite3.Connection, run: str, changes: dict[str, Any]) -> None:
-    allowed = {"status", "name", "reason", "stop_wish", "phase", "step", "steps", "best_step", "has_result", "metrics",
-               "pid", "identity", "heartbeat", "beat", "started", "ended", "seconds", "tags", "note",
-               "archived", "kills", "cause"}  # fmt: skip
+    allowed = {
+        "status",
+        "name",
+        "reason",
+        "stop_wish",
+        "phase",
+        "step",
+        "steps",
+        "best_step",
+        "has_result",
+        "metrics",
+        "pid",
+        "identity",
+        "heartbeat",
+        "beat",
+        "started",
+        "ended",
+        "seconds",
+        "tags",
+        "note",
+        "archived",
+        "kills",
+        "cause",
+    }
     if unknown := set(changes) - allowed:
         raise ValueError(f"no such columns: {sorted(unknown)}")
     values = {key: json.dumps(value) if key in ("metrics", "tags") else value for key, value in changes.items()}
@@ -319,8 +347,24 @@ def _update(connection: sqlite3.Connection, run: str, changes: dict[str, Any]) -
 
 def _record(row: sqlite3.Row) -> RunRecord:
     spec = RunSpec.model_validate_json(row["spec"])
-    kept = {key: row[key] for key in ("id", "name", "status", "created", "started", "ended", "reason", "stop_wish",
-                                      "phase", "step", "steps", "best_step", "note")}  # fmt: skip
+    kept = {
+        key: row[key]
+        for key in (
+            "id",
+            "name",
+            "status",
+            "created",
+            "started",
+            "ended",
+            "reason",
+            "stop_wish",
+            "phase",
+            "step",
+            "steps",
+            "best_step",
+            "note",
+        )
+    }
     return RunRecord(
         **kept,
         seconds=row["seconds"] or None,

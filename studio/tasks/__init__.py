@@ -15,9 +15,15 @@ from studio.tasks.summarization import Summarization
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Chat(), Classification(), Summarization(), QuestionAnswering(), Completion(), Preference(), Feedback(),
+        Chat(),
+        Classification(),
+        Summarization(),
+        QuestionAnswering(),
+        Completion(),
+        Preference(),
+        Feedback(),
     )
-}  # fmt: skip
+}
 """In the order of the page."""
 
 

@@ -10,18 +10,60 @@ from studio.tasks.base import NOT_LEARNED, Encoding, Example, Role, Row, Turn, U
 from studio.tasks.conversation import TOOLS, history_of, last_learned, says, tools_of, turns_of, without_thoughts
 
 PROMPT_NAMES = (
-    "prompt", "instruction", "instructions", "question", "query", "request", "user", "human", "customer",
-    "user message", "input", "message", "source", "text", "article", "document", "dialogue", "note", "passage",
-    "content", "title",
-)  # fmt: skip
+    "prompt",
+    "instruction",
+    "instructions",
+    "question",
+    "query",
+    "request",
+    "user",
+    "human",
+    "customer",
+    "user message",
+    "input",
+    "message",
+    "source",
+    "text",
+    "article",
+    "document",
+    "dialogue",
+    "note",
+    "passage",
+    "content",
+    "title",
+)
 REPLY_NAMES = (
-    "reply", "response", "answer", "output", "completion", "assistant", "bot", "gpt", "summary", "solution", "target",
-    "assistant message", "translation", "headline", "highlights", "result",
-)  # fmt: skip
+    "reply",
+    "response",
+    "answer",
+    "output",
+    "completion",
+    "assistant",
+    "bot",
+    "gpt",
+    "summary",
+    "solution",
+    "target",
+    "assistant message",
+    "translation",
+    "headline",
+    "highlights",
+    "result",
+)
 CONTEXT_NAMES = (
-    "context", "input", "note", "passage", "document", "article", "text", "background", "transcript",
-    "details", "body", "dialogue",
-)  # fmt: skip
+    "context",
+    "input",
+    "note",
+    "passage",
+    "document",
+    "article",
+    "text",
+    "background",
+    "transcript",
+    "details",
+    "body",
+    "dialogue",
+)
 
 
 MESSAGES = Role(

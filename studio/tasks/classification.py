@@ -12,29 +12,96 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks.base import Encoding, Example, Role, Row, Turn, Usual, Way
 from studio.tasks.conversation import parsed
-from studio.tasks.written import parted
+from studio.tasks.text_to_text import parted
 
 _TEXT = (
-    "text", "sentence", "review", "message", "comment", "tweet", "post", "utterance", "content", "body", "document",
-    "description", "email", "ticket", "feedback", "query", "question", "request", "title", "headline", "article",
-    "subject", "input", "prompt", "note", "premise", "sentence1", "sentence 1", "question1", "question 1", "text1",
-    "text 1", "sentence a", "text a",
-)  # fmt: skip
+    "text",
+    "sentence",
+    "review",
+    "message",
+    "comment",
+    "tweet",
+    "post",
+    "utterance",
+    "content",
+    "body",
+    "document",
+    "description",
+    "email",
+    "ticket",
+    "feedback",
+    "query",
+    "question",
+    "request",
+    "title",
+    "headline",
+    "article",
+    "subject",
+    "input",
+    "prompt",
+    "note",
+    "premise",
+    "sentence1",
+    "sentence 1",
+    "question1",
+    "question 1",
+    "text1",
+    "text 1",
+    "sentence a",
+    "text a",
+)
 _SECOND = (
-    "hypothesis", "sentence2", "sentence 2", "question2", "question 2", "text2", "text 2", "sentence b", "text b",
-    "second text", "passage",
-)  # fmt: skip
+    "hypothesis",
+    "sentence2",
+    "sentence 2",
+    "question2",
+    "question 2",
+    "text2",
+    "text 2",
+    "sentence b",
+    "text b",
+    "second text",
+    "passage",
+)
 _LABEL = (
-    "label name", "label text", "label", "labels", "category", "class", "intent", "sentiment", "topic", "emotion",
-    "tag", "target", "rating", "stars", "score", "polarity", "genre", "department", "priority", "severity", "status",
+    "label name",
+    "label text",
+    "label",
+    "labels",
+    "category",
+    "class",
+    "intent",
+    "sentiment",
+    "topic",
+    "emotion",
+    "tag",
+    "target",
+    "rating",
+    "stars",
+    "score",
+    "polarity",
+    "genre",
+    "department",
+    "priority",
+    "severity",
+    "status",
     "type",
-)  # fmt: skip
+)
 
 
 _LABELS = (
-    "labels", "tags", "categories", "topics", "classes", "genres", "emotions", "label names", "intents", "label",
+    "labels",
+    "tags",
+    "categories",
+    "topics",
+    "classes",
+    "genres",
+    "emotions",
+    "label names",
+    "intents",
+    "label",
     "category",
-)  # fmt: skip
+)
 _SCORE = ("score", "similarity", "grade", "relevance", "rating", "value", "stars", "label", "target", "mark")
 WAYS = {
     "label": Way("labels", "classification", ("accuracy", "macro_f1"), "macro_f1"),
@@ -58,13 +125,24 @@ class Classification(Usual):
     sample_out = "negative"
     roles: tuple[Role, ...] = (
         Role("text", "Text", "What is to be sorted.", True, _TEXT),
-        Role("second", "Second text", "What is read beside it, where the label says how two texts go together.", False,
-             _SECOND),
-        Role("labels", "Several labels", "All names that fit, as a list or with commas between them.", False, _LABELS,
-             "labels"),
+        Role(
+            "second",
+            "Second text",
+            "What is read beside it, where the label says how two texts go together.",
+            False,
+            _SECOND,
+        ),
+        Role(
+            "labels",
+            "Several labels",
+            "All names that fit, as a list or with commas between them.",
+            False,
+            _LABELS,
+            "labels",
+        ),
         Role("score", "Score", "A number on a scale, to be told as near as can be.", False, _SCORE, "score"),
         Role("label", "Label", "The one name that fits, from a small set.", True, _LABEL, "label"),
-    )  # fmt: skip
+    )
     alternatives: tuple[tuple[str, ...], ...] = (("text", "label"), ("text", "labels"), ("text", "score"))
     has_labels = True
     trainer = "classification"

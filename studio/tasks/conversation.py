@@ -9,12 +9,27 @@ from typing import Any
 from studio.data.values import is_blank
 
 ROLES = {
-    "user": "user", "human": "user", "prompter": "user", "customer": "user",
-    "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "chatbot": "assistant", "model": "assistant",
-    "chatgpt": "assistant", "ai": "assistant", "function_call": "assistant", "agent": "assistant",
-    "system": "system", "developer": "system",
-    "tool": "tool", "observation": "tool", "function": "tool", "ipython": "tool", "function_response": "tool",
-}  # fmt: skip
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "customer": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "chatbot": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "ai": "assistant",
+    "function_call": "assistant",
+    "agent": "assistant",
+    "system": "system",
+    "developer": "system",
+    "tool": "tool",
+    "observation": "tool",
+    "function": "tool",
+    "ipython": "tool",
+    "function_response": "tool",
+}
 """What speakers are called in the formats of LLaMA-Factory, ShareGPT, OpenAI and others → role."""
 UNTRAINED = "weight"
 """OpenAI's files mark a reply that is not to be learned with a weight of 0."""
@@ -113,8 +128,10 @@ def without_thoughts(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def last_learned(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """All replies but the last are read and not learned."""
     last = max((place for place, turn in enumerate(turns) if turn["role"] == "assistant"), default=-1)
-    return [{**turn, UNTRAINED: 0} if turn["role"] == "assistant" and place != last else turn
-            for place, turn in enumerate(turns)]  # fmt: skip
+    return [
+        {**turn, UNTRAINED: 0} if turn["role"] == "assistant" and place != last else turn
+        for place, turn in enumerate(turns)
+    ]
 
 
 def tools_of(value: Any) -> list[dict[str, Any]] | None:

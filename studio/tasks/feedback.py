@@ -10,9 +10,23 @@ from studio.tasks.chat import CONTEXT, HISTORY, MESSAGES, PROMPT, REPLY, SYSTEM,
 from studio.tasks.conversation import last_learned
 
 _THUMB = (
-    "thumb", "thumbs", "thumbs up", "feedback", "liked", "kto tag", "label", "desirable", "is good", "good", "vote",
-    "upvote", "upvoted", "rating", "accepted", "helpful",
-)  # fmt: skip
+    "thumb",
+    "thumbs",
+    "thumbs up",
+    "feedback",
+    "liked",
+    "kto tag",
+    "label",
+    "desirable",
+    "is good",
+    "good",
+    "vote",
+    "upvote",
+    "upvoted",
+    "rating",
+    "accepted",
+    "helpful",
+)
 
 
 class Feedback(Chat):
@@ -25,11 +39,22 @@ class Feedback(Chat):
     sample_in = "Where is my refund? · It left us on Monday."
     sample_out = "thumb up"
     roles: tuple[Role, ...] = (
-        MESSAGES, PROMPT, REPLY,
-        Role("thumb", "Thumb", "Whether the reply was liked: yes or no, up or down, 1 or 0.", True, _THUMB, "thumb",
-             beside_turns=True),
-        CONTEXT, SYSTEM, HISTORY,
-    )  # fmt: skip
+        MESSAGES,
+        PROMPT,
+        REPLY,
+        Role(
+            "thumb",
+            "Thumb",
+            "Whether the reply was liked: yes or no, up or down, 1 or 0.",
+            True,
+            _THUMB,
+            "thumb",
+            beside_turns=True,
+        ),
+        CONTEXT,
+        SYSTEM,
+        HISTORY,
+    )
     alternatives: tuple[tuple[str, ...], ...] = (("prompt", "reply", "thumb"), ("messages", "thumb"))
     trainer = "feedback"
     metrics: tuple[str, ...] = ("thumbs_told_apart", "reward_gap")

@@ -39,8 +39,10 @@ class Preference(Chat):
         SYSTEM,
     )
     alternatives: tuple[tuple[str, ...], ...] = (
-        ("prompt", "chosen", "rejected"), ("messages", "chosen", "rejected"), ("chosen", "rejected"),
-    )  # fmt: skip
+        ("prompt", "chosen", "rejected"),
+        ("messages", "chosen", "rejected"),
+        ("chosen", "rejected"),
+    )
     sequences = 2
     trainer = "preference"
     metrics: tuple[str, ...] = ("preferred", "reward_accuracy", "reward_margin")

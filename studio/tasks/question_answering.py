@@ -8,7 +8,7 @@ from typing import Any
 from studio.data.values import is_blank, text_of
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.tasks import rendering, written
+from studio.tasks import rendering, text_to_text
 from studio.tasks.base import Encoding, Example, Role, Row, Turn, Usual, Way
 from studio.tasks.conversation import parsed
 
@@ -35,9 +35,15 @@ class QuestionAnswering(Usual):
     roles: tuple[Role, ...] = (
         Role("question", "Question", "What is asked.", True, _QUESTION),
         Role("context", "Passage", "The text that holds the answer.", True, _CONTEXT),
-        Role("answer", "Answer", "The words that answer it; in SQuAD's form also where they stand.", True, _ANSWER,
-             "reply"),
-    )  # fmt: skip
+        Role(
+            "answer",
+            "Answer",
+            "The words that answer it; in SQuAD's form also where they stand.",
+            True,
+            _ANSWER,
+            "reply",
+        ),
+    )
     alternatives: tuple[tuple[str, ...], ...] = (("question", "context", "answer"),)
     has_labels = False
     cuts = False
@@ -91,7 +97,7 @@ class QuestionAnswering(Usual):
         question, context, answers = values["question"] or "", values["context"] or "", values["answer"]
         if encoding.kind != "encoder":
             wanted = answers["texts"][0] if answers["texts"] else NO_ANSWER
-            return [written.example(self.asked(_joined(question, context), encoding), wanted, encoding)]
+            return [text_to_text.example(self.asked(_joined(question, context), encoding), wanted, encoding)]
         place = place_of(context, answers)
         if answers["texts"] and place is None:
             return []
@@ -108,20 +114,20 @@ class QuestionAnswering(Usual):
     def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
         """Question and passage as a pair, as T5 had them, or as a turn; the first paragraph is the question."""
         text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
-        question, context = written.parted(text)
+        question, context = text_to_text.parted(text)
         if encoding.kind == "encoder":
             return [question, context]
         told = f"{encoding.instruction}\n\n" if encoding.instruction else ""
         if encoding.kind == "seq2seq":
             return f"{told}question: {question} context: {context}"
-        return written.turns(told + _joined(question, context), encoding)
+        return text_to_text.turns(told + _joined(question, context), encoding)
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
         """What is asked as the model gets it; of a long passage the first piece."""
         asked = self.asked(prompt, encoding)
         if encoding.kind == "encoder":
             return windows(asked[0], asked[1], encoding)[0].input_ids
-        return written.prompt_ids(asked, encoding)
+        return text_to_text.prompt_ids(asked, encoding)
 
     def text_in(self, values: Mapping[str, Any]) -> str:
         """The question, and below it the passage."""
@@ -156,8 +162,11 @@ def answers_of(cell: Any) -> Answers | None:
         texts, starts = cell["text"], cell.get("answer_start")
         texts = texts if isinstance(texts, list) else [texts]
         starts = starts if isinstance(starts, list) else [starts]
-        kept = [(text, start) for text, start in zip(texts, [*starts, *[None] * len(texts)], strict=False)
-                if isinstance(text, str) and text.strip()]  # fmt: skip
+        kept = [
+            (text, start)
+            for text, start in zip(texts, [*starts, *[None] * len(texts)], strict=False)
+            if isinstance(text, str) and text.strip()
+        ]
         return {"texts": [text for text, _ in kept], "starts": [start for _, start in kept if isinstance(start, int)]}
     if isinstance(cell, list):
         return {"texts": [text for each in cell if (text := text_of(each))], "starts": []}
@@ -200,22 +209,31 @@ def windows(question: str, context: str, encoding: Encoding) -> list[Example]:
     tokenizer, limit = encoding.tokenizer, encoding.max_length
     if not getattr(tokenizer, "is_fast", False):
         raise StudioError(
-            "wrong-model", "This model's tokenizer does not say which letters a token stands for, so no answer can be "
-            "pointed at.", hint="Choose another model that reads texts.",
-        )  # fmt: skip
+            "wrong-model",
+            "This model's tokenizer does not say which letters a token stands for, so no answer can be pointed at.",
+            hint="Choose another model that reads texts.",
+        )
     asked = tokenizer(question, add_special_tokens=False, truncation=True, max_length=limit // 2)["input_ids"]
     question = tokenizer.decode(asked) if len(asked) >= limit // 2 else question
     room = limit - len(asked) - tokenizer.num_special_tokens_to_add(pair=True)
     told = tokenizer(
-        question, context, truncation="only_second", max_length=limit, stride=max(0, min(encoding.stride, room // 2)),
-        return_overflowing_tokens=True, return_offsets_mapping=True, verbose=False,
-    )  # fmt: skip
+        question,
+        context,
+        truncation="only_second",
+        max_length=limit,
+        stride=max(0, min(encoding.stride, room // 2)),
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+        verbose=False,
+    )
     pieces = []
     whole = len(tokenizer(question, context, verbose=False)["input_ids"])
     for number, ids in enumerate(told["input_ids"]):
         parts = told.sequence_ids(number)
-        offsets = [tuple(place) if part == 1 else None
-                   for place, part in zip(told["offset_mapping"][number], parts, strict=True)]  # fmt: skip
+        offsets = [
+            tuple(place) if part == 1 else None
+            for place, part in zip(told["offset_mapping"][number], parts, strict=True)
+        ]
         types = told["token_type_ids"][number] if "token_type_ids" in told else []
         pieces.append(Example(ids, (0, 0), whole, [False] * len(ids), goes_on=True, types=types, offsets=offsets))
     return pieces

@@ -5,13 +5,24 @@ from typing import Any
 
 from studio.data.values import text_of
 from studio.schema.models import ModelInfo
-from studio.tasks import rendering, written
+from studio.tasks import rendering, text_to_text
 from studio.tasks.base import Encoding, Example, Role, Row, Turn, Usual, Way
 
 _TEXT = (
-    "document", "article", "dialogue", "transcript", "story", "report", "passage", "body", "long text", "source text",
-    "source", "text", "content",
-)  # fmt: skip
+    "document",
+    "article",
+    "dialogue",
+    "transcript",
+    "story",
+    "report",
+    "passage",
+    "body",
+    "long text",
+    "source text",
+    "source",
+    "text",
+    "content",
+)
 _SUMMARY = ("summary", "highlights", "tldr", "tl dr", "abstract", "headline", "gist", "short", "summaries")
 _TRANSLATION = ("translation", "translated", "target text", "translated text")
 TOLD = {"summary": "Summarize this text.", "translation": "Translate this text."}
@@ -31,9 +42,10 @@ class Summarization(Usual):
     roles: tuple[Role, ...] = (
         Role("text", "Text", "What is to be made short, or translated.", True, _TEXT),
         Role("summary", "Summary", "The short text to write.", True, _SUMMARY),
-        Role("translation", "Translation", "The text in the other language, in place of a summary.", False,
-             _TRANSLATION),
-    )  # fmt: skip
+        Role(
+            "translation", "Translation", "The text in the other language, in place of a summary.", False, _TRANSLATION
+        ),
+    )
     alternatives: tuple[tuple[str, ...], ...] = (("text", "summary"), ("text", "translation"))
     has_labels = False
     trainer = "seq2seq"
@@ -66,7 +78,7 @@ class Summarization(Usual):
         """The text, and the tokens to be written."""
         values, target = self.values(row, encoding.roles), _target(encoding.roles)
         text, wanted = values.get("text") or "", values.get(target) or ""
-        return written.example(self.asked(text, encoding), wanted, encoding)
+        return text_to_text.example(self.asked(text, encoding), wanted, encoding)
 
     def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
         """The text."""
@@ -79,11 +91,11 @@ class Summarization(Usual):
         if encoding.kind == "seq2seq":
             told = f"{encoding.instruction} " if encoding.instruction else ""
             return (told or (PREFIX[target] if encoding.architecture.startswith("T5") else "")) + text.strip()
-        return written.turns(f"{encoding.instruction or TOLD[target]}\n\n{text.strip()}", encoding)
+        return text_to_text.turns(f"{encoding.instruction or TOLD[target]}\n\n{text.strip()}", encoding)
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
         """A new text as the model gets it."""
-        return written.prompt_ids(self.asked(prompt, encoding), encoding)
+        return text_to_text.prompt_ids(self.asked(prompt, encoding), encoding)
 
     def text_in(self, values: Mapping[str, Any]) -> str:
         """The text."""

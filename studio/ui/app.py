@@ -2,20 +2,29 @@
 
 import gradio as gr
 
-from studio.ui.components import limits, runbar
+from studio.ui.components import limits, run_bar
 from studio.ui.components.basic import html
 from studio.ui.components.region import region
 from studio.ui.icons import icon
-from studio.ui.pages import chat, data, evaluate, export, method, model, runs, train
 from studio.ui.session import Sessions
 from studio.ui.shell import Shell
+from studio.ui.tabs import chat, evaluate, export, train
+from studio.ui.tabs.data import tab as data_tab
+from studio.ui.tabs.method import tab as method_tab
+from studio.ui.tabs.model import tab as model_tab
+from studio.ui.tabs.runs import tab as runs_tab
 from studio.ui.uploads import Uploads
 
 PAGES = {
-    "model": ("1 Model", model), "data": ("2 Data", data), "method": ("3 Method", method), "train": ("4 Train", train),
-    "evaluate": ("5 Evaluate", evaluate), "chat": ("6 Chat", chat), "export": ("7 Export", export),
-    "runs": ("Runs", runs),
-}  # fmt: skip
+    "model": ("1 Model", model_tab),
+    "data": ("2 Data", data_tab),
+    "method": ("3 Method", method_tab),
+    "train": ("4 Train", train),
+    "evaluate": ("5 Evaluate", evaluate),
+    "chat": ("6 Chat", chat),
+    "export": ("7 Export", export),
+    "runs": ("Runs", runs_tab),
+}
 BRAND = html('<a class="brand" href="#" data-goto="model">{logo}Fine-tune Studio</a>', logo=icon("logo"))
 
 LOGOUT = html('<form method="post" action="logout"><button class="btn s">Log out</button></form>')
@@ -26,13 +35,16 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> tuple
     with gr.Blocks(title="Fine-tune Studio", analytics_enabled=False, fill_width=True) as page:
         with gr.Row(elem_classes="top"):
             gr.HTML(BRAND, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
-            bar = runbar.build()
+            bar = run_bar.build()
             if has_login:
                 gr.HTML(LOGOUT, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
             pulse = gr.HTML(
-                value="", html_template="<span hidden></span>", apply_default_css=False, elem_classes="pulse",
+                value="",
+                html_template="<span hidden></span>",
+                apply_default_css=False,
+                elem_classes="pulse",
                 js_on_load="window.studio.pulse(element, props, watch)",
-            )  # fmt: skip
+            )
         if sessions.demo:
             gr.HTML(limits.banner(sessions.limits), js_on_load=None, apply_default_css=False)
         with gr.Tabs(elem_id="steps"):
@@ -44,7 +56,7 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> tuple
                     built.append((module, module.build(), shell.at(name, tab, notice)))
         for module, components, at in built:
             module.wire(components, at)
-        runbar.wire(bar, shell)
+        run_bar.wire(bar, shell)
         shell.load(page)
     _rest(page)
     return page, shell

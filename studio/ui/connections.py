@@ -220,9 +220,12 @@ class LimitedProtocol(H11Protocol):
     def _refuse(self, status: int, sentence: str) -> None:
         """Answer without the application, and close."""
         headers = [
-            (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(sentence)).encode()),
-            (b"connection", b"close"), *([(b"retry-after", b"5")] if status == 503 else []), *self.secure_headers,
-        ]  # fmt: skip
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", str(len(sentence)).encode()),
+            (b"connection", b"close"),
+            *([(b"retry-after", b"5")] if status == 503 else []),
+            *self.secure_headers,
+        ]
         with suppress(h11.LocalProtocolError):  # a part of an answer was sent already
             self.transport.write(self.conn.send(h11.Response(status_code=status, headers=headers)) or b"")
             self.transport.write(self.conn.send(h11.Data(data=sentence.encode())) or b"")
@@ -245,6 +248,7 @@ class LimitedProtocol(H11Protocol):
 def protocol(limits: ConnectionLimits, trusted: Sequence[str] = (), on_space: bool = False) -> type[LimitedProtocol]:
     """The protocol class for `uvicorn.Config(http=…)`, with connections of its own."""
     made: dict[str, Any] = {
-        "shared": Connections(limits, trusted), "secure_headers": tuple(security_headers(on_space)),
-    }  # fmt: skip
+        "shared": Connections(limits, trusted),
+        "secure_headers": tuple(security_headers(on_space)),
+    }
     return type("StudioProtocol", (LimitedProtocol,), made)

@@ -23,7 +23,7 @@ from studio.ui.bodies import Disconnected, Refused, read_body
 from studio.ui.markup import Html, html
 from studio.ui.passwords import Account, matching
 from studio.ui.proxies import ROLE, client_network, with_header
-from studio.ui.rates import Buckets
+from studio.ui.rate_limits import Buckets
 
 COOKIE, DEVICE = "studio-session", "studio-device"
 IDENTITY = "studio.login"

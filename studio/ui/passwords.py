@@ -65,9 +65,11 @@ def accounts_of_environment() -> list[Account]:
             text = Path(file).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise StudioError(
-                "password-needed", f"The file of password hashes can't be read: {_reason(error)}.",
-                given=file, hint="STUDIO_PASSWORD_FILE names it. Let the user who runs the studio read it.",
-            ) from error  # fmt: skip
+                "password-needed",
+                f"The file of password hashes can't be read: {_reason(error)}.",
+                given=file,
+                hint="STUDIO_PASSWORD_FILE names it. Let the user who runs the studio read it.",
+            ) from error
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     alone = len(known) + len(lines) == 1
     return known + [_account(line, "owner" if alone else "member") for line in lines]

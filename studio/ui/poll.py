@@ -1,4 +1,4 @@
-"""Owns: the routes that the page's own scripts ask: what is new of a run, and files to take. talk.py has the chat.
+"""Owns: the routes that the page's own scripts ask: what is new of a run, and files to take. chat_routes.py has the chat.
 
 Each finds the visitor's workspace by the secret in a header, so that nobody is answered about another's run. No path
 comes from a request: files are named by run and format alone.
@@ -20,10 +20,10 @@ from studio.api import Studio
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE
-from studio.ui import delta, talk
-from studio.ui.doors import Doors, PlainErrors
-from studio.ui.pages.evaluate import report_page
-from studio.ui.watchers import Answers, Watchers
+from studio.ui import chat_routes, run_updates
+from studio.ui.error_routes import Doors, PlainErrors
+from studio.ui.poll_throttle import Answers, Watchers
+from studio.ui.tabs.evaluate import report_page
 
 TICKET_SECONDS = 120
 PACKED = 8_000
@@ -77,7 +77,7 @@ def routes(doors: Doors) -> APIRouter:
     router = APIRouter(prefix="/studio", route_class=PlainErrors)
     _watching(router, doors)
     _taking(router, doors)
-    talk.add(router, doors)
+    chat_routes.add(router, doors)
     return router
 
 
@@ -104,9 +104,7 @@ def _watching(router: APIRouter, doors: Doors) -> None:
             def made() -> bytes:
                 return _packed(new_of(studio, run, max(0, min(after, 2**53)), wait), pack)
 
-            return _answer(
-                answers.get((workspace.name, run, after, pack), made) if watchers.crowded() else made()
-            )
+            return _answer(answers.get((workspace.name, run, after, pack), made) if watchers.crowded() else made())
 
         return await doors.run(request.headers, answer)
 
@@ -120,8 +118,10 @@ def _watching(router: APIRouter, doors: Doors) -> None:
 def new_of(studio: Studio, run: str, after: int, wait: float) -> dict[str, Any]:
     """What is new of a run since the cursor, for a page that is to ask again after so many seconds."""
     progress = studio.progress(run)
-    standing = delta.standing(progress)
-    said = delta.compact(studio.news(run, after, delta.MOST_STEPS), delta.seconds_of(progress.record.created))
+    standing = run_updates.standing(progress)
+    said = run_updates.compact(
+        studio.news(run, after, run_updates.MOST_STEPS), run_updates.seconds_of(progress.record.created)
+    )
     said["to"] = said["to"] or after
     alone = standing["status"] in ACTIVE and standing["status"] != "queued"
     bar = None if alone else at_work(studio, standing["id"], run)
@@ -141,7 +141,7 @@ def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] 
         or next((r for r in runs if r.id == selected), None)
         or next(iter(runs), None)
     )
-    return None if chosen is None or chosen.id == known else delta.standing(studio.progress(chosen.id))
+    return None if chosen is None or chosen.id == known else run_updates.standing(studio.progress(chosen.id))
 
 
 def about(studio: Studio, run: str) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def about(studio: Studio, run: str) -> dict[str, Any]:
         "method": _method(studio, config),
         "task": config.task,
         "prompts": list(config.test_prompts),
-        "since": delta.seconds_of(record.created),
+        "since": run_updates.seconds_of(record.created),
         "keep_best": config.keep_best,
         "patience": config.early_stopping_patience,
         "judge": studio.judged_by(run),
@@ -161,8 +161,8 @@ def about(studio: Studio, run: str) -> dict[str, Any]:
         "watches": config.watch_share > 0,
         "memory": studio.machine().memory_total,
         "data": _data(studio, record.dataset, record.dataset_version),
-        "settings": delta.settings(config),
-    }  # fmt: skip
+        "settings": run_updates.settings(config),
+    }
 
 
 def _method(studio: Studio, config: TrainingConfig) -> str:

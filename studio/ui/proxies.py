@@ -20,9 +20,16 @@ PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc
 """Networks that are not routed on the Internet. The proxy of a Hugging Face Space has an address in one of them."""
 _FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 _REMOVED = (
-    b"forwarded", b"x-real-ip", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-forwarded-ssl",
-    b"x-gradio-server", ADDRESS.encode(), ROLE.encode(),
-)  # fmt: skip
+    b"forwarded",
+    b"x-real-ip",
+    b"x-forwarded-port",
+    b"x-forwarded-prefix",
+    b"x-forwarded-server",
+    b"x-forwarded-ssl",
+    b"x-gradio-server",
+    ADDRESS.encode(),
+    ROLE.encode(),
+)
 """Headers that are removed from every request. Gradio takes the page's root from X-Gradio-Server."""
 
 
@@ -43,9 +50,12 @@ def _network(text: str) -> IPv4Network | IPv6Network:
         return ip_network(text)
     except ValueError as error:
         raise StudioError(
-            "bad-setting", "This is not the address of a trusted proxy.", given=text,
-            valid="an address such as 10.0.0.5, or a network such as 10.0.0.0/8", hint="Correct --trusted-proxy.",
-        ) from error  # fmt: skip
+            "bad-setting",
+            "This is not the address of a trusted proxy.",
+            given=text,
+            valid="an address such as 10.0.0.5, or a network such as 10.0.0.0/8",
+            hint="Correct --trusted-proxy.",
+        ) from error
 
 
 class Trusted:

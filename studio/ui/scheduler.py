@@ -182,9 +182,10 @@ class JobScheduler:
             return None
         turn = {owner: number for number, owner in enumerate(self._served)}
         may = [
-            each for each in self._waiting
+            each
+            for each in self._waiting
             if self._running[f"w {each[1]}"] < most and self._running[f"a {each[2]}"] < max(most, JOBS_PER_ADDRESS)
-        ]  # fmt: skip
+        ]
         return min(may, key=lambda each: turn.get(each[2], -1), default=None)
 
 
@@ -195,6 +196,8 @@ JOBS = JobScheduler()
 def too_many(what: str, most: int) -> StudioError:
     """The refusal of one more piece of work."""
     return StudioError(
-        "limit-reached", f"Too many {what} of yours are waiting.", valid=f"up to {most} at a time",
+        "limit-reached",
+        f"Too many {what} of yours are waiting.",
+        valid=f"up to {most} at a time",
         hint="Wait a moment, then try again.",
-    )  # fmt: skip
+    )

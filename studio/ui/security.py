@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from studio.ui.bodies import MOST_BODY, TOO_LONG, Refused
 from studio.ui.logs import LOG, report
 from studio.ui.proxies import ADDRESS, ROLE, header_values, with_header
-from studio.ui.rates import Buckets
+from studio.ui.rate_limits import Buckets
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 FRAMERS = "https://huggingface.co"

@@ -20,7 +20,7 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.store.home import default_home
 from studio.ui import logs, proxies
-from studio.ui.rates import Buckets
+from studio.ui.rate_limits import Buckets
 from studio.ui.security import BURST, REQUESTS, Guard, host_name, is_loopback, space_hosts
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ def make_app(
     import gradio as gr
     from fastapi import FastAPI
 
-    from studio.ui import poll, press, static, uploads
+    from studio.ui import hotkey_routes, poll, static, uploads
     from studio.ui.app import blocks
-    from studio.ui.head import FirstInHead
+    from studio.ui.head_injection import FirstInHead
     from studio.ui.login import Login
-    from studio.ui.looking import Looking
+    from studio.ui.search_monitor import Looking
     from studio.ui.session import Sessions
     from studio.ui.streams import Streams
     from studio.ui.theme import theme
@@ -79,12 +79,22 @@ def make_app(
     app.include_router(uploads.routes(sessions, files))
     app.include_router(poll.routes(sessions))
     page, shell = blocks(sessions, files, bool(accounts))
-    app.include_router(press.routes(shell))
+    app.include_router(hotkey_routes.routes(shell))
     mounted = gr.mount_gradio_app(
-        app, page, path="/", theme=theme(), footer_links=[], run_history=False, ssr_mode=False,
-        show_error=False, max_file_size="1mb", allowed_paths=[], blocked_paths=[str(sessions.root.home.root)],
-        enable_monitoring=False, mcp_server=False,
-    )  # fmt: skip
+        app,
+        page,
+        path="/",
+        theme=theme(),
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        show_error=False,
+        max_file_size="1mb",
+        allowed_paths=[],
+        blocked_paths=[str(sessions.root.home.root)],
+        enable_monitoring=False,
+        mcp_server=False,
+    )
     inner = FirstInHead(mounted, static.head("", demo))
     streams = Streams(inner, page, sessions.root.home.visitor_workspace if demo else None)
     login = Login(streams, accounts, sessions.root.home.secret("devices") if accounts else "")
@@ -143,9 +153,16 @@ def _run(app: ASGIApp, listening: socket.socket, trusted: Sequence[str]) -> None
 
     connections = protocol(limits_for(raise_descriptor_limit()), trusted, bool(os.environ.get("SPACE_ID")))
     config = uvicorn.Config(
-        app, http=connections, ws="none", log_config=None, log_level="warning", access_log=False, proxy_headers=False,
-        timeout_graceful_shutdown=3, server_header=False,
-    )  # fmt: skip
+        app,
+        http=connections,
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=3,
+        server_header=False,
+    )
     uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -209,9 +226,11 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise StudioError(
-            "port-taken", f"The studio can't listen on {host}, port {port}: {error.strerror}.",
-            given=port, hint=f"Another studio may be open already; else try --port {port + 1}.",
-        ) from error  # fmt: skip
+            "port-taken",
+            f"The studio can't listen on {host}, port {port}: {error.strerror}.",
+            given=port,
+            hint=f"Another studio may be open already; else try --port {port + 1}.",
+        ) from error
     return listening
 
 

@@ -17,7 +17,7 @@ from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.services.context import Role
-from studio.ui.labeller import labeller_of
+from studio.ui.labeler import labeller_of
 from studio.ui.proxies import ADDRESS, ROLE
 from studio.ui.scheduler import JOBS, ActionScheduler, Visitor
 from studio.ui.workspaces import Workspaces

@@ -181,9 +181,12 @@ class PageShell:
         How many run at the same time is for the scheduler to decide, so Gradio's queue passes all of them on at once.
         """
         wiring = {
-            "show_progress": "hidden", "trigger_mode": "multiple", "concurrency_limit": None,
-            "api_visibility": "private", **wiring,
-        }  # fmt: skip
+            "show_progress": "hidden",
+            "trigger_mode": "multiple",
+            "concurrency_limit": None,
+            "api_visibility": "private",
+            **wiring,
+        }
         everything = _unique([*outputs, self.notice, self.shell.pulse])
 
         async def run(request: gr.Request, event: gr.EventData, *values: Any) -> dict[Any, Any]:
@@ -202,9 +205,7 @@ class PageShell:
         except StudioError as error:
             return self.refusal(None, error)
 
-    def _pass(
-        self, handler: Handler, headers: Mapping[str, str], page: str, said: Any, *values: Any
-    ) -> dict[Any, Any]:
+    def _pass(self, handler: Handler, headers: Mapping[str, str], page: str, said: Any, *values: Any) -> dict[Any, Any]:
         visit: Visit | None = None
         try:
             with self.shell.sessions.visit(headers, page, said) as visit:

@@ -122,9 +122,12 @@ class Streams:
         inner = self._inner(identity, value.get("session_hash"))
         self._remember(identity, inner)
         return {
-            "data": data, "event_data": value.get("event_data"), "fn_index": number, "trigger_id": trigger,
+            "data": data,
+            "event_data": value.get("event_data"),
+            "fn_index": number,
+            "trigger_id": trigger,
             "session_hash": inner,
-        }  # fmt: skip
+        }
 
     def _cancel(self, identity: str, value: dict[str, Any]) -> dict[str, Any]:
         number, event = value.get("fn_index"), value.get("event_id")

@@ -22,7 +22,7 @@ from studio.machine.disk import FULL
 from studio.schema.errors import StudioError
 from studio.schema.limits import MB, OWNER, Limits
 from studio.store.files import folder_size
-from studio.ui.doors import PlainErrors
+from studio.ui.error_routes import PlainErrors
 from studio.ui.session import Sessions
 
 LARGEST = 2_000_000_000
@@ -78,19 +78,25 @@ class Uploads:
         wait = "Read some of them first. Files that are not read are removed after six hours."
         if self.most and len(list((self.root / workspace).glob("*"))) >= self.most:
             raise StudioError(
-                "limit-reached", "Too many of your uploaded files were not read yet.",
-                valid=f"at most {self.most} at a time", hint=wait,
-            )  # fmt: skip
+                "limit-reached",
+                "Too many of your uploaded files were not read yet.",
+                valid=f"at most {self.most} at a time",
+                hint=wait,
+            )
         if self.limits.over("workspace_mb", folder_size(self.root / workspace) / MB):
             raise StudioError(
-                "limit-reached", "Your uploaded files that were not read yet use all of your disk space.",
-                valid=f"at most {self.limits.workspace_mb} MB", hint=wait,
-            )  # fmt: skip
+                "limit-reached",
+                "Your uploaded files that were not read yet use all of your disk space.",
+                valid=f"at most {self.limits.workspace_mb} MB",
+                hint=wait,
+            )
         if self.limits.over("total_mb", folder_size(self.root) / MB):
             raise StudioError(
-                "limit-reached", "The disk space for uploaded files of all visitors of this demo is used up.",
-                valid=f"at most {self.limits.total_mb} MB", hint="Try again later.",
-            )  # fmt: skip
+                "limit-reached",
+                "The disk space for uploaded files of all visitors of this demo is used up.",
+                valid=f"at most {self.limits.total_mb} MB",
+                hint="Try again later.",
+            )
 
     async def _write(self, chunks: AsyncIterator[bytes], file: IO[bytes]) -> None:
         size = 0

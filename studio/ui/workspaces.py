@@ -14,7 +14,7 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.services.context import Role
 from studio.store.removal import remove_workspace, sweep_removed
-from studio.ui.rates import Rate
+from studio.ui.rate_limits import Rate
 
 MOST_OPEN = 64
 """Workspaces whose databases may be open at the same time; each holds up to six files."""
@@ -89,23 +89,27 @@ class Workspaces:
             self.sweep()
             if len(self._root.home.visitors()) >= most:
                 raise StudioError(
-                    "limit-reached", "This demo is full.", valid=f"up to {most:,} visitors at a time",
+                    "limit-reached",
+                    "This demo is full.",
+                    valid=f"up to {most:,} visitors at a time",
                     hint="Try again later, or install the studio on your own machine.",
-                )  # fmt: skip
+                )
         if not self._created.allow(address, self._limits.workspaces_per_address):
             raise StudioError(
-                "limit-reached", "Too many new visitors have come from your network address.",
+                "limit-reached",
+                "Too many new visitors have come from your network address.",
                 valid=f"up to {self._limits.workspaces_per_address} an hour",
                 hint="Try again in an hour, or use the browser in which you have been here before.",
-            )  # fmt: skip
+            )
         hourly = self._limits.workspaces_per_address
         share = max(hourly, most // OF_ONE_ADDRESS)
         if most and hourly and self._root.home.visitors_from(address) >= share:
             raise StudioError(
-                "limit-reached", "Too many visitors of this demo have your network address.",
+                "limit-reached",
+                "Too many visitors of this demo have your network address.",
                 valid=f"up to {share:,} of {most:,} visitors",
                 hint="Try again later, or use the browser in which you have been here before.",
-            )  # fmt: skip
+            )
 
     def sweep(self) -> list[str]:
         """Delete the workspaces of visitors who were not here for the allowed time; their names."""

@@ -2,7 +2,7 @@
 
 python -m studio.worker --home DIR --workspace W RUN_ID
 python -m studio.worker --prepared        then one line on stdin: HOME, WORKSPACE, RUN_ID, with tabs between;
-                                          before it any number of guesses (waiting.py)
+                                          before it any number of guesses (prepared.py)
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from studio.store import Home
 from studio.worker.logs import set_up_log, write_to
-from studio.worker.work import Worker, import_heavy
+from studio.worker.run import Worker, import_heavy
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _prepared() -> int:
     import_heavy()
-    from studio.worker.waiting import Waiting
+    from studio.worker.prepared import Waiting
 
     waiting = Waiting()
     line = waiting.wait()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from studio.machine.paths import without_places
 from studio.store import Home
-from studio.worker.words import in_plain_words
+from studio.worker.messages import in_plain_words
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
 
 def make(home: Home, workspace: str, run: str, runs: list[str], weights: list[float], how: str) -> None:
     """The combined adapter in the new run's folder."""
-    from studio.training.combining import combine
+    from studio.training.adapter_merge import combine
 
     owner = home.workspace(workspace)
     store = owner.runs

@@ -9,9 +9,9 @@ from studio.schema.runs import RunSpec
 from studio.store import Workspace
 from studio.store.demo_rules import limited, require_allowed
 from studio.store.quota import Quota
-from studio.training.checkpoints import Checkpoints
-from studio.training.loading import TrainingJob
-from studio.training.mirrors import asks_hub
+from studio.training.loop.checkpoints import Checkpoints
+from studio.training.loop.loading import TrainingJob
+from studio.training.loop.trackers import asks_hub
 from studio.worker.rows import rows_of_run
 
 

@@ -21,9 +21,9 @@ from studio.schema.models import Measured
 from studio.schema.runs import RunSpec
 from studio.store import Home
 from studio.store.demo_rules import require_allowed
+from studio.worker.messages import in_plain_words
 from studio.worker.rows import rows_of_run
-from studio.worker.words import in_plain_words
-from studio.worker.work import way_to_train
+from studio.worker.run import way_to_train
 
 STEPS = 4
 """The first one warms up, and its time does not count."""
@@ -53,7 +53,7 @@ def measure(home: Home, workspace: str, spec: RunSpec) -> Measured:
     """Peak memory, and tokens a second."""
     train = way_to_train(spec.config.processes)
     from studio.machine.facts import usable_cores
-    from studio.training.loading import TrainingJob
+    from studio.training.loop.loading import TrainingJob
 
     owner, config = home.workspace(workspace), spec.config
     require_allowed(owner, spec)

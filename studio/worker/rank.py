@@ -1,6 +1,6 @@
 """One of the processes that train a run together. It knows no store: the worker that had it started is told all.
 
-python -m studio.worker.rank MEETING RUN_FOLDER        started by torchrun (worker/launch.py), which sets its number
+python -m studio.worker.rank MEETING RUN_FOLDER        started by torchrun (worker/torchrun.py), which sets its number
 
 A broad `except` stands in `main` alone: it is the edge of a process.
 """
@@ -18,8 +18,8 @@ from typing import Any
 
 from studio.machine.cores import use_share
 from studio.machine.processes import die_with
-from studio.worker.launch import LAUNCHER
 from studio.worker.logs import set_up_log, write_to
+from studio.worker.torchrun import LAUNCHER
 
 JOB, SOCKET = "job.pickle", "socket"
 """Names of what lies in the folder where worker and processes meet."""
@@ -34,14 +34,14 @@ class Voice:
 
     def emit(self, event: Any) -> None:
         """One of the processes speaks for all."""
-        from studio.training.distributed import leads
+        from studio.training.distributed.processes import leads
 
         if leads():
             self.worker.send(("event", event))
 
     def should_stop(self) -> Any:
         """The wish to stop, agreed on; and the cores that the run may use now are shared out anew."""
-        from studio.training.distributed import agreed, leads, number, processes
+        from studio.training.distributed.processes import agreed, leads, number, processes
 
         told: Any = agreed(self._asked() if leads() else None)
         wish, cores = told
@@ -70,7 +70,7 @@ def main() -> int:
         return 0
     except Exception as error:
         log.exception("This process failed.")
-        from studio.worker.words import in_plain_words
+        from studio.worker.messages import in_plain_words
 
         said = in_plain_words(error).all()[0]
         words = {name: getattr(said, name) for name in ("code", "what", "valid", "hint", "field")}
@@ -80,15 +80,15 @@ def main() -> int:
 
 
 def _train(worker: Connection, path: Path) -> Any:
-    from studio.worker.work import import_heavy
+    from studio.worker.run import import_heavy
 
     import_heavy()
     import torch
 
-    from studio.training import distributed
-    from studio.training.run import train
+    from studio.training.distributed import processes
+    from studio.training.loop.run import train
 
-    distributed.begin(torch.cuda.is_available())
+    processes.begin(torch.cuda.is_available())
     job = pickle.loads(path.read_bytes())
     voice = Voice(worker, job.config.threads)
     outcome = train(replace(job, threads=torch.get_num_threads()), voice.emit, voice.should_stop)

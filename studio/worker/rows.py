@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.data.checks import usable_rows
-from studio.data.kept import open_parquet
+from studio.data.parquet_store import open_parquet
 from studio.data.table import Row
 from studio.schema.runs import Replay, RunSpec
 from studio.store.datasets import DatasetStore
-from studio.store.dividing import divide_version
 from studio.store.run_rows import own_rows
+from studio.store.split_store import divide_version
 from studio.tasks import Task, as_turns, task_named
 from studio.tasks.chat import Chat
 

@@ -61,6 +61,12 @@ def listen(context: Any, served: Served) -> list[str]:
     """Script errors, and requests that leave the machine, as they come."""
     noise: list[str] = []
     context.on("weberror", lambda error: noise.append(f"script error: {error.error}"))
-    context.on("request", lambda asked: asked.url.startswith(("http", "ws")) and not asked.url.startswith(served.url)
-               and noise.append(f"left the machine: {asked.url}"))  # fmt: skip
+    context.on(
+        "request",
+        lambda asked: (
+            asked.url.startswith(("http", "ws"))
+            and not asked.url.startswith(served.url)
+            and noise.append(f"left the machine: {asked.url}")
+        ),
+    )
     return noise

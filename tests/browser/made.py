@@ -27,7 +27,14 @@ REPORT = Report(
     split="validation",
     metrics={
         "accuracy": Metric(
-            base=0.5, tuned=0.875, low=0.77, high=0.98, base_low=0.35, base_high=0.65, gain_low=0.2, gain_high=0.5,
+            base=0.5,
+            tuned=0.875,
+            low=0.77,
+            high=0.98,
+            base_low=0.35,
+            base_high=0.65,
+            gain_low=0.2,
+            gain_high=0.5,
             title="Right answers",
         ),
         "loss": Metric(base=2.1, tuned=1.2, low=1.0, high=1.4, higher_is_better=False, title="Loss"),
@@ -38,17 +45,23 @@ REPORT = Report(
     best_rows=ROWS,
     worst_rows=ROWS,
     note="These are the validation rows.",
-)  # fmt: skip
+)
 
 
 def step(number: int) -> StepEvent:
     """A step of a run that learns."""
     noise = random.Random(number).gauss(0, 0.1)
     return StepEvent(
-        step=number, loss=1.2 + 1.9 * math.exp(-number / 45) + noise, learning_rate=2e-4 * (1 - number / STEPS),
-        grad_norm=1.0, rows_per_second=5.8, memory_bytes=3_800_000_000, tokens_per_second=610.0, processor=0.93,
+        step=number,
+        loss=1.2 + 1.9 * math.exp(-number / 45) + noise,
+        learning_rate=2e-4 * (1 - number / STEPS),
+        grad_norm=1.0,
+        rows_per_second=5.8,
+        memory_bytes=3_800_000_000,
+        tokens_per_second=610.0,
+        processor=0.93,
         epoch=number / 104,
-    )  # fmt: skip
+    )
 
 
 def check(number: int) -> EvaluationEvent:
@@ -65,9 +78,12 @@ class Made:
         model = "starter-classify" if task == "classification" else "starter-chat"
         config = TrainingConfig(task=task, model=model, name=name, test_prompts=PROMPTS)
         spec = RunSpec(
-            config=config, dataset="d1", dataset_version=1,
-            data=DatasetSpec(task=task, roles={"question": "prompt", "answer": "reply"}), splits=SplitSpec(),
-        )  # fmt: skip
+            config=config,
+            dataset="d1",
+            dataset_version=1,
+            data=DatasetSpec(task=task, roles={"question": "prompt", "answer": "reply"}),
+            splits=SplitSpec(),
+        )
         self.id = self.space.runs.create(spec).id
         self.space.runs.begin(self.id, os.getpid())
         self.say(PhaseEvent(phase="loading"), PhaseEvent(phase="reading"), PhaseEvent(phase="training", steps=STEPS))

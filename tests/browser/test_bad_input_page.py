@@ -139,9 +139,14 @@ def test_html_in_a_runs_name_prompts_replies_log_and_report_is_shown_as_text(pag
     made.finish()
     judged = [JudgedRow(row=n, text=EVIL, expected=EVIL, base=EVIL, tuned=EVIL, score=0.5) for n in range(1, 4)]
     report = Report(
-        rows=3, split="test", metrics={EVIL: Metric(base=3, tuned=1, low=0.9, high=1.1)}, verdict=EVIL, note=EVIL,
-        best_rows=tuple(judged), worst_rows=tuple(judged),
-    )  # fmt: skip
+        rows=3,
+        split="test",
+        metrics={EVIL: Metric(base=3, tuned=1, low=0.9, high=1.1)},
+        verdict=EVIL,
+        note=EVIL,
+        best_rows=tuple(judged),
+        worst_rows=tuple(judged),
+    )
     folder.report.write_text(report.model_dump_json())
     page.goto(f"{studio.url}/?run={made.id}")
     ready(page)

@@ -18,8 +18,16 @@ from tests.browser.conftest import listen, ready
 from tests.browser.made import PROMPTS, STEPS, Made
 from tests.browser.served import Served
 
-OVERFIT = {"epochs": 40, "eval_steps": 4, "learning_rate": 2e-3, "early_stopping_patience": 0, "batch_size": 2,
-           "max_length": 64, "scheduler": "constant", "watch_share": 0.5}  # fmt: skip
+OVERFIT = {
+    "epochs": 40,
+    "eval_steps": 4,
+    "learning_rate": 2e-3,
+    "early_stopping_patience": 0,
+    "batch_size": 2,
+    "max_length": 64,
+    "scheduler": "constant",
+    "watch_share": 0.5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +109,19 @@ def test_a_run_that_really_overfits_is_told_so_and_the_buttons_do_what_they_say(
 def test_what_the_coach_takes_back_is_gone_and_a_lost_run_keeps_its_advice(look: Any, studio: Served) -> None:
     run = Made(studio.home, "coached", at=100)
     rate = Action(kind="repeat", label="Run again at half the rate (0.0001)", changes={"learning_rate": 1e-4})
-    run.say(AdviceEvent(step=60, title="Learning by heart", message="It rose.", rule="overfitting"),
-            AdviceEvent(step=90, title="The learning rate is too high <b>", message="It jumped.", actions=(rate,),
-                        why="Each overshoots.", action="Go slower.", rule="rate-too-high", severity="error"),
-            )  # fmt: skip
+    run.say(
+        AdviceEvent(step=60, title="Learning by heart", message="It rose.", rule="overfitting"),
+        AdviceEvent(
+            step=90,
+            title="The learning rate is too high <b>",
+            message="It jumped.",
+            actions=(rate,),
+            why="Each overshoots.",
+            action="Go slower.",
+            rule="rate-too-high",
+            severity="error",
+        ),
+    )
     page = look(run.id)
     coach = page.locator("[data-part=side]")
     expect(coach.locator(".state.error")).to_have_text("The learning rate is too high <b>")
@@ -143,9 +160,18 @@ def test_a_classifiers_hardest_rows_are_shown_with_their_course(look: Any, studi
     texts = [f"Row {number} <i>is here</i>" for number in range(1, 9)]
 
     def held(at: int, share: float) -> HeldEvent:
-        rows = [HeldRow(row=n, loss=n * (1 - share), said="praise" if n > 6 else "bug", share=0.7,
-                        right="bug" if not at else "", right_share=share, text=texts[n - 1] if not at else "")
-                for n in range(1, 9)]  # fmt: skip
+        rows = [
+            HeldRow(
+                row=n,
+                loss=n * (1 - share),
+                said="praise" if n > 6 else "bug",
+                share=0.7,
+                right="bug" if not at else "",
+                right_share=share,
+                text=texts[n - 1] if not at else "",
+            )
+            for n in range(1, 9)
+        ]
         return HeldEvent(step=at, rows=tuple(rows))
 
     run.say(held(0, 0.3), held(30, 0.5), held(60, 0.8))
@@ -249,11 +275,23 @@ def test_several_runs_stand_on_one_chart_with_what_they_differ_in(look: Any, stu
 def test_axe_finds_nothing_and_a_phone_scrolls_nothing_sideways(look: Any, studio: Served, scheme: str) -> None:
     run = Made(studio.home, f"all of it {scheme}", at=210)
     rate = Action(kind="repeat", label="Run again at half the rate (0.0001)", changes={"learning_rate": 1e-4})
-    run.say(AdviceEvent(step=90, title="The learning rate is too high", message="It jumped.", why="Each overshoots.",
-                        action="Go slower.", rule="rate-too-high", severity="error", actions=(rate,)),
-            AdviceEvent(step=120, title="Learning by heart", message="It rose.", rule="overfitting"))  # fmt: skip
-    rows = tuple(HeldRow(row=n, loss=n / 9, said="bug", share=0.7, right="praise", right_share=0.3, text="It is " * 30)
-                 for n in range(1, 9))  # fmt: skip
+    run.say(
+        AdviceEvent(
+            step=90,
+            title="The learning rate is too high",
+            message="It jumped.",
+            why="Each overshoots.",
+            action="Go slower.",
+            rule="rate-too-high",
+            severity="error",
+            actions=(rate,),
+        ),
+        AdviceEvent(step=120, title="Learning by heart", message="It rose.", rule="overfitting"),
+    )
+    rows = tuple(
+        HeldRow(row=n, loss=n / 9, said="bug", share=0.7, right="praise", right_share=0.3, text="It is " * 30)
+        for n in range(1, 9)
+    )
     run.say(HeldEvent(step=0, rows=rows), *(HeldEvent(step=at, rows=rows) for at in (30, 60, 90)))
     run.finish()
     page = look(run.id, color_scheme=scheme)

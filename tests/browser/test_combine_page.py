@@ -19,9 +19,12 @@ def trained(served: Served, model: str, name: str) -> str:
     command = ["train", "sample:support-tone", "--model", model, "--name", name, "--max-steps", "2"]
     few = ["--max-length", "64", "--eval-rows", "4", "--home", str(served.home)]
     done = subprocess.run(
-        [sys.executable, "-m", "studio", *command, *few], env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "studio", *command, *few],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout.split()[-1]
 
 

@@ -19,13 +19,25 @@ MARGIN = 0.2
 """How far above chance the accuracy on validation must be, stated before any training was tried."""
 LABELS = ("refund", "delivery", "broken")
 FORMS = {
-    "refund": ("I want my money back for the {}.", "When do I get the money for the {} that I sent back?",
-               "You charged me twice for the {}.", "Please refund the {}, it was too expensive."),
-    "delivery": ("My {} has not arrived yet.", "Where is the parcel with my {}?",
-                 "The courier lost the {} on the way.", "When will the {} be delivered?"),
-    "broken": ("The {} broke on the second day.", "My {} does not turn on.",
-               "There is a crack in the {}.", "The {} stopped working after a week."),
-}  # fmt: skip
+    "refund": (
+        "I want my money back for the {}.",
+        "When do I get the money for the {} that I sent back?",
+        "You charged me twice for the {}.",
+        "Please refund the {}, it was too expensive.",
+    ),
+    "delivery": (
+        "My {} has not arrived yet.",
+        "Where is the parcel with my {}?",
+        "The courier lost the {} on the way.",
+        "When will the {} be delivered?",
+    ),
+    "broken": (
+        "The {} broke on the second day.",
+        "My {} does not turn on.",
+        "There is a crack in the {}.",
+        "The {} stopped working after a week.",
+    ),
+}
 THINGS = ("kettle", "lamp", "blender", "chair", "radio", "mirror", "clock")
 TRUTH = {form.format(thing): label for thing in THINGS for label, forms in FORMS.items() for form in forms}
 
@@ -232,8 +244,11 @@ def test_unsure_skip_and_undo_by_key_and_a_closed_tab_loses_nothing(page: Page, 
     for key in ("1", "u", "s", "2"):
         press(page, key)
     assert [(fact.row, fact.what, fact.value) for fact in facts(served) if fact.row] == [
-        (1, "given", "refund"), (2, "unsure", None), (3, "skip", None), (4, "given", "delivery"),
-    ]  # fmt: skip
+        (1, "given", "refund"),
+        (2, "unsure", None),
+        (3, "skip", None),
+        (4, "given", "delivery"),
+    ]
     page.keyboard.press("Backspace")
     expect(card(page)).to_have_attribute("data-shown", "4")
     page.close()
@@ -248,8 +263,10 @@ def test_replies_are_written_and_what_was_typed_is_there_after_a_reload(
     page: Page, served: Served, tmp_path: Path
 ) -> None:
     path = tmp_path / "tickets.csv"
-    path.write_text("question,answer\n" + "".join(f"Where is parcel {n}?,\n" for n in range(1, 11)) + "Hello?,Hi.\n",
-                    encoding="utf-8")  # fmt: skip
+    path.write_text(
+        "question,answer\n" + "".join(f"Where is parcel {n}?,\n" for n in range(1, 11)) + "Hello?,Hi.\n",
+        encoding="utf-8",
+    )
     page.get_by_role("radio", name="Chat").first.check()
     button(page, "Next: data").click()
     page.get_by_label("Choose a file").set_input_files(path)
@@ -288,7 +305,7 @@ def test_the_better_of_two_replies_is_chosen_by_key(page: Page, served: Served, 
     button(page, "Use these choices").click()
     expect(page.get_by_role("columnheader").filter(has_text="chosen")).to_be_visible(timeout=MINUTE)
     space = Home(str(served.home)).workspace()
-    from studio.data.kept import open_parquet
+    from studio.data.parquet_store import open_parquet
 
     record = space.datasets.all()[0]
     rows = open_parquet(space.datasets.rows_path(record.id, record.version)).rows()

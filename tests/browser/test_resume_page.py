@@ -16,8 +16,18 @@ from tests.browser.test_train_page import steps_known, watch
 from tests.real.made_runs import tiny_llama
 
 STEPS = 60
-QUICK = {"max_steps": STEPS, "epochs": 40, "eval_steps": 10, "eval_rows": 4, "batch_size": 1, "max_length": 64,
-         "early_stopping_patience": 0, "precision": "float32", "learning_rate": 1e-2, "watch_share": 0}  # fmt: skip
+QUICK = {
+    "max_steps": STEPS,
+    "epochs": 40,
+    "eval_steps": 10,
+    "eval_rows": 4,
+    "batch_size": 1,
+    "max_length": 64,
+    "early_stopping_patience": 0,
+    "precision": "float32",
+    "learning_rate": 1e-2,
+    "watch_share": 0,
+}
 
 
 def steps_of(studio: Studio, run: str) -> list[int]:

@@ -35,10 +35,14 @@ def test_a_run_on_pairs_shows_rewards_and_says_which_reply_is_likelier(
 ) -> None:
     path = tmp_path / "pairs.jsonl"
     rows = [
-        {"prompt": ask.format(thing), "chosen": f"Thank you for asking. The {thing} is on its way. Ella",
-         "rejected": f"No idea about any {thing}."}
-        for thing in THINGS for ask in ASKS[:2]
-    ]  # fmt: skip
+        {
+            "prompt": ask.format(thing),
+            "chosen": f"Thank you for asking. The {thing} is on its way. Ella",
+            "rejected": f"No idea about any {thing}.",
+        }
+        for thing in THINGS
+        for ask in ASKS[:2]
+    ]
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     page.get_by_role("radio", name="Prefer better answers").first.check()
     use_folder(page, tiny_llama(tmp_path / "tiny").path)
@@ -65,8 +69,19 @@ def test_a_run_on_questions_points_at_answers_in_a_passage(page: Page, served: S
     for number, (thing, hour) in enumerate((thing, hour) for thing in THINGS for hour in ("eight", "nine", "ten")):
         context = f"The {thing} shop is by the bridge. It opens at {hour} every day but Sunday."
         answer = {"text": hour, "answer_start": context.index(hour)}
-        data.append({"title": thing, "paragraphs": [{"context": context, "qas": [
-            {"id": str(number), "question": f"When does the {thing} shop open?", "answers": [answer]}]}]})  # fmt: skip
+        data.append(
+            {
+                "title": thing,
+                "paragraphs": [
+                    {
+                        "context": context,
+                        "qas": [
+                            {"id": str(number), "question": f"When does the {thing} shop open?", "answers": [answer]}
+                        ],
+                    }
+                ],
+            }
+        )
     path = tmp_path / "squad.json"
     path.write_text(json.dumps({"version": "1.1", "data": data}), encoding="utf-8")
     bring(page, "Answer questions", path)

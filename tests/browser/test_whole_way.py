@@ -187,9 +187,12 @@ def _both_answer_by_the_settings_beside_them(page: Page) -> None:
             page.keyboard.press("Enter")
         sent = asked.value.post_data_json["settings"]
         assert sent == {
-            "system": "You answer in verse.", "temperature": 1.5, "top_p": 0.95, "max_new_tokens": 16,
+            "system": "You answer in verse.",
+            "temperature": 1.5,
+            "top_p": 0.95,
+            "max_new_tokens": 16,
             "seed": int(seed),
-        }  # fmt: skip
+        }
         said = []
         for who in ("base", "tuned"):
             reply = pane(page, who).locator(".msg.a").last
@@ -282,8 +285,17 @@ def test_a_server_killed_in_the_middle_loses_nothing(
     page: Page, served: Served, browser: Browser, tmp_path: Path
 ) -> None:
     studio = Studio(served.home)
-    settings = {"max_steps": STEPS, "epochs": 40, "batch_size": 1, "max_length": 64, "eval_steps": 100, "eval_rows": 4,
-                "early_stopping_patience": 0, "precision": "float32", "watch_share": 0}  # fmt: skip
+    settings = {
+        "max_steps": STEPS,
+        "epochs": 40,
+        "batch_size": 1,
+        "max_length": 64,
+        "eval_steps": 100,
+        "eval_rows": 4,
+        "early_stopping_patience": 0,
+        "precision": "float32",
+        "watch_share": 0,
+    }
     model, data = tiny_llama(tmp_path / "tiny").path, studio.add_sample("support-tone")
     studio.keep_draft("page", {"task": "chat", "model": str(model), "dataset": data.id, "settings": settings})
     page.reload()

@@ -30,9 +30,15 @@ ALL = os.environ.get("STUDIO_FAULTS") == "all"
 """`make test-faults` takes every moment and writes the table; `make test` takes a fair sample."""
 collect_ignore = [] if ALL else ["test_spoiled_machine_whole.py"]
 SETTINGS: dict[str, Any] = {
-    "precision": "float32", "learning_rate": 1e-2, "max_length": 96, "epochs": 2, "eval_steps": 5,
-    "early_stopping_patience": 0, "test_prompts": ("Where is my parcel?",), "lora_dropout": 0.1,
-}  # fmt: skip
+    "precision": "float32",
+    "learning_rate": 1e-2,
+    "max_length": 96,
+    "epochs": 2,
+    "eval_steps": 5,
+    "early_stopping_patience": 0,
+    "test_prompts": ("Where is my parcel?",),
+    "lora_dropout": 0.1,
+}
 """18 steps, a check and a checkpoint every 5."""
 TABLE = HERE.parent.parent / "docs" / "faults.md"
 Told = Callable[[str, str, str], None]

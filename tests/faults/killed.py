@@ -72,7 +72,7 @@ def on(module: str, owner: str, name: str, **how: Any) -> Trap:
 
 def half_removed() -> None:
     """Die when half of an old checkpoint has been removed."""
-    import studio.training.checkpoints as checkpoints
+    import studio.training.loop.checkpoints as checkpoints
 
     original = checkpoints.shutil.rmtree
 
@@ -94,8 +94,8 @@ def _named(*words: str) -> Callable[..., bool]:
 WORKER: dict[str, Trap] = {
     "taken, not yet its turn": on("studio.store.queue", "Queue", "my_turn"),
     "its turn, not yet begun": on("studio.store.runs", "RunStore", "begin"),
-    "begun, importing": on("studio.worker.work", "", "import_heavy"),
-    "looking for its rows": on("studio.worker.work", "Worker", "_job"),
+    "begun, importing": on("studio.worker.run", "", "import_heavy"),
+    "looking for its rows": on("studio.worker.run", "Worker", "_job"),
     "loading the model": on_event("phase", phase="loading"),
     "reading the rows": on_event("phase", phase="reading", nth=2),
     "answering the prompts before the first step": on_event("reply", after=False),
@@ -105,26 +105,26 @@ WORKER: dict[str, Trap] = {
     "a step is done and not kept": on_event("step", after=False, step=8),
     "a step is kept": on_event("step", step=13),
     "in the middle of a check": on(
-        "studio.training.callbacks", "EventCallback", "on_prediction_step",
+        "studio.training.loop.callbacks",
+        "EventCallback",
+        "on_prediction_step",
         when=lambda _, args, state, *rest, **more: state.global_step == 10,
     ),
     "a check is kept, its checkpoint not begun": on_event("evaluation", step=10),
     "a checkpoint half written": on("torch", "", "save", nth=6),
-    "a checkpoint written, not marked": on("studio.training.checkpoints", "", "_write", nth=2),
-    "a checkpoint marked, not in its place": on(
-        "pathlib", "Path", "rename", nth=2, when=_named(".new/checkpoint-")
-    ),
+    "a checkpoint written, not marked": on("studio.training.loop.checkpoints", "", "_write", nth=2),
+    "a checkpoint marked, not in its place": on("pathlib", "Path", "rename", nth=2, when=_named(".new/checkpoint-")),
     "a checkpoint in its place, not told": on_event("checkpoint", after=False, nth=2),
     "an old checkpoint half removed": half_removed,
-    "the run's description half written": on("studio.store.kept_runs", "", "write_whole", nth=4),
+    "the run's description half written": on("studio.store.run_folder_import", "", "write_whole", nth=4),
     "saving: the result written, not synced": on(
-        "studio.training.checkpoints", "", "sync_tree", when=_named(".adapter.new")
+        "studio.training.loop.checkpoints", "", "sync_tree", when=_named(".adapter.new")
     ),
     "saving: the result not in its place": on("pathlib", "Path", "rename", when=_named(".adapter.new")),
     "saved, its end not kept": on(
         "studio.store.runs", "RunStore", "set_status", when=lambda _, run, status, *rest, **more: status == "finished"
     ),
-}  # fmt: skip
+}
 """Moment → where it dies. With 18 steps, a check and a checkpoint every 5."""
 
 
@@ -132,7 +132,7 @@ def worker(moment: str, home: str, run: str) -> int:
     """The worker of a run."""
     from studio.store import Home
     from studio.store.events import EventStore
-    from studio.worker.work import Worker
+    from studio.worker.run import Worker
 
     append = EventStore.append
 
@@ -161,16 +161,17 @@ SERVER: dict[str, tuple[str, Trap]] = {
     "resume: said, not in the queue": ("resume", on("studio.store.queue", "Queue", "ask")),
     "resume: in the queue, no worker": ("resume", on("studio.services.runners.local", "LocalRunner", "start")),
     "resume: the worker just begun": (
-        "resume", on("studio.services.runners.local", "LocalRunner", "start", after=True)
+        "resume",
+        on("studio.services.runners.local", "LocalRunner", "start", after=True),
     ),
     "note: kept, not in the folder": ("note", on("studio.store.runs", "", "redescribe")),
     "delete: its description gone": ("delete", on("pathlib", "Path", "unlink", after=True, when=_named("run.json"))),
     "delete: unlisted, its folder there": ("delete", on("shutil", "", "rmtree")),
     "export: half written": ("export", on("zipfile", "ZipFile", "write", nth=3)),
-    "import: half taken out": ("import", on("studio.store.packing", "", "_copy", nth=3)),
+    "import: half taken out": ("import", on("studio.store.run_archive", "", "_copy", nth=3)),
     "import: in its place, not listed": ("import", on("studio.store.runs", "", "take_up")),
     "looking: a lost run found, not said": ("look", on("studio.store.runs", "RunStore", "_set_status")),
-}  # fmt: skip
+}
 """Moment → the act that is done, and where it dies."""
 
 

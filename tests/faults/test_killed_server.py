@@ -28,9 +28,13 @@ SHORT = {"max_length": 64, "max_steps": 3, "eval_rows": 2}
 def killed_at(moment: str, home: Home, *given: str) -> None:
     """Another server does an act, and is killed in the middle of it."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.killed", "server", moment, str(home.root), *given], cwd=ROOT,
-        capture_output=True, timeout=120, env={**os.environ, "HF_HUB_OFFLINE": "1"}, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.faults.killed", "server", moment, str(home.root), *given],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        start_new_session=True,
+    )
     assert done.returncode == -signal.SIGKILL, done
 
 
@@ -103,9 +107,14 @@ class Scene:
 
 @pytest.mark.parametrize("moment", SERVER if ALL else SAMPLE)
 def test_a_server_killed_at_this_moment_leaves_a_state_with_a_way_on(
-    moment: str, home: Home, data: DatasetRecord, llama: str, told: Told, unharmed: dict[int, float],
+    moment: str,
+    home: Home,
+    data: DatasetRecord,
+    llama: str,
+    told: Told,
+    unharmed: dict[int, float],
     pressed: list[float],
-) -> None:  # fmt: skip
+) -> None:
     studio = Studio(home.root)
     try:
         act = SERVER[moment][0]
@@ -223,6 +232,13 @@ def look(at: Scene) -> str:
 
 
 ACTS = {
-    "start": start, "stop": stop, "pause": pause, "resume": resume, "note": note, "delete": delete, "export": export,
-    "import": take_in, "look": look,
-}  # fmt: skip
+    "start": start,
+    "stop": stop,
+    "pause": pause,
+    "resume": resume,
+    "note": note,
+    "delete": delete,
+    "export": export,
+    "import": take_in,
+    "look": look,
+}

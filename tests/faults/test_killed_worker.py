@@ -25,9 +25,13 @@ def killed_at(moment: str, home: Home, run: str) -> list[int]:
     log = home.workspace().runs.folder(run).log
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.killed", "worker", moment, str(home.root), run], cwd=ROOT,
-            stdout=subprocess.PIPE, stderr=out, env={**os.environ, "HF_HUB_OFFLINE": "1"}, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "tests.faults.killed", "worker", moment, str(home.root), run],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            start_new_session=True,
+        )
     said, _ = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, (process.returncode, log_of(home, run))
     return [int(line) for line in said.decode().split() if line.isdigit()]

@@ -33,7 +33,7 @@ class Back(real):
 db.datetime = Back
 from studio.store import Home
 from studio.store.events import EventStore
-from studio.worker.work import Worker
+from studio.worker.run import Worker
 append = EventStore.append
 def told(self, run, event):
     if event.kind == "step" and event.step == 5:
@@ -69,9 +69,12 @@ def test_a_damaged_database(
         assert record.metrics["eval_loss"] == pytest.approx(unharmed[0], abs=1e-5)
     finally:
         studio.close()
-    told("the whole database overwritten with noise", "a step",
-         "kept aside and told; the run went on and finished; run and rows listed again from their folders, the curve "
-         f"but for {18 - len(steps)} of 18 steps since the last checkpoint")  # fmt: skip
+    told(
+        "the whole database overwritten with noise",
+        "a step",
+        "kept aside and told; the run went on and finished; run and rows listed again from their folders, the curve "
+        f"but for {18 - len(steps)} of 18 steps since the last checkpoint",
+    )
 
 
 def test_a_clock_that_is_set_back(
@@ -80,9 +83,11 @@ def test_a_clock_that_is_set_back(
     run = add_run(home, data, llama, **SETTINGS)
     with home.workspace().runs.folder(run).log.open("ab") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-c", SET_BACK, str(home.root), run], stdout=log, stderr=log,
+            [sys.executable, "-c", SET_BACK, str(home.root), run],
+            stdout=log,
+            stderr=log,
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        )  # fmt: skip
+        )
         wait_for(lambda: len(steps_of(home, run)) >= 6 or worker.poll() is not None)
         assert home.workspace().runs.set_right() == [], "a living worker is not taken for a hanging one"
         assert worker.wait(120) == 0, log_of(home, run)

@@ -16,7 +16,7 @@ from worker_runs import add_run, add_sample, log_of, record_of, start_worker, st
 from studio.api import Studio
 from studio.schema.dataset import DatasetRecord
 from studio.store import Home
-from studio.store.lost import END_SECONDS, STALE_SECONDS
+from studio.store.dead_workers import END_SECONDS, STALE_SECONDS
 
 from .conftest import SETTINGS, Told, go_on, halt, same
 
@@ -35,16 +35,16 @@ sys.stdin.readline()
 WORKS = """
 import sys
 from studio.store import Home
-from studio.store.lost import END_SECONDS, STALE_SECONDS
-from studio.worker.work import Worker
+from studio.store.dead_workers import END_SECONDS, STALE_SECONDS
+from studio.worker.run import Worker
 sys.exit(Worker(Home(sys.argv[1]), "default", sys.argv[2]).work())
 """
 NARROWED = """
 import resource, sys
 import torch
-import studio.training.run as run
+import studio.training.loop.run as run
 from studio.store import Home
-from studio.worker.work import Worker
+from studio.worker.run import Worker
 
 learn, backward, held = run._Run.learn, torch.Tensor.backward, []
 
@@ -108,8 +108,11 @@ def test_a_worker_that_hangs(
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process what it holds")
 def test_out_of_memory(home: Home, data: DatasetRecord, llama: str, told: Told) -> None:
     run = add_run(home, data, llama, **LONG, batch_size=1)  # with more it would be tried at half
-    worker = subprocess.Popen([sys.executable, "-W", "ignore", "-c", NARROWED, str(home.root), run],
-                              start_new_session=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})  # fmt: skip
+    worker = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", NARROWED, str(home.root), run],
+        start_new_session=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
     assert worker.wait(120) == 1
     record = record_of(home, run)
     said = record.reason.split(".")[0]
@@ -150,8 +153,13 @@ def within(group: Path, code: str, *given: str, heard: bool = False) -> "subproc
     """Python in the group; what it says is `heard`, or not."""
     out = subprocess.PIPE if heard else subprocess.DEVNULL
     enter = f"import os; open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))\n"
-    return subprocess.Popen([sys.executable, "-c", enter + code, *given], stdout=out, text=True,
-                            start_new_session=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", enter + code, *given],
+        stdout=out,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
 
 
 def test_killed_by_the_system_for_want_of_memory(
@@ -207,8 +215,11 @@ def test_a_full_disk(small_disk: Path, llama: str, unharmed: dict[int, float], t
         same(home, run, unharmed)
     finally:
         studio.close()
-    told("a full disk, a small tmpfs", "after the first checkpoint",
-         "stopped with its last checkpoint safe; with room again it went on to the same losses")  # fmt: skip
+    told(
+        "a full disk, a small tmpfs",
+        "after the first checkpoint",
+        "stopped with its last checkpoint safe; with room again it went on to the same losses",
+    )
 
 
 def test_a_locked_database(home: Home, data: DatasetRecord, llama: str, unharmed: dict[int, float], told: Told) -> None:
@@ -229,10 +240,15 @@ def test_a_locked_database(home: Home, data: DatasetRecord, llama: str, unharmed
 
 def test_two_who_press_start_at_once(home: Home, data: DatasetRecord, llama: str, studio: Studio, told: Told) -> None:
     rivals = [
-        subprocess.Popen([sys.executable, "-c", PRESSES, str(home.root), data.id, llama], stdin=subprocess.PIPE,
-                         stdout=subprocess.PIPE, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        subprocess.Popen(
+            [sys.executable, "-c", PRESSES, str(home.root), data.id, llama],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     for rival in rivals:
         assert rival.stdout is not None and rival.stdout.readline() == "ready\n"
     for rival in rivals:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from studio.data.kept import write_parquet
+from studio.data.parquet_store import write_parquet
 from studio.data.table import Table
 from studio.models import find_model
-from studio.models.fetching import fetch_starter
 from studio.models.inspect import inspect_folder
+from studio.models.starter_install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.host import RowsRef, RunRef
@@ -55,10 +55,17 @@ def tiny_llama(folder: Path) -> ModelInfo:
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-chat"))
     config = LlamaConfig(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-        vocab_size=len(tokenizer), max_position_embeddings=256, tie_word_embeddings=True, eos_token_id=2,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        eos_token_id=2,
         pad_token_id=2,
-    )  # fmt: skip
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return inspect_folder(folder, title="Tiny Llama")
@@ -155,7 +162,7 @@ def random_run(info: ModelInfo, folder: Path, data: DatasetSpec, method: str, **
 
     from studio.inference.heads import head_of
     from studio.inference.load import load_tokenizer
-    from studio.training.loading import TrainingJob, ready_model
+    from studio.training.loop.loading import TrainingJob, ready_model
     from studio.training.methods import method_named
 
     config = TrainingConfig(task=data.task, model=info.name, method=method, precision="float32", **more)

@@ -8,14 +8,14 @@ from typing import Any
 from made_runs import tiny_llama
 
 from studio.data.samples import sample_path
-from studio.models.fetching import fetch_starter
 from studio.models.inspect import inspect_folder
+from studio.models.starter_install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.schema.events import AnyEvent, StepEvent
 from studio.schema.models import ModelInfo
 from studio.schema.runs import StopWish
-from studio.training.run import Outcome, TrainingJob, train
+from studio.training.loop.run import Outcome, TrainingJob, train
 
 LABELS = ("complaint", "praise", "track_order")
 
@@ -28,9 +28,15 @@ def tiny_bert(folder: Path) -> ModelInfo:
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-classify"))
     config = BertConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, vocab_size=len(tokenizer),
-        max_position_embeddings=128, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=128,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return inspect_folder(folder, title="Tiny BERT")
@@ -44,9 +50,16 @@ def small_llama(folder: Path) -> ModelInfo:
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-chat"))
     config = LlamaConfig(
-        hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
-        vocab_size=len(tokenizer), max_position_embeddings=256, tie_word_embeddings=True, eos_token_id=2,
-    )  # fmt: skip
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        eos_token_id=2,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return inspect_folder(folder, title="Small Llama")

@@ -12,12 +12,12 @@ from worker_runs import add_run, record_of, start_worker, steps_of, wait_for
 
 from studio.data.checks import labels_of
 from studio.data.formats import read
-from studio.data.kept import write_parquet
+from studio.data.parquet_store import write_parquet
 from studio.data.roles import infer
+from studio.inference.base_and_tuned import Pair, load_pair
 from studio.inference.generate import reply
-from studio.inference.pair import Pair, load_pair
-from studio.models.fetching import fetch_starter
 from studio.models.inspect import inspect_folder
+from studio.models.starter_install import fetch_starter
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.events import EvaluationEvent
 from studio.schema.host import RowsRef, RunRef
@@ -44,30 +44,63 @@ def tiny_model(shape: str, folder: Path, context: int = 256, width: int = 32) ->
     made: Any
     if shape == "llama":
         made = hf.LlamaForCausalLM(
-            hf.LlamaConfig(**small, **usual, **ends, num_key_value_heads=1, max_position_embeddings=context,
-                           tie_word_embeddings=True)
-        )  # fmt: skip
+            hf.LlamaConfig(
+                **small,
+                **usual,
+                **ends,
+                num_key_value_heads=1,
+                max_position_embeddings=context,
+                tie_word_embeddings=True,
+            )
+        )
     elif shape == "qwen":
         made = hf.Qwen2ForCausalLM(
-            hf.Qwen2Config(**small, **usual, **ends, num_key_value_heads=1, max_position_embeddings=context,
-                           tie_word_embeddings=True)
-        )  # fmt: skip
+            hf.Qwen2Config(
+                **small,
+                **usual,
+                **ends,
+                num_key_value_heads=1,
+                max_position_embeddings=context,
+                tie_word_embeddings=True,
+            )
+        )
     elif shape == "gpt2":
         none = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-        made = hf.GPT2LMHeadModel(hf.GPT2Config(**usual, **ends, **none, n_embd=width, n_layer=2, n_head=2,
-                                                n_positions=context))  # fmt: skip
+        made = hf.GPT2LMHeadModel(
+            hf.GPT2Config(**usual, **ends, **none, n_embd=width, n_layer=2, n_head=2, n_positions=context)
+        )
     elif shape == "t5":
         made = hf.T5ForConditionalGeneration(
-            hf.T5Config(**usual, eos_token_id=tokenizer.eos_token_id, decoder_start_token_id=tokenizer.pad_token_id,
-                        d_model=width, d_ff=2 * width, d_kv=width // 2, num_layers=2, num_heads=2, dropout_rate=0.0)
-        )  # fmt: skip
+            hf.T5Config(
+                **usual,
+                eos_token_id=tokenizer.eos_token_id,
+                decoder_start_token_id=tokenizer.pad_token_id,
+                d_model=width,
+                d_ff=2 * width,
+                d_kv=width // 2,
+                num_layers=2,
+                num_heads=2,
+                dropout_rate=0.0,
+            )
+        )
     elif shape == "bart":
-        layers = {f"{part}_{what}": number for part in ("encoder", "decoder")
-                  for what, number in (("layers", 2), ("ffn_dim", 64), ("attention_heads", 2))}  # fmt: skip
+        layers = {
+            f"{part}_{what}": number
+            for part in ("encoder", "decoder")
+            for what, number in (("layers", 2), ("ffn_dim", 64), ("attention_heads", 2))
+        }
         made = hf.BartForConditionalGeneration(
-            hf.BartConfig(**usual, **ends, **layers, d_model=width, dropout=0.0, max_position_embeddings=context,
-                          decoder_start_token_id=tokenizer.eos_token_id, forced_eos_token_id=tokenizer.eos_token_id)
-        )  # fmt: skip
+            hf.BartConfig(
+                **usual,
+                **ends,
+                **layers,
+                d_model=width,
+                dropout=0.0,
+                max_position_embeddings=context,
+                decoder_start_token_id=tokenizer.eos_token_id,
+                forced_eos_token_id=tokenizer.eos_token_id,
+            )
+        )
     elif shape == "roberta":
         made = hf.RobertaModel(hf.RobertaConfig(**small, **usual, **dropless, max_position_embeddings=context + 2))
     else:
@@ -116,11 +149,20 @@ def add_rows(home: Home, rows: Sequence[dict[str, Any]], folder: Path, task: str
     write_parquet(table, place / ROWS)
     return store.add(
         DatasetRecord(
-            id=identity, name="rows", version=1, note="", created="", rows=len(table), columns=table.columns, bytes=0,
-            source="file", format="jsonl", spec=spec,
+            id=identity,
+            name="rows",
+            version=1,
+            note="",
+            created="",
+            rows=len(table),
+            columns=table.columns,
+            bytes=0,
+            source="file",
+            format="jsonl",
+            spec=spec,
         ),
         place,
-    )  # fmt: skip
+    )
 
 
 def train_rows(folder: Path, rows: Sequence[dict[str, Any]], info: ModelInfo, task: str, **settings: Any) -> TaskRun:
@@ -172,9 +214,13 @@ def asked_plainly(run: TaskRun, kind: str, asked: Any, code: str, base: bool = F
     `code` sets `answer` from `model`, `tokenizer` and `asked`.
     """
     told = {
-        "kind": kind, "base": run.ref.info.path, "asked": asked, "head": head,
-        "result": run.ref.info.path if base else str(run.result), "adapter": not base and run.result.name == "adapter",
-    }  # fmt: skip
+        "kind": kind,
+        "base": run.ref.info.path,
+        "asked": asked,
+        "head": head,
+        "result": run.ref.info.path if base else str(run.result),
+        "adapter": not base and run.result.name == "adapter",
+    }
     return stranger().answers(LOAD + indent(code, "    "), told)
 
 

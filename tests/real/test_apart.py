@@ -9,18 +9,23 @@ from small_trainings import run, sample_rows
 from task_runs import tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from studio.models.fetching import fetch_starter
 from studio.models.inspect import inspect_folder
+from studio.models.starter_install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.schema.events import AdviceEvent, ReadEvent
 from studio.schema.models import ModelInfo
-from studio.training.apart import lies_end_to_end, shares_rows
-from studio.training.by_rows import NAME
-from studio.training.run import TrainingJob
+from studio.training.batching.packed_attention import NAME
+from studio.training.batching.packing_check import lies_end_to_end, shares_rows
+from studio.training.loop.run import TrainingJob
 
-SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-                         "max_position_embeddings": 256, "initializer_range": 0.2}  # fmt: skip
+SMALL: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.2,
+}
 OPT = {**SMALL, "ffn_dim": 64, "word_embed_proj_dim": 32}
 LFM2 = {**SMALL, "intermediate_size": 64, "num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]}
 

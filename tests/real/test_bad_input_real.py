@@ -19,7 +19,7 @@ from worker_runs import add_run, add_sample, log_of, record_of, start_worker, st
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
-from studio.services.run_files import resumable_step
+from studio.services.runs.run_files import resumable_step
 from studio.store import Home
 
 STUDIO = [sys.executable, "-m", "studio"]

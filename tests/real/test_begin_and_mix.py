@@ -49,8 +49,13 @@ def test_a_run_goes_on_from_an_earlier_adapter_and_none_of_another_base(studio: 
         == 4
     )
     with pytest.raises(StudioError) as refused:
-        studio.start(data, str(tmp_path / "small"), "chat", method="ia3",
-                     settings={**FEW, "start_from": first.id, "lora_rank": 8})  # fmt: skip
+        studio.start(
+            data,
+            str(tmp_path / "small"),
+            "chat",
+            method="ia3",
+            settings={**FEW, "start_from": first.id, "lora_rank": 8},
+        )
     words = [each.what for each in refused.value.all()]
     assert len(words) == 3, "another base, another kind and another rank are told at once"
     assert "another base" in words[0] and "another kind" in words[1] and "another lora rank" in words[2]

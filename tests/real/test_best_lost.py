@@ -13,14 +13,18 @@ from small_trainings import chat_job, run, tiny_llama
 
 from studio.schema.events import AdviceEvent, EvaluationEvent, StepEvent
 from studio.schema.models import ModelInfo
-from studio.training.callbacks import Diverged, diverged
-from studio.training.checkpoints import Checkpoints
-from studio.training.run import train
+from studio.training.loop.callbacks import Diverged, diverged
+from studio.training.loop.checkpoints import Checkpoints
+from studio.training.loop.run import train
 
 WEIGHTS = "model.safetensors"
 RISING: dict[str, Any] = {
-    "epochs": 8, "learning_rate": 5e-2, "eval_steps": 4, "early_stopping_patience": 0, "method": "full",
-}  # fmt: skip
+    "epochs": 8,
+    "learning_rate": 5e-2,
+    "eval_steps": 4,
+    "early_stopping_patience": 0,
+    "method": "full",
+}
 """A rate so high that the last step is not the best."""
 HARMS: dict[str, Callable[[Path], None]] = {
     "a file is missing": lambda folder: (folder / WEIGHTS).unlink(),
@@ -80,7 +84,6 @@ def test_one_that_is_resumed_or_ended_at_its_end_has_its_last_step_too_and_all_i
         once_more, said = run(job)
         assert once_more.best_step == first.steps and len(of_lost(said)) == 1
         assert once_more.path is not None and same(once_more.path, checkpoints.path(first.steps))
-
 
     (checkpoints.path(first.steps) / "optimizer.pt").unlink()
     ended, said = run(replace(job, ends=True), lambda: "keep")

@@ -40,8 +40,11 @@ class Home:
     def __init__(self, root: Path, network: Listening) -> None:
         self.root, self.network = root, network
         self.environment = {
-            **network.environment(), "STUDIO_HOME": str(root), "TERM": "dumb", "COLUMNS": "200",
-        }  # fmt: skip
+            **network.environment(),
+            "STUDIO_HOME": str(root),
+            "TERM": "dumb",
+            "COLUMNS": "200",
+        }
 
     def call(self, *arguments: str | Path, status: int = 0) -> Said:
         """Run a command to its end; its status is what it should be, and no traceback is shown."""
@@ -116,26 +119,63 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def chat_run(home: Home, model: Path) -> str:
     said = home.call(
-        "train", "sample:support-tone", "--model", model, "--name", "tone", "--max-steps", "6", "--max-length", "64",
-        "--batch-size", "2", "--test-prompt", "Where is my refund?",
-    )  # fmt: skip
+        "train",
+        "sample:support-tone",
+        "--model",
+        model,
+        "--name",
+        "tone",
+        "--max-steps",
+        "6",
+        "--max-length",
+        "64",
+        "--batch-size",
+        "2",
+        "--test-prompt",
+        "Where is my refund?",
+    )
     return said.last_line
 
 
 @pytest.fixture(scope="module")
 def label_run(home: Home) -> str:
     return home.json(
-        "train", "sample:review-mood", "--model", "starter-classify", "--method", "lora", "--max-steps", "4",
-        "--max-length", "32", "--batch-size", "4", "--name", "mood",
-    )["id"]  # fmt: skip
+        "train",
+        "sample:review-mood",
+        "--model",
+        "starter-classify",
+        "--method",
+        "lora",
+        "--max-steps",
+        "4",
+        "--max-length",
+        "32",
+        "--batch-size",
+        "4",
+        "--name",
+        "mood",
+    )["id"]
 
 
 def at_length(model: Path) -> list[str]:
     """What to train for a run that would go on for a long time."""
     return [
-        "sample:support-tone", "--model", str(model), "--max-steps", "100000", "--epochs", "1000", "--batch-size", "2",
-        "--max-length", "64", "--eval-steps", "20", "--early-stopping-patience", "0",
-    ]  # fmt: skip
+        "sample:support-tone",
+        "--model",
+        str(model),
+        "--max-steps",
+        "100000",
+        "--epochs",
+        "1000",
+        "--batch-size",
+        "2",
+        "--max-length",
+        "64",
+        "--eval-steps",
+        "20",
+        "--early-stopping-patience",
+        "0",
+    ]
 
 
 # --- before a run ---
@@ -155,12 +195,30 @@ def test_preview_shows_the_tokens_and_which_are_learned(home: Home, model: Path)
 
 
 def test_estimate_says_what_a_run_would_take_with_and_without_rows(home: Home, model: Path) -> None:
-    wanted = {"fits", "memory_bytes", "available_bytes", "seconds", "steps", "epochs", "effective_batch_size",
-              "trainable_parameters", "total_parameters", "because"}  # fmt: skip
+    wanted = {
+        "fits",
+        "memory_bytes",
+        "available_bytes",
+        "seconds",
+        "steps",
+        "epochs",
+        "effective_batch_size",
+        "trainable_parameters",
+        "total_parameters",
+        "because",
+    }
     asked = home.json(
-        "estimate", "sample:support-tone", "--model", model, "--max-steps", "7", "--batch-size", "2",
-        "--gradient-accumulation", "3",
-    )  # fmt: skip
+        "estimate",
+        "sample:support-tone",
+        "--model",
+        model,
+        "--max-steps",
+        "7",
+        "--batch-size",
+        "2",
+        "--gradient-accumulation",
+        "3",
+    )
     assert wanted <= set(asked)
     assert (asked["fits"], asked["steps"], asked["effective_batch_size"]) == (True, 7, 6)
     assert 0 < asked["trainable_parameters"] < asked["total_parameters"]
@@ -197,9 +255,7 @@ def test_a_config_file_sets_and_flags_win_and_validation_may_be_a_file(home: Hom
     config.write_text(f"model: {model}\nmax_steps: 3\nlearning-rate: 0.001\nbatch_size: 1\nmax_length: 64\n")
     kept_apart = tmp_path / "apart.csv"
     kept_apart.write_text("question,answer\n" + "".join(f"Is {n} even?,It is number {n}.\n" for n in range(10)))
-    run = home.json(
-        "train", "sample:support-tone", "--config", config, "--max-steps", "2", "--validation", kept_apart
-    )  # fmt: skip
+    run = home.json("train", "sample:support-tone", "--config", config, "--max-steps", "2", "--validation", kept_apart)
     shown = home.json("show", run["id"])
     assert home.json("check", shown["dataset"]["validation_dataset"])["rows"] == 10
     assert run["status"] == "finished"
@@ -289,9 +345,13 @@ def test_chat_answers_side_by_side(home: Home, chat_run: str) -> None:
 
 def test_chat_without_a_prompt_asks_for_them(home: Home, chat_run: str) -> None:
     done = subprocess.run(
-        [*STUDIO, "chat", chat_run, "--max-new-tokens", "4"], env=home.environment, input="Hello\nAgain\n\n",
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [*STUDIO, "chat", chat_run, "--max-new-tokens", "4"],
+        env=home.environment,
+        input="Hello\nAgain\n\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("tuned") == 2
 
@@ -300,8 +360,11 @@ def test_chat_on_a_terminal_shows_both_replies_side_by_side_while_they_are_writt
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [*STUDIO, "chat", chat_run, "Hello", "--max-new-tokens", "40", "--temperature", "1"],
-        env={**home.environment, "TERM": "xterm-256color"}, stdin=theirs, stdout=theirs, stderr=theirs,
-    ) as process:  # fmt: skip
+        env={**home.environment, "TERM": "xterm-256color"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
         os.close(theirs)
         shown = b""
         with suppress(OSError):  # the terminal's end, when the command has ended
@@ -394,8 +457,13 @@ def test_a_method_that_a_model_can_not_use_is_refused_with_the_reason(home: Home
 
 
 def test_a_run_that_needs_more_memory_than_there_is_is_refused(home: Home) -> None:
-    flags = {"batch_size": 200, "gradient_accumulation": 1, "max_length": 512, "system_prompt": "word " * 1500,
-             "gradient_checkpointing": False}
+    flags = {
+        "batch_size": 200,
+        "gradient_accumulation": 1,
+        "max_length": 512,
+        "system_prompt": "word " * 1500,
+        "gradient_checkpointing": False,
+    }
 
     def start(studio: Studio) -> object:
         return studio.start(studio.open_data("sample:support-tone").id, "starter-chat", method="full", settings=flags)
@@ -463,9 +531,12 @@ def test_a_run_can_be_stopped_resumed_and_deleted(home: Home, model: Path) -> No
 def test_a_killed_worker_is_noticed_and_the_run_goes_on_from_its_checkpoint(home: Home, model: Path) -> None:
     """No server is at work: whoever looks next sets the status right, a command that waits among them."""
     waiting = subprocess.Popen(
-        [*STUDIO, "train", *at_length(model)], env=home.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*STUDIO, "train", *at_length(model)],
+        env=home.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
+    )
     run = newest(home)
     home.wait(run, saved_a_checkpoint)
     worker_of(run).send_signal(signal.SIGKILL)
@@ -487,9 +558,14 @@ def test_a_killed_worker_is_noticed_and_the_run_goes_on_from_its_checkpoint(home
 
 def test_ctrl_c_leaves_the_run_going(home: Home, model: Path) -> None:
     waiting = subprocess.Popen(
-        [*STUDIO, "train", *at_length(model)], env=home.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True, preexec_fn=heed_ctrl_c,
-    )  # fmt: skip
+        [*STUDIO, "train", *at_length(model)],
+        env=home.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_ctrl_c,
+    )
     run = newest(home)
     home.wait(run, lambda shown: any(each["kind"] == "step" for each in shown["events"]))
     os.killpg(waiting.pid, signal.SIGINT)

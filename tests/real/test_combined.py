@@ -16,8 +16,8 @@ from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
-from studio.training.combining import combine
-from studio.training.loading import TrainingJob, ready_model
+from studio.training.adapter_merge import combine
+from studio.training.loop.loading import TrainingJob, ready_model
 from studio.training.methods import method_named
 
 LAYER = "model.layers.1.self_attn.v_proj"
@@ -75,9 +75,17 @@ def two(base: ModelInfo, folder: Path, **settings: Any) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize(
     ("method", "how", "rank"),
-    [("lora", "cat", 16), ("rslora", "cat", 16), ("rslora", "svd", 8), ("lora", "linear", 8), ("rslora", "linear", 8),
-     ("lora", "ties", 8), ("lora", "dare_linear", 8), ("ia3", "cat", 0)],
-)  # fmt: skip
+    [
+        ("lora", "cat", 16),
+        ("rslora", "cat", 16),
+        ("rslora", "svd", 8),
+        ("lora", "linear", 8),
+        ("rslora", "linear", 8),
+        ("lora", "ties", 8),
+        ("lora", "dare_linear", 8),
+        ("ia3", "cat", 0),
+    ],
+)
 def test_each_way_adds_what_it_says(method: str, how: str, rank: int, base: ModelInfo, tmp_path: Path) -> None:
     changes = two(base, tmp_path, method=method)
     job = chat_job(tmp_path, base, method=method)
@@ -116,8 +124,10 @@ def spec_of(studio: Studio, run: str) -> RunSpec:
 def test_a_run_goes_on_from_combined_adapters_with_the_strength_that_they_have(
     studio: Studio, data: DatasetRecord, base: ModelInfo
 ) -> None:
-    runs = [ended(studio, data, base, 1, method="rslora", lora_rank=4, lora_targets="attention"),
-            ended(studio, data, base, 2, method="lora", lora_rank=8)]  # fmt: skip
+    runs = [
+        ended(studio, data, base, 1, method="rslora", lora_rank=4, lora_targets="attention"),
+        ended(studio, data, base, 2, method="lora", lora_rank=8),
+    ]
     made = studio.combine(dict(zip(runs, WEIGHTS, strict=True)))
     config, folder = spec_of(studio, made.id).config, studio.context.workspace.runs.folder(made.id)
     assert (config.method, config.lora_rank, config.lora_alpha) == ("lora", 12, 12)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from studio.api import Studio
-from studio.services.apart import Stopped
+from studio.services.datasets.subprocess_jobs import Stopped
 
 READ = """
 import sys

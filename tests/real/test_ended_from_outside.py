@@ -10,14 +10,20 @@ from worker_runs import add_run, log_of, record_of, start_worker, steps_of, wait
 
 from studio.schema.dataset import DatasetRecord
 from studio.services.context import Context
-from studio.services.finishing import finish
-from studio.services.runs import Runs
+from studio.services.runs.finish import finish
+from studio.services.runs.service import Runs
 from studio.store import Home
-from studio.training.checkpoints import Checkpoints
-from studio.worker.words import ENDED_FROM_OUTSIDE
+from studio.training.loop.checkpoints import Checkpoints
+from studio.worker.messages import ENDED_FROM_OUTSIDE
 
-LONG = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96, "epochs": 200, "eval_steps": 20,
-        "early_stopping_patience": 0}  # fmt: skip
+LONG = {
+    "precision": "float32",
+    "learning_rate": 1e-2,
+    "max_length": 96,
+    "epochs": 200,
+    "eval_steps": 20,
+    "early_stopping_patience": 0,
+}
 
 
 def at_work(home: Home, data: DatasetRecord, llama: str) -> tuple[str, "subprocess.Popen[bytes]"]:

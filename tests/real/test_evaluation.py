@@ -7,8 +7,8 @@ import pytest
 from made_runs import CHAT_ROWS, LABELS, TEXTS, chat_run, label_run, starter, tiny_llama
 
 from studio.evaluation.evaluate import evaluate
-from studio.evaluation.texts import reply_losses
-from studio.inference.pair import Pair, load_pair
+from studio.evaluation.reply_loss import reply_losses
+from studio.inference.base_and_tuned import Pair, load_pair
 from studio.schema.errors import StudioError
 from studio.schema.report import Report
 

@@ -13,9 +13,9 @@ from made_runs import LABELS, chat_run, label_run, random_run, starter, tiny_lla
 from task_runs import tiny_model
 
 from studio.export import EXPORTS, ExportJob, export_named
-from studio.export.trial import Asked, compare
+from studio.export.agreement_check import Asked, compare
 from studio.inference.generate import reply
-from studio.inference.shelf import Shelf
+from studio.inference.model_cache import Shelf
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
@@ -146,14 +146,24 @@ FORMS: dict[str, tuple[str, dict[str, str], tuple[str, ...], str, str, str]] = {
     "summaries": ("summarization", {"text": "text", "summary": "summary"}, (), "t5", "lora", "adapter"),
     "translations": ("summarization", {"de": "text", "en": "translation"}, (), "bart", "full", "merged"),
     "answers": (
-        "question-answering", {"q": "question", "c": "context", "a": "answer"}, (), "bert", "lora", "merged",
+        "question-answering",
+        {"q": "question", "c": "context", "a": "answer"},
+        (),
+        "bert",
+        "lora",
+        "merged",
     ),
     "several labels": ("classification", {"text": "text", "tags": "labels"}, LABELLED, "bert", "lora", "adapter"),
     "scores of two texts": (
-        "classification", {"a": "text", "b": "second", "score": "score"}, (), "roberta", "full", "merged",
+        "classification",
+        {"a": "text", "b": "second", "score": "score"},
+        (),
+        "roberta",
+        "full",
+        "merged",
     ),
     "texts": ("completion", {"text": "text"}, (), "gpt2", "lora", "adapter"),
-}  # fmt: skip
+}
 """What is trained → task, roles, labels, shape, method, form."""
 IN_TURN = """
 import contextlib, io, json, sys
@@ -182,8 +192,9 @@ def test_what_each_task_leaves_can_be_taken_away_and_the_code_beside_it_runs(tmp
         assert f"{count} of {count} {words} the chat's" in done.tested, (name, done.tested)
         code = done.how_to_use.replace(repr("out"), repr(done.path)).replace(repr(info.title), repr(info.path))
         codes[name] = code
-    done = subprocess.run([sys.executable, "-I", "-c", IN_TURN], input=json.dumps(codes), capture_output=True,
-                          text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", IN_TURN], input=json.dumps(codes), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert set(said) == set(FORMS)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from small_trainings import chat_job, label_job, tiny_bert, tiny_llama
 
-from studio.training.first_batch import first_batch
-from studio.training.run import StopNow, TrainingJob, prepared
+from studio.training.loop.first_batch import first_batch
+from studio.training.loop.run import StopNow, TrainingJob, prepared
 
 NUMBERS = range(101, 1000)
 

@@ -15,12 +15,12 @@ import pytest
 from made_runs import CHAT_ROWS, chat_run, label_run, rows_file, starter, tiny_llama
 
 from studio.host.host import Host
-from studio.inference.shelf import Shelf
+from studio.inference.model_cache import Shelf
 from studio.schema.errors import StudioError
 from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, RunRef, error_dict, error_from
 from studio.schema.models import ModelInfo
 from studio.schema.report import Answer, Preview, Report
-from studio.services.hosts import HostClient
+from studio.services.model_host.client import HostClient
 from studio.store import Home
 
 ROLES = {"question": "prompt", "answer": "reply"}
@@ -311,11 +311,14 @@ def test_a_short_chat_is_answered_while_long_ones_go_on_and_all_say_what_they_sa
     other = chat_run(run.info, tmp_path / "other", precision="float32")
     asked = {
         f"t{number}": {
-            "run": (run, other)[number % 2], "workspace": f"w{number}", "visitor": number > 2, "messages": HELLO,
+            "run": (run, other)[number % 2],
+            "workspace": f"w{number}",
+            "visitor": number > 2,
+            "messages": HELLO,
             "settings": {"max_new_tokens": 220, "seed": number, "temperature": 1.0},
         }
         for number in range(6)
-    }  # fmt: skip
+    }
     busy_host.ask("ping", "first", visitor=True)  # from now on it computes with as many threads as it will later
     alone = {}
     for name, fields in asked.items():
@@ -382,7 +385,13 @@ def test_a_template_that_does_not_end_is_refused_once_and_for_all(tmp_path: Path
 
 def test_half_a_character_in_a_chat_is_answered(run: RunRef, tmp_path: Path) -> None:
     client = HostClient(Home(tmp_path / "home"))
-    said = list(client.ask("chat", run=run, messages=[{"role": "user", "content": "Hi \ud83d"}],
-                           settings={"max_new_tokens": 2, "system": "\ude00"}))  # fmt: skip
+    said = list(
+        client.ask(
+            "chat",
+            run=run,
+            messages=[{"role": "user", "content": "Hi \ud83d"}],
+            settings={"max_new_tokens": 2, "system": "\ude00"},
+        )
+    )
     client.close()
     assert isinstance(said[-1], Done)

@@ -51,15 +51,27 @@ def joined(**changes: Any) -> str:
 
 
 BODIES: list[tuple[str, str | bytes]] = [
-    (JSON, ""), (JSON, "{"), (JSON, "[]"), (JSON, "1"), (JSON, "null"), (JSON, "{}"), (JSON, b"\xff\xfe{"),
-    (JSON, "[" * 100_000), (JSON, '{"data":' * 50_000), (JSON, "[" * 900 + "]" * 900),
+    (JSON, ""),
+    (JSON, "{"),
+    (JSON, "[]"),
+    (JSON, "1"),
+    (JSON, "null"),
+    (JSON, "{}"),
+    (JSON, b"\xff\xfe{"),
+    (JSON, "[" * 100_000),
+    (JSON, '{"data":' * 50_000),
+    (JSON, "[" * 900 + "]" * 900),
     (JSON, '{"data": [], "fn_index": 0, "session_hash": "abc", "event_data": ' + "[" * 200 + "]" * 200 + "}"),
     *((JSON, joined(fn_index=each)) for each in ("1", -1, 10**30, True, None, 1.5, [], {}, 99_999)),
     *((JSON, joined(session_hash=each)) for each in (None, "", 1, "\ud800", "a" * 500, "../x", ["a"], "a b")),
     *((JSON, joined(data=each)) for each in (None, "x", {}, [1] * 50)),
     *((JSON, joined(trigger_id=each)) for each in ("x", -5, 10**9, True, [])),
-    ("text/plain", joined()), (FORM, "a=b"), ("", joined()), ("multipart/form-data", b"x"), ("\xff", joined()),
-]  # fmt: skip
+    ("text/plain", joined()),
+    (FORM, "a=b"),
+    ("", joined()),
+    ("multipart/form-data", b"x"),
+    ("\xff", joined()),
+]
 
 
 def lines_of(served: Served) -> list[str]:
@@ -84,9 +96,21 @@ def test_a_malformed_body_is_refused_in_a_sentence(alone: Served, path: str) -> 
 
 @pytest.mark.parametrize(
     "event",
-    ["text", 5, True, [], [[1]], {"act": None}, {"act": {"a": "b"}}, {"act": "\ud800"}, {"": ""},
-     {"act": "look", "x": [1]}, {"act": "view", "value": {"a": 1}}, {"act": "file", "ticket": "\ud83d"}],
-)  # fmt: skip
+    [
+        "text",
+        5,
+        True,
+        [],
+        [[1]],
+        {"act": None},
+        {"act": {"a": "b"}},
+        {"act": "\ud800"},
+        {"": ""},
+        {"act": "look", "x": [1]},
+        {"act": "view", "value": {"a": 1}},
+        {"act": "file", "ticket": "\ud83d"},
+    ],
+)
 def test_an_odd_event_is_answered_without_a_traceback(alone: Served, event: Any) -> None:
     who, before = Asking(alone), len(lines_of(alone))
     for region in ("model-body", "data-body", "runs-body"):
@@ -104,11 +128,21 @@ def test_what_the_page_itself_sends_passes(alone: Served) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [f"{DATA}?session_hash=unknown", DATA, f"{DATA}?session_hash=", f"{DATA}?session_hash=a&session_hash=b",
-     f"{DATA}?session_hash=%ff%fe", f"{DATA}?session_hash=%zz", f"{DATA}?session_hash=a%0d%0ab",
-     f"{DATA}?" + "a=1&" * 200, "/gradio_api/heartbeat/", "/gradio_api/heartbeat/a/b", "/gradio_api/heartbeat/%ff",
-     "/gradio_api/heartbeat/" + "a" * 100],
-)  # fmt: skip
+    [
+        f"{DATA}?session_hash=unknown",
+        DATA,
+        f"{DATA}?session_hash=",
+        f"{DATA}?session_hash=a&session_hash=b",
+        f"{DATA}?session_hash=%ff%fe",
+        f"{DATA}?session_hash=%zz",
+        f"{DATA}?session_hash=a%0d%0ab",
+        f"{DATA}?" + "a=1&" * 200,
+        "/gradio_api/heartbeat/",
+        "/gradio_api/heartbeat/a/b",
+        "/gradio_api/heartbeat/%ff",
+        "/gradio_api/heartbeat/" + "a" * 100,
+    ],
+)
 def test_a_stream_that_does_not_exist_is_refused(alone: Served, path: str) -> None:
     before = len(lines_of(alone))
     refused(alone, Asking(alone).get(path), before)
@@ -118,10 +152,15 @@ def test_a_stream_that_does_not_exist_is_refused(alone: Served, path: str) -> No
 def test_an_odd_form_or_body_leaves_no_traceback(alone: Served, path: str) -> None:
     who, before = Asking(alone), len(lines_of(alone))
     for kind, body in (
-        ("multipart/form-data", b"--x\r\nbroken"), ("multipart/form-data; boundary=x", b"--x\r\nbroken"),
-        (FORM, b"username=%ff&password=%zz"), (JSON, b"[" * 50_000), (JSON, b"\xff"), (JSON, '{"page": "\\ud800"}'),
-        (JSON, '{"a":' * 80 + "1" + "}" * 80), (FORM, b"password=" + b"x" * 1_000_000),
-    ):  # fmt: skip
+        ("multipart/form-data", b"--x\r\nbroken"),
+        ("multipart/form-data; boundary=x", b"--x\r\nbroken"),
+        (FORM, b"username=%ff&password=%zz"),
+        (JSON, b"[" * 50_000),
+        (JSON, b"\xff"),
+        (JSON, '{"page": "\\ud800"}'),
+        (JSON, '{"a":' * 80 + "1" + "}" * 80),
+        (FORM, b"password=" + b"x" * 1_000_000),
+    ):
         refused(alone, who.ask("POST", path, body, content_type=kind), before)
 
 
@@ -210,9 +249,12 @@ def root_of(answer: Answer) -> str:
 def test_no_header_of_a_stranger_changes_the_root_of_the_page(alone: Served) -> None:
     own = root_of(Asking(alone).get("/"))
     for name, value in (
-        ("x_forwarded_host", "evil.example"), ("x_gradio_server", "http://evil.example"),
-        ("x_forwarded_proto", "https"), ("forwarded", "host=evil.example"), ("x_forwarded_prefix", "/evil"),
-    ):  # fmt: skip
+        ("x_forwarded_host", "evil.example"),
+        ("x_gradio_server", "http://evil.example"),
+        ("x_forwarded_proto", "https"),
+        ("forwarded", "host=evil.example"),
+        ("x_forwarded_prefix", "/evil"),
+    ):
         told = Asking(alone).get("/", **{name: value})
         assert root_of(told) == own and "evil" not in told.text
         assert "strict-transport-security" not in told.headers
@@ -224,7 +266,9 @@ def test_a_trusted_proxy_sets_host_and_scheme(tmp_path: Path) -> None:
         who, reported = Asking(served), {"x_forwarded_proto": "https", "x_forwarded_host": "studio.example"}
         told = who.get("/", **reported)
         assert root_of(told) == "https://studio.example" and told.headers["strict-transport-security"]
-        assert root_of(who.get("/", **{**reported, "x_forwarded_host": "evil.example"})).startswith("https://127.0.0.1:")
+        assert root_of(who.get("/", **{**reported, "x_forwarded_host": "evil.example"})).startswith(
+            "https://127.0.0.1:"
+        )
         assert who.post("/studio/workspace", origin="https://studio.example", **reported).status == 200
         assert who.post("/studio/workspace", origin="http://studio.example", **reported).status == 403
         assert root_of(who.get("/", x_gradio_server="http://evil.example")) == served.url
@@ -252,9 +296,13 @@ server.serve(port=0, home=sys.argv[1], demo=sys.argv[2] == "demo", open_browser=
 def test_what_a_server_starts_inherits_no_password_and_in_a_demo_no_secret(mode: str, tmp_path: Path) -> None:
     secrets = {"HF_TOKEN": "hf_private", "OPENAI_API_KEY": "private", "AWS_SECRET_ACCESS_KEY": "private"}
     done = subprocess.run(
-        [sys.executable, "-c", SHOWN, str(tmp_path / "home"), mode], capture_output=True, text=True, timeout=120,
-        env={**os.environ, **secrets, "STUDIO_PASSWORD": "pass word"}, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", SHOWN, str(tmp_path / "home"), mode],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **secrets, "STUDIO_PASSWORD": "pass word"},
+        check=True,
+    )
     inherited = json.loads(done.stdout.splitlines()[1])
     assert "STUDIO_PASSWORD" not in inherited and "pass word" not in done.stdout
     assert bool(inherited.keys() & secrets) == (mode == "alone"), "the owner's own studio keeps the token"
@@ -268,8 +316,10 @@ def test_few_descriptors_are_enough_for_many_strangers(tmp_path: Path) -> None:
     with log.open("wb") as file:
         server = subprocess.Popen(
             ["bash", "-c", 'ulimit -n 256; exec "$@"', "bash", sys.executable, *command],
-            stdout=file, stderr=file, env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        )  # fmt: skip
+            stdout=file,
+            stderr=file,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )
     try:
         served: Any = SimpleNamespace(port=_port_of(log, server))
         with ExitStack() as lines:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from made_runs import chat_run, starter, tiny_llama
 
+from studio.inference.base_and_tuned import Pair, load_pair
 from studio.inference.generate import Reply, reply, stream
 from studio.inference.load import load_base, load_tokenizer
-from studio.inference.pair import Pair, load_pair
-from studio.inference.sidebyside import side_by_side
+from studio.inference.side_by_side import side_by_side
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.schema.report import Answer, ChatSettings
@@ -186,9 +186,10 @@ def test_a_path_in_the_adapters_config_is_not_followed(tiny: Pair, tmp_path: Pat
     moved = load_pair(tiny.run.model_copy(update={"folder": str(folder)}))
     settings = ChatSettings(max_new_tokens=8)
     assert [reply(each.tuned, each.tokenizer, [1, 5, 9], settings).text for each in (moved, tiny)].count("") == 0
-    assert reply(moved.tuned, moved.tokenizer, [1, 5, 9], settings).text == reply(
-        tiny.tuned, tiny.tokenizer, [1, 5, 9], settings
-    ).text  # fmt: skip
+    assert (
+        reply(moved.tuned, moved.tokenizer, [1, 5, 9], settings).text
+        == reply(tiny.tuned, tiny.tokenizer, [1, 5, 9], settings).text
+    )
 
 
 def test_a_pickled_adapter_is_not_read(tiny: Pair, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from made_runs import CHAT_ROWS, LABELS, TEXTS, chat_run, label_run, starter, tiny_llama
 
+from studio.inference.base_and_tuned import Pair, load_pair
 from studio.inference.batches import by_length
 from studio.inference.classify import NEIGHBOURS, classify, probabilities
 from studio.inference.load import load_tokenizer, training_template
-from studio.inference.pair import Pair, load_pair
 from studio.inference.predict import WRITERS, predict, write_predictions, writer_for
 from studio.inference.preview import EXACT, lengths, pieces, preview
 from studio.schema.errors import StudioError

@@ -7,12 +7,10 @@ import pytest
 from made_runs import tiny_llama
 
 from studio.api import Studio
-from studio.services import lengths
+from studio.services.planning import lengths
 
 LONG = (6, 17, 30)
-ROWS = [
-    {"question": f"What is {n}?", "answer": f"It is {n}. " * (40 if n in LONG else 1)} for n in range(1, 61)
-]  # fmt: skip
+ROWS = [{"question": f"What is {n}?", "answer": f"It is {n}. " * (40 if n in LONG else 1)} for n in range(1, 61)]
 LIMIT = 64
 
 

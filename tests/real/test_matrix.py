@@ -19,8 +19,8 @@ from test_trained_preference import PAIRS, THUMBS
 from test_trained_questions import ROWS as QUESTIONS
 from test_trained_summarization import NOTES
 
+from studio.inference.base_and_tuned import load_pair
 from studio.inference.heads import Head, head_of
-from studio.inference.pair import load_pair
 from studio.machine.facts import MachineFacts
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
@@ -28,13 +28,18 @@ from studio.schema.host import RunRef
 from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
 from studio.tasks import TASKS
+from studio.training.loop.run import TrainingJob
 from studio.training.methods import METHODS
-from studio.training.run import TrainingJob
 
 FAMILIES = {
-    "llama": "causal", "qwen": "causal", "gpt2": "causal", "bert": "encoder", "roberta": "encoder", "t5": "seq2seq",
+    "llama": "causal",
+    "qwen": "causal",
+    "gpt2": "causal",
+    "bert": "encoder",
+    "roberta": "encoder",
+    "t5": "seq2seq",
     "bart": "seq2seq",
-}  # fmt: skip
+}
 """Family → kind of model."""
 LARGE = MachineFacts(cores=16, memory_total=2**37, memory_available=2**37, disk_free=2**40)
 RATES = {"low-rank": 1e-2, "scales": 5e-2, "prompts": 1e-1, "last": 1e-2, "weights": 3e-3}
@@ -126,13 +131,24 @@ def test_a_cell_of_the_matrix_learns_and_its_result_says_the_same_to_plain_libra
     data = DatasetSpec(task=task, roles=roles, label_names=labels)
     precision = "bfloat16" if method == "qlora" else "float32"
     config = TrainingConfig(
-        task=task, model=info.name, method=method, epochs=4, batch_size=8, max_length=96, seed=1,
-        learning_rate=RATES[METHODS[method].family], precision=precision, answer_length=24, virtual_tokens=4,
-        last_layers=1, early_stopping_patience=0,
-    )  # fmt: skip
+        task=task,
+        model=info.name,
+        method=method,
+        epochs=4,
+        batch_size=8,
+        max_length=96,
+        seed=1,
+        learning_rate=RATES[METHODS[method].family],
+        precision=precision,
+        answer_length=24,
+        virtual_tokens=4,
+        last_layers=1,
+        early_stopping_patience=0,
+    )
     rows = rows[:32]
-    job = TrainingJob(config=config, info=info, data=data, train_rows=rows, validation_rows=rows,
-                      folder=tmp_path / "run", threads=1)  # fmt: skip
+    job = TrainingJob(
+        config=config, info=info, data=data, train_rows=rows, validation_rows=rows, folder=tmp_path / "run", threads=1
+    )
     outcome, said = run(job)
     assert len(losses(said)) > 2
     assert outcome.metrics["eval_loss"] < outcome.metrics["base_eval_loss"]

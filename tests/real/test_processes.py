@@ -27,12 +27,12 @@ from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.events import AnyEvent, CheckpointEvent, EvaluationEvent, ReplyEvent
 from studio.schema.models import ModelInfo
-from studio.services.run_files import resumable_step
+from studio.services.runs.run_files import resumable_step
 from studio.store import Home
-from studio.training.loading import TrainingJob
-from studio.training.outcome import Outcome
-from studio.training.together import OF_PARTS
-from studio.worker import ranks
+from studio.training.loop.loading import TrainingJob
+from studio.training.loop.outcome import Outcome
+from studio.training.planning.parallelism import OF_PARTS
+from studio.worker import launcher
 
 TOLERANCE = 2e-4
 """By which losses may differ: sums are made in another order."""
@@ -40,9 +40,15 @@ ALL = os.environ.get("STUDIO_MATRIX") == "all"
 UNEVEN: dict[str, Any] = {"rows": 23, "held": 7, "epochs": 1, "eval_steps": 3}
 """Rows that two processes can't share out alike: 23 to learn from, 4 a step, and 7 in a check."""
 LONG = {
-    "precision": "float32", "learning_rate": 1e-2, "max_length": 96, "epochs": 100, "eval_steps": 6, "batch_size": 2,
-    "early_stopping_patience": 0, "processes": 2,
-}  # fmt: skip
+    "precision": "float32",
+    "learning_rate": 1e-2,
+    "max_length": 96,
+    "epochs": 100,
+    "eval_steps": 6,
+    "batch_size": 2,
+    "early_stopping_patience": 0,
+    "processes": 2,
+}
 NO_DEEPSPEED = pytest.mark.skipif(bool(why_no_deepspeed()), reason="no DeepSpeed")
 ALIKE = pytest.param({}, id="data parallel")
 ZERO_1, ZERO_2, ZERO_3 = (pytest.param({"zero": n}, id=f"ZeRO-{n}", marks=NO_DEEPSPEED) for n in (1, 2, 3))
@@ -55,7 +61,7 @@ def by_two(job: TrainingJob) -> tuple[Outcome, list[AnyEvent]]:
     """Train by the processes that a worker would start."""
     said: list[AnyEvent] = []
     job.folder.mkdir(parents=True, exist_ok=True)
-    return ranks.train(job, said.append, lambda: None), said
+    return launcher.train(job, said.append, lambda: None), said
 
 
 def checks(said: list[AnyEvent]) -> list[EvaluationEvent]:
@@ -133,9 +139,13 @@ def test_answers_of_uneven_length_teach_a_whole_text_to_text_model_by_two_what_t
         usual = {"precision": "float32", "learning_rate": 5e-3, "max_length": 64, "epochs": 1, "eval_steps": 2}
         return TrainingJob(
             config=TrainingConfig(task="summarization", model=info.name, method="full", **usual, **settings),
-            info=info, data=DatasetSpec(task="summarization", roles={"article": "text", "summary": "summary"}),
-            train_rows=rows[:18], validation_rows=rows[-5:], folder=folder, threads=1,
-        )  # fmt: skip
+            info=info,
+            data=DatasetSpec(task="summarization", roles={"article": "text", "summary": "summary"}),
+            train_rows=rows[:18],
+            validation_rows=rows[-5:],
+            folder=folder,
+            threads=1,
+        )
 
     one, told = run(job(tmp_path / "one", batch_size=4))
     two, said = by_two(job(tmp_path / "two", batch_size=2, processes=2, **way))
@@ -161,16 +171,21 @@ def test_a_whole_model_that_writes_learns_under_zero_as_by_one(way: dict[str, An
 @pytest.mark.matrix
 @pytest.mark.parametrize(
     ("shape", "settings"),
-    [("llama", {"method": "dora", "precision": "bfloat16"}), ("llama", {"method": "ia3", "precision": "bfloat16"}),
-     ("llama", {"method": "prefix-tuning"}), ("llama", {"method": "prompt-tuning"}),
-     ("llama", {"method": "lora-embeddings"}), ("llama", {"method": "last-layers"}),
-     ("llama", {"method": "lora", "gradient_checkpointing": True, "gradient_accumulation": 2}),
-     ("llama", {"method": "full", "precision": "bfloat16", "gradient_checkpointing": True, "learning_rate": 1e-3}),
-     ("llama", {"method": "lora", "optimizer": "adafactor"}),
-     *(("llama", {"method": "full", "optimizer": optimizer, "learning_rate": 1e-3}) for optimizer in OF_PARTS),
-     ("gpt2", {"method": "full", "learning_rate": 1e-3})],
+    [
+        ("llama", {"method": "dora", "precision": "bfloat16"}),
+        ("llama", {"method": "ia3", "precision": "bfloat16"}),
+        ("llama", {"method": "prefix-tuning"}),
+        ("llama", {"method": "prompt-tuning"}),
+        ("llama", {"method": "lora-embeddings"}),
+        ("llama", {"method": "last-layers"}),
+        ("llama", {"method": "lora", "gradient_checkpointing": True, "gradient_accumulation": 2}),
+        ("llama", {"method": "full", "precision": "bfloat16", "gradient_checkpointing": True, "learning_rate": 1e-3}),
+        ("llama", {"method": "lora", "optimizer": "adafactor"}),
+        *(("llama", {"method": "full", "optimizer": optimizer, "learning_rate": 1e-3}) for optimizer in OF_PARTS),
+        ("gpt2", {"method": "full", "learning_rate": 1e-3}),
+    ],
     ids=lambda each: each if isinstance(each, str) else "-".join(map(str, each.values())),
-)  # fmt: skip
+)
 def test_what_fsdp_shares_out_is_learned_as_by_one(shape: str, settings: dict[str, Any], tmp_path: Path) -> None:
     info = tiny_model(shape, tmp_path / "base")
     one, told = run(chat_job(tmp_path / "one", info, **{**UNEVEN, **settings}, batch_size=4))
@@ -189,9 +204,13 @@ def question_job(folder: Path, info: ModelInfo, **settings: Any) -> TrainingJob:
     usual = {"precision": "float32", "learning_rate": 5e-3, "max_length": 64, "epochs": 1, "eval_steps": 2}
     return TrainingJob(
         config=TrainingConfig(task="question-answering", model=info.name, **{**usual, **settings}),
-        info=info, data=DatasetSpec(task="question-answering", roles=ROLES), train_rows=QUESTIONS[:18],
-        validation_rows=QUESTIONS[-7:], folder=folder, threads=1,
-    )  # fmt: skip
+        info=info,
+        data=DatasetSpec(task="question-answering", roles=ROLES),
+        train_rows=QUESTIONS[:18],
+        validation_rows=QUESTIONS[-7:],
+        folder=folder,
+        threads=1,
+    )
 
 
 @pytest.mark.matrix
@@ -215,9 +234,17 @@ def test_pairs_are_learned_by_two_and_the_result_loads_without_deepspeed(
 ) -> None:
     info = tiny_model("llama", tmp_path / "model")
     made = train_rows(
-        tmp_path, PAIRS, info, "preference", epochs=3, learning_rate=1e-3, batch_size=2, processes=2, method=method,
+        tmp_path,
+        PAIRS,
+        info,
+        "preference",
+        epochs=3,
+        learning_rate=1e-3,
+        batch_size=2,
+        processes=2,
+        method=method,
         **way,
-    )  # fmt: skip
+    )
     assert made.learned() and made.checks[-1].metrics["reward_accuracy"] >= 0.5
     code = (
         "found = tokenizer(asked, return_tensors='pt')\nanswer = model(**found).logits[0, -1, :50].tolist()\n"
@@ -263,7 +290,7 @@ class Family:
         wait_for(lambda: len(steps_of(home, run_)) >= 8 or self.worker.poll() is not None)
         assert self.worker.poll() is None, log_of(home, run_)
         below = psutil.Process(self.worker.pid).children(recursive=True)
-        self.torchrun = next(each.pid for each in below if "studio.worker.launch" in " ".join(each.cmdline()))
+        self.torchrun = next(each.pid for each in below if "studio.worker.torchrun" in " ".join(each.cmdline()))
         self.ranks = [each.pid for each in below if "studio.worker.rank" in " ".join(each.cmdline())]
         self.known = {pid: identity(pid) for pid in (self.torchrun, *self.ranks)}
         assert len(self.ranks) == 2
@@ -395,5 +422,5 @@ def test_a_build_that_was_killed_long_ago_is_forgotten_and_a_fresh_one_is_waited
         mark.parent.mkdir(parents=True)
         mark.touch()
         os.utime(mark, (time.time() - age,) * 2)
-    ranks.forget_stale_builds(tmp_path)
+    launcher.forget_stale_builds(tmp_path)
     assert [path.name for path in (tmp_path / "py").iterdir()] == ["fresh"]

@@ -22,9 +22,9 @@ from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
 from studio.services.runners.local import LocalRunner
 from studio.store import Home
-from studio.training.loading import TrainingJob
+from studio.training.loop.loading import TrainingJob
 from studio.training.trainers import common
-from studio.worker.ready import Ready
+from studio.worker.make_ready import Ready
 
 pytestmark = pytest.mark.usefixtures("afresh")  # it is about imports, and about whose process it is
 
@@ -229,8 +229,12 @@ def test_somebody_elses_run_has_the_machine_and_the_process_is_as_it_was_before(
 
 def told_by_hand(worker: "subprocess.Popen[bytes]", home: Home, spec: RunSpec) -> Path:
     """A guess, as the services tell it; where its run would keep its checkpoints."""
-    line = {"home": str(home.root), "workspace": "default", "run": "20200101-first",
-            "spec": spec.model_dump(mode="json", exclude_defaults=True)}  # fmt: skip
+    line = {
+        "home": str(home.root),
+        "workspace": "default",
+        "run": "20200101-first",
+        "spec": spec.model_dump(mode="json", exclude_defaults=True),
+    }
     assert worker.stdin is not None
     worker.stdin.write(json.dumps(line).encode() + b"\n")
     worker.stdin.flush()
@@ -238,7 +242,9 @@ def told_by_hand(worker: "subprocess.Popen[bytes]", home: Home, spec: RunSpec) -
 
 
 def test_a_run_that_nobody_starts_is_let_go_after_a_while(home: Home, data: DatasetRecord, llama: str) -> None:
-    hurry = "import studio.worker.waiting as waiting; waiting.KEEP_SECONDS = 3; from studio.worker.__main__ import main"
+    hurry = (
+        "import studio.worker.prepared as waiting; waiting.KEEP_SECONDS = 3; from studio.worker.__main__ import main"
+    )
     worker = subprocess.Popen(
         [sys.executable, "-c", f"{hurry}; main(['--prepared'])"], stdin=subprocess.PIPE, start_new_session=True
     )

@@ -11,11 +11,13 @@ from small_trainings import chat_job, label_job, losses, run, tiny_bert, tiny_ll
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.schema.models import ModelInfo
-from studio.training.run import TrainingJob, prepared
+from studio.training.loop.run import TrainingJob, prepared
 from studio.training.trainers.classification import LabelTrainer
 
-PAIRS = [{"q": f"Where is my {thing}?", "yes": f"Your {thing} is here.", "no": "Go away."}
-         for thing in ("lamp", "rug", "vase", "desk")]  # fmt: skip
+PAIRS = [
+    {"q": f"Where is my {thing}?", "yes": f"Your {thing} is here.", "no": "Go away."}
+    for thing in ("lamp", "rug", "vase", "desk")
+]
 
 
 def pair_job(folder: Path, info: ModelInfo, begins_with: Path | None = None, **settings: Any) -> TrainingJob:
@@ -56,11 +58,23 @@ def test_what_the_base_says_is_remembered_without_the_noise_of_a_step(tmp_path: 
 def score_job(folder: Path, info: ModelInfo, score: float, **settings: Any) -> TrainingJob:
     rows = [{"text": f"row {n}", "score": score} for n in range(8)]
     return TrainingJob(
-        config=TrainingConfig(task="classification", model=info.name, precision="float32", epochs=1, max_length=32,
-                              method="full", batch_size=8, **settings),
-        info=info, data=DatasetSpec(task="classification", roles={"text": "text", "score": "score"}),
-        train_rows=rows, validation_rows=[], folder=folder, threads=1,
-    )  # fmt: skip
+        config=TrainingConfig(
+            task="classification",
+            model=info.name,
+            precision="float32",
+            epochs=1,
+            max_length=32,
+            method="full",
+            batch_size=8,
+            **settings,
+        ),
+        info=info,
+        data=DatasetSpec(task="classification", roles={"text": "text", "score": "score"}),
+        train_rows=rows,
+        validation_rows=[],
+        folder=folder,
+        threads=1,
+    )
 
 
 def test_a_head_that_has_learned_scores_goes_on_from_where_it_was(tmp_path: Path) -> None:

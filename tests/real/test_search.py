@@ -16,10 +16,10 @@ from studio.api import Studio
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.search import SearchSpec, SearchView
-from studio.services.searching import Searches
+from studio.services.runs.search import Searches
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
-from studio.ui.looking import Looking
+from studio.ui.search_monitor import Looking
 from tests.browser.served import Served
 
 FEW: dict[str, Any] = {"max_length": 64, "max_steps": 6, "precision": "float32", "early_stopping_patience": 0}
@@ -86,8 +86,15 @@ def test_a_new_server_goes_on_with_a_search_and_gives_up_a_bad_trial_though_nobo
     tiny_llama(tmp_path / "tiny")
     gone = Studio(tmp_path / "home")
     data = gone.add_text("question,answer\n" + "".join(f"Where is number {n}?,Under stone {n}.\n" for n in range(12)))
-    alike = {"batch_size": 4, "lora_rank": 8, "max_length": 64, "eval_steps": 1, "early_stopping_patience": 0,
-             "precision": "float32", "validation_share": 0.2}  # fmt: skip
+    alike = {
+        "batch_size": 4,
+        "lora_rank": 8,
+        "max_length": 64,
+        "eval_steps": 1,
+        "early_stopping_patience": 0,
+        "precision": "float32",
+        "validation_share": 0.2,
+    }
     begun = gone.start_search(data.id, str(tmp_path / "tiny"), "chat", preset="quick", settings=alike, trials=3)
     study = gone._searches._study(begun.spec)
     study.enqueue_trial(begun.spec.first)
@@ -112,9 +119,10 @@ def test_a_new_server_goes_on_with_a_search_and_gives_up_a_bad_trial_though_nobo
 def test_a_server_that_starts_goes_on_with_a_visitors_search_though_no_page_is_open(tmp_path: Path) -> None:
     home, visitor = Home(tmp_path / "home"), "v" * 48
     runs: Any = SimpleNamespace(
-        get=lambda run: SimpleNamespace(id=run, status="queued"), after=lambda run, kinds: [],
+        get=lambda run: SimpleNamespace(id=run, status="queued"),
+        after=lambda run, kinds: [],
         places=SimpleNamespace(has_room=lambda: True),
-    )  # fmt: skip
+    )
     spec = SearchSpec(id="", name="of a run that is lost", dataset="d", model="m", trials=1)
     begun = Searches(SearchStore(home.workspace(visitor)), runs, lambda *_: runs.get("lost"))
     begun.begin(spec, TrainingConfig(task="chat", model="m"), 100)

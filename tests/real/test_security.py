@@ -87,10 +87,12 @@ def run_of(who: Asking) -> str:
     """A finished run of that visitor, with a reply, a report and an export."""
     space = space_of(who)
     spec = RunSpec(
-        config=TrainingConfig(task="chat", model="starter-chat", name="secret stones"), dataset=bring(who),
-        dataset_version=1, data=DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}),
+        config=TrainingConfig(task="chat", model="starter-chat", name="secret stones"),
+        dataset=bring(who),
+        dataset_version=1,
+        data=DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}),
         splits=SplitSpec(),
-    )  # fmt: skip
+    )
     run = space.runs.create(spec).id
     space.events.append(run, ReplyEvent(step=0, prompt="Where?", text="Under the blue stone.", who="base", tokens=5))
     folder = space.runs.folder(run)
@@ -103,9 +105,7 @@ def run_of(who: Asking) -> str:
         format="adapter", path=str(folder.exports / "adapter"), bytes=2, tested="", zip_path=str(packed)
     )
     (folder.exports / "adapter.json").write_text(done.model_dump_json())
-    report = Report(
-        split="test", rows=4, metrics={"loss": Metric(base=3, tuned=1)}, verdict="blue stone"
-    )
+    report = Report(split="test", rows=4, metrics={"loss": Metric(base=3, tuned=1)}, verdict="blue stone")
     folder.report.write_text(report.model_dump_json())
     space.runs.set_status(run, "finished", has_result=True)
     return run
@@ -116,9 +116,16 @@ def run_of(who: Asking) -> str:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "evil.example:7860", "localhost@evil", "", "[::1]evil.com",
-     "127.0.0.1:evil.com"],
-)  # fmt: skip
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "evil.example:7860",
+        "localhost@evil",
+        "",
+        "[::1]evil.com",
+        "127.0.0.1:evil.com",
+    ],
+)
 @pytest.mark.parametrize("path", ["/", "/studio/bar", "/gradio_api/startup-events"])
 def test_a_name_that_is_not_ours_is_answered_with_400(alone: Served, host: str, path: str) -> None:
     assert Asking(alone).get(path, host=host).status == 400
@@ -152,8 +159,14 @@ def test_every_answer_carries_the_content_policy_and_refuses_frames(alone: Serve
     told = Asking(alone).get(path)
     assert told.status == 200
     policy = told.headers["content-security-policy"]
-    for rule in ("default-src 'self'", "connect-src 'self'", "img-src 'self' data: blob:", "object-src 'none'",
-                 "form-action 'self'", "frame-ancestors 'self'"):  # fmt: skip
+    for rule in (
+        "default-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data: blob:",
+        "object-src 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    ):
         assert rule in policy
     assert "huggingface" not in policy and "http:" not in policy and "*" not in policy
     assert told.headers["x-frame-options"] == "SAMEORIGIN"
@@ -188,17 +201,46 @@ def test_on_a_space_hugging_face_may_frame_the_page_and_it_is_a_demo(
 # --- what is not there ---
 
 CLOSED = (
-    "/openapi.json", "/docs", "/redoc", "/config", "/config/", "/monitoring", "/monitoring/summary", "/gradio_api/info",
-    "/gradio_api/info/", "/gradio_api/openapi.json", "/gradio_api/runs", "/gradio_api/call/run",
+    "/openapi.json",
+    "/docs",
+    "/redoc",
+    "/config",
+    "/config/",
+    "/monitoring",
+    "/monitoring/summary",
+    "/gradio_api/info",
+    "/gradio_api/info/",
+    "/gradio_api/openapi.json",
+    "/gradio_api/runs",
+    "/gradio_api/call/run",
     "/gradio_api/call/v2/run",
-    "/gradio_api/run/run", "/gradio_api/run/predict", "/gradio_api/api/run", "/gradio_api/upload",
-    "/gradio_api/upload_progress", "/gradio_api/component_server", "/gradio_api/file=/etc/passwd",
-    "/gradio_api/file/etc/passwd", "/gradio_api/proxy=http://127.0.0.1", "/gradio_api/stream/x", "/gradio_api/token",
-    "/gradio_api/user", "/gradio_api/vibe-edit", "/gradio_api/dev/reload", "/gradio_api/deep_link",
-    "/gradio_api/process_recording", "/gradio_api/custom_component/1/client/component/style.css", "/gradio_api/%69nfo",
-    "/gradio_api/queue/../info", "/gradio_api/queue/join/../../info", "/%67radio_api/info", "//gradio_api/info",
-    "/file=/etc/passwd", "/proxy=http://127.0.0.1", "/studio/ticket/../../etc/passwd", "/studio/static/studio.py",
-)  # fmt: skip
+    "/gradio_api/run/run",
+    "/gradio_api/run/predict",
+    "/gradio_api/api/run",
+    "/gradio_api/upload",
+    "/gradio_api/upload_progress",
+    "/gradio_api/component_server",
+    "/gradio_api/file=/etc/passwd",
+    "/gradio_api/file/etc/passwd",
+    "/gradio_api/proxy=http://127.0.0.1",
+    "/gradio_api/stream/x",
+    "/gradio_api/token",
+    "/gradio_api/user",
+    "/gradio_api/vibe-edit",
+    "/gradio_api/dev/reload",
+    "/gradio_api/deep_link",
+    "/gradio_api/process_recording",
+    "/gradio_api/custom_component/1/client/component/style.css",
+    "/gradio_api/%69nfo",
+    "/gradio_api/queue/../info",
+    "/gradio_api/queue/join/../../info",
+    "/%67radio_api/info",
+    "//gradio_api/info",
+    "/file=/etc/passwd",
+    "/proxy=http://127.0.0.1",
+    "/studio/ticket/../../etc/passwd",
+    "/studio/static/studio.py",
+)
 
 
 @pytest.mark.parametrize("path", CLOSED)
@@ -211,10 +253,16 @@ def test_what_the_page_does_not_need_is_not_there(alone: Served, path: str) -> N
 
 @pytest.mark.parametrize(
     "path",
-    ["/static/../routes.py", "/static/..%2f..%2froutes.py", "/assets/%2e%2e/%2e%2e/routes.py",
-     "/svelte/..%2f..%2fapp.py",
-     "/static//etc/passwd", "/assets/%2fetc%2fpasswd", "/theme.css/../../etc/passwd"],
-)  # fmt: skip
+    [
+        "/static/../routes.py",
+        "/static/..%2f..%2froutes.py",
+        "/assets/%2e%2e/%2e%2e/routes.py",
+        "/svelte/..%2f..%2fapp.py",
+        "/static//etc/passwd",
+        "/assets/%2fetc%2fpasswd",
+        "/theme.css/../../etc/passwd",
+    ],
+)
 def test_no_path_leads_out_of_gradios_own_files(alone: Served, path: str) -> None:
     told = Asking(alone).get(path)
     assert told.status in (403, 404) and b"root:" not in told.body and b"import" not in told.body
@@ -299,11 +347,15 @@ def test_nobody_is_answered_about_anothers_run(anna: Asking, ben: Asking) -> Non
     assert "stone" in anna.get(f"/studio/run/{run}/report.json").text
     assert anna.post("/studio/ticket", {"run": run, "format": "adapter"}).status == 200
     asked = [
-        ben.get(f"/studio/run/{run}"), ben.get(f"/studio/run/{run}?after=0"), ben.get(f"/studio/run/{run}/log"),
-        ben.get(f"/studio/run/{run}/report.json"), ben.get(f"/studio/run/{run}/report.html"),
-        ben.post("/studio/ticket", {"run": run, "format": "adapter"}), ben.post(f"/studio/run/{run}/warm"),
+        ben.get(f"/studio/run/{run}"),
+        ben.get(f"/studio/run/{run}?after=0"),
+        ben.get(f"/studio/run/{run}/log"),
+        ben.get(f"/studio/run/{run}/report.json"),
+        ben.get(f"/studio/run/{run}/report.html"),
+        ben.post("/studio/ticket", {"run": run, "format": "adapter"}),
+        ben.post(f"/studio/run/{run}/warm"),
         ben.post(f"/studio/run/{run}/chat", {"messages": [{"role": "user", "content": "Where?"}]}),
-    ]  # fmt: skip
+    ]
     for told in asked:
         assert told.status == 404 and told.json["error"]["code"] == "no-such-run"
         assert "stone" not in told.text
@@ -315,10 +367,16 @@ def test_nobody_is_answered_about_anothers_run(anna: Asking, ben: Asking) -> Non
 
 @pytest.mark.parametrize(
     ("region", "act", "field"),
-    [("runs-body", "open", "run"), ("runs-body", "rename", "run"), ("runs-body", "delete", "run"),
-     ("runs-body", "resume", "run"), ("chat-view", "choose", "run"), ("data-body", "reopen", "dataset"),
-     ("data-body", "delete", "dataset")],
-)  # fmt: skip
+    [
+        ("runs-body", "open", "run"),
+        ("runs-body", "rename", "run"),
+        ("runs-body", "delete", "run"),
+        ("runs-body", "resume", "run"),
+        ("chat-view", "choose", "run"),
+        ("data-body", "reopen", "dataset"),
+        ("data-body", "delete", "dataset"),
+    ],
+)
 def test_no_act_reaches_anothers_run_or_rows(anna: Asking, ben: Asking, region: str, act: str, field: str) -> None:
     run = run_of(anna)
     space = space_of(anna)
@@ -435,8 +493,11 @@ def test_an_open_address_without_a_password_is_refused_with_status_2(tmp_path: P
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("STUDIO_PASS", "SPACE_"))}
     done = subprocess.run(
         [sys.executable, "-m", "studio", "serve", "--host", "0.0.0.0", "--no-browser", "--home", str(tmp_path)],
-        capture_output=True, text=True, timeout=60, env=bare,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=bare,
+    )
     assert done.returncode == 2
     assert "Given: 0.0.0.0" in done.stderr and "STUDIO_PASSWORD" in done.stderr and "Traceback" not in done.stderr
 

@@ -18,20 +18,41 @@ def deberta(folder: Path) -> Path:
 
     torch.manual_seed(0)
     folder.mkdir()
-    special = {f"{name}_piece": f"[{piece}]" for name, piece in
-               (("pad", "PAD"), ("bos", "CLS"), ("eos", "SEP"), ("unk", "UNK"))}  # fmt: skip
+    special = {
+        f"{name}_piece": f"[{piece}]"
+        for name, piece in (("pad", "PAD"), ("bos", "CLS"), ("eos", "SEP"), ("unk", "UNK"))
+    }
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([row["text"] for row in SORTED]), model_prefix=str(folder / "spm"), vocab_size=120,
-        pad_id=0, bos_id=1, eos_id=2, unk_id=3, hard_vocab_limit=False, minloglevel=2, **special,
-    )  # fmt: skip
+        sentence_iterator=iter([row["text"] for row in SORTED]),
+        model_prefix=str(folder / "spm"),
+        vocab_size=120,
+        pad_id=0,
+        bos_id=1,
+        eos_id=2,
+        unk_id=3,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **special,
+    )
     (folder / "spm.vocab").unlink()
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "vocab_type": "spm"}')
     config = DebertaV2Config(
-        vocab_size=128, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=128, relative_attention=True, position_buckets=16, norm_rel_ebd="layer_norm",
-        share_att_key=True, pos_att_type=["p2c", "c2p"], type_vocab_size=0, position_biased_input=False,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        vocab_size=128,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=128,
+        relative_attention=True,
+        position_buckets=16,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+        type_vocab_size=0,
+        position_biased_input=False,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     DebertaV2Model(config).save_pretrained(folder)
     return folder
 
@@ -41,8 +62,9 @@ def test_a_model_with_sentencepiece_alone_is_read_learns_and_its_result_says_ali
     assert not (base / "tokenizer.json").exists()
     info = inspect_folder(base, title="Tiny DeBERTa")
     assert info.kind == "encoder"
-    run = train_rows(tmp_path, SORTED, info, "classification", method="lora", epochs=8, learning_rate=1e-2,
-                     batch_size=8)  # fmt: skip
+    run = train_rows(
+        tmp_path, SORTED, info, "classification", method="lora", epochs=8, learning_rate=1e-2, batch_size=8
+    )
     assert run.learned()
     pair, text = run.pair(), "it came far too late"
     labels = {"num_labels": 3, "pad_token_id": pair.tokenizer.pad_token_id}

@@ -58,9 +58,14 @@ def test_studio_alone_serves_on_7860_opens_the_browser_and_ends_by_ctrl_c(tmp_pa
         assert "Traceback" not in said.stderr and not opened.exists()
         arguments, url = [*arguments, "serve", "--port", "0"], "http://127.0.0.1:"
     process = subprocess.Popen(
-        arguments, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        arguments,
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         preexec_fn=heed_ctrl_c,
-    )  # fmt: skip
+    )
     try:
         until = time.monotonic() + 60
         while not opened.exists() or not opened.read_text():
@@ -106,12 +111,24 @@ def test_style_and_script_are_served_and_may_be_kept(alone: httpx.Client) -> Non
 @pytest.mark.parametrize(
     "path",
     [
-        "/docs", "/redoc", "/openapi.json", "/gradio_api/info", "/gradio_api/openapi.json", "/gradio_api/call/show",
-        "/gradio_api/run/predict", "/gradio_api/runs", "/gradio_api/file=/etc/passwd", "/gradio_api/upload_progress",
-        "/gradio_api/stream/a/b/c/playlist.m3u8", "/gradio_api/proxy=http://127.0.0.1:1/", "/monitoring",
-        "/monitoring/x", "/gradio_api/component_server", "/gradio_api/vibe-code/",
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+        "/gradio_api/info",
+        "/gradio_api/openapi.json",
+        "/gradio_api/call/show",
+        "/gradio_api/run/predict",
+        "/gradio_api/runs",
+        "/gradio_api/file=/etc/passwd",
+        "/gradio_api/upload_progress",
+        "/gradio_api/stream/a/b/c/playlist.m3u8",
+        "/gradio_api/proxy=http://127.0.0.1:1/",
+        "/monitoring",
+        "/monitoring/x",
+        "/gradio_api/component_server",
+        "/gradio_api/vibe-code/",
     ],
-)  # fmt: skip
+)
 def test_addresses_that_the_page_does_not_need_do_not_exist(alone: httpx.Client, path: str) -> None:
     assert alone.get(path).status_code == 404
     assert alone.post(path, headers={"origin": str(alone.base_url).rstrip("/")}, content=b"{}").status_code == 404
@@ -225,9 +242,11 @@ def test_no_handler_works_for_a_stranger_of_a_demo(demo: httpx.Client) -> None:
     assert len(events) > 10
     for event in events:
         asked = {
-            "fn_index": event["id"], "data": [], "session_hash": "abcdefghijk",
+            "fn_index": event["id"],
+            "data": [],
+            "session_hash": "abcdefghijk",
             "event_data": {"act": "sample", "value": "/etc/passwd", "name": "support-tone"},
-        }  # fmt: skip
+        }
         refused = demo.post("/gradio_api/queue/join", json=asked, headers={"x-studio-workspace": "0" * 48})
         assert refused.status_code == 403 and "lost its workspace" in refused.text
 
@@ -265,10 +284,16 @@ def test_a_key_press_is_answered_with_the_regions_it_changed(alone: httpx.Client
     assert "does not know that button" in refused["notice-model"]
 
 
-@pytest.mark.parametrize("wrong", [
-    {"page": "", "region": "data-body", "said": {}}, {"page": "../x", "region": "data-body", "said": {}},
-    {"page": "abc", "region": "no-such-region", "said": {}}, {"page": "abc", "region": "data-body", "said": []}, [],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"page": "", "region": "data-body", "said": {}},
+        {"page": "../x", "region": "data-body", "said": {}},
+        {"page": "abc", "region": "no-such-region", "said": {}},
+        {"page": "abc", "region": "data-body", "said": []},
+        [],
+    ],
+)
 def test_a_key_press_that_makes_no_sense_is_refused_in_a_sentence(alone: httpx.Client, wrong: object) -> None:
     answer = alone.post("/studio/press", json=wrong)
     assert 400 <= answer.status_code < 500 and answer.json()["error"]["message"]

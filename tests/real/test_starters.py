@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from studio.models.fetching import fetch_starter
-from studio.models.obtain import hub_answers
+from studio.models.starter_download import hub_answers
+from studio.models.starter_install import fetch_starter
 from studio.models.starters import STARTERS, Starter, origin_of, starter_folder
 from studio.schema.errors import StudioError
 from tests.hubserver import HubServer, tiny_repo
@@ -166,8 +166,12 @@ def test_the_hub_is_asked_first_when_it_answers(tiny: Starter, tmp_path: Path) -
         environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
         done = subprocess.run(
             [sys.executable, "-c", program, json.dumps(tiny.__dict__)],
-            env=environment, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
-        )  # fmt: skip
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[2],
+        )
         assert hub.asked(f"/revision/{tiny.revision}")
     folder, origin = done.stdout.strip().splitlines()
     assert json.loads(origin)["source"] == "hub" and json.loads(origin)["revision"] == tiny.revision
@@ -194,8 +198,12 @@ def test_a_hub_that_answers_and_then_breaks_off_gives_way_to_the_package(
         environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
         done = subprocess.run(
             [sys.executable, "-c", SETUP, json.dumps(tiny.__dict__)],
-            env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120,
-        )  # fmt: skip
+            env=environment,
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            timeout=120,
+        )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     origin = origin_of("tiny")
     assert origin is not None and origin["source"] == "package"
@@ -216,8 +224,11 @@ def _say_nonsense(server: socket.socket) -> None:
 def test_a_setup_that_fails_in_a_way_nobody_foresaw_says_so_in_a_sentence(tiny: Starter) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SETUP, json.dumps({**tiny.__dict__, "inside": "nowhere/model"})],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "could not be fetched" in done.stderr and "make setup" in done.stderr
 
@@ -241,9 +252,10 @@ def test_the_chat_starter_writes_and_splits_as_the_original_does() -> None:
         "<|im_end|>",
         "<|im_start|>",
     )
-    assert tokenizer.apply_chat_template(
-        [{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True
-    ) == TEMPLATE  # fmt: skip
+    assert (
+        tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True)
+        == TEMPLATE
+    )
     # Digits stand alone, and a blank line before one stays one token.
     assert tokenizer.convert_ids_to_tokens(tokenizer("\n\n12").input_ids) == ["ĊĊ", "1", "2"]
     text = "  Two  spaces, naïve café, 你好\n\n1. One"
@@ -264,8 +276,10 @@ def test_the_starters_load_with_plain_transformers_and_are_what_they_say() -> No
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "What is the capital of France?"}],
-        add_generation_prompt=True, return_tensors="pt", return_dict=True,
-    )  # fmt: skip
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
+    )
     said = chat.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt.input_ids.shape[1] :]
     assert "Paris" in tokenizer.decode(said) and said[-1] == 2
     encoder = AutoModel.from_pretrained(starter_folder("starter-classify"), **loading_arguments())
@@ -299,9 +313,16 @@ def test_a_gguf_becomes_a_folder_that_computes_the_same(tmp_path: Path) -> None:
     alphabet = sorted(_bytes_to_text().values())
     tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *alphabet, "ĊĊ", "Ġa"]
     config = LlamaConfig(
-        vocab_size=len(tokens), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, rms_norm_eps=1e-5, tie_word_embeddings=True,
-    )  # fmt: skip
+        vocab_size=len(tokens),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+    )
     original = LlamaForCausalLM(config).eval()
     file = tmp_path / "tiny.gguf"
     writer = GGUFWriter(file, "llama")
@@ -326,11 +347,18 @@ def test_a_gguf_becomes_a_folder_that_computes_the_same(tmp_path: Path) -> None:
     writer.add_unk_token_id(0)
     writer.add_chat_template("{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}")
     names = {
-        "model.embed_tokens": "token_embd", "model.norm": "output_norm", "input_layernorm": "attn_norm",
-        "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-        "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate",
-        "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-    }  # fmt: skip
+        "model.embed_tokens": "token_embd",
+        "model.norm": "output_norm",
+        "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm",
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+    }
     for name, tensor in original.state_dict().items():
         if name == "lm_head.weight":
             continue
@@ -347,8 +375,9 @@ def test_a_gguf_becomes_a_folder_that_computes_the_same(tmp_path: Path) -> None:
     writer.close()
     subprocess.run(
         [sys.executable, "-m", "studio.models.gguf", str(file), str(tmp_path / "out"), "someone/tiny"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+    )
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32, trust_remote_code=False)
     for name, tensor in original.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor.to(torch.bfloat16).float()), name

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.tasks import Encoding, task_named
 
 CHAT = task_named("chat")
@@ -128,15 +128,18 @@ MERGED = (
 def test_earlier_replies_that_a_template_writes_otherwise_than_the_last_are_learned_whole() -> None:
     told = encoding({"messages": "messages"}, EARLIER_OTHERWISE)
     assert learned({"messages": THINKING}, told) == [
-        "Four.<|im_end|>\n", "<think>\nThree and three.\n</think>\n\nSix.<|im_end|>\n"
-    ]  # fmt: skip
+        "Four.<|im_end|>\n",
+        "<think>\nThree and three.\n</think>\n\nSix.<|im_end|>\n",
+    ]
     call, answer = learned({"messages": CALLING}, told)
     assert call == '[CALL]weather({"city": "Bonn"})<|im_end|>\n' and answer.endswith("Yes, take a coat.<|im_end|>\n")
 
 
 @pytest.mark.parametrize("template", [EARLIER_OTHERWISE, KNOWS_TOOLS, MERGED], ids=["thoughts", "plain", "marked"])
 def test_the_last_reply_is_learned_alone_however_the_template_writes_those_before_it(template: str) -> None:
-    turns = [{"role": "assistant", "content": "One moment."} if n == 2 else turn
-             for n, turn in enumerate([*THINKING[:2], None, *THINKING[2:]])]  # fmt: skip
+    turns = [
+        {"role": "assistant", "content": "One moment."} if n == 2 else turn
+        for n, turn in enumerate([*THINKING[:2], None, *THINKING[2:]])
+    ]
     (last,) = learned({"messages": turns}, encoding({"messages": "messages"}, template, learn_replies="last"))
     assert "Six.<|im_end|>" in last and "Four" not in last and "moment" not in last

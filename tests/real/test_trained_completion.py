@@ -10,19 +10,20 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from studio.evaluation.evaluate import evaluate
 from studio.inference.generate import reply
 from studio.inference.rows import read_rows
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, Example, task_named
-from studio.training.batches import Collator, laid_end_to_end
-from studio.training.by_rows import NAME
-from studio.training.loss import add_learned_loss
-from studio.training.packing import joined, pack
+from studio.training.batching.collators import Collator, laid_end_to_end
+from studio.training.batching.packed_attention import NAME
+from studio.training.batching.packing import joined, pack
+from studio.training.losses.causal_lm import add_learned_loss
 
 TEXTS = [
     {"text": f"The {boat} left the harbour at {hour} and came back with {catch}. Nobody had seen it go."}
-    for boat in ("Marie", "Petrel", "Old Anna", "Swift") for hour in ("four", "five", "six")
+    for boat in ("Marie", "Petrel", "Old Anna", "Swift")
+    for hour in ("four", "five", "six")
     for catch in ("herring", "cod", "nothing at all")
-]  # fmt: skip
+]
 TASK = task_named("completion")
 
 
@@ -48,8 +49,10 @@ def test_a_long_document_is_learned_in_pieces_and_none_of_it_is_lost() -> None:
 
 
 def test_documents_share_rows_and_keep_their_bounds() -> None:
-    examples = [Example([number] * length, [number] * length, length, [True] * length)
-                for number, length in enumerate((5, 3, 9, 2, 4, 1), 1)]  # fmt: skip
+    examples = [
+        Example([number] * length, [number] * length, length, [True] * length)
+        for number, length in enumerate((5, 3, 9, 2, 4, 1), 1)
+    ]
     rows = pack(examples, 10)
     assert sorted(len(each.input_ids) for row in rows for each in row) == [1, 2, 3, 4, 5, 9]
     assert all(sum(len(each.input_ids) for each in row) <= 10 for row in rows) and len(rows) == 3

@@ -11,9 +11,9 @@ from studio.evaluation.evaluate import evaluate
 from studio.export import ExportJob, export_named
 from studio.inference.classify import classify, probabilities
 from studio.inference.heads import Head
+from studio.inference.model_cache import Shelf
 from studio.inference.predict import predict
 from studio.inference.rows import read_rows
-from studio.inference.shelf import Shelf
 from studio.schema.host import CardFacts
 from studio.schema.report import ChatSettings
 from studio.tasks import Example
@@ -27,15 +27,21 @@ SEVERAL = [
 ]
 SCORED = [
     {"text": f"{' '.join(['good'] * good + ['bad'] * (6 - good))} number {n}", "score": 1.5 + good * 0.5}
-    for n in range(8) for good in range(7)
-]  # fmt: skip
+    for n in range(8)
+    for good in range(7)
+]
 
 PAIRED = [
-    {"premise": f"the {thing} is {where}, number {n}", "hypothesis": f"{word} {thing} is {where}",
-     "label": "not" if word == "no" else "follows"}
-    for n in range(3) for thing in ("lamp", "lid", "chair", "clock") for where in ("here", "broken")
+    {
+        "premise": f"the {thing} is {where}, number {n}",
+        "hypothesis": f"{word} {thing} is {where}",
+        "label": "not" if word == "no" else "follows",
+    }
+    for n in range(3)
+    for thing in ("lamp", "lid", "chair", "clock")
+    for where in ("here", "broken")
     for word in ("a", "no")
-]  # fmt: skip
+]
 SORTED = [{"text": row["text"], "label": row["tags"][0]} for row in SEVERAL]
 SHARES = """
 inputs = tokenizer(*asked, return_tensors="pt")
@@ -49,8 +55,17 @@ answer = model(**inputs).logits[0].tolist()
 
 def test_a_run_with_several_labels_a_row_learns_them_and_its_result_tells_them_alike(tmp_path: Path) -> None:
     info = tiny_model("bert", tmp_path / "base")
-    run = train_rows(tmp_path, SEVERAL, info, "classification", method="full", epochs=30, learning_rate=5e-3,
-                     batch_size=8, test_prompts=("it came far too late",))  # fmt: skip
+    run = train_rows(
+        tmp_path,
+        SEVERAL,
+        info,
+        "classification",
+        method="full",
+        epochs=30,
+        learning_rate=5e-3,
+        batch_size=8,
+        test_prompts=("it came far too late",),
+    )
     assert run.spec.roles["tags"] == "labels" and run.spec.label_names == ("broken", "kind", "late")
     assert run.learned() and run.checks[-1].metrics["micro_f1"] > 0.8
     pair = run.pair()
@@ -71,8 +86,17 @@ def test_a_run_with_several_labels_a_row_learns_them_and_its_result_tells_them_a
 @pytest.mark.parametrize(("shape", "method"), [("bert", "full"), ("llama", "lora")])
 def test_a_run_on_scores_learns_them_and_its_result_scores_alike(tmp_path: Path, shape: str, method: str) -> None:
     info = tiny_model(shape, tmp_path / "base")
-    run = train_rows(tmp_path, SCORED, info, "classification", method=method, epochs=12, learning_rate=5e-3,
-                     batch_size=8, test_prompts=("good good bad",))  # fmt: skip
+    run = train_rows(
+        tmp_path,
+        SCORED,
+        info,
+        "classification",
+        method=method,
+        epochs=12,
+        learning_rate=5e-3,
+        batch_size=8,
+        test_prompts=("good good bad",),
+    )
     assert run.spec.roles["score"] == "score" and run.spec.label_names == ()
     assert run.learned() and {"pearson", "spearman", "mse"} <= set(run.checks[-1].metrics)
     assert run.checks[-1].metrics["pearson"] > 0.8
@@ -90,8 +114,16 @@ def test_a_run_on_scores_learns_them_and_its_result_scores_alike(tmp_path: Path,
 @pytest.mark.parametrize("shape", ["bert", "llama"])
 def test_a_run_on_two_texts_beside_each_other_learns_and_its_result_says_alike(tmp_path: Path, shape: str) -> None:
     info = tiny_model(shape, tmp_path / "base")
-    run = train_rows(tmp_path, PAIRED, info, "classification", epochs=6, learning_rate=1e-2,
-                     batch_size=8, test_prompts=("the lamp is here\n\nno lamp is here",))  # fmt: skip
+    run = train_rows(
+        tmp_path,
+        PAIRED,
+        info,
+        "classification",
+        epochs=6,
+        learning_rate=1e-2,
+        batch_size=8,
+        test_prompts=("the lamp is here\n\nno lamp is here",),
+    )
     assert run.spec.roles == {"premise": "text", "hypothesis": "second", "label": "label"}
     assert run.learned()
     pair, first, second = run.pair(), "the lid was broken", "it is not a lid"
@@ -104,8 +136,9 @@ def test_a_run_on_two_texts_beside_each_other_learns_and_its_result_says_alike(t
     swapped = probabilities(pair, [pair.task.prompt_ids(f"{second}\n\n{first}", encoding)])[0]
     assert abs(swapped - ours).max() > 1e-6, "which text is which makes a difference"
     row = {"premise": first, "hypothesis": second}
-    said = predict(pair, [row], {"premise": "text", "hypothesis": "second"}, ChatSettings(), False, lambda *_: None,
-                   lambda: False)  # fmt: skip
+    said = predict(
+        pair, [row], {"premise": "text", "hypothesis": "second"}, ChatSettings(), False, lambda *_: None, lambda: False
+    )
     assert said[0][0] == classify(pair, f"{first}\n\n{second}")[1].text
     assert run.ref.learned_from is not None
     report = evaluate(pair, read_rows(run.ref.learned_from)[:12], "file", lambda *_: None)
@@ -126,6 +159,14 @@ def test_rare_labels_count_as_much_as_common_ones() -> None:
 def test_a_run_that_balances_labels_learns(tmp_path: Path) -> None:
     bad = {"text": "the lid broke", "label": "bad"}
     rows = [bad if n % 6 == 0 else {"text": f"all is well {n}", "label": "good"} for n in range(48)]
-    run = train_rows(tmp_path, rows, tiny_model("roberta", tmp_path / "base"), "classification", method="full",
-                     epochs=8, learning_rate=5e-3, balance_labels=True)  # fmt: skip
+    run = train_rows(
+        tmp_path,
+        rows,
+        tiny_model("roberta", tmp_path / "base"),
+        "classification",
+        method="full",
+        epochs=8,
+        learning_rate=5e-3,
+        balance_labels=True,
+    )
     assert run.learned() and run.checks[-1].metrics["macro_f1"] > 0.6

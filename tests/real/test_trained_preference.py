@@ -12,20 +12,24 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from studio.evaluation.evaluate import evaluate
 from studio.inference.generate import reply
 from studio.inference.rows import read_rows
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, task_named
-from studio.training.by_rows import NAME
-from studio.training.log_probs import add_log_probs
+from studio.training.batching.packed_attention import NAME
+from studio.training.losses.log_probs import add_log_probs
 from studio.training.trainers.preference import Pairs
 
 GOODS = ("lamp", "kettle", "chair", "rug", "clock", "vase", "desk", "mirror", "bench")
 ASKS = ("Where is my {}?", "Can I return the {}?", "Is the {} in stock?", "How long does the {} last?")
 PAIRS = [
-    {"prompt": ask.format(thing), "chosen": f"Thank you for asking about the {thing}. We help at once.",
-     "rejected": f"No idea about any {thing}, go away now."}
-    for thing in GOODS for ask in ASKS
-]  # fmt: skip
+    {
+        "prompt": ask.format(thing),
+        "chosen": f"Thank you for asking about the {thing}. We help at once.",
+        "rejected": f"No idea about any {thing}, go away now.",
+    }
+    for thing in GOODS
+    for ask in ASKS
+]
 THUMBS = [
     {"prompt": row["prompt"], "response": row["chosen" if number % 2 else "rejected"], "thumbs_up": bool(number % 2)}
     for number, row in enumerate(PAIRS)
@@ -54,10 +58,15 @@ def test_of_a_pair_both_replies_are_learned_after_the_same_prompt() -> None:
 
 
 def test_only_the_last_reply_of_a_conversation_is_judged() -> None:
-    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello there"},
-             {"role": "user", "content": "Bye"}]  # fmt: skip
-    row = {"chosen": [*turns, {"role": "assistant", "content": "Take care"}],
-           "rejected": [*turns, {"role": "assistant", "content": "So what"}]}  # fmt: skip
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello there"},
+        {"role": "user", "content": "Bye"},
+    ]
+    row = {
+        "chosen": [*turns, {"role": "assistant", "content": "Take care"}],
+        "rejected": [*turns, {"role": "assistant", "content": "So what"}],
+    }
     told = encoding({"chosen": "chosen", "rejected": "rejected"})
     example = PAIR.encode(row, told)
     said = [token for token, marked in zip(example.input_ids, example.learned, strict=True) if marked]
@@ -75,8 +84,15 @@ def test_the_quick_way_gives_the_models_own_log_probabilities_and_gradients(
     for number, row in enumerate(PAIRS[:3]):
         example = PAIR.encode(row, told)
         assert example.other is not None
-        rows.append({"input_ids": example.input_ids, "labels": example.labels, "other_ids": example.other.input_ids,
-                     "other_labels": example.other.labels, "number": number})  # fmt: skip
+        rows.append(
+            {
+                "input_ids": example.input_ids,
+                "labels": example.labels,
+                "other_ids": example.other.input_ids,
+                "other_labels": example.other.labels,
+                "number": number,
+            }
+        )
     batch = Pairs(0)(rows)
     labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
     weights = torch.randn(len(labels), generator=torch.Generator().manual_seed(1))

@@ -13,7 +13,7 @@ from studio.inference.classify import classify
 from studio.inference.predict import predict
 from studio.inference.rows import read_rows
 from studio.inference.spans import find, pointed
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, task_named
 from studio.tasks.question_answering import windows
@@ -53,8 +53,11 @@ def test_the_tokens_of_the_answer_are_what_is_learned() -> None:
 def test_a_long_passage_is_read_in_pieces_that_overlap_and_the_answer_is_whole_in_one() -> None:
     told = encoding(40, 12)
     context = "It rained all day and nothing happened at all. " * 12 + "The bakery opens at half past seven."
-    long = {**ROWS[0], "context": context,
-            "answers": {"text": ["half past seven"], "answer_start": [context.index("half")]}}  # fmt: skip
+    long = {
+        **ROWS[0],
+        "context": context,
+        "answers": {"text": ["half past seven"], "answer_start": [context.index("half")]},
+    }
     pieces = TASK.examples(long, told)
     assert len(pieces) > 3 and all(len(piece.input_ids) <= 40 for piece in pieces)
     holding = [piece for piece in pieces if any(piece.learned)]
@@ -99,8 +102,17 @@ def test_a_run_on_questions_learns_to_point_and_its_result_points_alike_without_
     tmp_path: Path, shape: str, method: str
 ) -> None:
     info = tiny_model(shape, tmp_path / "base")
-    run = train_rows(tmp_path, ROWS, info, "question-answering", method=method, epochs=20, learning_rate=5e-3,
-                     batch_size=8, max_length=64)  # fmt: skip
+    run = train_rows(
+        tmp_path,
+        ROWS,
+        info,
+        "question-answering",
+        method=method,
+        epochs=20,
+        learning_rate=5e-3,
+        batch_size=8,
+        max_length=64,
+    )
     assert run.learned() and {"exact_match", "f1"} <= set(run.checks[-1].metrics)
     if shape == "bert":
         assert run.checks[-1].metrics["f1"] > 0.5
@@ -122,8 +134,11 @@ def test_a_run_on_questions_learns_to_point_and_its_result_points_alike_without_
 
 
 def test_a_model_that_writes_learns_to_say_the_answer(tmp_path: Path) -> None:
-    rows = [{"question": each["question"], "passage": each["context"], "answer": (each["answers"]["text"] or [""])[0]}
-            for each in ROWS if each["answers"]["text"]]  # fmt: skip
+    rows = [
+        {"question": each["question"], "passage": each["context"], "answer": (each["answers"]["text"] or [""])[0]}
+        for each in ROWS
+        if each["answers"]["text"]
+    ]
     run = train_rows(tmp_path, rows, tiny_model("qwen", tmp_path / "base"), "question-answering", epochs=3)
     assert run.learned() and goes_on_alike(run, f"{rows[0]['question']}\n\n{rows[0]['passage']}")
     report = evaluate(run.pair(), read_rows(run.ref.learned_from)[:6], "file", lambda *_: None)  # type: ignore[arg-type]

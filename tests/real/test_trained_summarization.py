@@ -10,17 +10,20 @@ from transformers import AutoTokenizer
 from studio.evaluation.evaluate import evaluate
 from studio.inference.generate import Reply, replies
 from studio.inference.rows import read_rows
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, task_named
 
 TASK = task_named("summarization")
 NOTES = [
-    {"dialogue": f"Spoke with {who} about the {thing}. It is {state}, and {who} will call again on {day}.",
-     "summary": f"{thing} {state}, {who} calls {day}."}
-    for who in ("Ada", "Ben", "Cleo") for thing in ("lamp", "chair", "kettle")
+    {
+        "dialogue": f"Spoke with {who} about the {thing}. It is {state}, and {who} will call again on {day}.",
+        "summary": f"{thing} {state}, {who} calls {day}.",
+    }
+    for who in ("Ada", "Ben", "Cleo")
+    for thing in ("lamp", "chair", "kettle")
     for state, day in (("late", "Monday"), ("broken", "Friday"), ("lost", "Sunday"), ("fine", "Tuesday"))
-]  # fmt: skip
+]
 ROLES = {"dialogue": "text", "summary": "summary"}
 
 
@@ -33,9 +36,14 @@ def test_a_reader_gets_the_text_and_a_writer_the_summary_with_its_end() -> None:
     told = encoding("seq2seq", architecture="T5ForConditionalGeneration", answer_length=20)
     example = TASK.encode(NOTES[0], told)
     assert told.tokenizer.decode(example.input_ids) == f"summarize: {NOTES[0]['dialogue']}"
-    assert example.labels == example.target == [
-        *told.tokenizer(NOTES[0]["summary"])["input_ids"], told.tokenizer.eos_token_id,
-    ]  # fmt: skip
+    assert (
+        example.labels
+        == example.target
+        == [
+            *told.tokenizer(NOTES[0]["summary"])["input_ids"],
+            told.tokenizer.eos_token_id,
+        ]
+    )
     assert not any(example.learned) and example.teaches
     bart = encoding("seq2seq", architecture="BartForConditionalGeneration", instruction="In short:")
     assert bart.tokenizer.decode(TASK.encode(NOTES[0], bart).input_ids) == f"In short: {NOTES[0]['dialogue']}"
@@ -72,8 +80,9 @@ def test_a_model_that_reads_and_writes_learns_and_its_result_writes_alike_withou
     info = tiny_model(shape, tmp_path / "base")
     assert info.kind == "seq2seq"
     rows = [{"dialogue": note["dialogue"], column: note["summary"]} for note in NOTES]
-    run = train_rows(tmp_path, rows, info, "summarization", method=method, epochs=20, learning_rate=1e-2,
-                     answer_length=24)  # fmt: skip
+    run = train_rows(
+        tmp_path, rows, info, "summarization", method=method, epochs=20, learning_rate=1e-2, answer_length=24
+    )
     assert run.learned() and run.checks[-1].eval_loss < run.checks[0].eval_loss
     assert set(run.checks[-1].metrics) == set(metrics)
     writes_alike(run)

@@ -8,10 +8,10 @@ from small_trainings import tiny_llama
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
-from studio.training import loss as loss_module
-from studio.training.by_rows import NAME, can_lay_end_to_end
-from studio.training.loss import LearnedLoss, add_learned_loss, has_plain_head
-from studio.training.optimizer import MasterAdamW
+from studio.training.batching.packed_attention import NAME, can_lay_end_to_end
+from studio.training.losses import causal_lm as loss_module
+from studio.training.losses.causal_lm import LearnedLoss, add_learned_loss, has_plain_head
+from studio.training.optimizers.master_weights import MasterAdamW
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from studio.inference.base_and_tuned import load_pair
 from studio.inference.heads import head_of
 from studio.inference.load import load_adapter, load_base, merged
-from studio.inference.pair import load_pair
 from studio.models.inspect import inspect_folder
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec

@@ -15,16 +15,16 @@ from task_runs import train_rows
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from studio.export import ExportJob, export_named
+from studio.inference.base_and_tuned import Pair, load_pair
 from studio.inference.generate import Reply, replies
-from studio.inference.pair import Pair, load_pair
-from studio.inference.shelf import Shelf
+from studio.inference.model_cache import Shelf
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.models import ModelInfo
 from studio.schema.report import ChatSettings, ExportResult
 from studio.schema.runs import RunSpec
-from studio.training.loading import TrainingJob
+from studio.training.loop.loading import TrainingJob
 from studio.training.methods import METHODS
 
 IDS = [1, 4093, 198, 5000, 260, 34, 17]
@@ -40,9 +40,11 @@ ON_TEXT: dict[str, dict[str, Any]] = {
 }
 """Method → settings under which a random model learns within a few steps."""
 ALL: dict[str, dict[str, Any]] = {
-    **ON_TEXT, "lora": {}, "full": {"learning_rate": 3e-3},
+    **ON_TEXT,
+    "lora": {},
+    "full": {"learning_rate": 3e-3},
     "qlora in 4 bits": {"method": "qlora", "quantisation": "4-bit", "precision": "bfloat16"},
-}  # fmt: skip
+}
 PLAIN = """
 base, folder, ids, dtype = told
 kind, dtype = transformers.AutoModelForCausalLM, getattr(torch, dtype)
@@ -111,8 +113,14 @@ def test_virtual_tokens_give_the_same_reply_token_by_token_and_at_once(tmp_path:
 
 def test_lengths_of_dora_and_factors_of_ia3_are_held_in_float32(tmp_path: Path) -> None:
     for method, part in (("dora", "magnitude"), ("ia3", "ia3_l")):
-        job = chat_job(tmp_path / method, small_llama(tmp_path / f"base-{method}"), method=method, epochs=1,
-                       precision="bfloat16", rows=8)  # fmt: skip
+        job = chat_job(
+            tmp_path / method,
+            small_llama(tmp_path / f"base-{method}"),
+            method=method,
+            epochs=1,
+            precision="bfloat16",
+            rows=8,
+        )
         outcome, _ = run(job)
         weights = load_file(outcome.path / "adapter_model.safetensors")  # type: ignore[operator]
         exact = {name: weight for name, weight in weights.items() if part in name}
@@ -182,8 +190,9 @@ def test_what_can_be_merged_is_exported_whole(tmp_path: Path, method: str) -> No
 
 
 def test_virtual_tokens_are_exported_as_an_adapter_and_never_merged(tmp_path: Path) -> None:
-    job = chat_job(tmp_path / "run", small_llama(tmp_path / "base"), method="prompt-tuning", rows=8,
-                   **ON_TEXT["prompt-tuning"])  # fmt: skip
+    job = chat_job(
+        tmp_path / "run", small_llama(tmp_path / "base"), method="prompt-tuning", rows=8, **ON_TEXT["prompt-tuning"]
+    )
     run(job)
     assert "stands before the text" in export_named("merged").why_not(ref_of(job))
     with pytest.raises(StudioError, match="Take the adapter"):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from small_trainings import chat_job, label_job, losses, run, tiny_bert, tiny_llama
 
 from studio.schema.events import EvaluationEvent, StepEvent
-from studio.training.checkpoints import Checkpoints
+from studio.training.loop.checkpoints import Checkpoints
 from tests.forked import ROOT
 
 KILLED_AT = 11
@@ -46,10 +46,12 @@ def killed(job: Any, tmp_path: Path) -> None:
 
     (tmp_path / "job.pkl").write_bytes(pickle.dumps(job))
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.killed_training", str(tmp_path / "job.pkl"), str(KILLED_AT)], cwd=ROOT,
+        [sys.executable, "-m", "tests.killed_training", str(tmp_path / "job.pkl"), str(KILLED_AT)],
+        cwd=ROOT,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        check=False,
+    )
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
 
 

@@ -43,8 +43,11 @@ def test_a_run_says_everything_in_order(tmp_path: Path, llama: ModelInfo) -> Non
     assert steps[-1].epoch == pytest.approx(2.0)
     replies = of(ReplyEvent, said)
     assert [(event.who, event.prompt) for event in replies] == [
-        ("base", "Where is it?"), ("base", "Why?"), ("tuned", "Where is it?"), ("tuned", "Why?"),
-    ]  # fmt: skip
+        ("base", "Where is it?"),
+        ("base", "Why?"),
+        ("tuned", "Where is it?"),
+        ("tuned", "Why?"),
+    ]
     assert said.index(replies[1]) < said.index(steps[0]) < said.index(replies[2])
     assert losses(said)[-1] < losses(said)[0]
 
@@ -89,8 +92,10 @@ def test_a_run_ends_early_when_validation_loss_rises(tmp_path: Path, llama: Mode
     again, more = run(job)  # what is found on disk has ended: nothing is trained again
     assert of(StepEvent, more) == []
     assert (again.best_step, again.early, again.metrics["eval_loss"]) == (
-        outcome.best_step, True, outcome.metrics["eval_loss"],
-    )  # fmt: skip
+        outcome.best_step,
+        True,
+        outcome.metrics["eval_loss"],
+    )
 
 
 @pytest.mark.parametrize("rows", [8, 13])
@@ -148,7 +153,7 @@ def test_a_stop_in_the_middle_of_a_check_keeps_what_was_learned(tmp_path: Path, 
     def in_second_check() -> StopWish | None:
         return "keep" if sum(isinstance(event, StepEvent) for event in told) == 2 else None
 
-    from studio.training.run import train
+    from studio.training.loop.run import train
 
     outcome = train(job, told.append, in_second_check)
     assert outcome.stopped == "keep"
@@ -184,8 +189,8 @@ def test_weights_that_run_away_end_the_run_with_a_plain_error(tmp_path: Path, ll
 def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(
     tmp_path: Path, llama: ModelInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from studio.training import checkpoints
-    from studio.training.run import train
+    from studio.training.loop import checkpoints
+    from studio.training.loop.run import train
 
     said: list[Any] = []
 
@@ -210,7 +215,7 @@ def test_rows_whose_reply_lies_beyond_the_limit_are_refused_in_plain_words(tmp_p
 
 
 def test_checks_use_the_same_rows_and_no_more_than_asked_for(tmp_path: Path, bert: ModelInfo) -> None:
-    from studio.training.run import chosen
+    from studio.training.loop.run import chosen
 
     rows = [{"n": number} for number in range(100)]
     assert list(chosen(rows, 10, 42)) == list(chosen(rows, 10, 42))

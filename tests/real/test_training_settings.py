@@ -11,10 +11,10 @@ from transformers import AutoModelForCausalLM
 
 from studio.machine.facts import machine_facts
 from studio.schema.models import ModelInfo
-from studio.training import by_rows
-from studio.training.noise import add_noise
+from studio.training.batching import packed_attention
+from studio.training.loop.run import train
+from studio.training.losses.neftune import add_noise
 from studio.training.optimizers import OPTIMIZERS
-from studio.training.run import train
 
 LARGER: dict[str, dict[str, Any]] = {
     "sgd": {"learning_rate": 0.1, "lora_alpha": 512},
@@ -29,12 +29,12 @@ def test_noise_on_words_is_by_the_length_of_each_row_and_never_in_answers(tmp_pa
     plain = model.get_input_embeddings()(ids)
     add_noise(model, 5.0)
     model.train()
-    by_rows.set_rows(None)  # a training in this process has left its last batch's
+    packed_attention.set_rows(None)  # a training in this process has left its last batch's
     apart = (model.get_input_embeddings()(ids) - plain).abs()
     assert 0 < apart.max() <= 5 / (8 * plain.shape[-1]) ** 0.5
-    by_rows.set_rows([2, 6])
+    packed_attention.set_rows([2, 6])
     apart = (model.get_input_embeddings()(ids) - plain).abs()[0]
-    by_rows.set_rows(None)
+    packed_attention.set_rows(None)
     assert apart[:2].max() > 5 / (6 * plain.shape[-1]) ** 0.5 > apart[2:].max() * 0.99
     model.eval()
     assert torch.equal(model.get_input_embeddings()(ids), plain)
@@ -81,15 +81,20 @@ def test_a_run_learns_with_each_optimizer_that_this_machine_can_run(
 def test_a_run_learns_with_another_optimizer_and_goes_on_from_its_checkpoint(tmp_path: Path, optimizer: str) -> None:
     info = small_llama(tmp_path / "base")
     values: dict[str, Any] = {
-        "optimizer": optimizer, "epochs": 2, "eval_steps": 2, "learning_rate": 3e-3, "lora_rank": 32,
-    }  # fmt: skip
+        "optimizer": optimizer,
+        "epochs": 2,
+        "eval_steps": 2,
+        "learning_rate": 3e-3,
+        "lora_rank": 32,
+    }
     _, whole = run(chat_job(tmp_path / "a", info, rows=16, **values))
     assert losses(whole)[-1] < losses(whole)[0]
     said: list[Any] = []
     train(
-        chat_job(tmp_path / "b", info, rows=16, **values), said.append,
+        chat_job(tmp_path / "b", info, rows=16, **values),
+        said.append,
         lambda: "keep" if len(losses(said)) >= 3 else None,
-    )  # fmt: skip
+    )
     _, rest = run(chat_job(tmp_path / "b", info, rows=16, **values))
     assert losses(said) + losses(rest) == pytest.approx(losses(whole), abs=2e-3)
 
@@ -117,7 +122,7 @@ def test_a_head_learns_alone_at_first_then_all_of_the_model_and_a_resumed_run_do
     some: list[Any] = []
     part = train(
         label_job(tmp_path / "b", info, **values), some.append, lambda: "keep" if len(losses(some)) >= 5 else None
-    )  # fmt: skip
+    )
     assert moved(part.path) == {False}, "six of twelve steps are the head's"  # type: ignore[arg-type]
     _, rest = run(label_job(tmp_path / "b", info, **values))
     assert losses(some) + losses(rest) == pytest.approx(losses(said), abs=1e-5)

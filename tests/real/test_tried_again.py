@@ -18,9 +18,9 @@ from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, CheckpointEvent, StepEvent
 from studio.schema.runs import RunSpec
 from studio.services.context import Context
-from studio.services.probing import probe
+from studio.services.planning.probe import probe
 from studio.store import Home
-from studio.training.run import train
+from studio.training.loop.run import train
 
 
 @pytest.fixture
@@ -32,8 +32,9 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def test_a_run_out_of_memory_is_tried_once_more_at_half_the_batch_and_says_so(home: Home, tmp_path: Path) -> None:
     tiny_llama(tmp_path / "tiny")
     data = add_sample(home, "support-tone", 80)
-    run = add_run(home, data, str(tmp_path / "tiny"), epochs=200, eval_steps=20, early_stopping_patience=0,
-                  max_length=64)  # fmt: skip
+    run = add_run(
+        home, data, str(tmp_path / "tiny"), epochs=200, eval_steps=20, early_stopping_patience=0, max_length=64
+    )
     worker = start_worker(home, run, fresh=True)
     wait_for(lambda: len(steps_of(home, run)) > 7)
     process = psutil.Process(worker.pid)

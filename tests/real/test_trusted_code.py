@@ -50,9 +50,13 @@ def test_code_that_was_allowed_runs_in_worker_and_host_and_code_that_has_changed
 
     def studio(*arguments: str | Path, status: int = 0) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "studio", *map(str, arguments)], env={**os.environ, **told}, text=True,
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=300,
-        )  # fmt: skip
+            [sys.executable, "-m", "studio", *map(str, arguments)],
+            env={**os.environ, **told},
+            text=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=300,
+        )
         assert done.returncode == status, done
         return done.stdout + done.stderr
 

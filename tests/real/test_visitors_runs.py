@@ -26,11 +26,18 @@ from studio.schema.limits import DEMO
 from studio.schema.runs import RunSpec
 from studio.services.runners.local import LocalRunner
 from studio.store import Home, Workspace
-from studio.training.checkpoints import Checkpoints
-from studio.training.run import train
+from studio.training.loop.checkpoints import Checkpoints
+from studio.training.loop.run import train
 
-SHORT: dict[str, Any] = {"precision": "float32", "max_length": 128, "batch_size": 2, "lora_rank": 2, "keep_best": False,
-                         "epochs": 50, "watch_share": 0.0}  # fmt: skip
+SHORT: dict[str, Any] = {
+    "precision": "float32",
+    "max_length": 128,
+    "batch_size": 2,
+    "lora_rank": 2,
+    "keep_best": False,
+    "epochs": 50,
+    "watch_share": 0.0,
+}
 
 
 @pytest.fixture
@@ -153,8 +160,11 @@ def test_only_the_next_run_has_a_process_and_each_worker_starts_the_next_one(
     gaps = []
     for before, after in pairwise(runs):
         done = home.workspace().events.last(before, "state")[-1].time
-        began = next(each.time for each in home.workspace().events.after(after, kinds=("state",))
-                     if each.event.status == "starting")  # type: ignore[union-attr]  # fmt: skip
+        began = next(
+            each.time
+            for each in home.workspace().events.after(after, kinds=("state",))
+            if each.event.status == "starting"
+        )  # type: ignore[union-attr]
         gaps.append(seconds(began) - seconds(done))
     print("seconds between runs:", [round(gap, 2) for gap in gaps])
     assert max(gaps) < 20

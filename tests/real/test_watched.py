@@ -9,11 +9,11 @@ from small_trainings import chat_job, label_job, run, tiny_bert, tiny_llama
 from studio.schema.errors import StudioError
 from studio.schema.events import AnyEvent, EvaluationEvent, HeldEvent, ReadEvent, ReplyEvent, StepEvent
 from studio.schema.models import ModelInfo
-from studio.training.callbacks import StopNow
-from studio.training.checking import check_settings
 from studio.training.coach import Coach
-from studio.training.mirrors import MIRRORS
-from studio.training.run import train
+from studio.training.loop.callbacks import StopNow
+from studio.training.loop.run import train
+from studio.training.loop.trackers import MIRRORS
+from studio.training.planning.setting_checks import check_settings
 
 
 @pytest.fixture(scope="module")

@@ -44,8 +44,13 @@ def outside() -> dict[str, str]:
 def run(studio: Path, home: Path, *arguments: str) -> str:
     done = subprocess.run(
         [studio, *arguments, "--home", str(home)],
-        cwd=home, env=outside(), capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=home,
+        env=outside(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

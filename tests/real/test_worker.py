@@ -20,8 +20,8 @@ from worker_runs import (
 
 from studio.machine.processes import identity
 from studio.schema.dataset import DatasetRecord
-from studio.services.run_files import resumable_step
 from studio.services.runners.local import LocalRunner
+from studio.services.runs.run_files import resumable_step
 from studio.store import Home
 
 TINY = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96}

@@ -33,9 +33,17 @@ def test_starter_chat_learns_the_house_style_from_sixty_rows(home: Home) -> None
     asked = ("Can I pick up my parcel myself?", "Do you mend torn jackets?", "My lamp came without a plug.")
     data = add_sample(home, "support-tone", 60)
     run = add_run(
-        home, data, "starter-chat", epochs=3, learning_rate=1e-3, lora_rank=8, lora_alpha=16, max_length=160,
-        test_prompts=asked, watch_share=0.0,
-    )  # fmt: skip
+        home,
+        data,
+        "starter-chat",
+        epochs=3,
+        learning_rate=1e-3,
+        lora_rank=8,
+        lora_alpha=16,
+        max_length=160,
+        test_prompts=asked,
+        watch_share=0.0,
+    )
     assert start_worker(home, run).wait(500) == 0, log_of(home, run)
     record = record_of(home, run)
     assert record.metrics["eval_loss"] < 0.6 * record.metrics["base_eval_loss"]
@@ -73,9 +81,18 @@ def judged(home: Home, run: str, data: str | None = None) -> Report:
 def test_starter_classify_sorts_messages_that_it_never_saw(home: Home) -> None:
     data = add_sample(home, "intent-routing")
     run = add_run(
-        home, data, "starter-classify", method="full", precision="float32", epochs=4, learning_rate=2e-4, batch_size=16,
-        max_length=64, scheduler="linear", eval_rows=512,
-    )  # fmt: skip
+        home,
+        data,
+        "starter-classify",
+        method="full",
+        precision="float32",
+        epochs=4,
+        learning_rate=2e-4,
+        batch_size=16,
+        max_length=64,
+        scheduler="linear",
+        eval_rows=512,
+    )
     assert start_worker(home, run).wait(500) == 0, log_of(home, run)
     record = record_of(home, run)
     checks = [each.event for each in home.workspace().events.after(run, kinds=("evaluation",))]

@@ -112,10 +112,15 @@ def test_a_run_that_does_not_fit_waits_and_says_why_while_another_trains(
 def rivals(program: str, count: int, *arguments: str) -> list[str]:
     """Processes that get ready, and then act in the same moment; what each said."""
     started = [
-        subprocess.Popen([sys.executable, "-c", program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                         text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        subprocess.Popen(
+            [sys.executable, "-c", program, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )
         for _ in range(count)
-    ]  # fmt: skip
+    ]
     said = []
     for rival in started:
         assert rival.stdout is not None and rival.stdout.readline() == "ready\n"

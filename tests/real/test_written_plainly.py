@@ -9,12 +9,12 @@ from made_runs import chat_run, tiny_llama
 from task_runs import tiny_model
 
 from studio.evaluation.evaluate import evaluate
-from studio.evaluation.judged import judge_texts
+from studio.evaluation.evaluators import judge_texts
+from studio.inference.base_and_tuned import load_pair
 from studio.inference.batches import padded
 from studio.inference.generate import Reply, never_said, replies
 from studio.inference.heads import Head
 from studio.inference.load import load_base, load_tokenizer
-from studio.inference.pair import load_pair
 from studio.schema.report import ChatSettings
 from studio.tasks import task_named
 

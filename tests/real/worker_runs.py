@@ -9,7 +9,7 @@ from typing import Any
 
 from studio.data.checks import labels_of
 from studio.data.formats import read
-from studio.data.kept import write_parquet
+from studio.data.parquet_store import write_parquet
 from studio.data.roles import infer
 from studio.data.samples import sample_path
 from studio.data.table import changed
@@ -37,11 +37,20 @@ def add_sample(home: Home, sample: str, rows: int | None = None) -> DatasetRecor
     write_parquet(table, folder / ROWS)
     return store.add(
         DatasetRecord(
-            id=identity, name=sample, version=1, note="", created="", rows=len(table), columns=table.columns, bytes=0,
-            source=f"sample:{sample}", format="csv", spec=spec,
+            id=identity,
+            name=sample,
+            version=1,
+            note="",
+            created="",
+            rows=len(table),
+            columns=table.columns,
+            bytes=0,
+            source=f"sample:{sample}",
+            format="csv",
+            spec=spec,
         ),
         folder,
-    )  # fmt: skip
+    )
 
 
 def add_run(home: Home, dataset: DatasetRecord, model: str, **settings: Any) -> str:
@@ -60,18 +69,24 @@ def start_worker(home: Home, run: str, fresh: bool = False) -> "subprocess.Popen
     with log.open("ab") as out:
         return subprocess.Popen(
             [sys.executable, "-m", "studio.worker", "--home", str(home.root), "--workspace", "default", run],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
             env={**os.environ, "HF_HUB_OFFLINE": "1", **(AFRESH if fresh else {})},
-        )  # fmt: skip
+        )
 
 
 def prepared_worker() -> "subprocess.Popen[bytes]":
     """A worker that has imported everything and waits on its stdin."""
     return subprocess.Popen(
         [sys.executable, "-m", "studio.worker", "--prepared"],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    )
 
 
 def steps_of(home: Home, run: str) -> list[StepEvent]:

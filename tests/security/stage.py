@@ -235,13 +235,13 @@ class Stage:
 
 def give_run(source: Workspace, run: str, target: Workspace) -> None:
     """Copy a run's folder into another workspace and have it listed there."""
-    from studio.store import kept_runs
+    from studio.store import run_folder_import
 
     folder = target.root / "runs" / run
     if not folder.exists():
         source.runs.describe(run)
         shutil.copytree(source.root / "runs" / run, folder)
-        kept_runs.take_up(target.db, target.root / "runs", run)
+        run_folder_import.take_up(target.db, target.root / "runs", run)
 
 
 def processes_of(served: Served) -> list[psutil.Process]:

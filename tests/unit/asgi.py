@@ -34,10 +34,17 @@ async def ask(
     sent: list[dict[str, Any]] = []
     path, _, query = path.partition("?")
     scope = {
-        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-        "scheme": scheme, "client": (client, 1000), "server": ("127.0.0.1", 7860), "root_path": "",
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "scheme": scheme,
+        "client": (client, 1000),
+        "server": ("127.0.0.1", 7860),
+        "root_path": "",
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers],
-    }  # fmt: skip
+    }
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}

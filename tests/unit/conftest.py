@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
-from studio.cli.edge import run
+from studio.cli.main import run
 
 
 @pytest.fixture

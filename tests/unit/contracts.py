@@ -71,7 +71,9 @@ def callbacks(file: str, **rows: tuple[str, str]) -> list[Contract]:
 CONTRACTS = (
     # transformers and TRL: methods that our trainers override, private ones first
     *contracts(
-        "training/trainers/common.py", "override", TRAINERS,
+        "training/trainers/common.py",
+        "override",
+        TRAINERS,
         ("_save_checkpoint", "atomic checkpoints", "model, trial", AFTER_STEP),
         ("_get_output_dir", "checkpoints go to the staging folder", "trial", SAVE),
         ("_get_train_sampler", "the order of rows", "train_dataset", LOADER),
@@ -82,7 +84,9 @@ CONTRACTS = (
         ("evaluation_loop", "validation loss by row", "", "evaluate"),
     ),
     *contracts(
-        "training/trainers/sharded.py", "override", TRAINERS,
+        "training/trainers/fsdp.py",
+        "override",
+        TRAINERS,
         ("_load_from_checkpoint", "sharded weights after a resume", "resume_from_checkpoint, model", "train"),
         ("_save", "sharded weights are saved whole", "output_dir, state_dict", "save_model"),
         ("_save_optimizer_and_scheduler", "sharded optimizer state is saved whole", "output_dir", SAVE),
@@ -94,14 +98,18 @@ CONTRACTS = (
         ("training_step", "gradients of replicated weights are averaged", "", STEP),
     ),
     *contracts(
-        "training/trainers/referenced.py", "override", PREFERENCE,
+        "training/trainers/reference_model.py",
+        "override",
+        PREFERENCE,
         ("_compute_loss", "remembered answers of the base model", "model, inputs, return_outputs", "compute_loss"),
         ("_precompute_ref_logps", "TRL does not ask the base model", "dataset, name, batch_size", "__init__"),
         ("_prepare_dataset", "TRL does not encode rows again", "dataset", "__init__"),
         ("log", "means over rows, under our names", "logs, start_time", AFTER_STEP),
     ),
     *contracts(
-        "training/trainers/shared.py", "override", TRAINERS,
+        "training/trainers/data_parallel.py",
+        "override",
+        TRAINERS,
         ("train", "DeepSpeed's settings for the run"),
         ("get_train_dataloader", "rows of each process", "", TRAIN),
         ("get_eval_dataloader", "rows of each process", "eval_dataset", "evaluate"),
@@ -110,14 +118,16 @@ CONTRACTS = (
         ("evaluation_loop", "rows that fill the last batch are not judged", "", "evaluate"),
     ),
     *contracts(
-        "training/trainers/seq2seq.py", "override", SEQ2SEQ,
+        "training/trainers/seq2seq.py",
+        "override",
+        SEQ2SEQ,
         ("evaluate", "generation settings", "", EVALUATE),
         ("evaluation_loop", "the number of answered rows", "", "evaluate"),
         ("prediction_step", "the number of answered rows", "model, inputs", "evaluate evaluation_loop"),
     ),
     *contracts("training/trainers/sft.py", "override", SFT, ("evaluation_loop", "perplexity", "", "evaluate")),
     *callbacks(
-        "training/callbacks.py",
+        "training/loop/callbacks.py",
         on_train_begin=("the pace of evaluations", "_inner_training_loop"),
         on_substep_end=("a run stops within a step", "_run_epoch"),
         on_step_end=("when to stop, save and evaluate", "_run_epoch"),
@@ -127,24 +137,32 @@ CONTRACTS = (
         on_save=("checkpoint events", "_maybe_log_save_evaluate"),
     ),
     *callbacks(
-        "training/head_first.py",
+        "training/loop/head_warmup.py",
         on_train_begin=("only the head learns at first", "_inner_training_loop"),
         on_step_begin=("only the head learns at first", "_run_epoch"),
         on_train_end=("only the head learns at first", "_finalize_training"),
     ),
     # transformers and TRL: attributes
     *contracts(
-        "training/run.py", "attribute", TRAINERS,
+        "training/loop/run.py",
+        "attribute",
+        TRAINERS,
         ("_save_checkpoint", "a checkpoint when the user stops a run", "model, trial"),
         ("_load_from_checkpoint", "the best step becomes the result", "resume_from_checkpoint"),
     ),
-    *contracts("training/first_batch.py", "attribute", TRAINERS, ("_get_train_sampler", "rows of the first batch")),
     *contracts(
-        "training/trainers/common.py", "attribute", "transformers.trainer_utils.EvalLoopOutput",
+        "training/loop/first_batch.py", "attribute", TRAINERS, ("_get_train_sampler", "rows of the first batch")
+    ),
+    *contracts(
+        "training/trainers/common.py",
+        "attribute",
+        "transformers.trainer_utils.EvalLoopOutput",
         ("_replace", "results of the first validation are copied"),
     ),
     *contracts(
-        "training/trainers/referenced.py", "attribute", PREFERENCE,
+        "training/trainers/reference_model.py",
+        "attribute",
+        PREFERENCE,
         ("_prepare_inputs", "rows move to the device", "inputs", "training_step"),
         ("_metrics", "numbers of a step", "", "_compute_loss"),
         ("compute_ref_log_probs", "answers of the base model", "model, inputs"),
@@ -155,106 +173,170 @@ CONTRACTS = (
         "training/trainers/feedback.py", "attribute", KTO, ("_train_batch_size", "batches of one row", "", LOADER)
     ),
     *contracts(
-        "training/trainers/classification.py", "attribute", TRAINER,
+        "training/trainers/classification.py",
+        "attribute",
+        TRAINER,
         ("model_accepts_loss_kwargs", "the loss under gradient accumulation", "", "training_step"),
     ),
     *contracts(
-        "training/trainers/seq2seq.py", "attribute", SEQ2SEQ,
+        "training/trainers/seq2seq.py",
+        "attribute",
+        SEQ2SEQ,
         ("model_accepts_loss_kwargs", "the loss under gradient accumulation", "", "training_step"),
     ),
-    *contracts("training/distributed.py", "attribute", TRAINERS, ("deepspeed", "whether DeepSpeed holds the weights")),
     *contracts(
-        "training/distributed.py", "attribute", "trl.models.utils",
+        "training/distributed/processes.py", "attribute", TRAINERS, ("deepspeed", "whether DeepSpeed holds the weights")
+    ),
+    *contracts(
+        "training/distributed/processes.py",
+        "attribute",
+        "trl.models.utils",
         ("unwrap_model_for_generation", "whole weights under DeepSpeed", "model, accelerator"),
     ),
     *contracts(
-        "training/sharding.py", "attribute", MODEL,
+        "training/distributed/fsdp.py",
+        "attribute",
+        MODEL,
         ("_no_split_modules", "which layers are sharded"),
         (
-            "_is_distributed_loading_by_transformers", "the trainer does not wrap a sharded model", "",
+            "_is_distributed_loading_by_transformers",
+            "the trainer does not wrap a sharded model",
+            "",
             f"{TRAINER}.__init__ is_distributed_loading_by_transformers",
         ),
     ),
-    *contracts("training/by_rows.py", "attribute", MODEL, ("_supports_attention_backend", "batches without padding")),
+    *contracts(
+        "training/batching/packed_attention.py",
+        "attribute",
+        MODEL,
+        ("_supports_attention_backend", "batches without padding"),
+    ),
     *(
-        contract for file in ("by_rows", "quick") for contract in contracts(
-            f"training/{file}.py", "attribute", CONFIG,
+        contract
+        for file in ("by_rows", "quick")
+        for contract in contracts(
+            f"training/{file}.py",
+            "attribute",
+            CONFIG,
             ("_attn_implementation", "which attention a model has", "", f"{MODEL}.set_attn_implementation"),
         )
     ),
     *contracts(
-        "training/quick.py", "patch", "trl.trainer.utils",
+        "training/losses/cpu_fast_path.py",
+        "patch",
+        "trl.trainer.utils",
         ("_use_triton", "logits of learned positions alone on a CPU", "device", "trl.trainer.utils.add_fused_lm_head"),
     ),
     *contracts(
-        "inference/templates.py", "patch", "transformers.tokenization_utils_base",
+        "inference/templates.py",
+        "patch",
+        "transformers.tokenization_utils_base",
         (
-            "render_jinja_template", "chat templates run in a process with limits", "",
+            "render_jinja_template",
+            "chat templates run in a process with limits",
+            "",
             "transformers.PreTrainedTokenizerBase.apply_chat_template",
         ),
     ),
     *contracts(
-        "training/log_probs.py", "text", f"{DPO}._compute_loss {KTO}._compute_loss", ("fused_lm_head", "token scores")
+        "training/losses/log_probs.py",
+        "text",
+        f"{DPO}._compute_loss {KTO}._compute_loss",
+        ("fused_lm_head", "token scores"),
     ),
     *contracts(
-        "training/trainers/preference.py", "text", f"{DPO}._compute_loss",
+        "training/trainers/preference.py",
+        "text",
+        f"{DPO}._compute_loss",
         *((f"rewards/{name}", "reward of a step") for name in ("accuracies", "margins", "chosen", "rejected")),
     ),
     *contracts(
-        "training/trainers/feedback.py", "text", f"{KTO}._compute_loss",
+        "training/trainers/feedback.py",
+        "text",
+        f"{KTO}._compute_loss",
         *((name, "reward of a step") for name in ("rewards/margins", "rewards/chosen", "rewards/rejected", "kl")),
     ),
     # torch, peft and bitsandbytes
     *contracts(
-        "training/optimizer.py", "override", "torch.optim.AdamW",
+        "training/optimizers/master_weights.py",
+        "override",
+        "torch.optim.AdamW",
         ("step", "AdamW on float32 copies", "closure", f"{OPTIMIZER}.step"),
         ("load_state_dict", "copies stay in float32", "state_dict", f"{OPTIMIZER}.load_state_dict"),
     ),
-    *contracts("training/optimizer.py", "attribute", "torch", ("_foreach_copy_", "copies go into the weights")),
-    *contracts("training/optimizer.py", "attribute", "torch.optim.adamw", ("adamw", "AdamW on float32 copies", ADAMW)),
+    *contracts(
+        "training/optimizers/master_weights.py", "attribute", "torch", ("_foreach_copy_", "copies go into the weights")
+    ),
+    *contracts(
+        "training/optimizers/master_weights.py",
+        "attribute",
+        "torch.optim.adamw",
+        ("adamw", "AdamW on float32 copies", ADAMW),
+    ),
     *(
-        contract for file in ("loss", "log_probs") for contract in contracts(
-            f"training/{file}.py", "override", AUTOGRAD,
-            ("forward", "the loss of learned positions alone"), ("backward", "the loss of learned positions alone"),
+        contract
+        for file in ("loss", "log_probs")
+        for contract in contracts(
+            f"training/{file}.py",
+            "override",
+            AUTOGRAD,
+            ("forward", "the loss of learned positions alone"),
+            ("backward", "the loss of learned positions alone"),
         )
     ),
-    *contracts("training/quick.py", "attribute", "peft.PeftModel", ("active_peft_config", "virtual tokens")),
-    *contracts("training/quick.py", "attribute", "peft.PeftConfig", ("is_prompt_learning", "virtual tokens")),
     *contracts(
-        "inference/prompted.py", "attribute", "peft.PeftModel",
+        "training/losses/cpu_fast_path.py", "attribute", "peft.PeftModel", ("active_peft_config", "virtual tokens")
+    ),
+    *contracts(
+        "training/losses/cpu_fast_path.py", "attribute", "peft.PeftConfig", ("is_prompt_learning", "virtual tokens")
+    ),
+    *contracts(
+        "inference/prompt_tuned_model.py",
+        "attribute",
+        "peft.PeftModel",
         ("get_prompt", "virtual tokens before the text", "batch_size"),
         ("word_embeddings", "virtual tokens before the text"),
     ),
     *contracts("inference/load.py", "attribute", "peft.PeftModel", ("active_adapters", "heads are merged under IA³")),
     *contracts("inference/load.py", "attribute", HEAD, ("modules_to_save", "heads are merged under IA³")),
     *contracts(
-        "training/loading.py", "attribute", "bitsandbytes.nn.Linear4bit",
+        "training/loop/loading.py",
+        "attribute",
+        "bitsandbytes.nn.Linear4bit",
         ("support_avx512bf16_for_cpu", "gradients of quantized layers on a CPU", "", "forward"),
     ),
     # Gradio
     *contracts("ui/app.py", "attribute", BLOCKS, ("_queue", "an idle server uses less CPU", "", ROUTES)),
     *contracts(
-        "ui/app.py", "attribute", QUEUE,
+        "ui/app.py",
+        "attribute",
+        QUEUE,
         ("sleep_when_free", "an idle server uses less CPU", "", "start_processing"),
         ("progress_update_sleep_when_free", "an idle server uses less CPU", "", "start_progress_updates"),
     ),
     *contracts("ui/shell.py", "attribute", "gradio.EventData", ("_data", "what an event carries", "", "__getattr__")),
     *contracts("ui/shell.py", "attribute", "gradio.blocks.Block", ("_id", "one update of each component")),
     *contracts(
-        "ui/streams.py", "attribute", BLOCKS,
+        "ui/streams.py",
+        "attribute",
+        BLOCKS,
         ("_queue", "an event stream belongs to one visitor", "", ROUTES),
         ("fns", "the inputs of a handler are checked"),
         ("blocks", "the trigger of an event is checked"),
         ("_id", "the page itself may trigger an event"),
     ),
     *contracts(
-        "ui/streams.py", "attribute", QUEUE,
+        "ui/streams.py",
+        "attribute",
+        QUEUE,
         ("pending_messages_per_session", "streams of closed pages are forgotten", "", ROUTES),
         ("pending_event_ids_session", "a visitor can cancel only own events", "", ROUTES),
     ),
     # uvicorn, Starlette and FastAPI
     *contracts(
-        "ui/connections.py", "override", H11,
+        "ui/connections.py",
+        "override",
+        H11,
         ("_should_upgrade", "no WebSockets", "", "data_received handle_events"),
         ("send_400_response", "malformed requests get our answer", "msg", "data_received handle_events"),
         ("connection_made", "connections are counted", "transport"),
@@ -264,37 +346,53 @@ CONTRACTS = (
         ("resume_writing", "deadlines for clients that do not read"),
     ),
     *contracts(
-        "ui/connections.py", "attribute", H11,
+        "ui/connections.py",
+        "attribute",
+        H11,
         *((name, "the state of a connection") for name in ("conn", "cycle", "flow", "loop", "client", "transport")),
     ),
     *contracts(
-        "ui/connections.py", "attribute", CYCLE,
+        "ui/connections.py",
+        "attribute",
+        CYCLE,
         ("disconnected", "an answer ends early", "", "receive"),
         ("message_event", "an answer ends early", "", "receive"),
         ("response_complete", "whether a connection is idle", "", "receive"),
     ),
     *contracts("ui/connections.py", "attribute", FLOW, ("read_paused", "the server is slow", "", "pause_reading")),
     *contracts(
-        "ui/talk.py", "attribute", STREAMING,
+        "ui/chat_routes.py",
+        "attribute",
+        STREAMING,
         ("listen_for_disconnect", "a closed page ends its replies", "receive", "__call__"),
         ("stream_response", "replies are sent", "send", "__call__"),
     ),
-    *contracts("ui/doors.py", "override", ROUTE, ("get_route_handler", "errors become sentences", "", "__init__")),
-    # others
-    *contracts("services/searching.py", "attribute", "optuna.trial.FrozenTrial", ("_trial_id", "a trial continues")),
-    *contracts("services/searching.py", "attribute", "optuna.trial", ("Trial", "a trial continues", "study, trial_id")),
     *contracts(
-        "metrics/texts.py", "attribute", "sacrebleu.metrics.BLEU sacrebleu.metrics.CHRF",
+        "ui/error_routes.py", "override", ROUTE, ("get_route_handler", "errors become sentences", "", "__init__")
+    ),
+    # others
+    *contracts("services/runs/search.py", "attribute", "optuna.trial.FrozenTrial", ("_trial_id", "a trial continues")),
+    *contracts(
+        "services/runs/search.py", "attribute", "optuna.trial", ("Trial", "a trial continues", "study, trial_id")
+    ),
+    *contracts(
+        "metrics/texts.py",
+        "attribute",
+        "sacrebleu.metrics.BLEU sacrebleu.metrics.CHRF",
         ("_extract_corpus_statistics", "BLEU and chrF by row", "hypotheses, references", "corpus_score"),
         ("_compute_score_from_stats", "BLEU and chrF of any rows", "stats", "corpus_score _aggregate_and_compute"),
     ),
     *contracts(
-        "models/hub_files.py", "patch", "huggingface_hub.constants",
+        "models/hub_files.py",
+        "patch",
+        "huggingface_hub.constants",
         ("HF_HUB_OFFLINE", "no requests to the Hub", "", "huggingface_hub.constants.is_offline_mode"),
     ),
     *contracts("data/hub.py", "attribute", "datasets.ClassLabel", ("_type", "names of classes in Parquet files")),
     *contracts(
-        "store/kept_runs.py", "override", "yaml.SafeLoader",
+        "store/run_folder_import.py",
+        "override",
+        "yaml.SafeLoader",
         ("compose_node", "no aliases in settings files", "parent, index", "get_single_node compose_document"),
     ),
-)  # fmt: skip
+)

@@ -4,7 +4,7 @@ import pytest
 
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
-from studio.services.again import changed_settings, in_words
+from studio.services.runs.rerun import changed_settings, in_words
 
 BEFORE = TrainingConfig(
     task="chat", model="m", learning_rate=1e-3, epochs=4, eval_steps=17, lora_rank=4, test_prompts=("Where?",)

@@ -10,21 +10,32 @@ import pytest
 
 from studio.api import Studio
 from studio.machine.facts import MachineFacts
-from studio.schema.checked import sifted
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
+from studio.schema.settings_check import sifted
 from studio.tasks import TASKS, task_named
 from studio.training.methods import METHODS
-from studio.training.presets import PlanFacts, plan_problems
+from studio.training.planning.presets import PlanFacts, plan_problems
 from tests.hubserver import tiny_folder
 from tests.said import Call, caller
 
 ROWS = "text,label\n" + "".join(f"This is text number {n},{('good', 'bad')[n % 2]}\n" for n in range(40))
 MACHINE = MachineFacts(cores=4, memory_total=2**35, memory_available=2**35, disk_free=2**40, bfloat16_fast=True)
 MODEL = ModelInfo(
-    name="m", title="M", source="folder", kind="causal", architecture="LlamaForCausalLM", parameters=134_515_008,
-    layers=30, hidden=576, intermediate=1536, vocabulary=49152, context=2048, tasks=("chat",), here=True,
-)  # fmt: skip
+    name="m",
+    title="M",
+    source="folder",
+    kind="causal",
+    architecture="LlamaForCausalLM",
+    parameters=134_515_008,
+    layers=30,
+    hidden=576,
+    intermediate=1536,
+    vocabulary=49152,
+    context=2048,
+    tasks=("chat",),
+    here=True,
+)
 COUNTED = PlanFacts(400, 340, 40, 0, [], 0.6, 0)
 WRONG: dict[str, tuple[Any, str]] = {
     "lerning_rat": (1, "There is no setting lerning_rat."),
@@ -58,12 +69,30 @@ def test_ten_wrong_things_of_one_command_are_told_in_one_answer(studio: Studio, 
     data.write_text(ROWS)
     config = tmp_path / "settings.yaml"
     config.write_text("lerning_rat: 1\nlearning_rate: 0\n")
-    flags = [text for name, (value, _) in WRONG.items() if not name.startswith("l")
-             for text in (f"--{name.replace('_', '-')}", str(value))]  # fmt: skip
+    flags = [
+        text
+        for name, (value, _) in WRONG.items()
+        if not name.startswith("l")
+        for text in (f"--{name.replace('_', '-')}", str(value))
+    ]
     said = call(
-        "train", data, "--model", model, "--task", "classification", "--method", "prompt-tuning", "--seed", "many",
-        "--config", config, "--validation", tmp_path / "none.csv", "--detach", *flags,
-    )  # fmt: skip
+        "train",
+        data,
+        "--model",
+        model,
+        "--task",
+        "classification",
+        "--method",
+        "prompt-tuning",
+        "--seed",
+        "many",
+        "--config",
+        config,
+        "--validation",
+        tmp_path / "none.csv",
+        "--detach",
+        *flags,
+    )
     assert said.status == 2 and not said.out
     words = [told for _, told in WRONG.values()]
     for each in (*words, "is for models that write text", "The setting seed can't have this value.", "none.csv"):
@@ -119,9 +148,17 @@ def told(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"gradient_accumulation": 0}, {"processes": 100}, {"max_steps": -1},
-              {"preset": "quik"}, {"method": "lorra"}],
-)  # fmt: skip
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"gradient_accumulation": 0},
+        {"processes": 100},
+        {"max_steps": -1},
+        {"preset": "quik"},
+        {"method": "lorra"},
+    ],
+)
 def test_whether_a_check_comes_in_time_is_told_only_when_the_steps_are_known(wrong: dict[str, Any]) -> None:
     assert told(eval_steps=50_000) == {"eval_steps"}
     assert told(eval_steps=50_000, **wrong) == set(wrong)

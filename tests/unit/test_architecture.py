@@ -10,33 +10,60 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "studio").rglob("*.py"))
-HEAVY = ("torch", "transformers", "peft", "trl", "gradio", "pandas", "pyarrow", "datasets", "bitsandbytes", "plotly",
-         "sklearn", "huggingface_hub", "openpyxl", "numpy")  # fmt: skip
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "gradio",
+    "pandas",
+    "pyarrow",
+    "datasets",
+    "bitsandbytes",
+    "plotly",
+    "sklearn",
+    "huggingface_hub",
+    "openpyxl",
+    "numpy",
+)
 EDGES = {
-    "studio.cli.edge",
+    "studio.cli.main",
     "studio.host.host",
     "studio.inference.template_process",  # a process, which tells the error of a template
     "studio.models.__main__",  # the way in of `make setup`
-    "studio.models.obtain",  # a thread, whose error the caller raises
-    "studio.services.labelling.suggesting",  # a thread that has texts read
+    "studio.models.starter_download",  # a thread, whose error the caller raises
+    "studio.services.labeling.active_learning",  # a thread that has texts read
     "studio.services.models",  # a thread that downloads
     "studio.ui.background",  # a thread, whose error the page shows
-    "studio.ui.doors",
-    "studio.ui.looking",  # a thread that looks at searches
+    "studio.ui.error_routes",
+    "studio.ui.search_monitor",  # a thread that looks at searches
     "studio.ui.security",  # a request, whose answer names an id of the log
     "studio.ui.shell",
-    "studio.ui.talk",  # a stream, whose last line says it
+    "studio.ui.chat_routes",  # a stream, whose last line says it
     "studio.ui.work",
     "studio.worker.combine",
     "studio.worker.probe",
     "studio.worker.rank",
-    "studio.worker.work",
+    "studio.worker.run",
 }
 """Where a process, a thread or a request ends: there an error that nobody foresaw becomes a sentence."""
 TRAINING = (
-    "run", "replies", "callbacks", "loss", "optimizer", "apart", "by_rows", "trainers", "batches", "quick", "log_probs",
-    "first_batch", "head_first", "noise", "sharding",
-)  # fmt: skip
+    "run",
+    "replies",
+    "callbacks",
+    "loss",
+    "optimizer",
+    "apart",
+    "by_rows",
+    "trainers",
+    "batches",
+    "quick",
+    "log_probs",
+    "first_batch",
+    "head_first",
+    "noise",
+    "sharding",
+)
 TRAINERS = tuple(f"studio.training.{name}" for name in TRAINING)
 """What subclasses the libraries' trainers or computes with tensors: a worker imports it when its turn has come."""
 GRADIO_LAYER = ROOT / "studio" / "ui"

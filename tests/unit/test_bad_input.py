@@ -105,50 +105,73 @@ FILES = {
     "empty workbook": Bad("empty.xlsx", [[]], "empty-data", ("empty.xlsx",)),
     "empty jsonl": Bad("empty.jsonl", "\n\n\n", "empty-data", ("empty.jsonl",)),
     "wrong columns": Bad(
-        "wrong.csv", "foo,bar\n" + "".join(f"{n},{n * 2}\n" for n in range(30)), "columns-unclear",
+        "wrong.csv",
+        "foo,bar\n" + "".join(f"{n},{n * 2}\n" for n in range(30)),
+        "columns-unclear",
         ("the columns foo and bar", "prompt and reply", "--map COLUMN=ROLE"),
     ),
     "a column too few": Bad(
-        "half.csv", "question\n" + "".join(f"How is {n}?\n" for n in range(30)), "columns-unclear",
-        ("not clear which column is the reply", "the columns question", "--map COLUMN=reply"), task="chat",
+        "half.csv",
+        "question\n" + "".join(f"How is {n}?\n" for n in range(30)),
+        "columns-unclear",
+        ("not clear which column is the reply", "the columns question", "--map COLUMN=reply"),
+        task="chat",
     ),
     "one label only": Bad(
-        "one.csv", "text,label\n" + "".join(f"This is text number {n},good\n" for n in range(30)), "too-few-rows",
+        "one.csv",
+        "text,label\n" + "".join(f"This is text number {n},good\n" for n in range(30)),
+        "too-few-rows",
         ("too few labels", "good", "at least 2 such labels"),
     ),
     "no reply": Bad(
-        "silent.csv", "question,answer\n" + "".join(f"How is {n}?,\n" for n in range(30)), "too-few-rows",
+        "silent.csv",
+        "question,answer\n" + "".join(f"How is {n}?,\n" for n in range(30)),
+        "too-few-rows",
         ("0 rows can be used, of 30 rows", "at least 8 rows", "nothing in answer"),
     ),
     "replies of spaces": Bad(
-        "spaces.csv", "question,answer\n" + "".join(f"How is {n}?,  \t \n" for n in range(30)), "too-few-rows",
+        "spaces.csv",
+        "question,answer\n" + "".join(f"How is {n}?,  \t \n" for n in range(30)),
+        "too-few-rows",
         ("0 rows can be used", "nothing in answer"),
     ),
     "zero usable rows": Bad(
-        "zero.jsonl", "\n".join(json.dumps({"prompt": "", "response": f"It is {n}."}) for n in range(20)),
-        "too-few-rows", ("0 rows can be used, of 20 rows", "nothing in prompt"),
+        "zero.jsonl",
+        "\n".join(json.dumps({"prompt": "", "response": f"It is {n}."}) for n in range(20)),
+        "too-few-rows",
+        ("0 rows can be used, of 20 rows", "nothing in prompt"),
     ),
     "broken UTF-8": Bad(
-        "broken.csv", GOOD.encode() + b"caf\xc3(,It holds \xff\xfe here.\n" + "été,à la plage\n".encode() * 3,
-        "bad-line", ("Line 32", "byte that is not valid", "--leave-out bad-line"),
+        "broken.csv",
+        GOOD.encode() + b"caf\xc3(,It holds \xff\xfe here.\n" + "été,à la plage\n".encode() * 3,
+        "bad-line",
+        ("Line 32", "byte that is not valid", "--leave-out bad-line"),
     ),
     "a bad line 731": Bad(
-        "rows.jsonl", jsonl_with_a_bad_line_731(), "bad-line", ("Line 731", "not valid JSON", "--leave-out bad-line"),
+        "rows.jsonl",
+        jsonl_with_a_bad_line_731(),
+        "bad-line",
+        ("Line 731", "not valid JSON", "--leave-out bad-line"),
     ),
     "formulas without results": Bad(
-        "formulas.xlsx", [["question", "answer"], *([f"How is {n}?", f'="It is "&{n}'] for n in range(30))],
-        "too-few-rows", ("0 rows can be used", "formula without its result"),
+        "formulas.xlsx",
+        [["question", "answer"], *([f"How is {n}?", f'="It is "&{n}'] for n in range(30))],
+        "too-few-rows",
+        ("0 rows can be used", "formula without its result"),
     ),
     "10,000 labels": Bad(
-        "labels.csv", "text,label\n" + "".join(f"This is text number {n},label {n % 10_000}\n" for n in range(20_000)),
-        "too-many-labels", ("too many different values", "at most 1,000 labels"), task="classification",
+        "labels.csv",
+        "text,label\n" + "".join(f"This is text number {n},label {n % 10_000}\n" for n in range(20_000)),
+        "too-many-labels",
+        ("too many different values", "at most 1,000 labels"),
+        task="classification",
     ),
     "a workbook that is none": Bad("rows.xlsx", b"PK\x03\x04 and no more", "unreadable-file", ("rows.xlsx",)),
     "a parquet that is none": Bad("rows.parquet", b"PAR1 and no more", "unreadable-file", ("rows.parquet",)),
     "JSON that ends early": Bad("rows.json", '[\n{"a": 1},\n{"a": ', "unreadable-file", ("line",)),
     "a file of another kind": Bad("rows.exe", b"MZ\x90", "unknown-format", (".exe", "csv, tsv, xlsx")),
     "a picture called csv": Bad("rows.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8, "", ()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("bad", FILES.values(), ids=list(FILES))
@@ -224,7 +247,7 @@ SETTINGS = {
     "seed below 0": ({"seed": -1}, "seed", "at least 0"),
     "more threads than cores": ({"threads": 1000}, "fewer cores", "up to"),
     "a name of a page": ({"name": "x" * 5000}, "name", "at most 120 characters"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("settings", "what", "valid"), SETTINGS.values(), ids=list(SETTINGS))
@@ -350,12 +373,17 @@ def test_a_demo_reads_no_path_writes_to_no_path_and_takes_no_model_by_path(studi
     guest = Studio(studio.home, "guest", demo=True)
     try:
         for ask in (
-            lambda: guest.open_data("/etc/passwd"), lambda: guest.open_data(str(model)),
+            lambda: guest.open_data("/etc/passwd"),
+            lambda: guest.open_data(str(model)),
             lambda: guest.use_folder("/etc"),
-            lambda: guest.model(str(model)), lambda: guest.model("some/model"), lambda: guest.search_models("llama"),
-            lambda: guest.start_download("some/model"), lambda: guest.cancel_download("some/model"),
-            lambda: guest.trust_model(str(model)), lambda: guest.keep_hub_token("hf_secret"),
-        ):  # fmt: skip
+            lambda: guest.model(str(model)),
+            lambda: guest.model("some/model"),
+            lambda: guest.search_models("llama"),
+            lambda: guest.start_download("some/model"),
+            lambda: guest.cancel_download("some/model"),
+            lambda: guest.trust_model(str(model)),
+            lambda: guest.keep_hub_token("hf_secret"),
+        ):
             with pytest.raises(StudioError) as caught:
                 ask()
             assert caught.value.code == "not-allowed", caught.value

@@ -25,17 +25,31 @@ REPORT = Report(
     verdict="Better, and clearly so.",
 )
 FACTS = CardFacts(
-    run="20261124-ab", name="tone", dataset="rows.csv", rows=100, splits=SplitCounts(train=85, validation=10, test=5),
-    report=REPORT, seconds=120, steps=64, best_step=48,
-)  # fmt: skip
+    run="20261124-ab",
+    name="tone",
+    dataset="rows.csv",
+    rows=100,
+    splits=SplitCounts(train=85, validation=10, test=5),
+    report=REPORT,
+    seconds=120,
+    steps=64,
+    best_step=48,
+)
 
 
 def run_of(task: str = "chat", method: str = "lora", home: str = "/home/ann", **changes: Any) -> RunRef:
     info = ModelInfo(
-        name="starter-chat", title="Small", source="starter", kind="causal", path=f"{home}/models/small",
-        origin="owner/small, as the package small 1.0 carries it", hub_id="owner/small", licence="apache-2.0",
-        languages=("en",), note=NOTE,
-    )  # fmt: skip
+        name="starter-chat",
+        title="Small",
+        source="starter",
+        kind="causal",
+        path=f"{home}/models/small",
+        origin="owner/small, as the package small 1.0 carries it",
+        hub_id="owner/small",
+        licence="apache-2.0",
+        languages=("en",),
+        note=NOTE,
+    )
     labels = ("bug", "praise") if task == "classification" else ()
     config = TrainingConfig(task=task, model="starter-chat", method=method, **changes)
     data = DatasetSpec(task=task, roles={}, label_names=labels)

@@ -15,10 +15,10 @@ from studio.schema.errors import StudioError
 from studio.schema.host import Chunk, Done
 from studio.schema.report import Answer, ChatSettings
 from studio.schema.runs import RunSpec
-from studio.services import hosts
-from studio.services.exchange import Exchange
-from studio.services.hosts import HostClient
-from studio.ui.talk import Streamed
+from studio.services.model_host import client
+from studio.services.model_host.client import HostClient
+from studio.services.model_host.exchange import Exchange
+from studio.ui.chat_routes import Streamed
 
 HELLO = [{"role": "user", "content": "Where is my parcel?"}]
 LONG = ChatSettings(max_new_tokens=4096)
@@ -60,9 +60,12 @@ def visitor(tmp_path: Path) -> Iterator[Studio]:
 def run_of(studio: Studio, model: str = "starter-chat") -> str:
     data, runs = studio.add_text(ROWS), studio.context.workspace.runs
     spec = RunSpec(
-        config=TrainingConfig(task="chat", model=model, name="tone"), dataset=data.id, dataset_version=1,
-        data=DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}), splits=SplitSpec(),
-    )  # fmt: skip
+        config=TrainingConfig(task="chat", model=model, name="tone"),
+        dataset=data.id,
+        dataset_version=1,
+        data=DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}),
+        splits=SplitSpec(),
+    )
     run = runs.create(spec).id
     runs.folder(run).adapter.mkdir()
     (runs.folder(run).adapter / "adapter_config.json").write_text("{}")
@@ -169,9 +172,9 @@ def test_labels_come_as_two_answers_and_count_as_a_chat(visitor: Studio, asked: 
 
 
 def test_the_log_of_the_host_is_put_aside_when_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "MOST_LOG", 10)
+    monkeypatch.setattr(client, "MOST_LOG", 10)
     path = tmp_path / "host.log"
     for text in (b"a short one", b"b", b"c"):
-        with hosts.open_log(path) as log:
+        with client.open_log(path) as log:
             log.write(text)
     assert (path.read_bytes(), path.with_name("host.log.1").read_bytes()) == (b"bc", b"a short one")

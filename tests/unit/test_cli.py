@@ -57,14 +57,47 @@ def test_each_command_explains_itself(call: Call, name: list[str]) -> None:
 
 def test_the_commands_are_those_of_the_contract_and_those_that_were_added() -> None:
     contract = {
-        "serve", "hash-password", "models", "check", "preview", "estimate", "train", "runs", "show", "delete", "stop",
-        "resume", "log",
-        "chat", "predict", "evaluate", "export", "search", "doctor",
-    }  # fmt: skip
+        "serve",
+        "hash-password",
+        "models",
+        "check",
+        "preview",
+        "estimate",
+        "train",
+        "runs",
+        "show",
+        "delete",
+        "stop",
+        "resume",
+        "log",
+        "chat",
+        "predict",
+        "evaluate",
+        "export",
+        "search",
+        "doctor",
+    }
     added = {
-        "data", "label", "augment", "learning-curve", "combine", "coach", "curve", "compare", "queue", "pause",
-        "repeat", "extend", "note", "storage", "export-run", "import-run", "download", "token", "trust",
-    }  # fmt: skip
+        "data",
+        "label",
+        "augment",
+        "learning-curve",
+        "combine",
+        "coach",
+        "curve",
+        "compare",
+        "queue",
+        "pause",
+        "repeat",
+        "extend",
+        "note",
+        "storage",
+        "export-run",
+        "import-run",
+        "download",
+        "token",
+        "trust",
+    }
     assert set(GROUP.commands) == contract | added
 
 
@@ -258,7 +291,7 @@ def test_strange_text_is_printed_as_json_and_spared_a_terminal(call: Call, tmp_p
 
 def test_check_loads_nothing_heavy(questions: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from studio.cli.edge import run; status = run(sys.argv[1:]); "
+        "import sys; from studio.cli.main import run; status = run(sys.argv[1:]); "
         "assert not {'torch', 'gradio', 'transformers'} & set(sys.modules); sys.exit(status)"
     )
     environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home")}
@@ -277,11 +310,18 @@ def test_no_runs_is_an_empty_list_and_a_way_on(call: Call) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["show", "last"], ["show", "20260101-abcdef00"], ["log", "nothing"], ["stop", "../.."], ["resume", "x"],
-        ["delete", "x"], ["chat", "x", "hello"], ["evaluate", "x"], ["predict", "x", "a.csv", "--out", "b.csv"],
+        ["show", "last"],
+        ["show", "20260101-abcdef00"],
+        ["log", "nothing"],
+        ["stop", "../.."],
+        ["resume", "x"],
+        ["delete", "x"],
+        ["chat", "x", "hello"],
+        ["evaluate", "x"],
+        ["predict", "x", "a.csv", "--out", "b.csv"],
         ["export", "x", "--format", "adapter", "--to", "y"],
     ],
-)  # fmt: skip
+)
 def test_a_run_that_does_not_exist_is_refused(call: Call, arguments: list[str]) -> None:
     said = call(*arguments)
     assert said.status == 2

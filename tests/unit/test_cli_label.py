@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from studio.cli.edge import run
+from studio.cli.main import run
 
 TEXTS = "text\n" + "".join(f"message {n} about {'refunds' if n % 2 else 'parcels'}\n" for n in range(1, 13))
 

@@ -59,13 +59,19 @@ def test_a_model_of_the_hub_is_looked_at_and_brought_here(hub: HubServer, call: 
 def test_what_is_known_of_one_model_is_said_in_words(
     hub: HubServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from studio.cli.edge import run
+    from studio.cli.main import run
 
     hub.add(tiny_repo(downloads=1234))
     assert run(["models", "someone/tiny", "--home", str(tmp_path / "home")]) == 0
     said = capfd.readouterr().out
-    for words in ("512 tokens", "Chat template", "chat, classification", "1,234 a month", "apache-2.0",
-                  "studio download someone/tiny"):  # fmt: skip
+    for words in (
+        "512 tokens",
+        "Chat template",
+        "chat, classification",
+        "1,234 a month",
+        "apache-2.0",
+        "studio download someone/tiny",
+    ):
         assert words in said, words
     assert run(["models", "--search", "tiny", "--home", str(tmp_path / "home")]) == 0
     assert "1,234" in capfd.readouterr().out

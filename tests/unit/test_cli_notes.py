@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
-from studio.cli.edge import run
-from studio.ui.pages import bring, rows
+from studio.cli.main import run
 from studio.ui.session import Sessions
+from studio.ui.tabs.data import import_data, rows
 from tests.workbooks import workbook
 
 TWICE = "question,question,answer\n" + "".join(f"How is {n}?,Why {n}?,It is {n}.\n" for n in range(30))
@@ -45,12 +45,10 @@ def sheets(folder: Path) -> Path:
 
 
 STRANGE = {
-    "two columns of one name": Strange(
-        twice, "There are two columns question: the later one is called question (2)."
-    ),
+    "two columns of one name": Strange(twice, "There are two columns question: the later one is called question (2)."),
     "not UTF-8": Strange(accents, "Read as cp1252: it is not UTF-8. Look whether accents are right."),
     "another sheet": Strange(sheets, "Read from the sheet Rows. Not read: Others."),
-}  # fmt: skip
+}
 each_kind = pytest.mark.parametrize("strange", STRANGE.values(), ids=list(STRANGE))
 
 
@@ -128,7 +126,7 @@ def test_the_page_says_it_with_the_version(tmp_path: Path, strange: Strange) -> 
     sessions = Sessions(tmp_path / "home")
     visit = sessions.visit({}, "page", {})
     record = visit.studio.add_file(strange.make(tmp_path))
-    bring.open_dataset(visit, record)
+    import_data.open_dataset(visit, record)
     page = str(rows.drawn(sessions.visit({}, "page", {}))[0])
     sessions.root.close()
     assert f"version 1, as it came. {strange.note.rstrip('.')}" in page

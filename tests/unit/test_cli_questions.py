@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.cli.edge import run
+from studio.cli.main import run
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.runs import RunSpec

@@ -12,7 +12,7 @@ from studio.api import Studio
 from studio.schema.events import Action, AdviceEvent
 from studio.schema.host import RowsRef
 from studio.schema.runs import RunRecord
-from studio.services.lengths import LengthCache, Measured
+from studio.services.planning.lengths import LengthCache, Measured
 from studio.services.runners.local import LocalRunner
 from tests.hubserver import tiny_folder
 from tests.said import Call, Said, caller
@@ -113,9 +113,7 @@ def finished(studio: Studio, record: RunRecord) -> RunRecord:
 
 
 @pytest.mark.parametrize(("way", "after"), [("first", "cab"), ("up", "acb"), ("down", "abc"), ("last", "abc")])
-def test_a_run_that_waits_is_given_another_place(
-    call: Call, made: Made, studio: Studio, way: str, after: str
-) -> None:
+def test_a_run_that_waits_is_given_another_place(call: Call, made: Made, studio: Studio, way: str, after: str) -> None:
     names = {made(name).id: name for name in "abc"}
     last = next(run for run, name in names.items() if name == "c")
     said = call("queue", last, "--move", way, "--json")
@@ -193,8 +191,11 @@ def test_a_run_is_repeated_with_a_change_and_with_all_else_as_it_was(call: Call,
     old, new = studio.spec(before.id), studio.spec(made_id)
     assert new.config == old.config.model_copy(update={"learning_rate": 0.001, "name": "one 2"})
     assert (new.dataset, new.dataset_version, new.data, new.splits) == (
-        old.dataset, old.dataset_version, old.data, old.splits,
-    )  # fmt: skip
+        old.dataset,
+        old.dataset_version,
+        old.data,
+        old.splits,
+    )
 
 
 def test_a_repeat_may_have_another_method_and_name(call: Call, made: Made, studio: Studio) -> None:

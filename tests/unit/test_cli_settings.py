@@ -111,7 +111,7 @@ def test_each_flag_has_help_with_its_range() -> None:
 
 PRINTS = """
 import sys
-from studio.cli.door import print_json
+from studio.cli.context import print_json
 from studio.schema.report import Metric
 print_json({"nan": float("nan"), "metric": Metric(base=float("inf"), tuned=0.5), "text": "日本 \\ud83d <b>"})
 """

@@ -27,8 +27,9 @@ GOOD = sorted(path.stem for path in CURVES.glob("good-*.json"))
 def recorded(name: str) -> tuple[TrainingConfig, list[AnyEvent]]:
     """A real run's settings, and what it said."""
     kept = json.loads((CURVES / f"{name}.json").read_text(encoding="utf-8"))
-    return TrainingConfig(**kept["config"]), [step(*each) if isinstance(each, list) else EVENT.validate_python(each)
-                                              for each in kept["events"]]  # fmt: skip
+    return TrainingConfig(**kept["config"]), [
+        step(*each) if isinstance(each, list) else EVENT.validate_python(each) for each in kept["events"]
+    ]
 
 
 def step(number: int, loss: float, norm: float | None = 1.0, epoch: float = 0.0) -> StepEvent:
@@ -132,8 +133,10 @@ def test_it_takes_its_words_back_when_a_later_check_is_the_lowest_after_all() ->
 
 
 def test_a_score_that_still_gets_better_is_no_overfitting() -> None:
-    said = [event.model_copy(update={"best": True}) if isinstance(event, EvaluationEvent) else event
-            for event in falling(60, 10, turn=30)]  # fmt: skip
+    said = [
+        event.model_copy(update={"best": True}) if isinstance(event, EvaluationEvent) else event
+        for event in falling(60, 10, turn=30)
+    ]
     assert [each.rule for each in told(Coach(config()), said)] == []
 
 

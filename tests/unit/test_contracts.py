@@ -159,7 +159,7 @@ def test_a_library_still_has_the_name_that_a_file_depends_on(contract: Contract)
         ("override", "_save_checkpoint", {"name": "_store_checkpoint"}, "Trainer has no _store_checkpoint"),
         ("override", "_save_checkpoint", {"path": "evaluate"}, "Trainer.evaluate does not use _save_checkpoint"),
         ("override", "_save", {"parameters": "folder"}, "(self, output_dir, state_dict), not (folder)"),
-        ("override", "_save", {"file": "training/run.py"}, "no class of studio/training/run.py overrides"),
+        ("override", "_save", {"file": "training/loop/run.py"}, "no class of studio/training/loop/run.py overrides"),
         ("attribute", "_trial_id", {"name": "_number_id"}, "optuna.trial.FrozenTrial has no _number_id"),
         ("patch", "_use_triton", {"owners": "trl.kernels.chunked_logprob"}, "does not look _use_triton up in trl."),
         ("text", "kl", {"name": "divergence"}, "trl.KTOTrainer._compute_loss does not use “divergence”"),
@@ -182,10 +182,11 @@ def test_every_contract_is_needed_and_listed_once() -> None:
     found = {(each.file, each.name) for each in uses()}
     words = {file: studio().words(file) for file in studio().trees}
     unused = [
-        each for each in CONTRACTS
+        each
+        for each in CONTRACTS
         if each.name not in words.get(file := f"studio/{each.file}", ())
         or (is_private(each.name) and each.owners != "datasets.ClassLabel" and (file, each.name) not in found)
-    ]  # fmt: skip
+    ]
     assert not unused, "Remove these from tests/unit/contracts.py:\n" + "\n".join(map(str, unused))
     counts = Counter((each.file, each.kind, each.name) for each in CONTRACTS)
     assert max(counts.values()) == 1, counts.most_common(3)

@@ -25,22 +25,30 @@ from studio.schema.events import (
 from studio.schema.runs import RunSpec
 from studio.store import Home
 from studio.store.db import now
-from studio.ui.delta import compact
+from studio.ui.run_updates import compact
 
 
 def made(home: Home, name: str = "tone", **settings: Any) -> str:
     """A run that nobody trains."""
     config = TrainingConfig(task="chat", model="starter-chat", name=name, **settings)
-    spec = RunSpec(config=config, dataset="d1", dataset_version=1, data=DatasetSpec(task="chat", roles={}),
-                   splits=SplitSpec())  # fmt: skip
+    spec = RunSpec(
+        config=config, dataset="d1", dataset_version=1, data=DatasetSpec(task="chat", roles={}), splits=SplitSpec()
+    )
     return home.workspace().runs.create(spec).id
 
 
 def step(number: int, loss: float = 2.0, norm: float | None = 1.0) -> StepEvent:
     return StepEvent(
-        step=number, loss=loss, grad_norm=norm, learning_rate=1e-4, rows_per_second=5.0, memory_bytes=10**9,
-        tokens_per_second=410.0, processor=0.9, epoch=number / 100,
-    )  # fmt: skip
+        step=number,
+        loss=loss,
+        grad_norm=norm,
+        learning_rate=1e-4,
+        rows_per_second=5.0,
+        memory_bytes=10**9,
+        tokens_per_second=410.0,
+        processor=0.9,
+        epoch=number / 100,
+    )
 
 
 def say(home: Home, run: str, events: list[AnyEvent]) -> None:
@@ -102,7 +110,7 @@ def test_a_step_tells_time_tokens_and_processor_where_they_are_known(home: Home)
     say(home, run, [step(1)])
     stored = home.workspace().events.after(run)
     created = home.workspace().runs.get(run).created
-    from studio.ui.delta import seconds_of
+    from studio.ui.run_updates import seconds_of
 
     (row,) = compact(stored, seconds_of(created) - 60)["steps"]
     assert row[6] is None and 59 < row[7] < 65 and row[8:] == [410.0, 0.9]
@@ -110,9 +118,18 @@ def test_a_step_tells_time_tokens_and_processor_where_they_are_known(home: Home)
 
 def test_the_table_of_a_run_has_every_step_its_checks_and_the_coachs_words(studio: Studio, home: Home) -> None:
     run = made(home)
-    say(home, run, [EvaluationEvent(step=0, eval_loss=3.0), step(1, 2.5), step(2, 2.4), step(2, 2.3),
-                    EvaluationEvent(step=2, eval_loss=2.2, best=True, metrics={"accuracy": 0.5}),
-                    AdviceEvent(step=2, title="Learning by heart", message="")])  # fmt: skip
+    say(
+        home,
+        run,
+        [
+            EvaluationEvent(step=0, eval_loss=3.0),
+            step(1, 2.5),
+            step(2, 2.4),
+            step(2, 2.3),
+            EvaluationEvent(step=2, eval_loss=2.2, best=True, metrics={"accuracy": 0.5}),
+            AdviceEvent(step=2, title="Learning by heart", message=""),
+        ],
+    )
     rows = list(csv.DictReader(io.StringIO(studio.curve_csv(run))))
     assert [row["step"] for row in rows] == ["0", "1", "2"]
     assert [row["train_loss"] for row in rows] == ["", "2.5", "2.3"]
@@ -138,8 +155,9 @@ def test_runs_beside_each_other_tell_what_they_reached_and_where_they_differ(
     view = studio.compare_runs([one, other])
     assert [(run.name, run.best_loss) for run in view.runs] == [("one", 2.0), ("other", None)]
     assert {each.name: each.values for each in view.differs} == {
-        "learning_rate": ("0.0002", "0.001"), "lora_rank": ("8", "32"),
-    }  # fmt: skip
+        "learning_rate": ("0.0002", "0.001"),
+        "lora_rank": ("8", "32"),
+    }
     assert view.same_rows
     status, told, _ = call("compare", one, other)
     assert (status, told) == (0, json.loads(view.model_dump_json()))
@@ -154,8 +172,20 @@ def test_one_run_or_too_many_can_not_be_compared(studio: Studio, home: Home, cou
 
 def advised(home: Home, *actions: Action, severity: Any = "warn") -> str:
     run = made(home)
-    say(home, run, [AdviceEvent(step=9, title="Learning by heart", message="It rose.", rule="overfitting",
-                                severity=severity, actions=actions)])  # fmt: skip
+    say(
+        home,
+        run,
+        [
+            AdviceEvent(
+                step=9,
+                title="Learning by heart",
+                message="It rose.",
+                rule="overfitting",
+                severity=severity,
+                actions=actions,
+            )
+        ],
+    )
     return run
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from studio.data.formats import FORMATS, Reading, apart, delimited, encoding, read, read_many, read_text
+from studio.data.formats import FORMATS, Reading, delimited, encoding, read, read_many, read_text, sandboxed_reader
 from studio.data.formats.archive import members_of
 from studio.data.roles import infer
 from studio.data.table import Table
@@ -147,7 +147,7 @@ def test_long_questions_of_a_survey_are_names_and_so_is_a_word_that_comes_back(t
 
 
 def test_five_thousand_columns_are_read_and_kept(tmp_path: Path) -> None:
-    from studio.data.kept import open_parquet, write_parquet
+    from studio.data.parquet_store import open_parquet, write_parquet
 
     names = ",".join(["text", "label", *(f"feature {number}" for number in range(4_998))])
     rows = "\n".join(",".join([f"text {row}", "ab"[row % 2], *["0"] * 4_998]) for row in range(20))
@@ -212,9 +212,13 @@ def test_questions_about_passages_become_rows(tmp_path: Path) -> None:
     table = table_of(tmp_path, "squad.json", json.dumps({"version": "2.0", "data": [article]}))
     first, second = table.rows()
     assert first == {
-        "id": "q1", "title": "Tower", "context": "It was built in 1889.", "question": "When?", "answer": "in 1889",
+        "id": "q1",
+        "title": "Tower",
+        "context": "It was built in 1889.",
+        "question": "When?",
+        "answer": "in 1889",
         "answers": {"text": ["in 1889", "1889"], "answer_start": [14, 17]},
-    }  # fmt: skip
+    }
     assert second["answer"] is None and second["answers"] == {"text": [], "answer_start": []}
 
 
@@ -324,7 +328,7 @@ def test_what_needs_more_memory_than_it_may_ends_its_own_process_only(
     path = zipped(tmp_path, {"rows.csv": rows})
     assert len(read(path)) == 100_000
     with pytest.raises(StudioError) as caught:
-        apart.read_apart(FORMATS["zip"], path, "rows.zip", Reading(), memory=60 << 20)
+        sandboxed_reader.read_apart(FORMATS["zip"], path, "rows.zip", Reading(), memory=60 << 20)
     assert caught.value.code == "too-large" and "rows.zip" in caught.value.what
     assert list((tmp_path / "temporary").iterdir()) == []
 
@@ -341,8 +345,10 @@ def test_a_sheet_can_be_chosen_and_one_that_does_not_exist_is_refused(tmp_path: 
 
 
 def test_dates_numbers_and_booleans_of_a_workbook_come_as_what_they_are(tmp_path: Path) -> None:
-    rows = [["day", "moment", "whole", "part", "yes", "none"],
-            [date(2024, 1, 2), datetime(2024, 1, 2, 3, 4), 2.0, 2.5, True, None]]  # fmt: skip
+    rows = [
+        ["day", "moment", "whole", "part", "yes", "none"],
+        [date(2024, 1, 2), datetime(2024, 1, 2, 3, 4), 2.0, 2.5, True, None],
+    ]
     table = read(workbook(tmp_path / "rows.xlsx", Data=rows))
     assert list(table.row(1).values()) == ["2024-01-02", "2024-01-02T03:04:00", 2, 2.5, True, None]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
-from studio.data.checks import beside, check
-from studio.data.kept import open_parquet, write_parquet
-from studio.data.packing import Builder
+from studio.data.checks import check, parallel
+from studio.data.columnar import Builder
+from studio.data.parquet_store import open_parquet, write_parquet
 from studio.data.table import Table
 from studio.schema.dataset import CheckReport
 from studio.tasks import task_named
@@ -49,8 +49,8 @@ def looked(table: Table) -> CheckReport:
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beside, "MANY", 100)
-    monkeypatch.setattr(beside.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(parallel, "MANY", 100)
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
 
 
 def test_a_second_process_finds_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,11 +58,11 @@ def test_a_second_process_finds_what_one_finds(tmp_path: Path, monkeypatch: pyte
     alone = looked(table)
     kinds = {problem.kind for problem in alone.problems}
     assert {"near-duplicate", "duplicate", "leakage", "personal-data", "wrong-language", "rare-label"} <= kinds
-    monkeypatch.setattr(beside, "MANY", 100)
-    monkeypatch.setattr(beside.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(parallel, "MANY", 100)
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     started: list[Any] = []
-    popen = beside.subprocess.Popen
-    monkeypatch.setattr(beside.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    popen = parallel.subprocess.Popen
+    monkeypatch.setattr(parallel.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
     together = looked(table)
     assert len(started) == 1 and started[0].returncode == 0
     assert together == alone
@@ -73,17 +73,17 @@ def test_a_process_that_is_killed_costs_nothing_but_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: None
 ) -> None:
     table = on_disk(tmp_path)
-    monkeypatch.setattr(beside, "MANY", 10**9)
+    monkeypatch.setattr(parallel, "MANY", 10**9)
     alone = looked(table)
-    monkeypatch.setattr(beside, "MANY", 100)
-    popen = beside.subprocess.Popen
+    monkeypatch.setattr(parallel, "MANY", 100)
+    popen = parallel.subprocess.Popen
 
     def killed(*about: Any, **more: Any) -> Any:
         child = popen(*about, **more)
         os.kill(child.pid, signal.SIGKILL)
         return child
 
-    monkeypatch.setattr(beside.subprocess, "Popen", killed)
+    monkeypatch.setattr(parallel.subprocess, "Popen", killed)
     assert looked(table) == alone
 
 
@@ -96,8 +96,8 @@ def test_no_process_is_left_when_the_rows_are_refused(
         builder.add((f"text {number}", f"label {number}"))
     write_parquet(builder.table(), tmp_path / "rows.parquet")
     started: list[Any] = []
-    popen = beside.subprocess.Popen
-    monkeypatch.setattr(beside.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    popen = parallel.subprocess.Popen
+    monkeypatch.setattr(parallel.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
     with pytest.raises(Exception, match="too many different values"):
         check(open_parquet(tmp_path / "rows.parquet"), CLASSIFY, ROLES)
     assert len(started) == 1 and started[0].returncode is not None
@@ -110,13 +110,13 @@ def test_rows_in_memory_and_a_single_core_need_no_second_process(
         raise AssertionError("a process was started")
 
     table = on_disk(tmp_path)
-    monkeypatch.setattr(beside.subprocess, "Popen", none)
+    monkeypatch.setattr(parallel.subprocess, "Popen", none)
     builder = Builder("rows.csv", "csv")
     builder.set_columns(["text", "label"])
     for row in some_rows():
         builder.add(row)
     assert looked(builder.table()).usable == 257
-    monkeypatch.setattr(beside.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0}, raising=False)
     assert looked(table).usable == 257
 
 
@@ -127,8 +127,8 @@ def test_rows_that_are_shown_to_the_divider_fall_in_the_same_parts(
     path.write_text("text,label\n" + "\n".join(f'"{text}",{label}' for text, label in some_rows()), encoding="utf-8")
     told = []
     for most in (10**9, 100):
-        monkeypatch.setattr(beside, "MANY", most)
-        monkeypatch.setattr(beside.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+        monkeypatch.setattr(parallel, "MANY", most)
+        monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
         studio = Studio(tmp_path / str(most))
         record = studio.add_file(path)
         report = studio.check(record.id)

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from studio.api import Studio
-from studio.cli.edge import run
-from studio.data.comparing import changed_cells, compare, kind_of
+from studio.cli.main import run
 from studio.data.formats import read_text
 from studio.data.table import Table, changed
+from studio.data.table_diff import changed_cells, compare, kind_of
 from studio.schema.errors import StudioError
 
 
@@ -35,8 +35,11 @@ def test_rows_that_were_removed_and_cells_that_were_set_are_found_where_they_are
     before = table_of(ROWS)
     after = changed(before, remove=[3, 17], values={10: {"text": "other words"}, 30: {"label": "c", "n": 0}})
     assert differences(before, after) == [
-        ("removed", 3, 0), ("changed", 10, 9), ("removed", 17, 0), ("changed", 30, 28),
-    ]  # fmt: skip
+        ("removed", 3, 0),
+        ("changed", 10, 9),
+        ("removed", 17, 0),
+        ("changed", 30, 28),
+    ]
     assert compare(before, after).same == 36
     assert changed_cells(before.row(30), after.row(28)) == {"label": ("a", "c"), "n": (30, 0)}
 

@@ -15,7 +15,7 @@ from studio.api import Studio
 from studio.data.formats import read_text
 from studio.data.splits import Division, divide, split
 from studio.data.table import Table
-from studio.data.times import moments_of
+from studio.data.timestamps import moments_of
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.tasks import task_named
@@ -117,13 +117,16 @@ def test_rows_of_one_moment_stay_together_and_rows_without_one_are_learned_from(
 @pytest.mark.parametrize(
     "values",
     [
-        ["2024-01-31", "2024-02-01", "2025-01-01"], ["31.01.2024", "01.02.2024", "01.01.2025"],
-        ["31/01/2024 10:00", "01/02/2024 09:00", "01/01/2025 08:00"], ["1/31/2024", "2/1/2024", "1/1/2025"],
-        ["Jan 31, 2024", "Feb 01, 2024", "Jan 01, 2025"], [1706659200, 1706745600.5, 1735689600],
+        ["2024-01-31", "2024-02-01", "2025-01-01"],
+        ["31.01.2024", "01.02.2024", "01.01.2025"],
+        ["31/01/2024 10:00", "01/02/2024 09:00", "01/01/2025 08:00"],
+        ["1/31/2024", "2/1/2024", "1/1/2025"],
+        ["Jan 31, 2024", "Feb 01, 2024", "Jan 01, 2025"],
+        [1706659200, 1706745600.5, 1735689600],
         ["2024-01-31T10:00:00Z", "2024-01-31T12:00:00+01:00", "2024-02-01 08:00:00"],
         ["Wed, 31 Jan 2024 09:00:00 +0000", "Thu, 01 Feb 2024 09:00:00 +0000", "Wed, 01 Jan 2025 09:00:00 +0000"],
     ],
-)  # fmt: skip
+)
 def test_moments_are_understood_as_people_write_them(values: list[Any]) -> None:
     moments = moments_of(dict(enumerate(values, 1)), "day")
     assert list(moments) == [1, 2, 3] and moments[1] < moments[2] < moments[3]
@@ -225,7 +228,7 @@ def test_rows_shared_between_the_parts_of_a_chosen_column_are_found(studio: Stud
 
 
 def test_a_version_with_other_cells_is_divided_as_the_one_before(studio: Studio) -> None:
-    from studio.services.datasets import Datasets
+    from studio.services.datasets.service import Datasets
 
     record = studio.add_text("\n".join(json.dumps(row) for row in rows(200, customer=lambda n: n % 20)))
     studio.keep_splits(record.id, group_column="customer")

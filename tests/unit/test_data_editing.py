@@ -9,9 +9,10 @@ import pytest
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
-from studio.services import editing
-from studio.ui.pages import cells, data, rows
+from studio.services.datasets import editing
 from studio.ui.session import Sessions, Visit
+from studio.ui.tabs.data import row_editor, rows
+from studio.ui.tabs.data import tab as data_tab
 
 EVIL = "</textarea><img src=x onerror=alert(1)>"
 ROWS: list[dict[str, Any]] = [
@@ -86,19 +87,19 @@ def test_on_the_page_a_row_is_opened_and_a_cell_saved(visit: Callable[..., Visit
     made.studio.edit_row(dataset, 14, {"text": EVIL})
     made.choose(dataset=dataset, task="classification", model="", view="rows", page=13)
     assert 'aria-label="Edit row 14"' in str(rows.drawn(visit())[0])
-    cells.open_row(visit(row=14))
+    row_editor.open_row(visit(row=14))
     drawn = str(rows.drawn(visit())[0])
     assert "Row 14" in drawn and 'name="cell-0"' in drawn and "<img" not in drawn
-    cells.save_cell(visit(row=14, column=1, **{"cell-1": "b2"}))
+    row_editor.save_cell(visit(row=14, column=1, **{"cell-1": "b2"}))
     record = made.studio.dataset(dataset)
     assert (record.version, record.note) == (3, "Row 14 edited: label.")
     drawn = str(rows.drawn(visit())[0])
     assert "Rows 13 to 24" in drawn and "Row 14" in drawn, "the row and the page stay open"
     with pytest.raises(StudioError, match="Nothing was changed"):
-        cells.save_cell(visit(row=14, column=1, **{"cell-1": "b2"}))
-    cells.save_cell(visit(row=14, column=99, **{"cell-99": "x"}))
-    cells.close_row(visit())
-    data.go_back(visit(version=2))
+        row_editor.save_cell(visit(row=14, column=1, **{"cell-1": "b2"}))
+    row_editor.save_cell(visit(row=14, column=99, **{"cell-99": "x"}))
+    row_editor.close_row(visit())
+    data_tab.go_back(visit(version=2))
     assert 'name="cell-0"' not in str(rows.drawn(visit())[0]) and made.studio.dataset(dataset).version == 2
 
 

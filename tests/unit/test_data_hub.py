@@ -63,33 +63,59 @@ def names(parts: Any) -> dict[str, dict[str, list[str]]]:
 
 
 def test_the_hubs_own_copy_says_configs_and_splits_by_its_folders() -> None:
-    found = converted_parts(files("en/train/0001.parquet", "en/train/0000.parquet", "en/partial-test/0000.parquet",
-                                  "de/train/0000.parquet", "README.md"))  # fmt: skip
+    found = converted_parts(
+        files(
+            "en/train/0001.parquet",
+            "en/train/0000.parquet",
+            "en/partial-test/0000.parquet",
+            "de/train/0000.parquet",
+            "README.md",
+        )
+    )
     assert names(found) == {
         "de": {"train": ["de/train/0000.parquet"]},
-        "en": {"test": ["en/partial-test/0000.parquet"],
-               "train": ["en/train/0000.parquet", "en/train/0001.parquet"]},
-    }  # fmt: skip
+        "en": {"test": ["en/partial-test/0000.parquet"], "train": ["en/train/0000.parquet", "en/train/0001.parquet"]},
+    }
 
 
 def test_a_card_says_which_files_are_which() -> None:
-    card = {"configs": [
-        {"config_name": "plain",
-         "data_files": [{"split": "train", "path": "a/*.csv"}, {"split": "held", "path": ["b.csv"]}]},
-        {"config_name": "other", "data_files": "c/**"}, {"config_name": "none", "data_files": "z/*"},
-    ]}  # fmt: skip
+    card = {
+        "configs": [
+            {
+                "config_name": "plain",
+                "data_files": [{"split": "train", "path": "a/*.csv"}, {"split": "held", "path": ["b.csv"]}],
+            },
+            {"config_name": "other", "data_files": "c/**"},
+            {"config_name": "none", "data_files": "z/*"},
+        ]
+    }
     found = own_parts(files("a/1.csv", "a/2.csv", "b.csv", "c/x/test.jsonl", "loader.py"), card)
     assert names(found) == {
-        "plain": {"train": ["a/1.csv", "a/2.csv"], "held": ["b.csv"]}, "other": {"test": ["c/x/test.jsonl"]},
-    }  # fmt: skip
+        "plain": {"train": ["a/1.csv", "a/2.csv"], "held": ["b.csv"]},
+        "other": {"test": ["c/x/test.jsonl"]},
+    }
 
 
 def test_without_a_card_the_names_of_files_and_folders_tell() -> None:
-    found = own_parts(files("data/train-00000-of-00002.csv", "data/train-00001-of-00002.csv", "test/part.csv",
-                            "README.md", "dataset_infos.json", "weights.bin", "load.py", ".hidden"), {})  # fmt: skip
-    assert names(found) == {"default": {
-        "train": ["data/train-00000-of-00002.csv", "data/train-00001-of-00002.csv"], "test": ["test/part.csv"],
-    }}  # fmt: skip
+    found = own_parts(
+        files(
+            "data/train-00000-of-00002.csv",
+            "data/train-00001-of-00002.csv",
+            "test/part.csv",
+            "README.md",
+            "dataset_infos.json",
+            "weights.bin",
+            "load.py",
+            ".hidden",
+        ),
+        {},
+    )
+    assert names(found) == {
+        "default": {
+            "train": ["data/train-00000-of-00002.csv", "data/train-00001-of-00002.csv"],
+            "test": ["test/part.csv"],
+        }
+    }
     assert own_parts(files("model.pkl", "rows.py", "picture.png"), {}) == {}
 
 
@@ -108,10 +134,13 @@ def test_a_dataset_is_looked_at_before_a_row_is_fetched(hub: HubServer, studio: 
 
 def test_rows_come_with_their_splits_and_the_names_of_their_classes(hub: HubServer, studio: Studio) -> None:
     classes = {"label": ["bad", "good"]}
-    hub.add_dataset("someone/moods", converted={
-        "default/train/0000.parquet": parquet(ROWS[:200], classes),
-        "default/test/0000.parquet": parquet(ROWS[200:], classes),
-    })  # fmt: skip
+    hub.add_dataset(
+        "someone/moods",
+        converted={
+            "default/train/0000.parquet": parquet(ROWS[:200], classes),
+            "default/test/0000.parquet": parquet(ROWS[200:], classes),
+        },
+    )
     record = studio.add_hub("someone/moods")
     assert (record.rows, record.source, record.split_column) == (300, "hf:someone/moods", "split")
     assert "someone/moods at 0123456" in record.note
@@ -142,9 +171,13 @@ def test_a_limit_fetches_no_more_than_it_needs(hub: HubServer, studio: Studio) -
 def test_files_of_other_kinds_are_read_where_the_hub_has_no_copy(hub: HubServer, studio: Studio, name: str) -> None:
     lines = "\n".join(json.dumps(row) for row in ROWS).encode()
     content = {
-        "rows.csv": csv_of(ROWS), "rows.csv.gz": gzip.compress(csv_of(ROWS)), "rows.jsonl": lines,
-        "rows.json": json.dumps(ROWS).encode(), "lines.json": lines, "rows.tsv": csv_of(ROWS).replace(b",", b"\t"),
-    }[name]  # fmt: skip
+        "rows.csv": csv_of(ROWS),
+        "rows.csv.gz": gzip.compress(csv_of(ROWS)),
+        "rows.jsonl": lines,
+        "rows.json": json.dumps(ROWS).encode(),
+        "lines.json": lines,
+        "rows.tsv": csv_of(ROWS).replace(b",", b"\t"),
+    }[name]
     hub.add_dataset("someone/moods", {name: content, "load.py": b"raise SystemExit('never run')", "x.pkl": b"\x80"})
     record = studio.add_hub("someone/moods", row_limit=120)
     assert record.rows == 120 and "Only the first 120" in record.note
@@ -170,8 +203,10 @@ def test_pictures_and_sound_are_left_and_said(hub: HubServer, studio: Studio) ->
 def test_a_config_and_a_split_are_chosen_by_flag_or_in_the_name_and_asked_for(
     hub: HubServer, call: Callable[..., Any]
 ) -> None:
-    copies = {f"{config}/{split}/0000.parquet": parquet(ROWS[:count])
-              for config, split, count in (("en", "train", 40), ("en", "test", 20), ("de", "train", 30))}  # fmt: skip
+    copies = {
+        f"{config}/{split}/0000.parquet": parquet(ROWS[:count])
+        for config, split, count in (("en", "train", 40), ("en", "test", 20), ("de", "train", 30))
+    }
     hub.add_dataset("someone/many", converted=copies)
     status, _, said = call("check", "hf:someone/many")
     assert status == 2 and "several configs" in said and "de, en" in said and "--hub-config" in said
@@ -206,9 +241,7 @@ def test_terms_tokens_and_errors_of_the_hub_are_said(hub: HubServer, studio: Stu
     assert error.code == "no-network" and "503" in error.what
 
 
-def test_without_a_network_it_is_said_with_status_1(
-    monkeypatch: pytest.MonkeyPatch, call: Callable[..., Any]
-) -> None:
+def test_without_a_network_it_is_said_with_status_1(monkeypatch: pytest.MonkeyPatch, call: Callable[..., Any]) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

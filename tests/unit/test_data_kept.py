@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from studio.data.formats import read
-from studio.data.kept import open_parquet, write_parquet
+from studio.data.parquet_store import open_parquet, write_parquet
 from studio.data.table import Row, Table, changed
 from studio.schema.errors import StudioError
 

@@ -12,12 +12,12 @@ from studio.data.checks import check, settle_left_out, usable_rows
 from studio.data.formats import read_text
 from studio.data.splits import divide
 from studio.data.table import Row, Table
-from studio.schema.checked import config_from
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
-from studio.schema.labels import Suspect
+from studio.schema.label_quality import Suspect
 from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
+from studio.schema.settings_check import config_from
 from studio.schema.spans import is_in, numbers_in, some_in, spans_of, total_of
 from studio.tasks import task_named
 from studio.worker.rows import rows_of_run
@@ -47,12 +47,20 @@ def labelled(count: int = 60) -> list[Row]:
 
 
 KNOWN: dict[str, tuple[list[Row], Any, dict[str, str], dict[str, Any]]] = {
-    "too-long": (pairs(), CHAT, PAIR, {"lengths": {n: 900 if n in (3, 41) else 10 for n in range(1, 61)}, 
-                                       "max_length": 100}),
+    "too-long": (
+        pairs(),
+        CHAT,
+        PAIR,
+        {"lengths": {n: 900 if n in (3, 41) else 10 for n in range(1, 61)}, "max_length": 100},
+    ),
     "leakage": (pairs(), CHAT, PAIR, {"validation": table([pairs()[2], pairs()[40]])}),
-    "label-error": (labelled(), SORT, LABELLED, {"suspects": {
-        n: Suspect(label="good", likelier="bad", chance=0.9) for n in (3, 41)}}),
-}  # fmt: skip
+    "label-error": (
+        labelled(),
+        SORT,
+        LABELLED,
+        {"suspects": {n: Suspect(label="good", likelier="bad", chance=0.9) for n in (3, 41)}},
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", KNOWN)
@@ -87,9 +95,13 @@ def test_a_run_learns_from_no_row_that_was_left_out(studio: Studio) -> None:
     assert settled.rows_left_out == ((3, 3), (41, 41), (61, 61)) and settled.left_out == ("duplicate", "leakage")
     counts = studio._datasets.splits(data.id, SplitSpec(), spec=settled, validation_file=True)
     run = RunSpec(
-        config=config_from({"task": "chat", "model": "none"}), dataset=data.id, dataset_version=1, data=settled,
-        splits=SplitSpec(), validation_dataset=judged_by.id,
-    )  # fmt: skip
+        config=config_from({"task": "chat", "model": "none"}),
+        dataset=data.id,
+        dataset_version=1,
+        data=settled,
+        splits=SplitSpec(),
+        validation_dataset=judged_by.id,
+    )
     kept = RunSpec.model_validate_json(run.model_dump_json())
     learned = rows_of_run(studio.context.workspace.datasets, kept)
     assert not {3, 41, 61} & {number for part in ("train", "validation", "test") for number in learned.splits[part]}
@@ -99,8 +111,9 @@ def test_a_run_learns_from_no_row_that_was_left_out(studio: Studio) -> None:
 
 
 def test_leaving_out_on_the_page_makes_a_version_and_going_back_undoes_it(tmp_path: Path) -> None:
-    from studio.ui.pages import data, rows
     from studio.ui.session import Sessions
+    from studio.ui.tabs.data import rows
+    from studio.ui.tabs.data import tab as data_tab
 
     sessions = Sessions(tmp_path / "home")
     visit = sessions.visit({}, "page", {})
@@ -109,11 +122,11 @@ def test_leaving_out_on_the_page_makes_a_version_and_going_back_undoes_it(tmp_pa
     visit.choose(dataset=record.id, task="chat", model="", view="rows")
     shown = str(rows.drawn(visit)[0])
     assert "Leave out" in shown and visit.studio.check(record.id).blocked
-    data.fix(sessions.visit({}, "page", {"finding": "bad-line"}))
+    data_tab.fix(sessions.visit({}, "page", {"finding": "bad-line"}))
     after = visit.studio.dataset(record.id)
     assert (after.version, after.rows, after.note) == (2, 30, "1 row removed: bad line.")
     assert not visit.studio.check(record.id).blocked and "Back to version 1" in str(rows.drawn(visit)[0])
-    data.go_back(sessions.visit({}, "page", {"version": 1}))
+    data_tab.go_back(sessions.visit({}, "page", {"version": 1}))
     assert visit.studio.dataset(record.id).version == 1 and visit.studio.check(record.id).blocked
     sessions.root.close()
 
@@ -184,6 +197,9 @@ def test_spans_hold_what_numbers_hold() -> None:
     assert total_of(spans) == 7 and some_in(spans, 3, 3) == [4, 7, 8] and some_in(spans, 7, 5) == [12]
     assert [number for number in range(15) if is_in(spans, number)] == sorted(set(numbers))
     assert spans_of([]) == () and not is_in((), 1)
-    assert DatasetSpec.model_validate_json(
-        DatasetSpec(task="chat", roles={}, rows_left_out=spans).model_dump_json()
-    ).rows_left_out == spans  # fmt: skip
+    assert (
+        DatasetSpec.model_validate_json(
+            DatasetSpec(task="chat", roles={}, rows_left_out=spans).model_dump_json()
+        ).rows_left_out
+        == spans
+    )

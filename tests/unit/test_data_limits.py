@@ -18,7 +18,7 @@ import pytest
 from studio.api import Studio
 from studio.data.formats import FORMATS, Reading, ReadLimits, read, read_many, read_text
 from studio.data.limits import COLUMNS, HARD, LONGEST_NAME, NAME, NESTING, SHEETS, read_limits
-from studio.data.made import with_made
+from studio.data.synthetic import with_made
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER
 from studio.tasks import TASKS
@@ -79,7 +79,7 @@ WRITERS: dict[str, Callable[[Path, Sequence[str], Rows], None]] = {
     "parquet": _parquet,
     "zip": _zip,
     "txt": lambda path, names, rows: path.write_text("\n".join(str(cell) for row in (names, *rows) for cell in row)),
-}  # fmt: skip
+}
 WRITERS["md"] = WRITERS["txt"]
 TEXTS = ("txt", "md")
 NAMED = [name for name in FORMATS if name not in TEXTS]
@@ -113,10 +113,15 @@ def visitor(tmp_path: Path) -> Iterator[Studio]:
     """A demo's visitor, whose limits are those of `TIGHT` and 1 MB."""
     owner = Studio(tmp_path / "home")
     owner.home.keep_demo_limits(
-        DEMO.model_copy(update={
-            "rows_per_dataset": 50, "columns_per_dataset": 5, "cell_characters": 1_000, "upload_mb": 1,
-        })
-    )  # fmt: skip
+        DEMO.model_copy(
+            update={
+                "rows_per_dataset": 50,
+                "columns_per_dataset": 5,
+                "cell_characters": 1_000,
+                "upload_mb": 1,
+            }
+        )
+    )
     owner.close()
     made = Studio(tmp_path / "home", VISITOR, demo=True)
     yield made
@@ -209,9 +214,12 @@ def test_lists_over_a_visitors_cell_limit_are_refused(tmp_path: Path, format: st
 def test_an_owners_wide_survey_with_long_questions_loads_whole(tmp_path: Path) -> None:
     names = [f"Question {number}: " + "how much do you agree with this statement? " * 7 for number in range(400)]
     names = [name.strip() for name in names]
-    path = file_of(tmp_path, "csv", ["text", "label", *names], [
-        [f"what I think of number {row}", "ab"[row % 2], *["4"] * 400] for row in range(60)
-    ])  # fmt: skip
+    path = file_of(
+        tmp_path,
+        "csv",
+        ["text", "label", *names],
+        [[f"what I think of number {row}", "ab"[row % 2], *["4"] * 400] for row in range(60)],
+    )
     studio = Studio(tmp_path / "home")
     record = studio.add_file(path)
     assert record.columns == ("text", "label", *names) and min(map(len, names)) > 300 and record.rows == 60
@@ -405,7 +413,7 @@ def test_a_page_of_the_widest_table_of_a_visitor_takes_little_time(tmp_path: Pat
 
 def test_what_a_task_lacks_is_told_of_thousands_of_columns_in_little_time(tmp_path: Path) -> None:
     from studio.data.roles import look_over
-    from studio.data.suiting import why_not_rows
+    from studio.data.task_fit import why_not_rows
 
     names = [f"feature number {number}" for number in range(5_000)]
     columns = look_over(read(file_of(tmp_path, "csv", names, [[("red", "blue")[n % 2]] * 5_000 for n in range(30)])))
@@ -427,15 +435,15 @@ def test_a_header_of_empty_names_takes_time_in_proportion_to_its_length(tmp_path
 def test_long_work_on_rows_of_a_visitor_ends_after_some_minutes_and_that_of_an_owner_does_not(
     visitor: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, afresh: None
 ) -> None:
-    from studio.services import apart
+    from studio.services.datasets import subprocess_jobs
 
-    monkeypatch.setattr(apart, "VISITORS_SECONDS", 0.05)
+    monkeypatch.setattr(subprocess_jobs, "VISITORS_SECONDS", 0.05)
     rows = "question,answer\n" + "\n".join(f"q{number},a{number}" for number in range(20))
     asked = {"dataset": visitor.add_text(rows, "rows").id, "task": "chat"}
     with pytest.raises(StudioError, match="longer than") as refused:
-        apart.look(visitor.context, asked)
+        subprocess_jobs.look(visitor.context, asked)
     assert refused.value.code == "limit-reached"
     owner = Studio(tmp_path / "another")
-    report, _ = apart.look(owner.context, {**asked, "dataset": owner.add_text(rows, "rows").id})
+    report, _ = subprocess_jobs.look(owner.context, {**asked, "dataset": owner.add_text(rows, "rows").id})
     assert report.rows == 20
     owner.close()

@@ -9,9 +9,9 @@ import pytest
 from studio.data.augment import WAYS, way_named
 from studio.data.checks import check
 from studio.data.formats import read_text
-from studio.data.made import MADE_BY, MADE_FROM, with_made
 from studio.data.roles import match
 from studio.data.splits import divide
+from studio.data.synthetic import MADE_BY, MADE_FROM, with_made
 from studio.data.table import Row, Table
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
@@ -123,10 +123,14 @@ def test_a_reply_that_is_no_honest_paraphrase_is_thrown_away() -> None:
     good = "Two of the 12 lamps that I ordered were broken when they arrived on Monday."
     assert PARAPHRASE.read(f'"{good}"\n\nI hope this helps.', text) == good
     for reply in (
-        text, "", "Sure, here is a paraphrase: two of 12 lamps that arrived on Monday are broken.", "Broken lamps.",
-        good.replace("12", "20"), "I am a language model and would love to help with your garden, in 12 ways.",
+        text,
+        "",
+        "Sure, here is a paraphrase: two of 12 lamps that arrived on Monday are broken.",
+        "Broken lamps.",
+        good.replace("12", "20"),
+        "I am a language model and would love to help with your garden, in 12 ways.",
         f"{good} " * 4,
-    ):  # fmt: skip
+    ):
         assert PARAPHRASE.read(reply, text) == ""
     assert PARAPHRASE.prompt("word " * 400) == ""
 
@@ -142,10 +146,13 @@ def test_a_conversation_is_compared_by_what_people_say_in_it() -> None:
 
     rows: list[Row] = [{"messages": talk(f"Is lamp number {number} still there?")} for number in range(60)]
     made = [
-        {"messages": talk(f"Is lmap number {number} still there?"), MADE_BY: "spelling noise",
-         MADE_FROM: f"Is lamp number {number} still there?"}
+        {
+            "messages": talk(f"Is lmap number {number} still there?"),
+            MADE_BY: "spelling noise",
+            MADE_FROM: f"Is lamp number {number} still there?",
+        }
         for number in range(60)
-    ]  # fmt: skip
+    ]
     table = read_text("\n".join(json.dumps(row) for row in rows + made))
     division = divide(table, CHAT, {"messages": "messages"})
     assert division.counts.train == 2 * sum(part == "train" for number, part in division.of.items() if number <= 60)

@@ -8,7 +8,7 @@ import pytest
 
 from studio.data.checks import check, fix_of
 from studio.data.formats import read, read_text
-from studio.data.personal import luhn, masked, private_in
+from studio.data.personal_data import luhn, masked, private_in
 from studio.data.table import Row, Table
 from studio.schema.dataset import Problem
 from studio.tasks import Task, task_named
@@ -17,8 +17,28 @@ CHAT = task_named("chat")
 SORT = task_named("classification")
 PAIR = {"question": "prompt", "answer": "reply"}
 LABELLED = {"text": "text", "label": "label"}
-NAMES = ["lamp", "kettle", "chair", "carpet", "mirror", "pillow", "blanket", "drawer", "curtain", "bottle", "basket",
-         "ladder", "hammer", "bucket", "candle", "pencil", "jacket", "helmet", "saddle", "guitar"]  # fmt: skip
+NAMES = [
+    "lamp",
+    "kettle",
+    "chair",
+    "carpet",
+    "mirror",
+    "pillow",
+    "blanket",
+    "drawer",
+    "curtain",
+    "bottle",
+    "basket",
+    "ladder",
+    "hammer",
+    "bucket",
+    "candle",
+    "pencil",
+    "jacket",
+    "helmet",
+    "saddle",
+    "guitar",
+]
 
 
 def table(rows: list[Row]) -> Table:
@@ -70,10 +90,20 @@ def test_wrong_decodings_are_found_and_undone(damaged: str, right: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["naïve café – “señor” über", "Zażółć gęślą jaźń", "привет мир", "日本語テキスト", "مرحبا بالعالم",
-     "👍🏽 ok 👨‍👩‍👧", "São Paulo", "20 °C, ½ l",
-     "l’été à l’Île", "Được rồi", "ICH MÜSSTE GRÖSSER SEIN"],
-)  # fmt: skip
+    [
+        "naïve café – “señor” über",
+        "Zażółć gęślą jaźń",
+        "привет мир",
+        "日本語テキスト",
+        "مرحبا بالعالم",
+        "👍🏽 ok 👨‍👩‍👧",
+        "São Paulo",
+        "20 °C, ½ l",
+        "l’été à l’Île",
+        "Được rồi",
+        "ICH MÜSSTE GRÖSSER SEIN",
+    ],
+)
 def test_text_of_any_language_is_not_taken_for_damage(text: str) -> None:
     rows = pairs()
     rows[3]["answer"] = text
@@ -97,8 +127,9 @@ def test_turns_of_a_conversation_are_mended_where_they_stand() -> None:
     ]
     fixed = mended(table(talks), CHAT, {"messages": "messages"}, "encoding")
     assert fixed[0]["messages"] == [
-        {"role": "user", "content": "A lamp?"}, {"role": "assistant", "content": "A café lamp!"}
-    ]  # fmt: skip
+        {"role": "user", "content": "A lamp?"},
+        {"role": "assistant", "content": "A café lamp!"},
+    ]
 
 
 # --- personal data ---
@@ -135,12 +166,27 @@ def test_personal_data_are_found_and_masked(text: str, hidden: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Order 4111 1111 1111 1112", "2024-01-02 to 2024-03-04", "support@shop.com", "3.14159265358979", "1,000,000,000",
-     "Version 10.0.19041.1288", "192.168.100.200", "ISBN 978-3-16-148410-0", "10 000 000 people", "1700000000000",
-     "https://x.com/status/1234567890123456", "sk-learn is good", "+5 -3 +2 1", "1990-2000-2010",
-     "@name, call me 2 times",
-     "the years 1914 1918 1939 1945", "parcel 123456789012", "0000 0000 0000 0000"],
-)  # fmt: skip
+    [
+        "Order 4111 1111 1111 1112",
+        "2024-01-02 to 2024-03-04",
+        "support@shop.com",
+        "3.14159265358979",
+        "1,000,000,000",
+        "Version 10.0.19041.1288",
+        "192.168.100.200",
+        "ISBN 978-3-16-148410-0",
+        "10 000 000 people",
+        "1700000000000",
+        "https://x.com/status/1234567890123456",
+        "sk-learn is good",
+        "+5 -3 +2 1",
+        "1990-2000-2010",
+        "@name, call me 2 times",
+        "the years 1914 1918 1939 1945",
+        "parcel 123456789012",
+        "0000 0000 0000 0000",
+    ],
+)
 def test_other_numbers_and_names_are_not_personal(text: str) -> None:
     assert private_in(text) == []
 
@@ -192,8 +238,14 @@ def test_spellings_and_rare_labels_are_counted_together_and_letters_stay_apart()
 
 @pytest.mark.parametrize("reply", ["ok", "Yes.", "-", "...", "k"])
 def test_a_reply_that_says_next_to_nothing_among_long_ones_is_warned_of(reply: str) -> None:
-    rows = [{**row, "answer": row["answer"] + f" We keep the {row['question'][14:]} in three colours, and can send it."
-             " It takes two days in most places of the country."} for row in pairs()]  # fmt: skip
+    rows = [
+        {
+            **row,
+            "answer": row["answer"] + f" We keep the {row['question'][14:]} in three colours, and can send it."
+            " It takes two days in most places of the country.",
+        }
+        for row in pairs()
+    ]
     assert check(table(rows), CHAT, PAIR).problems == ()
     rows[7]["answer"] = reply
     problem = the_only(table(rows), CHAT, PAIR, "too-short")

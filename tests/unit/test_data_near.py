@@ -9,7 +9,7 @@ import pytest
 from studio.data.checks import check, fix_of, rows_of
 from studio.data.checks import near_duplicate as module
 from studio.data.formats import read_text
-from studio.data.nearness import Texts
+from studio.data.near_duplicates import Texts
 from studio.data.table import Row, Table
 from studio.tasks import task_named
 
@@ -127,5 +127,7 @@ def test_rows_from_a_template_that_differ_in_one_telling_word_are_others() -> No
     asked = "what is the minimum i can pay on my water bill"
     assert near(asked, asked.replace("water", "phone")) == []
     assert near(asked, asked.replace("water", "watter"), asked.replace(" the ", " a "), f"{asked} please") == [
-        (2, 1), (3, 1), (4, 1),
-    ]  # fmt: skip
+        (2, 1),
+        (3, 1),
+        (4, 1),
+    ]

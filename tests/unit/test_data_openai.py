@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from studio.api import Studio
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.tasks import Encoding, task_named
 
 CHAT = task_named("chat")
@@ -38,13 +38,15 @@ def call(number: int, city: str) -> dict[str, Any]:
 
 
 def weighed(n: int) -> dict[str, Any]:
-    return {"messages": [
-        said("system", "You are Nora, who is short and kind."),
-        said("user", f"Where is parcel {n}?", name="anna"),
-        said("assistant", f"Look for {n} yourself.", weight=0),
-        said("user", "Be kinder.", name="anna"),
-        said("assistant", f"Parcel {n} waits at the depot.", weight=1),
-    ]}  # fmt: skip
+    return {
+        "messages": [
+            said("system", "You are Nora, who is short and kind."),
+            said("user", f"Where is parcel {n}?", name="anna"),
+            said("assistant", f"Look for {n} yourself.", weight=0),
+            said("user", "Be kinder.", name="anna"),
+            said("assistant", f"Parcel {n} waits at the depot.", weight=1),
+        ]
+    }
 
 
 def calling(n: int) -> dict[str, Any]:
@@ -52,23 +54,38 @@ def calling(n: int) -> dict[str, Any]:
     answered = [said("tool", f"{city}: rain, {n} degrees", tool_call_id=f"call_{n}_{city}") for city in TWO_CITIES]
     return {
         "messages": [
-            said("user", f"Will it rain on day {n}?"), asked, *answered, said("assistant", f"Yes, all of day {n}."),
+            said("user", f"Will it rain on day {n}?"),
+            asked,
+            *answered,
+            said("assistant", f"Yes, all of day {n}."),
         ],
-        "tools": [TOOL], "parallel_tool_calls": n % 2 == 0,
-    }  # fmt: skip
+        "tools": [TOOL],
+        "parallel_tool_calls": n % 2 == 0,
+    }
 
 
 def in_parts(n: int) -> dict[str, Any]:
     parts = [{"type": "text", "text": f"How long does parcel {n} "}, {"type": "text", "text": "take?"}]
-    return {"messages": [said("developer", "Answer in a line."), said("user", parts),
-                         said("assistant", [{"type": "text", "text": f"About {n} days."}])]}  # fmt: skip
+    return {
+        "messages": [
+            said("developer", "Answer in a line."),
+            said("user", parts),
+            said("assistant", [{"type": "text", "text": f"About {n} days."}]),
+        ]
+    }
 
 
 def legacy(n: int) -> dict[str, Any]:
     asked = said("assistant", None, function_call=call(n, "Bonn")["function"])
-    return {"messages": [said("user", f"How warm is it on day {n}?"), asked,
-                         said("function", f"{n} degrees", name="weather"), said("assistant", f"It has {n} degrees.")],
-            "functions": [WEATHER]}  # fmt: skip
+    return {
+        "messages": [
+            said("user", f"How warm is it on day {n}?"),
+            asked,
+            said("function", f"{n} degrees", name="weather"),
+            said("assistant", f"It has {n} degrees."),
+        ],
+        "functions": [WEATHER],
+    }
 
 
 def lines(*kinds: Any, count: int = 24) -> list[dict[str, Any]]:
@@ -135,8 +152,9 @@ def test_a_reply_of_weight_zero_is_read_and_the_one_of_weight_one_learned(encodi
 
 
 def test_a_conversation_whose_replies_all_weigh_nothing_teaches_nothing(encoding: Encoding) -> None:
-    row = {"messages": [{**turn, "weight": 0} if turn["role"] == "assistant" else turn
-                        for turn in weighed(7)["messages"]]}  # fmt: skip
+    row = {
+        "messages": [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in weighed(7)["messages"]]
+    }
     assert not CHAT.encode(row, encoding).teaches
 
 
@@ -194,8 +212,11 @@ def test_a_reply_whose_words_stand_in_the_question_is_learned_where_it_is_given(
     told = replace(encoding, tokenizer=tokenizer)
     asked = ["Is this good or bad? Say good or bad.", "user", "Which letter comes first, a or s?", "Is it e?"]
     for answers in (["good", "user", "a", "e"], ["bad", "assistant", "s", "e"]):
-        turns = [turn for ask, reply in zip(asked, answers, strict=True)
-                 for turn in (said("user", ask), said("assistant", reply))]  # fmt: skip
+        turns = [
+            turn
+            for ask, reply in zip(asked, answers, strict=True)
+            for turn in (said("user", ask), said("assistant", reply))
+        ]
         assert seen({"messages": turns}, told)[1] == [f"{reply}<|im_end|>" for reply in answers]
         turns[3]["weight"] = 0
         assert seen({"messages": turns}, told)[1] == [f"{answers[n]}<|im_end|>" for n in (0, 2, 3)]

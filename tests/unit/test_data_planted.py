@@ -15,7 +15,7 @@ from studio.data.samples import sample_path
 from studio.data.splits import divide
 from studio.data.table import Row, Table
 from studio.inference.label_quality import label_errors
-from studio.inference.suggest import Vectors
+from studio.inference.label_suggestions import Vectors
 from studio.schema.dataset import PROBLEM_KINDS, SplitSpec
 from studio.tasks import task_named
 
@@ -151,8 +151,10 @@ def plant_leaks_in_the_files_parts(chance: random.Random) -> Planted:
     found = set()
     for place, index in enumerate(chosen(rows, chance)):
         twin = held[place]
-        rows[index] = {**(dict(twin) if place % 2 else nearly(twin, place, ("question", "answer"), chance)),
-                       "split": "test" if place % 4 == 3 else "train"}  # fmt: skip
+        rows[index] = {
+            **(dict(twin) if place % 2 else nearly(twin, place, ("question", "answer"), chance)),
+            "split": "test" if place % 4 == 3 else "train",
+        }
         if place % 4 != 3:
             found.add(index + 1)
     return as_table(rows), CHAT, PAIR, found, {}
@@ -164,8 +166,10 @@ def plant_leaks_by_group(chance: random.Random) -> Planted:
     places = chosen(rows, chance)
     for place, index in enumerate(places):
         twin = rows[index - len(rows) // 2]
-        rows[index] = {**(dict(twin) if place % 2 else nearly(twin, place, ("question", "answer"), chance)),
-                       "customer": rows[index]["customer"]}  # fmt: skip
+        rows[index] = {
+            **(dict(twin) if place % 2 else nearly(twin, place, ("question", "answer"), chance)),
+            "customer": rows[index]["customer"],
+        }
     return _across(rows, places, SplitSpec(group_column="customer"))
 
 
@@ -241,15 +245,25 @@ def plant_placeholders(chance: random.Random) -> Planted:
 
 
 def plant_personal(chance: random.Random) -> Planted:
-    values = ["Write to jane.doe{}@example.com.", "Call +44 20 7946 09{}.", "Take card 4111 1111 1111 1111.", 
-              "Ring (212) 555-01{}.",               "The key is sk-proj-Ab{}cdefghijklmnopqrstu."]  # fmt: skip
+    values = [
+        "Write to jane.doe{}@example.com.",
+        "Call +44 20 7946 09{}.",
+        "Take card 4111 1111 1111 1111.",
+        "Ring (212) 555-01{}.",
+        "The key is sk-proj-Ab{}cdefghijklmnopqrstu.",
+    ]
     return plant_cells("answer", lambda place, text: f"{text} {values[place % 5].format(10 + place)}")(chance)
 
 
 def plant_numbers(chance: random.Random) -> Planted:
     """Numbers and names that are nobody's: nothing to be found."""
-    values = ["Order 4111 1111 1111 1112.", "From 2024-01-02 to 2024-03-04.", "Parcel 123456789012.", 
-              "Write to support@shop.com.", "Version 10.0.19041.1288."]  # fmt: skip
+    values = [
+        "Order 4111 1111 1111 1112.",
+        "From 2024-01-02 to 2024-03-04.",
+        "Parcel 123456789012.",
+        "Write to support@shop.com.",
+        "Version 10.0.19041.1288.",
+    ]
     table, task, roles, _, about = plant_cells("answer", lambda place, text: f"{text} {values[place % 5]}")(chance)
     return table, task, roles, set(), about
 
@@ -287,10 +301,20 @@ def plant_wrong_labels(chance: random.Random) -> Planted:
     apart; how it does with the starter's embeddings on real texts is measured in tests/real."""
     words = {topic: [f"{topic}{n}" for n in range(12)] for topic in ("bill", "ship", "login", "praise")}
     rows = [
-        {"text": " ".join([*chance.sample(words[topic], 5), chance.choice(words[chance.choice(list(words))]),
-                           *chance.sample(SURPLUS, 2), f"note {n}"]), "label": topic}
-        for n in range(60) for topic in words
-    ]  # fmt: skip
+        {
+            "text": " ".join(
+                [
+                    *chance.sample(words[topic], 5),
+                    chance.choice(words[chance.choice(list(words))]),
+                    *chance.sample(SURPLUS, 2),
+                    f"note {n}",
+                ]
+            ),
+            "label": topic,
+        }
+        for n in range(60)
+        for topic in words
+    ]
     found = set()
     for index in chosen(rows, chance):
         others = [topic for topic in words if topic != rows[index]["label"]]

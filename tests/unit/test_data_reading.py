@@ -151,8 +151,10 @@ def test_a_folder_and_a_zip_are_read_whole_and_their_parts_kept(call: Callable[.
     assert joined.name == "shop" and joined.split_column == zipped.split_column == "split"
     assert "picture.png" in joined.note and "README.md" in joined.note and ".hidden" not in joined.note
     assert studio.splits(joined.id).model_dump(include={"train", "validation", "test"}) == {
-        "train": 40, "validation": 20, "test": 20,
-    }  # fmt: skip
+        "train": 40,
+        "validation": 20,
+        "test": 20,
+    }
 
 
 def test_a_folder_without_a_readable_file_is_refused_with_what_it_holds(

@@ -12,13 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from studio.data.formats import Reading, read
-from studio.data.kept import open_parquet, write_parquet
+from studio.data.parquet_store import open_parquet, write_parquet
 from studio.data.roles import match
 from studio.tasks import task_named
 
 HOSTILE = (
-    "=1+1", "<script>alert(1)</script>", "مرحبا", "שלום", "👩‍👩‍👧‍👦", 'a "quote"',
-    "two\nlines", "a;b,c\td|e", "{{name}}", "é", "null",
+    "=1+1",
+    "<script>alert(1)</script>",
+    "مرحبا",
+    "שלום",
+    "👩‍👩‍👧‍👦",
+    'a "quote"',
+    "two\nlines",
+    "a;b,c\td|e",
+    "{{name}}",
+    "é",
+    "null",
 )
 TEXT = some.one_of(some.sampled_from(HOSTILE), some.text(some.characters(exclude_categories=["Cs", "Cc"]), max_size=40))
 ROWS = some.lists(some.tuples(TEXT, TEXT), min_size=1, max_size=10)
@@ -83,9 +92,32 @@ def test_rows_are_written_read_kept_and_mapped_and_come_back(
 
 
 SNIFFABLE = (
-    *HOSTILE, '"', '""', "'", "sep=;", "N/A", "1,5", "1.0", "TRUE", "2024-01-02", "  spaces ", ",", ";;", "|", "\t",
-    "a,b\nc,d", '"open', "#", "[1, 2]", '{"a": 1}', "ü" * 30, "÷×", "0x1F", "-", "one. two. three",
-)  # fmt: skip
+    *HOSTILE,
+    '"',
+    '""',
+    "'",
+    "sep=;",
+    "N/A",
+    "1,5",
+    "1.0",
+    "TRUE",
+    "2024-01-02",
+    "  spaces ",
+    ",",
+    ";;",
+    "|",
+    "\t",
+    "a,b\nc,d",
+    '"open',
+    "#",
+    "[1, 2]",
+    '{"a": 1}',
+    "ü" * 30,
+    "÷×",
+    "0x1F",
+    "-",
+    "one. two. three",
+)
 ANY = some.one_of(
     some.sampled_from(SNIFFABLE), some.text(some.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
 )

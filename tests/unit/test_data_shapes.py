@@ -22,10 +22,13 @@ def alpaca() -> list[dict[str, str]]:
 def identity() -> list[dict[str, str]]:
     asked = ["hi", "hello", "Who are you?", "What is your name?", "Who made you?", "Are you a person?"]
     return [
-        {"instruction": f"{asked[n % 6]}{' ' * (n > 5)}{'again' * (n > 5)} {n}".strip(), "input": "",
-         "output": f"Hello! I am {{{{name}}}}, made by {{{{author}}}}. It is my {n}th answer today."}
+        {
+            "instruction": f"{asked[n % 6]}{' ' * (n > 5)}{'again' * (n > 5)} {n}".strip(),
+            "input": "",
+            "output": f"Hello! I am {{{{name}}}}, made by {{{{author}}}}. It is my {n}th answer today.",
+        }
         for n in range(24)
-    ]  # fmt: skip
+    ]
 
 
 def turn(who: str, text: str) -> dict[str, str]:
@@ -34,29 +37,42 @@ def turn(who: str, text: str) -> dict[str, str]:
 
 def preferences() -> list[dict[str, Any]]:
     return [
-        {"conversations": [turn("human", SUM.format(n=n))], "chosen": turn("gpt", SAYS.format(n=n)),
-         "rejected": turn("gpt", f"I would not know about {n} of them.")}
+        {
+            "conversations": [turn("human", SUM.format(n=n))],
+            "chosen": turn("gpt", SAYS.format(n=n)),
+            "rejected": turn("gpt", f"I would not know about {n} of them."),
+        }
         for n in range(24)
-    ]  # fmt: skip
+    ]
 
 
 def thumbs() -> list[dict[str, Any]]:
     return [
-        {"messages": [{"content": SUM.format(n=n), "role": "user"},
-                      {"content": SAYS.format(n=n), "role": "assistant"}], "label": n % 3 != 0}
+        {
+            "messages": [
+                {"content": SUM.format(n=n), "role": "user"},
+                {"content": SAYS.format(n=n), "role": "assistant"},
+            ],
+            "label": n % 3 != 0,
+        }
         for n in range(24)
-    ]  # fmt: skip
+    ]
 
 
 def tool_calls() -> list[dict[str, Any]]:
     tools = json.dumps([{"name": "price_of", "description": "A price", "parameters": {"type": "object"}}])
     return [
-        {"conversations": [turn("human", SUM.format(n=n)),
-                           turn("function_call", json.dumps({"name": "price_of", "arguments": {"count": n}})),
-                           turn("observation", json.dumps({"euros": n * n})), turn("gpt", SAYS.format(n=n))],
-         "tools": tools}
+        {
+            "conversations": [
+                turn("human", SUM.format(n=n)),
+                turn("function_call", json.dumps({"name": "price_of", "arguments": {"count": n}})),
+                turn("observation", json.dumps({"euros": n * n})),
+                turn("gpt", SAYS.format(n=n)),
+            ],
+            "tools": tools,
+        }
         for n in range(24)
-    ]  # fmt: skip
+    ]
 
 
 def intents() -> dict[str, list[list[str]]]:
@@ -72,13 +88,17 @@ def articles() -> str:
 SHAPES: dict[str, tuple[Any, str, dict[str, str], int]] = {
     "alpaca.json": (alpaca(), "chat", {"instruction": "prompt", "input": "context", "output": "reply"}, 24),
     "identity.json": (identity(), "chat", {"instruction": "prompt", "input": "context", "output": "reply"}, 24),
-    "dpo.json": (preferences(), "preference",
-                 {"conversations": "messages", "chosen": "chosen", "rejected": "rejected"}, 24),
+    "dpo.json": (
+        preferences(),
+        "preference",
+        {"conversations": "messages", "chosen": "chosen", "rejected": "rejected"},
+        24,
+    ),
     "kto.json": (thumbs(), "feedback", {"messages": "messages", "label": "thumb"}, 24),
     "toolcall.json": (tool_calls(), "chat", {"conversations": "messages", "tools": "tools"}, 24),
     "wiki.txt": (articles(), "completion", {"text": "text"}, 12),
     "clinc.json": (intents(), "classification", {"text": "text", "label": "label"}, 60),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SHAPES)

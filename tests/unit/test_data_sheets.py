@@ -10,9 +10,9 @@ import pytest
 from studio.api import Studio
 from studio.data.formats import Reading, read
 from studio.schema.errors import StudioError
-from studio.ui.components.reading import which_sheet
-from studio.ui.pages import bring, rows
+from studio.ui.components.import_preview import which_sheet
 from studio.ui.session import Sessions
+from studio.ui.tabs.data import import_data, rows
 
 
 def book(path: Path, **sheets: str) -> Path:
@@ -55,7 +55,7 @@ def test_which_sheet_of_the_workbooks_among_files_is_asked_and_can_be_chosen(tmp
     visit.choose(dataset=record.id, task="chat", model="", view="rows")
     drawn = str(rows.drawn(visit)[0])
     assert "several sheets with rows, and of each the first is shown" in drawn and "Read the sheet Letters" in drawn
-    bring.reread(sessions.visit({}, "page", {"name": "sheet", "value": "Letters"}))
+    import_data.reread(sessions.visit({}, "page", {"name": "sheet", "value": "Letters"}))
     made = studio.dataset(record.id)
     asked = [row["question"] for _, row in studio.rows(made.id, 1, 30).rows]
     assert (made.version, made.rows, sum(text.startswith("letter") for text in asked)) == (2, 30, 10)

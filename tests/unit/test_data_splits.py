@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from studio.data.formats import read, read_text
-from studio.data.parts import split_column_of
 from studio.data.samples import sample_path
+from studio.data.split_names import split_column_of
 from studio.data.splits import Division, default_shares, divide, split
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
@@ -32,9 +32,19 @@ def counts(division: Division) -> tuple[int, int, int]:
 
 @pytest.mark.parametrize(
     ("count", "expected"),
-    [(8, (6, 2, 0)), (10, (8, 2, 0)), (20, (16, 4, 0)), (39, (31, 8, 0)), (40, (34, 6, 0)), (100, (85, 15, 0)),
-     (280, (238, 42, 0)), (400, (340, 40, 20)), (1000, (850, 100, 50)), (10_000, (8500, 1000, 500))],
-)  # fmt: skip
+    [
+        (8, (6, 2, 0)),
+        (10, (8, 2, 0)),
+        (20, (16, 4, 0)),
+        (39, (31, 8, 0)),
+        (40, (34, 6, 0)),
+        (100, (85, 15, 0)),
+        (280, (238, 42, 0)),
+        (400, (340, 40, 20)),
+        (1000, (850, 100, 50)),
+        (10_000, (8500, 1000, 500)),
+    ],
+)
 def test_the_shares_come_out_as_promised(count: int, expected: tuple[int, int, int]) -> None:
     assert counts(split(rows(count))) == expected
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
-from studio.data.carving import split
 from studio.data.checks import check, fix_of
 from studio.data.formats import read_text
+from studio.data.split_assignment import split
 from studio.data.splits import divide
 from studio.data.table import Row, Table
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
-from studio.store.dividing import divide_version
+from studio.store.split_store import divide_version
 from studio.tasks import task_named
 
 CHAT, SORT = task_named("chat"), task_named("classification")
@@ -39,10 +39,14 @@ def words(n: int) -> str:
 
 def pairs(count: int = 120) -> list[Row]:
     return [
-        {"question": f"What of {THINGS[n % 9]} {n} in {PLACES[n % 11]}?", "answer": words(n), "customer": f"c{n % 12}",
-         "day": f"2024-{1 + n // 28:02d}-{1 + n % 28:02d}"}
+        {
+            "question": f"What of {THINGS[n % 9]} {n} in {PLACES[n % 11]}?",
+            "answer": words(n),
+            "customer": f"c{n % 12}",
+            "day": f"2024-{1 + n // 28:02d}-{1 + n % 28:02d}",
+        }
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def parts(studio: Studio, dataset: str, version: int, splits: SplitSpec | None = None) -> dict[str, str]:
@@ -50,8 +54,11 @@ def parts(studio: Studio, dataset: str, version: int, splits: SplitSpec | None =
     record = studio.dataset(dataset, version)
     spec = record.spec or studio.reading(dataset)
     of = divide_version(studio._datasets.store, record, spec, splits or SplitSpec()).of
-    return {str(row.get("question", row.get("text"))): of[number]
-            for number, row in studio._datasets.table(dataset, version).numbered() if number in of}  # fmt: skip
+    return {
+        str(row.get("question", row.get("text"))): of[number]
+        for number, row in studio._datasets.table(dataset, version).numbered()
+        if number in of
+    }
 
 
 # --- a row stays in its part ---
@@ -71,8 +78,12 @@ def test_a_fix_moves_no_row_to_another_part(studio: Studio, splits: SplitSpec) -
         assert after and after == {question: before[question] for question in after}
     assert len(after) < len(before)
     alone = divide(studio._datasets.table(record.id), CHAT, PAIR, splits)
-    moved = [row for row, part in alone.of.items() if part != divide_version(
-        studio._datasets.store, studio.dataset(record.id), studio.reading(record.id), splits).of[row]]  # fmt: skip
+    moved = [
+        row
+        for row, part in alone.of.items()
+        if part
+        != divide_version(studio._datasets.store, studio.dataset(record.id), studio.reading(record.id), splits).of[row]
+    ]
     assert moved or splits.group_column, "without the earlier versions some rows would have moved"
 
 
@@ -208,8 +219,8 @@ def test_a_division_is_asked_for_only_where_rows_are_alike() -> None:
 
 
 def test_a_run_divides_as_the_page_said(studio: Studio, tmp_path: Path) -> None:
-    from studio.schema.checked import config_from
     from studio.schema.runs import RunSpec
+    from studio.schema.settings_check import config_from
     from studio.worker.rows import rows_of_run
 
     rows = pairs()
@@ -220,9 +231,12 @@ def test_a_run_divides_as_the_page_said(studio: Studio, tmp_path: Path) -> None:
     studio.fix(record.id, "duplicate")
     counts = studio.splits(record.id)
     run = RunSpec(
-        config=config_from({"task": "chat", "model": "none"}), dataset=record.id, dataset_version=2,
-        data=studio.reading(record.id), splits=SplitSpec(),
-    )  # fmt: skip
+        config=config_from({"task": "chat", "model": "none"}),
+        dataset=record.id,
+        dataset_version=2,
+        data=studio.reading(record.id),
+        splits=SplitSpec(),
+    )
     learned = rows_of_run(studio.context.workspace.datasets, run)
     assert len(learned.train) == counts.train and len(learned.validation) == counts.validation
     assert {before[row["question"]] for row in learned.train} == {"train"}

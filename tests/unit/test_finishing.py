@@ -9,12 +9,12 @@ from test_services_runs import Starts, spec
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.services.context import Context
-from studio.services.finishing import finish
-from studio.services.runs import Runs
+from studio.services.runs.finish import finish
+from studio.services.runs.service import Runs
 from studio.store import Home
 from studio.store.datasets import ROWS
-from studio.ui.delta import standing
-from studio.ui.pages import train
+from studio.ui.run_updates import standing
+from studio.ui.tabs import train
 
 
 @pytest.fixture

@@ -11,17 +11,25 @@ from studio.schema.errors import StudioError
 from studio.schema.models import Estimate, ModelInfo
 from studio.schema.runs import RunSpec
 from studio.tasks import task_named
-from studio.training.estimate import estimate
-from studio.training.fitting import Asked, fit
-from studio.training.half import at_half_the_batch
-from studio.training.plan_facts import PlanFacts, memory_of
-from studio.training.room import ROOM, room
+from studio.training.loop.oom_retry import at_half_the_batch
+from studio.training.planning.estimate import estimate
+from studio.training.planning.memory_budget import ROOM, room
+from studio.training.planning.memory_fit import Asked, fit
+from studio.training.planning.plan_facts import PlanFacts, memory_of
 
 GB = 2**30
 LARGE = ModelInfo(
-    name="a/b", title="Large 1B", source="hub", kind="causal", parameters=10**9, context=8192, layers=24, hidden=2048,
-    intermediate=5504, vocabulary=32_000,
-)  # fmt: skip
+    name="a/b",
+    title="Large 1B",
+    source="hub",
+    kind="causal",
+    parameters=10**9,
+    context=8192,
+    layers=24,
+    hidden=2048,
+    intermediate=5504,
+    vocabulary=32_000,
+)
 
 
 def asked(free: float, longest: int = 1000, info: ModelInfo = LARGE) -> Asked:
@@ -61,8 +69,12 @@ def test_the_less_memory_the_more_harm_and_always_in_this_order() -> None:
 def test_on_gpus_more_is_shared_out_before_less_is_learned_and_nothing_that_zero_can_t_take_is_tried() -> None:
     gpus = (Gpu("G", 24 * GB, 24 * GB),) * 2
     few = {"processes": 2, "zero": 1, "precision": "float32", "batch_size": 1}
-    for free, wanted in ((14.5, "ZeRO-2 instead of ZeRO-1: a part of the gradients"), (10, "ZeRO-3 instead"),
-                         (5, "in the machine's memory"), (3, "LoRA instead")):  # fmt: skip
+    for free, wanted in (
+        (14.5, "ZeRO-2 instead of ZeRO-1: a part of the gradients"),
+        (10, "ZeRO-3 instead"),
+        (5, "in the machine's memory"),
+        (3, "LoRA instead"),
+    ):
         place = asked(40)
         narrow = tuple(replace(gpu, memory_available=round(free * GB / ROOM)) for gpu in gpus)
         place = replace(place, machine=replace(place.machine, gpus=narrow))
@@ -137,8 +149,9 @@ def spec(**values: Any) -> RunSpec:
     from studio.schema.dataset import DatasetSpec, SplitSpec
 
     config = TrainingConfig(task="chat", model="m", **values)
-    return RunSpec(config=config, dataset="d", dataset_version=1, data=DatasetSpec(task="chat", roles={}),
-                   splits=SplitSpec())  # fmt: skip
+    return RunSpec(
+        config=config, dataset="d", dataset_version=1, data=DatasetSpec(task="chat", roles={}), splits=SplitSpec()
+    )
 
 
 def test_a_run_out_of_memory_is_tried_at_half_the_batch_once() -> None:

@@ -13,8 +13,8 @@ from studio.host.inbox import Inbox
 from studio.schema.errors import StudioError
 from studio.schema.host import REQUEST, Chunk, Done, request_line
 from studio.schema.limits import DEMO
-from studio.services.exchange import Exchange
-from studio.services.hosts import PER_ADDRESS, WAITING_JOBS, HostClient, Places
+from studio.services.model_host.client import PER_ADDRESS, WAITING_JOBS, HostClient, Places
+from studio.services.model_host.exchange import Exchange
 from studio.store import Home
 
 INFO = {"name": "m", "title": "M", "source": "folder", "kind": "causal"}
@@ -22,9 +22,7 @@ TEXTS = {"rows": {"path": "rows.parquet"}, "column": "text", "folder": "f"}
 
 
 def embed(name: str, workspace: str) -> Any:
-    return REQUEST.validate_python(
-        {"op": "embed", "id": name, "workspace": workspace, "info": INFO, "texts": TEXTS}
-    )  # fmt: skip
+    return REQUEST.validate_python({"op": "embed", "id": name, "workspace": workspace, "info": INFO, "texts": TEXTS})
 
 
 def visitor(home: Home, number: int, address: str = "") -> Any:
@@ -131,11 +129,17 @@ def test_an_exchange_is_read_in_an_event_loop_without_a_thread() -> None:
 
 
 def test_half_a_character_is_replaced_on_the_way_to_the_host() -> None:
-    request = REQUEST.validate_python({
-        "op": "preview", "id": "1", "info": INFO, "task": "chat", "roles": {},
-        "row": {"a": ["x \ud83d", {"b": "\ude00"}]},
-        "system_prompt": "Be \ud83d nice 😀",
-    })  # fmt: skip
+    request = REQUEST.validate_python(
+        {
+            "op": "preview",
+            "id": "1",
+            "info": INFO,
+            "task": "chat",
+            "roles": {},
+            "row": {"a": ["x \ud83d", {"b": "\ude00"}]},
+            "system_prompt": "Be \ud83d nice 😀",
+        }
+    )
     read = REQUEST.validate_json(request_line(request))
     assert read.model_dump()["row"] == {"a": ["x \ufffd", {"b": "\ufffd"}]}
     assert read.model_dump()["system_prompt"] == "Be \ufffd nice 😀"

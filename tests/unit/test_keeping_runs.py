@@ -291,9 +291,12 @@ def test_a_run_is_taken_along_in_one_file_without_rows_pickles_or_the_log(studio
     studio.pack_run(run, file)
     with zipfile.ZipFile(file) as archive:
         assert set(archive.namelist()) == {
-            "config.yaml", "run.json", "events.jsonl", "adapter/adapter_config.json",
+            "config.yaml",
+            "run.json",
+            "events.jsonl",
+            "adapter/adapter_config.json",
             "adapter/adapter_model.safetensors",
-        }  # fmt: skip
+        }
     there = Studio(tmp_path / "there")
     found = there.unpack_run(file)
     assert (found.id, found.name, found.has_result) == (run, "tone", True)
@@ -381,7 +384,7 @@ BAD: dict[str, Callable[[dict[str, Any]], None]] = {
     "a report of nonsense": put("report.json", b'{"rows": "many"}'),
     "parts of nonsense": put("splits.json", b'{"train": 7}'),
     "code of a repository": put("adapter/adapter_config.json", b'{"auto_map": {"AutoModel": "evil/repo--x.X"}}'),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", BAD)

@@ -5,10 +5,10 @@ from itertools import pairwise
 import pytest
 
 from studio.metrics.agreement import in_words, kappa
-from studio.schema.labelling import Fact
-from studio.services.labelling.board import Board, undone_by
-from studio.services.labelling.judging import agreements, trust
-from studio.services.labelling.suggestions import even, missing
+from studio.schema.labeling import Fact
+from studio.services.labeling.agreement import agreements, trust
+from studio.services.labeling.progress import Board, undone_by
+from studio.services.labeling.suggestions import even, missing
 
 
 def presses(right: list[bool]) -> list[Fact]:
@@ -63,16 +63,19 @@ def test_of_three_people_every_two_are_compared_the_pair_with_most_rows_first() 
     facts += [Fact(version=1, row=row, value="a", labeller="Cem") for row in range(8, 11)]
     found = agreements(board(*facts))
     assert [(each.first, each.second, each.rows) for each in found] == [
-        ("Ann", "Ben", 8), ("Ann", "Cem", 3), ("Ben", "Cem", 1),
-    ]  # fmt: skip
+        ("Ann", "Ben", 8),
+        ("Ann", "Cem", 3),
+        ("Ben", "Cem", 1),
+    ]
     assert found[0].differ == (1,)
 
 
 def test_what_was_taken_back_agrees_with_nobody() -> None:
     facts = [
-        Fact(version=1, row=1, value="a", labeller="Ann"), Fact(version=1, row=1, value="a", labeller="Ben"),
+        Fact(version=1, row=1, value="a", labeller="Ann"),
+        Fact(version=1, row=1, value="a", labeller="Ben"),
         Fact(version=1, what="undo", labeller="Ben", undoes=2),
-    ]  # fmt: skip
+    ]
     made = board(*facts)
     assert agreements(made) == () and made.final == {1: "a"}
 

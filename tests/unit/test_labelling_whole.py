@@ -358,12 +358,14 @@ def test_labels_go_out_as_csv_with_formulas_made_harmless_and_as_jsonl_untouched
     studio.label(data, 3, "-cmd", "Ann")
     lines = list(csv.DictReader(io.StringIO(studio.labels_text(data, "csv"))))
     assert [(each["row"], each["text"], each["label"], each["labeller"]) for each in lines] == [
-        ("1", "'=1+1", "refund", "Ann"), ("3", TEXTS[1], "'-cmd", "Ann"),
-    ]  # fmt: skip
+        ("1", "'=1+1", "refund", "Ann"),
+        ("3", TEXTS[1], "'-cmd", "Ann"),
+    ]
     rows = [json.loads(line) for line in studio.labels_text(data, "jsonl").splitlines()]
     assert [(each["row"], each["text"], each["label"]) for each in rows] == [
-        (1, "=1+1", "refund"), (3, TEXTS[1], "-cmd"),
-    ]  # fmt: skip
+        (1, "=1+1", "refund"),
+        (3, TEXTS[1], "-cmd"),
+    ]
 
 
 def test_a_line_for_everyone_who_labelled_a_row(studio: Studio, dataset: str) -> None:

@@ -12,10 +12,10 @@ import pytest
 from studio.api import Studio
 from studio.schema.config import TrainingConfig
 from studio.schema.search import SearchSpec
-from studio.services.searching import Searches
+from studio.services.runs.search import Searches
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
-from studio.ui.looking import Looking
+from studio.ui.search_monitor import Looking
 
 CONFIG = TrainingConfig(task="chat", model="m", learning_rate=1e-3, epochs=4, batch_size=4, lora_rank=8)
 SPEC = SearchSpec(id="", name="looking", dataset="d", model="m", trials=1)

@@ -13,7 +13,7 @@ from studio.machine.limits import cpu_quota, memory_left, memory_limit, oom_kill
 from studio.machine.memory import peak_memory
 from studio.models import find_model
 from studio.schema.config import TrainingConfig
-from studio.training.memory import estimate_memory
+from studio.training.planning.memory_model import estimate_memory
 
 ON_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="affinity and /proc are Linux's")
 
@@ -155,8 +155,11 @@ def test_the_peak_rises_with_use_and_stays() -> None:
 @ON_LINUX
 def test_children_count_and_the_dead_do_not() -> None:
     alone = peak_memory()
-    child = subprocess.Popen([sys.executable, "-c", "block = bytearray(100_000_000); print(1, flush=True); input()"],
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    child = subprocess.Popen(
+        [sys.executable, "-c", "block = bytearray(100_000_000); print(1, flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     with child:
         assert child.stdout is not None and child.stdout.readline() == b"1\n"
         assert peak_memory() > alone + 90_000_000

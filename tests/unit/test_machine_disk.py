@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from studio.machine.disk import end_putting, put_in_place, sync_tree
-from studio.training.checkpoints import replace_folder
+from studio.training.loop.checkpoints import replace_folder
 
 
 class Killed(BaseException):
@@ -50,9 +50,12 @@ def left(place: Path) -> dict[str, str]:
     ],
 )
 def test_a_process_that_ends_before_either_rename_loses_neither_folder(
-    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, moment: str, beside: dict[str, str],
+    folders: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+    beside: dict[str, str],
     then: dict[str, str],
-) -> None:  # fmt: skip
+) -> None:
     new, place = folders
     with monkeypatch.context() as patch, pytest.raises(Killed):
         trapped(patch, moment, Killed())
@@ -110,9 +113,12 @@ def test_the_old_folder_goes_only_when_the_new_one_is_on_the_disk_in_its_place(
     new, place = folders
     replace_folder(new, place)
     assert on_disk == [
-        ("sync", "weights"), ("sync", ".adapter.new"), ("rename", ".adapter.old"), ("rename", "adapter"),
+        ("sync", "weights"),
+        ("sync", ".adapter.new"),
+        ("rename", ".adapter.old"),
+        ("rename", "adapter"),
         ("sync", place.parent.name),
-    ]  # fmt: skip
+    ]
     assert left(place) == {"adapter": "new"}
 
 

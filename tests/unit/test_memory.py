@@ -5,16 +5,24 @@ import pytest
 from studio.machine.facts import MachineFacts
 from studio.schema.config import Plan, TrainingConfig
 from studio.schema.models import ModelInfo
-from studio.training.estimate import estimate
-from studio.training.memory import estimate_memory, offloaded_memory, process_memory
-from studio.training.plan_facts import PlanFacts, memory_of
+from studio.training.planning.estimate import estimate
+from studio.training.planning.memory_model import estimate_memory, offloaded_memory, process_memory
+from studio.training.planning.plan_facts import PlanFacts, memory_of
 
 GB = 2**30
 LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
 CAUSAL = ModelInfo(
-    name="a/b", title="Large 1B", source="hub", kind="causal", parameters=10**9, context=8192, layers=24, hidden=2048,
-    intermediate=5504, vocabulary=32_000,
-)  # fmt: skip
+    name="a/b",
+    title="Large 1B",
+    source="hub",
+    kind="causal",
+    parameters=10**9,
+    context=8192,
+    layers=24,
+    hidden=2048,
+    intermediate=5504,
+    vocabulary=32_000,
+)
 ENCODER = CAUSAL.model_copy(update={"kind": "encoder", "parameters": 10**8, "hidden": 768, "intermediate": 3072})
 T5 = CAUSAL.model_copy(update={"kind": "seq2seq", "parameters": 10**8, "hidden": 768, "intermediate": 3072})
 WORDS = {"vocabulary": 320_000}

@@ -12,17 +12,25 @@ from studio.schema.errors import StudioError
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo
 from studio.tasks import task_named
-from studio.training.checking import check_settings
 from studio.training.methods import METHODS, Method, method_named
-from studio.training.presets import PlanFacts, make_plan
-from studio.training.rates import RATES
+from studio.training.planning.learning_rates import RATES
+from studio.training.planning.presets import PlanFacts, make_plan
+from studio.training.planning.setting_checks import check_settings
 
 GB = 2**30
 LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
 SMALL = ModelInfo(
-    name="starter-chat", title="SmolLM2 135M", source="starter", kind="causal", parameters=134_515_008, context=8192,
-    layers=30, hidden=576, intermediate=1536, vocabulary=49_152,
-)  # fmt: skip
+    name="starter-chat",
+    title="SmolLM2 135M",
+    source="starter",
+    kind="causal",
+    parameters=134_515_008,
+    context=8192,
+    layers=30,
+    hidden=576,
+    intermediate=1536,
+    vocabulary=49_152,
+)
 ENCODER = SMALL.model_copy(update={"kind": "encoder", "parameters": 22_713_216, "layers": 6})
 T5 = SMALL.model_copy(update={"kind": "seq2seq"})
 MOE = SMALL.model_copy(update={"architecture": "Qwen3MoeForCausalLM"})
@@ -127,8 +135,13 @@ def test_more_virtual_tokens_than_the_model_can_read_are_refused() -> None:
 
 
 def test_a_value_out_of_range_hides_no_other_problem() -> None:
-    values = {"method": "prefix-tuning", "learning_rate": 7, "gradient_checkpointing": True, "banana": 1,
-              "optimizer": "paged-adamw"}  # fmt: skip
+    values = {
+        "method": "prefix-tuning",
+        "learning_rate": 7,
+        "gradient_checkpointing": True,
+        "banana": 1,
+        "optimizer": "paged-adamw",
+    }
     with pytest.raises(StudioError) as refused:
         check_settings(SMALL, LAPTOP, {"task": "chat", "model": "m", **values})
     fields = {each.field for each in refused.value.all()}

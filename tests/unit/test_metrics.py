@@ -11,12 +11,20 @@ from studio.metrics.texts import Words, observe
 from studio.tasks import TASKS
 
 TEXTS = {"loss": np.array([2.0, 12.0]), "tokens": np.array([2, 4]), "right": np.array([1, 2])}
-PAIRS = {name: np.array(values) for name, values in (
-    ("chosen", [-1.0, -2.0]), ("rejected", [-2.0, -1.5]),
-    ("reward_chosen", [0.5, 0.1]), ("reward_rejected", [0.2, 0.3]),
-)}  # fmt: skip
-THUMBS = {"liked": np.array([True, True, False]), "likelihood": np.array([-1.0, -3.0, -2.0]),
-          "reward": np.array([0.4, 0.2, -0.1])}  # fmt: skip
+PAIRS = {
+    name: np.array(values)
+    for name, values in (
+        ("chosen", [-1.0, -2.0]),
+        ("rejected", [-2.0, -1.5]),
+        ("reward_chosen", [0.5, 0.1]),
+        ("reward_rejected", [0.2, 0.3]),
+    )
+}
+THUMBS = {
+    "liked": np.array([True, True, False]),
+    "likelihood": np.array([-1.0, -3.0, -2.0]),
+    "reward": np.array([0.4, 0.2, -0.1]),
+}
 SCORED = {"score": np.array([1.0, 2.0, 4.0]), "guess": np.array([1.5, 2.5, 3.0])}
 SAID, RIGHT = ["the cat sat on a mat", "no cat"], ["the cat sat on the mat", "a dog"]
 WRITTEN = observe(SAID, RIGHT) | answers.observe(SAID, [[each] for each in RIGHT])

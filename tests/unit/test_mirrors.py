@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.training.mirrors import FOLDER, MIRRORS, arguments_of
+from studio.training.loop.trackers import FOLDER, MIRRORS, arguments_of
 
 
 @pytest.fixture(autouse=True)

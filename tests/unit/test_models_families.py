@@ -9,42 +9,65 @@ import pytest
 from studio.inference.heads import TEXT, Head
 from studio.inference.load import load_base
 from studio.machine.facts import Gpu, MachineFacts
+from studio.models.architectures import ENCODERS, SEQ2SEQ, context_of, kind_of, size_of
 from studio.models.inspect import inspect_folder
-from studio.models.kinds import ENCODERS, SEQ2SEQ, context_of, kind_of, size_of
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.services.models import how_it_fits
 from studio.tasks import task_named
-from studio.training.checking import check_settings
-from studio.training.fitting import Asked, fit
 from studio.training.methods import METHODS
-from studio.training.presets import PlanFacts, make_plan
-from studio.training.recomputing import UNABLE, recomputes
+from studio.training.planning.gradient_checkpointing import UNABLE, recomputes
+from studio.training.planning.memory_fit import Asked, fit
+from studio.training.planning.presets import PlanFacts, make_plan
+from studio.training.planning.setting_checks import check_settings
 
 GB = 2**30
 LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
-SIZES = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
-         "num_attention_heads": 4}  # fmt: skip
+SIZES = {
+    "vocab_size": 300,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 STATES = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_chunk_size": 8}
 MADE: dict[str, dict[str, Any]] = {
     "FalconH1ForCausalLM": {**SIZES, **STATES, "num_key_value_heads": 2},
     "MambaForCausalLM": {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8},
     "MixtralForCausalLM": {**SIZES, "num_key_value_heads": 2, "num_local_experts": 4},
-    "Qwen2MoeForCausalLM": {**SIZES, "num_key_value_heads": 2, "num_experts": 4, "moe_intermediate_size": 16,
-                            "shared_expert_intermediate_size": 32},
+    "Qwen2MoeForCausalLM": {
+        **SIZES,
+        "num_key_value_heads": 2,
+        "num_experts": 4,
+        "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 32,
+    },
     "AlbertForMaskedLM": {**SIZES, "embedding_size": 16},
     "MPNetForMaskedLM": SIZES,
     "DistilBertForMaskedLM": {"vocab_size": 300, "dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4},
     "DebertaV2ForMaskedLM": SIZES,
-    "ModernBertForMaskedLM": {**SIZES, "pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1,
-                              "eos_token_id": 2},
+    "ModernBertForMaskedLM": {
+        **SIZES,
+        "pad_token_id": 0,
+        "cls_token_id": 1,
+        "sep_token_id": 2,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    },
     "LongformerForMaskedLM": {**SIZES, "max_position_embeddings": 34, "attention_window": 8},
     "XLNetForQuestionAnsweringSimple": {"vocab_size": 300, "d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64},
-    "T5ForConditionalGeneration": {"vocab_size": 300, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2,
-                                   "num_heads": 4, "decoder_start_token_id": 0},
+    "T5ForConditionalGeneration": {
+        "vocab_size": 300,
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 64,
+        "num_layers": 2,
+        "num_heads": 4,
+        "decoder_start_token_id": 0,
+    },
     "LlamaForCausalLM": {**SIZES, "num_key_value_heads": 2},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A tiny model of that class, as it is found in its folder."""
     import transformers as hf
 
-    from studio.models.fetching import fetch_starter
+    from studio.models.starter_install import fetch_starter
 
     starter, root = fetch_starter("starter-chat"), tmp_path_factory.mktemp("families")
 
@@ -94,9 +117,12 @@ def test_as_much_learns_as_is_told_and_the_way_back_reaches_it(made: Any, name: 
 
 def test_a_model_whose_words_see_those_behind_them_is_no_writer() -> None:
     for model_type, architecture in (
-        ("xlnet", "XLNetLMHeadModel"), ("flaubert", "FlaubertWithLMHeadModel"), ("xlm", "XLMWithLMHeadModel"),
-        ("bert", "BertLMHeadModel"), ("roberta", "RobertaForCausalLM"),
-    ):  # fmt: skip
+        ("xlnet", "XLNetLMHeadModel"),
+        ("flaubert", "FlaubertWithLMHeadModel"),
+        ("xlm", "XLMWithLMHeadModel"),
+        ("bert", "BertLMHeadModel"),
+        ("roberta", "RobertaForCausalLM"),
+    ):
         assert kind_of({"model_type": model_type, "architectures": [architecture]}) == "encoder", architecture
     assert kind_of({"model_type": "bert", "architectures": ["BertLMHeadModel"], "is_decoder": True}) == "causal"
     assert kind_of({"model_type": "xlm", "architectures": ["XLMWithLMHeadModel"], "causal": True}) == "causal"
@@ -214,9 +240,18 @@ def test_weights_that_need_a_library_which_is_not_here_are_refused_in_plain_word
 )
 def test_a_model_is_too_large_only_where_no_setting_makes_it_fit(memory: int, gpu: int, fits: str) -> None:
     llama = ModelInfo(
-        name="m", title="M", source="hub", kind="causal", architecture="LlamaForCausalLM", parameters=8_030_000_000,
-        context=8192, layers=32, hidden=4096, intermediate=14_336, vocabulary=128_256,
-    )  # fmt: skip
+        name="m",
+        title="M",
+        source="hub",
+        kind="causal",
+        architecture="LlamaForCausalLM",
+        parameters=8_030_000_000,
+        context=8192,
+        layers=32,
+        hidden=4096,
+        intermediate=14_336,
+        vocabulary=128_256,
+    )
     gpus = (Gpu("G", gpu * GB, gpu * GB),) if gpu else ()
     machine, chat = MachineFacts(8, memory * GB, memory * GB, 500 * GB, gpus, True), task_named("chat")
     assert how_it_fits(llama, chat, machine)[1] == fits
@@ -227,9 +262,12 @@ def test_a_model_is_too_large_only_where_no_setting_makes_it_fit(memory: int, gp
 
 @pytest.mark.parametrize(
     "files",
-    [{"spm.model": "x"}, {"source.spm": "x", "target.spm": "x", "vocab.json": "{}"},
-     {"tokenizer_config.json": '{"tokenizer_class": "ByT5Tokenizer"}'}],
-)  # fmt: skip
+    [
+        {"spm.model": "x"},
+        {"source.spm": "x", "target.spm": "x", "vocab.json": "{}"},
+        {"tokenizer_config.json": '{"tokenizer_class": "ByT5Tokenizer"}'},
+    ],
+)
 def test_the_tokenizers_of_deberta_marian_and_byt5_are_tokenizers(
     tmp_path: Path, made: Any, files: dict[str, str]
 ) -> None:

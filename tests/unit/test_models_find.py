@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from studio.models import STARTERS, cached_models, check_starters, find_model
-from studio.models.answers import Answers
-from studio.models.catalogue import CATALOGUE
+from studio.models.catalog import CATALOGUE
+from studio.models.hub_cache import Answers
 from studio.models.starters import origin_of, starter_folder
 from studio.schema.errors import StudioError
 from tests.hubserver import tiny_folder

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from studio.models.architectures import context_of, kind_of
 from studio.models.inspect import inspect_folder, read_card
-from studio.models.kinds import context_of, kind_of
 from studio.models.loading_rules import check_trust, loading_arguments
 from studio.schema.errors import StudioError
 from tests.hubserver import tiny_folder, tiny_weights

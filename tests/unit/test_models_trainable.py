@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from studio.models import find_model, inspect_folder
-from studio.models.catalogue import CATALOGUE
+from studio.models.catalog import CATALOGUE
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.training.methods import method_named

@@ -97,8 +97,8 @@ def test_names_that_an_older_studio_kept_are_asked_about_again(coded: Path, stud
 
 
 def test_the_page_allows_what_it_showed_and_takes_it_back(coded: Path, tmp_path: Path) -> None:
-    from studio.ui.pages import model
     from studio.ui.session import Sessions
+    from studio.ui.tabs.model import tab as model_tab
 
     sessions = Sessions(tmp_path / "page")
 
@@ -106,17 +106,17 @@ def test_the_page_allows_what_it_showed_and_takes_it_back(coded: Path, tmp_path:
         return sessions.visit({}, "page", event)
 
     visit().choose(task="chat", model="starter-chat")
-    model.use_folder(visit(value=str(coded)))
+    model_tab.use_folder(visit(value=str(coded)))
     drawn: Callable[[], str] = lambda: "".join(  # noqa: E731
-        map(str, model._models(visit(), model.Components("b", "a")).values())  # type: ignore[arg-type]
+        map(str, model_tab._models(visit(), model_tab.Components("b", "a")).values())  # type: ignore[arg-type]
     )
     seen = find_model(str(coded)).fingerprint
     assert f'data-seen="{seen}"' in drawn() and "could run a program" in drawn()
     with pytest.raises(StudioError):
-        model.trust(visit(seen="another"))
-    model.trust(visit(seen=seen))
+        model_tab.trust(visit(seen="another"))
+    model_tab.trust(visit(seen=seen))
     assert "could run a program" not in drawn() and "Allow it no longer" in drawn()
     assert Home(tmp_path / "page").trusted_models() == {str(coded): seen}
-    model.trust(visit(back="yes"))
+    model_tab.trust(visit(back="yes"))
     assert "could run a program" in drawn()
     sessions.root.close()

@@ -14,18 +14,26 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import task_named
-from studio.training.checking import check_settings
-from studio.training.groups import groups_of, rate_share
 from studio.training.optimizers import MODULES, OPTIMIZERS, make_optimizer
-from studio.training.presets import PlanFacts, make_plan
+from studio.training.optimizers.param_groups import groups_of, rate_share
+from studio.training.planning.presets import PlanFacts, make_plan
+from studio.training.planning.setting_checks import check_settings
 
 GB = 2**30
 HERE = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
 GPU = MachineFacts(16, 64 * GB, 60 * GB, 50 * GB, (Gpu("A100", 80 * GB, 78 * GB),), True)
 SMALL = ModelInfo(
-    name="m", title="Small", source="starter", kind="causal", parameters=134_515_008, context=8192, layers=30,
-    hidden=576, intermediate=1536, vocabulary=49_152,
-)  # fmt: skip
+    name="m",
+    title="Small",
+    source="starter",
+    kind="causal",
+    parameters=134_515_008,
+    context=8192,
+    layers=30,
+    hidden=576,
+    intermediate=1536,
+    vocabulary=49_152,
+)
 ROWS = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
 RUN_HERE = [name for name, each in OPTIMIZERS.items() if not each.why_not(HERE)]
 
@@ -135,9 +143,10 @@ def test_weights_are_exact_where_the_optimizer_keeps_no_copies() -> None:
     assert made.config.precision == "float32"
     with pytest.raises(StudioError, match="keeps no exact copies") as refused:
         check_settings(
-            SMALL, HERE,
+            SMALL,
+            HERE,
             {"task": "chat", "model": "m", "method": "full", "optimizer": "adafactor", "precision": "bfloat16"},
-        )  # fmt: skip
+        )
     assert refused.value.field == "precision"
 
 

@@ -7,23 +7,25 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.tasks import Encoding, Example, Row, task_named
-from studio.training.loading import encode_rows
-from studio.training.packing import joined, pack, packs
-from studio.training.plan_facts import PlanFacts, as_learned
-from studio.training.rhythm import check_every, total_steps
+from studio.training.batching.packing import joined, pack, packs
+from studio.training.loop.loading import encode_rows
+from studio.training.planning.eval_schedule import check_every, total_steps
+from studio.training.planning.plan_facts import PlanFacts, as_learned
 
 WORDS = "The shop by the old bridge opens at nine on every day but Sunday, said Ada to a friend of hers. ".split()
 TEXTS = [{"text": " ".join((WORDS * 30)[:count])} for count in (1, 3, 20, 61, 62, 63, 64, 90, 124, 150, 333)]
 QUESTIONS = [
     {"q": " ".join(WORDS[:asked]) + "?", "c": " ".join((WORDS * 30)[:count]), "a": "at nine"}
-    for asked in (2, 9, 17) for count in (20, 45, 60, 100, 180, 400)
-]  # fmt: skip
+    for asked in (2, 9, 17)
+    for count in (20, 45, 60, 100, 180, 400)
+]
 ROLES: dict[str, dict[str, str]] = {
-    "completion": {"text": "text"}, "question-answering": {"q": "question", "c": "context", "a": "answer"},
-}  # fmt: skip
+    "completion": {"text": "text"},
+    "question-answering": {"q": "question", "c": "context", "a": "answer"},
+}
 
 
 @cache
@@ -37,7 +39,7 @@ def encoding_of(config: TrainingConfig, kind: str) -> Encoding:
 
 
 def learned(rows: Sequence[Row], encoding: Encoding, config: TrainingConfig) -> list[Example]:
-    """As training/run.py makes them."""
+    """As training/loop/run.py makes them."""
     examples = encode_rows(task_named(config.task), rows, encoding, lambda done: None)
     return [joined(each) for each in pack(examples, config.max_length)] if packs(config) else examples
 

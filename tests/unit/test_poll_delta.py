@@ -15,16 +15,20 @@ from studio.schema.events import (
 )
 from studio.schema.runs import RunRecord
 from studio.schema.views import Progress
-from studio.ui.delta import MOST_STEPS, compact, settings, short, standing, thin
+from studio.ui.run_updates import MOST_STEPS, compact, settings, short, standing, thin
 
 TIME = "2026-11-24T08:00:00.000Z"
 
 
 def step(number: int, loss: float = 1.5) -> StepEvent:
     return StepEvent(
-        step=number, loss=loss, learning_rate=1.23456e-4, grad_norm=0.98765, rows_per_second=5.81,
+        step=number,
+        loss=loss,
+        learning_rate=1.23456e-4,
+        grad_norm=0.98765,
+        rows_per_second=5.81,
         memory_bytes=3_812_345_678,
-    )  # fmt: skip
+    )
 
 
 def stored(*events: object) -> list[StoredEvent]:
@@ -67,10 +71,20 @@ def test_each_kind_of_event_has_its_list() -> None:
 
 def test_a_tick_of_one_step_is_under_half_a_kilobyte() -> None:
     record = RunRecord(
-        id="20261124-0a1b2c3d", name="support-tone", status="training", task="chat", model="starter-chat",
+        id="20261124-0a1b2c3d",
+        name="support-tone",
+        status="training",
+        task="chat",
+        model="starter-chat",
         method="lora",
-        created=TIME, started=TIME, seconds=123.4, phase="training", step=193, steps=312, best_step=120,
-    )  # fmt: skip
+        created=TIME,
+        started=TIME,
+        seconds=123.4,
+        phase="training",
+        step=193,
+        steps=312,
+        best_step=120,
+    )
     body = {
         "run": standing(Progress(record=record, share=0.618589743, seconds_left=181.234)),
         **compact(stored(step(193))),

@@ -48,9 +48,12 @@ class Two:
         """A finished run of a visitor's, with a curve."""
         space = self.studios[who].context.workspace
         spec = RunSpec(
-            config=a_config(**values), dataset="d1", dataset_version=1,
-            data=DatasetSpec(task="chat", roles={"q": "prompt", "a": "reply"}), splits=SplitSpec(),
-        )  # fmt: skip
+            config=a_config(**values),
+            dataset="d1",
+            dataset_version=1,
+            data=DatasetSpec(task="chat", roles={"q": "prompt", "a": "reply"}),
+            splits=SplitSpec(),
+        )
         run = space.runs.create(spec)
         for number in range(1, steps + 1):
             space.events.append(run.id, a_step(number))

@@ -10,25 +10,41 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.methods import METHODS, method_named
-from studio.training.plan_facts import as_learned
-from studio.training.presets import PRESETS, PlanFacts, default_method, estimate, make_plan
-from studio.training.rhythm import total_steps
+from studio.training.planning.eval_schedule import total_steps
+from studio.training.planning.plan_facts import as_learned
+from studio.training.planning.presets import PRESETS, PlanFacts, default_method, estimate, make_plan
 
 GB = 2**30
 LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
 OLD = MachineFacts(4, 8 * GB, 6 * GB, 50 * GB, (), False)
 GPU = MachineFacts(16, 64 * GB, 60 * GB, 50 * GB, (Gpu("A100", 80 * GB, 78 * GB),), True)
 SMALL = ModelInfo(
-    name="starter-chat", title="SmolLM2 135M", source="starter", kind="causal", parameters=134_515_008, context=8192,
-    layers=30, hidden=576, intermediate=1536, vocabulary=49_152,
-)  # fmt: skip
+    name="starter-chat",
+    title="SmolLM2 135M",
+    source="starter",
+    kind="causal",
+    parameters=134_515_008,
+    context=8192,
+    layers=30,
+    hidden=576,
+    intermediate=1536,
+    vocabulary=49_152,
+)
 LARGE = SMALL.model_copy(
     update={"name": "a/b", "parameters": 7 * 10**9, "layers": 32, "hidden": 4096, "intermediate": 11008}
 )
 ENCODER = ModelInfo(
-    name="starter-classify", title="MiniLM", source="starter", kind="encoder", parameters=22_713_216, context=512,
-    layers=6, hidden=384, intermediate=1536, vocabulary=30_522,
-)  # fmt: skip
+    name="starter-classify",
+    title="MiniLM",
+    source="starter",
+    kind="encoder",
+    parameters=22_713_216,
+    context=512,
+    layers=6,
+    hidden=384,
+    intermediate=1536,
+    vocabulary=30_522,
+)
 
 
 def facts(train: int, held: int = 30, longest: int = 180, labels: int = 0) -> PlanFacts:
@@ -168,8 +184,9 @@ def test_methods_say_why_they_cannot_be_used() -> None:
 def test_a_steady_rate_has_no_rise_and_says_of_none() -> None:
     made = plan(facts(400), scheduler="constant")
     assert made.config.warmup_share == 0 and not any("rate rises" in why for why in made.because)
-    assert any("Warm-up makes no difference" in why for why in plan(facts(400), scheduler="constant", warmup_share=0.2)
-               .because)  # fmt: skip
+    assert any(
+        "Warm-up makes no difference" in why for why in plan(facts(400), scheduler="constant", warmup_share=0.2).because
+    )
     rising = plan(facts(400), scheduler="constant_with_warmup")
     assert rising.config.warmup_share == 0.05 and any("rate rises" in why for why in rising.because)
 

@@ -9,23 +9,39 @@ from studio.schema.config import Plan
 from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.methods import METHODS
-from studio.training.plan_facts import PlanFacts
-from studio.training.presets import PRESETS, make_plan
+from studio.training.planning.plan_facts import PlanFacts
+from studio.training.planning.presets import PRESETS, make_plan
 
 GB = 2**30
 LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
 GPU = MachineFacts(16, 64 * GB, 60 * GB, 50 * GB, (Gpu("A100", 80 * GB, 78 * GB),), True)
 SMALL = ModelInfo(
-    name="small", title="135M", source="hub", kind="causal", parameters=134_515_008, context=8192, layers=30,
-    hidden=576, intermediate=1536, vocabulary=49_152,
-)  # fmt: skip
+    name="small",
+    title="135M",
+    source="hub",
+    kind="causal",
+    parameters=134_515_008,
+    context=8192,
+    layers=30,
+    hidden=576,
+    intermediate=1536,
+    vocabulary=49_152,
+)
 LARGE = SMALL.model_copy(
     update={"name": "large", "parameters": 7 * 10**9, "layers": 32, "hidden": 4096, "intermediate": 11008}
 )
 ENCODER = ModelInfo(
-    name="encoder", title="22M", source="hub", kind="encoder", parameters=22_713_216, context=512, layers=6,
-    hidden=384, intermediate=1536, vocabulary=30_522,
-)  # fmt: skip
+    name="encoder",
+    title="22M",
+    source="hub",
+    kind="encoder",
+    parameters=22_713_216,
+    context=512,
+    layers=6,
+    hidden=384,
+    intermediate=1536,
+    vocabulary=30_522,
+)
 Case = tuple[ModelInfo, str, str, int, MachineFacts, dict[str, Any]]
 CASES: list[Case] = [
     # model, method, preset, rows to learn from, machine → settings
@@ -53,10 +69,15 @@ CASES: list[Case] = [
     (ENCODER, "last-layers", "balanced", 400, LAPTOP, {"last_layers": 2, "learning_rate": 5e-4}),
 ]
 REASONS = {
-    "epochs": "because there are", "learning_rate": "Learning rate ", "max_length": "Rows of up to",
-    "batch_size": "at once", "precision": "Computed in", "eval_steps": "Checked every", "warmup_share": "rises over",
+    "epochs": "because there are",
+    "learning_rate": "Learning rate ",
+    "max_length": "Rows of up to",
+    "batch_size": "at once",
+    "precision": "Computed in",
+    "eval_steps": "Checked every",
+    "warmup_share": "rises over",
     "eval_rows": "Checked on",
-}  # fmt: skip
+}
 """Words of the sentence that says why."""
 
 
@@ -109,8 +130,16 @@ def test_the_table_has_every_method_and_preset() -> None:
 
 @pytest.mark.parametrize("name", REASONS)
 def test_what_was_set_by_hand_needs_no_reason(name: str) -> None:
-    values = {"epochs": 2, "learning_rate": 1e-4, "max_length": 256, "batch_size": 2, "precision": "bfloat16",
-              "eval_steps": 10, "eval_rows": 10, "warmup_share": 0.2}  # fmt: skip
+    values = {
+        "epochs": 2,
+        "learning_rate": 1e-4,
+        "max_length": 256,
+        "batch_size": 2,
+        "precision": "bfloat16",
+        "eval_steps": 10,
+        "eval_rows": 10,
+        "warmup_share": 0.2,
+    }
     made = plan(SMALL, "lora", "balanced", 400, LAPTOP, **{name: values[name]})
     assert not any(REASONS[name] in sentence for sentence in made.because)
 
@@ -131,8 +160,9 @@ def test_how_often_a_run_is_checked_is_said_with_the_reason(rows: int, held: int
 
 
 def test_that_the_best_step_is_kept_is_not_said_where_it_is_not() -> None:
-    assert "Checked on 32 rows that are not learned from; the best step is kept." in plan(
-        SMALL, "lora", "balanced", 400, LAPTOP
-    ).because  # fmt: skip
+    assert (
+        "Checked on 32 rows that are not learned from; the best step is kept."
+        in plan(SMALL, "lora", "balanced", 400, LAPTOP).because
+    )
     last = plan(SMALL, "lora", "balanced", 400, LAPTOP, keep_best=False).because
     assert "Checked on 32 rows that are not learned from." in last

@@ -63,9 +63,10 @@ def test_whatever_the_studio_imports_is_among_its_dependencies() -> None:
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add((node.module or "").partition(".")[0])
     strange = {
-        name for name in imported - set(sys.stdlib_module_names) - {"studio"} - LOOKED_FOR
+        name
+        for name in imported - set(sys.stdlib_module_names) - {"studio"} - LOOKED_FOR
         if not {dist.lower().replace("-", "_") for dist in dists.get(name, [])} & named
-    }  # fmt: skip
+    }
     assert not strange
 
 
@@ -74,9 +75,22 @@ def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, env=plain, capture_output=True, text=True, check=True)
     told = {line.partition(":")[0] for line in done.stdout.splitlines()}
     assert told == {
-        "studio", "setup", "test-setup", "test", "test-matrix", "test-faults", "test-security", "load-test", "audit",
-        "lint", "bench", "pictures", "docs", "clean", "help",
-    }  # fmt: skip
+        "studio",
+        "setup",
+        "test-setup",
+        "test",
+        "test-matrix",
+        "test-faults",
+        "test-security",
+        "load-test",
+        "audit",
+        "lint",
+        "bench",
+        "pictures",
+        "docs",
+        "clean",
+        "help",
+    }
 
 
 def test_continuous_integration_runs_what_a_person_runs() -> None:

@@ -13,8 +13,8 @@ import torch
 from studio.machine.facts import Gpu, MachineFacts
 from studio.schema.errors import StudioError
 from studio.schema.events import AnyEvent, StepEvent
-from studio.training import memory, peak
-from studio.worker import ranks
+from studio.training.planning import memory_model, peak_memory
+from studio.worker import launcher
 
 SAYS = """
 import sys, time
@@ -36,7 +36,7 @@ def heard(folder: Path, ending: str) -> tuple[Any, list[AnyEvent]]:
         door.bind(str(folder / "socket"))
         door.listen(1)
         with subprocess.Popen([sys.executable, "-c", SAYS, str(folder / "socket"), ending]) as launcher:
-            return ranks.Ears(door, launcher, said.append, lambda: None).listen(), said
+            return launcher.Ears(door, launcher, said.append, lambda: None).listen(), said
 
 
 def counting(numbers: list[int]) -> Callable[[], int]:
@@ -47,21 +47,21 @@ def counting(numbers: list[int]) -> Callable[[], int]:
 def test_a_process_that_the_system_ended_for_memory_is_told_as_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranks, "oom_kills", counting([3, 4]))
+    monkeypatch.setattr(launcher, "oom_kills", counting([3, 4]))
     with pytest.raises(StudioError, match="since there was no memory left") as caught:
         heard(tmp_path, "without a word")
     assert caught.value.code == "out-of-memory", "which the worker answers by half the batch"
 
 
 def test_a_process_that_was_killed_otherwise_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "oom_kills", counting([3]))
+    monkeypatch.setattr(launcher, "oom_kills", counting([3]))
     with pytest.raises(StudioError, match="that trained together was killed") as caught:
         heard(tmp_path, "without a word")
     assert caught.value.code == "training-failed"
 
 
 def test_one_that_misses_another_is_not_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "oom_kills", counting([3]))
+    monkeypatch.setattr(launcher, "oom_kills", counting([3]))
     with pytest.raises(StudioError, match="that trained together was killed"):
         heard(tmp_path, "lost")
 
@@ -74,17 +74,17 @@ def test_memory_is_of_all_processes_on_a_processor_and_of_the_gpu_on_gpus(
     assert outcome == "an outcome" and isinstance(said[0], StepEvent) and said[0].memory_bytes > 20_000_000
     gpus = (Gpu("G", 2**34, 2**34),)
     facts = MachineFacts(cores=2, memory_total=2**34, memory_available=2**34, disk_free=2**34, gpus=gpus)
-    monkeypatch.setattr(ranks, "machine_facts", lambda: facts)
+    monkeypatch.setattr(launcher, "machine_facts", lambda: facts)
     (tmp_path / "gpu").mkdir()
     _, said = heard(tmp_path / "gpu", "done")
     assert isinstance(said[0], StepEvent) and said[0].memory_bytes == 77, "as the process measured it"
 
 
 def test_on_a_gpu_a_runs_memory_is_what_cuda_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from studio.training.callbacks import EventCallback
+    from studio.training.loop.callbacks import EventCallback
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 5 << 30)
-    assert peak.on_gpu() and peak.gpu_peak() == (5 << 30) + memory.ON_GPU
+    assert peak_memory.on_gpu() and peak_memory.gpu_peak() == (5 << 30) + memory_model.ON_GPU
     callback = EventCallback.__new__(EventCallback)
-    assert callback._peak() == (5 << 30) + memory.ON_GPU
+    assert callback._peak() == (5 << 30) + memory_model.ON_GPU

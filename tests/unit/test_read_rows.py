@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from studio.inference.heads import TEXT, Head
-from studio.schema.checked import config_from
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import ReadEvent
 from studio.schema.models import ModelInfo
+from studio.schema.settings_check import config_from
 from studio.tasks import Example
-from studio.training.loading import TrainingJob, require_examples
-from studio.training.read import read_event
+from studio.training.loop.loading import TrainingJob, require_examples
+from studio.training.planning.data_stats import read_event
 
 ROWS = [{"question": f"What is {n}?"} for n in range(4)]
 
@@ -41,9 +41,11 @@ def test_rows_whose_answers_stand_nowhere_are_not_taken_for_rows_that_were_cut_o
 
 @pytest.mark.parametrize(
     ("task", "said", "field"),
-    [("chat", "in every row the reply lies beyond the longest row", "max_length"),
-     ("question-answering", "no row's answer stands in its passage", "")],
-)  # fmt: skip
+    [
+        ("chat", "in every row the reply lies beyond the longest row", "max_length"),
+        ("question-answering", "no row's answer stands in its passage", ""),
+    ],
+)
 def test_why_nothing_is_left_to_learn_is_told_as_the_task_has_it(task: str, said: str, field: str) -> None:
     config = config_from({"task": task, "model": "tiny"})
     require_examples([Example([1], [1], 1)], ROWS, config)

@@ -12,7 +12,7 @@ from studio.export import export_named
 from studio.schema.errors import StudioError
 from studio.tasks import task_named
 from studio.training.methods import method_named
-from studio.training.presets import preset_named
+from studio.training.planning.presets import preset_named
 from studio.ui.server import serve
 
 
@@ -63,9 +63,14 @@ def test_whatever_a_run_is_asked_all_that_can_not_be_is_said_at_once(tmp_path: P
             ask(data.id, "starter-chat", "chat", method="qlorra", settings=settings)
         said = {(each.code, each.field) for each in caught.value.all()}
         assert said == {
-            ("no-such-run", ""), ("bad-setting", "replay_from"), ("unknown-name", "method"), ("bad-setting", "epochs"),
-            ("unknown-setting", "lerning_rate"), ("bad-setting", "zero"), ("too-few-rows", ""),
-        }  # fmt: skip
+            ("no-such-run", ""),
+            ("bad-setting", "replay_from"),
+            ("unknown-name", "method"),
+            ("bad-setting", "epochs"),
+            ("unknown-setting", "lerning_rate"),
+            ("bad-setting", "zero"),
+            ("too-few-rows", ""),
+        }
     assert studio.runs() == []
 
 

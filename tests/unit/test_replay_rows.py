@@ -12,8 +12,8 @@ from studio.schema.config import TrainingConfig
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
-from studio.services.datasets import Datasets
-from studio.services.mixing import general_rows
+from studio.services.datasets.service import Datasets
+from studio.services.planning.replay_mixing import general_rows
 from studio.tasks import task_named
 from studio.worker.rows import rows_of_run
 

@@ -32,5 +32,10 @@ def test_rows_that_are_yet_to_be_labelled_are_read_by_the_runs_own_column(studio
 
 def test_a_score_is_written_with_its_digits() -> None:
     assert [in_digits(score) for score in (3.25184, 2019.7312, 123456.75, -4, 0.0001234, 0)] == [
-        "3.2518", "2019.7312", "123456.75", "-4", "0.0001234", "0",
-    ]  # fmt: skip
+        "3.2518",
+        "2019.7312",
+        "123456.75",
+        "-4",
+        "0.0001234",
+        "0",
+    ]

@@ -9,23 +9,31 @@ import pytest
 import yaml
 
 from studio.machine.paths import without_places
-from studio.schema.checked import config_from
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.runs import RunSpec
-from studio.store.kept_runs import read_spec
-from studio.store.packing import pack, unpack
+from studio.schema.settings_check import config_from
+from studio.store.run_archive import pack, unpack
+from studio.store.run_folder_import import read_spec
 
 
 def run_folder(folder: Path, model: str, base: str) -> Path:
     """The folder of a run as an older studio has left it, with paths of the machine in its files."""
     config = config_from({"task": "chat", "model": model, "name": "tone"})
     data = DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"})
-    spec = RunSpec(config=config, dataset="data-1", dataset_version=1, data=data, splits=SplitSpec(),
-                   because=(f"Read from {folder}/rows.csv.",))  # fmt: skip
+    spec = RunSpec(
+        config=config,
+        dataset="data-1",
+        dataset_version=1,
+        data=data,
+        splits=SplitSpec(),
+        because=(f"Read from {folder}/rows.csv.",),
+    )
     (folder / "adapter").mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json")))
-    described = {"run": {"id": "20200101-aaaaaaaa", "reason": f"No such file: {Path.home()}/.cache/x/model.bin"},
-                 "model": {"hub_id": "org/base", "title": "Base"}}  # fmt: skip
+    described = {
+        "run": {"id": "20200101-aaaaaaaa", "reason": f"No such file: {Path.home()}/.cache/x/model.bin"},
+        "model": {"hub_id": "org/base", "title": "Base"},
+    }
     (folder / "run.json").write_text(json.dumps(described))
     event = {"kind": "error", "message": f"OSError: '{tempfile.gettempdir()}/studio-x/socket' is gone"}
     (folder / "events.jsonl").write_text(json.dumps({"id": 1, "event": event}) + "\n")
@@ -54,9 +62,12 @@ def test_no_text_of_an_archive_names_a_folder_of_this_machine(tmp_path: Path, ba
 
 
 def test_a_base_model_that_is_a_folder_of_the_owner_s_is_found_again(tmp_path: Path) -> None:
-    for number, (model, kept) in enumerate([
-        (f"{Path.home()}/models/mine", "~/models/mine"), ("/data/models/mine", "/data/models/mine"),
-    ]):  # fmt: skip
+    for number, (model, kept) in enumerate(
+        [
+            (f"{Path.home()}/models/mine", "~/models/mine"),
+            ("/data/models/mine", "/data/models/mine"),
+        ]
+    ):
         folder = run_folder(tmp_path / str(number) / "20200101-aaaaaaaa", model, model)
         pack(folder, tmp_path / f"{number}.zip")
         unpack(tmp_path / f"{number}.zip", tmp_path / f"again-{number}")
@@ -72,5 +83,5 @@ def test_paths_in_a_text_are_shortened_to_their_last_part_and_nothing_else_is_ch
         r"C:\Users\ann\x.txt": "x.txt",
         "step 9/9  loss 1.2, and/or 3/4 of https://huggingface.co/org/base": None,
         "file:///home/ann/x": "x",
-    }.items():  # fmt: skip
+    }.items():
         assert without_places(text) == (short or text)

@@ -12,13 +12,13 @@ from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.schema.runs import RunRecord, RunSpec
-from studio.services.keeping import Keeping
-from studio.services.planning import own_rows
-from studio.services.runs import Runs
+from studio.services.planning.service import own_rows
+from studio.services.runs.run_management import Keeping
+from studio.services.runs.service import Runs
 from studio.store import Home, Workspace
 from studio.store.quota import Quota
 from studio.store.removal import has_active_runs, remove_workspace
-from studio.worker.work import Worker
+from studio.worker.run import Worker
 
 ROWS = "question,answer\n" + "".join(f"How is number {n}?,It is fine as number {n}.\n" for n in range(60))
 
@@ -233,9 +233,12 @@ def test_a_worker_that_begins_again_brings_no_secrets_back(tmp_path: Path) -> No
     )
     for whose, there in (("owner", True), ("visitor", False)):
         done = subprocess.run(
-            [sys.executable, "-c", program, str(shows), whose], capture_output=True, text=True, check=True,
+            [sys.executable, "-c", program, str(shows), whose],
+            capture_output=True,
+            text=True,
+            check=True,
             env={**os.environ, "HF_TOKEN": "secret"},
-        )  # fmt: skip
+        )
         assert ("HF_TOKEN=secret" in done.stdout) is there
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from studio.schema.checked import config_from, range_of
 from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.fields import about
+from studio.schema.settings_check import config_from, range_of
 
 BASE = {"task": "chat", "model": "starter-chat"}
 OUTSIDE: dict[str, list[Any]] = {

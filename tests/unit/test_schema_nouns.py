@@ -27,8 +27,9 @@ EVENTS: list[dict[str, Any]] = [
 
 def test_the_examples_are_all_kinds_of_events() -> None:
     union = get_args(AnyEvent)[0]
-    assert {each["kind"] for each in EVENTS} == {get_args(each.model_fields["kind"].annotation)[0]
-                                                 for each in get_args(union)}  # fmt: skip
+    assert {each["kind"] for each in EVENTS} == {
+        get_args(each.model_fields["kind"].annotation)[0] for each in get_args(union)
+    }
 
 
 @pytest.mark.parametrize("values", EVENTS, ids=[each["kind"] for each in EVENTS])

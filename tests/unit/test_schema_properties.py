@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.cli.settings import read_settings
-from studio.schema.checked import config_from
 from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.settings_check import config_from
 
 PROPERTIES = TrainingConfig.model_json_schema()["properties"]
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -25,8 +25,9 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
     if schema["type"] == "integer":
         return st.integers(schema["minimum"], schema["maximum"])
     if schema["type"] == "number":
-        low, high = (schema.get(a, schema.get(b)) for a, b in
-                     (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")))  # fmt: skip
+        low, high = (
+            schema.get(a, schema.get(b)) for a, b in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
+        )
         return st.floats(low, high, exclude_min="exclusiveMinimum" in schema, exclude_max="exclusiveMaximum" in schema)
     return st.booleans() if schema["type"] == "boolean" else WORDS
 

@@ -47,8 +47,11 @@ def install(tmp_path: Path, machine: dict[str, str]) -> Install:
         (tmp_path / "calls").unlink(missing_ok=True)
         done = subprocess.run(
             [ROOT / "scripts" / "install.sh", tmp_path / "venv", *extra],
-            env={**machine, **kind}, cwd=ROOT, capture_output=True, text=True,
-        )  # fmt: skip
+            env={**machine, **kind},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
         calls = (tmp_path / "calls").read_text().splitlines()
         pip = [call.partition("--disable-pip-version-check ")[2] for call in calls if call.startswith("-m pip")]
         return done.returncode, pip, done.stderr
@@ -121,8 +124,10 @@ def browser(tmp_path: Path, programs: dict[str, str], user: str = "1000") -> tup
     program(tmp_path / "venv" / "bin" / "playwright", note.format(name="playwright"))
     done = subprocess.run(
         [ROOT / "scripts" / "chromium.sh", tmp_path / "venv"],
-        env={"PATH": str(tmp_path / "bin"), "BIN": str(tmp_path / "bin")}, capture_output=True, text=True,
-    )  # fmt: skip
+        env={"PATH": str(tmp_path / "bin"), "BIN": str(tmp_path / "bin")},
+        capture_output=True,
+        text=True,
+    )
     return done.returncode, [call for call in calls.read_text().splitlines() if not call.startswith("id")]
 
 

@@ -12,7 +12,7 @@ from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent
 from studio.schema.search import SearchSpec, SearchView
 from studio.services.runners.local import LocalRunner
-from studio.services.searching import Searches, against, against_budget, space
+from studio.services.runs.search import Searches, against, against_budget, space
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
 
@@ -74,9 +74,16 @@ def through(runs: Runs, folder: Path, view: SearchView) -> SearchView:
 
 def test_six_trials_one_after_the_other_the_preset_first_and_the_best_no_worse(runs: Runs, tmp_path: Path) -> None:
     view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
-    assert view.trials[0].settings == view.spec.first == {
-        "learning_rate": 1e-3, "epochs": 4, "batch_size": 4, "lora_rank": 8,
-    }  # fmt: skip
+    assert (
+        view.trials[0].settings
+        == view.spec.first
+        == {
+            "learning_rate": 1e-3,
+            "epochs": 4,
+            "batch_size": 4,
+            "lora_rank": 8,
+        }
+    )
     assert len(view.trials) == 1, "one at a time"
     done = through(runs, tmp_path, view)
     assert (done.status, len(done.trials), len(runs.known)) == ("finished", 6, 6)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from studio.api import Studio
-from studio.data.amount import what_a_curve_says, what_rows_allow
+from studio.data.dataset_size import what_a_curve_says, what_rows_allow
 from studio.schema.errors import StudioError
-from studio.schema.labels import CurvePoint, LearningCurve
+from studio.schema.label_quality import CurvePoint, LearningCurve
 
 
 @pytest.fixture

@@ -13,18 +13,18 @@ import pytest
 from studio.api import Studio
 from studio.machine.limits import oom_kills
 from studio.machine.processes import identity
-from studio.schema.checked import config_from
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import StepEvent
 from studio.schema.runs import RunSpec
+from studio.schema.settings_check import config_from
 from studio.services.context import Context
-from studio.services.keeping import Keeping
-from studio.services.runs import Runs
+from studio.services.runs.run_management import Keeping
+from studio.services.runs.service import Runs
 from studio.store import Home
 from studio.store.datasets import ROWS
-from studio.ui import delta
-from studio.ui.pages import train
+from studio.ui import run_updates
+from studio.ui.tabs import train
 
 
 class Starts:
@@ -372,8 +372,8 @@ def test_from_where_a_run_goes_on_is_told_alike_wherever_it_is_asked(runs):
     assert "Everything up to step 4 is safe" in runs.get(record.id).reason
     told = runs.progress(record.id)
     assert (told.saved, told.way_on, runs.checkpoints(record.id)) == (4, "Goes on from step 4.", [4])
-    assert delta.standing(told)["saved"] == 4 and delta.standing(told)["way"] == told.way_on
-    assert delta.standing(told)["bytes"] == told.bytes == runs.bytes(record.id) > 0
+    assert run_updates.standing(told)["saved"] == 4 and run_updates.standing(told)["way"] == told.way_on
+    assert run_updates.standing(told)["bytes"] == told.bytes == runs.bytes(record.id) > 0
     (folder.checkpoints / "checkpoint-4" / "optimizer.pt").unlink()
     told = runs.progress(record.id)
     assert (told.saved, told.way_on) == (None, "Of its checkpoints a file is missing or cut, so it starts again.")

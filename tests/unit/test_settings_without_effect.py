@@ -6,25 +6,27 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from studio.inference.pair import encoding_of
+from studio.inference.base_and_tuned import encoding_of
 from studio.machine.facts import Gpu, MachineFacts
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo
 from studio.tasks import TASKS, task_named
-from studio.training.checking import WITHOUT_DROPOUT, without_effect
-from studio.training.plan_facts import PlanFacts
+from studio.training.planning.plan_facts import PlanFacts
+from studio.training.planning.setting_checks import WITHOUT_DROPOUT, without_effect
 
 GB = 2**30
 LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
 GPU = MachineFacts(16, 64 * GB, 60 * GB, 50 * GB, (Gpu("A100", 80 * GB, 78 * GB),), True)
 LONG = "The shop by the old bridge opens at nine, every day but Sunday, and nobody knows why that is so. " * 4
 TALK = [
-    {"role": "user", "content": "When?"}, {"role": "assistant", "content": "<think>Nine.</think>At nine."},
-    {"role": "user", "content": "And on Sunday?"}, {"role": "assistant", "content": "Not at all."},
-]  # fmt: skip
+    {"role": "user", "content": "When?"},
+    {"role": "assistant", "content": "<think>Nine.</think>At nine."},
+    {"role": "user", "content": "And on Sunday?"},
+    {"role": "assistant", "content": "Not at all."},
+]
 ROWS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "chat": ({"m": TALK}, {"m": "messages"}),
     "classification": ({"t": LONG, "l": "open"}, {"t": "text", "l": "label"}),
@@ -38,17 +40,28 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "feedback": ({"p": "When?", "r": "At nine.", "t": True}, {"p": "prompt", "r": "reply", "t": "thumb"}),
 }
 OTHER: dict[str, Any] = {
-    "system_prompt": "You mind a shop.", "instruction": "In few words:", "answer_length": 9, "stride": 8,
-    "learn_replies": "last", "thinking": "drop", "packing": False, "label_smoothing": 0.2, "balance_labels": True,
-    "beta": 0.7, "preference_loss": "ipo", "head_first": 0.3,
-}  # fmt: skip
+    "system_prompt": "You mind a shop.",
+    "instruction": "In few words:",
+    "answer_length": 9,
+    "stride": 8,
+    "learn_replies": "last",
+    "thinking": "drop",
+    "packing": False,
+    "label_smoothing": 0.2,
+    "balance_labels": True,
+    "beta": 0.7,
+    "preference_loss": "ipo",
+    "head_first": 0.3,
+}
 """Another value than the usual one of each setting that is for some tasks alone."""
 ENCODED = ("system_prompt", "instruction", "answer_length", "stride", "learn_replies", "thinking")
 """Settings by which rows become other tokens."""
 KINDS = [
-    (task.name, kind) for task in TASKS.values() for kind in ("causal", "encoder", "seq2seq")
+    (task.name, kind)
+    for task in TASKS.values()
+    for kind in ("causal", "encoder", "seq2seq")
     if not task.why_not(ModelInfo(name="m", title="M", source="hub", kind=kind))  # type: ignore[arg-type]
-]  # fmt: skip
+]
 
 
 def info_of(kind: str, architecture: str = "") -> ModelInfo:
@@ -106,8 +119,13 @@ def test_a_row_becomes_other_tokens_exactly_where_nothing_is_said_against_it(tas
 @pytest.mark.parametrize(
     ("by_hand", "task", "info", "more", "words"),
     [
-        ({"dropout": 0.1, "method": "full"}, "chat", info_of("causal", "LlamaForCausalLM"), {},
-         "Dropout in the model makes no difference: this model has no layers for it."),
+        (
+            {"dropout": 0.1, "method": "full"},
+            "chat",
+            info_of("causal", "LlamaForCausalLM"),
+            {},
+            "Dropout in the model makes no difference: this model has no layers for it.",
+        ),
         ({"stride": 64}, "question-answering", info_of("causal"), {}, "Overlap of pieces makes no difference"),
         ({"stride": 64}, "question-answering", info_of("seq2seq"), {}, "Overlap of pieces makes no difference"),
         ({"instruction": "Say:"}, "question-answering", info_of("encoder"), {}, "Instruction makes no difference"),
@@ -121,14 +139,29 @@ def test_a_row_becomes_other_tokens_exactly_where_nothing_is_said_against_it(tas
         ({"eval_rows": 10}, "chat", info_of("causal"), {"held": 0}, "Rows in a check makes no difference"),
         ({"keep_best": True}, "chat", info_of("causal"), {"held": 0}, "Keep the best step makes no difference"),
         ({"early_stopping_patience": 2}, "chat", info_of("causal"), {"held": 0}, "Stop after rises makes no"),
-        ({"offload": "cpu", "zero": 2, "processes": 2}, "chat", info_of("causal"), {},
-         "What they share is held makes no difference: without a GPU"),
-        ({"packing": True, "method": "prompt-tuning"}, "completion", info_of("causal"), {},
-         "Short texts share a row makes no difference"),
-        ({"head_first": 0.2, "method": "full"}, "question-answering", info_of("causal"), {},
-         "Only the head learns for makes no difference"),
+        (
+            {"offload": "cpu", "zero": 2, "processes": 2},
+            "chat",
+            info_of("causal"),
+            {},
+            "What they share is held makes no difference: without a GPU",
+        ),
+        (
+            {"packing": True, "method": "prompt-tuning"},
+            "completion",
+            info_of("causal"),
+            {},
+            "Short texts share a row makes no difference",
+        ),
+        (
+            {"head_first": 0.2, "method": "full"},
+            "question-answering",
+            info_of("causal"),
+            {},
+            "Only the head learns for makes no difference",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_makes_no_difference_is_said(
     by_hand: dict[str, Any], task: str, info: ModelInfo, more: dict[str, Any], words: str
 ) -> None:
@@ -161,7 +194,7 @@ def test_of_what_makes_a_difference_or_is_off_nothing_is_said(
 
 
 def layers_of_dropout(name: str) -> list[int]:
-    """Layers that training/loading.py would set, in each form of an architecture in which it is trained here."""
+    """Layers that training/loop/loading.py would set, in each form of an architecture in which it is trained here."""
     import torch
     import transformers as hf
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
-from studio.schema.checked import config_from
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
+from studio.schema.settings_check import config_from
 from studio.worker.job import job_of
 
 CHAT = {"question": "prompt", "answer": "reply"}
@@ -70,10 +70,12 @@ def refused(*asked: Any) -> StudioError:
 
 @pytest.mark.parametrize(
     ("model", "data", "task"),
-    [("starter-classify", ONE_FITS, "question-answering"),
-     ("starter-chat", ONE_FITS, "chat"),
-     ("starter-chat", DatasetSpec(task="chat", roles=CHAT), "classification")],
-)  # fmt: skip
+    [
+        ("starter-classify", ONE_FITS, "question-answering"),
+        ("starter-chat", ONE_FITS, "chat"),
+        ("starter-chat", DatasetSpec(task="chat", roles=CHAT), "classification"),
+    ],
+)
 def test_an_adapter_of_a_task_that_ends_in_other_layers_is_refused(
     studio: Studio, model: str, data: DatasetSpec, task: str
 ) -> None:
@@ -84,11 +86,13 @@ def test_an_adapter_of_a_task_that_ends_in_other_layers_is_refused(
 
 @pytest.mark.parametrize(
     ("data", "given"),
-    [(ONE_FITS.model_copy(update={"label_names": ("bad", "fair", "good")}), "one label of bad, fair and good"),
-     (ONE_FITS.model_copy(update={"label_names": ("no", "yes")}), "one label of no and yes"),
-     (SEVERAL_FIT, "several labels of bad and good"),
-     (A_SCORE, "a score")],
-)  # fmt: skip
+    [
+        (ONE_FITS.model_copy(update={"label_names": ("bad", "fair", "good")}), "one label of bad, fair and good"),
+        (ONE_FITS.model_copy(update={"label_names": ("no", "yes")}), "one label of no and yes"),
+        (SEVERAL_FIT, "several labels of bad and good"),
+        (A_SCORE, "a score"),
+    ],
+)
 def test_a_result_that_tells_other_labels_apart_is_refused(studio: Studio, data: DatasetSpec, given: str) -> None:
     for method in ("lora", "full"):
         run = learned(studio, "starter-classify", data, method)

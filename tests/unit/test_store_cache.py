@@ -42,8 +42,10 @@ def test_a_tiny_cache_gives_every_thread_its_own_value() -> None:
     cache: Cache[int] = Cache(1)
 
     def ask(number: int) -> bool:
-        return all(cache.get_or_compute((number + step) % 40, lambda n=number + step: n % 40) == (number + step) % 40
-                   for step in range(300))  # fmt: skip
+        return all(
+            cache.get_or_compute((number + step) % 40, lambda n=number + step: n % 40) == (number + step) % 40
+            for step in range(300)
+        )
 
     assert at_once(ask) == [True] * 32 and len(cache) == 1
 

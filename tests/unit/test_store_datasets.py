@@ -11,14 +11,14 @@ import pytest
 
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
-from studio.schema.labelling import Fact
+from studio.schema.labeling import Fact
 from studio.store import Home, Workspace
 from studio.store.db import now
 
 LABELS_AND_DIES = """
 import os, sys
 from pathlib import Path
-from studio.schema.labelling import Fact
+from studio.schema.labeling import Fact
 from studio.store import Home
 labels = Home(Path(sys.argv[1])).workspace().labels
 for row in range(1, 6):
@@ -36,9 +36,17 @@ def add(place: Workspace, dataset: str, version: int = 1, text: str = "rows") ->
     folder = place.datasets.begin(dataset, version)
     (folder / "rows.parquet").write_text(text)
     record = DatasetRecord(
-        id=dataset, name="faq.csv", version=version, note=f"version {version}", created=now(), rows=3,
-        columns=("q", "a"), bytes=10, source="file", format="csv",
-    )  # fmt: skip
+        id=dataset,
+        name="faq.csv",
+        version=version,
+        note=f"version {version}",
+        created=now(),
+        rows=3,
+        columns=("q", "a"),
+        bytes=10,
+        source="file",
+        format="csv",
+    )
     return place.datasets.add(record, folder)
 
 
@@ -150,10 +158,13 @@ def test_new_ids_differ(place: Workspace) -> None:
 
 def test_facts_come_back_as_they_were_given_oldest_first_and_only_the_new_ones(place: Workspace) -> None:
     add(place, "data-a")
-    first, second = place.labels.add("data-a", [
-        Fact(version=1, row=1, value="good", labeller="Ann", suggested="bad", sure=0.6),
-        Fact(version=1, row=2, what="unsure", labeller="Ann"),
-    ])  # fmt: skip
+    first, second = place.labels.add(
+        "data-a",
+        [
+            Fact(version=1, row=1, value="good", labeller="Ann", suggested="bad", sure=0.6),
+            Fact(version=1, row=2, what="unsure", labeller="Ann"),
+        ],
+    )
     (undo,) = place.labels.add("data-a", [Fact(version=1, what="undo", labeller="Ann", undoes=second.id)])
     assert place.labels.after("data-a") == [first, second, undo]
     assert place.labels.after("data-a", second.id) == [undo]

@@ -151,8 +151,12 @@ def test_writers_of_several_processes_take_turns_and_lose_nothing(tmp_path: Path
     path = tmp_path / "x.db"
     writers = [subprocess.Popen([sys.executable, "-c", COUNTS_UP, str(path), "40"]) for _ in range(3)]
     assert [writer.wait() for writer in writers] == [0, 0, 0]
-    values = [row["value"] for row in Database(path, ["CREATE TABLE numbers (value INTEGER)"]).rows(
-        "SELECT value FROM numbers ORDER BY value")]  # fmt: skip
+    values = [
+        row["value"]
+        for row in Database(path, ["CREATE TABLE numbers (value INTEGER)"]).rows(
+            "SELECT value FROM numbers ORDER BY value"
+        )
+    ]
     assert values == list(range(1, 121))
 
 

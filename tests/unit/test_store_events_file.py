@@ -15,9 +15,12 @@ from studio.store import Home, Workspace
 
 def a_run(space: Workspace, steps: int) -> str:
     spec = RunSpec(
-        config=TrainingConfig(task="chat", model="starter-chat"), dataset="d1", dataset_version=1,
-        data=DatasetSpec(task="chat", roles={"q": "prompt", "a": "reply"}), splits=SplitSpec(),
-    )  # fmt: skip
+        config=TrainingConfig(task="chat", model="starter-chat"),
+        dataset="d1",
+        dataset_version=1,
+        data=DatasetSpec(task="chat", roles={"q": "prompt", "a": "reply"}),
+        splits=SplitSpec(),
+    )
     run = space.runs.create(spec).id
     more(space, run, 1, steps)
     return run

@@ -10,7 +10,7 @@ from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import PhaseEvent
-from studio.schema.labelling import Fact
+from studio.schema.labeling import Fact
 from studio.schema.limits import Limits
 from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
@@ -106,9 +106,17 @@ def test_no_query_of_a_workspace_returns_what_belongs_to_another(home: Home) -> 
     run = theirs.runs.create(spec())
     theirs.events.append(run.id, PhaseEvent(phase="loading"))
     record = DatasetRecord(
-        id="data-theirs", name="secret.csv", version=1, note="", created=now(), rows=1, columns=("a",), bytes=1,
-        source="file", format="csv",
-    )  # fmt: skip
+        id="data-theirs",
+        name="secret.csv",
+        version=1,
+        note="",
+        created=now(),
+        rows=1,
+        columns=("a",),
+        bytes=1,
+        source="file",
+        format="csv",
+    )
     theirs.datasets.add(record, theirs.datasets.begin(record.id, 1))
     theirs.labels.add(record.id, [Fact(version=1, row=1, work="label", value="x", labeller="Ann")])
     theirs.drafts.put("prompt", "theirs")

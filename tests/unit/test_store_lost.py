@@ -16,9 +16,9 @@ from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.runs import RunSpec
 from studio.store import Home, Workspace
-from studio.store.lost import END_SECONDS, PATIENCE, STALE_SECONDS
-from studio.training.outcome import Outcome
-from studio.worker.work import Worker
+from studio.store.dead_workers import END_SECONDS, PATIENCE, STALE_SECONDS
+from studio.training.loop.outcome import Outcome
+from studio.worker.run import Worker
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -47,8 +47,9 @@ def run(place: Workspace) -> str:
 @pytest.fixture
 def stubborn() -> Iterator["subprocess.Popen[str]"]:
     """A process that does not end when it is asked to, with a child of the same kind."""
-    process = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True,
-                               start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     yield process
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)

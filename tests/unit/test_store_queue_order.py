@@ -92,8 +92,9 @@ def test_a_run_that_does_not_fit_waits_says_why_and_lets_others_pass(queue: Queu
     ask(queue, "b", memory=2 * GB)
     assert not queue.my_turn("a", 4 * GB)
     assert [(each.run, each.memory, each.free) for each in queue.listing()] == [
-        ("a", 8 * GB, 4 * GB), ("b", 2 * GB, None)
-    ]  # fmt: skip
+        ("a", 8 * GB, 4 * GB),
+        ("b", 2 * GB, None),
+    ]
     take(queue, "b", 4 * GB)
     assert queue.my_turn("a", 9 * GB)
     assert queue.listing()[0].free is None
@@ -197,6 +198,8 @@ def test_a_queue_of_an_older_studio_keeps_its_runs_in_their_order(tmp_path: Path
     queue = Queue(path)
     queue.ask("default", "third")
     assert [(each.workspace, each.run) for each in queue.listing()] == [
-        ("default", "first"), ("default", "second"), ("default", "third")
-    ]  # fmt: skip
+        ("default", "first"),
+        ("default", "second"),
+        ("default", "third"),
+    ]
     assert queue.my_turn("first") is True, "turns are kept by owner now"

@@ -42,9 +42,17 @@ def test_one_label_several_and_scores_are_told_apart(head: str, cells: list[str]
 
 @pytest.mark.parametrize(
     ("cell", "names"),
-    [("a, b", ["a", "b"]), ("a;b;a", ["a", "b"]), (["a", 1.0], ["a", "1"]), ('["a", "b"]', ["a", "b"]), ("a", ["a"]),
-     ([], []), ("", None), (None, None)],
-)  # fmt: skip
+    [
+        ("a, b", ["a", "b"]),
+        ("a;b;a", ["a", "b"]),
+        (["a", 1.0], ["a", "1"]),
+        ('["a", "b"]', ["a", "b"]),
+        ("a", ["a"]),
+        ([], []),
+        ("", None),
+        (None, None),
+    ],
+)
 def test_several_labels_come_as_lists_and_as_text(cell: Any, names: list[str] | None) -> None:
     assert labels_in(cell) == names
 

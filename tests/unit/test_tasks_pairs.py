@@ -6,7 +6,7 @@ import pytest
 
 from studio.data.formats import read
 from studio.data.roles import infer, match
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.schema.errors import StudioError
 from studio.tasks import TASKS, Encoding
 
@@ -45,9 +45,17 @@ def encoding(tokenizer, kind="encoder", roles=ROLES, longest=64):
 def test_two_texts_with_a_label_are_told_by_their_names(tmp_path: Path, columns, roles) -> None:
     path = tmp_path / "rows.csv"
     cells = {"label": ("yes", "no"), "idx": ("1", "2")}
-    path.write_text("\n".join([",".join(columns), *(
-        ",".join(cells.get(name, (f"Some words of {name} {n}",) * 2)[n % 2] for name in columns) for n in range(20)
-    )]))  # fmt: skip
+    path.write_text(
+        "\n".join(
+            [
+                ",".join(columns),
+                *(
+                    ",".join(cells.get(name, (f"Some words of {name} {n}",) * 2)[n % 2] for name in columns)
+                    for n in range(20)
+                ),
+            ]
+        )
+    )
     found = infer(read(path), list(TASKS.values()))
     assert found.task.name == "classification"
     assert [found.matched.roles.get(name) for name in columns] == roles

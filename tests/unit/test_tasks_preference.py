@@ -25,14 +25,22 @@ def said(text: str) -> dict[str, str]:
         {"prompt": [TURN], "chosen": [said("Here.")], "rejected": [said("Gone.")]},
         {"chosen": [TURN, said("Here.")], "rejected": [TURN, said("Gone.")]},
         {"messages": [TURN], "chosen": said("Here."), "rejected": said("Gone.")},
-        {"conversations": [{"from": "human", "value": "Where is it?"}], "chosen": {"from": "gpt", "value": "Here."},
-         "rejected": {"from": "gpt", "value": "Gone."}},
+        {
+            "conversations": [{"from": "human", "value": "Where is it?"}],
+            "chosen": {"from": "gpt", "value": "Here."},
+            "rejected": {"from": "gpt", "value": "Gone."},
+        },
     ],
     ids=["texts", "turns", "whole conversations", "messages", "LLaMA-Factory"],
-)  # fmt: skip
+)
 def test_pairs_come_in_many_shapes_and_are_read_as_one(row: dict[str, Any]) -> None:
-    roles = {"prompt": "prompt", "messages": "messages", "conversations": "messages", "chosen": "chosen",
-             "rejected": "rejected"}  # fmt: skip
+    roles = {
+        "prompt": "prompt",
+        "messages": "messages",
+        "conversations": "messages",
+        "chosen": "chosen",
+        "rejected": "rejected",
+    }
     roles = {column: role for column, role in roles.items() if column in row}
     assert PAIR.missing(row, roles) == ""
     assert PAIR.text_of(row, roles) == "Where is it?" and PAIR.expected(row, roles) == "Here."
@@ -53,8 +61,10 @@ def table(rows: str) -> Any:
 
 
 def test_pairs_that_are_equal_are_counted_named_and_not_trained_on() -> None:
-    rows = "".join(f"Question number {n}?,A good answer {n},{'A good' if n in (3, 7) else 'Some bad'} answer {n}\n"
-                   for n in range(1, 13))  # fmt: skip
+    rows = "".join(
+        f"Question number {n}?,A good answer {n},{'A good' if n in (3, 7) else 'Some bad'} answer {n}\n"
+        for n in range(1, 13)
+    )
     read = infer(table(rows), list(TASKS.values()))
     assert read.task.name == "preference"
     report = check(table(rows), read.task, read.matched.roles)
@@ -65,10 +75,23 @@ def test_pairs_that_are_equal_are_counted_named_and_not_trained_on() -> None:
     assert used == [1, 2, 4, 5, 6, 8, 9, 10, 11, 12]
 
 
-@pytest.mark.parametrize(("value", "thumb"), [(True, True), ("👍🏽", True), ("Thumbs up", True), (1, True),
-                                              ("+1", True),
-                                              (0, False), ("no", False), ("👎", False), (-1, False), ("three", None),
-                                              (4, None), (None, None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "thumb"),
+    [
+        (True, True),
+        ("👍🏽", True),
+        ("Thumbs up", True),
+        (1, True),
+        ("+1", True),
+        (0, False),
+        ("no", False),
+        ("👎", False),
+        (-1, False),
+        ("three", None),
+        (4, None),
+        (None, None),
+    ],
+)
 def test_thumbs_come_as_words_numbers_and_signs(value: Any, thumb: bool | None) -> None:
     assert thumb_of(value) is thumb
 
@@ -91,8 +114,12 @@ def test_a_reply_without_a_thumb_is_not_used() -> None:
 
 def test_a_conversation_that_holds_the_better_reply_too_does_not_give_it_away() -> None:
     asked, said = {"role": "user", "content": "When?"}, {"role": "assistant", "content": "At nine."}
-    row = {"prompt": "When?", "chosen": [asked, said], "rejected": [asked, {"role": "assistant", "content": "No."}],
-           "messages": [asked, said]}  # fmt: skip
+    row = {
+        "prompt": "When?",
+        "chosen": [asked, said],
+        "rejected": [asked, {"role": "assistant", "content": "No."}],
+        "messages": [asked, said],
+    }
     for roles in ({name: name for name in row}, {name: name for name in row if name != "prompt"}):
         assert task_named("preference").turns(row, roles) == [asked, said], "as in UltraFeedback"
     before = {**row, "prompt": "And on Sundays?", "messages": [asked, said]}

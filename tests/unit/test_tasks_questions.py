@@ -12,7 +12,7 @@ from studio.data.roles import infer
 from studio.metrics.answers import exact, f1, observe
 from studio.tasks import TASKS, task_named
 from studio.tasks.question_answering import answers_of, place_of
-from studio.tasks.written import parted
+from studio.tasks.text_to_text import parted
 
 TASK = task_named("question-answering")
 
@@ -87,10 +87,14 @@ def test_question_and_passage_are_parted_by_the_first_empty_line() -> None:
 
 def test_squad_answers_that_do_not_stand_in_their_passage_are_counted_named_and_not_trained_on() -> None:
     rows = [
-        {"id": str(n), "question": f"When does shop {n} open?", "context": f"Shop number {n} opens at nine o'clock.",
-         "answers": {"text": ["noon" if n in (2, 5) else "nine"], "answer_start": [24]}}
+        {
+            "id": str(n),
+            "question": f"When does shop {n} open?",
+            "context": f"Shop number {n} opens at nine o'clock.",
+            "answers": {"text": ["noon" if n in (2, 5) else "nine"], "answer_start": [24]},
+        }
         for n in range(1, 13)
-    ]  # fmt: skip
+    ]
     table = read_text("\n".join(json.dumps(row) for row in rows))
     read = infer(table, list(TASKS.values()))
     assert read.task.name == "question-answering"
@@ -116,10 +120,13 @@ def test_places_that_are_no_numbers_are_looked_for_anew() -> None:
 def shops(lost: dict[int, Any], plain: Any) -> list[dict[str, Any]]:
     """Twelve rows with an answer each, some of them another one."""
     return [
-        {"question": f"When does shop {n} open?", "context": f"Shop number {n} opens at nine o'clock.",
-         "answer": lost.get(n, plain)}
+        {
+            "question": f"When does shop {n} open?",
+            "context": f"Shop number {n} opens at nine o'clock.",
+            "answer": lost.get(n, plain),
+        }
         for n in range(1, 13)
-    ]  # fmt: skip
+    ]
 
 
 ROLES = {"question": "question", "context": "context", "answer": "answer"}

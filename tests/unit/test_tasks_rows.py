@@ -162,12 +162,28 @@ def test_a_conversation_lacks_a_reply_or_a_question() -> None:
 @pytest.mark.parametrize(
     ("value", "name"),
     [
-        (1, "1"), (1.0, "1"), ("1", "1"), ("1.0", "1"), ("-2.00", "-2"), (2.5, "2.5"), ("2.50", "2.50"), (True, "true"),
-        (False, "false"), (" spam ", "spam"), ("10", "10"), ("v1.0", "v1.0"), (None, ""), ("", ""), (float("nan"), ""),
-        (["joy"], "joy"), (["joy", "fear"], ""), ({"a": 1}, ""), (0, "0"),
+        (1, "1"),
+        (1.0, "1"),
+        ("1", "1"),
+        ("1.0", "1"),
+        ("-2.00", "-2"),
+        (2.5, "2.5"),
+        ("2.50", "2.50"),
+        (True, "true"),
+        (False, "false"),
+        (" spam ", "spam"),
+        ("10", "10"),
+        ("v1.0", "v1.0"),
+        (None, ""),
+        ("", ""),
+        (float("nan"), ""),
+        (["joy"], "joy"),
+        (["joy", "fear"], ""),
+        ({"a": 1}, ""),
+        (0, "0"),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_a_label_has_one_name_however_it_is_written(value: Any, name: str) -> None:
     assert label_name(value) == name
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from studio.schema.events import AnyEvent
-from studio.training.callbacks import EventCallback
-from studio.training.checkpoints import Checkpoints, Standing
+from studio.training.loop.callbacks import EventCallback
+from studio.training.loop.checkpoints import Checkpoints, Standing
 
 
 def judged(tmp_path: Path, metric: str, checks: list[tuple[float, float | None]], patience: int = 2) -> Standing:
@@ -15,9 +15,15 @@ def judged(tmp_path: Path, metric: str, checks: list[tuple[float, float | None]]
     said: list[AnyEvent] = []
     standing = Standing()
     callback = EventCallback(
-        said.append, lambda: None, standing, Checkpoints(tmp_path), every=10, validates=True, patience=patience,
+        said.append,
+        lambda: None,
+        standing,
+        Checkpoints(tmp_path),
+        every=10,
+        validates=True,
+        patience=patience,
         best_metric=metric,
-    )  # fmt: skip
+    )
     for number, (loss, score) in enumerate(checks, start=1):
         callback._judge(10 * number, loss, {} if score is None else {"macro_f1": score})
         if standing.early:
@@ -59,9 +65,14 @@ def saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: dict[int, flo
     """Steps that are saved of a run of 40 with a check every ten; without validation rows where there are no losses."""
     monkeypatch.setattr(Checkpoints, "due", lambda self: due)
     callback = EventCallback(
-        lambda event: None, lambda: None, Standing(), Checkpoints(tmp_path), every=10, validates=bool(losses),
+        lambda event: None,
+        lambda: None,
+        Standing(),
+        Checkpoints(tmp_path),
+        every=10,
+        validates=bool(losses),
         patience=0,
-    )  # fmt: skip
+    )
     callback.trainer = SimpleNamespace(missed=dict)
     saved = []
     for step in range(0, 41):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from studio.machine import facts
-from studio.training.callbacks import EventCallback
-from studio.training.checkpoints import Checkpoints, Standing
+from studio.training.loop.callbacks import EventCallback
+from studio.training.loop.checkpoints import Checkpoints, Standing
 
 
 @pytest.fixture

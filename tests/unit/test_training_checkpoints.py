@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from studio.schema.errors import StudioError
-from studio.training.checkpoints import Checkpoints, Standing, replace_folder, require_room
+from studio.training.loop.checkpoints import Checkpoints, Standing, replace_folder, require_room
 
 
 def save(checkpoints: Checkpoints, step: int, **standing: object) -> None:
@@ -22,7 +22,7 @@ def test_the_first_checkpoint_is_due_and_the_next_after_twenty_times_what_one_to
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("studio.training.checkpoints.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("studio.training.loop.checkpoints.time", SimpleNamespace(monotonic=lambda: now[0]))
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.due()
     with checkpoints.writing(Standing(step=5), 1000) as staging:

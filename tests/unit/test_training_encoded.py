@@ -12,14 +12,14 @@ import pytest
 from studio.api import Studio
 from studio.data.checks import usable_rows
 from studio.data.samples import SAMPLES, sample_path
+from studio.inference.base_and_tuned import encoding_of
 from studio.inference.load import load_tokenizer, training_template
-from studio.inference.pair import encoding_of
 from studio.models import find_model
 from studio.schema.config import TrainingConfig
 from studio.tasks import Encoding, Example, task_named
-from studio.training import encoded
-from studio.training.encoded import key_of, remembered
-from studio.training.loading import encode_rows
+from studio.training.batching import token_cache
+from studio.training.batching.token_cache import key_of, remembered
+from studio.training.loop.loading import encode_rows
 
 INFO = find_model("starter-chat")
 TASK = task_named("chat")
@@ -40,7 +40,7 @@ def encoding() -> Encoding:
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoded, "FEWEST", 10)
+    monkeypatch.setattr(token_cache, "FEWEST", 10)
 
 
 def test_what_was_read_once_comes_back_the_same(tmp_path: Path, rows: list[dict[str, str]], encoding: Encoding) -> None:
@@ -94,13 +94,13 @@ def test_another_version_of_the_encoding_or_of_a_library_makes_another_key(
     rows: list[dict[str, str]], encoding: Encoding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = {key_of(rows, encoding, INFO)}
-    monkeypatch.setattr(encoded, "ENCODING_VERSION", encoded.ENCODING_VERSION + 1)
+    monkeypatch.setattr(token_cache, "ENCODING_VERSION", token_cache.ENCODING_VERSION + 1)
     keys.add(key_of(rows, encoding, INFO))
-    for library in encoded.LIBRARIES:
-        newer = [f"{name} {'99.0' if name == library else '1.0'}" for name in encoded.LIBRARIES]
-        monkeypatch.setattr(encoded, "_versions", lambda newer=newer: newer)
+    for library in token_cache.LIBRARIES:
+        newer = [f"{name} {'99.0' if name == library else '1.0'}" for name in token_cache.LIBRARIES]
+        monkeypatch.setattr(token_cache, "_versions", lambda newer=newer: newer)
         keys.add(key_of(rows, encoding, INFO))
-    assert len(keys) == 2 + len(encoded.LIBRARIES)
+    assert len(keys) == 2 + len(token_cache.LIBRARIES)
 
 
 def test_tokens_of_all_samples_are_those_of_the_encoding_version(tmp_path: Path) -> None:
@@ -115,11 +115,11 @@ def test_tokens_of_all_samples_are_those_of_the_encoding_version(tmp_path: Path)
         for each in encode_rows(task, taken, encoding_of(info, load_tokenizer(info), spec, config), lambda _: None):
             digest.update(json.dumps([each.input_ids, each.labels, each.types, each.liked]).encode())
     studio.close()
-    assert (encoded.ENCODING_VERSION, digest.hexdigest()[:16]) == (1, "b129bf93cf329e2e")
+    assert (token_cache.ENCODING_VERSION, digest.hexdigest()[:16]) == (1, "b129bf93cf329e2e")
 
 
 def test_what_was_not_used_for_longest_goes_when_there_is_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoded, "MOST_BYTES", 3000)
+    monkeypatch.setattr(token_cache, "MOST_BYTES", 3000)
     for name in "abc":
         remembered(tmp_path, lambda name=name: name, 20, lambda: [Example([1] * 20, 1, 20)] * 20)  # type: ignore[misc]
     assert 0 < len(list(tmp_path.glob("*.jsonl"))) < 3 and (tmp_path / "c.jsonl").exists()

@@ -3,7 +3,7 @@
 import pytest
 
 from studio.schema.config import TrainingConfig
-from studio.training.rhythm import check_every, steps_per_epoch, total_steps
+from studio.training.planning.eval_schedule import check_every, steps_per_epoch, total_steps
 
 
 def config(**values: object) -> TrainingConfig:

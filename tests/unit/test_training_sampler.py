@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from studio.training.sampler import OrderedSampler, order
+from studio.training.batching.sampler import OrderedSampler, order
 
 CHANCE = random.Random(1)
 LENGTHS = [CHANCE.randint(10, 500) for _ in range(203)]

@@ -10,32 +10,50 @@ import pytest
 from studio.api import Studio
 from studio.machine.deepspeed import why_no_deepspeed, why_no_nvme
 from studio.machine.facts import Gpu, MachineFacts
-from studio.schema.checked import config_from
 from studio.schema.config import Plan, TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import Estimate, ModelInfo, ProcessMemory
 from studio.schema.runs import RunSpec
+from studio.schema.settings_check import config_from
 from studio.tasks import task_named
-from studio.training import together
-from studio.training.checking import against_rows, check_settings
-from studio.training.checkpoints import Checkpoints, Standing
-from studio.training.distributed import deepspeed
-from studio.training.estimate import estimate
-from studio.training.fitting import Asked, fit
-from studio.training.plan_facts import PlanFacts, per_process
-from studio.training.presets import make_plan
-from studio.training.rhythm import steps_per_epoch
-from studio.training.sampler import OrderedSampler, SharedSampler, batches_a_pass, checked_by, order, shared_out
+from studio.training.batching.sampler import (
+    OrderedSampler,
+    SharedSampler,
+    batches_a_pass,
+    checked_by,
+    order,
+    shared_out,
+)
+from studio.training.distributed.processes import deepspeed
+from studio.training.loop.checkpoints import Checkpoints, Standing
+from studio.training.planning import parallelism
+from studio.training.planning.estimate import estimate
+from studio.training.planning.eval_schedule import steps_per_epoch
+from studio.training.planning.memory_fit import Asked, fit
+from studio.training.planning.plan_facts import PlanFacts, per_process
+from studio.training.planning.presets import make_plan
+from studio.training.planning.setting_checks import against_rows, check_settings
 from studio.ui.components.processes import processes_panel
 from studio.ui.components.settings import settings_panel
 
 MACHINE = MachineFacts(cores=4, memory_total=2**35, memory_available=2**35, disk_free=2**40, bfloat16_fast=True)
 GPUS = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),) * 4)
 MODEL = ModelInfo(
-    name="m", title="M", source="folder", kind="causal", architecture="LlamaForCausalLM", parameters=134_515_008,
-    layers=30, hidden=576, intermediate=1536, vocabulary=49152, context=2048, tasks=("chat",), here=True,
-)  # fmt: skip
+    name="m",
+    title="M",
+    source="folder",
+    kind="causal",
+    architecture="LlamaForCausalLM",
+    parameters=134_515_008,
+    layers=30,
+    hidden=576,
+    intermediate=1536,
+    vocabulary=49152,
+    context=2048,
+    tasks=("chat",),
+    here=True,
+)
 FACTS = PlanFacts(400, 340, 40, 0, [100] * 340, 0.6, 128)
 CASES = [case for case in product(range(1, 34), range(1, 5), range(1, 5)) if case[0] >= case[2]]
 
@@ -131,9 +149,13 @@ def test_the_disk_is_offered_only_where_deepspeed_can_write_to_it() -> None:
 
 @pytest.mark.parametrize(
     ("zero", "offload", "parts"),
-    [(2, "cpu", {"offload_optimizer"}), (3, "cpu", {"offload_optimizer", "offload_param"}),
-     (3, "nvme", {"offload_optimizer", "offload_param"}), (3, "none", set())],
-)  # fmt: skip
+    [
+        (2, "cpu", {"offload_optimizer"}),
+        (3, "cpu", {"offload_optimizer", "offload_param"}),
+        (3, "nvme", {"offload_optimizer", "offload_param"}),
+        (3, "none", set()),
+    ],
+)
 def test_what_is_held_elsewhere_is_held_where_it_was_asked_and_on_the_disk_in_the_runs_own_folder(
     zero: int, offload: str, parts: set[str], tmp_path: Path
 ) -> None:
@@ -156,17 +178,19 @@ def test_methods_and_optimizers_that_zero_can_t_take_are_told() -> None:
 
 
 def test_a_machine_without_deepspeed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "why_no_deepspeed", lambda: "DeepSpeed is not installed. Install it so.")
+    monkeypatch.setattr(parallelism, "why_no_deepspeed", lambda: "DeepSpeed is not installed. Install it so.")
     assert "Install it so." in wrong(processes=2, zero=2)["zero"]
     check_settings(MODEL, MACHINE, settings(processes=2))
-    assert set(together.zero_off(MACHINE)) == {"1", "2", "3"}
-    assert together.offload_off(MACHINE) == dict.fromkeys(["cpu", "nvme"], "DeepSpeed is not installed. Install it so.")
+    assert set(parallelism.zero_off(MACHINE)) == {"1", "2", "3"}
+    assert parallelism.offload_off(MACHINE) == dict.fromkeys(
+        ["cpu", "nvme"], "DeepSpeed is not installed. Install it so."
+    )
 
 
 def test_where_there_is_one_place_nothing_of_zero_is_on_offer() -> None:
     one_gpu = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),))
     for machine, place in ((replace(MACHINE, cores=1), "core"), (one_gpu, "GPU")):
-        off = {**together.zero_off(machine), **together.offload_off(machine)}
+        off = {**parallelism.zero_off(machine), **parallelism.offload_off(machine)}
         assert set(off) == {"1", "2", "3", "cpu", "nvme"}
         assert all(f"there is one {place}" in why for why in off.values())
 
@@ -174,9 +198,9 @@ def test_where_there_is_one_place_nothing_of_zero_is_on_offer() -> None:
 @pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
 def test_the_disk_is_greyed_with_the_reason_once_deepspeed_has_answered_and_nobody_waits_for_it() -> None:
     why = why_no_nvme()
-    assert together.offload_off(MACHINE) == ({"nvme": why} if why else {})
+    assert parallelism.offload_off(MACHINE) == ({"nvme": why} if why else {})
     why_no_nvme.cache_clear()
-    assert together.offload_off(MACHINE) == {}
+    assert parallelism.offload_off(MACHINE) == {}
 
 
 def test_without_a_compiler_zero_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -213,7 +237,7 @@ def test_fsdp_is_for_several_gpus_and_says_so_elsewhere() -> None:
     one = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),))
     assert "there is one" in wrong(one, fsdp=True, processes=1)["fsdp"]
     assert "have one memory" in wrong(fsdp=True, processes=2)["fsdp"]
-    assert "have one memory" in together.fsdp_off(MACHINE)["True"] and together.fsdp_off(GPUS) == {}
+    assert "have one memory" in parallelism.fsdp_off(MACHINE)["True"] and parallelism.fsdp_off(GPUS) == {}
     check_settings(MODEL, GPUS, settings(fsdp=True, processes=4))
 
 
@@ -237,15 +261,16 @@ def test_an_adapter_under_fsdp_takes_what_zero_can_t() -> None:
 def test_without_deepspeed_several_gpus_are_told_of_fsdp_and_make_it_fit_takes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together, "why_no_deepspeed", lambda: "DeepSpeed is not installed. Install it so.")
+    monkeypatch.setattr(parallelism, "why_no_deepspeed", lambda: "DeepSpeed is not installed. Install it so.")
     assert "or fsdp in its place" in wrong(GPUS, processes=2, zero=2)["zero"]
     config = TrainingConfig(task="chat", model="m", method="full", precision="float32", processes=4, batch_size=1)
     alone, *_, shared = per_process(config, MODEL, FACTS, GPUS)
     small = replace(MACHINE, gpus=(Gpu("G", 2 * shared.process_bytes, 2 * shared.process_bytes),) * 4)
     assert alone.process_bytes > 2 * shared.process_bytes
     asked = Asked(task_named("chat"), MODEL, "balanced", FACTS, small)
-    method, values, changes = fit(asked, "full", {"processes": 4, "precision": "float32", "batch_size": 1,
-                                                  "gradient_checkpointing": True})  # fmt: skip
+    method, values, changes = fit(
+        asked, "full", {"processes": 4, "precision": "float32", "batch_size": 1, "gradient_checkpointing": True}
+    )
     assert (method, values["fsdp"], values["zero"]) == ("full", True, 0)
     assert "FSDP instead of Data parallel" in changes[-1].sentence
 
@@ -254,13 +279,13 @@ def test_without_deepspeed_several_gpus_are_told_of_fsdp_and_make_it_fit_takes_i
 def test_with_deepspeed_one_stage_after_the_other_is_tried_and_fsdp_where_zero_can_t_be() -> None:
     config = TrainingConfig(task="chat", model="m", processes=4)
     ways = []
-    while (way := together.further(config, GPUS)) is not None:
+    while (way := parallelism.further(config, GPUS)) is not None:
         ways.append(way.title)
         config = config.model_copy(update=way.settings)
     assert ways == ["ZeRO-1", "ZeRO-2", "ZeRO-3"]
-    way = together.further(TrainingConfig(task="chat", model="m", processes=4, method="dora"), GPUS)
-    assert way is together.FSDP
-    assert together.further(config.model_copy(update=way.settings), GPUS) is None
+    way = parallelism.further(TrainingConfig(task="chat", model="m", processes=4, method="dora"), GPUS)
+    assert way is parallelism.FSDP
+    assert parallelism.further(config.model_copy(update=way.settings), GPUS) is None
 
 
 def test_under_fsdp_a_gpu_holds_a_part_of_a_whole_models_numbers_and_all_of_an_adapters() -> None:
@@ -322,11 +347,25 @@ def test_what_does_not_fit_in_several_processes_is_first_tried_in_one() -> None:
 
 def test_the_page_shows_each_way_escaped_and_says_what_is_not_offered() -> None:
     lines = (
-        ProcessMemory(way="One process", zero=0, processes=1, sentence="All.", process_bytes=1 << 30,
-                      memory_bytes=1 << 30, chosen=True),
-        ProcessMemory(way="ZeRO-2", zero=2, processes=2, sentence="<b>", process_bytes=1 << 30, memory_bytes=3 << 30,
-                      why_not="There is <one> core."),
-    )  # fmt: skip
+        ProcessMemory(
+            way="One process",
+            zero=0,
+            processes=1,
+            sentence="All.",
+            process_bytes=1 << 30,
+            memory_bytes=1 << 30,
+            chosen=True,
+        ),
+        ProcessMemory(
+            way="ZeRO-2",
+            zero=2,
+            processes=2,
+            sentence="<b>",
+            process_bytes=1 << 30,
+            memory_bytes=3 << 30,
+            why_not="There is <one> core.",
+        ),
+    )
     shown = processes_panel(planned()[1].model_copy(update={"per_process": lines}))
     assert "<b>" not in shown.split("<tbody>")[1].replace("<b>Memory", "")
     assert "There is &lt;one&gt; core." in shown and "chosen" in shown
@@ -342,7 +381,7 @@ def test_the_stages_are_a_choice_in_words_on_the_page() -> None:
 
 def test_a_box_that_can_t_be_ticked_here_is_greyed_with_the_reason_and_one_that_was_says_what_is_wrong() -> None:
     config = TrainingConfig(task="chat", model="m")
-    off = together.fsdp_off(MACHINE)
+    off = parallelism.fsdp_off(MACHINE)
     box = settings_panel(config, {}, {}, {"fsdp": off}).split('id="f-fsdp"')[1].split("</div>")[0]
     assert " disabled" in box and "have one memory" in box
     box = settings_panel(config, {}, {}, {"fsdp": {}}).split('id="f-fsdp"')[1].split("</div>")[0]
@@ -355,23 +394,29 @@ def test_a_box_that_can_t_be_ticked_here_is_greyed_with_the_reason_and_one_that_
 def test_an_estimate_has_a_line_for_each_way(studio: Studio) -> None:
     found = studio.plan(None, "starter-chat", "chat").estimate
     assert [(line.zero, line.fsdp) for line in found.per_process] == [
-        (0, False), (0, False), (1, False), (2, False), (3, False), (0, True),
-    ]  # fmt: skip
+        (0, False),
+        (0, False),
+        (1, False),
+        (2, False),
+        (3, False),
+        (0, True),
+    ]
 
 
 def test_the_log_has_what_each_process_printed_in_their_order(studio: Studio) -> None:
     spec = RunSpec(
-        config=TrainingConfig(task="chat", model="m", processes=11), dataset="d", dataset_version=1,
-        data=DatasetSpec(task="chat", roles={}), splits=SplitSpec(),
-    )  # fmt: skip
+        config=TrainingConfig(task="chat", model="m", processes=11),
+        dataset="d",
+        dataset_version=1,
+        data=DatasetSpec(task="chat", roles={}),
+        splits=SplitSpec(),
+    )
     runs = studio.context.workspace.runs
     record = runs.create(spec)
     runs.folder(record.id).log.write_text("the worker\n")
     for number in (10, 2):
         (runs.folder(record.id).root / f"rank-{number}.log").write_text(f"process {number}\n")
-    assert studio.log(record.id) == (
-        "the worker\n\n--- rank-2.log ---\nprocess 2\n\n--- rank-10.log ---\nprocess 10\n"
-    )
+    assert studio.log(record.id) == ("the worker\n\n--- rank-2.log ---\nprocess 2\n\n--- rank-10.log ---\nprocess 10\n")
 
 
 # --- checkpoints ---
@@ -383,13 +428,21 @@ def test_a_checkpoint_of_zero_is_resumed_from_and_pruned_like_any_other(tmp_path
         with checkpoints.writing(Standing(step=step), 0) as staging:
             made = staging / f"checkpoint-{step}"
             (made / f"global_step{step}").mkdir(parents=True)
-            for name in ("trainer_state.json", "latest", "rng_state_0.pth", "rng_state_1.pth",
-                         f"global_step{step}/states.pt", "adapter_model.safetensors"):  # fmt: skip
+            for name in (
+                "trainer_state.json",
+                "latest",
+                "rng_state_0.pth",
+                "rng_state_1.pth",
+                f"global_step{step}/states.pt",
+                "adapter_model.safetensors",
+            ):
                 (made / name).write_text("x")
     checkpoints.prune({1, 2}, 2)
     assert sorted(path.name for path in checkpoints.path(1).iterdir()) == [
-        "adapter_model.safetensors", "complete.json", "trainer_state.json",
-    ]  # fmt: skip
+        "adapter_model.safetensors",
+        "complete.json",
+        "trainer_state.json",
+    ]
     assert checkpoints.newest() == (checkpoints.path(2), Standing(step=2))
     (checkpoints.path(2) / "global_step2" / "states.pt").unlink()
     assert checkpoints.newest() is None

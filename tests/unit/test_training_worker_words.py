@@ -6,7 +6,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.schema.events import CheckpointEvent, EvaluationEvent, PhaseEvent, ReplyEvent, StateEvent, StepEvent
-from studio.worker.words import ENDED_FROM_OUTSIDE, in_plain_words, line_of, stopped_in_words
+from studio.worker.messages import ENDED_FROM_OUTSIDE, in_plain_words, line_of, stopped_in_words
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from studio.worker.words import ENDED_FROM_OUTSIDE, in_plain_words, line_of, sto
         (ValueError("first line\nsecond line"), "training-failed"),
         (RuntimeError(), "training-failed"),
     ],
-)  # fmt: skip
+)
 def test_errors_of_libraries_become_plain_sentences(error: Exception, code: str) -> None:
     said = in_plain_words(error)
     assert said.code == code

@@ -17,13 +17,35 @@ from tests.visitors import new_visitor
 
 ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(20))
 GIVEN: dict[str, Any] = {
-    "model": "starter-chat", "task": "chat", "roles": {"question": "prompt", "answer": "reply"}, "row": 1, "version": 1,
-    "label": "a", "labels": ["a", "b"], "kind": "duplicate", "text": "Where?", "name": "adapter", "format": "adapter",
-    "messages": [{"role": "user", "content": "Where?"}], "settings": ChatSettings(), "data": "sample:support-tone",
-    "to": "labels.csv", "path": "labels.csv", "new": "b", "how": {"delimiter": ";"}, "before": 1, "after": 1,
-    "splits": {}, "way": "spelling", "count": 2, "verdict": "accept", "others": {},
-    "rule": "overfitting", "most": 10, "cells": {"question": "Where is it?"},
-}  # fmt: skip
+    "model": "starter-chat",
+    "task": "chat",
+    "roles": {"question": "prompt", "answer": "reply"},
+    "row": 1,
+    "version": 1,
+    "label": "a",
+    "labels": ["a", "b"],
+    "kind": "duplicate",
+    "text": "Where?",
+    "name": "adapter",
+    "format": "adapter",
+    "messages": [{"role": "user", "content": "Where?"}],
+    "settings": ChatSettings(),
+    "data": "sample:support-tone",
+    "to": "labels.csv",
+    "path": "labels.csv",
+    "new": "b",
+    "how": {"delimiter": ";"},
+    "before": 1,
+    "after": 1,
+    "splits": {},
+    "way": "spelling",
+    "count": 2,
+    "verdict": "accept",
+    "others": {},
+    "rule": "overfitting",
+    "most": 10,
+    "cells": {"question": "Where is it?"},
+}
 """Something plausible for every parameter that has no default."""
 
 
@@ -46,9 +68,12 @@ def run_of(anna: Studio) -> tuple[str, str]:
     data = anna.add_text(ROWS)
     runs = anna.context.workspace.runs
     spec = RunSpec(
-        config=TrainingConfig(task="chat", model="starter-chat", name="stones"), dataset=data.id, dataset_version=1,
-        data=DatasetSpec(task="chat", roles=GIVEN["roles"]), splits=SplitSpec(),
-    )  # fmt: skip
+        config=TrainingConfig(task="chat", model="starter-chat", name="stones"),
+        dataset=data.id,
+        dataset_version=1,
+        data=DatasetSpec(task="chat", roles=GIVEN["roles"]),
+        splits=SplitSpec(),
+    )
     run = runs.create(spec).id
     runs.folder(run).adapter.mkdir()
     (runs.folder(run).adapter / "adapter_config.json").write_text("{}")
@@ -60,9 +85,10 @@ def call(studio: Studio, name: str, out: Path, **named: str) -> Any:
     act: Callable[..., Any] = getattr(studio, name)
     parameters = inspect.signature(act).parameters
     needed = {
-        key for key, each in parameters.items()
+        key
+        for key, each in parameters.items()
         if each.default is inspect.Parameter.empty and each.kind is not inspect.Parameter.VAR_KEYWORD
-    }  # fmt: skip
+    }
     given = {key: out if key == "out" else GIVEN[key] for key in needed if key not in named}
     made = act(**{key: value for key, value in named.items() if key in parameters}, **given)
     return list(made) if inspect.isgenerator(made) else made

@@ -11,8 +11,9 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import alert, without_flags
-from studio.ui.pages import bring, looking, model, rows
 from studio.ui.session import Visit
+from studio.ui.tabs.data import check_progress, import_data, rows
+from studio.ui.tabs.model import tab as model_tab
 from studio.ui.uploads import Uploads
 from tests.hubserver import tiny_folder
 from tests.said import Call, caller
@@ -49,14 +50,14 @@ def send(visit: Visiting, files: Uploads, path: Path) -> str:
 
     told, until = "", time.monotonic() + 60
     try:
-        bring.take_files(visit(tickets=asyncio.run(files.keep("default", path.name, chunks()))), files)
+        import_data.take_files(visit(tickets=asyncio.run(files.keep("default", path.name, chunks()))), files)
     except StudioError as error:
         told = read(alert(error))
     shown = tab(visit)
     while "Looking at" in shown:
         assert time.monotonic() < until
         time.sleep(0.05)
-        looking.look(visit())
+        check_progress.look(visit())
         shown = tab(visit)
     return f"{told} {shown}"
 
@@ -77,7 +78,7 @@ def test_the_data_tab_says_of_a_bad_file_what_the_command_line_says_and_leads_no
     shown = send(visit, Uploads(tmp_path / "uploads"), path)
     assert not re.search(r"--[a-z]", shown), "flags mean nothing on the page"
     assert [part for part in said_parts(said.err, bad.name) if part not in shown] == []
-    assert 'disabled>Next: method' in str(rows.drawn(visit())[1])
+    assert "disabled>Next: method" in str(rows.drawn(visit())[1])
 
 
 def test_the_model_tab_says_in_a_sentence_that_a_folder_has_no_weights_and_keeps_the_choice(
@@ -87,12 +88,12 @@ def test_the_model_tab_says_in_a_sentence_that_a_folder_has_no_weights_and_keeps
     said = call("estimate", "sample:support-tone", "--model", folder)
     visit().choose(task="chat", model="starter-chat")
     with pytest.raises(StudioError) as refused:
-        model.use_folder(visit(value=str(folder)))
+        model_tab.use_folder(visit(value=str(folder)))
     shown = read(alert(refused.value))
     assert shown.startswith("The model folder has no weights.") and len(refused.value.all()) == 1
     assert "model.safetensors" in shown and [part for part in said_parts(said.err) if part not in shown] == []
     assert visit().choices.model == "starter-chat"
-    assert str(folder) in model_tab(visit), "what was typed can be mended"
+    assert str(folder) in drawn_model_tab(visit), "what was typed can be mended"
 
 
 def test_a_chosen_folder_that_loses_its_weights_is_said_so_where_its_details_stood(
@@ -100,15 +101,15 @@ def test_a_chosen_folder_that_loses_its_weights_is_said_so_where_its_details_sto
 ) -> None:
     folder = tiny_folder(tmp_path / "tiny")
     visit().choose(task="chat", model="starter-chat")
-    model.use_folder(visit(value=str(folder)))
-    assert visit().choices.model == str(folder) and "has no weights" not in read(model_tab(visit))
+    model_tab.use_folder(visit(value=str(folder)))
+    assert visit().choices.model == str(folder) and "has no weights" not in read(drawn_model_tab(visit))
     (folder / "model.safetensors").unlink()
-    shown = model_tab(visit)
+    shown = drawn_model_tab(visit)
     assert read(shown).count("has no weights") == 1 and "Traceback" not in shown
     assert "disabled>Next: data" in shown
 
 
-def model_tab(visit: Visiting) -> str:
+def drawn_model_tab(visit: Visiting) -> str:
     """The Model tab as it is drawn, its action bar at the end."""
-    parts = model.Components(*("body", "actions"))  # type: ignore[arg-type]
-    return "".join(map(str, model._models(visit(), parts).values()))
+    parts = model_tab.Components(*("body", "actions"))  # type: ignore[arg-type]
+    return "".join(map(str, model_tab._models(visit(), parts).values()))

@@ -9,8 +9,8 @@ import pytest
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.runs import RunSpec
-from studio.ui.pages import chat
 from studio.ui.session import Sessions
+from studio.ui.tabs import chat
 
 
 @pytest.fixture
@@ -25,9 +25,12 @@ def told(sessions: Sessions, **settings: Any) -> str:
     visit = sessions.visit({}, "page", {})
     config = TrainingConfig(task="chat", model="starter-chat", **settings)
     spec = RunSpec(
-        config=config, dataset="data-1", dataset_version=1,
-        data=DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}), splits=SplitSpec(),
-    )  # fmt: skip
+        config=config,
+        dataset="data-1",
+        dataset_version=1,
+        data=DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}),
+        splits=SplitSpec(),
+    )
     runs = sessions.root.home.workspace().runs
     run = runs.create(spec)
     (runs.folder(run.id).adapter).mkdir(parents=True)

@@ -20,9 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from studio.ui.connections import ConnectionLimits, Connections, LimitedProtocol, Timeouts, limits_for, protocol
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-QUICK = Timeouts(
-    header=0.6, body_pause=0.8, body_grace=1.0, body_rate=2000, unread_body=0.5, write_pause=1.0
-)  # fmt: skip
+QUICK = Timeouts(header=0.6, body_pause=0.8, body_grace=1.0, body_rate=2000, unread_body=0.5, write_pause=1.0)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -33,10 +31,12 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/refuse":
         answer: Any = PlainTextResponse("too long", 413)
     elif scope["path"] == "/large":
+
         async def pieces() -> Any:
             for _ in range(400):
                 yield b"x" * 100_000
-        answer = StreamingResponse(pieces())  # fmt: skip
+
+        answer = StreamingResponse(pieces())
     else:
         try:
             if scope["path"] == "/slow":
@@ -53,9 +53,17 @@ class Running:
     def __init__(self, limits: ConnectionLimits, trusted: tuple[str, ...] = ()) -> None:
         self.made = protocol(limits, trusted)
         config = uvicorn.Config(
-            application, port=0, http=self.made, ws="none", lifespan="off", log_config=None, log_level="warning",
-            access_log=False, timeout_graceful_shutdown=1, timeout_keep_alive=30,
-        )  # fmt: skip
+            application,
+            port=0,
+            http=self.made,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=30,
+        )
         self.server = uvicorn.Server(config)
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
@@ -119,10 +127,14 @@ def quick() -> Iterator[Running]:
 def test_uvicorn_still_has_what_is_overridden() -> None:
     """uvicorn changed: read its h11_impl.py again, and adapt studio/ui/connections.py."""
     wanted: dict[str, list[str]] = {
-        "connection_made": ["self", "transport"], "connection_lost": ["self", "exc"], "data_received": ["self", "data"],
-        "_should_upgrade": ["self"], "send_400_response": ["self", "msg"], "pause_writing": ["self"],
+        "connection_made": ["self", "transport"],
+        "connection_lost": ["self", "exc"],
+        "data_received": ["self", "data"],
+        "_should_upgrade": ["self"],
+        "send_400_response": ["self", "msg"],
+        "pause_writing": ["self"],
         "resume_writing": ["self"],
-    }  # fmt: skip
+    }
     for name, parameters in wanted.items():
         assert list(inspect.signature(getattr(H11Protocol, name)).parameters) == parameters, f"uvicorn: {name}"
     source = inspect.getsource(H11Protocol)
@@ -267,15 +279,17 @@ def test_connections_are_counted_per_address_and_forgotten() -> None:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"no request at all\r\n\r\n", b"400"), (b"GET / HTTP/1.1\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400"), (b"\x16\x03\x01\x02\x00\x01\x00", b"400"),
+        (b"no request at all\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", b"400"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b""),
         (b"POST /refuse HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b""),
         (b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", b"200"),
         (b"GET /" + b"x" * 100_000, b"400"),
     ],
-)  # fmt: skip
+)
 def test_a_malformed_request_is_refused_without_a_traceback(
     quick: Running, sent: bytes, status: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
-from studio.ui.pages import bring, data, looking, reading, rows, splitting, versions
 from studio.ui.session import Visit
+from studio.ui.tabs.data import check_progress, import_data, import_options, rows, splits, versions
+from studio.ui.tabs.data import tab as data_tab
 from studio.ui.uploads import Uploads
 from tests.hubserver import HubServer
 
@@ -42,7 +43,7 @@ def send(files: Uploads, *sent: tuple[str, bytes]) -> str:
 def opened(visit: Visiting, text: str = TABLE) -> Visit:
     made = visit()
     made.choose(task="classification", model="")
-    bring.open_dataset(made, made.studio.add_text(text))
+    import_data.open_dataset(made, made.studio.add_text(text))
     return made
 
 
@@ -53,9 +54,9 @@ def page(visit: Visiting) -> str:
 def wait_for(visit: Visiting, seconds: float = 60) -> None:
     """As the page does: ask until it is there."""
     until = time.monotonic() + seconds
-    while reading.at_work(visit()) is not None:
+    while import_options.at_work(visit()) is not None:
         assert time.monotonic() < until
-        bring.go_on(visit())
+        import_data.go_on(visit())
         time.sleep(0.05)
 
 
@@ -70,16 +71,16 @@ def test_rows_whose_columns_say_nothing_are_asked_what_they_are_for_and_the_last
     visit: Visiting,
 ) -> None:
     made = visit()
-    bring.open_dataset(made, made.studio.add_text(MUSEUM))
+    import_data.open_dataset(made, made.studio.add_text(MUSEUM))
     assert made.choices.dataset and not made.choices.task
     body, bar = map(str, rows.drawn(visit()))
     assert "What should the model learn from these rows?" in body and "visitor wrote, desk answered" in body
     assert 'value="chat" data-act="task"' in body and "Where is hall 3?" in body
     assert "Role of the column" not in body and 'role="alert"' not in body and "disabled" in bar
-    data.pick_task(visit(value="chat"))
+    data_tab.pick_task(visit(value="chat"))
     body, bar = map(str, rows.drawn(visit()))
     assert "not clear which column is the prompt and reply" in body and "--map" not in body and "disabled" in bar
-    data.map_column(visit(column="desk answered", value="reply"))
+    data_tab.map_column(visit(column="desk answered", value="reply"))
     spec = made.studio.reading(made.choices.dataset)
     assert (spec.task, spec.roles) == ("chat", {"desk answered": "reply", "visitor wrote": "prompt"})
     body, bar = map(str, rows.drawn(visit()))
@@ -91,12 +92,12 @@ def test_columns_can_be_mapped_one_by_one_where_nothing_falls_into_place(visit: 
     table = "a,b,c\n" + "".join(
         f"text of hall {n} here,more text on {n} there,{n} is a third text\n" for n in range(30)
     )
-    bring.open_dataset(made, made.studio.add_text(table))
-    data.pick_task(visit(value="preference"))
-    data.map_column(visit(column="a", value="prompt"))
+    import_data.open_dataset(made, made.studio.add_text(table))
+    data_tab.pick_task(visit(value="preference"))
+    data_tab.map_column(visit(column="a", value="prompt"))
     assert "not clear which column is the chosen and rejected" in page(visit)
-    data.map_column(visit(column="b", value="rejected"))
-    data.map_column(visit(column="c", value="chosen"))
+    data_tab.map_column(visit(column="b", value="rejected"))
+    data_tab.map_column(visit(column="c", value="chosen"))
     assert made.studio.reading(made.choices.dataset).roles == {"a": "prompt", "b": "rejected", "c": "chosen"}
 
 
@@ -107,13 +108,13 @@ def test_the_page_says_how_a_file_was_read_and_reads_it_another_way(visit: Visit
     made = opened(visit)
     drawn = page(visit)
     assert "How the file was read" in drawn and "semicolon, utf-8, first line names the columns" in drawn
-    bring.reread(visit(name="header", value="no"))
+    import_data.reread(visit(name="header", value="no"))
     record = made.studio.dataset(made.choices.dataset)
     assert record.version == 2 and record.rows == 63 and "no line of names" in page(visit)
-    bring.reread(visit(name="header", value=""))
+    import_data.reread(visit(name="header", value=""))
     assert made.studio.dataset(record.id).rows == 62, "left to the studio again"
     with pytest.raises(StudioError) as caught:
-        bring.reread(visit(name="delimiter", value=";;"))
+        import_data.reread(visit(name="delimiter", value=";;"))
     assert caught.value.field == "delimiter" and made.studio.dataset(record.id).version == 3
 
 
@@ -131,10 +132,10 @@ def test_a_workbook_with_several_sheets_is_asked_about_until_one_is_named(
     book.save(tmp_path / "book.xlsx")
     made = visit(tickets=send(files, ("book.xlsx", (tmp_path / "book.xlsx").read_bytes())))
     made.choose(task="classification", model="")
-    bring.take_files(made, files)
+    import_data.take_files(made, files)
     drawn = page(visit)
     assert "Which one is meant?" in drawn and "Read the sheet Letters &lt;img" in drawn and "<img" not in drawn
-    bring.reread(visit(name="sheet", value="Orders"))
+    import_data.reread(visit(name="sheet", value="Orders"))
     assert "Which one is meant?" not in page(visit) and visit().studio.datasets()[0].asked.sheet == "Orders"
 
 
@@ -145,7 +146,7 @@ def test_several_files_at_once_become_one_dataset_with_their_parts(visit: Visiti
     content = TABLE.encode()
     made = visit(tickets=send(files, ("train.csv", content), ("test.csv", content), ("test.csv", content)))
     made.choose(task="classification", model="")
-    bring.take_files(made, files)
+    import_data.take_files(made, files)
     record = made.studio.dataset(made.choices.dataset)
     assert record.files == ("train.csv", "test.csv", "test (2).csv") and record.split_column == "split"
     assert record.rows == 186 and not list(files.root.rglob("*.csv")), "nothing is left of what was sent"
@@ -159,18 +160,18 @@ def test_a_large_file_is_read_in_the_background_with_progress(visit: Visiting, f
     made = visit(tickets=send(files, ("large.csv", large())))
     made.choose(task="classification", model="")
     start = time.monotonic()
-    bring.take_files(made, files)
+    import_data.take_files(made, files)
     assert time.monotonic() - start < 1, "the page is not kept waiting"
     drawn = page(visit)
     assert "Reading large.csv" in drawn and "Cancel" in drawn and "data-poll" in drawn
     with pytest.raises(StudioError):
-        bring.take_files(visit(tickets=send(files, ("other.csv", large()))), files)
+        import_data.take_files(visit(tickets=send(files, ("other.csv", large()))), files)
     wait_for(visit)
     assert made.studio.dataset(made.choices.dataset).rows == 60_000
     assert "Looking at 60,000 rows" in page(visit)
     until = time.monotonic() + 60
     while "rows can be used" not in page(visit):
-        looking.look(visit())
+        check_progress.look(visit())
         assert time.monotonic() < until
         time.sleep(0.1)
     assert made.studio.was_looked_at(made.choices.dataset, "classification")
@@ -179,10 +180,10 @@ def test_a_large_file_is_read_in_the_background_with_progress(visit: Visiting, f
 def test_reading_that_is_cancelled_leaves_nothing(visit: Visiting, files: Uploads, tmp_path: Path) -> None:
     made = visit(tickets=send(files, ("large.csv", large(400_000))))
     made.choose(task="classification", model="")
-    bring.take_files(made, files)
+    import_data.take_files(made, files)
     time.sleep(0.3)
-    reading.stop(visit())
-    assert reading.at_work(visit()) is None and "Drop files here" in page(visit)
+    import_options.stop(visit())
+    assert import_options.at_work(visit()) is None and "Drop files here" in page(visit)
     until = time.monotonic() + 20
     while list(files.root.rglob("large.csv")) and time.monotonic() < until:
         time.sleep(0.1)
@@ -193,18 +194,18 @@ def test_reading_that_is_cancelled_leaves_nothing(visit: Visiting, files: Upload
 def test_a_large_file_that_can_not_be_read_says_why(visit: Visiting, files: Uploads) -> None:
     made = visit(tickets=send(files, ("large.json", b"[" + b'{"text": "a"},' * 200_000)))
     made.choose(task="chat", model="")
-    bring.take_files(made, files)
+    import_data.take_files(made, files)
     with pytest.raises(StudioError) as caught:
         wait_for(visit)
     assert caught.value.code == "unreadable-file" and "large.json" in caught.value.what
-    assert reading.at_work(visit()) is None
+    assert import_options.at_work(visit()) is None
 
 
 def test_many_rows_are_mended_in_the_background(visit: Visiting) -> None:
-    from studio.ui.pages import data
+    from studio.ui.tabs.data import tab as data_tab
 
     made = opened(visit, large(20_500).decode() + "This is text number 3 of many,b\n")
-    data.fix(visit(finding="duplicate"))
+    data_tab.fix(visit(finding="duplicate"))
     assert "Mending pasted rows" in page(visit)
     wait_for(visit)
     record = made.studio.dataset(made.choices.dataset)
@@ -214,14 +215,14 @@ def test_many_rows_are_mended_in_the_background(visit: Visiting) -> None:
 
 def test_looking_can_be_stopped_and_taken_up_again(visit: Visiting, files: Uploads) -> None:
     made = opened(visit, large(30_000).decode())
-    looking.look(visit())
-    looking.stop(visit())
+    check_progress.look(visit())
+    check_progress.stop(visit())
     drawn = page(visit)
     assert "Nobody looked at these rows" in drawn and "Look at the rows" in drawn
     assert 'data-act="check"' not in drawn and "Next: method" in str(rows.drawn(visit())[1])
-    looking.again(visit())
+    check_progress.again(visit())
     assert "Looking at 30,000 rows" in page(visit)
-    looking.stop(visit())
+    check_progress.stop(visit())
     assert not made.studio.was_looked_at(made.choices.dataset, "classification")
 
 
@@ -230,37 +231,37 @@ def test_looking_can_be_stopped_and_taken_up_again(visit: Visiting, files: Uploa
 
 def test_rows_are_divided_by_a_column_and_that_is_kept_with_the_dataset(visit: Visiting) -> None:
     made = opened(visit)
-    splitting.change(visit())
+    splits.change(visit())
     assert "At random, equal texts together" in page(visit)
-    splitting.set_way(visit(value="group_column"))
+    splits.set_way(visit(value="group_column"))
     assert "Choose a column" in page(visit)
-    splitting.set_column(visit(name="group_column", value="customer"))
-    splitting.set_share(visit(name="validation_share", value="30 %"))
-    splitting.set_stable(visit(value=True))
+    splits.set_column(visit(name="group_column", value="customer"))
+    splits.set_share(visit(name="validation_share", value="30 %"))
+    splits.set_stable(visit(value=True))
     assert "same customer stay together: 9 groups" in page(visit)
     said = {"group_column": "customer", "validation_share": 0.3, "stable_splits": True}
     assert visit().choices.settings == said
     spec = made.studio.dataset(made.choices.dataset).spec
     assert spec and spec.splits == SplitSpec(**said)
-    bring.open_dataset(visit(), made.studio.add_text(TABLE, "another"))
+    import_data.open_dataset(visit(), made.studio.add_text(TABLE, "another"))
     assert visit().choices.settings == {}, "another dataset is divided in its own way"
-    bring.open_dataset(visit(), made.studio.datasets()[-1])
+    import_data.open_dataset(visit(), made.studio.datasets()[-1])
     assert visit().choices.settings == said, "and this one as before"
 
 
 def test_a_way_that_can_not_be_is_refused_and_nothing_changes(visit: Visiting) -> None:
     opened(visit)
     for act, event, field in (
-        (splitting.set_column, {"name": "time_column", "value": "text"}, "time_column"),
-        (splitting.set_column, {"name": "split_column", "value": "label"}, "split_column"),
-        (splitting.set_share, {"name": "test_share", "value": "much"}, "test_share"),
-        (splitting.set_share, {"name": "test_share", "value": "90"}, "test_share"),
+        (splits.set_column, {"name": "time_column", "value": "text"}, "time_column"),
+        (splits.set_column, {"name": "split_column", "value": "label"}, "split_column"),
+        (splits.set_share, {"name": "test_share", "value": "much"}, "test_share"),
+        (splits.set_share, {"name": "test_share", "value": "90"}, "test_share"),
     ):
         with pytest.raises(StudioError) as caught:
             act(visit(**event))
         assert caught.value.field == field
     assert visit().choices.settings == {}
-    splitting.set_column(visit(name="time_column", value="day"))
+    splits.set_column(visit(name="time_column", value="day"))
     assert "By time in day" in page(visit)
 
 
@@ -308,15 +309,15 @@ def test_a_hub_dataset_is_looked_at_chosen_and_fetched(visit: Visiting, monkeypa
         hub.add_dataset("someone/mood", sent, card=card)
         made = visit(value="someone/mood")
         made.choose(task="classification", model="", view="bring")
-        reading.hub_look(made)
+        import_options.hub_look(made)
         drawn = page(visit)
         assert "Fetch these rows" in drawn and "licence apache-2.0" in drawn and "2 configs" in drawn
-        reading.hub_choose(visit(name="hub_config", value="de"))
-        reading.hub_choose(visit(name="hub_split", value="test"))
-        reading.hub_choose(visit(name="row_limit", value="50"))
+        import_options.hub_choose(visit(name="hub_config", value="de"))
+        import_options.hub_choose(visit(name="hub_split", value="test"))
+        import_options.hub_choose(visit(name="row_limit", value="50"))
         with pytest.raises(StudioError):
-            reading.hub_choose(visit(name="row_limit", value="many"))
-        reading.hub_fetch(visit())
+            import_options.hub_choose(visit(name="row_limit", value="many"))
+        import_options.hub_fetch(visit())
         assert "Fetching someone/mood from the Hub" in page(visit)
         wait_for(visit)
     record = made.studio.dataset(visit().choices.dataset)
@@ -331,7 +332,7 @@ def test_without_a_network_the_page_says_so(visit: Visiting, monkeypatch: pytest
     made = visit(value="someone/mood")
     made.choose(view="bring")
     with pytest.raises(StudioError) as caught:
-        reading.hub_look(made)
+        import_options.hub_look(made)
     assert caught.value.code == "no-network"
     assert "A Hub dataset" in page(visit) and 'value="someone/mood"' in page(visit), "what was typed is still there"
 
@@ -343,12 +344,12 @@ def test_a_process_that_is_ended_from_outside_is_said_and_leaves_nothing(
 
     made = visit(tickets=send(files, ("large.csv", large(400_000))))
     made.choose(task="classification", model="")
-    bring.take_files(made, files)
+    import_data.take_files(made, files)
     until = time.monotonic() + 20
 
     def reads(process: psutil.Process) -> bool:
         with suppress(psutil.ZombieProcess):  # one of an earlier test, that nobody has asked after yet
-            return "studio.services.apart" in process.cmdline()
+            return "studio.services.datasets.subprocess_jobs" in process.cmdline()
         return False
 
     while not (children := [each for each in psutil.Process().children() if reads(each)]):
@@ -387,7 +388,7 @@ def test_versions_of_many_rows_are_compared_in_the_background_and_that_can_be_st
 def test_rows_of_which_no_column_is_clear_are_shown_with_what_is_missing_and_with_the_ways_on(visit: Visiting) -> None:
     made = visit()
     made.choose(task="chat", model="")
-    bring.open_dataset(made, made.studio.add_text("question\n" + "".join(f"How is {n}?\n" for n in range(30))))
+    import_data.open_dataset(made, made.studio.add_text("question\n" + "".join(f"How is {n}?\n" for n in range(30))))
     for shown in (page(visit), str(rows.drawn(visit(tab="data"))[0])):
         assert "not clear which column is the reply" in shown
         assert "Replace file" in shown and "How is 3?" in shown

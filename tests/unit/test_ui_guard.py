@@ -9,15 +9,20 @@ import pytest
 from studio.schema.errors import StudioError
 from studio.ui.bodies import Refused, read_body
 from studio.ui.proxies import PRIVATE, Proxies, client_network, trusted_proxies
-from studio.ui.rates import Buckets
+from studio.ui.rate_limits import Buckets
 from studio.ui.security import AT_ONCE, BYTES_PER_REQUEST, Guard, host_name, own_origin
 from tests.unit.asgi import Answer, Seen, ask, run
 
 HOST = ("host", "studio.example:7860")
 SECURITY = (
-    "content-security-policy", "x-content-type-options", "referrer-policy", "cross-origin-opener-policy",
-    "cross-origin-resource-policy", "permissions-policy", "x-frame-options",
-)  # fmt: skip
+    "content-security-policy",
+    "x-content-type-options",
+    "referrer-policy",
+    "cross-origin-opener-policy",
+    "cross-origin-resource-policy",
+    "permissions-policy",
+    "x-frame-options",
+)
 
 
 class Front:
@@ -37,10 +42,28 @@ class Front:
 # --- hosts ---
 
 BAD_HOSTS = (
-    "[::1]evil.com", "127.0.0.1:evil.com", "[::1", "[::1]:", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:80:80",
-    "studio.example/evil.com", "studio.example@evil.com", "evil.com", "studio.example,evil.com", "a b", "", "..", "-",
-    "127.0.0.1\x00", "[127.0.0.1]", "[::ffff:1.2.3.4]evil", "studio.example evil.com", "studio.example?", "::1",
-)  # fmt: skip
+    "[::1]evil.com",
+    "127.0.0.1:evil.com",
+    "[::1",
+    "[::1]:",
+    "127.0.0.1:",
+    "127.0.0.1:99999",
+    "127.0.0.1:80:80",
+    "studio.example/evil.com",
+    "studio.example@evil.com",
+    "evil.com",
+    "studio.example,evil.com",
+    "a b",
+    "",
+    "..",
+    "-",
+    "127.0.0.1\x00",
+    "[127.0.0.1]",
+    "[::ffff:1.2.3.4]evil",
+    "studio.example evil.com",
+    "studio.example?",
+    "::1",
+)
 
 
 @pytest.mark.parametrize("host", BAD_HOSTS)
@@ -72,13 +95,21 @@ def test_an_allowed_host_may_be_given_as_an_address_or_with_a_port() -> None:
 @pytest.mark.parametrize(
     "origins",
     [
-        ["https://studio.example:7860"], ["http://evil.com", "http://studio.example:7860"],
-        ["http://studio.example:7860", "http://studio.example:7860"], ["null"], [""], ["file://"],
-        ["http://studio.example"], ["http://studio.example:7860.evil.com"], ["http://evil.com"],
-        ["http://evil.com@studio.example:7860"], ["http://studio.example:7860/"], ["ws://studio.example:7860"],
+        ["https://studio.example:7860"],
+        ["http://evil.com", "http://studio.example:7860"],
+        ["http://studio.example:7860", "http://studio.example:7860"],
+        ["null"],
+        [""],
+        ["file://"],
+        ["http://studio.example"],
+        ["http://studio.example:7860.evil.com"],
+        ["http://evil.com"],
+        ["http://evil.com@studio.example:7860"],
+        ["http://studio.example:7860/"],
+        ["ws://studio.example:7860"],
         ["http:/studio.example:7860"],
     ],
-)  # fmt: skip
+)
 def test_another_origin_two_origins_or_another_scheme_can_change_nothing(origins: list[str]) -> None:
     front = Front()
     headers = [("origin", each) for each in origins]
@@ -101,11 +132,17 @@ def test_a_page_over_https_whose_proxy_is_not_named_is_told_what_to_do() -> None
 # --- proxies ---
 
 REPORTS = (
-    ("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "www.studio.example"),
-    ("x-forwarded-port", "1"), ("x-forwarded-prefix", "/evil"), ("forwarded", "for=9.9.9.9;host=evil.com"),
-    ("x-real-ip", "9.9.9.9"), ("x-gradio-server", "http://evil.com"), ("x-studio-role", "owner"),
+    ("x-forwarded-for", "9.9.9.9"),
+    ("x-forwarded-proto", "https"),
+    ("x-forwarded-host", "www.studio.example"),
+    ("x-forwarded-port", "1"),
+    ("x-forwarded-prefix", "/evil"),
+    ("forwarded", "for=9.9.9.9;host=evil.com"),
+    ("x-real-ip", "9.9.9.9"),
+    ("x-gradio-server", "http://evil.com"),
+    ("x-studio-role", "owner"),
     ("x-studio-address", "9.9.9.9"),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "203.0.113.7", "10.0.0.5"])
@@ -114,8 +151,10 @@ def test_no_header_of_an_untrusted_peer_reaches_the_application(peer: str) -> No
     assert front.ask(*REPORTS, client=peer).status == 200
     assert front.seen.scope["client"][0] == peer and front.seen.scope["scheme"] == "http"
     assert front.seen.headers == {
-        "host": "studio.example:7860", "x-studio-address": peer, "x-studio-role": "member",
-    }  # fmt: skip
+        "host": "studio.example:7860",
+        "x-studio-address": peer,
+        "x-studio-role": "member",
+    }
 
 
 @pytest.mark.parametrize("peer", ["10.0.0.1", "::ffff:10.0.0.1"])
@@ -124,9 +163,11 @@ def test_a_trusted_proxy_reports_address_scheme_and_an_allowed_host(peer: str) -
     told = front.ask(*REPORTS, ("origin", "https://www.studio.example"), client=peer, method="POST", path="/studio/x")
     assert told.status == 200 and front.seen.scope["scheme"] == "https"
     assert front.seen.headers == {
-        "origin": "https://www.studio.example", "host": "www.studio.example", "x-studio-address": "9.9.9.9",
+        "origin": "https://www.studio.example",
+        "host": "www.studio.example",
+        "x-studio-address": "9.9.9.9",
         "x-studio-role": "owner",
-    }  # fmt: skip
+    }
 
 
 def test_a_trusted_proxy_can_not_report_a_host_that_is_not_allowed() -> None:
@@ -167,10 +208,13 @@ def test_trusted_proxies_come_from_the_option_the_environment_or_a_space(monkeyp
 @pytest.mark.parametrize(
     "asked",
     [
-        {"path": "/"}, {"path": "/config"}, {"method": "POST", "headers": (("origin", "null"),)},
-        {"path": "/studio/x", "method": "POST", "headers": (("content-length", "9000000"),)}, {"host": False},
+        {"path": "/"},
+        {"path": "/config"},
+        {"method": "POST", "headers": (("origin", "null"),)},
+        {"path": "/studio/x", "method": "POST", "headers": (("content-length", "9000000"),)},
+        {"host": False},
     ],
-)  # fmt: skip
+)
 def test_every_answer_carries_the_security_headers_refusals_too(asked: dict[str, Any]) -> None:
     headers = asked.pop("headers", ())
     told = Front().ask(*headers, **asked)
@@ -187,9 +231,23 @@ def test_a_page_of_a_space_may_be_framed_by_hugging_face_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/login/", "/config", "/gradio_api/info", "/gradio_api/queue/joined", "/gradio_apiary", "/pwa_icon",
-             "/monitoring/x", "/svelte", "//", "/app_id", "/user", "/docs", "/gradio_api"],
-)  # fmt: skip
+    "path",
+    [
+        "/login/",
+        "/config",
+        "/gradio_api/info",
+        "/gradio_api/queue/joined",
+        "/gradio_apiary",
+        "/pwa_icon",
+        "/monitoring/x",
+        "/svelte",
+        "//",
+        "/app_id",
+        "/user",
+        "/docs",
+        "/gradio_api",
+    ],
+)
 def test_addresses_that_the_page_does_not_need_do_not_exist(path: str) -> None:
     assert Front().ask(path=path).status == 404
 

@@ -170,14 +170,23 @@ def test_many_sessions_of_one_password_do_not_end_those_of_another() -> None:
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        ("multipart/form-data", b"--x\r\nbroken"), ("multipart/form-data; boundary=x", b"--x\r\nbroken"),
-        ("application/json", b'{"password": "blue stone"}'), ("", b"password=blue+stone"),
-        (FORM[1], b"password=\xff\xfe"), (FORM[1], b"password=%ff%fe"), (FORM[1], b"a=1&b=2&c=3&d=4&e=5&password=x"),
-        (FORM[1], b"password=a&password=b"), (FORM[1], b""), (FORM[1], b"word=blue"),
-        (FORM[1], b"password=" + b"x" * 1500), (FORM[1], b"password=" + b"x" * 5000),
-        (FORM[1], b"password=%zz"), (FORM[1], b"password=%00"), (f"{FORM[1]}; \xff", b"password=x"),
+        ("multipart/form-data", b"--x\r\nbroken"),
+        ("multipart/form-data; boundary=x", b"--x\r\nbroken"),
+        ("application/json", b'{"password": "blue stone"}'),
+        ("", b"password=blue+stone"),
+        (FORM[1], b"password=\xff\xfe"),
+        (FORM[1], b"password=%ff%fe"),
+        (FORM[1], b"a=1&b=2&c=3&d=4&e=5&password=x"),
+        (FORM[1], b"password=a&password=b"),
+        (FORM[1], b""),
+        (FORM[1], b"word=blue"),
+        (FORM[1], b"password=" + b"x" * 1500),
+        (FORM[1], b"password=" + b"x" * 5000),
+        (FORM[1], b"password=%zz"),
+        (FORM[1], b"password=%00"),
+        (f"{FORM[1]}; \xff", b"password=x"),
     ],
-)  # fmt: skip
+)
 def test_an_odd_form_is_refused_in_a_sentence(kind: str, body: bytes) -> None:
     headers = [("host", "127.0.0.1:7860"), *([("content-type", kind)] if kind else [])]
     told = asyncio.run(ask(front()[0], "/login", "POST", headers, body=body))
@@ -226,8 +235,17 @@ def test_a_line_of_the_file_has_a_role_and_a_single_hash_is_the_owners(
 
 def test_a_wrong_line_or_a_missing_file_is_told(file: Path) -> None:
     good = hash_password("one")
-    for wrong in ("plain words", "scrypt$$", "scrypt$abc$def", good[:-8], f"{good}$more", good.replace("$", "$!", 1),
-                  "owner", f"admin {good}", f"owner member {good}"):  # fmt: skip
+    for wrong in (
+        "plain words",
+        "scrypt$$",
+        "scrypt$abc$def",
+        good[:-8],
+        f"{good}$more",
+        good.replace("$", "$!", 1),
+        "owner",
+        f"admin {good}",
+        f"owner member {good}",
+    ):
         file.write_text(f"{good}\n{wrong}\n")
         with pytest.raises(StudioError, match="a line that is not a hash"):
             accounts_of_environment()

@@ -71,14 +71,26 @@ def test_a_button_carries_its_data_escaped() -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (size(270e6), "270 MB"), (size(1.2e9), "1.2 GB"), (size(212_000), "212 KB"), (size(12), "12 bytes"),
-        (" of ".join(size_of(0.4e9, 1.2e9)), "0.4 of 1.2 GB"), (memory(24 * 2**30), "24 GB"),
-        (count(2_400_000), "2.4 M"), (count(984), "984"), (rows(1), "1 row"), (rows(1234), "1,234 rows"),
+        (size(270e6), "270 MB"),
+        (size(1.2e9), "1.2 GB"),
+        (size(212_000), "212 KB"),
+        (size(12), "12 bytes"),
+        (" of ".join(size_of(0.4e9, 1.2e9)), "0.4 of 1.2 GB"),
+        (memory(24 * 2**30), "24 GB"),
+        (count(2_400_000), "2.4 M"),
+        (count(984), "984"),
+        (rows(1), "1 row"),
+        (rows(1234), "1,234 rows"),
         (share(0.018, 1), "1.8 %"),
-        (about(30), "under a minute"), (about(420), "7 min"), (about(7800), "2 h 10 min"), (time_range(420), "6–8 min"),
-        (duration(48), "48 s"), (duration(200), "3 min 20 s"), (duration(7500), "2 h 5 min"),
+        (about(30), "under a minute"),
+        (about(420), "7 min"),
+        (about(7800), "2 h 10 min"),
+        (time_range(420), "6–8 min"),
+        (duration(48), "48 s"),
+        (duration(200), "3 min 20 s"),
+        (duration(7500), "2 h 5 min"),
     ],
-)  # fmt: skip
+)
 def test_numbers_have_units_and_few_digits(made: str, words: str) -> None:
     assert made == words
 

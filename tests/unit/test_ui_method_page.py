@@ -10,9 +10,11 @@ import pytest
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
 from studio.services.runners.local import LocalRunner
-from studio.ui.pages import bring, data, method, rows
-from studio.ui.pages.planned import foresee
 from studio.ui.session import Visit
+from studio.ui.tabs.data import import_data, rows
+from studio.ui.tabs.data import tab as data_tab
+from studio.ui.tabs.method import tab as method_tab
+from studio.ui.tabs.method.plan import foresee
 
 Visiting = Callable[..., Visit]
 ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(30))
@@ -42,21 +44,21 @@ def notes(visit: Visiting, monkeypatch: pytest.MonkeyPatch) -> Notes:
     monkeypatch.setattr(studio._runs, "runner", made)
     monkeypatch.setattr(studio, "shared", replace(studio.shared, runner=made))
     visit().choose(task="chat", model="starter-chat")
-    bring.open_dataset(visit(), visit().studio.add_text(ROWS))
+    import_data.open_dataset(visit(), visit().studio.add_text(ROWS))
     return made
 
 
 def test_what_start_would_begin_is_made_ready_once_the_plan_is_there_with_the_prompts_of_the_page(
     visit: Visiting, notes: Notes
 ) -> None:
-    method.drawn(visit())
+    method_tab.drawn(visit())
     assert notes.asked == [], "the rows are still being counted"
-    method.reckon(visit())
-    method.drawn(visit())
+    method_tab.reckon(visit())
+    method_tab.drawn(visit())
     (asked,) = notes.asked
     assert asked.config.test_prompts == ("Where is number 0?", "Where is number 1?", "Where is number 2?")
-    method.set_value(visit(name="learning_rate", value="0.001"))
-    method.drawn(visit())
+    method_tab.set_value(visit(name="learning_rate", value="0.001"))
+    method_tab.drawn(visit())
     assert notes.asked[-1].config.learning_rate == 0.001
 
 
@@ -64,35 +66,35 @@ def test_while_rows_are_looked_at_the_run_is_made_ready_and_step_3_has_nothing_t
     visit: Visiting, notes: Notes
 ) -> None:
     assert 'data-act="measure"' in str(rows.drawn(visit())[0]), "tokens are counted first"
-    data.measure(visit())
+    data_tab.measure(visit())
     assert re.search(r'data-poll="3000" data-act="foresee"', str(rows.drawn(visit())[0]))
     foresee(visit())
     assert [asked.config.test_prompts[0] for asked in notes.asked] == ["Where is number 0?"]
     assert "data-poll" not in str(rows.drawn(visit())[0])
-    assert 'data-act="reckon"' not in str(method.drawn(visit())[0])
+    assert 'data-act="reckon"' not in str(method_tab.drawn(visit())[0])
     assert len({each.model_dump_json() for each in notes.asked}) == 1, "so that it is made ready once"
 
 
 def test_rows_that_can_not_be_trained_on_are_not_made_ready(visit: Visiting, notes: Notes) -> None:
-    bring.open_dataset(visit(), visit().studio.add_text("question,answer\nWhere?,Here.\n"))
-    data.measure(visit())
+    import_data.open_dataset(visit(), visit().studio.add_text("question,answer\nWhere?,Here.\n"))
+    data_tab.measure(visit())
     assert "foresee" not in str(rows.drawn(visit())[0])
 
 
 def test_what_can_not_be_started_is_not_made_ready(visit: Visiting, notes: Notes) -> None:
-    method.reckon(visit())
-    method.set_value(visit(name="learning_rate", value="much"))
-    method.drawn(visit())
-    method.reset(visit(name="learning_rate"))
+    method_tab.reckon(visit())
+    method_tab.set_value(visit(name="learning_rate", value="much"))
+    method_tab.drawn(visit())
+    method_tab.reset(visit(name="learning_rate"))
     visit().choose(settings={"gradient_checkpointing": True}, method="prefix-tuning")
-    method.drawn(visit())
+    method_tab.drawn(visit())
     assert notes.asked == []
 
 
 def test_what_a_plan_refuses_stands_at_the_fields_that_were_set_by_hand(visit: Visiting, notes: Notes) -> None:
     visit().choose(settings={"max_length": 100_000, "batch_size": 5000})
-    method.reckon(visit())
-    body, _ = method.drawn(visit())
+    method_tab.reckon(visit())
+    body, _ = method_tab.drawn(visit())
     for name, words in {"max_length": "longer than the model can read", "batch_size": "5"}.items():
         at_field = re.search(rf'id="e-{name}"[^>]*>(.*?)<', str(body))
         assert at_field and words in at_field[1], name
@@ -102,7 +104,7 @@ def test_what_a_plan_refuses_stands_at_the_fields_that_were_set_by_hand(visit: V
 @pytest.mark.parametrize("name", ["model", "task", "method", "name", "preset", "test_prompts", "nonsense", ""])
 def test_only_settings_for_people_can_be_set_and_the_model_is_none(visit: Visiting, notes: Notes, name: str) -> None:
     with pytest.raises(StudioError) as refused:
-        method.set_value(visit(name=name, value="/etc"))
+        method_tab.set_value(visit(name=name, value="/etc"))
     assert refused.value.code == "unknown-setting" and visit().choices.settings == {}
-    method.set_value(visit(name="epochs", value="2"))
+    method_tab.set_value(visit(name="epochs", value="2"))
     assert visit().choices.settings == {"epochs": 2.0}

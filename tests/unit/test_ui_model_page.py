@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from studio.models.answers import ANSWERS
+from studio.models.hub_cache import ANSWERS
 from studio.schema.errors import StudioError
-from studio.ui.pages import bring, first, model
 from studio.ui.session import Visit
+from studio.ui.tabs.data import import_data
+from studio.ui.tabs.model import onboarding
+from studio.ui.tabs.model import tab as model_tab
 from tests.hubserver import HubServer, tiny_repo
 
 Visiting = Callable[..., Visit]
@@ -30,12 +32,12 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
 
 
 def page(visit: Visiting) -> str:
-    parts = model.Components(*("body", "actions"))  # type: ignore[arg-type]
-    return "".join(map(str, model._models(visit(), parts).values()))
+    parts = model_tab.Components(*("body", "actions"))  # type: ignore[arg-type]
+    return "".join(map(str, model_tab._models(visit(), parts).values()))
 
 
 def greyed(visit: Visiting) -> dict[str, str]:
-    return {task.name: task.why_not for task in bring.tasks_here(visit()) if task.why_not}
+    return {task.name: task.why_not for task in import_data.tasks_here(visit()) if task.why_not}
 
 
 # --- tasks ---
@@ -43,14 +45,14 @@ def greyed(visit: Visiting) -> dict[str, str]:
 
 def test_tasks_that_the_rows_can_not_serve_are_greyed_with_the_reason(visit: Visiting) -> None:
     visit().choose(task="chat", model="starter-chat")
-    bring.open_dataset(visit(), visit().studio.add_text(ASKED))
+    import_data.open_dataset(visit(), visit().studio.add_text(ASKED))
     off = greyed(visit)
     assert set(off) == {"question-answering", "preference", "feedback"}
     assert "passage" in off["question-answering"] and "prompt and reply" in off["question-answering"]
     drawn = page(visit)
     assert 'value="feedback" data-act="task" disabled' in drawn and off["feedback"] in drawn.replace("&#39;", "'")
     with pytest.raises(StudioError) as refused:
-        model.pick_task(visit(value="feedback"))
+        model_tab.pick_task(visit(value="feedback"))
     assert refused.value.code == "wrong-model" and visit().choices.task == "chat"
 
 
@@ -64,14 +66,14 @@ def test_what_can_be_labelled_or_mapped_by_hand_is_not_greyed(visit: Visiting) -
         (SORTED, {"classification", "completion", "chat"}),
         ("a,b,c\n" + "".join(f"One {n},two {n},three {n}\n" for n in range(20)), {"preference", "question-answering"}),
     ):
-        bring.open_dataset(visit(), visit().studio.add_text(text))
+        import_data.open_dataset(visit(), visit().studio.add_text(text))
         assert not free & set(greyed(visit)), greyed(visit)
 
 
 def test_before_rows_are_there_a_starter_greys_no_task_and_gives_way(visit: Visiting) -> None:
     visit().choose(task="chat", model="starter-chat")
     assert not greyed(visit)
-    model.pick_task(visit(value="classification"))
+    model_tab.pick_task(visit(value="classification"))
     assert visit().choices.model == "starter-classify"
 
 
@@ -80,13 +82,16 @@ def test_a_model_that_a_person_brought_stays_and_greys_what_it_can_not_do(hub: H
     config = b'{"architectures": ["BertModel"], "model_type": "bert"}'
     hub.add(tiny_repo("someone/reader", files={"config.json": config}, pipeline="fill-mask"))
     visit().choose(task="chat", model="starter-chat")
-    model.pick_model(visit(value="someone/tiny"))
-    model.pick_task(visit(value="classification"))
+    model_tab.pick_model(visit(value="someone/tiny"))
+    model_tab.pick_task(visit(value="classification"))
     assert (visit().choices.task, visit().choices.model) == ("classification", "someone/tiny")
-    model.pick_model(visit(value="someone/reader"))
+    model_tab.pick_model(visit(value="someone/reader"))
     assert {"chat", "completion"} <= set(greyed(visit))
-    for act in (lambda: model.pick_task(visit(value="chat")), lambda: bring.choose_task(visit(), "chat"),
-                lambda: first.use_sample(visit(name="support-tone"))):  # fmt: skip
+    for act in (
+        lambda: model_tab.pick_task(visit(value="chat")),
+        lambda: import_data.choose_task(visit(), "chat"),
+        lambda: onboarding.use_sample(visit(name="support-tone")),
+    ):
         with pytest.raises(StudioError, match="reads a text"):
             act()
     assert (visit().choices.task, visit().choices.model) == ("classification", "someone/reader")
@@ -99,9 +104,9 @@ def test_a_model_that_a_person_brought_stays_and_greys_what_it_can_not_do(hub: H
 def test_a_page_that_is_drawn_again_asks_the_hub_once(hub: HubServer, visit: Visiting) -> None:
     hub.add(tiny_repo())
     visit().choose(task="chat", model="starter-chat")
-    model.find_on_hub(visit(value="tiny"))
-    model.pick_model(visit(value="someone/tiny"))
-    model.find_on_hub(visit(value="elsewhere"))
+    model_tab.find_on_hub(visit(value="tiny"))
+    model_tab.pick_model(visit(value="someone/tiny"))
+    model_tab.find_on_hub(visit(value="elsewhere"))
     for _ in range(5):
         assert "someone/tiny" in page(visit)
     assert len(hub.asked("/api/models/someone/tiny")) == 1
@@ -110,7 +115,7 @@ def test_a_page_that_is_drawn_again_asks_the_hub_once(hub: HubServer, visit: Vis
 
 def test_a_name_that_the_hub_does_not_know_is_asked_for_once(hub: HubServer, visit: Visiting) -> None:
     visit().choose(task="chat", model="starter-chat")
-    model.find_on_hub(visit(value="someone/no-such-model"))
+    model_tab.find_on_hub(visit(value="someone/no-such-model"))
     for _ in range(3):
         assert "No other model of the Hub has" in page(visit)
     assert len(hub.asked("/api/models/someone/no-such-model")) == 1
@@ -119,7 +124,7 @@ def test_a_name_that_the_hub_does_not_know_is_asked_for_once(hub: HubServer, vis
 def test_a_private_model_is_found_by_its_whole_name(hub: HubServer, visit: Visiting) -> None:
     hub.add(tiny_repo("company/closed-one"))
     visit().choose(task="chat", model="starter-chat")
-    model.find_on_hub(visit(value="company/closed-one"))
+    model_tab.find_on_hub(visit(value="company/closed-one"))
     hub.hidden = True
     assert 'value="company/closed-one"' in page(visit)
 
@@ -127,7 +132,7 @@ def test_a_private_model_is_found_by_its_whole_name(hub: HubServer, visit: Visit
 def test_a_chosen_model_of_the_hub_is_kept_while_there_is_no_network(hub: HubServer, visit: Visiting) -> None:
     hub.add(tiny_repo())
     visit().choose(task="chat", model="starter-chat")
-    model.pick_model(visit(value="someone/tiny"))
+    model_tab.pick_model(visit(value="someone/tiny"))
     ANSWERS.forget()
     hub.busy = True
     drawn = page(visit)
@@ -154,25 +159,25 @@ def test_a_wrong_token_can_be_taken_back_where_it_hurts(hub: HubServer, visit: V
     visit().choose(task="chat", model="someone/tiny")
     drawn = page(visit)
     assert "refuses the token" in drawn and 'data-act="forget-token"' in drawn and visit().choices.model
-    model.forget_token(visit())
+    model_tab.forget_token(visit())
     assert "Size to download" in page(visit)
 
 
 def test_what_is_searched_for_here_does_not_meddle_with_the_datasets_of_the_hub(
     hub: HubServer, visit: Visiting
 ) -> None:
-    from studio.ui.pages import reading
+    from studio.ui.tabs.data import import_options
 
     visit().choose(task="chat", model="starter-chat")
     visit().remember(hub={"name": "someone/moods"})
-    model.find_on_hub(visit(value="tiny"))
-    assert page(visit) and reading.hub_choices(visit()) == {"name": "someone/moods"}
+    model_tab.find_on_hub(visit(value="tiny"))
+    assert page(visit) and import_options.hub_choices(visit()) == {"name": "someone/moods"}
 
 
 def test_a_model_is_shown_with_what_it_can_do_before_it_is_here(hub: HubServer, visit: Visiting) -> None:
     hub.add(tiny_repo(downloads=4321))
     visit().choose(task="chat", model="starter-chat")
-    model.pick_model(visit(value="someone/tiny"))
+    model_tab.pick_model(visit(value="someone/tiny"))
     drawn = page(visit)
     for words in ("Chat template", "Its own", "Can do", "Classify text", "512 tokens", "Apache 2.0", "4,321 a month"):
         assert words in drawn, words

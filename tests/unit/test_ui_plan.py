@@ -8,14 +8,22 @@ from studio.schema.search import SearchSpec, SearchView, Trial
 from studio.schema.views import PlanView
 from studio.ui.components.plan import fitted_panel, plan_panel
 from studio.ui.components.settings import choices_of, settings_panel
-from studio.ui.pages import search
+from studio.ui.tabs.method import search
 
 
 def view(**changes: object) -> PlanView:
     values = {
-        "fits": True, "memory_bytes": 2**30, "available_bytes": 2**32, "seconds": 90.0, "steps": 40, "epochs": 3,
-        "effective_batch_size": 4, "trainable_parameters": 100, "total_parameters": 10_000, **changes,
-    }  # fmt: skip
+        "fits": True,
+        "memory_bytes": 2**30,
+        "available_bytes": 2**32,
+        "seconds": 90.0,
+        "steps": 40,
+        "epochs": 3,
+        "effective_batch_size": 4,
+        "trainable_parameters": 100,
+        "total_parameters": 10_000,
+        **changes,
+    }
     return PlanView(
         plan=Plan(config=TrainingConfig(task="chat", model="m"), because=()),
         estimate=Estimate(**values),  # type: ignore[arg-type]

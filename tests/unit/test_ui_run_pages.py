@@ -10,10 +10,11 @@ from studio.schema.report import ExportResult, JudgedRow, Metric, Preview, Repor
 from studio.schema.runs import RunRecord
 from studio.schema.views import ExportView, Progress
 from studio.ui.components.scorecard import judged, matrix, per_label, scorecard, signed, value
-from studio.ui.components.spark import spark
+from studio.ui.components.sparkline import spark
 from studio.ui.components.tokens import template_panel
-from studio.ui.pages import evaluate, export, runs, train
 from studio.ui.session import Sessions
+from studio.ui.tabs import evaluate, export, train
+from studio.ui.tabs.runs import tab as runs_tab
 from studio.ui.work import Piece
 
 EVIL = '<img src=x onerror="alert(1)">'
@@ -21,9 +22,17 @@ EVIL = '<img src=x onerror="alert(1)">'
 
 def a_run(**values: object) -> RunRecord:
     fields = {
-        "id": "20261124-0a1b2c3d", "name": EVIL, "status": "finished", "task": "chat", "model": "starter-chat",
-        "method": "lora", "created": "2026-11-24T08:00:00.000Z", "step": 210, "steps": 312, **values,
-    }  # fmt: skip
+        "id": "20261124-0a1b2c3d",
+        "name": EVIL,
+        "status": "finished",
+        "task": "chat",
+        "model": "starter-chat",
+        "method": "lora",
+        "created": "2026-11-24T08:00:00.000Z",
+        "step": 210,
+        "steps": 312,
+        **values,
+    }
     return RunRecord(**fields)  # type: ignore[arg-type]
 
 
@@ -50,7 +59,7 @@ def the_bar(**values: object) -> str:
         ({"status": "failed"}, ['data-act="resume"'], ["Chat with both"]),
         ({"status": "stopped"}, ['data-act="resume"', 'data-act="delete"'], ["Chat with both"]),
     ],
-)  # fmt: skip
+)
 def test_every_state_of_a_run_has_its_buttons(state: dict[str, object], has: list[str], lacks: list[str]) -> None:
     drawn = the_bar(**state)
     assert all(part in drawn for part in has), drawn
@@ -180,64 +189,68 @@ def test_the_form_that_was_wanted_is_shown_unless_it_can_not_be_had() -> None:
     assert export.chosen_view([MERGED, ADAPTER], "") is ADAPTER
 
 
-def a_line(name: str, **config: object) -> runs.Line:
+def a_line(name: str, **config: object) -> runs_tab.Line:
     settings = TrainingConfig(task="chat", model="starter-chat", **config)  # type: ignore[arg-type]
     status = config.get("status", "finished")
-    return runs.Line(a_run(id=f"id-{name}", name=name, status=status), settings, "LoRA", EVIL, ((0, 3.0), (30, 1.7)), 5)
+    return runs_tab.Line(
+        a_run(id=f"id-{name}", name=name, status=status), settings, "LoRA", EVIL, ((0, 3.0), (30, 1.7)), 5
+    )
 
 
 @pytest.mark.parametrize(
     ("metrics", "shown"),
     [
-        ({"eval_loss": 0.2, "eval_macro_f1": 0.874}, "87 %<small class=\"d\">macro f1"),
-        ({"pearson": 0.968, "mse": 0.2}, "0.97<small class=\"d\">pearson"),
-        ({"eval_pearson": -0.25}, "-0.25<small class=\"d\">pearson"),
+        ({"eval_loss": 0.2, "eval_macro_f1": 0.874}, '87 %<small class="d">macro f1'),
+        ({"pearson": 0.968, "mse": 0.2}, '0.97<small class="d">pearson'),
+        ({"eval_pearson": -0.25}, '-0.25<small class="d">pearson'),
         ({"eval_loss": 0.2}, "none"),
     ],
 )
 def test_a_share_is_shown_in_per_cent_and_a_correlation_as_it_is(metrics: dict[str, float], shown: str) -> None:
     line = a_line("one")
-    drawn = runs.table([replace(line, record=line.record.model_copy(update={"metrics": metrics}))], "", "")
+    drawn = runs_tab.table([replace(line, record=line.record.model_copy(update={"metrics": metrics}))], "", "")
     assert shown in drawn
 
 
 def test_settings_that_differ_are_in_bold_and_the_usual_ones_are_not() -> None:
     lines = [a_line("one"), a_line("two"), a_line("three", lora_rank=4)]
-    drawn = runs.table(lines, "id-one", "")
+    drawn = runs_tab.table(lines, "id-one", "")
     assert "<b>rank 4</b>" in drawn and "<b>rank 8</b>" not in drawn and "rank 8" in drawn
     assert "1.70" in drawn and "step 30" in drawn
 
 
 def test_the_table_escapes_names_and_says_what_a_deletion_takes() -> None:
-    drawn = runs.table([a_line(EVIL)], "", "")
+    drawn = runs_tab.table([a_line(EVIL)], "", "")
     assert "<img" not in drawn
     assert "its curve, log and checkpoints" in drawn
 
 
 def test_a_table_without_a_run_says_how_to_see_more() -> None:
-    assert "No run is like that" in runs.table([], "", "")
+    assert "No run is like that" in runs_tab.table([], "", "")
 
 
 def test_tags_and_the_beginning_of_a_note_stand_by_the_name_and_are_escaped() -> None:
     line = a_line("one")
     record = line.record.model_copy(update={"tags": ("keep", EVIL), "note": f"{EVIL * 5}\nsecond line"})
-    drawn = runs.table([replace(line, record=record)], "", "")
+    drawn = runs_tab.table([replace(line, record=record)], "", "")
     assert "keep" in drawn and "<img" not in drawn and "second line" not in drawn and "…" in drawn
 
 
 def test_a_waiting_run_has_its_place_and_can_be_moved() -> None:
     line = a_line("one")
     waits = replace(
-        line, record=line.record.model_copy(update={"status": "queued"}), waits="Waiting: 2 runs before it.",
+        line,
+        record=line.record.model_copy(update={"status": "queued"}),
+        waits="Waiting: 2 runs before it.",
         ends=(False, True),
-    )  # fmt: skip
-    drawn = runs.table([waits], "", "")
+    )
+    drawn = runs_tab.table([waits], "", "")
     assert "2 runs before it." in drawn and 'data-way="up"' in drawn and "Earlier: one" in drawn
     assert drawn.index("disabled") > drawn.index('data-way="up"')
 
 
 def test_a_name_is_changed_in_its_row() -> None:
-    drawn = runs.table([a_line("one")], "", "id-one")
+    drawn = runs_tab.table([a_line("one")], "", "id-one")
     assert 'data-act="rename"' in drawn and 'data-run="id-one"' in drawn
 
 
@@ -250,10 +263,10 @@ def test_a_miniature_curve_bears_none_one_and_equal_points() -> None:
 def test_a_damaged_database_is_told_where_no_run_is_left_of_it(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path / "home")
     visit = sessions.visit({}, "page", {})
-    assert "damaged" not in runs.empty(visit)
+    assert "damaged" not in runs_tab.empty(visit)
     visit.choose(task="chat")
     (visit.studio.context.workspace.root / "mended.json").write_text('["The database was found damaged <b>."]')
-    drawn = runs.empty(visit)
+    drawn = runs_tab.empty(visit)
     assert "The database was found damaged &lt;b&gt;." in drawn and "I have seen it" in drawn
     sessions.root.close()
 

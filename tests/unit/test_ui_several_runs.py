@@ -9,9 +9,10 @@ import pytest
 from test_keeping_runs import made
 from test_ui_run_pages import EVIL, a_line
 
-from studio.ui.components.runtable import Line, table
-from studio.ui.pages import compare, finding, runs, several
+from studio.ui.components.run_table import Line, table
 from studio.ui.session import Sessions, Visit
+from studio.ui.tabs.runs import bulk_actions, compare, filters
+from studio.ui.tabs.runs import tab as runs_tab
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def tick(visit: Visit, *names: str) -> None:
 
 
 def shown(visit: Visit) -> list[Line]:
-    return runs.read(visit, finding.asked(visit))
+    return runs_tab.read(visit, filters.asked(visit))
 
 
 def chosen(name: str) -> Line:
@@ -46,8 +47,12 @@ def at_work(line: Line) -> Line:
 def on_two_datasets(visit: Visit) -> tuple[str, str, str]:
     """Two runs on one dataset and one on another; the datasets' ids and the last run's."""
     store = visit.studio.context.workspace.runs
-    ids = [visit.studio.add_text("question,answer\n" + "".join(f"How is {n} {name}?,Well {n}.\n" for n in range(12)),
-                                 name=name).id for name in ("support", "shop")]  # fmt: skip
+    ids = [
+        visit.studio.add_text(
+            "question,answer\n" + "".join(f"How is {n} {name}?,Well {n}.\n" for n in range(12)), name=name
+        ).id
+        for name in ("support", "shop")
+    ]
     found = [made(visit.studio, name) for name in ("one", "two", "three")]
     for run, dataset in zip(found, (ids[0], ids[0], ids[1]), strict=True):
         store.replace_spec(run, store.spec(run).model_copy(update={"dataset": dataset}))
@@ -56,20 +61,20 @@ def on_two_datasets(visit: Visit) -> tuple[str, str, str]:
 
 def test_runs_are_narrowed_to_one_dataset_and_the_heading_names_it(visit: Visit) -> None:
     support, shop, third = on_two_datasets(visit)
-    drawn = finding.panel(visit, finding.asked(visit))
+    drawn = filters.panel(visit, filters.asked(visit))
     assert "All datasets" in drawn and f'value="{support}"' in drawn
     assert len(shown(visit)) == 3
-    act(visit, finding.by_dataset, value=shop)
-    wanted = finding.asked(visit)
+    act(visit, filters.by_dataset, value=shop)
+    wanted = filters.asked(visit)
     assert [each.record.id for each in shown(visit)] == [third]
     assert "1 run on shop." in table(shown(visit), "", "", on=wanted.datasets[wanted.dataset])
-    act(visit, finding.by_dataset, value="no such dataset")
+    act(visit, filters.by_dataset, value="no such dataset")
     assert len(shown(visit)) == 3
 
 
 def test_there_is_no_choice_of_a_dataset_where_all_runs_have_one(visit: Visit) -> None:
     made(visit.studio)
-    assert "All datasets" not in finding.panel(visit, finding.asked(visit))
+    assert "All datasets" not in filters.panel(visit, filters.asked(visit))
 
 
 def test_what_is_ticked_is_ticked_in_the_table_and_compared(visit: Visit) -> None:
@@ -97,16 +102,16 @@ def test_a_tick_stays_however_many_follow_and_too_many_are_not_drawn(visit: Visi
 
 def test_the_bar_says_how_many_runs_go_with_how_many_bytes_and_that_those_at_work_stay() -> None:
     lines = [chosen("one"), chosen("two"), at_work(chosen("three"))]
-    drawn = several.bar(lines, archived=False)
+    drawn = bulk_actions.bar(lines, archived=False)
     assert "<b>3 runs</b> chosen. One is at work and stays." in drawn
     question = "Delete 2 runs: their curves, logs, checkpoints and tuned models, 10 bytes? One is at work and stays."
     assert f'data-confirm="{question}"' in drawn and 'data-runs="id-one id-two"' in drawn and "Archive 2 runs" in drawn
-    assert "Put 1 run back" in several.bar([chosen("one")], archived=True)
+    assert "Put 1 run back" in bulk_actions.bar([chosen("one")], archived=True)
 
 
 def test_the_bar_has_nothing_to_delete_where_none_is_chosen_or_all_are_at_work() -> None:
-    assert "delete-several" not in several.bar([], archived=False)
-    drawn = several.bar([at_work(chosen("one")), at_work(chosen("two")), a_line("three")], archived=False)
+    assert "delete-several" not in bulk_actions.bar([], archived=False)
+    drawn = bulk_actions.bar([at_work(chosen("one")), at_work(chosen("two")), a_line("three")], archived=False)
     assert "2 are at work and stay." in drawn and "delete-several" not in drawn and "New run" in drawn
 
 
@@ -114,13 +119,13 @@ def test_all_that_are_shown_are_chosen_by_one_press_and_none_by_another(visit: V
     one, two, hidden = (made(visit.studio, name) for name in ("one", "two", "hidden"))
     visit.studio.note_run(hidden, archived=True)
     tick(visit, one)
-    drawn = several.bar(shown(visit), archived=False)
+    drawn = bulk_actions.bar(shown(visit), archived=False)
     assert "Choose all 2" in drawn and f'data-runs="{two} {one}"' in drawn and "Choose none" in drawn
-    act(visit, several.choose, runs=f"{two} {one} gone-since")
+    act(visit, bulk_actions.choose, runs=f"{two} {one} gone-since")
     assert compare.ticked(visit) == [two, one]
-    assert "Choose all" not in several.bar(shown(visit), archived=False)
-    act(visit, several.choose, runs="")
-    assert compare.ticked(visit) == [] and "Choose" not in several.bar(shown(visit), archived=False)
+    assert "Choose all" not in bulk_actions.bar(shown(visit), archived=False)
+    act(visit, bulk_actions.choose, runs="")
+    assert compare.ticked(visit) == [] and "Choose" not in bulk_actions.bar(shown(visit), archived=False)
 
 
 def test_several_runs_are_deleted_together_and_one_that_has_begun_to_work_meanwhile_stays(visit: Visit) -> None:
@@ -130,7 +135,7 @@ def test_several_runs_are_deleted_together_and_one_that_has_begun_to_work_meanwh
     visit.studio.context.workspace.runs.set_status(two, "paused")
     visit.studio.context.home.queue.ask("default", two)
     visit.studio.context.workspace.runs.set_status(two, "queued")
-    act(visit, several.delete, runs=f"{one} {two} {three}")
+    act(visit, bulk_actions.delete, runs=f"{one} {two} {three}")
     assert {each.id for each in visit.studio.runs()} == {two, other}
     assert compare.ticked(visit) == [two] and visit.choices.run == ""
 
@@ -138,7 +143,7 @@ def test_several_runs_are_deleted_together_and_one_that_has_begun_to_work_meanwh
 def test_several_runs_are_put_aside_together_and_back(visit: Visit) -> None:
     one, two, other = (made(visit.studio, name) for name in ("one", "two", "other"))
     tick(visit, one, two)
-    act(visit, several.archive, runs=f"{one} {two}", to="yes")
+    act(visit, bulk_actions.archive, runs=f"{one} {two}", to="yes")
     assert [each.record.id for each in shown(visit)] == [other] and compare.ticked(visit) == []
-    act(visit, several.archive, runs=f"{one} {two}", to="")
+    act(visit, bulk_actions.archive, runs=f"{one} {two}", to="")
     assert len(shown(visit)) == 3

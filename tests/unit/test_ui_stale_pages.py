@@ -15,10 +15,13 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, Limits
 from studio.schema.views import Progress
 from studio.ui.markup import Html
-from studio.ui.pages import bring, cells, compare, data, finding, label, rows, several, standing, train
 from studio.ui.selected import meant, selected
 from studio.ui.session import Sessions, Visit
 from studio.ui.shell import Shell
+from studio.ui.tabs import train
+from studio.ui.tabs.data import import_data, labeling, row_editor, rows, stale_guard
+from studio.ui.tabs.data import tab as data_tab
+from studio.ui.tabs.runs import bulk_actions, compare, filters
 from studio.ui.uploads import OLD, SWEPT_EVERY, Uploads
 
 TEXTS = ["first text", "first text", "second text", "third text", "fourth text", *(f"text {n}" for n in range(20))]
@@ -36,7 +39,7 @@ def labelled_rows(visiting: Visiting) -> Visit:
     """Rows without labels, opened in the view Label; the first two are the same."""
     mine = visiting()
     mine.choose(task="classification", model="")
-    bring.open_dataset(mine, mine.studio.add_text("text\n" + "\n".join(TEXTS)))
+    import_data.open_dataset(mine, mine.studio.add_text("text\n" + "\n".join(TEXTS)))
     mine.studio.set_labels(mine.choices.dataset, ["pos", "neg"], "text")
     mine.choose(view="label")
     return mine
@@ -59,17 +62,24 @@ def labels(visit: Visit) -> dict[str, str]:
 def test_a_key_pressed_for_a_row_gives_no_label_to_another_that_has_its_number_by_now(visiting: Visiting) -> None:
     mine = labelled_rows(visiting)
     seen = about(rows.drawn(visiting()))
-    label.put(visiting(row=5, label="pos", about=seen))
+    labeling.put(visiting(row=5, label="pos", about=seen))
     assert labels(mine) == {"fourth text": "pos"}
     one_row_less(mine)
-    for late in (label.put, label.skip, label.unsure, label.keep_reply, label.type_reply, label.open_row):
+    for late in (
+        labeling.put,
+        labeling.skip,
+        labeling.unsure,
+        labeling.keep_reply,
+        labeling.type_reply,
+        labeling.open_row,
+    ):
         with pytest.raises(StudioError, match="another one at this number"):
             late(visiting(row=4, label="neg", reply="neg", about=seen))
-    for late in (label.label_many, label.take_suggestions):
+    for late in (labeling.label_many, labeling.take_suggestions):
         with pytest.raises(StudioError, match="another one at this number"):
             late(visiting(rows="4,5", about=seen, **{"many-label": "neg"}))
     assert "neg" not in labels(mine).values()
-    label.put(visiting(row=4, label="neg", about=about(rows.drawn(visiting()))))
+    labeling.put(visiting(row=4, label="neg", about=about(rows.drawn(visiting()))))
     assert labels(mine)["fourth text"] == "neg"
 
 
@@ -77,7 +87,7 @@ def test_a_label_is_taken_though_there_is_another_version_when_its_row_is_the_sa
     mine = labelled_rows(visiting)
     seen = about(rows.drawn(visiting()))
     mine.studio.edit_row(mine.choices.dataset, 9, {"text": "another text"})
-    label.put(visiting(row=3, label="neg", about=seen))
+    labeling.put(visiting(row=3, label="neg", about=seen))
     assert labels(mine) == {"second text": "neg"}
 
 
@@ -85,7 +95,7 @@ def test_pasted_labels_are_taken_in_to_the_last_one_however_long_the_text_that_t
     visiting: Visiting,
 ) -> None:
     mine = labelled_rows(visiting)
-    label.paste(visiting(**{"pasted-labels": "row,label\n" + "\n" * 3_200_000 + "5,neg\n"}))
+    labeling.paste(visiting(**{"pasted-labels": "row,label\n" + "\n" * 3_200_000 + "5,neg\n"}))
     assert labels(mine) == {"fourth text": "neg"}
 
 
@@ -93,20 +103,20 @@ def test_nothing_is_done_to_a_dataset_that_the_page_does_not_show(visiting: Visi
     mine = labelled_rows(visiting)
     seen, other = about(rows.drawn(visiting())), mine.studio.add_text("text\n" + "\n".join(TEXTS)).id
     mine.choose(dataset=other)
-    for late in (data.fix, label.put, cells.save_cell, bring.reread):
+    for late in (data_tab.fix, labeling.put, row_editor.save_cell, import_data.reread):
         with pytest.raises(StudioError, match="Another dataset was opened"):
-            standing.of_this_dataset(late)(visiting(row=3, label="neg", finding="duplicate", about=seen))
+            stale_guard.of_this_dataset(late)(visiting(row=3, label="neg", finding="duplicate", about=seen))
     assert mine.studio.dataset(other).version == 1 and not labels(mine)
 
 
 def test_a_cell_is_not_written_over_another_row_that_has_the_number_of_the_opened_one(visiting: Visiting) -> None:
     mine = labelled_rows(visiting)
     mine.choose(view="rows")
-    cells.open_row(visiting(row=4, about=about(rows.drawn(visiting()))))
+    row_editor.open_row(visiting(row=4, about=about(rows.drawn(visiting()))))
     one_row_less(mine)
     before = mine.studio.dataset(mine.choices.dataset).version
     with pytest.raises(StudioError, match="changed since this row was opened"):
-        cells.save_cell(visiting(row=4, column=0, **{"cell-0": "third text, better"}))
+        row_editor.save_cell(visiting(row=4, column=0, **{"cell-0": "third text, better"}))
     assert mine.studio.dataset(mine.choices.dataset).version == before
 
 
@@ -129,20 +139,20 @@ def test_runs_that_another_tab_has_deleted_keep_no_other_from_being_deleted_or_p
     one, two, three, four = (made(mine.studio, name) for name in ("one", "two", "three", "four"))
     tick(mine, one, two, three, four)
     mine.studio.delete_run(one)
-    act(mine, several.archive, runs=f"{one} {two}", to="yes")
+    act(mine, bulk_actions.archive, runs=f"{one} {two}", to="yes")
     assert mine.studio.run(two).archived and compare.ticked(mine) == [three, four]
-    act(mine, several.delete, runs=f"{one} {three}")
+    act(mine, bulk_actions.delete, runs=f"{one} {three}")
     assert {each.id for each in mine.studio.runs()} == {two, four} and compare.ticked(mine) == [four]
 
 
 def test_the_choice_of_a_dataset_stays_while_one_is_chosen_though_the_others_are_gone(visiting: Visiting) -> None:
     mine = visiting()
     support, shop, third = on_two_datasets(mine)
-    act(mine, finding.by_dataset, value=shop)
+    act(mine, filters.by_dataset, value=shop)
     mine.studio.delete_dataset(support)
     assert [each.record.id for each in shown(mine)] == [third]
-    assert "All datasets" in finding.panel(mine, finding.asked(mine))
-    act(mine, finding.by_dataset, value="")
+    assert "All datasets" in filters.panel(mine, filters.asked(mine))
+    act(mine, filters.by_dataset, value="")
     assert len(shown(mine)) == 3
 
 

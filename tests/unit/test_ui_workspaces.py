@@ -140,9 +140,7 @@ def test_open_pages_are_bounded_and_nobody_pushes_out_the_pages_of_others(tmp_pa
     assert len(sessions._pages) == 1 + PAGES_OF_ONE
 
 
-def test_a_page_that_writes_to_a_slow_disk_holds_up_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_that_writes_to_a_slow_disk_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = Sessions(tmp_path)
     slow, quick = (sessions.visit({}, name, {}) for name in ("slow", "quick"))
     quick.choose(task="chat")

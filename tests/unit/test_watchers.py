@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from studio.schema.errors import StudioError
-from studio.ui import watchers
-from studio.ui.watchers import CROWD, LONGEST, Answers, Watchers
+from studio.ui import poll_throttle
+from studio.ui.poll_throttle import CROWD, LONGEST, Answers, Watchers
 
 
 def test_a_few_pages_ask_every_second_and_two_hundred_every_four() -> None:
@@ -22,7 +22,7 @@ def test_a_page_counts_once_however_often_it_asks_and_not_when_it_is_gone(monkey
     assert {crowd.wait("one") for _ in range(500)} == {1.0}
     for number in range(200):
         crowd.wait(f"page {number}")
-    monkeypatch.setattr(watchers, "SEEN_SECONDS", 0.0)
+    monkeypatch.setattr(poll_throttle, "SEEN_SECONDS", 0.0)
     assert crowd.wait("one") == 1.0
 
 
@@ -45,7 +45,7 @@ def test_what_many_ask_in_one_moment_is_made_once_and_a_moment_later_anew(monkey
         gate.set()
         assert {each.result() for each in asked} == {b"1"}
     assert answers.get("run 2", lambda: b"other") == b"other"
-    monkeypatch.setattr(watchers, "SHARED_SECONDS", 0.0)
+    monkeypatch.setattr(poll_throttle, "SHARED_SECONDS", 0.0)
     assert answers.get("run 1", make) == b"2"
 
 
@@ -59,5 +59,5 @@ def test_an_answer_that_could_not_be_made_is_refused_to_all_who_waited_and_made_
     for _ in range(2):
         with pytest.raises(StudioError, match="gone"):
             answers.get("run 1", fail)
-    monkeypatch.setattr(watchers, "SHARED_SECONDS", 0.0)
+    monkeypatch.setattr(poll_throttle, "SHARED_SECONDS", 0.0)
     assert answers.get("run 1", lambda: b"back") == b"back"

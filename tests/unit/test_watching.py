@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 
 from studio.inference.heads import Head
-from studio.training.held import LONGEST, MOST, held_rows, silent, told_once
-from studio.training.watching import Watching
+from studio.training.loop.eval_predictions import LONGEST, MOST, held_rows, silent, told_once
+from studio.training.loop.sample_schedule import Watching
 
 
 def answered(share: float, cost: float, checks: list[float]) -> list[float]:

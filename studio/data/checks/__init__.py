@@ -9,7 +9,6 @@ from typing import Any
 from studio.data.checks.at_odds import AnswerNotFound, EqualPair
 from studio.data.checks.bad_line import BadLines
 from studio.data.checks.base import Check, Context, Seen
-from studio.data.checks.beside import KINDS, Beside, Told, is_worth_it
 from studio.data.checks.duplicate import Duplicate
 from studio.data.checks.empty import Empty
 from studio.data.checks.encoding import Encoding
@@ -19,6 +18,7 @@ from studio.data.checks.label_conflict import LabelConflict
 from studio.data.checks.label_error import LabelError, problem_of
 from studio.data.checks.leakage import Leakage
 from studio.data.checks.near_duplicate import NearDuplicate, looker_of
+from studio.data.checks.parallel import KINDS, Beside, Told, is_worth_it
 from studio.data.checks.personal_data import PersonalData
 from studio.data.checks.placeholder import Placeholder
 from studio.data.checks.rare_label import RareLabel
@@ -27,23 +27,38 @@ from studio.data.checks.too_long import TooLong
 from studio.data.checks.too_short import TooShort
 from studio.data.checks.wrong_language import WrongLanguage
 from studio.data.checks.wrong_type import WrongType
+from studio.data.phrases import listed, many
 from studio.data.table import Row, Table
 from studio.data.values import label_order
-from studio.data.words import listed, many
 from studio.schema.dataset import CheckReport, Problem
 from studio.schema.errors import StudioError, as_one, nearest
-from studio.schema.labels import Suspect
+from studio.schema.label_quality import Suspect
 from studio.schema.spans import Spans, numbers_in, spans_of
 
 CHECKS: dict[str, type[Check]] = {
     each.kind: each
     for each in (
-        BadLines, Empty, WrongType, EqualPair, AnswerNotFound, Duplicate,
-        NearDuplicate, Leakage, LabelConflict, RolesOutOfOrder, Encoding,
-        PersonalData, Placeholder, TooLong, TooShort, WrongLanguage, Imbalance, RareLabel,
+        BadLines,
+        Empty,
+        WrongType,
+        EqualPair,
+        AnswerNotFound,
+        Duplicate,
+        NearDuplicate,
+        Leakage,
+        LabelConflict,
+        RolesOutOfOrder,
+        Encoding,
+        PersonalData,
+        Placeholder,
+        TooLong,
+        TooShort,
+        WrongLanguage,
+        Imbalance,
+        RareLabel,
         LabelError,
     )
-}  # fmt: skip
+}
 LEAST_ROWS = 8
 LEAST_LABELS = 2
 LEAST_ROWS_OF_A_LABEL = 2
@@ -341,9 +356,12 @@ def _require_known(context: Context, kinds: Collection[str]) -> None:
     for kind in kinds:
         if lacking := CHECKS[kind].lacking(context):
             raise StudioError(
-                "wrong-state", f"Which rows are meant by {kind} is not known yet.", given=kind, hint=lacking,
+                "wrong-state",
+                f"Which rows are meant by {kind} is not known yet.",
+                given=kind,
+                hint=lacking,
                 field="leave_out",
-            )  # fmt: skip
+            )
 
 
 def _left_out(problem: Problem) -> Problem:
@@ -365,6 +383,17 @@ def _too_many(context: Context, given: str) -> StudioError:
 
 
 __all__ = [
-    "CHECKS", "Check", "Fix", "check", "fix_of", "labels_of", "refusal", "require_kinds", "rows_of",
-    "settle_left_out", "usable_rows", "usable_values", "with_suspects",
-]  # fmt: skip
+    "CHECKS",
+    "Check",
+    "Fix",
+    "check",
+    "fix_of",
+    "labels_of",
+    "refusal",
+    "require_kinds",
+    "rows_of",
+    "settle_left_out",
+    "usable_rows",
+    "usable_values",
+    "with_suspects",
+]

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 
 from studio.data.checks.base import SHOWN, Check, Context, Seen
-from studio.data.words import many
+from studio.data.phrases import many
 from studio.schema.dataset import Problem, Severity
 from studio.schema.spans import spans_of
 

@@ -1,7 +1,7 @@
 """Lines of the file that could not be read; they come from the reader, not from the rows."""
 
 from studio.data.checks.base import Check, Seen
-from studio.data.words import many
+from studio.data.phrases import many
 from studio.schema.dataset import Problem
 
 NAMED = 3

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from studio.data.parts import NO_COLUMN, split_column_of
 from studio.data.roles import Role
+from studio.data.split_names import NO_COLUMN, split_column_of
 from studio.data.table import Row, Table
 from studio.schema.dataset import Problem, Severity
-from studio.schema.labels import Suspect
+from studio.schema.label_quality import Suspect
 from studio.schema.spans import spans_of
 
 SHOWN = 100

@@ -3,8 +3,8 @@
 from collections import Counter
 
 from studio.data.checks.base import Check, Context, Seen
+from studio.data.phrases import listed, many
 from studio.data.values import is_blank
-from studio.data.words import listed, many
 from studio.schema.dataset import Problem
 
 

@@ -1,9 +1,9 @@
 """Texts that were decoded the wrong way once: cafÃ© for café. What is lost for good shows as �."""
 
 from studio.data.checks.base import Context, Seen
-from studio.data.checks.cells import TextCheck
+from studio.data.checks.cell_edits import TextCheck
+from studio.data.phrases import listed, many, short
 from studio.data.table import Row
-from studio.data.words import listed, many, short
 from studio.schema.dataset import Problem
 
 _LOST = "�"

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.data.checks.base import Check
+from studio.data.phrases import many
 from studio.data.table import Table, changed
-from studio.data.words import many
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """One label in nearly all rows, or in all of them."""
 
 from studio.data.checks.labels import LabelCounts
-from studio.data.words import many, share
+from studio.data.phrases import many, share
 from studio.schema.dataset import Problem
 
 DOMINANT = 0.8

@@ -5,7 +5,7 @@ from array import array
 from studio.data.checks.base import Check, Context, Seen
 from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import labels_of_row, without_labels
-from studio.data.words import many
+from studio.data.phrases import many
 from studio.schema.dataset import Problem
 
 

@@ -4,9 +4,9 @@ from array import array
 from collections.abc import Mapping
 
 from studio.data.checks.base import SHOWN, Check, Context, Seen
-from studio.data.words import listed, many
+from studio.data.phrases import listed, many
 from studio.schema.dataset import Problem
-from studio.schema.labels import Suspect
+from studio.schema.label_quality import Suspect
 from studio.schema.spans import spans_of
 
 NAMED = 3

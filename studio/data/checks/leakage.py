@@ -8,10 +8,10 @@ from studio.data.checks.base import Check, Context, Seen
 from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import without_labels
 from studio.data.checks.near_duplicate import MOST, looker_of, one_in, parts_of
-from studio.data.nearness import Texts, in_sample
-from studio.data.parts import split_name
+from studio.data.near_duplicates import Texts, in_sample
+from studio.data.phrases import many
+from studio.data.split_names import split_name
 from studio.data.table import Table
-from studio.data.words import many
 from studio.schema.dataset import Problem
 
 HELD = ("validation", "test")

@@ -8,9 +8,9 @@ from typing import Protocol
 from studio.data.checks.base import Check, Context, Seen, turns_in
 from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import labels_of_row
-from studio.data.made import is_made
-from studio.data.nearness import Texts, in_sample
-from studio.data.words import many
+from studio.data.near_duplicates import Texts, in_sample
+from studio.data.phrases import many
+from studio.data.synthetic import is_made
 from studio.schema.dataset import Problem
 
 MOST = 100_000

@@ -3,9 +3,9 @@
 from collections import Counter
 
 from studio.data.checks.base import Context, Seen
-from studio.data.checks.cells import TextCheck
-from studio.data.personal import PRIVATE, masked, may_hold_any, private_in
-from studio.data.words import listed, many
+from studio.data.checks.cell_edits import TextCheck
+from studio.data.personal_data import PRIVATE, masked, may_hold_any, private_in
+from studio.data.phrases import listed, many
 from studio.schema.dataset import Problem
 
 NAMED = 3

@@ -3,13 +3,26 @@
 import re
 
 from studio.data.checks.base import Check, Context, Seen
-from studio.data.words import listed, many, short
+from studio.data.phrases import listed, many, short
 from studio.schema.dataset import Problem
 
 _FIELD = re.compile(r"(?<!\$)\{\{\s*[A-Za-z_][\w -]+\}\}")
 _WHOLE = {
-    "n/a", "#n/a", "na", "nan", "null", "todo", "tbd", "fixme", "xxx", "xxxx", "???", "placeholder", "<na>", "none.",
-}  # fmt: skip
+    "n/a",
+    "#n/a",
+    "na",
+    "nan",
+    "null",
+    "todo",
+    "tbd",
+    "fixme",
+    "xxx",
+    "xxxx",
+    "???",
+    "placeholder",
+    "<na>",
+    "none.",
+}
 _OPEN = re.compile(r"(TODO|TBD|FIXME)\b\s*[:\-]")
 
 

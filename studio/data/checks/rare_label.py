@@ -6,9 +6,9 @@ from typing import Any
 from studio.data.checks.base import Context
 from studio.data.checks.labels import LabelCounts
 from studio.data.columns import SEPARATORS
+from studio.data.phrases import listed, many
 from studio.data.table import Row
 from studio.data.values import label_name
-from studio.data.words import listed, many
 from studio.schema.dataset import Problem
 
 FEW = 5
@@ -69,8 +69,10 @@ class RareLabel(LabelCounts):
         parts, why, fix = [], [], []
         if self.better:
             pairs = listed((f"{label} and {usual}" for label, usual in self.better.items()), NAMED)
-            parts.append(f"{many(len(self.better), 'label differs', 'labels differ')} from another only in case or "
-                         f"spaces: {pairs}.")  # fmt: skip
+            parts.append(
+                f"{many(len(self.better), 'label differs', 'labels differ')} from another only in case or "
+                f"spaces: {pairs}."
+            )
             why.append("The model would have to tell apart what is one label.")
             fix.append("Merge the spellings")
         if self.rare:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from studio.data.checks.base import Check, Context, Seen
-from studio.data.words import many
+from studio.data.phrases import many
 from studio.schema.dataset import Problem
 
 _NEXT = {

@@ -1,7 +1,7 @@
 """Rows that are longer than the limit for the chosen model: what is beyond it is cut."""
 
 from studio.data.checks.base import Check, Context, Seen
-from studio.data.words import many, share
+from studio.data.phrases import many, share
 from studio.schema.dataset import Problem
 
 

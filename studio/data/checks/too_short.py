@@ -6,7 +6,7 @@ from statistics import median
 from unicodedata import category
 
 from studio.data.checks.base import Check, Context, Seen
-from studio.data.words import many
+from studio.data.phrases import many
 from studio.schema.dataset import Problem
 
 SHORT_REPLY, USUAL_REPLY = 12, 80

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from studio.data.checks.base import Check, Context, Seen, turns_in
 from studio.data.languages import READ, are_kin, is_named, language_of, name_of, prose
-from studio.data.words import listed, many
+from studio.data.phrases import listed, many
 from studio.schema.dataset import Problem
 
 FIRST = 400

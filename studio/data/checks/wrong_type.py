@@ -1,8 +1,8 @@
 """Cells that hold something else than the role needs: a list where a text should be, turns by nobody known."""
 
 from studio.data.checks.base import Check, Context, Seen
+from studio.data.phrases import many
 from studio.data.values import is_blank
-from studio.data.words import many
 from studio.schema.dataset import Problem
 
 

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
+from studio.data.columnar import Builder
 from studio.data.formats import delimited, json_document
-from studio.data.formats.apart import read_apart
 from studio.data.formats.base import AS_FOUND, HARD, Format, Reading, ReadLimits
 from studio.data.formats.delimited import CSV, TSV
 from studio.data.formats.joining import choose, join
@@ -16,11 +16,11 @@ from studio.data.formats.json_document import JSON
 from studio.data.formats.json_lines import JSONL
 from studio.data.formats.parquet import PARQUET
 from studio.data.formats.plain_text import MARKDOWN, TXT
+from studio.data.formats.sandboxed_reader import read_apart
 from studio.data.formats.xlsx import XLSX
 from studio.data.formats.zip import zip_format
-from studio.data.packing import Builder
+from studio.data.phrases import listed, many
 from studio.data.table import Table
-from studio.data.words import listed, many
 from studio.schema.errors import StudioError
 
 
@@ -110,14 +110,18 @@ def files_in(folder: Path) -> tuple[dict[str, Path], list[str]]:
     names, notes = choose(list(found), _readable)
     if not names:
         raise StudioError(
-            "empty-data", f"The folder {folder.name} holds no file that the studio reads.",
-            given=listed(found) or "an empty folder", valid=list(FORMATS),
-        )  # fmt: skip
+            "empty-data",
+            f"The folder {folder.name} holds no file that the studio reads.",
+            given=listed(found) or "an empty folder",
+            valid=list(FORMATS),
+        )
     if len(names) < len(found) / FEW:
         raise StudioError(
-            "unknown-format", f"The folder {folder.name} is no dataset: most of it is something else.",
-            given=f"{len(names):,} of {len(found):,} files can be read", hint="Name a folder with the files alone.",
-        )  # fmt: skip
+            "unknown-format",
+            f"The folder {folder.name} is no dataset: most of it is something else.",
+            given=f"{len(names):,} of {len(found):,} files can be read",
+            hint="Name a folder with the files alone.",
+        )
     return {name: found[name] for name in names}, notes
 
 
@@ -156,6 +160,15 @@ def read_text(text: str, how: Reading = AS_FOUND, limits: ReadLimits = HARD) -> 
 
 
 __all__ = [
-    "AS_FOUND", "FORMATS", "HARD", "Format", "ReadLimits", "Reading", "files_in", "format_of", "read", "read_many",
+    "AS_FOUND",
+    "FORMATS",
+    "HARD",
+    "Format",
+    "ReadLimits",
+    "Reading",
+    "files_in",
+    "format_of",
+    "read",
+    "read_many",
     "read_text",
-]  # fmt: skip
+]

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, count, islice, repeat
 from pathlib import Path
 
+from studio.data.columnar import Builder
 from studio.data.formats import encoding
 from studio.data.formats.base import AS_FOUND, Format, Reading, ReadLimits
 from studio.data.formats.encoding import LINE_TOO_LONG, UNDECODABLE, TooLong, encoding_of, lines_of, open_text
-from studio.data.packing import Builder
 from studio.data.table import Table
 from studio.schema.errors import StudioError
 

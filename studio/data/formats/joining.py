@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
+from studio.data.columnar import Builder
 from studio.data.columns import words_of
 from studio.data.limits import HARD, ReadLimits
-from studio.data.packing import Builder
-from studio.data.parts import split_name
+from studio.data.phrases import listed, many
+from studio.data.split_names import split_name
 from studio.data.table import Table
-from studio.data.words import listed, many
 from studio.schema.dataset import Reading
 from studio.schema.errors import StudioError
 
@@ -29,15 +29,22 @@ def join(
     if len(files) == 1:
         table = files[0][1](how)
         return Table(
-            table.columns, table.source, format=table.format, encoding=table.encoding, delimiter=table.delimiter,
-            notes=[*notes, *table.notes], bad_lines=table.bad_lines, found=table.found, sheets=table.sheets,
-        )  # fmt: skip
+            table.columns,
+            table.source,
+            format=table.format,
+            encoding=table.encoding,
+            delimiter=table.delimiter,
+            notes=[*notes, *table.notes],
+            bad_lines=table.bad_lines,
+            found=table.found,
+            sheets=table.sheets,
+        )
     builder = Builder(name, format, limits)
     builder.notes += notes
     parts = [_part_of(given) for given, _ in files]
-    column, marks = (SPLIT_COLUMN, parts) if all(parts) and len(set(parts)) > 1 else (
-        FILE_COLUMN, [given for given, _ in files]
-    )  # fmt: skip
+    column, marks = (
+        (SPLIT_COLUMN, parts) if all(parts) and len(set(parts)) > 1 else (FILE_COLUMN, [given for given, _ in files])
+    )
     counts, sheets = [], _Sheets(how)
     for (given, opened), mark in zip(files, marks, strict=True):
         before = builder.count

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
+from studio.data.columnar import Builder
 from studio.data.formats import json_lines
 from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.encoding import UNDECODABLE, encoding_of, open_text
 from studio.data.formats.json_lines import broken_text, kind_of
 from studio.data.formats.json_shapes import columns_of_lists, rows_of
-from studio.data.packing import Builder
 from studio.data.table import Table
 from studio.schema.errors import StudioError
 

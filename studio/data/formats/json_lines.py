@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from studio.data.columnar import Builder
 from studio.data.formats import encoding
 from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.encoding import LINE_TOO_LONG, UNDECODABLE, TooLong, encoding_of, lines_of, open_text
-from studio.data.packing import Builder
 from studio.data.table import Table
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from studio.data.columns import words_of
-from studio.data.parts import split_name
-from studio.data.words import listed
+from studio.data.phrases import listed
+from studio.data.split_names import split_name
 from studio.schema.errors import StudioError
 
 SPLIT_COLUMN = "split"

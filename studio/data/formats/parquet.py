@@ -7,9 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from studio.data.columnar import Builder
 from studio.data.formats.archive import MOST_RATIO, swells
 from studio.data.formats.base import Format, Reading, ReadLimits
-from studio.data.packing import Builder
 from studio.data.table import Table
 from studio.schema.errors import StudioError
 

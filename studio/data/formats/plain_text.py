@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from studio.data.columnar import Builder
 from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.encoding import LONGEST_LINE, TooLong, encoding_of, lines_of, open_text
-from studio.data.packing import Builder
 from studio.data.table import Table
 from studio.schema.dataset import PIECES
 from studio.schema.errors import StudioError

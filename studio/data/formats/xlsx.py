@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+from studio.data.columnar import Builder
 from studio.data.formats.archive import members_of
 from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.parquet import plain
 from studio.data.limits import SHEETS
-from studio.data.packing import Builder
+from studio.data.phrases import listed, many, short
 from studio.data.table import Table
-from studio.data.words import listed, many, short
 from studio.schema.errors import StudioError, nearest
 
 LOOKED_AT = 200
@@ -56,9 +56,12 @@ def _sheet(workbook: Any, builder: Builder, how: Reading) -> str:
         )
     if len(titles) > SHEETS:
         raise StudioError(
-            "too-large", f"{builder.name} has too many sheets to look at.", given=f"{len(titles):,} sheets",
-            valid=f"at most {SHEETS:,} sheets", hint="Save the sheet that you need as a file of its own.",
-        )  # fmt: skip
+            "too-large",
+            f"{builder.name} has too many sheets to look at.",
+            given=f"{len(titles):,} sheets",
+            valid=f"at most {SHEETS:,} sheets",
+            hint="Save the sheet that you need as a file of its own.",
+        )
     builder.sheets = [title for title in titles if _has_rows(workbook, title)]
     if how.ask and not asked and len(builder.sheets) > 1:
         raise StudioError(

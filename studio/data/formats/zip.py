@@ -10,8 +10,8 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from studio.data.formats.archive import MOST_BYTES, members_of
 from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.joining import choose, join
+from studio.data.phrases import listed
 from studio.data.table import Table
-from studio.data.words import listed
 from studio.schema.errors import StudioError
 
 _HINT = "Pack the files anew, without a password, or bring them one by one."
@@ -77,9 +77,10 @@ def _unpacked(
                         limits.check_decoded(name, MOST_BYTES - left)
                         if left < 0:
                             raise StudioError(
-                                "too-large", f"{name} grows beyond {MOST_BYTES / 1e6:,.0f} MB.",
+                                "too-large",
+                                f"{name} grows beyond {MOST_BYTES / 1e6:,.0f} MB.",
                                 hint="Unpack it, and bring its files one by one.",
-                            )  # fmt: skip
+                            )
                         out.write(chunk)
                 files.append((member.filename, target))
     except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

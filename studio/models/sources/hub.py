@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.models.answers import ANSWERS
+from studio.models.architectures import architecture_of, context_of, kind_of, size_of
+from studio.models.hub_cache import ANSWERS
 from studio.models.hub_files import Remote, hub_errors, needed_files, pickled_names, require_network
 from studio.models.inspect import card_facts, inspect_folder, quantised_by, trust_reason
-from studio.models.kinds import architecture_of, context_of, kind_of, size_of
 from studio.models.weights import DTYPE_BYTES
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
@@ -55,10 +55,12 @@ class HubSource:
             return None
         return found.model_copy(
             update={
-                "hub_id": name, "revision": folder.name, "origin": f"{name} at {folder.name[:7]} from the Hub",
+                "hub_id": name,
+                "revision": folder.name,
+                "origin": f"{name} at {folder.name[:7]} from the Hub",
                 "fingerprint": folder.name if found.needs_trust else "",
             }
-        )  # fmt: skip
+        )
 
     def ask(self, name: str, token: str | None = None) -> ModelInfo:
         """What the Hub says of a model that is not here."""

@@ -1,6 +1,6 @@
 """The two starters: with no network once they are here."""
 
-from studio.models.catalogue import starter_info
+from studio.models.catalog import starter_info
 from studio.models.inspect import inspect_folder
 from studio.models.starters import STARTERS, origin_of, starter_folder
 from studio.schema.models import ModelInfo, ModelSource

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from studio.machine.processes import identity, lives
 from studio.schema.runs import RunSpec
-from studio.store.handover import start_worker
 from studio.store.home import Home
+from studio.store.next_worker import start_worker
 from studio.store.queue import Entry
 
 Told = Callable[[str], None]
@@ -48,8 +48,12 @@ class LocalRunner:
             prepared = self._prepare()
             if self._aside is None or self._aside[0] != workspace:
                 self._aside = workspace, run
-            told = {"home": str(self.home), "workspace": workspace, "run": self._aside[1],
-                    "spec": spec.model_dump(mode="json", exclude={"because"}, exclude_defaults=True)}  # fmt: skip
+            told = {
+                "home": str(self.home),
+                "workspace": workspace,
+                "run": self._aside[1],
+                "spec": spec.model_dump(mode="json", exclude={"because"}, exclude_defaults=True),
+            }
             if not _told(prepared, json.dumps(told)):
                 _end(prepared)
                 self._prepared = None

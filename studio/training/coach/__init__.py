@@ -17,21 +17,31 @@ from studio.schema.events import (
     StepEvent,
 )
 from studio.training.coach import (
-    cut_off,
     diverged,
+    learning_rate_too_high,
+    learning_rate_too_low,
     never_predicted,
     no_change,
     noisy,
     overfitting,
-    rate_too_high,
-    rate_too_low,
     too_good,
+    truncation,
     underfitting,
 )
 from studio.training.coach.base import Point, Rule, Seen
 
-_MODULES = (diverged, cut_off, rate_too_high, too_good, rate_too_low, overfitting, underfitting, never_predicted,
-            noisy, no_change)  # fmt: skip
+_MODULES = (
+    diverged,
+    truncation,
+    learning_rate_too_high,
+    too_good,
+    learning_rate_too_low,
+    overfitting,
+    underfitting,
+    never_predicted,
+    noisy,
+    no_change,
+)
 RULES: dict[str, Rule] = {module.RULE.name: module.RULE for module in _MODULES}
 """In the order in which they may speak: a later one is silent where an earlier one has said the same."""
 EVERY = 5

@@ -19,14 +19,16 @@ def look(seen: Seen) -> AdviceEvent | None:
     named = ", ".join(f"{label} ({rows} rows)" for label, rows in list(missed.items())[:NAMED])
     more = f" and {len(missed) - NAMED} more" if len(missed) > NAMED else ""
     return AdviceEvent(
-        rule="never-predicted", severity="warn", step=last.step,
+        rule="never-predicted",
+        severity="warn",
+        step=last.step,
         title="A label is never given" if len(missed) == 1 else f"{len(missed)} labels are never given",
         message=f"In the checks at steps {before.step:,} and {last.step:,} no validation row was sorted under {named}"
         f"{more}.",
         why="Where a label has few rows, never giving it costs little on average; for those rows it is always wrong.",
         action="Let rare labels count more" if not seen.config.balance_labels else "Bring more rows of it.",
         actions=_ways(seen),
-    )  # fmt: skip
+    )
 
 
 def _ways(seen: Seen) -> tuple[Action, ...]:

@@ -25,12 +25,15 @@ def look(seen: Seen) -> AdviceEvent | None:
             f"a change of {percent(change or 0.0)}."
         )
     return AdviceEvent(
-        rule="no-change", severity="warn", step=seen.step, title="The model is as it was",
+        rule="no-change",
+        severity="warn",
+        step=seen.step,
+        title="The model is as it was",
         message=" ".join(parts),
         why="Either the base could do this already, or too little was learned to be seen.",
         action="Run again with more passes or at a higher rate; or keep the base.",
         actions=(at_rate(5 * seen.config.learning_rate, "five times the rate"),),
-    )  # fmt: skip
+    )
 
 
 def _same_replies(seen: Seen) -> int | None:

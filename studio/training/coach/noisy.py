@@ -24,14 +24,20 @@ def look(seen: Seen) -> AdviceEvent | None:
     share = min(0.5, max(0.2, 2 * (seen.config.validation_share or 0.1)))
     percents = f"{100 * share:.0f} %"
     return AdviceEvent(
-        rule="noisy-validation", severity="info", step=seen.step, title="Too few validation rows to tell",
+        rule="noisy-validation",
+        severity="info",
+        step=seen.step,
+        title="Too few validation rows to tell",
         message=f"In the last {CHECKS} checks validation loss jumped by about {figure(jumps)} from one to the next, "
         f"and went {figure(went)} in all. It is measured on {held} {'row' if held == 1 else 'rows'}.",
         why="Which step is the best is then chance, and early stopping may end the run for nothing.",
         action=f"Run again with {percents} of the rows kept for validation.",
-        actions=(Action(kind="repeat", label=f"Run again with {percents} for validation",
-                        changes={"validation_share": share}),),
-    )  # fmt: skip
+        actions=(
+            Action(
+                kind="repeat", label=f"Run again with {percents} for validation", changes={"validation_share": share}
+            ),
+        ),
+    )
 
 
 RULE = Rule("noisy-validation", look, unless=("rate-too-high",))

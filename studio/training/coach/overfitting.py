@@ -22,7 +22,10 @@ def look(seen: Seen) -> AdviceEvent | None:
     rise = last.eval_loss / lowest.eval_loss - 1
     stops = seen.config.early_stopping_patience and not seen.ended
     return AdviceEvent(
-        rule="overfitting", severity="warn", step=last.step, title="Learning by heart",
+        rule="overfitting",
+        severity="warn",
+        step=last.step,
+        title="Learning by heart",
         message=f"Validation loss has risen since step {lowest.step:,}, from {figure(lowest.eval_loss)} to "
         f"{figure(last.eval_loss)} at step {last.step:,} ({percent(rise)}), while training loss fell from "
         f"{figure(then)} to {figure(now)}.",
@@ -30,7 +33,7 @@ def look(seen: Seen) -> AdviceEvent | None:
         action=f"Stopping now keeps step {lowest.step:,}."
         + (" It stops by itself if checks go on like this." if stops else ""),
         actions=(STOP, _fewer(seen, lowest)),
-    )  # fmt: skip
+    )
 
 
 def over(seen: Seen, told: AdviceEvent) -> AdviceEvent | None:
@@ -39,10 +42,13 @@ def over(seen: Seen, told: AdviceEvent) -> AdviceEvent | None:
     if lowest is None or lowest.step <= told.step:
         return None
     return AdviceEvent(
-        rule="overfitting", severity="ok", step=lowest.step, title="Validation loss falls again",
+        rule="overfitting",
+        severity="ok",
+        step=lowest.step,
+        title="Validation loss falls again",
         message=f"Validation loss {figure(lowest.eval_loss)} at step {lowest.step:,} is the lowest so far: what was "
         "said of learning by heart no longer holds.",
-    )  # fmt: skip
+    )
 
 
 def _turn(seen: Seen) -> tuple[EvaluationEvent, EvaluationEvent, float, float] | None:

@@ -26,14 +26,17 @@ def look(seen: Seen) -> AdviceEvent | None:
         return None
     also = f", and validation loss {figure(held)}" if held is not None else ""
     return AdviceEvent(
-        rule="too-good", severity="warn", step=seen.step, title="Too good to be true",
+        rule="too-good",
+        severity="warn",
+        step=seen.step,
+        title="Too good to be true",
         message=f"Training loss is {figure(now)} by step {seen.step:,}{also}, before the rows were read "
         f"{'once' if seen.points[-1].epoch <= 1 else 'twice'}.",
         why="So soon, that is copying: the reply or the label stands in the prompt, or all rows say the same. "
         "With rows that lack it the model will have learned nothing.",
         action="Look at what the model sees of a row, and leave out the column or the words that give it away.",
         actions=(Action(kind="open", label="Look at the rows", tab="data"),),
-    )  # fmt: skip
+    )
 
 
 def _least(smoothing: float, labels: int) -> float:

@@ -33,13 +33,16 @@ def look(seen: Seen) -> AdviceEvent | None:
     if third - last > FLAT * third or checks[1] - checks[0] > FLAT * checks[1]:
         return None
     return AdviceEvent(
-        rule="underfitting", severity="warn", step=seen.step, title="It has stopped learning, too early",
+        rule="underfitting",
+        severity="warn",
+        step=seen.step,
+        title="It has stopped learning, too early",
         message=f"Training loss lies flat at {figure(last)} (it was {figure(third)} a quarter of the run before), and "
         f"validation loss at {figure(checks[0])}. Above {figure(line)} a model is mostly guessing.",
         why="More of the same changes little: what learns is too small, or moves too little, for these rows.",
         action="Run again with more that learns, or at a higher rate.",
         actions=_ways(seen),
-    )  # fmt: skip
+    )
 
 
 def _line(seen: Seen) -> float | None:

@@ -16,10 +16,18 @@ from studio.training.methods.rslora import RsLoRA
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        LoRA(), QLoRA(), Full(), DoRA(), RsLoRA(), LoRAEmbeddings(), LastLayers(), IA3(), PromptTuning(),
+        LoRA(),
+        QLoRA(),
+        Full(),
+        DoRA(),
+        RsLoRA(),
+        LoRAEmbeddings(),
+        LastLayers(),
+        IA3(),
+        PromptTuning(),
         PrefixTuning(),
     )
-}  # fmt: skip
+}
 """In the order of the page: the usual ones first."""
 
 

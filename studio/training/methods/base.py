@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from studio.machine.facts import MachineFacts
-from studio.models.trainable import shares_layers
+from studio.models.trainable_parameters import shares_layers
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from studio.models.trainable import linear_shapes
+from studio.models.trainable_parameters import linear_shapes
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.training.methods.lora import LoRA

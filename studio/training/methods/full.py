@@ -3,14 +3,14 @@
 from typing import Any
 
 from studio.machine.facts import MachineFacts
-from studio.models.trainable import frozen_parameters, head_parameters
+from studio.models.trainable_parameters import frozen_parameters, head_parameters
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.methods.base import FEW_BITS, too_many_frozen
 from studio.training.methods.layers import freeze
-from studio.training.methods.lightest import too_much
+from studio.training.methods.memory_floor import too_much
 
 
 class Full:

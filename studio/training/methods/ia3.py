@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from studio.models.trainable import head_parameters, key_width
+from studio.models.trainable_parameters import head_parameters, key_width
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.training.methods.base import Adapting
@@ -52,7 +52,10 @@ class IA3(Adapting):
 
 def _narrowing(model: Any, targets: list[str]) -> list[str]:
     """Feed-forward layers that lead back to the model's width: they are scaled on the way in."""
-    wide = [name for name, layer in model.named_modules()
-            if any(part in name.lower() for part in INNER) and getattr(layer, "in_features", 0) >
-            getattr(layer, "out_features", 0)]  # fmt: skip
+    wide = [
+        name
+        for name, layer in model.named_modules()
+        if any(part in name.lower() for part in INNER)
+        and getattr(layer, "in_features", 0) > getattr(layer, "out_features", 0)
+    ]
     return [each for each in targets if any(f".{name}".endswith(f".{each}") for name in wide)]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from studio.models.trainable import ATTENTION, STATES, number_of
+from studio.models.trainable_parameters import ATTENTION, STATES, number_of
 
 SAVED_BY_PEFT = ("classifier", "score", "qa_outputs")
 """Heads that peft trains and saves by itself."""
@@ -32,8 +32,11 @@ def _class(model: Any) -> str:
 def task_type(model: Any) -> str:
     """PEFT's own name for what the model does."""
     name = _class(model)
-    known = {"ForSequenceClassification": "SEQ_CLS", "ForQuestionAnswering": "QUESTION_ANS",
-             "ForTokenClassification": "TOKEN_CLS"}  # fmt: skip
+    known = {
+        "ForSequenceClassification": "SEQ_CLS",
+        "ForQuestionAnswering": "QUESTION_ANS",
+        "ForTokenClassification": "TOKEN_CLS",
+    }
     found = next((kind for ending, kind in known.items() if name.endswith(ending)), None)
     return found or ("SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM")
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from studio.models.trainable import head_parameters, linear_shapes
+from studio.models.trainable_parameters import head_parameters, linear_shapes
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo

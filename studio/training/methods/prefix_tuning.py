@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from studio.models.trainable import key_width
+from studio.models.trainable_parameters import key_width
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.training.methods.layers import task_type

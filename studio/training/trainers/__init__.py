@@ -11,7 +11,7 @@ from studio.schema.config import TrainingConfig
 from studio.tasks import Encoding, Example
 
 if TYPE_CHECKING:
-    from studio.training.callbacks import EventCallback
+    from studio.training.loop.callbacks import EventCallback
 
 TRAINERS: dict[str, str] = {
     "sft": "studio.training.trainers.sft",

@@ -12,7 +12,7 @@ from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 from studio.inference.heads import Head
 from studio.schema.events import HeldRow
 from studio.tasks import Example
-from studio.training.held import held_rows
+from studio.training.loop.eval_predictions import held_rows
 from studio.training.trainers import Parts
 from studio.training.trainers.common import StudioTrainer, arguments, dataset_of
 
@@ -43,8 +43,11 @@ class LabelTrainer(StudioTrainer, Trainer):
         logits, given = self.judged
         said = set(logits.argmax(-1).tolist())
         known, rows = np.unique(given, return_counts=True)
-        return {self.head.labels[label]: int(count) for label, count in zip(known, rows, strict=True)
-                if int(label) not in said}  # fmt: skip
+        return {
+            self.head.labels[label]: int(count)
+            for label, count in zip(known, rows, strict=True)
+            if int(label) not in said
+        }
 
     def held(self) -> list[HeldRow]:
         """The first rows of a check, each with what is said and what is right."""

@@ -10,18 +10,18 @@ import torch
 from studio.schema.config import TrainingConfig
 from studio.schema.events import HeldRow
 from studio.tasks import Example
-from studio.training.batches import PARTS
-from studio.training.checkpoints import Checkpoints, Standing
-from studio.training.distributed import arguments as shared_arguments
-from studio.training.distributed import leads, led, processes, size_of, summed
-from studio.training.groups import groups_of
+from studio.training.batching.collators import PARTS
+from studio.training.batching.sampler import OrderedSampler
+from studio.training.distributed.processes import arguments as shared_arguments
+from studio.training.distributed.processes import leads, led, processes, size_of, summed
+from studio.training.loop.checkpoints import Checkpoints, Standing
+from studio.training.loop.trackers import arguments_of
 from studio.training.methods import method_named
-from studio.training.mirrors import arguments_of
 from studio.training.optimizers import make_optimizer
-from studio.training.rhythm import total_steps
-from studio.training.sampler import OrderedSampler
+from studio.training.optimizers.param_groups import groups_of
+from studio.training.planning.eval_schedule import total_steps
 from studio.training.trainers import Parts
-from studio.training.trainers.sharded import Sharded
+from studio.training.trainers.fsdp import Sharded
 
 BYTES_A_MASTER = 14
 """Of a trained weight in a checkpoint: itself, two averages, a float32 copy."""

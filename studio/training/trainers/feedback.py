@@ -11,7 +11,7 @@ from studio.tasks.base import NOT_LEARNED
 from studio.training.trainers import Parts
 from studio.training.trainers.common import arguments
 from studio.training.trainers.preference import padded_rows
-from studio.training.trainers.referenced import NUMBER, Referenced
+from studio.training.trainers.reference_model import NUMBER, Referenced
 
 
 class ThumbTrainer(Referenced, KTOTrainer):

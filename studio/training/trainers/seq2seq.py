@@ -11,8 +11,8 @@ from studio.metrics import answers
 from studio.metrics.texts import observe
 from studio.tasks.base import NOT_LEARNED
 from studio.tasks.question_answering import NO_ANSWER
-from studio.training.distributed import processes
-from studio.training.sharding import is_sharded, whole
+from studio.training.distributed.fsdp import is_sharded, whole
+from studio.training.distributed.processes import processes
 from studio.training.trainers import Parts
 from studio.training.trainers.common import StudioTrainer, arguments, dataset_of
 
@@ -51,9 +51,13 @@ def build(parts: Parts) -> WritingTrainer:
     tokenizer, model = parts.encoding.tokenizer, parts.model
     pad = tokenizer.pad_token_id
     generation = GenerationConfig(
-        max_new_tokens=parts.config.answer_length, do_sample=False, pad_token_id=pad, **PLAINLY,
-        eos_token_id=sorted(end_tokens(plain_model(model), tokenizer)) or None, **begins(plain_model(model)),
-    )  # fmt: skip
+        max_new_tokens=parts.config.answer_length,
+        do_sample=False,
+        pad_token_id=pad,
+        **PLAINLY,
+        eos_token_id=sorted(end_tokens(plain_model(model), tokenizer)) or None,
+        **begins(plain_model(model)),
+    )
 
     def judge(prediction: Any) -> dict[str, float]:
         said, expected = (

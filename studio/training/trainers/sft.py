@@ -1,7 +1,7 @@
 """Supervised fine-tuning of a model that writes text: TRL's SFTTrainer, quicker where TRL's own way is slow.
 
-On a CPU the loss is computed at learned positions alone (training/loss.py) and rows are laid end to end, without
-padding (training/by_rows.py), once both were found to give this model's own loss. On a GPU TRL's way is good.
+On a CPU, logits are computed at trained positions only (losses/causal_lm.py) and batches have no padding
+(batching/packed_attention.py), after a check that both give the model's own loss. On a GPU, TRL's own path is used.
 """
 
 import math
@@ -10,10 +10,10 @@ from typing import Any
 from trl import SFTConfig, SFTTrainer
 
 from studio.tasks.base import NOT_LEARNED
-from studio.training.batches import PARTS, Collator, laid_end_to_end
-from studio.training.distributed import processes
-from studio.training.loss import add_learned_loss
-from studio.training.quick import Quick
+from studio.training.batching.collators import PARTS, Collator, laid_end_to_end
+from studio.training.distributed.processes import processes
+from studio.training.losses.causal_lm import add_learned_loss
+from studio.training.losses.cpu_fast_path import Quick
 from studio.training.trainers import Parts
 from studio.training.trainers.common import StudioTrainer, arguments, dataset_of
 

@@ -24,9 +24,10 @@ class PointingTrainer(StudioTrainer, Trainer):
         begins, ends = (
             cross_entropy(logits.float().masked_fill(padding, float("-inf")), right)
             for logits, right in (
-                (outputs.start_logits, inputs["start_positions"]), (outputs.end_logits, inputs["end_positions"]),
+                (outputs.start_logits, inputs["start_positions"]),
+                (outputs.end_logits, inputs["end_positions"]),
             )
-        )  # fmt: skip
+        )
         loss = (begins + ends) / 2
         return (loss, outputs) if return_outputs else loss
 

@@ -117,8 +117,11 @@ def action_bar(reason: Any = "", primary: Primary | None = None, back: str = "",
         made = html(
             '<button type="button" class="btn primary" data-primary{attrs}>{label}</button>',
             attrs=attrs(
-                data_act=primary.act or None, data_goto=primary.goto or None, disabled=primary.disabled,
-                data_newest=primary.newest, data_run=primary.run,
+                data_act=primary.act or None,
+                data_goto=primary.goto or None,
+                disabled=primary.disabled,
+                data_newest=primary.newest,
+                data_run=primary.run,
             ),
             label=primary.label,
         )
@@ -279,11 +282,16 @@ def text_input(
         '<input class="input {c}"{attrs}>',
         c=more.pop("class_", ""),
         attrs=attrs(
-            id=f"f-{name}", name=name, value=value, data_act=act or None, placeholder=placeholder or None,
+            id=f"f-{name}",
+            name=name,
+            value=value,
+            data_act=act or None,
+            placeholder=placeholder or None,
             autocomplete="off",
-            **_describes(name, error, helped), **more,
+            **_describes(name, error, helped),
+            **more,
         ),
-    )  # fmt: skip
+    )
 
 
 def textarea(
@@ -300,16 +308,28 @@ def textarea(
 
 
 def select_input(
-    name: str, choices: Sequence[tuple[str, Any]], chosen: str, act: str, small: bool = False, label: str = "",
-    error: str = "", helped: bool = False, off: Collection[str] = (), **more: Any,
-) -> Html:  # fmt: skip
+    name: str,
+    choices: Sequence[tuple[str, Any]],
+    chosen: str,
+    act: str,
+    small: bool = False,
+    label: str = "",
+    error: str = "",
+    helped: bool = False,
+    off: Collection[str] = (),
+    **more: Any,
+) -> Html:
     """A drop-down of (value, words); those in `off` are greyed."""
     return html(
         '<span class="select {small}"><select{attrs}>{options}</select>{icon}</span>',
         small="s" if small else "",
         attrs=attrs(
-            id=f"f-{name}", name=name, data_act=act or None, aria_label=label or None,
-            **_describes(name, error, helped), **more,
+            id=f"f-{name}",
+            name=name,
+            data_act=act or None,
+            aria_label=label or None,
+            **_describes(name, error, helped),
+            **more,
         ),
         options=[
             html(

@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from studio.schema.seen import Batch, BatchRow
+from studio.schema.preview import Batch, BatchRow
 from studio.ui.components.basic import button, fold
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import rows as rows_words
@@ -29,12 +29,16 @@ def batch_panel(batch: Batch | None) -> Html:
         html(
             '<ul class="list batch">{lines}</ul>{tokens}<p class="bar foot small muted">{foot}</p>',
             lines=[_line(line) for line in batch.rows],
-            tokens=fold("As tokens", "all of it", html("{lines}", lines=[_tokens(line) for line in batch.rows]),
-                        key="batch-tokens"),
+            tokens=fold(
+                "As tokens",
+                "all of it",
+                html("{lines}", lines=[_tokens(line) for line in batch.rows]),
+                key="batch-tokens",
+            ),
             foot=("" if batch.padded else "This machine lays the rows end to end: the padding is not computed. ")
             + f"{batch.steps:,} such batches are one pass over the rows.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _panel(words: str, body: Html) -> Html:
@@ -74,5 +78,8 @@ def _tokens(line: BatchRow) -> Html:
     name = "Several rows" if line.row is None else f"Row {line.row:,}"
     return html(
         '<div class="turn"><div><b>{name}</b></div><div class="toks">{made}{more}{pads}</div></div>',
-        name=name, made=made, more=more, pads=pads,
-    )  # fmt: skip
+        name=name,
+        made=made,
+        more=more,
+        pads=pads,
+    )

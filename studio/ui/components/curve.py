@@ -2,7 +2,7 @@
 
 from math import log2
 
-from studio.schema.labels import CurvePoint, LearningCurve
+from studio.schema.label_quality import CurvePoint, LearningCurve
 from studio.ui.markup import Html, attrs, html
 
 WIDE, TALL, LEFT, TOP = 320, 120, 34, 8
@@ -28,22 +28,40 @@ def curve_chart(curve: LearningCurve) -> Html:
         t=TALL,
         label=attrs(role="img", aria_label=f"Rows given their own label, by the number of rows: {said}"),
         grid=[
-            html('<line class="grid" x1="{l}" x2="{w}" y1="{y:.1f}" y2="{y:.1f}"/><text x="0" y="{ty:.1f}">{p:.0f} '
-                 "%</text>", l=LEFT, w=WIDE, y=y(score), ty=y(score) + 4, p=100 * score)
+            html(
+                '<line class="grid" x1="{l}" x2="{w}" y1="{y:.1f}" y2="{y:.1f}"/><text x="0" y="{ty:.1f}">{p:.0f} '
+                "%</text>",
+                l=LEFT,
+                w=WIDE,
+                y=y(score),
+                ty=y(score) + 4,
+                p=100 * score,
+            )
             for score in (floor, (1 + floor) / 2, 1.0)
         ],
         spread=[
-            html('<line class="before" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>', x=x(point),
-                 low=y(point.low), high=y(point.high))
+            html(
+                '<line class="before" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>',
+                x=x(point),
+                low=y(point.low),
+                high=y(point.high),
+            )
             for point in curve.points
         ],
         line=" ".join(f"{x(point):.1f},{y(point.score):.1f}" for point in curve.points),
-        dots=[html('<circle class="pt" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>', x=x(point), y=y(point.score))
-              for point in curve.points],
+        dots=[
+            html('<circle class="pt" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>', x=x(point), y=y(point.score))
+            for point in curve.points
+        ],
         words=[
-            html('<text x="{x:.1f}" y="{t}" text-anchor="{a}">{n:,}{unit}</text>', x=x(point), t=TALL - 2,
-                 a="end" if point is curve.points[-1] else "middle", n=point.rows,
-                 unit=" rows" if point is curve.points[-1] else "")
+            html(
+                '<text x="{x:.1f}" y="{t}" text-anchor="{a}">{n:,}{unit}</text>',
+                x=x(point),
+                t=TALL - 2,
+                a="end" if point is curve.points[-1] else "middle",
+                n=point.rows,
+                unit=" rows" if point is curve.points[-1] else "",
+            )
             for point in curve.points[-1::-2]
         ],
-    )  # fmt: skip
+    )

@@ -2,7 +2,7 @@
 
 import json
 
-from studio.schema.seen import LengthStats
+from studio.schema.preview import LengthStats
 from studio.ui.components.basic import button, facts, tag
 from studio.ui.markup import Html, attrs, html
 
@@ -47,10 +47,16 @@ def histogram(stats: LengthStats, this: int | None) -> Html:
     last = stats.bins[-1][0]
     cut = "no row is cut" if not stats.over else f"{stats.over:,} cut"
     handle = attrs(
-        class_="limit", role="slider", tabindex=0, aria_label="Longest row in tokens", aria_valuemin=LEAST,
-        aria_valuemax=stats.most, aria_valuenow=stats.limit, aria_valuetext=f"{stats.limit:,} tokens, {cut}",
+        class_="limit",
+        role="slider",
+        tabindex=0,
+        aria_label="Longest row in tokens",
+        aria_valuemin=LEAST,
+        aria_valuemax=stats.most,
+        aria_valuenow=stats.limit,
+        aria_valuetext=f"{stats.limit:,} tokens, {cut}",
         style=f"left:{100 * min(1.0, stats.limit / last):.2f}%",
-    )  # fmt: skip
+    )
     data = attrs(
         data_lengths=json.dumps(stats.by_length), data_last=last, data_most=stats.most, data_longest=stats.longest
     )
@@ -81,9 +87,13 @@ def _bars(stats: LengthStats, this: int | None) -> list[Html]:
         bars.append(
             html(
                 '<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="1" class="{c}"/>',
-                x=number * step + 1.5, y=100 - tall, w=max(1.0, step - 3), h=tall, c="filla" if mine else "fills",
+                x=number * step + 1.5,
+                y=100 - tall,
+                w=max(1.0, step - 3),
+                h=tall,
+                c="filla" if mine else "fills",
             )
-        )  # fmt: skip
+        )
         low = high
     return bars
 
@@ -99,10 +109,10 @@ def longest_panel(stats: LengthStats, row: int) -> Html:
                 n=number,
                 tag=tag("cut", "warn") if tokens > stats.limit else "",
                 tokens=tokens,
-                show=tag("shown") if number == row else button(
-                    "Show", "row", "s quiet", value=number, aria_label=f"Show row {number}"
-                ),
+                show=tag("shown")
+                if number == row
+                else button("Show", "row", "s quiet", value=number, aria_label=f"Show row {number}"),
             )
             for number, tokens in stats.longest_rows[:LISTED]
         ],
-    )  # fmt: skip
+    )

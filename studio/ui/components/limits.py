@@ -18,8 +18,11 @@ def banner(limits: Limits) -> Html:
     return html(
         '<section class="banner" aria-label="Public demo"><p class="row wrap">{i}<b>Public demo</b><span>{w} {k}</span>'
         '</p><details class="limits"><summary>Limits of this demo</summary><ul>{l}</ul></details></section>',
-        i=icon("info"), w=WHERE, k=kept, l=[html("<li>{s}</li>", s=each) for each in sentences(limits)],
-    )  # fmt: skip
+        i=icon("info"),
+        w=WHERE,
+        k=kept,
+        l=[html("<li>{s}</li>", s=each) for each in sentences(limits)],
+    )
 
 
 def sentences(limits: Limits) -> list[str]:

@@ -16,11 +16,24 @@ FITS = {
 
 
 LANGUAGES = {
-    "en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese",
+    "en": "English",
+    "de": "German",
+    "fr": "French",
+    "es": "Spanish",
+    "it": "Italian",
+    "pt": "Portuguese",
     "nl": "Dutch",
-    "pl": "Polish", "ru": "Russian", "uk": "Ukrainian", "tr": "Turkish", "ar": "Arabic", "hi": "Hindi", "zh": "Chinese",
-    "ja": "Japanese", "ko": "Korean", "multilingual": "many languages",
-}  # fmt: skip
+    "pl": "Polish",
+    "ru": "Russian",
+    "uk": "Ukrainian",
+    "tr": "Turkish",
+    "ar": "Arabic",
+    "hi": "Hindi",
+    "zh": "Chinese",
+    "ja": "Japanese",
+    "ko": "Korean",
+    "multilingual": "many languages",
+}
 LICENCES = {"apache-2.0": "Apache 2.0", "mit": "MIT", "": "not stated", "other": "its own, see the Hub"}
 
 
@@ -175,9 +188,10 @@ def trust_question(view: ModelView) -> Html:
             ),
         ),
         check=check_input("understood", "I know who made this model and trust them.", False),
-        button=button("Allow this model", "trust", "danger", disabled=True, needs="understood",
-                      seen=view.info.fingerprint),
-    )  # fmt: skip
+        button=button(
+            "Allow this model", "trust", "danger", disabled=True, needs="understood", seen=view.info.fingerprint
+        ),
+    )
 
 
 def trust_kept() -> Html:
@@ -203,7 +217,8 @@ def token_form(name: str, has_token: bool) -> Html:
         note=note("acc", steps),
         kept=kept,
         field=field(
-            "token", "Hub token",
+            "token",
+            "Hub token",
             text_input("token", "", "", type="password", helped=True, placeholder="hf_…"),
             "Kept in a file that only you can read, and sent to the Hub alone.",
         ),
@@ -214,4 +229,4 @@ def token_form(name: str, has_token: bool) -> Html:
             if has_token
             else "",
         ),
-    )  # fmt: skip
+    )

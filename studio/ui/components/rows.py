@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from studio.data.words import many
+from studio.data.phrases import many
 from studio.schema.views import RoleView, RowPage
 from studio.ui.components.basic import button, select_input, tag
 from studio.ui.markup import Html, attrs, html
@@ -48,9 +48,14 @@ def _hidden(count: int) -> Html:
 def _head(column: str, role: str | None, known: Sequence[RoleView], number: int) -> Html:
     choices = [*((each.name, each.title) for each in known), (IGNORE, "Not used")]
     select = select_input(
-        f"role-{number}", choices, role or IGNORE, "map", small=True, label=f"Role of the column {column}",
+        f"role-{number}",
+        choices,
+        role or IGNORE,
+        "map",
+        small=True,
+        label=f"Role of the column {column}",
         data_column=column,
-    )  # fmt: skip
+    )
     return html(
         "<th><span{title}>{column}</span>{select}</th>",
         title=attrs(class_="cut", title=column),
@@ -60,9 +65,13 @@ def _head(column: str, role: str | None, known: Sequence[RoleView], number: int)
 
 
 def _row(
-    number: int, row: Mapping[str, str], page: RowPage, columns: Sequence[str], roles: Mapping[str, str | None],
+    number: int,
+    row: Mapping[str, str],
+    page: RowPage,
+    columns: Sequence[str],
+    roles: Mapping[str, str | None],
     loud: str,
-) -> Html:  # fmt: skip
+) -> Html:
     marks = page.marks.get(number, ())
     tags = [html("{t} ", t=tag(words, MARKS.get(kind, "warn"))) for kind, words in marks]
     return html(

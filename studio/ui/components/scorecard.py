@@ -6,9 +6,11 @@ from studio.schema.report import JudgedRow, Metric, Report
 from studio.ui.components.basic import tag
 from studio.ui.markup import Html, html
 
-SENTENCES = {"test": "test rows, never used in training or to pick the step",
-             "validation": "validation rows: training did not learn from them, but the best step was picked by them",
-             "file": "rows of the file"}  # fmt: skip
+SENTENCES = {
+    "test": "test rows, never used in training or to pick the step",
+    "validation": "validation rows: training did not learn from them, but the best step was picked by them",
+    "file": "rows of the file",
+}
 
 AGAINST_BASE = ("reward_accuracy", "reward_margin", "reward_gap")
 """Metrics that are reckoned against the base, which has none of its own."""
@@ -183,11 +185,16 @@ def judged(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
         return html('<p class="muted body">There are no such rows.</p>')
     words = tag if labels else (lambda text, kind="": html('<span class="cell-text">{t}</span>', t=text))
     made = [
-        html("<tr><td class=num>{n}</td><td>{text}</td><td>{e}</td><td>{b}</td><td>{t}</td></tr>", n=row.row,
-             text=html('<span class="cell-text">{t}</span>', t=row.text), e=words(row.expected), b=words(row.base),
-             t=words(row.tuned, "error" if labels and row.tuned != row.expected else "acc"))
+        html(
+            "<tr><td class=num>{n}</td><td>{text}</td><td>{e}</td><td>{b}</td><td>{t}</td></tr>",
+            n=row.row,
+            text=html('<span class="cell-text">{t}</span>', t=row.text),
+            e=words(row.expected),
+            b=words(row.base),
+            t=words(row.tuned, "error" if labels and row.tuned != row.expected else "acc"),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     return html(
         '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows, scrolls sideways">'
         '<table class="judged"><thead><tr><th '

@@ -4,9 +4,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from studio.schema.checked import range_of
 from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.fields import About, about
+from studio.schema.settings_check import range_of
 from studio.ui.components.basic import (
     button,
     check_input,

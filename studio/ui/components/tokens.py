@@ -62,8 +62,9 @@ def tokens_panel(preview: Preview, limit: int, special: bool) -> Html:
     else:
         legend = html(
             '<span><i class="sq b"></i>Read <b>{r:,}</b></span><span><i class="sq"></i>Learned <b>{l:,}</b></span>',
-            r=len(preview.tokens) - learned, l=learned,
-        )  # fmt: skip
+            r=len(preview.tokens) - learned,
+            l=learned,
+        )
     return html(
         '<section class="panel flush" tabindex="0" data-arrows{label}><div class="bar"><div '
         'class="legend">{legend}<span class="muted">{whole}</span></div>'
@@ -80,8 +81,11 @@ def tokens_panel(preview: Preview, limit: int, special: bool) -> Html:
         turns=[_turn(name, part) for name, part in turns(shown)],
         cut=_cut_off(preview),
         answer=(
-            _turn("Worse reply", preview.worse) if preview.worse
-            else _label(preview.label) if preview.label and not learned else ""
+            _turn("Worse reply", preview.worse)
+            if preview.worse
+            else _label(preview.label)
+            if preview.label and not learned
+            else ""
         ),
         more=html('<p class="bar muted">Only the first {n:,} tokens are drawn.</p>', n=MOST)
         if len(preview.tokens) > MOST

@@ -65,35 +65,63 @@ RUNS: list[tuple[str, Callable[[Stage, Members], bytes]]] = [
     ("a link for its folder", lambda s, m: zipped(m, {"model": "/etc"})),
     ("Python code beside the adapter", lambda s, m: zipped({**m, "adapter/evil.py": b"open('/tmp/x','w')"})),
     ("a pickle for weights", lambda s, m: zipped({**m, "adapter/adapter_model.bin": pickle.dumps(Evil(ran(s)))})),
-    ("a pickled optimizer in a checkpoint", lambda s, m: zipped({**m,
-    "checkpoints/step-1/optimizer.pt": pickle.dumps(Evil(ran(s)))})),
-    ("a pickled training_args.bin", lambda s, m: zipped({**m,
-    "adapter/training_args.bin": pickle.dumps(Evil(ran(s)))})),
-    ("a pickle that is called safetensors", lambda s, m: zipped({**m,
-    "adapter/adapter_model.safetensors": pickle.dumps(Evil(ran(s)))})),
-    ("auto_map in its configuration", lambda s, m: zipped({**m,
-    "model/config.json": b'{"auto_map": {"AutoModel": "evil.Evil"}}'})),
-    ("a model by a path in its settings", lambda s, m: zipped(changed(m, "config.yaml",
-    lambda t: t.replace("model: starter-chat", "model: /etc")))),
-    ("rows by a path in its settings", lambda s, m: zipped(changed(m, "config.yaml", lambda t: _line(t, "dataset",
-    "../../default/x")))),
-    ("YAML that makes a Python object", lambda s, m: zipped(changed(m, "config.yaml",
-    lambda t: t + "\nx: !!python/object/apply:os.system ['touch " + str(ran(s)) + "']\n"))),
+    (
+        "a pickled optimizer in a checkpoint",
+        lambda s, m: zipped({**m, "checkpoints/step-1/optimizer.pt": pickle.dumps(Evil(ran(s)))}),
+    ),
+    (
+        "a pickled training_args.bin",
+        lambda s, m: zipped({**m, "adapter/training_args.bin": pickle.dumps(Evil(ran(s)))}),
+    ),
+    (
+        "a pickle that is called safetensors",
+        lambda s, m: zipped({**m, "adapter/adapter_model.safetensors": pickle.dumps(Evil(ran(s)))}),
+    ),
+    (
+        "auto_map in its configuration",
+        lambda s, m: zipped({**m, "model/config.json": b'{"auto_map": {"AutoModel": "evil.Evil"}}'}),
+    ),
+    (
+        "a model by a path in its settings",
+        lambda s, m: zipped(changed(m, "config.yaml", lambda t: t.replace("model: starter-chat", "model: /etc"))),
+    ),
+    (
+        "rows by a path in its settings",
+        lambda s, m: zipped(changed(m, "config.yaml", lambda t: _line(t, "dataset", "../../default/x"))),
+    ),
+    (
+        "YAML that makes a Python object",
+        lambda s, m: zipped(
+            changed(
+                m, "config.yaml", lambda t: t + "\nx: !!python/object/apply:os.system ['touch " + str(ran(s)) + "']\n"
+            )
+        ),
+    ),
     ("YAML anchors that grow to gigabytes", lambda s, m: zipped(changed(m, "config.yaml", lambda t: t + _laughs()))),
-    ("a base model elsewhere in its adapter", lambda s, m: zipped(changed(m, adapter(m),
-    lambda t: json.dumps({**json.loads(t), "base_model_name_or_path": "/etc/evil"})))),
-    ("a base model of a Hub in its adapter", lambda s, m: zipped(changed(m, adapter(m),
-    lambda t: json.dumps({**json.loads(t), "base_model_name_or_path": "evil/model"})))),
+    (
+        "a base model elsewhere in its adapter",
+        lambda s, m: zipped(
+            changed(m, adapter(m), lambda t: json.dumps({**json.loads(t), "base_model_name_or_path": "/etc/evil"}))
+        ),
+    ),
+    (
+        "a base model of a Hub in its adapter",
+        lambda s, m: zipped(
+            changed(m, adapter(m), lambda t: json.dumps({**json.loads(t), "base_model_name_or_path": "evil/model"}))
+        ),
+    ),
     ("an id that is a path", lambda s, m: zipped(changed(m, "run.json", lambda t: _id(t, "../../default")))),
     ("deep JSON for its state", lambda s, m: zipped({**m, "run.json": b"[" * 100_000 + b"]" * 100_000})),
     ("1,000 files", lambda s, m: zipped({**m, **{f"adapter/{n}.json": b"{}" for n in range(1_000)}})),
     ("300 MB of zeros in a text", lambda s, m: zipped({**m, "events.jsonl": b" " * 300_000_000})),
-    ("markup in its name", lambda s, m: zipped(changed(m, "run.json", lambda t: _name(t,
-    "<script>alert(9731)</script>")))),
+    (
+        "markup in its name",
+        lambda s, m: zipped(changed(m, "run.json", lambda t: _name(t, "<script>alert(9731)</script>"))),
+    ),
     ("the same name twice", lambda s, m: _twice(m)),
     ("a database", lambda s, m: zipped({**m, "studio.db": b"SQLite format 3\0"})),
     ("no settings", lambda s, m: zipped({name: text for name, text in m.items() if name != "config.yaml"})),
-]  # fmt: skip
+]
 
 
 def _line(text: str, name: str, value: str) -> str:
@@ -148,9 +176,16 @@ def taken_in(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]
     ticket = owner.upload("run.zip", make(stage, good(stage))).json["ticket"]
     shown = owner.acted("runs-body", "file", tickets=ticket)
     new = [run.id for run in owner.runs() if run.id not in before]
-    outside = [str(path) for path in (Path("/tmp/evil.json"), owner.served.home / "evil.json",
-               owner.space.root / "evil.json",
-                                      owner.space.root / "runs" / "evil.json") if path.exists()]  # fmt: skip
+    outside = [
+        str(path)
+        for path in (
+            Path("/tmp/evil.json"),
+            owner.served.home / "evil.json",
+            owner.space.root / "evil.json",
+            owner.space.root / "runs" / "evil.json",
+        )
+        if path.exists()
+    ]
     code = ran(stage).exists() or Path("/tmp/x").exists()
     live = "<script>alert(9731)" in shown + owner.acted("runs-body", "look")
     links = [

@@ -6,12 +6,20 @@ from urllib.parse import quote
 from tests.security.attack import Seen, attack, seen
 from tests.security.stage import Stage, Visitor, log_of
 
-SCRIPTS = ["<script>alert(9731)</script>", "<img src=x onerror=alert(9731)>", "\"><svg onload=alert(9731)>",
-           "' onmouseover='alert(9731)", "javascript:alert(9731)",
-           "</style><script>alert(9731)</script>", "<iframe srcdoc='<script>alert(9731)</script>'>", "${alert(9731)}",
-           "{{constructor.constructor('alert(9731)')()}}",
-           "<!--<script>alert(9731)//-->", "<math><mi//xlink:href='data:x,<script>alert(9731)</script>'>",
-           "\\u003cscript\\u003ealert(9731)\\u003c/script\\u003e"]  # fmt: skip
+SCRIPTS = [
+    "<script>alert(9731)</script>",
+    "<img src=x onerror=alert(9731)>",
+    '"><svg onload=alert(9731)>',
+    "' onmouseover='alert(9731)",
+    "javascript:alert(9731)",
+    "</style><script>alert(9731)</script>",
+    "<iframe srcdoc='<script>alert(9731)</script>'>",
+    "${alert(9731)}",
+    "{{constructor.constructor('alert(9731)')()}}",
+    "<!--<script>alert(9731)//-->",
+    "<math><mi//xlink:href='data:x,<script>alert(9731)</script>'>",
+    "\\u003cscript\\u003ealert(9731)\\u003c/script\\u003e",
+]
 
 
 LINKS = ("href", "xlink:href", "src", "action", "formaction", "data")

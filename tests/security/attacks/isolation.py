@@ -3,15 +3,26 @@
 from tests.security.attack import Seen, attack, seen
 from tests.security.stage import ROWS, Stage, Visitor
 
-ROUTES = ["GET /studio/run/{run}", "GET /studio/run/{run}?after=0", "GET /studio/run/{run}/log",
-          "GET /studio/run/{run}/report.json",
-          "GET /studio/run/{run}/report.html", "GET /studio/run/{run}/curve.csv", "GET /studio/bar?run={run}",
-          "GET /studio/labels/{data}.csv",
-          "GET /studio/labels/{data}.jsonl", "GET /studio/labels/{data}.csv?each=true", "POST /studio/run/{run}/warm",
-          "POST /studio/run/{run}/chat",
-          "POST /studio/ticket adapter", "POST /studio/ticket run", "POST /studio/ticket run-with-rows",
-          "GET /?run={run}",
-          "GET /studio/run/..%2F{space}%2Fruns%2F{run}", "GET /studio/run/../../{space}/runs/{run}/log"]  # fmt: skip
+ROUTES = [
+    "GET /studio/run/{run}",
+    "GET /studio/run/{run}?after=0",
+    "GET /studio/run/{run}/log",
+    "GET /studio/run/{run}/report.json",
+    "GET /studio/run/{run}/report.html",
+    "GET /studio/run/{run}/curve.csv",
+    "GET /studio/bar?run={run}",
+    "GET /studio/labels/{data}.csv",
+    "GET /studio/labels/{data}.jsonl",
+    "GET /studio/labels/{data}.csv?each=true",
+    "POST /studio/run/{run}/warm",
+    "POST /studio/run/{run}/chat",
+    "POST /studio/ticket adapter",
+    "POST /studio/ticket run",
+    "POST /studio/ticket run-with-rows",
+    "GET /?run={run}",
+    "GET /studio/run/..%2F{space}%2Fruns%2F{run}",
+    "GET /studio/run/../../{space}/runs/{run}/log",
+]
 WHO = ["another visitor", "nobody"]
 
 
@@ -35,20 +46,36 @@ def anothers_run(stage: Stage, payload: tuple[str, str, str]) -> Seen:
     return seen(reached, f"{answer.status}: {text[:120]}")
 
 
-ACTS = [("runs-body", "open", "run"), ("runs-body", "rename", "run"), ("runs-body", "delete", "run"), ("runs-body",
-        "resume", "run"),
-        ("runs-body", "run-note", "run"), ("runs-body", "run-archive", "run"), ("runs-body", "run-pause", "run"),
-        ("runs-body", "run-extend", "run"),
-        ("runs-body", "again-start", "run"), ("runs-body", "run-checkpoints", "run"), ("runs-body", "pick", "run"),
-        ("runs-body", "move", "run"),
-        ("runs-body", "more", "run"), ("runs-body", "weigh", "run"), ("train-actions", "stop", "run"), ("train-actions",
-        "pause", "run"),
-        ("train-actions", "delete", "run"), ("train-actions", "finish", "run"), ("train-actions", "resume", "run"),
-        ("train-actions", "again", "run"),
-        ("chat-view", "choose", "run"), ("evaluate-actions", "evaluate", "run"), ("export-actions", "export", "run"),
-        ("data-body", "reopen", "dataset"), ("data-body", "delete", "dataset"), ("data-body", "use-made", "dataset"),
-        ("method-body", "set", "start_from"),
-        ("method-body", "set", "replay_from")]  # fmt: skip
+ACTS = [
+    ("runs-body", "open", "run"),
+    ("runs-body", "rename", "run"),
+    ("runs-body", "delete", "run"),
+    ("runs-body", "resume", "run"),
+    ("runs-body", "run-note", "run"),
+    ("runs-body", "run-archive", "run"),
+    ("runs-body", "run-pause", "run"),
+    ("runs-body", "run-extend", "run"),
+    ("runs-body", "again-start", "run"),
+    ("runs-body", "run-checkpoints", "run"),
+    ("runs-body", "pick", "run"),
+    ("runs-body", "move", "run"),
+    ("runs-body", "more", "run"),
+    ("runs-body", "weigh", "run"),
+    ("train-actions", "stop", "run"),
+    ("train-actions", "pause", "run"),
+    ("train-actions", "delete", "run"),
+    ("train-actions", "finish", "run"),
+    ("train-actions", "resume", "run"),
+    ("train-actions", "again", "run"),
+    ("chat-view", "choose", "run"),
+    ("evaluate-actions", "evaluate", "run"),
+    ("export-actions", "export", "run"),
+    ("data-body", "reopen", "dataset"),
+    ("data-body", "delete", "dataset"),
+    ("data-body", "use-made", "dataset"),
+    ("method-body", "set", "start_from"),
+    ("method-body", "set", "replay_from"),
+]
 
 
 @attack(
@@ -141,10 +168,12 @@ def two_headers(stage: Stage) -> Seen:
     from tests.security.attacks.s11_malformed import spoken
 
     owner = stage.anna
-    answer = spoken(stage.demo,
-    f"GET /studio/bar HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Studio-Workspace: {'0' * 48}\r\n"
+    answer = spoken(
+        stage.demo,
+        f"GET /studio/bar HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Studio-Workspace: {'0' * 48}\r\n"
         f"X-Studio-Workspace: x{owner.secret}\r\n"
-                    "Connection: close\r\n\r\n".encode())  # fmt: skip
+        "Connection: close\r\n\r\n".encode(),
+    )
     return seen(b" 200 " in answer[:20], repr(answer[:60]))
 
 

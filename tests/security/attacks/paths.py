@@ -7,10 +7,28 @@ from tests.security.attack import Seen, attack, seen
 from tests.security.attacks.s11_malformed import spoken
 from tests.security.stage import ROWS, Stage, Visitor
 
-NAMES = ["../../../tmp/evil.csv", "..\\..\\evil.csv", "/etc/cron.d/evil.csv", "evil\x00.csv", ".", "..", "",
-         "a/b/c.csv", "C:\\evil.csv", "\\\\host\\share\\evil.csv",
-         "....//evil.csv", "%2e%2e%2fevil.csv", "CON.csv", "a" * 5_000 + ".csv", "\u202evsc.evil.csv", "evil.csv\n",
-         "~/.bashrc", "|id.csv", "-rf.csv", "$(id).csv"]  # fmt: skip
+NAMES = [
+    "../../../tmp/evil.csv",
+    "..\\..\\evil.csv",
+    "/etc/cron.d/evil.csv",
+    "evil\x00.csv",
+    ".",
+    "..",
+    "",
+    "a/b/c.csv",
+    "C:\\evil.csv",
+    "\\\\host\\share\\evil.csv",
+    "....//evil.csv",
+    "%2e%2e%2fevil.csv",
+    "CON.csv",
+    "a" * 5_000 + ".csv",
+    "\u202evsc.evil.csv",
+    "evil.csv\n",
+    "~/.bashrc",
+    "|id.csv",
+    "-rf.csv",
+    "$(id).csv",
+]
 
 
 @attack("paths", "An upload named {0} leaves its folder", NAMES, quick=1)
@@ -101,20 +119,38 @@ def runs(stage: Stage, run: str) -> Seen:
     return seen(bool(bad), str([status for status, _ in texts]))
 
 
-STATIC = ["/static/../routes.py", "/static/..%2f..%2froutes.py", "/assets/%2e%2e/%2e%2e/routes.py",
-          "/svelte/..%2f..%2fapp.py", "/static//etc/passwd",
-          "/assets/%2fetc%2fpasswd", "/theme.css/../../etc/passwd", "/studio/static/..%2fserver.py",
-          "/studio/static/%2e%2e/server.py",
-          "/studio/static//etc/passwd", "/studio/static/....//server.py", "/gradio_api/file=/etc/passwd",
-          "/gradio_api/file/etc/passwd", "/file=/etc/passwd",
-          "/gradio_api/file=../../etc/passwd", "/gradio_api/%66ile=/etc/passwd", "//gradio_api/file=/etc/passwd",
-          "/gradio_api/queue/../file=/etc/passwd",
-          "/gradio_api/heartbeat/../file=/etc/passwd", "/gradio_api/proxy=http://127.0.0.1:1",
-          "/gradio_api/custom_component/1/client/component/style.css",
-          "/gradio_api/stream/x", "/gradio_api/deep_link", "/gradio_api/vibe-edit", "/gradio_api/dev/reload",
-          "/static/img/../../../../../etc/passwd",
-          "/assets/..\\..\\routes.py", "/static/%c0%ae%c0%ae/routes.py", "/studio/ticket/..%2f..%2fstudio.db",
-          "/gradio_api/heartbeat/..%2ffile=/etc/passwd"]  # fmt: skip
+STATIC = [
+    "/static/../routes.py",
+    "/static/..%2f..%2froutes.py",
+    "/assets/%2e%2e/%2e%2e/routes.py",
+    "/svelte/..%2f..%2fapp.py",
+    "/static//etc/passwd",
+    "/assets/%2fetc%2fpasswd",
+    "/theme.css/../../etc/passwd",
+    "/studio/static/..%2fserver.py",
+    "/studio/static/%2e%2e/server.py",
+    "/studio/static//etc/passwd",
+    "/studio/static/....//server.py",
+    "/gradio_api/file=/etc/passwd",
+    "/gradio_api/file/etc/passwd",
+    "/file=/etc/passwd",
+    "/gradio_api/file=../../etc/passwd",
+    "/gradio_api/%66ile=/etc/passwd",
+    "//gradio_api/file=/etc/passwd",
+    "/gradio_api/queue/../file=/etc/passwd",
+    "/gradio_api/heartbeat/../file=/etc/passwd",
+    "/gradio_api/proxy=http://127.0.0.1:1",
+    "/gradio_api/custom_component/1/client/component/style.css",
+    "/gradio_api/stream/x",
+    "/gradio_api/deep_link",
+    "/gradio_api/vibe-edit",
+    "/gradio_api/dev/reload",
+    "/static/img/../../../../../etc/passwd",
+    "/assets/..\\..\\routes.py",
+    "/static/%c0%ae%c0%ae/routes.py",
+    "/studio/ticket/..%2f..%2fstudio.db",
+    "/gradio_api/heartbeat/..%2ffile=/etc/passwd",
+]
 
 
 @attack("paths", "GET {0} reads a file of the server or leads elsewhere", STATIC, quick=2)
@@ -127,14 +163,34 @@ def static_files(stage: Stage, path: str) -> Seen:
     return seen(leaked or status >= 500 or (status == 200 and "heartbeat" not in path), f"status {status}")
 
 
-CLOSED = ["/openapi.json", "/docs", "/redoc", "/config", "/config/", "/monitoring", "/monitoring/summary",
-          "/gradio_api/info", "/gradio_api/openapi.json",
-          "/gradio_api/call/run", "/gradio_api/run/predict", "/gradio_api/api/predict", "/gradio_api/upload",
-          "/gradio_api/upload_progress",
-          "/gradio_api/component_server", "/gradio_api/token", "/gradio_api/user", "/gradio_api/mcp",
-          "/gradio_api/mcp/sse", "/gradio_api/process_recording",
-          "/gradio_api/runs", "/gradio_api/call/v2/run", "/gradio_api/%69nfo", "/pwa_icon", "/login/oauth",
-          "/proxy=http://127.0.0.1"]  # fmt: skip
+CLOSED = [
+    "/openapi.json",
+    "/docs",
+    "/redoc",
+    "/config",
+    "/config/",
+    "/monitoring",
+    "/monitoring/summary",
+    "/gradio_api/info",
+    "/gradio_api/openapi.json",
+    "/gradio_api/call/run",
+    "/gradio_api/run/predict",
+    "/gradio_api/api/predict",
+    "/gradio_api/upload",
+    "/gradio_api/upload_progress",
+    "/gradio_api/component_server",
+    "/gradio_api/token",
+    "/gradio_api/user",
+    "/gradio_api/mcp",
+    "/gradio_api/mcp/sse",
+    "/gradio_api/process_recording",
+    "/gradio_api/runs",
+    "/gradio_api/call/v2/run",
+    "/gradio_api/%69nfo",
+    "/pwa_icon",
+    "/login/oauth",
+    "/proxy=http://127.0.0.1",
+]
 
 
 @attack("paths", "{0} of Gradio is open", CLOSED)
@@ -146,10 +202,12 @@ def closed_addresses(stage: Stage, path: str) -> Seen:
     return seen(leaked or any(each in (200, 422) or each >= 500 for each in statuses), str(statuses))
 
 
-FILES = [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, {"path": "/proc/self/environ",
-         "meta": {"_type": "gradio.FileData"}},
-         {"url": "file:///etc/passwd", "path": "x", "meta": {"_type": "gradio.FileData"}},
-         {"path": "../../../../etc/passwd"}]  # fmt: skip
+FILES = [
+    {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
+    {"path": "/proc/self/environ", "meta": {"_type": "gradio.FileData"}},
+    {"url": "file:///etc/passwd", "path": "x", "meta": {"_type": "gradio.FileData"}},
+    {"path": "../../../../etc/passwd"},
+]
 
 
 @attack("paths", "A handler reads the file {0} that it is given", FILES)

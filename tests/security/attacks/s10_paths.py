@@ -111,12 +111,16 @@ def routes(stage: Stage, path: str) -> Seen:
     return seen(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
 
 
-ERRORS = [("data-body", "reopen", {"dataset": "nothing"}), ("runs-body", "open", {"run": "nothing"}), ("model-body",
-          "model", {"value": "nothing"}),
-          ("data-body", "file", {"ticket": "nothing"}), ("data-body", "paste", {"pasted": "\x00"}), ("method-body",
-          "method", {"value": "nothing"}),
-          ("runs-body", "file", {"tickets": "nothing"}), ("export-actions", "export",
-          {"format": "nothing"})]  # fmt: skip
+ERRORS = [
+    ("data-body", "reopen", {"dataset": "nothing"}),
+    ("runs-body", "open", {"run": "nothing"}),
+    ("model-body", "model", {"value": "nothing"}),
+    ("data-body", "file", {"ticket": "nothing"}),
+    ("data-body", "paste", {"pasted": "\x00"}),
+    ("method-body", "method", {"value": "nothing"}),
+    ("runs-body", "file", {"tickets": "nothing"}),
+    ("export-actions", "export", {"format": "nothing"}),
+]
 
 
 @attack(

@@ -9,14 +9,22 @@ from tests.security.attacks.s11_malformed import spoken
 from tests.security.stage import Stage, Visitor
 
 FORWARDED = [
-    {"x_forwarded_host": "evil.example"}, {"x_gradio_server": "http://evil.example"}, {"x_forwarded_proto": "https"},
-    {"x_forwarded_host": "evil.example", "x_forwarded_proto": "https"}, {"x_forwarded_prefix": "/evil"},
-    {"forwarded": "host=evil.example;proto=https"}, {"x_forwarded_host": "evil.example, 127.0.0.1"},
+    {"x_forwarded_host": "evil.example"},
+    {"x_gradio_server": "http://evil.example"},
+    {"x_forwarded_proto": "https"},
+    {"x_forwarded_host": "evil.example", "x_forwarded_proto": "https"},
+    {"x_forwarded_prefix": "/evil"},
+    {"forwarded": "host=evil.example;proto=https"},
+    {"x_forwarded_host": "evil.example, 127.0.0.1"},
     {"x_forwarded_port": "666"},
-    {"x_direct_url": "http://evil.example"}, {"x_original_host": "evil.example"}, {"x_host": "evil.example"},
-    {"x_forwarded_server": "evil.example"}, {"x_original_url": "/studio/ticket/x"}, {"x_rewrite_url": "/config"},
+    {"x_direct_url": "http://evil.example"},
+    {"x_original_host": "evil.example"},
+    {"x_host": "evil.example"},
+    {"x_forwarded_server": "evil.example"},
+    {"x_original_url": "/studio/ticket/x"},
+    {"x_rewrite_url": "/config"},
     {"x_gradio_server": "javascript:alert(1)//"},
-]  # fmt: skip
+]
 
 
 @attack("S12", "{0} sets where the page's scripts send to", FORWARDED, quick=2)
@@ -38,10 +46,16 @@ def sets_the_scheme(stage: Stage) -> Seen:
     return seen("strict-transport-security" in answer.headers, str(answer.headers.get("strict-transport-security")))
 
 
-@attack("S12", "The internal header {0} is taken from outside", [
-    {"x_studio_role": "owner"}, {"x_studio_address": "10.0.0.1"}, {"X_STUDIO_ROLE": "owner"},
-    {"x_studio_workspace": "default"},
-])  # fmt: skip
+@attack(
+    "S12",
+    "The internal header {0} is taken from outside",
+    [
+        {"x_studio_role": "owner"},
+        {"x_studio_address": "10.0.0.1"},
+        {"X_STUDIO_ROLE": "owner"},
+        {"x_studio_workspace": "default"},
+    ],
+)
 def internal_headers(stage: Stage, headers: dict[str, str]) -> Seen:
     who = Visitor(stage.locked)
     answer = who.get("/studio/bar", **headers)
@@ -50,14 +64,41 @@ def internal_headers(stage: Stage, headers: dict[str, str]) -> Seen:
     return seen(answer.status != 401 or demo.status == 200, f"with a password {answer.status}, in a demo {demo.status}")
 
 
-HOSTS = ["[::1]evil.com", "127.0.0.1:evil.com", "evil.com", "127.0.0.1.evil.com", "localhost.evil.com",
-         "localhost:80@evil.com", "evil.com#127.0.0.1",
-         "127.0.0.1:7860.evil.com", "[::1]:80evil", "[::1", "[::1]]", "::1]evil", "127.0.0.1:", "127.0.0.1:99999",
-         "127.0.0.1:-1", "127.0.0.1:80:80",
-         "localhost,evil.com", "localhost evil.com", "[::ffff:evil.com]", "0x7f000001", "2130706433", "127.1",
-         "0.0.0.0", "localhost.", "LOCALHOST.EVIL",
-         "evil.com:127.0.0.1", "[evil.com]", "localhost\tevil", "127.0.0.1/evil.com", "127.0.0.1?evil.com",
-         "127.0.0.1\\evil.com", "*", ""]  # fmt: skip
+HOSTS = [
+    "[::1]evil.com",
+    "127.0.0.1:evil.com",
+    "evil.com",
+    "127.0.0.1.evil.com",
+    "localhost.evil.com",
+    "localhost:80@evil.com",
+    "evil.com#127.0.0.1",
+    "127.0.0.1:7860.evil.com",
+    "[::1]:80evil",
+    "[::1",
+    "[::1]]",
+    "::1]evil",
+    "127.0.0.1:",
+    "127.0.0.1:99999",
+    "127.0.0.1:-1",
+    "127.0.0.1:80:80",
+    "localhost,evil.com",
+    "localhost evil.com",
+    "[::ffff:evil.com]",
+    "0x7f000001",
+    "2130706433",
+    "127.1",
+    "0.0.0.0",
+    "localhost.",
+    "LOCALHOST.EVIL",
+    "evil.com:127.0.0.1",
+    "[evil.com]",
+    "localhost\tevil",
+    "127.0.0.1/evil.com",
+    "127.0.0.1?evil.com",
+    "127.0.0.1\\evil.com",
+    "*",
+    "",
+]
 
 
 @attack("S13", "The Host {0} is taken for this machine's", HOSTS, quick=2)
@@ -99,17 +140,26 @@ def origins_taken(stage: Stage, payload: tuple[str, int]) -> Seen:
     served = stage.alone
     _, sent = origins(served.port)[payload[1]]
     lines = "".join(f"Origin: {each}\r\n" for each in sent)
-    answer = spoken(served, (f"POST /studio/workspace HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n{lines}"
-                             "Content-Length: 4\r\nContent-Type: application/json\r\n"
-                             "Connection: close\r\n\r\nnull").encode())  # fmt: skip
+    answer = spoken(
+        served,
+        (
+            f"POST /studio/workspace HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n{lines}"
+            "Content-Length: 4\r\nContent-Type: application/json\r\n"
+            "Connection: close\r\n\r\nnull"
+        ).encode(),
+    )
     status = int(answer.split(b" ")[1]) if answer.startswith(b"HTTP/1.1 ") else 0
     return seen(status == 200, f"status {status}")
 
 
-@attack("S13", "A page of another site ({0}) changes something by a request without preflight", [
-    ("cross-site", {"sec_fetch_site": "cross-site", "content_type": "text/plain"}),
-    ("same-site", {"sec_fetch_site": "same-site", "content_type": "text/plain"}),
-])  # fmt: skip
+@attack(
+    "S13",
+    "A page of another site ({0}) changes something by a request without preflight",
+    [
+        ("cross-site", {"sec_fetch_site": "cross-site", "content_type": "text/plain"}),
+        ("same-site", {"sec_fetch_site": "same-site", "content_type": "text/plain"}),
+    ],
+)
 def cross_site(stage: Stage, payload: tuple[str, dict[str, str]]) -> Seen:
     who = Visitor(stage.alone, address="127.0.0.1")
     answer = who.ask(

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.runs import RunSpec
@@ -16,15 +16,33 @@ from tests.security.attack import Seen, attack, held, seen, succeeded
 from tests.security.stage import MARK, TOKEN, Stage, Visitor, timed
 
 SETTABLE_BY_NO_PAGE = [
-    ("model", "/etc"), ("model", "{private}"), ("model", "../../../etc"), ("model", "file:///etc"),
-    ("model", "someone/tiny"), ("model", "https://huggingface.co/someone/tiny"), ("model", "~"), ("model", "."),
-    ("task", "classification"), ("start_from", "/etc"), ("start_from", "../default"),
-    ("replay_from", "/etc/passwd"), ("replay_from", "hf:someone/rows"), ("replay_from", "{private}"),
-    ("test_prompts", ["x"] * 5_000), ("mirror", "wandb"), ("mirror", "tensorboard"), ("mirror", "trackio"),
-    ("mirror", "mlflow"), ("processes", "64"), ("threads", "4096"), ("trust_remote_code", "true"), ("output_dir",
-    "/tmp/out"), ("token", TOKEN),
-    ("__class__", "x"), ("model_fields", "x"),
-]  # fmt: skip
+    ("model", "/etc"),
+    ("model", "{private}"),
+    ("model", "../../../etc"),
+    ("model", "file:///etc"),
+    ("model", "someone/tiny"),
+    ("model", "https://huggingface.co/someone/tiny"),
+    ("model", "~"),
+    ("model", "."),
+    ("task", "classification"),
+    ("start_from", "/etc"),
+    ("start_from", "../default"),
+    ("replay_from", "/etc/passwd"),
+    ("replay_from", "hf:someone/rows"),
+    ("replay_from", "{private}"),
+    ("test_prompts", ["x"] * 5_000),
+    ("mirror", "wandb"),
+    ("mirror", "tensorboard"),
+    ("mirror", "trackio"),
+    ("mirror", "mlflow"),
+    ("processes", "64"),
+    ("threads", "4096"),
+    ("trust_remote_code", "true"),
+    ("output_dir", "/tmp/out"),
+    ("token", TOKEN),
+    ("__class__", "x"),
+    ("model_fields", "x"),
+]
 """Settings that decide what is read, where it is sent, or how much of the machine is used."""
 
 
@@ -55,8 +73,11 @@ def trains_a_private_folder(stage: Stage) -> Seen:
     return seen(folder in used, f"models of the visitor's runs: {used}")
 
 
-@attack("S1", "A demo visitor sets {0} by hand and starts a run",
-        [(f"{name} = {str(value)[:40]}", name, value) for name, value in SETTABLE_BY_NO_PAGE])  # fmt: skip
+@attack(
+    "S1",
+    "A demo visitor sets {0} by hand and starts a run",
+    [(f"{name} = {str(value)[:40]}", name, value) for name, value in SETTABLE_BY_NO_PAGE],
+)
 def sets_what_no_page_offers(stage: Stage, payload: tuple[str, str, object]) -> Seen:
     _, name, value = payload
     if value == "{private}":
@@ -68,8 +89,11 @@ def sets_what_no_page_offers(stage: Stage, payload: tuple[str, str, object]) -> 
     kept = [str(getattr(config, name, ""))[:80] for config in configs]
     who.stop_runs()
     before = {"task": "chat", "name": "support-tone", "model": "starter-chat"}
-    harmful = [each for each in configs if getattr(each, name, None) in (value, _as_typed(value))
-               and before.get(name) != getattr(each, name, None)]  # fmt: skip
+    harmful = [
+        each
+        for each in configs
+        if getattr(each, name, None) in (value, _as_typed(value)) and before.get(name) != getattr(each, name, None)
+    ]
     return seen(bool(harmful), f"{name} of the runs: {kept}; {shown.count('role=') and shown[:150]}")
 
 
@@ -99,9 +123,10 @@ def probes_for_folders(stage: Stage) -> Seen:
         who.acted("method-body", "set", name="model", value=folder)
         shown = who.acted("method-body", "start") + who.acted("method-body", "reckon")
         told.append(shown.replace(folder, "FOLDER"))
-    kinds = [[word for word in ("no model", "not a model", "config.json", "does not exist",
-             "There is no") if word in each]
-             for each in told]  # fmt: skip
+    kinds = [
+        [word for word in ("no model", "not a model", "config.json", "does not exist", "There is no") if word in each]
+        for each in told
+    ]
     runs = models_of_runs(who)
     who.stop_runs()
     return seen(kinds[0] != kinds[1] or bool(set(runs) & {"/etc", "/no-such-folder-here"}), f"{kinds}; runs: {runs}")
@@ -131,8 +156,13 @@ def the_worker_is_asked_itself(stage: Stage) -> Seen:
     who, folder = chat_visitor(stage), str(private(stage))
     record = who.datasets()[0]
     data = DatasetSpec(task="chat", roles=dict(zip(record.columns[:2], ("prompt", "reply"), strict=False)))
-    spec = RunSpec(config=TrainingConfig(task="chat", model=folder, max_steps=1, max_length=64, watch_share=0),
-                   dataset=record.id, dataset_version=1, data=data, splits=SplitSpec())  # fmt: skip
+    spec = RunSpec(
+        config=TrainingConfig(task="chat", model=folder, max_steps=1, max_length=64, watch_share=0),
+        dataset=record.id,
+        dataset_version=1,
+        data=data,
+        splits=SplitSpec(),
+    )
     run = who.space.runs.create(spec).id
     Home(who.served.home).queue.ask(who.space.name, run)
     command = [
@@ -145,14 +175,30 @@ def the_worker_is_asked_itself(stage: Stage) -> Seen:
         who.space.name,
         run,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
-                          env={**who.served.environment, MARK: str(stage.folder)})  # fmt: skip
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        env={**who.served.environment, MARK: str(stage.folder)},
+    )
     status = who.space.runs.get(run).status
     return seen(status == "finished", f"the run is {status}; {done.stdout[-200:]}{done.stderr[-200:]}")
 
 
-ELSEWHERE = ["/etc", "../starter-chat", "HuggingFaceTB/SmolLM2-135M", "file:///etc/passwd", "\\\\host\\share", "~root",
-             "starter-chat/../../etc", "starter-chat\x00/etc", "", "gpt2"]  # fmt: skip
+ELSEWHERE = [
+    "/etc",
+    "../starter-chat",
+    "HuggingFaceTB/SmolLM2-135M",
+    "file:///etc/passwd",
+    "\\\\host\\share",
+    "~root",
+    "starter-chat/../../etc",
+    "starter-chat\x00/etc",
+    "",
+    "gpt2",
+]
 
 
 @attack("S1", "A demo visitor chooses the model {0} on the model page", ELSEWHERE)
@@ -206,8 +252,11 @@ def searches_with_another_model(stage: Stage) -> Seen:
     return seen(folder in used, f"models: {used}")
 
 
-@attack("S1", "A setting of a demo visitor is taken from {0}",
-        ["text", "bring rows of /etc/passwd by path", "a Hub dataset"])  # fmt: skip
+@attack(
+    "S1",
+    "A setting of a demo visitor is taken from {0}",
+    ["text", "bring rows of /etc/passwd by path", "a Hub dataset"],
+)
 def rows_of_the_owner(stage: Stage, way: str) -> Seen:
     who = chat_visitor(stage)
     before = len(who.datasets())

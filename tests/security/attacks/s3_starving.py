@@ -117,12 +117,19 @@ def long_cells(stage: Stage, kind: str) -> Seen:
     return comes_in(stage, wide(kind, cell=300_000), f"cell.{kind}")
 
 
-@attack("S3", "{0} comes in as pasted rows", [
-    ("a header of 300,000 characters", "question" + "x" * 300_000 + ",answer\na,b\n"),
-    ("a header of 5,000 columns", ",".join(f"c{n}" for n in range(5_000)) + "\n" + ",".join("v" for n in range(5_000))),
-    ("a cell of 500,000 characters", "question,answer\n" + "x" * 500_000 + ",b\n"),
-    ("a million short rows", "a,b\n" + "1,2\n" * 900_000),
-])  # fmt: skip
+@attack(
+    "S3",
+    "{0} comes in as pasted rows",
+    [
+        ("a header of 300,000 characters", "question" + "x" * 300_000 + ",answer\na,b\n"),
+        (
+            "a header of 5,000 columns",
+            ",".join(f"c{n}" for n in range(5_000)) + "\n" + ",".join("v" for n in range(5_000)),
+        ),
+        ("a cell of 500,000 characters", "question,answer\n" + "x" * 500_000 + ",b\n"),
+        ("a million short rows", "a,b\n" + "1,2\n" * 900_000),
+    ],
+)
 def pasted(stage: Stage, payload: tuple[str, str]) -> Seen:
     who = stage.visitor()
     spent, shown = timed(lambda: who.acted("data-body", "paste", pasted=payload[1]))
@@ -164,11 +171,13 @@ SLOW: list[tuple[str, Callable[[Visitor], object]]] = [
     ("Show the tokens of a row", lambda who: who.acted("data-body", "view", value="tokens")),
     ("Use a sample", lambda who: who.sample()),
     ("Paste 2 MB of rows", lambda who: who.acted("data-body", "paste", pasted="a,b\n" + "where,there\n" * 150_000)),
-    ("Search in the labels with a hostile pattern", lambda who: who.acted("data-body", "label-search",
-    value="(a+)+$" * 50)),
+    (
+        "Search in the labels with a hostile pattern",
+        lambda who: who.acted("data-body", "label-search", value="(a+)+$" * 50),
+    ),
     ("Judge the near-duplicates", lambda who: who.acted("data-body", "whole")),
     ("Make rows by augmentation", lambda who: who.acted("data-body", "make")),
-]  # fmt: skip
+]
 
 
 @attack("S3", "Forty times at once: {0}", SLOW)

@@ -33,8 +33,14 @@ def endless_run(stage: Stage) -> Seen:
     return seen(any(each > 2_000 for each in steps), f"steps of the runs that were accepted: {steps}")
 
 
-ENDLESS = [("epochs", "100000"), ("max_minutes", "100000"), ("epochs", "1e9"), ("gradient_accumulation", "1000"),
-           ("max_steps", "2001"), ("max_minutes", "16")]  # fmt: skip
+ENDLESS = [
+    ("epochs", "100000"),
+    ("max_minutes", "100000"),
+    ("epochs", "1e9"),
+    ("gradient_accumulation", "1000"),
+    ("max_steps", "2001"),
+    ("max_minutes", "16"),
+]
 
 
 @attack("S4", "A visitor starts a run with {0}", [(f"{name} = {value}", name, value) for name, value in ENDLESS])

@@ -46,8 +46,12 @@ class Chat(threading.Thread):
         connection = HTTPConnection("127.0.0.1", self.who.served.port, timeout=60, source_address=(self.who.address, 0))
         settings = {"max_new_tokens": self.tokens, "temperature": 1.9, "top_p": 1.0, "seed": id(self) % 1000}
         try:
-            connection.request("POST", f"/studio/run/{self.run_id}/chat",
-                               json.dumps({"messages": HELLO, "settings": settings}), _headers(self.who))  # fmt: skip
+            connection.request(
+                "POST",
+                f"/studio/run/{self.run_id}/chat",
+                json.dumps({"messages": HELLO, "settings": settings}),
+                _headers(self.who),
+            )
             answer = connection.getresponse()
             self.status = answer.status
             while not self.ended and (line := answer.readline()):
@@ -165,10 +169,20 @@ def half_characters(stage: Stage, text: str) -> Seen:
     return seen(wrong, f"{answer.status}: {answer.text[:200]}")
 
 
-SETTINGS = [{"max_new_tokens": -1}, {"max_new_tokens": 10**9}, {"temperature": -5}, {"temperature": 1e308},
-            {"top_p": 0},
-            {"top_p": 9}, {"seed": -1}, {"seed": 2**70}, {"system": "x" * 3_000_000}, {"temperature": "NaN"},
-            {"device": "/etc/passwd"}, {"max_new_tokens": "4; rm"}]  # fmt: skip
+SETTINGS = [
+    {"max_new_tokens": -1},
+    {"max_new_tokens": 10**9},
+    {"temperature": -5},
+    {"temperature": 1e308},
+    {"top_p": 0},
+    {"top_p": 9},
+    {"seed": -1},
+    {"seed": 2**70},
+    {"system": "x" * 3_000_000},
+    {"temperature": "NaN"},
+    {"device": "/etc/passwd"},
+    {"max_new_tokens": "4; rm"},
+]
 
 
 @attack("S5", "A chat with the settings {0} is answered", SETTINGS)
@@ -180,8 +194,10 @@ def settings(stage: Stage, payload: dict[str, Any]) -> Seen:
         )
         log = written()
     answered = answer.status == 200 and '"who"' in answer.text
-    return seen(answer.status >= 500 or "Traceback" in log or (answered and "max_new_tokens" in payload),
-                f"{answer.status}: {answer.text[:120]}; log: {log[-100:]}")  # fmt: skip
+    return seen(
+        answer.status >= 500 or "Traceback" in log or (answered and "max_new_tokens" in payload),
+        f"{answer.status}: {answer.text[:120]}; log: {log[-100:]}",
+    )
 
 
 @attack("S5", "The log of the server grows with each chat")

@@ -63,12 +63,19 @@ def nested_zip() -> bytes:
 def entity_bomb() -> bytes:
     """A workbook whose strings are XML entities that grow to gigabytes."""
     rows = [["question", "answer"], ["a", "b"]]
-    entities = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">' + "".join(
-        f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 10}">' for n in range(9)
-    ) + "]>"  # fmt: skip
-    return changed_workbook(rows, lambda name, text: text.replace("<sst", entities + "<sst", 1).replace(">question<",
-    ">&j;<")
-                            if name.endswith("sharedStrings.xml") else text)  # fmt: skip
+    entities = (
+        '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">'
+        + "".join(f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 10}">' for n in range(9))
+        + "]>"
+    )
+    return changed_workbook(
+        rows,
+        lambda name, text: (
+            text.replace("<sst", entities + "<sst", 1).replace(">question<", ">&j;<")
+            if name.endswith("sharedStrings.xml")
+            else text
+        ),
+    )
 
 
 def changed_workbook(rows: list[list[str]], change: Callable[[str, str], str]) -> bytes:
@@ -129,13 +136,19 @@ def zeros(megabytes: int) -> bytes:
 BOMBS: list[tuple[str, str, Callable[[], bytes]]] = [
     ("Parquet of 3 million rows by a dictionary", "a.parquet", lambda: dictionary(3 * MILLION)),
     ("Parquet of 20 million rows by a dictionary", "a.parquet", lambda: dictionary(20 * MILLION)),
-    ("Parquet with 50 MB of one value, packed", "a.parquet", lambda: parquet({"a": ["x" * MILLION] * 200},
-    compression="zstd")),
+    (
+        "Parquet with 50 MB of one value, packed",
+        "a.parquet",
+        lambda: parquet({"a": ["x" * MILLION] * 200}, compression="zstd"),
+    ),
     ("Parquet with a list of 5 million values", "a.parquet", wide_list),
     ("Parquet of 4,000 row groups", "a.parquet", many_groups),
     ("Parquet of 3,000 columns", "a.parquet", lambda: parquet({f"c{n}": ["a"] for n in range(3_000)})),
-    ("Parquet whose footer lies about its length", "a.parquet",
-    lambda: b"PAR1" + b"\0" * 100 + b"\xff\xff\xff\x7fPAR1"),
+    (
+        "Parquet whose footer lies about its length",
+        "a.parquet",
+        lambda: b"PAR1" + b"\0" * 100 + b"\xff\xff\xff\x7fPAR1",
+    ),
     ("Parquet cut off in the middle", "a.parquet", lambda: dictionary(1_000)[:200]),
     ("a zip of a CSV of 300 MB", "a.zip", lambda: zipped({"rows.csv": b"a,b\n" + b"1,2\n" * (75 * MILLION)})),
     ("a zip whose member lies about its size", "a.zip", lying_zip),
@@ -146,27 +159,47 @@ BOMBS: list[tuple[str, str, Callable[[], bytes]]] = [
     ("a workbook with entities that grow to gigabytes", "a.xlsx", entity_bomb),
     ("a workbook that asks for /etc/passwd", "a.xlsx", external_entity),
     ("a workbook whose last cell is at the end of the sheet", "a.xlsx", far_cell),
-    ("a workbook of a million rows", "a.xlsx", lambda: changed_workbook([["question", "answer"], ["a", "b"]],
-        lambda name, text: text.replace("</sheetData>",
-        "".join(f'<row r="{n}"><c r="A{n}"><v>1</v></c></row>' for n in range(3, 400_000)) + "</sheetData>")
-        if "sheet1" in name else text)),
+    (
+        "a workbook of a million rows",
+        "a.xlsx",
+        lambda: changed_workbook(
+            [["question", "answer"], ["a", "b"]],
+            lambda name, text: (
+                text.replace(
+                    "</sheetData>",
+                    "".join(f'<row r="{n}"><c r="A{n}"><v>1</v></c></row>' for n in range(3, 400_000)) + "</sheetData>",
+                )
+                if "sheet1" in name
+                else text
+            ),
+        ),
+    ),
     ("JSON of lists, 100,000 deep", "a.json", lambda: b"[" * 100_000 + b"]" * 100_000),
     ("JSON of objects, 50,000 deep", "a.json", lambda: b'{"a":' * 50_000 + b"1" + b"}" * 50_000),
-    ("JSON of one number of 4 million digits", "a.json",
-    lambda: b'[{"question":' + b"9" * (4 * MILLION) + b',"answer":"b"}]'),
+    (
+        "JSON of one number of 4 million digits",
+        "a.json",
+        lambda: b'[{"question":' + b"9" * (4 * MILLION) + b',"answer":"b"}]',
+    ),
     ("JSON lines of a million empty objects", "a.jsonl", lambda: b"{}\n" * MILLION),
-    ("JSON lines, each with a key of its own", "a.jsonl",
-    lambda: "\n".join(json.dumps({f"k{n}": "v"}) for n in range(50_000)).encode()),
+    (
+        "JSON lines, each with a key of its own",
+        "a.jsonl",
+        lambda: "\n".join(json.dumps({f"k{n}": "v"}) for n in range(50_000)).encode(),
+    ),
     ("a CSV of 4.9 million zero bytes", "a.csv", lambda: zeros(4)),
-    ("a CSV of one field of 4 MB in quotes that never close", "a.csv",
-    lambda: b'question,answer\n"' + b"x" * (4 * MILLION)),
+    (
+        "a CSV of one field of 4 MB in quotes that never close",
+        "a.csv",
+        lambda: b'question,answer\n"' + b"x" * (4 * MILLION),
+    ),
     ("a CSV of 2 million rows", "a.csv", lambda: b"a,b\n" + b"1,2\n" * 1_200_000),
     ("a CSV of 2 million commas in one line", "a.csv", lambda: b"," * (2 * MILLION)),
     ("a text of 4 million line ends", "a.txt", lambda: b"\n" * (4 * MILLION)),
     ("a text of one letter a line", "a.txt", lambda: b"a\n" * (2 * MILLION)),
     ("Markdown of 100,000 headings", "a.md", lambda: b"# a\n\nb\n\n" * 100_000),
     ("a gzip of 200 MB that says it is a CSV", "a.csv", lambda: gzip.compress(b"a,b\n" + b"1,2\n" * (50 * MILLION))),
-]  # fmt: skip
+]
 
 
 @attack("S6", "{0} is taken in, or takes more than 20 seconds or 600 MB", BOMBS, quick=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from tests.security.attack import Seen, attack, seen
 from tests.security.stage import Stage, Visitor, processes_of, timed
 
@@ -15,8 +15,10 @@ LOOPS = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
 LONG = "{% for m in messages %}{{ m['content'] * 10 }}{% endfor %}"
 TEMPLATES = [
     ("nested loops", LOOPS),
-    ("a string that doubles without end",
-    "{% set n = namespace(s='a') %}{% for i in range(64) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s }}"),
+    (
+        "a string that doubles without end",
+        "{% set n = namespace(s='a') %}{% for i in range(64) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s }}",
+    ),
     ("a power of large numbers", "{{ 9 ** 9 ** 9 ** 9 }}"),
     ("a macro that calls itself", "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}"),
     ("a multiplied string", "{{ 'a' * 9999999999 }}"),
@@ -31,7 +33,7 @@ TEMPLATES = [
     ("a format with attributes", "{{ '{0.__class__.__init__.__globals__}'.format(cycler) }}"),
     ("an error of its own", "{{ raise_exception('<script>alert(1)</script>' * 1000) }}"),
     ("a syntax error", "{% for %}"),
-]  # fmt: skip
+]
 
 
 def with_template(stage: Stage, name: str, template: str) -> Path:

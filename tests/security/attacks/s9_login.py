@@ -112,11 +112,20 @@ def logs_out_from_elsewhere(stage: Stage) -> Seen:
     )
 
 
-COOKIES = ["studio-session=" + "x" * 43, "studio-session=", "studio-session=0", "studio-session=admin",
-           "studio-session=" + "A" * 4000,
-           "studio-session=' OR 1=1 --", "studio-session=../../x", "STUDIO-SESSION=x", "studio-session=%00",
-           "session=1; studio-session=null",
-           "studio-session=\xff", "x-studio-role=owner"]  # fmt: skip
+COOKIES = [
+    "studio-session=" + "x" * 43,
+    "studio-session=",
+    "studio-session=0",
+    "studio-session=admin",
+    "studio-session=" + "A" * 4000,
+    "studio-session=' OR 1=1 --",
+    "studio-session=../../x",
+    "STUDIO-SESSION=x",
+    "studio-session=%00",
+    "session=1; studio-session=null",
+    "studio-session=\xff",
+    "x-studio-role=owner",
+]
 
 
 @attack("S9", "The cookie {0} opens the studio", COOKIES)
@@ -125,15 +134,34 @@ def forged_cookies(stage: Stage, cookie: str) -> Seen:
     return seen(answer.status not in (400, 401), f"{answer.status}")
 
 
-CLOSED = ["/studio/bar", "/studio/run/last", "/studio/run/last/log", "/studio/run/last/report.json",
-          "/studio/labels/x.csv",
-          "/studio/ticket/x", "/gradio_api/queue/data?session_hash=x", "/gradio_api/app_id", "/gradio_api/heartbeat/x",
-          "/gradio_api/startup-events", "/theme.css", "/config", "/gradio_api/info", "/studio/static/../bar",
-          "//studio/bar",
-          "/studio/static/../../studio/bar", "/studio/static/..%2fbar", "/STUDIO/BAR", "/login/../studio/bar",
-          "/;/studio/bar",
-          "/studio/bar?x=/login", "/login?next=/studio/bar", "/studio//bar", "/%73tudio/bar", "/manifest.json",
-          "/robots.txt"]  # fmt: skip
+CLOSED = [
+    "/studio/bar",
+    "/studio/run/last",
+    "/studio/run/last/log",
+    "/studio/run/last/report.json",
+    "/studio/labels/x.csv",
+    "/studio/ticket/x",
+    "/gradio_api/queue/data?session_hash=x",
+    "/gradio_api/app_id",
+    "/gradio_api/heartbeat/x",
+    "/gradio_api/startup-events",
+    "/theme.css",
+    "/config",
+    "/gradio_api/info",
+    "/studio/static/../bar",
+    "//studio/bar",
+    "/studio/static/../../studio/bar",
+    "/studio/static/..%2fbar",
+    "/STUDIO/BAR",
+    "/login/../studio/bar",
+    "/;/studio/bar",
+    "/studio/bar?x=/login",
+    "/login?next=/studio/bar",
+    "/studio//bar",
+    "/%73tudio/bar",
+    "/manifest.json",
+    "/robots.txt",
+]
 
 
 @attack("S9", "{0} is answered without a password", CLOSED)
@@ -145,11 +173,20 @@ def reads_without_a_password(stage: Stage, path: str) -> Seen:
     )
 
 
-WRITES = [("POST", "/studio/press"), ("PUT", "/studio/upload"), ("POST", "/studio/ticket"), ("POST",
-          "/studio/workspace"),
-          ("POST", "/gradio_api/queue/join"), ("POST", "/gradio_api/cancel"), ("POST", "/studio/run/last/chat"),
-          ("POST", "/studio/run/last/warm"), ("POST", "/"), ("DELETE", "/studio/bar"), ("PATCH", "/login"), ("TRACE",
-          "/studio/bar")]  # fmt: skip
+WRITES = [
+    ("POST", "/studio/press"),
+    ("PUT", "/studio/upload"),
+    ("POST", "/studio/ticket"),
+    ("POST", "/studio/workspace"),
+    ("POST", "/gradio_api/queue/join"),
+    ("POST", "/gradio_api/cancel"),
+    ("POST", "/studio/run/last/chat"),
+    ("POST", "/studio/run/last/warm"),
+    ("POST", "/"),
+    ("DELETE", "/studio/bar"),
+    ("PATCH", "/login"),
+    ("TRACE", "/studio/bar"),
+]
 
 
 @attack("S9", "{0} is carried out without a password", [(f"{method} {path}", method, path) for method, path in WRITES])
@@ -160,8 +197,23 @@ def writes_without_a_password(stage: Stage, payload: tuple[str, str, str]) -> Se
     return seen(answer.status not in (400, 401, 403, 404, 405) and not asks, f"{answer.status}: {answer.body[:80]!r}")
 
 
-GUESSES = ["", " ", "blue", "blue stone ", "BLUE STONE", "blue\x00stone", "*", "' OR '1'='1", "x" * 100_000,
-           "scrypt$AAAA$AAAA", "\ud83d\ude00", "null", "true", "undefined", "password"]  # fmt: skip
+GUESSES = [
+    "",
+    " ",
+    "blue",
+    "blue stone ",
+    "BLUE STONE",
+    "blue\x00stone",
+    "*",
+    "' OR '1'='1",
+    "x" * 100_000,
+    "scrypt$AAAA$AAAA",
+    "\ud83d\ude00",
+    "null",
+    "true",
+    "undefined",
+    "password",
+]
 
 
 @attack("S9", "The password {0} is taken", GUESSES)
@@ -200,9 +252,12 @@ def cookie_flags(stage: Stage) -> Seen:
 )
 def open_redirect(stage: Stage, target: str) -> Seen:
     who = Visitor(stage.locked)
-    answers = [who.ask("POST", f"/login?next={target}&redirect={target}&url={target}", RIGHT, **FORM),
-               who.ask("POST", "/login", RIGHT, **FORM, host=f"127.0.0.1:{stage.locked.port}",
-               x_forwarded_host="evil.example")]  # fmt: skip
+    answers = [
+        who.ask("POST", f"/login?next={target}&redirect={target}&url={target}", RIGHT, **FORM),
+        who.ask(
+            "POST", "/login", RIGHT, **FORM, host=f"127.0.0.1:{stage.locked.port}", x_forwarded_host="evil.example"
+        ),
+    ]
     places = [each.headers.get("location", "") for each in answers]
     return seen(any("evil" in each for each in places), str(places))
 

@@ -126,14 +126,22 @@ def temporary_folder(stage: Stage) -> Seen:
     return seen(any(name.startswith("studio-") for name in left), f"left: {left}")
 
 
-REFUSED = [("a wrong host", "/", {"host": "evil.example"}), ("an unknown address", "/gradio_api/info", {}),
-           ("a closed address", "/config", {}),
-           ("a page from elsewhere", "POST /studio/workspace", {"origin": "http://evil.example"}), ("a missing file",
-           "/studio/static/x.js", {}),
-           ("a refusal of the workspace", "/studio/bar", {})]  # fmt: skip
-NEEDED = {"content-security-policy": "default-src", "x-content-type-options": "nosniff", "referrer-policy": "",
-          "cross-origin-opener-policy": "",
-          "cross-origin-resource-policy": "", "permissions-policy": ""}  # fmt: skip
+REFUSED = [
+    ("a wrong host", "/", {"host": "evil.example"}),
+    ("an unknown address", "/gradio_api/info", {}),
+    ("a closed address", "/config", {}),
+    ("a page from elsewhere", "POST /studio/workspace", {"origin": "http://evil.example"}),
+    ("a missing file", "/studio/static/x.js", {}),
+    ("a refusal of the workspace", "/studio/bar", {}),
+]
+NEEDED = {
+    "content-security-policy": "default-src",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "",
+    "cross-origin-opener-policy": "",
+    "cross-origin-resource-policy": "",
+    "permissions-policy": "",
+}
 
 
 @attack("headers", "The answer to {0} lacks a security header", REFUSED, quick=1)
@@ -183,9 +191,11 @@ def server_header(stage: Stage) -> Seen:
 @attack("headers", "A private answer is kept by caches")
 def caches(stage: Stage) -> Seen:
     who, run = stage.trained
-    kept = [path for path in ("/studio/bar", f"/studio/run/{run}", f"/studio/run/{run}/log",
-            f"/studio/run/{run}/curve.csv")
-            if "no-store" not in who.get(path).headers.get("cache-control", "")]  # fmt: skip
+    kept = [
+        path
+        for path in ("/studio/bar", f"/studio/run/{run}", f"/studio/run/{run}/log", f"/studio/run/{run}/curve.csv")
+        if "no-store" not in who.get(path).headers.get("cache-control", "")
+    ]
     return seen(bool(kept), str(kept))
 
 
@@ -208,10 +218,18 @@ def changed_secrets(stage: Stage, how: str) -> Seen:
     def flip(at: int) -> str:
         return good[:at] + ("0" if good[at] != "0" else "1") + good[at + 1 :]
 
-    bad = {"first": flip(0), "last": flip(47), "middle": flip(24), "swap": good[24:] + good[:24],
-           "signature of another": good[:24] + other[24:],
-           "upper": good.upper(), "half": good[:24], "twice": good + good, "zero": "0" * 48,
-           "space": good + " x"}[how]  # fmt: skip
+    bad = {
+        "first": flip(0),
+        "last": flip(47),
+        "middle": flip(24),
+        "swap": good[24:] + good[:24],
+        "signature of another": good[:24] + other[24:],
+        "upper": good.upper(),
+        "half": good[:24],
+        "twice": good + good,
+        "zero": "0" * 48,
+        "space": good + " x",
+    }[how]
     if bad == good:
         bad = good[:-1] + "g"
     answer = Visitor(stage.demo, bad).get("/studio/bar")

@@ -5,15 +5,23 @@ import pickle
 import shutil
 from pathlib import Path
 
-from studio.models.fetching import fetch_starter
+from studio.models.starter_install import fetch_starter
 from tests.security.attack import Seen, attack, held, seen
 from tests.security.attacks.archives import Evil
 from tests.security.stage import FORM, MEMBER, PASSWORD, Stage, Visitor
 
-KINDS = ["code by auto_map", "code of its tokenizer", "pickled weights", "a pickle that is called safetensors",
-         "a pickled tokenizer", "a Jinja template that imports",
-         "a configuration that names a path", "a link out of its folder", "safetensors with a header of 4 GB",
-         "deep JSON for its configuration"]  # fmt: skip
+KINDS = [
+    "code by auto_map",
+    "code of its tokenizer",
+    "pickled weights",
+    "a pickle that is called safetensors",
+    "a pickled tokenizer",
+    "a Jinja template that imports",
+    "a configuration that names a path",
+    "a link out of its folder",
+    "safetensors with a header of 4 GB",
+    "deep JSON for its configuration",
+]
 
 
 def ran(stage: Stage) -> Path:

@@ -1,0 +1,107 @@
+"""More from few rows: what more of them would bring, and rows made from others."""
+
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.context import Door, command
+from studio.cli.data import read_as
+from studio.cli.options import Data, Map, OptionalModel, Task
+from studio.schema.augmentation import Proposals
+from studio.schema.errors import StudioError
+from studio.schema.label_quality import LearningCurve
+
+PANEL = "Before a run"
+WIDE = 40
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, "learning-curve", PANEL)
+    def learning_curve(door: Door, data: Data, reading: dict[str, Any], task: Task = None, map_: Map = None) -> None:
+        """Train a small classifier on ever more of the rows, and say whether more rows would help."""
+        record = door.studio.open_data(data, **reading)
+        read_as(door, record.id, task, map_)
+        with door.progress("Reading texts") as progress:
+            curve = door.studio.learning_curve(record.id, task, progress)
+        door.answer(curve, lambda: _show_curve(door, curve))
+
+    @command(app, "augment", PANEL)
+    def augment(
+        door: Door,
+        data: Data,
+        reading: dict[str, Any],
+        way: Annotated[str, typer.Option(help="How rows are made: spelling or paraphrase.")] = "spelling",
+        count: Annotated[int, typer.Option(min=1, help="Rows to make, each from another row.")] = 20,
+        model: OptionalModel = None,
+        seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same rows.")] = 42,
+        keep: Annotated[
+            str | None, typer.Option(help="Numbers of made rows to keep, 1,4,9 say, or all.", show_default=False)
+        ] = None,
+        refuse: Annotated[
+            str | None, typer.Option(help="Numbers of made rows to refuse, or all.", show_default=False)
+        ] = None,
+        use: Annotated[
+            bool, typer.Option("--use", help="Make a new version of the dataset with the rows that were kept.")
+        ] = False,
+        task: Task = None,
+        map_: Map = None,
+    ) -> None:
+        """Make rows from others, look at them, and keep those that are good.
+
+        Made rows wait until they are kept: first `studio augment DATA`, then with the dataset's id or name
+        `--keep 1,2,5` or `--keep all`, and `--use`. They are marked in the columns made_by and made_from, and never
+        stand in validation or test.
+        """
+        anew = keep is None and refuse is None and not use
+        known = not anew and not data.startswith("sample:")
+        record = door.studio.find_dataset(data) if known else door.studio.open_data(data, **reading)
+        if anew:
+            read_as(door, record.id, task, map_)
+            with door.progress("Making rows") as progress:
+                made = door.studio.make_rows(record.id, way, count, model, seed, progress)
+            door.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(door, record.id, made))
+            return
+        if keep is not None:
+            door.studio.decide_made(record.id, "kept", _numbers(keep))
+        if refuse is not None:
+            door.studio.decide_made(record.id, "refused", _numbers(refuse))
+        made = door.studio.made_rows(record.id)
+        if not use:
+            door.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(door, record.id, made))
+            return
+        new = door.studio.use_made(record.id)
+        door.answer(new, lambda: door.say(f"{new.id}, version {new.version}: {new.note}"))
+
+
+def _numbers(said: str) -> list[int] | None:
+    """1,4,9 as numbers; all as None."""
+    if said.strip() == "all":
+        return None
+    try:
+        return [int(each) for each in said.replace(" ", ",").split(",") if each]
+    except ValueError:
+        raise StudioError(
+            "bad-setting", "Made rows are named by their numbers.", given=said, valid="1,4,9 say, or all"
+        ) from None
+
+
+def _show_made(door: Door, dataset: str, made: Proposals) -> None:
+    for row in made.rows:
+        door.say(f"{row.number:>4} {row.verdict:8} row {row.source}: {row.before}")
+        door.say(f"{'':14}{row.after}")
+    left = f" For {made.skipped:,} rows nothing could be made." if made.skipped else ""
+    door.say(
+        f"{made.count('waiting'):,} wait, {made.count('kept'):,} are kept, {made.count('refused'):,} refused.{left}"
+    )
+    door.say(f"Next: studio augment {dataset} --keep all --use")
+
+
+def _show_curve(door: Door, curve: LearningCurve) -> None:
+    table = door.table("Rows", "Right", "Between", "", right=("Rows", "Right"))
+    for point in curve.points:
+        between = f"{point.low:.0%} and {point.high:.0%}" if point.low < point.high else ""
+        table.add_row(f"{point.rows:,}", f"{point.score:.0%}", between, "█" * round(WIDE * point.score))
+    door.out.print(table)
+    door.say(curve.sentence)

@@ -1,0 +1,210 @@
+"""What all commands share: the options they have in common, the studio behind them, and how a result is shown.
+
+A command is a function of a `Door` and of its own options. With `--json` it answers with one document on stdout;
+whatever else is said, by the studio or by a library, goes to stderr.
+"""
+
+import inspect
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from studio.cli.read_options import reading_given, reading_parameters
+from studio.cli.settings import setting_parameters, settings_given, settings_told
+from studio.cli.terminal import plain
+from studio.schema.base import Noun
+from studio.schema.errors import StudioError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from studio.api import Studio
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+HOME_HELP = "Where everything is kept; made when missing."
+
+
+class Door:
+    """One call of a command: the studio of a home, and the way its answer is wanted."""
+
+    def __init__(self, home: Path | None, as_json: bool) -> None:
+        self.home, self.as_json = home, as_json
+        self.status = 0
+        """The exit status, unless an error sets another."""
+
+    @cached_property
+    def studio(self) -> "Studio":
+        """The studio of this home, loaded when first needed."""
+        from studio.api import Studio
+
+        try:
+            return Studio(self.home)
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise StudioError(
+                "not-allowed",
+                "The home folder can't be made or written to.",
+                given=error.filename,
+                hint="Name another one with --home or $STUDIO_HOME.",
+            ) from error
+
+    def close(self) -> None:
+        """End what this command started, but never a run at work."""
+        if "studio" in self.__dict__:
+            self.studio.close()
+
+    @cached_property
+    def notes(self) -> "Console":
+        """Where progress and notes go: stderr."""
+        from rich.console import Console
+
+        return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+    @cached_property
+    def out(self) -> "Console":
+        """Where answers for people go: stdout."""
+        from rich.console import Console
+
+        # What is read by a program or kept in a file is not broken into lines of a terminal's width.
+        return Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 400)
+
+    def note(self, text: str) -> None:
+        """Say something that is not the answer."""
+        self.notes.print(plain(text))
+
+    def say(self, text: str = "") -> None:
+        """A line of the answer for people."""
+        self.out.print(plain(text))
+
+    def answer(self, document: Any, show: Callable[[], None]) -> None:
+        """The answer: as a JSON document, or as `show` tells it to people."""
+        if self.as_json:
+            print_json(document)
+        else:
+            show()
+
+    def table(self, *titles: str, right: tuple[str, ...] = ()) -> "Table":
+        """An empty table in the studio's plain style; columns named in `right` hold numbers."""
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for title in titles:
+            table.add_column(
+                title, justify="right" if title in right else "left", overflow="fold", no_wrap=title in right
+            )
+        return table
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[..., None]]:
+        """A bar on stderr while something long is done; yields a function of (done, total, words)."""
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}", markup=False))
+        with Progress(*columns, console=self.notes, disable=not self.notes.is_terminal, transient=True) as bar:
+            task = bar.add_task(what, total=None)
+
+            def move(done: int, total: int, words: str = "") -> None:
+                bar.update(task, completed=done, total=total or None, description=plain(words) or what)
+
+            yield move
+
+
+class Unforeseen(Exception):
+    """An error that no command expected; it is the cause, and `home` is where it will be kept."""
+
+    def __init__(self, home: Path | None) -> None:
+        super().__init__("unforeseen")
+        self.home = home
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on the real stdout, in UTF-8; what is no number becomes null."""
+    text = json.dumps(_plain_values(document), ensure_ascii=False, indent=2, allow_nan=False)
+    stream = sys.__stdout__
+    assert stream is not None
+    stream.flush()
+    # A lone surrogate, which UTF-8 can't hold, becomes the escape that JSON has for it.
+    stream.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    stream.flush()
+
+
+def _plain_values(value: Any) -> Any:
+    """Nouns, tuples and numbers that are none as JSON has them."""
+    if isinstance(value, Noun):
+        return _plain_values(value.model_dump())
+    if isinstance(value, dict):
+        return {str(key): _plain_values(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain_values(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Home = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, envvar="STUDIO_HOME", show_default=False)]
+OwnHome = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, show_default=False)]
+"""The same after the command; it wins over the one before it, and that over the environment."""
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+
+
+def command(app: typer.Typer, name: str, panel: str, *, offers_json: bool = True) -> Callable[[Function], Function]:
+    """Register a function of a `Door` as a command.
+
+    A parameter called `settings` becomes a flag for each field of TrainingConfig, gathered into a dictionary, and one
+    called `reading` a flag for each way to read DATA. A command with a parameter `wrong` is given there what can be no
+    value of a setting, and tells it with all else that is wrong; for any other it is refused before.
+    """
+
+    def register(function: Function) -> Function:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        with_settings, with_wrong, with_reading = (
+            any(parameter.name == name for parameter in own) for name in ("settings", "wrong", "reading")
+        )
+
+        def run(ctx: typer.Context, home: Path | None, as_json: bool = False, **given: Any) -> None:
+            if with_wrong:
+                given["settings"], given["wrong"] = settings_told(given)
+            elif with_settings:
+                given["settings"] = settings_given(given)
+            if with_reading:
+                given["reading"] = reading_given(given)
+            door = Door(home or ctx.obj, as_json)
+            with redirect_stdout(sys.stderr if as_json else sys.stdout):
+                try:
+                    function(door, **given)
+                except (StudioError, typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+                    raise
+                except Exception as error:
+                    raise Unforeseen(door.home) from error
+                finally:
+                    door.close()
+            if door.status:
+                raise typer.Exit(door.status)
+
+        parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+        parameters += [each for each in own if each.name not in ("settings", "wrong", "reading")]
+        parameters.append(_option("home", OwnHome, None))
+        if offers_json:
+            parameters.append(_option("as_json", Json, False))
+        if with_reading:
+            parameters += reading_parameters()
+        if with_settings:
+            parameters += setting_parameters()
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+        )
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__doc__ = function.__doc__
+        app.command(name, rich_help_panel=panel or None)(run)
+        return function
+
+    return register
+
+
+def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

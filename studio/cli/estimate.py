@@ -1,0 +1,108 @@
+"""The command that says what a run would take."""
+
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.context import Door, command
+from studio.cli.data import roles_of
+from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Preset, Task
+from studio.cli.read_options import opened
+from studio.cli.terminal import plain
+from studio.schema.errors import StudioError
+from studio.schema.settings_check import gathered, raise_once
+from studio.schema.views import FitView, PlanView
+from studio.ui.numbers import count, duration, share, size
+
+PANEL = "Before a run"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app, "estimate", PANEL)
+    def estimate(
+        door: Door,
+        model: Model,
+        settings: dict[str, Any],
+        wrong: list[StudioError],
+        reading: dict[str, Any],
+        data: OptionalData = None,
+        task: Task = None,
+        method: Method = None,
+        preset: Preset = None,
+        map_: Map = None,
+        leave_out: LeaveOut = None,
+        fit: Annotated[
+            bool, typer.Option("--fit", help="Find settings near to these that fit the memory, and say what changed.")
+        ] = False,
+        probe: Annotated[
+            bool, typer.Option("--probe", help="Measure memory and time by a few real steps on the longest rows.")
+        ] = False,
+    ) -> None:
+        """Say what a run would take before it starts: steps, time, memory, and why the settings are what they are."""
+        dataset = None
+        asked: dict[str, Any] = {
+            "task": task,
+            "method": method,
+            "preset": preset or "balanced",
+            "settings": settings,
+            "leave_out": leave_out or (),
+        }
+        with gathered(wrong):
+            dataset = opened(door, data, reading).id if data else None
+        with gathered(wrong):
+            asked["roles"] = roles_of(map_)
+        if probe and not data:
+            wrong.append(StudioError("bad-setting", "A probe needs rows.", hint="Name the data, or leave --probe out."))
+        if wrong:
+            raise_once([*wrong, *door.studio.problems(dataset, model, **asked)])
+        fitted = door.studio.fit(dataset, model, **asked) if fit else None
+        if fitted:
+            asked |= {"method": fitted.method, "settings": fitted.settings}
+        if probe and dataset is not None:
+            door.note("A few real steps are made on the longest rows; nothing of them is kept.")
+            view = door.studio.probe(dataset, model, **asked)
+        else:
+            view = fitted.view if fitted else door.studio.plan(dataset, model, **asked)
+        document = {
+            **view.estimate.model_dump(),
+            **({"method": fitted.method, "changes": fitted.changes} if fitted else {}),
+            "settings": view.plan.config.model_dump(exclude={"test_prompts"}),
+            "changed": view.plan.changed,
+            "splits": view.splits.model_dump(),
+            "usable": view.usable,
+            "allows": view.allows,
+        }
+        door.answer(document, lambda: _show_plan(door, view, fitted))
+
+
+def _show_plan(door: Door, view: PlanView, fitted: FitView | None) -> None:
+    cost, splits = view.estimate, view.splits
+    for change in fitted.changes if fitted else ():
+        door.say(f"Changed: {plain(change)}")
+    if fitted and not fitted.changes:
+        door.say("It fits as it is.")
+    learned = cost.trainable_parameters / cost.total_parameters if cost.total_parameters else 0
+    door.say(f"{cost.steps:,} steps · {cost.epochs:g} passes · about {duration(cost.seconds)}")
+    door.say(
+        f"Memory: {size(cost.memory_bytes)} of {size(cost.available_bytes)}"
+        + (" (measured)" if cost.probed else "")
+        + ("" if cost.fits else ": it does not fit")
+    )
+    if cost.beside_bytes:
+        door.say(f"Of the machine's own memory: {size(cost.beside_bytes)} of {size(cost.beside_available_bytes)}")
+    if cost.short:
+        door.say(plain(cost.short))
+    door.say(
+        f"{count(cost.trainable_parameters)} of {count(cost.total_parameters)} parameters learn ({share(learned, 1)})"
+    )
+    door.say(f"Rows: {splits.train:,} to learn from, {splits.validation:,} for validation, {splits.test:,} for test")
+    if view.plan.config.processes > 1:
+        for line in cost.per_process:
+            door.say(
+                f"{'* ' if line.chosen else '  '}{line.way}: {size(line.process_bytes)} a process, "
+                f"{size(line.memory_bytes)} in all"
+            )
+    for sentence in filter(None, [view.allows, *cost.because]):
+        door.say(f"- {plain(sentence)}")

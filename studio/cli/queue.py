@@ -1,0 +1,64 @@
+"""Commands about the queue: what waits, in which order, and giving a turn away."""
+
+from typing import Annotated, cast
+
+import typer
+
+from studio.cli.context import Door, command
+from studio.cli.options import Run
+from studio.cli.terminal import plain
+from studio.schema.views import Progress
+
+PANEL = "Runs"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, "queue", PANEL)
+    def queue(
+        door: Door,
+        run: Annotated[str | None, typer.Argument(help="A waiting run's id, to be moved.", show_default=False)] = None,
+        move: Annotated[
+            str | None, typer.Option(help="up, down, first or last: its new place.", show_default=False)
+        ] = None,
+    ) -> None:
+        """List what is at work and what waits for its turn, or give a waiting run another place."""
+        if (run is None) != (move is None):
+            raise typer.BadParameter("To move a run, give both its id and --move up, down, first or last.")
+        if run is not None:
+            from studio.store.queue import Move
+
+            door.studio.move(door.studio.run(run).id, cast(Move, move))
+        found = [door.studio.progress(record.id) for record in door.studio.waiting()]
+        rows = [
+            {
+                "id": each.record.id,
+                "name": each.record.name,
+                "status": each.record.status,
+                "before": each.position,
+                "sentence": each.sentence,
+            }
+            for each in found
+        ]
+        door.answer(rows, lambda: _show(door, found))
+
+    @command(app, "pause", PANEL)
+    def pause(door: Door, run: Run) -> None:
+        """Give a run's turn away: it goes on with `studio resume` as if nothing was."""
+        record = door.studio.pause(door.studio.run(run).id)
+        words = "is paused" if record.status == "paused" else "pauses after this step, with a checkpoint"
+        door.answer(
+            {"id": record.id, "status": record.status},
+            lambda: door.note(f"{record.id} {words}. It goes on with: studio resume {record.id}"),
+        )
+
+
+def _show(door: Door, found: list[Progress]) -> None:
+    if not found:
+        door.say("Nothing is at work, and nothing waits.")
+        return
+    table = door.table("Run", "Name", "Status", "")
+    for each in found:
+        table.add_row(each.record.id, plain(each.record.name), each.record.status, plain(each.sentence))
+    door.out.print(table)

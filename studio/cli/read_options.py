@@ -1,0 +1,78 @@
+"""The flags that say how DATA is to be read: one for each field of `Reading`, left to the studio unless given."""
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from studio.schema.dataset import PIECES, DatasetRecord
+
+if TYPE_CHECKING:
+    from studio.cli.context import Door
+
+PANEL = "How the data are read"
+DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|", "pipe": "|", "space": " "}
+"""Words for a delimiter, since some are hard to type."""
+
+
+def _flag(kind: Any, *flags: str, help: str, metavar: str | None = None) -> Any:
+    return Annotated[
+        kind | None, typer.Option(*flags, help=help, metavar=metavar, show_default=False, rich_help_panel=PANEL)
+    ]
+
+
+FLAGS: dict[str, Any] = {
+    "delimiter": _flag(
+        str, "--delimiter", metavar="CHARACTER", help="Between two cells: a character, or tab, comma, semicolon, bar."
+    ),
+    "encoding": _flag(str, "--encoding", metavar="NAME", help="Encoding of a text file, utf-8 or cp1252 say."),
+    "header": _flag(bool, "--header/--no-header", help="The first line holds the names of the columns, or does not."),
+    "sheet": _flag(str, "--sheet", metavar="NAME", help="Sheet of a workbook."),
+    "pieces": _flag(str, "--split-text", metavar="HOW", help=f"What a row of a plain text is: {', '.join(PIECES)}."),
+    "hub_config": _flag(str, "--hub-config", metavar="NAME", help="Config of a dataset on the Hub."),
+    "hub_split": _flag(str, "--hub-split", metavar="NAME", help="Split of a dataset on the Hub; left out, all."),
+    "row_limit": _flag(int, "--row-limit", metavar="ROWS", help="Most rows of each split that come from the Hub."),
+}
+"""Field of `Reading` → its flag."""
+NAMES = tuple(FLAGS)
+
+
+def reading_parameters() -> list[inspect.Parameter]:
+    """A keyword parameter for each flag."""
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in FLAGS.items()
+    ]
+
+
+def reading_given(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the flags out of a command's keywords; what was not said is left to the studio, or asked for."""
+    taken = {name: value for name in NAMES if (value := given.pop(name)) is not None}
+    if "delimiter" in taken:
+        taken["delimiter"] = DELIMITERS.get(taken["delimiter"].strip().lower(), taken["delimiter"])
+    return {**taken, "ask": True}
+
+
+def opened(door: "Door", data: str, reading: dict[str, Any]) -> DatasetRecord:
+    """DATA as a dataset; what a person may not expect of how it was read is said."""
+    record = brought(door, data, reading)
+    for note in record.notes:
+        door.note(f"{record.name}: {note}")
+    return record
+
+
+def brought(door: "Door", data: str, reading: dict[str, Any]) -> DatasetRecord:
+    """DATA as a dataset, with a bar while it is read; its notes are left to the caller."""
+    path = Path(data)
+    total = path.stat().st_size if path.is_file() else 0
+    with door.progress("Reading") as move:
+        return door.studio.open_data(
+            data, lambda rows, size: move(size, total, f"Reading {rows:,} rows" if rows else "Reading"), **reading
+        )
+
+
+def alike(reading: dict[str, Any]) -> dict[str, Any]:
+    """How a second file beside DATA is read: in the same way, but for what is said of DATA alone."""
+    own = ("sheet", "hub_config", "hub_split", "row_limit")
+    return {name: value for name, value in reading.items() if name not in own}

@@ -1,0 +1,39 @@
+"""Commands that run a run again: with a change, or for some passes more."""
+
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.context import Door, command
+from studio.cli.options import Detach, Method, Run
+from studio.cli.train import see_through
+
+PANEL = "Runs"
+Name = Annotated[str, typer.Option(help="What the new run is called.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, "repeat", PANEL)
+    def repeat(
+        door: Door, run: Run, settings: dict[str, Any], method: Method = None, name: Name = "", detach: Detach = False
+    ) -> None:
+        """Run again on the same rows, with all settings as they were but those given here."""
+        changes = {**settings, **({"method": method} if method else {})}
+        made = door.studio.repeat(door.studio.run(run).id, changes, name)
+        door.note(door.studio.spec(made.id).because[0])
+        see_through(door, made, detach)
+
+    @command(app, "extend", PANEL)
+    def extend(
+        door: Door,
+        run: Run,
+        epochs: Annotated[float, typer.Option(help="Passes over the rows that are added.")] = 1.0,
+        name: Name = "",
+        detach: Detach = False,
+    ) -> None:
+        """Go on from a finished run's result for some passes more, as a run of its own with a schedule of its own."""
+        made = door.studio.extend(door.studio.run(run).id, epochs, name)
+        door.note(door.studio.spec(made.id).because[0])
+        see_through(door, made, detach)

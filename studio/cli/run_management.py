@@ -1,0 +1,94 @@
+"""Commands about runs that lie about: named, noted, taken along; and about the disk."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from studio.cli.context import Door, command
+from studio.cli.options import Run
+from studio.cli.terminal import plain
+from studio.ui.numbers import size
+
+PANEL = "Runs"
+KINDS = {"run": "Run", "dataset": "Rows", "model": "Model", "tokens": "Tokens"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, "note", PANEL)
+    def note(
+        door: Door,
+        run: Run,
+        text: Annotated[
+            str | None, typer.Argument(help="A note on it, in place of the old one.", show_default=False)
+        ] = None,
+        name: Annotated[str | None, typer.Option(help="Another name.", show_default=False)] = None,
+        tags: Annotated[str | None, typer.Option(help="Its tags, with commas between.", show_default=False)] = None,
+        archive: Annotated[
+            bool | None, typer.Option("--archive/--no-archive", help="Put it aside, or back.", show_default=False)
+        ] = None,
+    ) -> None:
+        """Say what a run is about: a note, another name, tags; or put it aside."""
+        given = [tags] if tags is not None else None
+        record = door.studio.note_run(door.studio.run(run).id, name, text, given, archive)
+        document = {
+            "id": record.id,
+            "name": record.name,
+            "note": record.note,
+            "tags": list(record.tags),
+            "archived": record.archived,
+        }
+        tagged = f" · {', '.join(record.tags)}" if record.tags else ""
+        aside = " · put aside" if record.archived else ""
+        door.answer(document, lambda: door.say(f"{record.name} ({record.id}){tagged}{aside}\n{record.note}".rstrip()))
+
+    @command(app, "export-run", PANEL)
+    def export_run(
+        door: Door,
+        run: Run,
+        to: Annotated[Path, typer.Option(help="The file to write, a zip.", show_default=False)],
+        with_rows: Annotated[
+            bool, typer.Option("--with-rows", help="What it learned from comes along; it may be private.")
+        ] = False,
+    ) -> None:
+        """Write a run as one file, to be taken in on another machine: settings, curve, result; rows only if asked."""
+        record = door.studio.run(run)
+        path = door.studio.pack_run(record.id, to.expanduser().resolve(), with_rows)
+        written = {"id": record.id, "path": str(path), "bytes": path.stat().st_size}
+        door.answer(written, lambda: door.say(f"{path} ({size(path.stat().st_size)})"))
+
+    @command(app, "import-run", PANEL)
+    def import_run(door: Door, file: Annotated[Path, typer.Argument(help="A file that export-run wrote.")]) -> None:
+        """Take in a run from a file. Nothing in it is run, and no pickle is read."""
+        record = door.studio.unpack_run(file.expanduser())
+        door.answer({"id": record.id, "name": record.name, "status": record.status}, lambda: door.say(record.id))
+
+    @command(app, "storage", PANEL)
+    def storage(
+        door: Door,
+        delete_model: Annotated[
+            str | None, typer.Option(metavar="NAME", help="Remove a Hub model from this machine.", show_default=False)
+        ] = None,
+        delete_tokens: Annotated[
+            bool, typer.Option("--delete-tokens", help="Remove rows kept as tokens; they are read again when needed.")
+        ] = False,
+    ) -> None:
+        """Show what takes room on the disk, the largest first; runs and rows are removed by their own commands."""
+        if delete_model:
+            freed = door.studio.delete_model(delete_model)
+            door.note(f"{delete_model} is deleted; {size(freed)} are free again.")
+        if delete_tokens:
+            door.note(f"{size(door.studio.delete_tokens())} are free again.")
+        view = door.studio.storage()
+        table = door.table("What", "Name", "Size", "Deleting it loses", right=("Size",))
+        for each in view.things:
+            lost = f"can't be deleted: {each.kept_by}" if each.kept_by else each.lost
+            table.add_row(KINDS[each.kind], plain(f"{each.name} ({each.id})"), size(each.bytes), plain(lost))
+
+        def show() -> None:
+            door.out.print(table)
+            door.say(f"{size(view.free_bytes)} are free.")
+
+        door.answer(view.model_dump(), show)

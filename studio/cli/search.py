@@ -1,0 +1,113 @@
+"""The command that looks for better settings."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.context import Door, command
+from studio.cli.data import roles_of
+from studio.cli.options import Detach, LeaveOut, Map, Method, OptionalData, OptionalModel, Preset, Task
+from studio.schema.errors import StudioError
+from studio.schema.search import SearchView
+
+LOOK_SECONDS = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app, "search", "Before a run")
+    def search(
+        door: Door,
+        settings: dict[str, Any],
+        reading: dict[str, Any],
+        data: OptionalData = None,
+        model: OptionalModel = None,
+        task: Task = None,
+        method: Method = None,
+        preset: Preset = None,
+        trials: Annotated[
+            int | None,
+            typer.Option(
+                help="How many sets of settings are tried; left out, 10, or with --minutes as many as they allow.",
+                show_default=False,
+            ),
+        ] = None,
+        minutes: Annotated[
+            float,
+            typer.Option(
+                help="End after so many minutes of training, the trial at work with its best kept; 0: no limit."
+            ),
+        ] = 0.0,
+        map_: Map = None,
+        leave_out: LeaveOut = None,
+        on: Annotated[
+            str | None, typer.Option("--on", help="Go on with an earlier search: its id, or last.", show_default=False)
+        ] = None,
+        stop: Annotated[bool, typer.Option("--stop", help="With --on: begin no further trial.")] = False,
+        detach: Detach = False,
+    ) -> None:
+        """Look for a better learning rate, passes, rows at once and rank by trying; each trial is a run of its own.
+
+        Ctrl-C leaves the trial at work going; --on goes on with the search.
+        """
+        studio = door.studio
+        if on:
+            view = studio.stop_search(on) if stop else studio.search(on)
+        elif data and model:
+            view = studio.start_search(
+                studio.open_data(data, **reading).id,
+                model,
+                task,
+                method,
+                preset or "balanced",
+                settings,
+                trials,
+                minutes,
+                roles=roles_of(map_),
+                leave_out=leave_out or (),
+            )
+        else:
+            raise StudioError("bad-setting", "A search needs rows and a model.", hint="Or go on with one: --on last.")
+        try:
+            said = ""
+            while view.status == "running" and not detach:
+                if view.sentence != said:
+                    said = view.sentence
+                    door.note(said)
+                time.sleep(LOOK_SECONDS)
+                view = studio.search(view.spec.id)
+        except KeyboardInterrupt:
+            door.note(f"The trial at work goes on. Go on with the search: studio search --on {view.spec.id}")
+        door.answer(document(view), lambda: _show(door, view))
+
+
+def document(view: SearchView) -> dict[str, Any]:
+    """A search as --json prints it."""
+    best = next((trial for trial in view.trials if trial.number == view.best), None)
+    return {
+        "id": view.spec.id,
+        "status": view.status,
+        "best": best.model_dump() if best else None,
+        "trials": [trial.model_dump() for trial in view.trials],
+    }
+
+
+def _show(door: Door, view: SearchView) -> None:
+    names = list(view.spec.first)
+    table = door.table(
+        "Trial", "State", "Loss", *(name.replace("_", " ") for name in names), "Run", right=("Trial", "Loss")
+    )
+    for trial in view.trials:
+        best = ", best" if trial.number == view.best else ""
+        table.add_row(
+            str(trial.number + 1),
+            trial.state + best,
+            f"{trial.value:.4f}" if trial.value is not None else "",
+            *(f"{trial.settings[name]:g}" if name in trial.settings else "" for name in names),
+            trial.run,
+        )
+    door.out.print(table)
+    door.say(view.sentence)
+    door.say(view.spec.id)

@@ -1,0 +1,122 @@
+"""Commands that start a run or let it go on, and wait for its end."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli.context import Door, command
+from studio.cli.data import roles_of
+from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalModel, Preset, Run, Task
+from studio.cli.progress import wait
+from studio.cli.read_options import alike, opened
+from studio.cli.settings import NOT_SETTINGS, Asked, read_config
+from studio.schema.errors import StudioError
+from studio.schema.runs import RunRecord
+from studio.schema.settings_check import gathered, raise_once
+
+PANEL = "Runs"
+WENT_WRONG = frozenset({"failed", "interrupted"})
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app, "train", PANEL)
+    def train(
+        door: Door,
+        data: Data,
+        settings: dict[str, Any],
+        wrong: list[StudioError],
+        reading: dict[str, Any],
+        model: OptionalModel = None,
+        task: Task = None,
+        method: Method = None,
+        preset: Preset = None,
+        config: Annotated[
+            Path | None,
+            typer.Option(
+                help="Settings from a YAML or JSON file, or all that a run's config.yaml asks for; flags win.",
+                show_default=False,
+            ),
+        ] = None,
+        validation: Annotated[
+            str | None, typer.Option(metavar="FILE", help="Rows for validation, kept apart whole.", show_default=False)
+        ] = None,
+        name: Annotated[str | None, typer.Option(help="What the run is called.", show_default=False)] = None,
+        map_: Map = None,
+        leave_out: LeaveOut = None,
+        test_prompt: Annotated[
+            list[str] | None,
+            typer.Option(help="A prompt to be answered before and after training.", show_default=False),
+        ] = None,
+        detach: Detach = False,
+    ) -> None:
+        """Train a model on a dataset and wait for the end; Ctrl-C leaves the run going.
+
+        The last line on stdout is the run's id.
+        """
+        asked = {"model": model, "task": task, "method": method, "preset": preset, "name": name}
+        asked = {key: value for key, value in asked.items() if value is not None}
+        from_file, unread = Asked({}), config is not None
+        if config:
+            with gathered(wrong):
+                from_file, unread = read_config(config), False
+        if from_file.not_known:
+            door.note(f"Left out, since this studio does not know it: {', '.join(from_file.not_known)}.")
+        wrong += from_file.problems
+        values = {**from_file.settings, **settings, **asked}
+        base: str | None = values.get("model")
+        rows: str | None = None
+        if not base and not unread:  # a file that can't be read may name one
+            hint = "Give --model; studio models lists them."
+            wrong.append(StudioError("bad-setting", "No base model was named.", hint=hint, field="model"))
+        told = {
+            "task": values.get("task"),
+            "method": values.get("method"),
+            "preset": values.get("preset", "balanced"),
+            "name": values.get("name", ""),
+            "leave_out": (*from_file.leave_out, *(leave_out or ())),
+        }
+        with gathered(wrong):
+            rows = opened(door, data, reading).id
+        with gathered(wrong):
+            told["roles"] = {**from_file.roles, **(roles_of(map_) or {})} or None
+        with gathered(wrong):
+            told["validation"] = (
+                opened(door, validation, alike(reading)).id if validation else _validation(door, from_file)
+            )
+        chosen = {key: value for key, value in values.items() if key not in NOT_SETTINGS}
+        prompts = tuple(test_prompt or values.get("test_prompts", ()))
+        if wrong:
+            chosen["test_prompts"] = prompts
+            raise_once([*wrong, *door.studio.problems(rows, base or None, settings=chosen, **told)])
+        assert rows and base
+        run = door.studio.start(rows, base, settings=chosen, prompts=prompts, **told)
+        see_through(door, run, detach)
+
+    @command(app, "resume", PANEL)
+    def resume(door: Door, run: Run, detach: Detach = False) -> None:
+        """Go on with a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
+        see_through(door, door.studio.resume(door.studio.run(run).id), detach)
+
+
+def _validation(door: Door, asked: Asked) -> str | None:
+    """The dataset that was the validation of the run whose config.yaml was given, if it is here."""
+    if not asked.validation or any(each.id == asked.validation for each in door.studio.datasets()):
+        return asked.validation or None
+    door.note("The rows that it was judged by are not here: a share of these rows is, or give --validation.")
+    return None
+
+
+def see_through(door: Door, run: RunRecord, detach: bool) -> None:
+    """Wait for the end of a run unless told not to; then its id, and how it ended."""
+    if not detach:
+        run = wait(door, run)
+    door.answer(
+        {"id": run.id, "status": run.status, "metrics": run.metrics, "reason": run.reason}, lambda: door.say(run.id)
+    )
+    if run.status in WENT_WRONG:
+        door.note(run.reason or f"The run ended as {run.status}.")
+        door.note(f"  Hint: studio log {run.id} shows what its process wrote.")
+        door.status = 1

@@ -1,0 +1,342 @@
+"""Rows in memory, packed: a few as Python objects, many as Arrow columns, so that 200 MB of CSV take no more than that.
+
+Text is kept as text. A column of a block that holds anything else (numbers, lists, turns of a conversation) is kept
+as JSON, so that every value comes back as it was. The same packing is what `kept` writes to disk.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import accumulate, repeat
+from math import inf
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from studio.data import progress
+from studio.data.limits import HARD, LONGEST_NAME, NAME, ReadLimits, too_deep
+from studio.data.phrases import many, short
+from studio.data.table import Table
+from studio.schema.dataset import BadLine, Reading
+from studio.schema.errors import StudioError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+BLOCK = 10_000
+"""Rows packed together, at most."""
+BLOCK_CHARACTERS = 8_000_000
+"""Characters from which a block is full whatever its rows."""
+NOTED_NAMES = 10
+"""Columns whose new name is noted one by one."""
+_CELL_BYTES = 4
+"""Bytes of a packed cell beside its text."""
+SLICE = 500
+"""Rows unpacked at once: a page of twelve must not unpack ten thousand."""
+MANY_COLUMNS = 500
+"""From here on, rows that share few columns are refused: keys of a lookup table, most likely."""
+_TEXTS = frozenset((str, type(None)))
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
+Packed = tuple["pyarrow.RecordBatch", frozenset[str]]
+"""Columns of strings, and the names of those whose strings are JSON."""
+
+
+def pack(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], limits: ReadLimits = HARD, name: str = "", start: int = 1
+) -> Packed:
+    """Rows as Arrow columns; rows may be shorter than the columns. `name` and `start`: the table, and the number of the
+    first row."""
+    import pyarrow
+
+    # a builder, since pyarrow.array() imports pandas to look at what it is given
+    arrays, as_json = [], set()
+    for column, values in zip(columns, _turned(rows, len(columns)), strict=True):
+        if not _TEXTS.issuperset(map(type, values)):
+            as_json.add(column)
+            values = _as_json(values, name, start)
+            limits.check_json(name, start, column, values)
+        builder = pyarrow.lib.StringBuilder()
+        builder.append_values(values)
+        arrays.append(builder.finish())
+    return pyarrow.RecordBatch.from_arrays(arrays, names=list(columns)), frozenset(as_json)
+
+
+def _as_json(values: Iterable[Any], name: str, start: int) -> list[str | None]:
+    texts: list[str | None] = []
+    try:
+        texts.extend(None if value is None else _ENCODE(value) for value in values)
+    except RecursionError:
+        raise too_deep(name, start + len(texts)) from None
+    return texts
+
+
+def _turned(rows: Sequence[Sequence[Any]], width: int) -> Iterable[Sequence[Any]]:
+    """The values of each column."""
+    if all(len(row) == width for row in rows):
+        return zip(*rows, strict=True)
+    return ([row[index] if index < len(row) else None for row in rows] for index in range(width))
+
+
+def unpack(batch: "pyarrow.RecordBatch", as_json: frozenset[str], columns: Sequence[str]) -> Iterator[Sequence[Any]]:
+    """The rows of a packed block, with None for columns that it lacks."""
+    there = set(batch.schema.names)
+    lists: list[Iterable[Any]] = []
+    for column in columns:
+        if column not in there:
+            lists.append(repeat(None, batch.num_rows))
+            continue
+        values = batch.column(column).to_pylist()
+        if column in as_json:
+            values = [None if value is None else json.loads(value) for value in values]
+        lists.append(values)
+    return zip(*lists, strict=True)
+
+
+class Filling:
+    """Measures each row against the limits, and counts how full a block of rows is."""
+
+    def __init__(self, name: str, limits: ReadLimits) -> None:
+        self.name, self.limits = name, limits
+        self.most_rows, self.most_bytes = limits.rows or inf, limits.decoded_bytes or inf
+        self.rows = self.characters = self.before = self.decoded = 0
+        """Of the block: rows and characters. Of the whole table: rows before the block, bytes so far."""
+
+    def full(self, row: Sequence[Any], columns: Sequence[str]) -> bool:
+        """Whether this row is the last one that the block takes; then the next block begins."""
+        self.rows += 1
+        number = self.before + self.rows
+        size = self.limits.size_of(row, columns, self.name, number)
+        self.characters += size
+        self.decoded += size + _CELL_BYTES * len(row)
+        if number > self.most_rows:
+            self.limits.check_rows(self.name, number)
+        if self.decoded > self.most_bytes:
+            self.limits.check_decoded(self.name, self.decoded)
+        if self.rows < BLOCK and self.characters < BLOCK_CHARACTERS:
+            return False
+        self.before, self.rows, self.characters = number, 0, 0
+        return True
+
+
+def blocks_of(
+    values: Iterable[Sequence[Any]], columns: Sequence[str], name: str, limits: ReadLimits
+) -> Iterator[list[Sequence[Any]]]:
+    """Rows in blocks that are packed together."""
+    filling, block = Filling(name, limits), []
+    for row in values:
+        block.append(row)
+        if filling.full(row, columns):
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+class _InMemory:
+    """Packed blocks of rows, and the rows of the last one."""
+
+    travels = False
+
+    def __init__(self, columns: Sequence[str], blocks: Sequence[Packed], rest: Sequence[Sequence[Any]]) -> None:
+        self.columns, self.blocks, self.rest = columns, blocks, rest
+        self.ends = list(accumulate(batch.num_rows for batch, _ in blocks))
+
+    @property
+    def packed(self) -> int:
+        """Rows in the blocks."""
+        return self.ends[-1] if self.ends else 0
+
+    def __len__(self) -> int:
+        return self.packed + len(self.rest)
+
+    def values(self, start: int) -> Iterator[Sequence[Any]]:
+        first = bisect_right(self.ends, start - 1)
+        skip = start - 1 - (self.ends[first - 1] if first else 0)
+        for batch, as_json in self.blocks[first:]:
+            for at in range(skip, batch.num_rows, SLICE):
+                yield from unpack(batch.slice(at, SLICE), as_json, self.columns)
+            skip = 0
+        width = len(self.columns)
+        for row in self.rest[max(0, start - 1 - self.packed) :]:
+            yield row if len(row) == width else [*row, *repeat(None, width - len(row))]
+
+
+def packed(table: Table, limits: ReadLimits = HARD) -> Iterator[Packed]:
+    """All rows of a table in blocks with all of its columns: as they are packed already, where they are."""
+    source, columns = table.source, table.columns
+    if isinstance(source, _InMemory):
+        yield from (_widened(batch, columns, as_json) for batch, as_json in source.blocks)
+        left: Iterable[Sequence[Any]] = source.rest
+    else:
+        left = source.values(1)
+    start = 1 + len(table) - (len(source.rest) if isinstance(source, _InMemory) else len(table))
+    for block in blocks_of(left, columns, "The new version", limits):
+        yield pack(columns, block, limits, "The new version", start)
+        start += len(block)
+
+
+def _widened(batch: "pyarrow.RecordBatch", columns: Sequence[str], as_json: frozenset[str]) -> Packed:
+    """A block with the columns that came up after it."""
+    import pyarrow
+
+    nothing = [pyarrow.nulls(batch.num_rows, pyarrow.string())] * (len(columns) - batch.num_columns)
+    return pyarrow.RecordBatch.from_arrays([*batch.columns, *nothing], names=list(columns)), as_json
+
+
+class Builder:
+    """Takes rows one after another, as a reader finds them, and makes the table."""
+
+    def __init__(
+        self, name: str, format: str, limits: ReadLimits = HARD, *, encoding: str = "", delimiter: str = ""
+    ) -> None:
+        self.name, self.format, self.encoding, self.delimiter = name, format, encoding, delimiter
+        self.limits = limits
+        self.notes: list[str] = []
+        self.bad_lines: list[BadLine] = []
+        self.found: dict[str, Any] = {}
+        """How the file was read, as `Reading` has it."""
+        self.sheets: list[str] = []
+        self._places: dict[str, int] = {}
+        """Name as the file has it → place of the column."""
+        self._columns: list[str] = []
+        self._taken: set[str] = set()
+        """Names of columns, and those that the file's header has further on."""
+        self._numbers: dict[str, int] = {}
+        """Name → the next number that makes it unique."""
+        self._renamed = self._shortened = 0
+        self._blocks: list[Packed] = []
+        self._rows: list[Sequence[Any]] = []
+        self._packed, self._filling = 0, Filling(name, limits)
+
+    @property
+    def count(self) -> int:
+        """Rows so far."""
+        return self._packed + len(self._rows)
+
+    @property
+    def good(self) -> int:
+        """Rows so far that could be read."""
+        return self.count - len(self.bad_lines)
+
+    def set_columns(self, names: Sequence[Any]) -> None:
+        """Name the columns of a format with a header; an empty or repeated name is changed, and said."""
+        self.limits.check_columns(self.name, len(names))
+        given = ["" if name is None else str(name).strip() for name in names]
+        header = set(given)
+        for index, name in enumerate(given):
+            if not name:
+                name = self._free(f"column {index + 1}", self._places)
+                self._note_name(f"Column {index + 1} has no name and is called {name}.")
+            elif name in self._places:
+                taken, name = name, self._free(name, header)
+                self._note_name(f"There are two columns {short(taken)}: the later one is called {short(name)}.")
+            self._place(name)
+
+    def add(self, values: Sequence[Any]) -> None:
+        """A row in the order of the columns."""
+        self._rows.append(values)
+        if self._filling.full(values, self._columns):
+            self._blocks.append(pack(self._columns, self._rows, self.limits, self.name, self._packed + 1))
+            self._packed += len(self._rows)
+            progress.tell(rows=len(self._rows))
+            self._rows = []
+
+    def add_object(self, item: dict[str, Any]) -> None:
+        """A row as an object; keys that were not seen before become columns."""
+        places = self._places
+        if item.keys() - places.keys():
+            for key in item:
+                self._place(key)
+            if len(places) > MANY_COLUMNS and len(item) * 10 < len(places):
+                self._refuse_columns(f"more than {MANY_COLUMNS:,} columns, and each row has only a few of them")
+        values: list[Any] = [None] * len(places)
+        for key, value in item.items():
+            values[places[key]] = value
+        self.add(values)
+
+    def add_bad(self, line: int, why: str) -> None:
+        """A line that can't be read: it keeps its place among the rows."""
+        self.bad_lines.append(BadLine(line=line, why=why, row=self.count + 1))
+        self.add([])
+
+    def _place(self, name: str) -> None:
+        """A column for a name, unless it has one."""
+        if name in self._places:
+            return
+        self._places[name] = len(self._columns)
+        self.limits.check_columns(self.name, len(self._places))
+        column = name
+        if len(name) > NAME:
+            self._require_name(name)
+            self._shortened += 1
+            column = f"{name[: NAME - 10].rstrip()}…"
+        column = self._free(column, self._taken)
+        self._taken.add(column)
+        self._columns.append(column)
+
+    def _require_name(self, name: str) -> None:
+        """Refuse what can't be meant as a name."""
+        if len(name) > LONGEST_NAME:
+            raise StudioError(
+                "too-large",
+                f"The name of column {len(self._places):,} of {self.name} is too long.",
+                given=f"{len(name):,} characters: {short(name)}",
+                valid=f"at most {LONGEST_NAME:,} characters (beyond {NAME:,} a name is shortened)",
+                hint="If the first line is a row, add a line with column names above it. Else shorten the name.",
+            )
+
+    def _free(self, name: str, *taken: Container[str]) -> str:
+        """`name`, or the first of `name (2)`, `name (3)` … that is not taken."""
+        free, number = name, self._numbers.get(name, 2)
+        while any(free in names for names in taken):
+            free, number = f"{name} ({number})", number + 1
+            self._numbers[name] = number
+        return free
+
+    def _note_name(self, note: str) -> None:
+        self._renamed += 1
+        if self._renamed <= NOTED_NAMES:
+            self.notes.append(note)
+
+    def _refuse_columns(self, what: str) -> NoReturn:
+        raise StudioError(
+            "unreadable-file",
+            f"{self.name} has {what}.",
+            hint="Each row should be one example, with the same few columns in every row.",
+        )
+
+    def table(self) -> Table:
+        """The table; refused when no line could be read, or there is none."""
+        if not self.count:
+            hint = "Bring a file with at least 8 rows."
+            raise StudioError("empty-data", f"{self.name} holds no row.", hint=hint)
+        if not self.good:
+            first = self.bad_lines[0]
+            raise StudioError(
+                "unreadable-file",
+                f"No line of {self.name} can be read as {self.format}.",
+                given=f"line {first.line}: {first.why.rstrip('.')}",
+                hint="Check that the file is of the kind that its name says.",
+            )
+        for column, values in zip(self._columns, _turned(self._rows, len(self._columns)), strict=False):
+            if any(isinstance(value, list | dict) for value in values):
+                texts = _as_json(values, self.name, self._packed + 1)
+                self.limits.check_json(self.name, self._packed + 1, column, texts)
+        columns = list(self._columns)
+        if self._renamed > NOTED_NAMES:
+            self.notes.append(f"{many(self._renamed - NOTED_NAMES, 'more column')} had no name, or a repeated one.")
+        if self._shortened:
+            self.notes.append(f"Shortened to {NAME:,} characters: {many(self._shortened, 'column name')}.")
+        return Table(
+            columns,
+            _InMemory(columns, self._blocks, self._rows),
+            format=self.format,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            notes=self.notes,
+            bad_lines=self.bad_lines,
+            found=Reading(**self._found()),
+            sheets=self.sheets,
+        )
+
+    def _found(self) -> dict[str, Any]:
+        known = {"delimiter": self.delimiter, "encoding": self.encoding.removesuffix("-sig")}
+        return {**{name: value for name, value in known.items() if value}, **self.found}

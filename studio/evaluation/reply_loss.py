@@ -1,0 +1,62 @@
+"""How likely both models find the replies of rows: the loss of each reply, its tokens given one after the other."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from studio.inference.base_and_tuned import Pair
+from studio.inference.batches import by_length, padded
+from studio.inference.generate import last_logits_only
+from studio.metrics import Observations
+from studio.tasks import Example
+from studio.tasks.base import NOT_LEARNED
+
+MOST_LOGITS = 2**26
+"""Numbers in the logits of a batch, so that a large vocabulary does not fill the memory."""
+
+
+def reply_losses(pair: Pair, who: str, examples: Sequence[Example], progress: Callable[[int], None]) -> Observations:
+    """`loss` summed over a row's learned tokens, `tokens`, and how many were the likeliest (`right`)."""
+    import numpy as np
+
+    found = np.zeros((3, len(examples)))
+    done = 0
+    vocabulary = max(1, pair.run.info.vocabulary or 50_000)
+    most_tokens = max(256, MOST_LOGITS // vocabulary)
+    with pair.speaking(who) as model:
+        for batch in by_length([len(example.input_ids) for example in examples], most_tokens):
+            found[:, batch] = _batch(model, pair.tokenizer.pad_token_id, [examples[each] for each in batch])
+            done += len(batch)
+            progress(done)
+    return {"loss": found[0], "tokens": found[1], "right": found[2]}
+
+
+def _batch(model: Any, pad: int, examples: Sequence[Example]) -> Any:
+    """Three numbers for each row; only the logits that predict a learned token are computed."""
+    import torch
+
+    batch = padded([example.input_ids for example in examples], pad, model.device)
+    width = batch["input_ids"].shape[1]
+    rows = [[*_labels(example), *[NOT_LEARNED] * width][:width] for example in examples]
+    targets = torch.tensor(rows, device=model.device)[:, 1:]
+    places = (targets != NOT_LEARNED).any(0).nonzero().flatten()
+    with torch.no_grad():
+        if last_logits_only(model):
+            logits = model(**batch, use_cache=False, logits_to_keep=places).logits
+        else:
+            logits = model(**batch, use_cache=False).logits[:, places]
+    targets = targets[:, places]
+    learned = targets != NOT_LEARNED
+    wanted = targets[learned]
+    said = logits[learned].float()
+    losses = torch.nn.functional.cross_entropy(said, wanted, reduction="none")
+    right = (said.argmax(-1) == wanted).float()
+    sums = torch.zeros(3, len(examples))
+    row_of = learned.nonzero()[:, 0]
+    for place, values in enumerate((losses, torch.ones_like(losses), right)):
+        sums[place].index_add_(0, row_of.cpu(), values.cpu())
+    return sums.numpy()
+
+
+def _labels(example: Example) -> list[int]:
+    assert isinstance(example.labels, list)
+    return example.labels

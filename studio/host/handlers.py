@@ -1,0 +1,291 @@
+"""What is done for each kind of request. Libraries are imported when first asked for."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from studio.host.cancelled import Stopped
+from studio.schema.errors import StudioError
+from studio.schema.host import (
+    Chat,
+    Chunk,
+    Classify,
+    CountTokens,
+    DrawCurve,
+    Embed,
+    Evaluate,
+    Export,
+    FirstBatch,
+    JudgeLabels,
+    Lengths,
+    Load,
+    Moved,
+    Ping,
+    Predict,
+    PreviewRow,
+    Stop,
+    Suggest,
+    Texts,
+    Unload,
+    Write,
+)
+
+if TYPE_CHECKING:
+    from studio.host.host import Host
+    from studio.inference.base_and_tuned import Pair
+
+Result = dict[str, Any]
+
+
+def _load(host: "Host", request: Load) -> Result:
+    from studio.inference.warm_up import warm_up
+
+    began = time.monotonic()
+    with _models(host, request) as pair:
+        warm_up(pair)
+        return {"seconds": round(time.monotonic() - began, 2), "how": pair.how, "one_copy": pair.one_copy}
+
+
+def chat(host: "Host", request: Chat) -> Iterator[Literal[True]]:
+    """Answer a chat a token at a time, so that others can be answered between them (chats.py)."""
+    from studio.inference.side_by_side import step_by_step
+
+    if not any(turn.role == "user" and turn.content.strip() for turn in request.messages):
+        raise StudioError("bad-setting", "There is nothing to answer.", hint="Write something first.", field="prompt")
+    with _models(host, request, labels=False) as pair:
+        encoding = pair.encoding(system=request.settings.system)
+        base, tuned = (
+            pair.task.prompt_ids([turn.as_said_by(who) for turn in request.messages], encoding)
+            for who in ("base", "tuned")
+        )
+        longest = max(len(base), len(tuned))
+        if request.prompt_tokens and longest > request.prompt_tokens:
+            raise StudioError(
+                "limit-reached",
+                "The conversation is longer than this demo allows.",
+                given=f"{longest:,} tokens",
+                valid=f"up to {request.prompt_tokens:,} tokens",
+                hint="Begin a new conversation.",
+                field="prompt",
+            )
+        for chunk in step_by_step(pair, tuned, request.settings, host.stop_of(request), base):
+            if chunk is not None:
+                host.say(Chunk(id=request.id, **dict(chunk)))
+            yield True
+
+
+def _classify(host: "Host", request: Classify) -> Result:
+    from studio.inference.classify import classify
+
+    with _models(host, request, labels=True) as pair:
+        base, tuned = classify(pair, request.text)
+    return {"base": base.model_dump(), "tuned": tuned.model_dump()}
+
+
+def _predict(host: "Host", request: Predict) -> Result:
+    from studio.inference.predict import predict, write_predictions, writer_for
+    from studio.inference.rows import read_rows
+
+    out = Path(request.out)
+    writer_for(out)
+    rows = [row for _, row in read_rows(request.rows)]
+    roles = request.run.spec.data.roles if request.roles is None else request.roles
+    moved, stop = host.moved(request, "Predicting"), host.stop_of(request)
+    with _models(host, request) as pair:
+        found = predict(pair, rows, roles, request.settings, request.base, moved, stop)
+    if host.stop_of(request)():
+        raise Stopped
+    write_predictions(out, list(rows[0]) if rows else [], rows, found)
+    return {"rows": len(rows), "path": str(out)}
+
+
+def _evaluate(host: "Host", request: Evaluate) -> Result:
+    from studio.evaluation.evaluate import evaluate
+    from studio.inference.rows import read_rows
+
+    rows = read_rows(request.rows)
+    with _models(host, request) as pair:
+        report = evaluate(pair, rows, request.split, host.moved(request), request.roles, request.limit)
+    return {"report": report.model_dump()}
+
+
+def _export(host: "Host", request: Export) -> Result:
+    from studio.export import ExportJob, export_named
+
+    exporter = export_named(request.format)
+    if request.visitor:  # the export is compared with a pair of plain models, where memory allows
+        host.shelf.forget(request.run.folder)
+    job = ExportJob(run=request.run, facts=request.facts, shelf=host.shelf, zip=request.zip)
+    try:
+        return {"result": exporter.export(job, Path(request.to), host.moved(request)).model_dump()}
+    finally:
+        if request.visitor:
+            host.shelf.forget(request.run.folder)
+
+
+def _preview(host: "Host", request: PreviewRow) -> Result:
+    from studio.inference.preview import preview
+    from studio.tasks import task_named
+
+    task = task_named(request.task)
+    return {"preview": preview(task, request.row, _encoding(host, request), request.number).model_dump()}
+
+
+def _lengths(host: "Host", request: Lengths) -> Result:
+    from studio.inference.preview import lengths
+    from studio.inference.rows import read_rows
+    from studio.tasks import task_named
+
+    rows = [row for _, row in read_rows(request.rows)]
+
+    def progress(done: int, total: int) -> None:
+        host.say(Moved(id=request.id, done=done, total=total, message="Counting tokens"))
+        if host.stop_of(request)():
+            raise Stopped
+
+    known = task_named(request.task)
+    found, heads, learned = lengths(known, rows, _encoding(host, request), request.max_length, progress)
+    return {"lengths": found, "heads": heads, "learned_share": learned}
+
+
+def _first_batch(host: "Host", request: FirstBatch) -> Result:
+    import tempfile
+
+    import torch
+
+    from studio.inference.rows import read_rows
+    from studio.training.loop.first_batch import first_batch
+    from studio.training.loop.run import TrainingJob
+
+    rows = read_rows(request.rows)
+    with tempfile.TemporaryDirectory() as folder:
+        job = TrainingJob(
+            config=request.config,
+            info=request.info,
+            data=request.data,
+            train_rows=[row for _, row in rows],
+            validation_rows=[],
+            folder=Path(folder),
+            threads=torch.get_num_threads(),
+            trusted=request.trusted,
+        )
+        found = first_batch(job, [number for number, _ in rows], host.moved(request, "Reading rows"))
+    return {"batch": found.model_dump()}
+
+
+def _count_tokens(host: "Host", request: CountTokens) -> Result:
+    tokenizer = host.shelf.tokenizer(request.info, request.trusted)
+    return {"counts": [len(ids) for ids in tokenizer(list(request.texts), verbose=False)["input_ids"]]}
+
+
+def _embed(host: "Host", request: Embed) -> Result:
+    from studio.inference.label_suggestions import Vectors, embed
+
+    model, tokenizer = host.shelf.embedder(request.info, request.trusted)
+    texts = list(_texts(request.texts).values())
+    vectors = Vectors(Path(request.texts.folder))
+    return {"rows": len(texts), "new": embed(model, tokenizer, texts, vectors, host.moved(request, "Reading texts"))}
+
+
+def _suggest(host: "Host", request: Suggest) -> Result:
+    from studio.inference.label_suggestions import Vectors, suggest
+
+    found = suggest(Vectors(Path(request.texts.folder)), _texts(request.texts), request.labels)
+    return {"rows": found}
+
+
+def _write(host: "Host", request: Write) -> Result:
+    from studio.inference.base_replies import written
+
+    moved, stop = host.moved(request, "Writing"), host.stop_of(request)
+    texts = written(request.info, request.prompts, request.settings, moved, stop, request.trusted)
+    if stop():
+        raise Stopped
+    return {"texts": texts}
+
+
+def _judge_labels(host: "Host", request: JudgeLabels) -> Result:
+    from studio.inference.label_quality import label_errors
+    from studio.inference.label_suggestions import Vectors
+
+    vectors, moved = Vectors(Path(request.texts.folder)), host.moved(request, "Judging labels")
+    found, trust = label_errors(vectors, _texts(request.texts), request.labels, moved)
+    return {"rows": {row: suspect.model_dump() for row, suspect in found.items()}, "agrees": trust}
+
+
+def _draw_curve(host: "Host", request: DrawCurve) -> Result:
+    from studio.inference.label_quality import learning_curve
+    from studio.inference.label_suggestions import Vectors
+
+    vectors, moved = Vectors(Path(request.texts.folder)), host.moved(request, "Training on ever more rows")
+    return {"curve": learning_curve(vectors, _texts(request.texts), request.labels, moved).model_dump()}
+
+
+def _texts(asked: Texts) -> dict[int, str]:
+    """Row → its text; rows without one are left out."""
+    from studio.data.column import column_of
+    from studio.data.values import text_of
+
+    values = column_of(Path(asked.rows.path), asked.column, asked.rows.numbers)
+    return {row: text for row, value in values if (text := text_of(value))}
+
+
+def _stop(host: "Host", request: Stop) -> Result:
+    host.stop(request.target)
+    return {}
+
+
+def _unload(host: "Host", request: Unload) -> Result:
+    host.shelf.forget(request.folder)
+    return {}
+
+
+def _ping(host: "Host", request: Ping) -> Result:
+    return {"pid": os.getpid(), "loaded": host.shelf.folders(), "busy": host.busy}
+
+
+ANSWERS: dict[type, Callable[["Host", Any], Result]] = {
+    Load: _load,
+    Classify: _classify,
+    Predict: _predict,
+    Evaluate: _evaluate,
+    Export: _export,
+    PreviewRow: _preview,
+    Lengths: _lengths,
+    FirstBatch: _first_batch,
+    CountTokens: _count_tokens,
+    Embed: _embed,
+    Suggest: _suggest,
+    Write: _write,
+    JudgeLabels: _judge_labels,
+    DrawCurve: _draw_curve,
+    Stop: _stop,
+    Unload: _unload,
+    Ping: _ping,
+}
+
+
+@contextmanager
+def _models(
+    host: "Host", request: Load | Chat | Classify | Predict | Evaluate, labels: bool | None = None
+) -> Iterator["Pair"]:
+    """The models of a request's run, which stay loaded for so long. `labels`: what it is asked for."""
+    with host.shelf.using(request.run, one_copy=True if request.visitor else None) as pair:
+        if labels is not None and pair.head.at_once != labels:
+            does = "answers in one go" if pair.head.at_once else "writes replies"
+            raise StudioError("wrong-state", f"This run {does}; it can't be asked like this.", given=request.op)
+        yield pair
+
+
+def _encoding(host: "Host", request: PreviewRow | Lengths) -> Any:
+    from studio.inference.base_and_tuned import encoding_of
+    from studio.schema.dataset import DatasetSpec
+    from studio.schema.settings_check import config_from
+
+    data = DatasetSpec(task=request.task, roles=request.roles, label_names=request.label_names)
+    told = {"max_length": request.max_length, "system_prompt": request.system_prompt, **request.settings}
+    config = config_from({"task": request.task, "model": request.info.name, **told})
+    return encoding_of(request.info, host.shelf.tokenizer(request.info, request.trusted), data, config)

@@ -1,0 +1,86 @@
+"""How the starters get to where they lie: once, whole or not at all, however many ask at a time.
+
+Nothing heavy is imported when they are here.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from studio.machine.disk import FULL
+from studio.models.starters import ORIGIN, STARTERS, Progress, origin_of, starter_folder
+from studio.schema.errors import StudioError
+
+
+def fetch_starters(progress: Progress | None = None) -> list[Path]:
+    """Get whatever starter is not here yet; return all their folders."""
+    return [fetch_starter(name, progress) for name in STARTERS]
+
+
+def fetch_starter(name: str, progress: Progress | None = None) -> Path:
+    """The folder of a starter, fetched when it is not here: whole or not at all, and once when two ask at a time."""
+    from studio.models.starter_download import fill_folder
+
+    starter, folder, report = STARTERS[name], starter_folder(name), progress or _silent
+    if origin_of(name):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder.parent / f".{name}.lock", lambda: report(f"{name}: waiting for another setup", 0, 0)):
+            if origin_of(name):
+                return folder
+            _remove_left_overs(folder)
+            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as work:
+                ready = Path(work) / "ready"
+                origin = fill_folder(starter, ready, Path(work), report)
+                (ready / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", "utf-8")
+                ready.rename(folder)
+    except OSError as error:
+        raise _disk_error(error, folder.parent) from error
+    return folder
+
+
+def _remove_left_overs(folder: Path) -> None:
+    """Only a folder with an origin is whole; the rest is from a setup that was killed. The lock is held."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    for old in folder.parent.glob(f".{folder.name}-*"):
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _disk_error(error: OSError, folder: Path) -> StudioError:
+    if error.errno in FULL:
+        return StudioError(
+            "disk-full",
+            "There is not enough room for the starter models.",
+            given=folder,
+            valid="1 GB free",
+            hint="Make room, or name another folder in STUDIO_CACHE.",
+        )
+    return StudioError(
+        "broken-model",
+        f"The starter models can't be stored: {error.strerror or error}.",
+        given=folder,
+        hint="Name a folder that can be written to in STUDIO_CACHE.",
+    )
+
+
+@contextmanager
+def _alone(path: Path, when_waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock that the system gives back when this process ends in whatever way."""
+    import fcntl
+
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            when_waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass

@@ -1,0 +1,1 @@
+"""Datasets: imported, checked, fixed, edited, augmented, compared."""

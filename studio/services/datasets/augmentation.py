@@ -1,0 +1,204 @@
+"""More rows from those that there are: made, looked at by a person, and only then a version of the dataset."""
+
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from studio.data.augment import WAYS, Way, way_named
+from studio.data.phrases import many
+from studio.data.synthetic import MADE_BY, MADE_FROM, is_made, with_made
+from studio.data.table import Row
+from studio.schema.augmentation import MadeRow, Proposals, Verdict, WayView
+from studio.schema.dataset import DatasetRecord, DatasetSpec
+from studio.schema.errors import StudioError
+from studio.schema.report import ChatSettings
+from studio.services.datasets.service import Datasets
+from studio.services.model_host.client import HostClient
+from studio.services.models import Models
+from studio.services.planning.service import split_spec, splits_kept
+from studio.store.split_store import divide_version
+from studio.tasks import task_named
+
+MOST, MOST_BY_MODEL, MOST_IN_DEMO = 2_000, 200, 20
+"""Rows that are made at a time."""
+Progress = Callable[[int, int, str], None]
+
+
+class Augmenting:
+    """Rows made from the rows of a workspace's datasets. What was made waits in a draft until a person decides."""
+
+    def __init__(self, datasets: Datasets, models: Models, host: HostClient) -> None:
+        self.datasets, self.models, self.host = datasets, models, host.of(datasets.context.workspace)
+        self.drafts = datasets.context.workspace.drafts
+
+    def ways(self, dataset: str, model: str | None) -> list[WayView]:
+        """All ways, each with why it can't be used."""
+        self.datasets.store.get(dataset)
+        return [
+            WayView(name=way.name, title=way.title, sentence=way.sentence, why_not=self._why_not(way, model))
+            for way in WAYS.values()
+        ]
+
+    def proposals(self, dataset: str) -> Proposals:
+        """What was made for the current version."""
+        kept = self.drafts.get(_key(self.datasets.store.get(dataset)))
+        return Proposals.model_validate(kept) if kept else Proposals()
+
+    def propose(
+        self, dataset: str, way: str, count: int, model: str | None, seed: int, progress: Progress
+    ) -> Proposals:
+        """Make so many rows from rows that are learned from, each from another one; they wait to be looked at."""
+        chosen, record = way_named(way), self.datasets.store.get(dataset)
+        if why := self._why_not(chosen, model):
+            raise StudioError("method-unavailable", why, given=way, hint="Choose another way.", field="way")
+        most = MOST_IN_DEMO if self.datasets.context.demo else MOST_BY_MODEL if chosen.needs_model else MOST
+        if not 1 <= count <= most:
+            what = "So many rows can't be made at a time."
+            raise StudioError("bad-setting", what, given=count, valid=f"1 to {most:,}", field="count")
+        spec, _ = self.datasets.reading(dataset)
+        sources = self._sources(record, spec)
+        picked = random.Random(seed).sample(sources, min(len(sources), count))
+        made = (
+            self._written(chosen, picked, model, progress)
+            if chosen.needs_model
+            else [(row, text, chosen.made(text, random.Random(f"{seed} {row}"))) for row, text in picked]
+        )
+        known = {" ".join(text.split()).casefold() for _, text in sources}
+        fresh = [each for each in made if each[2] and " ".join(each[2].split()).casefold() not in known]
+        rows = tuple(
+            MadeRow(number=number, source=row, way=chosen.name, before=before, after=after)
+            for number, (row, before, after) in enumerate(fresh, 1)
+        )
+        by = f"{chosen.title.lower()}, {model}" if chosen.needs_model else chosen.title.lower()
+        proposals = Proposals(rows=rows, made_by=by, skipped=len(picked) - len(rows))
+        return self._keep(record, proposals)
+
+    def decide(self, dataset: str, verdict: Verdict, numbers: Iterable[int] | None = None) -> Proposals:
+        """Keep or refuse proposals by their numbers; None: all that wait."""
+        record, proposals = self.datasets.store.get(dataset), self.proposals(dataset)
+        wanted = None if numbers is None else set(numbers)
+        known = {row.number for row in proposals.rows}
+        if wanted is not None and not wanted <= known:
+            raise StudioError(
+                "no-such-row", "There is no such made row.", given=sorted(wanted - known), valid=f"1 to {len(known)}"
+            )
+        rows = tuple(
+            row.model_copy(update={"verdict": verdict})
+            if (row.verdict == "waiting" if wanted is None else row.number in wanted)
+            else row
+            for row in proposals.rows
+        )
+        return self._keep(record, proposals.model_copy(update={"rows": rows}))
+
+    def forget(self, dataset: str) -> None:
+        """Throw all proposals away."""
+        self.drafts.put(_key(self.datasets.store.get(dataset)), None)
+
+    def use(self, dataset: str) -> DatasetRecord:
+        """A new version of the dataset with the rows that were kept, each marked as made."""
+        record, proposals = self.datasets.store.get(dataset), self.proposals(dataset)
+        kept = [row for row in proposals.rows if row.verdict == "kept"]
+        if not kept:
+            raise StudioError("no-such-row", "No made row was kept.", hint="Look at them, and keep the good ones.")
+        spec, _ = self.datasets.reading(dataset)
+        table, task = self.datasets.table(dataset), task_named(spec.task)
+        rows = [_made(table.row(each.source), spec, each.before, each.after, proposals.made_by) for each in kept]
+        for row in rows:
+            if task.missing(row, spec.roles):
+                raise StudioError(
+                    "no-such-row",
+                    "A made row lacks what the task needs.",
+                    given=str(row)[:200],
+                    hint="Throw it away, or make the rows anew.",
+                )
+        note = f"{many(len(rows), 'row')} made from others added: {proposals.made_by}."
+        new = self.datasets.write(with_made(table, rows), record, note, spec)
+        self.drafts.put(_key(record), None)
+        return new
+
+    def _keep(self, record: DatasetRecord, proposals: Proposals) -> Proposals:
+        self.drafts.put(_key(record), proposals.model_dump())
+        return proposals
+
+    def _why_not(self, way: Way, model: str | None) -> str:
+        if not way.needs_model:
+            return ""
+        if not model:
+            return "It needs a model that writes: choose one first (--model)."
+        try:
+            info = self.models.ready(model)
+        except StudioError as error:
+            return error.what
+        return "" if info.kind == "causal" else "It needs a model that writes; the chosen one reads only."
+
+    def _sources(self, record: DatasetRecord, spec: DatasetSpec) -> list[tuple[int, str]]:
+        """Rows that are learned from, brought by a person, and hold one text that asks."""
+        column, table = _asking(spec), self.datasets.table(record.id)
+        division = divide_version(self.datasets.store, record, spec, split_spec(splits_kept(spec)))
+        learned = set(division.rows("train"))
+        return [
+            (number, text)
+            for number, row in table.numbered()
+            if number in learned and not is_made(row) and (text := _text(row, column))
+        ]
+
+    def _written(
+        self, way: Way, picked: list[tuple[int, str]], model: str | None, progress: Progress
+    ) -> list[tuple[int, str, str]]:
+        asked = [(row, text, prompt) for row, text in picked if (prompt := way.prompt(text))]
+        settings = ChatSettings(temperature=0.7, top_p=0.9, max_new_tokens=160, seed=1)
+        assert model is not None
+        info = self.models.ready(model)
+        result = self.host.result(
+            "write",
+            progress,
+            info=info,
+            prompts=[prompt for _, _, prompt in asked],
+            settings=settings,
+            trusted=self.models.trusted(info),
+        )
+        replies = zip(asked, result["texts"], strict=True)
+        return [(row, text, way.read(reply, text)) for (row, text, _), reply in replies]
+
+
+def _asking(spec: DatasetSpec) -> str:
+    """The column that is written anew: a text, a prompt, or the conversation."""
+    by_role = {role: column for column, role in spec.roles.items()}
+    for role in ("text", "prompt", "messages", "question"):
+        if role in by_role and (role != "text" or len(by_role) > 1):  # a text alone is learned as it stands
+            return by_role[role]
+    raise StudioError(
+        "method-unavailable",
+        "For this task no rows can be made.",
+        given=spec.task,
+        valid="rows with a text, a prompt or a conversation",
+    )
+
+
+def _turn(cell: list[Any]) -> dict[str, Any] | None:
+    """The first thing that a person says in a conversation."""
+    turns = (turn for turn in cell if isinstance(turn, dict))
+    return next((turn for turn in turns if (turn.get("role") or turn.get("from")) in ("user", "human")), None)
+
+
+def _text(row: Row, column: str) -> str:
+    cell = row.get(column)
+    if isinstance(cell, list):
+        turn = _turn(cell) or {}
+        cell = turn.get("content", turn.get("value"))
+    return cell.strip() if isinstance(cell, str) else ""
+
+
+def _made(row: Row, spec: DatasetSpec, before: str, after: str, by: str) -> Row:
+    """The source's row with another text, and the marks of a made one."""
+    column, task = _asking(spec), task_named(spec.task)
+    cell: Any = after
+    if isinstance(row[column], list):
+        said = _turn(row[column]) or {}
+        name = "content" if "content" in said else "value"
+        cell = [{**turn, name: after} if turn is said else turn for turn in row[column]]
+    return {**row, column: cell, MADE_BY: by, MADE_FROM: task.text_of(row, spec.roles)}
+
+
+def _key(record: DatasetRecord) -> str:
+    return f"augmenting:{record.id}:{record.version}"

@@ -1,0 +1,113 @@
+"""Cells of a row given other values by hand: a new version, as every change is."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from studio.data.checks import labels_of
+from studio.data.phrases import listed
+from studio.data.table import changed
+from studio.schema.dataset import DatasetRecord
+from studio.schema.errors import StudioError, nearest, raise_all
+from studio.services.datasets.service import Datasets
+from studio.tasks import task_named
+
+LONGEST = 100_000
+"""Characters of a cell that can be edited."""
+
+
+class Editing:
+    """Cells of a workspace's datasets, written anew."""
+
+    def __init__(self, datasets: Datasets) -> None:
+        self.datasets = datasets
+
+    def cells(self, dataset: str, row: int) -> dict[str, str | None]:
+        """Column → the whole cell as text that can be edited; None for one that is too long for it."""
+        found = self.datasets.table(dataset).row(row)
+        texts = {column: _text(value) for column, value in found.items()}
+        return {column: text if len(text) <= LONGEST else None for column, text in texts.items()}
+
+    def edit(self, dataset: str, row: int, cells: Mapping[str, str]) -> DatasetRecord:
+        """A version in which some cells of a row have a new text (column → text). Lists and numbers keep their type."""
+        record, table = self.datasets.store.get(dataset), self.datasets.table(dataset)
+        before = table.row(row)
+        raise_all(
+            [
+                StudioError(
+                    "bad-setting",
+                    f"There is no column {column}.",
+                    valid=list(table.columns),
+                    hint=nearest(column, table.columns),
+                    field="column",
+                )
+                for column in cells
+                if column not in before
+            ]
+        )
+        most = min(LONGEST, self.datasets.read_limits.cell_characters)
+        written = {column: _value(text, before[column], column, most) for column, text in cells.items()}
+        values = {
+            column: value
+            for column, value in written.items()
+            if value is not before[column] and value != before[column]
+        }
+        if not values:
+            raise StudioError(
+                "bad-setting",
+                "Nothing was changed: that is what stands there.",
+                given=f"row {row:,}",
+                hint="Write something else into a cell of it.",
+            )
+        note = f"Row {row:,} edited: {listed(values)}."
+        new, spec = changed(table, values={row: values}, note=note), record.spec
+        if spec is not None and task_named(spec.task).has_labels:
+            names = tuple(labels_of(new, task_named(spec.task), spec.roles))
+            spec = spec.model_copy(update={"label_names": names})
+        return self.datasets.write(new, record, note, spec)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _value(text: str, before: Any, column: str, most: int) -> Any:
+    """What a text means in the place of a value."""
+    if len(text) > most:
+        raise StudioError(
+            "too-large",
+            f"So long a text can't be put into {column}.",
+            given=f"{len(text):,} characters",
+            valid=f"at most {most:,}",
+            field="column",
+        )
+    if text == _text(before):
+        return before
+    if isinstance(before, list | dict):
+        return _like(before, text, column)
+    if isinstance(before, bool | int | float):
+        try:
+            read = json.loads(text)
+        except ValueError:
+            return text
+        return read if isinstance(read, bool | int | float) else text
+    return text
+
+
+def _like(before: list[Any] | dict[str, Any], text: str, column: str) -> Any:
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        read = None
+    if not isinstance(read, type(before)):
+        kind = "a list" if isinstance(before, list) else "an object"
+        raise StudioError(
+            "bad-setting",
+            f"The cell in {column} holds {kind}, and what you wrote is none.",
+            given=text[:80],
+            valid=f"{kind} as JSON",
+            field="column",
+        )
+    return read

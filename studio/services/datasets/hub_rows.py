@@ -1,0 +1,268 @@
+"""Datasets of the Hub: what one holds, and its rows fetched a piece at a time, no more of them than are wanted."""
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from studio.data.hub import CONVERTED, DEFAULT, HubFile, Parts, converted_parts, own_parts, read_splits
+from studio.data.limits import HARD, ReadLimits
+from studio.data.phrases import listed
+from studio.data.progress import tell
+from studio.data.table import Table
+from studio.models.hub_files import Remote
+from studio.schema.dataset import Reading
+from studio.schema.errors import StudioError, nearest
+from studio.schema.views import HubDataset, HubSplit
+
+LIMIT = 20_000
+"""Rows of each split that are taken unless told."""
+SECONDS = 20
+PIECE = 1 << 20
+"""Bytes fetched at once, at least."""
+MOST_PAGES = 50
+WAITS = (0.25, 1.0)
+"""Seconds before a piece is asked for again after the line broke."""
+NO_DATASET = "The Hub has no dataset of that name, or it is private."
+SAFE = "Parquet, CSV, TSV, JSON, JSON Lines or text files; code is never run"
+
+
+class HubRows:
+    """The datasets of the Hub as one caller sees them."""
+
+    def __init__(self, token: str | None = None, endpoint: str = "") -> None:
+        self.remote = Remote(endpoint, token=token)
+
+    def look(self, name: str) -> HubDataset:
+        """What a dataset holds: its configs, their splits, its licence."""
+        info, parts = self._found(name)
+        card = info.get("cardData") or {}
+        counted = _counted(card)
+        return HubDataset(
+            name=name,
+            revision=str(info.get("sha") or ""),
+            licence=str(card.get("license") or ""),
+            downloads=int(info.get("downloads") or 0),
+            configs={
+                config: tuple(
+                    HubSplit(name=split, bytes=sum(file.size for file in files), rows=counted.get((config, split)))
+                    for split, files in splits.items()
+                )
+                for config, splits in parts.items()
+            },
+        )
+
+    def read(self, name: str, how: Reading, limits: ReadLimits = HARD) -> tuple[Table, list[str]]:
+        """The rows of a config, all its splits or one; and sentences of where they are from."""
+        info, parts = self._found(name)
+        config = _chosen(how.hub_config, list(parts), "config", "hub_config", how.ask)
+        splits = parts[config]
+        if how.hub_split:
+            split = _chosen(how.hub_split, list(splits), "split", "hub_split", how.ask)
+            splits = {split: splits[split]}
+        limit = how.row_limit or LIMIT
+        with dataset_errors(name):
+            table, cut = read_splits(name, splits, self._opener(name), limit, limits)
+        where = f"From the Hub: {name} at {str(info.get('sha') or 'main')[:7]}"
+        where += f", config {config}" if len(parts) > 1 or config != DEFAULT else ""
+        notes = [f"{where}, {'split' if len(splits) == 1 else 'splits'} {listed(splits)}."]
+        if cut:
+            notes.append(f"Only the first {limit:,} rows of {listed(cut)} were taken.")
+        return table, notes
+
+    def _found(self, name: str) -> tuple[dict[str, Any], Parts]:
+        """What the Hub says of a dataset, and its parts."""
+        from huggingface_hub import constants
+
+        if constants.HF_HUB_OFFLINE:
+            raise StudioError(
+                "no-network",
+                "The Hub is not asked, since HF_HUB_OFFLINE is set.",
+                given=name,
+                hint="Files, pasted rows and sample data work without it.",
+            )
+        with dataset_errors(name):
+            info = self._json(f"/api/datasets/{quote(name)}")[0]
+            parts = converted_parts(self._files(name, CONVERTED))
+            parts = parts or own_parts(self._files(name, str(info.get("sha") or "main")), info.get("cardData") or {})
+        if not parts:
+            raise StudioError(
+                "unreadable-file",
+                "The studio finds no rows in this dataset of the Hub.",
+                given=name,
+                valid=SAFE,
+                hint="Choose another dataset, or bring its files by hand.",
+            )
+        return info, parts
+
+    def _files(self, name: str, revision: str) -> list[HubFile]:
+        """All files of a revision; none when it does not exist."""
+        from huggingface_hub import errors
+
+        address: str | None = f"/api/datasets/{quote(name)}/tree/{quote(revision, safe='')}?recursive=true&expand=false"
+        files: list[HubFile] = []
+        for _ in range(MOST_PAGES):
+            if not address:
+                break
+            try:
+                entries, address = self._json(address)
+            except (errors.RevisionNotFoundError, errors.EntryNotFoundError):
+                return []
+            files += [
+                HubFile(str(each["path"]), int(each.get("size") or 0), revision)
+                for each in entries
+                if isinstance(each, dict) and each.get("type") == "file"
+            ]
+        return files
+
+    def _json(self, address: str) -> tuple[Any, str | None]:
+        """One answer, and the address of the next page."""
+        from huggingface_hub.utils import get_session, hf_raise_for_status
+
+        whole = address if address.startswith("http") else self.remote.address + address
+        answer = get_session().get(whole, headers=self.remote.headers(), timeout=SECONDS)
+        hf_raise_for_status(answer)
+        following = (answer.links.get("next") or {}).get("url")
+        if following and not str(following).startswith(self.remote.address):
+            following = None  # never send the token elsewhere
+        return answer.json(), following
+
+    def _opener(self, name: str) -> Callable[[HubFile], BinaryIO]:
+        def opened(file: HubFile) -> BinaryIO:
+            place = f"{quote(name)}/resolve/{quote(file.revision, safe='')}/{quote(file.path)}"
+            address = f"{self.remote.address}/datasets/{place}"
+            return io.BufferedReader(_Pieces(address, file.size, self.remote.headers()), PIECE)
+
+        return opened
+
+
+class _Pieces(io.RawIOBase):
+    """A file of the Hub, of which only the pieces that are read are fetched."""
+
+    def __init__(self, address: str, size: int, headers: Mapping[str, str]) -> None:
+        self.address, self.size, self.headers, self.at = address, size, headers, 0
+        self._piece, self._start = b"", 0
+        """The piece that was fetched last, and where it begins."""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.at = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence] + offset
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        count = min(len(buffer), self.size - self.at)
+        if count <= 0:
+            return 0
+        if not self._start <= self.at < self._start + len(self._piece):
+            self._piece, self._start = self._fetch_again(self.at, min(max(count, PIECE), self.size - self.at)), self.at
+            tell(size=len(self._piece))
+        place = self.at - self._start
+        got = self._piece[place : place + count]
+        buffer[: len(got)] = got
+        self.at += len(got)
+        return len(got)
+
+    def _fetch_again(self, start: int, count: int) -> bytes:
+        """The bytes, asked for again when the line breaks."""
+        import httpx2
+
+        for wait in WAITS:
+            try:
+                return self._fetch(start, count)
+            except httpx2.TransportError:
+                time.sleep(wait)
+        return self._fetch(start, count)
+
+    def _fetch(self, start: int, count: int) -> bytes:
+        from huggingface_hub.utils import get_session, hf_raise_for_status
+
+        headers = {**self.headers, "Accept-Encoding": "identity", "Range": f"bytes={start}-{start + count - 1}"}
+        about: dict[str, Any] = {"headers": headers, "timeout": SECONDS, "follow_redirects": True}
+        with get_session().stream("GET", self.address, **about) as answer:
+            hf_raise_for_status(answer)
+            skip = 0 if answer.status_code == 206 else start
+            got = bytearray()
+            for chunk in answer.iter_raw():
+                got += chunk[skip:] if skip < len(chunk) else b""
+                skip = max(0, skip - len(chunk))
+                if len(got) >= count:
+                    break
+        return bytes(got[:count])
+
+
+def _chosen(asked: str, known: Sequence[str], what: str, field: str, ask: bool) -> str:
+    """The one that is meant; asked for where several are there and none is the usual one."""
+    if asked in known:
+        return asked
+    if not asked and (len(known) == 1 or DEFAULT in known or not ask):
+        return DEFAULT if DEFAULT in known else known[0]
+    flag = field.replace("_", "-")
+    raise StudioError(
+        "bad-setting",
+        f"There is no {what} {asked} in this dataset." if asked else f"This dataset has several {what}s: choose one.",
+        valid=list(known)[:50],
+        hint=(nearest(asked, known) if asked else "") or f"Name one with --{flag}, or as hf:OWNER/NAME:CONFIG:SPLIT.",
+        field=field,
+    )
+
+
+def _counted(card: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+    """(config, split) → rows, where the card says so."""
+    told = card.get("dataset_info") or []
+    counted = {}
+    for each in [told] if isinstance(told, Mapping) else told:
+        for split in each.get("splits") or [] if isinstance(each, Mapping) else []:
+            if isinstance(split, Mapping) and isinstance(split.get("num_examples"), int):
+                counted[str(each.get("config_name") or DEFAULT), str(split.get("name"))] = split["num_examples"]
+    return counted
+
+
+@contextmanager
+def dataset_errors(name: str) -> Iterator[None]:
+    """What the library raises as plain refusals about a dataset."""
+    import httpx2
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise StudioError(
+            "gated-dataset",
+            "The Hub gives this dataset only to people who have accepted its terms.",
+            given=name,
+            hint=f"Sign in at https://huggingface.co/datasets/{name}, accept the terms, and add a token in step 1 or "
+            "with: studio token",
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        hint = "Write it as OWNER/NAME, as in the address of its page. A private one needs a token that may read it."
+        raise StudioError("no-such-dataset", NO_DATASET, given=name, hint=hint) from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        if status in (401, 403):
+            hint = (
+                "Make a token that may read on https://huggingface.co/settings/tokens, and add it in step 1 or with: "
+                "studio token"
+            )
+            raise StudioError(
+                "gated-dataset", "The Hub refuses the token that was sent, or asks for one.", given=name, hint=hint
+            ) from error
+        raise StudioError(
+            "no-network", f"The Hub answered with error {status}.", given=name, hint="Try again in a few minutes."
+        ) from error
+    except httpx2.TransportError as error:
+        raise StudioError(
+            "no-network",
+            "The Hub can't be reached from this machine.",
+            given=name,
+            hint="Check the connection. Files, pasted rows and sample data work without it.",
+        ) from error

@@ -1,0 +1,340 @@
+"""Bringing rows in: files, folders, pasted text, sample data; reading them another way; keeping them as versions."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+
+from studio.data.formats import AS_FOUND, Reading, files_in, read, read_many, read_text
+from studio.data.limits import NAME, ReadLimits, read_limits
+from studio.data.parquet_store import open_parquet, write_parquet
+from studio.data.phrases import listed, many
+from studio.data.progress import Watcher, watched
+from studio.data.samples import SAMPLES, sample_named, sample_path
+from studio.data.split_names import split_column_of
+from studio.data.table import Table
+from studio.machine.facts import memory_available
+from studio.models.sources.hub import HUB_NAME
+from studio.schema.dataset import DatasetRecord, DatasetSpec
+from studio.schema.errors import StudioError
+from studio.schema.views import HubDataset, SampleView
+from studio.services.context import Context
+from studio.services.datasets.hub_rows import HubRows
+from studio.store.datasets import ROWS
+from studio.store.db import now
+from studio.store.files import require_room
+from studio.store.quota import Quota
+
+KEPT_BAD_LINES = 100
+CELL = 2000
+"""The most characters of a cell that a page of rows shows."""
+PASTED = "pasted rows"
+_WORDS = {
+    "delimiter": "delimiter",
+    "encoding": "encoding",
+    "sheet": "sheet",
+    "pieces": "rows by",
+    "hub_config": "config",
+    "hub_split": "split",
+    "row_limit": "rows of each split at most",
+}
+_DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "space"}
+
+
+class Bringing:
+    """What comes into a workspace, and the versions that are made of it."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.store = context.workspace.datasets
+        self._quota = Quota(context.workspace)
+
+    @property
+    def read_limits(self) -> ReadLimits:
+        """What one dataset of this workspace may have."""
+        workspace = self.context.workspace
+        return read_limits(workspace.limits, workspace.is_visitors, memory_available())
+
+    def add_file(
+        self, path: Path, name: str = "", how: Reading = AS_FOUND, progress: Watcher | None = None
+    ) -> DatasetRecord:
+        """Read a file and keep its rows and the file as it came."""
+        path = Path(path)
+        name = Path(name or path.name).name
+        if not path.is_file():
+            hint = "Check the name, or choose the file again."
+            raise StudioError("unreadable-file", "There is no such file.", given=name, hint=hint)
+        with watched(progress):
+            table = read(path, name=name, limits=self.read_limits, how=how)
+        return self._keep(table, name, "file", {name: path}, how)
+
+    def add_files(
+        self,
+        paths: Mapping[str, Path],
+        how: Reading = AS_FOUND,
+        *,
+        name: str = "",
+        notes: Sequence[str] = (),
+        progress: Watcher | None = None,
+    ) -> DatasetRecord:
+        """Read several files, name → path, into one dataset."""
+        name = name or (next(iter(paths)) if len(paths) == 1 else many(len(paths), "file"))
+        with watched(progress):
+            table = read_many(paths, name=name, limits=self.read_limits, how=how, notes=notes)
+        return self._keep(table, name, "file", paths, how)
+
+    def add_text(self, text: str, name: str = PASTED, how: Reading = AS_FOUND) -> DatasetRecord:
+        """Keep rows pasted as text."""
+        return self._keep(read_text(text, how, self.read_limits), name, "pasted", asked=how, text=text)
+
+    def add_sample(self, name: str) -> DatasetRecord:
+        """Sample data: the same dataset each time, unless it was changed."""
+        sample = sample_named(name)
+        for record in self.store.all():
+            if record.source == f"sample:{name}" and record.version == 1:
+                return record
+        return self._keep(read(sample_path(name)), sample.file, f"sample:{name}", {sample.file: sample_path(name)})
+
+    def open(self, data: str, how: Reading = AS_FOUND, progress: Watcher | None = None) -> DatasetRecord:
+        """What DATA of the command line means: a dataset's id, `sample:NAME`, a file or a folder of files."""
+        if data.startswith("sample:"):
+            return self.add_sample(data.removeprefix("sample:"))
+        if data.startswith("hf:"):
+            return self.add_hub(data.removeprefix("hf:"), how, progress)
+        if data.startswith("data-") and not Path(data).exists():
+            return self.reread(data, how, progress) if how.chosen else self.store.get(data)
+        self.context.owner_only("Reading a file by its path")
+        path = Path(data)
+        if path.is_dir():
+            files, notes = files_in(path)
+            return self.add_files(files, how, name=path.resolve().name, notes=notes, progress=progress)
+        return self.add_file(path, how=how, progress=progress)
+
+    def add_hub(self, name: str, how: Reading = AS_FOUND, progress: Watcher | None = None) -> DatasetRecord:
+        """Rows of a dataset on the Hub: OWNER/NAME, or OWNER/NAME:CONFIG:SPLIT."""
+        name, how = _hub_name(name, how)
+        with watched(progress):
+            table, notes = self._hub().read(name, how, self.read_limits)
+        return self._keep(table, name, f"hf:{name}", asked=how, notes=notes)
+
+    def look_at_hub(self, name: str) -> HubDataset:
+        """What a dataset on the Hub holds."""
+        return self._hub().look(_hub_name(name, AS_FOUND)[0])
+
+    def _hub(self) -> HubRows:
+        self.context.owner_only("A dataset of the Hub")
+        return HubRows(self.context.home.hub_token())
+
+    def reread(self, dataset: str, how: Reading, progress: Watcher | None = None) -> DatasetRecord:
+        """The same files read another way: a new version; what was not chosen stays as it was chosen before."""
+        record = self.store.get(dataset)
+        how = Reading(**{**record.asked.chosen, **how.said})
+        if how == record.asked:
+            return record
+        if record.source.startswith("hf:"):
+            with watched(progress):
+                table, notes = self._hub().read(record.source.removeprefix("hf:"), how, self.read_limits)
+            return self._reread(record, table, how, notes)
+        first, paths = self._files(dataset)
+        with watched(progress):
+            if first.source == "pasted":
+                text = next(iter(paths.values())).read_text(encoding="utf-8")
+                table = read_text(text, how, self.read_limits)
+            elif len(paths) == 1:
+                table = read(next(iter(paths.values())), name=next(iter(paths)), limits=self.read_limits, how=how)
+            else:
+                table = read_many(paths, name=first.name, limits=self.read_limits, how=how)
+        return self._reread(record, table, how)
+
+    def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
+        """The version that a new reading makes; the columns keep their roles where they are still there."""
+        note = " ".join((f"Read anew: {_in_words(how)}.", *notes, *table.notes))
+        made = self.write(table, record, note, asked=how, notes=notes)
+        kept = record.spec
+        if kept is None or not set(kept.roles) <= set(table.columns):
+            return made
+        return self.store.keep_spec(record.id, made.version, kept.model_copy(update={"label_names": ()}))
+
+    def _files(self, dataset: str) -> tuple[DatasetRecord, dict[str, Path]]:
+        """The version that still has the files as they came, and these: name → path."""
+        for record in reversed(self.store.versions(dataset)):
+            if paths := self.store.originals(dataset, record.version):
+                names = record.files if len(record.files) == len(paths) else [path.name for path in paths]
+                return record, dict(zip(names, paths, strict=True))
+        raise StudioError(
+            "wrong-state",
+            "These rows can't be read another way: the studio has no file that they came from.",
+            given=dataset,
+            hint="Bring the file again, with the choices you want.",
+        )
+
+    def find(self, name: str) -> DatasetRecord:
+        """A dataset by its id, by the name of its file (the newest of that name), or `last`."""
+        known = self.store.all()
+        found = next((each for each in known if name in (each.id, each.name) or name == "last"), None)
+        return found or self.store.get(name)
+
+    def samples(self) -> list[SampleView]:
+        """What the studio ships."""
+        return [
+            SampleView(name=s.name, task=s.task, sentence=s.sentence, rows=_sample_rows(s.name), prompts=s.prompts)
+            for s in SAMPLES.values()
+        ]
+
+    def table(self, dataset: str, version: int | None = None) -> Table:
+        """The rows of a version."""
+        record = self.store.get(dataset, version)
+        return open_parquet(self.store.rows_path(record.id, record.version))
+
+    # --- keeping ---
+
+    def _keep(
+        self,
+        table: Table,
+        name: str,
+        source: str,
+        originals: Mapping[str, Path] = MappingProxyType({}),
+        asked: Reading = AS_FOUND,
+        text: str = "",
+        notes: Sequence[str] = (),
+    ) -> DatasetRecord:
+        """A new dataset, with the files as they came beside its rows."""
+        size = sum(path.stat().st_size for path in originals.values()) or len(text.encode())
+        require_room(self.store.root.parent, 2 * size or 2**20)
+        self._quota.require(2 * size or 2**20, "This dataset")
+        self.store.sweep()
+        dataset = self.store.new_id()
+        with self.store.filling(dataset, 1) as folder:
+            self._write_rows(table, folder)
+            for number, (given, path) in enumerate(originals.items(), 1):
+                which = f"-{number}" if len(originals) > 1 else ""
+                shutil.copyfile(path, folder / f"original{which}{Path(given).suffix.lower()[:12]}")
+            if text:
+                (folder / "original.txt").write_text(text, encoding="utf-8", newline="")
+            record = DatasetRecord(
+                id=dataset,
+                name=name,
+                version=1,
+                note=" ".join(("As it came.", *notes, *table.notes)),
+                created=now(),
+                bytes=size or (folder / ROWS).stat().st_size,
+                source=source,
+                asked=asked,
+                files=tuple(originals) or ((name,) if text else ()),
+                **_facts(table, notes),
+            )
+            return self.store.add(record, folder)
+
+    def write(
+        self,
+        table: Table,
+        record: DatasetRecord,
+        note: str,
+        spec: DatasetSpec | None = None,
+        asked: Reading | None = None,
+        notes: Sequence[str] = (),
+    ) -> DatasetRecord:
+        """The next version of a dataset. What was read from files anew (`asked`, `notes`) says itself how it was read;
+        all others were read as the version before."""
+        self._quota.require(record.bytes, "This version")
+        _require_new_columns(table, record, self.read_limits)
+        version = max(each.version for each in self.store.versions(record.id)) + 1
+        facts = _facts(table, notes)
+        if asked is None:
+            facts |= {"found": record.found, "sheets": record.sheets, "notes": record.notes}
+        with self.store.filling(record.id, version) as folder:
+            self._write_rows(table, folder)
+            made = DatasetRecord(
+                id=record.id,
+                name=record.name,
+                version=version,
+                note=note,
+                created=now(),
+                bytes=(folder / ROWS).stat().st_size,
+                source=record.source,
+                asked=asked or record.asked,
+                spec=spec,
+                **facts,
+            )
+            return self.store.add(made, folder)
+
+    def _write_rows(self, table: Table, folder: Path) -> None:
+        """Write the rows, and refuse them when a visitor has no disk space for what they take."""
+        write_parquet(table, folder / ROWS, self.read_limits)
+        self._quota.require(0, "This dataset")
+
+
+def _require_new_columns(table: Table, record: DatasetRecord, limits: ReadLimits) -> None:
+    """Refuse columns of a version whose names are too long, or that are too many; older ones stay as they are."""
+    new = set(table.columns) - set(record.columns)
+    if new:
+        limits.check_columns("The new version", len(table.columns))
+    for name in new:
+        if len(name) > NAME:
+            raise StudioError(
+                "too-large",
+                "The name of a column is too long.",
+                given=f"{len(name):,} characters",
+                valid=f"at most {NAME:,} characters",
+                hint="Choose a shorter name.",
+                field="column",
+            )
+
+
+def _hub_name(name: str, how: Reading) -> tuple[str, Reading]:
+    """`OWNER/NAME:CONFIG:SPLIT` as its name and what was chosen with it."""
+    name, config, split = [*name.strip().removeprefix("hf:").split(":", 2), "", ""][:3]
+    said = {"hub_config": config, "hub_split": split}
+    said = {key: value for key, value in said.items() if value}
+    if not HUB_NAME.fullmatch(name) or ".." in name:
+        raise StudioError(
+            "no-such-dataset",
+            "That is no name of a dataset on the Hub.",
+            given=name,
+            hint="Write it as OWNER/NAME, as in the address of its page.",
+        )
+    return name, how.model_copy(update=said)
+
+
+def _facts(table: Table, notes: Sequence[str] = ()) -> dict[str, object]:
+    """What a record says of its rows; `notes` are told beside those of the table."""
+    return {
+        "rows": len(table),
+        "columns": table.columns,
+        "format": table.format,
+        "bad_lines": table.bad_lines[:KEPT_BAD_LINES],
+        "bad_line_count": len(table.bad_lines),
+        "split_column": split_column_of(table),
+        "found": table.found,
+        "sheets": table.sheets,
+        "notes": (*notes, *table.notes),
+    }
+
+
+def _in_words(how: Reading) -> str:
+    """`delimiter semicolon and no line of names`."""
+    words = []
+    for name, value in how.chosen.items():
+        if name == "header":
+            words.append("the first line holds the names" if value else "no line of names")
+        else:
+            words.append(f"{_WORDS[name]} {_DELIMITERS.get(value, value)}")
+    return listed(words) or "as found"
+
+
+@lru_cache
+def _sample_rows(name: str) -> int:
+    return len(read(sample_path(name)))
+
+
+def shown(value: object) -> str:
+    """A cell as text, nested values as JSON, long ones cut."""
+    if value is None:
+        return ""
+    if isinstance(value, (list, dict)):
+        import json
+
+        value = json.dumps(value, ensure_ascii=False)
+    text = str(value)
+    return text if len(text) <= CELL else text[:CELL] + " …"

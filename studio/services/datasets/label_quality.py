@@ -1,0 +1,123 @@
+"""Asked of labels as a whole: which are likely wrong, and whether more rows would help. The host does the work."""
+
+from collections.abc import Callable
+from typing import Any
+
+from studio.data.checks import usable_rows
+from studio.data.dataset_size import what_a_curve_says
+from studio.data.values import label_name
+from studio.schema.dataset import DatasetRecord, DatasetSpec
+from studio.schema.errors import StudioError
+from studio.schema.host import RowsRef, Texts
+from studio.schema.label_quality import LearningCurve, Suspect
+from studio.services.datasets.service import Datasets, suspects_key
+from studio.services.labeling.suggestions import READER, even
+from studio.services.model_host.client import HostClient
+from studio.services.models import Models
+from studio.tasks import task_named
+
+MOST_ROWS, DEMO_ROWS = 20_000, 2_000
+"""Rows that are judged; of more an even sample."""
+LEAST_ROWS, LEAST_EACH = 40, 4
+AGREES = 0.7
+"""Share of the labels that the small classifier must tell right before anybody trusts it about the others."""
+Progress = Callable[[int, int, str], None]
+
+
+class LabelQuality:
+    """What a small classifier says of a workspace's labels."""
+
+    def __init__(self, datasets: Datasets, models: Models, host: HostClient) -> None:
+        self.datasets, self.models, self.host = datasets, models, host.of(datasets.context.workspace)
+        self.drafts = datasets.context.workspace.drafts
+
+    def judge(self, dataset: str, task: str | None, progress: Progress) -> dict[int, Suspect]:
+        """Rows whose label is likely wrong: kept, so that the doctor tells of them from now on."""
+        record, spec, texts, labels = self._read(dataset, task, progress)
+        result = self.host.result("judge_labels", progress, texts=texts, labels=labels)
+        if result["agrees"] < AGREES:
+            raise StudioError(
+                "too-few-rows",
+                f"The small classifier gives only {100 * result['agrees']:.0f} % of the rows their own label: it can't "
+                "tell which of the others are wrong.",
+                hint="More rows for each label would help it, or look at the rows that Evaluate finds worst.",
+            )
+        found = {int(row): Suspect.model_validate(each) for row, each in result["rows"].items()}
+        kept = {"roles": spec.roles, "rows": {row: each.model_dump() for row, each in found.items()}}
+        self.drafts.put(suspects_key(record), kept)
+        return found
+
+    def was_judged(self, dataset: str) -> bool:
+        """Whether somebody asked for it already, for the rows as they are."""
+        return self.drafts.get(suspects_key(self.datasets.store.get(dataset))) is not None
+
+    def curve(self, dataset: str, task: str | None, progress: Progress) -> LearningCurve:
+        """How well ever more of the rows do."""
+        record, spec, texts, labels = self._read(dataset, task, progress)
+        result = self.host.result("draw_curve", progress, texts=texts, labels=labels)
+        curve = LearningCurve.model_validate(result["curve"])
+        curve = curve.model_copy(update={"sentence": what_a_curve_says(curve)})
+        self.drafts.put(_curve_key(record), {"roles": spec.roles, "curve": curve.model_dump()})
+        return curve
+
+    def known_curve(self, dataset: str) -> LearningCurve | None:
+        """The curve that was drawn for the rows as they are."""
+        kept = self.drafts.get(_curve_key(self.datasets.store.get(dataset)))
+        if not kept or kept["roles"] != self.datasets.reading(dataset)[0].roles:
+            return None
+        return LearningCurve.model_validate(kept["curve"])
+
+    def _read(
+        self, dataset: str, task: str | None, progress: Progress
+    ) -> tuple[DatasetRecord, DatasetSpec, Texts, dict[int, str]]:
+        """The labels, and the texts once all of them were read by the starter."""
+        spec, _ = self.datasets.reading(dataset, task)
+        record, wanted = self.datasets.store.get(dataset), task_named(spec.task)
+        column = {role: name for name, role in spec.roles.items()}
+        if not wanted.has_labels or not {"text", "label"} <= column.keys():
+            raise StudioError(
+                "method-unavailable",
+                f"{wanted.title} has no labels: this is answered by a small classifier, in seconds.",
+                given=spec.task,
+                valid="rows with labels",
+                hint="For replies, train on some of the rows and then on all, and compare the two runs.",
+            )
+        if "second" in column:
+            raise StudioError(
+                "method-unavailable",
+                "The small classifier that answers this reads one text, and these labels are of two.",
+                given=f"{column['text']} and {column['second']}",
+                hint="Train on some of the rows and then on all, and compare the two runs.",
+            )
+        rows = usable_rows(
+            self.datasets.table(dataset), wanted, spec.roles, left_out=spec.left_out, rows_left_out=spec.rows_left_out
+        )
+        labels = {number: name for number, row in rows if (name := label_name(row[column["label"]]))}
+        most = DEMO_ROWS if self.datasets.context.demo else MOST_ROWS
+        labels = {row: labels[row] for row in even(list(labels), most)}
+        if len(set(labels.values())) > len(labels) / LEAST_EACH:
+            raise StudioError(
+                "too-many-labels",
+                "There are too many different labels: each needs some rows to be learned.",
+                given=f"{len(set(labels.values())):,} labels in {len(labels):,} rows",
+                valid=f"{LEAST_EACH} rows for a label, or more",
+            )
+        if len(labels) < LEAST_ROWS or len(set(labels.values())) < 2:
+            raise StudioError(
+                "too-few-rows",
+                f"{len(labels):,} labelled rows are too few for it.",
+                valid=f"at least {LEAST_ROWS} rows, with two labels or more",
+            )
+        folder = self.datasets.store.labelling_folder(record.id) / READER
+        path = self.datasets.store.rows_path(record.id, record.version)
+        texts = Texts(rows=RowsRef(path=str(path), numbers=tuple(labels)), column=column["text"], folder=str(folder))
+        self.host.result("embed", progress, info=self.models.ready(READER), texts=texts)
+        return record, spec, texts, labels
+
+
+def _curve_key(record: DatasetRecord) -> str:
+    return f"learning-curve:{record.id}:{record.version}"
+
+
+def nobody_listens(*_: Any) -> None:
+    """Progress that nobody wants to hear of."""

@@ -1,0 +1,372 @@
+"""Datasets: how their rows are read, checked, fixed and divided."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from studio.data.checks import check, fix_of, labels_of, settle_left_out, with_suspects
+from studio.data.checks.bad_line import BadLines
+from studio.data.checks.label_error import LabelError
+from studio.data.columns import Column
+from studio.data.parquet_store import open_parquet
+from studio.data.roles import infer, look_over, match
+from studio.data.split_names import NO_COLUMN
+from studio.data.table import Table, changed
+from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Problem, Reading, SplitCounts, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.label_quality import Suspect
+from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, total_of
+from studio.schema.views import RowPage
+from studio.services.datasets.ingestion import Bringing, shown
+from studio.services.datasets.split_cache import Shown, division_of
+from studio.tasks import TASKS, task_named
+
+
+def _parts_in(splits: SplitSpec) -> str:
+    """The column of parts that counts: none where a group or the time decides."""
+    return NO_COLUMN if splits.group_column or splits.time_column else splits.split_column
+
+
+class Datasets(Bringing):
+    """The datasets of a workspace."""
+
+    # --- reading ---
+
+    def reading(
+        self,
+        dataset: str,
+        task: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        version: int | None = None,
+        labels_too: bool = True,
+    ) -> tuple[DatasetSpec, str]:
+        """How a dataset is read, and why so: as asked, else as last chosen, else as its columns suggest. Its labels
+        take a look at every row; they are left out where nobody needs them."""
+        record = self.store.get(dataset, version)
+        kept = record.spec
+        splits = kept.splits if kept else self._earlier_splits(record)
+        if kept is not None and task in (None, kept.task) and roles is None:
+            return kept, ""
+        columns = self.columns(dataset, record.version)
+        if task is None:
+            found = infer(columns, list(TASKS.values()), roles or {})
+            wanted, matched, reason = found.task, found.matched, found.reason
+        else:
+            wanted, reason = task_named(task), ""
+            matched = match(columns, wanted, roles or {})
+        labels: tuple[str, ...] = ()
+        if wanted.has_labels and labels_too:
+            path = self.store.rows_path(record.id, record.version)
+            key = (path, wanted.name, tuple(matched.roles.items()))
+            labels = self.store.computed.labels.get_or_compute(
+                key, lambda: tuple(labels_of(open_parquet(path), wanted, matched.roles))
+            )
+        return DatasetSpec(task=wanted.name, roles=matched.roles, label_names=labels, splits=splits), reason
+
+    def columns(self, dataset: str, version: int | None = None) -> Mapping[str, Column]:
+        """What some rows show of each column."""
+        record = self.store.get(dataset, version)
+        path = self.store.rows_path(record.id, record.version)
+        looked: Mapping[str, Column] = self.store.computed.columns.get_or_compute(
+            path, lambda: look_over(open_parquet(path))
+        )
+        return looked
+
+    def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
+        """Labels are told anew from the rows as they are read now."""
+        made = super()._reread(record, table, how, notes)
+        if made.spec is None:
+            return made
+        spec, _ = self.reading(made.id, made.spec.task, made.spec.roles)
+        return self.store.keep_spec(made.id, made.version, spec)
+
+    def _earlier_splits(self, record: DatasetRecord) -> SplitSpec | None:
+        """How rows were divided in the version before, where its columns are still there."""
+        for earlier in reversed(self.store.versions(record.id)):
+            if earlier.version < record.version and earlier.spec is not None:
+                splits = earlier.spec.splits
+                named = {splits.group_column, splits.time_column, splits.split_column} if splits else set()
+                return splits if named <= {*record.columns, "", NO_COLUMN} else None
+        return None
+
+    def set_reading(self, dataset: str, task: str, roles: Mapping[str, str]) -> DatasetRecord:
+        """Keep the roles that a person gave to the columns."""
+        record = self.store.get(dataset)
+        return self.store.keep_spec(record.id, record.version, self.reading(dataset, task, roles)[0])
+
+    def rows(
+        self,
+        dataset: str,
+        start: int = 1,
+        count: int = 12,
+        version: int | None = None,
+        only: str = "",
+        marks_too: bool = True,
+        task: str | None = None,
+        whole: bool = False,
+    ) -> RowPage:
+        """A page of rows as text; `only` shows those of one finding, `whole` as `check` has it. Without `marks_too` the
+        doctor is not asked."""
+        table = self.table(dataset, version)
+        problems = self._problems(dataset, version, task, whole) if marks_too or only else ()
+        if only:
+            every = [each.every for each in problems if each.kind == only]
+            found = every[0] if len(every) == 1 else spans_of(row for each in every for row in numbers_in(each))
+            chosen = [(row, table.row(row)) for row in some_in(found, start, count)]
+            total = total_of(found)
+        else:
+            chosen = list(table.numbered(start, count))
+            total = len(table)
+        marks = self._marks(dataset, version, task, problems, [number for number, _ in chosen])
+        return RowPage(
+            columns=table.columns,
+            rows=tuple((number, {column: shown(value) for column, value in row.items()}) for number, row in chosen),
+            start=start,
+            total=total,
+            marks=marks,
+        )
+
+    def _problems(self, dataset: str, version: int | None, task: str | None, whole: bool) -> tuple[Problem, ...]:
+        try:
+            return self.check(dataset, task, version=version, whole=whole).problems
+        except StudioError:
+            return ()
+
+    def _marks(
+        self, dataset: str, version: int | None, task: str | None, problems: Sequence[Problem], rows: Sequence[int]
+    ) -> dict[int, tuple[tuple[str, str], ...]]:
+        """What was found of some rows, in a word or two each."""
+        suspects: dict[int, Suspect] = {}
+        if any(problem.kind == LabelError.kind for problem in problems):
+            spec, _ = self.reading(dataset, task, version=version, labels_too=False)
+            suspects = self.suspects(self.store.get(dataset, version), spec) or {}
+        marks: dict[int, list[tuple[str, str]]] = {}
+        for row in rows:
+            for problem in problems:
+                if is_in(problem.every, row):
+                    words = problem.kind.replace("-", " ")
+                    if problem.kind == LabelError.kind and row in suspects:
+                        words = f"more like {suspects[row].likelier}"
+                    marks.setdefault(row, []).append((problem.kind, words))
+        return {row: tuple(found) for row, found in marks.items()}
+
+    # --- the doctor ---
+
+    def check(
+        self,
+        dataset: str,
+        task: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        *,
+        version: int | None = None,
+        leave_out: Iterable[str] = (),
+        rows_left_out: Spans | None = None,
+        lengths: Mapping[int, int] | None = None,
+        max_length: int = 0,
+        whole: bool = False,
+        validation: str | None = None,
+        progress: Callable[[int], None] | None = None,
+        elsewhere: Callable[[], CheckReport] | None = None,
+        bare: bool = False,
+    ) -> CheckReport:
+        """What is wrong with the rows, and how many can be used. `lengths`: row number → tokens before any cut;
+        `rows_left_out`: the rows of the kinds to leave out, where they are settled.
+
+        `whole`: near rows are looked for among all, also where a sample is usual. `validation`: the dataset whose rows
+        training will be judged by. `progress` is told how many rows are done. `elsewhere` does the looking, when it was
+        not done before: in a process of its own, say. `bare` leaves out what was told of the labels by a classifier.
+        """
+        spec, reason = self.reading(dataset, task, roles, version, labels_too=False)
+        left_out = tuple(sorted({*spec.left_out, *leave_out}))
+        record = self.store.get(dataset, version)
+        path = self.store.rows_path(record.id, record.version)
+        key = (
+            path,
+            spec.task,
+            tuple(spec.roles.items()),
+            left_out,
+            spec.splits,
+            hash(tuple((lengths or {}).items())),
+            max_length,
+            whole,
+            self._held(validation),
+            rows_left_out,
+        )
+        bare = bare or LabelError.kind in left_out
+
+        def checked() -> CheckReport:
+            report = (
+                elsewhere()
+                if elsewhere
+                else check(
+                    open_parquet(path),
+                    task_named(spec.task),
+                    spec.roles,
+                    left_out=left_out,
+                    rows_left_out=rows_left_out,
+                    progress=progress,
+                    **self._about(record, spec, left_out, lengths, max_length, whole, validation, rows_left_out or ()),
+                )
+            )
+            if report.labels and not left_out:
+                self.store.computed.labels.put((path, spec.task, tuple(spec.roles.items())), tuple(report.labels))
+            return report
+
+        found: CheckReport = self.store.computed.reports.get_or_compute(key, checked)
+        report = found.model_copy(update={"task_reason": reason, "notes": record.notes})
+        return report if bare else with_suspects(report, self.suspects(record, spec))
+
+    def suspects(self, record: DatasetRecord, spec: DatasetSpec) -> dict[int, Suspect] | None:
+        """Rows of a version whose label is likely wrong; None when nobody asked for it, or it was read otherwise."""
+        kept = self.context.workspace.drafts.get(suspects_key(record))
+        if not kept or kept["roles"] != spec.roles:
+            return None
+        return {int(row): Suspect.model_validate(each) for row, each in kept["rows"].items()}
+
+    def was_looked_at(self, dataset: str, task: str | None = None, whole: bool = False) -> bool:
+        """Whether the doctor looked at these rows before, read so; `whole`: at every one of them. He can't have where
+        it is not clear which column is which."""
+        record = self.store.get(dataset)
+        try:
+            spec, _ = self.reading(dataset, task, labels_too=False)
+        except StudioError:
+            return False
+        path = self.store.rows_path(record.id, record.version)
+        read_so = (path, spec.task, tuple(spec.roles.items()), tuple(sorted(spec.left_out)), spec.splits)
+        return (*read_so, hash(()), 0, whole, None, None) in self.store.computed.reports
+
+    def _held(self, validation: str | None) -> Path | None:
+        """Where the rows of a validation dataset lie."""
+        if validation is None:
+            return None
+        record = self.store.get(validation)
+        return self.store.rows_path(record.id, record.version)
+
+    def _about(
+        self,
+        record: DatasetRecord,
+        spec: DatasetSpec,
+        kinds: Collection[str],
+        lengths: Mapping[int, int] | None = None,
+        max_length: int = 0,
+        whole: bool = False,
+        validation: str | None = None,
+        rows_left_out: Spans = (),
+    ) -> dict[str, Any]:
+        """What checks may know besides the rows; of likely wrong labels where these are asked for."""
+        splits = spec.splits or SplitSpec()
+        read = spec.model_copy(update={"left_out": (BadLines.kind,), "rows_left_out": rows_left_out})
+        shown = Shown(self.store, record, read, splits)
+
+        return {
+            "lengths": lengths,
+            "max_length": max_length,
+            "whole": whole,
+            "validation": self.table(validation) if validation else None,
+            "parts_in": _parts_in(splits),
+            "division": shown.parts,
+            "show": shown.begin,
+            "parts_copies": bool(splits.group_column or splits.time_column),
+            "suspects": self.suspects(record, spec) if LabelError.kind in kinds else None,
+        }
+
+    def settle(self, dataset: str, spec: DatasetSpec, kinds: tuple[str, ...], **about: Any) -> Spans:
+        """The usable rows that are left out with kinds of problems; `about` as `check` is told it."""
+        record = self.store.get(dataset)
+        path = self.store.rows_path(record.id, record.version)
+        known = self._about(record, spec, kinds, **about)
+        held, lengths = self._held(about.get("validation")), hash(tuple((known["lengths"] or {}).items()))
+        suspects = tuple(known["suspects"] or ())
+        key = (
+            path,
+            spec.task,
+            tuple(spec.roles.items()),
+            kinds,
+            spec.splits,
+            lengths,
+            known["max_length"],
+            held,
+            suspects,
+        )
+        found: Spans = self.store.computed.left_out.get_or_compute(
+            key, lambda: settle_left_out(open_parquet(path), task_named(spec.task), spec.roles, kinds, **known)
+        )
+        return found
+
+    def fix(
+        self,
+        dataset: str,
+        kind: str,
+        *,
+        whole: bool = False,
+        validation: str | None = None,
+        lengths: Mapping[int, int] | None = None,
+        max_length: int = 0,
+    ) -> DatasetRecord:
+        """Remove or change the rows of one finding: a new version, the old one stays."""
+        record = self.store.get(dataset)
+        spec, _ = self.reading(dataset)
+        table, task = self.table(dataset), task_named(spec.task)
+        about = self._about(record, spec, [kind], lengths, max_length, whole, validation)
+        fix = fix_of(table, task, spec.roles, kind, **about)
+        if not fix:
+            raise StudioError(
+                "no-such-row",
+                "There is nothing to fix of that kind.",
+                given=kind,
+                hint="Check the rows again: they may have been fixed already.",
+            )
+        new = fix.of(table)
+        labels = tuple(labels_of(new, task, spec.roles)) if task.has_labels else ()
+        return self.write(new, record, fix.note, spec.model_copy(update={"label_names": labels}))
+
+    def inputs_of(self, dataset: str, task: str, own: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Column → role of those columns that a prediction needs; what is to be predicted may be missing."""
+        record = self.store.get(dataset)
+        if record.spec is not None and record.spec.task == task:
+            return dict(record.spec.roles)
+        return dict(match(self.columns(dataset), task_named(task), own or {}, partial=True).roles)
+
+    def with_values(self, dataset: str, values: Mapping[int, Mapping[str, object]], note: str) -> DatasetRecord:
+        """A new version in which some cells have other values."""
+        record = self.store.get(dataset)
+        new = changed(self.table(dataset), values={row: dict(cells) for row, cells in values.items()}, note=note)
+        return self.write(new, record, note)
+
+    # --- splits ---
+
+    def keep_splits(self, dataset: str, splits: SplitSpec) -> DatasetRecord:
+        """Remember how a person wants the rows divided; refused when they can't be divided so."""
+        record = self.store.get(dataset)
+        spec = self.reading(dataset)[0].model_copy(update={"splits": splits})
+        self.splits(dataset, splits, spec=spec)
+        return self.store.keep_spec(record.id, record.version, spec)
+
+    def splits(
+        self,
+        dataset: str,
+        splits: SplitSpec,
+        *,
+        spec: DatasetSpec | None = None,
+        validation_file: bool = False,
+        elsewhere: Callable[[], SplitCounts] | None = None,
+    ) -> SplitCounts:
+        """How many rows each part gets. A version never changes, so its counts are kept: a million rows take seconds.
+        `elsewhere` does the counting, when it was not done before."""
+        record = self.store.get(dataset)
+        spec = spec or self.reading(dataset, labels_too=False)[0]
+        rows = self.store.rows_path(record.id, record.version)
+        key = (rows, spec.task, tuple(spec.roles.items()), spec.left_out, spec.rows_left_out, splits, validation_file)
+
+        def counted() -> SplitCounts:
+            if elsewhere is not None:
+                return elsewhere()
+            return division_of(self.store, record, spec, splits, validation_file).counts
+
+        counts: SplitCounts = self.store.computed.counts.get_or_compute(key, counted)
+        return counts
+
+
+def suspects_key(record: DatasetRecord) -> str:
+    """Where what was found of the labels of a version is kept."""
+    return f"label-errors:{record.id}:{record.version}"

@@ -1,0 +1,89 @@
+"""Versions of a dataset side by side."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from studio.data.parquet_store import open_parquet
+from studio.data.table import Row
+from studio.data.table_diff import NONE, Difference, changed_cells, compare, kind_of
+from studio.schema.errors import StudioError
+from studio.schema.views import Comparison, RowChange
+from studio.services.datasets.ingestion import Bringing, shown
+
+FEW = 20_000
+"""Rows of both versions up to which they are compared at once."""
+KINDS = ("added", "removed", "changed")
+
+
+class Versions:
+    """What changed from one version of a dataset to another."""
+
+    def __init__(self, datasets: Bringing) -> None:
+        self.datasets = datasets
+
+    def compare(
+        self, dataset: str, before: int, after: int, start: int = 1, count: int = 12, only: str = ""
+    ) -> Comparison:
+        """How many rows were added, removed and changed, and a page of them."""
+        if only and only not in KINDS:
+            raise StudioError("bad-setting", f"No row is {only}.", valid=list(KINDS), field="only")
+        store = self.datasets.store
+        old, new = store.get(dataset, before), store.get(dataset, after)
+        paths = [store.rows_path(record.id, record.version) for record in (old, new)]
+        found = self.difference(dataset, before, after)
+        tables = [open_parquet(path) for path in paths]
+        counts = {kind: found.count(kind) for kind in KINDS}
+        chosen = islice(found.pairs(only), max(0, start - 1), max(0, start - 1) + count)
+        rows = []
+        for one, other in chosen:
+            was = tables[0].row(one) if one != NONE else None
+            now = tables[1].row(other) if other != NONE else None
+            rows.append(_change(one, other, was, now))
+        return Comparison(
+            dataset=dataset,
+            before=old.version,
+            after=new.version,
+            note=new.note,
+            same=found.same,
+            **counts,
+            columns=tuple(dict.fromkeys((*new.columns, *old.columns))),
+            columns_added=found.columns_added,
+            columns_removed=found.columns_removed,
+            rows=tuple(rows),
+            start=start,
+            total=counts[only] if only else len(found.before),
+        )
+
+    def difference(
+        self, dataset: str, before: int, after: int, elsewhere: Callable[[], Difference] | None = None
+    ) -> Difference:
+        """What differs; a version never changes, so it is kept for the next page. `elsewhere` does the comparing, when
+        it was not done before."""
+        key = self._key(dataset, before, after)
+        found: Difference = self.datasets.store.computed.differences.get_or_compute(
+            key, lambda: elsewhere() if elsewhere else compare(*map(open_parquet, key))
+        )
+        return found
+
+    def was_compared(self, dataset: str, before: int, after: int) -> bool:
+        """Whether `compare` would answer at once: it was done before, or the rows are few."""
+        rows = sum(self.datasets.store.get(dataset, version).rows for version in (before, after))
+        return rows <= FEW or self._key(dataset, before, after) in self.datasets.store.computed.differences
+
+    def _key(self, dataset: str, before: int, after: int) -> tuple[Path, Path]:
+        records = [self.datasets.store.get(dataset, version) for version in (before, after)]
+        one, other = (self.datasets.store.rows_path(record.id, record.version) for record in records)
+        return one, other
+
+
+def _change(before: int, after: int, was: Row | None, now: Row | None) -> RowChange:
+    cells = now if now is not None else was or {}
+    changed = changed_cells(was, now) if was is not None and now is not None else {}
+    return RowChange(
+        kind=kind_of(before, after),
+        before=before if before != NONE else None,
+        after=after if after != NONE else None,
+        cells={column: shown(value) for column, value in cells.items()},
+        changed={column: (shown(one), shown(other)) for column, (one, other) in changed.items()},
+    )

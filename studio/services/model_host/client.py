@@ -1,0 +1,267 @@
+"""The client of the model host: one child process that keeps models for chat, prediction and evaluation.
+
+It may run out of memory without ending the server: then every waiting request gets one plain sentence, and the
+next request starts a new host. `HostClient.of` gives each workspace the host with that workspace's limits.
+"""
+
+import subprocess
+import sys
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from studio.machine.environment import child_environment
+from studio.schema.errors import StudioError
+from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, request_line
+from studio.services.model_host.exchange import Exchange, gone
+from studio.store import Home, Workspace
+
+IDLE_MINUTES = 10
+MOST_LOG = 5_000_000
+"""Bytes of a log after which the next host begins a new one."""
+GRACE = 1.0
+"""Seconds in which a host may end by itself when the server does; one that just imports its libraries takes longer."""
+LONG = frozenset(("predict", "evaluate", "export", "first_batch", "embed", "write", "judge_labels", "draw_curve"))
+"""What takes long. One is done at a time; a visitor may have some of them waiting."""
+JOB_MINUTES, WAITING_JOBS = 5.0, 2
+"""Of a visitor: the time of one such job, and how many may wait beside those that run."""
+PER_ADDRESS = 4
+"""Visitors with the same network address together may have so many times as much of it as one."""
+PROMPT_TIMES = 4
+"""A visitor's conversation may have so many times as many tokens as a reply."""
+KINDS = dict.fromkeys(("chat", "classify"), "chat") | {"load": "load"} | dict.fromkeys(LONG, "job")
+"""Operation → what it is counted as, for visitors."""
+REFUSED = {
+    "chat": ("Your last message is still being answered.", "Stop it or wait."),
+    "load": ("Your models are being loaded.", "Wait until they are ready."),
+    "job": ("Your last evaluation, export or other long job has not ended yet.", "Wait until it has ended."),
+}
+
+
+class Places:
+    """How many chats and jobs each visitor, and each network address, has at this time."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, kind: str, most: dict[str, int]) -> Callable[[], None]:
+        """Take a place of each owner (who → how many it may have); returns what gives them back, once.
+
+        Raises:
+            StudioError `limit-reached`: when one of them has no place left.
+        """
+        what, hint = REFUSED[kind]
+        with self._lock:
+            for who, limit in most.items():
+                if limit and self._taken[kind, who] >= limit:
+                    raise StudioError("limit-reached", what, valid=f"{limit} at a time in this demo", hint=hint)
+            self._taken.update((kind, who) for who in most)
+        open_ = [list(most)]
+
+        def give_back() -> None:
+            with self._lock:
+                for who in open_.pop() if open_ else ():
+                    self._taken[kind, who] -= 1
+                    if not self._taken[kind, who]:
+                        del self._taken[kind, who]
+
+        return give_back
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """The log of the next host, to append to. A large one is put aside first, in the place of the one before it."""
+    if path.exists() and path.stat().st_size > MOST_LOG:
+        path.replace(path.with_name(f"{path.name}.1"))
+    return path.open("ab")
+
+
+class HostClient:
+    """Starts the host when it is first needed, sends requests, and hands each its own answers."""
+
+    def __init__(self, home: Home) -> None:
+        self.home, self.places = home, Places()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._waiting: dict[str, tuple[subprocess.Popen[bytes], weakref.ref[Exchange]]] = {}
+        """Weak references, so that an exchange without a reader ends."""
+        self._lock = threading.RLock()
+        self._number = 0
+
+    def of(self, workspace: Workspace) -> "WorkspaceHost":
+        """The host as one workspace may use it."""
+        return WorkspaceHost(self, workspace)
+
+    def ask(self, op: str, give_back: Callable[[], None] = lambda: None, **fields: Any) -> Exchange:
+        """Send a request. When the caller stops listening before its end, the host ends it too."""
+        with self._lock:
+            self._number += 1
+            name = f"{op}-{self._number}"
+        try:
+            line = _line(name, op, fields)
+            process = self._running()
+
+            def stop() -> None:
+                self._waiting.pop(name, None)
+                with suppress(StudioError):
+                    self._send(process, _line(f"stop-{name}", "stop", {"target": name}))
+
+            exchange = Exchange(stop, give_back)
+            self._waiting[name] = (process, weakref.ref(exchange))
+            self._send(process, line)
+        except BaseException:
+            self._waiting.pop(name, None)
+            give_back()
+            raise
+        return exchange
+
+    def result(self, op: str, progress: Callable[[int, int, str], None] | None = None, **fields: Any) -> dict[str, Any]:
+        """Send a request and wait for its result; `progress` gets (done, total, message)."""
+        return _result(self.ask(op, **fields), progress)
+
+    def forget(self, folder: str) -> None:
+        """Have the host let go of a run's models, when there is a host."""
+        with self._lock:
+            process = self._process
+        if process is not None and process.poll() is None:
+            self.result("unload", folder=folder)
+
+    def close(self) -> None:
+        """End the host."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            with suppress(OSError):
+                assert process.stdin is not None
+                process.stdin.close()
+            try:
+                process.wait(timeout=GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                logs = self.home.root / "logs"
+                logs.mkdir(exist_ok=True)
+                with open_log(logs / "host.log") as log:
+                    self._process = subprocess.Popen(
+                        [
+                            sys.executable,
+                            "-m",
+                            "studio.host",
+                            "--home",
+                            str(self.home.root),
+                            "--idle",
+                            str(IDLE_MINUTES),
+                        ],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=log,
+                        env=child_environment(visitors=True),  # it works for everyone, and asks no Hub
+                    )
+                threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+            return self._process
+
+    def _send(self, process: "subprocess.Popen[bytes]", line: bytes) -> None:
+        with self._lock:
+            assert process.stdin is not None
+            if process.stdin.closed:  # it was found to have ended
+                raise gone()
+            try:
+                process.stdin.write(line)
+                process.stdin.flush()
+            except OSError as error:
+                raise gone() from error
+
+    def _listen(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said = SAID.validate_json(line)
+            name = getattr(said, "id", None) or ""
+            waiting = self._waiting.get(name)
+            exchange = waiting[1]() if waiting else None
+            if exchange is not None and isinstance(said, Chunk | Moved | Done | Failed):
+                exchange.put(said)
+            if not isinstance(said, Chunk | Moved):
+                self._waiting.pop(name, None)
+            del exchange
+        process.wait()
+        process.stdout.close()
+        with self._lock, suppress(OSError):
+            assert process.stdin is not None
+            process.stdin.close()
+        for name, (asked, listener) in list(self._waiting.items()):
+            if asked is process:
+                self._waiting.pop(name, None)
+                if (exchange := listener()) is not None:
+                    exchange.put(None)
+
+
+class WorkspaceHost:
+    """The model host as one workspace may use it: its requests take turns with others', and a visitor's have limits."""
+
+    def __init__(self, client: HostClient, workspace: Workspace) -> None:
+        self.client, self.workspace = client, workspace
+
+    def place(self, kind: str) -> Callable[[], None]:
+        """Take a place for a chat or a job; returns what gives it back. See `Places.take`."""
+        limits = self.workspace.limits
+        most = {
+            "chat": limits.chats_at_once,
+            "load": limits.chats_at_once,
+            "job": limits.jobs_at_once and limits.jobs_at_once + WAITING_JOBS,
+        }[kind]
+        if not most:
+            return lambda: None
+        owners = {self.workspace.name: most}
+        if address := self.workspace.address:
+            owners[f"address {address}"] = PER_ADDRESS * most
+        return self.client.places.take(kind, owners)
+
+    def ask(self, op: str, give_back: Callable[[], None] | None = None, **fields: Any) -> Exchange:
+        """Send a request; `give_back` when the caller took the place for it."""
+        visitor = self.workspace.is_visitors
+        if give_back is None:
+            give_back = self.place(KINDS[op]) if op in KINDS else lambda: None
+        told = {"workspace": self.workspace.name, "visitor": visitor}
+        if visitor and op in LONG:
+            told["seconds"] = JOB_MINUTES * 60
+        if op == "chat":
+            told["prompt_tokens"] = PROMPT_TIMES * self.workspace.limits.chat_tokens
+        return self.client.ask(op, give_back, **fields, **told)
+
+    def result(self, op: str, progress: Callable[[int, int, str], None] | None = None, **fields: Any) -> dict[str, Any]:
+        """Send a request and wait for its result; `progress` gets (done, total, message)."""
+        return _result(self.ask(op, **fields), progress)
+
+
+def _result(exchange: Exchange, progress: Callable[[int, int, str], None] | None) -> dict[str, Any]:
+    try:
+        for said in exchange:
+            if isinstance(said, Moved) and progress:
+                progress(said.done, said.total, said.message)
+            if isinstance(said, Done):
+                return said.result
+    finally:
+        exchange.close()
+    raise gone()
+
+
+def _line(name: str, op: str, fields: dict[str, Any]) -> bytes:
+    try:
+        return request_line(REQUEST.validate_python({"id": name, "op": op, **fields}))
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise StudioError(
+            "bad-setting",
+            "This is not a valid request to the models.",
+            given=place,
+            valid=error.errors()[0]["msg"],
+        ) from error

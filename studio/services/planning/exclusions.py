@@ -1,0 +1,42 @@
+"""Rows that are left out of a run on purpose: which they are is settled here, once, before anything is planned."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from studio.data.checks.bad_line import BadLines
+from studio.data.checks.too_long import TooLong
+from studio.schema.dataset import DatasetSpec
+from studio.schema.models import ModelInfo
+from studio.services.datasets.service import Datasets
+from studio.services.planning.lengths import Lengths
+from studio.services.planning.preview import Seeing
+from studio.tasks import task_named
+
+
+class Leaving:
+    """What is left out of a workspace's runs."""
+
+    def __init__(self, datasets: Datasets, lengths: Lengths, seeing: Seeing) -> None:
+        self.datasets, self.lengths, self.seeing = datasets, lengths, seeing
+
+    def settled(
+        self,
+        dataset: str,
+        info: ModelInfo,
+        spec: DatasetSpec,
+        kinds: Iterable[str],
+        settings: Mapping[str, Any],
+        validation: str | None = None,
+    ) -> DatasetSpec:
+        """How rows are read, with the kinds that are left out and the rows that this means for such a run."""
+        kinds = tuple(sorted({*spec.left_out, *kinds}))
+        if not kinds:
+            return spec
+        about: dict[str, Any] = {"validation": validation}
+        if TooLong.kind in kinds and task_named(spec.task).cuts:
+            readable = spec.model_copy(update={"left_out": (BadLines.kind,)})
+            about["max_length"] = self.seeing.limit(dataset, info, readable, settings)
+            measured = self.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")), whole=True)
+            about["lengths"] = measured.by_row
+        rows = self.datasets.settle(dataset, spec, kinds, **about)
+        return spec.model_copy(update={"left_out": kinds, "rows_left_out": rows})

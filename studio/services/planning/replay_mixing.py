@@ -1,0 +1,178 @@
+"""What a run begins with besides its own rows: general rows mixed in, and an earlier run's result to go on from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.data.phrases import listed
+from studio.schema.config import HEADED, SHAPE, WHOLE
+from studio.schema.dataset import DatasetSpec
+from studio.schema.errors import StudioError, raise_all
+from studio.schema.runs import Replay, RunSpec
+from studio.services.context import Context
+from studio.services.datasets.service import Datasets
+from studio.tasks import as_turns, task_named
+from studio.tasks.classification import given as given_to
+
+SAME = ({"lora", "qlora"}, set(WHOLE))
+"""Methods that leave results of one kind."""
+IN_WORDS = {"label": "one label", "labels": "several labels", "score": "a score"}
+"""What a text is given, in words."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Method and settings of a run, and where its general rows come from; and what speaks against it."""
+
+    method: str | None
+    settings: Mapping[str, Any]
+    replay: Replay | None = None
+    problems: tuple[StudioError, ...] = ()
+    """For the plan, which tells them with all else that is wrong."""
+
+
+def beginning(
+    context: Context, datasets: Datasets, settings: Mapping[str, Any], method: str | None, model: str, spec: DatasetSpec
+) -> Beginning:
+    """What a run begins with besides its own rows, and all that is wrong with that."""
+    problems: list[StudioError] = []
+    asked = {key.replace("-", "_"): value for key, value in settings.items()}
+    replay = None
+    try:
+        method, asked = begin_with(context, asked, method, model, spec)
+    except StudioError as error:
+        problems += error.all()
+    try:
+        replay = general_rows(datasets, asked, spec)
+    except StudioError as error:
+        problems += error.all()
+    return Beginning(method, asked, replay, tuple(problems))
+
+
+def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetSpec) -> Replay | None:
+    """Where the rows come from that are mixed in, or None; a refusal when they can't be."""
+    share, source = settings.get("replay") or 0, str(settings.get("replay_from") or "")
+    if share in (0, "0"):
+        return None
+    task, problems = task_named(spec.task), []
+    if not source:
+        problems.append(
+            StudioError(
+                "bad-setting",
+                "It was not said which general rows to mix in.",
+                hint="Name a dataset or a sample with replay_from.",
+                field="replay_from",
+            )
+        )
+    if task.has_labels:
+        problems.append(
+            StudioError(
+                "bad-setting",
+                "General rows have other labels, and can't be mixed into these.",
+                hint="Mixing in is for models that write text. For labels, freeze layers or take fewer passes.",
+                field="replay",
+            )
+        )
+    raise_all(problems)
+    record = datasets.open(source) if source.startswith("sample:") else datasets.store.get(source)
+    read, _ = datasets.reading(record.id, spec.task)
+    given, wanted = set(read.roles.values()), set(spec.roles.values())
+    missing = [role.title for role in task.roles if role.required and role.name in wanted - given]
+    turned = as_turns(task, read.roles, spec.roles)
+    if missing or not (turned or any(set(one) <= given & wanted for one in task.alternatives)):
+        missing = missing or [role.title for role in task.roles if role.name in wanted - given]
+        raise StudioError(
+            "bad-setting",
+            "The general rows lack what these rows have.",
+            given=f"no {', '.join(missing).lower()} in {record.name}",
+            hint="Choose general rows for the same task, or map their columns first.",
+            field="replay_from",
+        )
+    return Replay(dataset=record.id, version=record.version, roles=dict(read.roles), left_out=read.left_out)
+
+
+def begin_with(
+    context: Context, settings: Mapping[str, Any], method: str | None, model: str, spec: DatasetSpec
+) -> tuple[str | None, dict[str, Any]]:
+    """Method and settings of a run that goes on from an earlier run's result; as they are when it does not."""
+    asked = {key.replace("-", "_"): value for key, value in settings.items()}
+    if not asked.get("start_from"):
+        return method, asked
+    record = context.workspace.runs.get(str(asked["start_from"]))
+    before, folder = context.workspace.runs.spec(record.id), context.workspace.runs.folder(record.id)
+    earlier = before.config
+    problems = []
+    if folder.result is None:
+        problems.append(_refused(f"The run {record.name} has left no result to begin with.", given=record.id))
+    if earlier.model != model:
+        problems.append(
+            _refused(
+                f"The result of {record.name} is of another base model.", given=earlier.model, valid=f"one of {model}"
+            )
+        )
+    alike = method is None or method == earlier.method or any({method, earlier.method} <= each for each in SAME)
+    if not alike:
+        problems.append(
+            _refused(f"The result of {record.name} is of another kind.", given=method, valid=earlier.method)
+        )
+    problems += _other_end(record.name, before, spec)
+    for name in () if earlier.method in WHOLE else SHAPE:
+        told = getattr(earlier, name)
+        if asked.get(name) not in (None, told):
+            problems.append(
+                StudioError(
+                    "bad-setting",
+                    f"The adapter of {record.name} was made with another {name.replace('_', ' ')}.",
+                    given=asked[name],
+                    valid=told,
+                    field=name,
+                )
+            )
+        asked[name] = told
+    raise_all(problems)
+    return method or earlier.method, {**asked, "start_from": record.id}
+
+
+def _other_end(name: str, before: RunSpec, spec: DatasetSpec) -> list[StudioError]:
+    """What speaks against a result because of the layers that it ends in: they are for other labels, or for none.
+
+    Tasks without labels end alike on one base, so that a chat goes on from plain text and pairs from a chat. A whole
+    model can be given a new end; an adapter has its own.
+    """
+    earlier, now = task_named(before.data.task), task_named(spec.task)
+    if earlier.has_labels != now.has_labels:
+        if before.config.method in WHOLE and now.name in HEADED:
+            return []
+        return [
+            _refused(
+                f"The result of {name} was learned for another task, which ends in other layers.",
+                given=earlier.title,
+                valid=f"a result for: {now.title}",
+                hint="Choose a run of the same task, or begin with the base model.",
+            )
+        ]
+    told, wanted = _labels_of(before.data), _labels_of(spec)
+    if not now.has_labels or not spec.roles or told == wanted:  # without rows no labels are known
+        return []
+    return [
+        _refused(
+            f"The result of {name} tells other labels apart.",
+            given=_in_words(*told),
+            valid=_in_words(*wanted),
+            hint="Choose a run that learned just these labels, or begin with the base model.",
+        )
+    ]
+
+
+def _labels_of(spec: DatasetSpec) -> tuple[str, tuple[str, ...]]:
+    """What a text is given, and the labels in the order of their numbers."""
+    kind = given_to(spec.roles)
+    return kind, () if kind == "score" else spec.label_names
+
+
+def _in_words(kind: str, labels: Sequence[str]) -> str:
+    return f"{IN_WORDS[kind]} of {listed(labels)}" if labels else IN_WORDS[kind]
+
+
+def _refused(what: str, **more: Any) -> StudioError:
+    return StudioError("bad-setting", what, field="start_from", **more)

@@ -1,0 +1,1 @@
+"""Runs: started, stopped, resumed, rerun, searched, compared, archived."""

@@ -1,0 +1,154 @@
+"""Adapters of one base, added and weighted into one: a run of its own that can be chatted with and exported."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from studio.machine.environment import child_environment
+from studio.schema.errors import CODES, StudioError, raise_all
+from studio.schema.runs import RunRecord, RunSpec
+from studio.services.context import Context
+from studio.store.db import now
+from studio.store.files import folder_size
+from studio.store.quota import Quota
+
+WAYS: dict[str, str] = {
+    "cat": "Side by side: exactly the sum, in a wider adapter.",
+    "svd": "The sum, pressed back into the rank of the widest.",
+    "linear": "Matrix by matrix: small and rough; needs adapters of one rank.",
+    "ties": "Only the largest changes, where the adapters agree.",
+    "dare_linear": "A random half of the changes, made larger.",
+}
+"""PEFT's ways to combine, in plain words."""
+LEARNED_MORE = {
+    "dora": "lengths",
+    "lora-embeddings": "words",
+    "prompt-tuning": "virtual tokens",
+    "prefix-tuning": "virtual tokens",
+}
+"""Methods of adapters that PEFT can't add up, and what they learned besides."""
+MOST_SECONDS = 600
+SUM_OFF = 0.01
+
+
+def combine(context: Context, weights: Mapping[str, float], how: str, name: str) -> RunRecord:
+    """One adapter of several. `weights` is run → weight; its first run gives settings and rows."""
+    store = context.workspace.runs
+    runs = {store.get(run).id: float(weight) for run, weight in weights.items()}
+    specs = [store.spec(run) for run in runs]
+    _check(context, list(runs), specs, list(runs.values()), how)
+    parts = ", ".join(f"{weight:g} × {store.get(run).name}" for run, weight in runs.items())
+    spec = specs[0].model_copy(
+        update={
+            "config": specs[0].config.model_copy(update={"name": name or "combined", **_shape(specs, how)}),
+            "because": (f"Combined from {parts}. {WAYS[how]}",),
+        }
+    )
+    parts_size = sum(folder_size(store.folder(run).adapter) for run in runs)
+    Quota(context.workspace).require(parts_size, "The combined adapter")
+    made = store.create(spec)
+    try:
+        _make(context, made.id, runs, how)
+    except StudioError:
+        store.delete(made.id)
+        raise
+    done = f"Combined from {parts}."
+    store.set_status(made.id, "finished", done, started=now(), ended=now(), has_result=True, reason=done)
+    return store.get(made.id)
+
+
+def _shape(specs: list[RunSpec], how: str) -> dict[str, Any]:
+    """Settings of the adapter that is made: plain LoRA, whose strength is its rank, since PEFT has put the strengths
+    of its parts into the weights."""
+    configs = [spec.config for spec in specs]
+    if configs[0].method == "ia3":
+        return {}
+    ranks = [config.lora_rank for config in configs]
+    rank = sum(ranks) if how == "cat" else max(ranks)
+    wide = any(config.lora_targets != "attention" for config in configs)
+    return {
+        "method": "qlora" if configs[0].method == "qlora" else "lora",
+        "lora_rank": rank,
+        "lora_alpha": rank,
+        "lora_targets": "all-linear" if wide else "attention",
+        "frozen_layers": min(config.frozen_layers for config in configs),
+    }
+
+
+def _check(context: Context, runs: list[str], specs: list[RunSpec], weights: list[float], how: str) -> None:
+    """Refuse what can't be combined, all of it at once."""
+    problems = []
+    if len(runs) < 2:
+        problems.append(_refused("It takes two runs or more to combine.", "runs", given=len(runs)))
+    if how not in WAYS:
+        problems.append(_refused("There is no such way to combine.", "how", given=how, valid=list(WAYS)))
+    if any(not 0 < abs(weight) <= 10 for weight in weights):
+        problems.append(_refused("A weight can't have this value.", "weight", given=weights, valid="up to 10, not 0"))
+    for run, spec in zip(runs, specs, strict=True):
+        record = context.workspace.runs.get(run)
+        if not (context.workspace.runs.folder(run).adapter / "adapter_config.json").exists():
+            problems.append(_refused(f"The run {record.name} has left no adapter.", "runs", given=run))
+        if spec.config.model != specs[0].config.model:
+            problems.append(
+                _refused(
+                    f"The adapter of {record.name} is of another base model.",
+                    "runs",
+                    given=spec.config.model,
+                    valid=specs[0].config.model,
+                )
+            )
+        more = "a head" if spec.data.label_names else LEARNED_MORE.get(spec.config.method)
+        if more:
+            problems.append(_refused(f"The run {record.name} learned {more}, too, which can't be added.", "runs"))
+        elif (spec.config.method == "ia3") != (specs[0].config.method == "ia3"):
+            problems.append(_refused(f"The adapter of {record.name} is of another kind.", "runs"))
+    if all(spec.config.method == "ia3" for spec in specs) and abs(sum(weights) - 1) > SUM_OFF:
+        problems.append(
+            _refused("Factors are no sums: their weights must add up to 1.", "weight", given=f"{sum(weights):g} in all")
+        )
+    ranks = {spec.config.lora_rank for spec in specs if spec.config.method != "ia3"}
+    if how in ("linear", "ties", "dare_linear") and len(ranks) > 1:
+        problems.append(
+            _refused(
+                "The adapters are of different rank.",
+                "how",
+                given=f"{how} of ranks {sorted(ranks)}",
+                valid="cat or svd",
+            )
+        )
+    raise_all(problems)
+
+
+def _refused(what: str, field: str, given: object = None, valid: object = None) -> StudioError:
+    return StudioError("bad-setting", what, given=given, valid=valid, field=field)
+
+
+def _make(context: Context, made: str, runs: Mapping[str, float], how: str) -> None:
+    command = [sys.executable, "-m", "studio.worker.combine", "--home", str(context.home.root)]
+    command += ["--workspace", context.workspace.name, made]
+    asked = json.dumps({"runs": list(runs), "weights": list(runs.values()), "how": how})
+    try:
+        done = subprocess.run(
+            command,
+            input=asked,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=MOST_SECONDS,
+            env=child_environment(context.workspace.is_visitors),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StudioError(
+            "unexpected",
+            "Combining was not done within ten minutes, and was ended.",
+            hint="Try it again while no run is at work, or with fewer runs.",
+        ) from error
+    if done.returncode:
+        last = (done.stdout.strip().splitlines() or [""])[-1]
+        said = json.loads(last) if last.startswith("{") else {}
+        code = str(said.get("code") or "")
+        raise StudioError(
+            code if code in CODES else "unexpected", said.get("what") or "The adapters could not be combined."
+        )

@@ -1,0 +1,36 @@
+"""What the coach has said of a run, as it stands now, and doing what it proposes."""
+
+from collections.abc import Sequence
+
+from studio.schema.errors import StudioError, named
+from studio.schema.events import Action, AdviceEvent, AnyEvent
+from studio.schema.runs import ACTIVE
+
+
+def standing(events: Sequence[AnyEvent]) -> list[AdviceEvent]:
+    """The last word of each rule that was not taken back, and the worker's own words; oldest first."""
+    said = [event for event in events if isinstance(event, AdviceEvent)]
+    last = {event.rule: event for event in said if event.rule}
+    return [event for event in said if not event.rule or (last[event.rule] is event and event.severity != "ok")]
+
+
+def action_of(said: Sequence[AdviceEvent], rule: str, choice: int, status: str) -> Action:
+    """The chosen action (from 1) of a rule's advice; refused when there is none, or no longer."""
+    advice = named({each.rule: each for each in said if each.rule}, rule, "advice", field="rule")
+    if not 1 <= choice <= len(advice.actions):
+        raise StudioError(
+            "bad-setting",
+            f"This advice has no action {choice}.",
+            given=choice,
+            valid=[f"{at} ({each.label})" for at, each in enumerate(advice.actions, 1)] or "none",
+            field="choice",
+        )
+    action = advice.actions[choice - 1]
+    if action.kind == "stop" and status not in ACTIVE:
+        raise StudioError(
+            "wrong-state",
+            "The run is no longer at work: there is nothing to stop.",
+            given=status,
+            hint="Its page, or studio show, tells what came of it.",
+        )
+    return action

@@ -1,0 +1,93 @@
+"""Curves of runs: one as a table with every step, several beside each other with the settings that differ."""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.events import AdviceEvent, EvaluationEvent, StepEvent, StoredEvent
+from studio.schema.fields import about
+from studio.schema.views import CurvesView, Difference
+
+COLUMNS = (
+    "step",
+    "passes",
+    "seconds",
+    "train_loss",
+    "learning_rate",
+    "gradient_norm",
+    "rows_per_second",
+    "tokens_per_second",
+    "memory_bytes",
+    "processor",
+    "validation_loss",
+    "best",
+    "coach",
+)
+MOST = 8
+"""Runs on one chart; more can't be told apart."""
+ALWAYS = ("model", "method")
+
+
+def curve_rows(events: Sequence[StoredEvent], created: str) -> list[dict[str, Any]]:
+    """One row a step, as it was last done; what a check told stands in the row of its step."""
+    began = datetime.fromisoformat(created).timestamp()
+    rows: dict[int, dict[str, Any]] = {}
+    for stored in events:
+        event = stored.event
+        if isinstance(event, StepEvent):
+            rows[event.step] = {
+                "step": event.step,
+                "passes": event.epoch,
+                "seconds": round(datetime.fromisoformat(stored.time).timestamp() - began, 1),
+                "train_loss": event.loss,
+                "learning_rate": event.learning_rate,
+                "gradient_norm": event.grad_norm,
+                "rows_per_second": event.rows_per_second,
+                "tokens_per_second": event.tokens_per_second,
+                "memory_bytes": event.memory_bytes,
+                "processor": event.processor,
+                **event.metrics,
+            }
+        elif isinstance(event, EvaluationEvent):
+            told = {f"validation_{name}": value for name, value in event.metrics.items()}
+            row = rows.setdefault(event.step, {"step": event.step})
+            row |= {"validation_loss": event.eval_loss, "best": int(event.best), **told}
+        elif isinstance(event, AdviceEvent):
+            rows.setdefault(event.step, {"step": event.step})["coach"] = event.title
+    return [rows[step] for step in sorted(rows)]
+
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """A table with a column for all that any row tells."""
+    more = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [*COLUMNS, *more], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def differences(configs: Sequence[TrainingConfig]) -> tuple[Difference, ...]:
+    """The settings in which these runs differ, with each one's value in words."""
+    found = []
+    for name in (*ALWAYS, *settings_of()):
+        values = [getattr(config, name) for config in configs]
+        if any(value != values[0] for value in values):
+            told = about(TrainingConfig, name)
+            label = told.label if told else name.capitalize()
+            found.append(Difference(name=name, label=label, values=tuple(_words(value) for value in values)))
+    return tuple(found)
+
+
+def _words(value: Any) -> str:
+    if value is None or value == "":
+        return "by itself"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+__all__ = ["MOST", "CurvesView", "as_csv", "curve_rows", "differences"]

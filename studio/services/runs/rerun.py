@@ -1,0 +1,83 @@
+"""What a run is asked when it is run again: all as it was, but for what is changed. Says in words what that is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.errors import StudioError, raise_all
+from studio.schema.fields import about
+from studio.schema.runs import RunRecord
+
+OF_LENGTH = ("epochs", "max_steps", "batch_size", "gradient_accumulation", "validation_share", "test_share", "replay")
+"""Settings by which a run gets longer or shorter."""
+FIXED = {"task": "task", "model": "base model", "preset": "preset"}
+"""What a run that is run again keeps."""
+
+
+def changed_settings(before: TrainingConfig, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Method and settings of the run again; a refusal when something is changed that makes it another run."""
+    given = {key.replace("-", "_"): value for key, value in changes.items()}
+    for name, word in FIXED.items():
+        if given.get(name, getattr(before, name)) != getattr(before, name):
+            raise StudioError(
+                "bad-setting",
+                f"A run that is run again keeps its {word}.",
+                given=given[name],
+                valid=getattr(before, name),
+                hint="Begin a new run for another.",
+                field=name,
+            )
+    method = str(given.pop("method", before.method))
+    raise_all(
+        [
+            StudioError("unknown-setting", f"{name} is not a setting.", valid=settings_of(), field=name)
+            for name in given
+            if name in TrainingConfig.model_fields and name not in (*settings_of(), *FIXED, "name")
+        ]
+    )
+    kept = {name: getattr(before, name) for name in settings_of() if _counts(name, method, before.task)}
+    if any(name in given for name in OF_LENGTH):  # the rhythm of checks follows the length, unless it is set too
+        kept.pop("eval_steps")
+    own = {key: value for key, value in given.items() if key not in (*FIXED, "name")}
+    return method, {**kept, "test_prompts": before.test_prompts, **own}
+
+
+def in_words(name: str, before: TrainingConfig, after: TrainingConfig) -> str:
+    """What a run again is, and what was changed."""
+    changed = [each for each in ("method", *settings_of()) if getattr(before, each) != getattr(after, each)]
+    if not changed:
+        return f"Run again as {name} was, with nothing changed."
+    parts = [
+        f"{_label(each)} {_value(getattr(after, each))} instead of {_value(getattr(before, each))}" for each in changed
+    ]
+    return f"Run again as {name} was, with {', '.join(parts)}."
+
+
+def extended_in_words(record: RunRecord, after: TrainingConfig) -> str:
+    """What a run for some passes more begins with, and what happens to the schedule."""
+    step = f" by step {record.best_step:,}" if record.best_step is not None else ""
+    passes = "1 pass" if after.epochs == 1 else f"{after.epochs:g} passes"
+    return (
+        f"Goes on from what {record.name} had learned{step}, for {passes} more over the same rows. That run's schedule "
+        f"has come to its end, so this one has its own: the rate begins anew at {after.learning_rate:g}, and so does "
+        "the optimizer."
+    )
+
+
+def _counts(name: str, method: str, task: str) -> bool:
+    told = about(TrainingConfig, name)
+    assert told is not None
+    return (not told.methods or method in told.methods) and (not told.tasks or task in told.tasks)
+
+
+def _label(name: str) -> str:
+    told = about(TrainingConfig, name) if name != "method" else None
+    return (told.label if told else name).lower()
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value == "":
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,130 @@
+"""What lies on this disk and how much it takes: models, datasets, runs, tokens; and removing what is not needed."""
+
+import shutil
+from pathlib import Path
+
+from studio.machine.facts import disk_free
+from studio.models import cached_folder, cached_models
+from studio.models.starters import STARTERS, starter_folder
+from studio.schema.errors import StudioError
+from studio.schema.runs import ACTIVE
+from studio.schema.views import StorageView, Stored
+from studio.services.context import Context
+from studio.services.runs.service import Runs
+from studio.store.files import folder_size
+
+
+def _held(status: str) -> str:
+    """Why a run can't be deleted now."""
+    if status not in ACTIVE:
+        return ""
+    return "it waits" if status == "queued" else "it is at work"
+
+
+class Storage:
+    """The disk as a workspace sees it; models are the owner's alone."""
+
+    def __init__(self, context: Context, runs: Runs) -> None:
+        self.context, self.runs = context, runs
+
+    def view(self) -> StorageView:
+        """All that takes room, the largest first."""
+        things = [*self._runs(), *self._datasets(), *self._tokens(), *([] if self.context.demo else self._models())]
+        return StorageView(
+            things=tuple(sorted(things, key=lambda each: -each.bytes)), free_bytes=disk_free(self.context.home.root)
+        )
+
+    def delete_model(self, name: str) -> int:
+        """Remove a Hub model from this machine; the bytes that came free."""
+        self.context.owner_only("Deleting a model")
+        folder = cached_folder(name)
+        if name in STARTERS or folder is None:
+            raise StudioError(
+                "no-such-model",
+                f"{name} is not among the models that can be deleted here.",
+                given=name,
+                valid=", ".join(info.name for info in cached_models()) or "no model; none was brought from the Hub",
+                hint="Starters are shared by all homes, and a folder of your own is not the studio's to delete.",
+            )
+        at_work = [run.name for run in self.runs.all() if run.status in ACTIVE and run.model == name]
+        if at_work:
+            raise StudioError(
+                "wrong-state", f"{name} is in use.", given=f"the run {at_work[0]}", hint="Wait for its end, or stop it."
+            )
+        size = folder_size(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        return size
+
+    def delete_tokens(self) -> int:
+        """Remove the rows that are kept as tokens; the bytes that came free."""
+        folder = self.context.workspace.encoded
+        size = folder_size(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        return size
+
+    def _runs(self) -> list[Stored]:
+        return [
+            Stored(
+                kind="run",
+                id=record.id,
+                name=record.name,
+                bytes=self.runs.bytes(record.id),
+                lost="its tuned model, curve, log and checkpoints"
+                if record.has_result
+                else "its curve, log and checkpoints",
+                kept_by=_held(record.status),
+            )
+            for record in self.runs.all()
+        ]
+
+    def _datasets(self) -> list[Stored]:
+        store, used = self.context.workspace.datasets, {record.dataset for record in self.runs.all()}
+        return [
+            Stored(
+                kind="dataset",
+                id=record.id,
+                name=record.name,
+                bytes=folder_size(store.root / record.id),
+                lost="its rows in all versions, and what was labelled"
+                + ("; runs that learned from it can't be resumed or evaluated" if record.id in used else ""),
+            )
+            for record in store.all()
+        ]
+
+    def _tokens(self) -> list[Stored]:
+        taken = folder_size(self.context.workspace.encoded)
+        kept = Stored(
+            kind="tokens",
+            id="tokens",
+            name="Rows read before, kept as tokens",
+            bytes=taken,
+            lost="nothing but the time to read them again",
+        )
+        return [kept] if taken else []
+
+    def _models(self) -> list[Stored]:
+        """Starters, and what was brought from the Hub; other programs use that cache too."""
+        used = {record.model for record in self.runs.all()}
+        starters = [
+            Stored(
+                kind="model",
+                id=name,
+                name=starter.title,
+                bytes=folder_size(starter_folder(name)),
+                kept_by="a starter, shared by all homes",
+            )
+            for name, starter in STARTERS.items()
+            if starter_folder(name).exists()
+        ]
+        brought = [
+            Stored(
+                kind="model",
+                id=info.name,
+                name=info.name,
+                bytes=folder_size(cached_folder(info.name) or Path("-")),
+                lost="its weights, for the studio and for every other program of yours that uses the Hub's cache"
+                + ("; runs that were tuned from it need it to chat" if info.name in used else ""),
+            )
+            for info in cached_models()
+        ]
+        return [*starters, *brought]

@@ -1,0 +1,65 @@
+"""Several adapters of one base made into one, by PEFT's own ways. Knows folders and weights, no run."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from studio.inference.heads import head_of
+from studio.inference.load import adapter_kind, load_base
+from studio.schema.dataset import DatasetSpec
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.training.loop.checkpoints import replace_folder
+from studio.training.loop.loading import name_base
+
+DENSITY = 0.5
+"""Share of the largest changes that ties and dare keep."""
+MADE = "made"
+
+
+def combine(
+    info: ModelInfo,
+    data: DatasetSpec,
+    precision: str,
+    folders: Sequence[Path],
+    weights: Sequence[float],
+    how: str,
+    place: Path,
+    trusted: bool = False,
+) -> None:
+    """Write one adapter to `place` that is the weighted sum of several."""
+    from peft import PeftModel
+
+    base = load_base(info, precision, head_of(info, data), trusted)
+    names = [f"a{number}" for number in range(len(folders))]
+    model: Any = PeftModel.from_pretrained(base, str(folders[0]), adapter_name=names[0])
+    for name, folder in zip(names[1:], folders[1:], strict=True):
+        model.load_adapter(str(folder), adapter_name=name)
+    more: dict[str, Any] = {}
+    if adapter_kind(folders[0]) == "LORA":
+        more["combination_type"] = how
+        # The strength of each adapter goes into the weights of the one that is made, which counts as it is; made as
+        # the first one was, an rsLoRA, it would count by the root of its rank once more.
+        model.peft_config[names[0]].use_rslora = False
+        if how in ("ties", "dare_linear"):
+            more["density"] = DENSITY
+    try:
+        model.add_weighted_adapter(adapters=names, weights=list(weights), adapter_name=MADE, **more)
+    except ValueError as error:
+        raise StudioError(
+            "bad-setting",
+            "These adapters can't be combined in this way.",
+            given=how,
+            hint=str(error).splitlines()[0],
+            field="how",
+        ) from error
+    new = place.with_name(f".{place.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=place.parent) as written:
+        model.save_pretrained(written, selected_adapters=[MADE], save_embedding_layers=False)
+        shutil.move(str(Path(written) / MADE), str(new))
+    name_base(new, info)
+    (new / "README.md").unlink(missing_ok=True)
+    replace_folder(new, place)

@@ -1,0 +1,1 @@
+"""Several processes for one run: collectives, and parameters that FSDP shards."""

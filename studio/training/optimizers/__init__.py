@@ -1,0 +1,213 @@
+"""The registry of optimizers: what each is good for, whether it runs here, and how it is made. No torch at import."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from studio.machine.facts import MachineFacts
+
+MODULES = {"bitsandbytes": "bitsandbytes", "schedulefree": "schedulefree", "torch-optimi": "optimi"}
+"""Packages that some are of, beside torch and transformers, and how each is imported."""
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """A way to turn gradients into steps."""
+
+    name: str
+    library: str
+    """Its name among transformers' `optim`."""
+    made: str
+    """What makes it of groups of weights, `lr` and `weight_decay`: a module's name and one in it."""
+    sentence: str
+    """What it costs, and when to pick it."""
+    state_bytes: float
+    """Bytes a trained weight that it keeps, beside the gradient."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """What else is given to what makes it."""
+    masters: bool = False
+    """Whether it keeps float32 copies of weights held in a shorter format; else these must be float32 themselves."""
+    package: str = ""
+    """Which of `MODULES` it is of, if any."""
+    paged: bool = False
+
+    def why_not(self, machine: MachineFacts) -> str:
+        """Why it can't run on this machine; empty when it can."""
+        if self.package and find_spec(MODULES[self.package]) is None:
+            return (
+                f"The optimizer {self.name} is of the library {self.package}, which is not installed. "
+                f"Install it with: pip install {self.package}"
+            )
+        if self.paged and not machine.gpus:
+            return (
+                f"The optimizer {self.name} moves its state between a GPU and the machine's memory, and here is no "
+                f"GPU. On a processor {self.name.removeprefix('paged-')} is the same."
+            )
+        return ""
+
+
+def _bitsandbytes(name: str, library: str, kind: str, sentence: str, state_bytes: float) -> Optimizer:
+    return Optimizer(
+        name,
+        library,
+        f"bitsandbytes.optim.{kind}",
+        sentence,
+        state_bytes,
+        package="bitsandbytes",
+        paged=name.startswith("paged-"),
+    )
+
+
+LEAN: Mapping[str, Any] = {"foreach": False}
+"""One weight after the other: all at once needs, for the step, as much memory again as the weights on a GPU."""
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    each.name: each
+    for each in (
+        Optimizer(
+            "adamw",
+            "adamw_torch",
+            "studio.training.optimizers.master_weights.MasterAdamW",
+            "The usual one, exact in every number format. Pick it first.",
+            8,
+            masters=True,
+        ),
+        Optimizer(
+            "adafactor",
+            "adafactor",
+            "transformers.optimization.Adafactor",
+            "Hardly any memory. Pick it for whole models that would not fit.",
+            0.5,
+            {"scale_parameter": False, "relative_step": False},
+        ),
+        _bitsandbytes(
+            "adamw-8bit",
+            "adamw_8bit",
+            "AdamW8bit",
+            "A quarter of AdamW's memory, five times slower on a processor. Pick it for whole models on a small GPU.",
+            2,
+        ),
+        _bitsandbytes(
+            "lion", "lion_32bit", "Lion32bit", "Steps by sign, half the memory. Pick it with a third of the rate.", 4
+        ),
+        _bitsandbytes(
+            "lion-8bit",
+            "lion_8bit",
+            "Lion8bit",
+            "Steps by sign, an eighth of the memory. Pick it with a third of the rate.",
+            1,
+        ),
+        # not AdEMAMix32bit, which lays out one average where its steps need two
+        _bitsandbytes(
+            "ademamix",
+            "ademamix",
+            "AdEMAMix",
+            "AdamW that also remembers gradients of long ago, half as "
+            "much memory again. Pick it for runs of many thousand steps.",
+            12,
+        ),
+        _bitsandbytes(
+            "ademamix-8bit",
+            "ademamix_8bit",
+            "AdEMAMix8bit",
+            "The same in less than half of AdamW's memory, "
+            "slower on a processor. Pick it for long runs on a small GPU.",
+            3,
+        ),
+        Optimizer(
+            "rmsprop",
+            "rmsprop",
+            "torch.optim.RMSprop",
+            "AdamW without its memory of directions, half the memory. Pick it to repeat a recipe that names it.",
+            4,
+            LEAN,
+        ),
+        Optimizer(
+            "adagrad",
+            "adagrad",
+            "torch.optim.Adagrad",
+            "Weights that have moved much move ever less, half the "
+            "memory. Pick it for short runs, with fifty times the rate.",
+            4,
+            LEAN,
+        ),
+        Optimizer(
+            "sgd",
+            "sgd",
+            "torch.optim.SGD",
+            "Plain steps with momentum, slow to learn. Pick it for comparison.",
+            4,
+            {"momentum": 0.9},
+        ),
+        Optimizer(
+            "stable-adamw",
+            "stable_adamw",
+            "optimi.StableAdamW",
+            "AdamW that steps less where a gradient is suddenly large. Pick it when the loss jumps.",
+            8,
+            package="torch-optimi",
+        ),
+        Optimizer(
+            "schedule-free",
+            "schedule_free_adamw",
+            "studio.training.optimizers.master_weights.schedule_free",
+            "AdamW whose "
+            "weights are an average over the run, so that the rate need not fall. Pick it with a constant rate, "
+            "when you can't say how long to train.",
+            8,
+            LEAN,
+            package="schedulefree",
+        ),
+        _bitsandbytes(
+            "paged-adamw",
+            "paged_adamw_32bit",
+            "PagedAdamW32bit",
+            "AdamW whose state moves off the GPU when that is full. Pick it where a run just does not fit.",
+            8,
+        ),
+        _bitsandbytes(
+            "paged-adamw-8bit",
+            "paged_adamw_8bit",
+            "PagedAdamW8bit",
+            "The same with a quarter of the state. Pick it where even that does not fit.",
+            2,
+        ),
+        _bitsandbytes(
+            "paged-lion",
+            "paged_lion_32bit",
+            "PagedLion32bit",
+            "Lion whose state moves off the GPU when that is full. Pick it where lion just does not fit.",
+            4,
+        ),
+        _bitsandbytes(
+            "paged-lion-8bit",
+            "paged_lion_8bit",
+            "PagedLion8bit",
+            "The same with a quarter of the state. Pick it where even that does not fit.",
+            1,
+        ),
+        _bitsandbytes(
+            "paged-ademamix",
+            "paged_ademamix_32bit",
+            "PagedAdEMAMix",
+            "AdEMAMix whose state moves off the GPU when that is full. Pick it where ademamix just does not fit.",
+            12,
+        ),
+        _bitsandbytes(
+            "paged-ademamix-8bit",
+            "paged_ademamix_8bit",
+            "PagedAdEMAMix8bit",
+            "The same with a quarter of the state. Pick it where even that does not fit.",
+            3,
+        ),
+    )
+}
+
+
+def make_optimizer(name: str, groups: Sequence[dict[str, Any]], rate: float, decay: float) -> Any:
+    """The optimizer over groups of weights, each with a rate of its own if it has one."""
+    chosen = OPTIMIZERS[name]
+    module, _, maker = chosen.made.rpartition(".")
+    return getattr(import_module(module), maker)(list(groups), lr=rate, weight_decay=decay, **chosen.more)

@@ -1,0 +1,93 @@
+"""How thoroughly a run is to learn, and the values of its plan so far."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from studio.machine.facts import MachineFacts
+from studio.schema.config import TrainingConfig
+from studio.schema.errors import named
+from studio.schema.limits import OWNER, Limits
+from studio.schema.models import ModelInfo
+from studio.schema.settings_check import config_from
+from studio.tasks import Task
+from studio.training.methods import method_named
+from studio.training.planning.gradient_checkpointing import recomputes
+from studio.training.planning.plan_facts import PlanFacts, as_learned
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How thoroughly to train."""
+
+    name: str
+    title: str
+    sentence: str
+    passes: float
+    """Times the usual number of passes."""
+    rank: int
+    patience: int
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset("quick", "Quick try", "A third of the passes. Shows soon whether the data is right.", 1 / 3, 8, 2),
+        Preset("balanced", "Balanced", "As many passes as your rows need. Right for most data.", 1, 8, 3),
+        Preset("thorough", "Thorough", "Twice the passes, a wider adapter. For lasting use.", 2, 16, 5),
+    )
+}
+USUAL = "balanced"
+"""The preset when none is named."""
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of that name, or a `StudioError` with the nearest one."""
+    return named(PRESETS, name, "preset", field="preset")
+
+
+class Draft:
+    """Values so far. What a person set by hand stays as it is."""
+
+    def __init__(
+        self,
+        task: Task,
+        info: ModelInfo,
+        preset: Preset,
+        facts: PlanFacts,
+        machine: MachineFacts,
+        values: dict[str, Any],
+        limits: Limits = OWNER,
+    ) -> None:
+        self.limits = limits
+        self.task, self.info, self.preset, self.facts, self.machine = task, info, preset, facts, machine
+        self.method = method_named(values["method"])
+        self.fixed = set(values)
+        self.values = dict(values)
+        self.because: list[str] = []
+
+    def put(self, name: str, value: Any, reason: str = "") -> None:
+        """Set a value that nobody set by hand, and say why."""
+        if name not in self.fixed:
+            self.values[name] = value
+            if reason:
+                self.because.append(reason)
+
+    def config(self) -> TrainingConfig:
+        """The values as a checked config."""
+        return config_from(self.values)
+
+    @property
+    def learned(self) -> PlanFacts:
+        """The rows as the trainer gets them; their greatest length must be known."""
+        return as_learned(self.facts, self.config())
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Tokens of the context that the method takes for itself."""
+        return int(self.values["virtual_tokens"]) if self.method.family == "prompts" else 0
+
+    @property
+    def may_recompute(self) -> bool:
+        """Whether activations are kept and need not be."""
+        kept = not self.values.get("gradient_checkpointing") and "gradient_checkpointing" not in self.fixed
+        return kept and self.method.recomputes and recomputes(self.info)

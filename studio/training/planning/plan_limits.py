@@ -1,0 +1,62 @@
+"""The limits of a demo's visitor in a plan: what a run may take at most, and refusals of settings above that."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from studio.schema.errors import StudioError
+from studio.schema.limits import Limits
+from studio.training.planning.eval_schedule import total_steps
+from studio.training.planning.plan_builder import Draft
+
+
+def over_limits(by_hand: Mapping[str, Any], limits: Limits) -> list[StudioError]:
+    """Settings that ask for more than a visitor of a demo may have, whatever the rows are."""
+    limited = (("max_steps", limits.run_steps, "steps"), ("max_minutes", limits.run_minutes, "minutes"))
+    return [
+        StudioError(
+            "limit-reached",
+            f"A run in this demo may take {limit:,.10g} {unit} at most.",
+            given=f"{by_hand[name]:,.10g}",
+            valid=f"up to {limit:,.10g}",
+            hint="Install the studio to train longer.",
+            field=name,
+        )
+        for name, limit, unit in limited
+        if limit and name in by_hand and by_hand[name] > limit
+    ]
+
+
+def too_many_steps(draft: Draft) -> list[StudioError]:
+    """More epochs, set by hand, than a visitor's run may have steps for."""
+    steps = total_steps(draft.learned.train_rows, draft.config())
+    if not draft.limits.over("run_steps", steps) or draft.values.get("max_steps"):
+        return []
+    return [
+        StudioError(
+            "limit-reached",
+            f"A run in this demo may take {draft.limits.run_steps:,} steps at most.",
+            given=f"{draft.values['epochs']:g} epochs are {steps:,} steps",
+            valid=f"up to {draft.limits.run_steps:,} steps",
+            hint="Choose fewer epochs or a larger batch size.",
+            field="epochs",
+        )
+    ]
+
+
+def within_limits(draft: Draft) -> None:
+    """What a visitor of a demo may take at most, so that a plan with no setting by hand can start."""
+    limits, facts = draft.limits, draft.facts
+    if limits.run_minutes and not draft.values.get("max_minutes"):
+        draft.values["max_minutes"] = limits.run_minutes
+        draft.because.append(
+            f"Training stops after {limits.run_minutes:g} minutes, the limit of this demo, and keeps the best step."
+        )
+    if facts.sampled_from:
+        draft.because.append(
+            f"Trained on {facts.train_rows:,} of {facts.sampled_from:,} training rows, a random sample: the limit of "
+            "this demo."
+        )
+    steps = total_steps(draft.learned.train_rows, draft.config())
+    if limits.over("run_steps", steps) and "epochs" not in draft.fixed:
+        words = f"Training ends after {limits.run_steps:,} steps, the limit of this demo."
+        draft.put("max_steps", limits.run_steps, words)

@@ -1,0 +1,101 @@
+"""Owns: the routes of the chat: both models made ready, and both replies as they are written."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import cached_property
+
+from anyio import CapacityLimiter, create_task_group, to_thread
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, Field
+from starlette.types import Receive, Scope, Send
+
+from studio.schema.errors import StudioError
+from studio.schema.report import ChatSettings
+from studio.services.model_host.replies import Replies
+from studio.ui.error_routes import Doors, refusal, unforeseen
+
+MOST_WARMING = 2
+"""Threads in which models are loaded ahead. No thread waits for a reply."""
+
+
+class Ask(BaseModel):
+    """A prompt for both models, with what was said before."""
+
+    messages: list[dict[str, str]] = Field(max_length=400)
+    settings: ChatSettings = ChatSettings()
+
+
+class Threads:
+    """Threads of their own for what takes long, so that the page's other requests have theirs."""
+
+    @cached_property
+    def warming(self) -> CapacityLimiter:
+        """For models to be loaded ahead."""
+        return CapacityLimiter(MOST_WARMING)
+
+
+class Streamed(StreamingResponse):
+    """A line of JSON for each piece of both replies. A client that disconnects ends them at once."""
+
+    def __init__(self, replies: Replies) -> None:
+        self._replies = replies
+        super().__init__(_lines(replies), media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the lines, and watch for the client to disconnect."""
+        try:
+            async with create_task_group() as group:
+
+                async def watch() -> None:
+                    await self.listen_for_disconnect(receive)
+                    group.cancel_scope.cancel()
+
+                group.start_soon(watch)
+                with suppress(OSError):  # the client is gone
+                    await self.stream_response(send)
+                group.cancel_scope.cancel()
+        finally:
+            self._replies.close()
+
+
+def add(router: APIRouter, doors: Doors) -> None:
+    """Add the routes."""
+    threads = Threads()
+
+    @router.post("/run/{run}/chat")
+    async def chat(request: Request, run: str, ask: Ask) -> StreamingResponse:
+        """Both replies as they are written."""
+        give_back = doors.studio_of(request.headers).chat_place()  # refused here, before a thread is taken
+        try:
+            replies = await doors.run(
+                request.headers, lambda studio: studio.ask(run, ask.messages, ask.settings, give_back)
+            )
+        except BaseException:
+            give_back()
+            raise
+        return Streamed(replies)
+
+    @router.post("/run/{run}/warm")
+    async def warm(request: Request, run: str) -> JSONResponse:
+        """Load both models, since a person is about to ask."""
+        studio = doors.studio_of(request.headers)
+        try:
+            await to_thread.run_sync(studio.warm_up, run, limiter=threads.warming)
+        except StudioError as error:
+            if error.code != "limit-reached":
+                raise
+            return JSONResponse({"ready": False})
+        return JSONResponse({"ready": True})
+
+
+async def _lines(replies: Replies) -> AsyncIterator[str]:
+    """Lines of JSON; an error becomes the last one, since the answer has begun by then."""
+    try:
+        async for piece in replies:
+            yield json.dumps(piece.model_dump(exclude_none=True), ensure_ascii=False) + "\n"
+    except StudioError as error:
+        yield json.dumps(refusal(error)) + "\n"
+    except Exception as error:
+        yield json.dumps(unforeseen(error)) + "\n"

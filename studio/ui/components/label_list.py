@@ -1,0 +1,104 @@
+"""Many rows at once: a page of rows with what they have, ticks, and what can be put on the ticked ones."""
+
+from studio.schema.labeling import Labelling, LabelList, LabelRow
+from studio.ui.components.basic import button, select_input, tag, text_input
+from studio.ui.components.label_card import WORDS
+from studio.ui.markup import Html, attrs, html
+from studio.ui.numbers import rows as rows_words
+from studio.ui.numbers import share
+
+PAGE = 25
+SHOWS = (
+    ("all", "All rows"),
+    ("open", "Without anything"),
+    ("done", "Done"),
+    ("unsure", "Those I was unsure of"),
+    ("differ", "Where people differ"),
+    ("sure", "Surest suggestions first"),
+)
+
+
+def label_list(now: Labelling, page: LabelList) -> Html:
+    """The list, with the bar above it and the ways on below."""
+    return html(
+        '<section class="panel flush labellist" aria-label="Many rows">{bar}{many}<div class="scroll-x" tabindex="0" '
+        'role="region" aria-label="Rows, scrolls sideways"><table><thead><tr><th class="pick"><input type="checkbox" '
+        'data-tick-all aria-label="Tick all rows shown"></th><th class="idx num">Row</th><th>Text</th>'
+        "<th>{value}</th></tr></thead><tbody>{rows}</tbody></table></div>{foot}</section>",
+        bar=_bar(now, page),
+        many=_many(now),
+        value={"label": "Label", "reply": "Reply", "choice": "Better"}[now.work],
+        rows=[_row(now, each) for each in page.rows] or html('<tr><td colspan="4" class="muted">No rows.</td></tr>'),
+        foot=_foot(page),
+    )
+
+
+def _bar(now: Labelling, page: LabelList) -> Html:
+    shows = [*SHOWS, *((f"label:{name}", f"Label {name}") for name in now.labels)]
+    if not any(value == page.show for value, _ in shows):
+        shows.append((page.show, page.show))
+    return html(
+        '<div class="bar"><span class="grow">{show}</span><span class="grow">{search}</span></div>',
+        show=select_input("label-show", shows, page.show, "label-show", small=True, label="Which rows"),
+        search=text_input(
+            "label-search",
+            page.search,
+            "label-search",
+            placeholder="Find a word",
+            aria_label="Find a word",
+            data_live=True,
+            maxlength=200,
+        ),
+    )
+
+
+def _many(now: Labelling) -> Html:
+    if now.work != "label":
+        return Html("")
+    options = [("", "Label for the ticked rows"), *((name, name) for name in now.labels)]
+    take = html(
+        '<button type="button" class="btn s" data-act="take-suggestions" data-with-ticks disabled>Take the suggestions'
+        "</button>"
+    )
+    return html(
+        '<div class="bar"><span class="muted nowrap" data-ticked role="status">0 rows ticked</span>'
+        '<span class="right w200">{labels}</span><button type="button" class="btn s accent" data-act="label-many" '
+        'data-take="many-label" data-with-ticks disabled>Put it on them</button>{take}</div>',
+        labels=select_input("many-label", options, "", "", small=True, label="Label for the ticked rows"),
+        take=take if now.suggesting.learned_from else "",
+    )
+
+
+def _row(now: Labelling, each: LabelRow) -> Html:
+    others = [html(' <small class="nowrap">{n}: {v}</small>', n=name, v=value) for name, value in each.by if name]
+    value = (each.value if now.work == "label" else WORDS.get(each.value, each.value)) if each.value else ""
+    return html(
+        '<tr{key}><td class="pick"><input type="checkbox" data-tick name="tick" value="{row}" aria-label="Tick row '
+        '{row}"></td><td class="idx num">{open}</td><td class="t">{text}</td><td class="w">{value}{mark}{guess}{by}'
+        "</td></tr>",
+        key=attrs(data_key=f"list-{each.row}"),
+        row=each.row,
+        open=html(
+            '<button type="button" class="btn quiet s"{a}>{n:,}</button>',
+            n=each.row,
+            a=attrs(data_act="open-row", data_row=each.row, aria_label=f"Open row {each.row}"),
+        ),
+        text=each.text or html('<span class="muted">(empty)</span>'),
+        value=tag(value[:80]) if value else "",
+        mark=tag(each.mark, "warn") if each.mark else "",
+        guess=html('<span class="muted">{l} {s}</span>', l=each.suggestion.best, s=share(each.suggestion.sure))
+        if each.suggestion
+        else "",
+        by=others if len(each.by) > 1 else "",
+    )
+
+
+def _foot(page: LabelList) -> Html:
+    last = page.start + len(page.rows) - 1
+    words = f"{page.start:,} to {last:,} of {rows_words(page.total)}" if page.rows else "0 rows"
+    return html(
+        '<div class="bar foot"><span class="muted">{words}</span><span class="right row">{back}{on}</span></div>',
+        words=words,
+        back=button("Earlier rows", "label-page", "s", disabled=page.start <= 1, value=max(1, page.start - PAGE)),
+        on=button("Further rows", "label-page", "s", disabled=last >= page.total, value=page.start + PAGE),
+    )

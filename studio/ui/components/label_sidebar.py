@@ -1,0 +1,277 @@
+"""Beside the card: labels so far, suggestions and how often they were right, who labels, and labels in and out."""
+
+from studio.schema.labeling import Agreement, Labelling, Trust
+from studio.ui.components.basic import button, field, fold, note, select_input, text_input, textarea, track
+from studio.ui.markup import Html, attrs, html
+from studio.ui.numbers import duration, share
+from studio.ui.numbers import rows as rows_words
+
+FEW = 30
+"""Rows of a label below which more are better."""
+ALONE = "somebody without a name"
+WIDTH, HEIGHT, EDGE = 320, 72, 4
+LOOK_AGAIN = 700
+"""Milliseconds between two looks while suggestions are made."""
+
+
+def so_far(now: Labelling) -> Html:
+    """Each label with its rows, a further one, and what can be done to them."""
+    most = max([*now.counts.values(), 1])
+    rows = [
+        html(
+            '<li class="lc"><span class="row"><span class="grow">{name}</span><b>{n:,}</b></span>{track}{few}</li>',
+            name=name,
+            n=now.counts.get(name, 0),
+            track=track(now.counts.get(name, 0) / most, "grey"),
+            few=html('<small class="wt">Few yet: {few} or more is better</small>', few=FEW)
+            if now.counts.get(name, 0) < FEW
+            else "",
+        )
+        for name in now.labels
+    ]
+    return html(
+        '<section class="panel stack mid" aria-labelledby="sofar"><h2 id="sofar">So far</h2><ul class="stack '
+        'mid">{rows}</ul><div class="row">'
+        '<input class="input grow" name="new_label" aria-label="A further label" placeholder="A further label" '
+        'autocomplete="off">{add}</div>{change}</section>',
+        rows=rows,
+        add=button("Add", "add-label", "s", "plus", take="new_label"),
+        change=_change(now) if now.labels else "",
+    )
+
+
+def _change(now: Labelling) -> Html:
+    """Another name for a label, two labels that become one, and one that goes."""
+    rows = [_one(now, number, name) for number, name in enumerate(now.labels)]
+    return fold("Change labels", "rename, merge", html('<ul class="stack mid">{r}</ul>', r=rows), key="change-labels")
+
+
+def _one(now: Labelling, number: int, name: str) -> Html:
+    others = [("", "Merge into …"), *((each, f"Merge into {each}") for each in now.labels if each != name)]
+    return html(
+        '<li class="stack tight"{key}>{rename}<div class="row"><span class="grow">{merge}</span>{remove}</div></li>',
+        key=attrs(data_key=f"label {name}"),
+        rename=text_input(
+            f"rename-{number}", name, "rename-label", aria_label=f"Name of {name}", data_label=name, maxlength=200
+        ),
+        merge=select_input(
+            f"merge-{number}",
+            others,
+            "",
+            "ask-merge",
+            small=True,
+            label=f"Merge {name} into another label",
+            data_label=name,
+        ),
+        remove=html(
+            '<button type="button" class="btn s"{told}>Remove</button>',
+            told=attrs(data_act="remove-label", data_label=name, aria_label=f"Remove {name}"),
+        )
+        if not now.counts.get(name, 0)
+        else "",
+    )
+
+
+def merging(now: Labelling, label: str, into: str) -> Html:
+    """The question before two labels become one."""
+    rows = now.counts.get(label, 0)
+    question = note(
+        "warn",
+        html(
+            "<p><b>Merge {a} into {b}?</b> {n} then {have} the label {b}, and {a} is gone from the list.</p>",
+            a=label,
+            b=into,
+            n=rows_words(rows),
+            have="has" if rows == 1 else "have",
+        ),
+        html(
+            '<button type="button" class="btn s"{no}>Cancel</button><button type="button" class="btn s accent"{yes}>'
+            "Merge</button>",
+            no=attrs(data_act="ask-merge", data_label=label, data_value=""),
+            yes=attrs(data_act="merge-label", data_label=label, data_new=into),
+        ),
+    )
+    return html('<div data-key="merging">{q}</div>', q=question)
+
+
+def suggestions(now: Labelling, look: bool) -> Html:
+    """How far suggestions are, and how often they were right; `look`: the page asks again while there is more to come.
+
+    Not where rows are ticked: to be drawn anew would take the ticks away.
+    """
+    if now.work != "label" or not now.labels:
+        return Html("")
+    state = now.suggesting
+    parts: list[Html] = []
+    if state.learned_from:
+        parts.append(
+            html(
+                '<p class="muted">From a quick model that learned from {n:,} rows{s}.{agreed}</p>',
+                n=state.learned_from,
+                s=f" in {duration(state.seconds)}" if state.seconds >= 1 else "",
+                agreed=_agreed(now.trust),
+            )
+        )
+    elif state.why_not:
+        parts.append(html('<p class="muted">{w}</p>', w=state.why_not))
+    if state.busy and state.total and state.done < state.total:
+        words = f"Reading texts: {state.done:,} of {state.total:,}"
+        parts.append(html('<small role="status">{w}</small>{t}', w=words, t=track(state.done / state.total)))
+    elif state.busy and not state.why_not:
+        parts.append(html('<small role="status">Learning from your labels …</small>'))
+    if now.trust.shown >= 5:
+        parts.append(curve(now.trust))
+    if state.learned_from and state.why_not:
+        parts.append(html('<p class="wt">{w}</p>', w=state.why_not))
+    again = state.why_not and not state.due and not state.busy and "to go" not in state.why_not
+    return html(
+        '<section class="panel stack tight" aria-labelledby="sugg"><h2 id="sugg">Suggestions</h2>{parts}{again}{look}'
+        "</section>",
+        parts=parts,
+        again=html('<div class="row">{b}</div>', b=button("Try again", "suggest-again", "s"))
+        if again and "two labels" not in state.why_not
+        else "",
+        look=html(
+            '<button type="button" hidden data-act="suggesting" data-quiet data-again="{ms}">Look</button>',
+            ms=LOOK_AGAIN,
+        )
+        if look and (state.busy or state.due)
+        else "",
+    )
+
+
+def _agreed(seen: Trust) -> str:
+    if not seen.shown:
+        return " It is shown beside the labels; Enter takes it."
+    return f" You agreed with {seen.last_right} of the last {seen.last}."
+
+
+def curve(seen: Trust) -> Html:
+    """How often suggestions were right, from the first to the last."""
+    points = seen.points
+    first, last = points[0].labelled, points[-1].labelled
+
+    def place(labelled: int, part: float) -> str:
+        across = (labelled - first) / (last - first) if last > first else 1.0
+        return f"{EDGE + across * (WIDTH - 2 * EDGE):.1f},{HEIGHT - EDGE - part * (HEIGHT - 2 * EDGE):.1f}"
+
+    now = share(seen.last_right / seen.last)
+    words = f"Of {seen.shown:,} suggestions {seen.right:,} were right; of the last {seen.last}, {now}"
+    return html(
+        '<figure class="stack tight"><svg class="chart curve" viewBox="0 0 {w} {h}" role="img" aria-label="{words}">'
+        '<line x1="0" x2="{w}" y1="{top}" y2="{top}"/><line x1="0" x2="{w}" y1="{low}" y2="{low}"/>'
+        '<polyline class="after" points="{points}"/></svg><figcaption><small>{words}. {advice}{hard}</small>'
+        "</figcaption></figure>",
+        w=WIDTH,
+        h=HEIGHT,
+        top=EDGE,
+        low=HEIGHT - EDGE,
+        words=words,
+        points=" ".join(place(each.labelled, each.share) for each in points),
+        advice=seen.sentence,
+        hard=" With the least sure rows first you see the hard ones; on the others it is right more often."
+        if seen.last_right < 0.9 * seen.last
+        else "",
+    )
+
+
+def who(now: Labelling) -> Html:
+    """Who labels from here, who else does, and how far they agree."""
+    name = text_input(
+        "labeller", now.labeller, "labeller", helped=True, placeholder="Your name", data_labeller=True, maxlength=40
+    )
+    others = [each for each in now.labellers if each.name != now.labeller]
+    people = [
+        html('<li class="row"><span class="grow">{n}</span><b>{r:,}</b></li>', n=each.name or ALONE, r=each.rows)
+        for each in now.labellers
+    ]
+    second = others and now.order != "second" and now.row is not None
+    return html(
+        '<section class="panel stack mid" aria-labelledby="who"><h2 id="who">Who labels</h2>{name}{people}{agree}'
+        "{second}</section>",
+        name=field(
+            "labeller",
+            "Your name",
+            name,
+            "Give one when somebody else labels too: then you see where you "
+            "differ, and nobody is shown a row that another has on the screen.",
+        ),
+        people=html('<ul class="stack tight" aria-label="Rows of each">{p}</ul>', p=people) if others else "",
+        agree=[agreement(each) for each in now.agreements[:3]],
+        second=html('<div class="row">{b}</div>', b=button("Give a second opinion", "second", "s"))
+        if second and "second" in dict(now.orders)
+        else "",
+    )
+
+
+def agreement(found: Agreement) -> Html:
+    """Two people, and how far they agree."""
+    return html(
+        '<div class="stack tight"><p><b>{a} and {b}:</b> {words}</p>{show}</div>',
+        a=found.first or ALONE,
+        b=found.second or ALONE,
+        words=found.sentence,
+        show=html('<div class="row">{b}</div>', b=button("Show where you differ", "label-show", "s", show="differ"))
+        if found.differ
+        else "",
+    )
+
+
+def columns(now: Labelling, known: tuple[str, ...]) -> Html:
+    """Which columns are read and written, and which work is done."""
+    if len(known) < 2:
+        return Html("")
+    first = now.choosable[:1] if now.work == "label" else now.choosable
+    made = []
+    for what, words, column in first:
+        options = [(each, each) for each in known]
+        if what in ("label", "reply"):
+            options.insert(0, ("", f"A new column {what}"))
+        name = "text-column" if what == "text" else f"column-{what}"
+        made.append(
+            field(
+                name,
+                words,
+                select_input(name, options, column, "label-column", helped=True, data_what=what),
+                "The text that a label is put on." if what == "text" else "",
+            )
+        )
+    return html('<section class="panel stack mid">{made}</section>', made=made)
+
+
+def carrying(now: Labelling, dataset: str, name: str) -> Html:
+    """Labels out, and in."""
+
+    def take(kind: str) -> Html:
+        return html(
+            '<button type="button" class="btn s" data-save="studio/labels/{dataset}.{kind}" data-name="{name}-'
+            'labels.{kind}"{off}>Save as {title}</button>',
+            dataset=dataset,
+            kind=kind,
+            name=name,
+            title=kind.upper(),
+            off=Html("" if now.done else " disabled"),
+        )
+
+    paste = textarea("pasted-labels", "", "", rows=4, helped=True, placeholder=f"row,{now.work}\n12,…")
+    return html(
+        '<section class="panel flush">{f}</section>',
+        f=fold(
+            "Labels out and in",
+            "CSV, JSONL",
+            html(
+                '<div class="stack mid"><div class="row wrap">{csv}{jsonl}</div>{paste}'
+                '<div class="row">{take}</div></div>',
+                csv=take("csv"),
+                jsonl=take("jsonl"),
+                paste=field(
+                    "pasted-labels",
+                    "Paste labels",
+                    paste,
+                    "CSV or JSONL with a column " + now.work + ", and a column row or the text. They count as yours.",
+                ),
+                take=button("Take them in", "paste-labels", "s", take="pasted-labels"),
+            ),
+            key="labels-out",
+        ),
+    )

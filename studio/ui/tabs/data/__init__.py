@@ -1,0 +1,1 @@
+"""The Data tab: one module a part of it; tab.py puts them together."""

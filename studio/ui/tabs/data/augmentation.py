@@ -1,0 +1,312 @@
+"""More from few rows: what the number allows, a learning curve, wrong labels, and rows made from others, which a person
+looks at before they count. Part of the Data tab."""
+
+from collections.abc import Callable
+from typing import Any
+
+from studio.schema.augmentation import Proposals
+from studio.schema.dataset import CheckReport
+from studio.schema.errors import StudioError
+from studio.schema.label_quality import LearningCurve
+from studio.ui.background import BACKGROUND, Key, Piece
+from studio.ui.components.basic import alert, button, note, segments, text_input, track
+from studio.ui.components.curve import curve_chart
+from studio.ui.components.synthetic_rows import review_panel
+from studio.ui.markup import Html, html
+from studio.ui.numbers import rows as rows_words
+from studio.ui.session import Visit
+
+SAMPLED = 100_000
+"""Rows beyond which the doctor takes a sample where he compares rows."""
+USUAL = 20
+"""Rows that are made when nobody says how many."""
+
+
+def judge(visit: Visit) -> None:
+    """Have a small classifier judge the labels."""
+    _begin(visit, "judge", visit.studio.judge_labels, task=visit.choices.task)
+
+
+def draw_curve(visit: Visit) -> None:
+    """Train on ever more of the rows."""
+    _begin(visit, "curve", visit.studio.learning_curve, task=visit.choices.task)
+
+
+def look_at_all(visit: Visit) -> None:
+    """Have the doctor look at every row where he took a sample, in a process of its own."""
+    chosen, studio = visit.choices, visit.studio
+
+    def do(piece: Piece) -> None:
+        def tell(rows: int, size: int) -> None:
+            piece.title = "Looking at every row"
+            piece.tell(rows, size)
+
+        studio.look_apart(chosen.dataset, chosen.task, tell, piece.stop, whole=True)
+
+    BACKGROUND.take(_key(visit, "whole"))
+    BACKGROUND.begin(_key(visit, "whole"), Piece("Looking at every row", total=studio.dataset(chosen.dataset).rows), do)
+
+
+def every_row(visit: Visit) -> bool:
+    """Whether the doctor has looked at every row of these, because somebody asked for it."""
+    return visit.studio.was_looked_at(visit.choices.dataset, visit.choices.task, whole=True)
+
+
+def _begin(visit: Visit, what: str, work: Callable[..., Any], **told: Any) -> None:
+    """In the background, so that the page stays usable."""
+    dataset = visit.choices.dataset
+
+    def do(piece: Piece) -> None:
+        def progress(done: int, total: int, words: str) -> None:
+            piece.rows, piece.total, piece.title = done, total, words
+
+        work(dataset, progress=progress, **told)
+
+    BACKGROUND.take(_key(visit, what))
+    BACKGROUND.begin(_key(visit, what), Piece("Getting ready"), do)
+
+
+def _key(visit: Visit, what: str) -> Key:
+    return visit.workspace, f"{what} {visit.choices.dataset}"
+
+
+def _at(visit: Visit, what: str) -> Piece | None:
+    """Work that is being done, or was refused; what is done and well is forgotten."""
+    piece = BACKGROUND.look(_key(visit, what))
+    if piece is not None and piece.over and piece.error is None:
+        BACKGROUND.take(_key(visit, what))
+        return None
+    return piece
+
+
+def look_again(visit: Visit) -> None:
+    """Draw how far the work is."""
+
+
+def pick_way(visit: Visit) -> None:
+    """Choose how rows are made."""
+    visit.remember(way=visit.text("value"))
+
+
+def pick_count(visit: Visit) -> None:
+    """Choose how many."""
+    visit.remember(make=max(1, visit.whole("value", USUAL)))
+
+
+def make(visit: Visit) -> None:
+    """Make rows; they wait for a word."""
+    extra = visit.choices.extra
+    _begin(
+        visit,
+        "make",
+        visit.studio.make_rows,
+        way=extra.get("way", "spelling"),
+        count=int(extra.get("make", USUAL)),
+        model=visit.choices.model,
+    )
+    visit.remember(made_page=1)
+
+
+def keep(visit: Visit) -> None:
+    """Keep a made row, or all that wait."""
+    _decide(visit, "kept")
+
+
+def refuse(visit: Visit) -> None:
+    """Refuse a made row, or all that wait."""
+    _decide(visit, "refused")
+
+
+def _decide(visit: Visit, verdict: Any) -> None:
+    number = visit.whole("number")
+    visit.studio.decide_made(visit.choices.dataset, verdict, [number] if number else None)
+
+
+def turn(visit: Visit) -> None:
+    """Go to other made rows."""
+    visit.remember(made_page=max(1, visit.whole("value", 1)))
+
+
+def forget(visit: Visit) -> None:
+    """Throw away what was made."""
+    visit.studio.forget_made(visit.choices.dataset)
+
+
+def use(visit: Visit) -> None:
+    """A new version with what was kept."""
+    visit.studio.use_made(visit.choices.dataset)
+    visit.choose(view="rows", page=1, only="")
+
+
+ACTS: dict[str, Callable[[Visit], None]] = {
+    "whole": look_at_all,
+    "judge": judge,
+    "curve": draw_curve,
+    "look": look_again,
+    "way": pick_way,
+    "make-count": pick_count,
+    "make": make,
+    "keep-made": keep,
+    "refuse-made": refuse,
+    "made-page": turn,
+    "forget-made": forget,
+    "use-made": use,
+}
+
+
+def closer(visit: Visit, report: CheckReport | None) -> Html:
+    """Under the doctor: what he looks at only when he is asked."""
+    if report is None:
+        return Html("")
+    return html("{sample}{labels}", sample=_sample(visit, report), labels=_labels(visit, report))
+
+
+def _sample(visit: Visit, report: CheckReport) -> Html:
+    """Where a sample was looked at, the way to all rows."""
+    if report.rows <= SAMPLED or every_row(visit):
+        return Html("")
+    piece = _at(visit, "whole")
+    body = (
+        _working(piece, "whole", "Look at every row")
+        if piece
+        else html(
+            '<p class="muted small">Near copies and languages were looked for in a sample of {n:,} rows or so.</p>'
+            '<div class="row">{b}</div>',
+            n=SAMPLED,
+            b=button("Look at every row", "whole", "s"),
+        )
+    )
+    return html('<section class="panel stack tight" aria-label="A sample was looked at">{body}</section>', body=body)
+
+
+def _labels(visit: Visit, report: CheckReport) -> Html:
+    if not report.labels:
+        return Html("")
+    piece, dataset = _at(visit, "judge"), visit.choices.dataset
+    found = any(each.kind == "label-error" for each in report.problems)
+    if piece:
+        body = _working(piece, "judge", "Look for wrong labels")
+    elif visit.studio.labels_judged(dataset):
+        body = html(
+            '<p class="muted small">{words}</p>',
+            words="The labels were judged: see above." if found else "The labels were judged: none is likely wrong.",
+        )
+    else:
+        body = html(
+            '<p class="muted small">A small classifier can judge each label, having learned from the other rows.</p>'
+            '<div class="row">{b}</div>',
+            b=button("Look for wrong labels", "judge", "s"),
+        )
+    return html(
+        '<section class="panel stack tight" aria-labelledby="closer"><h2 id="closer">Labels</h2>{body}</section>',
+        body=body,
+    )
+
+
+def _working(piece: Piece, act: str, label: str) -> Html:
+    """How far a piece of work is, or why it was refused."""
+    if piece.error:
+        return html('{alert}<div class="row">{b}</div>', alert=alert(piece.error), b=button(label, act, "s"))
+    words, share = piece.title, piece.rows / piece.total if piece.total else 0.0
+    return html(
+        '<p class="muted small" role="status">{words} …</p>{track}<i hidden data-poll="600" data-repeat '
+        'data-act="look"></i>',
+        words=words,
+        track=track(share, "", f"{words}: {100 * share:.0f} percent"),
+    )
+
+
+def drawn(visit: Visit) -> Html:
+    """The view."""
+    chosen = visit.choices
+    try:
+        allows = visit.studio.what_rows_allow(chosen.dataset, chosen.task)
+    except StudioError as error:
+        return alert(error)
+    return html(
+        '<div class="cols main-side w400"><div class="stack">{made}</div><div class="stack">{allows}{curve}</div>'
+        "</div>",
+        made=_made(visit),
+        allows=html(
+            '<section class="panel stack tight" aria-labelledby="allows"><h2 id="allows">What your rows allow</h2>'
+            "<p>{s}</p></section>",
+            s=allows,
+        ),
+        curve=_curve(visit),
+    )
+
+
+def _curve(visit: Visit) -> Html:
+    if not _has_labels(visit):
+        return Html("")
+    piece, known = _at(visit, "curve"), visit.studio.known_curve(visit.choices.dataset)
+    body: Any
+    if piece:
+        body = _working(piece, "curve", "Draw the learning curve")
+    elif known:
+        body = _drawn_curve(known)
+    else:
+        body = html(
+            '<p class="muted">Trains a small classifier on ever more of your rows, and measures each on rows kept '
+            'apart. Takes seconds.</p><div class="row">{b}</div>',
+            b=button("Draw the learning curve", "curve", "s"),
+        )
+    return html(
+        '<section class="panel stack mid" aria-labelledby="curve"><h2 id="curve">Would more rows help?</h2>{body}'
+        "</section>",
+        body=body,
+    )
+
+
+def _drawn_curve(curve: LearningCurve) -> Html:
+    return html(
+        '{chart}<p>{s}</p><div class="row">{b}</div>',
+        chart=curve_chart(curve),
+        s=curve.sentence,
+        b=button("Draw it again", "curve", "s quiet"),
+    )
+
+
+def _has_labels(visit: Visit) -> bool:
+    known = next((each for each in visit.studio.tasks() if each.name == visit.choices.task), None)
+    return known is not None and any(role.name == "label" for role in known.roles)
+
+
+def _made(visit: Visit) -> Html:
+    piece = _at(visit, "make")
+    proposals = visit.studio.made_rows(visit.choices.dataset)
+    if piece and not piece.over:
+        body = html('<div class="body stack tight">{w}</div>', w=_working(piece, "make", "Make rows"))
+    elif proposals.rows:
+        return review_panel(proposals, int(visit.choices.extra.get("made_page", 1)))
+    else:
+        refused = alert(piece.error) if piece and piece.error else ""
+        body = html('<div class="body stack mid">{r}{f}</div>', r=refused, f=_form(visit, proposals))
+    return html(
+        '<section class="panel flush" aria-labelledby="made"><div class="bar"><h2 id="made">Rows made from yours</h2>'
+        "</div>{body}</section>",
+        body=body,
+    )
+
+
+def _form(visit: Visit, proposals: Proposals) -> Html:
+    extra, ways = visit.choices.extra, visit.studio.ways_to_augment(visit.choices.dataset, visit.choices.model)
+    chosen = next((way for way in ways if way.name == extra.get("way")), ways[0])
+    chosen = ways[0] if chosen.why_not else chosen
+    reasons = [html('<p class="muted small">{t}: {w}</p>', t=way.title, w=way.why_not) for way in ways if way.why_not]
+    none = (
+        note("warn", f"For {rows_words(proposals.skipped)} nothing honest could be made.") if proposals.skipped else ""
+    )
+    return html(
+        "{none}<p>Made rows are marked as made, wait until you have looked at them, and never stand in validation or "
+        'test. What is expected (the reply, the label) stays as it is.</p>{ways}<p class="muted">{sentence}</p>'
+        '{reasons}<div class="row gap"><label for="f-make">Rows to make</label>{count}{make}</div>',
+        none=none,
+        ways=segments("way", "way", [(w.name, w.title, w.why_not) for w in ways], chosen.name, "Way to make rows"),
+        sentence=chosen.sentence,
+        reasons=reasons,
+        count=text_input(
+            "make", int(extra.get("make", USUAL)), "make-count", inputmode="numeric", size=5, class_="rowno"
+        ),
+        make=button("Make rows", "make", "primary"),
+    )

@@ -1,0 +1,99 @@
+"""The doctor looking at many rows in the background: the table is on the screen meanwhile. Part of the Data tab."""
+
+from studio.schema.dataset import DatasetRecord, SplitSpec
+from studio.services.datasets.subprocess_jobs import Stopped
+from studio.ui.background import BACKGROUND, Key, Piece
+from studio.ui.components.basic import button, track
+from studio.ui.markup import Html, html
+from studio.ui.numbers import rows as rows_words
+from studio.ui.session import Visit
+
+TOLD = 20_000
+"""Rows after which the doctor says how far he is."""
+MANY = 5_000
+"""Rows from which the doctor looks after the table is shown, in a process of its own."""
+
+
+def check_key(visit: Visit) -> str:
+    """What the doctor looks at: these rows, read so."""
+    record = visit.studio.dataset(visit.choices.dataset)
+    roles = sorted(record.spec.roles.items()) if record.spec else ""
+    return f"{record.id} {record.version} {visit.choices.task} {roles}"
+
+
+def to_be_looked_at(visit: Visit, record: DatasetRecord) -> bool:
+    """Whether there are many rows that nobody looked at."""
+    if record.rows <= MANY or visit.choices.extra.get("refused") == check_key(visit):
+        return False
+    return not visit.studio.was_looked_at(record.id, visit.choices.task)
+
+
+def look(visit: Visit) -> None:
+    """Have the doctor look, or see how far he is."""
+    key, chosen = check_key(visit), visit.choices
+    if chosen.extra.get("stopped") == key:
+        return
+    over = BACKGROUND.take(_key(visit, key))
+    if over is not None:
+        if isinstance(over.error, Stopped):
+            visit.remember(stopped=key)
+        elif over.error is not None:
+            visit.remember(refused=key)
+        return
+    if BACKGROUND.look(_key(visit, key)) is not None:
+        return
+    record, studio = visit.studio.dataset(chosen.dataset), visit.studio
+    splits = {name: chosen.settings[name] for name in SplitSpec.model_fields if name in chosen.settings}
+    BACKGROUND.begin(
+        _key(visit, key),
+        Piece("Looking", total=record.rows),
+        lambda piece: studio.look_apart(record.id, chosen.task, piece.tell, piece.stop, **splits),
+    )
+
+
+def stop(visit: Visit) -> None:
+    """Don't look; the rows can be used as they are."""
+    key = check_key(visit)
+    BACKGROUND.stop(_key(visit, key))
+    visit.remember(stopped=key)
+
+
+def again(visit: Visit) -> None:
+    """Look after all."""
+    visit.remember(stopped="")
+    look(visit)
+
+
+def panel(visit: Visit, record: DatasetRecord) -> Html:
+    """The doctor while he looks, or when he was stopped."""
+    key = check_key(visit)
+    piece = BACKGROUND.look(_key(visit, key))
+    if visit.choices.extra.get("stopped") == key and piece is None:
+        body = html(
+            '<p class="muted">Nobody looked at these rows. Training looks before it starts.</p>'
+            '<div class="row">{b}</div>',
+            b=button("Look at the rows", "look-again", "s"),
+        )
+    else:
+        done = min(piece.rows if piece else 0, record.rows)
+        words = f"Looking at {rows_words(record.rows)}" + (f": {done:,} done" if done else " …")
+        if done and done > record.rows - TOLD:
+            words += ". Now they are compared with each other."
+        body = html(
+            '{bar}<p class="muted" role="status">{words}</p><div class="row">{b}</div>'
+            '<i hidden data-poll="{wait}" data-repeat data-act="check"></i>',
+            bar=track(done / max(1, record.rows), "", f"{done:,} of {record.rows:,} rows"),
+            words=words,
+            b=button("Stop", "stop-looking", "s", aria_label="Stop looking at the rows"),
+            wait=400 if piece else 100,
+        )
+    return html(
+        '<section class="panel stack tight" aria-labelledby="doc"><h2 id="doc">Doctor</h2>{body}</section>', body=body
+    )
+
+
+def _key(visit: Visit, key: str) -> Key:
+    return visit.workspace, f"looking {key}"
+
+
+ACTS = {"check": look, "stop-looking": stop, "look-again": again}

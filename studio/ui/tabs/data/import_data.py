@@ -1,0 +1,351 @@
+"""Bringing rows in: a file, pasted rows, sample data, or a dataset from before. Part of the Data tab."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from studio.schema.dataset import DatasetRecord, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.views import TaskView
+from studio.ui.components import limits
+from studio.ui.components.basic import Primary, action_bar, button, field, fold, heading, textarea
+from studio.ui.components.import_preview import hub_form
+from studio.ui.icons import icon
+from studio.ui.markup import Html, html, join
+from studio.ui.numbers import ago
+from studio.ui.numbers import rows as rows_words
+from studio.ui.session import Visit
+from studio.ui.tabs.data import import_options
+from studio.ui.uploads import Uploads
+
+SHAPES = {
+    "chat": (
+        ("prompt", "reply"),
+        (("Where is my refund?", "It left us on Monday."), ("Do you ship to Norway?", "We do, in 4 to 6 days.")),
+    ),
+    "classification": (
+        ("text", "label"),
+        (("Arrived late and the box was open.", "negative"), ("Does what it says.", "positive")),
+    ),
+    "preference": (
+        ("prompt", "chosen", "rejected"),
+        (("Where is my refund?", "It left us on Monday.", "Please wait."), ("Hi", "Hello. How can I help?", "What?")),
+    ),
+    "feedback": (
+        ("prompt", "reply", "thumb"),
+        (("Where is my refund?", "It left us on Monday.", "up"), ("Do you ship to Norway?", "No idea.", "down")),
+    ),
+    "summarization": (
+        ("text", "summary"),
+        (("Spoke with Mrs Adeyemi, her order is late …", "Late order: courier tomorrow."), ("A long letter", "A line")),
+    ),
+    "question-answering": (
+        ("question", "context", "answer"),
+        (("When do you open?", "We open at nine, every day.", "at nine"), ("Who founded it?", "Ada did.", "Ada")),
+    ),
+    "completion": (("text",), (("A chapter, a page, an entry of a diary …",), ("… each in a row, however long.",))),
+}
+"""Two example rows for a task; others show their roles alone."""
+
+
+def take_files(visit: Visit, files: Uploads) -> None:
+    """Bring in the files that were just sent."""
+    if record := import_options.take_files(visit, files):
+        open_dataset(visit, record)
+
+
+def go_on(visit: Visit) -> None:
+    """Look whether what is being read is there by now."""
+    if record := import_options.finished(visit):
+        open_dataset(visit, record, same=record.id == visit.choices.dataset)
+
+
+def reread(visit: Visit) -> None:
+    """Read the same files another way."""
+    if record := import_options.reread(visit):
+        open_dataset(visit, record, same=True)
+
+
+def paste(visit: Visit) -> None:
+    """Bring in pasted rows."""
+    open_dataset(visit, visit.studio.add_text(visit.text("pasted", 5_000_000)))
+
+
+def use_sample(visit: Visit) -> None:
+    """Bring in sample data."""
+    sample = next((each for each in visit.studio.samples() if each.name == visit.text("name")), None)
+    if sample is None:
+        raise StudioError(
+            "no-such-sample",
+            "There is no sample of that name.",
+            given=visit.text("name"),
+            valid=[each.name for each in visit.studio.samples()],
+        )
+    choose_task(visit, sample.task)
+    open_dataset(visit, visit.studio.add_sample(sample.name))
+    visit.choose(prompts=sample.prompts[:3] or None, name=sample.name)
+
+
+def reopen(visit: Visit) -> None:
+    """Open a dataset from before."""
+    open_dataset(visit, visit.studio.dataset(visit.text("dataset", 80)))
+
+
+def delete(visit: Visit) -> None:
+    """Remove a dataset with its versions and labels."""
+    visit.studio.delete_dataset(visit.text("dataset", 80))
+    if visit.choices.dataset == visit.text("dataset", 80):
+        visit.choose(dataset="")
+
+
+def show_ways(visit: Visit) -> None:
+    """Show the ways of bringing rows in, with one open."""
+    visit.remember(fold=visit.text("fold"))
+    visit.choose(view="bring")
+
+
+def keep(visit: Visit) -> None:
+    """Back to the rows that are there."""
+    visit.choose(view="rows")
+
+
+ACTS: dict[str, Callable[[Visit], None]] = {
+    "reading": go_on,
+    "stop-reading": import_options.stop,
+    "reread": reread,
+    "hub-look": import_options.hub_look,
+    "hub-choose": import_options.hub_choose,
+    "hub-fetch": import_options.hub_fetch,
+    "paste": paste,
+    "sample": use_sample,
+    "reopen": reopen,
+    "delete": delete,
+    "bring": show_ways,
+    "keep": keep,
+}
+
+
+def open_dataset(visit: Visit, record: DatasetRecord, same: bool = False) -> None:
+    """Work with a dataset; what belonged to the one before is forgotten, unless it is another version of it."""
+    if same:
+        visit.remember(roles=None)
+        visit.choose(version=None, view="rows", page=1, only="", row=1)
+        return
+    settings = {key: value for key, value in visit.choices.settings.items() if key not in SplitSpec.model_fields}
+    if record.spec and record.spec.splits:
+        settings |= record.spec.splits.model_dump(exclude_defaults=True)
+    visit.remember(roles=None, shares=False, fold="")
+    visit.choose(
+        dataset=record.id,
+        version=None,
+        view="rows",
+        row=1,
+        page=1,
+        only="",
+        prompts=None,
+        name="",
+        settings=settings,
+    )
+    if not visit.choices.task:
+        with suppress(StudioError):  # the columns do not say it: then the tab asks
+            choose_task(visit, visit.studio.reading(record.id, labels_too=False).task)
+
+
+def own_model(visit: Visit) -> str:
+    """The chosen model when the person brought it; a starter gives way to another."""
+    starters = [view.info.name for view in visit.studio.models() if view.info.source == "starter"]
+    return "" if visit.choices.model in starters else visit.choices.model
+
+
+def tasks_here(visit: Visit) -> list[TaskView]:
+    """All tasks, each with why the rows that are here, or the model that the person brought, can't do it."""
+    known = [each.id for each in visit.studio.datasets()]
+    return visit.studio.tasks(own_model(visit), visit.choices.dataset if visit.choices.dataset in known else None)
+
+
+def choose_task(visit: Visit, task: str) -> None:
+    """Choose a task, and the starter that is made for it unless the task stays.
+
+    A model that the person brought stays; what it can't do is refused.
+    """
+    chosen, own = visit.choices, own_model(visit)
+    if own and task != chosen.task:
+        why = next((each.why_not for each in visit.studio.tasks(own) if each.name == task), "")
+        if why:
+            raise StudioError(
+                "wrong-model",
+                f"{own} was chosen, and can't do this.",
+                given=task,
+                valid=why,
+                hint="Choose another model in step 1 first, a starter say.",
+            )
+    can = [view.info for view in visit.studio.models(task) if not view.why_not]
+    made_for_it = sorted(can, key=lambda info: (info.source != "starter", not info.here, len(info.tasks)))
+    names = [info.name for info in made_for_it]
+    kept = own or (chosen.model if chosen.model in names and task == chosen.task else "")
+    model = kept or next(iter(names), "")
+    if (task, model) != (chosen.task, chosen.model):
+        visit.remember(roles=None)
+        visit.choose(task=task, model=model, method="", settings={})
+
+
+def drawn(visit: Visit) -> tuple[Html, Html]:
+    """The ways in, and what the task needs."""
+    chosen = visit.choices
+    body = html(
+        '{head}<div class="cols main-side w400"><div class="stack">{drop}<section class="panel flush" '
+        'aria-label="Other ways">{ways}</section>'
+        "{earlier}</div>{shape}</div>",
+        head=heading("Bring your rows", "One row for each example: what comes in, and what should come out."),
+        drop=_drop(visit),
+        ways=[_paste(visit), _samples(visit), _hub_way(visit), _label_way(visit)],
+        earlier=_earlier(visit),
+        shape=_shape(visit),
+    )
+    if chosen.dataset:
+        return body, action_bar("", Primary("Keep these rows", "keep"), back="model")
+    return body, action_bar(
+        "Bring rows first: drop a file, or use a sample.", Primary("Next: method", disabled=True), back="model"
+    )
+
+
+def _drop(visit: Visit) -> Html:
+    most = limits.files(visit.limits)
+    limit = f" Up to {most}." if most else ""
+    return html(
+        '<section class="drop" data-drop aria-label="Drop files">{i}<h2>Drop files here</h2><p class="muted">CSV, '
+        "TSV, Excel, JSON, JSONL, Parquet, text, Markdown, or a zip of them; several become one dataset."
+        '{limit}</p><label class="btn accent filebtn">Choose a file<input type="file" class="sr" '
+        'data-file multiple aria-label="Choose a file">'
+        '</label><div class="sending" data-sending data-keep aria-live="polite"></div></section>',
+        i=icon("upload"),
+        limit=limit,
+    )
+
+
+def _paste(visit: Visit) -> Html:
+    area = textarea(
+        "pasted",
+        "",
+        "",
+        rows=8,
+        helped=True,
+        placeholder="question\tanswer\nWhere is my refund?\tIt left us on Monday.",
+    )
+    body = html(
+        '<div class="stack mid">{field}<div class="row">{use}</div></div>',
+        field=field(
+            "pasted",
+            "Rows, with the column names in the first line",
+            area,
+            "Copied from a spreadsheet, or as CSV, JSON or JSON lines.",
+        ),
+        use=button("Use these rows", "paste", take="pasted"),
+    )
+    return fold(
+        "Paste rows",
+        "from a spreadsheet, with the column names",
+        body,
+        visit.choices.extra.get("fold") == "paste",
+        _key(visit, "paste"),
+    )
+
+
+def _samples(visit: Visit) -> Html:
+    samples = visit.studio.samples()
+    rows = [
+        html(
+            '<li><span class="grow"><b>{name}</b><small>{sentence}, {rows}</small></span>{use}</li>',
+            name=each.name,
+            sentence=each.sentence.rstrip("."),
+            rows=rows_words(each.rows),
+            use=button("Use", "sample", "s", name=each.name, aria_label=f"Use this sample: {each.name}"),
+        )
+        for each in samples
+    ]
+    return fold(
+        "Use a sample",
+        ", ".join(each.name for each in samples),
+        html('<ul class="list opts">{r}</ul>', r=rows),
+        visit.choices.extra.get("fold") == "sample",
+        _key(visit, "sample"),
+    )
+
+
+def _hub_way(visit: Visit) -> Html:
+    if visit.demo:
+        return Html("")
+    return fold(
+        "A Hub dataset",
+        "by its name, no more rows than you want",
+        hub_form(import_options.hub_choices(visit), import_options.hub_seen(visit)),
+        visit.choices.extra.get("fold") == "hub",
+        _key(visit, "hub"),
+    )
+
+
+def _label_way(visit: Visit) -> Html:
+    words = html(
+        "<p>Bring a file with one text a row; a column of labels is not needed. Then open the view <b>Label</b>, "
+        "name your labels, and put "
+        "one on each row with a key. What is labelled can be trained on.</p>"
+    )
+    return fold(
+        "Label from scratch", "texts without answers are enough; you add the labels here", words, key="way-label"
+    )
+
+
+def _key(visit: Visit, name: str) -> str:
+    """A fold that is to be open is another one for the script, so that it opens."""
+    return f"way-{name}-{visit.choices.extra.get('fold') == name}"
+
+
+def _earlier(visit: Visit) -> Html:
+    datasets = visit.studio.datasets()[:8]
+    if not datasets:
+        return Html("")
+    rows = [
+        html(
+            '<li><span class="grow"><b class="cut">{name}</b><small>{facts}</small></span>{open}{delete}</li>',
+            name=each.name,
+            facts=join([rows_words(each.rows), f"version {each.version}", ago(each.created)], " · "),
+            open=button("Open", "reopen", "s", dataset=each.id, aria_label=f"Open {each.name}"),
+            delete=button(
+                "Delete",
+                "delete",
+                "s quiet danger",
+                dataset=each.id,
+                aria_label=f"Delete {each.name}",
+                confirm=f"Delete {each.name}: {rows_words(each.rows)} in {each.version} "
+                f"version{'s' if each.version > 1 else ''}, and its labels? "
+                "Runs that learned from it keep what they learned.",
+            ),
+        )
+        for each in datasets
+    ]
+    return html(
+        '<section class="panel flush" aria-labelledby="before"><div class="bar"><h2 id="before">From '
+        'before</h2></div><ul class="list opts">{r}</ul></section>',
+        r=rows,
+    )
+
+
+def _shape(visit: Visit) -> Html:
+    task = next((each for each in visit.studio.tasks() if each.name == visit.choices.task), None)
+    title = task.title.lower() if task else "a model"
+    roles, rows = SHAPES.get(task.name if task else "chat", ((), ()))
+    heads: tuple[str, ...] = roles or tuple(role.name for role in task.roles if role.required) if task else roles
+    chat = " Chat files with turns are read as they are." if not task or task.name == "chat" else ""
+    return html(
+        '<section class="panel flush" aria-labelledby="shape"><div class="bar"><h2 id="shape">What {title} '
+        'needs</h2></div><table class="wells">'
+        '<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><div class="body stack tight"><p>The columns '
+        "may have any name; you say on "
+        'the next screen which is which.{chat}</p><p class="muted">A few hundred rows are a good start. More can be '
+        "added later.</p></div>"
+        '<p class="bar foot small">{stay} Nothing is thrown away.</p></section>',
+        title=title,
+        heads=[html("<th>{r}</th>", r=role) for role in heads],
+        rows=[html("<tr>{cells}</tr>", cells=[html("<td>{c}</td>", c=cell) for cell in row]) for row in rows],
+        chat=chat,
+        stay=limits.WHERE if visit.demo else "Your rows stay on this machine.",
+    )

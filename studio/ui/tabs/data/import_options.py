@@ -1,0 +1,236 @@
+"""Reading files, fetching rows of the Hub, reading another way: at once when it is little, else in the background with
+progress and a way to stop it. Part of the Data tab."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from studio.schema.dataset import DatasetRecord
+from studio.schema.errors import StudioError
+from studio.schema.views import HubDataset
+from studio.services.datasets.subprocess_jobs import MANY as MANY_ROWS
+from studio.store.cache import Cache
+from studio.ui.background import BACKGROUND, Key, Piece
+from studio.ui.components.basic import Primary, action_bar, heading
+from studio.ui.components.import_preview import under_way
+from studio.ui.markup import Html, html
+from studio.ui.session import Visit
+from studio.ui.uploads import Uploads
+
+AT_ONCE = 2_000_000
+"""Bytes that are read while the person waits: beginning another process takes about as long."""
+MOST_FILES = 1_000
+_SEEN: Cache[HubDataset] = Cache(64)
+"""Workspace → the dataset of the Hub that was looked at last."""
+
+
+def key_of(visit: Visit) -> Key:
+    """Where the work of a workspace is found."""
+    return visit.workspace, "reading"
+
+
+def at_work(visit: Visit) -> Piece | None:
+    """What is being read for this workspace."""
+    return BACKGROUND.look(key_of(visit))
+
+
+def drawn(piece: Piece) -> tuple[Html, Html]:
+    """The tab while something is read."""
+    body = html(
+        '{head}<div class="cols main-side w400"><div class="stack">{panel}</div></div>',
+        head=heading("Bring your rows", "This takes a moment. You can leave the tab, or the page, and come back."),
+        panel=under_way(piece),
+    )
+    return body, action_bar("Reading …", Primary("Next: method", disabled=True), back="model")
+
+
+def take_files(visit: Visit, files: Uploads) -> DatasetRecord | None:
+    """Bring in the files that were just sent; None when that goes on in the background."""
+    tickets = (visit.text("tickets", 40 * MOST_FILES) or visit.text("ticket", 64)).split()
+    if len(tickets) > MOST_FILES:
+        raise StudioError(
+            "too-large",
+            "So many files can't be sent at once.",
+            given=len(tickets),
+            valid=f"at most {MOST_FILES:,}",
+            hint="Pack them into a zip.",
+        )
+    paths: dict[str, Path] = {}
+    for ticket in tickets or [""]:
+        path = files.take(visit.workspace, ticket)
+        paths[_free(path.name, paths)] = path
+
+    def forget() -> None:
+        for path in paths.values():
+            files.forget(path)
+
+    size = sum(path.stat().st_size for path in paths.values())
+    title = f"Reading {next(iter(paths))}" if len(paths) == 1 else f"Reading {len(paths):,} files"
+    if size <= AT_ONCE:
+        try:
+            return _add(visit, paths)
+        finally:
+            forget()
+    studio = visit.studio
+
+    def do(piece: Piece) -> DatasetRecord:
+        try:
+            return studio.read_apart(paths, piece.tell, piece.stop)
+        finally:
+            forget()
+
+    _begin(visit, Piece(title, total=size), do)
+    return None
+
+
+def _add(visit: Visit, paths: dict[str, Path]) -> DatasetRecord:
+    if len(paths) == 1:
+        name, path = next(iter(paths.items()))
+        return visit.studio.add_file(path, name)
+    return visit.studio.add_files(paths)
+
+
+def _free(name: str, taken: dict[str, Path]) -> str:
+    """The name, with a number when another file of the same name was sent too."""
+    stem, dot, ending = name.rpartition(".")
+    number = 2
+    free = name
+    while free in taken:
+        free = f"{stem or ending} ({number}){dot}{ending if dot else ''}"
+        number += 1
+    return free
+
+
+def reread(visit: Visit) -> DatasetRecord | None:
+    """Read the same files another way."""
+    record = visit.studio.dataset(visit.choices.dataset)
+    how = _how(visit.text("name", 40), visit.text("value", 500))
+    if record.bytes <= AT_ONCE and not record.source.startswith("hf:"):
+        return visit.studio.reread(record.id, **how)
+    studio = visit.studio
+    _begin(
+        visit,
+        Piece(f"Reading {record.name} another way", total=0 if record.source.startswith("hf:") else record.bytes),
+        lambda piece: studio.reread_apart(record.id, piece.tell, piece.stop, **how),
+    )
+    return None
+
+
+def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
+    """Mend or remove the rows of a finding; of many rows in the background."""
+    record, studio = visit.studio.dataset(visit.choices.dataset), visit.studio
+    if record.rows <= MANY_ROWS:
+        chosen = visit.choices
+        return studio.fix(
+            record.id, kind, whole=whole, model=chosen.model or None, max_length=chosen.settings.get("max_length")
+        )
+    _begin(
+        visit,
+        Piece(f"Mending {record.name}"),
+        lambda piece: studio.fix_apart(record.id, kind, whole, piece.tell, piece.stop),
+    )
+    return None
+
+
+def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
+    """Write cells of a row anew; of many rows in the background."""
+    record, studio = visit.studio.dataset(visit.choices.dataset), visit.studio
+    if record.rows <= MANY_ROWS:
+        return studio.edit_row(record.id, row, cells)
+    _begin(
+        visit,
+        Piece(f"Writing {record.name}"),
+        lambda piece: studio.edit_apart(record.id, row, cells, piece.tell, piece.stop),
+    )
+    return None
+
+
+def _how(name: str, value: str) -> dict[str, Any]:
+    """A change to how a file is read; nothing leaves it to the studio."""
+    if name == "header":
+        return {"header": {"yes": True, "no": False}.get(value)}
+    if name == "row_limit":
+        return {"row_limit": _whole(value)}
+    return {name: value}
+
+
+def _whole(text: str) -> int:
+    text = text.replace(",", "").replace(" ", "").strip()
+    if text and not (text.isdecimal() and text.isascii() and len(text) < 10):
+        raise StudioError("bad-setting", "That is no number of rows.", given=text, valid="1 or more", field="row_limit")
+    return int(text or 0)
+
+
+def _begin(visit: Visit, piece: Piece, do: Callable[[Piece], DatasetRecord]) -> None:
+    if BACKGROUND.begin(key_of(visit), piece, do) is not piece:
+        raise StudioError("wrong-state", "Something else is being read.", hint="Wait for its end, or cancel it.")
+
+
+def finished(visit: Visit) -> DatasetRecord | None:
+    """What came of the reading, once; its refusal is raised. None while it is at work."""
+    piece = BACKGROUND.take(key_of(visit))
+    if piece is None:
+        return None
+    if piece.error is not None:
+        raise piece.error
+    record: DatasetRecord = piece.result
+    return record
+
+
+def stop(visit: Visit) -> None:
+    """Stop reading; nothing of it is kept."""
+    BACKGROUND.stop(key_of(visit))
+
+
+# --- the Hub ---
+
+
+def hub_seen(visit: Visit) -> HubDataset | None:
+    """The dataset that was looked at last, when it is the one that is named."""
+    found = _SEEN.get(visit.workspace)
+    return found if found is not None and found.name == hub_choices(visit).get("name") else None
+
+
+def hub_choices(visit: Visit) -> dict[str, str]:
+    """Name, config, split and limit as they were typed."""
+    return visit.choices.extra.get("hub") or {}
+
+
+def hub_look(visit: Visit) -> None:
+    """Ask the Hub what a dataset holds."""
+    name = visit.text("value", 200).strip().removeprefix("hf:")
+    visit.remember(hub={"name": name}, fold="hub")
+    if name:
+        _SEEN.put(visit.workspace, visit.studio.look_at_hub(name))
+
+
+def hub_choose(visit: Visit) -> None:
+    """Choose a config, a split, or how many rows."""
+    which = {"hub_config": "config", "hub_split": "split", "row_limit": "limit"}.get(visit.text("name", 40))
+    if which is None:
+        return
+    value = visit.text("value", 200)
+    if which == "limit":
+        _whole(value)
+    kept = {key: old for key, old in hub_choices(visit).items() if not (which == "config" and key == "split")}
+    visit.remember(hub={**kept, which: value})
+
+
+def hub_fetch(visit: Visit) -> None:
+    """Fetch the rows that were chosen."""
+    found, chosen = hub_seen(visit), hub_choices(visit)
+    if found is None:
+        raise StudioError("no-such-dataset", "Name a dataset of the Hub first.", hint="Type its name and press Enter.")
+    known = list(found.configs)
+    config = chosen.get("config") or ("default" if "default" in known else known[0])
+    how: dict[str, Any] = {"hub_config": config}
+    if chosen.get("split"):
+        how["hub_split"] = chosen["split"]
+    if limit := _whole(chosen.get("limit", "")):
+        how["row_limit"] = limit
+    studio = visit.studio
+    _begin(
+        visit,
+        Piece(f"Fetching {found.name} from the Hub"),
+        lambda piece: studio.fetch_apart(found.name, piece.tell, piece.stop, **how),
+    )

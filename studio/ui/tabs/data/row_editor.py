@@ -1,0 +1,79 @@
+"""A row of the table opened, so that its cells can be written anew. Part of the Data tab."""
+
+from studio.schema.errors import StudioError
+from studio.ui.components.basic import button, field, textarea
+from studio.ui.components.rows import PAGE
+from studio.ui.markup import Html, html
+from studio.ui.session import Visit
+from studio.ui.tabs.data import import_options
+from studio.ui.tabs.data.stale_guard import changed, require_same
+
+MOST_SHOWN = 40
+"""Columns that are offered; of more, the first."""
+LINE = 90
+"""Characters of a line, about: a field is as high as its text, within reason."""
+
+
+def panel(visit: Visit) -> Html | str:
+    """The opened row, a field for each cell."""
+    kept = visit.choices.extra.get("opened_row") or {}
+    record = visit.studio.dataset(visit.choices.dataset)
+    if kept.get("of") != record.id or kept.get("version") != record.version:
+        return ""
+    row = kept["row"]
+    try:
+        cells = visit.studio.cells(record.id, row)
+    except StudioError:
+        return ""
+    return html(
+        '<section class="panel stack mid" aria-labelledby="cell"><div class="row"><h2 id="cell">Row {n:,}</h2>'
+        '<span class="right">{close}</span></div><p class="muted">Each change makes a version, and this one stays.</p>'
+        "{cells}</section>",
+        n=row,
+        close=button("Close", "close-row", "s", aria_label=f"Close row {row}"),
+        cells=[_cell(row, number, column, text) for number, (column, text) in enumerate(cells.items())][:MOST_SHOWN],
+    )
+
+
+def _cell(row: int, number: int, column: str, text: str | None) -> Html:
+    name = f"cell-{number}"
+    if text is None:
+        return field(name, column, html('<p class="muted">Too long to be edited here.</p>'))
+    high = min(12, 1 + text.count("\n") + len(text) // LINE)
+    return html(
+        '{field}<div class="row">{save}</div>',
+        field=field(name, column, textarea(name, text, "", rows=high)),
+        save=button("Save", "save-cell", "s", row=row, column=number, take=name, aria_label=f"Save {column}"),
+    )
+
+
+# --- what a person does ---
+
+
+def open_row(visit: Visit) -> None:
+    """Open a row of the table."""
+    record, row = visit.studio.dataset(visit.choices.dataset), max(1, visit.whole("row", 1))
+    require_same(visit, [row])
+    visit.remember(opened_row={"of": record.id, "version": record.version, "row": row})
+
+
+def close_row(visit: Visit) -> None:
+    """Close it."""
+    visit.remember(opened_row=None)
+
+
+def save_cell(visit: Visit) -> None:
+    """Put what was written into the cell: a new version. The row stays open, and the table where it is."""
+    record, row, number = visit.studio.dataset(visit.choices.dataset), visit.whole("row", 1), visit.whole("column", -1)
+    if not 0 <= number < len(record.columns):
+        return
+    if visit.choices.extra.get("opened_row") != {"of": record.id, "version": record.version, "row": row}:
+        raise changed("The rows were changed since this row was opened.")
+    text = visit.text(f"cell-{number}", 200_000)
+    made = import_options.edit(visit, row, {record.columns[number]: text})
+    visit.choose(version=None, page=1 if visit.choices.only else max(1, row - (row - 1) % PAGE), only="")
+    version = made.version if made else max(each.version for each in visit.studio.versions(record.id)) + 1
+    visit.remember(opened_row={"of": record.id, "version": version, "row": row})
+
+
+ACTS = {"open-cells": open_row, "close-row": close_row, "save-cell": save_cell}

@@ -1,0 +1,315 @@
+"""The views of the rows: the table with its roles, the doctor and the splits. Part of the Data tab."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from studio.schema.dataset import CheckReport, DatasetRecord
+from studio.schema.errors import StudioError
+from studio.ui.components.basic import Primary, action_bar, button, heading, note, segments, without_flags
+from studio.ui.components.data_checks import doctor_panel, splits_panel
+from studio.ui.components.import_preview import reading_fold, which_sheet
+from studio.ui.components.rows import IGNORE, PAGE, rows_foot, rows_table
+from studio.ui.icons import icon
+from studio.ui.markup import Html, html, join
+from studio.ui.numbers import rows as rows_words
+from studio.ui.numbers import size
+from studio.ui.session import Visit
+from studio.ui.tabs.data import (
+    augmentation,
+    check_progress,
+    import_data,
+    import_options,
+    labeling,
+    row_editor,
+    splits,
+    stale_guard,
+    task_picker,
+    tokens,
+    versions,
+)
+from studio.ui.tabs.data.check_progress import check_key
+from studio.ui.tabs.method.plan import plan_key
+
+MOST_COUNTED = 20_000
+"""Rows up to which the doctor also counts tokens by himself."""
+LOOKED_AT = 3000
+"""Milliseconds for which rows are looked at before their run is made ready."""
+VIEWS = (
+    ("rows", "Rows", ""),
+    ("tokens", "What the model sees", ""),
+    ("label", "Label", ""),
+    ("more", "More rows", ""),
+    ("versions", "Versions", ""),
+)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A dataset as it stands: its record, how it is read, and what the doctor says, or why it can't."""
+
+    record: DatasetRecord
+    roles: dict[str, str | None]
+    report: CheckReport | None
+    refused: StudioError | None
+    waiting: bool = False
+    """Many rows: the table is shown first, and then looked at."""
+
+
+def drawn(visit: Visit) -> tuple[Html, Html]:
+    """Body and action bar."""
+    chosen = visit.choices
+    if piece := import_options.at_work(visit):
+        return import_options.drawn(piece)
+    if chosen.dataset and not _still_there(visit):
+        visit.choose(dataset="", view="rows")
+    if not visit.choices.dataset or visit.choices.view == "bring":
+        return import_data.drawn(visit)
+    if not chosen.task and chosen.view != "versions":
+        return _frame(
+            visit, "", task_picker.drawn(visit, visit.studio.dataset(visit.choices.dataset))
+        ), task_picker.bar()
+    if chosen.view == "label":
+        side, body, actions = labeling.drawn(visit)
+        return _frame(visit, side, body), actions
+    looked = look_at(visit)
+    if chosen.view == "versions":
+        return _frame(visit, "", versions.drawn(visit)), _bar(looked)
+    if chosen.view == "more":
+        body = (
+            augmentation.drawn(visit)
+            if looked.report
+            else note("", "Say first, in the view Rows, which column is which.")
+        )
+        return _frame(visit, "", body), _bar(looked)
+    if chosen.view == "tokens":
+        return _frame(visit, tokens.side(visit), tokens.drawn(visit, looked.refused is None)), _bar(looked)
+    return _frame(visit, _read_as(visit, looked), _rows(visit, looked)), _bar(looked)
+
+
+def _still_there(visit: Visit) -> bool:
+    try:
+        visit.studio.dataset(visit.choices.dataset)
+    except StudioError:
+        return False
+    return True
+
+
+def look_at(visit: Visit) -> Looked:
+    """The chosen dataset with its roles and the doctor's report."""
+    chosen = visit.choices
+    record = visit.studio.dataset(chosen.dataset)
+    tried = chosen.extra.get("roles") or {}
+    if tried.get("of") == record.id:
+        roles = {column: None if tried.get(column, IGNORE) == IGNORE else tried[column] for column in record.columns}
+        said = {column: tried[column] for column in record.columns if column in tried}
+        try:
+            visit.studio.reading(record.id, chosen.task, said, labels_too=False)
+        except StudioError as error:
+            return Looked(record, roles, None, error)
+    try:
+        if check_progress.to_be_looked_at(visit, record):
+            spec = visit.studio.reading(record.id, chosen.task, labels_too=False)
+            return Looked(record, {column: spec.roles.get(column) for column in record.columns}, None, None, True)
+        report = _check(visit)
+    except StudioError as error:
+        return Looked(record, {column: None for column in record.columns}, None, error)
+    return Looked(record, dict(report.columns), report, None)
+
+
+def _check(visit: Visit) -> CheckReport:
+    """The doctor's report; with rows that are too long once they were counted, and without them if that fails."""
+    chosen = visit.choices
+    if chosen.extra.get("measured") == measure_key(visit):
+        try:
+            return visit.studio.check(
+                chosen.dataset, chosen.task, model=chosen.model, max_length=chosen.settings.get("max_length")
+            )
+        except StudioError:
+            return visit.studio.check(chosen.dataset, chosen.task)
+    return visit.studio.check(chosen.dataset, chosen.task, whole=augmentation.every_row(visit))
+
+
+def measure_key(visit: Visit) -> str:
+    """What was counted in tokens: these rows, read so, by this model."""
+    return f"{check_key(visit)} {visit.choices.model}"
+
+
+def _frame(visit: Visit, side: Any, body: Any) -> Html:
+    chosen, record = visit.choices, visit.studio.dataset(visit.choices.dataset)
+    return html(
+        '{head}{about}<div class="row wrap views">{views}<div class="right row">{side}</div></div>{body}',
+        head=_head(visit, record),
+        about=stale_guard.mark(record),
+        views=segments("view", "view", VIEWS, chosen.view, "Views of the data"),
+        side=side,
+        body=body,
+    )
+
+
+def _head(visit: Visit, record: DatasetRecord) -> Html:
+    titles = {
+        "versions": "Versions",
+        "rows": "Your rows",
+        "tokens": "What the model sees",
+        "label": "Label rows",
+        "more": "More from few rows",
+    }
+    sentences = {
+        "rows": join(
+            [
+                record.name,
+                rows_words(record.rows),
+                f"{len(record.columns)} columns",
+                size(record.bytes),
+                _version(record),
+            ],
+            " · ",
+        ),
+        "tokens": "The very tokens that training gets. Grey is read; blue and underlined is what the model learns to "
+        "write.",
+        "versions": html("{name} · what each version changed, any two side by side, the way back", name=record.name),
+        "more": "What the number of rows allows, whether more would help, and rows made from yours.",
+        "label": html("{name} · each key press is kept at once", name=record.name),
+    }
+    side = [
+        html(
+            '<label class="btn s filebtn">{i}Replace file<input type="file" class="sr" data-file multiple '
+            'aria-label="Replace file"></label>',
+            i=icon("upload"),
+        ),
+        button("Paste rows", "bring", "s", fold="paste"),
+        button("Sample", "bring", "s", fold="sample"),
+        *([] if visit.demo else [button("Hub dataset", "bring", "s", fold="hub")]),
+        *_versions(visit, record),
+    ]
+    view = visit.choices.view if visit.choices.view in titles else "rows"
+    return heading(titles[view], sentences[view], side if view == "rows" else "")
+
+
+def _version(record: DatasetRecord) -> Html:
+    return html("version {v}, {note}", v=record.version, note=record.note[:1].lower() + record.note[1:].rstrip("."))
+
+
+def _versions(visit: Visit, record: DatasetRecord) -> list[Html]:
+    """Ways to the version before, and to the one after when one went back."""
+    known = [each.version for each in visit.studio.versions(record.id)]
+    before, after = [v for v in known if v < record.version], [v for v in known if v > record.version]
+    made = []
+    if before:
+        made.append(button(f"Back to version {max(before)}", "version", "s", "undo", version=max(before)))
+    if after:
+        made.append(button(f"On to version {min(after)}", "version", "s", version=min(after)))
+    return made
+
+
+def _read_as(visit: Visit, looked: Looked) -> Html:
+    task = next((each for each in visit.studio.tasks() if each.name == visit.choices.task), None)
+    if task is None or looked.report is None:
+        return Html("")
+    reason = looked.report.task_reason or {
+        "chat": "each row becomes one prompt and one reply.",
+        "classification": "each row is a text, or two beside each other, with its label.",
+        "summarization": "each row is a text and what is to be written of it.",
+        "question-answering": "each row is a question, a passage and the answer in it.",
+        "preference": "each row is a prompt with a better and a worse reply.",
+        "feedback": "each row is a reply that was liked, or was not.",
+        "completion": "each row is a text that is learned from its first word to its last.",
+    }.get(task.name, "")
+    return html(
+        '<span class="muted hide-s">Read as <b class="txt">{task}</b>: {reason}</span>', task=task.title, reason=reason
+    )
+
+
+def _rows(visit: Visit, looked: Looked) -> Html:
+    chosen = visit.choices
+    marked = looked.report is not None
+    page = visit.studio.rows(
+        chosen.dataset,
+        chosen.page,
+        PAGE,
+        only=chosen.only,
+        marks_too=marked,
+        task=chosen.task or None,
+        whole=augmentation.every_row(visit),
+    )
+    known = next((each.roles for each in visit.studio.tasks() if each.name == chosen.task), ())
+    counts, refused = (None, None) if looked.waiting else splits.counts(visit)
+    if refused and looked.report:
+        looked = replace(looked, refused=refused)
+    return html(
+        '{sheet}{other}{how}<div class="cols main-side w400"><section class="panel flush" aria-label="Rows">'
+        "{table}{foot}</section>"
+        '<div class="stack">{cells}{doctor}{closer}{splits}</div></div>{poll}',
+        cells=row_editor.panel(visit),
+        sheet=which_sheet(looked.record),
+        how=reading_fold(looked.record),
+        other=_other_task(visit, looked),
+        table=rows_table(page, looked.roles, known),
+        foot=rows_foot(page, chosen.only),
+        doctor=check_progress.panel(visit, looked.record)
+        if looked.waiting
+        else doctor_panel(
+            looked.report,
+            looked.refused,
+            max(v.version for v in visit.studio.versions(looked.record.id)),
+        ),
+        closer=augmentation.closer(visit, looked.report),
+        splits=splits_panel(counts, 42, splits.fields(visit, looked.record) if chosen.extra.get("shares") else None)
+        if looked.report
+        else "",
+        poll=_next(visit, looked),
+    )
+
+
+def _next(visit: Visit, looked: Looked) -> Html | str:
+    """What is done now that the table is on the screen: tokens are counted, when the model is here, and the run that
+    these rows are for is made ready once a person has looked for a while."""
+    chosen = visit.choices
+    if looked.waiting or looked.report is None or looked.record.rows > MOST_COUNTED or not chosen.model:
+        return ""
+    if not visit.studio.model(chosen.model).info.here:
+        return ""
+    if chosen.extra.get("measured") != measure_key(visit):
+        return html('<i hidden data-poll="100" data-act="measure"></i>')
+    if chosen.extra.get("reckoned") != plan_key(visit) and not looked.report.blocked:
+        return html('<i hidden data-poll="{ms}" data-act="foresee"></i>', ms=LOOKED_AT)
+    return ""
+
+
+def _other_task(visit: Visit, looked: Looked) -> Html:
+    """When the rows look like another task's, say so; nothing is changed without a button."""
+    try:
+        unsure = looked.record.spec is None or looked.refused
+        guess = visit.studio.reading(looked.record.id, labels_too=False) if unsure else None
+    except StudioError:
+        return Html("")
+    if guess is None or guess.task == visit.choices.task:
+        return Html("")
+    title = next((each.title for each in visit.studio.tasks() if each.name == guess.task), guess.task)
+    return note(
+        "acc",
+        html(
+            "<p>These columns look like <b>{t}</b>: {r}.</p>",
+            t=title,
+            r=", ".join(f"{c} as {r}" for c, r in guess.roles.items()),
+        ),
+        button(f"Change to {title}", "task", task=guess.task),
+    )
+
+
+def _bar(looked: Looked) -> Html:
+    report = looked.report
+    if looked.waiting:
+        return action_bar(
+            html("<b>{n}</b>", n=rows_words(looked.record.rows)), Primary("Next: method", goto="method"), back="model"
+        )
+    if report is None or report.blocked:
+        why = without_flags(report.blocked) if report else "Say above the table which column is which."
+        return action_bar(why, Primary("Next: method", disabled=True), back="model")
+    warned = any(each.severity != "note" for each in report.problems)
+    words = html(
+        "<b>{n}</b>{w}",
+        n=rows_words(report.usable),
+        w=" · the doctor’s warnings do not stop you" if warned else " can be used",
+    )
+    return action_bar(words, Primary("Next: method", goto="method"), back="model")

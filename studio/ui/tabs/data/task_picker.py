@@ -1,0 +1,32 @@
+"""What rows are for, asked where their columns do not say it. Part of the Data tab."""
+
+from studio.schema.dataset import DatasetRecord
+from studio.ui.components.basic import Card, Primary, action_bar, cards
+from studio.ui.components.rows import PAGE, rows_foot, rows_table
+from studio.ui.markup import Html, html
+from studio.ui.session import Visit
+from studio.ui.tabs.data.import_data import tasks_here
+
+
+def drawn(visit: Visit, record: DatasetRecord) -> Html:
+    """The tasks to choose from, each with an example, and below them the rows."""
+    chosen = visit.choices
+    page = visit.studio.rows(chosen.dataset, chosen.page, PAGE, marks_too=False)
+    known = [
+        Card(t.name, t.title, t.sentence, "", t.why_not, t.sample_in, t.sample_out, off_word="Not with these rows")
+        for t in tasks_here(visit)
+    ]
+    return html(
+        '<div class="stack"><section class="panel stack" aria-labelledby="purpose"><div><h2 id="purpose">What should '
+        'the model learn from these rows?</h2><p class="muted">{why}</p></div>{cards}</section>'
+        '<section class="panel flush" aria-label="Rows">{table}{foot}</section></div>',
+        why=f"The names of the columns do not say it: {', '.join(record.columns[:6])}.",
+        cards=cards("purpose", "task", known, "", "What the model should do"),
+        table=rows_table(page, {}, ()),
+        foot=rows_foot(page, ""),
+    )
+
+
+def bar() -> Html:
+    """The way on, once a task is chosen."""
+    return action_bar("Choose what the model should do.", Primary("Next: method", disabled=True), back="model")

@@ -1,0 +1,138 @@
+"""What the model sees: one row as the tokens that training gets, how long the rows are, and the first batch. Part of
+the Data tab."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from studio.schema.errors import StudioError
+from studio.schema.preview import Batch, LengthStats
+from studio.ui.components.basic import alert, button, note, text_input
+from studio.ui.components.batch import batch_panel
+from studio.ui.components.lengths import LEAST, lengths_panel, longest_panel
+from studio.ui.components.tokens import template_panel, tokens_panel
+from studio.ui.markup import Html, html
+from studio.ui.session import Visit
+
+
+def pick_row(visit: Visit) -> None:
+    """Look at another row."""
+    most = visit.studio.dataset(visit.choices.dataset).rows
+    visit.choose(row=min(max(1, visit.whole("value", 1)), max(1, most)))
+
+
+def show_special(visit: Visit) -> None:
+    """Show the template's marks, or hide them."""
+    visit.remember(special=bool(visit.event.get("value")))
+
+
+def set_limit(visit: Visit) -> None:
+    """Cut rows at another length; 0 leaves it to the plan."""
+    settings = {name: value for name, value in visit.choices.settings.items() if name != "max_length"}
+    if value := visit.whole("value"):
+        settings["max_length"] = max(LEAST, value)
+    visit.choose(settings=settings)
+
+
+def count(visit: Visit) -> None:
+    """Load the model's tokenizer and draw the row, now that the view is on the screen."""
+    key, chosen = _key(visit), visit.choices
+    with suppress(StudioError):
+        visit.studio.lengths(chosen.dataset, chosen.model, chosen.task, chosen.settings)
+        visit.studio.preview(chosen.dataset, chosen.model, chosen.task, chosen.row, chosen.settings)
+    visit.remember(counted=key)
+
+
+def fetch_batch(visit: Visit) -> None:
+    """Have the run's own trainer made, and ask it for its first batch."""
+    visit.studio.first_batch(**_run(visit))
+
+
+ACTS: dict[str, Callable[[Visit], None]] = {
+    "row": pick_row,
+    "special": show_special,
+    "limit": set_limit,
+    "count": count,
+    "batch": fetch_batch,
+}
+
+
+def _key(visit: Visit) -> str:
+    return f"{visit.choices.model} {visit.choices.dataset}"
+
+
+def _run(visit: Visit) -> dict[str, Any]:
+    """The run as it stands on this page."""
+    chosen = visit.choices
+    return {
+        "dataset": chosen.dataset,
+        "model": chosen.model,
+        "task": chosen.task,
+        "method": chosen.method or None,
+        "preset": chosen.preset or "balanced",
+        "settings": chosen.settings,
+    }
+
+
+def side(visit: Visit) -> Html:
+    """Which row is shown, and the ways to others."""
+    row, most = visit.choices.row, visit.studio.dataset(visit.choices.dataset).rows
+    return html(
+        '<label class="muted nowrap" for="f-row">Row</label>{input}<span class="muted nowrap">of '
+        "{most:,}</span>{back}{on}",
+        input=text_input("row", row, "row", inputmode="numeric", size=6, class_="rowno"),
+        most=most,
+        back=button("", "row", "", "left", disabled=row <= 1, value=row - 1, prev="", aria_label="Previous row"),
+        on=button("", "row", "", "right", disabled=row >= most, value=row + 1, next="", aria_label="Next row"),
+    )
+
+
+def drawn(visit: Visit, readable: bool) -> Html:
+    """The row as tokens and the lengths of all; the first look waits until the view is on the screen."""
+    chosen = visit.choices
+    if not readable:
+        return note("", "Say first, in the view Rows, which column is which.")
+    if not chosen.model:
+        return note("", "Choose a model in step 1: each model cuts text into its own tokens.")
+    if chosen.extra.get("counted") != _key(visit):
+        return html(
+            '<section class="panel"><p class="muted" role="status">Loading the model’s tokenizer …</p></section><i '
+            'hidden data-poll="30" data-act="count"></i>'
+        )
+    stats = _stats(visit)
+    try:
+        preview = visit.studio.preview(chosen.dataset, chosen.model, chosen.task, chosen.row, chosen.settings)
+    except StudioError as error:
+        return html("{a}{l}", a=alert(error), l=_lengths(visit, stats, None))
+    return html(
+        '<div class="cols main-side"><div class="stack">{tokens}{template}{batch}</div><div '
+        'class="stack">{lengths}</div></div>',
+        tokens=tokens_panel(preview, preview.limit, chosen.extra.get("special", True)),
+        template=template_panel(preview),
+        batch=batch_panel(_batch(visit)),
+        lengths=_lengths(visit, stats, preview.full_length),
+    )
+
+
+def _stats(visit: Visit) -> LengthStats | None:
+    chosen = visit.choices
+    try:
+        stats = visit.studio.lengths(chosen.dataset, chosen.model, chosen.task, chosen.settings)
+    except StudioError:
+        return None
+    return stats if stats.rows else None
+
+
+def _batch(visit: Visit) -> Batch | None:
+    """The batch, when it was fetched for these rows and settings."""
+    try:
+        return visit.studio.known_batch(**_run(visit))
+    except StudioError:
+        return None
+
+
+def _lengths(visit: Visit, stats: LengthStats | None, this: int | None) -> Html:
+    if stats is None:
+        return Html("")
+    by_hand = "max_length" in visit.choices.settings
+    return html("{a}{b}", a=lengths_panel(stats, this or None, by_hand), b=longest_panel(stats, visit.choices.row))

@@ -1,0 +1,243 @@
+"""The view of a dataset's versions: what each changed, two of them side by side, and the way back. Part of the Data
+tab."""
+
+from studio.schema.dataset import DatasetRecord
+from studio.schema.views import Comparison, RowChange
+from studio.services.datasets.subprocess_jobs import Stopped
+from studio.ui.background import BACKGROUND, Key, Piece
+from studio.ui.components.basic import button, segments, select_input, tag
+from studio.ui.markup import Html, attrs, html
+from studio.ui.numbers import ago
+from studio.ui.numbers import rows as rows_words
+from studio.ui.session import Visit
+
+PAGE = 12
+CELL = 300
+WORDS = {"added": ("added", "ok"), "removed": ("removed", "error"), "changed": ("changed", "warn")}
+
+
+def drawn(visit: Visit) -> Html:
+    """All versions, and below them two of them compared."""
+    record = visit.studio.dataset(visit.choices.dataset)
+    known = visit.studio.versions(record.id)
+    return html(
+        '<div class="stack"><section class="panel flush" aria-label="Versions"><ul class="list opts">{rows}</ul>'
+        '<p class="bar foot small">Nothing is thrown away: each version stays until the dataset is deleted.</p>'
+        "</section>{compared}</div>",
+        rows=[_version(each, record) for each in reversed(known)],
+        compared=_compared(visit, known) if len(known) > 1 else "",
+    )
+
+
+def _version(each: DatasetRecord, current: DatasetRecord) -> Html:
+    here = each.version == current.version
+    back = button(
+        "Use this one", "version", "s", version=each.version, aria_label=f"Use version {each.version}", stay="yes"
+    )
+    return html(
+        '<li><span class="grow"><span class="row"><b>Version {v}</b>{now}</span>'
+        "<small>{rows} · {when} · {note}</small></span>{back}</li>",
+        v=each.version,
+        now=tag("current", "ok") if here else "",
+        rows=rows_words(each.rows),
+        when=ago(each.created),
+        note=each.note,
+        back="" if here else back,
+    )
+
+
+def chosen(visit: Visit, known: list[DatasetRecord]) -> tuple[int, int]:
+    """The two versions to compare: as chosen, else the last two."""
+    kept = visit.choices.extra.get("compared") or {}
+    numbers = [each.version for each in known]
+    if kept.get("of") == visit.choices.dataset and {kept.get("before"), kept.get("after")} <= set(numbers):
+        return kept["before"], kept["after"]
+    return numbers[-2], numbers[-1]
+
+
+def _compared(visit: Visit, known: list[DatasetRecord]) -> Html:
+    before, after = chosen(visit, known)
+    kept = visit.choices.extra.get("compared") or {}
+    if not visit.studio.was_compared(visit.choices.dataset, before, after):
+        return _under_way(visit, known, before, after)
+    only, start = kept.get("only", ""), max(1, kept.get("start", 1))
+    found = visit.studio.compare_versions(visit.choices.dataset, before, after, start, PAGE, only)
+    shown = [("", f"All {found.added + found.removed + found.changed:,}", "")]
+    shown += [(kind, f"{getattr(found, kind):,} {words}", "") for kind, (words, _) in WORDS.items()]
+    return html(
+        '<section class="panel flush" aria-labelledby="cmp"><div class="bar wrap"><h2 id="cmp">Compare</h2>{pair}'
+        '<span class="right">{kinds}</span></div>{columns}{table}{foot}</section>',
+        pair=_pair(known, before, after),
+        kinds=segments("only", "compare", shown, only, "Rows shown"),
+        columns=_columns(found),
+        table=_table(found),
+        foot=_foot(found),
+    )
+
+
+def _pair(known: list[DatasetRecord], before: int, after: int) -> Html:
+    """The two versions, to be chosen."""
+    versions = [(str(each.version), f"Version {each.version}") for each in known]
+    return html(
+        '{one}<span class="muted">with</span>{other}',
+        one=select_input("before", versions, str(before), "compare", small=True, label="Earlier version"),
+        other=select_input("after", versions, str(after), "compare", small=True, label="Later version"),
+    )
+
+
+def _under_way(visit: Visit, known: list[DatasetRecord], before: int, after: int) -> Html:
+    """Many rows: they are compared by another process, and the page asks until it is done."""
+    key = _key(visit, before, after)
+    piece = BACKGROUND.look(key)
+    if visit.choices.extra.get("not_compared") == key[1] and piece is None:
+        body = html(
+            '<p class="muted">These two were not compared.</p><div class="row">{b}</div>',
+            b=button("Compare them", "compare-again", "s"),
+        )
+    else:
+        body = html(
+            '<p class="muted" role="status">Comparing{s} …</p><div class="row">{b}</div>'
+            '<i hidden data-poll="{wait}" data-repeat data-act="compare-look"></i>',
+            s=f": {piece.seconds:.0f} s" if piece else "",
+            b=button("Stop", "stop-comparing", "s", aria_label="Stop comparing"),
+            wait=500 if piece else 100,
+        )
+    return html(
+        '<section class="panel flush" aria-labelledby="cmp"><div class="bar wrap"><h2 id="cmp">Compare</h2>{pair}</div>'
+        '<div class="body stack tight">{body}</div></section>',
+        pair=_pair(known, before, after),
+        body=body,
+    )
+
+
+def _key(visit: Visit, before: int, after: int) -> Key:
+    return visit.workspace, f"comparing {visit.choices.dataset} {before} {after}"
+
+
+def _columns(found: Comparison) -> Html | str:
+    words = [("New columns", found.columns_added), ("Columns that are gone", found.columns_removed)]
+    said = [f"{title}: {', '.join(names)}." for title, names in words if names]
+    return html('<p class="body muted">{s}</p>', s=" ".join(said)) if said else ""
+
+
+def _table(found: Comparison) -> Html:
+    if not found.rows:
+        return html('<p class="body muted">No row differs: {n} are the same.</p>', n=rows_words(found.same))
+    wide = max(0, len(found.columns) - 4) * 150 + 640
+    return html(
+        '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows that differ, scrolls sideways"><table '
+        'class="grid-table compared"{style}><colgroup><col style="width:72px"><col style="width:96px">{cols}</colgroup>'
+        '<thead><tr><th>Row</th><th><span class="sr">What happened</span></th>{heads}</tr></thead>'
+        "<tbody>{rows}</tbody></table></div>",
+        style=attrs(style=f"min-width:{wide}px"),
+        cols=[Html("<col>") for _ in found.columns],
+        heads=[html("<th>{c}</th>", c=column) for column in found.columns],
+        rows=[_row(each, found.columns) for each in found.rows],
+    )
+
+
+def _row(change: RowChange, columns: tuple[str, ...]) -> Html:
+    words, kind = WORDS[change.kind]
+    number = change.after if change.after is not None else change.before
+    return html(
+        '<tr{key}><td class="idx num">{n:,}</td><td>{tag}</td>{cells}</tr>',
+        key=attrs(data_key=f"c{change.before}-{change.after}"),
+        n=number,
+        tag=tag(words, kind),
+        cells=[_cell(change, column) for column in columns],
+    )
+
+
+def _cell(change: RowChange, column: str) -> Html:
+    """A changed cell says both: what was, struck out, and what is."""
+    if column not in change.changed:
+        return html("<td{a}>{t}</td>", a=attrs(class_="muted"), t=change.cells.get(column, "")[:CELL])
+    before, after = change.changed[column]
+    return html(
+        '<td class="changed"><del>{before}</del> <ins>{after}</ins></td>',
+        before=before[:CELL] or "nothing",
+        after=after[:CELL] or "nothing",
+    )
+
+
+def _foot(found: Comparison) -> Html:
+    last = found.start + len(found.rows) - 1
+    words = f"Differences {found.start:,} to {last:,} of {found.total:,}" if found.rows else ""
+    return html(
+        '<div class="bar foot"><span class="muted" aria-live="polite">{words} · {same} the same</span>'
+        '<span class="right row">{back}{on}</span></div>',
+        words=words,
+        same=rows_words(found.same),
+        back=button(
+            "Previous",
+            "compare",
+            "s",
+            disabled=found.start <= 1,
+            name="start",
+            value=max(1, found.start - PAGE),
+            aria_label="Previous differences",
+        ),
+        on=button(
+            "Next",
+            "compare",
+            "s",
+            disabled=last >= found.total,
+            name="start",
+            value=found.start + PAGE,
+            aria_label="Next differences",
+        ),
+    )
+
+
+def compare(visit: Visit) -> None:
+    """Choose the two versions, the kind of rows, or another page."""
+    known = visit.studio.versions(visit.choices.dataset)
+    if len(known) < 2:
+        return
+    before, after = chosen(visit, known)
+    kept = visit.choices.extra.get("compared") or {}
+    now = {"of": visit.choices.dataset, "before": before, "after": after, "only": kept.get("only", ""), "start": 1}
+    name = visit.text("name", 20)
+    if name == "only":
+        now["only"] = visit.text("value") if visit.text("value") in WORDS else ""
+    elif name in ("before", "after", "start"):
+        now[name] = max(1, visit.whole("value", 1))
+    visit.remember(compared=now)
+
+
+def look(visit: Visit) -> None:
+    """Have the two versions compared, or see whether it is done."""
+    known = visit.studio.versions(visit.choices.dataset)
+    if len(known) < 2:
+        return
+    before, after = chosen(visit, known)
+    key, studio, dataset = _key(visit, before, after), visit.studio, visit.choices.dataset
+    if visit.choices.extra.get("not_compared") == key[1] or studio.was_compared(dataset, before, after):
+        BACKGROUND.take(key)
+        return
+    over = BACKGROUND.take(key)
+    if over is not None and over.error is not None:
+        visit.remember(not_compared=key[1])
+        if not isinstance(over.error, Stopped):
+            raise over.error
+    elif over is None and BACKGROUND.look(key) is None:
+        BACKGROUND.begin(
+            key, Piece("Comparing"), lambda piece: studio.compare_apart(dataset, before, after, piece.tell, piece.stop)
+        )
+
+
+def stop(visit: Visit) -> None:
+    """Leave the two versions uncompared."""
+    before, after = chosen(visit, visit.studio.versions(visit.choices.dataset))
+    key = _key(visit, before, after)
+    BACKGROUND.stop(key)
+    visit.remember(not_compared=key[1])
+
+
+def again(visit: Visit) -> None:
+    """Compare them after all."""
+    visit.remember(not_compared="")
+    look(visit)
+
+
+ACTS = {"compare": compare, "compare-look": look, "stop-comparing": stop, "compare-again": again}

@@ -1,0 +1,169 @@
+"""Search on the Method tab: a fold with its budget, a live table of trials, and "Use the best"."""
+
+import math
+from typing import Any
+
+from studio.schema.errors import StudioError
+from studio.schema.search import SearchView, Trial
+from studio.ui.components.basic import button, field, fold, text_input
+from studio.ui.components.sparkline import spark
+from studio.ui.markup import Html, html
+from studio.ui.session import Visit
+
+USUAL = "6"
+LOOK = "2000"
+"""Milliseconds between two looks at a search at work."""
+WORDS = {"running": "at work", "finished": "done", "pruned": "given up early", "failed": "failed"}
+
+
+def panel(visit: Visit) -> Html:
+    """The fold; open while a search is at work."""
+    view = _view(visit)
+    working = view is not None and view.status == "running"
+    budget, minutes = _budget(visit)
+    body = html(
+        '<div class="stack"><p>Tries a learning rate, passes, rows at once and a rank, each trial as a run of its own. '
+        "The preset’s values come first, so the best is never worse.</p>"
+        '<div class="row">{budget}{minutes}</div><div class="row">{start}{stop}{best}</div>{table}{again}</div>',
+        budget=field(
+            "trials",
+            "Trials",
+            text_input("trials", budget, "search-trials", inputmode="numeric", helped=True),
+            "Empty for as many as the minutes allow.",
+        ),
+        minutes=field(
+            "minutes",
+            "Minutes",
+            text_input("minutes", minutes, "search-minutes", inputmode="decimal", helped=True),
+            "Ends after so many minutes of training, the trial at work with its best kept; empty for no limit.",
+        ),
+        start=button("Search", "search-start", aria_label="Search for better settings", disabled=working),
+        stop=button("Stop", "search-stop", "quiet") if working else "",
+        best=button("Use the best", "search-best", "acc") if view and view.best is not None else "",
+        table=_table(view) if view else "",
+        again=html('<i hidden data-poll="{ms}" data-repeat data-act="search-look"></i>', ms=LOOK) if working else "",
+    )
+    summary = view.sentence if view else "Find better settings by trying"
+    return html('<section class="panel flush">{f}</section>', f=fold("Search", summary, body, working, "search"))
+
+
+def _table(view: SearchView) -> Html:
+    names = list(view.spec.first)
+    heads = [html('<th class="num">{n}</th>', n=name.replace("_", " ")) for name in names]
+    values = [(trial.number, trial.value) for trial in view.trials if trial.value is not None]
+    return html(
+        '{curve}<div class="scroll-x" role="region" tabindex="0" aria-label="Trials"><table><thead><tr><th>Trial</th>'
+        '<th>State</th><th class="num">Loss</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>',
+        curve=spark(values, view.best, True) if len(values) > 1 else "",
+        heads=heads,
+        rows=[_row(trial, names, trial.number == view.best) for trial in view.trials],
+    )
+
+
+def _row(trial: Trial, names: list[str], best: bool) -> Html:
+    word = "best so far" if best else WORDS[trial.state]
+    return html(
+        '<tr class="{c}"><td>{n}</td><td>{w}</td><td class="num">{v}</td>{cells}</tr>',
+        c="sel" if best else "",
+        n="preset" if trial.number == 0 else trial.number + 1,
+        w=word,
+        v=f"{trial.value:.4f}" if trial.value is not None else "",
+        cells=[
+            html('<td class="num">{x}</td>', x=f"{trial.settings[name]:.3g}" if name in trial.settings else "")
+            for name in names
+        ],
+    )
+
+
+def _view(visit: Visit) -> SearchView | None:
+    """This page's search, moved on by looking."""
+    search = str(visit.choices.extra.get("search") or "")
+    if not search:
+        return None
+    try:
+        return visit.studio.search(search)
+    except StudioError:
+        return None
+
+
+def _budget(visit: Visit) -> tuple[str, str]:
+    """Trials and minutes as they were typed; a field that nobody has touched has the usual number of trials."""
+    kept = visit.choices.extra
+    return str(kept.get("search_trials", USUAL)), str(kept.get("search_minutes", ""))
+
+
+def set_trials(visit: Visit) -> None:
+    """Set the budget."""
+    visit.remember(search_trials=visit.text("value", 10).strip())
+
+
+def set_minutes(visit: Visit) -> None:
+    """Set the longest time."""
+    visit.remember(search_minutes=visit.text("value", 10).strip())
+
+
+def start(visit: Visit) -> None:
+    """Begin a search with what is chosen; what was set by hand stays as it is in every trial."""
+    chosen, (trials, typed) = visit.choices, _budget(visit)
+    minutes = _minutes(typed or "0")
+    view = visit.studio.start_search(
+        chosen.dataset,
+        chosen.model,
+        chosen.task,
+        chosen.method or None,
+        chosen.preset,
+        chosen.settings,
+        None if minutes and not trials else _trials(trials),
+        minutes,
+    )
+    visit.remember(search=view.spec.id)
+
+
+def _trials(typed: str) -> int:
+    if not typed.isdecimal():
+        raise StudioError(
+            "bad-setting",
+            "A number of trials is a whole number.",
+            given=typed or "nothing",
+            valid="1 or more; nothing only beside a number of minutes",
+            field="trials",
+        )
+    return int(typed)
+
+
+def _minutes(typed: str) -> float:
+    try:
+        found = float(typed.replace(",", "."))
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise StudioError(
+            "bad-setting", "A number of minutes is a number.", given=typed, valid="0 or more", field="minutes"
+        )
+    return found
+
+
+def look(visit: Visit) -> None:
+    """Draw again; drawing moves the search on."""
+
+
+def stop(visit: Visit) -> None:
+    """Begin no further trial."""
+    visit.studio.stop_search(str(visit.choices.extra.get("search") or ""))
+
+
+def use_best(visit: Visit) -> None:
+    """The best trial's settings as if set by hand."""
+    found: dict[str, Any] = visit.studio.best_settings(str(visit.choices.extra.get("search") or ""))
+    visit.choose(settings={**visit.choices.settings, **found})
+
+
+ACTS = {
+    "search-trials": set_trials,
+    "search-minutes": set_minutes,
+    "search-start": start,
+    "search-look": look,
+    "search-stop": stop,
+    "search-best": use_best,
+}
+"""What a person can do here."""

@@ -1,0 +1,347 @@
+"""3 Method: how thoroughly and by which method the model learns, what that takes, and Start."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.errors import StudioError
+from studio.schema.runs import ACTIVE
+from studio.schema.settings_check import config_from
+from studio.schema.views import PlanView
+from studio.ui.components.basic import (
+    Card,
+    Primary,
+    action_bar,
+    alert,
+    button,
+    cards,
+    field,
+    fold,
+    heading,
+    text_input,
+)
+from studio.ui.components.plan import fitted_panel, plan_panel, why_panel
+from studio.ui.components.processes import processes_panel
+from studio.ui.components.region import region
+from studio.ui.components.settings import settings_panel
+from studio.ui.markup import Html, html
+from studio.ui.numbers import about as about_time
+from studio.ui.numbers import memory
+from studio.ui.numbers import rows as rows_words
+from studio.ui.session import Visit
+from studio.ui.shell import PageShell
+from studio.ui.tabs.method import prompts, search
+from studio.ui.tabs.method.plan import (
+    asked,
+    kept,
+    make_it_fit,
+    make_ready,
+    measure,
+    name_of,
+    plan_key,
+    planned,
+    sharpened,
+)
+
+USUAL = 3
+"""Methods that are shown at once, in the order of the registry; the others are one fold down."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """The parts of the tab."""
+
+    body: gr.HTML
+    actions: gr.HTML
+
+
+def build() -> Components:
+    """Make the tab's components."""
+    return Components(region("method-body"), region("method-actions", "actions-slot"))
+
+
+def wire(c: Components, shell: PageShell) -> None:
+    """Wire the tab's handlers."""
+
+    def show(visit: Visit) -> dict[Any, Any]:
+        body, actions = drawn(visit)
+        return {c.body: body, c.actions: actions}
+
+    acts = {
+        "preset": pick_preset,
+        "method": pick_method,
+        "set": set_value,
+        "reset": reset,
+        "defaults": back_to_defaults,
+        "prompt": prompts.change,
+        "name": set_name,
+        "reckon": reckon,
+        "start": start,
+        "fit": make_it_fit,
+        "probe": measure,
+        **search.ACTS,
+    }
+    shell.page(show, outputs=[c.body, c.actions])
+    wired = {name: shell.then_drawn(act) for name, act in acts.items()}
+    for part in (c.body, c.actions):
+        shell.actions(part, wired, outputs=[c.body, c.actions])
+
+
+# --- what a person does ---
+
+
+def pick_preset(visit: Visit) -> None:
+    """Choose how thoroughly; what was set by hand stays."""
+    visit.choose(preset=visit.text("value"))
+
+
+def pick_method(visit: Visit) -> None:
+    """Choose how the model learns."""
+    visit.choose(method=visit.text("value"))
+
+
+def set_value(visit: Visit) -> None:
+    """Set one setting by hand; a value that can't be stays in its field with the reason."""
+    name, given = visit.text("name", 60), visit.event.get("value")
+    if name not in settings_of():  # the model, the task and the like have checked actions of their own
+        raise StudioError("unknown-setting", "There is no setting with this name.", given=name, valid=settings_of())
+    text = given.strip() if isinstance(given, str) else given
+    if text == "":
+        reset(visit)
+        return
+    try:
+        value = typed(name, text)
+    except StudioError as error:
+        _note_wrong(visit, name, [str(text)[:200], error.all()[0].message])
+        return
+    visit.choose(settings={**visit.choices.settings, name: value})
+    _note_wrong(visit, name, None)
+
+
+def reset(visit: Visit) -> None:
+    """Leave a setting to the studio again."""
+    name = visit.text("name", 60)
+    visit.choose(settings={key: value for key, value in visit.choices.settings.items() if key != name})
+    _note_wrong(visit, name, None)
+
+
+def back_to_defaults(visit: Visit) -> None:
+    """Leave all settings to the studio again."""
+    visit.remember(wrong={})
+    visit.choose(settings={})
+
+
+def set_name(visit: Visit) -> None:
+    """Name the run."""
+    visit.choose(name=visit.text("value", 120).strip())
+
+
+def reckon(visit: Visit) -> None:
+    """Work the plan out, now that the page is on the screen, while a worker gets ready."""
+    key = plan_key(visit)
+    visit.studio.prepare_worker()
+    planned(visit)
+    visit.remember(reckoned=key)
+
+
+def start(visit: Visit) -> None:
+    """Start the run and go to it."""
+    visit.settle()
+    if _wrong(visit):
+        raise StudioError("bad-setting", "A setting can't have the value that was typed.", hint="See All settings.")
+    run = visit.studio.start(**asked(visit), once=_once(visit))
+    visit.choose(run=run.id, reached=())
+    visit.goto("train")
+
+
+def _once(visit: Visit) -> str:
+    """The same for two browsers, or two clicks, that press Start for the same run on the same page."""
+    chosen = visit.choices
+    asked = [
+        plan_key(visit),
+        chosen.method,
+        chosen.preset,
+        sorted(chosen.settings.items()),
+        name_of(visit),
+        list(prompts.of(visit)),
+        visit.text("newest", 100),
+    ]
+    return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
+
+
+# --- what is known ---
+
+
+def typed(name: str, text: Any) -> Any:
+    """What was typed as the setting's own type, or why it can't be."""
+    if isinstance(text, str) and text[:1].isdigit():
+        text = (
+            text.replace(" ", "").replace(",", ".")
+            if text.count(",") == 1 and "." not in text
+            else text.replace(",", "")
+        )
+    return getattr(config_from({"task": "-", "model": "-", name: text}), name)
+
+
+def _note_wrong(visit: Visit, name: str, what: list[str] | None) -> None:
+    wrong = {key: value for key, value in _wrong(visit).items() if key != name}
+    visit.remember(wrong=wrong | ({name: what} if what else {}))
+
+
+def _wrong(visit: Visit) -> dict[str, Any]:
+    return dict(visit.choices.extra.get("wrong") or {})
+
+
+def _refused(settings: Mapping[str, Any], view: PlanView | StudioError | None) -> dict[str, list[str]]:
+    """What was set by hand and the plan refuses, by its field: as it was set, and why."""
+    told = view.all() if isinstance(view, StudioError) else []
+    return {each.field: [str(settings[each.field]), each.message] for each in told if each.field in settings}
+
+
+# --- what is shown ---
+
+
+def drawn(visit: Visit) -> tuple[Html, Html]:
+    """Body and action bar."""
+    chosen = visit.choices
+    missing = "model" if not chosen.task or not chosen.model else "data" if not chosen.dataset else ""
+    if missing:
+        words = {"model": "Choose a model first, in step 1.", "data": "Bring rows first, in step 2."}[missing]
+        # A file may still be on its way in: look again.
+        body = html(
+            '{h}<section class="panel"><p class="muted">{w}</p></section>'
+            '<i hidden data-poll="2000" data-repeat data-act="draw"></i>',
+            h=heading("How should it learn?"),
+            w=words,
+        )
+        return body, action_bar(words, Primary(f"Go to {missing}", goto=missing))
+    ready = chosen.extra.get("reckoned") == plan_key(visit)
+    view = sharpened(visit, planned(visit)) if ready else None
+    if isinstance(view, PlanView) and not _wrong(visit):
+        make_ready(visit)
+    return _page(visit, view), _bar(visit, view)
+
+
+def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
+    chosen = visit.choices
+    plan = view if isinstance(view, PlanView) else None
+    filled = (
+        f"Filled in from your {rows_words(plan.usable)} and this machine. Start is ready as it stands."
+        if plan
+        else "Filled in from your rows and this machine."
+    )
+    config = plan.plan.config if plan else _standing(visit)
+    presets = [Card(each.name, each.title, each.sentence) for each in visit.studio.presets()]
+    return html(
+        '{head}<div class="cols main-side"><div class="stack">{preset}{method}{settings}{search}</div><div '
+        'class="stack">{run}{prompts}{name}</div></div>{poll}',
+        head=heading("How should it learn?", filled),
+        preset=_set("Preset", cards("preset", "preset", presets, chosen.preset, "Preset")),
+        method=_set("Method", _methods(visit, config.method, plan is not None)),
+        settings=settings_panel(
+            config,
+            chosen.settings,
+            {**_refused(chosen.settings, view), **_wrong(visit)},
+            visit.studio.choices_off(),
+            visit.studio.choices_said(),
+        ),
+        search=search.panel(visit) if plan else "",
+        run=_this_run(visit, view),
+        prompts=prompts.panel(visit),
+        name=field(
+            "run-name", "Name of this run", text_input("run-name", name_of(visit), "name", maxlength=120, enter="name")
+        ),
+        poll="" if view is not None else html('<i hidden data-poll="30" data-act="reckon"></i>'),
+    )
+
+
+def _standing(visit: Visit) -> TrainingConfig:
+    """The settings as they can be told without a plan: set by hand, else as declared."""
+    chosen = visit.choices
+    try:
+        return config_from(
+            {
+                "task": chosen.task,
+                "model": chosen.model,
+                "preset": chosen.preset,
+                "method": chosen.method or "lora",
+                **chosen.settings,
+            }
+        )
+    except StudioError:
+        return TrainingConfig(task=chosen.task, model=chosen.model)
+
+
+def _set(legend: str, made: Html) -> Html:
+    return html('<fieldset class="stack tight"><legend class="label">{l}</legend>{m}</fieldset>', l=legend, m=made)
+
+
+def _methods(visit: Visit, chosen: str, ready: bool) -> Html:
+    methods = visit.studio.methods(visit.choices.model, visit.choices.task)
+    choices = []
+    for each in methods:
+        plan = planned(visit, each.name) if ready and not each.why_not else None
+        side = f"{each.name} · {memory(plan.estimate.memory_bytes)}" if isinstance(plan, PlanView) else each.name
+        choices.append(Card(each.name, each.title, each.sentence, side, each.why_not))
+    usual, more = choices[:USUAL], choices[USUAL:]
+    shown = cards("method", "method", usual, chosen, "Method")
+    if not more:
+        return shown
+    names = ", ".join(each.title for each in more)
+    rest = cards("method", "method", more, chosen, "More methods", 2)
+    return shown + fold("More methods", names, rest, any(each.value == chosen for each in more), "more-methods")
+
+
+def _this_run(visit: Visit, view: PlanView | StudioError | None) -> Html:
+    if isinstance(view, PlanView):
+        return html(
+            "{p}{f}{m}{w}",
+            p=plan_panel(view, visit.studio.machine().cores),
+            f=fitted_panel(kept(visit, "fitted")),
+            m=processes_panel(view.estimate),
+            w=why_panel(view),
+        )
+    body = (
+        alert(view)
+        if view
+        else html('<p class="muted" role="status">Counting the rows’ tokens and working out time and memory …</p>')
+    )
+    return html(
+        '<section class="panel stack runcard" aria-labelledby="thisrun"><h2 id="thisrun">This run</h2>{b}</section>',
+        b=body,
+    )
+
+
+def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
+    off = Primary("Start", disabled=True)
+    wrong = len(_wrong(visit))
+    if wrong:
+        return action_bar(
+            f"{wrong} setting{'s' if wrong > 1 else ''} can’t have the value typed; see All settings.", off, back="data"
+        )
+    press = Primary("Start", "start", newest=next((run.id for run in visit.studio.runs()), ""))
+    if view is None:
+        return action_bar("Working out time and memory …", press, back="data")
+    if isinstance(view, StudioError):
+        return action_bar(view.all()[0].what, off, back="data")
+    estimate = view.estimate
+    if not estimate.fits:
+        words = f"Needs {memory(estimate.memory_bytes)}; {memory(estimate.available_bytes)} are free"
+        if estimate.memory_bytes <= estimate.available_bytes:  # then it is the machine's own, beside the GPUs
+            words = estimate.short.rstrip(".")
+        if visit.studio.fits_later(view):
+            wait = f"{words} now. It waits until there is enough."
+            return action_bar(wait, press, back="data", extra=button("Make it fit", "fit"))
+        return action_bar(f"{words}.", Primary("Make it fit", "fit"), back="data")
+    waiting = sum(record.status in ACTIVE for record in visit.studio.runs())
+    more = (
+        "It waits for the run at work, then starts by itself."
+        if waiting
+        else "You can close the page; the run goes on."
+    )
+    return action_bar(html("About <b>{t}</b>. {m}", t=about_time(estimate.seconds), m=more), press, back="data")

@@ -1,0 +1,1 @@
+"""The Model tab: task and base model; onboarding for a first visit."""

@@ -1,0 +1,91 @@
+"""The first minute: what should your model do, or sample data with one click. Part of the Model tab."""
+
+from studio.schema.errors import StudioError
+from studio.ui.components.basic import Card, Primary, action_bar, button, cards, heading
+from studio.ui.icons import icon
+from studio.ui.markup import Html, html
+from studio.ui.session import Visit
+from studio.ui.tabs.data.import_data import choose_task, tasks_here
+
+
+def use_sample(visit: Visit) -> None:
+    """Fill steps 1 to 3 with sample data and lead to Start."""
+    sample = next((each for each in visit.studio.samples() if each.name == visit.text("name")), None)
+    if sample is None:
+        raise StudioError(
+            "no-such-sample",
+            "There is no sample of that name.",
+            given=visit.text("name"),
+            valid=[each.name for each in visit.studio.samples()],
+        )
+    choose_task(visit, sample.task)
+    record = visit.studio.add_sample(sample.name)
+    visit.choose(
+        dataset=record.id,
+        version=None,
+        view="rows",
+        row=1,
+        page=1,
+        only="",
+        preset="balanced",
+        settings={},
+        prompts=sample.prompts[:3] or None,
+        name=sample.name,
+    )
+    visit.goto("method")
+
+
+def bar() -> Html:
+    """What is to be done first."""
+    return action_bar("Pick a task, or use a sample.", Primary("Next: data", disabled=True))
+
+
+def drawn(visit: Visit) -> Html:
+    """Tasks as cards, samples as rows, and what this machine is."""
+    tasks = {task.name: task for task in tasks_here(visit)}
+    choices = [
+        Card(t.name, t.title, t.sentence, "", t.why_not, t.sample_in, t.sample_out, t.term) for t in tasks.values()
+    ]
+    return html(
+        "{head}{cards}{samples}{machine}",
+        head=heading("What should your model do?", "Pick the kind of work. You can change it later."),
+        cards=cards("task", "task", choices, "", "What should your model do?", 2 if len(choices) in (2, 4) else 3),
+        samples=samples_panel(visit, {name: task.title for name, task in tasks.items()}),
+        machine=_machine(visit),
+    )
+
+
+def samples_panel(visit: Visit, titles: dict[str, str]) -> Html:
+    """Sample data, one row each with its button."""
+    rows = [
+        html(
+            '<tr><td class="nowrap"><b>{name}</b></td><td class="nowrap hide-s">{task}</td><td>{sentence}</td>'
+            '<td class="num muted hide-s">{rows:,} rows</td><td class="num">{use}</td></tr>',
+            name=each.name,
+            task=titles.get(each.task, each.task),
+            sentence=each.sentence,
+            rows=each.rows,
+            use=button("Use this sample", "sample", "s", name=each.name, aria_label=f"Use this sample: {each.name}"),
+        )
+        for each in visit.studio.samples()
+    ]
+    return html(
+        '<section class="panel flush" aria-labelledby="sample"><div class="bar"><h2 id="sample">Or try it with '
+        "sample data</h2>"
+        '<span class="muted hide-s">One click fills steps 1 to 3 and leads to Start.</span></div><table '
+        'class="samples">'
+        '<thead class="sr"><tr><th>Sample</th><th>Task</th><th>What it holds</th><th>Rows</th><th>Use</th></tr></thead>'
+        "<tbody>{rows}</tbody></table></section>",
+        rows=rows,
+    )
+
+
+def _machine(visit: Visit) -> Html:
+    words = visit.studio.machine().sentence()
+    return html(
+        '<p class="row top-a muted machine">{icon}<span>This machine: {words}. Small models train well here. '
+        "{stay}</span></p>",
+        icon=icon("chip"),
+        words=words,
+        stay="Others do not see your rows." if visit.demo else "Your rows stay on it.",
+    )

@@ -1,0 +1,334 @@
+"""1 Model: what should it do, and which model learns it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.schema.errors import StudioError
+from studio.schema.views import DownloadState, ModelView
+from studio.ui.components.basic import Primary, action_bar, alert, heading, note, segments
+from studio.ui.components.models import model_details, model_rows, token_form, trust_kept, trust_question
+from studio.ui.components.region import region
+from studio.ui.icons import icon
+from studio.ui.markup import Html, html
+from studio.ui.numbers import count, size, size_of
+from studio.ui.session import Visit
+from studio.ui.shell import PageShell
+from studio.ui.tabs.data.import_data import choose_task, tasks_here
+from studio.ui.tabs.model import onboarding
+
+
+@dataclass(frozen=True)
+class Components:
+    """The parts of the tab."""
+
+    body: gr.HTML
+    actions: gr.HTML
+
+
+def build() -> Components:
+    """Make the tab's components."""
+    return Components(region("model-body"), region("model-actions", "actions-slot"))
+
+
+def wire(c: Components, shell: PageShell) -> None:
+    """Wire the tab's handlers."""
+
+    def show(visit: Visit) -> dict[Any, Any]:
+        return (
+            {c.body: onboarding.drawn(visit), c.actions: onboarding.bar()}
+            if not visit.choices.task
+            else _models(visit, c)
+        )
+
+    shell.page(show, outputs=[c.body, c.actions])
+    table = {
+        "task": pick_task,
+        "model": pick_model,
+        "folder": use_folder,
+        "download": download,
+        "cancel": cancel,
+        "look": look,
+        "trust": trust,
+        "token": keep_token,
+        "forget-token": forget_token,
+    }
+    acts = {name: shell.then_drawn(act) for name, act in table.items()}
+
+    def search(visit: Visit) -> dict[Any, Any]:
+        return shell.drawn(visit) if find_on_hub(visit) else {}
+
+    acts |= {"sample": onboarding.use_sample, "hub": search}
+    for part in (c.body, c.actions):
+        shell.actions(part, acts, outputs=[c.body, c.actions])
+
+
+# --- what a person does ---
+
+
+def pick_task(visit: Visit) -> None:
+    """Choose what the model should do; the starter that is made for it is chosen with it."""
+    task = next((each for each in tasks_here(visit) if each.name == visit.text("value")), None)
+    if task and task.why_not:
+        raise StudioError(
+            "wrong-model",
+            f"{task.title} is not on offer now.",
+            given=task.name,
+            valid=task.why_not,
+            hint="Choose another model, or bring other rows.",
+        )
+    choose_task(visit, visit.text("value"))
+
+
+def pick_model(visit: Visit) -> None:
+    """Choose a model."""
+    visit.choose(model=visit.studio.model(visit.text("value"), visit.choices.task).info.name, method="")
+
+
+def use_folder(visit: Visit) -> None:
+    """Take a folder of this machine as the model."""
+    path = visit.text("value", 4000).strip()
+    visit.remember(folder=path)
+    if path:
+        visit.choose(model=visit.studio.use_folder(path).info.name, method="")
+
+
+def find_on_hub(visit: Visit) -> bool:
+    """Remember what is searched for; whether it differs from before."""
+    text = visit.text("value", 200).strip()
+    changed = text != visit.choices.extra.get("found", "")
+    visit.remember(found=text)
+    return changed
+
+
+def look(visit: Visit) -> None:
+    """See how far the downloads are."""
+
+
+def download(visit: Visit) -> None:
+    """Bring the chosen model here."""
+    visit.studio.start_download(visit.choices.model)
+
+
+def cancel(visit: Visit) -> None:
+    """Stop a download; what is here stays."""
+    visit.studio.cancel_download(visit.text("name", 300))
+
+
+def trust(visit: Visit) -> None:
+    """Allow the chosen model its own code, as it was shown; or no longer."""
+    visit.studio.trust_model(visit.choices.model, not visit.text("back"), visit.text("seen", 100))
+
+
+def keep_token(visit: Visit) -> None:
+    """Keep a Hub token."""
+    visit.studio.keep_hub_token(visit.text("token", 400).strip())
+
+
+def forget_token(visit: Visit) -> None:
+    """Remove the Hub token."""
+    visit.studio.keep_hub_token("")
+
+
+# --- what is shown ---
+
+
+def _models(visit: Visit, c: Components) -> dict[Any, Any]:
+    chosen = visit.choices
+    models = visit.studio.models(chosen.task)
+    downloads = {} if visit.demo else {each.name: each for each in visit.studio.downloads()}
+    found, sorry = _found(visit, {view.info.name for view in models})
+    view = next((each for each in [*models, *found] if each.info.name == chosen.model), None)
+    silent: StudioError | None = None
+    if view is None and chosen.model:
+        view, silent = _elsewhere(visit)
+        models = [view, *models] if view else models
+    body = html(
+        '{head}{task}<div class="cols main-side"><section class="panel flush" '
+        'aria-labelledby="can">{list}{search}</section>'
+        '<section class="panel stack" aria-labelledby="about">{details}</section></div>{poll}',
+        head=heading(
+            "Choose a model to start from",
+            "It learns from your data. The original stays as it is, so that you can compare.",
+        ),
+        task=_task_segments(visit),
+        list=_list(visit, models, downloads),
+        search="" if visit.demo else _search(visit, found, sorry, downloads),
+        details=_details(visit, view, downloads) if silent is None else _unanswered(visit, silent),
+        poll=html('<i hidden data-poll="1000" data-act="look"></i>')
+        if any(d.status == "running" for d in downloads.values())
+        else "",
+    )
+    return {c.body: body, c.actions: _bar(visit, view, downloads.get(chosen.model))}
+
+
+def _elsewhere(visit: Visit) -> tuple[ModelView | None, StudioError | None]:
+    """A chosen model that no list holds: one of the Hub, found before. It is dropped only when there is none any more.
+
+    Without a network, or with a token that does not fit, it stays chosen.
+    """
+    try:
+        return visit.studio.model(visit.choices.model, visit.choices.task), None
+    except StudioError as error:
+        if error.code not in ("no-network", "gated-model"):
+            visit.choose(model="")
+        return None, error
+
+
+def _found(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
+    """What the Hub has for the text searched for, or why nothing can be said."""
+    text = "" if visit.demo else visit.choices.extra.get("found", "")
+    if len(text) < 2:
+        return [], ""
+    try:
+        found = [each for each in visit.studio.search_models(text, visit.choices.task) if each.info.name not in known]
+    except StudioError as error:
+        return [], html('<div class="body">{note}</div>', note=note("warn", html("<p>{m}</p>", m=error.message)))
+    words = html('<p class="bar muted">No other model of the Hub has “{text}” in its name.</p>', text=text)
+    return found, "" if found else words
+
+
+def _task_segments(visit: Visit) -> Html:
+    tasks = tasks_here(visit)
+    off = [task for task in tasks if task.why_not and task.name != visit.choices.task]
+    shown = [(task.name, task.title, task.why_not if task in off else "") for task in tasks]
+    return html(
+        '<div class="field"><span class="label" id="whatdo">What should it do?</span>{seg}{off}</div>',
+        seg=segments("task", "task", shown, visit.choices.task, "What should it do?"),
+        off=html(
+            '<details class="small muted" data-key="off-tasks"><summary>{n} can’t be chosen now</summary>{why}'
+            "</details>",
+            n="One" if len(off) == 1 else f"{len(off)} of them",
+            why=[html('<p class="small"><b>{t}</b>: {w}</p>', t=task.title, w=task.why_not) for task in off],
+        )
+        if off
+        else "",
+    )
+
+
+def _list(visit: Visit, models: list[ModelView], downloads: dict[str, DownloadState]) -> Html:
+    can = sum(not each.why_not for each in models)
+    return html(
+        '<div class="bar"><h2 id="can">Models</h2><span class="right muted">{can} can do this here{not_}'
+        "</span></div>"
+        '<div class="mcols hide-s" aria-hidden="true"><span class="c-radio"></span><span '
+        'class="grow">Model</span><span class="c-dl">'
+        'Download</span><span class="c-mem">Memory to train, LoRA</span></div>{rows}',
+        can=can,
+        not_=f", {len(models) - can} say why not" if can < len(models) else "",
+        rows=model_rows(models, visit.choices.model, downloads, "Models"),
+    )
+
+
+def _search(visit: Visit, found: list[ModelView], sorry: Any, downloads: dict[str, DownloadState]) -> Html:
+    extra = visit.choices.extra
+    field = (
+        '<span class="ibox grow">{icon}<input class="input with-i" type="search" name="{name}" value="{value}" '
+        'data-act="{act}"{live} '
+        'aria-label="{label}" placeholder="{label}" autocomplete="off" spellcheck="false"></span>'
+    )
+    hub = html(
+        field,
+        icon=icon("search"),
+        name="hub",
+        value=extra.get("found", ""),
+        act="hub",
+        live=Html(" data-live"),
+        label="Search the Hub by name",
+    )
+    folder = html(
+        field,
+        icon=icon("folder"),
+        name="folder",
+        value=extra.get("folder", ""),
+        act="folder",
+        live="",
+        label="A folder on this machine",
+    )
+    return html(
+        '{rows}<div class="bar foot finds">{hub}{folder}</div><div aria-live="polite">{sorry}</div>',
+        rows=html(
+            '<p class="bar foot"><b>Found on the Hub</b></p>{r}',
+            r=model_rows(found, visit.choices.model, downloads, "Found on the Hub"),
+        )
+        if found
+        else "",
+        hub=hub,
+        folder=folder,
+        sorry=sorry,
+    )
+
+
+def _unanswered(visit: Visit, error: StudioError) -> Html:
+    """Why nothing is known of the chosen model just now."""
+    kept = visit.choices.model
+    return html(
+        '<div><h2 id="about">{title}</h2>{small}</div>{alert}{token}',
+        title=kept.rpartition("/")[2] if kept else "No model chosen",
+        small=html("<small>{n}, your choice, is kept.</small>", n=kept) if kept else "",
+        alert=alert(error),
+        token=token_form(kept, visit.studio.has_hub_token()) if error.code == "gated-model" else "",
+    )
+
+
+def _details(visit: Visit, view: ModelView | None, downloads: dict[str, DownloadState]) -> Html:
+    if view is None:
+        return html(
+            '<div><h2 id="about">No model chosen</h2></div><p class="muted">Choose one on the left to see its '
+            "licence, size and limits.</p>"
+        )
+    parts = [model_details(view, {task.name: task.title for task in visit.studio.tasks()})]
+    if visit.demo:
+        return html("{p}", p=parts)
+    if view.info.needs_trust:
+        parts.insert(0, trust_kept() if view.trusted else trust_question(view))
+    if view.info.gated and not view.info.here:
+        parts.append(token_form(view.info.hub_id or view.info.name, visit.studio.has_hub_token()))
+    failed = downloads.get(view.info.name)
+    if failed and failed.status == "failed":
+        parts.insert(0, note("error", failed.error))
+    return html("{p}", p=parts)
+
+
+def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -> Html:
+    next_step = Primary("Next: data", goto="data")
+    if view is None and visit.choices.model:
+        return action_bar(
+            html("<b>{n}</b> can’t be looked at just now: the reason is on the right.", n=visit.choices.model),
+            Primary("Next: data", disabled=True),
+        )
+    if view is None:
+        return action_bar("Choose a model.", Primary("Next: data", disabled=True))
+    name, info = html("<b>{t}</b>", t=view.info.title), view.info
+    if view.why_not:
+        return action_bar(html("{n}: {why}", n=name, why=view.why_not), Primary("Next: data", disabled=True))
+    if info.needs_trust and not view.trusted and not visit.demo:
+        return action_bar(
+            html("{n} is not loaded before you allow it, on the right.", n=name), Primary("Next: data", disabled=True)
+        )
+    if info.here:
+        return action_bar(html("{n} · {t} · nothing to download", n=name, t=_task_title(visit)), next_step)
+    if download and download.status == "running":
+        done, total = size_of(download.done_bytes, max(download.total_bytes, 1))
+        return action_bar(
+            html("{n}: {d} of {t} are here. You can go on meanwhile.", n=name, d=done, t=total), next_step
+        )
+    if info.gated and not visit.studio.has_hub_token():
+        return action_bar(
+            html("{n} needs a Hub token, on the right.", n=name), Primary(_download_words(view), disabled=True)
+        )
+    return action_bar(
+        html(
+            "{n} is not here yet · {p} parameters", n=name, p=count(info.parameters) if info.parameters else "unknown"
+        ),
+        Primary(_download_words(view), "download"),
+    )
+
+
+def _download_words(view: ModelView) -> str:
+    return f"Download {size(view.info.bytes)}" if view.info.bytes else "Download"
+
+
+def _task_title(visit: Visit) -> str:
+    return next((task.title for task in visit.studio.tasks() if task.name == visit.choices.task), "")

@@ -1,0 +1,1 @@
+"""The Runs tab: the table of runs and what can be done with them; tab.py puts them together."""

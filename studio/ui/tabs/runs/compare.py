@@ -1,0 +1,78 @@
+"""The runs that are ticked in the table, on one chart with the settings in which they differ: a panel above it."""
+
+from collections.abc import Sequence
+
+from studio.schema.runs import RunRecord
+from studio.schema.views import CurvesView
+from studio.services.runs.curves import MOST
+from studio.ui.components.basic import fold
+from studio.ui.markup import Html, html
+from studio.ui.numbers import duration
+from studio.ui.session import Visit
+
+TICKED = 500
+"""Runs that are remembered as ticked."""
+
+
+def panel(visit: Visit, records: Sequence[RunRecord]) -> Html:
+    """A chart that js/compare.js draws, and a table; nothing while there are fewer than two runs that have begun."""
+    begun = [each for each in records if each.step]
+    if len(begun) < 2:
+        return Html("")
+    ticks = ticked(visit)
+    chosen = [each.id for each in begun if each.id in ticks]
+    many = f"{len(chosen)} runs" if len(chosen) > 1 else "Several runs"
+    body = html('<div class="stack">{c}</div>', c=_compared(visit, chosen))
+    words = f"{many} on one chart, and what they differ in"
+    return html(
+        '<section class="panel flush" data-key="comparing">{f}</section>',
+        f=fold("Compare", words, body, key="compare", open_=bool(chosen)),
+    )
+
+
+def _compared(visit: Visit, chosen: Sequence[str]) -> Html:
+    if not 2 <= len(chosen) <= MOST:
+        return html('<p class="small">Tick two to {n} runs in the table; more can’t be told apart.</p>', n=MOST)
+    view = visit.studio.compare_runs(chosen)
+    mark = "compare-" + "-".join(chosen)
+    return html(
+        '<div class="compared" data-key="{key}" data-keep data-compare="{ids}"></div>{table}{note}',
+        key=mark,
+        ids=" ".join(chosen),
+        table=_table(view),
+        note=""
+        if view.same_rows
+        else html('<p class="small">They learned from different rows: compare their losses with care.</p>'),
+    )
+
+
+def _table(view: CurvesView) -> Html:
+    """Columns are runs; first what they reached, then what differs."""
+    lines = [
+        ("Best loss", ["not yet" if run.best_loss is None else f"{run.best_loss:.3f}" for run in view.runs]),
+        ("Time", [duration(run.seconds) if run.seconds else "" for run in view.runs]),
+        *((each.label, list(each.values)) for each in view.differs),
+    ]
+    return html(
+        '<div class="scroll-x" role="region" tabindex="0" aria-label="What differs, scrolls sideways"><table '
+        'class="differs"><thead><tr><td></td>{names}</tr></thead><tbody>{rows}</tbody></table></div>',
+        names=[html('<th scope="col">{n}</th>', n=run.name) for run in view.runs],
+        rows=[
+            html('<tr><th scope="row">{l}</th>{v}</tr>', l=label, v=[html("<td>{x}</td>", x=each) for each in values])
+            for label, values in lines
+        ],
+    )
+
+
+def pick(visit: Visit) -> None:
+    """Tick a run, or take its tick away."""
+    run, wanted = visit.text("name", 120).removeprefix("pick-"), visit.event.get("value") in (True, "true", "on")
+    new = [visit.studio.run(run).id] if wanted else []
+    kept = [each for each in ticked(visit) if each != run]  # not before: another tick may be on its way
+    visit.remember(compared=[*kept, *new][-TICKED:])
+
+
+def ticked(visit: Visit) -> list[str]:
+    """Ids of the runs that are ticked, the latest last; some may be gone, or not among those that are shown."""
+    kept = visit.choices.extra.get("compared")
+    return [str(each) for each in kept] if isinstance(kept, list) else []

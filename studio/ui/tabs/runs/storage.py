@@ -1,0 +1,83 @@
+"""What takes room on the disk: a panel under the table of runs, reckoned only when asked for."""
+
+from studio.schema.views import Stored
+from studio.ui.components.basic import button
+from studio.ui.markup import Html, html
+from studio.ui.numbers import size
+from studio.ui.session import Visit
+
+KINDS = {"run": "Run", "dataset": "Rows", "model": "Model", "tokens": "Tokens"}
+MOST = 200
+"""Things that are listed; the largest come first."""
+
+
+def panel(visit: Visit) -> Html:
+    """Everything that takes room, with a way to delete it."""
+    if not visit.choices.extra.get("storage"):
+        return html(
+            '<section class="panel row" aria-label="Storage"><span class="grow"><b>Storage</b> <span class="muted">'
+            "What models, rows and runs take on the disk.</span></span>{b}</section>",
+            b=button("Show", "storage", "s", to="yes", aria_label="Show what takes room"),
+        )
+    view = visit.studio.storage()
+    whole = sum(each.bytes for each in view.things)
+    return html(
+        '<section class="panel flush" aria-labelledby="storage"><div class="bar"><h2 id="storage">Storage</h2>'
+        '<span class="muted grow">{used} used, {free} free</span>{hide}</div><div class="scroll-x" role="region" '
+        'tabindex="0" aria-label="Storage, scrolls sideways"><table><thead><tr><th>What</th><th>Name</th>'
+        '<th class="num">Size</th><th><span class="sr">Actions</span></th></tr></thead><tbody>{rows}</tbody></table>'
+        "</div></section>",
+        used=size(whole),
+        free=size(view.free_bytes),
+        hide=button("Hide", "storage", "s", to="", aria_label="Hide what takes room"),
+        rows=[_row(each) for each in view.things[:MOST]],
+    )
+
+
+def _row(each: Stored) -> Html:
+    act: Html | str = html('<span class="small">{w}</span>', w=each.kept_by)
+    if not each.kept_by:
+        act = button(
+            "Delete",
+            "storage-delete",
+            "s quiet danger",
+            what=each.kind,
+            id=each.id,
+            aria_label=f"Delete {KINDS[each.kind].lower()} {each.name}",
+            confirm=f"Delete {each.name}, {size(each.bytes)}? With it goes {each.lost}.",
+        )
+    return html(
+        '<tr data-key="{k}"><td>{kind}</td><td class="cut">{name}</td><td class="num">{size}</td>'
+        '<td class="num">{act}</td></tr>',
+        k=f"stored-{each.kind}-{each.id}",
+        kind=KINDS[each.kind],
+        name=each.name,
+        size=size(each.bytes),
+        act=act,
+    )
+
+
+def show(visit: Visit) -> None:
+    """Open the panel, or close it."""
+    visit.remember(storage=bool(visit.text("to", 5)))
+
+
+def delete(visit: Visit) -> None:
+    """Delete one thing of the list."""
+    name = visit.text("id", 200)
+    match visit.text("what", 20):
+        case "run":
+            visit.studio.delete_run(name)
+            if visit.choices.run == name:
+                visit.choose(run="", reached=())
+        case "dataset":
+            visit.studio.delete_dataset(name)
+            if visit.choices.dataset == name:
+                visit.choose(dataset="", version=None)
+        case "model":
+            visit.studio.delete_model(name)
+        case "tokens":
+            visit.studio.delete_tokens()
+
+
+ACTS = {"storage": show, "storage-delete": delete}
