@@ -85,7 +85,7 @@ def _suggest(studio: Studio, data: str, made: list[tuple[str, str]]) -> tuple[fl
 
 def _presses(studio: Studio, data: str, made: list[tuple[str, str]]) -> list[float]:
     """Seconds of each key press: the label is on disk, and the next row is there to be shown."""
-    row = studio.labelling(data).row
+    row = studio.labeling(data).row
     spent = []
     for _ in range(PRESSES):
         began = time.perf_counter()

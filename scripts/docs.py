@@ -185,7 +185,10 @@ def matrix() -> str:
             info = ModelInfo(
                 name="x", title="x", source="folder", kind=kind, architecture=architecture, tasks=(task.name,)
             )  # type: ignore[arg-type]
-            cells = [task.why_not(info) or m.why_not(info, task, LARGE) or "yes" for m in METHODS.values()]
+            cells = [
+                task.unavailable_reason(info) or m.unavailable_reason(info, task, LARGE) or "yes"
+                for m in METHODS.values()
+            ]
             lines.append(_row((f"`{task.name}`", family, *cells)))
     lines += ["\n## Optimizers\n", "| optimizer | | in transformers |", "|---|---|---|"]
     lines += [_row((f"`{each.name}`", each.sentence, f"`{each.library}`")) for each in OPTIMIZERS.values()]

@@ -7,7 +7,7 @@ from studio.api.curves import CurvesDoor
 from studio.api.data import DataDoor
 from studio.api.improving import ImprovingDoor
 from studio.api.keeping import KeepingDoor
-from studio.api.labelling import LabellingDoor
+from studio.api.labeling import LabellingDoor
 from studio.api.results import ResultsDoor
 from studio.api.searching import SearchDoor
 from studio.api.seeing import SeeingDoor

@@ -9,7 +9,7 @@ from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.schema.settings_check import gathered, raise_once
-from studio.services.planning.replay_mixing import Beginning, beginning
+from studio.services.planning.replay_mixing import StartingPoint, beginning
 from studio.tasks import task_named
 
 Looked = tuple[ModelInfo | None, DatasetSpec | None, list[StudioError]]
@@ -74,7 +74,7 @@ class AskingDoor(Door):
     ) -> list[StudioError]:
         """What was found already, and all else that is wrong."""
         info, spec, found = looked
-        began = Beginning(method, settings or {})
+        began = StartingPoint(method, settings or {})
         if info and spec:
             began = self._beginning(settings, method, info, spec)
         elif start := (settings or {}).get("start_from"):
@@ -115,5 +115,5 @@ class AskingDoor(Door):
 
     def _beginning(
         self, settings: Mapping[str, Any] | None, method: str | None, info: ModelInfo, spec: DatasetSpec
-    ) -> Beginning:
+    ) -> StartingPoint:
         return beginning(self.context, self._datasets, settings or {}, method, info.name, spec)

@@ -5,20 +5,20 @@ from functools import cached_property
 from pathlib import Path
 
 from studio.services.context import Context, Role
-from studio.services.datasets.augmentation import Augmenting
+from studio.services.datasets.augmentation import Augmentation
 from studio.services.datasets.label_quality import LabelQuality
 from studio.services.datasets.service import Datasets
 from studio.services.labeling.active_learning import Suggester
-from studio.services.labeling.annotation_state import Bench
-from studio.services.labeling.import_export import Carrying
+from studio.services.labeling.annotation_state import AnnotationState
+from studio.services.labeling.import_export import LabelImportExport
 from studio.services.labeling.label_schema import LabelNames
-from studio.services.labeling.service import LabellingService
+from studio.services.labeling.service import LabelingService
 from studio.services.labeling.suggestions import Suggestions
 from studio.services.model_host.client import HostClient
 from studio.services.models import Downloads, Models
-from studio.services.planning.exclusions import Leaving
+from studio.services.planning.exclusions import Exclusions
 from studio.services.planning.lengths import LengthCache, Lengths
-from studio.services.planning.preview import Seeing
+from studio.services.planning.preview import Previews
 from studio.services.planning.service import Planning
 from studio.services.run_outputs import Answers
 from studio.services.runners.local import LocalRunner
@@ -69,24 +69,24 @@ class Door:
         return Datasets(self.context)
 
     @cached_property
-    def _bench(self) -> Bench:
-        return Bench(self.context, self._datasets)
+    def _bench(self) -> AnnotationState:
+        return AnnotationState(self.context, self._datasets)
 
     @cached_property
     def _suggestions(self) -> Suggestions:
         return Suggestions(self._bench, self._models, self.shared.suggester)
 
     @cached_property
-    def _labelling(self) -> LabellingService:
-        return LabellingService(self._bench, self._suggestions)
+    def _labelling(self) -> LabelingService:
+        return LabelingService(self._bench, self._suggestions)
 
     @cached_property
     def _label_names(self) -> LabelNames:
         return LabelNames(self._bench)
 
     @cached_property
-    def _label_carrying(self) -> Carrying:
-        return Carrying(self._bench)
+    def _label_carrying(self) -> LabelImportExport:
+        return LabelImportExport(self._bench)
 
     @cached_property
     def _models(self) -> Models:
@@ -101,16 +101,16 @@ class Door:
         return Planning(self._datasets, self._lengths)
 
     @cached_property
-    def _seeing(self) -> Seeing:
-        return Seeing(self._datasets, self._models, self._planning, self.shared.host)
+    def _seeing(self) -> Previews:
+        return Previews(self._datasets, self._models, self._planning, self.shared.host)
 
     @cached_property
-    def _leaving(self) -> Leaving:
-        return Leaving(self._datasets, self._lengths, self._seeing)
+    def _leaving(self) -> Exclusions:
+        return Exclusions(self._datasets, self._lengths, self._seeing)
 
     @cached_property
-    def _augmenting(self) -> Augmenting:
-        return Augmenting(self._datasets, self._models, self.shared.host)
+    def _augmenting(self) -> Augmentation:
+        return Augmentation(self._datasets, self._models, self.shared.host)
 
     @cached_property
     def _label_quality(self) -> LabelQuality:

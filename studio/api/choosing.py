@@ -65,7 +65,7 @@ class ChoosingDoor(Door):
                 term=task.term,
                 sample_in=task.sample_in,
                 sample_out=task.sample_out,
-                why_not=(task.why_not(info) if info else "")
+                unavailable_reason=(task.unavailable_reason(info) if info else "")
                 or (why_not_rows(columns, (), task, written_by_hand(task.name)) if columns else ""),
                 roles=tuple(
                     RoleView(name=role.name, title=role.title, help=role.help, required=role.required)
@@ -92,8 +92,8 @@ class ChoosingDoor(Door):
     def choices_off(self) -> dict[str, dict[str, str]]:
         """What can't be chosen on this machine: setting → value → why not."""
         machine = machine_facts()
-        why = {name: each.why_not(machine) for name, each in OPTIMIZERS.items()}
-        mirrors = {name: each.why_not() for name, each in MIRRORS.items()}
+        why = {name: each.unavailable_reason(machine) for name, each in OPTIMIZERS.items()}
+        mirrors = {name: each.unavailable_reason() for name, each in MIRRORS.items()}
         return {
             "optimizer": {name: reason for name, reason in why.items() if reason},
             "mirror": {name: reason for name, reason in mirrors.items() if reason},

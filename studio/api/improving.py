@@ -7,7 +7,7 @@ from studio.data.dataset_size import what_rows_allow
 from studio.schema.augmentation import Proposals, Verdict, WayView
 from studio.schema.dataset import DatasetRecord
 from studio.schema.label_quality import LearningCurve, Suspect
-from studio.services.datasets.label_quality import Progress, nobody_listens
+from studio.services.datasets.label_quality import Progress, ignore_progress
 
 
 class ImprovingDoor(Door):
@@ -28,7 +28,7 @@ class ImprovingDoor(Door):
         count: int,
         model: str | None = None,
         seed: int = 42,
-        progress: Progress = nobody_listens,
+        progress: Progress = ignore_progress,
     ) -> Proposals:
         """Make rows from those that are learned from; they wait until they are kept or refused."""
         return self._augmenting.propose(dataset, way, count, model, seed, progress)
@@ -51,7 +51,7 @@ class ImprovingDoor(Door):
         return what_rows_allow(report.usable, report.labels)
 
     def judge_labels(
-        self, dataset: str, task: str | None = None, progress: Progress = nobody_listens
+        self, dataset: str, task: str | None = None, progress: Progress = ignore_progress
     ) -> dict[int, Suspect]:
         """Which labels are likely wrong; the doctor tells of them from then on."""
         return self._label_quality.judge(dataset, task, progress)
@@ -61,7 +61,7 @@ class ImprovingDoor(Door):
         return self._label_quality.was_judged(dataset)
 
     def learning_curve(
-        self, dataset: str, task: str | None = None, progress: Progress = nobody_listens
+        self, dataset: str, task: str | None = None, progress: Progress = ignore_progress
     ) -> LearningCurve:
         """How well ever more of the rows do, and whether more would help."""
         return self._label_quality.curve(dataset, task, progress)

@@ -9,7 +9,7 @@ from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
 from studio.schema.views import StorageView
 from studio.services.runs.history import ORDERS, found, in_order
-from studio.services.runs.run_management import Keeping
+from studio.services.runs.run_management import RunManagement
 from studio.services.runs.storage import Storage
 
 
@@ -17,8 +17,8 @@ class KeepingDoor(RunsDoor):
     """Runs that lie about: found, named, noted, put aside, taken along; and the disk."""
 
     @cached_property
-    def _keeping(self) -> Keeping:
-        return Keeping(self._runs)
+    def _keeping(self) -> RunManagement:
+        return RunManagement(self._runs)
 
     @cached_property
     def _storage(self) -> Storage:

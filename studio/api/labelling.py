@@ -6,7 +6,7 @@ from typing import Literal
 
 from studio.api.base import Door
 from studio.schema.dataset import DatasetRecord
-from studio.schema.labeling import Agreement, Carried, Labelling, LabelList, Learned
+from studio.schema.labeling import Agreement, Carried, Labeling, LabelList, Learned
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -14,7 +14,7 @@ OnProgress = Callable[[int, int, str], None]
 class LabellingDoor(Door):
     """Labelling. `labeller` is who does it; without a name it is somebody alone."""
 
-    def labelling(self, dataset: str, labeller: str = "", task: str = "") -> Labelling:
+    def labeling(self, dataset: str, labeller: str = "", task: str = "") -> Labeling:
         """Where labelling stands, and the next row; `task` says what is given to rows while nobody chose."""
         return self._labelling.state(dataset, labeller, task)
 
@@ -24,22 +24,22 @@ class LabellingDoor(Door):
         """Many rows at once; `show` is all, open, done, unsure, differ, sure or label:NAME."""
         return self._labelling.rows(dataset, labeller, show, search, start, count)
 
-    def choose_labelling(self, dataset: str, work: str = "", columns: Mapping[str, str] | None = None) -> Labelling:
+    def choose_labelling(self, dataset: str, work: str = "", columns: Mapping[str, str] | None = None) -> Labeling:
         """Give labels, replies or choices; read and write other columns."""
         self._labelling.choose(dataset, work, columns)
         return self._labelling.state(dataset)
 
-    def choose_label_order(self, dataset: str, order: str = "file", labeller: str = "") -> Labelling:
+    def choose_label_order(self, dataset: str, order: str = "file", labeller: str = "") -> Labeling:
         """Have the rows come in another order for one person."""
         self._labelling.choose_order(dataset, order, labeller)
         return self._labelling.state(dataset, labeller)
 
-    def open_label_row(self, dataset: str, row: int, labeller: str = "") -> Labelling:
+    def open_label_row(self, dataset: str, row: int, labeller: str = "") -> Labeling:
         """Have one row come now, done or not."""
         self._labelling.open(dataset, row, labeller)
         return self._labelling.state(dataset, labeller)
 
-    def label(self, dataset: str, row: int, label: str, labeller: str = "") -> Labelling:
+    def label(self, dataset: str, row: int, label: str, labeller: str = "") -> Labeling:
         """Put a label (or a reply, or a choice) on a row; stored before this returns."""
         self._labelling.give(dataset, row, label, labeller)
         return self._labelling.state(dataset, labeller)
@@ -48,19 +48,19 @@ class LabellingDoor(Door):
         """Put a label on many rows, or on each the one that is suggested; how many got one."""
         return self._labelling.give_many(dataset, rows, label, labeller)
 
-    def skip(self, dataset: str, row: int, labeller: str = "") -> Labelling:
+    def skip(self, dataset: str, row: int, labeller: str = "") -> Labeling:
         """Leave a row for later."""
         return self._put_aside(dataset, row, "skip", labeller)
 
-    def unsure(self, dataset: str, row: int, labeller: str = "") -> Labelling:
+    def unsure(self, dataset: str, row: int, labeller: str = "") -> Labeling:
         """Say that one is unsure of a row: it does not come again unless it is asked for."""
         return self._put_aside(dataset, row, "unsure", labeller)
 
-    def _put_aside(self, dataset: str, row: int, what: Literal["skip", "unsure"], labeller: str) -> Labelling:
+    def _put_aside(self, dataset: str, row: int, what: Literal["skip", "unsure"], labeller: str) -> Labeling:
         self._labelling.put_aside(dataset, row, what, labeller)
         return self._labelling.state(dataset, labeller)
 
-    def undo_label(self, dataset: str, labeller: str = "") -> Labelling:
+    def undo_label(self, dataset: str, labeller: str = "") -> Labeling:
         """Take back what this person did last."""
         self._labelling.undo(dataset, labeller)
         return self._labelling.state(dataset, labeller)
@@ -69,14 +69,14 @@ class LabellingDoor(Door):
         """Keep what was typed of a reply so far."""
         self._labelling.type_reply(dataset, row, text, labeller)
 
-    def set_labels(self, dataset: str, labels: Sequence[str], text_column: str | None = None) -> Labelling:
+    def set_labels(self, dataset: str, labels: Sequence[str], text_column: str | None = None) -> Labeling:
         """Which labels there are, and which column is read."""
         if text_column is not None:
             self._labelling.choose(dataset, "label", {"text": text_column})
         self._label_names.set(dataset, labels)
         return self._labelling.state(dataset)
 
-    def add_labels(self, dataset: str, labels: Sequence[str], labeller: str = "") -> Labelling:
+    def add_labels(self, dataset: str, labels: Sequence[str], labeller: str = "") -> Labeling:
         """Further labels."""
         self._label_names.add(dataset, labels, labeller)
         return self._labelling.state(dataset, labeller)

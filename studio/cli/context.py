@@ -19,7 +19,7 @@ import typer
 from studio.cli.read_options import reading_given, reading_parameters
 from studio.cli.settings import setting_parameters, settings_given, settings_told
 from studio.cli.terminal import plain
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.errors import StudioError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def print_json(document: Any) -> None:
 
 def _plain_values(value: Any) -> Any:
     """Nouns, tuples and numbers that are none as JSON has them."""
-    if isinstance(value, Noun):
+    if isinstance(value, FrozenModel):
         return _plain_values(value.model_dump())
     if isinstance(value, dict):
         return {str(key): _plain_values(each) for key, each in value.items()}

@@ -8,7 +8,7 @@ import typer
 from studio.cli.context import Door, command
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
-from studio.schema.labeling import Labelling, LabelList, Learned
+from studio.schema.labeling import Labeling, LabelList, Learned
 from studio.ui.numbers import duration, rows, share
 
 PANEL = "Labelling"
@@ -37,7 +37,7 @@ def _rows(app: typer.Typer) -> None:
     def show(door: Door, data: Data, labeller: Labeller = "") -> None:
         """Where labelling stands: labels so far, the next row, suggestions, and who labels."""
         record = _opened(door, data)
-        now = door.studio.labelling(record.id, labeller)
+        now = door.studio.labeling(record.id, labeller)
         door.answer(now, lambda: _show(door, record, now))
 
     @command(app, "list", PANEL)
@@ -150,7 +150,7 @@ def _names(app: typer.Typer) -> None:
     ) -> None:
         """Make two labels one; asks first."""
         record = _opened(door, data)
-        known = door.studio.labelling(record.id).counts
+        known = door.studio.labeling(record.id).counts
         _ask(door, yes, f"Merge {label} into {into}: {rows(known.get(label, 0))} then have the label {into}?")
         count = door.studio.rename_label(record.id, label, into, merge=True, labeller=labeller)
         door.answer({"rows": count, "label": into}, lambda: door.say(f"{rows(count)} went from {label} to {into}"))
@@ -160,7 +160,7 @@ def _names(app: typer.Typer) -> None:
         """Take away a label that no row has."""
         record = _opened(door, data)
         door.studio.remove_label(record.id, label, labeller)
-        now = door.studio.labelling(record.id)
+        now = door.studio.labeling(record.id)
         door.answer(now, lambda: door.say(", ".join(now.labels)))
 
 
@@ -240,20 +240,20 @@ def _ask(door: Door, yes: bool, question: str) -> None:
         raise StudioError("wrong-state", "Nothing was changed.", hint="Say yes, or give --yes.")
 
 
-def _how_far(now: Labelling) -> str:
+def _how_far(now: Labeling) -> str:
     what = {"label": "labelled", "reply": "with a reply", "choice": "compared"}[now.work]
     return f"{now.done:,} of {rows(now.total)} {what}" + (f", unsure of {now.unsure:,}" if now.unsure else "")
 
 
-def _show(door: Door, record: DatasetRecord, now: Labelling) -> None:
+def _show(door: Door, record: DatasetRecord, now: Labeling) -> None:
     door.say(f"{record.name}: {_how_far(now)}")
     for name, count in now.counts.items():
         door.say(f"  {name}: {count:,}")
     if now.row is not None:
         guess = f" (suggested: {now.suggestion.best}, {share(now.suggestion.sure)} sure)" if now.suggestion else ""
         door.say(f"Next is row {now.row:,}{guess}: {now.text}")
-    if now.suggesting.why_not:
-        door.say(now.suggesting.why_not)
+    if now.suggesting.unavailable_reason:
+        door.say(now.suggesting.unavailable_reason)
     if now.trust.shown:
         door.say(f"Suggestions: {now.trust.right:,} of {now.trust.shown:,} right. {now.trust.sentence}")
     for each in now.agreements:

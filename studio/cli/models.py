@@ -146,7 +146,7 @@ def model_row(view: ModelView) -> dict[str, Any]:
         **{key: getattr(info, key) for key in keys},
         "fits": view.fits,
         "memory_bytes": view.memory_bytes,
-        "why_not": view.why_not,
+        "unavailable_reason": view.unavailable_reason,
         "trusted": view.trusted,
         **{key: getattr(info, key) for key in more},
     }
@@ -154,8 +154,8 @@ def model_row(view: ModelView) -> dict[str, Any]:
 
 def _words(view: ModelView) -> str:
     """Why it can't be chosen, or what should be known before it is."""
-    if view.why_not:
-        return view.why_not
+    if view.unavailable_reason:
+        return view.unavailable_reason
     said = [{"tight": "tight", "too-large": "too large for this machine"}.get(view.fits, "")]
     said += ["gated" if view.info.gated and not view.info.here else ""]
     said += ["must be allowed" if view.info.needs_trust and not view.trusted else ""]

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.errors import StudioError
 from studio.schema.limits import MB, Limits
 
@@ -28,7 +28,7 @@ MEMORY_SHARE = 0.5
 _INSTALL = "Upload a part of the rows, or install the studio on your own machine."
 
 
-class ReadLimits(Noun):
+class ReadLimits(FrozenModel):
     """What one dataset may have. 0 means no limit."""
 
     file_bytes: int = 0

@@ -20,7 +20,7 @@ class Adapter(Exporter):
     sentence = "Smallest. Needs the base model beside it."
     library = "peft"
 
-    def why_not(self, run: RunRef) -> str:
+    def unavailable_reason(self, run: RunRef) -> str:
         """Full runs have none."""
         if (Path(run.folder) / "model").exists() and not (Path(run.folder) / "adapter").exists():
             return "This run changed every weight of the model, so there is no adapter. Take the merged model."

@@ -36,7 +36,7 @@ class Exporter(ABC):
     """The library that loads it, as the Hub names it."""
 
     @abstractmethod
-    def why_not(self, run: RunRef) -> str:
+    def unavailable_reason(self, run: RunRef) -> str:
         """Why it is not on offer for this run; empty when it is."""
 
     @abstractmethod
@@ -54,7 +54,7 @@ class Exporter(ABC):
     def export(self, job: ExportJob, to: Path, progress: Progress) -> ExportResult:
         """Write it to a folder, whole or not at all, tested; a zip beside it when the job says so."""
         result_folder(job.run)
-        if reason := self.why_not(job.run):
+        if reason := self.unavailable_reason(job.run):
             raise StudioError(
                 "format-unavailable", reason, given=self.format, hint="Choose another form.", field="format"
             )

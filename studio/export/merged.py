@@ -19,7 +19,7 @@ class Merged(Exporter):
     sentence = "One folder, for transformers and whatever reads its models."
     library = "transformers"
 
-    def why_not(self, run: RunRef) -> str:
+    def unavailable_reason(self, run: RunRef) -> str:
         """Full runs can be written so, and adapters that can be added into the weights."""
         adapter = Path(run.folder) / "adapter"
         if adapter.exists() and not mergeable(adapter):

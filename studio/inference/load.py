@@ -129,9 +129,9 @@ def _unwrap_heads(model: Any) -> None:
 
 def beside(base: Any, folder: Path) -> Any:
     """The base with a run's virtual tokens before whatever it is asked; the base itself stays as it is."""
-    from studio.inference.prompt_tuned_model import Prompted
+    from studio.inference.prompt_tuned_model import PromptTunedModel
 
-    return Prompted(load_adapter(base, folder))
+    return PromptTunedModel(load_adapter(base, folder))
 
 
 def weights_folder(info: ModelInfo) -> str:

@@ -7,7 +7,7 @@ they come before the first tokens alone, and logits are of the text.
 from typing import Any
 
 
-class Prompted:
+class PromptTunedModel:
     """Stands before a `PeftModel`; what it does not do itself is that model's."""
 
     def __init__(self, model: Any) -> None:

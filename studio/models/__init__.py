@@ -6,7 +6,7 @@ starter.
 
 from pathlib import Path
 
-from studio.models.catalog import CATALOGUE
+from studio.models.catalog import CATALOG
 from studio.models.download import download
 from studio.models.hub_files import ask_no_hub
 from studio.models.inspect import inspect_folder
@@ -49,7 +49,7 @@ def find_model(name: str, token: str | None = None) -> ModelInfo:
             if info:
                 return info
     except StudioError as error:
-        known = next((entry.info for entry in CATALOGUE if entry.name == name), None)
+        known = next((entry.info for entry in CATALOG if entry.name == name), None)
         if known and error.code == "no-network":
             return known
         if "/" in name or error.code not in ("no-network", "no-such-model"):

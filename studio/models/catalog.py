@@ -69,7 +69,7 @@ def _known(
     return Known(info, dict(zip(("sentence", "good_for", "not_for"), sentences, strict=True)))
 
 
-CATALOGUE: tuple[Known, ...] = (
+CATALOG: tuple[Known, ...] = (
     _known(
         "HuggingFaceTB/SmolLM2-360M-Instruct",
         "causal",

@@ -2,12 +2,12 @@
 
 from typing import Any, Literal
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 
 Verdict = Literal["waiting", "kept", "refused"]
 
 
-class MadeRow(Noun):
+class MadeRow(FrozenModel):
     """One proposal."""
 
     number: int
@@ -21,7 +21,7 @@ class MadeRow(Noun):
     verdict: Verdict = "waiting"
 
 
-class Proposals(Noun):
+class Proposals(FrozenModel):
     """All proposals for a version of a dataset."""
 
     rows: tuple[MadeRow, ...] = ()
@@ -35,13 +35,13 @@ class Proposals(Noun):
         return sum(row.verdict == verdict for row in self.rows)
 
 
-class WayView(Noun):
+class WayView(FrozenModel):
     """A way to make rows, and why it can't be used."""
 
     name: str
     title: str
     sentence: str
-    why_not: str = ""
+    unavailable_reason: str = ""
 
 
 Values = dict[str, Any]

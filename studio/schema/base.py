@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 
-class Noun(BaseModel):
+class FrozenModel(BaseModel):
     """A frozen value object. Unknown keys are refused, so that a typing error is never ignored."""
 
     model_config = ConfigDict(

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.fields import About, setting
 
 GROUPS: dict[str, str] = {
@@ -41,7 +41,7 @@ def _whole_number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
-class TrainingConfig(Noun):
+class TrainingConfig(FrozenModel):
     """All settings of a run, each with a value. `Plan` says why each is what it is."""
 
     task: str
@@ -292,7 +292,7 @@ def settings_of(model: type[BaseModel] = TrainingConfig) -> list[str]:
     return [name for name, field in model.model_fields.items() if isinstance(field.json_schema_extra, dict)]
 
 
-class Plan(Noun):
+class Plan(FrozenModel):
     """A config with every value filled in, and why."""
 
     config: TrainingConfig

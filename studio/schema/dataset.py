@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.spans import Spans
 
 Severity = Literal["error", "warning", "note"]
@@ -36,7 +36,7 @@ PIECES = ("document", "heading", "line", "length")
 """What a row of a plain text can be."""
 
 
-class Reading(Noun):
+class Reading(FrozenModel):
     """How a file is to be read, where a person does not leave it to the studio. Formats take what concerns them."""
 
     delimiter: str = ""
@@ -72,7 +72,7 @@ class Reading(Noun):
 AS_FOUND = Reading()
 
 
-class BadLine(Noun):
+class BadLine(FrozenModel):
     """A line or cell that can't be read."""
 
     line: int
@@ -82,7 +82,7 @@ class BadLine(Noun):
     """The row that it would be, from 1: a bad line keeps its number."""
 
 
-class Problem(Noun):
+class Problem(FrozenModel):
     """One finding of the doctor."""
 
     kind: str
@@ -101,7 +101,7 @@ class Problem(Noun):
     """What the fix would do, in a few words; empty when there is none."""
 
 
-class CheckReport(Noun):
+class CheckReport(FrozenModel):
     """What `studio check` finds."""
 
     task: str
@@ -120,7 +120,7 @@ class CheckReport(Noun):
     """Why it can't be trained on as it is; empty when it can."""
 
 
-class SplitSpec(Noun):
+class SplitSpec(FrozenModel):
     """How rows are divided. None: by the number of rows (docs/data.md)."""
 
     validation_share: float | None = None
@@ -136,7 +136,7 @@ class SplitSpec(Noun):
     """A row's part is told by its content or group alone, whatever rows are added, removed or moved."""
 
 
-class SplitCounts(Noun):
+class SplitCounts(FrozenModel):
     """Rows in each part, and a sentence of why."""
 
     train: int
@@ -145,7 +145,7 @@ class SplitCounts(Noun):
     because: str = ""
 
 
-class DatasetSpec(Noun):
+class DatasetSpec(FrozenModel):
     """How a dataset's rows are read: everything that a run needs besides the rows."""
 
     task: str
@@ -161,7 +161,7 @@ class DatasetSpec(Noun):
     """How a person chose to divide the rows; None leaves it to the run's settings."""
 
 
-class DatasetRecord(Noun):
+class DatasetRecord(FrozenModel):
     """A dataset of the workspace, at one version."""
 
     id: str

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 
 
-class StepEvent(Noun):
+class StepEvent(FrozenModel):
     """One optimizer step."""
 
     kind: Literal["step"] = "step"
@@ -26,7 +26,7 @@ class StepEvent(Noun):
     """What else the task tells of a step: rewards, say."""
 
 
-class EvaluationEvent(Noun):
+class EvaluationEvent(FrozenModel):
     """Loss and the task's metrics on the validation rows."""
 
     kind: Literal["evaluation"] = "evaluation"
@@ -39,7 +39,7 @@ class EvaluationEvent(Noun):
     """Labels that no row was sorted under, with the number of rows that have them."""
 
 
-class PhaseEvent(Noun):
+class PhaseEvent(FrozenModel):
     """A new phase of the run begins, or a long one moves on (`done` of `total`, in `unit`)."""
 
     kind: Literal["phase"] = "phase"
@@ -52,7 +52,7 @@ class PhaseEvent(Noun):
     unit: str = ""
 
 
-class ReadEvent(Noun):
+class ReadEvent(FrozenModel):
     """What was read before the first step, and how much of it was cut off."""
 
     kind: Literal["read"] = "read"
@@ -77,7 +77,7 @@ class ReadEvent(Noun):
     """The most tokens that the model can read at once, where it is known."""
 
 
-class ReplyEvent(Noun):
+class ReplyEvent(FrozenModel):
     """A test prompt answered: by the base at step 0, by the tuned model at checks and at the end."""
 
     kind: Literal["reply"] = "reply"
@@ -89,7 +89,7 @@ class ReplyEvent(Noun):
     seconds: float = 0.0
 
 
-class HeldRow(Noun):
+class HeldRow(FrozenModel):
     """One validation row in a check."""
 
     row: int
@@ -107,7 +107,7 @@ class HeldRow(Noun):
     """The row, told once."""
 
 
-class HeldEvent(Noun):
+class HeldEvent(FrozenModel):
     """What a classifier says to the validation rows of a check."""
 
     kind: Literal["held"] = "held"
@@ -115,7 +115,7 @@ class HeldEvent(Noun):
     rows: tuple[HeldRow, ...]
 
 
-class CheckpointEvent(Noun):
+class CheckpointEvent(FrozenModel):
     """A whole checkpoint lies on disk."""
 
     kind: Literal["checkpoint"] = "checkpoint"
@@ -125,7 +125,7 @@ class CheckpointEvent(Noun):
     best: bool = False
 
 
-class Action(Noun):
+class Action(FrozenModel):
     """Something that a button, or `studio coach --do`, does about an advice."""
 
     kind: Literal["stop", "repeat", "open"]
@@ -136,7 +136,7 @@ class Action(Noun):
     tab: str = ""
 
 
-class AdviceEvent(Noun):
+class AdviceEvent(FrozenModel):
     """A word of the coach, or of the worker itself."""
 
     kind: Literal["advice"] = "advice"
@@ -155,7 +155,7 @@ class AdviceEvent(Noun):
     actions: tuple[Action, ...] = ()
 
 
-class StateEvent(Noun):
+class StateEvent(FrozenModel):
     """The run changed its state, in the same transaction."""
 
     kind: Literal["state"] = "state"
@@ -163,7 +163,7 @@ class StateEvent(Noun):
     message: str = ""
 
 
-class ErrorEvent(Noun):
+class ErrorEvent(FrozenModel):
     """Something went wrong, in plain words."""
 
     kind: Literal["error"] = "error"
@@ -190,7 +190,7 @@ AnyEvent = Annotated[
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 
 
-class StoredEvent(Noun):
+class StoredEvent(FrozenModel):
     """An event with its id (the cursor) and time."""
 
     id: int

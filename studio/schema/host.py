@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitCounts
 from studio.schema.errors import StudioError
@@ -14,14 +14,14 @@ from studio.schema.report import Answer, ChatSettings, Report
 from studio.schema.runs import RunSpec
 
 
-class RowsRef(Noun):
+class RowsRef(FrozenModel):
     """Rows of a dataset: the Parquet file, and which of them (from 1; None: all)."""
 
     path: str
     numbers: tuple[int, ...] | None = None
 
 
-class RunRef(Noun):
+class RunRef(FrozenModel):
     """A run with everything resolved, so that nothing has to be looked up."""
 
     info: ModelInfo
@@ -34,7 +34,7 @@ class RunRef(Noun):
     """Rows that the run was trained on; among some of them a classifier's base guess looks for neighbours."""
 
 
-class CardFacts(Noun):
+class CardFacts(FrozenModel):
     """What a model card states that is not in the run's spec."""
 
     run: str
@@ -51,7 +51,7 @@ class CardFacts(Noun):
     steps: int = 0
 
 
-class Message(Noun):
+class Message(FrozenModel):
     """One turn of a conversation."""
 
     role: str
@@ -64,7 +64,7 @@ class Message(Noun):
         return {"role": self.role, "content": self.base if who == "base" and self.base is not None else self.content}
 
 
-class Request(Noun):
+class Request(FrozenModel):
     """Fields of every request: its id, and the workspace that asks."""
 
     id: str
@@ -191,7 +191,7 @@ class CountTokens(Request):
     trusted: bool = False
 
 
-class Texts(Noun):
+class Texts(FrozenModel):
     """The texts of a column, and the folder in which their embeddings are kept."""
 
     rows: RowsRef
@@ -287,14 +287,14 @@ AnyRequest = Annotated[
 REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
 
 
-class Ready(Noun):
+class Ready(FrozenModel):
     """The first line: the host reads."""
 
     event: Literal["ready"] = "ready"
     pid: int
 
 
-class Chunk(Noun):
+class Chunk(FrozenModel):
     """A piece of a reply; `text` is the whole reply so far."""
 
     event: Literal["chunk"] = "chunk"
@@ -305,7 +305,7 @@ class Chunk(Noun):
     answer: Answer | None = None
 
 
-class Moved(Noun):
+class Moved(FrozenModel):
     """Long work moved on."""
 
     event: Literal["progress"] = "progress"
@@ -315,7 +315,7 @@ class Moved(Noun):
     message: str = ""
 
 
-class Done(Noun):
+class Done(FrozenModel):
     """A request is answered."""
 
     event: Literal["done"] = "done"
@@ -324,7 +324,7 @@ class Done(Noun):
     result: dict[str, Any] = Field(default_factory=dict)
 
 
-class Failed(Noun):
+class Failed(FrozenModel):
     """A request was refused or failed."""
 
     event: Literal["error"] = "error"

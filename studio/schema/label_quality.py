@@ -1,9 +1,9 @@
 """What is told of labels as a whole: which are likely wrong, and what more of them would bring."""
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 
 
-class Suspect(Noun):
+class Suspect(FrozenModel):
     """A row whose label is likely wrong."""
 
     label: str
@@ -14,7 +14,7 @@ class Suspect(Noun):
     """How sure the classifier is, 0 to 1."""
 
 
-class CurvePoint(Noun):
+class CurvePoint(FrozenModel):
     """How well so many rows do."""
 
     rows: int
@@ -25,7 +25,7 @@ class CurvePoint(Noun):
     """The worst and the best of several subsets of that size."""
 
 
-class LearningCurve(Noun):
+class LearningCurve(FrozenModel):
     """Score by number of rows, and what it means."""
 
     points: tuple[CurvePoint, ...]

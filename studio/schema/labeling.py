@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 
 Work = Literal["label", "reply", "choice"]
 """What is given to a row: a label, a reply, or which of its two replies is better."""
@@ -13,7 +13,7 @@ CHOICES = ("first", "second", "both")
 """What can be said of two replies; `both`: neither is better."""
 
 
-class Fact(Noun):
+class Fact(FrozenModel):
     """One thing that a person did while labelling. Facts are only added; an `undo` names the one that it takes back."""
 
     id: int = 0
@@ -34,7 +34,7 @@ class Fact(Noun):
     undoes: int | None = None
 
 
-class Suggestion(Noun):
+class Suggestion(FrozenModel):
     """What the small classifier thinks of a row: its likeliest labels, each with a share of 1."""
 
     labels: tuple[tuple[str, float], ...]
@@ -50,7 +50,7 @@ class Suggestion(Noun):
         return self.labels[0][1]
 
 
-class Learned(Noun):
+class Learned(FrozenModel):
     """One training of the small classifier, with what it says of the rows that had no label then."""
 
     version: int
@@ -66,7 +66,7 @@ class Learned(Noun):
     rows: dict[int, Suggestion] = Field(default_factory=dict)
 
 
-class SuggestState(Noun):
+class SuggestState(FrozenModel):
     """How far suggestions are."""
 
     learned_from: int = 0
@@ -81,11 +81,11 @@ class SuggestState(Noun):
     """Rows read so far, and in all, while texts are being read."""
     due: bool = False
     """Whether there is anything to do: texts to read, or enough new labels to learn from."""
-    why_not: str = ""
+    unavailable_reason: str = ""
     """Why there are none yet: so many labels are missing, the starter is not here, or it failed."""
 
 
-class Point(Noun):
+class Point(FrozenModel):
     """How often suggestions were right, up to a key press."""
 
     labelled: int
@@ -94,7 +94,7 @@ class Point(Noun):
     """Those of the last ones that the person agreed with."""
 
 
-class Trust(Noun):
+class Trust(FrozenModel):
     """How often suggestions were right."""
 
     shown: int = 0
@@ -107,7 +107,7 @@ class Trust(Noun):
     """What follows from it: go on, or stop."""
 
 
-class Agreement(Noun):
+class Agreement(FrozenModel):
     """How far two people agree on the rows that both have seen."""
 
     first: str
@@ -121,7 +121,7 @@ class Agreement(Noun):
     """The first rows on which they differ."""
 
 
-class Labeller(Noun):
+class Labeller(FrozenModel):
     """One who labels."""
 
     name: str
@@ -129,7 +129,7 @@ class Labeller(Noun):
     """Rows that they gave something to."""
 
 
-class Recent(Noun):
+class Recent(FrozenModel):
     """A row that was done lately."""
 
     row: int
@@ -139,7 +139,7 @@ class Recent(Noun):
     """What was suggested, when the person said something else."""
 
 
-class Replies(Noun):
+class Replies(FrozenModel):
     """Two replies to one prompt, to be compared: left and right are shuffled from row to row."""
 
     left: str
@@ -148,7 +148,7 @@ class Replies(Noun):
     """Whether the left one is the second column's."""
 
 
-class Labelling(Noun):
+class Labeling(FrozenModel):
     """Where labelling stands for one who labels, and the row that is next."""
 
     dataset: str
@@ -188,7 +188,7 @@ class Labelling(Noun):
     """Rows whose value differs from the dataset's own: what a new version would bring."""
 
 
-class LabelRow(Noun):
+class LabelRow(FrozenModel):
     """A row in the list of many."""
 
     row: int
@@ -203,7 +203,7 @@ class LabelRow(Noun):
     suggestion: Suggestion | None = None
 
 
-class LabelList(Noun):
+class LabelList(FrozenModel):
     """A page of the list of many rows."""
 
     rows: tuple[LabelRow, ...]
@@ -213,7 +213,7 @@ class LabelList(Noun):
     search: str = ""
 
 
-class Carried(Noun):
+class Carried(FrozenModel):
     """What became of labels that were taken in from a file."""
 
     taken: int

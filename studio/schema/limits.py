@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, ValidationError
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.errors import StudioError
 
 MB = 10**6
@@ -17,7 +17,7 @@ LIMITS_VARIABLE = "STUDIO_LIMITS"
 """Environment variable with limits of a demo: `run_minutes=20,chat_tokens=512`."""
 
 
-class Limits(Noun):
+class Limits(FrozenModel):
     """Every limit, with its unit in its description. The defaults are those of a public demo."""
 
     upload_mb: int = Field(5, ge=0)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 
 ModelSource = Literal["starter", "hub", "folder"]
 ModelKind = Literal["causal", "encoder", "seq2seq", "other"]
@@ -10,7 +10,7 @@ BASE_KEYS = ("base_model_name_or_path", "tokenizer_name_or_path", "name_or_path"
 """Keys in the settings files of a saved model that can name the folder that its base model was loaded from."""
 
 
-class ModelInfo(Noun):
+class ModelInfo(FrozenModel):
     """A base model as its own files (or the Hub) describe it."""
 
     name: str
@@ -55,7 +55,7 @@ class ModelInfo(Noun):
     """A sentence that a person should know, the starter's differing weights, say."""
 
 
-class Measured(Noun):
+class Measured(FrozenModel):
     """What a few real steps of a planned run took."""
 
     memory_bytes: int
@@ -63,7 +63,7 @@ class Measured(Noun):
     steps: int
 
 
-class ProcessMemory(Noun):
+class ProcessMemory(FrozenModel):
     """What each of several processes would take at its peak. Sizes in bytes."""
 
     way: str
@@ -76,10 +76,10 @@ class ProcessMemory(Noun):
     memory_bytes: int
     """Of all processes together, with the one that starts them."""
     chosen: bool = False
-    why_not: str = ""
+    unavailable_reason: str = ""
 
 
-class Estimate(Noun):
+class Estimate(FrozenModel):
     """What a run would take, before it starts. Sizes in bytes, time in seconds."""
 
     fits: bool

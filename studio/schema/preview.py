@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.report import TokenView
 
 
-class LengthStats(Noun):
+class LengthStats(FrozenModel):
     """How long the rows are, in tokens of the chosen model."""
 
     rows: int
@@ -28,7 +28,7 @@ class LengthStats(Noun):
     """Not all rows were counted."""
 
 
-class BatchRow(Noun):
+class BatchRow(FrozenModel):
     """One line of a batch."""
 
     row: int | None
@@ -40,7 +40,7 @@ class BatchRow(Noun):
     """What is to be learned, when it is a label and not tokens."""
 
 
-class Batch(Noun):
+class Batch(FrozenModel):
     """Rows that training reads together, as its own sampler and collator put them."""
 
     rows: tuple[BatchRow, ...]

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 
 
-class Metric(Noun):
+class Metric(FrozenModel):
     """One metric of base and tuned on the same rows; `low` and `high` are of the tuned value, 95 % intervals all."""
 
     base: float | None
@@ -23,7 +23,7 @@ class Metric(Noun):
     """Shown as a percentage; None in reports from before this was kept."""
 
 
-class JudgedRow(Noun):
+class JudgedRow(FrozenModel):
     """A row with what was expected and what both said.
 
     `score` is what the rows were ranked by: for texts the tuned model's loss, for labels its probability of the right
@@ -38,7 +38,7 @@ class JudgedRow(Noun):
     score: float
 
 
-class Report(Noun):
+class Report(FrozenModel):
     """Base and tuned on rows that training never learned from."""
 
     rows: int
@@ -59,14 +59,14 @@ class Report(Noun):
     note: str = ""
 
 
-class LabelScore(Noun):
+class LabelScore(FrozenModel):
     """A label with its probability, 0 to 1."""
 
     label: str
     probability: float
 
 
-class Answer(Noun):
+class Answer(FrozenModel):
     """What one of the two models says: a text, or labels."""
 
     text: str = ""
@@ -77,7 +77,7 @@ class Answer(Noun):
     """How the answer came about, when it needs a word."""
 
 
-class ChatSettings(Noun):
+class ChatSettings(FrozenModel):
     """The same for both panes."""
 
     system: str = ""
@@ -91,7 +91,7 @@ class ChatSettings(Noun):
     """The same seed gives the same words again."""
 
 
-class TokenView(Noun):
+class TokenView(FrozenModel):
     """One token as training gets it."""
 
     text: str
@@ -99,7 +99,7 @@ class TokenView(Noun):
     learned: bool
 
 
-class Preview(Noun):
+class Preview(FrozenModel):
     """What the model sees of one row."""
 
     text: str
@@ -122,7 +122,7 @@ class Preview(Noun):
     """Tokens that are cut off, the first of them."""
 
 
-class ExportResult(Noun):
+class ExportResult(FrozenModel):
     """An export on disk, loaded again and compared."""
 
     format: str
@@ -134,7 +134,7 @@ class ExportResult(Noun):
     zip_path: str | None = None
 
 
-class MachineCheck(Noun):
+class MachineCheck(FrozenModel):
     """One line of the doctor of this machine."""
 
     name: str

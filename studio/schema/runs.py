@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 
@@ -30,7 +30,7 @@ PHASE_WORDS: dict[str, str] = {
 }
 
 
-class RunRecord(Noun):
+class RunRecord(FrozenModel):
     """One run as the store keeps it."""
 
     id: str
@@ -64,7 +64,7 @@ class RunRecord(Noun):
     """Put aside: not listed unless asked for."""
 
 
-class Replay(Noun):
+class Replay(FrozenModel):
     """General rows that are mixed into what a run learns from."""
 
     dataset: str
@@ -74,7 +74,7 @@ class Replay(Noun):
     left_out: tuple[str, ...] = ()
 
 
-class RunSpec(Noun):
+class RunSpec(FrozenModel):
     """All that a worker needs to know: the settings and which rows, read how. Kept as the run's config.yaml."""
 
     config: TrainingConfig
@@ -97,7 +97,7 @@ class RunSpec(Noun):
     """It ran out of memory, and is tried once more with fewer rows at once."""
 
 
-class WorkerState(Noun):
+class WorkerState(FrozenModel):
     """Who is at work on a run."""
 
     pid: int | None = None

@@ -4,11 +4,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.dataset import DatasetSpec
 
 
-class SearchSpec(Noun):
+class SearchSpec(FrozenModel):
     """What a search was asked; kept, so that whoever looks next goes on with it."""
 
     id: str
@@ -35,7 +35,7 @@ class SearchSpec(Noun):
     seed: int = 42
 
 
-class Trial(Noun):
+class Trial(FrozenModel):
     """One set of settings that was tried, as a run of its own."""
 
     number: int
@@ -46,7 +46,7 @@ class Trial(Noun):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-class SearchView(Noun):
+class SearchView(FrozenModel):
     """A search as it stands."""
 
     spec: SearchSpec

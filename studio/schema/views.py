@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.config import Plan
 from studio.schema.dataset import SplitCounts
 from studio.schema.models import Estimate, ModelInfo
@@ -12,7 +12,7 @@ from studio.schema.report import Answer, ExportResult
 from studio.schema.runs import RunRecord
 
 
-class RoleView(Noun):
+class RoleView(FrozenModel):
     """What a column can be to a task."""
 
     name: str
@@ -21,7 +21,7 @@ class RoleView(Noun):
     required: bool = True
 
 
-class TaskView(Noun):
+class TaskView(FrozenModel):
     """A task, and why it can't be chosen (empty: it can)."""
 
     name: str
@@ -30,22 +30,22 @@ class TaskView(Noun):
     term: str
     sample_in: str
     sample_out: str
-    why_not: str = ""
+    unavailable_reason: str = ""
     roles: tuple[RoleView, ...] = ()
 
 
-class MethodView(Noun):
+class MethodView(FrozenModel):
     """A method for a model on this machine."""
 
     name: str
     title: str
     sentence: str
     term: str
-    why_not: str = ""
+    unavailable_reason: str = ""
     memory_bytes: int = 0
 
 
-class PresetView(Noun):
+class PresetView(FrozenModel):
     """A preset in a sentence."""
 
     name: str
@@ -53,14 +53,14 @@ class PresetView(Noun):
     sentence: str
 
 
-class ModelView(Noun):
+class ModelView(FrozenModel):
     """A base model as the Model tab lists it."""
 
     info: ModelInfo
     sentence: str = ""
     good_for: str = ""
     not_for: str = ""
-    why_not: str = ""
+    unavailable_reason: str = ""
     """Why it can't be chosen for the task on this machine."""
     memory_bytes: int = 0
     """To train it with the lightest usual method, in bytes."""
@@ -71,7 +71,7 @@ class ModelView(Noun):
     """The owner allowed its own code or pickled weights."""
 
 
-class DownloadState(Noun):
+class DownloadState(FrozenModel):
     """A model on its way here."""
 
     name: str
@@ -82,7 +82,7 @@ class DownloadState(Noun):
     error: str = ""
 
 
-class SampleView(Noun):
+class SampleView(FrozenModel):
     """Sample data that the studio ships."""
 
     name: str
@@ -92,7 +92,7 @@ class SampleView(Noun):
     prompts: tuple[str, ...] = ()
 
 
-class RowPage(Noun):
+class RowPage(FrozenModel):
     """A page of a dataset's rows, as text."""
 
     columns: tuple[str, ...]
@@ -104,7 +104,7 @@ class RowPage(Noun):
     """Row → (kind of finding, words for its tag)."""
 
 
-class PlanView(Noun):
+class PlanView(FrozenModel):
     """A run before it starts."""
 
     plan: Plan
@@ -115,7 +115,7 @@ class PlanView(Noun):
     """What so many rows allow, in a sentence."""
 
 
-class FitView(Noun):
+class FitView(FrozenModel):
     """Settings with which a run fits the machine."""
 
     view: PlanView
@@ -126,7 +126,7 @@ class FitView(Noun):
     """A sentence for each change, least harm first; empty when it fitted as it was."""
 
 
-class Progress(Noun):
+class Progress(FrozenModel):
     """A run in words and numbers, for the bar and the command line."""
 
     record: RunRecord
@@ -148,7 +148,7 @@ class Progress(Noun):
     """What its folder takes on the disk; 0 when it is at work or has finished."""
 
 
-class ChatChunk(Noun):
+class ChatChunk(FrozenModel):
     """A piece of one of the two replies: `text` is the whole reply so far."""
 
     who: str
@@ -157,18 +157,18 @@ class ChatChunk(Noun):
     answer: Answer | None = None
 
 
-class ExportView(Noun):
+class ExportView(FrozenModel):
     """A form in which a run can be taken away."""
 
     format: str
     title: str
     sentence: str
     bytes: int
-    why_not: str = ""
+    unavailable_reason: str = ""
     done: ExportResult | None = None
 
 
-class RowChange(Noun):
+class RowChange(FrozenModel):
     """One row that differs between two versions."""
 
     kind: str
@@ -183,7 +183,7 @@ class RowChange(Noun):
     """Column → text before and after, of the cells that changed."""
 
 
-class Comparison(Noun):
+class Comparison(FrozenModel):
     """Two versions of a dataset side by side, a page of it."""
 
     dataset: str
@@ -204,7 +204,7 @@ class Comparison(Noun):
     """Differences of the kind that is shown."""
 
 
-class HubSplit(Noun):
+class HubSplit(FrozenModel):
     """A split of a dataset on the Hub."""
 
     name: str
@@ -213,7 +213,7 @@ class HubSplit(Noun):
     """None where the Hub does not say."""
 
 
-class HubDataset(Noun):
+class HubDataset(FrozenModel):
     """A dataset on the Hub, before its rows are fetched."""
 
     name: str
@@ -223,7 +223,7 @@ class HubDataset(Noun):
     configs: dict[str, tuple[HubSplit, ...]]
 
 
-class Difference(Noun):
+class Difference(FrozenModel):
     """A setting in which some runs differ."""
 
     name: str
@@ -232,7 +232,7 @@ class Difference(Noun):
     """Of each run, in words."""
 
 
-class ComparedRun(Noun):
+class ComparedRun(FrozenModel):
     """One of several runs on a chart."""
 
     id: str
@@ -246,7 +246,7 @@ class ComparedRun(Noun):
     """Step and validation loss."""
 
 
-class CurvesView(Noun):
+class CurvesView(FrozenModel):
     """Several runs beside each other."""
 
     runs: tuple[ComparedRun, ...]
@@ -255,7 +255,7 @@ class CurvesView(Noun):
     """All learned from the same version of the same rows, so that their losses can be compared."""
 
 
-class Stored(Noun):
+class Stored(FrozenModel):
     """Something that takes room on the disk."""
 
     kind: str
@@ -269,7 +269,7 @@ class Stored(Noun):
     """Why it can't be deleted here; empty when it can."""
 
 
-class StorageView(Noun):
+class StorageView(FrozenModel):
     """What takes room, the largest first, and how much is left."""
 
     things: tuple[Stored, ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from studio.machine.facts import MachineFacts, machine_facts
 from studio.models import cached_models, download, find_model, search_hub
-from studio.models.catalog import CATALOGUE
+from studio.models.catalog import CATALOG
 from studio.models.starter_install import fetch_starter
 from studio.models.starters import STARTERS
 from studio.schema.config import TrainingConfig
@@ -85,7 +85,7 @@ class Models:
         wanted = task_named(task) if task else None
         free = machine.training_memory
         memory, fits = how_it_fits(info, wanted or task_named("chat"), machine)
-        why = wanted.why_not(info) if wanted else ""
+        why = wanted.unavailable_reason(info) if wanted else ""
         if not why and fits == "too-large":
             whose = "the GPU" if machine.gpus else "this machine"
             why = f"Needs about {memory / 2**30:.0f} GB at the least; {whose} has {free / 2**30:.0f}."
@@ -94,7 +94,7 @@ class Models:
             sentence=sentences.get("sentence", info.note),
             good_for=sentences.get("good_for", ""),
             not_for=sentences.get("not_for", ""),
-            why_not=why,
+            unavailable_reason=why,
             memory_bytes=memory,
             available_bytes=free,
             fits=fits,
@@ -103,7 +103,7 @@ class Models:
 
     def all(self, task: str | None = None) -> list[ModelView]:
         """Starters, what is here, and a few known ones of the Hub."""
-        known = {entry.name: entry for entry in CATALOGUE}
+        known = {entry.name: entry for entry in CATALOG}
         infos: dict[str, ModelInfo] = {name: self.find(name) for name in STARTERS}
         if not self.context.demo:
             for folder in self.context.workspace.drafts.get(FOLDERS, []):
@@ -112,7 +112,7 @@ class Models:
                 except StudioError:
                     continue
             infos.update({info.name: info for info in cached_models()})
-            infos.update({entry.name: entry.info for entry in CATALOGUE if entry.name not in infos})
+            infos.update({entry.name: entry.info for entry in CATALOG if entry.name not in infos})
         views = [
             self.view(
                 info,
@@ -121,7 +121,7 @@ class Models:
             )
             for name, info in infos.items()
         ]
-        return sorted(views, key=lambda view: bool(view.why_not))
+        return sorted(views, key=lambda view: bool(view.unavailable_reason))
 
     def search(self, text: str, task: str | None = None, limit: int = 12) -> list[ModelView]:
         """Models of the Hub whose name holds a text; one of that very name first, which no search finds if private."""
@@ -227,7 +227,9 @@ def bring(
 
 def _with_tasks(info: ModelInfo) -> ModelInfo:
     """The model with the tasks that it can do."""
-    return info.model_copy(update={"tasks": tuple(task.name for task in TASKS.values() if not task.why_not(info))})
+    return info.model_copy(
+        update={"tasks": tuple(task.name for task in TASKS.values() if not task.unavailable_reason(info))}
+    )
 
 
 def how_it_fits(info: ModelInfo, task: Task, machine: MachineFacts) -> tuple[int, str]:
@@ -241,7 +243,7 @@ def how_it_fits(info: ModelInfo, task: Task, machine: MachineFacts) -> tuple[int
     if memory <= free:
         return memory, "tight" if memory > TIGHT * free else "fits"
     least = usual.model_copy(update={"batch_size": 1, "gradient_checkpointing": recomputes(info)})
-    if not METHODS["qlora"].why_not(info, task, machine):
+    if not METHODS["qlora"].unavailable_reason(info, task, machine):
         least = least.model_copy(update={"method": "qlora"})
     memory = estimate_memory(info, least, gpu=gpu)
     return memory, "too-large" if memory > free else "tight"

@@ -174,7 +174,7 @@ class Answers:
                 title=exporter.title,
                 sentence=exporter.sentence,
                 bytes=exporter.size(ref),
-                why_not=exporter.why_not(ref),
+                unavailable_reason=exporter.unavailable_reason(ref),
                 done=_kept_export(folder, name),
             )
             for name, exporter in EXPORTS.items()
@@ -187,12 +187,12 @@ class Answers:
         record, folder = self._finished(run)
         exporter = export_named(name)
         ref = self._ref(record.id)
-        if why := exporter.why_not(ref):
+        if why := exporter.unavailable_reason(ref):
             raise StudioError(
                 "format-unavailable",
                 why,
                 given=name,
-                valid=[each for each in EXPORTS if not EXPORTS[each].why_not(ref)],
+                valid=[each for each in EXPORTS if not EXPORTS[each].unavailable_reason(ref)],
             )
         if to is not None and to.exists() and not (to.is_dir() and not any(to.iterdir())):
             raise StudioError(

@@ -154,7 +154,7 @@ class DatasetStore:
         write_whole(self.folder(dataset, version) / RECORD, record.model_dump_json(indent=2))
         return record
 
-    def take_up(self) -> None:
+    def import_copied_runs(self) -> None:
         """List again the versions whose folders tell what they are and that the database has lost."""
         for path in sorted(self.root.glob(f"*/v*/{RECORD}"), key=lambda path: (path.stat().st_mtime, str(path))):
             try:

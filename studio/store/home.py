@@ -272,5 +272,5 @@ class Workspace:
         unreadable_runs.forget(self.root)
 
     def _take_up(self) -> None:
-        self.datasets.take_up()
+        self.datasets.import_copied_runs()
         self.runs.restore()

@@ -116,7 +116,7 @@ def leavings(db: Database, root: Path) -> list[Path]:
     return [each for each in half if time.time() - each.stat().st_mtime > LEFT_OVER]
 
 
-def take_up(db: Database, root: Path, run: str, own: bool = False, said: AnyEvent | None = None) -> None:
+def import_copied_runs(db: Database, root: Path, run: str, own: bool = False, said: AnyEvent | None = None) -> None:
     """List a folder again, with its curve. Of several that do it at once only the first one does.
 
     `own`: it was listed here before, so that its events have the ids that they had. `said`: what is said of it now.

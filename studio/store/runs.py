@@ -26,7 +26,16 @@ from studio.store.dead_workers import HANGS, Safe, beat_of_one_that_hangs, cause
 from studio.store.events import insert_event
 from studio.store.files import rid, still, write_whole
 from studio.store.run_folder import RunFolder
-from studio.store.run_folder_import import ID, describe, fill_gaps, leavings, read_json, redescribe, strangers, take_up
+from studio.store.run_folder_import import (
+    ID,
+    describe,
+    fill_gaps,
+    import_copied_runs,
+    leavings,
+    read_json,
+    redescribe,
+    strangers,
+)
 from studio.store.run_rows import link_rows, take_in_or_say
 from studio.store.unreadable_runs import pass_over
 
@@ -165,7 +174,7 @@ class RunStore:
         with self.db.write() as connection:
             _update(connection, run, changes)
 
-    def wish_stop(self, run: str, wish: StopWish | None) -> None:
+    def request_stop(self, run: str, wish: StopWish | None) -> None:
         """Ask the worker to stop (None takes the wish back)."""
         self.update(run, stop_wish=wish)
 
@@ -184,7 +193,7 @@ class RunStore:
                     row = self._at_work(row["id"])[0]
                 end(row)
 
-    def set_right(self, safe: Safe | None = None) -> list[RunRecord]:
+    def reconcile(self, safe: Safe | None = None) -> list[RunRecord]:
         """Mark runs whose worker is gone without a last word as interrupted; those runs. One that hangs is ended first.
 
         `safe` tells from which step a run can go on.
@@ -219,7 +228,7 @@ class RunStore:
             self._set_status(connection, row["id"], "interrupted", reason, changes)
             return True
 
-    def throw_away(self, run: str) -> None:
+    def discard_output(self, run: str) -> None:
         """Remove all that a run has learned; its settings, curve and log stay."""
         folder = self.folder(run)
         for learned in (folder.checkpoints, folder.adapter, folder.model, folder.exports):
@@ -246,7 +255,7 @@ class RunStore:
         stem = re.sub(r" \d+$", "", name)
         return next(f"{stem} {number}" for number in range(2, len(taken) + 3) if f"{stem} {number}" not in taken)
 
-    def take_up(self) -> list[str]:
+    def import_copied_runs(self) -> list[str]:
         """List the folders that were copied here, and the rows in them; their ids. One that can't be read is left
         alone, and told; so is it, of a run that is listed, when its rows can't be.
 
@@ -259,7 +268,7 @@ class RunStore:
                 continue
             try:
                 said = take_in_or_say(self.folder(run).root, self.datasets)
-                take_up(self.db, self.root, run, said=said)
+                import_copied_runs(self.db, self.root, run, said=said)
                 self.update(run, name=self.free_name(self.get(run).name, but=run))
                 self.describe(run)
                 found.append(run)
@@ -282,7 +291,7 @@ class RunStore:
         fill_gaps(self.db, self.root)
         for run in strangers(self.db, self.root, bare=True):
             with suppress(StudioError):
-                take_up(self.db, self.root, run, own=True)
+                import_copied_runs(self.db, self.root, run, own=True)
 
     def settle(self, staging: Path) -> RunRecord:
         """Give a filled folder its place among the runs, under the id that it says or a new one, and list it."""
@@ -291,7 +300,7 @@ class RunStore:
         run = wanted if free and self.db.row("SELECT 1 FROM runs WHERE id = ?", (wanted,)) is None else self.new_id()
         staging.rename(self.folder(run).root)
         sync_folder(self.root)
-        take_up(self.db, self.root, run)
+        import_copied_runs(self.db, self.root, run)
         self.describe(run)
         return self.get(run)
 

@@ -176,7 +176,7 @@ class Task(Protocol):
     """Registered names of the metrics, in the usual way."""
     best_metric: str
 
-    def why_not(self, model: ModelInfo) -> str:
+    def unavailable_reason(self, model: ModelInfo) -> str:
         """Why the model can't do it; empty when it can."""
         ...
 

@@ -120,7 +120,7 @@ class Chat(Usual):
     metrics: tuple[str, ...] = ("loss", "perplexity", "token_accuracy")
     best_metric = "eval_loss"
 
-    def why_not(self, model: ModelInfo) -> str:
+    def unavailable_reason(self, model: ModelInfo) -> str:
         """Only models that continue a text can reply."""
         if model.kind == "causal":
             return ""

@@ -149,7 +149,7 @@ class Classification(Usual):
     metrics: tuple[str, ...] = ("accuracy", "macro_f1")
     best_metric = "macro_f1"
 
-    def why_not(self, model: ModelInfo) -> str:
+    def unavailable_reason(self, model: ModelInfo) -> str:
         """Models that read and models that write can both sort."""
         if model.kind in ("encoder", "causal"):
             return ""

@@ -32,7 +32,7 @@ class Completion(Usual):
     metrics: tuple[str, ...] = ("perplexity", "token_accuracy")
     best_metric = "eval_loss"
 
-    def why_not(self, model: ModelInfo) -> str:
+    def unavailable_reason(self, model: ModelInfo) -> str:
         """Only models that continue a text can learn to."""
         if model.kind == "causal":
             return ""

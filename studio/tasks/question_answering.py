@@ -51,7 +51,7 @@ class QuestionAnswering(Usual):
     metrics: tuple[str, ...] = ("exact_match", "f1")
     best_metric = "f1"
 
-    def why_not(self, model: ModelInfo) -> str:
+    def unavailable_reason(self, model: ModelInfo) -> str:
         """Models that read can point, models that write can say."""
         return "" if model.kind in ("encoder", "causal", "seq2seq") else "It neither reads texts nor writes them."
 

@@ -52,7 +52,7 @@ class Summarization(Usual):
     metrics: tuple[str, ...] = ("rouge1", "rouge2", "rougeL")
     best_metric = "eval_loss"
 
-    def why_not(self, model: ModelInfo) -> str:
+    def unavailable_reason(self, model: ModelInfo) -> str:
         """Models that write can."""
         if model.kind in ("causal", "seq2seq"):
             return ""

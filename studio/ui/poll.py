@@ -1,4 +1,4 @@
-"""Owns: the routes that the page's own scripts ask: what is new of a run, and files to take. chat_routes.py has the chat.
+"""Routes that the page's own scripts ask: what is new in a run, and downloads. chat_routes.py has the chat.
 
 Each finds the visitor's workspace by the secret in a header, so that nobody is answered about another's run. No path
 comes from a request: files are named by run and format alone.

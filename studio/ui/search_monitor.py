@@ -14,7 +14,7 @@ END_SECONDS = 5.0
 _log = logging.getLogger("studio.ui")
 
 
-class Looking:
+class SearchMonitor:
     """A thread that looks at each search at work, as long as the `with` lasts."""
 
     def __init__(self, root: Studio, seconds: float = LOOK_SECONDS) -> None:
@@ -25,7 +25,7 @@ class Looking:
         self._failed: dict[tuple[str, str], str] = {}
         self._thread = threading.Thread(target=self._go, name="studio searches", daemon=True)
 
-    def __enter__(self) -> "Looking":
+    def __enter__(self) -> "SearchMonitor":
         self._thread.start()
         return self
 

@@ -53,7 +53,7 @@ def train(job: "TrainingJob", emit: "Emit", should_stop: "ShouldStop") -> "Outco
             door.bind(str(meeting / SOCKET))
             door.listen(job.config.processes)
             with _launched(job, meeting) as launcher:
-                return Ears(door, launcher, emit, should_stop).listen()
+                return RankServer(door, launcher, emit, should_stop).listen()
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def environment(processes: int) -> dict[str, str]:
     return found
 
 
-class Ears:
+class RankServer:
     """Hears the processes of a run until all have ended."""
 
     def __init__(

@@ -26,7 +26,7 @@ JOB, SOCKET = "job.pickle", "socket"
 log = logging.getLogger("studio.worker.rank")
 
 
-class Voice:
+class RankClient:
     """What is said to the worker and heard from it; in all processes at the same step."""
 
     def __init__(self, worker: Connection, threads: int) -> None:
@@ -90,7 +90,7 @@ def _train(worker: Connection, path: Path) -> Any:
 
     processes.begin(torch.cuda.is_available())
     job = pickle.loads(path.read_bytes())
-    voice = Voice(worker, job.config.threads)
+    voice = RankClient(worker, job.config.threads)
     outcome = train(replace(job, threads=torch.get_num_threads()), voice.emit, voice.should_stop)
     torch.distributed.destroy_process_group()
     return outcome

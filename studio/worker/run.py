@@ -223,7 +223,7 @@ class Worker:
         if outcome.stopped is None:
             self._advise(self.coach.end())
         if outcome.stopped == "discard":
-            self.runs.throw_away(self.run)
+            self.runs.discard_output(self.run)
         self._no_more_room = outcome.no_room
         self._finish(outcome)
         self.runs.describe(self.run)  # its rows may be deleted by now

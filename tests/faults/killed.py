@@ -169,7 +169,7 @@ SERVER: dict[str, tuple[str, Trap]] = {
     "delete: unlisted, its folder there": ("delete", on("shutil", "", "rmtree")),
     "export: half written": ("export", on("zipfile", "ZipFile", "write", nth=3)),
     "import: half taken out": ("import", on("studio.store.run_archive", "", "_copy", nth=3)),
-    "import: in its place, not listed": ("import", on("studio.store.runs", "", "take_up")),
+    "import: in its place, not listed": ("import", on("studio.store.runs", "", "import_copied_runs")),
     "looking: a lost run found, not said": ("look", on("studio.store.runs", "RunStore", "_set_status")),
 }
 """Moment → the act that is done, and where it dies."""

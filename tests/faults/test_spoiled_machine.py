@@ -89,7 +89,7 @@ def test_a_clock_that_is_set_back(
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
         )
         wait_for(lambda: len(steps_of(home, run)) >= 6 or worker.poll() is not None)
-        assert home.workspace().runs.set_right() == [], "a living worker is not taken for a hanging one"
+        assert home.workspace().runs.reconcile() == [], "a living worker is not taken for a hanging one"
         assert worker.wait(120) == 0, log_of(home, run)
     same(home, run, unharmed)
     ids = [each.id for each in home.workspace().events.after(run)]

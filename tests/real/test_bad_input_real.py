@@ -137,7 +137,7 @@ def test_a_disk_that_is_full_is_said_by_everything_that_writes_and_nothing_is_lo
             with pytest.raises(StudioError) as caught:
                 write()
             assert caught.value.code == "disk-full" and caught.value.hint
-        assert studio.labelling(record.id).done >= 1, "what is there can still be read"
+        assert studio.labeling(record.id).done >= 1, "what is there can still be read"
         filler.unlink()
         assert studio.label(record.id, 40, "bad").done >= 2
         assert [each.id for each in studio.datasets()] == [record.id]
@@ -157,7 +157,7 @@ def test_a_run_whose_disk_becomes_full_keeps_its_last_checkpoint_and_goes_on_whe
     assert worker.wait(120) == 1
     assert list(folder.checkpoints.glob("checkpoint-*/complete.json"))
     filler.unlink()
-    home.workspace().runs.set_right(resumable_step)
+    home.workspace().runs.reconcile(resumable_step)
     record = record_of(home, run)
     assert record.status in ("failed", "interrupted")
     assert "safe" in record.reason and "Traceback" not in record.reason
@@ -166,7 +166,7 @@ def test_a_run_whose_disk_becomes_full_keeps_its_last_checkpoint_and_goes_on_whe
     home.queue.ask("default", run)
     again = start_worker(home, run)
     wait_for(lambda: max(event.step for event in steps_of(home, run)) > seen + 5)
-    home.workspace().runs.wish_stop(run, "keep")
+    home.workspace().runs.request_stop(run, "keep")
     assert again.wait(60) == 0
     steps = {event.step for event in steps_of(home, run)}
     assert steps == set(range(1, max(steps) + 1)), "the curve has no hole"
@@ -185,7 +185,7 @@ def test_a_worker_that_runs_out_of_memory_says_so_and_the_next_run_has_its_turn(
     room = process.memory_info().vms
     process.rlimit(psutil.RLIMIT_AS, (room, room))
     assert worker.wait(120) != 0
-    home.workspace().runs.set_right()
+    home.workspace().runs.reconcile()
     record = record_of(home, run)
     assert record.status in ("failed", "interrupted"), record
     assert "memory" in record.reason and "Traceback" not in record.reason

@@ -40,7 +40,7 @@ def test_a_run_says_whether_a_person_or_a_signal_alone_stopped_it(
 ) -> None:
     run, worker = at_work(home, data, llama)
     if asked:
-        home.workspace().runs.wish_stop(run, "keep")
+        home.workspace().runs.request_stop(run, "keep")
     os.kill(worker.pid, signal.SIGTERM)
     assert worker.wait(30) == 0, log_of(home, run)
     record = record_of(home, run)

@@ -63,9 +63,11 @@ def on_offer() -> list[Cell]:
     for task in TASKS.values():
         for family, kind in FAMILIES.items():
             info = ModelInfo(name="x", title="x", source="folder", kind=kind, hidden=64)  # type: ignore[arg-type]
-            if task.why_not(info):
+            if task.unavailable_reason(info):
                 continue
-            cells += [(task.name, family, m.name) for m in METHODS.values() if not m.why_not(info, task, LARGE)]
+            cells += [
+                (task.name, family, m.name) for m in METHODS.values() if not m.unavailable_reason(info, task, LARGE)
+            ]
     return cells
 
 

@@ -310,7 +310,7 @@ def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     family.worker.wait(10)
     wait_for(family.gone, 20)
     runs = home.workspace().runs
-    assert [lost.id for lost in runs.set_right(resumable_step)] == [run_]
+    assert [lost.id for lost in runs.reconcile(resumable_step)] == [run_]
     assert "Resume goes on from there" in record_of(home, run_).reason
     before = {event.step: event.loss for event in steps_of(home, run_)}
     runs.set_status(run_, "queued")
@@ -376,7 +376,7 @@ def test_a_process_that_the_system_ends_for_want_of_memory_has_the_run_tried_at_
     config = home.workspace().runs.spec(run_).config
     assert (config.batch_size, config.gradient_accumulation, config.processes) == (1, 2, 2), log_of(home, run_)
     wait_for(family.gone, 10)
-    home.workspace().runs.wish_stop(run_, "discard")
+    home.workspace().runs.request_stop(run_, "discard")
     assert family.worker.wait(90) == 0
 
 
@@ -399,7 +399,7 @@ def test_a_wish_to_discard_is_heard_by_all_at_once(
 ) -> None:
     run_ = add_run(home, data, str(llama.path), **LONG, **way)
     family = Family(home, run_)
-    home.workspace().runs.wish_stop(run_, "discard")
+    home.workspace().runs.request_stop(run_, "discard")
     assert family.worker.wait(40) == 0, log_of(home, run_)
     wait_for(family.gone, 10)
     record = record_of(home, run_)

@@ -19,7 +19,7 @@ from studio.schema.search import SearchSpec, SearchView
 from studio.services.runs.search import Searches
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
-from studio.ui.search_monitor import Looking
+from studio.ui.search_monitor import SearchMonitor
 from tests.browser.served import Served
 
 FEW: dict[str, Any] = {"max_length": 64, "max_steps": 6, "precision": "float32", "early_stopping_patience": 0}
@@ -105,7 +105,7 @@ def test_a_new_server_goes_on_with_a_search_and_gives_up_a_bad_trial_though_nobo
     try:
         wait_for(lambda: again.run(begun.trials[0].run).status == "finished", 240)
         assert len(again.runs()) == 1 and again.searches_at_work() == [("default", begun.spec.id)]
-        with Looking(again, 0.2):
+        with SearchMonitor(again, 0.2):
             wait_for(lambda: not again.searches_at_work(), 240)
         bad, *good = again.runs()
         done = again.search(begun.spec.id)

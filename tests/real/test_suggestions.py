@@ -63,7 +63,7 @@ def test_thirty_labels_suggest_the_others_far_better_than_chance(studio: Studio)
     assert right / 90 >= 0.8, "chance would be a third"
     assert all(abs(sum(share for _, share in said.labels) - 1) < 0.01 for said in learned.rows.values())
     assert told and told[-1][0] == told[-1][1]
-    assert studio.labelling(data).row == 31, "the row on the screen stays there"
+    assert studio.labeling(data).row == 31, "the row on the screen stays there"
     state = studio.label(data, 31, truth(texts[31]))
     assert state.order == "least-sure"
     least = min(learned.rows.keys() - {31}, key=lambda row: learned.rows[row].sure)
@@ -79,8 +79,8 @@ def test_what_was_read_is_not_read_again_and_what_was_learned_outlives_a_restart
     before = {file: file.stat().st_mtime_ns for file in folder.glob("*.npz")}
     assert before
     again = Studio(studio.home.root)
-    assert again.labelling(data).suggesting.learned_from == 30
-    state = again.labelling(data)
+    assert again.labeling(data).suggesting.learned_from == 30
+    state = again.labeling(data)
     assert first is not None and state.suggestion == first.rows[state.row or 0]
     for row in range(31, 41):
         again.label(data, row, truth(again.label_list(data, start=row, count=1).rows[0].text))
@@ -95,7 +95,7 @@ def test_what_was_read_is_not_read_again_and_what_was_learned_outlives_a_restart
 def test_the_suggestion_on_the_screen_is_kept_with_the_key_press_and_makes_the_curve(studio: Studio) -> None:
     data = labelled(studio, 30)
     studio.suggest_labels(data)
-    state = studio.labelling(data, "Ann")
+    state = studio.labeling(data, "Ann")
     right = 0
     for number in range(20):
         assert state.row is not None and state.suggestion is not None
@@ -111,25 +111,25 @@ def test_the_suggestion_on_the_screen_is_kept_with_the_key_press_and_makes_the_c
 
 def test_in_the_background_it_learns_by_itself_and_again_after_more_labels(studio: Studio) -> None:
     data = labelled(studio, 12)
-    assert studio.labelling(data).suggesting.due
+    assert studio.labeling(data).suggesting.due
     studio.begin_suggesting(data)
-    until(lambda: studio.labelling(data).suggesting.learned_from == 12 and not studio.labelling(data).suggesting.busy)
-    assert not studio.labelling(data).suggesting.due, "nothing is new"
-    state = studio.labelling(data)
+    until(lambda: studio.labeling(data).suggesting.learned_from == 12 and not studio.labeling(data).suggesting.busy)
+    assert not studio.labeling(data).suggesting.due, "nothing is new"
+    state = studio.labeling(data)
     for _ in range(5):
         assert state.row is not None
         state = studio.label(data, state.row, truth(state.text))
     assert state.suggesting.due
     began = time.monotonic()
     studio.begin_suggesting(data)
-    until(lambda: studio.labelling(data).suggesting.learned_from == 17)
+    until(lambda: studio.labeling(data).suggesting.learned_from == 17)
     assert time.monotonic() - began < 20
     studio.rename_label(data, "refund", "money")
-    state = studio.labelling(data)
+    state = studio.labeling(data)
     assert state.suggestion is None, "a suggestion by the old name would bring it back"
     assert state.suggesting.due
     studio.begin_suggesting(data)
-    until(lambda: studio.labelling(data).suggestion is not None)
+    until(lambda: studio.labeling(data).suggestion is not None)
 
 
 def test_suggested_labels_can_be_taken_for_many_rows_at_once(studio: Studio) -> None:
@@ -140,7 +140,7 @@ def test_suggested_labels_can_be_taken_for_many_rows_at_once(studio: Studio) -> 
     sure = [each.suggestion.sure for each in page.rows if each.suggestion]
     assert sure == sorted(sure, reverse=True) and len(sure) == 10
     assert studio.label_rows(data, [each.row for each in page.rows]) == 10
-    assert studio.labelling(data).done == 40
+    assert studio.labeling(data).done == 40
 
 
 def until(condition, seconds: float = 60) -> None:  # type: ignore[no-untyped-def]

@@ -194,7 +194,7 @@ def test_virtual_tokens_are_exported_as_an_adapter_and_never_merged(tmp_path: Pa
         tmp_path / "run", small_llama(tmp_path / "base"), method="prompt-tuning", rows=8, **ON_TEXT["prompt-tuning"]
     )
     run(job)
-    assert "stands before the text" in export_named("merged").why_not(ref_of(job))
+    assert "stands before the text" in export_named("merged").unavailable_reason(ref_of(job))
     with pytest.raises(StudioError, match="Take the adapter"):
         export(job, "merged", tmp_path / "merged")
     assert "Loaded again without the studio" in export(job, "adapter", tmp_path / "adapter").tested

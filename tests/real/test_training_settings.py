@@ -64,7 +64,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelInfo:
     return tiny_llama(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.mark.parametrize("optimizer", [name for name, each in OPTIMIZERS.items() if not each.why_not(machine_facts())])
+@pytest.mark.parametrize(
+    "optimizer", [name for name, each in OPTIMIZERS.items() if not each.unavailable_reason(machine_facts())]
+)
 def test_a_run_learns_with_each_optimizer_that_this_machine_can_run(
     tmp_path: Path, tiny: ModelInfo, optimizer: str
 ) -> None:

@@ -47,7 +47,7 @@ def test_a_run_out_of_memory_is_tried_once_more_at_half_the_batch_and_says_so(ho
     assert (spec.config.batch_size, spec.config.gradient_accumulation, spec.tried_again) == (2, 2, True)
     assert psutil.Process(worker.pid).is_running(), "the same process goes on, with an empty memory"
     wait_for(lambda: record_of(home, run).status in ("training", "failed"))
-    home.workspace().runs.wish_stop(run, "discard")
+    home.workspace().runs.request_stop(run, "discard")
     worker.wait(120)
     assert "tried once more" in log_of(home, run)
     assert home.queue.entries() == []
@@ -100,5 +100,5 @@ def test_a_probe_waits_for_no_run_at_work(home: Home, tmp_path: Path) -> None:
     wait_for(lambda: len(steps_of(home, run)) > 1)
     with pytest.raises(StudioError, match="A run is at work"):
         probe(Context(home, home.workspace(), False), home.workspace().runs.spec(run))
-    home.workspace().runs.wish_stop(run, "discard")
+    home.workspace().runs.request_stop(run, "discard")
     assert worker.wait(60) == 0

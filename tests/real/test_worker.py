@@ -81,7 +81,7 @@ def test_a_prepared_worker_is_handed_a_run_and_takes_its_name(
     assert home.workspace().runs.worker(run).pid == prepared[0].pid
     said = " ".join(prepared[0].cmdline()).strip()
     assert "studio.worker" in said and said.endswith(run)
-    home.workspace().runs.wish_stop(run, "keep")
+    home.workspace().runs.request_stop(run, "keep")
     wait_for(lambda: not prepared[0].is_running() or prepared[0].status() == psutil.STATUS_ZOMBIE)
     assert record_of(home, run).status == "stopped"
     assert "step 1/" in log_of(home, run)
@@ -140,7 +140,7 @@ def test_a_wish_to_discard_leaves_no_model(home: Home, data: DatasetRecord, llam
     run = add_run(home, data, llama, **LONG)
     worker = start_worker(home, run)
     wait_for(lambda: steps_of(home, run))
-    home.workspace().runs.wish_stop(run, "discard")
+    home.workspace().runs.request_stop(run, "discard")
     assert worker.wait(30) == 0
     record = record_of(home, run)
     assert (record.status, record.has_result) == ("stopped", False)
@@ -156,7 +156,7 @@ def test_a_killed_worker_is_noticed_and_its_run_goes_on_from_the_last_checkpoint
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait(10)
     runs = home.workspace().runs
-    assert [lost.id for lost in runs.set_right(resumable_step)] == [run]
+    assert [lost.id for lost in runs.reconcile(resumable_step)] == [run]
     record = record_of(home, run)
     assert record.status == "interrupted"
     assert "Resume goes on from there" in record.reason
@@ -192,8 +192,8 @@ def test_a_second_run_waits_for_its_turn_and_then_trains(
     assert home.queue.worker(third) == prepared.pid, "it is the same process, begun anew"
     for pid in (two, prepared.pid):
         assert psutil.Process(pid).memory_info().rss < 150e6, "nothing heavy is imported while it waits"
-    home.workspace().runs.wish_stop(third, "keep")
-    home.workspace().runs.wish_stop(first, "discard")
+    home.workspace().runs.request_stop(third, "keep")
+    home.workspace().runs.request_stop(first, "discard")
     assert one.wait(30) == 0
     wait_for(lambda: record_of(home, second).status == "finished")
 
@@ -206,7 +206,7 @@ def test_a_waiting_run_can_be_stopped_and_an_ended_wait_keeps_its_place(
     run, other = add_run(home, data, llama, **TINY), add_run(home, data, llama, **TINY)
     worker, waiting = start_worker(home, run), start_worker(home, other)
     wait_for(lambda: "Waiting" in log_of(home, run) and "Waiting" in log_of(home, other))
-    home.workspace().runs.wish_stop(run, "keep")
+    home.workspace().runs.request_stop(run, "keep")
     assert worker.wait(10) == 0
     assert record_of(home, run).status == "stopped"
     waiting.send_signal(signal.SIGTERM)
@@ -243,8 +243,8 @@ def test_a_run_that_a_living_worker_has_is_not_taken_twice(home: Home, data: Dat
     assert start_worker(home, run).wait(30) == 2
     state = home.workspace().runs.worker(run)
     assert (state.pid, state.identity) == (worker.pid, identity(worker.pid))
-    assert home.workspace().runs.set_right() == []
-    home.workspace().runs.wish_stop(run, "discard")
+    assert home.workspace().runs.reconcile() == []
+    home.workspace().runs.request_stop(run, "discard")
     assert worker.wait(30) == 0
 
 
@@ -259,5 +259,5 @@ def test_a_run_gives_up_a_core_to_a_guest_and_takes_it_back(
     wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores - 1, 20)
     home.queue.guest_goes(os.getpid())
     wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores, 20)
-    home.workspace().runs.wish_stop(run, "discard")
+    home.workspace().runs.request_stop(run, "discard")
     assert worker.wait(30) == 0

@@ -241,7 +241,7 @@ def give_run(source: Workspace, run: str, target: Workspace) -> None:
     if not folder.exists():
         source.runs.describe(run)
         shutil.copytree(source.root / "runs" / run, folder)
-        run_folder_import.take_up(target.db, target.root / "runs", run)
+        run_folder_import.import_copied_runs(target.db, target.root / "runs", run)
 
 
 def processes_of(served: Served) -> list[psutil.Process]:

@@ -183,5 +183,5 @@ def test_a_model_that_can_t_do_the_task_leaves_open_how_many_steps_there_are_but
 def test_whatever_task_model_and_method_are_put_together_what_is_wrong_can_be_told() -> None:
     for task, kind, method in product(TASKS, ("causal", "encoder", "seq2seq"), METHODS):
         info = MODEL.model_copy(update={"kind": kind})
-        METHODS[method].why_not(info, task_named(task), MACHINE)
+        METHODS[method].unavailable_reason(info, task_named(task), MACHINE)
         assert told(task, info, method=method, epochs=0) == {"epochs"}, (task, kind, method)

@@ -215,7 +215,7 @@ def test_deleting_a_dataset_removes_its_rows_from_all_runs_and_none_goes_on(stud
 def test_rows_of_two_runs_outlive_one_of_them_and_what_it_had_learned(studio: Studio) -> None:
     run, data = made_of_rows(studio)
     other = made(studio, rows=data)
-    studio.context.workspace.runs.throw_away(other)
+    studio.context.workspace.runs.discard_output(other)
     studio.delete_run(run)
     assert linked(studio, other, data) and rows_at(studio, data)
 

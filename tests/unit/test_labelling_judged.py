@@ -7,7 +7,7 @@ import pytest
 from studio.metrics.agreement import in_words, kappa
 from studio.schema.labeling import Fact
 from studio.services.labeling.agreement import agreements, trust
-from studio.services.labeling.progress import Board, undone_by
+from studio.services.labeling.progress import LabelingProgress, undone_by
 from studio.services.labeling.suggestions import even, missing
 
 
@@ -50,8 +50,8 @@ def test_kappa_is_said_in_words(found: float, word: str) -> None:
     assert "only one label" in in_words(40, 40, None)
 
 
-def board(*facts: Fact, rows: int = 30) -> Board:
-    made = Board(rows)
+def board(*facts: Fact, rows: int = 30) -> LabelingProgress:
+    made = LabelingProgress(rows)
     kept = [fact.model_copy(update={"id": number}) for number, fact in enumerate(facts, 1)]
     made.take(kept, lambda fact: fact.row, undone_by(kept))
     return made

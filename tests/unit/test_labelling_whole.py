@@ -64,9 +64,9 @@ def test_undo_takes_back_unsure_and_skip_too(studio: Studio, dataset: str) -> No
 
 
 def test_the_row_on_the_screen_stays_there_whatever_happens_beside_it(studio: Studio, dataset: str) -> None:
-    assert studio.labelling(dataset, "Ann").row == 1
+    assert studio.labeling(dataset, "Ann").row == 1
     studio.label(dataset, 5, "refund", "Ben")
-    assert studio.labelling(dataset, "Ann").row == 1
+    assert studio.labeling(dataset, "Ann").row == 1
 
 
 def test_labels_can_be_put_on_a_row_that_has_one(studio: Studio, dataset: str) -> None:
@@ -80,13 +80,13 @@ def test_labels_can_be_put_on_a_row_that_has_one(studio: Studio, dataset: str) -
 
 
 def test_two_people_are_never_shown_the_same_row_at_once(studio: Studio, dataset: str) -> None:
-    ann, ben = studio.labelling(dataset, "Ann").row, studio.labelling(dataset, "Ben").row
+    ann, ben = studio.labeling(dataset, "Ann").row, studio.labeling(dataset, "Ben").row
     assert (ann, ben) == (1, 2)
     for _ in range(5):
         ann = studio.label(dataset, ann or 0, "refund", "Ann").row
         ben = studio.label(dataset, ben or 0, "parcel", "Ben").row
         assert ann != ben
-    state = studio.labelling(dataset, "Ann")
+    state = studio.labeling(dataset, "Ann")
     assert state.done == 10
     assert {each.name: each.rows for each in state.labellers} == {"Ann": 5, "Ben": 5}
 
@@ -104,7 +104,7 @@ def test_agreement_is_cohens_kappa_on_rows_that_both_saw(studio: Studio, dataset
     studio.choose_label_order(dataset, "second", "Ben")
     seen = set()
     for _ in range(20):
-        state = studio.labelling(dataset, "Ben")
+        state = studio.labeling(dataset, "Ben")
         assert state.row is not None and state.suggestion is None
         seen.add(state.row)
         wrong = state.row <= 4
@@ -128,13 +128,13 @@ def test_rows_on_which_two_people_differ_can_be_listed(studio: Studio, dataset: 
 
 
 def test_what_another_process_labels_is_seen_at_once(studio: Studio, dataset: str) -> None:
-    assert studio.labelling(dataset, "Ann").done == 0
+    assert studio.labeling(dataset, "Ann").done == 0
     other = Studio(studio.home.root)
     other.label(dataset, 3, "refund", "Ben")
     other.undo_label(dataset, "Ben")
     other.label(dataset, 4, "parcel", "Ben")
     other.close()
-    assert studio.labelling(dataset, "Ann").counts == {"refund": 0, "parcel": 1}
+    assert studio.labeling(dataset, "Ann").counts == {"refund": 0, "parcel": 1}
 
 
 # --- labels themselves ---
@@ -144,7 +144,7 @@ def test_a_renamed_label_has_its_new_name_on_every_row(studio: Studio, dataset: 
     for row in range(1, 5):
         studio.label(dataset, row, right(row))
     assert studio.rename_label(dataset, "refund", "money back") == 2
-    state = studio.labelling(dataset)
+    state = studio.labeling(dataset)
     assert state.labels == ("money back", "parcel")
     assert state.counts == {"money back": 2, "parcel": 2}
 
@@ -157,7 +157,7 @@ def test_two_labels_become_one_only_when_it_is_asked_for(studio: Studio, dataset
         studio.rename_label(dataset, "package", "parcel")
     assert "already" in refusal.value.message
     studio.rename_label(dataset, "package", "parcel", merge=True)
-    state = studio.labelling(dataset)
+    state = studio.labeling(dataset)
     assert state.labels == ("refund", "parcel")
     assert state.counts["parcel"] == 2
 
@@ -166,9 +166,9 @@ def test_a_label_used_again_after_it_was_renamed_is_a_new_one(studio: Studio, da
     studio.label(dataset, 1, "refund")
     studio.rename_label(dataset, "refund", "money")
     studio.label(dataset, 3, "refund")
-    assert studio.labelling(dataset).counts == {"money": 1, "parcel": 0, "refund": 1}
+    assert studio.labeling(dataset).counts == {"money": 1, "parcel": 0, "refund": 1}
     again = Studio(studio.home.root)
-    assert again.labelling(dataset).counts == {"money": 1, "parcel": 0, "refund": 1}
+    assert again.labeling(dataset).counts == {"money": 1, "parcel": 0, "refund": 1}
     again.close()
 
 
@@ -178,7 +178,7 @@ def test_a_label_that_stands_on_rows_is_not_taken_away(studio: Studio, dataset: 
         studio.remove_label(dataset, "refund")
     assert "1 row" in refusal.value.message
     studio.remove_label(dataset, "parcel")
-    assert studio.labelling(dataset).labels == ("refund",)
+    assert studio.labeling(dataset).labels == ("refund",)
 
 
 def test_labels_that_came_with_the_file_are_renamed_too(studio: Studio) -> None:
@@ -243,7 +243,7 @@ def test_labels_follow_their_rows_when_rows_around_them_are_removed(studio: Stud
     studio.label(data, 10, "parcel")
     ten = studio.label_list(data, count=50).rows[9].text
     studio.fix(data, "duplicate")
-    state = studio.labelling(data)
+    state = studio.labeling(data)
     assert (state.total, state.done) == (25, 2)
     labelled = {each.text: each.value for each in studio.label_list(data, show="done").rows}
     assert labelled == {"the lamp is broken": "refund", ten: "parcel"}
@@ -253,7 +253,7 @@ def test_labelling_goes_on_in_the_version_that_was_made_of_it(studio: Studio, da
     for row in range(1, 11):
         studio.label(dataset, row, right(row), "Ann")
     studio.use_labels(dataset)
-    state = studio.labelling(dataset, "Ann")
+    state = studio.labeling(dataset, "Ann")
     assert (state.done, state.row, state.new) == (10, 11, 0)
     studio.label(dataset, 3, "parcel", "Ben")
     (found,) = studio.agreements(dataset)
@@ -273,7 +273,7 @@ def asked(studio: Studio) -> str:
 
 
 def test_replies_are_written_one_after_the_other_and_make_a_version(studio: Studio, asked: str) -> None:
-    state = studio.labelling(asked, task="chat")
+    state = studio.labeling(asked, task="chat")
     assert (state.work, state.row, state.text, state.done) == ("reply", 1, "Where is parcel 1?", 4)
     for row in range(1, 6):
         studio.label(asked, row, f"On its way, {row}.")
@@ -294,7 +294,7 @@ def test_what_was_typed_of_a_reply_is_there_after_a_restart(studio: Studio, aske
     studio.choose_labelling(asked, "reply")
     studio.type_reply(asked, 1, "It is on")
     again = Studio(studio.home.root)
-    assert again.labelling(asked).reply == "It is on"
+    assert again.labeling(asked).reply == "It is on"
     again.label(asked, 1, "It is on its way.")
     again.close()
     assert studio.open_label_row(asked, 1).reply == "It is on its way."
@@ -303,7 +303,7 @@ def test_what_was_typed_of_a_reply_is_there_after_a_restart(studio: Studio, aske
 def test_the_last_reply_of_a_conversation_is_repaired(studio: Studio) -> None:
     turns = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here"}]
     data = studio.add_text("\n".join(json.dumps({"messages": turns}) for _ in range(9))).id
-    state = studio.labelling(data, task="chat")
+    state = studio.labeling(data, task="chat")
     assert (state.work, state.text) == ("reply", "user: Where?")
     state = studio.open_label_row(data, 2)
     assert state.reply == "Here"
@@ -318,7 +318,7 @@ def test_the_last_reply_of_a_conversation_is_repaired(studio: Studio) -> None:
 
 def test_the_better_of_two_replies_becomes_chosen_and_the_other_rejected(studio: Studio) -> None:
     data = studio.add_text(PAIRS).id
-    state = studio.labelling(data, task="preference")
+    state = studio.labeling(data, task="preference")
     assert (state.work, state.text) == ("choice", "Ask 1?")
     assert state.replies is not None
     assert {state.replies.left, state.replies.right} == {"short 1", "a longer one 1"}
@@ -330,7 +330,7 @@ def test_the_better_of_two_replies_becomes_chosen_and_the_other_rejected(studio:
     assert (table.row(1)["chosen"], table.row(1)["rejected"]) == ("a longer one 1", "short 1")
     assert (table.row(2)["chosen"], table.row(2)["rejected"]) == ("short 2", "a longer one 2")
     assert table.row(10)["chosen"] is None
-    assert studio.labelling(data).done == 10
+    assert studio.labeling(data).done == 10
 
 
 def test_replies_change_sides_so_that_a_side_is_not_chosen_by_habit(studio: Studio) -> None:
@@ -342,7 +342,7 @@ def test_replies_change_sides_so_that_a_side_is_not_chosen_by_habit(studio: Stud
 
 
 def test_rows_without_two_replies_can_not_be_compared_and_it_says_why(studio: Studio, dataset: str) -> None:
-    state = studio.labelling(dataset)
+    state = studio.labeling(dataset)
     assert "two columns" in {name: why for name, _, why in state.works}["choice"]
     with pytest.raises(StudioError) as refusal:
         studio.choose_labelling(dataset, "choice")
@@ -386,8 +386,8 @@ def test_labels_that_went_out_come_in_again(studio: Studio, dataset: str, tmp_pa
     data = other.add_text("text\n" + "\n".join(TEXTS) + "\n").id
     carried = other.import_labels(data, file)
     assert (carried.taken, carried.lost, carried.by) == (10, 0, "row")
-    assert other.labelling(data).counts == {"parcel": 5, "refund": 5}
-    assert other.labelling(data, "Ann").labellers[0].name == "Ann"
+    assert other.labeling(data).counts == {"parcel": 5, "refund": 5}
+    assert other.labeling(data, "Ann").labellers[0].name == "Ann"
     assert other.import_labels(data, file).same == 10
     other.close()
 
@@ -415,15 +415,15 @@ def test_labels_go_out_in_two_formats_only(studio: Studio, dataset: str, tmp_pat
 
 
 def test_it_says_how_many_rows_suggestions_wait_for(studio: Studio, dataset: str) -> None:
-    assert "12 to go" in studio.labelling(dataset).suggesting.why_not
+    assert "12 to go" in studio.labeling(dataset).suggesting.unavailable_reason
     for row in range(1, 12):
         state = studio.label(dataset, row, "refund")
-    assert "1 to go" in state.suggesting.why_not
+    assert "1 to go" in state.suggesting.unavailable_reason
     state = studio.label(dataset, 12, "refund")
-    assert "two labels" in state.suggesting.why_not
+    assert "two labels" in state.suggesting.unavailable_reason
     studio.label(dataset, 14, "parcel")
     state = studio.label(dataset, 16, "parcel")
-    assert state.suggesting.why_not == "" and state.suggesting.due
+    assert state.suggesting.unavailable_reason == "" and state.suggesting.due
     with pytest.raises(StudioError) as refusal:
         studio.suggest_labels(studio.add_text("text\n" + "\n".join(TEXTS)).id)
     assert refusal.value.code == "too-few-rows"

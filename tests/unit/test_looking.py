@@ -15,7 +15,7 @@ from studio.schema.search import SearchSpec
 from studio.services.runs.search import Searches
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
-from studio.ui.search_monitor import Looking
+from studio.ui.search_monitor import SearchMonitor
 
 CONFIG = TrainingConfig(task="chat", model="m", learning_rate=1e-3, epochs=4, batch_size=4, lora_rank=8)
 SPEC = SearchSpec(id="", name="looking", dataset="d", model="m", trials=1)
@@ -57,7 +57,7 @@ def test_searches_of_all_workspaces_are_looked_at_again_and_again_until_the_end(
     (home.root / "workspaces" / ("a" * 48) / "searches" / broken / "search.json").write_text("{}")
     begun(home, "b" * 48)
     studio = Studio(home, demo=True)
-    with caplog.at_level(logging.ERROR, "studio.ui"), Looking(studio, 0.02):
+    with caplog.at_level(logging.ERROR, "studio.ui"), SearchMonitor(studio, 0.02):
         soon(lambda: at_work(home) == [("a" * 48, broken)])
         begun(home, "c" * 48)
         soon(lambda: at_work(home) == [("a" * 48, broken)])

@@ -59,7 +59,7 @@ def test_each_says_how_it_learns_and_is_planned_for_the_starter(method: Method) 
     found = METHODS[method.name]
     assert found.sentence.endswith(".") and "Pick it " in found.sentence, "how it learns, and when to pick it"
     assert found.term and found.result in ("adapter", "model")
-    assert found.why_not(SMALL, CHAT, LAPTOP) == ""
+    assert found.unavailable_reason(SMALL, CHAT, LAPTOP) == ""
     rows = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
     made = make_plan(CHAT, SMALL, found.name, "balanced", rows, LAPTOP, {}, "")
     assert made.config.method == found.name
@@ -79,19 +79,21 @@ def test_each_says_how_it_learns_and_is_planned_for_the_starter(method: Method) 
     ],
 )
 def test_a_method_says_why_it_cannot_be_used(name: str, info: ModelInfo, task: str, word: str) -> None:
-    assert word in METHODS[name].why_not(info, task_named(task), LAPTOP)
+    assert word in METHODS[name].unavailable_reason(info, task_named(task), LAPTOP)
 
 
 def test_the_last_layer_of_a_huge_model_may_be_too_much() -> None:
     huge = SMALL.model_copy(update={"parameters": 400 * 10**9, "layers": 10})
-    assert "The last layer alone" in METHODS["last-layers"].why_not(huge, CHAT, LAPTOP)
-    assert METHODS["last-layers"].why_not(huge.model_copy(update={"layers": 200}), CHAT, LAPTOP) == ""
+    assert "The last layer alone" in METHODS["last-layers"].unavailable_reason(huge, CHAT, LAPTOP)
+    assert METHODS["last-layers"].unavailable_reason(huge.model_copy(update={"layers": 200}), CHAT, LAPTOP) == ""
 
 
 def refused(billions: float, gpus: int) -> str:
     """Why so large a model can't learn whole on a machine of 24 GB and so many GPUs of 24 GB each."""
     machine = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (Gpu("G", 24 * GB, 23 * GB),) * gpus, True)
-    return METHODS["full"].why_not(SMALL.model_copy(update={"parameters": round(billions * 1e9)}), CHAT, machine)
+    return METHODS["full"].unavailable_reason(
+        SMALL.model_copy(update={"parameters": round(billions * 1e9)}), CHAT, machine
+    )
 
 
 @pytest.mark.parametrize("gpus", [0, 1])

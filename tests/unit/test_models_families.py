@@ -167,7 +167,7 @@ def test_beside_experts_an_adapter_may_be_as_wide_as_beside_other_layers(made: A
 
 def test_of_layers_that_are_all_one_none_can_be_frozen_or_the_last(made: Any) -> None:
     info = made("AlbertForMaskedLM")
-    assert "one and the same" in METHODS["last-layers"].why_not(info, task_named("classification"), LAPTOP)
+    assert "one and the same" in METHODS["last-layers"].unavailable_reason(info, task_named("classification"), LAPTOP)
     with pytest.raises(StudioError, match="one and the same"):
         check_settings(info, LAPTOP, {"task": "classification", "model": "m", "method": "full", "frozen_layers": 1})
 
@@ -218,8 +218,8 @@ def test_of_weights_in_few_bits_an_adapter_learns_and_they_themselves_are_refuse
     learning = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     assert 0 < METHODS["lora"].learned(info, config, 0) <= 1.5 * learning
     for name in ("full", "last-layers", "qlora"):
-        assert "few bits already" in METHODS[name].why_not(info, task_named("chat"), LAPTOP)
-    assert not METHODS["lora"].why_not(info, task_named("chat"), LAPTOP)
+        assert "few bits already" in METHODS[name].unavailable_reason(info, task_named("chat"), LAPTOP)
+    assert not METHODS["lora"].unavailable_reason(info, task_named("chat"), LAPTOP)
 
 
 def test_weights_that_need_a_library_which_is_not_here_are_refused_in_plain_words(tmp_path: Path, made: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from studio.models import STARTERS, cached_models, check_starters, find_model
-from studio.models.catalog import CATALOGUE
+from studio.models.catalog import CATALOG
 from studio.models.hub_cache import Answers
 from studio.models.starters import origin_of, starter_folder
 from studio.schema.errors import StudioError
@@ -106,14 +106,14 @@ def test_an_empty_hub_cache_holds_no_model() -> None:
 
 
 def test_the_catalogue_is_whole_without_a_network() -> None:
-    assert len({entry.name for entry in CATALOGUE}) == len(CATALOGUE) >= 5
-    for entry in CATALOGUE:
+    assert len({entry.name for entry in CATALOG}) == len(CATALOG) >= 5
+    for entry in CATALOG:
         info = entry.info
         assert info.kind in ("causal", "encoder") and info.licence and info.context and not info.here
         assert info.bytes > info.parameters > 50_000_000
         assert info.layers and info.hidden and info.intermediate and info.vocabulary
         assert set(entry.sentences) == {"sentence", "good_for", "not_for"}
-    assert any(entry.info.gated for entry in CATALOGUE)
+    assert any(entry.info.gated for entry in CATALOG)
 
 
 def test_an_answer_is_kept_for_a_while_and_a_refusal_for_a_moment() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from studio.models import find_model, inspect_folder
-from studio.models.catalog import CATALOGUE
+from studio.models.catalog import CATALOG
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.training.methods import method_named
@@ -49,4 +49,4 @@ def test_a_model_that_is_not_here_is_guessed_within_a_third() -> None:
     away = starter.model_copy(update={"path": None, "here": False})
     exact, guess = trainable_parameters(starter, BASE), trainable_parameters(away, BASE)
     assert abs(guess - exact) < exact / 3
-    assert all(trainable_parameters(entry.info, BASE) > 100_000 for entry in CATALOGUE)
+    assert all(trainable_parameters(entry.info, BASE) > 100_000 for entry in CATALOG)

@@ -35,7 +35,7 @@ SMALL = ModelInfo(
     vocabulary=49_152,
 )
 ROWS = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
-RUN_HERE = [name for name, each in OPTIMIZERS.items() if not each.why_not(HERE)]
+RUN_HERE = [name for name, each in OPTIMIZERS.items() if not each.unavailable_reason(HERE)]
 
 
 def config(**values: Any) -> TrainingConfig:
@@ -104,20 +104,22 @@ def test_each_goes_on_from_its_saved_state_as_if_it_had_never_stopped(name: str)
     assert not torch.equal(resumed, fresh), "the state makes a difference"
 
 
-@pytest.mark.parametrize("name", [name for name, each in OPTIMIZERS.items() if each.why_not(machine_facts())])
+@pytest.mark.parametrize(
+    "name", [name for name, each in OPTIMIZERS.items() if each.unavailable_reason(machine_facts())]
+)
 def test_one_that_can_not_run_is_refused_in_words_where_a_training_is_started(
     name: str, call: Callable[..., tuple[int, Any, str]]
 ) -> None:
     rows = sample_path("support-tone")
     status, _, said = call("train", rows, "--model", "starter-chat", "--optimizer", name)
-    assert status == 2 and OPTIMIZERS[name].why_not(machine_facts()) in said and "adamw, adafactor" in said
+    assert status == 2 and OPTIMIZERS[name].unavailable_reason(machine_facts()) in said and "adamw, adafactor" in said
 
 
 @pytest.mark.parametrize("name", [name for name, each in OPTIMIZERS.items() if each.package])
 def test_one_whose_library_is_missing_says_which_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     package = OPTIMIZERS[name].package
     monkeypatch.setitem(MODULES, package, "there_is_no_such_module")
-    why = OPTIMIZERS[name].why_not(GPU)
+    why = OPTIMIZERS[name].unavailable_reason(GPU)
     assert why.startswith(f"The optimizer {name} ") and why.endswith(f"pip install {package}")
 
 
@@ -126,7 +128,7 @@ def test_those_that_page_are_the_same_as_those_that_do_not_but_for_a_gpu() -> No
     assert set(paged) == {name for name in OPTIMIZERS if name.startswith("paged-")}
     for name, each in paged.items():
         plain = OPTIMIZERS[name.removeprefix("paged-")]
-        assert each.state_bytes == plain.state_bytes and not each.why_not(GPU)
+        assert each.state_bytes == plain.state_bytes and not each.unavailable_reason(GPU)
         made = make_optimizer(name, [{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}], 1e-3, 0.0)
         assert made.is_paged and (made.args.optim_bits == 8) == name.endswith("8bit")
 

@@ -173,12 +173,14 @@ def test_a_preset_or_method_of_another_name_is_refused_with_the_nearest() -> Non
 
 def test_methods_say_why_they_cannot_be_used() -> None:
     chat, sort = task_named("chat"), task_named("classification")
-    assert METHODS["full"].why_not(SMALL, chat, LAPTOP) == ""
-    assert "LoRA needs far less" in METHODS["full"].why_not(LARGE, chat, LAPTOP)
-    assert METHODS["lora"].why_not(LARGE, chat, LAPTOP) == ""
-    assert "models that write text" in METHODS["qlora"].why_not(ENCODER, sort, LAPTOP)
-    assert METHODS["qlora"].why_not(SMALL, chat, LAPTOP) == ""
-    assert "multiple of 64" in METHODS["qlora"].why_not(SMALL.model_copy(update={"hidden": 80}), chat, LAPTOP)
+    assert METHODS["full"].unavailable_reason(SMALL, chat, LAPTOP) == ""
+    assert "LoRA needs far less" in METHODS["full"].unavailable_reason(LARGE, chat, LAPTOP)
+    assert METHODS["lora"].unavailable_reason(LARGE, chat, LAPTOP) == ""
+    assert "models that write text" in METHODS["qlora"].unavailable_reason(ENCODER, sort, LAPTOP)
+    assert METHODS["qlora"].unavailable_reason(SMALL, chat, LAPTOP) == ""
+    assert "multiple of 64" in METHODS["qlora"].unavailable_reason(
+        SMALL.model_copy(update={"hidden": 80}), chat, LAPTOP
+    )
 
 
 def test_a_steady_rate_has_no_rise_and_says_of_none() -> None:

@@ -36,7 +36,7 @@ def heard(folder: Path, ending: str) -> tuple[Any, list[AnyEvent]]:
         door.bind(str(folder / "socket"))
         door.listen(1)
         with subprocess.Popen([sys.executable, "-c", SAYS, str(folder / "socket"), ending]) as launcher:
-            return launcher.Ears(door, launcher, said.append, lambda: None).listen(), said
+            return launcher.RankServer(door, launcher, said.append, lambda: None).listen(), said
 
 
 def counting(numbers: list[int]) -> Callable[[], int]:

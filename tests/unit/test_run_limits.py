@@ -13,7 +13,7 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.schema.runs import RunRecord, RunSpec
 from studio.services.planning.service import own_rows
-from studio.services.runs.run_management import Keeping
+from studio.services.runs.run_management import RunManagement
 from studio.services.runs.service import Runs
 from studio.store import Home, Workspace
 from studio.store.quota import Quota
@@ -181,7 +181,7 @@ def test_a_run_archive_counts_as_disk_space(home: Home) -> None:
     with (folder.adapter / "adapter_model.safetensors").open("wb") as file:
         file.truncate(300_000_000)
     with pytest.raises(StudioError) as refusal:
-        Keeping(Runs(studio.context, Starts())).pack(run)  # type: ignore[arg-type]
+        RunManagement(Runs(studio.context, Starts())).pack(run)  # type: ignore[arg-type]
     assert refusal.value.code == "limit-reached"
 
 

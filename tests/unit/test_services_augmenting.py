@@ -68,7 +68,7 @@ def test_what_can_not_be_made_is_refused_in_words(studio: Studio, tmp_path: Path
     book.write_text("\n".join(f"This is line {number} of a book that is learned as it stands." for number in range(60)))
     with pytest.raises(StudioError, match="no rows can be made"):
         studio.make_rows(studio.add_file(book).id, "spelling", 5)
-    ways = {way.name: way.why_not for way in studio.ways_to_augment(data.id, "starter-classify")}
+    ways = {way.name: way.unavailable_reason for way in studio.ways_to_augment(data.id, "starter-classify")}
     assert ways["spelling"] == "" and "model" in ways["paraphrase"]
 
 

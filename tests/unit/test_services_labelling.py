@@ -30,7 +30,7 @@ def test_the_first_row_comes_first_and_each_label_moves_on(studio, dataset):
 def test_a_label_is_stored_before_the_call_returns(studio, dataset):
     studio.label(dataset, 1, "refund")
     again = Studio(studio.home.root)
-    assert [(each.row, each.text, each.value) for each in again.labelling(dataset).recent] == [(1, TEXTS[0], "refund")]
+    assert [(each.row, each.text, each.value) for each in again.labeling(dataset).recent] == [(1, TEXTS[0], "refund")]
     again.close()
 
 
@@ -76,7 +76,7 @@ def test_a_row_beyond_the_last_is_refused(studio, dataset):
 
 def test_labels_that_came_with_the_file_count_as_done(studio):
     dataset = studio.add_text("text,label\n" + "\n".join(f"{t},{'a' if i < 3 else ''}" for i, t in enumerate(TEXTS))).id
-    state = studio.labelling(dataset)
+    state = studio.labeling(dataset)
     assert (state.done, state.row, state.labels) == (3, 4, ("a",))
 
 
@@ -90,7 +90,7 @@ def test_a_label_that_was_edited_by_hand_after_it_was_used_stays_as_it_was_edite
         studio.label(dataset, row, "refund" if row % 2 else "parcel")
     studio.use_labels(dataset)
     studio.edit_row(dataset, 1, {"label": "parcel"})
-    assert studio.labelling(dataset).counts == {"parcel": 6, "refund": 5}
+    assert studio.labeling(dataset).counts == {"parcel": 6, "refund": 5}
     studio.label(dataset, 12, "parcel")
     made = studio.use_labels(dataset)
     assert made.note.startswith("1 row labelled")
@@ -109,9 +109,9 @@ def test_labels_do_not_pass_to_other_rows_when_another_sheet_of_as_many_rows_is_
     dataset = studio.add_file(tmp_path / "two.xlsx").id
     studio.label(dataset, 1, "refund")
     studio.reread(dataset, sheet="Letters")
-    assert studio.labelling(dataset).done == 0
+    assert studio.labeling(dataset).done == 0
     studio.reread(dataset, sheet="Orders")
-    assert studio.labelling(dataset).done == 1
+    assert studio.labeling(dataset).done == 1
 
 
 def test_labels_of_two_texts_show_both_keep_both_and_get_no_suggestions(studio):
@@ -119,7 +119,7 @@ def test_labels_of_two_texts_show_both_keep_both_and_get_no_suggestions(studio):
     dataset = studio.add_text(f"premise,hypothesis\n{rows}").id
     state = studio.set_labels(dataset, ["follows", "not"])
     assert state.text == "The lamp 1 is here.\n\nNo lamp 1 is here."
-    assert "of two" in state.suggesting.why_not
+    assert "of two" in state.suggesting.unavailable_reason
     for row in range(1, 13):
         state = studio.label(dataset, row, "follows" if row % 2 else "not")
     studio.use_labels(dataset)

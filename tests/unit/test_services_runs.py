@@ -19,7 +19,7 @@ from studio.schema.events import StepEvent
 from studio.schema.runs import RunSpec
 from studio.schema.settings_check import config_from
 from studio.services.context import Context
-from studio.services.runs.run_management import Keeping
+from studio.services.runs.run_management import RunManagement
 from studio.services.runs.service import Runs
 from studio.store import Home
 from studio.store.datasets import ROWS
@@ -212,7 +212,7 @@ def test_a_waiting_run_without_a_worker_gets_a_new_one_from_whoever_looks(runs):
 def test_a_name_that_is_too_long_is_refused_with_its_length(runs):
     record = runs.start(spec())
     with pytest.raises(StudioError) as refusal:
-        Keeping(runs).note(record.id, name="x" * 200)
+        RunManagement(runs).note(record.id, name="x" * 200)
     assert "200 characters" in refusal.value.message
 
 

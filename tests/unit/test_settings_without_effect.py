@@ -60,7 +60,7 @@ KINDS = [
     (task.name, kind)
     for task in TASKS.values()
     for kind in ("causal", "encoder", "seq2seq")
-    if not task.why_not(ModelInfo(name="m", title="M", source="hub", kind=kind))  # type: ignore[arg-type]
+    if not task.unavailable_reason(ModelInfo(name="m", title="M", source="hub", kind=kind))  # type: ignore[arg-type]
 ]
 
 

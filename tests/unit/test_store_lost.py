@@ -81,15 +81,15 @@ def test_a_worker_that_hangs_is_asked_to_end_then_killed_with_its_children_and_o
     known, of_child = identity(stubborn.pid), identity(child)
     at_work(place, run, stubborn.pid)
     silent_for(place, run, 3 * STALE_SECONDS)  # nobody has looked for hours
-    assert place.runs.set_right() == []
+    assert place.runs.reconcile() == []
     record = place.runs.get(run)
     assert (record.status, lives(stubborn.pid, known)) == ("stopping", True)
     assert "has said nothing for 45 minutes" in record.reason
     assert next(line for line in stubborn.stdout if line.strip() != "0").strip() == "asked"
     silent_for(place, run, STALE_SECONDS + END_SECONDS + 1)
-    place.runs.set_right()
+    place.runs.reconcile()
     assert gone(stubborn.pid, known) and gone(child, of_child)
-    place.runs.set_right()
+    place.runs.reconcile()
     assert place.runs.get(run).status == "interrupted"
     assert "it said nothing for 45 minutes, so it was ended" in place.runs.get(run).reason
     other = place.runs.create(place.runs.spec(run)).id
@@ -103,7 +103,7 @@ def test_a_worker_that_is_silent_is_not_taken_for_a_hanging_one_while_it_waits_f
     at_work(place, run, os.getpid())  # were it taken for one, this very process would be asked to end
     silent_for(place, run, PATIENCE + 60)
     assert Worker(place.home, place.name, run).workspace.db.patience == PATIENCE < STALE_SECONDS
-    assert place.runs.set_right() == [] and place.runs.get(run).status == "training"
+    assert place.runs.reconcile() == [] and place.runs.get(run).status == "training"
 
 
 def test_one_that_waits_ends_a_worker_that_hangs_in_another_workspace(
@@ -178,7 +178,7 @@ def ended(place: Workspace, run: str, **changes: object) -> str:
     at_work(place, run, process.pid)
     process.communicate()
     place.runs.update(run, step=0, **changes)
-    (record,) = place.runs.set_right()
+    (record,) = place.runs.reconcile()
     return record.reason
 
 

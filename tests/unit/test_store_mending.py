@@ -122,7 +122,7 @@ def test_labels_that_can_be_read_are_taken_over(tmp_path: Path) -> None:
         file.write(b"\xa5" * size)
     again = Studio(tmp_path)
     assert len(again.runs()) == 60
-    assert again.labelling(data.id).done == 40
+    assert again.labeling(data.id).done == 40
 
 
 def test_others_who_have_it_open_turn_to_the_mended_one_and_lose_nothing(tmp_path: Path) -> None:

@@ -129,9 +129,9 @@ def test_the_worker_says_where_it_stands(place: Workspace, run: RunRecord) -> No
 
 def test_a_wish_to_stop_is_kept_taken_back_and_meant_for_a_run_that_is_gone(place: Workspace, run: RunRecord) -> None:
     assert place.runs.stop_wish(run.id) is None
-    place.runs.wish_stop(run.id, "keep")
+    place.runs.request_stop(run.id, "keep")
     assert place.runs.stop_wish(run.id) == "keep"
-    place.runs.wish_stop(run.id, None)
+    place.runs.request_stop(run.id, None)
     assert place.runs.stop_wish(run.id) is None
     place.runs.delete(run.id)
     assert place.runs.stop_wish(run.id) == "discard"
@@ -141,13 +141,13 @@ def test_a_wish_to_stop_is_kept_taken_back_and_meant_for_a_run_that_is_gone(plac
 def test_a_run_whose_worker_is_gone_is_interrupted(place: Workspace, run: RunRecord, state: str) -> None:
     place.runs.begin(run.id, a_dead_pid())
     place.runs.set_status(run.id, state)  # type: ignore[arg-type]
-    assert [each.id for each in place.runs.set_right()] == [run.id]
+    assert [each.id for each in place.runs.reconcile()] == [run.id]
     record = place.runs.get(run.id)
     assert record.status == "interrupted"
     assert "before the first step" in record.reason
     assert "Resume" in record.reason
     assert record.ended
-    assert place.runs.set_right() == []
+    assert place.runs.reconcile() == []
     assert statuses(place, run.id).count("interrupted") == 1
 
 
@@ -156,7 +156,7 @@ def test_an_interrupted_run_says_which_step_is_safe(place: Workspace, run: RunRe
     place.runs.set_status(run.id, "training")
     place.runs.beat(run.id, "training", 31, 40, 9)
     asked: list[Path] = []
-    place.runs.set_right(lambda checkpoints: asked.append(checkpoints) or 30)
+    place.runs.reconcile(lambda checkpoints: asked.append(checkpoints) or 30)
     reason = place.runs.get(run.id).reason
     assert "in step 31 of 40" in reason
     assert "Everything up to step 30 is safe" in reason
@@ -166,19 +166,19 @@ def test_an_interrupted_run_says_which_step_is_safe(place: Workspace, run: RunRe
 def test_a_pid_that_was_given_to_another_process_is_not_taken_for_the_worker(place: Workspace, run: RunRecord) -> None:
     place.runs.begin(run.id, os.getpid())
     place.runs.set_status(run.id, "training", identity="the same pid before a restart")
-    assert [each.status for each in place.runs.set_right()] == ["interrupted"]
+    assert [each.status for each in place.runs.reconcile()] == ["interrupted"]
 
 
 @pytest.mark.parametrize("state", ["queued", "paused", "finished", "stopped", "failed", "interrupted"])
 def test_runs_that_no_worker_should_have_are_left_alone(place: Workspace, run: RunRecord, state: str) -> None:
     place.runs.set_status(run.id, state)  # type: ignore[arg-type]
-    assert place.runs.set_right() == []
+    assert place.runs.reconcile() == []
     assert place.runs.get(run.id).status == state
 
 
 def test_two_that_look_at_once_say_interrupted_once(place: Workspace, run: RunRecord) -> None:
     place.runs.begin(run.id, a_dead_pid())
-    threads = [threading.Thread(target=lambda: (place.runs.set_right(), place.db.close())) for _ in range(5)]
+    threads = [threading.Thread(target=lambda: (place.runs.reconcile(), place.db.close())) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:

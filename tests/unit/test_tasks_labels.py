@@ -85,8 +85,8 @@ def test_scores_have_no_labels_to_count() -> None:
 
 def test_a_model_that_reads_and_writes_is_refused_for_chat_with_the_reason() -> None:
     t5 = ModelInfo(name="t5", title="T5", source="folder", kind="seq2seq")
-    assert "can't write replies" in task_named("chat").why_not(t5)
-    assert task_named("summarization").why_not(t5) == ""
+    assert "can't write replies" in task_named("chat").unavailable_reason(t5)
+    assert task_named("summarization").unavailable_reason(t5) == ""
 
 
 def test_a_label_that_training_did_not_see_is_refused() -> None:

@@ -315,7 +315,7 @@ def test_memory_by_process_falls_with_each_stage_and_the_chosen_one_is_marked() 
     lines = planned(processes=4, zero=2, method="full", precision="float32")[1].per_process
     assert [line.way for line in lines] == ["One process", "Data parallel", "ZeRO-1", "ZeRO-2", "ZeRO-3", "FSDP"]
     assert [line.processes for line in lines] == [1, 4, 4, 4, 4, 4]
-    assert "several GPUs" in lines[-1].why_not
+    assert "several GPUs" in lines[-1].unavailable_reason
     each = [line.process_bytes for line in lines[1:]]
     assert each[0] > each[1] > each[2] and each[3] > each[2], "on a processor all weights are loaded beside the part"
     assert [line.way for line in lines if line.chosen] == ["ZeRO-2"]
@@ -363,7 +363,7 @@ def test_the_page_shows_each_way_escaped_and_says_what_is_not_offered() -> None:
             sentence="<b>",
             process_bytes=1 << 30,
             memory_bytes=3 << 30,
-            why_not="There is <one> core.",
+            unavailable_reason="There is <one> core.",
         ),
     )
     shown = processes_panel(planned()[1].model_copy(update={"per_process": lines}))

@@ -37,7 +37,7 @@ def page(visit: Visiting) -> str:
 
 
 def greyed(visit: Visiting) -> dict[str, str]:
-    return {task.name: task.why_not for task in import_data.tasks_here(visit()) if task.why_not}
+    return {task.name: task.unavailable_reason for task in import_data.tasks_here(visit()) if task.unavailable_reason}
 
 
 # --- tasks ---

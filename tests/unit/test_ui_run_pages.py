@@ -165,7 +165,7 @@ def test_work_on_its_way_asks_again_by_itself_and_shows_how_far_it_is() -> None:
 
 
 ADAPTER = ExportView(format="adapter", title="Adapter", sentence=EVIL, bytes=9_800_000)
-MERGED = ExportView(format="merged", title="Merged model", sentence="", bytes=270_000_000, why_not=EVIL)
+MERGED = ExportView(format="merged", title="Merged model", sentence="", bytes=270_000_000, unavailable_reason=EVIL)
 
 
 def test_a_form_that_can_not_be_had_stays_and_says_why() -> None:

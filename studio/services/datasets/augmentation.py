@@ -24,7 +24,7 @@ MOST, MOST_BY_MODEL, MOST_IN_DEMO = 2_000, 200, 20
 Progress = Callable[[int, int, str], None]
 
 
-class Augmenting:
+class Augmentation:
     """Rows made from the rows of a workspace's datasets. What was made waits in a draft until a person decides."""
 
     def __init__(self, datasets: Datasets, models: Models, host: HostClient) -> None:
@@ -35,7 +35,7 @@ class Augmenting:
         """All ways, each with why it can't be used."""
         self.datasets.store.get(dataset)
         return [
-            WayView(name=way.name, title=way.title, sentence=way.sentence, why_not=self._why_not(way, model))
+            WayView(name=way.name, title=way.title, sentence=way.sentence, unavailable_reason=self._why_not(way, model))
             for way in WAYS.values()
         ]
 

@@ -42,7 +42,7 @@ _WORDS = {
 _DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "space"}
 
 
-class Bringing:
+class Ingestion:
     """What comes into a workspace, and the versions that are made of it."""
 
     def __init__(self, context: Context) -> None:

@@ -119,5 +119,5 @@ def _curve_key(record: DatasetRecord) -> str:
     return f"learning-curve:{record.id}:{record.version}"
 
 
-def nobody_listens(*_: Any) -> None:
+def ignore_progress(*_: Any) -> None:
     """Progress that nobody wants to hear of."""

@@ -17,7 +17,7 @@ from studio.schema.errors import StudioError
 from studio.schema.label_quality import Suspect
 from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, total_of
 from studio.schema.views import RowPage
-from studio.services.datasets.ingestion import Bringing, shown
+from studio.services.datasets.ingestion import Ingestion, shown
 from studio.services.datasets.split_cache import Shown, division_of
 from studio.tasks import TASKS, task_named
 
@@ -27,7 +27,7 @@ def _parts_in(splits: SplitSpec) -> str:
     return NO_COLUMN if splits.group_column or splits.time_column else splits.split_column
 
 
-class Datasets(Bringing):
+class Datasets(Ingestion):
     """The datasets of a workspace."""
 
     # --- reading ---

@@ -18,7 +18,7 @@ from threading import Event, Thread
 from typing import IO, Any, NoReturn
 
 from studio.data.table_diff import Difference
-from studio.schema.base import Noun
+from studio.schema.base import FrozenModel
 from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Reading, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.spans import Spans
@@ -42,7 +42,7 @@ KINDNESS = 5
 """How much the process stands back behind the page."""
 
 
-class _Looked(Noun):
+class _Looked(FrozenModel):
     """A report, with all rows of each of its problems, which a report alone does not print."""
 
     report: CheckReport
@@ -57,7 +57,7 @@ class _Looked(Noun):
         return self.report.model_copy(update={"problems": problems})
 
 
-class _Compared(Noun):
+class _Compared(FrozenModel):
     """A difference; its row numbers as bytes, since there can be millions."""
 
     columns_added: tuple[str, ...]

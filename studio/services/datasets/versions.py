@@ -9,7 +9,7 @@ from studio.data.table import Row
 from studio.data.table_diff import NONE, Difference, changed_cells, compare, kind_of
 from studio.schema.errors import StudioError
 from studio.schema.views import Comparison, RowChange
-from studio.services.datasets.ingestion import Bringing, shown
+from studio.services.datasets.ingestion import Ingestion, shown
 
 FEW = 20_000
 """Rows of both versions up to which they are compared at once."""
@@ -19,7 +19,7 @@ KINDS = ("added", "removed", "changed")
 class Versions:
     """What changed from one version of a dataset to another."""
 
-    def __init__(self, datasets: Bringing) -> None:
+    def __init__(self, datasets: Ingestion) -> None:
         self.datasets = datasets
 
     def compare(

@@ -92,7 +92,7 @@ class Suggester:
                 busy=kept.busy,
                 done=kept.done,
                 total=kept.total,
-                why_not=kept.failed,
+                unavailable_reason=kept.failed,
             )
 
     def is_due(self, key: Key, plan: Plan) -> bool:

@@ -5,7 +5,7 @@ from itertools import combinations
 
 from studio.metrics.agreement import in_words, kappa, prepare
 from studio.schema.labeling import Agreement, Fact, Point, Trust
-from studio.services.labeling.progress import Board
+from studio.services.labeling.progress import LabelingProgress
 
 WINDOW = 50
 """Key presses over which the share of right suggestions is taken."""
@@ -15,7 +15,7 @@ LEVEL = 0.04
 MOST_DIFFER = 100
 
 
-def agreements(board: Board) -> tuple[Agreement, ...]:
+def agreements(board: LabelingProgress) -> tuple[Agreement, ...]:
     """Every two people who saw the same rows, those with most rows first."""
     given = {name: board.given_by(name) for name in board.labellers()}
     if len(given) > 1:

@@ -13,16 +13,16 @@ from studio.data.table import Table
 from studio.data.values import for_spreadsheet, label_name
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Carried
-from studio.services.labeling.annotation_state import Bench
-from studio.services.labeling.session import Desk, clean_name
+from studio.services.labeling.annotation_state import AnnotationState
+from studio.services.labeling.session import LabelingSession, clean_name
 
 FORMATS = ("csv", "jsonl")
 
 
-class Carrying:
+class LabelImportExport:
     """What was given to the rows of a dataset, as a file."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: AnnotationState) -> None:
         self.bench = bench
 
     def text(self, dataset: str, format: str = "csv", each: bool = False) -> str:
@@ -106,7 +106,7 @@ class Carrying:
 class _Places:
     """Which row of the dataset a line is about: by its number, else by its text."""
 
-    def __init__(self, desk: Desk, table: Table, value_column: str) -> None:
+    def __init__(self, desk: LabelingSession, table: Table, value_column: str) -> None:
         self.total = desk.record.rows
         self.number = _column(table, "row")
         text = next((c for c in desk.columns.values() if c in table.columns and c != value_column), None)
@@ -135,7 +135,7 @@ class _Places:
         return found.pop(0) if found and len(found) > 1 else next(iter(found or ()), None)
 
 
-def _lines(desk: Desk, each: bool) -> Iterator[dict[str, Any]]:
+def _lines(desk: LabelingSession, each: bool) -> Iterator[dict[str, Any]]:
     board = desk.board
     done = sorted(board.final)
     texts = desk.texts(done)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from studio.schema.errors import StudioError
 from studio.schema.labeling import What
-from studio.services.labeling.annotation_state import Bench
-from studio.services.labeling.session import Desk, clean_name
+from studio.services.labeling.annotation_state import AnnotationState
+from studio.services.labeling.session import LabelingSession, clean_name
 
 MOST_LABELS = 100
 
@@ -14,7 +14,7 @@ MOST_LABELS = 100
 class LabelNames:
     """The names of a dataset's labels."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: AnnotationState) -> None:
         self.bench = bench
 
     def set(self, dataset: str, labels: Sequence[str], labeller: str = "") -> None:
@@ -63,11 +63,11 @@ class LabelNames:
                 )
             self._keep(desk, "remove", label, 0, labeller)
 
-    def _require(self, desk: Desk, label: str) -> None:
+    def _require(self, desk: LabelingSession, label: str) -> None:
         if label not in desk.board.labels:
             raise StudioError("unknown-name", f"There is no label {label}.", valid=desk.board.labels)
 
-    def _keep(self, desk: Desk, what: What, value: str, labels: int, labeller: str) -> None:
+    def _keep(self, desk: LabelingSession, what: What, value: str, labels: int, labeller: str) -> None:
         if labels > MOST_LABELS:
             raise StudioError(
                 "too-many-labels",

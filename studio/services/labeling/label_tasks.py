@@ -294,7 +294,7 @@ LABELS, REPLIES, BETTER = Labels(), WrittenReplies(), BetterReplies()
 WORKS: dict[str, WorkKind] = {work.name: work for work in (LABELS, REPLIES, BETTER)}
 
 
-def why_not(work: WorkKind, columns: Columns) -> str:
+def unavailable_reason(work: WorkKind, columns: Columns) -> str:
     """Why it can't be done with these columns; empty when it can."""
     lacking = [words for what, words, needed in work.columns if needed and not columns.get(what)]
     if not lacking:

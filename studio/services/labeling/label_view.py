@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from studio.data.column import is_among
 from studio.schema.errors import StudioError
 from studio.schema.labeling import (
+    Labeling,
     Labeller,
-    Labelling,
     LabelList,
     LabelRow,
     Learned,
@@ -16,9 +16,9 @@ from studio.schema.labeling import (
     SuggestState,
 )
 from studio.services.labeling.agreement import agreements, trust
-from studio.services.labeling.label_tasks import BETTER, LABELS, REPLIES, WORKS, trained_as, why_not
+from studio.services.labeling.label_tasks import BETTER, LABELS, REPLIES, WORKS, trained_as, unavailable_reason
 from studio.services.labeling.order import ORDERS
-from studio.services.labeling.session import Desk, Desks
+from studio.services.labeling.session import LabelingSession, LabelingSessions
 
 RECENT = 8
 SNIPPET = 120
@@ -26,7 +26,9 @@ LIST_TEXT = 400
 SHOWS = ("all", "open", "done", "unsure", "differ", "sure")
 
 
-def where_it_stands(desks: Desks, desk: Desk, labeller: str, learned: Learned | None, state: SuggestState) -> Labelling:
+def where_it_stands(
+    desks: LabelingSessions, desk: LabelingSession, labeller: str, learned: Learned | None, state: SuggestState
+) -> Labeling:
     """The row to do now, and all that is said around it."""
     board = desk.board
     suggested = learned.rows if learned else {}
@@ -36,7 +38,7 @@ def where_it_stands(desks: Desks, desk: Desk, labeller: str, learned: Learned | 
     suggestion = suggested.get(row) if row and board.is_open(row, labeller) else None
     desks.show(desk, labeller, row, suggestion, bool(seen and seen.opened and seen.row == row))
     done = len(board.final)
-    return Labelling(
+    return Labeling(
         dataset=desk.record.id,
         work=desk.work.name,
         works=_works(desks, desk),
@@ -67,29 +69,30 @@ def where_it_stands(desks: Desks, desk: Desk, labeller: str, learned: Learned | 
     )
 
 
-def _works(desks: Desks, desk: Desk) -> tuple[tuple[str, str, str], ...]:
+def _works(desks: LabelingSessions, desk: LabelingSession) -> tuple[tuple[str, str, str], ...]:
     draft = desks.draft(desk.record.id)
     return tuple(
-        (work.name, work.title, why_not(work, desks.columns_of(desk.record, work, draft))) for work in WORKS.values()
+        (work.name, work.title, unavailable_reason(work, desks.columns_of(desk.record, work, draft)))
+        for work in WORKS.values()
     )
 
 
-def _pair(desk: Desk, row: int) -> Replies:
+def _pair(desk: LabelingSession, row: int) -> Replies:
     """Both replies. They change places from row to row, the same way each time a row is shown."""
     return BETTER.replies(desk.row(row), desk.columns, bool(row * 2_654_435_761 >> 7 & 1))
 
 
-def typed_key(desk: Desk, labeller: str, row: int) -> str:
+def typed_key(desk: LabelingSession, labeller: str, row: int) -> str:
     """Under which a reply is kept that was typed and not given yet."""
     return f"typed:{desk.record.id}:{desk.record.version}:{row}:{labeller}"
 
 
-def _reply(desks: Desks, desk: Desk, labeller: str, row: int) -> str:
+def _reply(desks: LabelingSessions, desk: LabelingSession, labeller: str, row: int) -> str:
     typed = desks.drafts.get(typed_key(desk, labeller, row))
     return str(typed) if typed is not None else desk.board.final.get(row, "")
 
 
-def _recent(desk: Desk, labeller: str) -> Iterable[Recent]:
+def _recent(desk: LabelingSession, labeller: str) -> Iterable[Recent]:
     """Rows that this person did last, newest first."""
     seen: set[int] = set()
     for fact, row in reversed(desk.board.history):
@@ -107,7 +110,7 @@ def _recent(desk: Desk, labeller: str) -> Iterable[Recent]:
 
 
 def list_of(
-    desk: Desk, labeller: str, learned: Learned | None, start: int, count: int, show: str, search: str
+    desk: LabelingSession, labeller: str, learned: Learned | None, start: int, count: int, show: str, search: str
 ) -> LabelList:
     """A page of many rows; `show` is one of SHOWS, or `label:NAME`."""
     suggested = learned.rows if learned else {}
@@ -127,7 +130,7 @@ def list_of(
     )
 
 
-def _numbers(desk: Desk, labeller: str, suggested: dict[int, Suggestion], show: str) -> Sequence[int]:
+def _numbers(desk: LabelingSession, labeller: str, suggested: dict[int, Suggestion], show: str) -> Sequence[int]:
     board, every = desk.board, range(1, desk.record.rows + 1)
     if show == "all":
         return every
@@ -146,7 +149,7 @@ def _numbers(desk: Desk, labeller: str, suggested: dict[int, Suggestion], show: 
     raise StudioError("unknown-name", "Rows can't be shown in that way.", given=show, valid=[*SHOWS, "label:NAME"])
 
 
-def _list_row(desk: Desk, labeller: str, row: int, text: str, suggested: dict[int, Suggestion]) -> LabelRow:
+def _list_row(desk: LabelingSession, labeller: str, row: int, text: str, suggested: dict[int, Suggestion]) -> LabelRow:
     board, mark = desk.board, desk.board.mine(row, labeller)
     return LabelRow(
         row=row,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from studio.schema.labeling import Suggestion
-from studio.services.labeling.progress import Board
+from studio.services.labeling.progress import LabelingProgress
 
 
 @dataclass(frozen=True)
@@ -18,58 +18,58 @@ class Order:
 
     name: str
     title: str
-    rows: Callable[[Board, str, Mapping[int, Suggestion]], Sequence[int]]
+    rows: Callable[[LabelingProgress, str, Mapping[int, Suggestion]], Sequence[int]]
     """All rows that may come, in their order: of a board, for a person, with suggestions."""
-    wants: Callable[[Board, int, str], bool]
-    offered: Callable[[Board, str, Mapping[int, Suggestion]], bool]
+    wants: Callable[[LabelingProgress, int, str], bool]
+    offered: Callable[[LabelingProgress, str, Mapping[int, Suggestion]], bool]
     skipped_last: bool = True
     """Rows that were skipped come again at the end."""
     shuts: bool = False
     """What others gave is not shown: the person is to judge for herself."""
 
 
-def _open(board: Board, row: int, labeller: str) -> bool:
+def _open(board: LabelingProgress, row: int, labeller: str) -> bool:
     return board.is_open(row, labeller)
 
 
-def _second_wanted(board: Board, row: int, labeller: str) -> bool:
+def _second_wanted(board: LabelingProgress, row: int, labeller: str) -> bool:
     return board.mine(row, labeller) is None and any(
         name != labeller and mark.what == "given" and mark.value is not None
         for name, mark in board.marks.get(row, {}).items()
     )
 
 
-def _unseen(board: Board, row: int, labeller: str) -> bool:
+def _unseen(board: LabelingProgress, row: int, labeller: str) -> bool:
     return board.mine(row, labeller) is None
 
 
-def _unsure(board: Board, row: int, labeller: str) -> bool:
+def _unsure(board: LabelingProgress, row: int, labeller: str) -> bool:
     mark = board.mine(row, labeller)
     return mark is not None and mark.what == "unsure"
 
 
-def _file(board: Board, labeller: str, suggested: Mapping[int, Suggestion]) -> Sequence[int]:
+def _file(board: LabelingProgress, labeller: str, suggested: Mapping[int, Suggestion]) -> Sequence[int]:
     return range(1, board.total + 1)
 
 
-def _random(board: Board, labeller: str, suggested: Mapping[int, Suggestion]) -> Sequence[int]:
+def _random(board: LabelingProgress, labeller: str, suggested: Mapping[int, Suggestion]) -> Sequence[int]:
     rows = list(range(1, board.total + 1))
     random.Random(f"{labeller} {board.total}").shuffle(rows)
     return rows
 
 
-def _least_sure(board: Board, labeller: str, suggested: Mapping[int, Suggestion]) -> Sequence[int]:
+def _least_sure(board: LabelingProgress, labeller: str, suggested: Mapping[int, Suggestion]) -> Sequence[int]:
     ranked = sorted(suggested, key=lambda row: (suggested[row].sure, row))
     return [*ranked, *(row for row in range(1, board.total + 1) if row not in suggested)]
 
 
-def _of_others(board: Board, labeller: str, suggested: Mapping[int, Suggestion]) -> Sequence[int]:
+def _of_others(board: LabelingProgress, labeller: str, suggested: Mapping[int, Suggestion]) -> Sequence[int]:
     rows = sorted(row for row in board.marks if _second_wanted(board, row, labeller))
     random.Random(f"{labeller} second").shuffle(rows)
     return rows
 
 
-def _put_aside(board: Board, labeller: str, suggested: Mapping[int, Suggestion]) -> Sequence[int]:
+def _put_aside(board: LabelingProgress, labeller: str, suggested: Mapping[int, Suggestion]) -> Sequence[int]:
     return board.marked("unsure", labeller)
 
 
@@ -109,7 +109,7 @@ class Queue:
     rows: Sequence[int]
     passed: int = 0
 
-    def next(self, board: Board, labeller: str, taken: Collection[int]) -> int | None:
+    def next(self, board: LabelingProgress, labeller: str, taken: Collection[int]) -> int | None:
         """The next row that is wanted and that nobody else has on the screen."""
         first_waiting = None
         for place in range(self.passed, len(self.rows)):

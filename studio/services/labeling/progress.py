@@ -29,7 +29,7 @@ class Mark:
 
 
 @dataclass
-class Board:
+class LabelingProgress:
     """One dataset's version, for one kind of work."""
 
     total: int
@@ -162,11 +162,11 @@ class Board:
         )
 
 
-_NAMING: dict[str, Callable[[Board, str], None]] = {
-    "names": Board._all_names,
-    "add": Board._add,
-    "remove": Board._remove,
-    "rename": Board._rename,
+_NAMING: dict[str, Callable[[LabelingProgress, str], None]] = {
+    "names": LabelingProgress._all_names,
+    "add": LabelingProgress._add,
+    "remove": LabelingProgress._remove,
+    "rename": LabelingProgress._rename,
 }
 
 

@@ -16,20 +16,20 @@ from studio.data.table import Row
 from studio.schema.dataset import DatasetRecord
 from studio.schema.labeling import Fact
 from studio.services.labeling.label_tasks import WORKS, Columns, WorkKind
-from studio.services.labeling.progress import Board, undone_by
+from studio.services.labeling.progress import LabelingProgress, undone_by
 from studio.store.datasets import DatasetStore
 from studio.store.labels import LabelStore
 
 
-class Keeper:
+class BoardRepository:
     """The boards of a workspace's datasets."""
 
     def __init__(self, datasets: DatasetStore, labels: LabelStore) -> None:
         self.datasets, self.labels = datasets, labels
-        self._boards: dict[tuple[Any, ...], tuple[Board, dict[int, str]]] = {}
+        self._boards: dict[tuple[Any, ...], tuple[LabelingProgress, dict[int, str]]] = {}
         self._lock = threading.RLock()
 
-    def board(self, record: DatasetRecord, work: str, columns: Columns) -> tuple[Board, dict[int, str]]:
+    def board(self, record: DatasetRecord, work: str, columns: Columns) -> tuple[LabelingProgress, dict[int, str]]:
         """How a version stands just now, and what its rows came with."""
         key = (record.id, record.version, work, *sorted(columns.items()))
         with self._lock:
@@ -46,9 +46,9 @@ class Keeper:
                 board.take(news, place, stale=self._stale(record, WORKS[work], columns, own))
             return self._boards[key]
 
-    def _made(self, record: DatasetRecord, work: WorkKind, columns: Columns) -> tuple[Board, dict[int, str]]:
+    def _made(self, record: DatasetRecord, work: WorkKind, columns: Columns) -> tuple[LabelingProgress, dict[int, str]]:
         own = _brought(self.datasets.rows_path(record.id, record.version), work.name, tuple(sorted(columns.items())))
-        board = Board(record.rows, work.name, dict(own))
+        board = LabelingProgress(record.rows, work.name, dict(own))
         facts = self.labels.after(record.id)
         stale = self._stale(record, work, columns, own)
         board.take(facts, self._place(record, columns), undone_by(facts), stale)

@@ -5,8 +5,8 @@ from typing import Literal
 
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError, named
-from studio.schema.labeling import Labelling, LabelList
-from studio.services.labeling.annotation_state import Bench
+from studio.schema.labeling import Labeling, LabelList
+from studio.services.labeling.annotation_state import AnnotationState
 from studio.services.labeling.label_tasks import LONGEST_REPLY, REPLIES, WORKS, trained_as
 from studio.services.labeling.label_view import list_of, typed_key, where_it_stands
 from studio.services.labeling.session import clean_name
@@ -15,15 +15,15 @@ from studio.services.labeling.suggestions import Suggestions
 LIST_ROWS = 25
 
 
-class LabellingService:
+class LabelingService:
     """Labels, replies and choices of a dataset's current version."""
 
-    def __init__(self, bench: Bench, suggestions: Suggestions) -> None:
+    def __init__(self, bench: AnnotationState, suggestions: Suggestions) -> None:
         self.bench, self.desks, self.suggestions = bench, bench.desks, suggestions
 
     # --- looking ---
 
-    def state(self, dataset: str, labeller: str = "", task: str = "") -> Labelling:
+    def state(self, dataset: str, labeller: str = "", task: str = "") -> Labeling:
         """Where it stands, and the next row for this person."""
         with self.bench.lock:
             self.desks.follow(dataset, task)

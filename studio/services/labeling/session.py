@@ -19,10 +19,10 @@ from studio.schema.errors import StudioError, named
 from studio.schema.labeling import Suggestion
 from studio.services.context import Context
 from studio.services.datasets.service import Datasets
-from studio.services.labeling.label_tasks import LABELS, WORKS, WorkKind, why_not, work_for
+from studio.services.labeling.label_tasks import LABELS, WORKS, WorkKind, unavailable_reason, work_for
 from studio.services.labeling.order import ORDERS, Order, Queue
-from studio.services.labeling.progress import Board
-from studio.services.labeling.repository import Keeper, row_of
+from studio.services.labeling.progress import LabelingProgress
+from studio.services.labeling.repository import BoardRepository, row_of
 
 AWAY = 180.0
 """Seconds after which a row that is on somebody's screen may be given to another person."""
@@ -41,14 +41,14 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Desk:
+class LabelingSession:
     """A dataset as it is worked on."""
 
     record: DatasetRecord
     path: Path
     work: WorkKind
     columns: dict[str, str]
-    board: Board
+    board: LabelingProgress
     own: dict[int, str]
     """Row → what it came with, by its first name."""
 
@@ -91,30 +91,30 @@ def _holding(path: Path, column: str, words: str, work: str, columns: tuple[tupl
     return rows_with(path, column, words, lambda value: WORKS[work].text({column: value}, dict(columns)))
 
 
-class Desks:
+class LabelingSessions:
     """The desks of a workspace, and who has which row on the screen."""
 
     def __init__(self, context: Context, datasets: Datasets) -> None:
         self.datasets = datasets
         self.drafts = context.workspace.drafts
-        self.keeper = Keeper(datasets.store, context.workspace.labels)
+        self.keeper = BoardRepository(datasets.store, context.workspace.labels)
         self._shown: dict[tuple[str, int, str], dict[str, Shown]] = {}
-        self._queues: dict[tuple[Any, ...], tuple[Board, Queue]] = {}
+        self._queues: dict[tuple[Any, ...], tuple[LabelingProgress, Queue]] = {}
 
-    def of(self, dataset: str) -> Desk:
+    def of(self, dataset: str) -> LabelingSession:
         """What lies there now. While nobody chose a kind of work, it follows the task."""
         record = self.datasets.store.get(dataset)
         draft = self.draft(dataset)
         work = WORKS[draft.get("work") or work_for(draft.get("task") or (record.spec.task if record.spec else ""))]
         columns = self.columns_of(record, work, draft)
-        if why_not(work, columns) and not draft.get("work"):
+        if unavailable_reason(work, columns) and not draft.get("work"):
             work = LABELS
             columns = self.columns_of(record, work, draft)
         path = self.datasets.store.rows_path(record.id, record.version)
-        if lacking := why_not(work, columns):
+        if lacking := unavailable_reason(work, columns):
             raise StudioError("columns-unclear", lacking, valid=record.columns)
         board, own = self.keeper.board(record, work.name, columns)
-        return Desk(record, path, work, columns, board, own)
+        return LabelingSession(record, path, work, columns, board, own)
 
     def columns_of(self, record: DatasetRecord, work: WorkKind, draft: Mapping[str, Any]) -> dict[str, str]:
         """The columns that the work reads and writes: as chosen, else as they suggest themselves."""
@@ -138,7 +138,7 @@ class Desks:
     def choose_work(self, dataset: str, work: WorkKind) -> None:
         """Do another kind of work with the rows."""
         record = self.datasets.store.get(dataset)
-        if lacking := why_not(work, self.columns_of(record, work, self.draft(dataset))):
+        if lacking := unavailable_reason(work, self.columns_of(record, work, self.draft(dataset))):
             raise StudioError("columns-unclear", lacking, valid=record.columns)
         self.drafts.put(f"labelling:{dataset}", {**self.draft(dataset), "work": work.name})
 
@@ -165,7 +165,7 @@ class Desks:
         draft = self.draft(dataset)
         self.drafts.put(f"labelling:{dataset}", {**draft, "orders": {**draft.get("orders", {}), labeller: order}})
 
-    def order(self, desk: Desk, labeller: str, suggested: Mapping[int, Suggestion]) -> Order:
+    def order(self, desk: LabelingSession, labeller: str, suggested: Mapping[int, Suggestion]) -> Order:
         """The order for a person: as chosen, else the least sure rows first; replies that all have are reviewed."""
         chosen = self.draft(desk.record.id).get("orders", {}).get(labeller, "")
         if chosen in ORDERS and ORDERS[chosen].offered(desk.board, labeller, suggested):
@@ -176,11 +176,13 @@ class Desks:
 
     # --- whose row is which ---
 
-    def shown(self, desk: Desk, labeller: str) -> Shown | None:
+    def shown(self, desk: LabelingSession, labeller: str) -> Shown | None:
         """What is on a person's screen."""
         return self._shown.get(desk.key, {}).get(labeller)
 
-    def show(self, desk: Desk, labeller: str, row: int | None, suggestion: Suggestion | None, opened: bool) -> None:
+    def show(
+        self, desk: LabelingSession, labeller: str, row: int | None, suggestion: Suggestion | None, opened: bool
+    ) -> None:
         """Put a row on a person's screen, or none."""
         screens = self._shown.setdefault(desk.key, {})
         if row is None:
@@ -189,7 +191,7 @@ class Desks:
             screens[labeller] = Shown(row, suggestion, time.monotonic(), opened)
 
     def next(
-        self, desk: Desk, labeller: str, order: Order, suggested: Mapping[int, Suggestion], mark: str
+        self, desk: LabelingSession, labeller: str, order: Order, suggested: Mapping[int, Suggestion], mark: str
     ) -> int | None:
         """The row to do now: the one on the screen while it is wanted, else the next of the order."""
         recent = time.monotonic() - AWAY
@@ -203,7 +205,9 @@ class Desks:
             desk.board, labeller, taken if order.skipped_last else ()
         )
 
-    def _queue(self, desk: Desk, labeller: str, order: Order, suggested: Mapping[int, Suggestion], mark: str) -> Queue:
+    def _queue(
+        self, desk: LabelingSession, labeller: str, order: Order, suggested: Mapping[int, Suggestion], mark: str
+    ) -> Queue:
         if not order.skipped_last:
             return Queue(order, order.rows(desk.board, labeller, suggested))
         key = (*desk.key, labeller, order.name, mark if order.name == "least-sure" else "")

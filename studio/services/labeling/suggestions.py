@@ -8,10 +8,10 @@ from studio.schema.errors import StudioError
 from studio.schema.labeling import Learned, SuggestState
 from studio.schema.models import ModelInfo
 from studio.services.labeling.active_learning import Key, Plan, Source, Suggester
-from studio.services.labeling.annotation_state import Bench
+from studio.services.labeling.annotation_state import AnnotationState
 from studio.services.labeling.label_tasks import LABELS
-from studio.services.labeling.progress import Board
-from studio.services.labeling.session import Desk
+from studio.services.labeling.progress import LabelingProgress
+from studio.services.labeling.session import LabelingSession
 from studio.services.models import Models
 
 READER = "starter-classify"
@@ -26,30 +26,30 @@ LEAST, EACH = 12, 2
 class Suggestions:
     """What the small classifier says of a workspace's rows."""
 
-    def __init__(self, bench: Bench, models: Models, suggester: Suggester) -> None:
+    def __init__(self, bench: AnnotationState, models: Models, suggester: Suggester) -> None:
         self.bench, self.models, self.suggester = bench, models, suggester
         self._reader: ModelInfo | None = None
 
-    def learned(self, desk: Desk) -> Learned | None:
+    def learned(self, desk: LabelingSession) -> Learned | None:
         """The last training that there was; not while it speaks of labels that have another name by now."""
         learned = self.suggester.learned(_key(desk), self._kept(desk)) if desk.work is LABELS else None
         return learned if learned and set(learned.names) <= set(desk.board.labels) else None
 
-    def state(self, desk: Desk) -> SuggestState:
+    def state(self, desk: LabelingSession) -> SuggestState:
         """How far suggestions are, and why there are none."""
         if desk.work is not LABELS:
             return SuggestState()
         if desk.columns.get("second"):
-            return SuggestState(why_not=OF_TWO)
+            return SuggestState(unavailable_reason=OF_TWO)
         plan, state = self._plan_of(desk.board), self.suggester.state(_key(desk))
         due = bool(desk.board.labels) and self.suggester.is_due(_key(desk), plan)
-        why_not = state.why_not or missing(desk.board)
+        unavailable_reason = state.unavailable_reason or missing(desk.board)
         if due:
             try:
                 self._ready()
             except StudioError as error:
-                due, why_not = False, f"Suggestions need the starter that reads texts. {error.what}"
-        return state.model_copy(update={"due": due, "why_not": why_not})
+                due, unavailable_reason = False, f"Suggestions need the starter that reads texts. {error.what}"
+        return state.model_copy(update={"due": due, "why_not": unavailable_reason})
 
     def now(self, dataset: str, progress: Callable[[int, int, str], None]) -> Learned | None:
         """Learn and suggest now, and wait for it."""
@@ -72,7 +72,7 @@ class Suggestions:
             self._reader = self.models.ready(READER)
         return self._reader
 
-    def _source(self, desk: Desk) -> Source:
+    def _source(self, desk: LabelingSession) -> Source:
         return Source(
             rows=desk.path,
             version=desk.record.version,
@@ -91,7 +91,7 @@ class Suggestions:
                 return Plan({}, (), 0, False)
             return self._plan_of(desk.board)
 
-    def _plan_of(self, board: Board) -> Plan:
+    def _plan_of(self, board: LabelingProgress) -> Plan:
         labels = {row: board.final[row] for row in even(list(board.final), MOST_LEARNED)}
         most = DEMO_POOL if self.bench.context.demo else MOST_POOL
         # asked at each key press: of a million rows only so many are looked at
@@ -99,14 +99,14 @@ class Suggestions:
         pool = even(left, most)
         return Plan(labels, tuple(pool), board.last, not missing(board))
 
-    def _folder(self, desk: Desk) -> Path:
+    def _folder(self, desk: LabelingSession) -> Path:
         return self.bench.datasets.store.labelling_folder(desk.record.id)
 
-    def _kept(self, desk: Desk) -> Path:
+    def _kept(self, desk: LabelingSession) -> Path:
         return self._folder(desk) / f"suggestions-v{desk.record.version}.json"
 
 
-def missing(board: Board) -> str:
+def missing(board: LabelingProgress) -> str:
     """How many rows must be labelled before anything can be suggested; empty when that is enough."""
     need = max(LEAST, EACH * len(board.labels))
     ready = sum(rows >= EACH for rows in board.counts.values())
@@ -127,5 +127,5 @@ def even(rows: Sequence[int], most: int) -> list[int]:
     return [rows[place * len(rows) // most] for place in range(most)]
 
 
-def _key(desk: Desk) -> Key:
+def _key(desk: LabelingSession) -> Key:
     return desk.record.id, desk.record.version, desk.columns["text"]

@@ -9,14 +9,14 @@ from studio.schema.dataset import DatasetSpec
 from studio.schema.models import ModelInfo
 from studio.services.datasets.service import Datasets
 from studio.services.planning.lengths import Lengths
-from studio.services.planning.preview import Seeing
+from studio.services.planning.preview import Previews
 from studio.tasks import task_named
 
 
-class Leaving:
+class Exclusions:
     """What is left out of a workspace's runs."""
 
-    def __init__(self, datasets: Datasets, lengths: Lengths, seeing: Seeing) -> None:
+    def __init__(self, datasets: Datasets, lengths: Lengths, seeing: Previews) -> None:
         self.datasets, self.lengths, self.seeing = datasets, lengths, seeing
 
     def settled(

@@ -17,7 +17,7 @@ from studio.services.datasets.service import Datasets
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
 from studio.services.planning.lengths import BINS, Measured
-from studio.services.planning.replay_mixing import Beginning
+from studio.services.planning.replay_mixing import StartingPoint
 from studio.services.planning.service import Planning, split_spec, splits_kept
 from studio.store.split_store import divide_version
 
@@ -29,7 +29,7 @@ FINEST = 800
 Progress = Callable[[int, int, str], None] | None
 
 
-class Seeing:
+class Previews:
     """What a model sees of a workspace's datasets."""
 
     def __init__(self, datasets: Datasets, models: Models, planning: Planning, host: HostClient) -> None:
@@ -41,7 +41,7 @@ class Seeing:
         if given := settings.get("max_length"):
             return int(given)
         try:
-            plan = self.planning.plan(dataset, info, spec, Beginning(None, _of_rows(settings))).plan
+            plan = self.planning.plan(dataset, info, spec, StartingPoint(None, _of_rows(settings))).plan
         except StudioError:  # too few rows, say: a row can be looked at all the same
             return min(USUAL, info.context or USUAL)
         return plan.config.max_length
@@ -100,7 +100,7 @@ class Seeing:
         def made() -> Batch:
             dataset = run["dataset"]
             record, settings = self.datasets.store.get(dataset), run["settings"]
-            began = Beginning(run["method"], settings)
+            began = StartingPoint(run["method"], settings)
             plan = self.planning.plan(dataset, info, spec, began, preset=run["preset"]).plan
             splits = split_spec({**splits_kept(spec, settings), **settings})
             division = divide_version(self.datasets.store, record, spec, splits)

@@ -21,7 +21,7 @@ IN_WORDS = {"label": "one label", "labels": "several labels", "score": "a score"
 
 
 @dataclass(frozen=True)
-class Beginning:
+class StartingPoint:
     """Method and settings of a run, and where its general rows come from; and what speaks against it."""
 
     method: str | None
@@ -33,7 +33,7 @@ class Beginning:
 
 def beginning(
     context: Context, datasets: Datasets, settings: Mapping[str, Any], method: str | None, model: str, spec: DatasetSpec
-) -> Beginning:
+) -> StartingPoint:
     """What a run begins with besides its own rows, and all that is wrong with that."""
     problems: list[StudioError] = []
     asked = {key.replace("-", "_"): value for key, value in settings.items()}
@@ -46,7 +46,7 @@ def beginning(
         replay = general_rows(datasets, asked, spec)
     except StudioError as error:
         problems += error.all()
-    return Beginning(method, asked, replay, tuple(problems))
+    return StartingPoint(method, asked, replay, tuple(problems))
 
 
 def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetSpec) -> Replay | None:

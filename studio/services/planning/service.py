@@ -19,7 +19,7 @@ from studio.schema.spans import numbers_in
 from studio.schema.views import FitView, MethodView, PlanView
 from studio.services.datasets.service import Datasets
 from studio.services.planning.lengths import Lengths
-from studio.services.planning.replay_mixing import Beginning
+from studio.services.planning.replay_mixing import StartingPoint
 from studio.store.run_rows import own_rows
 from studio.tasks import Task, task_named
 from studio.training.methods import METHODS
@@ -57,7 +57,7 @@ class Planning:
                 title=method.title,
                 sentence=method.sentence,
                 term=method.term,
-                why_not=method.why_not(info, task_named(task), machine),
+                unavailable_reason=method.unavailable_reason(info, task_named(task), machine),
                 memory_bytes=(memory or {}).get(method.name, 0),
             )
             for method in METHODS.values()
@@ -68,7 +68,7 @@ class Planning:
         dataset: str | None,
         info: ModelInfo,
         spec: DatasetSpec,
-        began: Beginning,
+        began: StartingPoint,
         *,
         preset: str = "balanced",
         name: str = "",
@@ -84,7 +84,7 @@ class Planning:
         dataset: str | None,
         info: ModelInfo,
         spec: DatasetSpec,
-        began: Beginning,
+        began: StartingPoint,
         *,
         preset: str = "balanced",
         name: str = "",
@@ -120,7 +120,7 @@ class Planning:
         dataset: str | None,
         info: ModelInfo,
         spec: DatasetSpec,
-        began: Beginning,
+        began: StartingPoint,
         preset: str,
         name: str,
         validation: str | None,
@@ -141,7 +141,7 @@ class Planning:
         dataset: str | None,
         info: ModelInfo | None,
         spec: DatasetSpec | None,
-        began: Beginning,
+        began: StartingPoint,
         *,
         preset: str = "balanced",
         name: str = "",
@@ -156,7 +156,7 @@ class Planning:
         dataset: str | None,
         info: ModelInfo | None,
         spec: DatasetSpec | None,
-        began: Beginning,
+        began: StartingPoint,
         preset: str,
         name: str,
         validation: str | None,
@@ -243,14 +243,14 @@ class Planning:
 def _unsuited(task: Task, info: ModelInfo, method: str, machine: MachineFacts) -> list[StudioError]:
     """A model that can't do the task, and a method that can't be used with it."""
     found = []
-    if why := task.why_not(info):
+    if why := task.unavailable_reason(info):
         found.append(StudioError("wrong-model", why, hint="Choose another model or task.", field="model"))
-    if method in METHODS and (why := METHODS[method].why_not(info, task, machine)):
+    if method in METHODS and (why := METHODS[method].unavailable_reason(info, task, machine)):
         found.append(StudioError("method-unavailable", why, hint="Choose another method.", field="method"))
     return found
 
 
-def _settings(spec: DatasetSpec | None, began: Beginning) -> dict[str, Any]:
+def _settings(spec: DatasetSpec | None, began: StartingPoint) -> dict[str, Any]:
     """All that were set by hand, by field name, with those that a person keeps with the rows."""
     given = {key.replace("-", "_"): value for key, value in began.settings.items()}
     given = {name: value for name, value in given.items() if name not in OWN_ACTIONS}

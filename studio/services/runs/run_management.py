@@ -15,7 +15,7 @@ from studio.store.run_archive import pack, unpack
 from studio.store.run_rows import rows_of, take_in
 
 
-class Keeping:
+class RunManagement:
     """The runs of a workspace as things that are kept."""
 
     def __init__(self, runs: Runs) -> None:

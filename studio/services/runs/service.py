@@ -83,7 +83,7 @@ class Runs:
 
     def all(self) -> list[RunRecord]:
         """All runs, newest first, their states set right; folders of runs that were copied here are among them."""
-        self.store.take_up()
+        self.store.import_copied_runs()
         self.look()
         return self.store.all()
 
@@ -93,7 +93,7 @@ class Runs:
         try:
             return self.store.get(run)
         except StudioError:
-            if run not in self.store.take_up():
+            if run not in self.store.import_copied_runs():
                 raise
             return self.store.get(run)
 
@@ -103,7 +103,7 @@ class Runs:
             self._set_right()
 
     def _set_right(self) -> None:
-        self.store.set_right(resumable_step)
+        self.store.reconcile(resumable_step)
         for run in self.store.lost_for_memory():
             self._try_at_half(run)
         for run, _ in self.store.in_state("stopping"):
@@ -119,13 +119,13 @@ class Runs:
     def stop(self, run: str, wish: StopWish = "keep") -> RunRecord:
         """Ask a run to stop: at the end of its step, keeping the best so far or nothing."""
         record = self.get(run)
-        self.store.wish_stop(record.id, wish)
+        self.store.request_stop(record.id, wish)
         if record.status in ("queued", "paused"):
             words = taken_out(record, self.way_on(record.id)[0], wish)
             self.store.set_status(record.id, "stopped", words, only_from=("queued", "paused"), reason=words)
             self._let_go(record.id)
             if wish == "discard":
-                self.store.throw_away(record.id)
+                self.store.discard_output(record.id)
         elif not self.store.set_status(record.id, "stopping", only_from=("starting", "training", "stopping")):
             raise StudioError(
                 "wrong-state",
@@ -142,9 +142,9 @@ class Runs:
         if self.store.set_status(record.id, "paused", words, only_from=("queued",), reason=words):
             self._let_go(record.id)
             return self.store.get(record.id)
-        self.store.wish_stop(record.id, "pause")
+        self.store.request_stop(record.id, "pause")
         if not self.store.set_status(record.id, "stopping", "Pauses.", only_from=("starting", "training")):
-            self.store.wish_stop(record.id, record.stop_wish)
+            self.store.request_stop(record.id, record.stop_wish)
             raise StudioError(
                 "wrong-state",
                 f"The run {record.name} can't be paused.",

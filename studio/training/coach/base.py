@@ -11,7 +11,7 @@ from studio.schema.events import Action, AdviceEvent, ErrorEvent, EvaluationEven
 
 WRITING = ("sft", "seq2seq")
 """Trainers whose loss is that of each token written."""
-LABELLING = ("classification",)
+LABELING = ("classification",)
 STOP = Action(kind="stop", label="Stop and keep the best")
 
 

@@ -1,7 +1,7 @@
 """The tuned model answers as the base does."""
 
 from studio.schema.events import AdviceEvent
-from studio.training.coach.base import LABELLING, Rule, Seen, at_rate, figure, percent
+from studio.training.coach.base import LABELING, Rule, Seen, at_rate, figure, percent
 
 LEAST = 0.01
 """A smaller change of validation loss is as good as none."""
@@ -38,7 +38,7 @@ def look(seen: Seen) -> AdviceEvent | None:
 
 def _same_replies(seen: Seen) -> int | None:
     """How many prompts are answered as by the base, when all are; 0 when one is not; None when that can't be told."""
-    if seen.trainer in (*LABELLING, "spans"):
+    if seen.trainer in (*LABELING, "spans"):
         return None  # such a base has learned no labels to answer with
     base = {each.prompt: each.text for each in seen.replies if each.who == "base"}
     tuned = {each.prompt: each.text for each in seen.replies if each.who == "tuned"}

@@ -3,9 +3,9 @@
 from math import log
 
 from studio.schema.events import Action, AdviceEvent
-from studio.training.coach.base import LABELLING, WRITING, Rule, Seen, figure, middle
+from studio.training.coach.base import LABELING, WRITING, Rule, Seen, figure, middle
 
-NEAR_ZERO = {name: 0.12 for name in WRITING} | {name: 0.02 for name in LABELLING}
+NEAR_ZERO = {name: 0.12 for name in WRITING} | {name: 0.02 for name in LABELING}
 """By kind of loss. A model that writes can't be so sure of a text that it could not know."""
 PASSES = 1.5
 """Within so many passes: later on it may know the rows by heart."""
@@ -16,7 +16,7 @@ def look(seen: Seen) -> AdviceEvent | None:
     """Speak of the first passes alone."""
     line = NEAR_ZERO.get(seen.trainer)
     labels = seen.read.labels if seen.read else 0
-    unknown = line is None or (seen.trainer in LABELLING and not labels)
+    unknown = line is None or (seen.trainer in LABELING and not labels)
     if line is None or unknown or len(seen.points) < WINDOW or seen.points[-1].epoch > PASSES:
         return None
     line += _least(seen.config.label_smoothing, labels) if labels else 0.0

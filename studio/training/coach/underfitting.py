@@ -4,7 +4,7 @@ from math import log
 
 from studio.schema.config import ADAPTERS
 from studio.schema.events import Action, AdviceEvent
-from studio.training.coach.base import LABELLING, WRITING, Rule, Seen, at_rate, figure, middle
+from studio.training.coach.base import LABELING, WRITING, Rule, Seen, at_rate, figure, middle
 
 HIGH = 2.5
 """Loss of each token written above which a tuned model still guesses: one word in twelve."""
@@ -49,7 +49,7 @@ def _line(seen: Seen) -> float | None:
     if seen.trainer in WRITING:
         return HIGH
     labels = seen.read.labels if seen.read else 0
-    return HIGH_LABELS * log(labels) if seen.trainer in LABELLING and labels > 1 else None
+    return HIGH_LABELS * log(labels) if seen.trainer in LABELING and labels > 1 else None
 
 
 def _ways(seen: Seen) -> tuple[Action, ...]:

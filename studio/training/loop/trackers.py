@@ -28,7 +28,7 @@ class Mirror:
     on_hub: bool = False
     """It may keep its numbers in a Space, and has to ask the Hub then."""
 
-    def why_not(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why it can't be used here; empty when it can."""
         missing = [name for name in (self.package, self.needs) if name and find_spec(name) is None]
         if not missing:

@@ -36,7 +36,7 @@ class Method(Protocol):
     cost: float
     """Time of a step beside LoRA's (training.md, 5)."""
 
-    def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
+    def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Why it can't be used with this model on this machine; empty when it can."""
         ...
 
@@ -97,7 +97,7 @@ class Adapting:
     exact: ClassVar[Sequence[str]] = ()
     """Parts of names of weights that stay in float32: near 1 a bfloat16 moves by nothing less than 1/128."""
 
-    def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
+    def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Linear layers are in every model that the tasks take."""
         return ""
 

@@ -31,7 +31,7 @@ class Full:
     keeps = 1.0
     cost = 1.3
 
-    def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
+    def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Too large for the machine, however it is shared out and by whatever optimizer."""
         if model.quantised:
             return FEW_BITS

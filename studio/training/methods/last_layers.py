@@ -31,7 +31,7 @@ class LastLayers:
     keeps = 1.0
     cost = 0.55
 
-    def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
+    def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """A model that is one stack of layers, of which the last fits."""
         if model.quantised:
             return FEW_BITS

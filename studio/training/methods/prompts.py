@@ -20,7 +20,7 @@ class VirtualTokens(Adapting):
     family = "prompts"
     keeps = 0.8
 
-    def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
+    def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """For models that go on writing behind the virtual tokens."""
         if task.has_labels or model.kind == "encoder":
             return f"{self.title} is for models that write text; for sorting and finding, LoRA is as light."  # type: ignore[attr-defined]

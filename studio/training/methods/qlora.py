@@ -26,7 +26,7 @@ class QLoRA(LoRA):
     quantised = True
     cost = 1.15
 
-    def why_not(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
+    def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Needs bitsandbytes, and a model of the kind that it was made for."""
         if find_spec("bitsandbytes") is None:
             return "The library bitsandbytes is not installed; it holds models in 4 or 8 bits."

@@ -33,7 +33,7 @@ class Optimizer:
     """Which of `MODULES` it is of, if any."""
     paged: bool = False
 
-    def why_not(self, machine: MachineFacts) -> str:
+    def unavailable_reason(self, machine: MachineFacts) -> str:
         """Why it can't run on this machine; empty when it can."""
         if self.package and find_spec(MODULES[self.package]) is None:
             return (

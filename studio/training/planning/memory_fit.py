@@ -188,7 +188,9 @@ def _by_adapter(config: TrainingConfig, asked: Asked) -> Change | None:
 
 
 def _in_four_bits(config: TrainingConfig, asked: Asked) -> Change | None:
-    if config.method not in ("lora", "rslora") or METHODS["qlora"].why_not(asked.info, asked.task, asked.machine):
+    if config.method not in ("lora", "rslora") or METHODS["qlora"].unavailable_reason(
+        asked.info, asked.task, asked.machine
+    ):
         return None
     return Change("QLoRA: the model is held in 4 bits while it learns, and knows a little less.", {}, "qlora")
 

@@ -151,7 +151,7 @@ def per_process(
                 process_bytes=process_memory(info, each, **rows),
                 memory_bytes=estimate_memory(info, each, **rows),
                 chosen=each.processes == config.processes and way_of(each) == way_of(config),
-                why_not=wrong[0].what if wrong else "",
+                unavailable_reason=wrong[0].what if wrong else "",
             )
         )
     return tuple(lines)

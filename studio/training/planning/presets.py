@@ -112,7 +112,7 @@ def plan_problems(
     problems += over_limits(kept, limits)
     if task is None or facts is None or not knows_rows(task, info, facts):
         return problems
-    if info is None or task.why_not(info):
+    if info is None or task.unavailable_reason(info):
         return [*problems, *against_rows(config, facts, kept, STEPS_FOLLOW)]
     return [*problems, *_against(_drafted(task, info, facts, machine, kept, limits), kept, problems)]
 

@@ -112,7 +112,7 @@ def wrong_settings(
             )
         )
     chosen = OPTIMIZERS[config.optimizer]
-    if why := chosen.why_not(machine):
+    if why := chosen.unavailable_reason(machine):
         problems.append(StudioError("bad-setting", why, given=chosen.name, valid=_runnable(machine), field="optimizer"))
     elif not chosen.masters and config.method in WHOLE and values.get("precision") not in (None, "float32"):
         problems.append(
@@ -124,7 +124,7 @@ def wrong_settings(
                 field="precision",
             )
         )
-    if config.mirror != "none" and (why := MIRRORS[config.mirror].why_not()):
+    if config.mirror != "none" and (why := MIRRORS[config.mirror].unavailable_reason()):
         problems.append(StudioError("bad-setting", why, given=config.mirror, valid="none", field="mirror"))
     if config.threads > machine.cores:
         problems.append(
@@ -143,7 +143,7 @@ def wrong_settings(
 
 
 def _runnable(machine: MachineFacts) -> str:
-    return ", ".join(name for name, each in OPTIMIZERS.items() if not each.why_not(machine))
+    return ", ".join(name for name, each in OPTIMIZERS.items() if not each.unavailable_reason(machine))
 
 
 def _method_problems(info: ModelInfo, config: TrainingConfig) -> list[StudioError]:

@@ -172,7 +172,7 @@ class Card:
     title: str
     sentence: str
     side: Any = ""
-    why_not: str = ""
+    unavailable_reason: str = ""
     example_in: str = ""
     example_out: str = ""
     small: str = ""
@@ -190,7 +190,7 @@ def cards(name: str, act: str, choices: Sequence[Card], chosen: str, label: str,
 
 
 def _card(name: str, act: str, card: Card, chosen: str) -> Html:
-    off = bool(card.why_not)
+    off = bool(card.unavailable_reason)
     side = state("idle", card.off_word, "x") if off else (html("<small>{s}</small>", s=card.side) if card.side else "")
     title = html('<span class="t">{t}</span>', t=card.title)
     if side:
@@ -208,7 +208,7 @@ def _card(name: str, act: str, card: Card, chosen: str) -> Html:
         off="off" if off else "",
         attrs=attrs(name=name, value=card.value, data_act=act, checked=card.value == chosen and not off, disabled=off),
         title=title,
-        sentence=card.why_not or card.sentence,
+        sentence=card.unavailable_reason or card.sentence,
         example=example,
         small=html("<small>{s}</small>", s=card.small) if card.small else "",
     )
@@ -225,12 +225,14 @@ def segments(
         made=[
             html(
                 '<label{off}><input type="radio"{attrs}>{words}{why}</label>',
-                off=attrs(class_="off") if why_not else "",
-                attrs=attrs(name=name, value=value, data_act=act, checked=value == chosen, disabled=bool(why_not)),
+                off=attrs(class_="off") if unavailable_reason else "",
+                attrs=attrs(
+                    name=name, value=value, data_act=act, checked=value == chosen, disabled=bool(unavailable_reason)
+                ),
                 words=words,
-                why=html('<span class="sr">: {w}</span>', w=why_not) if why_not else "",
+                why=html('<span class="sr">: {w}</span>', w=unavailable_reason) if unavailable_reason else "",
             )
-            for value, words, why_not in choices
+            for value, words, unavailable_reason in choices
         ],
     )
 

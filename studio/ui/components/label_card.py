@@ -1,6 +1,6 @@
 """The card of the row that is labelled now: labels by key, a reply to write, or two replies to compare."""
 
-from studio.schema.labeling import Labelling
+from studio.schema.labeling import Labeling
 from studio.ui.components.basic import button, select_input, tag, textarea, track
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import share
@@ -10,7 +10,7 @@ WORDS = {"first": "the first", "second": "the second", "both": "both as good", "
 _GIVES = {"label": "has a label", "reply": "has a reply", "choice": "is compared"}
 
 
-def card(now: Labelling) -> Html:
+def card(now: Labeling) -> Html:
     """The row, and what can be given to it."""
     if now.row is None:
         return _all_done(now)
@@ -37,7 +37,7 @@ def card(now: Labelling) -> Html:
     )
 
 
-def _all_done(now: Labelling) -> Html:
+def _all_done(now: Labeling) -> Html:
     words = f"No row is left in the order: {dict(now.orders).get(now.order, now.order)}."
     if now.done >= now.total:
         words = f"Every row {_GIVES[now.work]}."
@@ -57,22 +57,22 @@ def _with_key(key: str, words: str) -> Html:
     return html('<span class="kbd" aria-hidden="true">{k}</span>{w}', k=key, w=words)
 
 
-def _undo(now: Labelling) -> Html:
+def _undo(now: Labeling) -> Html:
     return button(_with_key("⌫", "Undo"), "undo", "s", hot="Backspace", quiet="", disabled=not now.recent)
 
 
-def _order(now: Labelling) -> Html:
+def _order(now: Labeling) -> Html:
     return select_input("label-order", now.orders, now.order, "label-order", small=True, label="Order of rows")
 
 
-def _labels(now: Labelling) -> Html:
+def _labels(now: Labeling) -> Html:
     return html(
         '<div class="labels" role="group" aria-label="Labels">{labels}</div>',
         labels=[_choice(now, number, name) for number, name in enumerate(now.labels, 1)],
     )
 
 
-def _choice(now: Labelling, number: int, name: str) -> Html:
+def _choice(now: Labeling, number: int, name: str) -> Html:
     chances = dict(now.suggestion.labels) if now.suggestion else {}
     chance = chances.get(name, 0.0)
     suggested = now.suggestion is not None and name == now.suggestion.best
@@ -96,7 +96,7 @@ def _choice(now: Labelling, number: int, name: str) -> Html:
     )
 
 
-def _reply(now: Labelling) -> Html:
+def _reply(now: Labeling) -> Html:
     return html(
         '<div class="reply stack tight"><label for="f-reply"><b>Reply</b></label>{area}<div class="row">{keep}'
         '<small class="muted">What you type is kept as you go.</small></div></div>',
@@ -118,7 +118,7 @@ def _reply(now: Labelling) -> Html:
     )
 
 
-def _pair(now: Labelling) -> Html:
+def _pair(now: Labeling) -> Html:
     assert now.replies is not None
     left, right = ("second", "first") if now.replies.swapped else ("first", "second")
     sides = ((1, "left", left, now.replies.left), (2, "right", right, now.replies.right))
@@ -133,7 +133,7 @@ def _pair(now: Labelling) -> Html:
     )
 
 
-def _side(now: Labelling, key: int, where: str, value: str, text: str) -> Html:
+def _side(now: Labeling, key: int, where: str, value: str, text: str) -> Html:
     return html(
         '<button type="button" class="lbl"{attrs}><span class="row"><span class="kbd">{key}</span><b>The {where} one'
         "</b></span><span>{text}</span></button>",
@@ -147,7 +147,7 @@ def _side(now: Labelling, key: int, where: str, value: str, text: str) -> Html:
 _GIVE = {"label": _labels, "reply": _reply, "choice": _pair}
 
 
-def _keys(now: Labelling) -> Html:
+def _keys(now: Labeling) -> Html:
     if now.work == "reply":
         return html(
             '<span><span class="kbd">Ctrl</span><span class="kbd">Enter</span> keep and go on</span>'
@@ -161,7 +161,7 @@ def _keys(now: Labelling) -> Html:
     )
 
 
-def _enter(now: Labelling) -> Html:
+def _enter(now: Labeling) -> Html:
     assert now.suggestion is not None
     return html(
         '<span><button type="button" class="kbd" tabindex="-1"{attrs}>Enter</button> take the suggestion</span>',
@@ -176,7 +176,7 @@ def _enter(now: Labelling) -> Html:
     )
 
 
-def recent(now: Labelling) -> Html:
+def recent(now: Labeling) -> Html:
     """The rows that were done last; each can be opened again."""
     if not now.recent:
         return Html("")

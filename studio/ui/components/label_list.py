@@ -1,6 +1,6 @@
 """Many rows at once: a page of rows with what they have, ticks, and what can be put on the ticked ones."""
 
-from studio.schema.labeling import Labelling, LabelList, LabelRow
+from studio.schema.labeling import Labeling, LabelList, LabelRow
 from studio.ui.components.basic import button, select_input, tag, text_input
 from studio.ui.components.label_card import WORDS
 from studio.ui.markup import Html, attrs, html
@@ -18,7 +18,7 @@ SHOWS = (
 )
 
 
-def label_list(now: Labelling, page: LabelList) -> Html:
+def label_list(now: Labeling, page: LabelList) -> Html:
     """The list, with the bar above it and the ways on below."""
     return html(
         '<section class="panel flush labellist" aria-label="Many rows">{bar}{many}<div class="scroll-x" tabindex="0" '
@@ -33,7 +33,7 @@ def label_list(now: Labelling, page: LabelList) -> Html:
     )
 
 
-def _bar(now: Labelling, page: LabelList) -> Html:
+def _bar(now: Labeling, page: LabelList) -> Html:
     shows = [*SHOWS, *((f"label:{name}", f"Label {name}") for name in now.labels)]
     if not any(value == page.show for value, _ in shows):
         shows.append((page.show, page.show))
@@ -52,7 +52,7 @@ def _bar(now: Labelling, page: LabelList) -> Html:
     )
 
 
-def _many(now: Labelling) -> Html:
+def _many(now: Labeling) -> Html:
     if now.work != "label":
         return Html("")
     options = [("", "Label for the ticked rows"), *((name, name) for name in now.labels)]
@@ -69,7 +69,7 @@ def _many(now: Labelling) -> Html:
     )
 
 
-def _row(now: Labelling, each: LabelRow) -> Html:
+def _row(now: Labeling, each: LabelRow) -> Html:
     others = [html(' <small class="nowrap">{n}: {v}</small>', n=name, v=value) for name, value in each.by if name]
     value = (each.value if now.work == "label" else WORDS.get(each.value, each.value)) if each.value else ""
     return html(

@@ -1,6 +1,6 @@
 """Beside the card: labels so far, suggestions and how often they were right, who labels, and labels in and out."""
 
-from studio.schema.labeling import Agreement, Labelling, Trust
+from studio.schema.labeling import Agreement, Labeling, Trust
 from studio.ui.components.basic import button, field, fold, note, select_input, text_input, textarea, track
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import duration, share
@@ -14,7 +14,7 @@ LOOK_AGAIN = 700
 """Milliseconds between two looks while suggestions are made."""
 
 
-def so_far(now: Labelling) -> Html:
+def so_far(now: Labeling) -> Html:
     """Each label with its rows, a further one, and what can be done to them."""
     most = max([*now.counts.values(), 1])
     rows = [
@@ -40,13 +40,13 @@ def so_far(now: Labelling) -> Html:
     )
 
 
-def _change(now: Labelling) -> Html:
+def _change(now: Labeling) -> Html:
     """Another name for a label, two labels that become one, and one that goes."""
     rows = [_one(now, number, name) for number, name in enumerate(now.labels)]
     return fold("Change labels", "rename, merge", html('<ul class="stack mid">{r}</ul>', r=rows), key="change-labels")
 
 
-def _one(now: Labelling, number: int, name: str) -> Html:
+def _one(now: Labeling, number: int, name: str) -> Html:
     others = [("", "Merge into …"), *((each, f"Merge into {each}") for each in now.labels if each != name)]
     return html(
         '<li class="stack tight"{key}>{rename}<div class="row"><span class="grow">{merge}</span>{remove}</div></li>',
@@ -72,7 +72,7 @@ def _one(now: Labelling, number: int, name: str) -> Html:
     )
 
 
-def merging(now: Labelling, label: str, into: str) -> Html:
+def merging(now: Labeling, label: str, into: str) -> Html:
     """The question before two labels become one."""
     rows = now.counts.get(label, 0)
     question = note(
@@ -94,7 +94,7 @@ def merging(now: Labelling, label: str, into: str) -> Html:
     return html('<div data-key="merging">{q}</div>', q=question)
 
 
-def suggestions(now: Labelling, look: bool) -> Html:
+def suggestions(now: Labeling, look: bool) -> Html:
     """How far suggestions are, and how often they were right; `look`: the page asks again while there is more to come.
 
     Not where rows are ticked: to be drawn anew would take the ticks away.
@@ -112,24 +112,24 @@ def suggestions(now: Labelling, look: bool) -> Html:
                 agreed=_agreed(now.trust),
             )
         )
-    elif state.why_not:
-        parts.append(html('<p class="muted">{w}</p>', w=state.why_not))
+    elif state.unavailable_reason:
+        parts.append(html('<p class="muted">{w}</p>', w=state.unavailable_reason))
     if state.busy and state.total and state.done < state.total:
         words = f"Reading texts: {state.done:,} of {state.total:,}"
         parts.append(html('<small role="status">{w}</small>{t}', w=words, t=track(state.done / state.total)))
-    elif state.busy and not state.why_not:
+    elif state.busy and not state.unavailable_reason:
         parts.append(html('<small role="status">Learning from your labels …</small>'))
     if now.trust.shown >= 5:
         parts.append(curve(now.trust))
-    if state.learned_from and state.why_not:
-        parts.append(html('<p class="wt">{w}</p>', w=state.why_not))
-    again = state.why_not and not state.due and not state.busy and "to go" not in state.why_not
+    if state.learned_from and state.unavailable_reason:
+        parts.append(html('<p class="wt">{w}</p>', w=state.unavailable_reason))
+    again = state.unavailable_reason and not state.due and not state.busy and "to go" not in state.unavailable_reason
     return html(
         '<section class="panel stack tight" aria-labelledby="sugg"><h2 id="sugg">Suggestions</h2>{parts}{again}{look}'
         "</section>",
         parts=parts,
         again=html('<div class="row">{b}</div>', b=button("Try again", "suggest-again", "s"))
-        if again and "two labels" not in state.why_not
+        if again and "two labels" not in state.unavailable_reason
         else "",
         look=html(
             '<button type="button" hidden data-act="suggesting" data-quiet data-again="{ms}">Look</button>',
@@ -175,7 +175,7 @@ def curve(seen: Trust) -> Html:
     )
 
 
-def who(now: Labelling) -> Html:
+def who(now: Labeling) -> Html:
     """Who labels from here, who else does, and how far they agree."""
     name = text_input(
         "labeller", now.labeller, "labeller", helped=True, placeholder="Your name", data_labeller=True, maxlength=40
@@ -217,7 +217,7 @@ def agreement(found: Agreement) -> Html:
     )
 
 
-def columns(now: Labelling, known: tuple[str, ...]) -> Html:
+def columns(now: Labeling, known: tuple[str, ...]) -> Html:
     """Which columns are read and written, and which work is done."""
     if len(known) < 2:
         return Html("")
@@ -239,7 +239,7 @@ def columns(now: Labelling, known: tuple[str, ...]) -> Html:
     return html('<section class="panel stack mid">{made}</section>', made=made)
 
 
-def carrying(now: Labelling, dataset: str, name: str) -> Html:
+def carrying(now: Labeling, dataset: str, name: str) -> Html:
     """Labels out, and in."""
 
     def take(kind: str) -> Html:

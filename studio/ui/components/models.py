@@ -52,7 +52,7 @@ def model_rows(models: list[ModelView], chosen: str, downloads: Mapping[str, Dow
 
 
 def _row(view: ModelView, chosen: str, download: DownloadState | None) -> Html:
-    info, off = view.info, bool(view.why_not)
+    info, off = view.info, bool(view.unavailable_reason)
     key = f"m-{info.name}"
     return html(
         '<div class="mrow {off}"{row}><input type="radio"{attrs}><label class="grow"{for_}><span '
@@ -64,7 +64,7 @@ def _row(view: ModelView, chosen: str, download: DownloadState | None) -> Html:
         attrs=attrs(name="model", value=info.name, id=key, data_act="model", checked=info.name == chosen, disabled=off),
         for_=attrs(for_=key),
         title=info.title,
-        sentence=view.why_not or view.sentence or (_of_hub(info) if info.source == "hub" else info.name),
+        sentence=view.unavailable_reason or view.sentence or (_of_hub(info) if info.source == "hub" else info.name),
         here=_here(view, download),
         memory=_memory(view),
     )
@@ -106,7 +106,7 @@ def _here(view: ModelView, download: DownloadState | None) -> Html:
 
 
 def _memory(view: ModelView) -> Html:
-    if view.why_not and view.fits != "too-large":
+    if view.unavailable_reason and view.fits != "too-large":
         return state("idle", "Not for this task", "x")
     if not view.memory_bytes:
         return state("idle", "Not known yet", "info")

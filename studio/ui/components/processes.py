@@ -38,7 +38,9 @@ def _line(line: ProcessMemory) -> Html:
         count=count,
         mark=tag("chosen", "acc") if line.chosen else "",
         sentence=line.sentence,
-        off=html("<br>Not on offer here: {why}", why=line.why_not) if line.why_not and not line.chosen else "",
+        off=html("<br>Not on offer here: {why}", why=line.unavailable_reason)
+        if line.unavailable_reason and not line.chosen
+        else "",
         each=_megabytes(line.process_bytes),
         all=_megabytes(line.memory_bytes),
     )

@@ -69,8 +69,8 @@ def _key(visit: Visit, run: RunRecord, form: str) -> Key:
 
 def chosen_view(views: Sequence[ExportView], wanted: str) -> ExportView:
     """The form that was chosen, else the first that can be had."""
-    return next((view for view in views if view.format == wanted and not view.why_not), None) or next(
-        (view for view in views if not view.why_not), views[0]
+    return next((view for view in views if view.format == wanted and not view.unavailable_reason), None) or next(
+        (view for view in views if not view.unavailable_reason), views[0]
     )
 
 
@@ -99,7 +99,7 @@ def body(run: RunRecord, views: Sequence[ExportView], chosen: ExportView, pieces
 
 
 def _row(view: ExportView, chosen: bool, piece: Piece | None) -> Html:
-    off = bool(view.why_not)
+    off = bool(view.unavailable_reason)
     return html(
         '<label class="mrow {off}"><input type="radio"{attrs}><span class="grow"><span class="t">{title}</span>'
         '<span class="muted">{sentence}</span></span><span class="num c-size">{size}</span><span '
@@ -107,7 +107,7 @@ def _row(view: ExportView, chosen: bool, piece: Piece | None) -> Html:
         off="off" if off else "",
         attrs=attrs(name="format", value=view.format, data_act="choose", checked=chosen, disabled=off),
         title=view.title,
-        sentence=view.why_not or view.sentence,
+        sentence=view.unavailable_reason or view.sentence,
         size=size(view.done.bytes if view.done else view.bytes),
         state=_state(view, piece),
     )
@@ -119,7 +119,9 @@ def _state(view: ExportView, piece: Piece | None) -> Html:
         return html("{s}<small>{l}</small>", s=state("run", f"Making, {100 * piece.share:.0f} %"), l=left)
     if view.done:
         return html("{s}<small>{t}</small>", s=state("ok", "Ready"), t="Loaded again and compared")
-    return state("idle", "Not here" if view.why_not else "Not made yet", "x" if view.why_not else "info")
+    return state(
+        "idle", "Not here" if view.unavailable_reason else "Not made yet", "x" if view.unavailable_reason else "info"
+    )
 
 
 def detail(run: RunRecord, view: ExportView) -> Html:
@@ -129,7 +131,7 @@ def detail(run: RunRecord, view: ExportView) -> Html:
             '<section class="panel stack" aria-labelledby="form-title"><h2 '
             'id="form-title">{t}</h2><p>{s}</p>{f}</section>',
             t=view.title,
-            s=view.why_not or view.sentence,
+            s=view.unavailable_reason or view.sentence,
             f=facts([("About", size(view.bytes)), ("Not in it", "your rows, paths of this machine")]),
         )
     return html(
@@ -173,9 +175,9 @@ def bar(run: RunRecord, view: ExportView, piece: Piece | None) -> Html:
             f=view.format,
             r=run.id,
             t=view.title.lower(),
-            off=attrs(disabled=bool(view.why_not)),
+            off=attrs(disabled=bool(view.unavailable_reason)),
         )
-        return _with(make, view.why_not or f"About {size(view.bytes)}, and loaded again to be sure.")
+        return _with(make, view.unavailable_reason or f"About {size(view.bytes)}, and loaded again to be sure.")
     take = html(
         '<button type="button" class="btn primary" data-primary data-download="{f}" data-run="{r}">{i}Download '
         "{s}</button>",

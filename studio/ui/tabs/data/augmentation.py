@@ -292,8 +292,12 @@ def _made(visit: Visit) -> Html:
 def _form(visit: Visit, proposals: Proposals) -> Html:
     extra, ways = visit.choices.extra, visit.studio.ways_to_augment(visit.choices.dataset, visit.choices.model)
     chosen = next((way for way in ways if way.name == extra.get("way")), ways[0])
-    chosen = ways[0] if chosen.why_not else chosen
-    reasons = [html('<p class="muted small">{t}: {w}</p>', t=way.title, w=way.why_not) for way in ways if way.why_not]
+    chosen = ways[0] if chosen.unavailable_reason else chosen
+    reasons = [
+        html('<p class="muted small">{t}: {w}</p>', t=way.title, w=way.unavailable_reason)
+        for way in ways
+        if way.unavailable_reason
+    ]
     none = (
         note("warn", f"For {rows_words(proposals.skipped)} nothing honest could be made.") if proposals.skipped else ""
     )
@@ -302,7 +306,9 @@ def _form(visit: Visit, proposals: Proposals) -> Html:
         'test. What is expected (the reply, the label) stays as it is.</p>{ways}<p class="muted">{sentence}</p>'
         '{reasons}<div class="row gap"><label for="f-make">Rows to make</label>{count}{make}</div>',
         none=none,
-        ways=segments("way", "way", [(w.name, w.title, w.why_not) for w in ways], chosen.name, "Way to make rows"),
+        ways=segments(
+            "way", "way", [(w.name, w.title, w.unavailable_reason) for w in ways], chosen.name, "Way to make rows"
+        ),
         sentence=chosen.sentence,
         reasons=reasons,
         count=text_input(

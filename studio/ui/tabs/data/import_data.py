@@ -169,7 +169,7 @@ def choose_task(visit: Visit, task: str) -> None:
     """
     chosen, own = visit.choices, own_model(visit)
     if own and task != chosen.task:
-        why = next((each.why_not for each in visit.studio.tasks(own) if each.name == task), "")
+        why = next((each.unavailable_reason for each in visit.studio.tasks(own) if each.name == task), "")
         if why:
             raise StudioError(
                 "wrong-model",
@@ -178,7 +178,7 @@ def choose_task(visit: Visit, task: str) -> None:
                 valid=why,
                 hint="Choose another model in step 1 first, a starter say.",
             )
-    can = [view.info for view in visit.studio.models(task) if not view.why_not]
+    can = [view.info for view in visit.studio.models(task) if not view.unavailable_reason]
     made_for_it = sorted(can, key=lambda info: (info.source != "starter", not info.here, len(info.tasks)))
     names = [info.name for info in made_for_it]
     kept = own or (chosen.model if chosen.model in names and task == chosen.task else "")

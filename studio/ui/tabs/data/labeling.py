@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from studio.schema.errors import StudioError
-from studio.schema.labeling import Labelling
+from studio.schema.labeling import Labeling
 from studio.ui.components import label_sidebar
 from studio.ui.components.basic import Primary, action_bar, button, field, segments, select_input, textarea, track
 from studio.ui.components.label_card import card, recent
@@ -20,8 +20,8 @@ _USE = {"label": "Use these labels", "reply": "Use these replies", "choice": "Us
 _COUNTED = {"label": "labels", "reply": "replies", "choice": "choices"}
 
 
-def _state(visit: Visit) -> Labelling:
-    return visit.studio.labelling(visit.choices.dataset, visit.labeller, visit.choices.task)
+def _state(visit: Visit) -> Labeling:
+    return visit.studio.labeling(visit.choices.dataset, visit.labeller, visit.choices.task)
 
 
 def put(visit: Visit) -> None:
@@ -279,7 +279,7 @@ def drawn(visit: Visit) -> tuple[Html, Html, Html]:
     return _how_far(now), body, _bar(now)
 
 
-def _how_far(now: Labelling) -> Html:
+def _how_far(now: Labeling) -> Html:
     share = now.done / max(1, now.total)
     return html(
         '<b>{done:,}</b><span class="muted nowrap">of {total:,} {what}</span><span class="labelprog">{track}</span>',
@@ -290,15 +290,15 @@ def _how_far(now: Labelling) -> Html:
     )
 
 
-def _works(now: Labelling) -> Html:
+def _works(now: Labeling) -> Html:
     """What is given to the rows; asked only where the columns leave a choice."""
-    can = [(name, title) for name, title, why_not in now.works if not why_not]
+    can = [(name, title) for name, title, unavailable_reason in now.works if not unavailable_reason]
     if len(can) < 2:
         return Html("")
     return select_input("label-work", can, now.work, "label-work", small=True, label="What rows are given")
 
 
-def _bar(now: Labelling) -> Html:
+def _bar(now: Labeling) -> Html:
     word = _USE[now.work]
     if now.enough:
         return action_bar(now.enough, Primary(word, disabled=True), back="model")
@@ -313,7 +313,7 @@ def _bar(now: Labelling) -> Html:
     return action_bar(words, Primary(word, "use-labels"), back="model")
 
 
-def _first(now: Labelling, columns: tuple[str, ...]) -> Html:
+def _first(now: Labeling, columns: tuple[str, ...]) -> Html:
     area = textarea("labels", "", "", rows=5, helped=True, placeholder="negative\nneutral\npositive")
     return html(
         '<div class="row wrap labelwork"><span class="right">{works}</span></div><div class="cols main-side"><section '

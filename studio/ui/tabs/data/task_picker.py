@@ -13,7 +13,16 @@ def drawn(visit: Visit, record: DatasetRecord) -> Html:
     chosen = visit.choices
     page = visit.studio.rows(chosen.dataset, chosen.page, PAGE, marks_too=False)
     known = [
-        Card(t.name, t.title, t.sentence, "", t.why_not, t.sample_in, t.sample_out, off_word="Not with these rows")
+        Card(
+            t.name,
+            t.title,
+            t.sentence,
+            "",
+            t.unavailable_reason,
+            t.sample_in,
+            t.sample_out,
+            off_word="Not with these rows",
+        )
         for t in tasks_here(visit)
     ]
     return html(

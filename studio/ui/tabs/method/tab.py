@@ -285,9 +285,9 @@ def _methods(visit: Visit, chosen: str, ready: bool) -> Html:
     methods = visit.studio.methods(visit.choices.model, visit.choices.task)
     choices = []
     for each in methods:
-        plan = planned(visit, each.name) if ready and not each.why_not else None
+        plan = planned(visit, each.name) if ready and not each.unavailable_reason else None
         side = f"{each.name} · {memory(plan.estimate.memory_bytes)}" if isinstance(plan, PlanView) else each.name
-        choices.append(Card(each.name, each.title, each.sentence, side, each.why_not))
+        choices.append(Card(each.name, each.title, each.sentence, side, each.unavailable_reason))
     usual, more = choices[:USUAL], choices[USUAL:]
     shown = cards("method", "method", usual, chosen, "Method")
     if not more:

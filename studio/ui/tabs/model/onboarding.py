@@ -44,7 +44,8 @@ def drawn(visit: Visit) -> Html:
     """Tasks as cards, samples as rows, and what this machine is."""
     tasks = {task.name: task for task in tasks_here(visit)}
     choices = [
-        Card(t.name, t.title, t.sentence, "", t.why_not, t.sample_in, t.sample_out, t.term) for t in tasks.values()
+        Card(t.name, t.title, t.sentence, "", t.unavailable_reason, t.sample_in, t.sample_out, t.term)
+        for t in tasks.values()
     ]
     return html(
         "{head}{cards}{samples}{machine}",

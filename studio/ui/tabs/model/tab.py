@@ -70,12 +70,12 @@ def wire(c: Components, shell: PageShell) -> None:
 def pick_task(visit: Visit) -> None:
     """Choose what the model should do; the starter that is made for it is chosen with it."""
     task = next((each for each in tasks_here(visit) if each.name == visit.text("value")), None)
-    if task and task.why_not:
+    if task and task.unavailable_reason:
         raise StudioError(
             "wrong-model",
             f"{task.title} is not on offer now.",
             given=task.name,
-            valid=task.why_not,
+            valid=task.unavailable_reason,
             hint="Choose another model, or bring other rows.",
         )
     choose_task(visit, visit.text("value"))
@@ -191,8 +191,8 @@ def _found(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
 
 def _task_segments(visit: Visit) -> Html:
     tasks = tasks_here(visit)
-    off = [task for task in tasks if task.why_not and task.name != visit.choices.task]
-    shown = [(task.name, task.title, task.why_not if task in off else "") for task in tasks]
+    off = [task for task in tasks if task.unavailable_reason and task.name != visit.choices.task]
+    shown = [(task.name, task.title, task.unavailable_reason if task in off else "") for task in tasks]
     return html(
         '<div class="field"><span class="label" id="whatdo">What should it do?</span>{seg}{off}</div>',
         seg=segments("task", "task", shown, visit.choices.task, "What should it do?"),
@@ -200,7 +200,7 @@ def _task_segments(visit: Visit) -> Html:
             '<details class="small muted" data-key="off-tasks"><summary>{n} can’t be chosen now</summary>{why}'
             "</details>",
             n="One" if len(off) == 1 else f"{len(off)} of them",
-            why=[html('<p class="small"><b>{t}</b>: {w}</p>', t=task.title, w=task.why_not) for task in off],
+            why=[html('<p class="small"><b>{t}</b>: {w}</p>', t=task.title, w=task.unavailable_reason) for task in off],
         )
         if off
         else "",
@@ -208,7 +208,7 @@ def _task_segments(visit: Visit) -> Html:
 
 
 def _list(visit: Visit, models: list[ModelView], downloads: dict[str, DownloadState]) -> Html:
-    can = sum(not each.why_not for each in models)
+    can = sum(not each.unavailable_reason for each in models)
     return html(
         '<div class="bar"><h2 id="can">Models</h2><span class="right muted">{can} can do this here{not_}'
         "</span></div>"
@@ -301,8 +301,8 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
     if view is None:
         return action_bar("Choose a model.", Primary("Next: data", disabled=True))
     name, info = html("<b>{t}</b>", t=view.info.title), view.info
-    if view.why_not:
-        return action_bar(html("{n}: {why}", n=name, why=view.why_not), Primary("Next: data", disabled=True))
+    if view.unavailable_reason:
+        return action_bar(html("{n}: {why}", n=name, why=view.unavailable_reason), Primary("Next: data", disabled=True))
     if info.needs_trust and not view.trusted and not visit.demo:
         return action_bar(
             html("{n} is not loaded before you allow it, on the right.", n=name), Primary("Next: data", disabled=True)
