@@ -3,8 +3,8 @@
 `CODES` is the closed list; docs/errors.md is made from it, and a test triggers each code.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -103,6 +103,55 @@ class StudioError(Exception):
     def all(self) -> tuple["StudioError", ...]:
         """Every problem, this one alone when there is one."""
         return self.problems or (self,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as values that JSON can hold, for another process or a file. `from_dict` reverses it."""
+        return {
+            "code": self.code,
+            "what": self.what,
+            "given": self.given if _is_plain(self.given) else str(self.given),
+            "valid": _plain_valid(self.valid),
+            "hint": self.hint,
+            "field": self.field,
+            "rows": [int(row) for row in self.rows],
+            "problems": [problem.to_dict() for problem in self.problems],
+        }
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> "StudioError":
+        """The error that `to_dict` described. An unknown code becomes `unexpected`."""
+        values = dict(fields)
+        code, what = values.pop("code"), values.pop("what")
+        problems = [StudioError.from_dict(each) for each in values.pop("problems", ())]
+        return StudioError(code if code in CODES else "unexpected", what, **values, problems=problems)
+
+    def with_texts(self, change: Callable[[str], str]) -> "StudioError":
+        """A copy in which `change` has been applied to each text that a person reads, also in the problems."""
+
+        def changed(value: Any) -> Any:
+            if isinstance(value, list):
+                return [changed(each) for each in value]
+            return change(value) if isinstance(value, str) else value
+
+        fields = self.to_dict()
+        fields |= {name: changed(fields[name]) for name in ("what", "given", "valid", "hint")}
+        return StudioError.from_dict(
+            {**fields, "problems": [each.with_texts(change).to_dict() for each in self.problems]}
+        )
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON returns a value as it was: a number, a text, None, or a list of these."""
+    if isinstance(value, list):
+        return all(_is_plain(each) and not isinstance(each, list) for each in value)
+    return value is None or isinstance(value, str | int | float)
+
+
+def _plain_valid(valid: object) -> Any:
+    """What is valid: one value, or a list for anything else that `StudioError.message` would list."""
+    if _is_plain(valid):
+        return valid
+    return [each if _is_plain(each) else str(each) for each in valid] if isinstance(valid, Iterable) else str(valid)
 
 
 def as_one(problems: Sequence[StudioError]) -> StudioError | None:
