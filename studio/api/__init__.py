@@ -1,36 +1,246 @@
-"""`Studio(home)`: everything a person can do, as plain Python. Page and command line are two ways in."""
+"""The public Python API: `Studio(home)` is composed of services. The page and the command line use nothing else."""
 
-from studio.api.apart import ApartDoor
-from studio.api.base import Shared
-from studio.api.choosing import ChoosingDoor
-from studio.api.curves import CurvesDoor
-from studio.api.data import DataDoor
-from studio.api.improving import ImprovingDoor
-from studio.api.keeping import KeepingDoor
-from studio.api.labeling import LabellingDoor
-from studio.api.results import ResultsDoor
-from studio.api.searching import SearchDoor
-from studio.api.seeing import SeeingDoor
-from studio.services.context import Role
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from studio.schema.requests import RunRequest, SearchRequest
+from studio.services.catalog import Catalog
+from studio.services.chat import Chat
+from studio.services.checks import DataChecks
+from studio.services.context import Context, Role
+from studio.services.datasets.augmentation import Augmentation
+from studio.services.datasets.background import DatasetJobs
+from studio.services.datasets.editing import Editing
+from studio.services.datasets.label_quality import LabelQuality
+from studio.services.datasets.service import Datasets
+from studio.services.datasets.versions import Versions
+from studio.services.drafts import Drafts
+from studio.services.evaluation import Evaluation
+from studio.services.exports import Exports
+from studio.services.finished_runs import FinishedRuns
+from studio.services.labeling.active_learning import Suggester
+from studio.services.labeling.annotation_state import AnnotationState
+from studio.services.labeling.labels import Labels
+from studio.services.labeling.suggestions import Suggestions
+from studio.services.machine import Machine
+from studio.services.model_host.client import HostClient
+from studio.services.models import Downloads, Models
+from studio.services.planning.exclusions import Exclusions
+from studio.services.planning.lengths import LengthCache, Lengths
+from studio.services.planning.planner import Planner
+from studio.services.planning.preview import Previews
+from studio.services.planning.service import Planning
+from studio.services.runners.local import LocalRunner
+from studio.services.runs.coach import Coach
+from studio.services.runs.curves import Curves
+from studio.services.runs.reconcile import reconcile
+from studio.services.runs.run_management import RunManagement
+from studio.services.runs.search import Searches
+from studio.services.runs.service import Runs
+from studio.services.runs.storage import Storage
+from studio.store import Home
+from studio.store.home import ALONE
+from studio.store.searches import SearchStore
 
 
-class Studio(
-    ApartDoor,
-    ChoosingDoor,
-    DataDoor,
-    SeeingDoor,
-    ImprovingDoor,
-    LabellingDoor,
-    SearchDoor,
-    CurvesDoor,
-    KeepingDoor,
-    ResultsDoor,
-):
-    """One workspace of a home. All refusals are `StudioError`."""
+@dataclass(frozen=True)
+class Shared:
+    """What all workspaces of a server share: the prepared worker, the model host, downloads and caches."""
+
+    runner: LocalRunner
+    host: HostClient
+    downloads: Downloads
+    lengths: LengthCache
+    suggester: Suggester
+
+    @classmethod
+    def of(cls, home: Home) -> "Shared":
+        """New ones for a data folder; no process is started before it is needed."""
+        host = HostClient(home)
+        return cls(LocalRunner(home.root), host, Downloads(home), LengthCache(host), Suggester(host))
+
+
+class Studio:
+    """One workspace of a data folder. Services are created when first used. All refusals are `StudioError`.
+
+    Args:
+        home: the data folder; `$STUDIO_HOME` or a folder of the user by default.
+        workspace: name of the workspace; a person alone has one.
+        demo: apply the rules of a public demo.
+    """
+
+    def __init__(
+        self,
+        home: Home | Path | str | None = None,
+        workspace: str = ALONE,
+        demo: bool = False,
+        shared: Shared | None = None,
+        role: Role = "owner",
+    ) -> None:
+        self.home = home if isinstance(home, Home) else Home(home)
+        opened = self.home.workspace(workspace)
+        self.context = Context(self.home, opened, demo or opened.is_visitors, role)
+        self.shared = shared or Shared.of(self.home)
+
+    def __enter__(self) -> "Studio":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes that this one started, except for runs in progress."""
+        self.shared.host.close()
+        self.shared.runner.close()
 
     def visitor(self, workspace: str, role: Role = "owner") -> "Studio":
-        """The same studio for another workspace, or for a member of the team."""
+        """The same data folder and shared processes for another workspace, or for a member of a team."""
         return Studio(self.home, workspace, self.context.demo, self.shared, role)
 
+    def reconcile(self) -> None:
+        """Bring the states of runs in line with the processes that exist: lost workers, hanging stops, the queue.
 
-__all__ = ["Shared", "Studio"]
+        Reads never do this. The server calls it in a loop, the command line once for each command.
+        """
+        reconcile(self.runs)
+
+    # --- machine, models, choices ---
+
+    @cached_property
+    def machine(self) -> Machine:
+        """This machine."""
+        return Machine(self.context)
+
+    @cached_property
+    def models(self) -> Models:
+        """Base models."""
+        return Models(self.context, self.shared.downloads)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Tasks, methods, presets and setting values."""
+        return Catalog(self.datasets, self.models)
+
+    @cached_property
+    def drafts(self) -> Drafts:
+        """What was typed on the page and not used yet."""
+        return Drafts(self.context)
+
+    # --- datasets ---
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Datasets: import, rows, roles, splits."""
+        return Datasets(self.context, self.shared.suggester.forget)
+
+    @cached_property
+    def versions(self) -> Versions:
+        """Versions of datasets."""
+        return Versions(self.datasets)
+
+    @cached_property
+    def editing(self) -> Editing:
+        """Editing of single rows."""
+        return Editing(self.datasets)
+
+    @cached_property
+    def checks(self) -> DataChecks:
+        """Data checks and fixes."""
+        return DataChecks(self.datasets, self.models, self._lengths, self.preview)
+
+    @cached_property
+    def jobs(self) -> DatasetJobs:
+        """Long work on datasets in a subprocess, with progress and cancel."""
+        return DatasetJobs(self.datasets, self.versions)
+
+    @cached_property
+    def augmentation(self) -> Augmentation:
+        """Synthetic rows, made from existing ones."""
+        return Augmentation(self.datasets, self.models, self.shared.host)
+
+    @cached_property
+    def label_quality(self) -> LabelQuality:
+        """Likely label errors, and learning curves."""
+        return LabelQuality(self.datasets, self.models, self.shared.host)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Labeling."""
+        state = AnnotationState(self.context, self.datasets)
+        return Labels(state, Suggestions(state, self.models, self.shared.suggester))
+
+    # --- runs ---
+
+    @cached_property
+    def preview(self) -> Previews:
+        """What the model gets: tokens, lengths, the first batch."""
+        return Previews(self.datasets, self.models, self._planner, self.shared.host)
+
+    @cached_property
+    def planning(self) -> Planning:
+        """Plans and estimates of runs."""
+        exclusions = Exclusions(self.datasets, self._lengths, self.preview)
+        return Planning(self.context, self.datasets, self.models, self._planner, exclusions, self.shared.runner)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Runs: start, watch, stop, resume, rerun."""
+        return Runs(self.context, self.shared.runner, self.planning, self.shared.host)
+
+    @cached_property
+    def curves(self) -> Curves:
+        """Curves of runs."""
+        return Curves(self.runs)
+
+    @cached_property
+    def coach(self) -> Coach:
+        """Advice on runs."""
+        return Coach(self.runs)
+
+    @cached_property
+    def search(self) -> Searches:
+        """Hyperparameter searches."""
+        return Searches(SearchStore(self.context.workspace), self.runs, self.planning)
+
+    @cached_property
+    def saved(self) -> RunManagement:
+        """Saved runs: name, note, tags, archive, export and import as one file."""
+        return RunManagement(self.runs)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Disk space."""
+        return Storage(self.context, self.runs)
+
+    # --- results ---
+
+    @cached_property
+    def chat(self) -> Chat:
+        """Chat with a fine-tuned model beside its base model."""
+        return Chat(self._finished, self.shared.host)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Evaluation and predictions."""
+        return Evaluation(self._finished, self.shared.host)
+
+    @cached_property
+    def exports(self) -> Exports:
+        """Exports."""
+        return Exports(self._finished, self.shared.host, self.evaluation.report)
+
+    @cached_property
+    def _lengths(self) -> Lengths:
+        return Lengths(self.datasets, self.shared.lengths)
+
+    @cached_property
+    def _planner(self) -> Planner:
+        return Planner(self.datasets, self._lengths)
+
+    @cached_property
+    def _finished(self) -> FinishedRuns:
+        return FinishedRuns(self.context, self.datasets, self.models)
+
+
+__all__ = ["RunRequest", "SearchRequest", "Shared", "Studio"]

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.data import read_as
 from studio.cli.options import Data, Map, OptionalModel, Task
 from studio.schema.augmentation import Proposals
@@ -19,17 +19,19 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
 
     @command(app, "learning-curve", PANEL)
-    def learning_curve(door: Door, data: Data, reading: dict[str, Any], task: Task = None, map_: Map = None) -> None:
+    def learning_curve(
+        context: Context, data: Data, reading: dict[str, Any], task: Task = None, map_: Map = None
+    ) -> None:
         """Train a small classifier on ever more of the rows, and say whether more rows would help."""
-        record = door.studio.open_data(data, **reading)
-        read_as(door, record.id, task, map_)
-        with door.progress("Reading texts") as progress:
-            curve = door.studio.learning_curve(record.id, task, progress)
-        door.answer(curve, lambda: _show_curve(door, curve))
+        record = context.studio.datasets.open(data, **reading)
+        read_as(context, record.id, task, map_)
+        with context.progress("Reading texts") as progress:
+            curve = context.studio.label_quality.curve(record.id, task, progress)
+        context.answer(curve, lambda: _show_curve(context, curve))
 
     @command(app, "augment", PANEL)
     def augment(
-        door: Door,
+        context: Context,
         data: Data,
         reading: dict[str, Any],
         way: Annotated[str, typer.Option(help="How rows are made: spelling or paraphrase.")] = "spelling",
@@ -56,23 +58,23 @@ def register(app: typer.Typer) -> None:
         """
         anew = keep is None and refuse is None and not use
         known = not anew and not data.startswith("sample:")
-        record = door.studio.find_dataset(data) if known else door.studio.open_data(data, **reading)
+        record = context.studio.datasets.find(data) if known else context.studio.datasets.open(data, **reading)
         if anew:
-            read_as(door, record.id, task, map_)
-            with door.progress("Making rows") as progress:
-                made = door.studio.make_rows(record.id, way, count, model, seed, progress)
-            door.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(door, record.id, made))
+            read_as(context, record.id, task, map_)
+            with context.progress("Making rows") as progress:
+                made = context.studio.augmentation.propose(record.id, way, count, model, seed, progress)
+            context.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(context, record.id, made))
             return
         if keep is not None:
-            door.studio.decide_made(record.id, "kept", _numbers(keep))
+            context.studio.augmentation.decide(record.id, "kept", _numbers(keep))
         if refuse is not None:
-            door.studio.decide_made(record.id, "refused", _numbers(refuse))
-        made = door.studio.made_rows(record.id)
+            context.studio.augmentation.decide(record.id, "refused", _numbers(refuse))
+        made = context.studio.augmentation.proposals(record.id)
         if not use:
-            door.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(door, record.id, made))
+            context.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(context, record.id, made))
             return
-        new = door.studio.use_made(record.id)
-        door.answer(new, lambda: door.say(f"{new.id}, version {new.version}: {new.note}"))
+        new = context.studio.augmentation.use(record.id)
+        context.answer(new, lambda: context.say(f"{new.id}, version {new.version}: {new.note}"))
 
 
 def _numbers(said: str) -> list[int] | None:
@@ -87,21 +89,21 @@ def _numbers(said: str) -> list[int] | None:
         ) from None
 
 
-def _show_made(door: Door, dataset: str, made: Proposals) -> None:
+def _show_made(context: Context, dataset: str, made: Proposals) -> None:
     for row in made.rows:
-        door.say(f"{row.number:>4} {row.verdict:8} row {row.source}: {row.before}")
-        door.say(f"{'':14}{row.after}")
+        context.say(f"{row.number:>4} {row.verdict:8} row {row.source}: {row.before}")
+        context.say(f"{'':14}{row.after}")
     left = f" For {made.skipped:,} rows nothing could be made." if made.skipped else ""
-    door.say(
+    context.say(
         f"{made.count('waiting'):,} wait, {made.count('kept'):,} are kept, {made.count('refused'):,} refused.{left}"
     )
-    door.say(f"Next: studio augment {dataset} --keep all --use")
+    context.say(f"Next: studio augment {dataset} --keep all --use")
 
 
-def _show_curve(door: Door, curve: LearningCurve) -> None:
-    table = door.table("Rows", "Right", "Between", "", right=("Rows", "Right"))
+def _show_curve(context: Context, curve: LearningCurve) -> None:
+    table = context.table("Rows", "Right", "Between", "", right=("Rows", "Right"))
     for point in curve.points:
         between = f"{point.low:.0%} and {point.high:.0%}" if point.low < point.high else ""
         table.add_row(f"{point.rows:,}", f"{point.score:.0%}", between, "█" * round(WIDE * point.score))
-    door.out.print(table)
-    door.say(curve.sentence)
+    context.out.print(table)
+    context.say(curve.sentence)

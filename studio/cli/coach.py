@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.options import Detach, Run
 from studio.cli.terminal import plain
 from studio.cli.train import see_through
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "coach", PANEL)
     def coach(
-        door: Door,
+        context: Context,
         run: Run,
         do: Annotated[
             str, typer.Option(metavar="RULE", help="Do what this advice proposes, overfitting say.", show_default=False)
@@ -27,17 +27,17 @@ def register(app: typer.Typer) -> None:
         detach: Detach = False,
     ) -> None:
         """Tell what the coach sees in a run, why it matters and what to do; with --do, do it."""
-        record = door.studio.run(run)
+        record = context.studio.runs.get(run)
         if not do:
-            said = door.studio.advice(record.id)
-            door.answer([advice_row(each) for each in said], lambda: show_advice(door, said))
+            said = context.studio.coach.advice(record.id)
+            context.answer([advice_row(each) for each in said], lambda: show_advice(context, said))
             return
-        made = door.studio.follow(record.id, do, choice)
+        made = context.studio.coach.apply(record.id, do, choice)
         if made.id == record.id:
             told = f"{made.id} stops and keeps the best."
-            door.answer({"id": made.id, "status": made.status}, lambda: door.note(told))
+            context.answer({"id": made.id, "status": made.status}, lambda: context.note(told))
         else:
-            see_through(door, made, detach)
+            see_through(context, made, detach)
 
 
 def advice_row(advice: AdviceEvent) -> dict[str, object]:
@@ -45,14 +45,14 @@ def advice_row(advice: AdviceEvent) -> dict[str, object]:
     return advice.model_dump(exclude={"kind"})
 
 
-def show_advice(door: Door, said: list[AdviceEvent]) -> None:
+def show_advice(context: Context, said: list[AdviceEvent]) -> None:
     """Each advice as a person reads it."""
     if not said:
-        door.say("The coach has nothing to say: all is well so far.")
+        context.say("The coach has nothing to say: all is well so far.")
     for each in said:
-        door.say(f"Step {each.step:,}: {plain(each.title)}{f' ({each.rule})' if each.rule else ''}")
+        context.say(f"Step {each.step:,}: {plain(each.title)}{f' ({each.rule})' if each.rule else ''}")
         for line in (each.message, each.why, each.action):
             if line:
-                door.say(f"  {plain(line)}")
+                context.say(f"  {plain(line)}")
         for at, action in enumerate(each.actions, 1):
-            door.say(f"  {at}. {plain(action.label)}")
+            context.say(f"  {at}. {plain(action.label)}")

@@ -1,6 +1,6 @@
-"""What all commands share: the options they have in common, the studio behind them, and how a result is shown.
+"""What all commands share: common options, the studio, and how a result is printed.
 
-A command is a function of a `Door` and of its own options. With `--json` it answers with one document on stdout;
+A command is a function of a `Context` and of its own options. With `--json` it answers with one document on stdout;
 whatever else is said, by the studio or by a library, goes to stderr.
 """
 
@@ -32,8 +32,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 HOME_HELP = "Where everything is kept; made when missing."
 
 
-class Door:
-    """One call of a command: the studio of a home, and the way its answer is wanted."""
+class Context:
+    """One call of a command: the studio of a data folder, and the format of the answer."""
 
     def __init__(self, home: Path | None, as_json: bool) -> None:
         self.home, self.as_json = home, as_json
@@ -42,11 +42,13 @@ class Door:
 
     @cached_property
     def studio(self) -> "Studio":
-        """The studio of this home, loaded when first needed."""
+        """The studio of this data folder, opened when first needed, with the states of its runs reconciled."""
         from studio.api import Studio
 
         try:
-            return Studio(self.home)
+            studio = Studio(self.home)
+            studio.reconcile()
+            return studio
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise StudioError(
                 "not-allowed",
@@ -116,7 +118,7 @@ class Door:
             yield move
 
 
-class Unforeseen(Exception):
+class UnexpectedError(Exception):
     """An error that no command expected; it is the cause, and `home` is where it will be kept."""
 
     def __init__(self, home: Path | None) -> None:
@@ -153,7 +155,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 
 def command(app: typer.Typer, name: str, panel: str, *, offers_json: bool = True) -> Callable[[Function], Function]:
-    """Register a function of a `Door` as a command.
+    """Register a function of a `Context` as a command.
 
     A parameter called `settings` becomes a flag for each field of TrainingConfig, gathered into a dictionary, and one
     called `reading` a flag for each way to read DATA. A command with a parameter `wrong` is given there what can be no
@@ -173,18 +175,18 @@ def command(app: typer.Typer, name: str, panel: str, *, offers_json: bool = True
                 given["settings"] = settings_given(given)
             if with_reading:
                 given["reading"] = reading_given(given)
-            door = Door(home or ctx.obj, as_json)
+            context = Context(home or ctx.obj, as_json)
             with redirect_stdout(sys.stderr if as_json else sys.stdout):
                 try:
-                    function(door, **given)
+                    function(context, **given)
                 except (StudioError, typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
                     raise
                 except Exception as error:
-                    raise Unforeseen(door.home) from error
+                    raise UnexpectedError(context.home) from error
                 finally:
-                    door.close()
-            if door.status:
-                raise typer.Exit(door.status)
+                    context.close()
+            if context.status:
+                raise typer.Exit(context.status)
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
         parameters += [each for each in own if each.name not in ("settings", "wrong", "reading")]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.schema.views import CurvesView
@@ -19,36 +19,38 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "curve", PANEL)
     def curve(
-        door: Door,
+        context: Context,
         run: Run,
         out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
     ) -> None:
         """Write every step of a run as CSV: losses, rate, gradient, speed, memory, processor, checks."""
-        record = door.studio.run(run)
-        text = door.studio.curve_csv(record.id)
+        record = context.studio.runs.get(run)
+        text = context.studio.curves.csv(record.id)
         out.write_text(text, encoding="utf-8")
         lines = text.count("\n") - 1
-        door.answer({"id": record.id, "steps": lines, "out": str(out)}, lambda: door.say(f"{lines:,} steps in {out}"))
+        context.answer(
+            {"id": record.id, "steps": lines, "out": str(out)}, lambda: context.say(f"{lines:,} steps in {out}")
+        )
 
     @command(app, "compare", PANEL)
     def compare(
-        door: Door,
+        context: Context,
         runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two to eight runs.", show_default=False)],
     ) -> None:
         """Show several runs beside each other: what they reached, and the settings in which they differ."""
-        view = door.studio.compare_runs(runs)
-        door.answer(view, lambda: _show(door, view))
+        view = context.studio.curves.compare(runs)
+        context.answer(view, lambda: _show(context, view))
 
 
-def _show(door: Door, view: CurvesView) -> None:
+def _show(context: Context, view: CurvesView) -> None:
     names = [plain(run.name) for run in view.runs]
-    table = door.table("", *names, right=tuple(names))
+    table = context.table("", *names, right=tuple(names))
     table.add_row("Best loss", *("" if run.best_loss is None else f"{run.best_loss:.4f}" for run in view.runs))
     table.add_row("Time", *(duration(run.seconds) if run.seconds else "" for run in view.runs))
     for each in view.differs:
         table.add_row(plain(each.label), *(plain(value) for value in each.values))
-    door.out.print(table)
+    context.out.print(table)
     if not view.differs:
-        door.say("They do not differ in any setting.")
+        context.say("They do not differ in any setting.")
     if not view.same_rows:
-        door.say("They learned from different rows: their losses can't be compared.")
+        context.say("They learned from different rows: their losses can't be compared.")

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.options import Data, LeaveOut, Map, MaxLength, OptionalModel, Task, Validation
 from studio.cli.read_options import alike, opened
 from studio.cli.terminal import plain
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "check", PANEL)
     def check(
-        door: Door,
+        context: Context,
         data: Data,
         reading: dict[str, Any],
         task: Task = None,
@@ -41,14 +41,14 @@ def register(app: typer.Typer) -> None:
         """
         from studio.data.checks import refusal
 
-        record = opened(door, data, reading)
+        record = opened(context, data, reading)
         if label_errors:
-            read_as(door, record.id, task, map_)
-            with door.progress("Reading texts") as progress:
-                door.studio.judge_labels(record.id, task, progress)
-        held = opened(door, validation, alike(reading)).id if validation else None
-        with door.progress("Looking at the rows") as move:
-            report = door.studio.check(
+            read_as(context, record.id, task, map_)
+            with context.progress("Reading texts") as progress:
+                context.studio.label_quality.judge(record.id, task, progress)
+        held = opened(context, validation, alike(reading)).id if validation else None
+        with context.progress("Looking at the rows") as move:
+            report = context.studio.checks.check(
                 record.id,
                 task,
                 roles_of(map_),
@@ -59,7 +59,7 @@ def register(app: typer.Typer) -> None:
                 validation=held,
                 progress=lambda done: move(done, record.rows),
             )
-        door.answer(report, lambda: _show_report(door, record, report))
+        context.answer(report, lambda: _show_report(context, record, report))
         if error := refusal(report):
             raise error
 
@@ -71,25 +71,25 @@ def roles_of(map_: list[str] | None) -> dict[str, str] | None:
     return parse_map(map_) if map_ else None
 
 
-def read_as(door: Door, dataset: str, task: str | None, map_: list[str] | None) -> None:
+def read_as(context: Context, dataset: str, task: str | None, map_: list[str] | None) -> None:
     """Keep what --map says with the dataset, so that all that is asked of it reads it so."""
     if roles := roles_of(map_):
-        spec = door.studio.reading(dataset, task, roles)
-        door.studio.set_reading(dataset, spec.task, roles)
+        spec = context.studio.datasets.spec(dataset, task, roles)
+        context.studio.datasets.set_roles(dataset, spec.task, roles)
 
 
-def _show_report(door: Door, record: DatasetRecord, report: CheckReport) -> None:
-    door.say(f"{record.name}: {report.usable:,} of {rows(report.rows)} can be used")
+def _show_report(context: Context, record: DatasetRecord, report: CheckReport) -> None:
+    context.say(f"{record.name}: {report.usable:,} of {rows(report.rows)} can be used")
     if report.task_reason:
-        door.say(report.task_reason)
-    columns = door.table("Column", "Role")
+        context.say(report.task_reason)
+    columns = context.table("Column", "Role")
     for column, role in report.columns.items():
         columns.add_row(plain(column), role or "not used")
-    door.out.print(columns)
+    context.out.print(columns)
     for problem in report.problems:
         where = ", ".join(str(row) for row in problem.rows[:10]) + (" …" if problem.count > 10 else "")
-        door.say(f"{problem.severity}: {problem.message} ({problem.kind}{f'; rows {where}' if where else ''})")
+        context.say(f"{problem.severity}: {problem.message} ({problem.kind}{f'; rows {where}' if where else ''})")
         if problem.fix:
-            door.say(f"  the fix: {problem.fix}")
+            context.say(f"  the fix: {problem.fix}")
     if not report.problems:
-        door.say("Nothing to mend.")
+        context.say("Nothing to mend.")

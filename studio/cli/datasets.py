@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Door, Json, OwnHome, command
+from studio.cli.context import Context, Json, OwnHome, command
 from studio.cli.options import Data, MaxLength, OptionalModel, Validation
 from studio.cli.read_options import brought, opened
 from studio.cli.terminal import plain
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
         """Datasets that are kept: bring in, list, compare, fix, go back, divide. Without a command: list them."""
         ctx.obj = home or ctx.obj
         if ctx.invoked_subcommand is None:
-            _list(Door(ctx.obj, as_json))
+            _list(Context(ctx.obj, as_json))
 
     app.add_typer(group, rich_help_panel=PANEL)
     _keeping(group)
@@ -40,42 +40,44 @@ def register(app: typer.Typer) -> None:
 
 def _keeping(group: typer.Typer) -> None:
     @command(group, "add", "")
-    def add(door: Door, data: Data, reading: dict[str, Any]) -> None:
+    def add(context: Context, data: Data, reading: dict[str, Any]) -> None:
         """Bring rows in and keep them as a dataset; its id is the last line."""
-        record = brought(door, data, reading)
-        door.answer(record, lambda: _show_added(door, record))
+        record = brought(context, data, reading)
+        context.answer(record, lambda: _show_added(context, record))
 
     @command(group, "list", "")
-    def list_(door: Door) -> None:
+    def list_(context: Context) -> None:
         """List the datasets, newest first."""
-        _list(door)
+        _list(context)
 
     @command(group, "read", "")
-    def read(door: Door, dataset: Dataset, reading: dict[str, Any]) -> None:
+    def read(context: Context, dataset: Dataset, reading: dict[str, Any]) -> None:
         """Read a dataset's files another way; the flags that are not given stay as they were."""
-        record = door.studio.find_dataset(dataset)
-        made = door.studio.reread(record.id, **reading)
-        door.answer(made, lambda: _show_version(door, made))
+        record = context.studio.datasets.find(dataset)
+        made = context.studio.datasets.reread(record.id, **reading)
+        context.answer(made, lambda: _show_version(context, made))
 
     @command(group, "delete", "")
-    def delete(door: Door, dataset: Dataset) -> None:
+    def delete(context: Context, dataset: Dataset) -> None:
         """Remove a dataset with all its versions and labels."""
-        record = door.studio.find_dataset(dataset)
-        door.studio.delete_dataset(record.id)
-        door.answer({"id": record.id}, lambda: door.say(f"{record.name} is gone, with its {record.version} versions."))
+        record = context.studio.datasets.find(dataset)
+        context.studio.datasets.delete(record.id)
+        context.answer(
+            {"id": record.id}, lambda: context.say(f"{record.name} is gone, with its {record.version} versions.")
+        )
 
 
 def _versions(group: typer.Typer) -> None:
     @command(group, "versions", "")
-    def versions(door: Door, dataset: Dataset) -> None:
+    def versions(context: Context, dataset: Dataset) -> None:
         """List the versions of a dataset, each with what it changed."""
-        record = door.studio.find_dataset(dataset)
-        known = door.studio.versions(record.id)
-        door.answer(known, lambda: _show_versions(door, known, record.version))
+        record = context.studio.datasets.find(dataset)
+        known = context.studio.versions.all(record.id)
+        context.answer(known, lambda: _show_versions(context, known, record.version))
 
     @command(group, "compare", "")
     def compare(
-        door: Door,
+        context: Context,
         dataset: Dataset,
         before: Version,
         after: Version,
@@ -86,21 +88,21 @@ def _versions(group: typer.Typer) -> None:
         count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
     ) -> None:
         """Say what differs between two versions: rows added, removed and changed, cell by cell."""
-        record = door.studio.find_dataset(dataset)
-        found = door.studio.compare_versions(record.id, before, after, start, count, only)
-        door.answer(found, lambda: _show_comparison(door, found))
+        record = context.studio.datasets.find(dataset)
+        found = context.studio.versions.compare(record.id, before, after, start, count, only)
+        context.answer(found, lambda: _show_comparison(context, found))
 
     @command(group, "back", "")
-    def back(door: Door, dataset: Dataset, version: Version) -> None:
+    def back(context: Context, dataset: Dataset, version: Version) -> None:
         """Make another version the current one; the others stay."""
-        record = door.studio.go_to_version(door.studio.find_dataset(dataset).id, version)
-        door.answer(record, lambda: _show_version(door, record))
+        record = context.studio.versions.restore(context.studio.datasets.find(dataset).id, version)
+        context.answer(record, lambda: _show_version(context, record))
 
 
 def _changing(group: typer.Typer) -> None:
     @command(group, "fix", "")
     def fix(
-        door: Door,
+        context: Context,
         dataset: Dataset,
         kind: Annotated[str, typer.Argument(help="A kind of finding, duplicate say.", show_default=False)],
         all_rows: Annotated[
@@ -111,9 +113,9 @@ def _changing(group: typer.Typer) -> None:
         validation: Validation = None,
     ) -> None:
         """Remove or mend the rows of one kind of finding: a new version. Rows are too long for a --model."""
-        record = door.studio.find_dataset(dataset)
-        held = opened(door, validation, {}).id if validation else None
-        made = door.studio.fix(
+        record = context.studio.datasets.find(dataset)
+        held = opened(context, validation, {}).id if validation else None
+        made = context.studio.checks.fix(
             record.id,
             kind,
             whole=all_rows,
@@ -121,11 +123,11 @@ def _changing(group: typer.Typer) -> None:
             max_length=max_length,
             validation=held,
         )
-        door.answer(made, lambda: _show_version(door, made))
+        context.answer(made, lambda: _show_version(context, made))
 
     @command(group, "edit", "")
     def edit(
-        door: Door,
+        context: Context,
         dataset: Dataset,
         row: Annotated[int, typer.Argument(min=1, help="A row, from 1.", show_default=False)],
         set_: Annotated[
@@ -133,12 +135,12 @@ def _changing(group: typer.Typer) -> None:
         ],
     ) -> None:
         """Write cells of a row anew: a new version."""
-        made = door.studio.edit_row(door.studio.find_dataset(dataset).id, row, _cells(set_))
-        door.answer(made, lambda: _show_version(door, made))
+        made = context.studio.editing.edit(context.studio.datasets.find(dataset).id, row, _cells(set_))
+        context.answer(made, lambda: _show_version(context, made))
 
     @command(group, "split", "")
     def split(
-        door: Door,
+        context: Context,
         dataset: Dataset,
         validation_share: Annotated[
             float | None, typer.Option(min=0, max=0.5, help="Share for validation.", show_default=False)
@@ -160,8 +162,8 @@ def _changing(group: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Say how the rows are divided from now on, and how many each part gets. Without a flag: by their number."""
-        record = door.studio.find_dataset(dataset)
-        door.studio.keep_splits(
+        record = context.studio.datasets.find(dataset)
+        context.studio.datasets.set_splits(
             record.id,
             validation_share=validation_share,
             test_share=test_share,
@@ -170,8 +172,8 @@ def _changing(group: typer.Typer) -> None:
             split_column=split_column,
             stable_splits=stable_splits,
         )
-        counts = door.studio.splits(record.id)
-        door.answer(counts, lambda: _show_splits(door, counts))
+        counts = context.studio.datasets.splits(record.id)
+        context.answer(counts, lambda: _show_splits(context, counts))
 
 
 def _cells(said: list[str]) -> dict[str, str]:
@@ -187,48 +189,48 @@ def _cells(said: list[str]) -> dict[str, str]:
     return cells
 
 
-def _list(door: Door) -> None:
-    known = door.studio.datasets()
-    door.answer(known, lambda: _show_list(door, known))
+def _list(context: Context) -> None:
+    known = context.studio.datasets.all()
+    context.answer(known, lambda: _show_list(context, known))
 
 
-def _show_added(door: Door, record: DatasetRecord) -> None:
-    door.say(f"{record.name}: {rows(record.rows)}, {len(record.columns)} columns. {record.note}")
-    door.say(record.id)
+def _show_added(context: Context, record: DatasetRecord) -> None:
+    context.say(f"{record.name}: {rows(record.rows)}, {len(record.columns)} columns. {record.note}")
+    context.say(record.id)
 
 
-def _show_list(door: Door, known: list[DatasetRecord]) -> None:
-    table = door.table("Dataset", "Name", "Rows", "Size", "Version", "From", right=("Rows", "Size", "Version"))
+def _show_list(context: Context, known: list[DatasetRecord]) -> None:
+    table = context.table("Dataset", "Name", "Rows", "Size", "Version", "From", right=("Rows", "Size", "Version"))
     for each in known:
         table.add_row(
             each.id, plain(each.name), f"{each.rows:,}", size(each.bytes), str(each.version), plain(each.source)
         )
-    door.out.print(table)
+    context.out.print(table)
 
 
-def _show_version(door: Door, record: DatasetRecord, current: bool = False) -> None:
+def _show_version(context: Context, record: DatasetRecord, current: bool = False) -> None:
     now = " (current)" if current else ""
-    door.say(f"version {record.version}{now}: {rows(record.rows)}. {record.note}")
+    context.say(f"version {record.version}{now}: {rows(record.rows)}. {record.note}")
 
 
-def _show_versions(door: Door, known: list[DatasetRecord], current: int) -> None:
+def _show_versions(context: Context, known: list[DatasetRecord], current: int) -> None:
     for each in known:
-        _show_version(door, each, each.version == current)
+        _show_version(context, each, each.version == current)
 
 
-def _show_comparison(door: Door, found: Comparison) -> None:
-    door.say(
+def _show_comparison(context: Context, found: Comparison) -> None:
+    context.say(
         f"From version {found.before} to {found.after}: {rows(found.added)} added, {rows(found.removed)} removed, "
         f"{rows(found.changed)} changed, {rows(found.same)} the same."
     )
     for words, columns in (("New columns", found.columns_added), ("Columns that are gone", found.columns_removed)):
         if columns:
-            door.say(f"{words}: {', '.join(columns)}.")
+            context.say(f"{words}: {', '.join(columns)}.")
     for change in found.rows:
-        door.say(_line(change))
+        context.say(_line(change))
     last = found.start + len(found.rows) - 1
     if last < found.total:
-        door.note(f"Shown: {found.start} to {last:,} of {found.total:,}. --start {last + 1} shows the next ones.")
+        context.note(f"Shown: {found.start} to {last:,} of {found.total:,}. --start {last + 1} shows the next ones.")
 
 
 def _line(change: RowChange) -> str:
@@ -245,6 +247,8 @@ def _short(text: str) -> str:
     return f"“{line if len(line) <= LONGEST else line[: LONGEST - 1] + '…'}”"
 
 
-def _show_splits(door: Door, counts: SplitCounts) -> None:
-    door.say(f"{rows(counts.train)} to learn from, {counts.validation:,} for validation, {counts.test:,} for the test.")
-    door.say(counts.because)
+def _show_splits(context: Context, counts: SplitCounts) -> None:
+    context.say(
+        f"{rows(counts.train)} to learn from, {counts.validation:,} for validation, {counts.test:,} for the test."
+    )
+    context.say(counts.because)

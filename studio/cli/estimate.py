@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.data import roles_of
 from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Preset, Task
 from studio.cli.read_options import opened
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
+from studio.schema.requests import RunRequest
 from studio.schema.settings_check import gathered, raise_once
 from studio.schema.views import FitView, PlanView
 from studio.ui.numbers import count, duration, share, size
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "estimate", PANEL)
     def estimate(
-        door: Door,
+        context: Context,
         model: Model,
         settings: dict[str, Any],
         wrong: list[StudioError],
@@ -50,21 +51,25 @@ def register(app: typer.Typer) -> None:
             "leave_out": leave_out or (),
         }
         with gathered(wrong):
-            dataset = opened(door, data, reading).id if data else None
+            dataset = opened(context, data, reading).id if data else None
         with gathered(wrong):
             asked["roles"] = roles_of(map_)
         if probe and not data:
             wrong.append(StudioError("bad-setting", "A probe needs rows.", hint="Name the data, or leave --probe out."))
         if wrong:
-            raise_once([*wrong, *door.studio.problems(dataset, model, **asked)])
-        fitted = door.studio.fit(dataset, model, **asked) if fit else None
+            raise_once([*wrong, *context.studio.planning.problems(RunRequest(dataset=dataset, model=model, **asked))])
+        fitted = context.studio.planning.fit(RunRequest(dataset=dataset, model=model, **asked)) if fit else None
         if fitted:
             asked |= {"method": fitted.method, "settings": fitted.settings}
         if probe and dataset is not None:
-            door.note("A few real steps are made on the longest rows; nothing of them is kept.")
-            view = door.studio.probe(dataset, model, **asked)
+            context.note("A few real steps are made on the longest rows; nothing of them is kept.")
+            view = context.studio.planning.probe(RunRequest(dataset=dataset, model=model, **asked))
         else:
-            view = fitted.view if fitted else door.studio.plan(dataset, model, **asked)
+            view = (
+                fitted.view
+                if fitted
+                else context.studio.planning.plan(RunRequest(dataset=dataset, model=model, **asked))
+            )
         document = {
             **view.estimate.model_dump(),
             **({"method": fitted.method, "changes": fitted.changes} if fitted else {}),
@@ -74,35 +79,35 @@ def register(app: typer.Typer) -> None:
             "usable": view.usable,
             "allows": view.allows,
         }
-        door.answer(document, lambda: _show_plan(door, view, fitted))
+        context.answer(document, lambda: _show_plan(context, view, fitted))
 
 
-def _show_plan(door: Door, view: PlanView, fitted: FitView | None) -> None:
+def _show_plan(context: Context, view: PlanView, fitted: FitView | None) -> None:
     cost, splits = view.estimate, view.splits
     for change in fitted.changes if fitted else ():
-        door.say(f"Changed: {plain(change)}")
+        context.say(f"Changed: {plain(change)}")
     if fitted and not fitted.changes:
-        door.say("It fits as it is.")
+        context.say("It fits as it is.")
     learned = cost.trainable_parameters / cost.total_parameters if cost.total_parameters else 0
-    door.say(f"{cost.steps:,} steps · {cost.epochs:g} passes · about {duration(cost.seconds)}")
-    door.say(
+    context.say(f"{cost.steps:,} steps · {cost.epochs:g} passes · about {duration(cost.seconds)}")
+    context.say(
         f"Memory: {size(cost.memory_bytes)} of {size(cost.available_bytes)}"
         + (" (measured)" if cost.probed else "")
         + ("" if cost.fits else ": it does not fit")
     )
     if cost.beside_bytes:
-        door.say(f"Of the machine's own memory: {size(cost.beside_bytes)} of {size(cost.beside_available_bytes)}")
+        context.say(f"Of the machine's own memory: {size(cost.beside_bytes)} of {size(cost.beside_available_bytes)}")
     if cost.short:
-        door.say(plain(cost.short))
-    door.say(
+        context.say(plain(cost.short))
+    context.say(
         f"{count(cost.trainable_parameters)} of {count(cost.total_parameters)} parameters learn ({share(learned, 1)})"
     )
-    door.say(f"Rows: {splits.train:,} to learn from, {splits.validation:,} for validation, {splits.test:,} for test")
+    context.say(f"Rows: {splits.train:,} to learn from, {splits.validation:,} for validation, {splits.test:,} for test")
     if view.plan.config.processes > 1:
         for line in cost.per_process:
-            door.say(
+            context.say(
                 f"{'* ' if line.chosen else '  '}{line.way}: {size(line.process_bytes)} a process, "
                 f"{size(line.memory_bytes)} in all"
             )
     for sentence in filter(None, [view.allows, *cost.because]):
-        door.say(f"- {plain(sentence)}")
+        context.say(f"- {plain(sentence)}")

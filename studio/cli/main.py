@@ -68,8 +68,8 @@ def _usage(error: Any, arguments: list[str]) -> int:
     for flag, value in pairwise(arguments):
         if flag in flags:
             print(f"  Given: {plain(value)}", file=sys.stderr)
-    context = getattr(error, "ctx", None)
-    print(f"  Hint: {_help_of(context.command_path if context else '')}", file=sys.stderr)
+    ctx = getattr(error, "ctx", None)
+    print(f"  Hint: {_help_of(ctx.command_path if ctx else '')}", file=sys.stderr)
     return REFUSED
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.options import Task
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "models", PANEL)
     def models(
-        door: Door,
+        context: Context,
         name: Annotated[
             str | None, typer.Argument(help="One model, looked at before it is used.", show_default=False)
         ] = None,
@@ -34,56 +34,57 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """List base models: the starters, those that are here, and with --search those of the Hub; or look at one."""
         if add:
-            name = door.studio.use_folder(add).info.name
+            name = context.studio.models.use_folder(add).info.name
         if name:
-            view = door.studio.model(name, task)
-            door.answer([model_row(view)], lambda: _show_model(door, view))
+            view = context.studio.models.get(name, task)
+            context.answer([model_row(view)], lambda: _show_model(context, view))
             return
-        found = door.studio.search_models(search, task) if search else door.studio.models(task)
-        door.answer([model_row(view) for view in found], lambda: _show_models(door, found))
+        found = context.studio.models.search(search, task) if search else context.studio.models.all(task)
+        context.answer([model_row(view) for view in found], lambda: _show_models(context, found))
 
     @command(app, "download", PANEL)
-    def download(door: Door, model: Name) -> None:
+    def download(context: Context, model: Name) -> None:
         """Bring a model here. Ctrl-C stops it, what has come is kept, and the same command goes on."""
         try:
-            with door.progress(f"Downloading {model}") as move:
-                info = door.studio.download_model(
+            with context.progress(f"Downloading {model}") as move:
+                info = context.studio.models.download(
                     model, lambda done, total: move(done, total, f"{model}: {size(done)} of {size(total)}")
                 )
         except KeyboardInterrupt:
-            door.note("What has come is kept. The same command goes on.")
+            context.note("What has come is kept. The same command goes on.")
             raise
         document = {"name": info.name, "path": info.path, "bytes": info.bytes, "revision": info.revision}
-        door.answer(document, lambda: door.say(f"{info.name} is here: {info.path} ({size(info.bytes)})"))
+        context.answer(document, lambda: context.say(f"{info.name} is here: {info.path} ({size(info.bytes)})"))
 
     @command(app, "token", PANEL)
     def token(
-        door: Door, remove: Annotated[bool, typer.Option("--remove", help="Remove the token that is kept.")] = False
+        context: Context,
+        remove: Annotated[bool, typer.Option("--remove", help="Remove the token that is kept.")] = False,
     ) -> None:
         """Keep a Hub token for gated models: asked for on a terminal, else read from stdin. It is never shown again."""
-        door.studio.keep_hub_token("" if remove else _typed_token())
+        context.studio.models.set_hub_token("" if remove else _typed_token())
         words = "The token is removed." if remove else "The token is kept in a file that only you can read."
-        if door.studio.has_hub_token() and remove:
+        if context.studio.models.has_hub_token() and remove:
             words += " HF_TOKEN of the environment is still used."
-        door.answer({"kept": door.studio.has_hub_token()}, lambda: door.say(words))
+        context.answer({"kept": context.studio.models.has_hub_token()}, lambda: context.say(words))
 
     @command(app, "trust", PANEL)
     def trust(
-        door: Door,
+        context: Context,
         model: Annotated[str, typer.Argument(help="A Hub name or a folder.", show_default=False)],
         yes: Annotated[bool, typer.Option("--yes", help="I know who made this model and trust them.")] = False,
         take_back: Annotated[bool, typer.Option("--take-back", help="Allow it no longer.")] = False,
     ) -> None:
         """Allow a model its own code or pickled weights, having been told what it means."""
-        view = door.studio.model(model)
+        view = context.studio.models.get(model)
         if not take_back:
-            _ask_for_trust(door, view, yes)
-        after = door.studio.trust_model(view.info.name, not take_back, view.info.fingerprint)
+            _ask_for_trust(context, view, yes)
+        after = context.studio.models.trust(view.info.name, not take_back, view.info.fingerprint)
         words = f"{view.info.name} may {'now' if after.trusted else 'no longer'} be loaded."
         if not view.info.needs_trust:
             words = f"{view.info.name} brings no code and no pickle: there is nothing to allow."
         document = {"name": view.info.name, "trusted": after.trusted, "why": view.info.needs_trust}
-        door.answer(document, lambda: door.say(words))
+        context.answer(document, lambda: context.say(words))
 
 
 def _typed_token() -> str:
@@ -107,11 +108,11 @@ def _typed_token() -> str:
     return given
 
 
-def _ask_for_trust(door: Door, view: ModelView, yes: bool) -> None:
+def _ask_for_trust(context: Context, view: ModelView, yes: bool) -> None:
     """Say what it means; go on only when a person says yes, on a terminal or by the flag."""
     if not view.info.needs_trust or yes:
         return
-    door.note(
+    context.note(
         f"This model could run a program on this machine. {view.info.needs_trust} Whoever made it could read "
         "your files and your rows."
     )
@@ -162,9 +163,9 @@ def _words(view: ModelView) -> str:
     return ", ".join(filter(None, said))
 
 
-def _show_models(door: Door, found: list[ModelView]) -> None:
+def _show_models(context: Context, found: list[ModelView]) -> None:
     numbers = ("Parameters", "Size", "Trains in", "Reads", "Downloads")
-    table = door.table(
+    table = context.table(
         "Model", "Parameters", "Size", "Here", "Trains in", "Reads", "Downloads", "Licence", "", right=numbers
     )
     for view in found:
@@ -180,10 +181,10 @@ def _show_models(door: Door, found: list[ModelView]) -> None:
             plain(info.licence),
             plain(_words(view)),
         )
-    door.out.print(table)
+    context.out.print(table)
 
 
-def _show_model(door: Door, view: ModelView) -> None:
+def _show_model(context: Context, view: ModelView) -> None:
     info = view.info
     pairs = {
         "Model": f"{info.title} ({info.name})",
@@ -204,9 +205,9 @@ def _show_model(door: Door, view: ModelView) -> None:
         "Allowed": "" if not info.needs_trust else "yes" if view.trusted else f"no. {info.needs_trust}",
         "Worth knowing": ", ".join(filter(None, [_words(view), info.note])),
     }
-    table = door.table("", "")
+    table = context.table("", "")
     table.show_header = False
     for name, value in pairs.items():
         if value:
             table.add_row(name, plain(value))
-    door.out.print(table)
+    context.out.print(table)

@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.data import roles_of
 from studio.cli.options import Data, Map, Method, Model, Preset, Task
 from studio.cli.terminal import plain
 from studio.schema.preview import Batch, LengthStats
 from studio.schema.report import Preview
+from studio.schema.requests import RunRequest
 from studio.ui.numbers import rows
 
 PANEL = "Before a run"
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "preview", PANEL)
     def preview(
-        door: Door,
+        context: Context,
         data: Data,
         model: Model,
         reading: dict[str, Any],
@@ -40,64 +41,73 @@ def register(app: typer.Typer) -> None:
 
         The longest row is as --max-length says; left out, it is the one that a run would plan.
         """
-        record, roles = door.studio.open_data(data, **reading), roles_of(map_)
+        record, roles = context.studio.datasets.open(data, **reading), roles_of(map_)
         if batch:
-            with door.progress("Getting the first batch") as progress:
-                found = door.studio.first_batch(
-                    record.id, model, task, method, preset or "balanced", settings, roles, progress
+            with context.progress("Getting the first batch") as progress:
+                found = context.studio.preview.first_batch(
+                    RunRequest(
+                        dataset=record.id,
+                        model=model,
+                        task=task,
+                        method=method,
+                        preset=preset or "balanced",
+                        settings=settings,
+                        roles=roles,
+                    ),
+                    progress=progress,
                 )
-            door.answer(found, lambda: _show_batch(door, found))
+            context.answer(found, lambda: _show_batch(context, found))
         elif longest:
-            stats = door.studio.lengths(record.id, model, task, settings, roles)
-            door.answer(stats, lambda: _show_lengths(door, stats))
+            stats = context.studio.preview.lengths(record.id, model, task, settings, roles)
+            context.answer(stats, lambda: _show_lengths(context, stats))
         else:
-            seen = door.studio.preview(record.id, model, task, row, settings, roles)
-            door.answer(seen, lambda: _show_preview(door, seen))
+            seen = context.studio.preview.row(record.id, model, task, row, settings, roles)
+            context.answer(seen, lambda: _show_preview(context, seen))
 
 
-def _show_preview(door: Door, seen: Preview) -> None:
+def _show_preview(context: Context, seen: Preview) -> None:
     from rich.text import Text
 
     text = Text()
     for token in seen.tokens:
         text.append(plain(token.text), style="bold blue" if token.learned else "dim")
-    door.out.print(text)
+    context.out.print(text)
     learned = sum(token.learned for token in seen.tokens)
-    door.say()
-    door.say(
+    context.say()
+    context.say(
         f"{len(seen.tokens):,} tokens, {learned:,} of them learned (bold)"
         if learned or not seen.label
         else f"{len(seen.tokens):,} tokens; learned is the label {seen.label}"
     )
     if seen.truncated:
-        door.say(f"Cut: the row has {seen.full_length:,} tokens, and what is beyond {seen.limit:,} is not seen.")
+        context.say(f"Cut: the row has {seen.full_length:,} tokens, and what is beyond {seen.limit:,} is not seen.")
 
 
-def _show_lengths(door: Door, stats: LengthStats) -> None:
+def _show_lengths(context: Context, stats: LengthStats) -> None:
     counted = " of a sample" if stats.sampled else ""
-    door.say(
+    context.say(
         f"{rows(stats.rows)}{counted}: the middle one has {stats.middle:,} tokens, the longest {stats.longest:,}; "
         f"{stats.over:,} longer than {stats.limit:,}, where they are cut"
     )
-    table = door.table("Row", "Tokens", "", right=("Row", "Tokens"))
+    table = context.table("Row", "Tokens", "", right=("Row", "Tokens"))
     for row, tokens in stats.longest_rows[:SHOWN]:
         table.add_row(f"{row:,}", f"{tokens:,}", f"{tokens - stats.limit:,} cut off" if tokens > stats.limit else "")
-    door.out.print(table)
+    context.out.print(table)
 
 
-def _show_batch(door: Door, batch: Batch) -> None:
+def _show_batch(context: Context, batch: Batch) -> None:
     right = ("Row", "Tokens", "Learned", "Padding")
-    table = door.table(*right, "Learned begins with", right=right)
+    table = context.table(*right, "Learned begins with", right=right)
     for line in batch.rows:
         learned = line.label or f"{sum(token.learned for token in line.tokens):,}"
         told = [token.text for token in line.tokens if token.learned] or [token.text for token in line.tokens]
         begins = " ".join("".join(told).split())[:80]
         number = "" if line.row is None else f"{line.row:,}"
         table.add_row(number, f"{len(line.tokens):,}", plain(learned), f"{line.padding:,}", plain(begins))
-    door.out.print(table)
+    context.out.print(table)
     padding = sum(line.padding for line in batch.rows)
-    door.say(
+    context.say(
         f"{rows(len(batch.rows))} of {batch.width:,} places each, {padding:,} of them padding"
         + ("" if batch.padded else ", which this machine does not compute: it lays the rows end to end")
     )
-    door.say(f"{batch.steps:,} such batches are one pass over the rows")
+    context.say(f"{batch.steps:,} such batches are one pass over the rows")

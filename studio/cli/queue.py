@@ -4,7 +4,7 @@ from typing import Annotated, cast
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.schema.views import Progress
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "queue", PANEL)
     def queue(
-        door: Door,
+        context: Context,
         run: Annotated[str | None, typer.Argument(help="A waiting run's id, to be moved.", show_default=False)] = None,
         move: Annotated[
             str | None, typer.Option(help="up, down, first or last: its new place.", show_default=False)
@@ -29,8 +29,8 @@ def register(app: typer.Typer) -> None:
         if run is not None:
             from studio.store.queue import Move
 
-            door.studio.move(door.studio.run(run).id, cast(Move, move))
-        found = [door.studio.progress(record.id) for record in door.studio.waiting()]
+            context.studio.runs.move(context.studio.runs.get(run).id, cast(Move, move))
+        found = [context.studio.runs.progress(record.id) for record in context.studio.runs.queued()]
         rows = [
             {
                 "id": each.record.id,
@@ -41,24 +41,24 @@ def register(app: typer.Typer) -> None:
             }
             for each in found
         ]
-        door.answer(rows, lambda: _show(door, found))
+        context.answer(rows, lambda: _show(context, found))
 
     @command(app, "pause", PANEL)
-    def pause(door: Door, run: Run) -> None:
+    def pause(context: Context, run: Run) -> None:
         """Give a run's turn away: it goes on with `studio resume` as if nothing was."""
-        record = door.studio.pause(door.studio.run(run).id)
+        record = context.studio.runs.pause(context.studio.runs.get(run).id)
         words = "is paused" if record.status == "paused" else "pauses after this step, with a checkpoint"
-        door.answer(
+        context.answer(
             {"id": record.id, "status": record.status},
-            lambda: door.note(f"{record.id} {words}. It goes on with: studio resume {record.id}"),
+            lambda: context.note(f"{record.id} {words}. It goes on with: studio resume {record.id}"),
         )
 
 
-def _show(door: Door, found: list[Progress]) -> None:
+def _show(context: Context, found: list[Progress]) -> None:
     if not found:
-        door.say("Nothing is at work, and nothing waits.")
+        context.say("Nothing is at work, and nothing waits.")
         return
-    table = door.table("Run", "Name", "Status", "")
+    table = context.table("Run", "Name", "Status", "")
     for each in found:
         table.add_row(each.record.id, plain(each.record.name), each.record.status, plain(each.sentence))
-    door.out.print(table)
+    context.out.print(table)

@@ -9,7 +9,7 @@ import typer
 from studio.schema.dataset import PIECES, DatasetRecord
 
 if TYPE_CHECKING:
-    from studio.cli.context import Door
+    pass
 
 PANEL = "How the data are read"
 DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|", "pipe": "|", "space": " "}
@@ -54,20 +54,20 @@ def reading_given(given: dict[str, Any]) -> dict[str, Any]:
     return {**taken, "ask": True}
 
 
-def opened(door: "Door", data: str, reading: dict[str, Any]) -> DatasetRecord:
+def opened(context: "Context", data: str, reading: dict[str, Any]) -> DatasetRecord:
     """DATA as a dataset; what a person may not expect of how it was read is said."""
-    record = brought(door, data, reading)
+    record = brought(context, data, reading)
     for note in record.notes:
-        door.note(f"{record.name}: {note}")
+        context.note(f"{record.name}: {note}")
     return record
 
 
-def brought(door: "Door", data: str, reading: dict[str, Any]) -> DatasetRecord:
+def brought(context: "Context", data: str, reading: dict[str, Any]) -> DatasetRecord:
     """DATA as a dataset, with a bar while it is read; its notes are left to the caller."""
     path = Path(data)
     total = path.stat().st_size if path.is_file() else 0
-    with door.progress("Reading") as move:
-        return door.studio.open_data(
+    with context.progress("Reading") as move:
+        return context.studio.datasets.open(
             data, lambda rows, size: move(size, total, f"Reading {rows:,} rows" if rows else "Reading"), **reading
         )
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.options import Detach, Method, Run
 from studio.cli.train import see_through
 
@@ -17,23 +17,28 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "repeat", PANEL)
     def repeat(
-        door: Door, run: Run, settings: dict[str, Any], method: Method = None, name: Name = "", detach: Detach = False
+        context: Context,
+        run: Run,
+        settings: dict[str, Any],
+        method: Method = None,
+        name: Name = "",
+        detach: Detach = False,
     ) -> None:
         """Run again on the same rows, with all settings as they were but those given here."""
         changes = {**settings, **({"method": method} if method else {})}
-        made = door.studio.repeat(door.studio.run(run).id, changes, name)
-        door.note(door.studio.spec(made.id).because[0])
-        see_through(door, made, detach)
+        made = context.studio.runs.rerun(context.studio.runs.get(run).id, changes, name)
+        context.note(context.studio.runs.spec(made.id).because[0])
+        see_through(context, made, detach)
 
     @command(app, "extend", PANEL)
     def extend(
-        door: Door,
+        context: Context,
         run: Run,
         epochs: Annotated[float, typer.Option(help="Passes over the rows that are added.")] = 1.0,
         name: Name = "",
         detach: Detach = False,
     ) -> None:
         """Go on from a finished run's result for some passes more, as a run of its own with a schedule of its own."""
-        made = door.studio.extend(door.studio.run(run).id, epochs, name)
-        door.note(door.studio.spec(made.id).because[0])
-        see_through(door, made, detach)
+        made = context.studio.runs.extend(context.studio.runs.get(run).id, epochs, name)
+        context.note(context.studio.runs.spec(made.id).because[0])
+        see_through(context, made, detach)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.ui.numbers import size
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "note", PANEL)
     def note(
-        door: Door,
+        context: Context,
         run: Run,
         text: Annotated[
             str | None, typer.Argument(help="A note on it, in place of the old one.", show_default=False)
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Say what a run is about: a note, another name, tags; or put it aside."""
         given = [tags] if tags is not None else None
-        record = door.studio.note_run(door.studio.run(run).id, name, text, given, archive)
+        record = context.studio.saved.annotate(context.studio.runs.get(run).id, name, text, given, archive)
         document = {
             "id": record.id,
             "name": record.name,
@@ -42,11 +42,13 @@ def register(app: typer.Typer) -> None:
         }
         tagged = f" · {', '.join(record.tags)}" if record.tags else ""
         aside = " · put aside" if record.archived else ""
-        door.answer(document, lambda: door.say(f"{record.name} ({record.id}){tagged}{aside}\n{record.note}".rstrip()))
+        context.answer(
+            document, lambda: context.say(f"{record.name} ({record.id}){tagged}{aside}\n{record.note}".rstrip())
+        )
 
     @command(app, "export-run", PANEL)
     def export_run(
-        door: Door,
+        context: Context,
         run: Run,
         to: Annotated[Path, typer.Option(help="The file to write, a zip.", show_default=False)],
         with_rows: Annotated[
@@ -54,20 +56,22 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Write a run as one file, to be taken in on another machine: settings, curve, result; rows only if asked."""
-        record = door.studio.run(run)
-        path = door.studio.pack_run(record.id, to.expanduser().resolve(), with_rows)
+        record = context.studio.runs.get(run)
+        path = context.studio.saved.export_archive(record.id, to.expanduser().resolve(), with_rows)
         written = {"id": record.id, "path": str(path), "bytes": path.stat().st_size}
-        door.answer(written, lambda: door.say(f"{path} ({size(path.stat().st_size)})"))
+        context.answer(written, lambda: context.say(f"{path} ({size(path.stat().st_size)})"))
 
     @command(app, "import-run", PANEL)
-    def import_run(door: Door, file: Annotated[Path, typer.Argument(help="A file that export-run wrote.")]) -> None:
+    def import_run(
+        context: Context, file: Annotated[Path, typer.Argument(help="A file that export-run wrote.")]
+    ) -> None:
         """Take in a run from a file. Nothing in it is run, and no pickle is read."""
-        record = door.studio.unpack_run(file.expanduser())
-        door.answer({"id": record.id, "name": record.name, "status": record.status}, lambda: door.say(record.id))
+        record = context.studio.saved.import_archive(file.expanduser())
+        context.answer({"id": record.id, "name": record.name, "status": record.status}, lambda: context.say(record.id))
 
     @command(app, "storage", PANEL)
     def storage(
-        door: Door,
+        context: Context,
         delete_model: Annotated[
             str | None, typer.Option(metavar="NAME", help="Remove a Hub model from this machine.", show_default=False)
         ] = None,
@@ -77,18 +81,18 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show what takes room on the disk, the largest first; runs and rows are removed by their own commands."""
         if delete_model:
-            freed = door.studio.delete_model(delete_model)
-            door.note(f"{delete_model} is deleted; {size(freed)} are free again.")
+            freed = context.studio.storage.delete_model(delete_model)
+            context.note(f"{delete_model} is deleted; {size(freed)} are free again.")
         if delete_tokens:
-            door.note(f"{size(door.studio.delete_tokens())} are free again.")
-        view = door.studio.storage()
-        table = door.table("What", "Name", "Size", "Deleting it loses", right=("Size",))
+            context.note(f"{size(context.studio.storage.delete_tokens())} are free again.")
+        view = context.studio.storage.view()
+        table = context.table("What", "Name", "Size", "Deleting it loses", right=("Size",))
         for each in view.things:
             lost = f"can't be deleted: {each.kept_by}" if each.kept_by else each.lost
             table.add_row(KINDS[each.kind], plain(f"{each.name} ({each.id})"), size(each.bytes), plain(lost))
 
         def show() -> None:
-            door.out.print(table)
-            door.say(f"{size(view.free_bytes)} are free.")
+            context.out.print(table)
+            context.say(f"{size(view.free_bytes)} are free.")
 
-        door.answer(view.model_dump(), show)
+        context.answer(view.model_dump(), show)

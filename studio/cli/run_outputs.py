@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.options import Run
 from studio.cli.read_options import opened
 from studio.cli.terminal import plain
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "chat", PANEL)
     def chat(
-        door: Door,
+        context: Context,
         run: Run,
         prompt: Annotated[str | None, typer.Argument(help="Left out, you are asked.", show_default=False)] = None,
         system: Annotated[str, typer.Option(help="System prompt.", show_default=False)] = "",
@@ -35,20 +35,20 @@ def register(app: typer.Typer) -> None:
         seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same words again.")] = 42,
     ) -> None:
         """Ask base and tuned model the same and see both answers."""
-        record = door.studio.run(run)
+        record = context.studio.runs.get(run)
         settings = chat_settings(
             system=system, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
         )
         if prompt is not None:
-            base, tuned = _ask(door, record, [{"role": "user", "content": prompt}], settings)
+            base, tuned = _ask(context, record, [{"role": "user", "content": prompt}], settings)
             document = {"prompt": prompt, "base": answer_row(base), "tuned": answer_row(tuned)}
-            door.answer(document, lambda: _show_answers(door, base, tuned))
+            context.answer(document, lambda: _show_answers(context, base, tuned))
         else:
-            _converse(door, record, settings)
+            _converse(context, record, settings)
 
     @command(app, "predict", PANEL)
     def predict(
-        door: Door,
+        context: Context,
         run: Run,
         data: Annotated[str, typer.Argument(help="Rows to answer or label.", show_default=False)],
         out: Annotated[
@@ -58,15 +58,17 @@ def register(app: typer.Typer) -> None:
         base: Annotated[bool, typer.Option("--base", help="Ask the base instead of the tuned model.")] = False,
     ) -> None:
         """Write a file with every column of the rows and what the model says to them."""
-        record = door.studio.run(run)
-        data = opened(door, data, reading).id
-        with door.progress("Rows") as progress:
-            count = door.studio.predict(record.id, data, out, base=base, progress=progress)
-        door.answer({"id": record.id, "rows": count, "out": str(out)}, lambda: door.say(f"{rows(count)} in {out}"))
+        record = context.studio.runs.get(run)
+        data = opened(context, data, reading).id
+        with context.progress("Rows") as progress:
+            count = context.studio.evaluation.predict(record.id, data, out, base=base, progress=progress)
+        context.answer(
+            {"id": record.id, "rows": count, "out": str(out)}, lambda: context.say(f"{rows(count)} in {out}")
+        )
 
     @command(app, "evaluate", PANEL)
     def evaluate(
-        door: Door,
+        context: Context,
         run: Run,
         data: Annotated[
             str | None, typer.Option(metavar="FILE", help="Rows; left out, those kept apart.", show_default=False)
@@ -75,24 +77,24 @@ def register(app: typer.Typer) -> None:
         reading: dict[str, Any],
     ) -> None:
         """Measure base and tuned model on rows that training never saw."""
-        record = door.studio.run(run)
-        data = opened(door, data, reading).id if data else None
-        with door.progress("Rows") as progress:
-            report = door.studio.evaluate(record.id, data, progress=progress)
-        door.answer(report, lambda: _show_report(door, report))
+        record = context.studio.runs.get(run)
+        data = opened(context, data, reading).id if data else None
+        with context.progress("Rows") as progress:
+            report = context.studio.evaluation.evaluate(record.id, data, progress=progress)
+        context.answer(report, lambda: _show_report(context, report))
 
     @command(app, "export", PANEL)
     def export(
-        door: Door,
+        context: Context,
         run: Run,
         form: Annotated[str, typer.Option("--format", help="adapter or merged.", show_default=False)],
         to: Annotated[Path, typer.Option(help="Folder to write to; made when missing.", show_default=False)],
     ) -> None:
         """Write the adapter or the merged model to a folder, load it again and compare its replies."""
-        record = door.studio.run(run)
-        with door.progress("Exporting") as progress:
-            result = door.studio.export(record.id, form, to, progress=progress)
-        door.answer(result, lambda: _show_export(door, result))
+        record = context.studio.runs.get(run)
+        with context.progress("Exporting") as progress:
+            result = context.studio.exports.create(record.id, form, to, progress=progress)
+        context.answer(result, lambda: _show_export(context, result))
 
 
 def chat_settings(**values: Any) -> ChatSettings:
@@ -122,14 +124,14 @@ def answer_row(answer: Answer) -> dict[str, Any]:
 
 
 def _ask(
-    door: Door, record: RunRecord, messages: list[dict[str, str]], settings: ChatSettings
+    context: Context, record: RunRecord, messages: list[dict[str, str]], settings: ChatSettings
 ) -> tuple[Answer, Answer]:
-    if door.studio.at_once(record.id):
-        return door.studio.classify(record.id, messages[-1]["content"])
+    if context.studio.chat.is_classifier(record.id):
+        return context.studio.chat.classify(record.id, messages[-1]["content"])
     answers: dict[str, Answer] = {}
     texts = {"base": "", "tuned": ""}
-    with _streaming(door) as show:
-        for chunk in door.studio.chat(record.id, messages, settings):
+    with _streaming(context) as show:
+        for chunk in context.studio.chat.stream(record.id, messages, settings):
             texts[chunk.who] = chunk.text
             show(texts)
             if chunk.answer is not None:
@@ -138,17 +140,17 @@ def _ask(
 
 
 @contextmanager
-def _streaming(door: Door) -> Iterator[Callable[[dict[str, str]], None]]:
+def _streaming(context: Context) -> Iterator[Callable[[dict[str, str]], None]]:
     """Both replies side by side while they are written, where a person looks; nothing elsewhere."""
-    if door.as_json or not door.out.is_terminal:
+    if context.as_json or not context.out.is_terminal:
         yield lambda texts: None
         return
     from rich.live import Live
 
-    with Live(console=door.out, transient=True, refresh_per_second=8) as live:
+    with Live(console=context.out, transient=True, refresh_per_second=8) as live:
 
         def show(texts: dict[str, str]) -> None:
-            table = door.table(*texts)
+            table = context.table(*texts)
             table.expand = True
             table.add_row(*(plain(text) for text in texts.values()))
             live.update(table)
@@ -156,14 +158,14 @@ def _streaming(door: Door) -> Iterator[Callable[[dict[str, str]], None]]:
         yield show
 
 
-def _converse(door: Door, record: RunRecord, settings: ChatSettings) -> None:
+def _converse(context: Context, record: RunRecord, settings: ChatSettings) -> None:
     """One prompt after the other until an empty line or the end of the input. Each prompt stands alone, so that base
     and tuned are always asked the same."""
     from studio.schema.errors import StudioError
 
-    if door.as_json:
+    if context.as_json:
         raise StudioError("bad-setting", "With --json a prompt is needed.", hint='studio chat RUN "PROMPT" --json')
-    door.note("Each prompt stands alone. An empty line ends it.")
+    context.note("Each prompt stands alone. An empty line ends it.")
     while True:
         try:
             prompt = input("> ").strip()
@@ -171,35 +173,35 @@ def _converse(door: Door, record: RunRecord, settings: ChatSettings) -> None:
             return
         if not prompt:
             return
-        _show_answers(door, *_ask(door, record, [{"role": "user", "content": prompt}], settings))
+        _show_answers(context, *_ask(context, record, [{"role": "user", "content": prompt}], settings))
 
 
-def _show_answers(door: Door, base: Answer, tuned: Answer) -> None:
+def _show_answers(context: Context, base: Answer, tuned: Answer) -> None:
     for who, answer in (("base", base), ("tuned", tuned)):
-        door.say(f"{who} ({answer.how})" if answer.how else who)
+        context.say(f"{who} ({answer.how})" if answer.how else who)
         if answer.labels:
             for each in answer.labels:
-                door.say(f"  {share(each.probability, 1):>7}  {each.label}")
+                context.say(f"  {share(each.probability, 1):>7}  {each.label}")
         else:
-            door.say(f"  {answer.text}")
-            door.say(f"  {answer.tokens} tokens in {answer.seconds:.1f} s")
+            context.say(f"  {answer.text}")
+            context.say(f"  {answer.tokens} tokens in {answer.seconds:.1f} s")
 
 
-def _show_report(door: Door, report: Report) -> None:
-    door.say(report.verdict)
-    door.say(f"{rows(report.rows)} ({report.split}). {report.note}".strip())
+def _show_report(context: Context, report: Report) -> None:
+    context.say(report.verdict)
+    context.say(f"{rows(report.rows)} ({report.split}). {report.note}".strip())
     numbers = ("Base", "Tuned", "From", "To")
-    table = door.table("Metric", *numbers, right=numbers)
+    table = context.table("Metric", *numbers, right=numbers)
     for name, metric in report.metrics.items():
         values = (metric.base, metric.tuned, metric.low, metric.high)
         table.add_row(plain(metric.title or name), *("" if value is None else f"{value:.3f}" for value in values))
-    door.out.print(table)
+    context.out.print(table)
     for label, scores in (report.per_label or {}).items():
-        door.say(f"{label}: " + ", ".join(f"{name} {value:.3g}" for name, value in scores.items()))
+        context.say(f"{label}: " + ", ".join(f"{name} {value:.3g}" for name, value in scores.items()))
 
 
-def _show_export(door: Door, result: ExportResult) -> None:
-    door.say(f"{result.path} ({size(result.bytes)})")
-    door.say(result.tested)
+def _show_export(context: Context, result: ExportResult) -> None:
+    context.say(f"{result.path} ({size(result.bytes)})")
+    context.say(result.tested)
     if result.how_to_use:
-        door.say(result.how_to_use)
+        context.say(result.how_to_use)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from studio.cli.coach import advice_row, show_advice
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "runs", PANEL)
     def runs(
-        door: Door,
+        context: Context,
         find: Annotated[str, typer.Option(help="Words in a name, note, tag, model or rows.", show_default=False)] = "",
         tag: Annotated[str, typer.Option(help="Only those with a tag.", show_default=False)] = "",
         sort: Annotated[str, typer.Option(help="newest, oldest, name, loss, time or size.")] = "newest",
@@ -31,48 +31,50 @@ def register(app: typer.Typer) -> None:
         seen: Annotated[bool, typer.Option("--seen", help="Say no more that a damaged database was mended.")] = False,
     ) -> None:
         """List all runs that were not put aside, newest first."""
-        for told in door.studio.mended():
-            door.note(told if seen else f"{told} (studio runs --seen: say it no more)")
+        for told in context.studio.storage.recovery_notices():
+            context.note(told if seen else f"{told} (studio runs --seen: say it no more)")
         if seen:
-            door.studio.mended_seen()
-        found = door.studio.find_runs(find, tag, sort, archived)
-        door.answer([run_row(record) for record in found], lambda: _show_runs(door, found))
+            context.studio.storage.dismiss_recovery_notices()
+        found = context.studio.runs.find(find, tag, sort, archived)
+        context.answer([run_row(record) for record in found], lambda: _show_runs(context, found))
 
     @command(app, "show", PANEL)
-    def show(door: Door, run: Run) -> None:
+    def show(context: Context, run: Run) -> None:
         """Show a run: where it stands, its settings, its rows and all that happened."""
-        record = door.studio.run(run)
-        events = door.studio.events(record.id)
-        if door.as_json:
-            door.answer({**run_row(record), **_details(door, record, events)}, lambda: None)
+        record = context.studio.runs.get(run)
+        events = context.studio.runs.events(record.id)
+        if context.as_json:
+            context.answer({**run_row(record), **_details(context, record, events)}, lambda: None)
         else:
-            _show_run(door, record, events)
+            _show_run(context, record, events)
 
     @command(app, "log", PANEL)
-    def log(door: Door, run: Run) -> None:
+    def log(context: Context, run: Run) -> None:
         """Print what a run's process wrote: the place for tracebacks and library messages."""
-        record = door.studio.run(run)
-        text = door.studio.log(record.id)
+        record = context.studio.runs.get(run)
+        text = context.studio.runs.log(record.id)
         # At a terminal a progress bar's carriage returns are line ends, and nothing in it moves the cursor.
-        shown = plain(text.replace("\r", "\n")) if door.out.is_terminal else text
-        door.answer({"id": record.id, "log": text}, lambda: print(shown, end=""))
+        shown = plain(text.replace("\r", "\n")) if context.out.is_terminal else text
+        context.answer({"id": record.id, "log": text}, lambda: print(shown, end=""))
 
     @command(app, "stop", PANEL)
     def stop(
-        door: Door,
+        context: Context,
         run: Run,
         keep: Annotated[bool, typer.Option("--keep/--discard", help="Keep the best so far, or throw it away.")] = True,
     ) -> None:
         """Stop a run after its current step."""
-        record = door.studio.run(run)
-        door.studio.stop(record.id, "keep" if keep else "discard")
-        record = door.studio.run(record.id)
+        record = context.studio.runs.get(run)
+        context.studio.runs.stop(record.id, "keep" if keep else "discard")
+        record = context.studio.runs.get(record.id)
         what = "keeps the best so far" if keep else "throws away what it learned"
-        door.answer({"id": record.id, "status": record.status}, lambda: door.note(f"{record.id} stops and {what}."))
+        context.answer(
+            {"id": record.id, "status": record.status}, lambda: context.note(f"{record.id} stops and {what}.")
+        )
 
     @command(app, "combine", PANEL)
     def combine(
-        door: Door,
+        context: Context,
         runs: Annotated[
             list[str],
             typer.Argument(metavar="RUN=WEIGHT...", help="Runs of one base model, each with its weight, RUN=0.5 say."),
@@ -81,21 +83,21 @@ def register(app: typer.Typer) -> None:
         name: Annotated[str, typer.Option(help="What the combined run is called.", show_default=False)] = "",
     ) -> None:
         """Add up what several runs of one base learned, each with its weight: an adapter and a run of its own."""
-        made = door.studio.combine(dict(_weighted(each) for each in runs), how, name)
-        door.answer({"id": made.id, "status": made.status, "reason": made.reason}, lambda: door.say(made.id))
+        made = context.studio.runs.combine(dict(_weighted(each) for each in runs), how, name)
+        context.answer({"id": made.id, "status": made.status, "reason": made.reason}, lambda: context.say(made.id))
 
     @command(app, "delete", PANEL)
     def delete(
-        door: Door,
+        context: Context,
         run: Run,
         yes: Annotated[bool, typer.Option("--yes", help="Do not ask at a terminal.")] = False,
     ) -> None:
         """Delete a run with its checkpoints, its result and its exports."""
-        record = door.studio.run(run)
-        if not yes and not door.as_json and sys.stdin.isatty():
+        record = context.studio.runs.get(run)
+        if not yes and not context.as_json and sys.stdin.isatty():
             typer.confirm(f"Delete {record.name} ({record.id}) with all that it learned?", abort=True, err=True)
-        door.studio.delete_run(record.id)
-        door.answer({"id": record.id, "deleted": True}, lambda: door.note(f"{record.id} is deleted."))
+        context.studio.runs.delete(record.id)
+        context.answer({"id": record.id, "deleted": True}, lambda: context.note(f"{record.id} is deleted."))
 
 
 def run_row(record: RunRecord) -> dict[str, Any]:
@@ -105,8 +107,8 @@ def run_row(record: RunRecord) -> dict[str, Any]:
     return {key: values[key] for key in first} | {key: value for key, value in values.items() if key not in first}
 
 
-def _details(door: Door, record: RunRecord, events: list[StoredEvent]) -> dict[str, Any]:
-    spec = door.studio.spec(record.id)
+def _details(context: Context, record: RunRecord, events: list[StoredEvent]) -> dict[str, Any]:
+    spec = context.studio.runs.spec(record.id)
     checkpoints = [each.event for each in events if isinstance(each.event, CheckpointEvent)]
     advice = standing([each.event for each in events])
     return {
@@ -119,7 +121,7 @@ def _details(door: Door, record: RunRecord, events: list[StoredEvent]) -> dict[s
             "splits": spec.splits.model_dump(),
             "validation_dataset": spec.validation_dataset,
         },
-        "goes_on_from": door.studio.progress(record.id).saved,
+        "goes_on_from": context.studio.runs.progress(record.id).saved,
         "events": [each.flat() for each in events],
         "checkpoints": [each.model_dump(exclude={"kind"}) for each in checkpoints],
         "advice": [advice_row(each) for each in advice],
@@ -135,11 +137,11 @@ def _weighted(text: str) -> tuple[str, float]:
         raise StudioError("bad-setting", "A weight is a number.", given=text, valid=f"{run}=0.5, say") from error
 
 
-def _show_runs(door: Door, found: list[RunRecord]) -> None:
+def _show_runs(context: Context, found: list[RunRecord]) -> None:
     if not found:
-        door.say("There is no run yet. Begin one with: studio train DATA --model starter-chat")
+        context.say("There is no run yet. Begin one with: studio train DATA --model starter-chat")
         return
-    table = door.table("Run", "Name", "Status", "Task", "Model", "Method", "Time", "Result")
+    table = context.table("Run", "Name", "Status", "Task", "Model", "Method", "Time", "Result")
     for record in found:
         table.add_row(
             record.id,
@@ -151,40 +153,40 @@ def _show_runs(door: Door, found: list[RunRecord]) -> None:
             duration(record.seconds) if record.seconds else "",
             ", ".join(f"{name} {value:.3g}" for name, value in list(record.metrics.items())[:2]),
         )
-    door.out.print(table)
+    context.out.print(table)
 
 
-def _show_run(door: Door, record: RunRecord, events: list[StoredEvent]) -> None:
-    door.say(
+def _show_run(context: Context, record: RunRecord, events: list[StoredEvent]) -> None:
+    context.say(
         f"{record.name} ({record.id})"
         + "".join(f" · {each}" for each in record.tags)
         + (" · archived" if record.archived else "")
     )
     if record.note:
-        door.say(record.note)
-    door.say(
+        context.say(record.note)
+    context.say(
         f"{record.status} · {record.task} · {record.model} · {record.method}"
         + (f" · {duration(record.seconds)} at work" if record.seconds else "")
     )
     if record.steps:
-        door.say(
+        context.say(
             f"Step {record.step:,} of {record.steps:,}"
             + (f", best at step {record.best_step:,}" if record.best_step is not None else "")
         )
     if record.reason:
-        door.say(record.reason)
-    if way_on := door.studio.progress(record.id).way_on:
-        door.say(f"{way_on} Resume it with: studio resume {record.id}")
+        context.say(record.reason)
+    if way_on := context.studio.runs.progress(record.id).way_on:
+        context.say(f"{way_on} Resume it with: studio resume {record.id}")
     for name, value in record.metrics.items():
-        door.say(f"{name}: {value:.4g}")
-    checks = door.table("Step", "Validation loss", "", right=("Step", "Validation loss"))
+        context.say(f"{name}: {value:.4g}")
+    checks = context.table("Step", "Validation loss", "", right=("Step", "Validation loss"))
     for each in events:
         if isinstance(each.event, EvaluationEvent):
             checks.add_row(f"{each.event.step:,}", f"{each.event.eval_loss:.4f}", "best" if each.event.best else "")
     if checks.row_count:
-        door.out.print(checks)
+        context.out.print(checks)
     if said := standing([each.event for each in events]):
-        show_advice(door, said)
+        show_advice(context, said)
     for each in events:
         if isinstance(each.event, ErrorEvent):
-            door.say(f"{each.event.message} {each.event.hint}")
+            context.say(f"{each.event.message} {each.event.hint}")

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.data import roles_of
 from studio.cli.options import Detach, LeaveOut, Map, Method, OptionalData, OptionalModel, Preset, Task
 from studio.schema.errors import StudioError
+from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.search import SearchView
 
 LOOK_SECONDS = 1.0
@@ -19,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "search", "Before a run")
     def search(
-        door: Door,
+        context: Context,
         settings: dict[str, Any],
         reading: dict[str, Any],
         data: OptionalData = None,
@@ -52,21 +53,25 @@ def register(app: typer.Typer) -> None:
 
         Ctrl-C leaves the trial at work going; --on goes on with the search.
         """
-        studio = door.studio
+        studio = context.studio
         if on:
-            view = studio.stop_search(on) if stop else studio.search(on)
+            view = studio.search.stop(on) if stop else studio.search.advance(on)
         elif data and model:
-            view = studio.start_search(
-                studio.open_data(data, **reading).id,
-                model,
-                task,
-                method,
-                preset or "balanced",
-                settings,
-                trials,
-                minutes,
-                roles=roles_of(map_),
-                leave_out=leave_out or (),
+            view = studio.search.start(
+                SearchRequest(
+                    run=RunRequest(
+                        dataset=studio.datasets.open(data, **reading).id,
+                        model=model,
+                        task=task,
+                        method=method,
+                        preset=preset or "balanced",
+                        settings=settings,
+                        roles=roles_of(map_),
+                        leave_out=leave_out or (),
+                    ),
+                    trials=trials,
+                    minutes=minutes,
+                )
             )
         else:
             raise StudioError("bad-setting", "A search needs rows and a model.", hint="Or go on with one: --on last.")
@@ -75,12 +80,13 @@ def register(app: typer.Typer) -> None:
             while view.status == "running" and not detach:
                 if view.sentence != said:
                     said = view.sentence
-                    door.note(said)
+                    context.note(said)
                 time.sleep(LOOK_SECONDS)
-                view = studio.search(view.spec.id)
+                studio.reconcile()
+                view = studio.search.advance(view.spec.id)
         except KeyboardInterrupt:
-            door.note(f"The trial at work goes on. Go on with the search: studio search --on {view.spec.id}")
-        door.answer(document(view), lambda: _show(door, view))
+            context.note(f"The trial at work goes on. Go on with the search: studio search --on {view.spec.id}")
+        context.answer(document(view), lambda: _show(context, view))
 
 
 def document(view: SearchView) -> dict[str, Any]:
@@ -94,9 +100,9 @@ def document(view: SearchView) -> dict[str, Any]:
     }
 
 
-def _show(door: Door, view: SearchView) -> None:
+def _show(context: Context, view: SearchView) -> None:
     names = list(view.spec.first)
-    table = door.table(
+    table = context.table(
         "Trial", "State", "Loss", *(name.replace("_", " ") for name in names), "Run", right=("Trial", "Loss")
     )
     for trial in view.trials:
@@ -108,6 +114,6 @@ def _show(door: Door, view: SearchView) -> None:
             *(f"{trial.settings[name]:g}" if name in trial.settings else "" for name in names),
             trial.run,
         )
-    door.out.print(table)
-    door.say(view.sentence)
-    door.say(view.spec.id)
+    context.out.print(table)
+    context.say(view.sentence)
+    context.say(view.spec.id)

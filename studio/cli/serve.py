@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.schema.limits import Limits, demo_limits
 
 HOST, PORT = "127.0.0.1", 7860
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "serve", "The page", offers_json=False)
     def serve(
-        door: Door,
+        context: Context,
         host: Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs a password.")] = HOST,
         port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = PORT,
         demo: Annotated[bool, typer.Option("--demo", help="For the public: each visitor gets a workspace.")] = False,
@@ -37,16 +37,23 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Serve the page on http://127.0.0.1:7860 and open it in the browser."""
         _serve(
-            host, port, door.home, demo, allow_host or [], not no_browser, demo_limits(limit or []), trusted_proxy or []
+            host,
+            port,
+            context.home,
+            demo,
+            allow_host or [],
+            not no_browser,
+            demo_limits(limit or []),
+            trusted_proxy or [],
         )
 
     @command(app, "hash-password", "The page")
-    def hash_password(door: Door) -> None:
+    def hash_password(context: Context) -> None:
         """Ask for a password and print its hash, for the file that STUDIO_PASSWORD_FILE names."""
         from studio.ui.passwords import ask_for_hash
 
         line = ask_for_hash()
-        door.answer({"hash": line}, lambda: door.say(line))
+        context.answer({"hash": line}, lambda: context.say(line))
 
 
 def open_studio(home: Path | None) -> None:

@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Door, command
+from studio.cli.context import Context, command
 from studio.cli.data import roles_of
 from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalModel, Preset, Run, Task
 from studio.cli.progress import wait
 from studio.cli.read_options import alike, opened
 from studio.cli.settings import NOT_SETTINGS, Asked, read_config
 from studio.schema.errors import StudioError
+from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
 from studio.schema.settings_check import gathered, raise_once
 
@@ -24,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "train", PANEL)
     def train(
-        door: Door,
+        context: Context,
         data: Data,
         settings: dict[str, Any],
         wrong: list[StudioError],
@@ -63,7 +64,7 @@ def register(app: typer.Typer) -> None:
             with gathered(wrong):
                 from_file, unread = read_config(config), False
         if from_file.not_known:
-            door.note(f"Left out, since this studio does not know it: {', '.join(from_file.not_known)}.")
+            context.note(f"Left out, since this studio does not know it: {', '.join(from_file.not_known)}.")
         wrong += from_file.problems
         values = {**from_file.settings, **settings, **asked}
         base: str | None = values.get("model")
@@ -79,44 +80,51 @@ def register(app: typer.Typer) -> None:
             "leave_out": (*from_file.leave_out, *(leave_out or ())),
         }
         with gathered(wrong):
-            rows = opened(door, data, reading).id
+            rows = opened(context, data, reading).id
         with gathered(wrong):
             told["roles"] = {**from_file.roles, **(roles_of(map_) or {})} or None
         with gathered(wrong):
             told["validation"] = (
-                opened(door, validation, alike(reading)).id if validation else _validation(door, from_file)
+                opened(context, validation, alike(reading)).id if validation else _validation(context, from_file)
             )
         chosen = {key: value for key, value in values.items() if key not in NOT_SETTINGS}
         prompts = tuple(test_prompt or values.get("test_prompts", ()))
         if wrong:
             chosen["test_prompts"] = prompts
-            raise_once([*wrong, *door.studio.problems(rows, base or None, settings=chosen, **told)])
+            raise_once(
+                [
+                    *wrong,
+                    *context.studio.planning.problems(
+                        RunRequest(dataset=rows, model=base or None, settings=chosen, **told)
+                    ),
+                ]
+            )
         assert rows and base
-        run = door.studio.start(rows, base, settings=chosen, prompts=prompts, **told)
-        see_through(door, run, detach)
+        run = context.studio.runs.start(RunRequest(dataset=rows, model=base, settings=chosen, prompts=prompts, **told))
+        see_through(context, run, detach)
 
     @command(app, "resume", PANEL)
-    def resume(door: Door, run: Run, detach: Detach = False) -> None:
+    def resume(context: Context, run: Run, detach: Detach = False) -> None:
         """Go on with a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
-        see_through(door, door.studio.resume(door.studio.run(run).id), detach)
+        see_through(context, context.studio.runs.resume(context.studio.runs.get(run).id), detach)
 
 
-def _validation(door: Door, asked: Asked) -> str | None:
+def _validation(context: Context, asked: Asked) -> str | None:
     """The dataset that was the validation of the run whose config.yaml was given, if it is here."""
-    if not asked.validation or any(each.id == asked.validation for each in door.studio.datasets()):
+    if not asked.validation or any(each.id == asked.validation for each in context.studio.datasets.all()):
         return asked.validation or None
-    door.note("The rows that it was judged by are not here: a share of these rows is, or give --validation.")
+    context.note("The rows that it was judged by are not here: a share of these rows is, or give --validation.")
     return None
 
 
-def see_through(door: Door, run: RunRecord, detach: bool) -> None:
+def see_through(context: Context, run: RunRecord, detach: bool) -> None:
     """Wait for the end of a run unless told not to; then its id, and how it ended."""
     if not detach:
-        run = wait(door, run)
-    door.answer(
-        {"id": run.id, "status": run.status, "metrics": run.metrics, "reason": run.reason}, lambda: door.say(run.id)
+        run = wait(context, run)
+    context.answer(
+        {"id": run.id, "status": run.status, "metrics": run.metrics, "reason": run.reason}, lambda: context.say(run.id)
     )
     if run.status in WENT_WRONG:
-        door.note(run.reason or f"The run ended as {run.status}.")
-        door.note(f"  Hint: studio log {run.id} shows what its process wrote.")
-        door.status = 1
+        context.note(run.reason or f"The run ended as {run.status}.")
+        context.note(f"  Hint: studio log {run.id} shows what its process wrote.")
+        context.status = 1

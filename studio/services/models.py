@@ -63,8 +63,15 @@ class Models:
         """Whether the owner allowed code or pickled weights for this model, as it now is."""
         return self.context.home.trusts(info)
 
-    def trust(self, name: str, allowed: bool = True, seen: str | None = None) -> None:
-        """Allow it, having been told what it means; or no longer. `seen` is the fingerprint of what was looked at."""
+    def get(self, name: str, task: str | None = None) -> ModelView:
+        """One model, inspected; for a task also whether the model can do it."""
+        return self.view(self.find(name), task)
+
+    def trust(self, name: str, allowed: bool = True, seen: str | None = None) -> ModelView:
+        """Allow a model its own code or pickled weights as they now are, or no longer.
+
+        `seen` is the fingerprint of what the person was shown; a model that has changed since is refused.
+        """
         self.context.require_owner("Allowing a model's own code")
         info = self.find(name)
         if allowed and seen is not None and seen != info.fingerprint:
@@ -76,6 +83,7 @@ class Models:
                 field="model",
             )
         self.context.home.trust_model(info, allowed)
+        return self.get(name)
 
     def view(self, info: ModelInfo, task: str | None = None, sentences: Mapping[str, str] | None = None) -> ModelView:
         """A model as the Model tab shows it."""
@@ -136,13 +144,13 @@ class Models:
                 found = [named, *found] if named.source == "hub" else found
         return [self.view(info, task) for info in found]
 
-    def use_folder(self, path: str) -> ModelInfo:
-        """Remember a folder of this machine among the models."""
+    def use_folder(self, path: str) -> ModelView:
+        """Add a folder of this machine to the models."""
         self.context.owner_only("A folder of this machine")
         info = self.find(path)
         folders = self.context.workspace.drafts.get(FOLDERS, [])
         self.context.workspace.drafts.put(FOLDERS, list(dict.fromkeys([*folders, info.name])))
-        return info
+        return self.view(info)
 
     def start_download(self, name: str) -> None:
         """Bring a model here in the background."""
@@ -150,8 +158,26 @@ class Models:
         info = self.find(name)
         self.downloads.start(info, self._token(), self.trusted(info))
 
-    def fetch(self, name: str, progress: Callable[[int, int], None]) -> ModelInfo:
-        """Bring a model here and wait for it."""
+    def download_states(self) -> list[DownloadState]:
+        """All downloads since the server started, newest last."""
+        return self.downloads.states()
+
+    def cancel_download(self, name: str) -> None:
+        """Stop a download. Started again, it continues."""
+        self.context.owner_only("Cancelling a download")
+        self.downloads.cancel(name)
+
+    def set_hub_token(self, token: str) -> None:
+        """Save a Hub token in a file that only the owner can read; an empty one removes it."""
+        self.context.require_owner("A Hub token")
+        self.context.home.keep_hub_token(token)
+
+    def has_hub_token(self) -> bool:
+        """Whether a Hub token is saved; it is never shown."""
+        return not self.context.demo and self.context.home.hub_token() is not None
+
+    def download(self, name: str, progress: Callable[[int, int], None]) -> ModelInfo:
+        """Download a model and wait for it; an interrupted download continues. `progress` gets bytes done and total."""
         self.context.owner_only("Downloading a model")
         info = self.find(name)
         return info if info.here else bring(info, progress, lambda: False, self._token(), self.trusted(info))

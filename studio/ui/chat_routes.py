@@ -67,10 +67,10 @@ def add(router: APIRouter, doors: Doors) -> None:
     @router.post("/run/{run}/chat")
     async def chat(request: Request, run: str, ask: Ask) -> StreamingResponse:
         """Both replies as they are written."""
-        give_back = doors.studio_of(request.headers).chat_place()  # refused here, before a thread is taken
+        give_back = doors.studio_of(request.headers).chat.reserve()  # refused here, before a thread is taken
         try:
             replies = await doors.run(
-                request.headers, lambda studio: studio.ask(run, ask.messages, ask.settings, give_back)
+                request.headers, lambda studio: studio.chat.ask(run, ask.messages, ask.settings, give_back)
             )
         except BaseException:
             give_back()
@@ -82,7 +82,7 @@ def add(router: APIRouter, doors: Doors) -> None:
         """Load both models, since a person is about to ask."""
         studio = doors.studio_of(request.headers)
         try:
-            await to_thread.run_sync(studio.warm_up, run, limiter=threads.warming)
+            await to_thread.run_sync(studio.chat.warm_up, run, limiter=threads.warming)
         except StudioError as error:
             if error.code != "limit-reached":
                 raise

@@ -111,16 +111,16 @@ def _watching(router: APIRouter, doors: Doors) -> None:
     @router.get("/run/{run}/log")
     async def log(request: Request, run: str) -> PlainTextResponse:
         """What the worker printed."""
-        text = await doors.run(request.headers, lambda studio: studio.log(run))
+        text = await doors.run(request.headers, lambda studio: studio.runs.log(run))
         return PlainTextResponse(text, headers={"Cache-Control": "no-store"})
 
 
 def new_of(studio: Studio, run: str, after: int, wait: float) -> dict[str, Any]:
     """What is new of a run since the cursor, for a page that is to ask again after so many seconds."""
-    progress = studio.progress(run)
+    progress = studio.runs.progress(run)
     standing = run_updates.standing(progress)
     said = run_updates.compact(
-        studio.news(run, after, run_updates.MOST_STEPS), run_updates.seconds_of(progress.record.created)
+        studio.runs.sampled_events(run, after, run_updates.MOST_STEPS), run_updates.seconds_of(progress.record.created)
     )
     said["to"] = said["to"] or after
     alone = standing["status"] in ACTIVE and standing["status"] != "queued"
@@ -132,7 +132,7 @@ def new_of(studio: Studio, run: str, after: int, wait: float) -> dict[str, Any]:
 
 def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] | None:
     """Where the run for the bar stands; None when it is the one that the caller knows, or when there is none."""
-    runs = studio.runs()
+    runs = studio.runs.all()
     working = [record for record in runs if record.status in ACTIVE]
     first = next((record for record in reversed(working) if record.status != "queued"), None)
     chosen = (
@@ -141,12 +141,12 @@ def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] 
         or next((r for r in runs if r.id == selected), None)
         or next(iter(runs), None)
     )
-    return None if chosen is None or chosen.id == known else run_updates.standing(studio.progress(chosen.id))
+    return None if chosen is None or chosen.id == known else run_updates.standing(studio.runs.progress(chosen.id))
 
 
 def about(studio: Studio, run: str) -> dict[str, Any]:
     """What does not change while a run is watched: model, method, data and settings, in words."""
-    record, config = studio.run(run), studio.spec(run).config
+    record, config = studio.runs.get(run), studio.runs.spec(run).config
     return {
         "model": _title(studio, config.model),
         "method": _method(studio, config),
@@ -155,11 +155,11 @@ def about(studio: Studio, run: str) -> dict[str, Any]:
         "since": run_updates.seconds_of(record.created),
         "keep_best": config.keep_best,
         "patience": config.early_stopping_patience,
-        "judge": studio.judged_by(run),
+        "judge": studio.runs.selection_metric(run),
         "eval_steps": config.eval_steps,
         "batch": config.rows_a_step,
         "watches": config.watch_share > 0,
-        "memory": studio.machine().memory_total,
+        "memory": studio.machine.facts().memory_total,
         "data": _data(studio, record.dataset, record.dataset_version),
         "settings": run_updates.settings(config),
     }
@@ -167,7 +167,7 @@ def about(studio: Studio, run: str) -> dict[str, Any]:
 
 def _method(studio: Studio, config: TrainingConfig) -> str:
     try:
-        titles = {each.name: each.title for each in studio.methods(config.model, config.task)}
+        titles = {each.name: each.title for each in studio.catalog.methods(config.model, config.task)}
     except StudioError:
         return config.method
     return titles.get(config.method, config.method)
@@ -175,14 +175,14 @@ def _method(studio: Studio, config: TrainingConfig) -> str:
 
 def _title(studio: Studio, model: str) -> str:
     try:
-        return studio.model(model).info.title
+        return studio.models.get(model).info.title
     except StudioError:
         return Path(model).name
 
 
 def _data(studio: Studio, dataset: str, version: int) -> str:
     try:
-        record = studio.dataset(dataset, version)
+        record = studio.datasets.get(dataset, version)
     except StudioError:
         return ""
     return f"{record.name}, {record.rows:,} rows"
@@ -208,10 +208,10 @@ def _taking(router: APIRouter, doors: Doors) -> None:
 
         def link(studio: Studio) -> str:
             if wanted.format in ("run", "run-with-rows"):
-                path = studio.pack_run(wanted.run, rows=wanted.format != "run")
+                path = studio.saved.export_archive(wanted.run, rows=wanted.format != "run")
             else:
-                path = studio.export_zip(wanted.run, wanted.format)
-            name = f"{filename(studio.run(wanted.run).name)}-{wanted.format}.zip"
+                path = studio.exports.zip_path(wanted.run, wanted.format)
+            name = f"{filename(studio.runs.get(wanted.run).name)}-{wanted.format}.zip"
             return f"/studio/ticket/{tickets.give(path, name)}"
 
         return JSONResponse({"link": await doors.run(request.headers, link)})
@@ -225,13 +225,13 @@ def _taking(router: APIRouter, doors: Doors) -> None:
     @router.get("/labels/{dataset}.{kind}")
     async def labels(request: Request, dataset: str, kind: str, each: bool = False) -> Response:
         """What was given to the rows of a dataset."""
-        text = await doors.run(request.headers, lambda studio: studio.labels_text(dataset, kind, each))
+        text = await doors.run(request.headers, lambda studio: studio.labels.export_text(dataset, kind, each))
         return Response(text, media_type="text/csv; charset=utf-8" if kind == "csv" else "application/jsonl")
 
     @router.get("/run/{run}/curve.csv")
     async def curve(request: Request, run: str) -> Response:
         """Every step of a run, exactly."""
-        text = await doors.run(request.headers, lambda studio: studio.curve_csv(run))
+        text = await doors.run(request.headers, lambda studio: studio.curves.csv(run))
         return Response(text, media_type="text/csv; charset=utf-8", headers={"Cache-Control": "no-store"})
 
     @router.get("/run/{run}/report.{kind}")
@@ -239,12 +239,12 @@ def _taking(router: APIRouter, doors: Doors) -> None:
         """The kept report, as JSON or as a page that can be sent."""
 
         def kept(studio: Studio) -> Response:
-            report = studio.report(run)
+            report = studio.evaluation.report(run)
             if report is None or kind not in ("json", "html"):
                 raise StudioError("wrong-state", "This run was not evaluated yet.", hint="Press Evaluate first.")
             if kind == "json":
                 return Response(report.model_dump_json(indent=2), media_type="application/json")
-            return Response(report_page(studio.run(run), report), media_type="text/html; charset=utf-8")
+            return Response(report_page(studio.runs.get(run), report), media_type="text/html; charset=utf-8")
 
         return await doors.run(request.headers, kept)
 

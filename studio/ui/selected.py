@@ -9,10 +9,10 @@ def selected(visit: Visit) -> RunRecord | None:
     """The run that was chosen, the newest when it is gone or none was, None when there is no run."""
     if visit.choices.run:
         try:
-            return visit.studio.run(visit.choices.run)
+            return visit.studio.runs.get(visit.choices.run)
         except StudioError:
             visit.choose(run="", reached=())
-    newest = next(iter(visit.studio.runs()), None)
+    newest = next(iter(visit.studio.runs.all()), None)
     if newest is not None:
         visit.choose(run=newest.id, reached=())
     return newest
@@ -23,7 +23,7 @@ def meant(visit: Visit) -> str:
     what was chosen last, in whichever tab); it is the chosen one from now on."""
     run = visit.text("run", 100)
     if run and run != visit.choices.run:
-        visit.choose(run=visit.studio.run(run).id, reached=())
+        visit.choose(run=visit.studio.runs.get(run).id, reached=())
     return visit.choices.run
 
 
@@ -36,4 +36,4 @@ def reach(visit: Visit, *steps: str) -> None:
 
 def with_result(visit: Visit) -> list[RunRecord]:
     """Runs that have a tuned model, the newest first."""
-    return [run for run in visit.studio.runs() if run.has_result]
+    return [run for run in visit.studio.runs.all() if run.has_result]

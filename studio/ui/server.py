@@ -55,7 +55,7 @@ def make_app(
     from studio.ui.app import blocks
     from studio.ui.head_injection import FirstInHead
     from studio.ui.login import Login
-    from studio.ui.search_monitor import SearchMonitor
+    from studio.ui.monitor import Monitor
     from studio.ui.session import Sessions
     from studio.ui.streams import Streams
     from studio.ui.theme import theme
@@ -69,7 +69,7 @@ def make_app(
         files.sweep()
         if demo:
             sessions.workspaces.sweep()
-        with SearchMonitor(sessions.root), Repeated(sessions.workspaces.sweep, SWEEP_SECONDS):
+        with Monitor(sessions.root, sessions.workspaces.in_use), Repeated(sessions.workspaces.sweep, SWEEP_SECONDS):
             yield
         sessions.workspaces.close()
         sessions.root.close()

@@ -169,7 +169,7 @@ class Sessions:
         page = self.page(key)
         with page.lock:
             if page.choices is None:
-                page.choices = Choices.from_draft(studio.draft("page"))
+                page.choices = Choices.from_draft(studio.drafts.get("page"))
             return page.choices
 
     def change(self, key: tuple[str, str], studio: Studio, change: Callable[[Choices], dict[str, Any]]) -> None:
@@ -179,7 +179,7 @@ class Sessions:
             now = self.choices(key, studio)
             page.choices = replace(now, **change(now))
             page.mark += 1
-            studio.keep_draft("page", asdict(page.choices))
+            studio.drafts.put("page", asdict(page.choices))
 
     def greet(self, key: tuple[str, str]) -> bool:
         """Whether an open page shows its first tab for the first time."""
@@ -282,7 +282,7 @@ class Visit:
         self._sessions.forget(self._key)
         with suppress(StudioError):
             if run and run != self.choices.run:
-                self.choose(run=self.studio.run(run[:100]).id, reached=())
+                self.choose(run=self.studio.runs.get(run[:100]).id, reached=())
 
     def text(self, name: str, limit: int = 20_000) -> str:
         """A text that came with the event; nothing but text, and no longer than `limit`."""

@@ -18,6 +18,8 @@ from studio.ui.rate_limits import Rate
 
 MOST_OPEN = 64
 """Workspaces whose databases may be open at the same time; each holds up to six files."""
+IN_USE_SECONDS = 15.0
+"""A workspace is in use when a page has asked for it within so many seconds."""
 NOTE_SECONDS = 300.0
 """How often a visit is noted on the disk."""
 SWEEP_SECONDS = 600.0
@@ -32,6 +34,8 @@ class Workspaces:
     def __init__(self, root: Studio, limits: Limits) -> None:
         self._root, self._limits = root, limits
         self._open: OrderedDict[tuple[str, Role], Studio] = OrderedDict()
+        self._used: dict[str, float] = {}
+        """Workspace → when a page last asked for it."""
         self._noted: OrderedDict[str, tuple[str, float]] = OrderedDict()
         """Workspace → address and time of the last visit that was noted."""
         self._created = Rate(3600)
@@ -42,12 +46,14 @@ class Workspaces:
         """The Studio of a workspace."""
         key = workspace, role
         with self._lock:
+            self._used[workspace] = time.monotonic()
             found = self._open.get(key)
             if found is not None:
                 self._open.move_to_end(key)
         if found is not None:
             return found
         opened = self._root.visitor(workspace, role)  # reads the disk, so not under the lock
+        opened.reconcile()  # so that the first page shows no state of a worker that is gone
         with self._lock:
             found = self._open.setdefault(key, opened)
             self._open.move_to_end(key)
@@ -55,6 +61,13 @@ class Workspaces:
         for each in closed:
             each.context.workspace.close()
         return found
+
+    def in_use(self) -> list[str]:
+        """Workspaces that a page has asked for a moment ago."""
+        oldest = time.monotonic() - IN_USE_SECONDS
+        with self._lock:
+            self._used = {workspace: used for workspace, used in self._used.items() if used >= oldest}
+            return list(self._used)
 
     def admit(self, workspace: str, address: str) -> None:
         """Note a visit; make the workspace of a new visitor, unless there are too many.

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from studio.api import Studio
 from studio.data.samples import sample_path
 from studio.schema.events import Action, AdviceEvent, HeldEvent, HeldRow, PhaseEvent, ReadEvent, ReplyEvent
+from studio.schema.requests import RunRequest
 from tests.browser.conftest import listen, ready
 from tests.browser.made import PROMPTS, STEPS, Made
 from tests.browser.served import Served
@@ -63,9 +64,9 @@ def mine(studio: Served) -> Iterator[Studio]:
     """The same home as the page's, and nothing at work in it afterwards."""
     opened = Studio(studio.home)
     yield opened
-    for run in opened.runs():
+    for run in opened.runs.all():
         if run.status in ("queued", "starting", "training"):
-            opened.stop(run.id, "discard")
+            opened.runs.stop(run.id, "discard")
     opened.close()
 
 
@@ -78,19 +79,23 @@ def csv_of(first: int, count: int) -> str:
 
 @pytest.mark.timeout(600)
 def test_a_run_that_really_overfits_is_told_so_and_the_buttons_do_what_they_say(mine: Studio, look: Any) -> None:
-    data, held = mine.add_text(csv_of(1, 8), "few.csv"), mine.add_text(csv_of(200, 10), "held.csv")
-    run = mine.start(data.id, "starter-chat", settings=OVERFIT, validation=held.id, prompts=["Where is my parcel?"])
+    data, held = mine.datasets.add_text(csv_of(1, 8), "few.csv"), mine.datasets.add_text(csv_of(200, 10), "held.csv")
+    run = mine.runs.start(
+        RunRequest(
+            dataset=data.id, model="starter-chat", settings=OVERFIT, validation=held.id, prompts=["Where is my parcel?"]
+        )
+    )
     page = look(run.id)
     coach = page.locator("[data-part=side]")
     expect(coach).to_contain_text("Learning by heart", timeout=240_000)
     expect(coach).to_contain_text("Validation loss has risen since step")
     expect(coach).to_contain_text("better at the rows it learns from and worse at rows it has not seen")
     expect(page.locator("[data-part=marks]")).to_contain_text("coach")
-    told = mine.advice(run.id)
+    told = mine.coach.advice(run.id)
     assert [each.rule for each in told] == ["overfitting"]
     coach.get_by_role("button", name="Stop and keep step").click()
     expect(page.get_by_role("button", name="Chat with both")).to_be_visible(timeout=120_000)
-    ended = mine.run(run.id)
+    ended = mine.runs.get(run.id)
     assert ended.status == "stopped" and ended.has_result
     assert ended.best_step is not None and ended.best_step < told[0].step
     expect(coach.get_by_role("button", name="Stop and keep")).to_have_count(0)
@@ -99,11 +104,11 @@ def test_a_run_that_really_overfits_is_told_so_and_the_buttons_do_what_they_say(
     assert replies.locator("tbody tr").count() >= 2, "the base, and at least one check"
     coach.get_by_role("button", name="Run again with").click()
     expect(page.get_by_role("heading", name="few 2")).to_be_visible()
-    again = mine.run("last")
-    passes = mine.spec(again.id).config.epochs
+    again = mine.runs.get("last")
+    passes = mine.runs.spec(again.id).config.epochs
     assert again.id != run.id and passes < OVERFIT["epochs"]
     assert passes == told[0].actions[1].changes["epochs"]
-    mine.stop(again.id, "discard")
+    mine.runs.stop(again.id, "discard")
 
 
 def test_what_the_coach_takes_back_is_gone_and_a_lost_run_keeps_its_advice(look: Any, studio: Served) -> None:

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from studio.api import Studio
 from studio.schema.events import StepEvent
+from studio.schema.requests import RunRequest
 from tests.browser.made import Made
 from tests.browser.served import Served
 from tests.browser.test_steps_1_to_3 import SLOW
@@ -32,15 +33,15 @@ QUICK = {
 
 def steps_of(studio: Studio, run: str) -> list[int]:
     """Numbers of the steps as they were told."""
-    return [each.event.step for each in studio.events(run, kinds=("step",)) if isinstance(each.event, StepEvent)]
+    return [each.event.step for each in studio.runs.events(run, kinds=("step",)) if isinstance(each.event, StepEvent)]
 
 
 def test_a_run_whose_worker_was_killed_is_resumed_on_its_page_and_its_curve_has_no_hole(
     page: Page, served: Served, tmp_path: Path
 ) -> None:
     studio = Studio(served.home)
-    model, data = str(tiny_llama(tmp_path / "tiny").path), studio.add_sample("support-tone")
-    run = studio.start(data.id, model, settings=QUICK).id
+    model, data = str(tiny_llama(tmp_path / "tiny").path), studio.datasets.add_sample("support-tone")
+    run = studio.runs.start(RunRequest(dataset=data.id, model=model, settings=QUICK)).id
     for _ in range(6000):
         if len(steps_of(studio, run)) > 12:
             break
@@ -55,7 +56,7 @@ def test_a_run_whose_worker_was_killed_is_resumed_on_its_page_and_its_curve_has_
     expect(page.get_by_role("alert").filter(has_text=f"of {STEPS}")).to_contain_text("somebody or something killed it")
     resume = page.get_by_role("button", name=re.compile("Resume from step"))
     saved = int(re.sub(r"\D", "", resume.inner_text()))
-    assert saved in studio.checkpoints(run)
+    assert saved in studio.runs.checkpoints(run)
     resume.click()
     expect(page.locator("[data-part=left]")).to_contain_text("Finished", timeout=4 * SLOW)
     expect(page.get_by_role("button", name="Chat with both")).to_be_visible()
@@ -63,7 +64,7 @@ def test_a_run_whose_worker_was_killed_is_resumed_on_its_page_and_its_curve_has_
     drawn = page.evaluate("studio.live.data.steps.map((row) => row[0])")
     assert drawn == list(range(1, STEPS + 1))
     assert steps_of(studio, run)[len(before)] == saved + 1, "it went on, and did not start again"
-    assert studio.run(run).has_result
+    assert studio.runs.get(run).has_result
     studio.close()
 
 

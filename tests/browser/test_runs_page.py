@@ -181,7 +181,7 @@ def test_a_run_is_run_again_with_a_change_and_for_some_passes_more(look: Any, st
     from studio.api import Studio
 
     api = Studio(studio.home)
-    data = api.add_sample("support-tone")
+    data = api.datasets.add_sample("support-tone")
     run = done(studio, "tone")
     spec = run.space.runs.spec(run.id)
     config = spec.config.model_copy(update={"lora_rank": 4, "epochs": 2, "test_prompts": ()})
@@ -203,20 +203,20 @@ def test_a_run_is_run_again_with_a_change_and_for_some_passes_more(look: Any, st
     panel.get_by_label("Seed").press("Tab")
     panel.get_by_role("button", name="Run again").click()
     expect(page.get_by_role("heading", name="tone 2")).to_be_visible(timeout=60_000)
-    again = api.runs()[0]
-    after = api.spec(again.id).config
+    again = api.runs.all()[0]
+    after = api.runs.spec(again.id).config
     assert (after.learning_rate, after.seed, after.lora_rank, after.epochs) == (5e-4, 7, 4, 2)
-    api.stop(again.id, "discard")
+    api.runs.stop(again.id, "discard")
     page.get_by_role("tab", name="Runs", exact=True).click()
     panel = page.get_by_role("region", name="More of tone", exact=True)
     expect(panel.get_by_label("Learning rate")).to_have_value("0.0002")
     panel.get_by_label("Passes more").fill("0.5")
     panel.get_by_role("button", name="Go on with tone").click()
     expect(page.get_by_role("heading", name="tone 3")).to_be_visible(timeout=60_000)
-    longer = api.spec(api.runs()[0].id)
+    longer = api.runs.spec(api.runs.all()[0].id)
     assert (longer.config.start_from, longer.config.epochs) == (run.id, 0.5)
     assert "1 pass" not in longer.because[0] and "0.5 passes more" in longer.because[0]
-    api.stop(api.runs()[0].id, "discard")
+    api.runs.stop(api.runs.all()[0].id, "discard")
     api.close()
 
 
@@ -224,9 +224,9 @@ def test_two_browsers_that_press_start_at_once_make_one_run(look: Any, studio: S
     from studio.api import Studio
 
     api = Studio(studio.home)
-    data = api.add_sample("support-tone")
+    data = api.datasets.add_sample("support-tone")
     chosen = {"task": "chat", "model": "starter-chat", "dataset": data.id, "settings": {"max_steps": 2}, "prompts": []}
-    api.keep_draft("page", chosen)
+    api.drafts.put("page", chosen)
     pages = [look(), look()]
     for page in pages:
         page.get_by_role("tab", name="3 Method", exact=True).click()
@@ -235,13 +235,13 @@ def test_two_browsers_that_press_start_at_once_make_one_run(look: Any, studio: S
         page.evaluate("document.querySelector('#method-actions [data-primary]').click()")
     for page in pages:
         expect(page.get_by_role("heading", name=Path(data.name).stem)).to_be_visible(timeout=60_000)
-    (run,) = api.runs()
-    api.stop(run.id, "discard")
+    (run,) = api.runs.all()
+    api.runs.stop(run.id, "discard")
     for _ in range(600):
-        if api.run(run.id).status not in ACTIVE:
+        if api.runs.get(run.id).status not in ACTIVE:
             break
         pages[0].wait_for_timeout(100)
-    assert len(api.runs()) == 1
+    assert len(api.runs.all()) == 1
     api.close()
 
 

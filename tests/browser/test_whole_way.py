@@ -296,17 +296,17 @@ def test_a_server_killed_in_the_middle_loses_nothing(
         "precision": "float32",
         "watch_share": 0,
     }
-    model, data = tiny_llama(tmp_path / "tiny").path, studio.add_sample("support-tone")
-    studio.keep_draft("page", {"task": "chat", "model": str(model), "dataset": data.id, "settings": settings})
+    model, data = tiny_llama(tmp_path / "tiny").path, studio.datasets.add_sample("support-tone")
+    studio.drafts.put("page", {"task": "chat", "model": str(model), "dataset": data.id, "settings": settings})
     page.reload()
     tab(page, "3 Method")
     start(page)
     until(page, "studio.live.data?.steps.length > 4")
-    (run,) = studio.runs()
+    (run,) = studio.runs.all()
     served.kill()
-    known = studio.run(run.id).step
+    known = studio.runs.get(run.id).step
     page.wait_for_timeout(2500)
-    assert known < studio.run(run.id).step < STEPS, "it goes on where no server is"
+    assert known < studio.runs.get(run.id).step < STEPS, "it goes on where no server is"
     served.start()
     other = browser.new_page()
     other.goto(served.url)
@@ -315,7 +315,7 @@ def test_a_server_killed_in_the_middle_loses_nothing(
     ends_well(other)
     steps = other.evaluate("studio.live.data.steps.map((row) => row[0])")
     assert steps == list(range(1, STEPS + 1)), "the curve has a hole"
-    times = [each.time for each in studio.events(run.id)]
+    times = [each.time for each in studio.runs.events(run.id)]
     assert times == sorted(times)
     other.close()
     studio.close()

@@ -110,9 +110,9 @@ def same(home: Home, run: str, unharmed: dict[int, float]) -> None:
 
 
 def go_on(studio: Studio, run: str) -> None:
-    studio.resume(run)
-    wait_for(lambda: studio.run(run).status not in ("queued", "starting", "training", "stopping"))
-    assert studio.run(run).status == "finished", studio.run(run)
+    studio.runs.resume(run)
+    wait_for(lambda: studio.runs.get(run).status not in ("queued", "starting", "training", "stopping"))
+    assert studio.runs.get(run).status == "finished", studio.runs.get(run)
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from studio.schema.requests import RunRequest
+
 Trap = Callable[[], None]
 """Sets a trap."""
 
@@ -185,15 +187,15 @@ def server(moment: str, home: str, *given: str) -> int:
     if act == "start":
         data, model = given
         settings = {"max_length": 64, "max_steps": 3, "eval_rows": 2}
-        studio.start(data, model, "chat", settings=settings, once="a page")
+        studio.runs.start(RunRequest(dataset=data, model=model, task="chat", settings=settings), once="a page")
     elif act == "look":
-        studio.runs()
+        studio.runs.all()
     elif act == "import":
-        studio.unpack_run(Path(given[0]))
+        studio.saved.import_archive(Path(given[0]))
     elif act == "export":
-        studio.pack_run(given[0], Path(given[1]))
+        studio.saved.export_archive(given[0], Path(given[1]))
     elif act == "note":
-        studio.note_run(given[0], note="a note", tags=["x"])
+        studio.saved.annotate(given[0], note="a note", tags=["x"])
     else:
         getattr(studio, "delete_run" if act == "delete" else act)(given[0])
     return 0

@@ -14,6 +14,7 @@ from worker_runs import add_run, add_sample, log_of, start_worker, steps_of, wai
 from studio.api import Studio
 from studio.schema.dataset import DatasetRecord
 from studio.schema.events import StoredEvent
+from studio.schema.requests import RunRequest
 from studio.store import Home
 from tests.forked import ROOT
 
@@ -47,7 +48,7 @@ def long_ago(home: Home) -> None:
 
 
 def ended(studio: Studio, run: str) -> Callable[[], bool]:
-    return lambda: studio.run(run).status not in ("queued", "starting", "training", "stopping")
+    return lambda: studio.runs.get(run).status not in ("queued", "starting", "training", "stopping")
 
 
 def at_work(home: Home, data: DatasetRecord, llama: str) -> tuple[str, "subprocess.Popen[bytes]"]:
@@ -76,7 +77,7 @@ def finished(home: Home, data: DatasetRecord, llama: str) -> str:
 
 def kept(studio: Studio, run: str, shown: list[StoredEvent]) -> str:
     """In words, that each event which a page had shown is there as it was."""
-    assert shown and studio.events(run)[: len(shown)] == shown, "an event was shown and lost"
+    assert shown and studio.runs.events(run)[: len(shown)] == shown, "an event was shown and lost"
     return f"{len(shown)} events, 0 lost"
 
 
@@ -85,7 +86,9 @@ def pressed(tmp_path_factory: pytest.TempPathFactory, llama: str) -> list[float]
     """The losses of what Start makes when nothing befalls it."""
     home = Home(tmp_path_factory.mktemp("pressed"))
     studio = Studio(home.root)
-    run = studio.start(add_sample(home, "support-tone", 40).id, llama, "chat", settings=SHORT).id
+    run = studio.runs.start(
+        RunRequest(dataset=add_sample(home, "support-tone", 40).id, model=llama, task="chat", settings=SHORT)
+    ).id
     wait_for(ended(studio, run))
     losses = [event.loss for event in steps_of(home, run)]
     studio.close()
@@ -119,7 +122,7 @@ def test_a_server_killed_at_this_moment_leaves_a_state_with_a_way_on(
     try:
         act = SERVER[moment][0]
         told(KILLED_SERVER, moment, ACTS[act](Scene(moment, studio, home, data, llama, unharmed, pressed)))
-        assert not [each for each in studio.runs() if each.status in ("queued", "starting", "stopping")]
+        assert not [each for each in studio.runs.all() if each.status in ("queued", "starting", "stopping")]
     finally:
         studio.close()
 
@@ -127,9 +130,11 @@ def test_a_server_killed_at_this_moment_leaves_a_state_with_a_way_on(
 def start(at: Scene) -> str:
     killed_at(at.moment, at.home, at.data.id, at.llama)
     long_ago(at.home)
-    again = at.studio.start(at.data.id, at.llama, "chat", settings=SHORT, once="a page")
+    again = at.studio.runs.start(
+        RunRequest(dataset=at.data.id, model=at.llama, task="chat", settings=SHORT), once="a page"
+    )
     wait_for(ended(at.studio, again.id))
-    assert [(each.id, each.status) for each in at.studio.runs()] == [(again.id, "finished")]
+    assert [(each.id, each.status) for each in at.studio.runs.all()] == [(again.id, "finished")]
     steps = steps_of(at.home, again.id)
     assert [event.step for event in steps] == [1, 2, 3], "it was trained once"
     assert [event.loss for event in steps] == pytest.approx(at.pressed, abs=1e-5)
@@ -138,36 +143,36 @@ def start(at: Scene) -> str:
 
 def stop(at: Scene) -> str:
     run, worker = at_work(at.home, at.data, at.llama)
-    shown = at.studio.events(run)
+    shown = at.studio.runs.events(run)
     killed_at(at.moment, at.home, run)
     worker.send_signal(signal.SIGCONT)
     assert worker.wait(60) == 0, log_of(at.home, run)
-    assert (at.studio.run(run).status, at.studio.run(run).has_result) == ("stopped", True)
+    assert (at.studio.runs.get(run).status, at.studio.runs.get(run).has_result) == ("stopped", True)
     return f"the worker stopped and kept the best; {on_to_the_end(at, run, shown)}"
 
 
 def pause(at: Scene) -> str:
     run, worker = at_work(at.home, at.data, at.llama)
-    shown = at.studio.events(run)
+    shown = at.studio.runs.events(run)
     killed_at(at.moment, at.home, run)
     worker.send_signal(signal.SIGCONT)
     assert worker.wait(60) == 0, log_of(at.home, run)
-    assert at.studio.run(run).status == "paused"
+    assert at.studio.runs.get(run).status == "paused"
     return f"the worker paused; {on_to_the_end(at, run, shown)}"
 
 
 def resume(at: Scene) -> str:
     run = lost(at.home, at.data, at.llama)
-    assert at.studio.run(run).status == "interrupted"
-    shown = at.studio.events(run)
+    assert at.studio.runs.get(run).status == "interrupted"
+    shown = at.studio.runs.events(run)
     killed_at(at.moment, at.home, run)
     long_ago(at.home)
-    if at.studio.run(run).status == "interrupted":
-        at.studio.resume(run)
+    if at.studio.runs.get(run).status == "interrupted":
+        at.studio.runs.resume(run)
     wait_for(ended(at.studio, run))
-    assert at.studio.run(run).status == "finished", at.studio.run(run)
+    assert at.studio.runs.get(run).status == "finished", at.studio.runs.get(run)
     same(at.home, run, at.unharmed)
-    assert at.studio.run(run).metrics["eval_loss"] == pytest.approx(at.unharmed[0], abs=1e-5)
+    assert at.studio.runs.get(run).metrics["eval_loss"] == pytest.approx(at.unharmed[0], abs=1e-5)
     return f"the run went on; {kept(at.studio, run, shown)}; the same losses"
 
 
@@ -180,43 +185,43 @@ def on_to_the_end(at: Scene, run: str, shown: list[StoredEvent]) -> str:
 
 def note(at: Scene) -> str:
     run = finished(at.home, at.data, at.llama)
-    shown = at.studio.events(run)
+    shown = at.studio.runs.events(run)
     killed_at(at.moment, at.home, run)
-    assert at.studio.run(run).note == "a note" and at.studio.run(run).tags == ("x",)
+    assert at.studio.runs.get(run).note == "a note" and at.studio.runs.get(run).tags == ("x",)
     return f"the note was kept; {kept(at.studio, run, shown)}"
 
 
 def delete(at: Scene) -> str:
     run = finished(at.home, at.data, at.llama)
     killed_at(at.moment, at.home, run)
-    left = [each.id for each in at.studio.runs()]
+    left = [each.id for each in at.studio.runs.all()]
     if left:
-        at.studio.delete_run(run)
-    assert at.studio.runs() == [], "what was deleted does not come back"
+        at.studio.runs.delete(run)
+    assert at.studio.runs.all() == [], "what was deleted does not come back"
     return "still listed, and deleted at once when asked again" if left else "deleted, and it did not come back"
 
 
 def export(at: Scene) -> str:
     run, out = finished(at.home, at.data, at.llama), at.home.root / "taken.zip"
-    shown = at.studio.events(run)
+    shown = at.studio.runs.events(run)
     killed_at(at.moment, at.home, run, str(out))
     assert not out.exists(), "no half file is taken for a whole one"
-    with zipfile.ZipFile(at.studio.pack_run(run, out)) as archive:
+    with zipfile.ZipFile(at.studio.saved.export_archive(run, out)) as archive:
         assert archive.testzip() is None
     return f"no half file; made when asked again; {kept(at.studio, run, shown)}"
 
 
 def take_in(at: Scene) -> str:
     run = finished(at.home, at.data, at.llama)
-    shown = [each.event for each in at.studio.events(run)]
-    file = at.studio.pack_run(run, at.home.root / "taken.zip")
-    at.studio.delete_run(run)
+    shown = [each.event for each in at.studio.runs.events(run)]
+    file = at.studio.saved.export_archive(run, at.home.root / "taken.zip")
+    at.studio.runs.delete(run)
     killed_at(at.moment, at.home, str(file))
-    found = at.studio.runs()
+    found = at.studio.runs.all()
     assert [each.id for each in found] in ([], [run])
     if not found:
-        assert at.studio.unpack_run(file).id == run
-    assert at.studio.run(run).has_result and [each.event for each in at.studio.events(run)] == shown
+        assert at.studio.saved.import_archive(file).id == run
+    assert at.studio.runs.get(run).has_result and [each.event for each in at.studio.runs.events(run)] == shown
     how = "whole in its place, and listed by the next one" if found else "nothing of it; taken in when asked again"
     return f"{how}; {len(shown)} events, 0 lost"
 
@@ -225,8 +230,8 @@ def look(at: Scene) -> str:
     run = lost(at.home, at.data, at.llama)
     shown = [each for each in at.home.workspace().events.after(run)]
     killed_at(at.moment, at.home)
-    assert at.studio.run(run).status == "interrupted"
-    states = [each.event.status for each in at.studio.events(run, kinds=("state",))]  # type: ignore[union-attr]
+    assert at.studio.runs.get(run).status == "interrupted"
+    states = [each.event.status for each in at.studio.runs.events(run, kinds=("state",))]  # type: ignore[union-attr]
     assert states.count("interrupted") == 1
     return f"said once, by the next one; {on_to_the_end(at, run, shown)}"
 

@@ -45,20 +45,20 @@ def test_a_worker_killed_at_this_moment_costs_nothing_but_time(
     acknowledged = killed_at(moment, home, run)
     studio = Studio(home.root)
     try:
-        kept = [each.id for each in studio.events(run)]
+        kept = [each.id for each in studio.runs.events(run)]
         assert set(acknowledged) <= set(kept), "an event was acknowledged and lost"
-        record = studio.run(run)
+        record = studio.runs.get(run)
         if record.status == "queued":  # it had not begun: whoever looks next gives it another worker
             with home.queue.db.write() as connection:
                 connection.execute("UPDATE entries SET called = ''")
-            studio.runs()
+            studio.runs.all()
             went_on = "given another worker"
         else:
             assert record.status == "interrupted", record
-            words = studio.resume(run).reason
-            said = studio.events(run, kinds=("state",))[-1].event.message  # type: ignore[union-attr]
+            words = studio.runs.resume(run).reason
+            said = studio.runs.events(run, kinds=("state",))[-1].event.message  # type: ignore[union-attr]
             went_on = said.removesuffix(".") or words
-        wait_for(lambda: studio.run(run).status not in ("queued", "starting", "training", "stopping"))
+        wait_for(lambda: studio.runs.get(run).status not in ("queued", "starting", "training", "stopping"))
         done = record_of(home, run)
         assert done.status == "finished", (done, log_of(home, run))
         losses = {event.step: event.loss for event in steps_of(home, run)}
@@ -67,7 +67,7 @@ def test_a_worker_killed_at_this_moment_costs_nothing_but_time(
             assert event.loss == pytest.approx(unharmed[event.step], abs=1e-5)
         assert done.metrics["eval_loss"] == pytest.approx(unharmed[0], abs=1e-5)
         wait_for(lambda: home.queue.entries() == [])
-        assert studio.run(run).has_result
+        assert studio.runs.get(run).has_result
         folder = home.workspace().runs.folder(run)
         assert not list(folder.root.rglob("*.new")), "nothing half written is left"
         told(KILLED_WORKER, moment, f"{len(acknowledged)} events, 0 lost; {went_on}; the same losses")

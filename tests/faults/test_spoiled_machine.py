@@ -60,10 +60,10 @@ def test_a_damaged_database(
     assert worker.wait(120) == 0, log_of(home, run)
     studio = Studio(Home(home.root))
     try:
-        record = studio.run(run)
+        record = studio.runs.get(run)
         assert record.status == "finished", record
-        assert [each.id for each in studio.datasets()] == [data.id]
-        assert "kept as studio.db" in studio.mended()[0] and path.exists()
+        assert [each.id for each in studio.datasets.all()] == [data.id]
+        assert "kept as studio.db" in studio.storage.recovery_notices()[0] and path.exists()
         steps = {event.step for event in steps_of(studio.home, run)}
         assert steps >= set(range(1, 6)) and max(steps) == 18
         assert record.metrics["eval_loss"] == pytest.approx(unharmed[0], abs=1e-5)
@@ -111,7 +111,7 @@ def test_a_model_folder_deleted(home: Home, data: DatasetRecord, tmp_path: Path,
     assert worker.wait(120) == 0, log_of(home, run)
     assert record_of(home, run).status == "finished" and record_of(home, run).has_result
     with pytest.raises(StudioError) as refused:
-        list(studio.chat(run, [{"role": "user", "content": "Hello"}], ChatSettings()))
+        list(studio.chat.stream(run, [{"role": "user", "content": "Hello"}], ChatSettings()))
     assert refused.value.code in ("no-such-model", "broken-model") and refused.value.valid
     told("the model's folder deleted", "a step", f"the run finished; chat says “{refused.value.what}”")
 
@@ -129,7 +129,7 @@ def test_a_restart_of_the_machine(
     with home.queue.db.write() as connection:
         connection.execute("UPDATE entries SET pid = ?", (stranger.pid,))
     assert identity(stranger.pid)
-    assert studio.run(run).status == "interrupted"
+    assert studio.runs.get(run).status == "interrupted"
     go_on(studio, run)
     assert stranger.poll() is None, "a stranger is never taken for the worker, and never signalled"
     stranger.communicate()

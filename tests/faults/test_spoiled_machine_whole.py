@@ -94,11 +94,11 @@ def test_a_worker_that_hangs(
     wait_for(lambda: len(steps_of(home, run)) >= 6)
     halt(home, worker)
     home.workspace().runs.update(run, beat=time.monotonic() - STALE_SECONDS - 1)  # as if it were so for long
-    assert studio.run(run).status == "stopping" and worker.poll() is None, "it may obey SIGTERM"
+    assert studio.runs.get(run).status == "stopping" and worker.poll() is None, "it may obey SIGTERM"
     home.workspace().runs.update(run, beat=time.monotonic() - STALE_SECONDS - END_SECONDS - 1)
-    studio.run(run)
+    studio.runs.get(run)
     assert worker.wait(10) == -signal.SIGKILL
-    record = studio.run(run)
+    record = studio.runs.get(run)
     assert record.status == "interrupted" and "it said nothing for 45 minutes, so it was ended" in record.reason
     go_on(studio, run)
     same(home, run, unharmed)
@@ -209,7 +209,7 @@ def test_a_full_disk(small_disk: Path, llama: str, unharmed: dict[int, float], t
     filler.unlink()
     studio = Studio(home)
     try:
-        record = studio.run(run)
+        record = studio.runs.get(run)
         assert record.status in ("failed", "interrupted") and "safe" in record.reason, record
         go_on(studio, run)
         same(home, run, unharmed)
@@ -258,8 +258,8 @@ def test_two_who_press_start_at_once(home: Home, data: DatasetRecord, llama: str
     made = {rival.stdout.readline().strip() for rival in rivals if rival.stdout}
     for rival in rivals:
         rival.communicate("\n")
-    assert len(made) == 1 and [each.id for each in studio.runs()] == list(made)
+    assert len(made) == 1 and [each.id for each in studio.runs.all()] == list(made)
     (run,) = made
-    wait_for(lambda: studio.run(run).status == "finished")
+    wait_for(lambda: studio.runs.get(run).status == "finished")
     assert [event.step for event in steps_of(home, run)] == [1, 2]
     told("two browsers press Start", "the same moment", "one run, trained once")

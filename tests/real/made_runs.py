@@ -75,7 +75,7 @@ def rows_file(rows: Sequence[dict[str, Any]], path: Path) -> RowsRef:
     """Rows as the store keeps them."""
 
     class Source:
-        travels = False
+        shareable = False
 
         def __len__(self) -> int:
             return len(rows)

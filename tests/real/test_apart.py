@@ -16,7 +16,7 @@ from studio.schema.dataset import DatasetSpec
 from studio.schema.events import AdviceEvent, ReadEvent
 from studio.schema.models import ModelInfo
 from studio.training.batching.packed_attention import NAME
-from studio.training.batching.packing_check import lies_end_to_end, shares_rows
+from studio.training.batching.packing_check import supports_packing, supports_padding_free
 from studio.training.loop.run import TrainingJob
 
 SMALL: dict[str, Any] = {
@@ -46,9 +46,9 @@ def made(kind: str, **settings: Any) -> Any:
 )
 def test_it_is_found_out_whether_a_model_keeps_texts_apart(kind: str, settings: Any, shares: bool, lies: bool) -> None:
     model = made(kind, **settings)
-    assert shares_rows(model) == shares
+    assert supports_packing(model) == shares
     model.set_attn_implementation(NAME)
-    assert lies_end_to_end(model) == lies
+    assert supports_padding_free(model) == lies
 
 
 def text_job(folder: Path, info: ModelInfo) -> TrainingJob:

@@ -19,6 +19,7 @@ from worker_runs import add_run, add_sample, log_of, record_of, start_worker, st
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
+from studio.schema.requests import RunRequest
 from studio.services.runs.run_files import resumable_step
 from studio.store import Home
 
@@ -75,7 +76,7 @@ def test_200_mb_of_csv_are_read_checked_and_shown_in_little_memory(tmp_path: Pat
     assert peak < 900_000 or peak == before, f"{peak / 1000:,.0f} MB"
     studio = Studio(tmp_path / "home")
     try:
-        page = studio.rows(studio.datasets()[0].id, rows - 5, 12, marks_too=False)
+        page = studio.datasets.rows(studio.datasets.all()[0].id, rows - 5, 12, marks_too=False)
         assert [number for number, _ in page.rows] == list(range(rows - 5, rows + 1))
     finally:
         studio.close()
@@ -122,25 +123,25 @@ def fill(place: Path) -> Path:
 def test_a_disk_that_is_full_is_said_by_everything_that_writes_and_nothing_is_lost(small_disk: Path) -> None:
     studio = Studio(small_disk / "home")
     try:
-        record = studio.add_text("text\n" + "".join(f"This is number {n}\n" for n in range(40)))
-        studio.set_labels(record.id, ["good", "bad"])
-        studio.label(record.id, 1, "good")
-        studio.runs()
+        record = studio.datasets.add_text("text\n" + "".join(f"This is number {n}\n" for n in range(40)))
+        studio.labels.set_names(record.id, ["good", "bad"])
+        studio.labels.give(record.id, 1, "good")
+        studio.runs.all()
         filler = fill(small_disk)
         for write in (
-            lambda: [studio.label(record.id, row, "bad") for row in range(2, 41)],
-            lambda: [studio.keep_draft("x", "y" * 20_000) for _ in range(20)],
-            lambda: studio.add_text("text,label\na,b"),
-            lambda: studio.add_sample("support-tone"),
-            lambda: studio.keep_hub_token("hf_secret"),
+            lambda: [studio.labels.give(record.id, row, "bad") for row in range(2, 41)],
+            lambda: [studio.drafts.put("x", "y" * 20_000) for _ in range(20)],
+            lambda: studio.datasets.add_text("text,label\na,b"),
+            lambda: studio.datasets.add_sample("support-tone"),
+            lambda: studio.models.set_hub_token("hf_secret"),
         ):
             with pytest.raises(StudioError) as caught:
                 write()
             assert caught.value.code == "disk-full" and caught.value.hint
-        assert studio.labeling(record.id).done >= 1, "what is there can still be read"
+        assert studio.labels.state(record.id).done >= 1, "what is there can still be read"
         filler.unlink()
-        assert studio.label(record.id, 40, "bad").done >= 2
-        assert [each.id for each in studio.datasets()] == [record.id]
+        assert studio.labels.give(record.id, 40, "bad").done >= 2
+        assert [each.id for each in studio.datasets.all()] == [record.id]
     finally:
         studio.close()
 
@@ -201,20 +202,20 @@ def test_a_worker_that_runs_out_of_memory_says_so_and_the_next_run_has_its_turn(
 def test_a_second_run_is_taken_waits_for_the_first_and_then_has_its_turn(home: Home, llama: str) -> None:
     studio = Studio(home)
     try:
-        data = studio.add_sample("support-tone").id
+        data = studio.datasets.add_sample("support-tone").id
         settings = {"max_length": 64, "epochs": 100, "early_stopping_patience": 0}
-        first = studio.start(data, llama, "chat", settings=settings)
-        wait_for(lambda: studio.run(first.id).step > 2)
+        first = studio.runs.start(RunRequest(dataset=data, model=llama, task="chat", settings=settings))
+        wait_for(lambda: studio.runs.get(first.id).step > 2)
         few = {"max_length": 64, "max_steps": 2, "eval_rows": 2}
         second = call(home.root, "train", data, "--model", llama, "--max-length", "64", "--max-steps", "2", "--detach")
         assert second.returncode == 0
         waiting = second.stdout.strip().splitlines()[-1]
-        third = studio.start(data, llama, "chat", settings=few)
-        assert studio.run(waiting).status == studio.run(third.id).status == "queued"
-        assert [studio.progress(run).position for run in (waiting, third.id)] == [1, 2]
-        assert "1 run before it" in studio.progress(waiting).sentence
-        studio.stop(first.id, "discard")
-        wait_for(lambda: studio.run(third.id).status == "finished")
-        assert studio.run(waiting).status == "finished" and studio.run(first.id).status == "stopped"
+        third = studio.runs.start(RunRequest(dataset=data, model=llama, task="chat", settings=few))
+        assert studio.runs.get(waiting).status == studio.runs.get(third.id).status == "queued"
+        assert [studio.runs.progress(run).position for run in (waiting, third.id)] == [1, 2]
+        assert "1 run before it" in studio.runs.progress(waiting).sentence
+        studio.runs.stop(first.id, "discard")
+        wait_for(lambda: studio.runs.get(third.id).status == "finished")
+        assert studio.runs.get(waiting).status == "finished" and studio.runs.get(first.id).status == "stopped"
     finally:
         studio.close()

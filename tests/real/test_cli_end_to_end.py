@@ -24,6 +24,7 @@ from made_runs import tiny_llama
 from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
+from studio.schema.requests import RunRequest
 from studio.schema.runs import ACTIVE
 from tests.listening import Listening
 from tests.said import Said
@@ -65,13 +66,13 @@ class Home:
         deadline = time.monotonic() + seconds
         try:
             while time.monotonic() < deadline:
-                events = [each.flat() for each in studio.events(run)]
+                events = [each.flat() for each in studio.runs.events(run)]
                 checkpoints = [each for each in events if each["kind"] == "checkpoint"]
-                shown = {"status": studio.run(run).status, "events": events, "checkpoints": checkpoints}
+                shown = {"status": studio.runs.get(run).status, "events": events, "checkpoints": checkpoints}
                 if until(shown):
                     return shown
                 time.sleep(0.2)
-            raise AssertionError(f"never came to be: {shown['status']}\n{studio.log(run)}")
+            raise AssertionError(f"never came to be: {shown['status']}\n{studio.runs.log(run)}")
         finally:
             studio.close()
 
@@ -444,12 +445,14 @@ def test_an_export_does_not_write_over_what_is_there(home: Home, chat_run: str, 
 
 
 def test_what_was_never_exported_can_not_be_downloaded(home: Home, chat_run: str) -> None:
-    assert refused(lambda studio: studio.export_zip(chat_run, "adapter"), home).code == "format-unavailable"
+    assert refused(lambda studio: studio.exports.zip_path(chat_run, "adapter"), home).code == "format-unavailable"
 
 
 def test_a_method_that_a_model_can_not_use_is_refused_with_the_reason(home: Home) -> None:
     def start(studio: Studio) -> object:
-        return studio.start(studio.open_data("sample:review-mood").id, "starter-classify", method="qlora")
+        return studio.runs.start(
+            RunRequest(dataset=studio.datasets.open("sample:review-mood").id, model="starter-classify", method="qlora")
+        )
 
     error = refused(start, home)
     assert error.code == "method-unavailable"
@@ -466,7 +469,14 @@ def test_a_run_that_needs_more_memory_than_there_is_is_refused(home: Home) -> No
     }
 
     def start(studio: Studio) -> object:
-        return studio.start(studio.open_data("sample:support-tone").id, "starter-chat", method="full", settings=flags)
+        return studio.runs.start(
+            RunRequest(
+                dataset=studio.datasets.open("sample:support-tone").id,
+                model="starter-chat",
+                method="full",
+                settings=flags,
+            )
+        )
 
     error = refused(start, home)
     assert error.code == "does-not-fit"
@@ -479,11 +489,11 @@ def test_a_run_whose_files_were_removed_says_so(home: Home, model: Path) -> None
     adapter = home.root / "workspaces" / "default" / "runs" / run / "adapter"
     for file in adapter.glob("*.safetensors"):
         file.write_bytes(b"cut off")
-    assert refused(lambda studio: list(studio.chat(run, HELLO, ChatSettings())), home).code == "damaged-run"
+    assert refused(lambda studio: list(studio.chat.stream(run, HELLO, ChatSettings())), home).code == "damaged-run"
     # Something that nobody foresaw: the details go to a log, not to a person.
     config = adapter / "adapter_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "peft_type": "NO_SUCH_METHOD"}))
-    assert refused(lambda studio: list(studio.chat(run, HELLO, ChatSettings())), home).code == "unexpected"
+    assert refused(lambda studio: list(studio.chat.stream(run, HELLO, ChatSettings())), home).code == "unexpected"
     assert "NO_SUCH_METHOD" in (home.root / "logs" / "host.log").read_text()
 
 
@@ -492,7 +502,7 @@ def test_a_model_host_that_is_killed_is_said_and_the_next_question_is_answered(
 ) -> None:
     studio = Studio(home.root)
     try:
-        long = studio.chat(chat_run, HELLO, ChatSettings(max_new_tokens=4000))
+        long = studio.chat.stream(chat_run, HELLO, ChatSettings(max_new_tokens=4000))
         next(iter(long))
         hosts = [
             each for each in psutil.Process().children(recursive=True) if "studio.host" in " ".join(each.cmdline())
@@ -502,7 +512,7 @@ def test_a_model_host_that_is_killed_is_said_and_the_next_question_is_answered(
         with pytest.raises(StudioError) as caught:
             list(long)
         assert caught.value.code == "host-gone"
-        answers = list(studio.chat(chat_run, HELLO, ChatSettings(max_new_tokens=4)))
+        answers = list(studio.chat.stream(chat_run, HELLO, ChatSettings(max_new_tokens=4)))
         assert any(each.answer for each in answers)
     finally:
         studio.close()
@@ -584,7 +594,7 @@ def newest(home: Home, seconds: float = 60) -> str:
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:
-            found = [each.id for each in studio.runs() if each.status in ACTIVE]
+            found = [each.id for each in studio.runs.all() if each.status in ACTIVE]
             if found:
                 return found[0]
             time.sleep(0.2)

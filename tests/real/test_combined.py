@@ -128,7 +128,7 @@ def test_a_run_goes_on_from_combined_adapters_with_the_strength_that_they_have(
         ended(studio, data, base, 1, method="rslora", lora_rank=4, lora_targets="attention"),
         ended(studio, data, base, 2, method="lora", lora_rank=8),
     ]
-    made = studio.combine(dict(zip(runs, WEIGHTS, strict=True)))
+    made = studio.runs.combine(dict(zip(runs, WEIGHTS, strict=True)))
     config, folder = spec_of(studio, made.id).config, studio.context.workspace.runs.folder(made.id)
     assert (config.method, config.lora_rank, config.lora_alpha) == ("lora", 12, 12)
     assert config.lora_targets == "all-linear"
@@ -142,8 +142,8 @@ def test_a_run_goes_on_from_combined_adapters_with_the_strength_that_they_have(
 def test_what_can_t_be_added_is_refused_with_its_reason(studio: Studio, data: DatasetRecord, base: ModelInfo) -> None:
     dora = [ended(studio, data, base, seed, method="dora") for seed in (1, 2)]
     with pytest.raises(StudioError, match="learned lengths, too, which can't be added") as refused:
-        studio.combine(dict(zip(dora, WEIGHTS, strict=True)))
+        studio.runs.combine(dict(zip(dora, WEIGHTS, strict=True)))
     assert len(list(refused.value.all())) == 2
     factors = [ended(studio, data, base, seed, method="ia3") for seed in (1, 2)]
     with pytest.raises(StudioError, match="must add up to 1"):
-        studio.combine(dict.fromkeys(factors, 1.0))
+        studio.runs.combine(dict.fromkeys(factors, 1.0))

@@ -55,22 +55,22 @@ def large(tmp_path: Path) -> Path:
 def test_the_page_stays_quick_while_a_hundred_thousand_rows_are_looked_at(tmp_path: Path, large: Path) -> None:
     studio = Studio(tmp_path / "home")
     told: list[tuple[int, int]] = []
-    record = studio.read_apart({"large.csv": large}, lambda rows, size: told.append((rows, size)))
+    record = studio.jobs.add_files({"large.csv": large}, lambda rows, size: told.append((rows, size)))
     assert record.rows == 100_000 and told and told == sorted(told) and told[-1][0] >= 90_000
-    looking = threading.Thread(target=studio.look_apart, args=(record.id, "classification"))
+    looking = threading.Thread(target=studio.jobs.check, args=(record.id, "classification"))
     looking.start()
     took = []
     while looking.is_alive():
         start = time.perf_counter()
-        studio.rows(record.id, 50_000, 12, marks_too=False)
+        studio.datasets.rows(record.id, 50_000, 12, marks_too=False)
         took.append(time.perf_counter() - start)
         time.sleep(0.05)
     looking.join()
     took.sort()
     assert len(took) > 10 and took[len(took) // 2] < 0.1, f"a page of rows took {took[len(took) // 2]:.3f} s"
     start = time.perf_counter()
-    assert studio.check(record.id, "classification").usable == 100_000
-    assert studio.splits(record.id).test == 5_000
+    assert studio.checks.check(record.id, "classification").usable == 100_000
+    assert studio.datasets.splits(record.id).test == 5_000
     assert time.perf_counter() - start < 1, "what was found is there"
     studio.close()
 
@@ -79,15 +79,15 @@ def test_long_work_is_stopped_at_once_and_leaves_nothing(tmp_path: Path, large: 
     studio = Studio(tmp_path / "home")
     stop = threading.Event()
     with pytest.raises(Stopped):
-        studio.read_apart({"large.csv": large}, lambda rows, size: stop.set(), stop)
-    assert studio.datasets() == [] and not list((tmp_path / "home").rglob("*.parquet"))
+        studio.jobs.add_files({"large.csv": large}, lambda rows, size: stop.set(), stop)
+    assert studio.datasets.all() == [] and not list((tmp_path / "home").rglob("*.parquet"))
     assert not list((tmp_path / "home").rglob(".v1.new"))
-    record = studio.add_file(large)
+    record = studio.datasets.add_file(large)
     stop.clear()
     threading.Timer(1.5, stop.set).start()
     start = time.monotonic()
     with pytest.raises(Stopped):
-        studio.look_apart(record.id, "classification", None, stop)
+        studio.jobs.check(record.id, "classification", None, stop)
     assert time.monotonic() - start < 6
-    assert not studio.was_looked_at(record.id, "classification")
+    assert not studio.checks.is_cached(record.id, "classification")
     studio.close()

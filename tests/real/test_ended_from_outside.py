@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from studio.services.runs.finish import finish
 from worker_runs import add_run, log_of, record_of, start_worker, steps_of, wait_for
 
 from studio.schema.dataset import DatasetRecord
 from studio.services.context import Context
-from studio.services.runs.finish import finish
 from studio.services.runs.service import Runs
 from studio.store import Home
 from studio.training.loop.checkpoints import Checkpoints

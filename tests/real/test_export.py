@@ -13,7 +13,7 @@ from made_runs import LABELS, chat_run, label_run, random_run, starter, tiny_lla
 from task_runs import tiny_model
 
 from studio.export import EXPORTS, ExportJob, export_named
-from studio.export.agreement_check import Asked, compare
+from studio.export.agreement_check import ReferenceAnswers, compare
 from studio.inference.generate import reply
 from studio.inference.model_cache import Shelf
 from studio.schema.dataset import DatasetSpec
@@ -238,19 +238,19 @@ def test_an_export_that_is_cancelled_leaves_nothing_behind(tmp_path: Path) -> No
 
 
 def test_an_export_that_replies_like_the_base_is_not_offered() -> None:
-    asked = Asked(["a", "b"], [[1, 2, 3, 4, 5], [6, 7, 8, 9]], (), [2], 2)
-    assert "2 of 2 replies are the chat's" in compare(asked, [[1, 2, 3, 4, 5], [6, 7, 8, 9]], "merged")
+    reference = ReferenceAnswers(["a", "b"], [[1, 2, 3, 4, 5], [6, 7, 8, 9]], (), [2], 2)
+    assert "2 of 2 replies are the chat's" in compare(reference, [[1, 2, 3, 4, 5], [6, 7, 8, 9]], "merged")
     assert "2 of 2 replies begin as the chat's, 1 are the same" in compare(
-        asked, [[1, 2, 3, 4, 9], [6, 7, 8, 9]], "adapter"
+        reference, [[1, 2, 3, 4, 9], [6, 7, 8, 9]], "adapter"
     )
     for form in EXPORTS:
         with pytest.raises(StudioError) as refused:
-            compare(asked, [[5, 5, 5, 5], [5, 5, 5, 5]], form)
+            compare(reference, [[5, 5, 5, 5], [5, 5, 5, 5]], form)
         assert refused.value.code == "format-unavailable"
 
 
 def test_a_classifier_whose_probabilities_moved_is_not_offered() -> None:
-    asked = Asked(["a"], [[0.9, 0.1]], ("x", "y"), [], 0)
-    assert "the labels of 1 of 1 texts" in compare(asked, [[0.905, 0.095]], "merged")
+    reference = ReferenceAnswers(["a"], [[0.9, 0.1]], ("x", "y"), [], 0)
+    assert "the labels of 1 of 1 texts" in compare(reference, [[0.905, 0.095]], "merged")
     with pytest.raises(StudioError, match="probabilities"):
-        compare(asked, [[0.6, 0.4]], "merged")
+        compare(reference, [[0.6, 0.4]], "merged")

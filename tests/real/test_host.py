@@ -17,7 +17,7 @@ from made_runs import CHAT_ROWS, chat_run, label_run, rows_file, starter, tiny_l
 from studio.host.host import Host
 from studio.inference.model_cache import Shelf
 from studio.schema.errors import StudioError
-from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, RunRef, error_dict, error_from
+from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, RunRef
 from studio.schema.models import ModelInfo
 from studio.schema.report import Answer, Preview, Report
 from studio.services.model_host.client import HostClient
@@ -181,7 +181,7 @@ def test_tokens_are_shown_and_counted(host: Client, run: RunRef) -> None:
 def test_a_classifier_answers_and_a_run_is_evaluated(host: Client, tmp_path: Path) -> None:
     sorter = label_run(starter("starter-classify"), tmp_path / "run")
     host.send("chat", "sorter", run=sorter, messages=HELLO)
-    assert error_from(host.end_of("sorter").error).code == "wrong-state"
+    assert StudioError.from_dict(host.end_of("sorter").error).code == "wrong-state"
     found = host.ask("classify", "k", run=sorter, text="The lid cracked on day two.")
     assert Answer.model_validate(found["base"]).text == "bug"
     report = host.ask("evaluate", "e", run=sorter, rows=sorter.learned_from, split="test")["report"]
@@ -196,12 +196,12 @@ def test_an_export_is_written_through_the_host(host: Client, run: RunRef, tmp_pa
 
 def test_a_refusal_is_one_plain_answer(host: Client, run: RunRef, tmp_path: Path) -> None:
     host.send("chat", "none", run=run.model_copy(update={"folder": str(tmp_path)}), messages=HELLO)
-    error = error_from(host.end_of("none").error)
+    error = StudioError.from_dict(host.end_of("none").error)
     assert error.code == "wrong-state" and "no tuned model" in error.what
     host.send("chat", "empty", run=run, messages=[])
-    assert error_from(host.end_of("empty").error).code == "bad-setting"
+    assert StudioError.from_dict(host.end_of("empty").error).code == "bad-setting"
     host.send("classify", "talker", run=run, text="Hello")
-    assert error_from(host.end_of("talker").error).code == "wrong-state"
+    assert StudioError.from_dict(host.end_of("talker").error).code == "wrong-state"
 
 
 def test_what_nobody_foresaw_is_said_plainly_and_kept_in_the_log(host: Client, run: RunRef, tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_refusal_survives_the_way_through_the_protocol() -> None:
     one = StudioError("bad-setting", "Too much.", given=9, valid=["1", "2"], hint="Less.", field="epochs", rows=[3])
     many = StudioError(one.code, one.what, problems=[one, StudioError("disk-full", "Full.")])
     for error in (one, many):
-        back = error_from(json.loads(json.dumps(error_dict(error))))
+        back = StudioError.from_dict(json.loads(json.dumps(error.to_dict())))
         assert (back.message, back.code, back.field, back.rows) == (error.message, error.code, error.field, error.rows)
 
 
@@ -363,9 +363,9 @@ def test_long_work_of_a_visitor_ends_after_its_time_and_a_long_conversation_is_r
 ) -> None:
     rows = rows_file(CHAT_ROWS * 60, tmp_path / "rows.parquet")
     busy_host.send("predict", "late", run=run, rows=rows, out=str(tmp_path / "o.csv"), visitor=True, seconds=0.01)
-    assert error_from(busy_host.end_of("late").error).code == "limit-reached"
+    assert StudioError.from_dict(busy_host.end_of("late").error).code == "limit-reached"
     busy_host.send("chat", "wordy", run=run, messages=HELLO, prompt_tokens=4)
-    assert error_from(busy_host.end_of("wordy").error).code == "limit-reached"
+    assert StudioError.from_dict(busy_host.end_of("wordy").error).code == "limit-reached"
 
 
 def test_a_template_that_does_not_end_is_refused_once_and_for_all(tmp_path: Path) -> None:
@@ -377,7 +377,7 @@ def test_a_template_that_does_not_end_is_refused_once_and_for_all(tmp_path: Path
         host.ask("ping", "there")
         host.send("chat", "c", run=run, messages=HELLO)
         host.send("preview", "v", info=run.info, task="chat", roles=ROLES, row=CHAT_ROWS[0])
-        errors = [error_from(host.end_of(name).error) for name in ("c", "v")]
+        errors = [StudioError.from_dict(host.end_of(name).error) for name in ("c", "v")]
         assert {error.code for error in errors} == {"unsafe-model"}, errors
         assert host.close() == 0
     assert len(json.loads((tmp_path / "home" / "refused-templates.json").read_text())) == 1

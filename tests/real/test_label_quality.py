@@ -38,66 +38,68 @@ def rows_with_wrong_labels(path: Path) -> set[int]:
 
 def test_wrong_labels_are_found_told_fixed_and_taken_back(studio: Studio, tmp_path: Path) -> None:
     wrong = rows_with_wrong_labels(tmp_path / "intents.tsv")
-    data = studio.add_file(tmp_path / "intents.tsv")
-    assert "label-error" not in {each.kind for each in studio.check(data.id).problems}
+    data = studio.datasets.add_file(tmp_path / "intents.tsv")
+    assert "label-error" not in {each.kind for each in studio.checks.check(data.id).problems}
     moved: list[tuple[int, int]] = []
-    found = studio.judge_labels(data.id, progress=lambda done, total, words: moved.append((done, total)))
+    found = studio.label_quality.judge(data.id, progress=lambda done, total, words: moved.append((done, total)))
     right = set(found) & wrong
     assert len(right) >= 0.5 * FLIPPED and len(right) >= 0.85 * len(found)
     assert moved
-    [problem] = [each for each in studio.check(data.id).problems if each.kind == "label-error"]
+    [problem] = [each for each in studio.checks.check(data.id).problems if each.kind == "label-error"]
     assert problem.count == len(found) and problem.severity == "warning"
-    shown = studio.rows(data.id, only="label-error")
+    shown = studio.datasets.rows(data.id, only="label-error")
     assert shown.total == len(found)
     row = shown.rows[0][0]
     assert ("label-error", f"more like {found[row].likelier}") in shown.marks[row]
-    fixed = studio.fix(data.id, "label-error")
+    fixed = studio.checks.fix(data.id, "label-error")
     assert fixed.version == 2 and fixed.rows == data.rows - len(found) and "label error" in fixed.note
-    assert "label-error" not in {each.kind for each in studio.check(data.id).problems}
-    studio.go_to_version(data.id, 1)
-    assert "label-error" in {each.kind for each in studio.check(data.id).problems}
+    assert "label-error" not in {each.kind for each in studio.checks.check(data.id).problems}
+    studio.versions.restore(data.id, 1)
+    assert "label-error" in {each.kind for each in studio.checks.check(data.id).problems}
 
 
 def test_the_curve_rises_with_the_rows_and_says_what_more_would_bring(studio: Studio) -> None:
-    data = studio.add_sample("intent-routing")
-    curve = studio.learning_curve(data.id)
+    data = studio.datasets.add_sample("intent-routing")
+    curve = studio.label_quality.curve(data.id)
     sizes = [point.rows for point in curve.points]
     assert sizes == sorted(sizes) and len(sizes) >= 4 and sizes[-1] + curve.held == data.rows
     assert curve.points[-1].score > curve.points[0].score + 0.2
     assert all(point.low <= point.score <= point.high for point in curve.points)
     assert curve.points[0].low < curve.points[0].high
     assert "Twice as many rows would bring" in curve.sentence
-    assert studio.known_curve(data.id) == curve
+    assert studio.label_quality.known_curve(data.id) == curve
 
 
 def test_rows_without_labels_and_labels_that_nobody_can_tell_are_refused(studio: Studio, tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="has no labels"):
-        studio.learning_curve(studio.add_sample("support-tone").id)
+        studio.label_quality.curve(studio.datasets.add_sample("support-tone").id)
     chance = random.Random(1)
     lines = ["text,label"] + [f"word {number} and {chance.random()},{chance.choice('ab')}" for number in range(80)]
     (tmp_path / "noise.csv").write_text("\n".join(lines), encoding="utf-8")
-    noise = studio.add_file(tmp_path / "noise.csv")
+    noise = studio.datasets.add_file(tmp_path / "noise.csv")
     with pytest.raises(StudioError, match="can't tell"):
-        studio.judge_labels(noise.id)
-    assert not studio.labels_judged(noise.id)
+        studio.label_quality.judge(noise.id)
+    assert not studio.label_quality.was_judged(noise.id)
 
 
 def test_a_model_paraphrases_and_what_is_kept_is_learned_from_alone(studio: Studio) -> None:
-    data = studio.add_sample("support-tone")
-    made = studio.make_rows(data.id, "paraphrase", 12, model="starter-chat")
+    data = studio.datasets.add_sample("support-tone")
+    made = studio.augmentation.propose(data.id, "paraphrase", 12, model="starter-chat")
     assert len(made.rows) + made.skipped == 12 and "starter-chat" in made.made_by
     for row in made.rows:
-        assert row.after != row.before and studio.splits(data.id).validation
+        assert row.after != row.before and studio.datasets.splits(data.id).validation
     if not made.rows:  # a small model is poor at it; then nothing dishonest was let through
         return
-    studio.decide_made(data.id, "kept")
-    new = studio.use_made(data.id)
+    studio.augmentation.decide(data.id, "kept")
+    new = studio.augmentation.use(data.id)
     assert new.rows == data.rows + len(made.rows)
-    assert studio.splits(data.id).validation == 42 and studio.splits(data.id).train == 238 + len(made.rows)
+    assert studio.datasets.splits(data.id).validation == 42 and studio.datasets.splits(data.id).train == 238 + len(
+        made.rows
+    )
 
 
 def test_every_row_is_looked_at_in_a_process_of_its_own_when_it_is_asked_for(studio: Studio) -> None:
-    data = studio.add_sample("support-tone")
-    studio.look_apart(data.id, "chat", whole=True)
-    assert studio.was_looked_at(data.id, "chat", whole=True) and not studio.was_looked_at(data.id, "chat")
-    assert studio.check(data.id, "chat", whole=True).usable == data.rows
+    data = studio.datasets.add_sample("support-tone")
+    studio.jobs.check(data.id, "chat", whole=True)
+    assert studio.checks.is_cached(data.id, "chat", whole=True) and not studio.checks.is_cached(data.id, "chat")
+    assert studio.checks.check(data.id, "chat", whole=True).usable == data.rows

@@ -24,7 +24,7 @@ from studio.services.runners.local import LocalRunner
 from studio.store import Home
 from studio.training.loop.loading import TrainingJob
 from studio.training.trainers import common
-from studio.worker.make_ready import Ready
+from studio.worker.make_ready import PreparedRun
 
 pytestmark = pytest.mark.usefixtures("afresh")  # it is about imports, and about whose process it is
 
@@ -49,13 +49,13 @@ def told(said: list[AnyEvent]) -> list[Any]:
     return [[event.kind for event in said], losses(said), kept, replies]
 
 
-def standing(job: TrainingJob) -> Ready:
-    ready = Ready(job)
+def standing(job: TrainingJob) -> PreparedRun:
+    ready = PreparedRun(job)
     wait_for(lambda: ready.stands)
     return ready
 
 
-def let_go(ready: Ready, job: TrainingJob) -> list[AnyEvent]:
+def let_go(ready: PreparedRun, job: TrainingJob) -> list[AnyEvent]:
     """What it says when this is asked for."""
     said: list[AnyEvent] = []
     ready.train(job, said.append, lambda: None)
@@ -136,13 +136,13 @@ def test_one_that_is_still_being_made_ready_goes_on_from_where_it_is(tmp_path: P
     info = tiny_llama(tmp_path / "base")
     _, usual = run(chat_job(tmp_path / "usual", info, epochs=1))
     job = chat_job(tmp_path / "run", info, epochs=1)
-    assert told(let_go(Ready(job), job)) == told(usual)
+    assert told(let_go(PreparedRun(job), job)) == told(usual)
 
 
 def test_what_went_wrong_while_nobody_asked_is_tried_again_and_told_then(tmp_path: Path) -> None:
     info = tiny_llama(tmp_path / "base")
     job = chat_job(tmp_path / "run", info, max_length=16)  # of no row is a reply left
-    ready = Ready(job)
+    ready = PreparedRun(job)
     wait_for(ready._outcome.done)
     with pytest.raises(StudioError, match="Nothing is left to learn from"):
         let_go(ready, job)

@@ -15,11 +15,11 @@ from worker_runs import wait_for
 from studio.api import Studio
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
+from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.search import SearchSpec, SearchView
-from studio.services.runs.search import Searches
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
-from studio.ui.search_monitor import SearchMonitor
+from studio.ui.monitor import Monitor
 from tests.browser.served import Served
 
 FEW: dict[str, Any] = {"max_length": 64, "max_steps": 6, "precision": "float32", "early_stopping_patience": 0}
@@ -34,19 +34,21 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 def through(studio: Studio, view: SearchView) -> SearchView:
     """Until it is over."""
-    wait_for(lambda: studio.search(view.spec.id).status != "running", 240)
-    return studio.search(view.spec.id)
+    wait_for(lambda: studio.search.get(view.spec.id).status != "running", 240)
+    return studio.search.get(view.spec.id)
 
 
 def test_a_search_of_six_trials_is_no_worse_than_the_preset_and_survives_a_killed_trial(
     studio: Studio, tmp_path: Path
 ) -> None:
     tiny_llama(tmp_path / "tiny")
-    model, data = str(tmp_path / "tiny"), studio.add_sample("support-tone").id
-    begun = studio.start_search(data, model, "chat", settings=FEW, trials=6)
+    model, data = str(tmp_path / "tiny"), studio.datasets.add_sample("support-tone").id
+    begun = studio.search.start(
+        SearchRequest(run=RunRequest(dataset=data, model=model, task="chat", settings=FEW), trials=6)
+    )
     assert begun.status == "running" and begun.trials[0].settings == begun.spec.first
-    wait_for(lambda: len(studio.search(begun.spec.id).trials) >= 2)
-    second = wait_for(lambda: studio.search(begun.spec.id).trials[1].run)
+    wait_for(lambda: len(studio.search.get(begun.spec.id).trials) >= 2)
+    second = wait_for(lambda: studio.search.get(begun.spec.id).trials[1].run)
     worker = wait_for(lambda: studio.context.workspace.runs.worker(second).pid)
     os.kill(worker, signal.SIGKILL)
     again = Studio(tmp_path / "home")  # the server was started anew
@@ -59,24 +61,39 @@ def test_a_search_of_six_trials_is_no_worse_than_the_preset_and_survives_a_kille
     values = {trial.number: trial.value for trial in done.trials if trial.value is not None}
     assert values[done.best] <= values[0]  # type: ignore[index]
     assert len({tuple(trial.settings.values()) for trial in done.trials}) > 3
-    best = studio.best_settings(done.spec.id)
+    best = studio.search.best_settings(done.spec.id)
     assert best["max_steps"] == 6 and "learning_rate" in best
-    assert studio.plan(data, model, "chat", settings=best).plan.config.learning_rate == best["learning_rate"]
+    assert (
+        studio.planning.plan(
+            RunRequest(dataset=data, model=model, task="chat", settings=best)
+        ).plan.config.learning_rate
+        == best["learning_rate"]
+    )
 
 
 def test_a_search_is_stopped_and_can_not_do_without_validation_rows(studio: Studio, tmp_path: Path) -> None:
     tiny_llama(tmp_path / "tiny")
-    model, data = str(tmp_path / "tiny"), studio.add_sample("support-tone").id
+    model, data = str(tmp_path / "tiny"), studio.datasets.add_sample("support-tone").id
     with pytest.raises(StudioError, match="needs validation rows"):
-        studio.start_search(data, model, "chat", settings={"validation_share": 0})
+        studio.search.start(
+            SearchRequest(run=RunRequest(dataset=data, model=model, task="chat", settings={"validation_share": 0}))
+        )
     with pytest.raises(StudioError) as caught:
-        studio.start_search(data, model, "chat", settings={"validation_share": 0}, trials=0)
+        studio.search.start(
+            SearchRequest(
+                run=RunRequest(dataset=data, model=model, task="chat", settings={"validation_share": 0}), trials=0
+            )
+        )
     assert [each.field for each in caught.value.all()] == ["trials", "validation_share"], "all at once"
     with pytest.raises(StudioError, match=r"no trial of this search|There is no search"):
-        studio.best_settings("none")
-    begun = studio.start_search(data, model, "chat", settings={"max_length": 64, "epochs": 200}, trials=3)
-    wait_for(lambda: studio.run(begun.trials[0].run).step > 1)
-    studio.stop_search(begun.spec.id)
+        studio.search.best_settings("none")
+    begun = studio.search.start(
+        SearchRequest(
+            run=RunRequest(dataset=data, model=model, task="chat", settings={"max_length": 64, "epochs": 200}), trials=3
+        )
+    )
+    wait_for(lambda: studio.runs.get(begun.trials[0].run).step > 1)
+    studio.search.stop(begun.spec.id)
     done = through(studio, begun)
     assert done.status == "stopped" and len(done.trials) == 1
 
@@ -85,7 +102,9 @@ def test_a_search_is_stopped_and_can_not_do_without_validation_rows(studio: Stud
 def test_a_new_server_goes_on_with_a_search_and_gives_up_a_bad_trial_though_nobody_looks(tmp_path: Path) -> None:
     tiny_llama(tmp_path / "tiny")
     gone = Studio(tmp_path / "home")
-    data = gone.add_text("question,answer\n" + "".join(f"Where is number {n}?,Under stone {n}.\n" for n in range(12)))
+    data = gone.datasets.add_text(
+        "question,answer\n" + "".join(f"Where is number {n}?,Under stone {n}.\n" for n in range(12))
+    )
     alike = {
         "batch_size": 4,
         "lora_rank": 8,
@@ -95,20 +114,25 @@ def test_a_new_server_goes_on_with_a_search_and_gives_up_a_bad_trial_though_nobo
         "precision": "float32",
         "validation_share": 0.2,
     }
-    begun = gone.start_search(data.id, str(tmp_path / "tiny"), "chat", preset="quick", settings=alike, trials=3)
-    study = gone._searches._study(begun.spec)
+    begun = gone.search.start(
+        SearchRequest(
+            run=RunRequest(dataset=data.id, model=str(tmp_path / "tiny"), task="chat", preset="quick", settings=alike),
+            trials=3,
+        )
+    )
+    study = gone.search._study(begun.spec)
     study.enqueue_trial(begun.spec.first)
     study.enqueue_trial({"learning_rate": 1e-12, "epochs": 1000})  # learns nothing, for very long
     gone.shared.runner.tell("default", lambda run: None)  # a server that is gone hears nothing of the trial's end
     gone.close()
     again = Studio(tmp_path / "home")
     try:
-        wait_for(lambda: again.run(begun.trials[0].run).status == "finished", 240)
-        assert len(again.runs()) == 1 and again.searches_at_work() == [("default", begun.spec.id)]
-        with SearchMonitor(again, 0.2):
-            wait_for(lambda: not again.searches_at_work(), 240)
-        bad, *good = again.runs()
-        done = again.search(begun.spec.id)
+        wait_for(lambda: again.runs.get(begun.trials[0].run).status == "finished", 240)
+        assert len(again.runs.all()) == 1 and again.search.running() == [("default", begun.spec.id)]
+        with Monitor(again, seconds=0.2, search_seconds=0.2):
+            wait_for(lambda: not again.search.running(), 240)
+        bad, *good = again.runs.all()
+        done = again.search.get(begun.spec.id)
     finally:
         again.close()
     assert [trial.state for trial in done.trials] == ["finished", "finished", "pruned"]
@@ -120,11 +144,11 @@ def test_a_server_that_starts_goes_on_with_a_visitors_search_though_no_page_is_o
     home, visitor = Home(tmp_path / "home"), "v" * 48
     runs: Any = SimpleNamespace(
         get=lambda run: SimpleNamespace(id=run, status="queued"),
-        after=lambda run, kinds: [],
+        events=lambda run, kinds: [],
         places=SimpleNamespace(has_room=lambda: True),
     )
     spec = SearchSpec(id="", name="of a run that is lost", dataset="d", model="m", trials=1)
-    begun = Searches(SearchStore(home.workspace(visitor)), runs, lambda *_: runs.get("lost"))
+    begun = SearchEngine(SearchStore(home.workspace(visitor)), runs, lambda *_: runs.get("lost"))
     begun.begin(spec, TrainingConfig(task="chat", model="m"), 100)
     assert [workspace for workspace, _ in at_work(home)] == [visitor]
     served = Served(home.root, "--demo")

@@ -13,9 +13,9 @@ from studio.inference.rows import read_rows
 from studio.models.starter_install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, Example, task_named
-from studio.training.batching.collators import Collator, laid_end_to_end
+from studio.training.batching.collators import Collator, flatten_batch
 from studio.training.batching.packed_attention import NAME
-from studio.training.batching.packing import joined, pack
+from studio.training.batching.packing import join_documents, pack_documents
 from studio.training.losses.causal_lm import add_learned_loss
 
 TEXTS = [
@@ -53,10 +53,10 @@ def test_documents_share_rows_and_keep_their_bounds() -> None:
         Example([number] * length, [number] * length, length, [True] * length)
         for number, length in enumerate((5, 3, 9, 2, 4, 1), 1)
     ]
-    rows = pack(examples, 10)
+    rows = pack_documents(examples, 10)
     assert sorted(len(each.input_ids) for row in rows for each in row) == [1, 2, 3, 4, 5, 9]
     assert all(sum(len(each.input_ids) for each in row) <= 10 for row in rows) and len(rows) == 3
-    row = joined(examples[:2])
+    row = join_documents(examples[:2])
     assert row.parts == (5, 3) and row.input_ids == [1] * 5 + [2] * 3
     assert row.labels == [-100, 1, 1, 1, 1, -100, 2, 2]
 
@@ -71,9 +71,9 @@ def test_a_document_in_a_shared_row_is_computed_as_if_it_were_alone(tmp_path: Pa
         ids = torch.tensor([each.input_ids])
         logits = model(input_ids=ids).logits[0, :-1]
         alone += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
-    whole = joined(documents)
+    whole = join_documents(documents)
     batch = Collator(0)([{"input_ids": whole.input_ids, "labels": whole.labels, "parts": list(whole.parts)}])
-    laid = laid_end_to_end(batch)
+    laid = flatten_batch(batch)
     logits = model(input_ids=laid["input_ids"], position_ids=laid["position_ids"], use_cache=False).logits[0, :-1]
     shared = float(torch.nn.functional.cross_entropy(logits, laid["labels"][0, 1:], reduction="sum"))
     assert shared == pytest.approx(alone, rel=1e-4)

@@ -8,7 +8,7 @@ from small_trainings import tiny_llama
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
-from studio.training.batching.packed_attention import NAME, can_lay_end_to_end
+from studio.training.batching.packed_attention import NAME, may_run_padding_free
 from studio.training.losses import causal_lm as loss_module
 from studio.training.losses.causal_lm import LearnedLoss, add_learned_loss, has_plain_head
 from studio.training.optimizers.master_weights import MasterAdamW
@@ -88,10 +88,10 @@ def test_models_with_capped_or_scaled_logits_keep_the_library_s_loss(llama: torc
 
 
 def test_models_that_look_at_a_part_of_the_row_only_are_padded(llama: torch.nn.Module) -> None:
-    assert can_lay_end_to_end(llama, 100)
+    assert may_run_padding_free(llama, 100)
     llama.config.sliding_window = 64
-    assert not can_lay_end_to_end(llama, 100)
-    assert can_lay_end_to_end(llama, 64)
+    assert not may_run_padding_free(llama, 100)
+    assert may_run_padding_free(llama, 64)
 
 
 def descend(optimizer_class: type, dtype: torch.dtype, rate: float, steps: int = 60) -> torch.Tensor:

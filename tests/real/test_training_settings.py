@@ -29,12 +29,12 @@ def test_noise_on_words_is_by_the_length_of_each_row_and_never_in_answers(tmp_pa
     plain = model.get_input_embeddings()(ids)
     add_noise(model, 5.0)
     model.train()
-    packed_attention.set_rows(None)  # a training in this process has left its last batch's
+    packed_attention.set_row_lengths(None)  # a training in this process has left its last batch's
     apart = (model.get_input_embeddings()(ids) - plain).abs()
     assert 0 < apart.max() <= 5 / (8 * plain.shape[-1]) ** 0.5
-    packed_attention.set_rows([2, 6])
+    packed_attention.set_row_lengths([2, 6])
     apart = (model.get_input_embeddings()(ids) - plain).abs()[0]
-    packed_attention.set_rows(None)
+    packed_attention.set_row_lengths(None)
     assert apart[:2].max() > 5 / (6 * plain.shape[-1]) ** 0.5 > apart[2:].max() * 0.99
     model.eval()
     assert torch.equal(model.get_input_embeddings()(ids), plain)

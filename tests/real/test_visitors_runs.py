@@ -146,14 +146,14 @@ def test_only_the_next_run_has_a_process_and_each_worker_starts_the_next_one(
     tiny = {"precision": "float32", "learning_rate": 1e-2, "max_length": 64, "eval_rows": 2}
     long = {"epochs": 1000, "early_stopping_patience": 0}
     runs = [add_run(home, data, llama, **tiny, **(long if number == 0 else {"max_steps": 2})) for number in range(4)]
-    studio.runs()  # whoever looks starts the first one's worker
+    studio.runs.all()  # whoever looks starts the first one's worker
     wait_for(lambda: len(steps_of(home, runs[0])) >= 2, 240)
     wait_for(lambda: home.queue.worker(runs[1]), 60)
     time.sleep(2)
     assert [home.queue.worker(run) is not None for run in runs] == [True, True, False, False]
     waiting = psutil.Process(home.queue.worker(runs[1]))
     assert waiting.memory_info().rss < 150e6, "nothing heavy is imported while it waits"
-    studio.stop(runs[0], "keep")  # the first run is long enough that it cannot end before this line
+    studio.runs.stop(runs[0], "keep")  # the first run is long enough that it cannot end before this line
     # neither a server nor a command looks at the runs from here on
     wait_for(lambda: record_of(home, runs[0]).status == "stopped", 120)
     wait_for(lambda: all(record_of(home, run).status == "finished" for run in runs[1:]), 400)
@@ -178,15 +178,15 @@ def test_a_turn_survives_the_death_of_the_worker_at_work_and_of_the_next_one(
     studio = Studio(home.root)
     tiny = {"precision": "float32", "learning_rate": 1e-2, "max_length": 64, "eval_rows": 2}
     first, second, third = (add_run(home, data, llama, **tiny, max_steps=200 if n == 0 else 2) for n in range(3))
-    studio.runs()
+    studio.runs.all()
     wait_for(lambda: steps_of(home, first), 240)
     workers = [psutil.Process(wait_for(lambda run=run: home.queue.worker(run))) for run in (first, second)]
     for worker in reversed(workers):
         worker.kill()
     with home.queue.db.write() as connection:
         connection.execute("UPDATE entries SET called = ''")
-    wait_for(lambda: studio.run(second).status == "finished" and studio.run(third).status == "finished", 400)
-    assert studio.run(first).status == "interrupted", log_of(home, first)
+    wait_for(lambda: studio.runs.get(second).status == "finished" and studio.runs.get(third).status == "finished", 400)
+    assert studio.runs.get(first).status == "interrupted", log_of(home, first)
     studio.close()
 
 

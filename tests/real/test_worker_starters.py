@@ -73,7 +73,7 @@ def judged(home: Home, run: str, data: str | None = None) -> Report:
     """Base and tuned as the studio judges them: on the file, or on the rows that the run kept apart."""
     studio = Studio(home)
     try:
-        return studio.evaluate(run, data)
+        return studio.evaluation.evaluate(run, data)
     finally:
         studio.close()
 

@@ -16,6 +16,7 @@ from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent
 from studio.schema.report import ChatSettings
+from studio.schema.requests import RunRequest
 from studio.store import Home
 
 TINY = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96}
@@ -48,12 +49,12 @@ def test_a_paused_run_goes_on_to_the_very_result_of_one_that_never_was(
     run = add_run(home, data, llama, **settings)
     worker = start_worker(home, run)
     wait_for(lambda: len(steps_of(home, run)) >= 7)
-    studio.pause(run)
+    studio.runs.pause(run)
     assert worker.wait(60) == 0, log_of(home, run)
     paused = record_of(home, run)
     assert paused.status == "paused" and 7 <= paused.step < 36 and not paused.has_result
     assert home.queue.entries() == [] and f"after step {paused.step}" in paused.reason
-    assert studio.resume(run).status == "queued"
+    assert studio.runs.resume(run).status == "queued"
     wait_for(lambda: record_of(home, run).status == "finished")
 
     def said(of: str) -> tuple[list[float], list[tuple[int, float]]]:
@@ -72,7 +73,7 @@ def test_a_paused_run_lets_the_next_one_have_its_turn(
     first, second = add_run(home, data, llama, **LONG), add_run(home, data, llama, **TINY, max_steps=2)
     one = start_worker(home, first)
     wait_for(lambda: steps_of(home, first))
-    studio.pause(first)
+    studio.runs.pause(first)
     assert one.wait(180) == 0
     wait_for(lambda: record_of(home, second).status == "finished")
     assert record_of(home, first).status == "paused"
@@ -87,9 +88,9 @@ def test_a_run_stops_at_its_longest_time_keeps_the_best_and_has_as_long_again(
     assert (record.status, record.has_result) == ("stopped", True), record.reason
     assert "after 0.2 minutes, its longest time" in record.reason and "is kept" in record.reason
     assert record.seconds is not None and 12 <= record.seconds < 60
-    studio.resume(run)
+    studio.runs.resume(run)
     wait_for(lambda: record_of(home, run).status == "training" and record_of(home, run).step > record.step + 20)
-    studio.stop(run)
+    studio.runs.stop(run)
     wait_for(lambda: record_of(home, run).status == "stopped")
 
 
@@ -104,8 +105,8 @@ def test_a_run_that_does_not_fit_waits_and_says_why_while_another_trains(
     waiting = start_worker(home, large)
     wait_for(lambda: "Waiting" in log_of(home, large))
     wait_for(lambda: record_of(home, small).status == "finished")  # the one that waits has started its worker
-    assert "it needs about 1048576.0 GB" in studio.progress(large).sentence
-    studio.stop(large)
+    assert "it needs about 1048576.0 GB" in studio.runs.progress(large).sentence
+    studio.runs.stop(large)
     assert waiting.wait(30) == 0
 
 
@@ -153,16 +154,20 @@ def test_several_servers_that_find_a_run_without_a_worker_start_it_once(
 def test_a_run_again_and_two_passes_more_learn_on_the_same_rows(
     home: Home, data: DatasetRecord, llama: str, studio: Studio
 ) -> None:
-    first = studio.start(data.id, llama, "chat", settings={**TINY, "epochs": 2, "lora_rank": 4, "eval_steps": 5})
+    first = studio.runs.start(
+        RunRequest(
+            dataset=data.id, model=llama, task="chat", settings={**TINY, "epochs": 2, "lora_rank": 4, "eval_steps": 5}
+        )
+    )
     wait_for(lambda: record_of(home, first.id).status == "finished")
-    again = studio.repeat(first.id, {"learning_rate": 5e-3}, "slower")
-    before, after = studio.spec(first.id), studio.spec(again.id)
+    again = studio.runs.rerun(first.id, {"learning_rate": 5e-3}, "slower")
+    before, after = studio.runs.spec(first.id), studio.runs.spec(again.id)
     differ = {name for name, value in before.config.model_dump().items() if getattr(after.config, name) != value}
     assert differ == {"learning_rate", "name"}
     assert (after.dataset_version, after.splits, after.data) == (before.dataset_version, before.splits, before.data)
     assert "learning rate 0.005 instead of 0.01" in after.because[0]
-    more = studio.extend(first.id, 1)
-    spec = studio.spec(more.id)
+    more = studio.runs.extend(first.id, 1)
+    spec = studio.runs.spec(more.id)
     assert (spec.config.start_from, spec.config.epochs, spec.config.lora_rank) == (first.id, 1, 4)
     assert "1 pass more" in spec.because[0] and "begins anew" in spec.because[0]
     wait_for(lambda: record_of(home, more.id).status == "finished")
@@ -170,7 +175,7 @@ def test_a_run_again_and_two_passes_more_learn_on_the_same_rows(
     assert isinstance(began, EvaluationEvent) and began.step == 0
     assert began.eval_loss == pytest.approx(record_of(home, first.id).metrics["eval_loss"], abs=2e-3)
     with pytest.raises(StudioError) as refused:
-        studio.extend(studio.repeat(first.id, {"max_steps": 1}).id)
+        studio.runs.extend(studio.runs.rerun(first.id, {"max_steps": 1}).id)
     assert refused.value.code == "wrong-state" and "Resume" in refused.value.hint
     wait_for(lambda: not home.queue.entries())
 
@@ -179,9 +184,9 @@ def test_whole_models_go_on_from_what_they_learned_too(
     home: Home, data: DatasetRecord, llama: str, studio: Studio
 ) -> None:
     settings = {**TINY, "learning_rate": 1e-3, "epochs": 2}
-    first = studio.start(data.id, llama, "chat", "full", settings=settings)
+    first = studio.runs.start(RunRequest(dataset=data.id, model=llama, task="chat", method="full", settings=settings))
     wait_for(lambda: record_of(home, first.id).status == "finished")
-    more = studio.extend(first.id, 1)
+    more = studio.runs.extend(first.id, 1)
     wait_for(lambda: record_of(home, more.id).status == "finished")
     began = next(each.event for each in home.workspace().events.after(more.id, kinds=("evaluation",)))
     assert isinstance(began, EvaluationEvent)
@@ -193,23 +198,23 @@ def test_a_run_that_was_taken_to_another_home_is_chatted_with_and_exported_there
 ) -> None:
     run = add_run(home, data, llama, **TINY, epochs=2)
     assert start_worker(home, run).wait(120) == 0, log_of(home, run)
-    file = studio.pack_run(run, tmp_path / "run.zip")
+    file = studio.saved.export_archive(run, tmp_path / "run.zip")
     copied, taken = Studio(tmp_path / "copied"), Studio(tmp_path / "taken")
     asked = [{"role": "user", "content": "Where is my parcel?"}]
     try:
         shutil.copytree(home.workspace().runs.folder(run).root, copied.context.workspace.runs.root / run)
-        assert taken.unpack_run(file).id == run
+        assert taken.saved.import_archive(file).id == run
         plain = ChatSettings(temperature=0.0, max_new_tokens=8)
-        here = "".join(chunk.text for chunk in studio.chat(run, asked, plain) if chunk.who == "tuned")
+        here = "".join(chunk.text for chunk in studio.chat.stream(run, asked, plain) if chunk.who == "tuned")
         for there in (copied, taken):
-            assert [each.status for each in there.runs()] == ["finished"]
-            said = "".join(chunk.text for chunk in there.chat(run, asked, plain) if chunk.who == "tuned")
+            assert [each.status for each in there.runs.all()] == ["finished"]
+            said = "".join(chunk.text for chunk in there.chat.stream(run, asked, plain) if chunk.who == "tuned")
             assert said == here
-            assert there.export(run, "adapter").tested
-        assert [each.id for each in copied.datasets()] == [data.id], "a folder has its rows in it"
-        assert copied.evaluate(run)
+            assert there.exports.create(run, "adapter").tested
+        assert [each.id for each in copied.datasets.all()] == [data.id], "a folder has its rows in it"
+        assert copied.evaluation.evaluate(run)
         with pytest.raises(StudioError) as refused:
-            taken.repeat(run)
+            taken.runs.rerun(run)
         assert refused.value.code == "no-such-dataset"
     finally:
         copied.close()

@@ -12,6 +12,7 @@ from studio.api import Studio
 from studio.machine.facts import MachineFacts
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
+from studio.schema.requests import RunRequest
 from studio.schema.settings_check import sifted
 from studio.tasks import TASKS, task_named
 from studio.training.methods import METHODS
@@ -55,7 +56,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     made = Studio(tmp_path / "home")
     yield made
-    assert made.runs() == []
+    assert made.runs.all() == []
     made.close()
 
 
@@ -100,11 +101,11 @@ def test_ten_wrong_things_of_one_command_are_told_in_one_answer(studio: Studio, 
 
 
 def test_the_same_is_told_in_one_answer_to_the_page_which_asks_for_a_plan(studio: Studio, tmp_path: Path) -> None:
-    data, model = studio.add_text(ROWS, "rows").id, str(tiny_folder(tmp_path / "tiny"))
+    data, model = studio.datasets.add_text(ROWS, "rows").id, str(tiny_folder(tmp_path / "tiny"))
     settings = {name: value for name, (value, _) in WRONG.items()}
-    for ask in (studio.plan, studio.fit, studio.start, studio.probe):
+    for ask in (studio.planning.plan, studio.planning.fit, studio.runs.start, studio.planning.probe):
         with pytest.raises(StudioError) as caught:
-            ask(data, model, "classification", method="prompt-tuning", settings=settings)
+            ask(RunRequest(dataset=data, model=model, task="classification", method="prompt-tuning", settings=settings))
         assert sorted(each.field for each in caught.value.all()) == sorted([*WRONG, "method"])
 
 
@@ -123,10 +124,10 @@ def test_without_a_model_or_rows_that_can_be_read_all_else_is_told_with_them(cal
 
 
 def test_a_model_that_is_not_there_hides_nothing_that_is_wrong_with_rows_and_settings(studio: Studio) -> None:
-    data = studio.add_text("text,label\n" + "a,b\n" * 12, "rows").id
+    data = studio.datasets.add_text("text,label\n" + "a,b\n" * 12, "rows").id
     settings = {"epochs": 0, "group_column": "customer", "start_from": "r-none"}
     with pytest.raises(StudioError) as caught:
-        studio.start(data, "./no-such-folder", "classification", settings=settings)
+        studio.runs.start(RunRequest(dataset=data, model="./no-such-folder", task="classification", settings=settings))
     told = {(each.code, each.field) for each in caught.value.all()}
     assert ("bad-setting", "epochs") in told and ("bad-setting", "group_column") in told
     assert {"too-few-rows", "no-such-run"} <= {code for code, _ in told} and len(told) == 5

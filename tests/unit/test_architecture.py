@@ -36,7 +36,7 @@ EDGES = {
     "studio.services.models",  # a thread that downloads
     "studio.ui.background",  # a thread, whose error the page shows
     "studio.ui.error_routes",
-    "studio.ui.search_monitor",  # a thread that looks at searches
+    "studio.ui.monitor",  # a thread that reconciles runs and advances searches
     "studio.ui.security",  # a request, whose answer names an id of the log
     "studio.ui.shell",
     "studio.ui.chat_routes",  # a stream, whose last line says it

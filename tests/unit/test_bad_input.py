@@ -19,6 +19,7 @@ import pytest
 from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO
+from studio.schema.requests import RunRequest
 from tests.hubserver import tiny_folder
 from tests.said import Call, Said, caller
 
@@ -38,11 +39,11 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     made = Studio(tmp_path / "home")
-    kept = made.add_text(GOOD, "kept rows")
-    before = made.rows(kept.id, 1, 50).rows
+    kept = made.datasets.add_text(GOOD, "kept rows")
+    before = made.datasets.rows(kept.id, 1, 50).rows
     yield made
-    assert made.rows(kept.id, 1, 50).rows == before and made.versions(kept.id) == [kept]
-    assert made.runs() == [], "no run was made of what was refused"
+    assert made.datasets.rows(kept.id, 1, 50).rows == before and made.versions.all(kept.id) == [kept]
+    assert made.runs.all() == [], "no run was made of what was refused"
     assert made.home.queue.entries() == []
     made.close()
 
@@ -188,7 +189,7 @@ def test_a_bad_file_is_refused_in_plain_words_on_the_command_line(
 def test_a_bad_file_is_refused_in_plain_words_in_python(bad: Bad, studio: Studio, model: Path, tmp_path: Path) -> None:
     path = bad.write(tmp_path)
     with pytest.raises(StudioError) as caught:
-        studio.start(studio.open_data(str(path)).id, str(model), bad.task)
+        studio.runs.start(RunRequest(dataset=studio.datasets.open(str(path)).id, model=str(model), task=bad.task))
     error = caught.value
     assert not bad.code or error.code == bad.code
     assert error.hint or error.valid
@@ -218,9 +219,9 @@ def test_formulas_with_results_are_read_as_their_results(studio: Studio, tmp_pat
         for name in made.namelist():
             sheet = made.read(name).decode()
             out.writestr(name, re.sub(r"<f>(\d+)\+1</f>(<v\s*/>|<v></v>)", r"<f>\1+1</f><v>1000\1</v>", sheet))
-    record = studio.add_file(saved)
-    assert [row["answer"] for _, row in studio.rows(record.id, 1, 2).rows] == ["10000", "10001"]
-    assert studio.check(record.id, "chat").usable == 30
+    record = studio.datasets.add_file(saved)
+    assert [row["answer"] for _, row in studio.datasets.rows(record.id, 1, 2).rows] == ["10000", "10001"]
+    assert studio.checks.check(record.id, "chat").usable == 30
 
 
 def test_two_columns_of_one_name_are_both_there_and_it_is_said(call: Callable[..., Said], tmp_path: Path) -> None:
@@ -256,9 +257,9 @@ def test_a_setting_that_can_not_be_is_refused_at_its_field(
 ) -> None:
     name = settings.get("name", "")
     values = {key: value for key, value in settings.items() if key != "name"}
-    data = studio.datasets()[0].id
+    data = studio.datasets.all()[0].id
     with pytest.raises(StudioError) as caught:
-        studio.start(data, str(model), "chat", settings=values, name=name)
+        studio.runs.start(RunRequest(dataset=data, model=str(model), task="chat", settings=values, name=name))
     error = caught.value.all()[0]
     assert error.code == "bad-setting"
     assert error.field in settings or what == "of the rows back"
@@ -271,7 +272,7 @@ def test_a_setting_that_can_not_be_is_refused_at_its_field(
 def test_all_that_is_wrong_with_the_settings_is_said_at_once(
     studio: Studio, model: Path, call: Callable[..., Said]
 ) -> None:
-    data = studio.datasets()[0].id
+    data = studio.datasets.all()[0].id
     said = call(
         "train", data, "--model", model, "--learning-rate", "1e9", "--epochs", "0", "--lora-rank", "0", "--detach"
     )
@@ -283,7 +284,7 @@ def test_all_that_is_wrong_with_the_settings_is_said_at_once(
 def test_what_is_wrong_in_a_file_of_settings_is_said_with_all_else_that_is_wrong(
     tmp_path: Path, studio: Studio, model: Path, call: Callable[..., Said]
 ) -> None:
-    data = studio.add_sample("support-tone").id
+    data = studio.datasets.add_sample("support-tone").id
     path = tmp_path / "settings.yaml"
     path.write_text("learning_rat: 0.1\nepochs: 2\nbatch_size: -3\n")
     said = call("train", data, "--model", model, "--config", path, "--zero", "1", "--lora-rank", "4000", "--detach")
@@ -296,7 +297,7 @@ def test_what_is_wrong_in_a_file_of_settings_is_said_with_all_else_that_is_wrong
         "2 processes or more",
     ):
         assert said.err.count(words) == 1
-    assert studio.runs() == []
+    assert studio.runs.all() == []
 
 
 # --- models ---
@@ -318,8 +319,8 @@ def test_a_model_folder_that_lacks_something_is_refused_with_what_it_lacks(
     harm: Callable[[Path], object], words: tuple[str, ...], studio: Studio, model: Path, call: Callable[..., Said]
 ) -> None:
     harm(model)
-    plain(call("train", studio.datasets()[0].id, "--model", model, "--detach"), *words)
-    for ask in (studio.use_folder, studio.model):
+    plain(call("train", studio.datasets.all()[0].id, "--model", model, "--detach"), *words)
+    for ask in (studio.models.use_folder, studio.models.get):
         with pytest.raises(StudioError) as caught:
             ask(str(model))
         assert caught.value.code in ("broken-model", "no-such-model")
@@ -334,12 +335,12 @@ def test_without_a_network_a_model_of_the_hub_is_refused_and_what_is_here_goes_o
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     for arguments in (
-        ("train", studio.datasets()[0].id, "--model", "some/model", "--detach"),
+        ("train", studio.datasets.all()[0].id, "--model", "some/model", "--detach"),
         ("models", "--search", "llama"),
     ):
         plain(call(*arguments), "The Hub can't be reached", "starters", status=1)
     assert call("models", "--json").status == 0
-    assert studio.model(str(model)).info.here
+    assert studio.models.get(str(model)).info.here
 
 
 # --- places ---
@@ -363,31 +364,31 @@ def test_a_path_of_another_place_is_no_data_and_no_model(
     said = call("check", place)
     assert said.status in (1, 2) and "root:" not in said.err + said.out and "Traceback" not in said.err
     assert "  Hint: " in said.err
-    said = call("train", studio.datasets()[0].id, "--model", place, "--detach")
+    said = call("train", studio.datasets.all()[0].id, "--model", place, "--detach")
     assert said.status in (1, 2) and "Traceback" not in said.err
     with pytest.raises(StudioError):
-        studio.add_file(place)
+        studio.datasets.add_file(place)
 
 
 def test_a_demo_reads_no_path_writes_to_no_path_and_takes_no_model_by_path(studio: Studio, model: Path) -> None:
     guest = Studio(studio.home, "guest", demo=True)
     try:
         for ask in (
-            lambda: guest.open_data("/etc/passwd"),
-            lambda: guest.open_data(str(model)),
-            lambda: guest.use_folder("/etc"),
-            lambda: guest.model(str(model)),
-            lambda: guest.model("some/model"),
-            lambda: guest.search_models("llama"),
-            lambda: guest.start_download("some/model"),
-            lambda: guest.cancel_download("some/model"),
-            lambda: guest.trust_model(str(model)),
-            lambda: guest.keep_hub_token("hf_secret"),
+            lambda: guest.datasets.open("/etc/passwd"),
+            lambda: guest.datasets.open(str(model)),
+            lambda: guest.models.use_folder("/etc"),
+            lambda: guest.models.get(str(model)),
+            lambda: guest.models.get("some/model"),
+            lambda: guest.models.search("llama"),
+            lambda: guest.models.start_download("some/model"),
+            lambda: guest.models.cancel_download("some/model"),
+            lambda: guest.models.trust(str(model)),
+            lambda: guest.models.set_hub_token("hf_secret"),
         ):
             with pytest.raises(StudioError) as caught:
                 ask()
             assert caught.value.code == "not-allowed", caught.value
-        assert not guest.has_hub_token()
+        assert not guest.models.has_hub_token()
     finally:
         guest.close()
 
@@ -401,16 +402,16 @@ def test_a_visitor_of_a_demo_has_so_much_disk_space_for_all_and_gets_it_back(stu
         made = []
         with pytest.raises(StudioError) as caught:
             for _ in range(9):
-                made.append(guest.add_text(text))
+                made.append(guest.datasets.add_text(text))
         assert made and caught.value.code == "limit-reached" and "Storage, under Runs" in caught.value.message
         assert "up to 1 MB" in str(caught.value.valid)
         with pytest.raises(StudioError, match="more disk space than this demo gives"):
             for number in range(20):
-                guest.edit_row(made[0].id, 1, {"text": f"another {number}"})
-        assert studio.add_text(text), "the owner has no such limit"
+                guest.editing.edit(made[0].id, 1, {"text": f"another {number}"})
+        assert studio.datasets.add_text(text), "the owner has no such limit"
         for record in made:
-            guest.delete_dataset(record.id)
-        assert guest.add_text(text)
+            guest.datasets.delete(record.id)
+        assert guest.datasets.add_text(text)
     finally:
         guest.close()
 
@@ -439,9 +440,9 @@ def test_html_in_rows_labels_and_names_comes_back_as_the_text_it_is(
     path = tmp_path / "<img src=x onerror=alert(3)>.csv"
     rows = "".join(f'"{EVIL} {n}","{("<b>good</b>", "<i>bad</i>")[n % 2]}"\n' for n in range(40))
     path.write_text(f'"<u>text</u>","label"\n{rows}')
-    record = studio.add_file(path)
+    record = studio.datasets.add_file(path)
     assert record.name == path.name and record.columns == ("<u>text</u>", "label")
-    assert studio.rows(record.id, 1, 1).rows[0][1]["<u>text</u>"] == f"{EVIL} 0"
+    assert studio.datasets.rows(record.id, 1, 1).rows[0][1]["<u>text</u>"] == f"{EVIL} 0"
     said = call("check", path, "--json")
     assert said.status == 0 and json.loads(said.out)["columns"]["<u>text</u>"] == "text"
 

@@ -58,7 +58,7 @@ def visitor(tmp_path: Path) -> Iterator[Studio]:
 
 
 def run_of(studio: Studio, model: str = "starter-chat") -> str:
-    data, runs = studio.add_text(ROWS), studio.context.workspace.runs
+    data, runs = studio.datasets.add_text(ROWS), studio.context.workspace.runs
     spec = RunSpec(
         config=TrainingConfig(task="chat", model=model, name="tone"),
         dataset=data.id,
@@ -74,7 +74,7 @@ def run_of(studio: Studio, model: str = "starter-chat") -> str:
 
 
 def test_a_visitors_reply_has_as_many_tokens_as_the_demo_allows_and_says_so(visitor: Studio, asked: Asked) -> None:
-    replies = visitor.chat(run_of(visitor), HELLO, LONG)
+    replies = visitor.chat.stream(run_of(visitor), HELLO, LONG)
     request = asked.requests[-1]
     assert request["settings"].max_new_tokens == 256 and request["prompt_tokens"] == 1024
     assert request["workspace"] == visitor.context.workspace.name and request["visitor"]
@@ -90,15 +90,15 @@ def test_a_visitors_reply_has_as_many_tokens_as_the_demo_allows_and_says_so(visi
 def test_a_system_prompt_counts_towards_the_length_of_a_conversation(visitor: Studio, asked: Asked) -> None:
     run = run_of(visitor)
     with pytest.raises(StudioError, match="too long") as refused:
-        visitor.chat(run, HELLO, LONG.model_copy(update={"system": "a" * 1_000_000}))
+        visitor.chat.stream(run, HELLO, LONG.model_copy(update={"system": "a" * 1_000_000}))
     assert refused.value.code == "limit-reached" and not asked.requests, "the host counts no tokens of it"
-    visitor.chat(run, HELLO, LONG.model_copy(update={"system": "Be brief."})).close()
+    visitor.chat.stream(run, HELLO, LONG.model_copy(update={"system": "Be brief."})).close()
 
 
 def test_an_owners_reply_has_as_many_tokens_as_asked_for(tmp_path: Path, asked: Asked) -> None:
     studio = Studio(tmp_path)
     run = run_of(studio)
-    several = [studio.chat(run, HELLO, LONG) for _ in range(3)]
+    several = [studio.chat.stream(run, HELLO, LONG) for _ in range(3)]
     assert asked.requests[-1]["settings"].max_new_tokens == 4096 and not asked.requests[-1]["prompt_tokens"]
     assert len(several) == 3
     studio.close()
@@ -106,24 +106,28 @@ def test_an_owners_reply_has_as_many_tokens_as_asked_for(tmp_path: Path, asked: 
 
 def test_a_visitors_second_chat_waits_for_the_end_of_the_first(visitor: Studio, asked: Asked) -> None:
     run = run_of(visitor)
-    first = visitor.chat(run, HELLO, ChatSettings())
+    first = visitor.chat.stream(run, HELLO, ChatSettings())
     with pytest.raises(StudioError) as refused:
-        visitor.chat(run, HELLO, ChatSettings())
+        visitor.chat.stream(run, HELLO, ChatSettings())
     assert refused.value.code == "limit-reached" and "still being answered" in refused.value.what
     first.close()  # type: ignore[attr-defined]
-    second = visitor.chat(run, HELLO, ChatSettings())
+    second = visitor.chat.stream(run, HELLO, ChatSettings())
     second.close()  # type: ignore[attr-defined]
     with pytest.raises(StudioError, match="too long"):
-        visitor.chat(run, [{"role": "user", "content": "x" * 20_000}], ChatSettings())
+        visitor.chat.stream(run, [{"role": "user", "content": "x" * 20_000}], ChatSettings())
     with pytest.raises(StudioError):
-        visitor.chat("no-such-run", HELLO, ChatSettings())
-    third = visitor.chat(run, HELLO, ChatSettings())
+        visitor.chat.stream("no-such-run", HELLO, ChatSettings())
+    third = visitor.chat.stream(run, HELLO, ChatSettings())
     assert asked.stopped == 2 and third is not None
 
 
 def test_an_imported_run_that_names_another_base_is_refused_to_a_visitor(visitor: Studio, asked: Asked) -> None:
     run = run_of(visitor, "/etc")
-    for ask in (lambda: visitor.chat(run, HELLO, LONG), lambda: visitor.evaluate(run), lambda: visitor.warm_up(run)):
+    for ask in (
+        lambda: visitor.chat.stream(run, HELLO, LONG),
+        lambda: visitor.evaluation.evaluate(run),
+        lambda: visitor.chat.warm_up(run),
+    ):
         with pytest.raises(StudioError) as refused:
             ask()
         assert refused.value.code == "not-allowed"
@@ -133,7 +137,7 @@ def test_an_imported_run_that_names_another_base_is_refused_to_a_visitor(visitor
 @pytest.mark.parametrize("begun", [False, True], ids=["before the first token", "between two tokens"])
 def test_a_client_that_disconnects_ends_its_chat_at_once(visitor: Studio, asked: Asked, begun: bool) -> None:
     run = run_of(visitor)
-    replies = visitor.ask(run, HELLO, ChatSettings())
+    replies = visitor.chat.ask(run, HELLO, ChatSettings())
     sent: list[dict[str, Any]] = []
 
     async def leave() -> None:
@@ -156,15 +160,15 @@ def test_a_client_that_disconnects_ends_its_chat_at_once(visitor: Studio, asked:
 
     asyncio.run(leave())
     assert asked.stopped == 1 and len(sent) == 1 + begun
-    visitor.ask(run, HELLO, ChatSettings()).close()
+    visitor.chat.ask(run, HELLO, ChatSettings()).close()
 
 
 def test_labels_come_as_two_answers_and_count_as_a_chat(visitor: Studio, asked: Asked) -> None:
     run = run_of(visitor)
-    visitor._answers.at_once = lambda run: True  # type: ignore[method-assign]
-    replies = visitor.ask(run, HELLO, ChatSettings())
+    visitor.chat.at_once = lambda run: True  # type: ignore[method-assign]
+    replies = visitor.chat.ask(run, HELLO, ChatSettings())
     with pytest.raises(StudioError) as refused:
-        visitor.classify(run, "The lid cracked.")
+        visitor.chat.classify(run, "The lid cracked.")
     assert refused.value.code == "limit-reached" and asked.requests[-1]["op"] == "classify"
     answer = Answer(text="bug", tokens=3, seconds=0.1).model_dump()
     asked.exchanges.get().put(Done(id="c", result={"base": answer, "tuned": answer}))

@@ -275,7 +275,7 @@ def test_a_dataset_is_known_by_its_id_afterwards(call: Call, questions: Path, tm
 
     call("check", questions)
     studio = Studio(tmp_path / "home")
-    dataset = studio.datasets()[0].id
+    dataset = studio.datasets.all()[0].id
     studio.close()
     assert call("check", dataset, "--json").document["rows"] == 30
     assert call("check", "data-0000000000").status == 2

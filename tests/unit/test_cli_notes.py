@@ -125,7 +125,7 @@ def test_the_note_is_another_one_when_the_file_is_read_another_way(call: Callabl
 def test_the_page_says_it_with_the_version(tmp_path: Path, strange: Strange) -> None:
     sessions = Sessions(tmp_path / "home")
     visit = sessions.visit({}, "page", {})
-    record = visit.studio.add_file(strange.make(tmp_path))
+    record = visit.studio.datasets.add_file(strange.make(tmp_path))
     import_data.open_dataset(visit, record)
     page = str(rows.drawn(sessions.visit({}, "page", {}))[0])
     sessions.root.close()
@@ -138,7 +138,7 @@ def test_in_python_the_record_has_it_from_several_files_too(tmp_path: Path) -> N
     twice(folder)
     accents(folder)
     studio = Studio(tmp_path / "home")
-    record = studio.open_data(str(folder))
+    record = studio.datasets.open(str(folder))
     studio.close()
     assert any(STRANGE["not UTF-8"].note in note and note.startswith("accents.csv") for note in record.notes)
     assert record.note == " ".join(["As it came.", *record.notes])

@@ -11,6 +11,7 @@ import pytest
 from studio.api import Studio
 from studio.schema.events import Action, AdviceEvent
 from studio.schema.host import RowsRef
+from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
 from studio.services.planning.lengths import LengthCache, Measured
 from studio.services.runners.local import LocalRunner
@@ -70,10 +71,12 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def made(studio: Studio, model: Path) -> Callable[..., RunRecord]:
     """Makes a run of a name, which waits; its columns say nothing, so that it must be told which is which."""
-    data = studio.add_text(ROWS, "numbers").id
+    data = studio.datasets.add_text(ROWS, "numbers").id
 
     def start(name: str = "one", **settings: Any) -> RunRecord:
-        return studio.start(data, str(model), "chat", settings=settings, name=name, roles=ROLES)
+        return studio.runs.start(
+            RunRequest(dataset=data, model=str(model), task="chat", settings=settings, name=name, roles=ROLES)
+        )
 
     return start
 
@@ -90,7 +93,7 @@ def at_work(studio: Studio) -> Iterator[Callable[[RunRecord], RunRecord]]:
         code = "import time; time.sleep(60)"
         processes.append(subprocess.Popen([sys.executable, "-c", code], start_new_session=True))
         studio.context.workspace.runs.begin(record.id, processes[-1].pid)
-        return studio.run(record.id)
+        return studio.runs.get(record.id)
 
     yield begin
     for process in processes:
@@ -106,7 +109,7 @@ def finished(studio: Studio, record: RunRecord) -> RunRecord:
     (adapter / "adapter_config.json").write_text("{}")
     runs.set_status(record.id, "finished", has_result=True, best_step=40)
     studio.home.queue.leave(record.id)
-    return studio.run(record.id)
+    return studio.runs.get(record.id)
 
 
 # --- the queue ---
@@ -120,7 +123,7 @@ def test_a_run_that_waits_is_given_another_place(call: Call, made: Made, studio:
     assert said.status == 0
     assert "".join(each["name"] for each in said.document) == after
     assert [each["before"] for each in said.document] == [0, 1, 2]
-    assert "".join(names[record.id] for record in studio.waiting()) == after
+    assert "".join(names[record.id] for record in studio.runs.queued()) == after
     lines = call("queue").out.splitlines()
     assert lines[0].split() == ["Run", "Name", "Status"]
     assert [line.split()[1] for line in lines[1:]] == list(after)
@@ -128,13 +131,13 @@ def test_a_run_that_waits_is_given_another_place(call: Call, made: Made, studio:
 
 def test_a_move_that_can_not_be_is_refused_and_nothing_is_moved(call: Call, made: Made, studio: Studio) -> None:
     first, second = made("a"), made("b")
-    order = [record.id for record in studio.waiting()]
+    order = [record.id for record in studio.runs.queued()]
     said = call("queue", second.id, "--move", "sideways")
     assert said.status == 2 and "up, down, first, last" in said.err
     for half in (["queue", second.id], ["queue", "--move", "up"]):
         said = call(*half)
         assert said.status == 2 and "give both its id and --move" in said.err
-    assert [record.id for record in studio.waiting()] == order
+    assert [record.id for record in studio.runs.queued()] == order
     call("pause", first.id)
     said = call("queue", first.id, "--move", "last")
     assert said.status == 2 and "does not wait" in said.err and "paused" in said.err
@@ -153,11 +156,11 @@ def test_a_run_that_waits_is_paused_and_goes_back_into_the_queue(call: Call, mad
     said = call("pause", run_id)
     assert said.status == 0 and not said.out
     assert f"{run_id} is paused. It goes on with: studio resume {run_id}" in said.err
-    assert studio.run(run_id).status == "paused" and studio.waiting() == []
+    assert studio.runs.get(run_id).status == "paused" and studio.runs.queued() == []
     STARTED.clear()
     said = call("resume", "last", "--detach")
     assert said.status == 0 and said.out.splitlines()[-1] == run_id
-    assert studio.run(run_id).status == "queued" and STARTED == [run_id]
+    assert studio.runs.get(run_id).status == "queued" and STARTED == [run_id]
     assert call("pause", "last", "--json").document == {"id": run_id, "status": "paused"}
 
 
@@ -167,7 +170,7 @@ def test_a_run_at_work_is_asked_to_pause_after_its_step(
     run_id = at_work(made()).id
     said = call("pause", run_id)
     assert said.status == 0 and "pauses after this step, with a checkpoint" in said.err
-    assert studio.run(run_id).status == "stopping"
+    assert studio.runs.get(run_id).status == "stopping"
     assert studio.context.workspace.runs.stop_wish(run_id) == "pause"
 
 
@@ -188,7 +191,7 @@ def test_a_run_is_repeated_with_a_change_and_with_all_else_as_it_was(call: Call,
     assert made_id != before.id and STARTED == [before.id], "the next one has no process while it waits"
     assert studio.home.queue.position(made_id) == 1
     assert "Run again as one was, with learning rate 0.001 instead of 0.0005" in said.err
-    old, new = studio.spec(before.id), studio.spec(made_id)
+    old, new = studio.runs.spec(before.id), studio.runs.spec(made_id)
     assert new.config == old.config.model_copy(update={"learning_rate": 0.001, "name": "one 2"})
     assert (new.dataset, new.dataset_version, new.data, new.splits) == (
         old.dataset,
@@ -202,7 +205,7 @@ def test_a_repeat_may_have_another_method_and_name(call: Call, made: Made, studi
     made(lora_rank=4)
     said = call("repeat", "last", "--method", "ia3", "--name", "other", "--detach", "--json")
     assert said.status == 0 and said.document["status"] == "queued"
-    config = studio.spec(said.document["id"]).config
+    config = studio.runs.spec(said.document["id"]).config
     assert (config.method, config.name) == ("ia3", "other")
     assert "method ia3 instead of lora" in said.err
 
@@ -211,7 +214,7 @@ def test_a_repeat_with_a_setting_that_can_not_be_makes_no_run(call: Call, made: 
     before = made()
     said = call("repeat", before.id, "--learning-rate", "7", "--detach")
     assert said.status == 2 and "learning rate" in said.err and "at most 0.1" in said.err
-    assert [record.id for record in studio.runs()] == [before.id]
+    assert [record.id for record in studio.runs.all()] == [before.id]
 
 
 def test_a_finished_run_is_extended_by_some_passes(call: Call, made: Made, studio: Studio) -> None:
@@ -219,7 +222,7 @@ def test_a_finished_run_is_extended_by_some_passes(call: Call, made: Made, studi
     said = call("extend", before.id, "--epochs", "2", "--name", "more", "--detach")
     assert said.status == 0
     assert "Goes on from what one had learned by step 40, for 2 passes more" in said.err
-    config = studio.spec(said.out.splitlines()[-1]).config
+    config = studio.runs.spec(said.out.splitlines()[-1]).config
     assert (config.start_from, config.epochs, config.name, config.lora_rank) == (before.id, 2, "more", 4)
 
 
@@ -227,7 +230,7 @@ def test_a_run_without_a_result_is_not_extended(call: Call, made: Made, studio: 
     before = made()
     said = call("extend", before.id, "--detach")
     assert said.status == 2 and "left no result to go on from" in said.err and "Resume" in said.err
-    assert [record.id for record in studio.runs()] == [before.id]
+    assert [record.id for record in studio.runs.all()] == [before.id]
 
 
 # --- the coach ---
@@ -254,7 +257,7 @@ def test_the_first_proposal_of_the_coach_stops_a_run_at_work(
     assert "It learns by heart (overfitting)" in told.out and "2. Again with a lower rate" in told.out
     said = call("coach", record.id, "--do", "overfitting")
     assert said.status == 0 and f"{record.id} stops and keeps the best." in said.err
-    assert studio.run(record.id).status == "stopping"
+    assert studio.runs.get(record.id).status == "stopping"
     assert studio.context.workspace.runs.stop_wish(record.id) == "keep"
 
 
@@ -264,9 +267,9 @@ def test_another_proposal_of_the_coach_begins_a_run_with_its_change(call: Call, 
     said = call("coach", record.id, "--do", "overfitting", "--choice", "2", "--detach")
     assert said.status == 0
     new = said.out.splitlines()[-1]
-    assert STARTED == [record.id] and studio.spec(new).config.learning_rate == 0.0001
+    assert STARTED == [record.id] and studio.runs.spec(new).config.learning_rate == 0.0001
     assert studio.home.queue.position(new) == 1
-    assert studio.run(record.id).status == "queued", "the run itself goes on"
+    assert studio.runs.get(record.id).status == "queued", "the run itself goes on"
 
 
 @pytest.mark.parametrize(
@@ -284,7 +287,7 @@ def test_what_the_coach_does_not_propose_is_refused(
     studio.context.workspace.events.append(record.id, ADVICE)
     said = call("coach", record.id, "--do", rule, "--choice", choice, "--detach")
     assert said.status == 2 and words in said.err
-    assert [each.id for each in studio.runs()] == [record.id]
+    assert [each.id for each in studio.runs.all()] == [record.id]
 
 
 # --- a run's own config.yaml ---
@@ -294,15 +297,15 @@ def test_the_config_of_a_run_goes_back_through_train_and_asks_for_the_same_run(
     call: Call, made: Made, studio: Studio
 ) -> None:
     before = made("first", lora_rank=4, epochs=3, keep_best=False, seed=7)
-    old = studio.spec(before.id)
+    old = studio.runs.spec(before.id)
     path = studio.context.workspace.runs.folder(before.id).config
     said = call("train", old.dataset, "--config", path, "--detach")
     assert said.status == 0, said.err
-    new = studio.spec(said.out.splitlines()[-1])
+    new = studio.runs.spec(said.out.splitlines()[-1])
     assert new.config == old.config.model_copy(update={"name": "first 2"})
     assert new.data == old.data and new.data.roles == ROLES
     assert (new.dataset, new.splits, new.memory_bytes) == (old.dataset, old.splits, old.memory_bytes)
     flag = call("train", old.dataset, "--config", path, "--epochs", "1", "--name", "short", "--detach", "--json")
     assert flag.status == 0
-    config = studio.spec(flag.document["id"]).config
+    config = studio.runs.spec(flag.document["id"]).config
     assert (config.epochs, config.name, config.lora_rank, config.seed) == (1, "short", 4, 7), "flags win"

@@ -130,7 +130,7 @@ def test_the_table_of_a_run_has_every_step_its_checks_and_the_coachs_words(studi
             AdviceEvent(step=2, title="Learning by heart", message=""),
         ],
     )
-    rows = list(csv.DictReader(io.StringIO(studio.curve_csv(run))))
+    rows = list(csv.DictReader(io.StringIO(studio.curves.csv(run))))
     assert [row["step"] for row in rows] == ["0", "1", "2"]
     assert [row["train_loss"] for row in rows] == ["", "2.5", "2.3"]
     assert [row["validation_loss"] for row in rows] == ["3.0", "", "2.2"]
@@ -144,7 +144,7 @@ def test_the_command_writes_the_same_table(
     say(home, run, [step(1), step(2)])
     status, told, _ = call("curve", run, "--out", tmp_path / "curve.csv")
     assert (status, told["steps"]) == (0, 2)
-    assert (tmp_path / "curve.csv").read_text() == studio.curve_csv(run)
+    assert (tmp_path / "curve.csv").read_text() == studio.curves.csv(run)
 
 
 def test_runs_beside_each_other_tell_what_they_reached_and_where_they_differ(
@@ -152,7 +152,7 @@ def test_runs_beside_each_other_tell_what_they_reached_and_where_they_differ(
 ) -> None:
     one, other = made(home, "one"), made(home, "other", lora_rank=32, learning_rate=1e-3)
     say(home, one, [EvaluationEvent(step=0, eval_loss=3.0), EvaluationEvent(step=9, eval_loss=2.0)])
-    view = studio.compare_runs([one, other])
+    view = studio.curves.compare([one, other])
     assert [(run.name, run.best_loss) for run in view.runs] == [("one", 2.0), ("other", None)]
     assert {each.name: each.values for each in view.differs} == {
         "learning_rate": ("0.0002", "0.001"),
@@ -166,7 +166,7 @@ def test_runs_beside_each_other_tell_what_they_reached_and_where_they_differ(
 @pytest.mark.parametrize("count", [1, 9])
 def test_one_run_or_too_many_can_not_be_compared(studio: Studio, home: Home, count: int) -> None:
     with pytest.raises(StudioError) as refused:
-        studio.compare_runs([made(home, f"run {number}") for number in range(count)])
+        studio.curves.compare([made(home, f"run {number}") for number in range(count)])
     assert refused.value.field == "runs"
 
 
@@ -200,14 +200,14 @@ def test_the_coachs_words_stand_in_the_documents_of_show_and_coach(home: Home, c
 def test_what_was_taken_back_is_no_longer_told(studio: Studio, home: Home) -> None:
     run = advised(home)
     say(home, run, [AdviceEvent(step=12, title="It falls again", message="", rule="overfitting", severity="ok")])
-    assert studio.advice(run) == []
+    assert studio.coach.advice(run) == []
 
 
 def test_an_advice_that_stops_is_refused_for_a_run_that_is_over(studio: Studio, home: Home) -> None:
     run = advised(home, Action(kind="stop", label="Stop"))
     home.workspace().runs.set_status(run, "failed")
     with pytest.raises(StudioError) as refused:
-        studio.follow(run, "overfitting")
+        studio.coach.apply(run, "overfitting")
     assert refused.value.code == "wrong-state"
 
 
@@ -216,7 +216,7 @@ def test_an_advice_that_does_not_exist_or_can_not_be_done_is_refused(studio: Stu
     refusals = (("underfitting", 1, "rule"), ("overfitting", 2, "choice"), ("overfitting", 1, "choice"))
     for rule, choice, field in refusals:
         with pytest.raises(StudioError) as refused:
-            studio.follow(run, rule, choice)
+            studio.coach.apply(run, rule, choice)
         assert refused.value.field == field
 
 
@@ -224,6 +224,6 @@ def test_a_stranger_can_not_have_a_curve_sent_elsewhere(tmp_path: Path) -> None:
     demo = Studio(tmp_path / "demo", demo=True)
     spec = demo.home.workspace().runs.spec(made(demo.home, mirror="wandb"))
     with pytest.raises(StudioError) as refused:
-        demo._runs.start(spec)
+        demo.runs.start(spec)
     assert refused.value.code == "not-allowed"
     demo.close()

@@ -328,7 +328,7 @@ def test_what_needs_more_memory_than_it_may_ends_its_own_process_only(
     path = zipped(tmp_path, {"rows.csv": rows})
     assert len(read(path)) == 100_000
     with pytest.raises(StudioError) as caught:
-        sandboxed_reader.read_apart(FORMATS["zip"], path, "rows.zip", Reading(), memory=60 << 20)
+        sandboxed_reader.read_sandboxed(FORMATS["zip"], path, "rows.zip", Reading(), memory=60 << 20)
     assert caught.value.code == "too-large" and "rows.zip" in caught.value.what
     assert list((tmp_path / "temporary").iterdir()) == []
 
@@ -461,10 +461,10 @@ def test_several_files_and_a_chosen_sheet_come_in_through_the_studio(tmp_path: P
 
     studio = Studio(tmp_path / "home")
     one, two = written(tmp_path, "train.csv", CSV_ONE), written(tmp_path, "test.csv", CSV_TWO)
-    record = studio.add_files({"train.csv": one, "test.csv": two})
+    record = studio.datasets.add_files({"train.csv": one, "test.csv": two})
     assert (record.name, record.rows, record.split_column, record.format) == ("2 files", 3, "split", "files")
     kept = {each.name: each.read_text() for each in (tmp_path / "home").rglob("original*")}
     assert kept == {"original-1.csv": CSV_ONE, "original-2.csv": CSV_TWO} and record.bytes == len(CSV_ONE + CSV_TWO)
     path = workbook(tmp_path / "rows.xlsx", First=[["text"], ["a"]], Second=[["text"], ["b"]])
-    assert studio.rows(studio.add_file(path, sheet="Second").id).rows[0][1] == {"text": "b"}
-    assert studio.add_file(zipped(tmp_path, {"one.csv": CSV_ONE})).rows == 2
+    assert studio.datasets.rows(studio.datasets.add_file(path, sheet="Second").id).rows[0][1] == {"text": "b"}
+    assert studio.datasets.add_file(zipped(tmp_path, {"one.csv": CSV_ONE})).rows == 2

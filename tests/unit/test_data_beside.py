@@ -44,7 +44,7 @@ def on_disk(folder: Path) -> Table:
 
 def looked(table: Table) -> CheckReport:
     parts: dict[int, str] = dict.fromkeys(range(1, len(table) + 1), "train") | dict.fromkeys(range(1, 6), "test")
-    return check(table, CLASSIFY, ROLES, division=lambda: parts, rows_left_out=((2, 3),))
+    return check(table, CLASSIFY, ROLES, get_splits=lambda: parts, rows_left_out=((2, 3),))
 
 
 @pytest.fixture
@@ -130,8 +130,8 @@ def test_rows_that_are_shown_to_the_divider_fall_in_the_same_parts(
         monkeypatch.setattr(parallel, "MANY", most)
         monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
         studio = Studio(tmp_path / str(most))
-        record = studio.add_file(path)
-        report = studio.check(record.id)
-        told.append((report, studio.splits(record.id), [each.every for each in report.problems]))
+        record = studio.datasets.add_file(path)
+        report = studio.checks.check(record.id)
+        told.append((report, studio.datasets.splits(record.id), [each.every for each in report.problems]))
         studio.close()
     assert told[0] == told[1]

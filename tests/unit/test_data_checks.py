@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from studio.data.checks import CHECKS, check, labels_of, refusal, rows_of, settle_left_out, usable_rows
+from studio.data.checks import CHECKS, check, find_rows_left_out, labels_of, refusal, rows_of, usable_rows
 from studio.data.formats import read, read_text
 from studio.data.roles import infer
 from studio.data.samples import SAMPLES, sample_path
@@ -320,7 +320,7 @@ def test_the_rows_of_a_kind_can_be_left_out_on_purpose(kind: str, rows: list[int
     assert rows_of(given, SORT, LABELLED, [kind], **LENGTHS) == {kind: rows}
     report = check(given, SORT, LABELLED, left_out=[kind], **LENGTHS)
     assert report.usable == 60 - len(rows) == sum(report.labels.values())
-    gone = settle_left_out(given, SORT, LABELLED, [kind], **LENGTHS)
+    gone = find_rows_left_out(given, SORT, LABELLED, [kind], **LENGTHS)
     kept = [number for number, _ in usable_rows(given, SORT, LABELLED, left_out=[kind], rows_left_out=gone)]
     assert kept == [number for number in range(1, 61) if number not in rows]
     severities = {problem.kind: problem.severity for problem in report.problems}

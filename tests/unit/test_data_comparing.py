@@ -128,20 +128,20 @@ def call(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tup
 
 
 def test_versions_are_compared_a_page_at_a_time_with_cells_marked(studio: Studio) -> None:
-    first = studio.add_text("\n".join(json.dumps(row) for row in [*ROWS, ROWS[0], ROWS[1]]))
-    studio.fix(first.id, "duplicate")
-    found = studio.compare_versions(first.id, 1, 2)
+    first = studio.datasets.add_text("\n".join(json.dumps(row) for row in [*ROWS, ROWS[0], ROWS[1]]))
+    studio.checks.fix(first.id, "duplicate")
+    found = studio.versions.compare(first.id, 1, 2)
     assert (found.added, found.removed, found.changed, found.same) == (0, 2, 0, 40)
     rows = [(each.kind, each.before, each.after) for each in found.rows]
     assert rows == [("removed", 41, None), ("removed", 42, None)]
     assert found.note.startswith("2 rows removed") and found.rows[0].cells["text"] == "text 1"
-    back = studio.compare_versions(first.id, 2, 1, start=2, count=1, only="added")
+    back = studio.versions.compare(first.id, 2, 1, start=2, count=1, only="added")
     assert back.total == 2 and [each.after for each in back.rows] == [42]
     with pytest.raises(StudioError) as caught:
-        studio.compare_versions(first.id, 1, 7)
+        studio.versions.compare(first.id, 1, 7)
     assert caught.value.code == "no-such-dataset" and "version 7" in caught.value.what
     with pytest.raises(StudioError):
-        studio.compare_versions(first.id, 1, 2, only="moved")
+        studio.versions.compare(first.id, 1, 2, only="moved")
 
 
 def test_the_command_line_lists_fixes_compares_and_goes_back(call: Callable[..., Any], tmp_path: Path) -> None:

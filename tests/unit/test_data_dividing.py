@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 
 from studio.api import Studio
 from studio.data.formats import read_text
-from studio.data.splits import Division, divide, split
+from studio.data.splits import SplitAssignment, assign_splits, split
 from studio.data.table import Table
 from studio.data.timestamps import moments_of
 from studio.schema.dataset import SplitSpec
@@ -35,8 +35,8 @@ def rows(count: int, **more: Any) -> list[dict[str, Any]]:
     ]
 
 
-def divided(made: list[dict[str, Any]], validation_file: bool = False, **spec: Any) -> Division:
-    return divide(
+def divided(made: list[dict[str, Any]], validation_file: bool = False, **spec: Any) -> SplitAssignment:
+    return assign_splits(
         table_of(made), task_named("classification"), ROLES, SplitSpec(**spec), validation_file=validation_file
     )
 
@@ -60,10 +60,10 @@ def test_no_group_is_ever_on_two_sides(count: int, customers: int, seed: int) ->
         return
     division = divided(made, group_column="customer", seed=seed)
     parts = defaultdict(set)
-    for number, part in division.of.items():
+    for number, part in division.splits.items():
         parts[made[number - 1]["customer"]].add(part)
     assert all(len(each) == 1 for each in parts.values())
-    assert division.counts.validation > 0 and len(division.of) == count
+    assert division.counts.validation > 0 and len(division.splits) == count
 
 
 def test_groups_of_like_size_meet_the_shares_and_the_sentence_says_it() -> None:
@@ -74,13 +74,13 @@ def test_groups_of_like_size_meet_the_shares_and_the_sentence_says_it() -> None:
 
 def test_a_row_without_a_group_stands_for_itself() -> None:
     division = divided(rows(200, customer=lambda n: f"c{n % 20}" if n % 2 else None), group_column="customer")
-    alone = {division.of[n] for n in range(2, 201, 2)}
+    alone = {division.splits[n] for n in range(2, 201, 2)}
     assert alone == {"train", "validation"}
 
 
 def test_a_group_stays_in_its_part_as_data_grow() -> None:
     made = rows(1200, customer=lambda n: (n * 7919) % 211)
-    small, large = (divided(made[:count], group_column="customer").of for count in (500, 1200))
+    small, large = (divided(made[:count], group_column="customer").splits for count in (500, 1200))
     assert {number: large[number] for number in small} == small
 
 
@@ -107,9 +107,11 @@ def test_the_latest_rows_are_tested_on_and_the_earliest_learned_from() -> None:
 def test_rows_of_one_moment_stay_together_and_rows_without_one_are_learned_from() -> None:
     made = rows(100, day=lambda n: None if n <= 10 else f"2024-01-{1 + n // 12:02d}")
     division = divided(made, time_column="day")
-    assert all(division.of[n] == "train" for n in range(1, 11)) and "10 rows without a time" in division.counts.because
+    assert (
+        all(division.splits[n] == "train" for n in range(1, 11)) and "10 rows without a time" in division.counts.because
+    )
     parts = defaultdict(set)
-    for number, part in division.of.items():
+    for number, part in division.splits.items():
         parts[made[number - 1]["day"]].add(part)
     assert all(len(each) == 1 for each in parts.values())
 
@@ -151,8 +153,8 @@ def test_a_column_of_parts_of_any_name_can_be_chosen_and_the_usual_one_ignored()
     assert (chosen.counts.train, chosen.counts.validation, chosen.counts.test) == (40, 10, 10)
     table = table_of(rows(60, split=lambda n: "test" if n > 50 else "val" if n > 40 else "train"))
     about = (table, task_named("classification"), ROLES)
-    assert divide(*about, SplitSpec(), split_column="split").counts.test == 10
-    ignored = divide(*about, SplitSpec(split_column="none"), split_column="split").counts
+    assert assign_splits(*about, SplitSpec(), split_column="split").counts.test == 10
+    ignored = assign_splits(*about, SplitSpec(split_column="none"), split_column="split").counts
     assert ignored.test == 0 and ignored.validation == 10 and ignored.because.startswith("With 40 to 399 rows")
 
 
@@ -177,15 +179,17 @@ def test_by_content_alone_a_row_keeps_its_part_whatever_comes_goes_or_moves(labe
     before = split(made, spec)
     mixed = Random(1).sample(made, 1500) + [(n, f"new {n}", "") for n in range(3001, 4001)]
     after = split(Random(2).sample(mixed, len(mixed)), spec)
-    assert {n: part for n, part in after.of.items() if n <= 3000} == {n: before.of[n] for n, *_ in mixed if n <= 3000}
+    assert {n: part for n, part in after.splits.items() if n <= 3000} == {
+        n: before.splits[n] for n, *_ in mixed if n <= 3000
+    }
     assert abs(before.counts.validation - 300) < 60 and abs(before.counts.test - 150) < 45
 
 
 def test_new_rows_on_top_move_nothing_by_content_alone() -> None:
     made = rows(900, customer=lambda n: n % 120)
     new = [{"text": f"newer {n}", "label": "a", "customer": 500 + n} for n in range(200)]
-    old = divided(made, group_column="customer", stable_splits=True).of
-    both = divided(new + made, group_column="customer", stable_splits=True).of
+    old = divided(made, group_column="customer", stable_splits=True).splits
+    both = divided(new + made, group_column="customer", stable_splits=True).splits
     assert {n: both[n + 200] for n in old} == old
 
 
@@ -199,41 +203,41 @@ def studio(tmp_path: Path) -> Studio:
 
 def test_how_rows_are_divided_is_kept_with_the_dataset_and_carried_to_its_next_version(studio: Studio) -> None:
     made = rows(200, customer=lambda n: n % 20)
-    record = studio.add_text("\n".join(json.dumps(row) for row in [*made, made[0]]))
-    kept = studio.keep_splits(record.id, group_column="customer")
+    record = studio.datasets.add_text("\n".join(json.dumps(row) for row in [*made, made[0]]))
+    kept = studio.datasets.set_splits(record.id, group_column="customer")
     assert kept.spec and kept.spec.splits == SplitSpec(group_column="customer")
-    assert "customer" in studio.splits(record.id).because
-    fixed = studio.fix(record.id, "duplicate")
-    assert fixed.version == 2 and "customer" in studio.splits(record.id).because
-    studio.set_reading(record.id, "classification", ROLES)
-    assert "customer" in studio.splits(record.id).because
-    assert "customer" not in studio.splits(record.id, group_column="").because, "what is asked now counts more"
+    assert "customer" in studio.datasets.splits(record.id).because
+    fixed = studio.checks.fix(record.id, "duplicate")
+    assert fixed.version == 2 and "customer" in studio.datasets.splits(record.id).because
+    studio.datasets.set_roles(record.id, "classification", ROLES)
+    assert "customer" in studio.datasets.splits(record.id).because
+    assert "customer" not in studio.datasets.splits(record.id, group_column="").because, "what is asked now counts more"
     with pytest.raises(StudioError) as caught:
-        studio.splits(record.id, time_column="text")
+        studio.datasets.splits(record.id, time_column="text")
     assert "no moments" in caught.value.what, "another way takes the place of the one kept"
     with pytest.raises(StudioError) as caught:
-        studio.keep_splits(record.id, group_column="nobody")
+        studio.datasets.set_splits(record.id, group_column="nobody")
     assert caught.value.field == "group_column"
 
 
 def test_rows_shared_between_the_parts_of_a_chosen_column_are_found(studio: Studio) -> None:
     made = rows(60, use=lambda n: "test" if n > 50 else "train")
     made[55]["text"] = made[4]["text"]
-    record = studio.add_text("\n".join(json.dumps(row) for row in made))
-    assert "leakage" not in {each.kind for each in studio.check(record.id).problems}
-    studio.keep_splits(record.id, split_column="use")
-    found = {each.kind: each.rows for each in studio.check(record.id).problems}
+    record = studio.datasets.add_text("\n".join(json.dumps(row) for row in made))
+    assert "leakage" not in {each.kind for each in studio.checks.check(record.id).problems}
+    studio.datasets.set_splits(record.id, split_column="use")
+    found = {each.kind: each.rows for each in studio.checks.check(record.id).problems}
     assert found["leakage"] == (5,)
-    assert studio.fix(record.id, "leakage").rows == 59
+    assert studio.checks.fix(record.id, "leakage").rows == 59
 
 
 def test_a_version_with_other_cells_is_divided_as_the_one_before(studio: Studio) -> None:
     from studio.services.datasets.service import Datasets
 
-    record = studio.add_text("\n".join(json.dumps(row) for row in rows(200, customer=lambda n: n % 20)))
-    studio.keep_splits(record.id, group_column="customer")
+    record = studio.datasets.add_text("\n".join(json.dumps(row) for row in rows(200, customer=lambda n: n % 20)))
+    studio.datasets.set_splits(record.id, group_column="customer")
     Datasets(studio.context).with_values(record.id, {3: {"text": "other words"}}, "One text was mended.")
-    assert studio.dataset(record.id).spec is None
-    assert "customer" in studio.splits(record.id).because
-    reread = studio.add_text("a,b\n" + "\n".join(f"x{n},{n % 2}" for n in range(50)))
-    assert "customer" not in studio.splits(reread.id).because
+    assert studio.datasets.get(record.id).spec is None
+    assert "customer" in studio.datasets.splits(record.id).because
+    reread = studio.datasets.add_text("a,b\n" + "\n".join(f"x{n},{n % 2}" for n in range(50)))
+    assert "customer" not in studio.datasets.splits(reread.id).because

@@ -29,21 +29,24 @@ def visit(tmp_path: Path) -> Iterator[Callable[..., Visit]]:
 
 
 def brought(studio: Studio, count: int = 30) -> str:
-    dataset = studio.add_text("\n".join(map(json.dumps, ROWS[:count]))).id
-    studio.set_reading(dataset, "classification", {"text": "text", "label": "label"})
+    dataset = studio.datasets.add_text("\n".join(map(json.dumps, ROWS[:count]))).id
+    studio.datasets.set_roles(dataset, "classification", {"text": "text", "label": "label"})
     return dataset
 
 
 def test_an_edited_cell_makes_a_version_that_says_so_and_can_be_taken_back(studio: Studio) -> None:
     dataset = brought(studio)
-    made = studio.edit_row(dataset, 4, {"label": "c", "text": "another\ntext"})
+    made = studio.editing.edit(dataset, 4, {"label": "c", "text": "another\ntext"})
     assert (made.version, made.rows, made.note) == (2, 30, "Row 4 edited: label and text.")
-    assert studio._datasets.table(dataset).row(4) == {**ROWS[3], "label": "c", "text": "another\ntext"}
-    assert studio.reading(dataset).label_names == ("a", "b", "c") and studio.reading(dataset).roles["text"] == "text"
-    found = studio.compare_versions(dataset, 1, 2)
+    assert studio.datasets.table(dataset).row(4) == {**ROWS[3], "label": "c", "text": "another\ntext"}
+    assert (
+        studio.datasets.spec(dataset).label_names == ("a", "b", "c")
+        and studio.datasets.spec(dataset).roles["text"] == "text"
+    )
+    found = studio.versions.compare(dataset, 1, 2)
     assert (found.changed, found.rows[0].changed["label"]) == (1, ("b", "c"))
-    studio.go_to_version(dataset, 1)
-    assert studio._datasets.table(dataset).row(4) == ROWS[3]
+    studio.versions.restore(dataset, 1)
+    assert studio.datasets.table(dataset).row(4) == ROWS[3]
 
 
 @pytest.mark.parametrize(
@@ -52,8 +55,8 @@ def test_an_edited_cell_makes_a_version_that_says_so_and_can_be_taken_back(studi
 )
 def test_a_cell_keeps_what_it_is(studio: Studio, column: str, text: str, value: Any) -> None:
     dataset = brought(studio)
-    studio.edit_row(dataset, 4, {column: text})
-    assert studio._datasets.table(dataset).row(4) == {**ROWS[3], column: value}
+    studio.editing.edit(dataset, 4, {column: text})
+    assert studio.datasets.table(dataset).row(4) == {**ROWS[3], column: value}
 
 
 def test_what_can_not_be_put_into_a_cell_is_refused_and_no_version_is_made(studio: Studio) -> None:
@@ -68,30 +71,30 @@ def test_what_can_not_be_put_into_a_cell_is_refused_and_no_version_is_made(studi
         (4, {"text": "x" * (editing.LONGEST + 1)}, "So long a text"),
     ):
         with pytest.raises(StudioError, match=words):
-            studio.edit_row(dataset, row, given)
-    assert studio.dataset(dataset).version == 1
+            studio.editing.edit(dataset, row, given)
+    assert studio.datasets.get(dataset).version == 1
 
 
 def test_a_bad_line_that_was_written_anew_is_none_any_more(studio: Studio) -> None:
     lines = [*(f"text {n},a{n % 2}" for n in range(20)), 'broken,"']
-    dataset = studio.add_text("text,label\n" + "\n".join(lines)).id
-    assert studio.dataset(dataset).bad_line_count == 1 and studio.check(dataset, "classification").blocked
-    studio.edit_row(dataset, 21, {"text": "whole again", "label": "a1"})
-    report = studio.check(dataset, "classification")
-    assert (report.usable, report.blocked, studio.dataset(dataset).bad_line_count) == (21, "", 0)
+    dataset = studio.datasets.add_text("text,label\n" + "\n".join(lines)).id
+    assert studio.datasets.get(dataset).bad_line_count == 1 and studio.checks.check(dataset, "classification").blocked
+    studio.editing.edit(dataset, 21, {"text": "whole again", "label": "a1"})
+    report = studio.checks.check(dataset, "classification")
+    assert (report.usable, report.blocked, studio.datasets.get(dataset).bad_line_count) == (21, "", 0)
 
 
 def test_on_the_page_a_row_is_opened_and_a_cell_saved(visit: Callable[..., Visit]) -> None:
     made = visit()
     dataset = brought(made.studio)
-    made.studio.edit_row(dataset, 14, {"text": EVIL})
+    made.studio.editing.edit(dataset, 14, {"text": EVIL})
     made.choose(dataset=dataset, task="classification", model="", view="rows", page=13)
     assert 'aria-label="Edit row 14"' in str(rows.drawn(visit())[0])
     row_editor.open_row(visit(row=14))
     drawn = str(rows.drawn(visit())[0])
     assert "Row 14" in drawn and 'name="cell-0"' in drawn and "<img" not in drawn
     row_editor.save_cell(visit(row=14, column=1, **{"cell-1": "b2"}))
-    record = made.studio.dataset(dataset)
+    record = made.studio.datasets.get(dataset)
     assert (record.version, record.note) == (3, "Row 14 edited: label.")
     drawn = str(rows.drawn(visit())[0])
     assert "Rows 13 to 24" in drawn and "Row 14" in drawn, "the row and the page stay open"
@@ -100,13 +103,13 @@ def test_on_the_page_a_row_is_opened_and_a_cell_saved(visit: Callable[..., Visit
     row_editor.save_cell(visit(row=14, column=99, **{"cell-99": "x"}))
     row_editor.close_row(visit())
     data_tab.go_back(visit(version=2))
-    assert 'name="cell-0"' not in str(rows.drawn(visit())[0]) and made.studio.dataset(dataset).version == 2
+    assert 'name="cell-0"' not in str(rows.drawn(visit())[0]) and made.studio.datasets.get(dataset).version == 2
 
 
 def test_another_process_edits_as_well(studio: Studio) -> None:
     dataset = brought(studio)
-    assert studio.edit_apart(dataset, 2, {"label": "a"}).note == "Row 2 edited: label."
-    assert studio.rows(dataset, 2, 1).rows[0][1]["label"] == "a"
+    assert studio.jobs.edit_row(dataset, 2, {"label": "a"}).note == "Row 2 edited: label."
+    assert studio.datasets.rows(dataset, 2, 1).rows[0][1]["label"] == "a"
 
 
 def test_the_command_line_edits_cells(call: Callable[..., tuple[int, Any, str]], tmp_path: Path) -> None:

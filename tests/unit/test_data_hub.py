@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
-from studio.data.hub import HubFile, converted_parts, own_parts
+from studio.data.hub import HubFile, splits_of_conversion, splits_of_repository
 from studio.schema.errors import StudioError
 from tests.hubserver import HubServer
 from tests.visitors import new_visitor
@@ -63,7 +63,7 @@ def names(parts: Any) -> dict[str, dict[str, list[str]]]:
 
 
 def test_the_hubs_own_copy_says_configs_and_splits_by_its_folders() -> None:
-    found = converted_parts(
+    found = splits_of_conversion(
         files(
             "en/train/0001.parquet",
             "en/train/0000.parquet",
@@ -89,7 +89,7 @@ def test_a_card_says_which_files_are_which() -> None:
             {"config_name": "none", "data_files": "z/*"},
         ]
     }
-    found = own_parts(files("a/1.csv", "a/2.csv", "b.csv", "c/x/test.jsonl", "loader.py"), card)
+    found = splits_of_repository(files("a/1.csv", "a/2.csv", "b.csv", "c/x/test.jsonl", "loader.py"), card)
     assert names(found) == {
         "plain": {"train": ["a/1.csv", "a/2.csv"], "held": ["b.csv"]},
         "other": {"test": ["c/x/test.jsonl"]},
@@ -97,7 +97,7 @@ def test_a_card_says_which_files_are_which() -> None:
 
 
 def test_without_a_card_the_names_of_files_and_folders_tell() -> None:
-    found = own_parts(
+    found = splits_of_repository(
         files(
             "data/train-00000-of-00002.csv",
             "data/train-00001-of-00002.csv",
@@ -116,7 +116,7 @@ def test_without_a_card_the_names_of_files_and_folders_tell() -> None:
             "test": ["test/part.csv"],
         }
     }
-    assert own_parts(files("model.pkl", "rows.py", "picture.png"), {}) == {}
+    assert splits_of_repository(files("model.pkl", "rows.py", "picture.png"), {}) == {}
 
 
 # --- through the studio ---
@@ -126,7 +126,7 @@ def test_a_dataset_is_looked_at_before_a_row_is_fetched(hub: HubServer, studio: 
     told = {"config_name": "default", "splits": [{"name": "train", "num_examples": 300}]}
     copy = {"default/train/0000.parquet": parquet(ROWS)}
     hub.add_dataset("someone/moods", converted=copy, card={"dataset_info": told})
-    found = studio.look_at_hub("someone/moods")
+    found = studio.datasets.hub_info("someone/moods")
     assert found.licence == "apache-2.0" and list(found.configs) == ["default"]
     assert [(split.name, split.rows) for split in found.configs["default"]] == [("train", 300)]
     assert found.configs["default"][0].bytes > 1000 and not hub.asked("/resolve/")
@@ -141,12 +141,12 @@ def test_rows_come_with_their_splits_and_the_names_of_their_classes(hub: HubServ
             "default/test/0000.parquet": parquet(ROWS[200:], classes),
         },
     )
-    record = studio.add_hub("someone/moods")
+    record = studio.datasets.add_hub("someone/moods")
     assert (record.rows, record.source, record.split_column) == (300, "hf:someone/moods", "split")
     assert "someone/moods at 0123456" in record.note
-    report = studio.check(record.id)
+    report = studio.checks.check(record.id)
     assert report.task == "classification" and report.labels == {"bad": 150, "good": 150}
-    assert studio.splits(record.id).test == 100
+    assert studio.datasets.splits(record.id).test == 100
 
 
 def test_a_limit_fetches_no_more_than_it_needs(hub: HubServer, studio: Studio) -> None:
@@ -156,14 +156,14 @@ def test_a_limit_fetches_no_more_than_it_needs(hub: HubServer, studio: Studio) -
     rows = [{"text": "".join(chance.choices("abcdefgh ", k=3000)), "label": n % 2} for n in range(4000)]
     whole = parquet(rows)
     hub.add_dataset("someone/long", converted={f"default/train/000{n}.parquet": whole for n in range(2)})
-    record = studio.add_hub("someone/long", row_limit=150)
+    record = studio.datasets.add_hub("someone/long", row_limit=150)
     assert record.rows == 150 and "Only the first 150 rows of train were taken." in record.note
     sent = 0
     for headers in hub.asked("/resolve/"):
         start, end = (int(each) for each in headers["Range"].removeprefix("bytes=").split("-"))
         sent += end - start + 1
     assert sent < len(whole) / 2 and not hub.asked("0001.parquet")
-    more = studio.reread(record.id, row_limit=300)
+    more = studio.datasets.reread(record.id, row_limit=300)
     assert more.version == 2 and more.rows == 300 and more.asked.row_limit == 300
 
 
@@ -179,9 +179,9 @@ def test_files_of_other_kinds_are_read_where_the_hub_has_no_copy(hub: HubServer,
         "rows.tsv": csv_of(ROWS).replace(b",", b"\t"),
     }[name]
     hub.add_dataset("someone/moods", {name: content, "load.py": b"raise SystemExit('never run')", "x.pkl": b"\x80"})
-    record = studio.add_hub("someone/moods", row_limit=120)
+    record = studio.datasets.add_hub("someone/moods", row_limit=120)
     assert record.rows == 120 and "Only the first 120" in record.note
-    assert studio.rows(record.id, 120).rows[0][1]["text"] == ROWS[119]["text"]
+    assert studio.datasets.rows(record.id, 120).rows[0][1]["text"] == ROWS[119]["text"]
     assert not hub.asked("load.py") and not hub.asked("x.pkl")
 
 
@@ -189,14 +189,14 @@ def test_bad_lines_of_a_file_of_the_hub_are_named(hub: HubServer, studio: Studio
     lines = [json.dumps(row) for row in ROWS[:20]]
     lines[4] = "{broken"
     hub.add_dataset("someone/moods", {"train.jsonl": "\n".join(lines).encode()})
-    record = studio.add_hub("someone/moods")
+    record = studio.datasets.add_hub("someone/moods")
     assert [(each.line, each.row) for each in record.bad_lines] == [(5, 5)] and "train.jsonl" in record.bad_lines[0].why
 
 
 def test_pictures_and_sound_are_left_and_said(hub: HubServer, studio: Studio) -> None:
     rows = [{**row, "image": {"bytes": b"\x89PNG", "path": "a.png"}} for row in ROWS[:20]]
     hub.add_dataset("someone/pictures", converted={"default/train/0000.parquet": parquet(rows)})
-    record = studio.add_hub("someone/pictures")
+    record = studio.datasets.add_hub("someone/pictures")
     assert record.columns == ("text", "label") and "pictures, sound or bytes: image" in record.note
 
 
@@ -223,21 +223,21 @@ def test_a_config_and_a_split_are_chosen_by_flag_or_in_the_name_and_asked_for(
 
 def test_a_dataset_that_is_not_there_or_has_no_rows_is_refused(hub: HubServer, studio: Studio) -> None:
     hub.add_dataset("someone/code", {"load.py": b"x", "model.pkl": b"x"})
-    assert refused(lambda: studio.add_hub("someone/nothing")).code == "no-such-dataset"
-    assert refused(lambda: studio.add_hub("../etc/passwd")).code == "no-such-dataset"
-    error = refused(lambda: studio.add_hub("someone/code"))
+    assert refused(lambda: studio.datasets.add_hub("someone/nothing")).code == "no-such-dataset"
+    assert refused(lambda: studio.datasets.add_hub("../etc/passwd")).code == "no-such-dataset"
+    error = refused(lambda: studio.datasets.add_hub("someone/code"))
     assert error.code == "unreadable-file" and "never run" in str(error.valid)
 
 
 def test_terms_tokens_and_errors_of_the_hub_are_said(hub: HubServer, studio: Studio) -> None:
     hub.add_dataset("someone/gated", converted={"default/train/0000.parquet": parquet(ROWS)}, gated=True)
-    error = refused(lambda: studio.add_hub("someone/gated"))
+    error = refused(lambda: studio.datasets.add_hub("someone/gated"))
     assert error.code == "gated-dataset" and "huggingface.co/datasets/someone/gated" in error.hint
     hub.token = "hf_right"
-    studio.keep_hub_token("hf_right")
-    assert studio.add_hub("someone/gated").rows == 300
+    studio.models.set_hub_token("hf_right")
+    assert studio.datasets.add_hub("someone/gated").rows == 300
     hub.busy = True
-    error = refused(lambda: studio.add_hub("someone/gated"))
+    error = refused(lambda: studio.datasets.add_hub("someone/gated"))
     assert error.code == "no-network" and "503" in error.what
 
 
@@ -255,27 +255,31 @@ def test_without_a_network_it_is_said_with_status_1(monkeypatch: pytest.MonkeyPa
 
 def test_a_damaged_file_of_the_hub_is_refused_in_words(hub: HubServer, studio: Studio) -> None:
     hub.add_dataset("someone/broken", converted={"default/train/0000.parquet": parquet(ROWS)[:-40] + b"x" * 40})
-    assert refused(lambda: studio.add_hub("someone/broken")).code == "unreadable-file"
-    assert studio.datasets() == []
+    assert refused(lambda: studio.datasets.add_hub("someone/broken")).code == "unreadable-file"
+    assert studio.datasets.all() == []
 
 
 def test_a_line_that_breaks_is_taken_up_again(hub: HubServer, studio: Studio) -> None:
     hub.add_dataset("someone/moods", {"train.csv": csv_of(ROWS * 4)})
     hub.cut_after = 5_000
-    assert studio.add_hub("someone/moods").rows == 1200
+    assert studio.datasets.add_hub("someone/moods").rows == 1200
     assert len(hub.asked("/resolve/")) == 2
 
 
 def test_a_packed_file_that_breaks_off_is_refused(hub: HubServer, studio: Studio) -> None:
     hub.add_dataset("someone/moods", {"train.csv.gz": gzip.compress(csv_of(ROWS))[:-300]})
-    error = refused(lambda: studio.add_hub("someone/moods"))
+    error = refused(lambda: studio.datasets.add_hub("someone/moods"))
     assert error.code == "unreadable-file" and "damaged" in error.what
 
 
 def test_a_demo_asks_no_hub(hub: HubServer, tmp_path: Path) -> None:
     studio = Studio(tmp_path / "home", demo=True)
     guest = studio.visitor(new_visitor(studio.home).name)
-    for do in (lambda: guest.add_hub("a/b"), lambda: guest.look_at_hub("a/b"), lambda: guest.open_data("hf:a/b")):
+    for do in (
+        lambda: guest.datasets.add_hub("a/b"),
+        lambda: guest.datasets.hub_info("a/b"),
+        lambda: guest.datasets.open("hf:a/b"),
+    ):
         assert refused(do).code == "not-allowed"
     assert not hub.seen
     studio.close()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
-from studio.data.checks import check, settle_left_out, usable_rows
+from studio.data.checks import check, find_rows_left_out, usable_rows
 from studio.data.formats import read_text
-from studio.data.splits import divide
+from studio.data.splits import assign_splits
 from studio.data.table import Row, Table
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
@@ -66,14 +66,14 @@ KNOWN: dict[str, tuple[list[Row], Any, dict[str, str], dict[str, Any]]] = {
 @pytest.mark.parametrize("kind", KNOWN)
 def test_rows_of_kinds_that_need_more_than_the_rows_are_left_out_everywhere(kind: str) -> None:
     rows, task, roles, about = KNOWN[kind]
-    gone = settle_left_out(table(rows), task, roles, [kind], **about)
+    gone = find_rows_left_out(table(rows), task, roles, [kind], **about)
     assert gone == ((3, 3), (41, 41))
     report = check(table(rows), task, roles, left_out=[kind], **about)
     assert report.usable == 58 and [(each.kind, each.severity) for each in report.problems] == [(kind, "note")]
     assert check(table(rows), task, roles, left_out=[kind], rows_left_out=gone, **about).usable == 58
     how: dict[str, Any] = {"left_out": [kind], "rows_left_out": gone}
     assert not {3, 41} & {number for number, _ in usable_rows(table(rows), task, roles, **how)}
-    counts = divide(table(rows), task, roles, **how).counts
+    counts = assign_splits(table(rows), task, roles, **how).counts
     assert counts.train + counts.validation + counts.test == 58
 
 
@@ -81,19 +81,22 @@ def test_a_kind_whose_rows_nobody_can_know_yet_is_refused_with_what_is_missing()
     for kind, missing in (("too-long", "--model"), ("leakage", "--validation"), ("label-error", "--label-errors")):
         rows, task, roles, _ = KNOWN[kind]
         with pytest.raises(StudioError) as caught:
-            settle_left_out(table(rows), task, roles, [kind])
+            find_rows_left_out(table(rows), task, roles, [kind])
         assert missing in caught.value.hint and caught.value.given == kind
-    assert settle_left_out(table(pairs()), CHAT, PAIR, ["label-error"]) == (), "chat has no labels to be wrong"
+    assert find_rows_left_out(table(pairs()), CHAT, PAIR, ["label-error"]) == (), "chat has no labels to be wrong"
 
 
 def test_a_run_learns_from_no_row_that_was_left_out(studio: Studio) -> None:
     rows = [*pairs(), pairs()[7]]
-    data, judged_by = studio.add_text(lines(rows)), studio.add_text(lines([pairs()[2], pairs()[40], *pairs(70)[60:]]))
-    spec = studio.reading(data.id)
+    data, judged_by = (
+        studio.datasets.add_text(lines(rows)),
+        studio.datasets.add_text(lines([pairs()[2], pairs()[40], *pairs(70)[60:]])),
+    )
+    spec = studio.datasets.spec(data.id)
     info = ModelInfo.model_construct(name="none", context=512)
-    settled = studio._leaving.settled(data.id, info, spec, ["duplicate", "leakage"], {}, judged_by.id)
+    settled = studio.planning._exclusions.settled(data.id, info, spec, ["duplicate", "leakage"], {}, judged_by.id)
     assert settled.rows_left_out == ((3, 3), (41, 41), (61, 61)) and settled.left_out == ("duplicate", "leakage")
-    counts = studio._datasets.splits(data.id, SplitSpec(), spec=settled, validation_file=True)
+    counts = studio.datasets.splits(data.id, SplitSpec(), spec=settled, validation_file=True)
     run = RunSpec(
         config=config_from({"task": "chat", "model": "none"}),
         dataset=data.id,
@@ -106,7 +109,7 @@ def test_a_run_learns_from_no_row_that_was_left_out(studio: Studio) -> None:
     learned = rows_of_run(studio.context.workspace.datasets, kept)
     assert not {3, 41, 61} & {number for part in ("train", "validation", "test") for number in learned.splits[part]}
     assert len(learned.train) == counts.train == 58 and len(learned.validation) == 12
-    report = studio.check(data.id, leave_out=["duplicate", "leakage"], validation=judged_by.id)
+    report = studio.checks.check(data.id, leave_out=["duplicate", "leakage"], validation=judged_by.id)
     assert report.usable == 58
 
 
@@ -118,16 +121,16 @@ def test_leaving_out_on_the_page_makes_a_version_and_going_back_undoes_it(tmp_pa
     sessions = Sessions(tmp_path / "home")
     visit = sessions.visit({}, "page", {})
     broken = [*map(json.dumps, pairs(30)), '{"question": ']
-    record = visit.studio.add_text("\n".join(broken))
+    record = visit.studio.datasets.add_text("\n".join(broken))
     visit.choose(dataset=record.id, task="chat", model="", view="rows")
     shown = str(rows.drawn(visit)[0])
-    assert "Leave out" in shown and visit.studio.check(record.id).blocked
+    assert "Leave out" in shown and visit.studio.checks.check(record.id).blocked
     data_tab.fix(sessions.visit({}, "page", {"finding": "bad-line"}))
-    after = visit.studio.dataset(record.id)
+    after = visit.studio.datasets.get(record.id)
     assert (after.version, after.rows, after.note) == (2, 30, "1 row removed: bad line.")
-    assert not visit.studio.check(record.id).blocked and "Back to version 1" in str(rows.drawn(visit)[0])
+    assert not visit.studio.checks.check(record.id).blocked and "Back to version 1" in str(rows.drawn(visit)[0])
     data_tab.go_back(sessions.visit({}, "page", {"version": 1}))
-    assert visit.studio.dataset(record.id).version == 1 and visit.studio.check(record.id).blocked
+    assert visit.studio.datasets.get(record.id).version == 1 and visit.studio.checks.check(record.id).blocked
     sessions.root.close()
 
 
@@ -151,15 +154,15 @@ def test_the_command_line_leaves_out_as_a_version_and_takes_it_back(
 @pytest.mark.parametrize("apart", [False, True])
 def test_all_rows_of_a_finding_are_shown_page_by_page(studio: Studio, apart: bool) -> None:
     rows = [{"question": f"Ask about thing {n % 20}", "answer": f"It is thing {n % 20}, surely."} for n in range(400)]
-    record = studio.add_text(lines(rows))
+    record = studio.datasets.add_text(lines(rows))
     if apart:
-        studio.look_apart(record.id, "chat")
-    found = studio.check(record.id, "chat").problems[0]
+        studio.jobs.check(record.id, "chat")
+    found = studio.checks.check(record.id, "chat").problems[0]
     assert (found.kind, found.count, len(found.rows)) == ("duplicate", 380, 100)
-    last = studio.rows(record.id, 373, 12, only="duplicate", task="chat")
+    last = studio.datasets.rows(record.id, 373, 12, only="duplicate", task="chat")
     assert last.total == 380 and [number for number, _ in last.rows] == list(range(393, 401))
     assert last.marks[400] == (("duplicate", "duplicate"),)
-    assert studio.rows(record.id, 300, 1, task="chat").marks == {300: (("duplicate", "duplicate"),)}
+    assert studio.datasets.rows(record.id, 300, 1, task="chat").marks == {300: (("duplicate", "duplicate"),)}
     assert "every" not in found.model_dump(), "a printed report names the first hundred"
 
 
@@ -171,9 +174,9 @@ def test_rows_that_only_a_look_at_all_finds_are_shown_when_all_were_looked_at(
     rows = [{**row, "answer": f"{row['answer']} and so on for a while, I think"} for row in pairs(60)]
     rows += [{**row, "answer": f"{row['answer']} Yes."} for row in rows]
     monkeypatch.setattr(near_duplicate, "MOST", 30)
-    record = studio.add_text(lines(rows))
-    sampled = studio.rows(record.id, only="near-duplicate", task="chat").total
-    assert studio.rows(record.id, only="near-duplicate", task="chat", whole=True).total == 60 > sampled
+    record = studio.datasets.add_text(lines(rows))
+    sampled = studio.datasets.rows(record.id, only="near-duplicate", task="chat").total
+    assert studio.datasets.rows(record.id, only="near-duplicate", task="chat", whole=True).total == 60 > sampled
 
 
 def test_of_many_rows_lengths_are_a_sample_and_that_is_said() -> None:

@@ -18,7 +18,7 @@ import pytest
 from studio.api import Studio
 from studio.data.formats import FORMATS, Reading, ReadLimits, read, read_many, read_text
 from studio.data.limits import COLUMNS, HARD, LONGEST_NAME, NAME, NESTING, SHEETS, read_limits
-from studio.data.synthetic import with_made
+from studio.data.synthetic import with_synthetic
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER
 from studio.tasks import TASKS
@@ -221,9 +221,9 @@ def test_an_owners_wide_survey_with_long_questions_loads_whole(tmp_path: Path) -
         [[f"what I think of number {row}", "ab"[row % 2], *["4"] * 400] for row in range(60)],
     )
     studio = Studio(tmp_path / "home")
-    record = studio.add_file(path)
+    record = studio.datasets.add_file(path)
     assert record.columns == ("text", "label", *names) and min(map(len, names)) > 300 and record.rows == 60
-    assert studio.reading(record.id).roles == {"text": "text", "label": "label"}
+    assert studio.datasets.spec(record.id).roles == {"text": "text", "label": "label"}
     studio.close()
 
 
@@ -261,7 +261,7 @@ def test_a_parquet_file_of_millions_of_equal_rows_is_refused_at_once(tmp_path: P
     path = bomb(tmp_path / "rows.parquet", 3_000_000, "the same text")
     assert path.stat().st_size < 100_000
     began = seconds()
-    error = refused(lambda: visitor.add_file(path))
+    error = refused(lambda: visitor.datasets.add_file(path))
     assert (error.code, error.valid) == ("limit-reached", "at most 50 rows") and seconds() - began < 2
     code = (
         "import sys, pyarrow; from pathlib import Path; from studio.data.formats import read\n"
@@ -346,12 +346,12 @@ def test_pasted_text_and_joined_files_have_the_same_limits(tmp_path: Path) -> No
 
 def test_a_visitors_uploads_versions_edits_and_made_rows_have_limits(tmp_path: Path, visitor: Studio) -> None:
     path = file_of(tmp_path, "csv", ["text", "label"], some_rows(45))
-    record = visitor.add_file(path)
-    datasets = visitor._datasets
+    record = visitor.datasets.add_file(path)
+    datasets = visitor.datasets
     for do, valid in (
-        (lambda: visitor.add_text("text,label\n" + "a,b\n" * 51), "at most 50 rows"),
-        (lambda: visitor.add_text("text,label\n" + "a,b\n" * 300_000), "at most 1 MB"),
-        (lambda: visitor.edit_row(record.id, 1, {"text": "z" * 1_001}), "at most 1,000"),
+        (lambda: visitor.datasets.add_text("text,label\n" + "a,b\n" * 51), "at most 50 rows"),
+        (lambda: visitor.datasets.add_text("text,label\n" + "a,b\n" * 300_000), "at most 1 MB"),
+        (lambda: visitor.editing.edit(record.id, 1, {"text": "z" * 1_001}), "at most 1,000"),
         (lambda: datasets.with_values(record.id, {1: {"x" * (NAME + 1): "a"}}, "note"), f"at most {NAME} characters"),
         (
             lambda: datasets.with_values(record.id, {1: {f"c{number}": "a" for number in range(4)}}, "note"),
@@ -363,15 +363,15 @@ def test_a_visitors_uploads_versions_edits_and_made_rows_have_limits(tmp_path: P
         ),
         (
             lambda: datasets.write(
-                with_made(datasets.table(record.id), [{"text": "a", "label": "b"}] * 6), record, "rows added"
+                with_synthetic(datasets.table(record.id), [{"text": "a", "label": "b"}] * 6), record, "rows added"
             ),
             "at most 50 rows",
         ),
     ):
         error = refused(do)
         assert error.code in ("limit-reached", "too-large") and error.valid == valid, error
-    assert len(visitor.versions(record.id)) == 1, "nothing of what was refused is kept"
-    assert visitor.edit_row(record.id, 1, {"text": "short"}).version == 2
+    assert len(visitor.versions.all(record.id)) == 1, "nothing of what was refused is kept"
+    assert visitor.editing.edit(record.id, 1, {"text": "short"}).version == 2
 
 
 def test_the_owner_has_the_hard_limits_and_the_memory_of_the_machine(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_the_owner_has_the_hard_limits_and_the_memory_of_the_machine(tmp_path: P
     assert (demo.rows, demo.columns, demo.cell_characters) == (20_000, 100, 100_000)
     assert (demo.file_bytes, demo.decoded_bytes) == (5_000_000, 100_000_000)
     studio = Studio(tmp_path / "home")
-    assert len(studio.dataset(studio.add_text("text,label\n" + "a,b\n" * 20_001).id).columns) == 2
+    assert len(studio.datasets.get(studio.datasets.add_text("text,label\n" + "a,b\n" * 20_001).id).columns) == 2
     studio.close()
 
 
@@ -393,17 +393,17 @@ def test_a_page_of_the_widest_table_of_a_visitor_takes_little_time(tmp_path: Pat
     names = [f"{number} {' '.join(chance.choices(words, k=80))}"[:NAME].strip() for number in range(98)]
     rows = [[f"this is text {n} {chance.random()}", "ab"[n % 2], *["yes"] * 98] for n in range(1_000)]
     studio = Studio(tmp_path / "home", VISITOR, demo=True)
-    record = studio.add_file(file_of(tmp_path, "csv", ["text", "label", *names], rows))
+    record = studio.datasets.add_file(file_of(tmp_path, "csv", ["text", "label", *names], rows))
     assert len(record.columns) == 100 and max(map(len, record.columns)) > NAME - 10
 
     def draw() -> float:
         began = seconds()
         for task in (None, "classification"):
-            studio.reading(record.id, task, labels_too=False)
-        refused(lambda: studio.reading(record.id, "chat", labels_too=False))
-        studio.check(record.id, "classification")
-        studio.rows(record.id, 1, 12, task="classification")
-        studio.splits(record.id)
+            studio.datasets.spec(record.id, task, labels_too=False)
+        refused(lambda: studio.datasets.spec(record.id, "chat", labels_too=False))
+        studio.checks.check(record.id, "classification")
+        studio.datasets.rows(record.id, 1, 12, task="classification")
+        studio.datasets.splits(record.id)
         return seconds() - began
 
     assert draw() < 1.5, "columns are looked at once"
@@ -412,13 +412,15 @@ def test_a_page_of_the_widest_table_of_a_visitor_takes_little_time(tmp_path: Pat
 
 
 def test_what_a_task_lacks_is_told_of_thousands_of_columns_in_little_time(tmp_path: Path) -> None:
-    from studio.data.roles import look_over
-    from studio.data.task_fit import why_not_rows
+    from studio.data.roles import describe_columns
+    from studio.data.task_fit import unfit_reason
 
     names = [f"feature number {number}" for number in range(5_000)]
-    columns = look_over(read(file_of(tmp_path, "csv", names, [[("red", "blue")[n % 2]] * 5_000 for n in range(30)])))
+    columns = describe_columns(
+        read(file_of(tmp_path, "csv", names, [[("red", "blue")[n % 2]] * 5_000 for n in range(30)]))
+    )
     began = seconds()
-    told = [why_not_rows(columns, [], task) for task in TASKS.values()]
+    told = [unfit_reason(columns, [], task) for task in TASKS.values()]
     assert any(told) and seconds() - began < 2
     assert max(map(len, told)) < 1_000
 
@@ -439,11 +441,11 @@ def test_long_work_on_rows_of_a_visitor_ends_after_some_minutes_and_that_of_an_o
 
     monkeypatch.setattr(subprocess_jobs, "VISITORS_SECONDS", 0.05)
     rows = "question,answer\n" + "\n".join(f"q{number},a{number}" for number in range(20))
-    asked = {"dataset": visitor.add_text(rows, "rows").id, "task": "chat"}
+    asked = {"dataset": visitor.datasets.add_text(rows, "rows").id, "task": "chat"}
     with pytest.raises(StudioError, match="longer than") as refused:
         subprocess_jobs.look(visitor.context, asked)
     assert refused.value.code == "limit-reached"
     owner = Studio(tmp_path / "another")
-    report, _ = subprocess_jobs.look(owner.context, {**asked, "dataset": owner.add_text(rows, "rows").id})
+    report, _ = subprocess_jobs.look(owner.context, {**asked, "dataset": owner.datasets.add_text(rows, "rows").id})
     assert report.rows == 20
     owner.close()

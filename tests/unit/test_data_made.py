@@ -6,27 +6,27 @@ from typing import Any
 
 import pytest
 
-from studio.data.augment import WAYS, way_named
+from studio.data.augment import AUGMENTERS, augmenter_named
 from studio.data.checks import check
 from studio.data.formats import read_text
 from studio.data.roles import match
-from studio.data.splits import divide
-from studio.data.synthetic import MADE_BY, MADE_FROM, with_made
+from studio.data.splits import assign_splits
+from studio.data.synthetic import MADE_BY, MADE_FROM, with_synthetic
 from studio.data.table import Row, Table
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from tests.unit.test_data_planted import CHAT, LABELLED, PAIR, SORT, as_table, chat_rows, label_rows
 
-SPELLING, PARAPHRASE = WAYS["spelling"], WAYS["paraphrase"]
+SPELLING, PARAPHRASE = AUGMENTERS["spelling"], AUGMENTERS["paraphrase"]
 
 
 def made_of(row: Row, column: str, number: int) -> Row:
-    text = SPELLING.made(row[column], random.Random(number))
+    text = SPELLING.augment(row[column], random.Random(number))
     return {**row, column: text or f"{row[column]} again", MADE_BY: "spelling noise", MADE_FROM: row[column]}
 
 
 def with_one_of_each(rows: list[Row], column: str) -> Table:
-    return with_made(as_table(rows), [made_of(row, column, number) for number, row in enumerate(rows)])
+    return with_synthetic(as_table(rows), [made_of(row, column, number) for number, row in enumerate(rows)])
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_a_made_row_follows_its_source_and_is_never_judged_by(kind: str, spec: S
         (chat_rows(), "question", CHAT, PAIR) if kind == "chat" else (label_rows(), "text", SORT, LABELLED)
     )
     rows = list({row[column]: row for row in rows}.values())
-    plain = divide(as_table(rows), task, roles, spec)
-    division = divide(with_one_of_each(rows, column), task, roles, spec)
-    assert {number: part for number, part in division.of.items() if number <= len(rows)} == plain.of
+    plain = assign_splits(as_table(rows), task, roles, spec)
+    division = assign_splits(with_one_of_each(rows, column), task, roles, spec)
+    assert {number: part for number, part in division.splits.items() if number <= len(rows)} == plain.splits
     for number in range(1, len(rows) + 1):
-        expected = "train" if plain.of[number] == "train" else None
-        assert division.of.get(number + len(rows)) == expected
+        expected = "train" if plain.splits[number] == "train" else None
+        assert division.splits.get(number + len(rows)) == expected
     assert division.counts.train == 2 * plain.counts.train
     assert (division.counts.validation, division.counts.test) == (plain.counts.validation, plain.counts.test)
     left_out = plain.counts.validation + plain.counts.test
@@ -59,20 +59,20 @@ def test_a_made_row_keeps_to_its_sources_group_and_time_and_part() -> None:
         for part in [("train", "validation")[number % 4 == 0]]
     ]
     for spec in (SplitSpec(group_column="who"), SplitSpec(time_column="when"), SplitSpec(split_column="split")):
-        division = divide(with_one_of_each(rows, "question"), CHAT, PAIR, spec)
-        held = [number for number in range(1, 121) if division.of[number] != "train"]
+        division = assign_splits(with_one_of_each(rows, "question"), CHAT, PAIR, spec)
+        held = [number for number in range(1, 121) if division.splits[number] != "train"]
         assert held
         for number in held:
-            assert number + 120 not in division.of
-        assert all(division.of[number] == "train" for number in division.of if number > 120)
+            assert number + 120 not in division.splits
+        assert all(division.splits[number] == "train" for number in division.splits if number > 120)
 
 
 def test_a_made_row_whose_source_was_changed_or_removed_is_left_out() -> None:
     rows = chat_rows()[:100]
     table = with_one_of_each(rows, "question").rows()
     table[4]["question"] = "Something else altogether?"
-    division = divide(as_table(table), CHAT, PAIR)
-    assert 105 not in division.of and 5 in division.of
+    division = assign_splits(as_table(table), CHAT, PAIR)
+    assert 105 not in division.splits and 5 in division.splits
 
 
 def test_made_rows_are_no_near_copies_to_the_doctor() -> None:
@@ -86,7 +86,7 @@ def test_made_rows_are_no_near_copies_to_the_doctor() -> None:
 def test_the_marks_are_never_taken_for_a_label_or_a_text() -> None:
     rows = [{"sentence": row["text"], "kind of it": row["label"]} for row in label_rows()[:80]]
     made = [{**made_of(row, "sentence", n), MADE_BY: "ab"[n % 2]} for n, row in enumerate(rows)]
-    table = with_made(as_table(rows), made)
+    table = with_synthetic(as_table(rows), made)
     assert match(table, SORT).roles == {"sentence": "text", "kind of it": "label"}
 
 
@@ -103,9 +103,9 @@ def test_a_table_with_made_rows_is_read_from_any_row_on() -> None:
 def test_spelling_noise_changes_a_word_or_two_and_nothing_else() -> None:
     for number, row in enumerate(chat_rows()):
         before = str(row["question"])
-        after = SPELLING.made(before, random.Random(number))
+        after = SPELLING.augment(before, random.Random(number))
         assert after and after != before
-        assert SPELLING.made(before, random.Random(number)) == after
+        assert SPELLING.augment(before, random.Random(number)) == after
         one, other = before.split(), after.split()
         assert len(one) == len(other)
         different = [(a, b) for a, b in zip(one, other, strict=True) if a != b]
@@ -115,13 +115,13 @@ def test_spelling_noise_changes_a_word_or_two_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("text", ["", "OK", "12 34 56", "ABCD EFGH IJKL", "one of us"])
 def test_there_is_no_slip_where_no_word_is_long_enough(text: str) -> None:
-    assert SPELLING.made(text, random.Random(1)) == ""
+    assert SPELLING.augment(text, random.Random(1)) == ""
 
 
 def test_a_reply_that_is_no_honest_paraphrase_is_thrown_away() -> None:
     text = "My order of 12 lamps arrived on Monday, and two of them are broken."
     good = "Two of the 12 lamps that I ordered were broken when they arrived on Monday."
-    assert PARAPHRASE.read(f'"{good}"\n\nI hope this helps.', text) == good
+    assert PARAPHRASE.parse_reply(f'"{good}"\n\nI hope this helps.', text) == good
     for reply in (
         text,
         "",
@@ -131,13 +131,13 @@ def test_a_reply_that_is_no_honest_paraphrase_is_thrown_away() -> None:
         "I am a language model and would love to help with your garden, in 12 ways.",
         f"{good} " * 4,
     ):
-        assert PARAPHRASE.read(reply, text) == ""
+        assert PARAPHRASE.parse_reply(reply, text) == ""
     assert PARAPHRASE.prompt("word " * 400) == ""
 
 
 def test_an_unknown_way_is_refused_with_the_nearest() -> None:
     with pytest.raises(StudioError, match="speling"):
-        way_named("speling")
+        augmenter_named("speling")
 
 
 def test_a_conversation_is_compared_by_what_people_say_in_it() -> None:
@@ -154,6 +154,6 @@ def test_a_conversation_is_compared_by_what_people_say_in_it() -> None:
         for number in range(60)
     ]
     table = read_text("\n".join(json.dumps(row) for row in rows + made))
-    division = divide(table, CHAT, {"messages": "messages"})
-    assert division.counts.train == 2 * sum(part == "train" for number, part in division.of.items() if number <= 60)
-    assert all(division.of[number] == "train" for number in division.of if number > 60)
+    division = assign_splits(table, CHAT, {"messages": "messages"})
+    assert division.counts.train == 2 * sum(part == "train" for number, part in division.splits.items() if number <= 60)
+    assert all(division.splits[number] == "train" for number in division.splits if number > 60)

@@ -8,7 +8,7 @@ import pytest
 
 from studio.data.checks import check, fix_of
 from studio.data.formats import read, read_text
-from studio.data.personal_data import luhn, masked, private_in
+from studio.data.personal_data import find_personal_data, luhn, masked
 from studio.data.table import Row, Table
 from studio.schema.dataset import Problem
 from studio.tasks import Task, task_named
@@ -159,7 +159,7 @@ def test_personal_data_are_found_and_masked(text: str, hidden: str) -> None:
     rows[2]["question"] = text
     problem = the_only(table(rows), CHAT, PAIR, "personal-data")
     assert (problem.severity, problem.rows, problem.count) == ("warning", (3,), 1)
-    assert all(piece not in problem.message for _, piece in private_in(text))
+    assert all(piece not in problem.message for _, piece in find_personal_data(text))
     assert mended(table(rows), CHAT, PAIR, "personal-data")[2]["question"] == hidden
     assert check(table(mended(table(rows), CHAT, PAIR, "personal-data")), CHAT, PAIR).problems == ()
 
@@ -188,7 +188,7 @@ def test_personal_data_are_found_and_masked(text: str, hidden: str) -> None:
     ],
 )
 def test_other_numbers_and_names_are_not_personal(text: str) -> None:
-    assert private_in(text) == []
+    assert find_personal_data(text) == []
 
 
 def test_the_check_digit_tells_cards_from_other_numbers() -> None:
@@ -327,15 +327,15 @@ def test_a_fix_makes_a_version_with_a_sentence_and_can_be_undone(tmp_path: Path)
     rows[0]["label"], rows[3]["text"] = "Late", "Write to jane@doe.org"
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    first = studio.add_file(path)
-    second = studio.fix(first.id, "rare-label")
+    first = studio.datasets.add_file(path)
+    second = studio.checks.fix(first.id, "rare-label")
     assert (second.version, second.rows) == (2, 20) and "given the usual spelling" in second.note
     assert second.spec and second.spec.label_names == ("early", "late")
-    third = studio.fix(first.id, "personal-data")
-    assert third.note == "1 row masked: personal data." and studio.check(first.id).problems == ()
-    assert studio.rows(first.id, 4, 1).rows[0][1]["text"] == "Write to [email]"
-    studio.go_to_version(first.id, 1)
-    assert {each.kind for each in studio.check(first.id).problems} == {"rare-label", "personal-data"}
+    third = studio.checks.fix(first.id, "personal-data")
+    assert third.note == "1 row masked: personal data." and studio.checks.check(first.id).problems == ()
+    assert studio.datasets.rows(first.id, 4, 1).rows[0][1]["text"] == "Write to [email]"
+    studio.versions.restore(first.id, 1)
+    assert {each.kind for each in studio.checks.check(first.id).problems} == {"rare-label", "personal-data"}
     assert read(path).rows() == rows
 
 
@@ -344,11 +344,11 @@ def test_rows_shared_with_a_validation_dataset_are_found_and_removed_through_the
 
     studio = Studio(tmp_path)
     texts = ["\n".join(json.dumps(row) for row in rows) for rows in (pairs(), pairs()[3:5])]
-    rows, judged_by = (studio.add_text(text).id for text in texts)
-    assert studio.check(rows).problems == ()
+    rows, judged_by = (studio.datasets.add_text(text).id for text in texts)
+    assert studio.checks.check(rows).problems == ()
     told: list[int] = []
-    leak = studio.check(rows, validation=judged_by, whole=True, progress=told.append).problems[0]
+    leak = studio.checks.check(rows, validation=judged_by, whole=True, progress=told.append).problems[0]
     assert (leak.kind, leak.rows) == ("leakage", (4, 5))
-    fixed = studio.fix(rows, "leakage", validation=judged_by)
+    fixed = studio.checks.fix(rows, "leakage", validation=judged_by)
     assert (fixed.rows, fixed.note) == (18, "2 rows removed: leakage.")
-    assert studio.check(rows, validation=judged_by).problems == ()
+    assert studio.checks.check(rows, validation=judged_by).problems == ()

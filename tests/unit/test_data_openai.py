@@ -96,7 +96,7 @@ def brought(studio: Studio, tmp_path: Path, rows: list[dict[str, Any]]) -> str:
     """The id of the dataset that a file of such rows becomes."""
     path = tmp_path / "openai.jsonl"
     path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
-    record = studio.add_file(path)
+    record = studio.datasets.add_file(path)
     assert record.rows == len(rows) and not record.bad_line_count
     return record.id
 
@@ -116,10 +116,10 @@ def test_each_shape_goes_in_whole_with_its_roles_found_and_comes_back_as_it_was(
     studio: Studio, tmp_path: Path, rows: list[dict[str, Any]], roles: dict[str, str]
 ) -> None:
     data = brought(studio, tmp_path, rows)
-    report = studio.check(data)
+    report = studio.checks.check(data)
     assert (report.task, {column: role for column, role in report.columns.items() if role}) == ("chat", roles)
     assert report.usable == len(rows) and not report.problems and not report.notes and not report.blocked
-    kept = studio._datasets.table(data).rows()
+    kept = studio.datasets.table(data).rows()
     assert [{column: value for column, value in row.items() if value is not None} for row in kept] == rows
 
 
@@ -182,7 +182,7 @@ def test_texts_in_parts_are_seen_as_one_text(encoding: Encoding) -> None:
 def test_a_conversation_with_a_picture_is_left_out_and_named(studio: Studio, tmp_path: Path) -> None:
     picture = {"type": "image_url", "image_url": {"url": "https://example.org/parcel.png"}}
     shown = {"messages": [said("user", [{"type": "text", "text": "What is it?"}, picture]), said("assistant", "A cat")]}
-    report = studio.check(brought(studio, tmp_path, [*lines(weighed), shown]))
+    report = studio.checks.check(brought(studio, tmp_path, [*lines(weighed), shown]))
     assert (report.rows, report.usable) == (25, 24)
     assert [(problem.kind, problem.rows) for problem in report.problems] == [("wrong-type", (25,))]
 

@@ -19,37 +19,42 @@ LINES = [f"The parcel number {n} came;{'late' if n % 2 else 'early'}" for n in r
 def test_the_studio_says_how_it_read_a_file(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(("text;label\n" + "\n".join(LINES) + "\nCafé, très tard;late\n").encode("cp1252"))
-    record = studio.add_file(path)
+    record = studio.datasets.add_file(path)
     assert record.found.chosen == {"delimiter": ";", "encoding": "cp1252", "header": True}
     assert record.asked.chosen == {} and record.files == ("rows.csv",)
-    book = studio.add_file(workbook(tmp_path / "b.xlsx", Cover=[["x"]], One=[["a"], ["b"]], Two=[["a"], ["c"]]))
+    book = studio.datasets.add_file(
+        workbook(tmp_path / "b.xlsx", Cover=[["x"]], One=[["a"], ["b"]], Two=[["a"], ["c"]])
+    )
     assert book.found.sheet == "One" and book.sheets == ("One", "Two")
     (tmp_path / "page.md").write_text("# One\n\nText.\n\n# Two\n\nMore.\n")
-    assert studio.add_file(tmp_path / "page.md").found.pieces == "heading"
+    assert studio.datasets.add_file(tmp_path / "page.md").found.pieces == "heading"
 
 
 def test_reading_another_way_makes_a_version_with_a_sentence_and_loses_nothing(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text;label\n" + "\n".join(LINES))
-    first = studio.add_file(path)
+    first = studio.datasets.add_file(path)
     path.unlink()
-    second = studio.reread(first.id, header=False)
+    second = studio.datasets.reread(first.id, header=False)
     assert second.version == 2 and second.rows == 21 and second.columns == ("column 1", "column 2")
     assert second.note.startswith("Read anew: no line of names.")
-    third = studio.reread(first.id, delimiter=",")
+    third = studio.datasets.reread(first.id, delimiter=",")
     assert third.version == 3 and third.asked.chosen == {"delimiter": ",", "header": False}
     assert "delimiter comma and no line of names" in third.note and len(third.columns) == 1
-    assert studio.reread(first.id, delimiter=",").version == 3, "nothing new was asked for"
-    assert studio.dataset(first.id, 1).rows == 20 and studio.rows(first.id, version=1).rows[0][1]["label"] == "early"
+    assert studio.datasets.reread(first.id, delimiter=",").version == 3, "nothing new was asked for"
+    assert (
+        studio.datasets.get(first.id, 1).rows == 20
+        and studio.datasets.rows(first.id, version=1).rows[0][1]["label"] == "early"
+    )
 
 
 def test_a_fixed_dataset_can_still_be_read_another_way(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text;label\n" + "\n".join([*LINES, LINES[0]]))
-    first = studio.add_file(path)
-    fixed = studio.fix(first.id, "duplicate")
+    first = studio.datasets.add_file(path)
+    fixed = studio.checks.fix(first.id, "duplicate")
     assert fixed.rows == 20 and fixed.found == first.found
-    again = studio.reread(first.id, encoding="latin-1")
+    again = studio.datasets.reread(first.id, encoding="latin-1")
     assert again.version == 3 and again.rows == 21 and again.found.encoding == "iso8859-1"
     assert again.spec and again.spec.roles == {"text": "text", "label": "label"}
 
@@ -57,36 +62,36 @@ def test_a_fixed_dataset_can_still_be_read_another_way(studio: Studio, tmp_path:
 def test_several_files_and_pasted_rows_are_read_another_way_too(studio: Studio, tmp_path: Path) -> None:
     for name in ("train", "test"):
         (tmp_path / f"{name}.csv").write_text("text;label\n" + "\n".join(LINES))
-    record = studio.add_files({f"{name}.csv": tmp_path / f"{name}.csv" for name in ("train", "test")})
-    again = studio.reread(record.id, header=False)
+    record = studio.datasets.add_files({f"{name}.csv": tmp_path / f"{name}.csv" for name in ("train", "test")})
+    again = studio.datasets.reread(record.id, header=False)
     assert again.rows == 42 and again.split_column == "split"
-    pasted = studio.add_text("a;b\n" + "\n".join(LINES))
+    pasted = studio.datasets.add_text("a;b\n" + "\n".join(LINES))
     assert pasted.found.delimiter == ";"
-    assert studio.reread(pasted.id, header=False).rows == 21
+    assert studio.datasets.reread(pasted.id, header=False).rows == 21
 
 
 def test_rows_without_a_file_can_not_be_read_another_way(studio: Studio, tmp_path: Path) -> None:
-    record = studio.add_text("text;label\n" + "\n".join(LINES))
+    record = studio.datasets.add_text("text;label\n" + "\n".join(LINES))
     for path in (tmp_path / "home").rglob("original*"):
         path.unlink()
     with pytest.raises(StudioError) as caught:
-        studio.reread(record.id, header=False)
+        studio.datasets.reread(record.id, header=False)
     assert caught.value.code == "wrong-state" and "Bring the file again" in caught.value.hint
 
 
 def test_a_way_of_reading_that_does_not_exist_is_refused(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text;label\n" + "\n".join(LINES))
-    record = studio.add_file(path)
+    record = studio.datasets.add_file(path)
     for field, value in (("delimiter", ";;"), ("encoding", "utf-9"), ("quote", "'")):
         with pytest.raises(StudioError) as caught:
-            studio.reread(record.id, **{field: value})
+            studio.datasets.reread(record.id, **{field: value})
         assert caught.value.field == field
     for how in ({"row_limit": -5}, {"header": "maybe"}):
         with pytest.raises(StudioError) as caught:
-            studio.reread(record.id, **how)
+            studio.datasets.reread(record.id, **how)
         assert caught.value.code == "bad-setting" and caught.value.field == next(iter(how))
-    assert studio.dataset(record.id).version == 1
+    assert studio.datasets.get(record.id).version == 1
 
 
 @pytest.mark.parametrize("command", ["check", "preview", "estimate", "train", "predict", "evaluate"])
@@ -112,7 +117,7 @@ def test_the_flags_of_the_command_line_say_how_a_file_is_read(call: Callable[...
     status, report, _ = call("check", text, "--split-text", "line", "--map", "text=prompt", "--task", "chat")
     assert status == 2  # no reply: nothing to learn for chat, but the lines were read
     studio = Studio(tmp_path / "home")
-    assert [each.rows for each in studio.datasets() if each.name == "book.txt"] == [30]
+    assert [each.rows for each in studio.datasets.all() if each.name == "book.txt"] == [30]
 
 
 def test_a_workbook_with_several_sheets_asks_which(call: Callable[..., Any], tmp_path: Path) -> None:
@@ -124,7 +129,7 @@ def test_a_workbook_with_several_sheets_asks_which(call: Callable[..., Any], tmp
         read(path, how=Reading(ask=True))
     assert (caught.value.code, caught.value.valid) == ("sheet-unclear", ["Orders", "Letters"])
     with pytest.raises(StudioError) as caught:
-        Studio(tmp_path / "home").open_data(str(path), ask=True)
+        Studio(tmp_path / "home").datasets.open(str(path), ask=True)
     assert caught.value.code == "sheet-unclear" and caught.value.field == "sheet"
     status, report, _ = call("check", path, "--sheet", "Letters")
     assert status == 0 and report["rows"] == 14
@@ -147,10 +152,10 @@ def test_a_folder_and_a_zip_are_read_whole_and_their_parts_kept(call: Callable[.
         status, report, _ = call("check", data)
         assert status == 0 and report["rows"] == 80 and report["columns"]["split"] is None
     studio = Studio(tmp_path / "home")
-    zipped, joined = sorted(studio.datasets(), key=lambda each: each.name, reverse=True)
+    zipped, joined = sorted(studio.datasets.all(), key=lambda each: each.name, reverse=True)
     assert joined.name == "shop" and joined.split_column == zipped.split_column == "split"
     assert "picture.png" in joined.note and "README.md" in joined.note and ".hidden" not in joined.note
-    assert studio.splits(joined.id).model_dump(include={"train", "validation", "test"}) == {
+    assert studio.datasets.splits(joined.id).model_dump(include={"train", "validation", "test"}) == {
         "train": 40,
         "validation": 20,
         "test": 20,
@@ -176,12 +181,12 @@ def test_what_a_killed_process_left_half_written_is_removed_a_day_later(studio: 
     import time
 
     root = studio.context.workspace.datasets.root
-    kept = studio.add_text("text;label\n" + "\n".join(LINES))
+    kept = studio.datasets.add_text("text;label\n" + "\n".join(LINES))
     for dataset, age in (("data-old", 90_000), (kept.id, 90_000), ("data-new", 60)):
         folder = root / dataset / ".v9.new"
         folder.mkdir(parents=True)
         (folder / "rows.parquet").write_bytes(b"half")
         os.utime(folder, (time.time() - age,) * 2)
-    studio.add_text("text;label\n" + "\n".join(LINES))
+    studio.datasets.add_text("text;label\n" + "\n".join(LINES))
     assert not (root / "data-old").exists() and not (root / kept.id / ".v9.new").exists()
-    assert (root / "data-new" / ".v9.new").exists() and studio.rows(kept.id).total == 20
+    assert (root / "data-new" / ".v9.new").exists() and studio.datasets.rows(kept.id).total == 20

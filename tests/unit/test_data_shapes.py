@@ -106,13 +106,13 @@ def test_each_usual_shape_goes_in_with_no_mapping_by_hand(studio: Studio, tmp_pa
     content, task, roles, rows = SHAPES[name]
     path = tmp_path / name
     path.write_text(content if isinstance(content, str) else json.dumps(content, indent=2), encoding="utf-8")
-    record = studio.add_file(path)
-    report = studio.check(record.id)
+    record = studio.datasets.add_file(path)
+    report = studio.checks.check(record.id)
     assert (report.task, {column: role for column, role in report.columns.items() if role}) == (task, roles)
     assert report.rows == report.usable == rows and not report.blocked and record.bad_line_count == 0
     found = {problem.kind: problem.count for problem in report.problems}
     assert found == ({"placeholder": 24} if name == "identity.json" else {})
-    counts = studio.splits(record.id)
+    counts = studio.datasets.splits(record.id)
     assert counts.train + counts.validation + counts.test == rows
     if name == "clinc.json":
         assert (counts.train, counts.validation, counts.test) == (36, 14, 10), "the file's own parts"
@@ -122,8 +122,8 @@ def test_what_is_said_before_stands_before_the_prompt(studio: Studio) -> None:
     from studio.tasks import task_named
 
     rows = [{**row, "history": [["Hello there", f"Good day, {n}"]]} for n, row in enumerate(alpaca())]
-    record = studio.add_text("\n".join(map(json.dumps, rows)))
-    spec = studio.reading(record.id)
+    record = studio.datasets.add_text("\n".join(map(json.dumps, rows)))
+    spec = studio.datasets.spec(record.id)
     assert spec.roles["history"] == "history"
-    values = task_named("chat").values(studio._datasets.table(record.id).row(3), spec.roles)
+    values = task_named("chat").values(studio.datasets.table(record.id).row(3), spec.roles)
     assert [turn["content"] for turn in values["history"]] == ["Hello there", "Good day, 2"]

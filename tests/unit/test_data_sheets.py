@@ -50,20 +50,20 @@ def test_which_sheet_of_the_workbooks_among_files_is_asked_and_can_be_chosen(tmp
     sessions = Sessions(tmp_path / "home")
     visit = sessions.visit({}, "page", {})
     studio = visit.studio
-    record = studio.add_file(zipped(tmp_path)) if packed else studio.add_files(files(tmp_path))
+    record = studio.datasets.add_file(zipped(tmp_path)) if packed else studio.datasets.add_files(files(tmp_path))
     assert record.sheets == ("Orders", "Letters") and record.rows == 30
     visit.choose(dataset=record.id, task="chat", model="", view="rows")
     drawn = str(rows.drawn(visit)[0])
     assert "several sheets with rows, and of each the first is shown" in drawn and "Read the sheet Letters" in drawn
     import_data.reread(sessions.visit({}, "page", {"name": "sheet", "value": "Letters"}))
-    made = studio.dataset(record.id)
-    asked = [row["question"] for _, row in studio.rows(made.id, 1, 30).rows]
+    made = studio.datasets.get(record.id)
+    asked = [row["question"] for _, row in studio.datasets.rows(made.id, 1, 30).rows]
     assert (made.version, made.rows, sum(text.startswith("letter") for text in asked)) == (2, 30, 10)
     assert not any(text.startswith("order") for text in asked), "the sheet that was shown first"
     assert "No sheet Letters in two.xlsx" in made.note and which_sheet(made) == ""
     with pytest.raises(StudioError) as caught:
-        studio.reread(record.id, sheet="Leters")
-    assert caught.value.field == "sheet" and studio.dataset(record.id).version == 2
+        studio.datasets.reread(record.id, sheet="Leters")
+    assert caught.value.field == "sheet" and studio.datasets.get(record.id).version == 2
     sessions.root.close()
 
 
@@ -82,7 +82,7 @@ def test_a_zip_of_one_workbook_is_asked_about_as_the_workbook_is(studio: Studio,
         archive.write(book(tmp_path / "book.xlsx", Orders="order", Letters="letter"), "book.xlsx")
     assert read(tmp_path / "one.zip").sheets == ("Orders", "Letters")
     assert len(read(tmp_path / "one.zip", how=Reading(sheet="Letters"))) == 10
-    assert "Which one is meant?" in str(which_sheet(studio.add_file(tmp_path / "one.zip")))
+    assert "Which one is meant?" in str(which_sheet(studio.datasets.add_file(tmp_path / "one.zip")))
 
 
 def lines(path: Path, *rows: list[Any]) -> Path:

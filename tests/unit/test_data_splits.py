@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from studio.data.formats import read, read_text
 from studio.data.samples import sample_path
 from studio.data.split_names import split_column_of
-from studio.data.splits import Division, default_shares, divide, split
+from studio.data.splits import SplitAssignment, assign_splits, default_fractions, split
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.tasks import task_named
@@ -21,9 +21,9 @@ def rows(count: int, labels: int = 0) -> Keyed:
     return [(n, f"text {n}", f"label {n % labels}" if labels else "") for n in range(1, count + 1)]
 
 
-def counts(division: Division) -> tuple[int, int, int]:
+def counts(division: SplitAssignment) -> tuple[int, int, int]:
     found = division.counts
-    tallied = Counter(division.of.values())
+    tallied = Counter(division.splits.values())
     assert (found.train, found.validation, found.test) == tuple(
         tallied[name] for name in ("train", "validation", "test")
     )
@@ -52,7 +52,7 @@ def test_the_shares_come_out_as_promised(count: int, expected: tuple[int, int, i
 @given(count=some.integers(8, 900), seed=some.integers(0, 10_000), labels=some.integers(0, 5))
 @settings(max_examples=150, deadline=None)
 def test_the_shares_come_near_for_any_number_of_rows(count: int, seed: int, labels: int) -> None:
-    shares = default_shares(count)
+    shares = default_fractions(count)
     train, validation, test = counts(split(rows(count, labels), SplitSpec(seed=seed)))
     near = 3 + labels
     assert abs(validation - shares.validation * count) <= near
@@ -61,7 +61,7 @@ def test_the_shares_come_near_for_any_number_of_rows(count: int, seed: int, labe
 
 
 def test_the_same_seed_divides_alike_and_another_does_not() -> None:
-    first, again, other = (split(rows(200), SplitSpec(seed=seed)).of for seed in (1, 1, 2))
+    first, again, other = (split(rows(200), SplitSpec(seed=seed)).splits for seed in (1, 1, 2))
     assert first == again
     held = [{number for number, part in of.items() if part == "validation"} for of in (first, other)]
     assert len(held[0] & held[1]) < 15
@@ -75,12 +75,12 @@ def test_which_row_is_held_back_does_not_hang_on_its_place_alone() -> None:
 @pytest.mark.parametrize("labels", [0, 3])
 @pytest.mark.parametrize(("before", "after"), [(40, 399), (95, 131), (333, 334), (450, 1777), (400, 20_000)])
 def test_a_row_stays_in_its_split_as_data_grow(before: int, after: int, labels: int) -> None:
-    small, large = split(rows(before, labels)).of, split(rows(after, labels)).of
+    small, large = split(rows(before, labels)).splits, split(rows(after, labels)).splits
     assert {number: large[number] for number in small} == small
 
 
 def test_rows_for_training_stay_so_when_there_are_enough_for_a_test() -> None:
-    small, large = split(rows(399)).of, split(rows(500)).of
+    small, large = split(rows(399)).splits, split(rows(500)).splits
     assert all(large[number] == "train" for number, part in small.items() if part == "train")
     assert all(large[number] != "train" for number, part in small.items() if part == "validation")
 
@@ -88,7 +88,7 @@ def test_rows_for_training_stay_so_when_there_are_enough_for_a_test() -> None:
 def test_equal_texts_land_in_one_split() -> None:
     repeated = [(n, f"text  {n % 100} ", "") for n in range(1, 1001)]
     parts: dict[int, set[str]] = {}
-    for number, part in split(repeated).of.items():
+    for number, part in split(repeated).splits.items():
         parts.setdefault(number % 100, set()).add(part)
     assert all(len(found) == 1 for found in parts.values())
     assert {part for found in parts.values() for part in found} == {"train", "validation", "test"}
@@ -97,14 +97,14 @@ def test_equal_texts_land_in_one_split() -> None:
 def test_each_label_is_divided_like_the_whole() -> None:
     unequal = [(n, f"text {n}", "rare" if n % 10 == 0 else "common") for n in range(1, 2001)]
     division = split(unequal)
-    rare = Counter(part for number, part in division.of.items() if number % 10 == 0)
+    rare = Counter(part for number, part in division.splits.items() if number % 10 == 0)
     assert abs(rare["validation"] + rare["test"] - 30) <= 1
     assert rare["validation"] >= 12 and rare["test"] >= 4
 
 
 def test_the_only_row_of_a_label_is_learned_from() -> None:
     lonely = [*rows(60, 2), *((100 + n, f"more {n}", f"only {n}") for n in range(30))]
-    of = split(lonely).of
+    of = split(lonely).splits
     assert all(of[100 + n] == "train" for n in range(30))
 
 
@@ -139,8 +139,8 @@ def test_shares_that_leave_nothing_to_learn_from_are_refused() -> None:
 
 
 def test_the_sentence_says_shares_and_that_evaluate_uses_validation() -> None:
-    assert default_shares(500).because == "From 400 rows on: train 85 %, validation 10 %, test 5 %."
-    middle = default_shares(100).because
+    assert default_fractions(500).because == "From 400 rows on: train 85 %, validation 10 %, test 5 %."
+    middle = default_fractions(100).because
     assert (
         middle.startswith("With 40 to 399 rows: train 85 %, validation 15 %.") and "Evaluate uses validation" in middle
     )
@@ -148,10 +148,10 @@ def test_the_sentence_says_shares_and_that_evaluate_uses_validation() -> None:
 
 def test_parts_that_the_file_brings_are_kept() -> None:
     brought = {n: ("test" if n % 10 == 0 else "dev" if n % 10 == 1 else "train") for n in range(1, 101)}
-    division = split(rows(100), own=brought)
-    assert counts(division) == (80, 10, 10) and division.of[10] == "test" and division.of[11] == "validation"
-    assert list(division.of) == list(range(1, 101))
-    no_validation = split(rows(100), own={n: "test" if n % 5 == 0 else "" for n in range(1, 101)})
+    division = split(rows(100), file_splits=brought)
+    assert counts(division) == (80, 10, 10) and division.splits[10] == "test" and division.splits[11] == "validation"
+    assert list(division.splits) == list(range(1, 101))
+    no_validation = split(rows(100), file_splits={n: "test" if n % 5 == 0 else "" for n in range(1, 101)})
     train, validation, test = counts(no_validation)
     assert (train + validation, test) == (80, 20) and 11 <= validation <= 13
     assert "brought its own" in no_validation.counts.because
@@ -166,7 +166,7 @@ def test_a_column_of_parts_is_recognised() -> None:
 def test_a_table_is_divided_by_what_its_rows_ask() -> None:
     roles = {"message": "text", "intent": "label"}
     table = read(sample_path("intent-routing"))
-    division = divide(table, task_named("classification"), roles)
+    division = assign_splits(table, task_named("classification"), roles)
     train, validation, test = counts(division)
     assert train + validation + test == len(table) and abs(validation - 48) <= 4 and abs(test - 24) <= 4
     intents = {table.row(number)["intent"] for number in division.rows("validation")}
@@ -177,17 +177,17 @@ def test_rows_that_can_not_be_used_are_in_no_split() -> None:
     lines = "".join(f'"question {n}","{"answer" if n % 10 else ""}"\n' for n in range(1, 101))
     table = read_text("question,answer\n" + lines + "broken\n")
     roles = {"question": "prompt", "answer": "reply"}
-    division = divide(table, task_named("chat"), roles, left_out=["bad-line"])
-    assert len(division.of) == 90 and not {10, 20, 101} & set(division.of)
+    division = assign_splits(table, task_named("chat"), roles, left_out=["bad-line"])
+    assert len(division.splits) == 90 and not {10, 20, 101} & set(division.splits)
 
 
 def test_one_prompt_for_all_rows_is_divided_by_its_replies() -> None:
     table = read_text("prompt,reply\n" + "".join(f"Write a slogan.,Slogan number {n}\n" for n in range(100)))
-    assert counts(divide(table, task_named("chat"), {"prompt": "prompt", "reply": "reply"})) == (85, 15, 0)
+    assert counts(assign_splits(table, task_named("chat"), {"prompt": "prompt", "reply": "reply"})) == (85, 15, 0)
 
 
 def test_the_column_of_parts_divides_a_table() -> None:
     lines = "".join(f"q{n},a{n},{'test' if n > 80 else 'train'}\n" for n in range(1, 101))
     table = read_text("prompt,reply,split\n" + lines)
-    division = divide(table, task_named("chat"), {"prompt": "prompt", "reply": "reply"}, split_column="split")
+    division = assign_splits(table, task_named("chat"), {"prompt": "prompt", "reply": "reply"}, split_column="split")
     assert division.rows("test") == list(range(81, 101))

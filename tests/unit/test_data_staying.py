@@ -10,7 +10,7 @@ from studio.api import Studio
 from studio.data.checks import check, fix_of
 from studio.data.formats import read_text
 from studio.data.split_assignment import split
-from studio.data.splits import divide
+from studio.data.splits import assign_splits
 from studio.data.table import Row, Table
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
@@ -51,12 +51,12 @@ def pairs(count: int = 120) -> list[Row]:
 
 def parts(studio: Studio, dataset: str, version: int, splits: SplitSpec | None = None) -> dict[str, str]:
     """Question → part."""
-    record = studio.dataset(dataset, version)
-    spec = record.spec or studio.reading(dataset)
-    of = divide_version(studio._datasets.store, record, spec, splits or SplitSpec()).of
+    record = studio.datasets.get(dataset, version)
+    spec = record.spec or studio.datasets.spec(dataset)
+    of = divide_version(studio.datasets.store, record, spec, splits or SplitSpec()).splits
     return {
         str(row.get("question", row.get("text"))): of[number]
-        for number, row in studio._datasets.table(dataset, version).numbered()
+        for number, row in studio.datasets.table(dataset, version).numbered()
         if number in of
     }
 
@@ -69,39 +69,41 @@ def test_a_fix_moves_no_row_to_another_part(studio: Studio, splits: SplitSpec) -
     rows = pairs()
     rows[4] = {**rows[1]}
     rows[30]["answer"] = "TODO"
-    record = studio.add_text(lines(rows))
-    studio.set_reading(record.id, "chat", PAIR)
+    record = studio.datasets.add_text(lines(rows))
+    studio.datasets.set_roles(record.id, "chat", PAIR)
     before = parts(studio, record.id, 1, splits)
     for version, kind in ((2, "duplicate"), (3, "placeholder")):
-        assert studio.fix(record.id, kind).version == version
+        assert studio.checks.fix(record.id, kind).version == version
         after = parts(studio, record.id, version, splits)
         assert after and after == {question: before[question] for question in after}
     assert len(after) < len(before)
-    alone = divide(studio._datasets.table(record.id), CHAT, PAIR, splits)
+    alone = assign_splits(studio.datasets.table(record.id), CHAT, PAIR, splits)
     moved = [
         row
-        for row, part in alone.of.items()
+        for row, part in alone.splits.items()
         if part
-        != divide_version(studio._datasets.store, studio.dataset(record.id), studio.reading(record.id), splits).of[row]
+        != divide_version(
+            studio.datasets.store, studio.datasets.get(record.id), studio.datasets.spec(record.id), splits
+        ).splits[row]
     ]
     assert moved or splits.group_column, "without the earlier versions some rows would have moved"
 
 
 def test_rows_that_get_a_label_later_move_none_that_had_one_across_the_border_of_forty(studio: Studio) -> None:
     rows = [{"text": words(n), "label": ["good", "bad"][n % 2] if n < 34 else ""} for n in range(500)]
-    record = studio.add_text(lines(rows))
-    studio.set_reading(record.id, "classification", LABELLED)
+    record = studio.datasets.add_text(lines(rows))
+    studio.datasets.set_roles(record.id, "classification", LABELLED)
     earlier = parts(studio, record.id, 1)
     assert set(earlier.values()) == {"train", "validation"} and len(earlier) == 34
     for version, upto in ((2, 60), (3, 460)):
         labels = {n + 1: {"label": ["good", "bad"][n % 2]} for n in range(34, upto)}
-        studio._datasets.with_values(record.id, labels, "Labelled.")
-        studio.set_reading(record.id, "classification", LABELLED)
+        studio.datasets.with_values(record.id, labels, "Labelled.")
+        studio.datasets.set_roles(record.id, "classification", LABELLED)
         now = parts(studio, record.id, version)
         assert len(now) == upto and {text: now[text] for text in earlier} == earlier
         earlier = now
     assert all(list(now.values()).count(part) > 15 for part in ("train", "validation", "test"))
-    counts = studio.splits(record.id)
+    counts = studio.datasets.splits(record.id)
     assert "What was here before stays in its part." in counts.because and counts.test > 15
 
 
@@ -110,15 +112,15 @@ def test_parts_of_earlier_versions_are_worked_out_once_and_again_when_what_was_k
 
     rows = [{**row, "answer": "TODO"} if n in (30, 50) else row for n, row in enumerate(pairs())]
     rows[4] = {**rows[1]}
-    record = studio.add_text(lines(rows))
-    studio.set_reading(record.id, "chat", PAIR)
-    studio.fix(record.id, "duplicate")
-    studio.fix(record.id, "placeholder")
-    folder = studio._datasets.store.parts_folder(record.id)
+    record = studio.datasets.add_text(lines(rows))
+    studio.datasets.set_roles(record.id, "chat", PAIR)
+    studio.checks.fix(record.id, "duplicate")
+    studio.checks.fix(record.id, "placeholder")
+    folder = studio.datasets.store.parts_folder(record.id)
     first = parts(studio, record.id, 3)
     kept = sorted(path.name for path in folder.iterdir())
     assert len(kept) == 2 and [name[0] for name in kept] == ["1", "2"]
-    before = studio._datasets.store.rows_path(record.id, 1)
+    before = studio.datasets.store.rows_path(record.id, 1)
     before.rename(before.with_suffix(".away"))
     assert parts(studio, record.id, 3) == first, "the first version is not read again"
     before.with_suffix(".away").rename(before)
@@ -126,27 +128,27 @@ def test_parts_of_earlier_versions_are_worked_out_once_and_again_when_what_was_k
     assert parts(studio, record.id, 3) == first
     other = parts(studio, record.id, 3, SplitSpec(seed=7))
     assert other != first and len(list(folder.iterdir())) == 4, "another way of dividing is another matter"
-    studio.delete_dataset(record.id)
+    studio.datasets.delete(record.id)
     assert not folder.exists()
 
 
 def test_rows_that_are_left_out_move_no_other_row() -> None:
-    whole = divide(table(pairs()), CHAT, PAIR).of
-    some = divide(table(pairs()), CHAT, PAIR, left_out=["leakage"], rows_left_out=((3, 9), (70, 70)))
-    assert some.of == {number: part for number, part in whole.items() if not 3 <= number <= 9 and number != 70}
+    whole = assign_splits(table(pairs()), CHAT, PAIR).splits
+    some = assign_splits(table(pairs()), CHAT, PAIR, left_out=["leakage"], rows_left_out=((3, 9), (70, 70)))
+    assert some.splits == {number: part for number, part in whole.items() if not 3 <= number <= 9 and number != 70}
     counts = some.counts
     assert counts.train + counts.validation + counts.test == 112
     held = [(number, number) for number, part in whole.items() if part == "validation"]
     with pytest.raises(StudioError, match="All rows for validation are left out"):
-        divide(table(pairs()), CHAT, PAIR, left_out=["near-duplicate"], rows_left_out=tuple(held))
+        assign_splits(table(pairs()), CHAT, PAIR, left_out=["near-duplicate"], rows_left_out=tuple(held))
 
 
 def test_by_content_alone_the_number_of_rows_moves_none() -> None:
     rows = [(n, f"text {n}", "") for n in range(1, 501)]
     spec = SplitSpec(stable_splits=True)
-    whole = split(rows, spec).of
+    whole = split(rows, spec).splits
     for count in (39, 41, 399, 401):
-        some = split(rows[:count], spec).of
+        some = split(rows[:count], spec).splits
         assert [n for n in some if some[n] != whole[n]] == []
     assert "By content alone" in split(rows, spec).counts.because
 
@@ -155,7 +157,7 @@ def test_by_content_alone_the_number_of_rows_moves_none() -> None:
 
 
 def told(studio: Studio, dataset: str) -> dict[str, Any]:
-    return {each.kind: each for each in studio.check(dataset, "chat", PAIR).problems}
+    return {each.kind: each for each in studio.checks.check(dataset, "chat", PAIR).problems}
 
 
 @pytest.mark.parametrize("way", ["group_column", "time_column"])
@@ -163,31 +165,31 @@ def test_a_copy_under_another_group_or_another_day_is_told_where_it_gives_the_te
     studio: Studio, way: str
 ) -> None:
     rows = pairs()
-    clean = studio.add_text(lines(rows))
-    studio.set_reading(clean.id, "chat", PAIR)
+    clean = studio.datasets.add_text(lines(rows))
+    studio.datasets.set_roles(clean.id, "chat", PAIR)
     column = {"group_column": "customer", "time_column": "day"}[way]
-    studio.keep_splits(clean.id, **{way: column})
-    assert studio.check(clean.id).problems == ()
-    of = divide(table(rows), CHAT, PAIR, SplitSpec(**{way: column})).of
+    studio.datasets.set_splits(clean.id, **{way: column})
+    assert studio.checks.check(clean.id).problems == ()
+    of = assign_splits(table(rows), CHAT, PAIR, SplitSpec(**{way: column})).splits
     held = next(n for n in sorted(of, reverse=True) if of[n] == "validation")
     train = next(n for n in sorted(of) if of[n] == "train")
     rows[train - 1] = {**rows[held - 1], column: rows[train - 1][column]}
-    record = studio.add_text(lines(rows))
-    studio.set_reading(record.id, "chat", PAIR)
+    record = studio.datasets.add_text(lines(rows))
+    studio.datasets.set_roles(record.id, "chat", PAIR)
     assert "leakage" not in told(studio, record.id), "the usual parts keep equal texts together"
-    studio.keep_splits(record.id, **{way: column})
+    studio.datasets.set_splits(record.id, **{way: column})
     found = told(studio, record.id)
     assert set(found) == {"duplicate", "leakage"} and found["leakage"].rows == (train,)
     assert "1 row for training also stands in validation or test." in found["leakage"].message
-    fixed = studio.fix(record.id, "leakage")
-    assert fixed.rows == 119 and studio.check(record.id).problems == ()
+    fixed = studio.checks.fix(record.id, "leakage")
+    assert fixed.rows == 119 and studio.checks.check(record.id).problems == ()
 
 
 def test_near_copies_on_both_sides_of_the_studios_own_parts_are_told_and_removed_from_training(
     studio: Studio,
 ) -> None:
     rows = pairs()
-    of = divide(table(rows), CHAT, PAIR).of
+    of = assign_splits(table(rows), CHAT, PAIR).splits
     held = [n for n in of if of[n] == "validation"][:3]
     train = [n for n in of if of[n] == "train"]
     planted = []
@@ -196,8 +198,8 @@ def test_near_copies_on_both_sides_of_the_studios_own_parts_are_told_and_removed
         rows.append({**near, "question": f"{near['question']} Please."})
         planted.append(len(rows))
         rows.append({**rows[twin - 1], "question": f"{rows[twin - 1]['question']} Please."})
-    record = studio.add_text(lines(rows))
-    studio.set_reading(record.id, "chat", PAIR)
+    record = studio.datasets.add_text(lines(rows))
+    studio.datasets.set_roles(record.id, "chat", PAIR)
     now = parts(studio, record.id, 1)
     both = {n for n, row in enumerate(rows, 1) if now[row["question"]] == "train"}
     wanted = {copy for first, copy in zip(held, planted, strict=True) if copy in both and first not in both}
@@ -206,7 +208,7 @@ def test_near_copies_on_both_sides_of_the_studios_own_parts_are_told_and_removed
     assert wanted <= set(found["leakage"].rows) and "nearly" in found["leakage"].message
     for number in found["leakage"].rows:
         assert now[rows[number - 1]["question"]] == "train"
-    studio.fix(record.id, "leakage")
+    studio.checks.fix(record.id, "leakage")
     assert "leakage" not in told(studio, record.id)
 
 
@@ -214,8 +216,8 @@ def test_a_division_is_asked_for_only_where_rows_are_alike() -> None:
     def never() -> dict[int, str]:
         raise AssertionError("nothing is alike here")
 
-    assert check(table(pairs()), CHAT, PAIR, division=never, parts_copies=True).problems == ()
-    assert not fix_of(table(pairs()), CHAT, PAIR, "leakage", division=never)
+    assert check(table(pairs()), CHAT, PAIR, get_splits=never, copies_cross_splits=True).problems == ()
+    assert not fix_of(table(pairs()), CHAT, PAIR, "leakage", get_splits=never)
 
 
 def test_a_run_divides_as_the_page_said(studio: Studio, tmp_path: Path) -> None:
@@ -225,16 +227,16 @@ def test_a_run_divides_as_the_page_said(studio: Studio, tmp_path: Path) -> None:
 
     rows = pairs()
     rows[4] = {**rows[1]}
-    record = studio.add_text(lines(rows))
-    studio.set_reading(record.id, "chat", PAIR)
+    record = studio.datasets.add_text(lines(rows))
+    studio.datasets.set_roles(record.id, "chat", PAIR)
     before = parts(studio, record.id, 1)
-    studio.fix(record.id, "duplicate")
-    counts = studio.splits(record.id)
+    studio.checks.fix(record.id, "duplicate")
+    counts = studio.datasets.splits(record.id)
     run = RunSpec(
         config=config_from({"task": "chat", "model": "none"}),
         dataset=record.id,
         dataset_version=2,
-        data=studio.reading(record.id),
+        data=studio.datasets.spec(record.id),
         splits=SplitSpec(),
     )
     learned = rows_of_run(studio.context.workspace.datasets, run)

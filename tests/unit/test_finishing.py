@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from studio.services.runs.finish import finish
 from test_services_runs import Starts, spec
 
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.services.context import Context
-from studio.services.runs.finish import finish
 from studio.services.runs.service import Runs
 from studio.store import Home
 from studio.store.datasets import ROWS

@@ -11,7 +11,7 @@ from studio.schema.errors import StudioError
 from studio.schema.models import Estimate, ModelInfo
 from studio.schema.runs import RunSpec
 from studio.tasks import task_named
-from studio.training.loop.oom_retry import at_half_the_batch
+from studio.training.loop.oom_retry import with_half_batch
 from studio.training.planning.estimate import estimate
 from studio.training.planning.memory_budget import ROOM, room
 from studio.training.planning.memory_fit import Asked, fit
@@ -155,9 +155,9 @@ def spec(**values: Any) -> RunSpec:
 
 
 def test_a_run_out_of_memory_is_tried_at_half_the_batch_once() -> None:
-    again = at_half_the_batch(spec(batch_size=4, gradient_accumulation=2))
+    again = with_half_batch(spec(batch_size=4, gradient_accumulation=2))
     assert again is not None
     assert (again.config.batch_size, again.config.gradient_accumulation, again.tried_again) == (2, 4, True)
     assert "tried once more with 2" in again.because[-1]
-    assert at_half_the_batch(again) is None
-    assert at_half_the_batch(spec(batch_size=1)) is None
+    assert with_half_batch(again) is None
+    assert with_half_batch(spec(batch_size=1)) is None

@@ -13,7 +13,7 @@ from studio.schema.errors import StudioError
 @pytest.fixture
 def studio(disk_of: Callable[[int], Path]) -> Iterator[Studio]:
     studio = Studio(disk_of(80) / "home")
-    studio.runs()
+    studio.runs.all()
     yield studio
     studio.close()
 
@@ -30,16 +30,16 @@ def fill(studio: Studio) -> None:
 
 def test_on_a_full_disk_runs_are_listed_and_deleted_though_one_has_lost_its_worker(studio: Studio) -> None:
     old, lost = made(studio), made(studio, "lost", "training")
-    data = studio.add_text("question,answer\n" + "How is it?,It is fine.\n" * 30).id
+    data = studio.datasets.add_text("question,answer\n" + "How is it?,It is fine.\n" * 30).id
     runs = studio.context.workspace.runs
     for folder in (runs.folder(old).checkpoints, studio.context.workspace.datasets.folder(data, 1)):
         (folder / "large").write_bytes(bytes(2**20))
     runs.update(lost, pid=2**22 + 1, identity="gone")
     fill(studio)
-    assert {record.id for record in studio.runs()} == {old, lost}
-    studio.delete_run(old)
-    assert [record.id for record in studio.runs()] == [lost] and not runs.folder(old).root.exists()
-    assert studio.run(lost).status == "interrupted", "there is room again"
+    assert {record.id for record in studio.runs.all()} == {old, lost}
+    studio.runs.delete(old)
+    assert [record.id for record in studio.runs.all()] == [lost] and not runs.folder(old).root.exists()
+    assert studio.runs.get(lost).status == "interrupted", "there is room again"
     fill(studio)
-    studio.delete_dataset(data)
-    assert studio.datasets() == []
+    studio.datasets.delete(data)
+    assert studio.datasets.all() == []

@@ -21,7 +21,7 @@ ROWS = "question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(
 
 def made_of_rows(studio: Studio, status: str = "finished") -> tuple[str, str]:
     """A run and the dataset that it learned from."""
-    data = studio.add_text(ROWS).id
+    data = studio.datasets.add_text(ROWS).id
     return made(studio, status=status, rows=data), data
 
 
@@ -48,23 +48,23 @@ def rows_at(studio: Studio, data: str, version: int = 1) -> bytes:
 def test_rows_come_along_only_when_it_was_asked_for(studio: Studio, tmp_path: Path) -> None:
     run, data = made_of_rows(studio)
     assert rows_in(studio, run), "they lie in its folder"
-    with zipfile.ZipFile(studio.pack_run(run, tmp_path / "run.zip")) as archive:
+    with zipfile.ZipFile(studio.saved.export_archive(run, tmp_path / "run.zip")) as archive:
         assert not [name for name in archive.namelist() if "rows" in name]
-    file = studio.pack_run(run, tmp_path / "whole.zip", rows=True)
+    file = studio.saved.export_archive(run, tmp_path / "whole.zip", rows=True)
     there = Studio(tmp_path / "there")
-    came = there.unpack_run(file)
-    assert there.datasets() == studio.datasets() and rows_at(there, data) == rows_at(studio, data)
+    came = there.saved.import_archive(file)
+    assert there.datasets.all() == studio.datasets() and rows_at(there, data) == rows_at(studio, data)
     assert linked(there, came.id, data)
-    before = there.datasets()
-    there.unpack_run(file)
-    assert there.datasets() == before, "what is here already stays"
-    assert there.pack_run(run, tmp_path / "again.zip", rows=True).stat().st_size == file.stat().st_size
+    before = there.datasets.all()
+    there.saved.import_archive(file)
+    assert there.datasets.all() == before, "what is here already stays"
+    assert there.saved.export_archive(run, tmp_path / "again.zip", rows=True).stat().st_size == file.stat().st_size
     there.close()
 
 
 def test_a_newer_version_of_the_rows_stays_the_current_one(studio: Studio, tmp_path: Path) -> None:
     run, data = made_of_rows(studio)
-    file = studio.pack_run(run, tmp_path / "run.zip", rows=True)
+    file = studio.saved.export_archive(run, tmp_path / "run.zip", rows=True)
     datasets = studio.context.workspace.datasets
     with datasets.filling(data, 2) as filled:
         shutil.copy(datasets.rows_path(data, 1), filled / "rows.parquet")
@@ -72,13 +72,13 @@ def test_a_newer_version_of_the_rows_stays_the_current_one(studio: Studio, tmp_p
     with datasets.db.write() as connection:
         connection.execute("DELETE FROM versions WHERE version = 1")
     shutil.rmtree(datasets.folder(data, 1))
-    studio.unpack_run(file)
+    studio.saved.import_archive(file)
     assert [each.version for each in datasets.versions(data)] == [1, 2] and datasets.get(data).version == 2
 
 
 def test_rows_that_are_gone_can_not_come_along(studio: Studio, tmp_path: Path) -> None:
     run = made(studio)
-    assert refusal(lambda: studio.pack_run(run, tmp_path / "x.zip", rows=True)).code == "no-such-dataset"
+    assert refusal(lambda: studio.saved.export_archive(run, tmp_path / "x.zip", rows=True)).code == "no-such-dataset"
     assert not (tmp_path / "x.zip").exists()
 
 
@@ -109,10 +109,10 @@ def test_rows_that_are_not_what_they_say_are_refused_and_leave_nothing(
     studio: Studio, tmp_path: Path, what: str
 ) -> None:
     run, _ = made_of_rows(studio)
-    file = rewritten(studio.pack_run(run, tmp_path / "bad.zip", rows=True), BAD_ROWS[what])
+    file = rewritten(studio.saved.export_archive(run, tmp_path / "bad.zip", rows=True), BAD_ROWS[what])
     there = Studio(tmp_path / "there")
-    assert refusal(lambda: there.unpack_run(file)).code == "unreadable-file"
-    assert there.datasets() == [] and there.runs() == []
+    assert refusal(lambda: there.saved.import_archive(file)).code == "unreadable-file"
+    assert there.datasets.all() == [] and there.runs.all() == []
     folders = [there.context.workspace.runs.root, there.context.workspace.datasets.root]
     assert not [path for folder in folders for path in folder.rglob("*")]
     there.close()
@@ -129,27 +129,29 @@ def there(tmp_path: Path) -> Iterator[Studio]:
 
 
 def test_a_run_folder_that_is_copied_to_another_home_brings_all_its_rows_along(studio: Studio, there: Studio) -> None:
-    data, held, general = (studio.add_text(ROWS, name).id for name in ("rows", "held", "general"))
+    data, held, general = (studio.datasets.add_text(ROWS, name).id for name in ("rows", "held", "general"))
     replay = Replay(dataset=general, version=1, roles={"question": "prompt", "answer": "reply"})
     more = {"validation_dataset": held, "validation_version": 1, "replay": replay}
     run = made(studio, status="stopped", rows=data, more=more)
     copied(studio, run, there)
-    assert [each.id for each in there.runs()] == [run]
-    assert {each.id: each for each in there.datasets()} == {each.id: each for each in studio.datasets()}
-    there._runs.require_rows(there.spec(run))
+    assert [each.id for each in there.runs.all()] == [run]
+    assert {each.id: each for each in there.datasets.all()} == {each.id: each for each in studio.datasets()}
+    there.runs.require_rows(there.runs.spec(run))
     for each in (data, held, general):
         assert rows_at(there, each) == rows_at(studio, each) and linked(there, run, each)
-    assert not [event for event in there.events(run) if isinstance(event.event, AdviceEvent)]
+    assert not [event for event in there.runs.events(run) if isinstance(event.event, AdviceEvent)]
 
 
 def test_a_copied_folder_changes_no_rows_that_are_here(studio: Studio, there: Studio) -> None:
     run, data = made_of_rows(studio)
-    there.unpack_run(studio.pack_run(made(studio, rows=data), there.home.root / "run.zip", rows=True))
-    before = there.datasets()
+    there.saved.import_archive(
+        studio.saved.export_archive(made(studio, rows=data), there.home.root / "run.zip", rows=True)
+    )
+    before = there.datasets.all()
     there.context.workspace.datasets.rows_path(data, 1).touch()
     inode = there.context.workspace.datasets.rows_path(data, 1).stat().st_ino
     copied(studio, run, there)
-    assert run in {each.id for each in there.runs()} and there.datasets() == before
+    assert run in {each.id for each in there.runs.all()} and there.datasets.all() == before
     assert there.context.workspace.datasets.rows_path(data, 1).stat().st_ino == inode and linked(there, run, data)
 
 
@@ -157,10 +159,10 @@ def test_of_several_that_find_a_copied_folder_at_once_none_loses_its_rows(studio
     run, data = made_of_rows(studio)
     copied(studio, run, there)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: [each.id for each in Studio(there.home.root).runs()], range(4)))
+        found = list(pool.map(lambda _: [each.id for each in Studio(there.home.root).runs.all()], range(4)))
     assert found == [[run]] * 4
     assert rows_at(there, data) == rows_at(studio, data) and linked(there, run, data)
-    assert len(there.datasets()) == 1
+    assert len(there.datasets.all()) == 1
 
 
 def by_a_path(folder: Path, data: str) -> None:
@@ -189,34 +191,36 @@ BAD_FOLDER: dict[str, Callable[[Path, str], Any]] = {
 def test_a_copied_run_whose_rows_are_refused_is_listed_and_says_so(studio: Studio, there: Studio, what: str) -> None:
     run, data = made_of_rows(studio)
     BAD_FOLDER[what](copied(studio, run, there), data)
-    assert [each.id for each in there.runs()] == [run] and there.datasets() == []
-    (said,) = [event.event for event in there.events(run) if isinstance(event.event, AdviceEvent)]
+    assert [each.id for each in there.runs.all()] == [run] and there.datasets.all() == []
+    (said,) = [event.event for event in there.runs.events(run) if isinstance(event.event, AdviceEvent)]
     assert said.title == "Its rows were not taken in" and said.action
     assert not list(there.context.workspace.datasets.root.glob("**/*.parquet"))
-    there.delete_run(run)
+    there.runs.delete(run)
     copied(studio, run, there)
-    assert there.runs() and linked(there, run, data), "as it advised"
+    assert there.runs.all() and linked(there, run, data), "as it advised"
 
 
 def test_deleting_a_dataset_removes_its_rows_from_all_runs_and_none_goes_on(studio: Studio) -> None:
     run, data = made_of_rows(studio, status="stopped")
-    kept, runs = studio.add_text(ROWS, "kept").id, studio.context.workspace.runs
+    kept, runs = studio.datasets.add_text(ROWS, "kept").id, studio.context.workspace.runs
     both = made(studio, rows=kept, more={"validation_dataset": data, "validation_version": 1})
     unseen = Path(shutil.copytree(runs.folder(run).root, runs.root / "20200101-unseen"))
-    packed = studio.pack_run(run, rows=True)
-    studio.delete_dataset(data)
+    packed = studio.saved.export_archive(run, rows=True)
+    studio.datasets.delete(data)
     assert not packed.exists() and rows_in(studio, run) == [] and list((unseen / "rows").iterdir()) == []
     assert rows_in(studio, both) == [f"{kept}-v1.json", f"{kept}-v1.parquet"]
     assert not list(studio.home.root.glob(f"**/{data}*"))
-    assert refusal(lambda: studio.resume(run)).code == "no-such-dataset"
-    assert len(studio.runs()) == 3 and [each.id for each in studio.datasets()] == [kept], "it does not come back"
+    assert refusal(lambda: studio.runs.resume(run)).code == "no-such-dataset"
+    assert len(studio.runs.all()) == 3 and [each.id for each in studio.datasets.all()] == [kept], (
+        "it does not come back"
+    )
 
 
 def test_rows_of_two_runs_outlive_one_of_them_and_what_it_had_learned(studio: Studio) -> None:
     run, data = made_of_rows(studio)
     other = made(studio, rows=data)
     studio.context.workspace.runs.discard_output(other)
-    studio.delete_run(run)
+    studio.runs.delete(run)
     assert linked(studio, other, data) and rows_at(studio, data)
 
 
@@ -224,14 +228,14 @@ def test_rows_in_a_run_are_counted_once_with_their_dataset(studio: Studio) -> No
     run, data = made_of_rows(studio)
     folder = studio.context.workspace.runs.folder(run)
     rows = folder_size(folder.rows)
-    assert rows and studio.run_bytes(run) == folder_size(folder.root) - rows
-    things = {each.id: each.bytes for each in studio.storage().things}
-    assert things[run] == studio.run_bytes(run) == sum(studio.run_parts(run).values())
+    assert rows and studio.runs.size(run) == folder_size(folder.root) - rows
+    things = {each.id: each.bytes for each in studio.storage.view().things}
+    assert things[run] == studio.runs.size(run) == sum(studio.saved.size_by_part(run).values())
     assert things[data] == folder_size(studio.context.workspace.datasets.root / data) >= rows
     shutil.copytree(folder.rows, folder.root / "copy")
     shutil.rmtree(folder.rows)
     (folder.root / "copy").rename(folder.rows)
-    assert studio.run_bytes(run) == folder_size(folder.root), "files of its own are its own"
+    assert studio.runs.size(run) == folder_size(folder.root), "files of its own are its own"
 
 
 def test_where_a_file_can_have_no_second_name_a_run_is_made_without_its_rows(studio: Studio) -> None:
@@ -241,4 +245,4 @@ def test_where_a_file_can_have_no_second_name_a_run_is_made_without_its_rows(stu
     (runs.root / "20200101-first" / "rows").write_text("in the way")
     made_so = runs.create(runs.spec(run), run="20200101-first")
     assert made_so.status == "queued" and rows_in(studio, made_so.id) == []
-    studio._runs.require_rows(studio.spec(made_so.id))
+    studio.runs.require_rows(studio.runs.spec(made_so.id))

@@ -67,7 +67,7 @@ def refusal(act: Callable[[], Any]) -> StudioError:
 
 
 def curve(studio: Studio, run: str) -> list[dict[str, Any]]:
-    return [each.event.model_dump() for each in studio.events(run)]
+    return [each.event.model_dump() for each in studio.runs.events(run)]
 
 
 # --- found, noted, put aside ---
@@ -75,13 +75,13 @@ def curve(studio: Studio, run: str) -> list[dict[str, Any]]:
 
 def test_a_run_is_found_by_the_words_of_its_name_note_tags_and_settings(studio: Studio) -> None:
     one, two = made(studio, "support-tone"), made(studio, "mood", method="ia3")
-    studio.note_run(one, note="Too formal, try fewer passes", tags=["Keep", "tone, v2"])
-    assert studio.run(one).tags == ("Keep", "tone", "v2")
+    studio.saved.annotate(one, note="Too formal, try fewer passes", tags=["Keep", "tone, v2"])
+    assert studio.runs.get(one).tags == ("Keep", "tone", "v2")
     for text in ("formal passes", "TONE", "v2", one[-6:]):
-        assert [each.id for each in studio.find_runs(text)] == [one], text
-    assert [each.id for each in studio.find_runs("ia3")] == [two]
-    assert [each.id for each in studio.find_runs(tag="Keep")] == [one]
-    assert studio.find_runs("formal mood") == []
+        assert [each.id for each in studio.runs.find(text)] == [one], text
+    assert [each.id for each in studio.runs.find("ia3")] == [two]
+    assert [each.id for each in studio.runs.find(tag="Keep")] == [one]
+    assert studio.runs.find("formal mood") == []
 
 
 def test_runs_are_listed_in_every_order_there_is(studio: Studio) -> None:
@@ -90,39 +90,39 @@ def test_runs_are_listed_in_every_order_there_is(studio: Studio) -> None:
     for run, loss, seconds in zip(runs, (2.0, 3.0, 1.0), (10, 30, 20), strict=True):
         store.update(run, metrics={"eval_loss": loss}, seconds=seconds)
     (store.folder(runs[1]).root / "large").write_bytes(bytes(100_000))
-    names = {order: "".join(each.name for each in studio.find_runs(sort=order)) for order in studio.orders()}
+    names = {order: "".join(each.name for each in studio.runs.find(sort=order)) for order in studio.runs.orders()}
     assert names["newest"] == "cab" and names["oldest"] == "bac" and names["name"] == "abc"
     assert names["loss"] == "cba" and names["time"] == "acb" and names["size"][0] == "a"
-    assert refusal(lambda: studio.find_runs(sort="sideways")).code == "bad-setting"
+    assert refusal(lambda: studio.runs.find(sort="sideways")).code == "bad-setting"
 
 
 def test_a_run_that_is_put_aside_is_listed_only_when_asked_for(studio: Studio) -> None:
     one, two = made(studio), made(studio)
-    studio.note_run(one, archived=True)
-    assert [each.id for each in studio.find_runs()] == [two]
-    assert [each.id for each in studio.find_runs(archived=True)] == [one]
-    studio.note_run(one, archived=False)
-    assert len(studio.find_runs()) == 2
+    studio.saved.annotate(one, archived=True)
+    assert [each.id for each in studio.runs.find()] == [two]
+    assert [each.id for each in studio.runs.find(archived=True)] == [one]
+    studio.saved.annotate(one, archived=False)
+    assert len(studio.runs.find()) == 2
 
 
 def test_a_name_that_another_run_has_gets_a_number_and_ones_own_stays(studio: Studio) -> None:
     one, two = made(studio, "tone"), made(studio, "other")
-    assert studio.rename_run(two, "tone").name == "tone 2"
-    assert studio.rename_run(one, " tone ").name == "tone"
+    assert studio.saved.annotate(two, "tone").name == "tone 2"
+    assert studio.saved.annotate(one, " tone ").name == "tone"
 
 
 def test_a_note_of_a_megabyte_is_refused_and_html_in_one_is_kept_as_it_is(studio: Studio) -> None:
     run = made(studio)
-    error = refusal(lambda: studio.note_run(run, note=EVIL * 40_000, name="", tags=["x" * 50]))
+    error = refusal(lambda: studio.saved.annotate(run, note=EVIL * 40_000, name="", tags=["x" * 50]))
     assert {each.field for each in error.all()} == {"note", "name", "tags"}
     assert len(error.message) < 1000
-    assert studio.run(run).note == ""
-    assert studio.note_run(run, note=f" {EVIL} ").note == EVIL
+    assert studio.runs.get(run).note == ""
+    assert studio.saved.annotate(run, note=f" {EVIL} ").note == EVIL
 
 
 def test_what_is_said_of_a_run_is_written_into_its_folder(studio: Studio) -> None:
     run = made(studio)
-    studio.note_run(run, name="new", note="a note", tags=["x"])
+    studio.saved.annotate(run, name="new", note="a note", tags=["x"])
     told = json.loads(studio.context.workspace.runs.folder(run).record.read_text())
     assert (told["run"]["name"], told["run"]["note"], told["run"]["tags"]) == ("new", "a note", ["x"])
     assert told["model"] == {"name": "starter-chat"}
@@ -130,38 +130,38 @@ def test_what_is_said_of_a_run_is_written_into_its_folder(studio: Studio) -> Non
 
 def test_the_disk_used_by_each_part_is_told_and_checkpoints_go_alone(studio: Studio) -> None:
     run = made(studio)
-    parts = studio.run_parts(run)
-    assert parts["tuned model"] == 5008 and parts["checkpoints"] == 10 and sum(parts.values()) == studio.run_bytes(run)
-    studio.remove_checkpoints(run)
-    assert studio.run_parts(run)["checkpoints"] == 0 and studio.checkpoints(run) == []
-    assert studio.run(run).has_result and curve(studio, run)
+    parts = studio.saved.size_by_part(run)
+    assert parts["tuned model"] == 5008 and parts["checkpoints"] == 10 and sum(parts.values()) == studio.runs.size(run)
+    studio.saved.remove_checkpoints(run)
+    assert studio.saved.size_by_part(run)["checkpoints"] == 0 and studio.runs.checkpoints(run) == []
+    assert studio.runs.get(run).has_result and curve(studio, run)
 
 
 def test_storage_lists_what_takes_room_and_says_what_goes_with_it(studio: Studio) -> None:
     run = made(studio)
-    data = studio.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12)))
-    view = studio.storage()
+    data = studio.datasets.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12)))
+    view = studio.storage.view()
     things = {(each.kind, each.id): each for each in view.things}
-    assert things["run", run].bytes == studio.run_bytes(run) and "checkpoints" in things["run", run].lost
+    assert things["run", run].bytes == studio.runs.size(run) and "checkpoints" in things["run", run].lost
     assert things["dataset", data.id].bytes > 0 and "all versions" in things["dataset", data.id].lost
     assert all(each.kept_by for each in view.things if each.id.startswith("starter-"))
     assert [each.bytes for each in view.things] == sorted((each.bytes for each in view.things), reverse=True)
     assert view.free_bytes > 0
-    assert refusal(lambda: studio.delete_model("starter-chat")).code == "no-such-model"
+    assert refusal(lambda: studio.storage.delete_model("starter-chat")).code == "no-such-model"
     visitor = Studio(studio.home, "visitor", demo=True)
-    assert all(each.kind != "model" for each in visitor.storage().things)
-    assert refusal(lambda: visitor.delete_model("any/model")).code == "not-allowed"
+    assert all(each.kind != "model" for each in visitor.storage.view().things)
+    assert refusal(lambda: visitor.storage.delete_model("any/model")).code == "not-allowed"
 
 
 def test_rows_kept_as_tokens_are_listed_and_can_go(studio: Studio) -> None:
     folder = studio.context.workspace.encoded
-    assert all(each.kind != "tokens" for each in studio.storage().things)
+    assert all(each.kind != "tokens" for each in studio.storage.view().things)
     folder.mkdir(parents=True)
     (folder / "key.jsonl").write_bytes(bytes(7000))
-    (kept,) = [each for each in studio.storage().things if each.kind == "tokens"]
+    (kept,) = [each for each in studio.storage.view().things if each.kind == "tokens"]
     assert kept.bytes == 7000 and kept.lost and not kept.kept_by
-    assert studio.delete_tokens() == 7000 and not folder.exists()
-    assert all(each.kind != "tokens" for each in studio.storage().things)
+    assert studio.storage.delete_tokens() == 7000 and not folder.exists()
+    assert all(each.kind != "tokens" for each in studio.storage.view().things)
 
 
 # --- folders from elsewhere ---
@@ -171,15 +171,15 @@ def test_a_folder_that_was_copied_to_another_home_is_listed_there_with_its_curve
     studio: Studio, tmp_path: Path
 ) -> None:
     run = made(studio)
-    studio.note_run(run, note="a note", tags=["x"])
+    studio.saved.annotate(run, note="a note", tags=["x"])
     there = Studio(tmp_path / "there")
-    assert there.runs() == []
+    assert there.runs.all() == []
     shutil.copytree(studio.context.workspace.runs.folder(run).root, there.context.workspace.runs.root / run)
-    found = there.runs()
-    assert found == [studio.run(run)]
+    found = there.runs.all()
+    assert found == [studio.runs.get(run)]
     assert curve(there, run) == curve(studio, run)
-    assert there.spec(run) == studio.spec(run)
-    assert there.run(run).has_result and there.runs() == found, "once"
+    assert there.runs.spec(run) == studio.runs.spec(run)
+    assert there.runs.get(run).has_result and there.runs.all() == found, "once"
 
 
 def test_a_folder_that_is_still_being_copied_is_listed_when_all_of_it_is_there(studio: Studio, tmp_path: Path) -> None:
@@ -201,9 +201,9 @@ shutil.copytree(source, place, dirs_exist_ok=True)
 """
     copying = subprocess.Popen([sys.executable, "-c", slow, str(source), str(place)], stdout=subprocess.PIPE)
     assert copying.stdout and copying.stdout.readline()
-    assert there.runs() == []
+    assert there.runs.all() == []
     copying.communicate()
-    assert [record.has_result for record in there.runs()] == [True]
+    assert [record.has_result for record in there.runs.all()] == [True]
     assert curve(there, run) == curve(studio, run)
 
 
@@ -213,7 +213,7 @@ def test_a_folder_is_found_by_its_id_too_and_one_that_was_at_work_is_interrupted
     run = made(studio, status="training")
     there = Studio(tmp_path / "there")
     shutil.copytree(studio.context.workspace.runs.folder(run).root, there.context.workspace.runs.root / run)
-    found = there.run(run)
+    found = there.runs.get(run)
     assert found.status == "interrupted" and "Resume" in found.reason
     assert curve(there, run)[:-1] == curve(studio, run)
 
@@ -223,11 +223,11 @@ def test_a_folder_that_is_copied_here_under_a_name_that_is_taken_gets_a_number(s
     runs, mine = [made(studio), made(studio)], made(there)
     for run in runs:
         shutil.copytree(studio.context.workspace.runs.folder(run).root, there.context.workspace.runs.root / run)
-    assert {each.id: each.name for each in there.runs()}[mine] == "tone"
-    assert sorted(each.name for each in there.runs()) == ["tone", "tone 2", "tone 3"]
+    assert {each.id: each.name for each in there.runs.all()}[mine] == "tone"
+    assert sorted(each.name for each in there.runs.all()) == ["tone", "tone 2", "tone 3"]
     for run in runs:
         told = json.loads(there.context.workspace.runs.folder(run).record.read_text())
-        assert told["run"]["name"] == there.run(run).name
+        assert told["run"]["name"] == there.runs.get(run).name
 
 
 @pytest.mark.parametrize(
@@ -239,16 +239,16 @@ def test_a_folder_whose_settings_are_nonsense_is_left_alone_and_hurts_nobody(stu
     with studio.context.workspace.db.write() as connection:
         connection.execute("DELETE FROM runs WHERE id = ?", (run,))
     folder.config.write_text(text)
-    assert [each.id for each in studio.runs()] == [kept]
-    assert refusal(lambda: studio.run(run)).code == "no-such-run"
+    assert [each.id for each in studio.runs.all()] == [kept]
+    assert refusal(lambda: studio.runs.get(run)).code == "no-such-run"
     assert folder.config.exists()
-    (told,) = studio.mended()
+    (told,) = studio.storage.recovery_notices()
     assert run in told and "config.yaml" in told
-    studio.mended_seen()
-    studio.runs()
-    assert studio.mended() == [], "once"
+    studio.storage.dismiss_recovery_notices()
+    studio.runs.all()
+    assert studio.storage.recovery_notices() == [], "once"
     shutil.copy(studio.context.workspace.runs.folder(kept).config, folder.config)
-    assert {each.id for each in studio.runs()} == {run, kept} and studio.mended() == []
+    assert {each.id for each in studio.runs.all()} == {run, kept} and studio.storage.recovery_notices() == []
 
 
 def test_settings_of_an_older_or_newer_studio_are_read_as_far_as_they_go(studio: Studio, tmp_path: Path) -> None:
@@ -259,13 +259,13 @@ def test_settings_of_an_older_or_newer_studio_are_read_as_far_as_they_go(studio:
     there = Studio(tmp_path / "there")
     shutil.copytree(folder.root, there.context.workspace.runs.root / run)
     (there.context.workspace.runs.folder(run).config).write_text(text + "invented: 1\n")
-    assert there.run(run).id == run and there.spec(run).config == studio.spec(run).config
+    assert there.runs.get(run).id == run and there.runs.spec(run).config == studio.runs.spec(run).config
 
 
 def test_a_deleted_run_does_not_come_back(studio: Studio) -> None:
     run = made(studio)
-    studio.delete_run(run)
-    assert studio.runs() == []
+    studio.runs.delete(run)
+    assert studio.runs.all() == []
 
 
 def test_what_was_left_half_made_goes_after_a_day_and_nothing_else_does(studio: Studio, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_what_was_left_half_made_goes_after_a_day_and_nothing_else_does(studio: 
         (runs.root / name / "config.yaml").write_text("half")
         os.utime(runs.root / name, (0, os.stat(runs.root / name).st_mtime - age))
     os.utime(runs.root / kept, (0, 0))
-    studio.unpack_run(studio.pack_run(kept, tmp_path / "run.zip"))
+    studio.saved.import_archive(studio.saved.export_archive(kept, tmp_path / "run.zip"))
     left = {each.name for each in runs.root.iterdir()}
     assert kept in left and "20260101-0000bbbb" in left and len(left) == 3
 
@@ -288,7 +288,7 @@ def test_what_was_left_half_made_goes_after_a_day_and_nothing_else_does(studio: 
 def test_a_run_is_taken_along_in_one_file_without_rows_pickles_or_the_log(studio: Studio, tmp_path: Path) -> None:
     run, file = made(studio), tmp_path / "run.zip"
     studio.context.workspace.runs.folder(run).log.write_text("/home/secret")
-    studio.pack_run(run, file)
+    studio.saved.export_archive(run, file)
     with zipfile.ZipFile(file) as archive:
         assert set(archive.namelist()) == {
             "config.yaml",
@@ -298,10 +298,10 @@ def test_a_run_is_taken_along_in_one_file_without_rows_pickles_or_the_log(studio
             "adapter/adapter_model.safetensors",
         }
     there = Studio(tmp_path / "there")
-    found = there.unpack_run(file)
+    found = there.saved.import_archive(file)
     assert (found.id, found.name, found.has_result) == (run, "tone", True)
     assert curve(there, run) == curve(studio, run)
-    assert there.run_parts(run)["tuned model"] == 5008
+    assert there.saved.size_by_part(run)["tuned model"] == 5008
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is behind a handle")
@@ -310,13 +310,13 @@ def test_a_run_in_one_file_is_on_the_disk_before_it_has_its_name(
 ) -> None:
     run, file = made(studio), tmp_path / "run.zip"
     on_disk.clear()
-    studio.pack_run(run, file)
+    studio.saved.export_archive(run, file)
     renamed = on_disk.index(("rename", "run.zip"))
     assert on_disk[renamed - 1][0] == "sync" and on_disk[renamed - 1][1].startswith(".run.zip.")
     assert on_disk[renamed + 1] == ("sync", tmp_path.name)
     on_disk.clear()
     there = Studio(tmp_path / "there")
-    there.unpack_run(file)
+    there.saved.import_archive(file)
     placed = on_disk.index(("rename", run))
     before = {name for kind, name in on_disk[:placed] if kind == "sync"}
     assert {"config.yaml", "run.json", "events.jsonl", "adapter", "adapter_model.safetensors"} <= before
@@ -324,8 +324,8 @@ def test_a_run_in_one_file_is_on_the_disk_before_it_has_its_name(
 
 def test_a_run_that_is_here_already_comes_in_under_a_new_id_and_name(studio: Studio, tmp_path: Path) -> None:
     run = made(studio)
-    file = studio.pack_run(run, tmp_path / "run.zip")
-    again = studio.unpack_run(file)
+    file = studio.saved.export_archive(run, tmp_path / "run.zip")
+    again = studio.saved.import_archive(file)
     assert again.id != run and again.name == "tone 2"
     assert curve(studio, again.id) == curve(studio, run)
     told = json.loads(studio.context.workspace.runs.folder(again.id).record.read_text())
@@ -334,13 +334,13 @@ def test_a_run_that_is_here_already_comes_in_under_a_new_id_and_name(studio: Stu
 
 def test_a_run_at_work_is_not_packed(studio: Studio, tmp_path: Path) -> None:
     run = made(studio, status="queued")
-    assert refusal(lambda: studio.pack_run(run, tmp_path / "x.zip")).code == "wrong-state"
-    assert refusal(lambda: studio.unpack_run(tmp_path / "missing.zip")).code == "unreadable-file"
+    assert refusal(lambda: studio.saved.export_archive(run, tmp_path / "x.zip")).code == "wrong-state"
+    assert refusal(lambda: studio.saved.import_archive(tmp_path / "missing.zip")).code == "unreadable-file"
 
 
 def altered(studio: Studio, file: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """The file of a run with some of its members changed."""
-    return rewritten(studio.pack_run(made(studio), file), change)
+    return rewritten(studio.saved.export_archive(made(studio), file), change)
 
 
 def rewritten(file: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -393,30 +393,30 @@ def test_a_file_that_holds_more_or_less_than_a_run_is_refused_and_leaves_nothing
 ) -> None:
     file = altered(studio, tmp_path / "bad.zip", BAD[what])
     before = sorted(path for path in tmp_path.rglob("*"))
-    error = refusal(lambda: studio.unpack_run(file))
+    error = refusal(lambda: studio.saved.import_archive(file))
     assert error.code in ("unreadable-file", "damaged-run") and error.hint
     assert sorted(path for path in tmp_path.rglob("*") if ".db" not in path.name) == [
         path for path in before if ".db" not in path.name
     ]
-    assert len(studio.runs()) == 1
+    assert len(studio.runs.all()) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"hello" * 1000, bytes(10_000)])
 def test_a_file_that_is_no_zip_is_refused(studio: Studio, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "x.zip"
     file.write_bytes(content)
-    assert refusal(lambda: studio.unpack_run(file)).code == "unreadable-file"
+    assert refusal(lambda: studio.saved.import_archive(file)).code == "unreadable-file"
 
 
 def test_a_bomb_is_refused_before_a_byte_of_it_is_written(studio: Studio, tmp_path: Path) -> None:
     file = tmp_path / "bomb.zip"
-    studio.pack_run(made(studio), file)
+    studio.saved.export_archive(made(studio), file)
     with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("splits.json", "w", force_zip64=True) as out:
             for _ in range(600):
                 out.write(bytes(2**20))
     assert file.stat().st_size < 2e6
-    assert refusal(lambda: studio.unpack_run(file)).code == "unreadable-file"
+    assert refusal(lambda: studio.saved.import_archive(file)).code == "unreadable-file"
     assert not list(studio.context.workspace.runs.root.glob(".import*"))
 
 

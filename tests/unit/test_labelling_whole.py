@@ -24,8 +24,8 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 @pytest.fixture
 def dataset(studio: Studio) -> str:
-    data = studio.add_text("text\n" + "\n".join(TEXTS) + "\n").id
-    studio.set_labels(data, ["refund", "parcel"])
+    data = studio.datasets.add_text("text\n" + "\n".join(TEXTS) + "\n").id
+    studio.labels.set_names(data, ["refund", "parcel"])
     return data
 
 
@@ -37,42 +37,42 @@ def right(row: int) -> str:
 
 
 def test_undo_brings_back_what_a_row_had_before(studio: Studio, dataset: str) -> None:
-    studio.label(dataset, 1, "refund")
-    studio.label(dataset, 1, "parcel")
-    state = studio.undo_label(dataset)
+    studio.labels.give(dataset, 1, "refund")
+    studio.labels.give(dataset, 1, "parcel")
+    state = studio.labels.undo(dataset)
     assert (state.row, state.counts) == (1, {"refund": 1, "parcel": 0})
 
 
 def test_a_row_one_is_unsure_of_stays_away_until_it_is_asked_for(studio: Studio, dataset: str) -> None:
-    state = studio.unsure(dataset, 1)
+    state = studio.labels.mark_unsure(dataset, 1)
     assert (state.row, state.unsure, state.done) == (2, 1, 0)
     for row in range(2, 25):
-        state = studio.label(dataset, row, right(row))
+        state = studio.labels.give(dataset, row, right(row))
     assert state.row is None
     assert "unsure" in dict(state.orders)
-    state = studio.choose_label_order(dataset, "unsure")
+    state = studio.labels.choose_order(dataset, "unsure")
     assert state.row == 1
-    assert studio.label(dataset, 1, "refund").unsure == 0
+    assert studio.labels.give(dataset, 1, "refund").unsure == 0
 
 
 def test_undo_takes_back_unsure_and_skip_too(studio: Studio, dataset: str) -> None:
-    studio.unsure(dataset, 1)
-    studio.skip(dataset, 2)
-    assert studio.undo_label(dataset).row == 2
-    state = studio.undo_label(dataset)
+    studio.labels.mark_unsure(dataset, 1)
+    studio.labels.skip(dataset, 2)
+    assert studio.labels.undo(dataset).row == 2
+    state = studio.labels.undo(dataset)
     assert (state.row, state.unsure) == (1, 0)
 
 
 def test_the_row_on_the_screen_stays_there_whatever_happens_beside_it(studio: Studio, dataset: str) -> None:
-    assert studio.labeling(dataset, "Ann").row == 1
-    studio.label(dataset, 5, "refund", "Ben")
-    assert studio.labeling(dataset, "Ann").row == 1
+    assert studio.labels.state(dataset, "Ann").row == 1
+    studio.labels.give(dataset, 5, "refund", "Ben")
+    assert studio.labels.state(dataset, "Ann").row == 1
 
 
 def test_labels_can_be_put_on_a_row_that_has_one(studio: Studio, dataset: str) -> None:
-    studio.label(dataset, 1, "refund")
-    assert studio.open_label_row(dataset, 1).row == 1
-    state = studio.label(dataset, 1, "parcel")
+    studio.labels.give(dataset, 1, "refund")
+    assert studio.labels.open(dataset, 1).row == 1
+    state = studio.labels.give(dataset, 1, "parcel")
     assert (state.row, state.counts["parcel"], state.counts["refund"]) == (2, 1, 0)
 
 
@@ -80,37 +80,37 @@ def test_labels_can_be_put_on_a_row_that_has_one(studio: Studio, dataset: str) -
 
 
 def test_two_people_are_never_shown_the_same_row_at_once(studio: Studio, dataset: str) -> None:
-    ann, ben = studio.labeling(dataset, "Ann").row, studio.labeling(dataset, "Ben").row
+    ann, ben = studio.labels.state(dataset, "Ann").row, studio.labels.state(dataset, "Ben").row
     assert (ann, ben) == (1, 2)
     for _ in range(5):
-        ann = studio.label(dataset, ann or 0, "refund", "Ann").row
-        ben = studio.label(dataset, ben or 0, "parcel", "Ben").row
+        ann = studio.labels.give(dataset, ann or 0, "refund", "Ann").row
+        ben = studio.labels.give(dataset, ben or 0, "parcel", "Ben").row
         assert ann != ben
-    state = studio.labeling(dataset, "Ann")
+    state = studio.labels.state(dataset, "Ann")
     assert state.done == 10
     assert {each.name: each.rows for each in state.labellers} == {"Ann": 5, "Ben": 5}
 
 
 def test_undo_takes_back_ones_own_label_only(studio: Studio, dataset: str) -> None:
-    studio.label(dataset, 1, "refund", "Ann")
-    studio.label(dataset, 2, "parcel", "Ben")
-    state = studio.undo_label(dataset, "Ann")
+    studio.labels.give(dataset, 1, "refund", "Ann")
+    studio.labels.give(dataset, 2, "parcel", "Ben")
+    state = studio.labels.undo(dataset, "Ann")
     assert (state.row, state.done, state.counts["parcel"]) == (1, 1, 1)
 
 
 def test_agreement_is_cohens_kappa_on_rows_that_both_saw(studio: Studio, dataset: str) -> None:
     for row in range(1, 21):
-        studio.label(dataset, row, right(row), "Ann")
-    studio.choose_label_order(dataset, "second", "Ben")
+        studio.labels.give(dataset, row, right(row), "Ann")
+    studio.labels.choose_order(dataset, "second", "Ben")
     seen = set()
     for _ in range(20):
-        state = studio.labeling(dataset, "Ben")
+        state = studio.labels.state(dataset, "Ben")
         assert state.row is not None and state.suggestion is None
         seen.add(state.row)
         wrong = state.row <= 4
-        studio.label(dataset, state.row, right(state.row + wrong), "Ben")
+        studio.labels.give(dataset, state.row, right(state.row + wrong), "Ben")
     assert seen == set(range(1, 21)), "a second opinion is asked of those rows alone that the other one labelled"
-    (found,) = studio.agreements(dataset)
+    (found,) = studio.labels.agreements(dataset)
     # 16 of 20 alike; each label is used half the time by both: (0.8 - 0.5) / (1 - 0.5)
     assert (found.first, found.second, found.rows, found.same) == ("Ann", "Ben", 20, 16)
     assert found.kappa == pytest.approx(0.6)
@@ -120,21 +120,21 @@ def test_agreement_is_cohens_kappa_on_rows_that_both_saw(studio: Studio, dataset
 
 def test_rows_on_which_two_people_differ_can_be_listed(studio: Studio, dataset: str) -> None:
     for row in range(1, 9):
-        studio.label(dataset, row, "refund", "Ann")
-        studio.label(dataset, row, right(row), "Ben")
-    page = studio.label_list(dataset, "Ann", show="differ")
+        studio.labels.give(dataset, row, "refund", "Ann")
+        studio.labels.give(dataset, row, right(row), "Ben")
+    page = studio.labels.rows(dataset, "Ann", show="differ")
     assert [each.row for each in page.rows] == [2, 4, 6, 8]
     assert page.rows[0].by == (("Ann", "refund"), ("Ben", "parcel"))
 
 
 def test_what_another_process_labels_is_seen_at_once(studio: Studio, dataset: str) -> None:
-    assert studio.labeling(dataset, "Ann").done == 0
+    assert studio.labels.state(dataset, "Ann").done == 0
     other = Studio(studio.home.root)
-    other.label(dataset, 3, "refund", "Ben")
-    other.undo_label(dataset, "Ben")
-    other.label(dataset, 4, "parcel", "Ben")
+    other.labels.give(dataset, 3, "refund", "Ben")
+    other.labels.undo(dataset, "Ben")
+    other.labels.give(dataset, 4, "parcel", "Ben")
     other.close()
-    assert studio.labeling(dataset, "Ann").counts == {"refund": 0, "parcel": 1}
+    assert studio.labels.state(dataset, "Ann").counts == {"refund": 0, "parcel": 1}
 
 
 # --- labels themselves ---
@@ -142,56 +142,58 @@ def test_what_another_process_labels_is_seen_at_once(studio: Studio, dataset: st
 
 def test_a_renamed_label_has_its_new_name_on_every_row(studio: Studio, dataset: str) -> None:
     for row in range(1, 5):
-        studio.label(dataset, row, right(row))
-    assert studio.rename_label(dataset, "refund", "money back") == 2
-    state = studio.labeling(dataset)
+        studio.labels.give(dataset, row, right(row))
+    assert studio.labels.rename(dataset, "refund", "money back") == 2
+    state = studio.labels.state(dataset)
     assert state.labels == ("money back", "parcel")
     assert state.counts == {"money back": 2, "parcel": 2}
 
 
 def test_two_labels_become_one_only_when_it_is_asked_for(studio: Studio, dataset: str) -> None:
-    studio.add_labels(dataset, ["package"])
-    studio.label(dataset, 2, "package")
-    studio.label(dataset, 4, "parcel")
+    studio.labels.add_names(dataset, ["package"])
+    studio.labels.give(dataset, 2, "package")
+    studio.labels.give(dataset, 4, "parcel")
     with pytest.raises(StudioError) as refusal:
-        studio.rename_label(dataset, "package", "parcel")
+        studio.labels.rename(dataset, "package", "parcel")
     assert "already" in refusal.value.message
-    studio.rename_label(dataset, "package", "parcel", merge=True)
-    state = studio.labeling(dataset)
+    studio.labels.rename(dataset, "package", "parcel", merge=True)
+    state = studio.labels.state(dataset)
     assert state.labels == ("refund", "parcel")
     assert state.counts["parcel"] == 2
 
 
 def test_a_label_used_again_after_it_was_renamed_is_a_new_one(studio: Studio, dataset: str) -> None:
-    studio.label(dataset, 1, "refund")
-    studio.rename_label(dataset, "refund", "money")
-    studio.label(dataset, 3, "refund")
-    assert studio.labeling(dataset).counts == {"money": 1, "parcel": 0, "refund": 1}
+    studio.labels.give(dataset, 1, "refund")
+    studio.labels.rename(dataset, "refund", "money")
+    studio.labels.give(dataset, 3, "refund")
+    assert studio.labels.state(dataset).counts == {"money": 1, "parcel": 0, "refund": 1}
     again = Studio(studio.home.root)
-    assert again.labeling(dataset).counts == {"money": 1, "parcel": 0, "refund": 1}
+    assert again.labels.state(dataset).counts == {"money": 1, "parcel": 0, "refund": 1}
     again.close()
 
 
 def test_a_label_that_stands_on_rows_is_not_taken_away(studio: Studio, dataset: str) -> None:
-    studio.label(dataset, 1, "refund")
+    studio.labels.give(dataset, 1, "refund")
     with pytest.raises(StudioError) as refusal:
-        studio.remove_label(dataset, "refund")
+        studio.labels.remove_name(dataset, "refund")
     assert "1 row" in refusal.value.message
-    studio.remove_label(dataset, "parcel")
-    assert studio.labeling(dataset).labels == ("refund",)
+    studio.labels.remove_name(dataset, "parcel")
+    assert studio.labels.state(dataset).labels == ("refund",)
 
 
 def test_labels_that_came_with_the_file_are_renamed_too(studio: Studio) -> None:
-    data = studio.add_text("text,label\n" + "".join(f"{text},{right(n)}\n" for n, text in enumerate(TEXTS, 1))).id
-    assert studio.rename_label(data, "parcel", "delivery") == 12
-    record = studio.use_labels(data)
-    assert set(studio.check(data).labels) == {"refund", "delivery"}
+    data = studio.datasets.add_text(
+        "text,label\n" + "".join(f"{text},{right(n)}\n" for n, text in enumerate(TEXTS, 1))
+    ).id
+    assert studio.labels.rename(data, "parcel", "delivery") == 12
+    record = studio.labels.apply(data)
+    assert set(studio.checks.check(data).labels) == {"refund", "delivery"}
     assert "12 rows labelled" in record.note
 
 
 def test_more_labels_than_anybody_can_choose_among_are_refused(studio: Studio, dataset: str) -> None:
     with pytest.raises(StudioError) as refusal:
-        studio.set_labels(dataset, [str(n) for n in range(101)])
+        studio.labels.set_names(dataset, [str(n) for n in range(101)])
     assert refusal.value.code == "too-many-labels"
 
 
@@ -199,35 +201,35 @@ def test_more_labels_than_anybody_can_choose_among_are_refused(studio: Studio, d
 
 
 def test_many_rows_get_a_label_at_once(studio: Studio, dataset: str) -> None:
-    assert studio.label_rows(dataset, [2, 4, 6], "parcel") == 3
-    page = studio.label_list(dataset, show="label:parcel")
+    assert studio.labels.give_many(dataset, [2, 4, 6], "parcel") == 3
+    page = studio.labels.rows(dataset, show="label:parcel")
     assert [each.row for each in page.rows] == [2, 4, 6]
-    assert studio.label_list(dataset, show="open").total == 21
+    assert studio.labels.rows(dataset, show="open").total == 21
 
 
 def test_the_list_finds_rows_by_a_word(studio: Studio, dataset: str) -> None:
-    page = studio.label_list(dataset, search="REFUNDS", count=5)
+    page = studio.labels.rows(dataset, search="REFUNDS", count=5)
     assert page.total == 12
     assert [each.row for each in page.rows] == [1, 3, 5, 7, 9]
-    assert studio.label_list(dataset, search="refunds", start=11, count=5).rows[-1].row == 23
+    assert studio.labels.rows(dataset, search="refunds", start=11, count=5).rows[-1].row == 23
 
 
 def test_a_word_is_found_among_all_rows_however_many_there_are(studio: Studio) -> None:
     lines = [f"{'Bear' if n % 20_000 == 7 else 'horse'} number {n}" for n in range(70_000)]
-    many = studio.add_text("text\n" + "\n".join(lines)).id
-    found = studio.label_list(many, search="bEAR number")
+    many = studio.datasets.add_text("text\n" + "\n".join(lines)).id
+    found = studio.labels.rows(many, search="bEAR number")
     assert [each.row for each in found.rows] == [8, 20_008, 40_008, 60_008] and found.total == 4
-    studio.label_rows(many, [20_008, 5], "animal")
-    assert [each.row for each in studio.label_list(many, show="done", search="bear").rows] == [20_008]
-    assert studio.label_list(many, search="number 69999").rows[0].row == 70_000
-    assert studio.label_list(many, search="elk").total == 0
-    numbers = studio.add_text("\n".join(f'{{"text": {n}}}' for n in range(50))).id
-    assert [each.row for each in studio.label_list(numbers, search="49").rows] == [50], "cells that are no text"
+    studio.labels.give_many(many, [20_008, 5], "animal")
+    assert [each.row for each in studio.labels.rows(many, show="done", search="bear").rows] == [20_008]
+    assert studio.labels.rows(many, search="number 69999").rows[0].row == 70_000
+    assert studio.labels.rows(many, search="elk").total == 0
+    numbers = studio.datasets.add_text("\n".join(f'{{"text": {n}}}' for n in range(50))).id
+    assert [each.row for each in studio.labels.rows(numbers, search="49").rows] == [50], "cells that are no text"
 
 
 def test_a_list_in_a_way_that_does_not_exist_is_refused(studio: Studio, dataset: str) -> None:
     with pytest.raises(StudioError) as refusal:
-        studio.label_list(dataset, show="some")
+        studio.labels.rows(dataset, show="some")
     assert "all" in refusal.value.message
 
 
@@ -237,30 +239,30 @@ def test_a_list_in_a_way_that_does_not_exist_is_refused(studio: Studio, dataset:
 def test_labels_follow_their_rows_when_rows_around_them_are_removed(studio: Studio) -> None:
     texts = ["the lamp is broken", "the lamp is broken", *TEXTS]
     rows = "".join(f"{text},I will look into it.\n" for text in texts)
-    data = studio.add_text("question,answer\n" + rows).id
-    studio.choose_labelling(data, "label", {"text": "question"})
-    studio.label(data, 1, "refund")
-    studio.label(data, 10, "parcel")
-    ten = studio.label_list(data, count=50).rows[9].text
-    studio.fix(data, "duplicate")
-    state = studio.labeling(data)
+    data = studio.datasets.add_text("question,answer\n" + rows).id
+    studio.labels.choose(data, "label", {"text": "question"})
+    studio.labels.give(data, 1, "refund")
+    studio.labels.give(data, 10, "parcel")
+    ten = studio.labels.rows(data, count=50).rows[9].text
+    studio.checks.fix(data, "duplicate")
+    state = studio.labels.state(data)
     assert (state.total, state.done) == (25, 2)
-    labelled = {each.text: each.value for each in studio.label_list(data, show="done").rows}
+    labelled = {each.text: each.value for each in studio.labels.rows(data, show="done").rows}
     assert labelled == {"the lamp is broken": "refund", ten: "parcel"}
 
 
 def test_labelling_goes_on_in_the_version_that_was_made_of_it(studio: Studio, dataset: str) -> None:
     for row in range(1, 11):
-        studio.label(dataset, row, right(row), "Ann")
-    studio.use_labels(dataset)
-    state = studio.labeling(dataset, "Ann")
+        studio.labels.give(dataset, row, right(row), "Ann")
+    studio.labels.apply(dataset)
+    state = studio.labels.state(dataset, "Ann")
     assert (state.done, state.row, state.new) == (10, 11, 0)
-    studio.label(dataset, 3, "parcel", "Ben")
-    (found,) = studio.agreements(dataset)
+    studio.labels.give(dataset, 3, "parcel", "Ben")
+    (found,) = studio.labels.agreements(dataset)
     assert found.rows == 1
     with pytest.raises(StudioError, match="Nothing is new"):
-        studio.undo_label(dataset, "Ben")
-        studio.use_labels(dataset)
+        studio.labels.undo(dataset, "Ben")
+        studio.labels.apply(dataset)
 
 
 # --- replies ---
@@ -269,47 +271,47 @@ def test_labelling_goes_on_in_the_version_that_was_made_of_it(studio: Studio, da
 @pytest.fixture
 def asked(studio: Studio) -> str:
     rows = "".join(f"Where is parcel {n}?,{'It left on Monday.' if n > 8 else ''}\n" for n in range(1, 13))
-    return studio.add_text("question,answer\n" + rows).id
+    return studio.datasets.add_text("question,answer\n" + rows).id
 
 
 def test_replies_are_written_one_after_the_other_and_make_a_version(studio: Studio, asked: str) -> None:
-    state = studio.labeling(asked, task="chat")
+    state = studio.labels.state(asked, task="chat")
     assert (state.work, state.row, state.text, state.done) == ("reply", 1, "Where is parcel 1?", 4)
     for row in range(1, 6):
-        studio.label(asked, row, f"On its way, {row}.")
-    studio.use_labels(asked)
-    report = studio.check(asked)
+        studio.labels.give(asked, row, f"On its way, {row}.")
+    studio.labels.apply(asked)
+    report = studio.checks.check(asked)
     assert (report.task, report.usable) == ("chat", 9)
 
 
 def test_a_reply_that_is_there_can_be_repaired(studio: Studio, asked: str) -> None:
-    studio.choose_labelling(asked, "reply")
-    state = studio.open_label_row(asked, 9)
+    studio.labels.choose(asked, "reply")
+    state = studio.labels.open(asked, 9)
     assert state.reply == "It left on Monday."
-    studio.label(asked, 9, "It left on Tuesday.")
-    assert studio.open_label_row(asked, 9).reply == "It left on Tuesday."
+    studio.labels.give(asked, 9, "It left on Tuesday.")
+    assert studio.labels.open(asked, 9).reply == "It left on Tuesday."
 
 
 def test_what_was_typed_of_a_reply_is_there_after_a_restart(studio: Studio, asked: str) -> None:
-    studio.choose_labelling(asked, "reply")
-    studio.type_reply(asked, 1, "It is on")
+    studio.labels.choose(asked, "reply")
+    studio.labels.type_reply(asked, 1, "It is on")
     again = Studio(studio.home.root)
-    assert again.labeling(asked).reply == "It is on"
-    again.label(asked, 1, "It is on its way.")
+    assert again.labels.state(asked).reply == "It is on"
+    again.labels.give(asked, 1, "It is on its way.")
     again.close()
-    assert studio.open_label_row(asked, 1).reply == "It is on its way."
+    assert studio.labels.open(asked, 1).reply == "It is on its way."
 
 
 def test_the_last_reply_of_a_conversation_is_repaired(studio: Studio) -> None:
     turns = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here"}]
-    data = studio.add_text("\n".join(json.dumps({"messages": turns}) for _ in range(9))).id
-    state = studio.labeling(data, task="chat")
+    data = studio.datasets.add_text("\n".join(json.dumps({"messages": turns}) for _ in range(9))).id
+    state = studio.labels.state(data, task="chat")
     assert (state.work, state.text) == ("reply", "user: Where?")
-    state = studio.open_label_row(data, 2)
+    state = studio.labels.open(data, 2)
     assert state.reply == "Here"
-    studio.label(data, 2, "Under the blue stone")
-    studio.use_labels(data)
-    table = studio._datasets.table(data)
+    studio.labels.give(data, 2, "Under the blue stone")
+    studio.labels.apply(data)
+    table = studio.datasets.table(data)
     assert [table.row(row)["messages"][-1]["content"] for row in (1, 2)] == ["Here", "Under the blue stone"]
 
 
@@ -317,35 +319,35 @@ def test_the_last_reply_of_a_conversation_is_repaired(studio: Studio) -> None:
 
 
 def test_the_better_of_two_replies_becomes_chosen_and_the_other_rejected(studio: Studio) -> None:
-    data = studio.add_text(PAIRS).id
-    state = studio.labeling(data, task="preference")
+    data = studio.datasets.add_text(PAIRS).id
+    state = studio.labels.state(data, task="preference")
     assert (state.work, state.text) == ("choice", "Ask 1?")
     assert state.replies is not None
     assert {state.replies.left, state.replies.right} == {"short 1", "a longer one 1"}
     for row in range(1, 10):
-        studio.label(data, row, "second" if row % 2 else "first")
-    studio.label(data, 10, "both")
-    studio.use_labels(data)
-    table = studio._datasets.table(data)
+        studio.labels.give(data, row, "second" if row % 2 else "first")
+    studio.labels.give(data, 10, "both")
+    studio.labels.apply(data)
+    table = studio.datasets.table(data)
     assert (table.row(1)["chosen"], table.row(1)["rejected"]) == ("a longer one 1", "short 1")
     assert (table.row(2)["chosen"], table.row(2)["rejected"]) == ("short 2", "a longer one 2")
     assert table.row(10)["chosen"] is None
-    assert studio.labeling(data).done == 10
+    assert studio.labels.state(data).done == 10
 
 
 def test_replies_change_sides_so_that_a_side_is_not_chosen_by_habit(studio: Studio) -> None:
-    data = studio.add_text(PAIRS).id
-    studio.choose_labelling(data, "choice")
-    sides = [studio.open_label_row(data, row).replies.swapped for row in range(1, 11)]  # type: ignore[union-attr]
+    data = studio.datasets.add_text(PAIRS).id
+    studio.labels.choose(data, "choice")
+    sides = [studio.labels.open(data, row).replies.swapped for row in range(1, 11)]  # type: ignore[union-attr]
     assert set(sides) == {True, False}
-    assert sides == [studio.open_label_row(data, row).replies.swapped for row in range(1, 11)]  # type: ignore[union-attr]
+    assert sides == [studio.labels.open(data, row).replies.swapped for row in range(1, 11)]  # type: ignore[union-attr]
 
 
 def test_rows_without_two_replies_can_not_be_compared_and_it_says_why(studio: Studio, dataset: str) -> None:
-    state = studio.labeling(dataset)
+    state = studio.labels.state(dataset)
     assert "two columns" in {name: why for name, _, why in state.works}["choice"]
     with pytest.raises(StudioError) as refusal:
-        studio.choose_labelling(dataset, "choice")
+        studio.labels.choose(dataset, "choice")
     assert refusal.value.code == "columns-unclear"
 
 
@@ -353,15 +355,15 @@ def test_rows_without_two_replies_can_not_be_compared_and_it_says_why(studio: St
 
 
 def test_labels_go_out_as_csv_with_formulas_made_harmless_and_as_jsonl_untouched(studio: Studio) -> None:
-    data = studio.add_text("text\n" + "=1+1\n" + "\n".join(TEXTS)).id
-    studio.label(data, 1, "refund", "Ann")
-    studio.label(data, 3, "-cmd", "Ann")
-    lines = list(csv.DictReader(io.StringIO(studio.labels_text(data, "csv"))))
+    data = studio.datasets.add_text("text\n" + "=1+1\n" + "\n".join(TEXTS)).id
+    studio.labels.give(data, 1, "refund", "Ann")
+    studio.labels.give(data, 3, "-cmd", "Ann")
+    lines = list(csv.DictReader(io.StringIO(studio.labels.export_text(data, "csv"))))
     assert [(each["row"], each["text"], each["label"], each["labeller"]) for each in lines] == [
         ("1", "'=1+1", "refund", "Ann"),
         ("3", TEXTS[1], "'-cmd", "Ann"),
     ]
-    rows = [json.loads(line) for line in studio.labels_text(data, "jsonl").splitlines()]
+    rows = [json.loads(line) for line in studio.labels.export_text(data, "jsonl").splitlines()]
     assert [(each["row"], each["text"], each["label"]) for each in rows] == [
         (1, "=1+1", "refund"),
         (3, TEXTS[1], "-cmd"),
@@ -369,45 +371,47 @@ def test_labels_go_out_as_csv_with_formulas_made_harmless_and_as_jsonl_untouched
 
 
 def test_a_line_for_everyone_who_labelled_a_row(studio: Studio, dataset: str) -> None:
-    studio.label(dataset, 1, "refund", "Ann")
-    studio.label(dataset, 1, "parcel", "Ben")
-    rows = [json.loads(line) for line in studio.labels_text(dataset, "jsonl", each=True).splitlines()]
+    studio.labels.give(dataset, 1, "refund", "Ann")
+    studio.labels.give(dataset, 1, "parcel", "Ben")
+    rows = [json.loads(line) for line in studio.labels.export_text(dataset, "jsonl", each=True).splitlines()]
     assert [(each["labeller"], each["label"]) for each in rows] == [("Ann", "refund"), ("Ben", "parcel")]
-    assert len(studio.labels_text(dataset, "jsonl").splitlines()) == 1
+    assert len(studio.labels.export_text(dataset, "jsonl").splitlines()) == 1
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_labels_that_went_out_come_in_again(studio: Studio, dataset: str, tmp_path: Path, ending: str) -> None:
     for row in range(1, 11):
-        studio.label(dataset, row, right(row), "Ann")
+        studio.labels.give(dataset, row, right(row), "Ann")
     file = tmp_path / f"labels.{ending}"
-    assert studio.export_labels(dataset, file) == 10
+    assert studio.labels.export_file(dataset, file) == 10
     other = Studio(tmp_path / "other")
-    data = other.add_text("text\n" + "\n".join(TEXTS) + "\n").id
-    carried = other.import_labels(data, file)
+    data = other.datasets.add_text("text\n" + "\n".join(TEXTS) + "\n").id
+    carried = other.labels.import_file(data, file)
     assert (carried.taken, carried.lost, carried.by) == (10, 0, "row")
-    assert other.labeling(data).counts == {"parcel": 5, "refund": 5}
-    assert other.labeling(data, "Ann").labellers[0].name == "Ann"
-    assert other.import_labels(data, file).same == 10
+    assert other.labels.state(data).counts == {"parcel": 5, "refund": 5}
+    assert other.labels.state(data, "Ann").labellers[0].name == "Ann"
+    assert other.labels.import_file(data, file).same == 10
     other.close()
 
 
 def test_labels_are_matched_by_text_where_no_row_is_named(studio: Studio, dataset: str) -> None:
-    carried = studio.paste_labels(dataset, f"text,label\n{TEXTS[4]},refund\nnobody said this,parcel\n{TEXTS[5]},\n")
+    carried = studio.labels.import_text(
+        dataset, f"text,label\n{TEXTS[4]},refund\nnobody said this,parcel\n{TEXTS[5]},\n"
+    )
     assert (carried.taken, carried.lost, carried.by) == (1, 2, "text")
-    assert studio.label_list(dataset, show="done").rows[0].row == 5
+    assert studio.labels.rows(dataset, show="done").rows[0].row == 5
 
 
 def test_a_file_that_says_of_no_row_what_it_is_about_is_refused(studio: Studio, dataset: str) -> None:
     for text in ("label\nrefund\n", "row,colour\n1,red\n"):
         with pytest.raises(StudioError) as refusal:
-            studio.paste_labels(dataset, text)
+            studio.labels.import_text(dataset, text)
         assert refusal.value.code == "columns-unclear"
 
 
 def test_labels_go_out_in_two_formats_only(studio: Studio, dataset: str, tmp_path: Path) -> None:
     with pytest.raises(StudioError) as refusal:
-        studio.export_labels(dataset, tmp_path / "labels.xlsx")
+        studio.labels.export_file(dataset, tmp_path / "labels.xlsx")
     assert refusal.value.code == "unknown-format"
 
 
@@ -415,15 +419,15 @@ def test_labels_go_out_in_two_formats_only(studio: Studio, dataset: str, tmp_pat
 
 
 def test_it_says_how_many_rows_suggestions_wait_for(studio: Studio, dataset: str) -> None:
-    assert "12 to go" in studio.labeling(dataset).suggesting.unavailable_reason
+    assert "12 to go" in studio.labels.state(dataset).suggesting.unavailable_reason
     for row in range(1, 12):
-        state = studio.label(dataset, row, "refund")
+        state = studio.labels.give(dataset, row, "refund")
     assert "1 to go" in state.suggesting.unavailable_reason
-    state = studio.label(dataset, 12, "refund")
+    state = studio.labels.give(dataset, 12, "refund")
     assert "two labels" in state.suggesting.unavailable_reason
-    studio.label(dataset, 14, "parcel")
-    state = studio.label(dataset, 16, "parcel")
+    studio.labels.give(dataset, 14, "parcel")
+    state = studio.labels.give(dataset, 16, "parcel")
     assert state.suggesting.unavailable_reason == "" and state.suggesting.due
     with pytest.raises(StudioError) as refusal:
-        studio.suggest_labels(studio.add_text("text\n" + "\n".join(TEXTS)).id)
+        studio.labels.suggest(studio.datasets.add_text("text\n" + "\n".join(TEXTS)).id)
     assert refusal.value.code == "too-few-rows"

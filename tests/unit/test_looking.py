@@ -12,10 +12,10 @@ import pytest
 from studio.api import Studio
 from studio.schema.config import TrainingConfig
 from studio.schema.search import SearchSpec
-from studio.services.runs.search import Searches
+from studio.services.runs.search_engine import SearchEngine
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
-from studio.ui.search_monitor import SearchMonitor
+from studio.ui.monitor import Monitor
 
 CONFIG = TrainingConfig(task="chat", model="m", learning_rate=1e-3, epochs=4, batch_size=4, lora_rank=8)
 SPEC = SearchSpec(id="", name="looking", dataset="d", model="m", trials=1)
@@ -32,14 +32,14 @@ class Runs:
     def get(self, run: str) -> Any:
         return SimpleNamespace(id=run, status="queued")
 
-    def after(self, run: str, kinds: tuple[str, ...]) -> list[Any]:
+    def events(self, run: str, kinds: tuple[str, ...]) -> list[Any]:
         return []
 
 
 def begun(home: Home, workspace: str) -> str:
     """A search whose one trial has lost its run, so that whoever looks finds that it is over."""
     runs: Any = Runs()
-    return Searches(SearchStore(home.workspace(workspace)), runs, runs.start).begin(SPEC, CONFIG, 100).spec.id
+    return SearchEngine(SearchStore(home.workspace(workspace)), runs, runs.start).begin(SPEC, CONFIG, 100).spec.id
 
 
 def soon(what: Callable[[], object]) -> None:
@@ -57,7 +57,7 @@ def test_searches_of_all_workspaces_are_looked_at_again_and_again_until_the_end(
     (home.root / "workspaces" / ("a" * 48) / "searches" / broken / "search.json").write_text("{}")
     begun(home, "b" * 48)
     studio = Studio(home, demo=True)
-    with caplog.at_level(logging.ERROR, "studio.ui"), SearchMonitor(studio, 0.02):
+    with caplog.at_level(logging.ERROR, "studio.ui"), Monitor(studio, seconds=0.02, search_seconds=0.02):
         soon(lambda: at_work(home) == [("a" * 48, broken)])
         begun(home, "c" * 48)
         soon(lambda: at_work(home) == [("a" * 48, broken)])

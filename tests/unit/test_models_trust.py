@@ -38,37 +38,37 @@ def changed(folder: Path, name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["own.py", "parts/more.py", "config.json"])
 def test_code_that_has_changed_is_not_what_was_allowed(name: str, coded: Path, studio: Studio) -> None:
-    studio.trust_model(str(coded), seen=find_model(str(coded)).fingerprint)
-    assert studio.model(str(coded)).trusted and studio.model(f"{coded}/../coded").trusted
+    studio.models.trust(str(coded), seen=find_model(str(coded)).fingerprint)
+    assert studio.models.get(str(coded)).trusted and studio.models.get(f"{coded}/../coded").trusted
     text = (coded / name).read_text().replace("own.Own", "own.One").replace("print(1)", "print(2)")
     changed(coded, name, text.replace("more", "moor"))
-    assert not studio.model(str(coded)).trusted
+    assert not studio.models.get(str(coded)).trusted
     with pytest.raises(StudioError) as refused:
-        studio._models.ready(str(coded))
+        studio.models.ready(str(coded))
     assert refused.value.code == "unsafe-model" and f"studio trust {coded}" in refused.value.hint
 
 
 def test_what_was_looked_at_is_what_is_allowed(coded: Path, studio: Studio) -> None:
-    seen = studio.model(str(coded)).info.fingerprint
+    seen = studio.models.get(str(coded)).info.fingerprint
     (coded / "own.py").write_text("import os\n")
     for given in (seen, "", "nonsense"):
         with pytest.raises(StudioError, match="changed since it was looked at"):
-            studio.trust_model(str(coded), seen=given)
+            studio.models.trust(str(coded), seen=given)
     assert not studio.home.trusted_models()
 
 
 def test_other_weights_in_a_pickle_are_not_what_was_allowed(tmp_path: Path, studio: Studio) -> None:
     folder = tmp_path / "pickled"
     tiny_folder(folder, ("model.safetensors",))
-    assert studio.trust_model(str(folder)).trusted
+    assert studio.models.trust(str(folder)).trusted
     changed(folder, "pytorch_model.bin", "another pickle")
-    assert not studio.model(str(folder)).trusted
+    assert not studio.models.get(str(folder)).trusted
 
 
 def test_what_needs_no_trust_gets_none(tmp_path: Path, studio: Studio) -> None:
     folder = tmp_path / "plain"
     tiny_folder(folder, ())
-    assert not studio.trust_model(str(folder)).trusted and not studio.home.trusted_models()
+    assert not studio.models.trust(str(folder)).trusted and not studio.home.trusted_models()
 
 
 def test_of_a_model_of_the_hub_one_revision_is_allowed(
@@ -78,22 +78,22 @@ def test_of_a_model_of_the_hub_one_revision_is_allowed(
         hub.stand_in(monkeypatch, tmp_path / "cache")
         files = {name: data for name, data in tiny_repo().files.items() if name != "model.safetensors"}
         hub.add(Repo("someone/pickled", files, tags=("transformers",)))
-        studio.trust_model("someone/pickled", seen=studio.model("someone/pickled").info.fingerprint)
-        info = studio.download_model("someone/pickled", lambda done, total: None)
-        assert info.here and studio.home.trusts(info) and studio._models.ready("someone/pickled").here
+        studio.models.trust("someone/pickled", seen=studio.models.get("someone/pickled").info.fingerprint)
+        info = studio.models.download("someone/pickled", lambda done, total: None)
+        assert info.here and studio.home.trusts(info) and studio.models.ready("someone/pickled").here
         snapshot = Path(str(info.path))
         other = snapshot.with_name("f" * 40)
         snapshot.rename(other)
         (snapshot.parents[1] / "refs" / "main").write_text("f" * 40)
         with pytest.raises(StudioError) as refused:
-            studio._models.ready("someone/pickled")
+            studio.models.ready("someone/pickled")
         assert refused.value.code == "unsafe-model"
 
 
 def test_names_that_an_older_studio_kept_are_asked_about_again(coded: Path, studio: Studio) -> None:
     (studio.home.root / "trusted-models.json").write_text(json.dumps([str(coded)]))
-    assert not studio.model(str(coded)).trusted
-    assert studio.trust_model(str(coded)).trusted
+    assert not studio.models.get(str(coded)).trusted
+    assert studio.models.trust(str(coded)).trusted
 
 
 def test_the_page_allows_what_it_showed_and_takes_it_back(coded: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from studio.models.starter_install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.tasks import Encoding, Example, Row, task_named
-from studio.training.batching.packing import joined, pack, packs
+from studio.training.batching.packing import join_documents, pack_documents, uses_packing
 from studio.training.loop.loading import encode_rows
 from studio.training.planning.eval_schedule import check_every, total_steps
 from studio.training.planning.plan_facts import PlanFacts, as_learned
@@ -41,7 +41,11 @@ def encoding_of(config: TrainingConfig, kind: str) -> Encoding:
 def learned(rows: Sequence[Row], encoding: Encoding, config: TrainingConfig) -> list[Example]:
     """As training/loop/run.py makes them."""
     examples = encode_rows(task_named(config.task), rows, encoding, lambda done: None)
-    return [joined(each) for each in pack(examples, config.max_length)] if packs(config) else examples
+    return (
+        [join_documents(each) for each in pack_documents(examples, config.max_length)]
+        if uses_packing(config)
+        else examples
+    )
 
 
 def facts_of(rows: Sequence[Row], encoding: Encoding, config: TrainingConfig) -> PlanFacts:

@@ -184,7 +184,7 @@ def test_an_export_is_fetched_once_by_a_ticket_without_a_header(two: Two, page: 
 
 def test_a_run_is_fetched_without_its_rows_unless_they_are_asked_for(two: Two, page: TestClient) -> None:
     anna = two.studios["anna"]
-    data = anna.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12))).id
+    data = anna.datasets.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12))).id
     run = two.made_run("anna")
     runs = anna.context.workspace.runs
     runs.set_status(run.id, "finished")

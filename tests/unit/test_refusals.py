@@ -10,6 +10,7 @@ from studio.api import Studio
 from studio.data.samples import sample_named
 from studio.export import export_named
 from studio.schema.errors import StudioError
+from studio.schema.requests import RunRequest
 from studio.tasks import task_named
 from studio.training.methods import method_named
 from studio.training.planning.presets import preset_named
@@ -46,9 +47,9 @@ def test_rows_of_which_none_can_be_used_get_no_plan_and_all_that_is_wrong_is_sai
     path = tmp_path / "silent.csv"
     path.write_text("question,answer\n" + "".join(f"How is {n}?,\n" for n in range(12)))
     studio = Studio(tmp_path / "home")
-    data = studio.add_file(path)
+    data = studio.datasets.add_file(path)
     with pytest.raises(StudioError) as caught:
-        studio.plan(data.id, "starter-chat", "chat", settings={"epochs": -1})
+        studio.planning.plan(RunRequest(dataset=data.id, model="starter-chat", task="chat", settings={"epochs": -1}))
     assert {each.code for each in caught.value.all()} == {"bad-setting", "too-few-rows"}
 
 
@@ -56,11 +57,11 @@ def test_whatever_a_run_is_asked_all_that_can_not_be_is_said_at_once(tmp_path: P
     path = tmp_path / "silent.csv"
     path.write_text("question,answer\n" + "".join(f"How is {n}?,\n" for n in range(12)))
     studio = Studio(tmp_path / "home")
-    data = studio.add_file(path)
+    data = studio.datasets.add_file(path)
     settings = {"epochs": -1, "start_from": "r-none", "replay": 0.2, "zero": 3, "lerning_rate": 1}
-    for ask in (studio.plan, studio.fit, studio.start):
+    for ask in (studio.planning.plan, studio.planning.fit, studio.runs.start):
         with pytest.raises(StudioError) as caught:
-            ask(data.id, "starter-chat", "chat", method="qlorra", settings=settings)
+            ask(RunRequest(dataset=data.id, model="starter-chat", task="chat", method="qlorra", settings=settings))
         said = {(each.code, each.field) for each in caught.value.all()}
         assert said == {
             ("no-such-run", ""),
@@ -71,7 +72,7 @@ def test_whatever_a_run_is_asked_all_that_can_not_be_is_said_at_once(tmp_path: P
             ("bad-setting", "zero"),
             ("too-few-rows", ""),
         }
-    assert studio.runs() == []
+    assert studio.runs.all() == []
 
 
 def test_a_port_that_is_taken_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 def brought(studio: Studio, rows: list[dict[str, Any]]) -> str:
-    return studio.add_text("\n".join(map(json.dumps, rows))).id
+    return studio.datasets.add_text("\n".join(map(json.dumps, rows))).id
 
 
 def talk(*said: str) -> list[dict[str, str]]:

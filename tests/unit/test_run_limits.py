@@ -11,6 +11,7 @@ import pytest
 from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
+from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord, RunSpec
 from studio.services.planning.service import own_rows
 from studio.services.runs.run_management import RunManagement
@@ -59,44 +60,56 @@ def home(tmp_path: Path) -> Home:
 
 def test_a_page_s_settings_choose_no_model_task_method_or_name(home: Home, tmp_path: Path) -> None:
     for studio in (visit(home), Studio(tmp_path / "own")):
-        data = studio.add_text(ROWS, "rows").id
+        data = studio.datasets.add_text(ROWS, "rows").id
         for name in ("model", "task", "method", "preset", "name"):
             with pytest.raises(StudioError) as refusal:
-                studio.start(data, "starter-chat", settings={name: "/private/model"})
+                studio.runs.start(RunRequest(dataset=data, model="starter-chat", settings={name: "/private/model"}))
             assert [(each.code, each.field) for each in refusal.value.all()] == [("unknown-setting", name)]
-            assert any(each.field == name for each in studio.problems(data, "starter-chat", settings={name: "/x"}))
-        assert studio.plan(data, "starter-chat", settings={"epochs": 1}).plan.config.model == "starter-chat"
+            assert any(
+                each.field == name
+                for each in studio.planning.problems(
+                    RunRequest(dataset=data, model="starter-chat", settings={name: "/x"})
+                )
+            )
+        assert (
+            studio.planning.plan(
+                RunRequest(dataset=data, model="starter-chat", settings={"epochs": 1})
+            ).plan.config.model
+            == "starter-chat"
+        )
         studio.close()
 
 
 def test_ten_million_steps_are_refused_with_all_else_that_is_wrong(home: Home) -> None:
     studio = visit(home)
-    data = studio.add_text(ROWS, "rows").id
+    data = studio.datasets.add_text(ROWS, "rows").id
     wrong: dict[str, Any] = {"max_steps": 10_000_000, "max_minutes": 600, "learning_rate": 0}
     with pytest.raises(StudioError) as refusal:
-        studio.start(data, "starter-chat", settings=wrong)
+        studio.runs.start(RunRequest(dataset=data, model="starter-chat", settings=wrong))
     assert {each.field for each in refusal.value.all()} == set(wrong)
     assert "2,000 steps at most" in refusal.value.message
     with pytest.raises(StudioError) as refusal:
-        studio.start(data, "starter-chat", settings={"epochs": 1000})
+        studio.runs.start(RunRequest(dataset=data, model="starter-chat", settings={"epochs": 1000}))
     (problem,) = refusal.value.all()
     assert (problem.code, problem.field) == ("limit-reached", "epochs") and "steps" in str(problem.given)
-    assert studio.runs() == []
+    assert studio.runs.all() == []
 
 
 def test_a_plan_of_which_nothing_is_set_by_hand_stays_within_the_limits_and_says_why(home: Home) -> None:
     home.keep_demo_limits(DEMO.model_copy(update={"run_steps": 12, "run_rows": 40}))
     studio = visit(home)
-    data = studio.add_text(ROWS, "rows").id
-    view = studio.plan(data, "starter-chat")
+    data = studio.datasets.add_text(ROWS, "rows").id
+    view = studio.planning.plan(RunRequest(dataset=data, model="starter-chat"))
     assert (view.plan.config.max_steps, view.plan.config.max_minutes, view.splits.train) == (12, 15, 40)
     assert view.estimate.steps == 12
     because = " ".join(view.plan.because)
     for words in ("after 12 steps", "40 of 51 training rows", "after 15 minutes"):
         assert words in because, because
-    assert studio.start(data, "starter-chat").status == "queued"
+    assert studio.runs.start(RunRequest(dataset=data, model="starter-chat")).status == "queued"
     owner = Studio(home)
-    mine = owner.plan(owner.add_text(ROWS, "rows").id, "starter-chat").plan.config
+    mine = owner.planning.plan(
+        RunRequest(dataset=owner.datasets.add_text(ROWS, "rows").id, model="starter-chat")
+    ).plan.config
     assert (mine.max_steps, mine.max_minutes) == (0, 0.0)
 
 
@@ -107,19 +120,24 @@ def test_rows_of_a_run_are_sampled_with_general_rows_counted() -> None:
 
 def test_a_visitor_has_one_run_that_trains_and_one_that_waits_however_they_are_asked_for(home: Home) -> None:
     studio = visit(home)
-    data = studio.add_text(ROWS, "rows").id
-    first, second = (studio.start(data, "starter-chat", settings={"max_steps": 5}) for _ in range(2))
-    kept = [each.id for each in studio.runs()]
-    for ask in (lambda: studio.start(data, "starter-chat"), lambda: studio.repeat(first.id)):
+    data = studio.datasets.add_text(ROWS, "rows").id
+    first, second = (
+        studio.runs.start(RunRequest(dataset=data, model="starter-chat", settings={"max_steps": 5})) for _ in range(2)
+    )
+    kept = [each.id for each in studio.runs.all()]
+    for ask in (
+        lambda: studio.runs.start(RunRequest(dataset=data, model="starter-chat")),
+        lambda: studio.runs.rerun(first.id),
+    ):
         with pytest.raises(StudioError) as refusal:
             ask()
         assert refusal.value.code == "limit-reached" and refusal.value.hint
-    assert [each.id for each in studio.runs()] == kept, "nothing is left of a refused run"
-    studio.pause(second.id)
-    third = studio.start(data, "starter-chat", settings={"max_steps": 5})
+    assert [each.id for each in studio.runs.all()] == kept, "nothing is left of a refused run"
+    studio.runs.pause(second.id)
+    third = studio.runs.start(RunRequest(dataset=data, model="starter-chat", settings={"max_steps": 5}))
     with pytest.raises(StudioError) as refusal:
-        studio.resume(second.id)
-    assert refusal.value.code == "limit-reached" and studio.run(second.id).status == "paused"
+        studio.runs.resume(second.id)
+    assert refusal.value.code == "limit-reached" and studio.runs.get(second.id).status == "paused"
     assert {entry.run for entry in home.queue.listing()} == {first.id, third.id}
 
 
@@ -127,25 +145,34 @@ def test_a_network_address_has_four_runs_over_all_its_workspaces(home: Home) -> 
     asked = []
     for number in range(5):
         studio = visit(home, "192.0.2.7")
-        data = studio.add_text(ROWS, "rows").id
+        data = studio.datasets.add_text(ROWS, "rows").id
         asked.append((studio, data))
         if number < 4:
-            studio.start(data, "starter-chat", settings={"max_steps": 5})
+            studio.runs.start(RunRequest(dataset=data, model="starter-chat", settings={"max_steps": 5}))
     with pytest.raises(StudioError) as refusal:
-        asked[-1][0].start(asked[-1][1], "starter-chat")
+        asked[-1][0].runs.start(RunRequest(dataset=asked[-1][1], model="starter-chat"))
     assert refusal.value.code == "limit-reached" and "network address" in refusal.value.message
     other = visit(home, "192.0.2.8")
-    assert other.start(other.add_text(ROWS, "rows").id, "starter-chat", settings={"max_steps": 5}).status == "queued"
+    assert (
+        other.runs.start(
+            RunRequest(
+                dataset=other.datasets.add_text(ROWS, "rows").id, model="starter-chat", settings={"max_steps": 5}
+            )
+        ).status
+        == "queued"
+    )
 
 
 def test_a_run_that_would_write_more_than_a_visitor_may_is_refused_before_it_starts(home: Home) -> None:
     studio = visit(home)
-    data = studio.add_text(ROWS, "rows").id
+    data = studio.datasets.add_text(ROWS, "rows").id
     with pytest.raises(StudioError) as refusal:
-        studio.start(data, "starter-chat", method="last-layers", settings={"max_steps": 5})
+        studio.runs.start(
+            RunRequest(dataset=data, model="starter-chat", method="last-layers", settings={"max_steps": 5})
+        )
     assert refusal.value.code == "limit-reached" and "MB needed" in str(refusal.value.given)
-    assert studio.runs() == []
-    studio.start(data, "starter-chat", method="lora", settings={"max_steps": 5})
+    assert studio.runs.all() == []
+    studio.runs.start(RunRequest(dataset=data, model="starter-chat", method="lora", settings={"max_steps": 5}))
 
 
 def test_all_visitors_together_have_a_limit_on_disk_space(home: Home) -> None:
@@ -168,9 +195,11 @@ def test_a_file_with_two_names_counts_once(home: Home) -> None:
 
 def finished(studio: Studio) -> RunRecord:
     """A run that has ended, without a worker."""
-    record = studio.start(studio.add_text(ROWS, "rows").id, "starter-chat", settings={"max_steps": 5})
-    studio.stop(record.id)
-    return studio.run(record.id)
+    record = studio.runs.start(
+        RunRequest(dataset=studio.datasets.add_text(ROWS, "rows").id, model="starter-chat", settings={"max_steps": 5})
+    )
+    studio.runs.stop(record.id)
+    return studio.runs.get(record.id)
 
 
 def test_a_run_archive_counts_as_disk_space(home: Home) -> None:
@@ -190,14 +219,14 @@ def test_a_run_that_has_had_its_minutes_is_not_resumed(home: Home) -> None:
     run = finished(studio).id
     studio.context.workspace.runs.update(run, seconds=15 * 60.0)
     with pytest.raises(StudioError) as refusal:
-        studio.resume(run)
+        studio.runs.resume(run)
     assert refusal.value.code == "limit-reached" and "15 minutes" in refusal.value.message
 
 
 def test_what_a_visitor_s_run_may_not_use_is_refused_when_it_is_started(home: Home) -> None:
     studio = visit(home)
     run = finished(studio).id
-    spec = studio.spec(run)
+    spec = studio.runs.spec(run)
     asks = {"model": "/private/model"}, {"processes": 2}, {"offload": "cpu", "zero": 2}, {"start_from": "../x"}
     for changes in (*asks, {"batch_size": 64, "gradient_accumulation": 64}):
         asked = changed(spec, **changes)
@@ -245,7 +274,9 @@ def test_a_worker_that_begins_again_brings_no_secrets_back(tmp_path: Path) -> No
 def test_a_workspace_is_removed_with_its_runs_out_of_the_queue_and_their_workers_ended(home: Home) -> None:
     studio = visit(home)
     place: Workspace = studio.context.workspace
-    run = studio.start(studio.add_text(ROWS, "rows").id, "starter-chat", settings={"max_steps": 5}).id
+    run = studio.runs.start(
+        RunRequest(dataset=studio.datasets.add_text(ROWS, "rows").id, model="starter-chat", settings={"max_steps": 5})
+    ).id
     worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     assert home.queue.claim(run, worker.pid) and has_active_runs(home, place.name)
     remove_workspace(home, place.name)

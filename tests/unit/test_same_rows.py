@@ -7,39 +7,46 @@ import pytest
 from test_services_runs import Starts
 
 from studio.api import Studio
+from studio.schema.requests import RunRequest, SearchRequest
 
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     made = Studio(tmp_path / "home")
-    made._runs.runner = Starts()  # type: ignore[assignment]
+    made.runs.runner = Starts()  # type: ignore[assignment]
     yield made
     made.close()
 
 
 def rows(studio: Studio, what: str) -> str:
-    return studio.add_text("question,answer\n" + "".join(f"How is {what} {n}?,It is fine.\n" for n in range(40))).id
+    return studio.datasets.add_text(
+        "question,answer\n" + "".join(f"How is {what} {n}?,It is fine.\n" for n in range(40))
+    ).id
 
 
 def test_a_run_again_mixes_in_the_general_rows_that_it_was_given(studio: Studio) -> None:
     own, general = rows(studio, "it"), rows(studio, "that")
     mixed = {"replay": 0.2, "replay_from": general}
-    run = studio.start(own, "starter-chat", "chat", "lora", settings=mixed).id
-    before = studio.spec(run)
-    studio.edit_row(general, 1, {"answer": "It is not."})
-    again = studio.spec(studio.repeat(run, {"learning_rate": 1e-4}).id)
+    run = studio.runs.start(
+        RunRequest(dataset=own, model="starter-chat", task="chat", method="lora", settings=mixed)
+    ).id
+    before = studio.runs.spec(run)
+    studio.editing.edit(general, 1, {"answer": "It is not."})
+    again = studio.runs.spec(studio.runs.rerun(run, {"learning_rate": 1e-4}).id)
     assert before.replay and again.replay == before.replay and again.replay.version == 1
-    assert studio.spec(studio.repeat(run, {"replay": 0.0}).id).replay is None
+    assert studio.runs.spec(studio.runs.rerun(run, {"replay": 0.0}).id).replay is None
 
 
 def test_all_trials_of_a_search_learn_from_the_rows_that_it_began_with(studio: Studio) -> None:
     own = rows(studio, "it")
-    view = studio.start_search(own, "starter-chat", "chat", "lora", trials=3)
+    view = studio.search.start(
+        SearchRequest(run=RunRequest(dataset=own, model="starter-chat", task="chat", method="lora"), trials=3)
+    )
     first = view.trials[0].run
-    studio.edit_row(own, 1, {"answer": "It is not."})
+    studio.editing.edit(own, 1, {"answer": "It is not."})
     studio.context.workspace.runs.set_status(first, "failed")
-    second = studio.search(view.spec.id).trials[1].run
+    second = studio.search.get(view.spec.id).trials[1].run
     assert second and second != first
-    before, after = studio.spec(first), studio.spec(second)
+    before, after = studio.runs.spec(first), studio.runs.spec(second)
     assert (after.dataset_version, after.data, after.splits) == (1, before.data, before.splits)
-    assert studio.dataset(own).version == 2
+    assert studio.datasets.get(own).version == 2

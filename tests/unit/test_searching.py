@@ -12,7 +12,7 @@ from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent
 from studio.schema.search import SearchSpec, SearchView
 from studio.services.runners.local import LocalRunner
-from studio.services.runs.search import Searches, against, against_budget, space
+from studio.services.runs.search_engine import SearchEngine, against, against_budget, space
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
 
@@ -38,7 +38,7 @@ class Runs:
             raise StudioError("no-such-run", f"There is no run {run}.")
         return self.known[run]
 
-    def after(self, run: str, kinds: tuple[str, ...]) -> list[Any]:
+    def events(self, run: str, kinds: tuple[str, ...]) -> list[Any]:
         losses = self.known[run].losses
         return [SimpleNamespace(event=EvaluationEvent(step=n + 1, eval_loss=x)) for n, x in enumerate(losses)]
 
@@ -57,17 +57,17 @@ def runs() -> Runs:
     return Runs()
 
 
-def searches(runs: Any, folder: Path) -> Searches:
-    return Searches(SearchStore(Home(folder).workspace()), runs, runs.start)
+def searches(runs: Any, folder: Path) -> SearchEngine:
+    return SearchEngine(SearchStore(Home(folder).workspace()), runs, runs.start)
 
 
 def through(runs: Runs, folder: Path, view: SearchView) -> SearchView:
     """End each trial as it comes; each look is by somebody who knows nothing but the folder."""
     for _ in range(40):
-        view = searches(runs, folder).look(view.spec.id)
+        view = searches(runs, folder).advance(view.spec.id)
         if view.status != "running":
             return view
-        searches(runs, folder).look(view.spec.id)
+        searches(runs, folder).advance(view.spec.id)
         runs.end(view.trials[-1].run)
     raise AssertionError("the search does not end")
 
@@ -90,16 +90,16 @@ def test_six_trials_one_after_the_other_the_preset_first_and_the_best_no_worse(r
     assert len({tuple(trial.settings.values()) for trial in done.trials}) == 6, "no set is tried twice"
     values = {trial.number: trial.value for trial in done.trials}
     assert values[done.best] == min(values.values()) <= values[0]  # type: ignore[index,type-var,operator]
-    best = searches(runs, tmp_path).best(done.spec.id)
+    best = searches(runs, tmp_path).best_settings(done.spec.id)
     assert best == next(trial.settings for trial in done.trials if trial.number == done.best)
 
 
 def test_a_trial_that_was_killed_or_deleted_has_failed_and_the_search_goes_on(runs: Runs, tmp_path: Path) -> None:
     view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
     runs.end(view.trials[0].run)
-    view = searches(runs, tmp_path).look(view.spec.id)
+    view = searches(runs, tmp_path).advance(view.spec.id)
     runs.end(view.trials[1].run, "interrupted")
-    view = searches(runs, tmp_path).look(view.spec.id)
+    view = searches(runs, tmp_path).advance(view.spec.id)
     del runs.known[view.trials[2].run]
     done = through(runs, tmp_path, view)
     assert [trial.state for trial in done.trials[:3]] == ["finished", "failed", "failed"]
@@ -110,12 +110,12 @@ def test_a_trial_that_does_badly_is_given_up_early(runs: Runs, tmp_path: Path) -
     view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
     for _ in range(3):
         runs.end(view.trials[-1].run)
-        view = searches(runs, tmp_path).look(view.spec.id)
+        view = searches(runs, tmp_path).advance(view.spec.id)
     bad = runs.known[view.trials[-1].run]
     bad.losses = [9.0, 9.5]
-    searches(runs, tmp_path).look(view.spec.id)
+    searches(runs, tmp_path).advance(view.spec.id)
     assert bad.status == "stopped"
-    view = searches(runs, tmp_path).look(view.spec.id)
+    view = searches(runs, tmp_path).advance(view.spec.id)
     assert view.trials[3].state == "pruned" and len(view.trials) == 5
 
 
@@ -124,22 +124,22 @@ def test_when_the_minutes_are_over_the_trial_at_work_ends_with_its_best_kept_and
 ) -> None:
     view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1.5}), CONFIG, 100)
     runs.end("r0")
-    searches(runs, tmp_path).look(view.spec.id)
+    searches(runs, tmp_path).advance(view.spec.id)
     second = runs.known["r1"]
     second.seconds, second.losses = 20.0, [1.5]
-    searches(runs, tmp_path).look(view.spec.id)
+    searches(runs, tmp_path).advance(view.spec.id)
     assert second.status == "training", "80 seconds of 90"
     second.seconds = 30.0
-    searches(runs, tmp_path).look(view.spec.id)
+    searches(runs, tmp_path).advance(view.spec.id)
     assert (second.status, second.wish) == ("stopped", "keep")
-    done = searches(runs, tmp_path).look(view.spec.id)
+    done = searches(runs, tmp_path).advance(view.spec.id)
     assert (done.status, done.best, done.trials[1].value, len(runs.known)) == ("finished", 1, 1.5, 2)
 
 
 def test_a_trial_that_the_minutes_end_before_its_first_check_was_given_up(runs: Runs, tmp_path: Path) -> None:
     view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1}), CONFIG, 100)
-    searches(runs, tmp_path).look(view.spec.id)
-    done = searches(runs, tmp_path).look(view.spec.id)
+    searches(runs, tmp_path).advance(view.spec.id)
+    done = searches(runs, tmp_path).advance(view.spec.id)
     assert (done.status, [trial.state for trial in done.trials], done.best) == ("finished", ["pruned"], None)
 
 
@@ -156,7 +156,7 @@ def test_a_search_whose_trials_fail_one_after_the_other_ends_and_says_so(runs: R
         if view.status != "running":
             break
         runs.known.clear()  # each is deleted
-        view = searches(runs, tmp_path).look(view.spec.id)
+        view = searches(runs, tmp_path).advance(view.spec.id)
     assert (view.status, {trial.state for trial in view.trials}, len(view.trials)) == ("finished", {"failed"}, 5)
     assert "The last 5 have failed" in view.sentence
 
@@ -165,7 +165,7 @@ def test_the_home_knows_which_searches_are_at_work(runs: Runs, tmp_path: Path) -
     view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"trials": 1}), CONFIG, 100)
     assert at_work(Home(tmp_path)) == [("default", view.spec.id)]
     runs.end("r0")
-    assert searches(runs, tmp_path).look(view.spec.id).status == "finished"
+    assert searches(runs, tmp_path).advance(view.spec.id).status == "finished"
     assert at_work(Home(tmp_path)) == []
 
 
@@ -185,7 +185,7 @@ def test_the_end_of_a_trials_run_begins_the_next_one_and_of_another_run_nothing(
     assert len(runs.known) == 2, "nobody has looked"
     searches(runs, tmp_path).ended(first)
     assert len(runs.known) == 3
-    assert [trial.state for trial in searches(runs, tmp_path).look(view.spec.id).trials] == ["finished", "running"]
+    assert [trial.state for trial in searches(runs, tmp_path).advance(view.spec.id).trials] == ["finished", "running"]
 
 
 def test_who_started_a_run_is_told_when_its_worker_has_ended(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from studio.api import Studio
-from studio.data.dataset_size import what_a_curve_says, what_rows_allow
+from studio.data.dataset_size import describe_learning_curve, what_rows_allow
 from studio.schema.errors import StudioError
 from studio.schema.label_quality import CurvePoint, LearningCurve
 
@@ -16,59 +16,62 @@ def studio(tmp_path: Path) -> Studio:
 
 
 def test_made_rows_come_from_rows_that_are_learned_from_and_wait(studio: Studio, tmp_path: Path) -> None:
-    data = studio.add_sample("support-tone")
-    made = studio.make_rows(data.id, "spelling", 30)
+    data = studio.datasets.add_sample("support-tone")
+    made = studio.augmentation.propose(data.id, "spelling", 30)
     assert len(made.rows) == 30 and made.count("waiting") == 30
-    assert studio.make_rows(data.id, "spelling", 30) == made
-    assert studio.make_rows(data.id, "spelling", 30, seed=1) != made
-    assert studio.dataset(data.id).version == 1
-    parts = studio.splits(data.id)
-    studio.decide_made(data.id, "kept")
-    new = studio.use_made(data.id)
-    after = studio.splits(data.id)
+    assert studio.augmentation.propose(data.id, "spelling", 30) == made
+    assert studio.augmentation.propose(data.id, "spelling", 30, seed=1) != made
+    assert studio.datasets.get(data.id).version == 1
+    parts = studio.datasets.splits(data.id)
+    studio.augmentation.decide(data.id, "kept")
+    new = studio.augmentation.use(data.id)
+    after = studio.datasets.splits(data.id)
     assert (after.train, after.validation, after.test) == (parts.train + 30, parts.validation, parts.test)
     assert new.note == "30 rows made from others added: spelling noise."
-    assert studio.check(data.id).problems == ()
-    assert studio.reading(data.id).roles == {"question": "prompt", "answer": "reply"}
+    assert studio.checks.check(data.id).problems == ()
+    assert studio.datasets.spec(data.id).roles == {"question": "prompt", "answer": "reply"}
 
 
 def test_a_word_on_a_made_row_outlives_the_server(studio: Studio, tmp_path: Path) -> None:
-    data = studio.add_sample("intent-routing")
-    studio.make_rows(data.id, "spelling", 10)
-    studio.decide_made(data.id, "refused", [2, 3])
+    data = studio.datasets.add_sample("intent-routing")
+    studio.augmentation.propose(data.id, "spelling", 10)
+    studio.augmentation.decide(data.id, "refused", [2, 3])
     again = Studio(tmp_path / "home")
-    assert again.made_rows(data.id).count("refused") == 2
-    again.decide_made(data.id, "kept")
-    assert again.made_rows(data.id).count("refused") == 2 and again.made_rows(data.id).count("kept") == 8
-    assert again.use_made(data.id).rows == data.rows + 8
-    assert again.made_rows(data.id).rows == ()
+    assert again.augmentation.proposals(data.id).count("refused") == 2
+    again.augmentation.decide(data.id, "kept")
+    assert (
+        again.augmentation.proposals(data.id).count("refused") == 2
+        and again.augmentation.proposals(data.id).count("kept") == 8
+    )
+    assert again.augmentation.use(data.id).rows == data.rows + 8
+    assert again.augmentation.proposals(data.id).rows == ()
 
 
 def test_no_row_is_made_from_a_made_one(studio: Studio) -> None:
-    data = studio.add_sample("support-tone")
-    studio.make_rows(data.id, "spelling", 200)
-    studio.decide_made(data.id, "kept")
-    studio.use_made(data.id)
-    sources = {row.source for row in studio.make_rows(data.id, "spelling", 300).rows}
+    data = studio.datasets.add_sample("support-tone")
+    studio.augmentation.propose(data.id, "spelling", 200)
+    studio.augmentation.decide(data.id, "kept")
+    studio.augmentation.use(data.id)
+    sources = {row.source for row in studio.augmentation.propose(data.id, "spelling", 300).rows}
     assert sources and max(sources) <= data.rows
 
 
 def test_what_can_not_be_made_is_refused_in_words(studio: Studio, tmp_path: Path) -> None:
-    data = studio.add_sample("support-tone")
+    data = studio.datasets.add_sample("support-tone")
     with pytest.raises(StudioError, match="at a time"):
-        studio.make_rows(data.id, "spelling", 100_000)
+        studio.augmentation.propose(data.id, "spelling", 100_000)
     with pytest.raises(StudioError, match="needs a model"):
-        studio.make_rows(data.id, "paraphrase", 5)
+        studio.augmentation.propose(data.id, "paraphrase", 5)
     with pytest.raises(StudioError, match="No made row was kept"):
-        studio.use_made(data.id)
-    studio.make_rows(data.id, "spelling", 3)
+        studio.augmentation.use(data.id)
+    studio.augmentation.propose(data.id, "spelling", 3)
     with pytest.raises(StudioError, match="no such made row"):
-        studio.decide_made(data.id, "kept", [4])
+        studio.augmentation.decide(data.id, "kept", [4])
     book = tmp_path / "book.txt"
     book.write_text("\n".join(f"This is line {number} of a book that is learned as it stands." for number in range(60)))
     with pytest.raises(StudioError, match="no rows can be made"):
-        studio.make_rows(studio.add_file(book).id, "spelling", 5)
-    ways = {way.name: way.unavailable_reason for way in studio.ways_to_augment(data.id, "starter-classify")}
+        studio.augmentation.propose(studio.datasets.add_file(book).id, "spelling", 5)
+    ways = {way.name: way.unavailable_reason for way in studio.augmentation.ways(data.id, "starter-classify")}
     assert ways["spelling"] == "" and "model" in ways["paraphrase"]
 
 
@@ -88,7 +91,7 @@ def curve(*scores: float, held: int = 500) -> LearningCurve:
 
 
 def test_a_curve_that_still_rises_asks_for_more_rows_and_a_flat_one_does_not() -> None:
-    assert "bring about" in what_a_curve_says(curve(0.5, 0.62, 0.72, 0.80))
-    assert "would bring little" in what_a_curve_says(curve(0.90, 0.901, 0.90, 0.901))
-    assert "would bring little" in what_a_curve_says(curve(0.78, 0.80, 0.80, 0.81, held=40))
-    assert "too few rows" in what_a_curve_says(curve(0.5, 0.6))
+    assert "bring about" in describe_learning_curve(curve(0.5, 0.62, 0.72, 0.80))
+    assert "would bring little" in describe_learning_curve(curve(0.90, 0.901, 0.90, 0.901))
+    assert "would bring little" in describe_learning_curve(curve(0.78, 0.80, 0.80, 0.81, held=40))
+    assert "too few rows" in describe_learning_curve(curve(0.5, 0.6))

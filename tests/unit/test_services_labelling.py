@@ -30,7 +30,9 @@ def test_the_first_row_comes_first_and_each_label_moves_on(studio, dataset):
 def test_a_label_is_stored_before_the_call_returns(studio, dataset):
     studio.label(dataset, 1, "refund")
     again = Studio(studio.home.root)
-    assert [(each.row, each.text, each.value) for each in again.labeling(dataset).recent] == [(1, TEXTS[0], "refund")]
+    assert [(each.row, each.text, each.value) for each in again.labels.state(dataset).recent] == [
+        (1, TEXTS[0], "refund")
+    ]
     again.close()
 
 

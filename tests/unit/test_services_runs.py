@@ -16,6 +16,7 @@ from studio.machine.processes import identity
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import StepEvent
+from studio.schema.requests import RunRequest
 from studio.schema.runs import RunSpec
 from studio.schema.settings_check import config_from
 from studio.services.context import Context
@@ -412,11 +413,13 @@ def test_what_a_run_has_saved_already_counts_as_room_for_it(runs, tmp_path):
 def test_start_refuses_a_disk_on_which_there_is_no_room_for_what_is_learned(disk_of):
     studio = Studio(disk_of(90) / "home")
     rows = "question,answer\n" + "".join(f"How is number {n}?,It is fine as number {n}.\n" for n in range(30))
-    data = studio.add_text(rows).id
+    data = studio.datasets.add_text(rows).id
     with pytest.raises(StudioError) as refusal:
-        studio.start(data, "starter-chat", method="full", settings={"batch_size": 1, "max_length": 32})
+        studio.runs.start(
+            RunRequest(dataset=data, model="starter-chat", method="full", settings={"batch_size": 1, "max_length": 32})
+        )
     assert refusal.value.code == "disk-full" and "MB free" in refusal.value.given
-    assert studio.runs() == []
+    assert studio.runs.all() == []
     studio.close()
 
 

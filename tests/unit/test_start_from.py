@@ -9,9 +9,10 @@ import pytest
 from studio.api import Studio
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
+from studio.schema.requests import RunRequest
 from studio.schema.runs import RunSpec
 from studio.schema.settings_check import config_from
-from studio.worker.job import job_of
+from studio.worker.job import training_job
 
 CHAT = {"question": "prompt", "answer": "reply"}
 LABEL = {"text": "text", "label": "label"}
@@ -50,13 +51,15 @@ def rows(studio: Studio, task: str) -> str:
             *(f"When does shop {n} open?,Shop {n} opens at {n} in the morning.,{n}" for n in range(30)),
         ],
     }
-    return studio.add_text("\n".join(lines[task])).id
+    return studio.datasets.add_text("\n".join(lines[task])).id
 
 
 def begun(studio: Studio, run: str, task: str, model: str, method: str = "lora") -> str:
     """With what a run for this task is planned to begin."""
     settings = {"start_from": run}
-    return studio.plan(rows(studio, task), model, task, method=method, settings=settings).plan.config.start_from
+    return studio.planning.plan(
+        RunRequest(dataset=rows(studio, task), model=model, task=task, method=method, settings=settings)
+    ).plan.config.start_from
 
 
 def refused(*asked: Any) -> StudioError:
@@ -114,9 +117,14 @@ def test_results_that_end_alike_are_begun_with_also_across_tasks(studio: Studio)
 def test_without_rows_only_the_tasks_are_compared(studio: Studio) -> None:
     run = learned(studio, "starter-classify", ONE_FITS)
     asked: dict[str, Any] = {"method": "lora", "settings": {"start_from": run}}
-    assert studio.plan(None, "starter-classify", "classification", **asked).plan.config.start_from == run
+    assert (
+        studio.planning.plan(
+            RunRequest(dataset=None, model="starter-classify", task="classification", **asked)
+        ).plan.config.start_from
+        == run
+    )
     with pytest.raises(StudioError, match="another task"):
-        studio.plan(None, "starter-classify", "question-answering", **asked)
+        studio.planning.plan(RunRequest(dataset=None, model="starter-classify", task="question-answering", **asked))
 
 
 def test_a_run_whose_beginning_was_deleted_while_it_waited_is_refused_and_does_not_begin_with_the_base(
@@ -124,18 +132,18 @@ def test_a_run_whose_beginning_was_deleted_while_it_waited_is_refused_and_does_n
 ) -> None:
     earlier, place = learned(studio, "starter-chat", DatasetSpec(task="chat", roles=CHAT)), studio.context.workspace
     data = rows(studio, "chat")
-    reading = studio.reading(data)
+    reading = studio.datasets.spec(data)
     config = config_from({"task": "chat", "model": "starter-chat", "method": "lora", "start_from": earlier})
     spec = RunSpec(config=config, dataset=data, dataset_version=1, data=reading, splits=SplitSpec())
     run = place.runs.create(spec).id
-    assert job_of(place, run, spec)[0].begins_with == place.runs.folder(earlier).adapter
-    studio.delete_run(earlier)
+    assert training_job(place, run, spec)[0].begins_with == place.runs.folder(earlier).adapter
+    studio.runs.delete(earlier)
     with pytest.raises(StudioError) as refusal:
-        job_of(place, run, spec)
+        training_job(place, run, spec)
     assert (refusal.value.code, refusal.value.field, refusal.value.given) == ("no-such-run", "start_from", earlier)
     saved = place.runs.folder(run).checkpoints / "checkpoint-4"
     saved.mkdir(parents=True)
     for name in ("trainer_state.json", "optimizer.pt"):
         (saved / name).write_text("{}")
     (saved / "complete.json").write_text('{"step": 4, "files": {}}')
-    assert job_of(place, run, spec)[0].begins_with is None, "it goes on from its own checkpoint"
+    assert training_job(place, run, spec)[0].begins_with is None, "it goes on from its own checkpoint"

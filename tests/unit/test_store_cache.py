@@ -61,7 +61,9 @@ def test_many_threads_check_and_split_rows_of_one_workspace_with_caches_that_hol
     """Fails where a thread inserts a value, another drops it, and the first looks it up again."""
     studio = Studio(tmp_path)
     data = [
-        studio.add_text("question,answer\n" + "".join(f"Where is {n}?,Under stone {n + k}.\n" for n in range(12))).id
+        studio.datasets.add_text(
+            "question,answer\n" + "".join(f"Where is {n}?,Under stone {n + k}.\n" for n in range(12))
+        ).id
         for k in range(6)
     ]
     for name in ("reports", "labels", "left_out", "counts", "differences"):
@@ -70,7 +72,7 @@ def test_many_threads_check_and_split_rows_of_one_workspace_with_caches_that_hol
     def ask(number: int) -> bool:
         for step in range(30):
             dataset = data[(number + step) % len(data)]
-            if studio.check(dataset).rows != 12 or studio.splits(dataset).train < 8:
+            if studio.checks.check(dataset).rows != 12 or studio.datasets.splits(dataset).train < 8:
                 return False
         return True
 

@@ -93,24 +93,24 @@ def test_wherever_it_is_damaged_the_runs_are_listed_again_with_their_whole_curve
 
 def test_rows_are_listed_again_with_the_way_they_are_read(tmp_path: Path) -> None:
     studio = Studio(tmp_path)
-    data = studio.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12)))
+    data = studio.datasets.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12)))
     kept = studio.context.workspace.datasets.keep_spec(
         data.id, 1, DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"})
     )
     spoil(settle(studio.context.workspace), 0, 1)
     again = Studio(tmp_path)
-    assert again.datasets() == [kept]
-    assert again.rows(data.id, 1, 12, marks_too=False).rows
+    assert again.datasets.all() == [kept]
+    assert again.datasets.rows(data.id, 1, 12, marks_too=False).rows
 
 
 def test_labels_that_can_be_read_are_taken_over(tmp_path: Path) -> None:
     studio = Studio(tmp_path)
-    data = studio.add_text("text\n" + "".join(f"This is number {n}\n" for n in range(40)))
-    studio.set_labels(data.id, ["good", "bad"])
+    data = studio.datasets.add_text("text\n" + "".join(f"This is number {n}\n" for n in range(40)))
+    studio.labels.set_names(data.id, ["good", "bad"])
     for row in range(1, 41):
-        studio.label(data.id, row, "good")
+        studio.labels.give(data.id, row, "good")
     for _ in range(60):
-        studio.keep_draft("filler", "x" * 4000)
+        studio.drafts.put("filler", "x" * 4000)
         a_run(studio.context.workspace, 30)
     space = studio.context.workspace
     path = settle(space)
@@ -121,8 +121,8 @@ def test_labels_that_can_be_read_are_taken_over(tmp_path: Path) -> None:
         file.seek((page - 1) * size)
         file.write(b"\xa5" * size)
     again = Studio(tmp_path)
-    assert len(again.runs()) == 60
-    assert again.labeling(data.id).done == 40
+    assert len(again.runs.all()) == 60
+    assert again.labels.state(data.id).done == 40
 
 
 def test_others_who_have_it_open_turn_to_the_mended_one_and_lose_nothing(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_damaged_queue_is_made_anew_and_waiting_runs_come_into_it_again(tmp_pa
     studio.home.queue.db.close()
     spoil(tmp_path / "queue.db", 0, 1)
     again = Studio(tmp_path)
-    assert again.waiting() == [] and "queue.db" in again.mended()[0]
+    assert again.runs.queued() == [] and "queue.db" in again.storage.recovery_notices()[0]
     again.home.queue.ask("default", run)
     assert again.home.queue.position(run) == 0
 

@@ -107,7 +107,7 @@ def test_of_several_answers_the_first_that_stands_in_the_passage_is_the_one_that
     context = "The shop opens at nine o'clock."
     assert place_of(context, {"texts": ["noon", "at nine"], "starts": []}) == (15, 22)
     assert place_of(context, {"texts": ["noon", "nine"], "starts": [3, 18]}) == (18, 22)
-    assert TASK.at_odds({"context": context, "answer": {"texts": ["noon", "NINE"], "starts": [3, 18]}}) == ""
+    assert TASK.inconsistency({"context": context, "answer": {"texts": ["noon", "NINE"], "starts": [3, 18]}}) == ""
     assert place_of(context, {"texts": ["noon", "ten"], "starts": [3]}) is None
     assert place_of(context, {"texts": [], "starts": []}) is None
 

@@ -18,7 +18,7 @@ from studio.models import find_model
 from studio.schema.config import TrainingConfig
 from studio.tasks import Encoding, Example, task_named
 from studio.training.batching import token_cache
-from studio.training.batching.token_cache import key_of, remembered
+from studio.training.batching.token_cache import cache_key, cached_examples
 from studio.training.loop.loading import encode_rows
 
 INFO = find_model("starter-chat")
@@ -40,7 +40,7 @@ def encoding() -> Encoding:
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_cache, "FEWEST", 10)
+    monkeypatch.setattr(token_cache, "MIN_ROWS", 10)
 
 
 def test_what_was_read_once_comes_back_the_same(tmp_path: Path, rows: list[dict[str, str]], encoding: Encoding) -> None:
@@ -50,7 +50,7 @@ def test_what_was_read_once_comes_back_the_same(tmp_path: Path, rows: list[dict[
         return encode_rows(TASK, rows, encoding, read.append)
 
     def again() -> list[Example]:
-        return remembered(tmp_path, lambda: key_of(rows, encoding, INFO), len(rows), encode)
+        return cached_examples(tmp_path, lambda: cache_key(rows, encoding, INFO), len(rows), encode)
 
     first = again()
     assert read and again() == first == encode()
@@ -69,7 +69,7 @@ def test_what_is_kept_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monk
     order, sync, replace_ = [], os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (order.append("sync"), sync(handle))[1])
     monkeypatch.setattr(Path, "replace", lambda self, to: (order.append("rename"), replace_(self, to))[1])
-    remembered(tmp_path, lambda: "x", 20, lambda: [Example([1], 1, 1)] * 20)
+    cached_examples(tmp_path, lambda: "x", 20, lambda: [Example([1], 1, 1)] * 20)
     assert order == ["sync", "rename"]
 
 
@@ -78,28 +78,28 @@ def test_pairs_and_answers_in_a_text_come_back_the_same(tmp_path: Path) -> None:
     pair = Example([1, 3], [-100, 3], 2, [False, True], other=other, liked=False, row=7)
     span = Example([5], [0, 3], 1, text="whole", accepted=("a", "b"), types=[0], offsets=[None], parts=(1,))
     made = [pair, span] * 10
-    remembered(tmp_path, lambda: "x", 20, lambda: made)
-    assert remembered(tmp_path, lambda: "x", 20, list) == made
+    cached_examples(tmp_path, lambda: "x", 20, lambda: made)
+    assert cached_examples(tmp_path, lambda: "x", 20, list) == made
 
 
 def test_other_rows_settings_or_roles_are_something_else(rows: list[dict[str, str]], encoding: Encoding) -> None:
-    key = key_of(rows, encoding, INFO)
-    assert key == key_of(list(rows), encoding, INFO)
-    assert key != key_of(rows[1:], encoding, INFO)
-    assert key != key_of(rows, replace(encoding, max_length=65), INFO)
-    assert key != key_of(rows, replace(encoding, system_prompt="Be kind."), INFO)
+    key = cache_key(rows, encoding, INFO)
+    assert key == cache_key(list(rows), encoding, INFO)
+    assert key != cache_key(rows[1:], encoding, INFO)
+    assert key != cache_key(rows, replace(encoding, max_length=65), INFO)
+    assert key != cache_key(rows, replace(encoding, system_prompt="Be kind."), INFO)
 
 
 def test_another_version_of_the_encoding_or_of_a_library_makes_another_key(
     rows: list[dict[str, str]], encoding: Encoding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = {key_of(rows, encoding, INFO)}
+    keys = {cache_key(rows, encoding, INFO)}
     monkeypatch.setattr(token_cache, "ENCODING_VERSION", token_cache.ENCODING_VERSION + 1)
-    keys.add(key_of(rows, encoding, INFO))
+    keys.add(cache_key(rows, encoding, INFO))
     for library in token_cache.LIBRARIES:
         newer = [f"{name} {'99.0' if name == library else '1.0'}" for name in token_cache.LIBRARIES]
         monkeypatch.setattr(token_cache, "_versions", lambda newer=newer: newer)
-        keys.add(key_of(rows, encoding, INFO))
+        keys.add(cache_key(rows, encoding, INFO))
     assert len(keys) == 2 + len(token_cache.LIBRARIES)
 
 
@@ -108,10 +108,10 @@ def test_tokens_of_all_samples_are_those_of_the_encoding_version(tmp_path: Path)
     studio, digest = Studio(tmp_path), hashlib.sha256()
     for name, sample in sorted(SAMPLES.items()):
         info = find_model("starter-classify" if sample.task == "classification" else "starter-chat")
-        data = studio.add_sample(name)
-        spec, _ = studio._datasets.reading(data.id, sample.task)
+        data = studio.datasets.add_sample(name)
+        spec, _ = studio.datasets.reading(data.id, sample.task)
         task, config = task_named(sample.task), TrainingConfig(task=sample.task, model=info.name, max_length=256)
-        taken = [row for _, row in usable_rows(studio._datasets.table(data.id), task, spec.roles)][:60]
+        taken = [row for _, row in usable_rows(studio.datasets.table(data.id), task, spec.roles)][:60]
         for each in encode_rows(task, taken, encoding_of(info, load_tokenizer(info), spec, config), lambda _: None):
             digest.update(json.dumps([each.input_ids, each.labels, each.types, each.liked]).encode())
     studio.close()
@@ -121,11 +121,11 @@ def test_tokens_of_all_samples_are_those_of_the_encoding_version(tmp_path: Path)
 def test_what_was_not_used_for_longest_goes_when_there_is_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_cache, "MOST_BYTES", 3000)
     for name in "abc":
-        remembered(tmp_path, lambda name=name: name, 20, lambda: [Example([1] * 20, 1, 20)] * 20)  # type: ignore[misc]
+        cached_examples(tmp_path, lambda name=name: name, 20, lambda: [Example([1] * 20, 1, 20)] * 20)  # type: ignore[misc]
     assert 0 < len(list(tmp_path.glob("*.jsonl"))) < 3 and (tmp_path / "c.jsonl").exists()
 
 
 def test_few_rows_or_no_place_to_keep_them_are_read_each_time(tmp_path: Path) -> None:
     for folder, count in ((tmp_path, 5), (None, 50)):
-        assert remembered(folder, lambda: "x", count, list) == []
+        assert cached_examples(folder, lambda: "x", count, list) == []
     assert not list(tmp_path.iterdir())

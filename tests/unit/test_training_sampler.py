@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from studio.training.batching.sampler import OrderedSampler, order
+from studio.training.batching.sampler import OrderedSampler, row_order
 
 CHANCE = random.Random(1)
 LENGTHS = [CHANCE.randint(10, 500) for _ in range(203)]
@@ -19,39 +19,39 @@ def padded(indices: list[int], size: int) -> int:
 @pytest.mark.parametrize("grouped", [True, False])
 def test_every_row_comes_once_in_each_pass(grouped: bool) -> None:
     for epoch in range(3):
-        assert sorted(order(LENGTHS, 4, 42, epoch, grouped)) == list(range(203))
+        assert sorted(row_order(LENGTHS, 4, 42, epoch, grouped)) == list(range(203))
 
 
 @pytest.mark.parametrize("grouped", [True, False])
 def test_the_same_seed_and_pass_give_the_same_order_and_others_do_not(grouped: bool) -> None:
-    first = order(LENGTHS, 4, 42, 1, grouped)
+    first = row_order(LENGTHS, 4, 42, 1, grouped)
     random.random()  # whatever else draws numbers changes nothing
-    assert order(LENGTHS, 4, 42, 1, grouped) == first
-    assert order(LENGTHS, 4, 42, 2, grouped) != first
-    assert order(LENGTHS, 4, 43, 1, grouped) != first
+    assert row_order(LENGTHS, 4, 42, 1, grouped) == first
+    assert row_order(LENGTHS, 4, 42, 2, grouped) != first
+    assert row_order(LENGTHS, 4, 43, 1, grouped) != first
 
 
 def test_the_longest_row_is_in_the_first_batch() -> None:
     for epoch in range(4):
-        first = order(LENGTHS, 4, 42, epoch, True)[:4]
+        first = row_order(LENGTHS, 4, 42, epoch, True)[:4]
         assert max(LENGTHS[i] for i in first) == max(LENGTHS)
 
 
 def test_without_padding_the_batch_with_the_most_tokens_comes_first() -> None:
     for epoch in range(4):
-        indices = order(LENGTHS, 4, 42, epoch, False)
+        indices = row_order(LENGTHS, 4, 42, epoch, False)
         sizes = [sum(LENGTHS[i] for i in indices[at : at + 4]) for at in range(0, 200, 4)]
         assert sizes[0] == max(sizes)
 
 
 def test_grouping_saves_padding() -> None:
-    grouped, random_ = order(LENGTHS, 4, 42, 0, True), order(LENGTHS, 4, 42, 0, False)
+    grouped, random_ = row_order(LENGTHS, 4, 42, 0, True), row_order(LENGTHS, 4, 42, 0, False)
     assert padded(grouped, 4) < 1.25 * sum(LENGTHS) < padded(random_, 4)
 
 
 def test_batches_of_two_passes_differ_even_with_few_rows() -> None:
     def batches(epoch: int) -> set[frozenset[int]]:
-        indices = order(LENGTHS[:40], 4, 42, epoch, True)
+        indices = row_order(LENGTHS[:40], 4, 42, epoch, True)
         return {frozenset(indices[at : at + 4]) for at in range(0, 40, 4)}
 
     assert len(batches(0) & batches(1)) < 5
@@ -59,7 +59,7 @@ def test_batches_of_two_passes_differ_even_with_few_rows() -> None:
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 5])
 def test_few_rows_are_enough(rows: int) -> None:
-    assert sorted(order(LENGTHS[:rows], 4, 42, 0, True)) == list(range(rows))
+    assert sorted(row_order(LENGTHS[:rows], 4, 42, 0, True)) == list(range(rows))
 
 
 def test_a_sampler_goes_on_in_the_middle_of_a_pass_as_if_nothing_had_been() -> None:

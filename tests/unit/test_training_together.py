@@ -14,16 +14,17 @@ from studio.schema.config import Plan, TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import Estimate, ModelInfo, ProcessMemory
+from studio.schema.requests import RunRequest
 from studio.schema.runs import RunSpec
 from studio.schema.settings_check import config_from
 from studio.tasks import task_named
 from studio.training.batching.sampler import (
+    DistributedBatchSampler,
     OrderedSampler,
-    SharedSampler,
-    batches_a_pass,
-    checked_by,
-    order,
-    shared_out,
+    batches_of_process,
+    batches_per_epoch,
+    evaluation_batches,
+    row_order,
 )
 from studio.training.distributed.processes import deepspeed
 from studio.training.loop.checkpoints import Checkpoints, Standing
@@ -75,11 +76,11 @@ def wrong(machine: MachineFacts = MACHINE, **changes: Any) -> dict[str, str]:
 @pytest.mark.parametrize("grouped", [True, False])
 def test_together_they_read_the_batch_that_one_process_reads_with_as_many_rows_at_once(grouped: bool) -> None:
     lengths = [(37 * n) % 91 + 5 for n in range(67)]
-    whole = order(lengths, 6, 42, 1, grouped)
+    whole = row_order(lengths, 6, 42, 1, grouped)
     one = [whole[at : at + 6] for at in range(0, len(whole), 6)]
     parts = []
     for number in range(3):
-        sampler = SharedSampler(OrderedSampler(lengths, 6, 42, grouped), 2, 3, number, False)
+        sampler = DistributedBatchSampler(OrderedSampler(lengths, 6, 42, grouped), 2, 3, number, False)
         sampler.set_epoch(1)
         parts.append(list(sampler))
         assert len(sampler) == len(one) - 1, "the one row that is left joins the batch before"
@@ -89,22 +90,24 @@ def test_together_they_read_the_batch_that_one_process_reads_with_as_many_rows_a
 
 def test_each_row_is_read_once_a_pass_and_no_process_is_without_one() -> None:
     for rows, size, processes in CASES:
-        parts = [shared_out(range(rows), size, processes, number) for number in range(processes)]
-        assert {len(part) for part in parts} == {batches_a_pass(rows, size, processes)}
+        parts = [batches_of_process(range(rows), size, processes, number) for number in range(processes)]
+        assert {len(part) for part in parts} == {batches_per_epoch(rows, size, processes)}
         assert all(batch for part in parts for batch in part)
         assert [row for step in zip(*parts, strict=True) for batch in step for row in batch] == list(range(rows))
 
 
 def test_where_all_must_have_alike_many_only_rows_that_can_t_be_shared_wait_for_the_next_pass() -> None:
     for rows, size, processes in CASES:
-        parts = [shared_out(range(rows), size, processes, number, evenly=True) for number in range(processes)]
+        parts = [
+            batches_of_process(range(rows), size, processes, number, drop_remainder=True) for number in range(processes)
+        ]
         assert all(len({len(batch) for batch in step}) == 1 for step in zip(*parts, strict=True))
         assert sum(len(batch) for part in parts for batch in part) == rows - rows % processes
 
 
 def test_a_check_looks_at_each_row_once_in_order_and_says_what_fills_up() -> None:
     for rows, size, processes in CASES:
-        parts = [checked_by(rows, size, processes, number) for number in range(processes)]
+        parts = [evaluation_batches(rows, size, processes, number) for number in range(processes)]
         steps = list(zip(*(batches for batches, _ in parts), strict=True))
         assert all(len({len(batch) for batch in step}) == 1 for step in steps), "so that they can be put together"
         seen = [row for step in steps for batch in step for row in batch]
@@ -392,7 +395,7 @@ def test_a_box_that_can_t_be_ticked_here_is_greyed_with_the_reason_and_one_that_
 
 
 def test_an_estimate_has_a_line_for_each_way(studio: Studio) -> None:
-    found = studio.plan(None, "starter-chat", "chat").estimate
+    found = studio.planning.plan(RunRequest(dataset=None, model="starter-chat", task="chat")).estimate
     assert [(line.zero, line.fsdp) for line in found.per_process] == [
         (0, False),
         (0, False),
@@ -416,7 +419,9 @@ def test_the_log_has_what_each_process_printed_in_their_order(studio: Studio) ->
     runs.folder(record.id).log.write_text("the worker\n")
     for number in (10, 2):
         (runs.folder(record.id).root / f"rank-{number}.log").write_text(f"process {number}\n")
-    assert studio.log(record.id) == ("the worker\n\n--- rank-2.log ---\nprocess 2\n\n--- rank-10.log ---\nprocess 10\n")
+    assert studio.runs.log(record.id) == (
+        "the worker\n\n--- rank-2.log ---\nprocess 2\n\n--- rank-10.log ---\nprocess 10\n"
+    )
 
 
 # --- checkpoints ---

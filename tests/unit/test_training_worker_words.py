@@ -6,7 +6,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.schema.events import CheckpointEvent, EvaluationEvent, PhaseEvent, ReplyEvent, StateEvent, StepEvent
-from studio.worker.messages import ENDED_FROM_OUTSIDE, in_plain_words, line_of, stopped_in_words
+from studio.worker.messages import ENDED_FROM_OUTSIDE, log_line, stop_message, to_studio_error
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from studio.worker.messages import ENDED_FROM_OUTSIDE, in_plain_words, line_of, 
     ],
 )
 def test_errors_of_libraries_become_plain_sentences(error: Exception, code: str) -> None:
-    said = in_plain_words(error)
+    said = to_studio_error(error)
     assert said.code == code
     assert said.hint
     assert "Traceback" not in said.message and "\n" not in said.message
@@ -34,7 +34,7 @@ def test_errors_of_libraries_become_plain_sentences(error: Exception, code: str)
 
 def test_a_refusal_is_passed_on_as_it_is() -> None:
     refusal = StudioError("too-few-rows", "Nothing is left to learn from.")
-    assert in_plain_words(refusal) is refusal
+    assert to_studio_error(refusal) is refusal
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_refusal_is_passed_on_as_it_is() -> None:
     ],
 )
 def test_a_stopped_run_says_what_is_kept(wish: str, kept: bool, step: int, best: int | None, words: str) -> None:
-    assert words in stopped_in_words(wish, kept, step, best)  # type: ignore[arg-type]
+    assert words in stop_message(wish, kept, step, best)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,17 @@ def test_a_stopped_run_says_what_is_kept(wish: str, kept: bool, step: int, best:
 def test_a_run_that_nobody_asked_to_stop_is_not_told_as_stopped_on_request(
     kept: bool, step: int, best: int | None, rest: str
 ) -> None:
-    said = stopped_in_words("keep", kept, step, best, ENDED_FROM_OUTSIDE)
+    said = stop_message("keep", kept, step, best, ENDED_FROM_OUTSIDE)
     assert said == f"Stopped since its process was asked to end from outside (SIGTERM){rest}"
 
 
 def test_the_log_has_a_line_for_what_matters_and_none_for_the_rest() -> None:
     step = StepEvent(step=3, loss=1.5, learning_rate=1e-4, rows_per_second=2.5, memory_bytes=2 * 10**9)
-    assert line_of(step, 9) == "step 3/9  loss 1.5000  rate 1.00e-04  2.50 rows/s  2,000 MB"
+    assert log_line(step, 9) == "step 3/9  loss 1.5000  rate 1.00e-04  2.50 rows/s  2,000 MB"
     check = EvaluationEvent(step=3, eval_loss=1.25, metrics={"accuracy": 0.5}, best=True)
-    assert line_of(check, 9) == "check at step 3  loss 1.2500  accuracy 0.5000  best so far"
-    assert line_of(CheckpointEvent(step=3, name="checkpoint-3", bytes=5 * 10**6), 9) == "saved checkpoint-3, 5 MB"
-    assert line_of(PhaseEvent(phase="reading", done=500, total=1000, unit="rows"), 9) == "500 of 1,000 rows"
-    assert line_of(PhaseEvent(phase="saving"), 9) == "Saving"
-    assert line_of(ReplyEvent(step=0, prompt="a", text="b", who="base"), 9) == "base: 'a' -> 'b'"
-    assert line_of(StateEvent(status="training"), 9) == ""
+    assert log_line(check, 9) == "check at step 3  loss 1.2500  accuracy 0.5000  best so far"
+    assert log_line(CheckpointEvent(step=3, name="checkpoint-3", bytes=5 * 10**6), 9) == "saved checkpoint-3, 5 MB"
+    assert log_line(PhaseEvent(phase="reading", done=500, total=1000, unit="rows"), 9) == "500 of 1,000 rows"
+    assert log_line(PhaseEvent(phase="saving"), 9) == "Saving"
+    assert log_line(ReplyEvent(step=0, prompt="a", text="b", who="base"), 9) == "base: 'a' -> 'b'"
+    assert log_line(StateEvent(status="training"), 9) == ""

@@ -65,7 +65,7 @@ def two(tmp_path: Path) -> Iterator[tuple[Studio, Studio]]:
 
 
 def run_of(anna: Studio) -> tuple[str, str]:
-    data = anna.add_text(ROWS)
+    data = anna.datasets.add_text(ROWS)
     runs = anna.context.workspace.runs
     spec = RunSpec(
         config=TrainingConfig(task="chat", model="starter-chat", name="stones"),
@@ -98,23 +98,23 @@ def call(studio: Studio, name: str, out: Path, **named: str) -> Any:
 def test_no_act_knows_anothers_run(name: str, two: tuple[Studio, Studio], tmp_path: Path) -> None:
     anna, ben = two
     _, run = run_of(anna)
-    before = anna.run(run), anna.events(run)
+    before = anna.runs.get(run), anna.runs.events(run)
     if name in ("events", "news"):
         assert not call(ben, name, tmp_path, run=run)
         return
     with pytest.raises(StudioError) as caught:
         call(ben, name, tmp_path / "out.csv", run=run)
     assert caught.value.code == ("not-allowed" if name == "predict" else "no-such-run")
-    assert (anna.run(run), anna.events(run)) == before and ben.runs() == []
+    assert (anna.runs.get(run), anna.runs.events(run)) == before and ben.runs.all() == []
 
 
 @pytest.mark.parametrize("name", acts("dataset"))
 def test_no_act_knows_anothers_dataset(name: str, two: tuple[Studio, Studio], tmp_path: Path) -> None:
     anna, ben = two
     data, _ = run_of(anna)
-    before = anna.versions(data)
+    before = anna.versions.all(data)
     if name == "versions":
-        assert ben.versions(data) == []
+        assert ben.versions.all(data) == []
         return
     if name == "problems":  # tells what is refused
         told = [each.code for each in call(ben, name, tmp_path, dataset=data)]
@@ -123,7 +123,7 @@ def test_no_act_knows_anothers_dataset(name: str, two: tuple[Studio, Studio], tm
     with pytest.raises(StudioError) as caught:
         call(ben, name, tmp_path / "out.csv", dataset=data)
     assert caught.value.code == "no-such-dataset"
-    assert anna.versions(data) == before and ben.datasets() == []
+    assert anna.versions.all(data) == before and ben.datasets.all() == []
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_no_act_knows_anothers_dataset(name: str, two: tuple[Studio, Studio], tm
 )
 def test_no_name_of_data_leads_a_visitor_to_a_file(place: str, two: tuple[Studio, Studio]) -> None:
     with pytest.raises(StudioError) as caught:
-        two[1].open_data(place)
+        two[1].datasets.open(place)
     assert caught.value.code in ("not-allowed", "no-such-dataset", "no-such-sample")
 
 
@@ -141,8 +141,8 @@ def test_a_visitor_writes_no_predictions_and_no_export_to_a_place_on_the_disk(
     anna = two[0]
     _, run = run_of(anna)
     for write in (
-        lambda: anna.predict(run, "sample:support-tone", tmp_path / "out.csv"),
-        lambda: anna.export(run, "adapter", tmp_path / "taken"),
+        lambda: anna.evaluation.predict(run, "sample:support-tone", tmp_path / "out.csv"),
+        lambda: anna.exports.create(run, "adapter", tmp_path / "taken"),
     ):
         with pytest.raises(StudioError) as caught:
             write()

@@ -43,7 +43,7 @@ def send(files: Uploads, *sent: tuple[str, bytes]) -> str:
 def opened(visit: Visiting, text: str = TABLE) -> Visit:
     made = visit()
     made.choose(task="classification", model="")
-    import_data.open_dataset(made, made.studio.add_text(text))
+    import_data.open_dataset(made, made.studio.datasets.add_text(text))
     return made
 
 
@@ -71,7 +71,7 @@ def test_rows_whose_columns_say_nothing_are_asked_what_they_are_for_and_the_last
     visit: Visiting,
 ) -> None:
     made = visit()
-    import_data.open_dataset(made, made.studio.add_text(MUSEUM))
+    import_data.open_dataset(made, made.studio.datasets.add_text(MUSEUM))
     assert made.choices.dataset and not made.choices.task
     body, bar = map(str, rows.drawn(visit()))
     assert "What should the model learn from these rows?" in body and "visitor wrote, desk answered" in body
@@ -81,7 +81,7 @@ def test_rows_whose_columns_say_nothing_are_asked_what_they_are_for_and_the_last
     body, bar = map(str, rows.drawn(visit()))
     assert "not clear which column is the prompt and reply" in body and "--map" not in body and "disabled" in bar
     data_tab.map_column(visit(column="desk answered", value="reply"))
-    spec = made.studio.reading(made.choices.dataset)
+    spec = made.studio.datasets.spec(made.choices.dataset)
     assert (spec.task, spec.roles) == ("chat", {"desk answered": "reply", "visitor wrote": "prompt"})
     body, bar = map(str, rows.drawn(visit()))
     assert "30 of 30 rows can be used" in body and "disabled" not in bar
@@ -92,13 +92,13 @@ def test_columns_can_be_mapped_one_by_one_where_nothing_falls_into_place(visit: 
     table = "a,b,c\n" + "".join(
         f"text of hall {n} here,more text on {n} there,{n} is a third text\n" for n in range(30)
     )
-    import_data.open_dataset(made, made.studio.add_text(table))
+    import_data.open_dataset(made, made.studio.datasets.add_text(table))
     data_tab.pick_task(visit(value="preference"))
     data_tab.map_column(visit(column="a", value="prompt"))
     assert "not clear which column is the chosen and rejected" in page(visit)
     data_tab.map_column(visit(column="b", value="rejected"))
     data_tab.map_column(visit(column="c", value="chosen"))
-    assert made.studio.reading(made.choices.dataset).roles == {"a": "prompt", "b": "rejected", "c": "chosen"}
+    assert made.studio.datasets.spec(made.choices.dataset).roles == {"a": "prompt", "b": "rejected", "c": "chosen"}
 
 
 # --- how the file was read ---
@@ -109,13 +109,13 @@ def test_the_page_says_how_a_file_was_read_and_reads_it_another_way(visit: Visit
     drawn = page(visit)
     assert "How the file was read" in drawn and "semicolon, utf-8, first line names the columns" in drawn
     import_data.reread(visit(name="header", value="no"))
-    record = made.studio.dataset(made.choices.dataset)
+    record = made.studio.datasets.get(made.choices.dataset)
     assert record.version == 2 and record.rows == 63 and "no line of names" in page(visit)
     import_data.reread(visit(name="header", value=""))
-    assert made.studio.dataset(record.id).rows == 62, "left to the studio again"
+    assert made.studio.datasets.get(record.id).rows == 62, "left to the studio again"
     with pytest.raises(StudioError) as caught:
         import_data.reread(visit(name="delimiter", value=";;"))
-    assert caught.value.field == "delimiter" and made.studio.dataset(record.id).version == 3
+    assert caught.value.field == "delimiter" and made.studio.datasets.get(record.id).version == 3
 
 
 def test_a_workbook_with_several_sheets_is_asked_about_until_one_is_named(
@@ -136,7 +136,7 @@ def test_a_workbook_with_several_sheets_is_asked_about_until_one_is_named(
     drawn = page(visit)
     assert "Which one is meant?" in drawn and "Read the sheet Letters &lt;img" in drawn and "<img" not in drawn
     import_data.reread(visit(name="sheet", value="Orders"))
-    assert "Which one is meant?" not in page(visit) and visit().studio.datasets()[0].asked.sheet == "Orders"
+    assert "Which one is meant?" not in page(visit) and visit().studio.datasets.all()[0].asked.sheet == "Orders"
 
 
 # --- several files, and long reading ---
@@ -147,7 +147,7 @@ def test_several_files_at_once_become_one_dataset_with_their_parts(visit: Visiti
     made = visit(tickets=send(files, ("train.csv", content), ("test.csv", content), ("test.csv", content)))
     made.choose(task="classification", model="")
     import_data.take_files(made, files)
-    record = made.studio.dataset(made.choices.dataset)
+    record = made.studio.datasets.get(made.choices.dataset)
     assert record.files == ("train.csv", "test.csv", "test (2).csv") and record.split_column == "split"
     assert record.rows == 186 and not list(files.root.rglob("*.csv")), "nothing is left of what was sent"
 
@@ -167,14 +167,14 @@ def test_a_large_file_is_read_in_the_background_with_progress(visit: Visiting, f
     with pytest.raises(StudioError):
         import_data.take_files(visit(tickets=send(files, ("other.csv", large()))), files)
     wait_for(visit)
-    assert made.studio.dataset(made.choices.dataset).rows == 60_000
+    assert made.studio.datasets.get(made.choices.dataset).rows == 60_000
     assert "Looking at 60,000 rows" in page(visit)
     until = time.monotonic() + 60
     while "rows can be used" not in page(visit):
         check_progress.look(visit())
         assert time.monotonic() < until
         time.sleep(0.1)
-    assert made.studio.was_looked_at(made.choices.dataset, "classification")
+    assert made.studio.checks.is_cached(made.choices.dataset, "classification")
 
 
 def test_reading_that_is_cancelled_leaves_nothing(visit: Visiting, files: Uploads, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_reading_that_is_cancelled_leaves_nothing(visit: Visiting, files: Upload
     until = time.monotonic() + 20
     while list(files.root.rglob("large.csv")) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not list(files.root.rglob("large.csv")) and made.studio.datasets() == []
+    assert not list(files.root.rglob("large.csv")) and made.studio.datasets.all() == []
     assert not list((tmp_path / "home").rglob("*.parquet"))
 
 
@@ -208,7 +208,7 @@ def test_many_rows_are_mended_in_the_background(visit: Visiting) -> None:
     data_tab.fix(visit(finding="duplicate"))
     assert "Mending pasted rows" in page(visit)
     wait_for(visit)
-    record = made.studio.dataset(made.choices.dataset)
+    record = made.studio.datasets.get(made.choices.dataset)
     assert record.version == 2 and record.rows == 20_500 and record.note.startswith("1 row removed")
     assert "Looking at 20,500 rows" in page(visit)
 
@@ -223,7 +223,7 @@ def test_looking_can_be_stopped_and_taken_up_again(visit: Visiting, files: Uploa
     check_progress.again(visit())
     assert "Looking at 30,000 rows" in page(visit)
     check_progress.stop(visit())
-    assert not made.studio.was_looked_at(made.choices.dataset, "classification")
+    assert not made.studio.checks.is_cached(made.choices.dataset, "classification")
 
 
 # --- splits ---
@@ -241,11 +241,11 @@ def test_rows_are_divided_by_a_column_and_that_is_kept_with_the_dataset(visit: V
     assert "same customer stay together: 9 groups" in page(visit)
     said = {"group_column": "customer", "validation_share": 0.3, "stable_splits": True}
     assert visit().choices.settings == said
-    spec = made.studio.dataset(made.choices.dataset).spec
+    spec = made.studio.datasets.get(made.choices.dataset).spec
     assert spec and spec.splits == SplitSpec(**said)
-    import_data.open_dataset(visit(), made.studio.add_text(TABLE, "another"))
+    import_data.open_dataset(visit(), made.studio.datasets.add_text(TABLE, "another"))
     assert visit().choices.settings == {}, "another dataset is divided in its own way"
-    import_data.open_dataset(visit(), made.studio.datasets()[-1])
+    import_data.open_dataset(visit(), made.studio.datasets.all()[-1])
     assert visit().choices.settings == said, "and this one as before"
 
 
@@ -270,14 +270,14 @@ def test_a_way_that_can_not_be_is_refused_and_nothing_changes(visit: Visiting) -
 
 def test_versions_say_what_they_changed_and_two_are_compared(visit: Visiting) -> None:
     made = opened(visit, f"{TABLE}\n{EVIL};a;c1;2024-01-01")
-    made.studio.fix(made.choices.dataset, "duplicate")
+    made.studio.checks.fix(made.choices.dataset, "duplicate")
     visit().choose(view="versions")
     drawn = page(visit)
     assert "Version 2" in drawn and "2 rows removed" in drawn and "Use version 1" in drawn
     assert "2 removed" in drawn and ">removed<" in drawn and "61 rows the same" in drawn
     versions.compare(visit(name="only", value="added"))
     assert "No row differs" in page(visit)
-    made.studio.reread(made.choices.dataset, delimiter=",")
+    made.studio.datasets.reread(made.choices.dataset, delimiter=",")
     versions.compare(visit(name="after", value="3"))
     assert "New columns" in page(visit) and "<img" not in page(visit)
 
@@ -286,7 +286,7 @@ def test_changed_cells_show_what_was_and_what_is(visit: Visiting) -> None:
     words = TABLE.replace(";a;", ";good;").replace(";b;", ";bad;")
     odd = words.replace("text 5;bad", "text 5;Bad").replace("text 7;bad", "text 7;Bad")
     made = opened(visit, odd)
-    made.studio.fix(made.choices.dataset, "rare-label")
+    made.studio.checks.fix(made.choices.dataset, "rare-label")
     visit().choose(view="versions")
     assert page(visit).count('<td class="changed"><del>Bad</del> <ins>bad</ins></td>') == 2
 
@@ -320,7 +320,7 @@ def test_a_hub_dataset_is_looked_at_chosen_and_fetched(visit: Visiting, monkeypa
         import_options.hub_fetch(visit())
         assert "Fetching someone/mood from the Hub" in page(visit)
         wait_for(visit)
-    record = made.studio.dataset(visit().choices.dataset)
+    record = made.studio.datasets.get(visit().choices.dataset)
     assert record.rows == 50 and record.source == "hf:someone/mood" and "config de, split test" in record.note
     assert "Most rows of each split" in page(visit)
 
@@ -359,13 +359,13 @@ def test_a_process_that_is_ended_from_outside_is_said_and_leaves_nothing(
     with pytest.raises(StudioError) as caught:
         wait_for(visit)
     assert caught.value.code == "out-of-memory" and caught.value.hint
-    assert made.studio.datasets() == []
+    assert made.studio.datasets.all() == []
 
 
 def test_versions_of_many_rows_are_compared_in_the_background_and_that_can_be_stopped(visit: Visiting) -> None:
     made = opened(visit, "text,label\n" + "\n".join(f"text number {n},{'ab'[n % 2]}" for n in range(12_000)))
     dataset = made.choices.dataset
-    made.studio._datasets.with_values(dataset, {7: {"text": "another text"}}, "One cell.")
+    made.studio.datasets.with_values(dataset, {7: {"text": "another text"}}, "One cell.")
     made.choose(view="versions")
     assert "Comparing" in page(visit) and 'data-act="compare-look"' in page(visit)
     versions.look(visit())
@@ -381,14 +381,16 @@ def test_versions_of_many_rows_are_compared_in_the_background_and_that_can_be_st
         time.sleep(0.05)
     drawn = page(visit)
     assert "11,999 rows the same" in drawn and "another text" in drawn and "text number 6" in drawn
-    found = made.studio.compare_versions(dataset, 1, 2)
+    found = made.studio.versions.compare(dataset, 1, 2)
     assert (found.changed, found.rows[0].before, found.rows[0].after) == (1, 7, 7)
 
 
 def test_rows_of_which_no_column_is_clear_are_shown_with_what_is_missing_and_with_the_ways_on(visit: Visiting) -> None:
     made = visit()
     made.choose(task="chat", model="")
-    import_data.open_dataset(made, made.studio.add_text("question\n" + "".join(f"How is {n}?\n" for n in range(30))))
+    import_data.open_dataset(
+        made, made.studio.datasets.add_text("question\n" + "".join(f"How is {n}?\n" for n in range(30)))
+    )
     for shown in (page(visit), str(rows.drawn(visit(tab="data"))[0])):
         assert "not clear which column is the reply" in shown
         assert "Replace file" in shown and "How is 3?" in shown

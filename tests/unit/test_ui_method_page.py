@@ -41,10 +41,10 @@ class Notes(LocalRunner):
 def notes(visit: Visiting, monkeypatch: pytest.MonkeyPatch) -> Notes:
     studio = visit().studio
     made = Notes(studio.home.root)
-    monkeypatch.setattr(studio._runs, "runner", made)
+    monkeypatch.setattr(studio.runs, "runner", made)
     monkeypatch.setattr(studio, "shared", replace(studio.shared, runner=made))
     visit().choose(task="chat", model="starter-chat")
-    import_data.open_dataset(visit(), visit().studio.add_text(ROWS))
+    import_data.open_dataset(visit(), visit().studio.datasets.add_text(ROWS))
     return made
 
 
@@ -76,7 +76,7 @@ def test_while_rows_are_looked_at_the_run_is_made_ready_and_step_3_has_nothing_t
 
 
 def test_rows_that_can_not_be_trained_on_are_not_made_ready(visit: Visiting, notes: Notes) -> None:
-    import_data.open_dataset(visit(), visit().studio.add_text("question,answer\nWhere?,Here.\n"))
+    import_data.open_dataset(visit(), visit().studio.datasets.add_text("question,answer\nWhere?,Here.\n"))
     data_tab.measure(visit())
     assert "foresee" not in str(rows.drawn(visit())[0])
 

@@ -45,7 +45,7 @@ def greyed(visit: Visiting) -> dict[str, str]:
 
 def test_tasks_that_the_rows_can_not_serve_are_greyed_with_the_reason(visit: Visiting) -> None:
     visit().choose(task="chat", model="starter-chat")
-    import_data.open_dataset(visit(), visit().studio.add_text(ASKED))
+    import_data.open_dataset(visit(), visit().studio.datasets.add_text(ASKED))
     off = greyed(visit)
     assert set(off) == {"question-answering", "preference", "feedback"}
     assert "passage" in off["question-answering"] and "prompt and reply" in off["question-answering"]
@@ -66,7 +66,7 @@ def test_what_can_be_labelled_or_mapped_by_hand_is_not_greyed(visit: Visiting) -
         (SORTED, {"classification", "completion", "chat"}),
         ("a,b,c\n" + "".join(f"One {n},two {n},three {n}\n" for n in range(20)), {"preference", "question-answering"}),
     ):
-        import_data.open_dataset(visit(), visit().studio.add_text(text))
+        import_data.open_dataset(visit(), visit().studio.datasets.add_text(text))
         assert not free & set(greyed(visit)), greyed(visit)
 
 
@@ -95,7 +95,7 @@ def test_a_model_that_a_person_brought_stays_and_greys_what_it_can_not_do(hub: H
         with pytest.raises(StudioError, match="reads a text"):
             act()
     assert (visit().choices.task, visit().choices.model) == ("classification", "someone/reader")
-    assert not visit().studio.datasets(), "refused before anything was done"
+    assert not visit().studio.datasets.all(), "refused before anything was done"
 
 
 # --- the Hub ---
@@ -155,7 +155,7 @@ def test_a_model_that_is_gone_is_dropped_and_it_is_said(hub: HubServer, visit: V
 def test_a_wrong_token_can_be_taken_back_where_it_hurts(hub: HubServer, visit: Visiting) -> None:
     hub.add(tiny_repo())
     hub.token = "hf_" + "a" * 30
-    visit().studio.keep_hub_token("hf_" + "b" * 30)
+    visit().studio.models.set_hub_token("hf_" + "b" * 30)
     visit().choose(task="chat", model="someone/tiny")
     drawn = page(visit)
     assert "refuses the token" in drawn and 'data-act="forget-token"' in drawn and visit().choices.model

@@ -59,7 +59,7 @@ def test_the_table_of_trials_marks_the_preset_and_the_best() -> None:
 
 
 def test_each_optimizer_says_when_to_pick_it_where_it_is_chosen(studio: Studio) -> None:
-    said = studio.choices_said()["optimizer"]
+    said = studio.catalog.value_help()["optimizer"]
     assert list(said) == list(choices_of("optimizer")) and all("Pick it " in words for words in said.values())
     made = settings_panel(TrainingConfig(task="chat", model="m"), {}, {}, {}, {"optimizer": {"sgd": "Slow & <plain>."}})
     assert '<option value="sgd">sgd · Slow &amp; &lt;plain&gt;.</option>' in made
@@ -79,5 +79,5 @@ def test_a_value_that_is_not_on_offer_here_is_greyed_and_says_why() -> None:
 
 
 def test_each_value_that_is_off_is_one_of_the_setting_and_says_why(studio: Studio) -> None:
-    for name, off in studio.choices_off().items():
+    for name, off in studio.catalog.unavailable_values().items():
         assert set(off) <= set(choices_of(name) or ("True",)) and all(off.values()), "a box can be ticked or not"

@@ -48,7 +48,7 @@ def on_two_datasets(visit: Visit) -> tuple[str, str, str]:
     """Two runs on one dataset and one on another; the datasets' ids and the last run's."""
     store = visit.studio.context.workspace.runs
     ids = [
-        visit.studio.add_text(
+        visit.studio.datasets.add_text(
             "question,answer\n" + "".join(f"How is {n} {name}?,Well {n}.\n" for n in range(12)), name=name
         ).id
         for name in ("support", "shop")
@@ -117,7 +117,7 @@ def test_the_bar_has_nothing_to_delete_where_none_is_chosen_or_all_are_at_work()
 
 def test_all_that_are_shown_are_chosen_by_one_press_and_none_by_another(visit: Visit) -> None:
     one, two, hidden = (made(visit.studio, name) for name in ("one", "two", "hidden"))
-    visit.studio.note_run(hidden, archived=True)
+    visit.studio.saved.annotate(hidden, archived=True)
     tick(visit, one)
     drawn = bulk_actions.bar(shown(visit), archived=False)
     assert "Choose all 2" in drawn and f'data-runs="{two} {one}"' in drawn and "Choose none" in drawn
@@ -136,7 +136,7 @@ def test_several_runs_are_deleted_together_and_one_that_has_begun_to_work_meanwh
     visit.studio.context.home.queue.ask("default", two)
     visit.studio.context.workspace.runs.set_status(two, "queued")
     act(visit, bulk_actions.delete, runs=f"{one} {two} {three}")
-    assert {each.id for each in visit.studio.runs()} == {two, other}
+    assert {each.id for each in visit.studio.runs.all()} == {two, other}
     assert compare.ticked(visit) == [two] and visit.choices.run == ""
 
 

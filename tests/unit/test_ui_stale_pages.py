@@ -39,8 +39,8 @@ def labelled_rows(visiting: Visiting) -> Visit:
     """Rows without labels, opened in the view Label; the first two are the same."""
     mine = visiting()
     mine.choose(task="classification", model="")
-    import_data.open_dataset(mine, mine.studio.add_text("text\n" + "\n".join(TEXTS)))
-    mine.studio.set_labels(mine.choices.dataset, ["pos", "neg"], "text")
+    import_data.open_dataset(mine, mine.studio.datasets.add_text("text\n" + "\n".join(TEXTS)))
+    mine.studio.labels.set_names(mine.choices.dataset, ["pos", "neg"], "text")
     mine.choose(view="label")
     return mine
 
@@ -51,12 +51,12 @@ def about(drawn: tuple[Html, Html]) -> str:
 
 
 def one_row_less(visit: Visit) -> None:
-    visit.studio.edit_row(visit.choices.dataset, 1, {"text": ""})
-    visit.studio.fix(visit.choices.dataset, "empty")
+    visit.studio.editing.edit(visit.choices.dataset, 1, {"text": ""})
+    visit.studio.checks.fix(visit.choices.dataset, "empty")
 
 
 def labels(visit: Visit) -> dict[str, str]:
-    return {each.text: each.value for each in visit.studio.label_list(visit.choices.dataset).rows if each.value}
+    return {each.text: each.value for each in visit.studio.labels.rows(visit.choices.dataset).rows if each.value}
 
 
 def test_a_key_pressed_for_a_row_gives_no_label_to_another_that_has_its_number_by_now(visiting: Visiting) -> None:
@@ -86,7 +86,7 @@ def test_a_key_pressed_for_a_row_gives_no_label_to_another_that_has_its_number_b
 def test_a_label_is_taken_though_there_is_another_version_when_its_row_is_the_same(visiting: Visiting) -> None:
     mine = labelled_rows(visiting)
     seen = about(rows.drawn(visiting()))
-    mine.studio.edit_row(mine.choices.dataset, 9, {"text": "another text"})
+    mine.studio.editing.edit(mine.choices.dataset, 9, {"text": "another text"})
     labeling.put(visiting(row=3, label="neg", about=seen))
     assert labels(mine) == {"second text": "neg"}
 
@@ -101,12 +101,12 @@ def test_pasted_labels_are_taken_in_to_the_last_one_however_long_the_text_that_t
 
 def test_nothing_is_done_to_a_dataset_that_the_page_does_not_show(visiting: Visiting) -> None:
     mine = labelled_rows(visiting)
-    seen, other = about(rows.drawn(visiting())), mine.studio.add_text("text\n" + "\n".join(TEXTS)).id
+    seen, other = about(rows.drawn(visiting())), mine.studio.datasets.add_text("text\n" + "\n".join(TEXTS)).id
     mine.choose(dataset=other)
     for late in (data_tab.fix, labeling.put, row_editor.save_cell, import_data.reread):
         with pytest.raises(StudioError, match="Another dataset was opened"):
             stale_guard.of_this_dataset(late)(visiting(row=3, label="neg", finding="duplicate", about=seen))
-    assert mine.studio.dataset(other).version == 1 and not labels(mine)
+    assert mine.studio.datasets.get(other).version == 1 and not labels(mine)
 
 
 def test_a_cell_is_not_written_over_another_row_that_has_the_number_of_the_opened_one(visiting: Visiting) -> None:
@@ -114,17 +114,17 @@ def test_a_cell_is_not_written_over_another_row_that_has_the_number_of_the_opene
     mine.choose(view="rows")
     row_editor.open_row(visiting(row=4, about=about(rows.drawn(visiting()))))
     one_row_less(mine)
-    before = mine.studio.dataset(mine.choices.dataset).version
+    before = mine.studio.datasets.get(mine.choices.dataset).version
     with pytest.raises(StudioError, match="changed since this row was opened"):
         row_editor.save_cell(visiting(row=4, column=0, **{"cell-0": "third text, better"}))
-    assert mine.studio.dataset(mine.choices.dataset).version == before
+    assert mine.studio.datasets.get(mine.choices.dataset).version == before
 
 
 def test_a_button_of_a_run_is_for_that_run_after_the_server_began_anew(visiting: Visiting, tmp_path: Path) -> None:
     mine, other = visiting("mine"), visiting("other")
     one, two = (made(mine.studio, name, "failed") for name in ("one", "two"))
     mine.choose(run=one)
-    drawn = str(train.bar(Progress(record=mine.studio.run(one), share=0.5)))
+    drawn = str(train.bar(Progress(record=mine.studio.runs.get(one), share=0.5)))
     assert drawn.count(f'data-run="{one}"') == drawn.count("data-act=") > 0
     other.choose(run=two)
     anew = Sessions(tmp_path / "home")
@@ -138,18 +138,18 @@ def test_runs_that_another_tab_has_deleted_keep_no_other_from_being_deleted_or_p
     mine = visiting()
     one, two, three, four = (made(mine.studio, name) for name in ("one", "two", "three", "four"))
     tick(mine, one, two, three, four)
-    mine.studio.delete_run(one)
+    mine.studio.runs.delete(one)
     act(mine, bulk_actions.archive, runs=f"{one} {two}", to="yes")
-    assert mine.studio.run(two).archived and compare.ticked(mine) == [three, four]
+    assert mine.studio.runs.get(two).archived and compare.ticked(mine) == [three, four]
     act(mine, bulk_actions.delete, runs=f"{one} {three}")
-    assert {each.id for each in mine.studio.runs()} == {two, four} and compare.ticked(mine) == [four]
+    assert {each.id for each in mine.studio.runs.all()} == {two, four} and compare.ticked(mine) == [four]
 
 
 def test_the_choice_of_a_dataset_stays_while_one_is_chosen_though_the_others_are_gone(visiting: Visiting) -> None:
     mine = visiting()
     support, shop, third = on_two_datasets(mine)
     act(mine, filters.by_dataset, value=shop)
-    mine.studio.delete_dataset(support)
+    mine.studio.datasets.delete(support)
     assert [each.record.id for each in shown(mine)] == [third]
     assert "All datasets" in filters.panel(mine, filters.asked(mine))
     act(mine, filters.by_dataset, value="")
@@ -205,7 +205,7 @@ def test_a_row_of_a_run_that_another_tab_has_deleted_is_gone_once_something_is_d
     for pressed in ("delete", "open", "pick"):
         assert f'data-key="{two}"' in asyncio.run(shell.press({}, "mine", "runs-body", {"act": "look"}))["runs-body"]
         if pressed == "delete":
-            mine.studio.delete_run(one)
+            mine.studio.runs.delete(one)
         said = {"act": pressed, "run": one, "name": f"pick-{one}", "value": True}
         drawn = asyncio.run(shell.press({}, "mine", "runs-body", said))
         assert "There is no run" in drawn["notice-runs"]

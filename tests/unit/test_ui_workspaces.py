@@ -30,7 +30,7 @@ def test_looking_at_the_page_makes_no_workspace_and_the_first_choice_does(tmp_pa
     who = visitor(sessions)
     visit = sessions.visit(who, "page", {})
     visit.begin()
-    assert visit.choices.task == "" and visit.studio.runs() == [] and visit.studio.datasets() == []
+    assert visit.choices.task == "" and visit.studio.runs.all() == [] and visit.studio.datasets.all() == []
     assert sessions.root.home.visitors() == []
     visit.choose(task="chat")
     assert sessions.root.home.visitors() == [visit.workspace]
@@ -144,7 +144,7 @@ def test_a_page_that_writes_to_a_slow_disk_holds_up_no_other(tmp_path: Path, mon
     sessions = Sessions(tmp_path)
     slow, quick = (sessions.visit({}, name, {}) for name in ("slow", "quick"))
     quick.choose(task="chat")
-    writing, release, keep = threading.Event(), threading.Event(), slow.studio.keep_draft
+    writing, release, keep = threading.Event(), threading.Event(), slow.studio.drafts.put
 
     def stuck(key: str, value: object) -> None:
         if value["name"] == "stuck":  # type: ignore[index]
@@ -167,12 +167,12 @@ def test_a_page_that_writes_to_a_slow_disk_holds_up_no_other(tmp_path: Path, mon
 def test_only_the_owner_of_a_team_may_trust_code_or_keep_a_token(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path)
     member, owner = (sessions.studio_of({ROLE: role}) for role in ("member", "owner"))
-    for refused in (lambda: member.trust_model("someone/model"), lambda: member.keep_hub_token("hf_x")):
+    for refused in (lambda: member.models.trust("someone/model"), lambda: member.models.set_hub_token("hf_x")):
         with pytest.raises(StudioError, match="owner") as error:
             refused()
         assert error.value.code == "not-allowed"
-    owner.keep_hub_token("hf_x")
-    assert sessions.root.home.hub_token() == "hf_x" and member.datasets() == []
+    owner.models.set_hub_token("hf_x")
+    assert sessions.root.home.hub_token() == "hf_x" and member.datasets.all() == []
 
 
 def test_the_banner_names_every_limit_that_is_set_before_anything_is_uploaded() -> None:

@@ -4,18 +4,18 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from studio.data.augment import WAYS, Way, way_named
+from studio.data.augment import AUGMENTERS, Augmenter, augmenter_named
 from studio.data.phrases import many
-from studio.data.synthetic import MADE_BY, MADE_FROM, is_made, with_made
+from studio.data.synthetic import MADE_BY, MADE_FROM, is_synthetic, with_synthetic
 from studio.data.table import Row
 from studio.schema.augmentation import MadeRow, Proposals, Verdict, WayView
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
 from studio.services.datasets.service import Datasets
+from studio.services.datasets.split_settings import split_spec, splits_kept
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
-from studio.services.planning.service import split_spec, splits_kept
 from studio.store.split_store import divide_version
 from studio.tasks import task_named
 
@@ -36,7 +36,7 @@ class Augmentation:
         self.datasets.store.get(dataset)
         return [
             WayView(name=way.name, title=way.title, sentence=way.sentence, unavailable_reason=self._why_not(way, model))
-            for way in WAYS.values()
+            for way in AUGMENTERS.values()
         ]
 
     def proposals(self, dataset: str) -> Proposals:
@@ -48,20 +48,20 @@ class Augmentation:
         self, dataset: str, way: str, count: int, model: str | None, seed: int, progress: Progress
     ) -> Proposals:
         """Make so many rows from rows that are learned from, each from another one; they wait to be looked at."""
-        chosen, record = way_named(way), self.datasets.store.get(dataset)
+        chosen, record = augmenter_named(way), self.datasets.store.get(dataset)
         if why := self._why_not(chosen, model):
             raise StudioError("method-unavailable", why, given=way, hint="Choose another way.", field="way")
         most = MOST_IN_DEMO if self.datasets.context.demo else MOST_BY_MODEL if chosen.needs_model else MOST
         if not 1 <= count <= most:
             what = "So many rows can't be made at a time."
             raise StudioError("bad-setting", what, given=count, valid=f"1 to {most:,}", field="count")
-        spec, _ = self.datasets.reading(dataset)
+        spec, _ = self.datasets.resolve_spec(dataset)
         sources = self._sources(record, spec)
         picked = random.Random(seed).sample(sources, min(len(sources), count))
         made = (
             self._written(chosen, picked, model, progress)
             if chosen.needs_model
-            else [(row, text, chosen.made(text, random.Random(f"{seed} {row}"))) for row, text in picked]
+            else [(row, text, chosen.augment(text, random.Random(f"{seed} {row}"))) for row, text in picked]
         )
         known = {" ".join(text.split()).casefold() for _, text in sources}
         fresh = [each for each in made if each[2] and " ".join(each[2].split()).casefold() not in known]
@@ -100,7 +100,7 @@ class Augmentation:
         kept = [row for row in proposals.rows if row.verdict == "kept"]
         if not kept:
             raise StudioError("no-such-row", "No made row was kept.", hint="Look at them, and keep the good ones.")
-        spec, _ = self.datasets.reading(dataset)
+        spec, _ = self.datasets.resolve_spec(dataset)
         table, task = self.datasets.table(dataset), task_named(spec.task)
         rows = [_made(table.row(each.source), spec, each.before, each.after, proposals.made_by) for each in kept]
         for row in rows:
@@ -112,7 +112,7 @@ class Augmentation:
                     hint="Throw it away, or make the rows anew.",
                 )
         note = f"{many(len(rows), 'row')} made from others added: {proposals.made_by}."
-        new = self.datasets.write(with_made(table, rows), record, note, spec)
+        new = self.datasets.write(with_synthetic(table, rows), record, note, spec)
         self.drafts.put(_key(record), None)
         return new
 
@@ -120,7 +120,7 @@ class Augmentation:
         self.drafts.put(_key(record), proposals.model_dump())
         return proposals
 
-    def _why_not(self, way: Way, model: str | None) -> str:
+    def _why_not(self, way: Augmenter, model: str | None) -> str:
         if not way.needs_model:
             return ""
         if not model:
@@ -139,11 +139,11 @@ class Augmentation:
         return [
             (number, text)
             for number, row in table.numbered()
-            if number in learned and not is_made(row) and (text := _text(row, column))
+            if number in learned and not is_synthetic(row) and (text := _text(row, column))
         ]
 
     def _written(
-        self, way: Way, picked: list[tuple[int, str]], model: str | None, progress: Progress
+        self, way: Augmenter, picked: list[tuple[int, str]], model: str | None, progress: Progress
     ) -> list[tuple[int, str, str]]:
         asked = [(row, text, prompt) for row, text in picked if (prompt := way.prompt(text))]
         settings = ChatSettings(temperature=0.7, top_p=0.9, max_new_tokens=160, seed=1)
@@ -158,7 +158,7 @@ class Augmentation:
             trusted=self.models.trusted(info),
         )
         replies = zip(asked, result["texts"], strict=True)
-        return [(row, text, way.read(reply, text)) for (row, text, _), reply in replies]
+        return [(row, text, way.parse_reply(reply, text)) for (row, text, _), reply in replies]
 
 
 def _asking(spec: DatasetSpec) -> str:

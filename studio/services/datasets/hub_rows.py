@@ -7,10 +7,18 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from studio.data.hub import CONVERTED, DEFAULT, HubFile, Parts, converted_parts, own_parts, read_splits
+from studio.data.hub import (
+    CONVERTED,
+    DEFAULT,
+    HubFile,
+    SplitFiles,
+    read_splits,
+    splits_of_conversion,
+    splits_of_repository,
+)
 from studio.data.limits import HARD, ReadLimits
 from studio.data.phrases import listed
-from studio.data.progress import tell
+from studio.data.progress import advance
 from studio.data.table import Table
 from studio.models.hub_files import Remote
 from studio.schema.dataset import Reading
@@ -72,7 +80,7 @@ class HubRows:
             notes.append(f"Only the first {limit:,} rows of {listed(cut)} were taken.")
         return table, notes
 
-    def _found(self, name: str) -> tuple[dict[str, Any], Parts]:
+    def _found(self, name: str) -> tuple[dict[str, Any], SplitFiles]:
         """What the Hub says of a dataset, and its parts."""
         from huggingface_hub import constants
 
@@ -85,8 +93,10 @@ class HubRows:
             )
         with dataset_errors(name):
             info = self._json(f"/api/datasets/{quote(name)}")[0]
-            parts = converted_parts(self._files(name, CONVERTED))
-            parts = parts or own_parts(self._files(name, str(info.get("sha") or "main")), info.get("cardData") or {})
+            parts = splits_of_conversion(self._files(name, CONVERTED))
+            parts = parts or splits_of_repository(
+                self._files(name, str(info.get("sha") or "main")), info.get("cardData") or {}
+            )
         if not parts:
             raise StudioError(
                 "unreadable-file",
@@ -165,7 +175,7 @@ class _Pieces(io.RawIOBase):
             return 0
         if not self._start <= self.at < self._start + len(self._piece):
             self._piece, self._start = self._fetch_again(self.at, min(max(count, PIECE), self.size - self.at)), self.at
-            tell(size=len(self._piece))
+            advance(size=len(self._piece))
         place = self.at - self._start
         got = self._piece[place : place + count]
         buffer[: len(got)] = got

@@ -5,19 +5,22 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
 
 from studio.data.formats import AS_FOUND, Reading, files_in, read, read_many, read_text
 from studio.data.limits import NAME, ReadLimits, read_limits
 from studio.data.parquet_store import open_parquet, write_parquet
 from studio.data.phrases import listed, many
-from studio.data.progress import Watcher, watched
+from studio.data.progress import ProgressCallback, report_progress_to
 from studio.data.samples import SAMPLES, sample_named, sample_path
 from studio.data.split_names import split_column_of
 from studio.data.table import Table
 from studio.machine.facts import memory_available
 from studio.models.sources.hub import HUB_NAME
 from studio.schema.dataset import DatasetRecord, DatasetSpec
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, raise_all
 from studio.schema.views import HubDataset, SampleView
 from studio.services.context import Context
 from studio.services.datasets.hub_rows import HubRows
@@ -42,6 +45,35 @@ _WORDS = {
 _DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "space"}
 
 
+def import_options(options: Mapping[str, Any]) -> Reading:
+    """How files are read, from fields of `Reading`.
+
+    Raises:
+        StudioError: `unknown-setting` or `bad-setting`.
+    """
+    raise_all(
+        [
+            StudioError(
+                "unknown-setting", f"A file can't be read by {name}.", valid=list(Reading.model_fields), field=name
+            )
+            for name in options
+            if name not in Reading.model_fields
+        ]
+    )
+    try:
+        return Reading(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise StudioError(
+            "bad-setting",
+            f"A file can't be read with this {name.replace('_', ' ')}.",
+            given=first["input"],
+            valid=first["msg"],
+            field=name,
+        ) from error
+
+
 class Ingestion:
     """What comes into a workspace, and the versions that are made of it."""
 
@@ -57,35 +89,37 @@ class Ingestion:
         return read_limits(workspace.limits, workspace.is_visitors, memory_available())
 
     def add_file(
-        self, path: Path, name: str = "", how: Reading = AS_FOUND, progress: Watcher | None = None
+        self, path: Path | str, name: str = "", *, progress: ProgressCallback | None = None, **options: Any
     ) -> DatasetRecord:
-        """Read a file and keep its rows and the file as it came."""
-        path = Path(path)
+        """Import a file; its rows and the file itself are saved. `options` are fields of `Reading`."""
+        how, path = import_options(options), Path(path)
         name = Path(name or path.name).name
         if not path.is_file():
             hint = "Check the name, or choose the file again."
             raise StudioError("unreadable-file", "There is no such file.", given=name, hint=hint)
-        with watched(progress):
+        with report_progress_to(progress):
             table = read(path, name=name, limits=self.read_limits, how=how)
         return self._keep(table, name, "file", {name: path}, how)
 
     def add_files(
         self,
         paths: Mapping[str, Path],
-        how: Reading = AS_FOUND,
         *,
         name: str = "",
         notes: Sequence[str] = (),
-        progress: Watcher | None = None,
+        progress: ProgressCallback | None = None,
+        **options: Any,
     ) -> DatasetRecord:
-        """Read several files, name → path, into one dataset."""
+        """Import several files, name → path, as one dataset. `options` are fields of `Reading`."""
+        how = import_options(options)
         name = name or (next(iter(paths)) if len(paths) == 1 else many(len(paths), "file"))
-        with watched(progress):
+        with report_progress_to(progress):
             table = read_many(paths, name=name, limits=self.read_limits, how=how, notes=notes)
         return self._keep(table, name, "file", paths, how)
 
-    def add_text(self, text: str, name: str = PASTED, how: Reading = AS_FOUND) -> DatasetRecord:
-        """Keep rows pasted as text."""
+    def add_text(self, text: str, name: str = PASTED, **options: Any) -> DatasetRecord:
+        """Import rows pasted as text. `options` are fields of `Reading`."""
+        how = import_options(options)
         return self._keep(read_text(text, how, self.read_limits), name, "pasted", asked=how, text=text)
 
     def add_sample(self, name: str) -> DatasetRecord:
@@ -96,48 +130,50 @@ class Ingestion:
                 return record
         return self._keep(read(sample_path(name)), sample.file, f"sample:{name}", {sample.file: sample_path(name)})
 
-    def open(self, data: str, how: Reading = AS_FOUND, progress: Watcher | None = None) -> DatasetRecord:
-        """What DATA of the command line means: a dataset's id, `sample:NAME`, a file or a folder of files."""
+    def open(self, data: str, progress: ProgressCallback | None = None, **options: Any) -> DatasetRecord:
+        """DATA of the command line: a dataset's id, `sample:NAME`, `hf:OWNER/NAME`, a file or a folder of files."""
         if data.startswith("sample:"):
             return self.add_sample(data.removeprefix("sample:"))
         if data.startswith("hf:"):
-            return self.add_hub(data.removeprefix("hf:"), how, progress)
+            return self.add_hub(data.removeprefix("hf:"), progress=progress, **options)
         if data.startswith("data-") and not Path(data).exists():
-            return self.reread(data, how, progress) if how.chosen else self.store.get(data)
+            if import_options(options).chosen:
+                return self.reread(data, progress=progress, **options)
+            return self.store.get(data)
         self.context.owner_only("Reading a file by its path")
         path = Path(data)
         if path.is_dir():
             files, notes = files_in(path)
-            return self.add_files(files, how, name=path.resolve().name, notes=notes, progress=progress)
-        return self.add_file(path, how=how, progress=progress)
+            return self.add_files(files, name=path.resolve().name, notes=notes, progress=progress, **options)
+        return self.add_file(path, progress=progress, **options)
 
-    def add_hub(self, name: str, how: Reading = AS_FOUND, progress: Watcher | None = None) -> DatasetRecord:
-        """Rows of a dataset on the Hub: OWNER/NAME, or OWNER/NAME:CONFIG:SPLIT."""
-        name, how = _hub_name(name, how)
-        with watched(progress):
+    def add_hub(self, name: str, *, progress: ProgressCallback | None = None, **options: Any) -> DatasetRecord:
+        """Import rows of a dataset on the Hub: OWNER/NAME, or OWNER/NAME:CONFIG:SPLIT."""
+        name, how = _hub_name(name, import_options(options))
+        with report_progress_to(progress):
             table, notes = self._hub().read(name, how, self.read_limits)
         return self._keep(table, name, f"hf:{name}", asked=how, notes=notes)
 
-    def look_at_hub(self, name: str) -> HubDataset:
-        """What a dataset on the Hub holds."""
+    def hub_info(self, name: str) -> HubDataset:
+        """What a dataset on the Hub contains, before any row is fetched."""
         return self._hub().look(_hub_name(name, AS_FOUND)[0])
 
     def _hub(self) -> HubRows:
         self.context.owner_only("A dataset of the Hub")
         return HubRows(self.context.home.hub_token())
 
-    def reread(self, dataset: str, how: Reading, progress: Watcher | None = None) -> DatasetRecord:
-        """The same files read another way: a new version; what was not chosen stays as it was chosen before."""
-        record = self.store.get(dataset)
+    def reread(self, dataset: str, *, progress: ProgressCallback | None = None, **options: Any) -> DatasetRecord:
+        """Read a dataset's files with other options: a new version. Options that are not given stay as they were."""
+        how, record = import_options(options), self.store.get(dataset)
         how = Reading(**{**record.asked.chosen, **how.said})
         if how == record.asked:
             return record
         if record.source.startswith("hf:"):
-            with watched(progress):
+            with report_progress_to(progress):
                 table, notes = self._hub().read(record.source.removeprefix("hf:"), how, self.read_limits)
             return self._reread(record, table, how, notes)
         first, paths = self._files(dataset)
-        with watched(progress):
+        with report_progress_to(progress):
             if first.source == "pasted":
                 text = next(iter(paths.values())).read_text(encoding="utf-8")
                 table = read_text(text, how, self.read_limits)

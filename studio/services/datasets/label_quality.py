@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from studio.data.checks import usable_rows
-from studio.data.dataset_size import what_a_curve_says
+from studio.data.dataset_size import describe_learning_curve
 from studio.data.values import label_name
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
@@ -56,14 +56,14 @@ class LabelQuality:
         record, spec, texts, labels = self._read(dataset, task, progress)
         result = self.host.result("draw_curve", progress, texts=texts, labels=labels)
         curve = LearningCurve.model_validate(result["curve"])
-        curve = curve.model_copy(update={"sentence": what_a_curve_says(curve)})
+        curve = curve.model_copy(update={"sentence": describe_learning_curve(curve)})
         self.drafts.put(_curve_key(record), {"roles": spec.roles, "curve": curve.model_dump()})
         return curve
 
     def known_curve(self, dataset: str) -> LearningCurve | None:
         """The curve that was drawn for the rows as they are."""
         kept = self.drafts.get(_curve_key(self.datasets.store.get(dataset)))
-        if not kept or kept["roles"] != self.datasets.reading(dataset)[0].roles:
+        if not kept or kept["roles"] != self.datasets.resolve_spec(dataset)[0].roles:
             return None
         return LearningCurve.model_validate(kept["curve"])
 
@@ -71,7 +71,7 @@ class LabelQuality:
         self, dataset: str, task: str | None, progress: Progress
     ) -> tuple[DatasetRecord, DatasetSpec, Texts, dict[int, str]]:
         """The labels, and the texts once all of them were read by the starter."""
-        spec, _ = self.datasets.reading(dataset, task)
+        spec, _ = self.datasets.resolve_spec(dataset, task)
         record, wanted = self.datasets.store.get(dataset), task_named(spec.task)
         column = {role: name for name, role in spec.roles.items()}
         if not wanted.has_labels or not {"text", "label"} <= column.keys():

@@ -4,12 +4,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from studio.data.checks import check, fix_of, labels_of, settle_left_out, with_suspects
+from studio.data.checks import check, find_rows_left_out, fix_of, labels_of, with_suspects
 from studio.data.checks.bad_line import BadLines
 from studio.data.checks.label_error import LabelError
 from studio.data.columns import Column
 from studio.data.parquet_store import open_parquet
-from studio.data.roles import infer, look_over, match
+from studio.data.roles import describe_columns, infer, match
 from studio.data.split_names import NO_COLUMN
 from studio.data.table import Table, changed
 from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Problem, Reading, SplitCounts, SplitSpec
@@ -17,8 +17,10 @@ from studio.schema.errors import StudioError
 from studio.schema.label_quality import Suspect
 from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, total_of
 from studio.schema.views import RowPage
+from studio.services.context import Context
 from studio.services.datasets.ingestion import Ingestion, shown
 from studio.services.datasets.split_cache import Shown, division_of
+from studio.services.datasets.split_settings import split_spec, splits_kept
 from studio.tasks import TASKS, task_named
 
 
@@ -30,9 +32,37 @@ def _parts_in(splits: SplitSpec) -> str:
 class Datasets(Ingestion):
     """The datasets of a workspace."""
 
+    def __init__(self, context: Context, forget: Callable[[str], None] = lambda dataset: None) -> None:
+        """`forget` is called with the id of a dataset that is deleted."""
+        super().__init__(context)
+        self._forget = forget
+
+    def all(self) -> list[DatasetRecord]:
+        """All datasets, newest first."""
+        return self.store.all()
+
+    def get(self, dataset: str, version: int | None = None) -> DatasetRecord:
+        """One dataset, in its current or another version."""
+        return self.store.get(dataset, version)
+
+    def delete(self, dataset: str) -> None:
+        """Delete a dataset with all its versions and labels."""
+        self.store.delete(dataset)
+        self._forget(dataset)
+
     # --- reading ---
 
-    def reading(
+    def spec(
+        self,
+        dataset: str,
+        task: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        labels_too: bool = True,
+    ) -> DatasetSpec:
+        """The task and the roles of a dataset's columns; finding its labels reads every row."""
+        return self.resolve_spec(dataset, task, roles, labels_too=labels_too)[0]
+
+    def resolve_spec(
         self,
         dataset: str,
         task: str | None = None,
@@ -68,7 +98,7 @@ class Datasets(Ingestion):
         record = self.store.get(dataset, version)
         path = self.store.rows_path(record.id, record.version)
         looked: Mapping[str, Column] = self.store.computed.columns.get_or_compute(
-            path, lambda: look_over(open_parquet(path))
+            path, lambda: describe_columns(open_parquet(path))
         )
         return looked
 
@@ -77,7 +107,7 @@ class Datasets(Ingestion):
         made = super()._reread(record, table, how, notes)
         if made.spec is None:
             return made
-        spec, _ = self.reading(made.id, made.spec.task, made.spec.roles)
+        spec, _ = self.resolve_spec(made.id, made.spec.task, made.spec.roles)
         return self.store.keep_spec(made.id, made.version, spec)
 
     def _earlier_splits(self, record: DatasetRecord) -> SplitSpec | None:
@@ -89,10 +119,10 @@ class Datasets(Ingestion):
                 return splits if named <= {*record.columns, "", NO_COLUMN} else None
         return None
 
-    def set_reading(self, dataset: str, task: str, roles: Mapping[str, str]) -> DatasetRecord:
+    def set_roles(self, dataset: str, task: str, roles: Mapping[str, str]) -> DatasetRecord:
         """Keep the roles that a person gave to the columns."""
         record = self.store.get(dataset)
-        return self.store.keep_spec(record.id, record.version, self.reading(dataset, task, roles)[0])
+        return self.store.keep_spec(record.id, record.version, self.resolve_spec(dataset, task, roles)[0])
 
     def rows(
         self,
@@ -138,7 +168,7 @@ class Datasets(Ingestion):
         """What was found of some rows, in a word or two each."""
         suspects: dict[int, Suspect] = {}
         if any(problem.kind == LabelError.kind for problem in problems):
-            spec, _ = self.reading(dataset, task, version=version, labels_too=False)
+            spec, _ = self.resolve_spec(dataset, task, version=version, labels_too=False)
             suspects = self.suspects(self.store.get(dataset, version), spec) or {}
         marks: dict[int, list[tuple[str, str]]] = {}
         for row in rows:
@@ -176,7 +206,7 @@ class Datasets(Ingestion):
         training will be judged by. `progress` is told how many rows are done. `elsewhere` does the looking, when it was
         not done before: in a process of its own, say. `bare` leaves out what was told of the labels by a classifier.
         """
-        spec, reason = self.reading(dataset, task, roles, version, labels_too=False)
+        spec, reason = self.resolve_spec(dataset, task, roles, version, labels_too=False)
         left_out = tuple(sorted({*spec.left_out, *leave_out}))
         record = self.store.get(dataset, version)
         path = self.store.rows_path(record.id, record.version)
@@ -223,12 +253,12 @@ class Datasets(Ingestion):
             return None
         return {int(row): Suspect.model_validate(each) for row, each in kept["rows"].items()}
 
-    def was_looked_at(self, dataset: str, task: str | None = None, whole: bool = False) -> bool:
+    def is_checked(self, dataset: str, task: str | None = None, whole: bool = False) -> bool:
         """Whether the doctor looked at these rows before, read so; `whole`: at every one of them. He can't have where
         it is not clear which column is which."""
         record = self.store.get(dataset)
         try:
-            spec, _ = self.reading(dataset, task, labels_too=False)
+            spec, _ = self.resolve_spec(dataset, task, labels_too=False)
         except StudioError:
             return False
         path = self.store.rows_path(record.id, record.version)
@@ -263,10 +293,10 @@ class Datasets(Ingestion):
             "max_length": max_length,
             "whole": whole,
             "validation": self.table(validation) if validation else None,
-            "parts_in": _parts_in(splits),
-            "division": shown.parts,
-            "show": shown.begin,
-            "parts_copies": bool(splits.group_column or splits.time_column),
+            "chosen_split_column": _parts_in(splits),
+            "get_splits": shown.parts,
+            "get_row_callback": shown.begin,
+            "copies_cross_splits": bool(splits.group_column or splits.time_column),
             "suspects": self.suspects(record, spec) if LabelError.kind in kinds else None,
         }
 
@@ -289,7 +319,7 @@ class Datasets(Ingestion):
             suspects,
         )
         found: Spans = self.store.computed.left_out.get_or_compute(
-            key, lambda: settle_left_out(open_parquet(path), task_named(spec.task), spec.roles, kinds, **known)
+            key, lambda: find_rows_left_out(open_parquet(path), task_named(spec.task), spec.roles, kinds, **known)
         )
         return found
 
@@ -305,7 +335,7 @@ class Datasets(Ingestion):
     ) -> DatasetRecord:
         """Remove or change the rows of one finding: a new version, the old one stays."""
         record = self.store.get(dataset)
-        spec, _ = self.reading(dataset)
+        spec, _ = self.resolve_spec(dataset)
         table, task = self.table(dataset), task_named(spec.task)
         about = self._about(record, spec, [kind], lengths, max_length, whole, validation)
         fix = fix_of(table, task, spec.roles, kind, **about)
@@ -335,14 +365,19 @@ class Datasets(Ingestion):
 
     # --- splits ---
 
-    def keep_splits(self, dataset: str, splits: SplitSpec) -> DatasetRecord:
-        """Remember how a person wants the rows divided; refused when they can't be divided so."""
-        record = self.store.get(dataset)
-        spec = self.reading(dataset)[0].model_copy(update={"splits": splits})
-        self.splits(dataset, splits, spec=spec)
+    def set_splits(self, dataset: str, **settings: Any) -> DatasetRecord:
+        """Save how the rows are split; `settings` are fields of `SplitSpec`. Refused when they can't be split so."""
+        record, splits = self.store.get(dataset), split_spec(settings)
+        spec = self.resolve_spec(dataset)[0].model_copy(update={"splits": splits})
+        self.count_splits(dataset, splits, spec=spec)
         return self.store.keep_spec(record.id, record.version, spec)
 
-    def splits(
+    def splits(self, dataset: str, **settings: Any) -> SplitCounts:
+        """Rows of each split. `settings` are fields of `SplitSpec`; the others are as saved with the dataset."""
+        spec = self.resolve_spec(dataset, labels_too=False)[0]
+        return self.count_splits(dataset, split_spec({**splits_kept(spec, settings), **settings}), spec=spec)
+
+    def count_splits(
         self,
         dataset: str,
         splits: SplitSpec,
@@ -354,7 +389,7 @@ class Datasets(Ingestion):
         """How many rows each part gets. A version never changes, so its counts are kept: a million rows take seconds.
         `elsewhere` does the counting, when it was not done before."""
         record = self.store.get(dataset)
-        spec = spec or self.reading(dataset, labels_too=False)[0]
+        spec = spec or self.resolve_spec(dataset, labels_too=False)[0]
         rows = self.store.rows_path(record.id, record.version)
         key = (rows, spec.task, tuple(spec.roles.items()), spec.left_out, spec.rows_left_out, splits, validation_file)
 

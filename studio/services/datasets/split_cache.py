@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from studio.data.splits import Dividing, Division
+from studio.data.splits import SplitAssignment, Splitter
 from studio.data.table import Row
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
@@ -14,7 +14,7 @@ from studio.store.split_store import divide_version, dividing_of
 
 def division_of(
     store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec, validation_file: bool = False
-) -> Division:
+) -> SplitAssignment:
     """The usable rows of a version by part."""
     return _kept(store, record, spec, splits, validation_file, divide_version)
 
@@ -24,7 +24,7 @@ class Shown:
 
     def __init__(self, store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec) -> None:
         self._about = (store, record, spec, splits)
-        self._dividing: Dividing | None = None
+        self._dividing: Splitter | None = None
 
     def begin(self) -> Callable[[int, Row, Mapping[str, Any]], None] | None:
         """Who is to be shown each usable row; nobody where the parts are known, or the rows can't be divided."""
@@ -32,22 +32,22 @@ class Shown:
             return None
         with suppress(StudioError):
             self._dividing = dividing_of(*self._about)
-            return self._dividing.see
+            return self._dividing.add
         return None
 
     def parts(self) -> Mapping[int, str]:
         """Row number → part; none where the rows can't be divided: the panel Splits says why."""
         store, record, spec, splits = self._about
         try:
-            return _kept(store, record, spec, splits, False, self._divide).of
+            return _kept(store, record, spec, splits, False, self._divide).splits
         except StudioError:
             return {}
 
-    def _divide(self, *about: Any) -> Division:
+    def _divide(self, *about: Any) -> SplitAssignment:
         if self._dividing is None:
             return divide_version(*about)
         _, _, spec, _ = self._about
-        return self._dividing.division(spec.left_out, spec.rows_left_out)
+        return self._dividing.assignment(spec.left_out, spec.rows_left_out)
 
 
 def _key(
@@ -65,10 +65,10 @@ def _kept(
     spec: DatasetSpec,
     splits: SplitSpec,
     validation_file: bool,
-    make: Callable[..., Division],
-) -> Division:
+    make: Callable[..., SplitAssignment],
+) -> SplitAssignment:
     key = _key(store, record, spec, splits, validation_file)
-    found: Division = store.computed.divisions.get_or_compute(
+    found: SplitAssignment = store.computed.divisions.get_or_compute(
         key, lambda: make(store, record, spec, splits, validation_file)
     )
     return found

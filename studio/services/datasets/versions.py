@@ -7,6 +7,7 @@ from pathlib import Path
 from studio.data.parquet_store import open_parquet
 from studio.data.table import Row
 from studio.data.table_diff import NONE, Difference, changed_cells, compare, kind_of
+from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.views import Comparison, RowChange
 from studio.services.datasets.ingestion import Ingestion, shown
@@ -21,6 +22,14 @@ class Versions:
 
     def __init__(self, datasets: Ingestion) -> None:
         self.datasets = datasets
+
+    def all(self, dataset: str) -> list[DatasetRecord]:
+        """All versions of a dataset, oldest first."""
+        return self.datasets.store.versions(dataset)
+
+    def restore(self, dataset: str, version: int) -> DatasetRecord:
+        """Make an earlier version the current one."""
+        return self.datasets.store.go_to(dataset, version)
 
     def compare(
         self, dataset: str, before: int, after: int, start: int = 1, count: int = 12, only: str = ""
@@ -66,7 +75,7 @@ class Versions:
         )
         return found
 
-    def was_compared(self, dataset: str, before: int, after: int) -> bool:
+    def is_compared(self, dataset: str, before: int, after: int) -> bool:
         """Whether `compare` would answer at once: it was done before, or the rows are few."""
         rows = sum(self.datasets.store.get(dataset, version).rows for version in (before, after))
         return rows <= FEW or self._key(dataset, before, after) in self.datasets.store.computed.differences

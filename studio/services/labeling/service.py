@@ -143,5 +143,5 @@ class LabelingService:
             if task := trained_as(work):
                 roles = work.roles(desk.columns)
                 ignored = {name: "ignore" for name in new.columns if name not in roles}
-                self.bench.datasets.set_reading(dataset, task, {**roles, **ignored})
+                self.bench.datasets.set_roles(dataset, task, {**roles, **ignored})
             return self.bench.datasets.store.get(new.id)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from studio.schema.errors import StudioError
-from studio.schema.host import Chunk, Done, Failed, Moved, error_from
+from studio.schema.host import Chunk, Done, Failed, Moved
 
 Answered = Chunk | Moved | Done
 Said = Answered | Failed | None
@@ -77,7 +77,7 @@ class Exchange(Iterator[Answered]):
         if said is None:
             raise gone()
         if isinstance(said, Failed):
-            raise error_from(said.error)
+            raise StudioError.from_dict(said.error)
         return said
 
 

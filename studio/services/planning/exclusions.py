@@ -16,8 +16,8 @@ from studio.tasks import task_named
 class Exclusions:
     """What is left out of a workspace's runs."""
 
-    def __init__(self, datasets: Datasets, lengths: Lengths, seeing: Previews) -> None:
-        self.datasets, self.lengths, self.seeing = datasets, lengths, seeing
+    def __init__(self, datasets: Datasets, lengths: Lengths, previews: Previews) -> None:
+        self.datasets, self.lengths, self.previews = datasets, lengths, previews
 
     def settled(
         self,
@@ -35,7 +35,7 @@ class Exclusions:
         about: dict[str, Any] = {"validation": validation}
         if TooLong.kind in kinds and task_named(spec.task).cuts:
             readable = spec.model_copy(update={"left_out": (BadLines.kind,)})
-            about["max_length"] = self.seeing.limit(dataset, info, readable, settings)
+            about["max_length"] = self.previews.limit(dataset, info, readable, settings)
             measured = self.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")), whole=True)
             about["lengths"] = measured.by_row
         rows = self.datasets.settle(dataset, spec, kinds, **about)

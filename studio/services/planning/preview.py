@@ -13,12 +13,14 @@ from studio.schema.host import RowsRef
 from studio.schema.models import ModelInfo
 from studio.schema.preview import Batch, LengthStats
 from studio.schema.report import Preview
+from studio.schema.requests import RunRequest
 from studio.services.datasets.service import Datasets
+from studio.services.datasets.split_settings import split_spec, splits_kept
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
 from studio.services.planning.lengths import BINS, Measured
+from studio.services.planning.planner import Planner, Resolved
 from studio.services.planning.replay_mixing import StartingPoint
-from studio.services.planning.service import Planning, split_spec, splits_kept
 from studio.store.split_store import divide_version
 
 USUAL = 512
@@ -32,8 +34,8 @@ Progress = Callable[[int, int, str], None] | None
 class Previews:
     """What a model sees of a workspace's datasets."""
 
-    def __init__(self, datasets: Datasets, models: Models, planning: Planning, host: HostClient) -> None:
-        self.datasets, self.models, self.planning = datasets, models, planning
+    def __init__(self, datasets: Datasets, models: Models, planner: Planner, host: HostClient) -> None:
+        self.datasets, self.models, self.planner = datasets, models, planner
         self.host = host.of(datasets.context.workspace)
 
     def limit(self, dataset: str, info: ModelInfo, spec: DatasetSpec, settings: Mapping[str, Any]) -> int:
@@ -41,36 +43,37 @@ class Previews:
         if given := settings.get("max_length"):
             return int(given)
         try:
-            plan = self.planning.plan(dataset, info, spec, StartingPoint(None, _of_rows(settings))).plan
+            plan = self.planner.plan(Resolved.of_settings(dataset, info, spec, _of_rows(settings))).plan
         except StudioError:  # too few rows, say: a row can be looked at all the same
             return min(USUAL, info.context or USUAL)
         return plan.config.max_length
 
-    def preview(
+    def row(
         self,
         dataset: str,
         model: str,
-        task: str | None,
-        row: int,
-        settings: Mapping[str, Any],
+        task: str | None = None,
+        row: int = 1,
+        settings: Mapping[str, Any] | None = None,
         roles: Mapping[str, str] | None = None,
     ) -> Preview:
         """One row, token by token, by the function that training calls."""
-        spec, _ = self.datasets.reading(dataset, task, roles)
-        info, shown = self.models.ready(model), self.datasets.table(dataset).row(row)
+        settings = settings or {}
+        spec, _ = self.datasets.resolve_spec(dataset, task, roles)
+        info, cells = self.models.ready(model), self.datasets.table(dataset).row(row)
         limit = self.limit(dataset, info, spec, settings)
-        told = {key: value for key, value in _of_rows(settings).items() if key != "max_length"}
+        data_settings = {key: value for key, value in _of_rows(settings).items() if key != "max_length"}
         result = self.host.result(
             "preview",
             info=info,
             task=spec.task,
-            row=shown,
+            row=cells,
             roles=spec.roles,
             number=row,
             max_length=limit,
             system_prompt=str(settings.get("system_prompt", "")),
             label_names=spec.label_names,
-            settings=told,
+            settings=data_settings,
             trusted=self.models.trusted(info),
         )
         return Preview.model_validate({**result["preview"], "limit": limit})
@@ -79,30 +82,31 @@ class Previews:
         self,
         dataset: str,
         model: str,
-        task: str | None,
-        settings: Mapping[str, Any],
+        task: str | None = None,
+        settings: Mapping[str, Any] | None = None,
         roles: Mapping[str, str] | None = None,
     ) -> LengthStats:
-        """How long the rows are in tokens, and how many are cut."""
-        spec, _ = self.datasets.reading(dataset, task, roles)
+        """How long the rows are in tokens, how many are truncated, and which are the longest."""
+        settings = settings or {}
+        spec, _ = self.datasets.resolve_spec(dataset, task, roles)
         info = self.models.ready(model)
-        measured = self.planning.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")))
+        measured = self.planner.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")))
         limit = self.limit(dataset, info, spec, settings)
         stats = stats_of(measured, limit)
         rows = self.datasets.store.get(dataset).rows
         most = info.context or max(2 * limit, stats.longest)
         return stats.model_copy(update={"most": most, "sampled": len(measured.numbers) < rows})
 
-    def first_batch(self, progress: Progress = None, **run: Any) -> Batch:
-        """The first batch as training will get it: the run's trainer is made in the host, and asked for it."""
-        spec, info, key = self._run(**run)
+    def first_batch(self, request: RunRequest, progress: Progress = None) -> Batch:
+        """The first batch exactly as training will get it, padding included, from the trainer of such a run."""
+        dataset, info, spec = self._of(request)
 
-        def made() -> Batch:
-            dataset = run["dataset"]
-            record, settings = self.datasets.store.get(dataset), run["settings"]
-            began = StartingPoint(run["method"], settings)
-            plan = self.planning.plan(dataset, info, spec, began, preset=run["preset"]).plan
-            splits = split_spec({**splits_kept(spec, settings), **settings})
+        def compute() -> Batch:
+            record = self.datasets.store.get(dataset)
+            plan = self.planner.plan(
+                Resolved(request, info, spec, StartingPoint(request.method, request.all_settings))
+            ).plan
+            splits = split_spec({**splits_kept(spec, request.all_settings), **request.all_settings})
             division = divide_version(self.datasets.store, record, spec, splits)
             path = self.datasets.store.rows_path(record.id, record.version)
             result = self.host.result(
@@ -116,28 +120,25 @@ class Previews:
             )
             return Batch.model_validate(result["batch"])
 
-        batch: Batch = self.datasets.store.computed.batches.get_or_compute(key, made)
+        batch: Batch = self.datasets.store.computed.batches.get_or_compute(self._key(request, info, spec), compute)
         return batch
 
-    def known_batch(self, **run: Any) -> Batch | None:
-        """The first batch of such a run, if somebody asked for it already."""
-        return self.datasets.store.computed.batches.get(self._run(**run)[2])
+    def cached_first_batch(self, request: RunRequest) -> Batch | None:
+        """The first batch, if it was computed before. Nothing is loaded for it."""
+        _, info, spec = self._of(request)
+        return self.datasets.store.computed.batches.get(self._key(request, info, spec))
 
-    def _run(
-        self,
-        dataset: str,
-        model: str,
-        task: str | None,
-        method: str | None,
-        preset: str,
-        settings: Mapping[str, Any],
-        roles: Mapping[str, str] | None = None,
-    ) -> tuple[DatasetSpec, ModelInfo, tuple]:
-        spec, _ = self.datasets.reading(dataset, task, roles)
-        info, record = self.models.ready(model), self.datasets.store.get(dataset)
-        told = tuple(sorted((name, str(value)) for name, value in settings.items()))
+    def _of(self, request: RunRequest) -> tuple[str, ModelInfo, DatasetSpec]:
+        assert request.dataset is not None and request.model is not None
+        spec, _ = self.datasets.resolve_spec(request.dataset, request.task, request.roles)
+        return request.dataset, self.models.ready(request.model), spec
+
+    def _key(self, request: RunRequest, info: ModelInfo, spec: DatasetSpec) -> tuple[Any, ...]:
+        assert request.dataset is not None
+        record = self.datasets.store.get(request.dataset)
+        settings = tuple(sorted((name, str(value)) for name, value in request.all_settings.items()))
         path = self.datasets.store.rows_path(record.id, record.version)
-        return spec, info, (path, spec.model_dump_json(), info.path, method, preset, told)
+        return path, spec.model_dump_json(), info.path, request.method, request.preset, settings
 
 
 def stats_of(measured: Measured, limit: int) -> LengthStats:

@@ -1,13 +1,10 @@
 """A short probe of a planned run: a few real steps in a process of its own, never beside a run at work."""
 
-import json
-import subprocess
-import sys
-
 from studio.machine.environment import child_environment
 from studio.machine.limits import oom_kills
 from studio.machine.paths import without_places
-from studio.schema.errors import CODES, StudioError
+from studio.machine.run_in_process import ProcessError, ProcessTimeout, run_in_process
+from studio.schema.errors import StudioError
 from studio.schema.models import Measured
 from studio.schema.runs import RunSpec
 from studio.services.context import Context
@@ -25,45 +22,41 @@ def probe(context: Context, spec: RunSpec) -> Measured:
             hint="Wait for its end, or take the estimate as it is.",
         )
     require_allowed(context.workspace, spec)
-    kills = oom_kills()
-    command = [sys.executable, "-m", "studio.worker.probe"]
-    command += ["--home", str(context.home.root), "--workspace", context.workspace.name]
+    visitors, kills = context.workspace.is_visitors, oom_kills()
+    arguments = {
+        "home": str(context.home.root),
+        "workspace": context.workspace.name,
+        "spec": spec.model_dump(mode="json"),
+    }
     try:
-        done = subprocess.run(
-            command,
-            input=spec.model_dump_json(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=MOST_SECONDS,
-            env=child_environment(context.workspace.is_visitors),
+        measured = run_in_process(
+            "studio.worker.probe:run",
+            arguments,
+            time_limit=MOST_SECONDS,
+            environment={"HF_HUB_OFFLINE": "1", **child_environment(visitors)},
+            threads=None,
         )
-    except subprocess.TimeoutExpired as error:
+    except ProcessTimeout as error:
         raise StudioError(
             "training-failed",
             f"The probe was not done within {MOST_SECONDS // 60} minutes, and was ended.",
             hint="A run with these settings would take very long: choose fewer rows at once, or a smaller model.",
         ) from error
-    last = (done.stdout.strip().splitlines() or ["{}"])[-1]
-    if done.returncode == 0:
-        return Measured.model_validate_json(last)
-    said = json.loads(last) if last.startswith("{") else {}
-    if said.get("code") in CODES:
-        raise StudioError(said["code"], f"The probe could not be done. {said['what']}")
-    if oom_kills() > kills:
+    except ProcessError as error:
+        if oom_kills() > kills:
+            raise StudioError(
+                "out-of-memory",
+                "The system ended the probe, since there was no memory left.",
+                hint="Make it fit finds settings that need less.",
+            ) from error
+        killed = error.code == "out-of-memory"
         raise StudioError(
-            "out-of-memory",
-            "The system ended the probe, since there was no memory left.",
-            hint="Make it fit finds settings that need less.",
-        )
-    raise StudioError(
-        "training-failed",
-        "The probe was killed." if done.returncode < 0 else "The probe could not be done.",
-        hint=_last_line(done.stderr, context.demo),
-    )
-
-
-def _last_line(text: str, demo: bool) -> str:
-    """What a process printed last; for a visitor without the folders of this machine."""
-    line = (text.strip().splitlines() or [""])[-1]
-    return without_places(line) if demo else line
+            "training-failed",
+            "The probe was killed." if killed else "The probe could not be done.",
+            hint=without_places(error.last_line) if context.demo else error.last_line,
+        ) from error
+    except StudioError as error:
+        shown = error.with_texts(without_places) if visitors else error
+        what = f"The probe could not be done. {shown.what}"
+        raise StudioError.from_dict({**shown.to_dict(), "what": what}) from error
+    return Measured.model_validate(measured)

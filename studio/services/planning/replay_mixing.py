@@ -31,10 +31,10 @@ class StartingPoint:
     """For the plan, which tells them with all else that is wrong."""
 
 
-def beginning(
+def starting_point(
     context: Context, datasets: Datasets, settings: Mapping[str, Any], method: str | None, model: str, spec: DatasetSpec
 ) -> StartingPoint:
-    """What a run begins with besides its own rows, and all that is wrong with that."""
+    """The method, the settings and the general rows that a run starts with, and all problems of these."""
     problems: list[StudioError] = []
     asked = {key.replace("-", "_"): value for key, value in settings.items()}
     replay = None
@@ -75,7 +75,7 @@ def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetS
         )
     raise_all(problems)
     record = datasets.open(source) if source.startswith("sample:") else datasets.store.get(source)
-    read, _ = datasets.reading(record.id, spec.task)
+    read, _ = datasets.resolve_spec(record.id, spec.task)
     given, wanted = set(read.roles.values()), set(spec.roles.values())
     missing = [role.title for role in task.roles if role.required and role.name in wanted - given]
     turned = as_turns(task, read.roles, spec.roles)

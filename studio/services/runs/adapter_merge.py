@@ -1,13 +1,12 @@
 """Adapters of one base, added and weighted into one: a run of its own that can be chatted with and exported."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from studio.machine.environment import child_environment
-from studio.schema.errors import CODES, StudioError, raise_all
+from studio.machine.paths import without_places
+from studio.machine.run_in_process import ProcessError, ProcessTimeout, run_in_process
+from studio.schema.errors import StudioError, raise_all
 from studio.schema.runs import RunRecord, RunSpec
 from studio.services.context import Context
 from studio.store.db import now
@@ -126,29 +125,32 @@ def _refused(what: str, field: str, given: object = None, valid: object = None) 
 
 
 def _make(context: Context, made: str, runs: Mapping[str, float], how: str) -> None:
-    command = [sys.executable, "-m", "studio.worker.combine", "--home", str(context.home.root)]
-    command += ["--workspace", context.workspace.name, made]
-    asked = json.dumps({"runs": list(runs), "weights": list(runs.values()), "how": how})
+    visitors = context.workspace.is_visitors
+    arguments = {
+        "home": str(context.home.root),
+        "workspace": context.workspace.name,
+        "new_run": made,
+        "runs": list(runs),
+        "weights": list(runs.values()),
+        "method": how,
+    }
     try:
-        done = subprocess.run(
-            command,
-            input=asked,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=MOST_SECONDS,
-            env=child_environment(context.workspace.is_visitors),
+        run_in_process(
+            "studio.worker.combine:run",
+            arguments,
+            time_limit=MOST_SECONDS,
+            environment={"HF_HUB_OFFLINE": "1", **child_environment(visitors)},
+            threads=None,
         )
-    except subprocess.TimeoutExpired as error:
+    except ProcessTimeout as error:
         raise StudioError(
             "unexpected",
             "Combining was not done within ten minutes, and was ended.",
             hint="Try it again while no run is at work, or with fewer runs.",
         ) from error
-    if done.returncode:
-        last = (done.stdout.strip().splitlines() or [""])[-1]
-        said = json.loads(last) if last.startswith("{") else {}
-        code = str(said.get("code") or "")
-        raise StudioError(
-            code if code in CODES else "unexpected", said.get("what") or "The adapters could not be combined."
-        )
+    except ProcessError as error:
+        raise StudioError(error.code, "The adapters could not be combined.", hint=error.hint) from error
+    except StudioError as error:
+        if visitors:
+            raise error.with_texts(without_places) from error
+        raise

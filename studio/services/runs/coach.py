@@ -1,10 +1,38 @@
-"""What the coach has said of a run, as it stands now, and doing what it proposes."""
+"""The coach's advice on a run as it is now, and applying what it proposes."""
 
 from collections.abc import Sequence
 
 from studio.schema.errors import StudioError, named
 from studio.schema.events import Action, AdviceEvent, AnyEvent
-from studio.schema.runs import ACTIVE
+from studio.schema.runs import ACTIVE, RunRecord
+from studio.services.runs.service import Runs
+
+
+class Coach:
+    """Advice on the runs of a workspace."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
+
+    def advice(self, run: str) -> list[AdviceEvent]:
+        """The advice that holds now; empty when all is well."""
+        return standing([each.event for each in self.runs.events(self.runs.get(run).id, kinds=("advice",))])
+
+    def apply(self, run: str, rule: str, choice: int = 1) -> RunRecord:
+        """Do what an advice proposes. Returns the run that is stopped, or a new one with a change."""
+        record = self.runs.get(run)
+        action = action_of(self.advice(record.id), rule, choice, record.status)
+        if action.kind == "open":
+            raise StudioError(
+                "bad-setting",
+                "This is for a person to look at; nothing can be done by itself.",
+                given=action.label,
+                hint="See the rows in step 2, or with: studio preview",
+                field="choice",
+            )
+        if action.kind == "stop":
+            return self.runs.stop(record.id, "keep")
+        return self.runs.rerun(record.id, dict(action.changes))
 
 
 def standing(events: Sequence[AnyEvent]) -> list[AdviceEvent]:

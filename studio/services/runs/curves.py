@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, EvaluationEvent, StepEvent, StoredEvent
 from studio.schema.fields import about
-from studio.schema.views import CurvesView, Difference
+from studio.schema.views import ComparedRun, CurvesView, Difference
+from studio.services.runs.lifecycle import RunLifecycle
 
 COLUMNS = (
     "step",
@@ -29,6 +31,56 @@ COLUMNS = (
 MOST = 8
 """Runs on one chart; more can't be told apart."""
 ALWAYS = ("model", "method")
+EVENT_KINDS = ("step", "evaluation", "advice")
+ALL_EVENTS = 10_000_000
+
+
+class Curves:
+    """Curves of a workspace's runs."""
+
+    def __init__(self, runs: RunLifecycle) -> None:
+        self.runs = runs
+
+    def csv(self, run: str) -> str:
+        """Every step of a run, with validations and advice, as CSV."""
+        record = self.runs.get(run)
+        events = self.runs.events(record.id, limit=ALL_EVENTS, kinds=EVENT_KINDS)
+        return as_csv(curve_rows(events, record.created))
+
+    def compare(self, runs: Sequence[str]) -> CurvesView:
+        """Several runs: their validations, results, and the settings in which they differ."""
+        if not 2 <= len(set(runs)) <= MOST:
+            raise StudioError(
+                "bad-setting",
+                "So many runs can't be compared.",
+                given=f"{len(set(runs))} runs",
+                valid=f"2 to {MOST} runs",
+                field="runs",
+            )
+        records = [self.runs.get(run) for run in dict.fromkeys(runs)]
+        configs = [self.runs.spec(record.id).config for record in records]
+        same = len({(record.dataset, record.dataset_version) for record in records}) == 1
+        return CurvesView(
+            runs=tuple(self._compared(record.id) for record in records), differs=differences(configs), same_rows=same
+        )
+
+    def _compared(self, run: str) -> ComparedRun:
+        record = self.runs.get(run)
+        losses = {
+            each.event.step: each.event.eval_loss
+            for each in self.runs.events(record.id, kinds=("evaluation",))
+            if isinstance(each.event, EvaluationEvent)
+        }
+        best = min((loss for step, loss in losses.items() if step), default=None)
+        return ComparedRun(
+            id=record.id,
+            name=record.name,
+            status=record.status,
+            seconds=record.seconds,
+            metrics=record.metrics,
+            best_loss=best,
+            checks=tuple(sorted(losses.items())),
+        )
 
 
 def curve_rows(events: Sequence[StoredEvent], created: str) -> list[dict[str, Any]]:
@@ -88,6 +140,3 @@ def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-__all__ = ["MOST", "CurvesView", "as_csv", "curve_rows", "differences"]

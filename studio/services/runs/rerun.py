@@ -1,4 +1,4 @@
-"""What a run is asked when it is run again: all as it was, but for what is changed. Says in words what that is."""
+"""Settings of a rerun: those of the run before, except for the changes. And the sentence that says so."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,7 +42,7 @@ def changed_settings(before: TrainingConfig, changes: Mapping[str, Any]) -> tupl
     return method, {**kept, "test_prompts": before.test_prompts, **own}
 
 
-def in_words(name: str, before: TrainingConfig, after: TrainingConfig) -> str:
+def rerun_reason(name: str, before: TrainingConfig, after: TrainingConfig) -> str:
     """What a run again is, and what was changed."""
     changed = [each for each in ("method", *settings_of()) if getattr(before, each) != getattr(after, each)]
     if not changed:
@@ -53,7 +53,7 @@ def in_words(name: str, before: TrainingConfig, after: TrainingConfig) -> str:
     return f"Run again as {name} was, with {', '.join(parts)}."
 
 
-def extended_in_words(record: RunRecord, after: TrainingConfig) -> str:
+def extension_reason(record: RunRecord, after: TrainingConfig) -> str:
     """What a run for some passes more begins with, and what happens to the schedule."""
     step = f" by step {record.best_step:,}" if record.best_step is not None else ""
     passes = "1 pass" if after.epochs == 1 else f"{after.epochs:g} passes"

@@ -1,4 +1,4 @@
-"""What is done with runs that lie about: named, noted, put aside, packed into one file and taken out of one."""
+"""Management of saved runs: name, note, tags, archive flag; export to one file and import from it."""
 
 import secrets
 import shutil
@@ -8,20 +8,20 @@ from pathlib import Path
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.services.runs.history import checked
-from studio.services.runs.service import Runs
+from studio.services.runs.lifecycle import RunLifecycle
 from studio.store.datasets import PACKED
 from studio.store.files import folder_size
 from studio.store.run_archive import pack, unpack
-from studio.store.run_rows import rows_of, take_in
+from studio.store.run_rows import dataset_versions, import_rows
 
 
 class RunManagement:
-    """The runs of a workspace as things that are kept."""
+    """The saved runs of a workspace."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: RunLifecycle) -> None:
         self.runs, self.store = runs, runs.store
 
-    def note(
+    def annotate(
         self,
         run: str,
         name: str | None = None,
@@ -29,20 +29,21 @@ class RunManagement:
         tags: Sequence[str] | None = None,
         archived: bool | None = None,
     ) -> RunRecord:
-        """Change what a person says of a run; a name that another run has gets a number."""
+        """Change name, note, tags or archive flag of a run. A name that is taken gets a number."""
         record = self.runs.get(run)
         changes = checked(name, note, tags)
         if "name" in changes:
-            changes["name"] = self.store.free_name(changes["name"], but=record.id)
+            changes["name"] = self.store.unique_name(changes["name"], except_run=record.id)
         if archived is not None:
             if archived and record.status in ACTIVE:
                 raise _at_work(record, "Archive it when it has ended.")
             changes["archived"] = int(archived)
         return self.store.change(record.id, **changes) if changes else record
 
-    def pack(self, run: str, to: Path | None = None, rows: bool = False) -> Path:
-        """Write a run as one file; without a place into the run's own folder, to be downloaded. `rows`: what it learned
-        from comes along."""
+    def export_archive(self, run: str, to: Path | None = None, rows: bool = False) -> Path:
+        """Write a run as one zip file; without `to` into the run's own folder. `rows`: with its training data."""
+        if to is not None:
+            self.runs.context.owner_only("Writing to a file")
         record = self.runs.get(run)
         if record.status in ACTIVE:
             raise _at_work(record, "Wait for its end, or pause it.")
@@ -56,17 +57,20 @@ class RunManagement:
         pack(folder.root, out, taken, self.runs.context.home.root)
         return out
 
-    def unpack(self, file: Path) -> RunRecord:
-        """Take in a run from a file, under its own id or, when that is taken, under a new one."""
+    def import_archive(self, file: Path) -> RunRecord:
+        """Import a run from a file that `export_archive` wrote. Nothing in it is trusted. A taken id is replaced."""
+        self.runs.context.owner_only("Taking in a run")
+        if not file.is_file():
+            raise StudioError("unreadable-file", "There is no such file.", given=file, hint="Check its name and place.")
         self.store.sweep()
         staging = self.store.root / f".import-{secrets.token_hex(6)}"
         unpack(file, staging)
         try:
-            take_in(staging, self.runs.context.workspace.datasets)
+            import_rows(staging, self.runs.context.workspace.datasets)
             record = self.store.settle(staging)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        name = self.store.free_name(record.name, but=record.id)
+        name = self.store.unique_name(record.name, except_run=record.id)
         return record if name == record.name else self.store.change(record.id, name=name)
 
     def _rows(self, run: str) -> dict[str, tuple[Path, str]]:
@@ -78,19 +82,19 @@ class RunManagement:
                 datasets.rows_path(dataset, version),
                 datasets.get(dataset, version).model_dump_json(indent=2),
             )
-            for dataset, version in rows_of(spec)
+            for dataset, version in dataset_versions(spec)
         }
 
     def remove_checkpoints(self, run: str) -> RunRecord:
-        """Remove what only going on needs; the result, the curve and the log stay."""
+        """Remove the checkpoints, which only resuming needs."""
         record = self.runs.get(run)
         if record.status in ACTIVE:
             raise _at_work(record, "Wait for its end.")
         shutil.rmtree(self.store.folder(record.id).checkpoints, ignore_errors=True)
         return record
 
-    def parts(self, run: str) -> dict[str, int]:
-        """Bytes of what lies in its folder: the result, checkpoints, exports, and all the rest."""
+    def size_by_part(self, run: str) -> dict[str, int]:
+        """Bytes on disk of a run: the result, checkpoints, exports and the rest."""
         folder = self.store.folder(self.runs.store.get(run).id)
         parts = {
             "tuned model": folder_size(folder.adapter) + folder_size(folder.model),

@@ -1,383 +1,174 @@
-"""Runs: start, look, stop, resume. Whoever looks first sets right what a vanished worker left, without a supervisor."""
+"""Runs as a person asks for them: start, rerun, extend, watch, combine, find."""
 
-import signal
-from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
-from itertools import pairwise, takewhile
-from statistics import fmean
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from studio.machine.facts import machine_facts
-from studio.machine.paths import without_places
-from studio.machine.processes import end_group
-from studio.metrics import METRICS
+from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
-from studio.schema.events import AdviceEvent, StateEvent, StepEvent, StoredEvent
-from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
-from studio.schema.views import Progress
+from studio.schema.events import StoredEvent
+from studio.schema.requests import RunRequest
+from studio.schema.runs import ACTIVE, RunRecord
 from studio.services.context import Context
+from studio.services.model_host.client import HostClient
+from studio.services.planning.planner import Resolved
+from studio.services.planning.service import Planning
 from studio.services.runners.local import LocalRunner
-from studio.services.runs.queue_places import QueuePlaces
-from studio.services.runs.run_files import end_of, resumable_step, resumable_steps, step_to_keep
-from studio.services.runs.run_messages import goes_on, sentence_of, taken_out
-from studio.store.demo_rules import require_allowed
-from studio.store.files import folder_size, is_written_to, require_room, though_full
-from studio.store.next_worker import call_next
-from studio.store.queue import MOVES, Move
-from studio.store.quota import Quota
-from studio.store.run_rows import rows_of
-from studio.tasks import task_named
-from studio.training.loop.oom_retry import TITLE, at_half_the_batch, in_words
+from studio.services.runs.adapter_merge import WAYS, combine
+from studio.services.runs.history import ORDERS, found, in_order
+from studio.services.runs.lifecycle import RunLifecycle
+from studio.services.runs.reconcile import reconcile
+from studio.services.runs.rerun import changed_settings, extension_reason, rerun_reason
 
-UNATTENDED_SECONDS = 20
-"""A run that has not come into the queue for so long (the server was killed) is put there."""
-TERM_SECONDS, KILL_SECONDS = 90, 150
-"""After a wish to stop: how long a worker may take before SIGTERM, and before SIGKILL."""
-SAVING_SECONDS = 60
-"""One that has written into its run's folder within so long is saving what it learned, and is not killed."""
+POLL_SECONDS = 0.5
 
 
-class Runs:
+class Runs(RunLifecycle):
     """The runs of a workspace."""
 
-    def __init__(self, context: Context, runner: LocalRunner) -> None:
-        self.context, self.runner = context, runner
-        self.store = context.workspace.runs
-        self.events = context.workspace.events
-        self.queue = context.home.queue
-        self._here = context.workspace.name
-        self.quota, self.places = Quota(context.workspace), QueuePlaces(context)
+    def __init__(self, context: Context, runner: LocalRunner, planning: Planning, host: HostClient) -> None:
+        super().__init__(context, runner)
+        self._planning, self._host = planning, host
 
-    def start(self, spec: RunSpec, once: str | None = None) -> RunRecord:
-        """Make a run and put it into the queue; when another one trains, it waits for its turn.
+    def start(self, request: RunRequest, once: str | None = None) -> RunRecord:
+        """Start a run. It waits for its turn when another run trains.
 
-        Of those that ask with the same `once` only the first makes a run, and the others are given that one.
+        Of several calls with the same `once` only the first starts a run; the others get that one.
+
+        Raises:
+            StudioError: with all problems of the request at once.
         """
-        if spec.config.mirror != "none":
-            self.context.owner_only("Sending a run's curve to another program")
-        require_allowed(self.context.workspace, spec)
-        self.store.sweep()
-        require_room(self.store.root.parent, spec.disk_bytes)
-        self.quota.require(spec.disk_bytes, "This run", ", or choose LoRA or a smaller model")
-        config = spec.config.model_copy(update={"name": self.store.free_name(spec.config.name)})
-        record = self.store.create(spec.model_copy(update={"config": config}), once, self.runner.set_aside(self._here))
-        if record.status == "queued" and self.queue.position(record.id) is None:
-            try:
-                self.places.ask(record.id)
-            except StudioError:
-                self.store.delete(record.id)
-                raise
-            self.call_next()
-        return self.get(record.id)
+        return self.submit(self._planning.spec_to_start(request), once)
 
-    def make_ready(self, spec: RunSpec) -> None:
-        """Have a process stand before the first step of this run, in case that it is started; see worker/prepared.py.
+    def prepare(self, request: RunRequest | None = None) -> None:
+        """Prepare a worker process: all imports done, and with a request the model and rows loaded as well.
 
-        Strangers get no more than a process with all imports done, and so does what has more than this processor.
+        A visitor of a demo, and a run with several processes or a GPU, gets the imports alone.
         """
+        if request is None:
+            self.runner.prepare()
+            return
+        spec = self._planning.spec_to_start(request)
         alone = spec.config.processes == 1 and spec.config.mirror == "none" and not machine_facts().gpus
         if alone and not self.context.demo:
             self.runner.make_ready(self._here, spec, self.store.new_id())
         else:
             self.runner.prepare()
 
-    def all(self) -> list[RunRecord]:
-        """All runs, newest first, their states set right; folders of runs that were copied here are among them."""
-        self.store.import_copied_runs()
-        self.look()
-        return self.store.all()
-
-    def get(self, run: str) -> RunRecord:
-        """One run, its state set right."""
-        self.look()
-        try:
-            return self.store.get(run)
-        except StudioError:
-            if run not in self.store.import_copied_runs():
-                raise
-            return self.store.get(run)
-
-    def look(self) -> None:
-        """Set right what needs it: lost workers, stops that hang, waiting runs that nobody attends."""
-        with though_full():
-            self._set_right()
-
-    def _set_right(self) -> None:
-        self.store.reconcile(resumable_step)
-        for run in self.store.lost_for_memory():
-            self._try_at_half(run)
-        for run, _ in self.store.in_state("stopping"):
-            self._press(run)
-        self.queue.end_hanging()
-        self.call_next()
-        self.runner.watch(self.queue.listing())
-        for run, created in self.store.in_state("queued"):
-            # the server was killed between making a run and putting it into the queue
-            if _age(created) > UNATTENDED_SECONDS and self.queue.position(run) is None:
-                self._put_back(run)
-
-    def stop(self, run: str, wish: StopWish = "keep") -> RunRecord:
-        """Ask a run to stop: at the end of its step, keeping the best so far or nothing."""
+    def watch(self, run: str, after: int = 0, poll_seconds: float = POLL_SECONDS) -> Iterator[StoredEvent]:
+        """Events of a run as they come, from the cursor `after` on, until the run ends or is paused."""
         record = self.get(run)
-        self.store.request_stop(record.id, wish)
-        if record.status in ("queued", "paused"):
-            words = taken_out(record, self.way_on(record.id)[0], wish)
-            self.store.set_status(record.id, "stopped", words, only_from=("queued", "paused"), reason=words)
-            self._let_go(record.id)
-            if wish == "discard":
-                self.store.discard_output(record.id)
-        elif not self.store.set_status(record.id, "stopping", only_from=("starting", "training", "stopping")):
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} is not at work.",
-                given=record.status,
-                valid="a run that is at work or waits",
-            )
-        return self.store.get(record.id)
+        while True:
+            reconcile(self)
+            record = self.get(record.id)  # before the events: those that come with the end are in the next batch
+            for event in self.events(record.id, after):
+                after = event.id
+                yield event
+            if record.status not in ACTIVE:
+                return
+            time.sleep(poll_seconds)
 
-    def pause(self, run: str) -> RunRecord:
-        """Give the turn away: a run at work ends after its step with a checkpoint, one that waits leaves the queue."""
+    def rerun(self, run: str, changes: Mapping[str, Any] | None = None, name: str = "") -> RunRecord:
+        """Start a run with the same rows, splits and settings as another one, except for `changes`."""
         record = self.get(run)
-        words = "Paused while it waited."
-        if self.store.set_status(record.id, "paused", words, only_from=("queued",), reason=words):
-            self._let_go(record.id)
-            return self.store.get(record.id)
-        self.store.request_stop(record.id, "pause")
-        if not self.store.set_status(record.id, "stopping", "Pauses.", only_from=("starting", "training")):
-            self.store.request_stop(record.id, record.stop_wish)
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} can't be paused.",
-                given=record.status,
-                valid="a run that is at work or waits",
-            )
-        return self.store.get(record.id)
-
-    def move(self, run: str, way: Move) -> RunRecord:
-        """Give a waiting run another place among the runs of this workspace."""
-        record = self.get(run)
-        if way not in MOVES:
-            raise StudioError("bad-setting", "There is no such move.", given=way, valid=MOVES, field="move")
-        if record.status != "queued" or not self.queue.move(record.id, way):
-            raise StudioError(
-                "wrong-state", f"The run {record.name} does not wait.", given=record.status, valid="a run that waits"
-            )
-        return record
-
-    def waiting(self) -> list[RunRecord]:
-        """The runs of this workspace in the queue, the one at work first, then in the order of their turn."""
-        self.look()
-        known = {record.id: record for record in self.store.all()}
-        return [known[entry.run] for entry in self.queue.listing() if entry.run in known]
-
-    def resume(self, run: str) -> RunRecord:
-        """Go on from the last whole checkpoint, or from the start when there is none."""
-        record = self.get(run)
-        spec = self.store.spec(record.id)
-        self.require_rows(spec)
-        there = folder_size(self.store.folder(record.id).checkpoints)  # what it writes takes their place
-        require_room(self.store.root.parent, max(0, spec.disk_bytes - there))
-        self.quota.require(max(0, spec.disk_bytes - there), "This run")
-        self.places.require_time(record)
-        _, words = self.way_on(record.id)
-        if not self.queue_again(record, words):
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} can't go on.",
-                given=record.status,
-                valid="a run that is paused, was interrupted, stopped or failed",
-            )
-        return self.get(record.id)
-
-    def delete(self, run: str) -> None:
-        """Remove a run with all it made; one at work is ended first."""
-        record = self.get(run)
-        if record.status in ACTIVE:
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} is at work.",
-                given=record.status,
-                hint="Stop it first, then delete it.",
-            )
-        self.store.delete(record.id)
-
-    def log(self, run: str, most: int = 200_000) -> str:
-        """The end of what the worker printed, and of what each of several processes did."""
-        folder = self.store.folder(self.store.get(run).id)
-        text = end_of(folder.log, most)
-        for path in folder.of_processes:
-            text += f"\n--- {path.name} ---\n{end_of(path, most)}"
-        if not self.context.demo:
-            return text
-        # A visitor may read what went wrong, but not where this machine keeps things.
-        return without_places(text)
-
-    def checkpoints(self, run: str) -> list[int]:
-        """Steps from which a run can go on, in order: of their checkpoints every file is there, and whole."""
-        return resumable_steps(self.store.folder(self.store.get(run).id).checkpoints)
-
-    def way_on(self, run: str) -> tuple[int | None, str]:
-        """The step from which a run would go on, and the same in words; None: it would start again."""
-        folder = self.store.folder(self.store.get(run).id).checkpoints
-        step = resumable_step(folder)
-        return step, goes_on(step, any(folder.glob("checkpoint-*")))
-
-    def bytes(self, run: str) -> int:
-        """What the run takes on the disk."""
-        return self.store.folder(self.store.get(run).id).bytes
-
-    def judged_by(self, run: str) -> tuple[str, str] | None:
-        """Name and title of the metric by which the best step is chosen; None where it is validation loss."""
-        spec = self.store.spec(self.get(run).id)
-        # of a model that writes, checks tell loss alone, and the page falls back to it
-        metric = METRICS.get(task_named(spec.config.task).way("encoder", spec.data.roles).best_metric)
-        return (metric.name, metric.title) if metric else None
-
-    def progress(self, run: str) -> Progress:
-        """How far a run is, in words and numbers."""
-        record = self.get(run)
-        position, short = self._place(record)
-        share = record.step / record.steps if record.steps else 0.0
-        if record.status == "finished":
-            share = 1.0
-        left = self._seconds_left(record) if record.status == "training" else None
-        saved, way_on = self.way_on(record.id) if record.status in GOES_ON else (None, "")
-        keeps = None
-        if record.status in GOES_ON and not record.has_result:
-            keeps = step_to_keep(self.store.folder(record.id).checkpoints, self.store.spec(record.id).config.keep_best)
-        return Progress(
-            record=record,
-            share=share,
-            seconds_left=left,
-            position=position,
-            short=short is not None,
-            sentence=sentence_of(record, position, short),
-            saved=saved,
-            way_on=way_on,
-            keeps=keeps,
-            bytes=self.bytes(record.id) if record.status in GOES_ON else 0,
+        return self._rerun(
+            record,
+            changes or {},
+            name or record.name,
+            lambda before, after: rerun_reason(record.name, before, after),
         )
 
-    def after(self, run: str, after: int = 0, limit: int = 100_000, kinds: Sequence[str] = ()) -> list[StoredEvent]:
-        """Events newer than the cursor."""
-        return self.events.after(run, after, limit, tuple(kinds))
+    def extend(self, run: str, epochs: float = 1.0, name: str = "") -> RunRecord:
+        """Start a run that continues from the result of another one for more epochs, with its own schedule."""
+        record = self.get(run)
+        if not record.has_result or record.status in ACTIVE:
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} has left no result to go on from.",
+                given=record.status,
+                valid="a run that has finished, or was stopped and kept",
+                hint="A run that has not ended goes on with Resume.",
+            )
+        changes = {"start_from": record.id, "epochs": epochs, "max_steps": 0}
+        return self._rerun(record, changes, name or record.name, lambda _, after: extension_reason(record, after))
 
-    def thinned(self, run: str, after: int, most: int) -> list[StoredEvent]:
-        """As `after`; of very many steps those that a curve needs."""
-        return self.events.thinned(run, after, most)
+    def _rerun(
+        self,
+        record: RunRecord,
+        changes: Mapping[str, Any],
+        name: str,
+        reason: Callable[[TrainingConfig, TrainingConfig], str],
+    ) -> RunRecord:
+        before = self.spec(record.id)
+        info = self._planning.models.ready(before.config.model)
+        method, settings = changed_settings(before.config, changes)
+        self.require_rows(before)
+        start = self._planning.starting_point(settings, method, info, before.data)
+        if start.replay and before.replay and settings.get("replay_from") == before.config.replay_from:
+            start = replace(start, replay=before.replay)  # the version that it was trained on, with its spec
+        request = RunRequest(
+            dataset=before.dataset,
+            model=info.name,
+            method=method,
+            preset=before.config.preset,
+            settings=settings,
+            name=name,
+            validation=before.validation_dataset,
+        )
+        resolved = Resolved(request, info, before.data, start)
+        view = self._planning.planner.plan(resolved)
+        self._planning.require_fit(info, view)
+        spec = self._planning.run_spec(resolved, view)
+        because = (reason(before.config, view.plan.config), *view.plan.because)
+        versions = {"dataset_version": before.dataset_version, "validation_version": before.validation_version}
+        return self.submit(spec.model_copy(update={**versions, "because": because}))
 
-    def _try_at_half(self, run: str) -> None:
-        """Of a run whose worker the system ended for want of memory: once more, with half the rows at once."""
-        before = self.store.spec(run)
-        spec = at_half_the_batch(before)
-        if spec is None or self.store.stop_wish(run) or not self.places.has_room(run):
-            self.store.update(run, cause="")
-            return
-        said, record = in_words(before.config.batch_size), self.store.get(run)
-        self.store.replace_spec(run, spec)
-        if self.queue_again(record, said, only_from=("interrupted",), cause=""):
-            self.events.append(run, AdviceEvent(step=record.step, title=TITLE, message=said))
+    def combination_methods(self) -> dict[str, str]:
+        """How adapters can be combined: name → sentence."""
+        return dict(WAYS)
 
-    def queue_again(
-        self, record: RunRecord, words: str, *, only_from: Collection[str] = GOES_ON, **changes: Any
-    ) -> bool:
-        """Put a run that has ended or is paused into the queue; False when its state does not allow it.
+    def combine(self, weights: Mapping[str, float], how: str = "cat", name: str = "") -> RunRecord:
+        """One adapter from several of one base model, as its own run; `weights` is run → weight."""
+        return combine(self.context, weights, how, name)
 
-        Raises:
-            StudioError `limit-reached`: when a visitor has too many runs there; the run stays as it was.
-        """
-        self.places.require(record.id)
-        reset = {"stop_wish": None, "reason": "", "ended": None, **changes}
-        if not self.store.set_status(record.id, "queued", words, only_from=only_from, **reset):
-            return False
-        try:
-            self.places.ask(record.id, again=True)
-        except StudioError:  # another run was put there in this very moment
-            kept = {name: getattr(record, name) for name in ("stop_wish", "reason", "ended")}
-            self.store.set_status(record.id, record.status, record.reason, only_from=("queued",), **kept)
-            raise
-        self.call_next()
-        return True
+    def find(self, text: str = "", tag: str = "", sort: str = "newest", archived: bool = False) -> list[RunRecord]:
+        """Runs that contain every word of a text (name, note, tags, model, dataset …), sorted by one of `ORDERS`."""
+        names = {each.id: each.name for each in self.context.workspace.datasets.all()}
+        records = found(self.all(), text, tag, archived, names)
+        sizes = {record.id: self.size(record.id) for record in records} if sort == "size" else None
+        return in_order(records, sort, sizes)
 
-    def call_next(self) -> None:
-        """Start the worker of the run whose turn is next, if there is none."""
-        call_next(self.context.home, self.runner.start)
+    def orders(self) -> dict[str, str]:
+        """How runs can be sorted: name → label."""
+        return dict(ORDERS)
 
-    def _put_back(self, run: str) -> None:
-        """A queued run that is not in the queue comes into it, or is stopped where the limits leave it no place."""
-        try:
-            self.places.ask(run)
-        except StudioError as error:
-            words = f"Not started. {error.message}"
-            self.store.set_status(run, "stopped", words, only_from=("queued",), reason=words)
-            return
-        self.call_next()
+    def delete(self, run: str) -> None:
+        """Delete a run and all its files; the model host unloads it first."""
+        record = self.get(run)
+        self._host.forget(str(self.store.folder(record.id).root))
+        super().delete(record.id)
 
-    def _let_go(self, run: str) -> None:
-        """Take a run that waits out of the queue, and end its worker."""
-        worker = self.queue.worker(run)
-        self.queue.leave(run)
-        if worker:
-            end_group(worker, signal.SIGTERM)
-        self.call_next()
+    def delete_many(self, runs: Sequence[str]) -> list[RunRecord]:
+        """Delete several runs. Active ones stay, and are returned."""
+        records = [self.get(run) for run in dict.fromkeys(runs)]
+        for record in records:
+            if record.status not in ACTIVE:
+                self.delete(record.id)
+        return [record for record in records if record.status in ACTIVE]
 
-    def _place(self, record: RunRecord) -> tuple[int | None, tuple[int, int] | None]:
-        """Runs before one that waits, and what it needs and what is free when that is too little."""
-        if record.status != "queued":
-            return None, None
-        for position, entry in enumerate(self.queue.listing()):
-            if entry.run == record.id:
-                return position, None if entry.free is None else (entry.memory, entry.free)
-        return None, None
-
-    def require_rows(self, spec: RunSpec) -> None:
-        """What a run learns from must still be here."""
-        store = self.context.workspace.datasets
-        for dataset, version in rows_of(spec):
-            store.get(dataset, version)
-            if not store.rows_path(dataset, version).exists():
-                raise StudioError(
-                    "no-such-dataset",
-                    "The rows that the run learns from are no longer on the disk.",
-                    given=f"{dataset}, version {version}",
-                    hint="Bring the file again, and begin a new run.",
-                )
-
-    def _seconds_left(self, record: RunRecord) -> float | None:
-        """From the pace of the last steps, evaluations between them included."""
-        steps = self.events.last(record.id, "step", 60)
-        numbered = [(each.event.step, _time(each)) for each in steps if isinstance(each.event, StepEvent)]
-        gaps = [later[1] - earlier[1] for earlier, later in pairwise(numbered) if later[0] == earlier[0] + 1]
-        if len(gaps) < 2:
-            return None
-        return fmean(gaps) * max(0, record.steps - record.step)
-
-    def _press(self, run: str) -> None:
-        """SIGTERM, then SIGKILL, for a worker that does not stop in time; a large model takes its time to be saved."""
-        worker = self.store.worker(run)
-        if self.store.stop_wish(run) == "pause":  # it may finish the check that it is in
-            return
-        states = reversed(self.events.last(run, "state", 5))  # a stop from before it was resumed counts no more
-        asked = list(takewhile(_says_stopping, states))
-        if not asked or worker.pid is None:
-            return
-        waited = datetime.now(UTC).timestamp() - _time(asked[-1])
-        if waited > KILL_SECONDS:
-            if not is_written_to(self.store.folder(run).root, SAVING_SECONDS):
-                end_group(worker.pid, signal.SIGKILL)
-        elif waited > TERM_SECONDS or waited < -1:  # the clock was set back since
-            end_group(worker.pid, signal.SIGTERM)
-
-
-def _says_stopping(stored: StoredEvent) -> bool:
-    return isinstance(stored.event, StateEvent) and stored.event.status == "stopping"
-
-
-def _time(stored: StoredEvent) -> float:
-    return datetime.fromisoformat(stored.time.replace("Z", "+00:00")).timestamp()
-
-
-def _age(time: str) -> float:
-    """Seconds since; as if long ago when it lies ahead, since the clock was set back."""
-    since = datetime.now(UTC).timestamp() - datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
-    return since if since >= -1 else float("inf")
+    def finish(self, run: str) -> RunRecord:
+        """End an interrupted, paused or failed run with its best checkpoint as the result, without more training."""
+        progress = self.progress(run)
+        record, step, spec = progress.record, progress.keeps, self.spec(progress.record.id)
+        words = f"Ends with what it had learned by step {step or 0:,}."
+        self.require_rows(spec)
+        if step is None or not self.queue_again(record, words, stop_wish="keep"):
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} has no step to be kept, or has a result already.",
+                given=record.status,
+                valid="a run without a result that has a whole checkpoint, and does not work or wait",
+            )
+        return self.get(record.id)

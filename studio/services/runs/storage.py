@@ -10,7 +10,7 @@ from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE
 from studio.schema.views import StorageView, Stored
 from studio.services.context import Context
-from studio.services.runs.service import Runs
+from studio.services.runs.lifecycle import RunLifecycle
 from studio.store.files import folder_size
 
 
@@ -24,7 +24,7 @@ def _held(status: str) -> str:
 class Storage:
     """The disk as a workspace sees it; models are the owner's alone."""
 
-    def __init__(self, context: Context, runs: Runs) -> None:
+    def __init__(self, context: Context, runs: RunLifecycle) -> None:
         self.context, self.runs = context, runs
 
     def view(self) -> StorageView:
@@ -33,6 +33,14 @@ class Storage:
         return StorageView(
             things=tuple(sorted(things, key=lambda each: -each.bytes)), free_bytes=disk_free(self.context.home.root)
         )
+
+    def recovery_notices(self) -> list[str]:
+        """What was recovered from a damaged database, and run folders that can't be read; in sentences."""
+        return self.context.workspace.mended()
+
+    def dismiss_recovery_notices(self) -> None:
+        """Do not show these notices again."""
+        self.context.workspace.mended_seen()
 
     def delete_model(self, name: str) -> int:
         """Remove a Hub model from this machine; the bytes that came free."""
@@ -68,7 +76,7 @@ class Storage:
                 kind="run",
                 id=record.id,
                 name=record.name,
-                bytes=self.runs.bytes(record.id),
+                bytes=self.runs.size(record.id),
                 lost="its tuned model, curve, log and checkpoints"
                 if record.has_result
                 else "its curve, log and checkpoints",

@@ -18,7 +18,7 @@ def wire(c: gr.HTML, shell: Shell) -> None:
     """Its button opens that run: to watch it, or to chat."""
 
     def opened(visit: Visit) -> Updates:
-        run = visit.studio.run(visit.text("run", 100))
+        run = visit.studio.runs.get(visit.text("run", 100))
         to = "chat" if visit.text("to") == "chat" and run.has_result else "train"
         visit.choose(run=run.id, reached=())
         if visit.choices.tab == to:

@@ -49,7 +49,7 @@ def wire(c: Components, shell: PageShell) -> None:
         return {c.view: told(visit, run, ready)}
 
     def choose(visit: Visit) -> Updates:
-        visit.choose(run=visit.studio.run(visit.text("run", 100)).id, reached=())
+        visit.choose(run=visit.studio.runs.get(visit.text("run", 100)).id, reached=())
         return show(visit)
 
     shell.page(show, outputs=[c.view])
@@ -58,9 +58,9 @@ def wire(c: Components, shell: PageShell) -> None:
 
 def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]:
     """What js/chat.js needs to know of the run."""
-    spec, labels = visit.studio.spec(run.id), visit.studio.at_once(run.id)
+    spec, labels = visit.studio.runs.spec(run.id), visit.studio.chat.is_classifier(run.id)
     try:
-        base = visit.studio.model(run.model).info.title
+        base = visit.studio.models.get(run.model).info.title
     except StudioError:
         base = run.model
     two = TWO_TEXTS if "second" in spec.data.roles.values() else ""
@@ -75,13 +75,15 @@ def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]
         "system": spec.config.system_prompt,
         "turns": "messages" in spec.data.roles.values(),
         "prompts": prompts(visit, run),
-        "how": " ".join(filter(None, [two, HOW.get(run.task, ""), visit.studio.how(run.id)])),
+        "how": " ".join(filter(None, [two, HOW.get(run.task, ""), visit.studio.chat.note(run.id)])),
     }
 
 
 def prompts(visit: Visit, run: RunRecord) -> list[list[str]]:
     """The prompts that the run answered by both: prompt, base, tuned."""
-    said = [each.event for each in visit.studio.events(run.id, kinds=("reply",)) if isinstance(each.event, ReplyEvent)]
+    said = [
+        each.event for each in visit.studio.runs.events(run.id, kinds=("reply",)) if isinstance(each.event, ReplyEvent)
+    ]
     base = {event.prompt: event.text for event in said if event.who == "base"}
     tuned = {event.prompt: event.text for event in said if event.who == "tuned"}
     return [[prompt, base[prompt], tuned[prompt]] for prompt in base if prompt in tuned]

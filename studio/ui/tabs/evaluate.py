@@ -48,7 +48,7 @@ def wire(c: Components, shell: PageShell) -> None:
                 c.body: at_work(run, piece),
                 c.actions: action_bar("", Primary("Next: chat", goto="chat"), back="train"),
             }
-        report = visit.studio.report(run.id)
+        report = visit.studio.evaluation.report(run.id)
         problem = alert(piece.error) if piece and piece.error else Html("")
         if report is None:
             return {c.body: html("{p}{i}", p=problem, i=invitation(run)), c.actions: _bar(run, again=False)}
@@ -59,8 +59,8 @@ def wire(c: Components, shell: PageShell) -> None:
         }
 
     def evaluate(visit: Visit) -> Updates:
-        run, studio = visit.studio.run(meant(visit)), visit.studio
-        WORK.begin(_key(visit, run), lambda tell: studio.evaluate(run.id, progress=tell))
+        run, studio = visit.studio.runs.get(meant(visit)), visit.studio
+        WORK.begin(_key(visit, run), lambda tell: studio.evaluation.evaluate(run.id, progress=tell))
         return show(visit)
 
     def which(visit: Visit) -> Updates:

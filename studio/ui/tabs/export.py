@@ -42,7 +42,7 @@ def wire(c: Components, shell: PageShell) -> None:
             why = f"{run.name} has no tuned model yet." if run else "There is no run yet."
             head = heading("Nothing to take away yet", f"{why} Export opens when a run has ended.")
             return {c.body: head, c.actions: action_bar("", Primary("Go to step 4", goto="train"), back="train")}
-        views = visit.studio.exports(run.id)
+        views = visit.studio.exports.all(run.id)
         pieces = {view.format: WORK.look(_key(visit, run, view.format)) for view in views}
         chosen = chosen_view(views, str(visit.choices.extra.get("format", "")))
         if any(view.done for view in views):
@@ -54,8 +54,8 @@ def wire(c: Components, shell: PageShell) -> None:
         return show(visit)
 
     def export(visit: Visit) -> Updates:
-        run, studio, form = visit.studio.run(meant(visit)), visit.studio, visit.text("format", 30)
-        WORK.begin(_key(visit, run, form), lambda tell: studio.export(run.id, form, progress=tell))
+        run, studio, form = visit.studio.runs.get(meant(visit)), visit.studio, visit.text("format", 30)
+        WORK.begin(_key(visit, run, form), lambda tell: studio.exports.create(run.id, form, progress=tell))
         return show(visit)
 
     shell.page(show, outputs=outputs)

@@ -11,14 +11,14 @@ def panel(visit: Visit) -> Html | str:
         "{notes}",
         notes=[
             note("warn", html("<p>{t}</p>", t=told), button("I have seen it", "seen", "s"))
-            for told in visit.studio.mended()
+            for told in visit.studio.storage.recovery_notices()
         ],
     )
 
 
 def seen(visit: Visit) -> None:
     """Say it no more."""
-    visit.studio.mended_seen()
+    visit.studio.storage.dismiss_recovery_notices()
 
 
 ACTS = {"seen": seen}

@@ -40,33 +40,33 @@ def wire(c: Components, shell: PageShell) -> None:
         reach(visit, *done(visit, run))
         return {
             c.view: {"run": run.id, "state": state(run)},
-            c.actions: bar(visit.studio.progress(run.id)),
+            c.actions: bar(visit.studio.runs.progress(run.id)),
         }
 
     def stop(visit: Visit) -> Updates:
-        visit.studio.stop(meant(visit), "discard" if visit.text("wish") == "discard" else "keep")
+        visit.studio.runs.stop(meant(visit), "discard" if visit.text("wish") == "discard" else "keep")
         return show(visit)
 
     def pause(visit: Visit) -> Updates:
-        visit.studio.pause(meant(visit))
+        visit.studio.runs.pause(meant(visit))
         return show(visit)
 
     def resume(visit: Visit) -> Updates:
-        visit.studio.resume(meant(visit))
+        visit.studio.runs.resume(meant(visit))
         return show(visit)
 
     def finish(visit: Visit) -> Updates:
-        visit.studio.finish(meant(visit))
+        visit.studio.runs.finish(meant(visit))
         return show(visit)
 
     def follow(visit: Visit) -> Updates:
-        made = visit.studio.follow(meant(visit), visit.text("rule", 60), visit.whole("choice", 1))
+        made = visit.studio.coach.apply(meant(visit), visit.text("rule", 60), visit.whole("choice", 1))
         if made.id != visit.choices.run:
             visit.choose(run=made.id, reached=())
         return show(visit)
 
     def delete(visit: Visit) -> Updates:
-        visit.studio.delete_run(meant(visit))
+        visit.studio.runs.delete(meant(visit))
         visit.choose(run="", reached=())
         return show(visit)
 
@@ -90,13 +90,17 @@ def done(visit: Visit, run: RunRecord) -> tuple[str, ...]:
     """Steps of the run that are done: ticks on the tabs."""
     if not run.has_result:
         return ()
-    steps = {"train": True, "evaluate": visit.studio.report(run.id) is not None, "export": _exported(visit, run)}
+    steps = {
+        "train": True,
+        "evaluate": visit.studio.evaluation.report(run.id) is not None,
+        "export": _exported(visit, run),
+    }
     return tuple(step for step, done in steps.items() if done)
 
 
 def _exported(visit: Visit, run: RunRecord) -> bool:
     try:
-        return any(view.done for view in visit.studio.exports(run.id))
+        return any(view.done for view in visit.studio.exports.all(run.id))
     except StudioError:  # its base model is no longer here, say: no tick, and no word of it on this page
         return False
 

@@ -24,12 +24,12 @@ USUAL = 20
 
 def judge(visit: Visit) -> None:
     """Have a small classifier judge the labels."""
-    _begin(visit, "judge", visit.studio.judge_labels, task=visit.choices.task)
+    _begin(visit, "judge", visit.studio.label_quality.judge, task=visit.choices.task)
 
 
 def draw_curve(visit: Visit) -> None:
     """Train on ever more of the rows."""
-    _begin(visit, "curve", visit.studio.learning_curve, task=visit.choices.task)
+    _begin(visit, "curve", visit.studio.label_quality.curve, task=visit.choices.task)
 
 
 def look_at_all(visit: Visit) -> None:
@@ -41,15 +41,17 @@ def look_at_all(visit: Visit) -> None:
             piece.title = "Looking at every row"
             piece.tell(rows, size)
 
-        studio.look_apart(chosen.dataset, chosen.task, tell, piece.stop, whole=True)
+        studio.jobs.check(chosen.dataset, chosen.task, tell, piece.stop, whole=True)
 
     BACKGROUND.take(_key(visit, "whole"))
-    BACKGROUND.begin(_key(visit, "whole"), Piece("Looking at every row", total=studio.dataset(chosen.dataset).rows), do)
+    BACKGROUND.begin(
+        _key(visit, "whole"), Piece("Looking at every row", total=studio.datasets.get(chosen.dataset).rows), do
+    )
 
 
 def every_row(visit: Visit) -> bool:
     """Whether the doctor has looked at every row of these, because somebody asked for it."""
-    return visit.studio.was_looked_at(visit.choices.dataset, visit.choices.task, whole=True)
+    return visit.studio.checks.is_cached(visit.choices.dataset, visit.choices.task, whole=True)
 
 
 def _begin(visit: Visit, what: str, work: Callable[..., Any], **told: Any) -> None:
@@ -99,7 +101,7 @@ def make(visit: Visit) -> None:
     _begin(
         visit,
         "make",
-        visit.studio.make_rows,
+        visit.studio.augmentation.propose,
         way=extra.get("way", "spelling"),
         count=int(extra.get("make", USUAL)),
         model=visit.choices.model,
@@ -119,7 +121,7 @@ def refuse(visit: Visit) -> None:
 
 def _decide(visit: Visit, verdict: Any) -> None:
     number = visit.whole("number")
-    visit.studio.decide_made(visit.choices.dataset, verdict, [number] if number else None)
+    visit.studio.augmentation.decide(visit.choices.dataset, verdict, [number] if number else None)
 
 
 def turn(visit: Visit) -> None:
@@ -129,12 +131,12 @@ def turn(visit: Visit) -> None:
 
 def forget(visit: Visit) -> None:
     """Throw away what was made."""
-    visit.studio.forget_made(visit.choices.dataset)
+    visit.studio.augmentation.forget(visit.choices.dataset)
 
 
 def use(visit: Visit) -> None:
     """A new version with what was kept."""
-    visit.studio.use_made(visit.choices.dataset)
+    visit.studio.augmentation.use(visit.choices.dataset)
     visit.choose(view="rows", page=1, only="")
 
 
@@ -186,7 +188,7 @@ def _labels(visit: Visit, report: CheckReport) -> Html:
     found = any(each.kind == "label-error" for each in report.problems)
     if piece:
         body = _working(piece, "judge", "Look for wrong labels")
-    elif visit.studio.labels_judged(dataset):
+    elif visit.studio.label_quality.was_judged(dataset):
         body = html(
             '<p class="muted small">{words}</p>',
             words="The labels were judged: see above." if found else "The labels were judged: none is likely wrong.",
@@ -220,7 +222,7 @@ def drawn(visit: Visit) -> Html:
     """The view."""
     chosen = visit.choices
     try:
-        allows = visit.studio.what_rows_allow(chosen.dataset, chosen.task)
+        allows = visit.studio.checks.size_advice(chosen.dataset, chosen.task)
     except StudioError as error:
         return alert(error)
     return html(
@@ -239,7 +241,7 @@ def drawn(visit: Visit) -> Html:
 def _curve(visit: Visit) -> Html:
     if not _has_labels(visit):
         return Html("")
-    piece, known = _at(visit, "curve"), visit.studio.known_curve(visit.choices.dataset)
+    piece, known = _at(visit, "curve"), visit.studio.label_quality.known_curve(visit.choices.dataset)
     body: Any
     if piece:
         body = _working(piece, "curve", "Draw the learning curve")
@@ -268,13 +270,13 @@ def _drawn_curve(curve: LearningCurve) -> Html:
 
 
 def _has_labels(visit: Visit) -> bool:
-    known = next((each for each in visit.studio.tasks() if each.name == visit.choices.task), None)
+    known = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
     return known is not None and any(role.name == "label" for role in known.roles)
 
 
 def _made(visit: Visit) -> Html:
     piece = _at(visit, "make")
-    proposals = visit.studio.made_rows(visit.choices.dataset)
+    proposals = visit.studio.augmentation.proposals(visit.choices.dataset)
     if piece and not piece.over:
         body = html('<div class="body stack tight">{w}</div>', w=_working(piece, "make", "Make rows"))
     elif proposals.rows:
@@ -290,7 +292,7 @@ def _made(visit: Visit) -> Html:
 
 
 def _form(visit: Visit, proposals: Proposals) -> Html:
-    extra, ways = visit.choices.extra, visit.studio.ways_to_augment(visit.choices.dataset, visit.choices.model)
+    extra, ways = visit.choices.extra, visit.studio.augmentation.ways(visit.choices.dataset, visit.choices.model)
     chosen = next((way for way in ways if way.name == extra.get("way")), ways[0])
     chosen = ways[0] if chosen.unavailable_reason else chosen
     reasons = [

@@ -16,7 +16,7 @@ MANY = 5_000
 
 def check_key(visit: Visit) -> str:
     """What the doctor looks at: these rows, read so."""
-    record = visit.studio.dataset(visit.choices.dataset)
+    record = visit.studio.datasets.get(visit.choices.dataset)
     roles = sorted(record.spec.roles.items()) if record.spec else ""
     return f"{record.id} {record.version} {visit.choices.task} {roles}"
 
@@ -25,7 +25,7 @@ def to_be_looked_at(visit: Visit, record: DatasetRecord) -> bool:
     """Whether there are many rows that nobody looked at."""
     if record.rows <= MANY or visit.choices.extra.get("refused") == check_key(visit):
         return False
-    return not visit.studio.was_looked_at(record.id, visit.choices.task)
+    return not visit.studio.checks.is_cached(record.id, visit.choices.task)
 
 
 def look(visit: Visit) -> None:
@@ -42,12 +42,12 @@ def look(visit: Visit) -> None:
         return
     if BACKGROUND.look(_key(visit, key)) is not None:
         return
-    record, studio = visit.studio.dataset(chosen.dataset), visit.studio
+    record, studio = visit.studio.datasets.get(chosen.dataset), visit.studio
     splits = {name: chosen.settings[name] for name in SplitSpec.model_fields if name in chosen.settings}
     BACKGROUND.begin(
         _key(visit, key),
         Piece("Looking", total=record.rows),
-        lambda piece: studio.look_apart(record.id, chosen.task, piece.tell, piece.stop, **splits),
+        lambda piece: studio.jobs.check(record.id, chosen.task, piece.tell, piece.stop, **splits),
     )
 
 

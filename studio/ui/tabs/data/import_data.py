@@ -67,32 +67,32 @@ def reread(visit: Visit) -> None:
 
 def paste(visit: Visit) -> None:
     """Bring in pasted rows."""
-    open_dataset(visit, visit.studio.add_text(visit.text("pasted", 5_000_000)))
+    open_dataset(visit, visit.studio.datasets.add_text(visit.text("pasted", 5_000_000)))
 
 
 def use_sample(visit: Visit) -> None:
     """Bring in sample data."""
-    sample = next((each for each in visit.studio.samples() if each.name == visit.text("name")), None)
+    sample = next((each for each in visit.studio.datasets.samples() if each.name == visit.text("name")), None)
     if sample is None:
         raise StudioError(
             "no-such-sample",
             "There is no sample of that name.",
             given=visit.text("name"),
-            valid=[each.name for each in visit.studio.samples()],
+            valid=[each.name for each in visit.studio.datasets.samples()],
         )
     choose_task(visit, sample.task)
-    open_dataset(visit, visit.studio.add_sample(sample.name))
+    open_dataset(visit, visit.studio.datasets.add_sample(sample.name))
     visit.choose(prompts=sample.prompts[:3] or None, name=sample.name)
 
 
 def reopen(visit: Visit) -> None:
     """Open a dataset from before."""
-    open_dataset(visit, visit.studio.dataset(visit.text("dataset", 80)))
+    open_dataset(visit, visit.studio.datasets.get(visit.text("dataset", 80)))
 
 
 def delete(visit: Visit) -> None:
     """Remove a dataset with its versions and labels."""
-    visit.studio.delete_dataset(visit.text("dataset", 80))
+    visit.studio.datasets.delete(visit.text("dataset", 80))
     if visit.choices.dataset == visit.text("dataset", 80):
         visit.choose(dataset="")
 
@@ -147,19 +147,21 @@ def open_dataset(visit: Visit, record: DatasetRecord, same: bool = False) -> Non
     )
     if not visit.choices.task:
         with suppress(StudioError):  # the columns do not say it: then the tab asks
-            choose_task(visit, visit.studio.reading(record.id, labels_too=False).task)
+            choose_task(visit, visit.studio.datasets.spec(record.id, labels_too=False).task)
 
 
 def own_model(visit: Visit) -> str:
     """The chosen model when the person brought it; a starter gives way to another."""
-    starters = [view.info.name for view in visit.studio.models() if view.info.source == "starter"]
+    starters = [view.info.name for view in visit.studio.models.all() if view.info.source == "starter"]
     return "" if visit.choices.model in starters else visit.choices.model
 
 
 def tasks_here(visit: Visit) -> list[TaskView]:
     """All tasks, each with why the rows that are here, or the model that the person brought, can't do it."""
-    known = [each.id for each in visit.studio.datasets()]
-    return visit.studio.tasks(own_model(visit), visit.choices.dataset if visit.choices.dataset in known else None)
+    known = [each.id for each in visit.studio.datasets.all()]
+    return visit.studio.catalog.tasks(
+        own_model(visit), visit.choices.dataset if visit.choices.dataset in known else None
+    )
 
 
 def choose_task(visit: Visit, task: str) -> None:
@@ -169,7 +171,7 @@ def choose_task(visit: Visit, task: str) -> None:
     """
     chosen, own = visit.choices, own_model(visit)
     if own and task != chosen.task:
-        why = next((each.unavailable_reason for each in visit.studio.tasks(own) if each.name == task), "")
+        why = next((each.unavailable_reason for each in visit.studio.catalog.tasks(own) if each.name == task), "")
         if why:
             raise StudioError(
                 "wrong-model",
@@ -178,7 +180,7 @@ def choose_task(visit: Visit, task: str) -> None:
                 valid=why,
                 hint="Choose another model in step 1 first, a starter say.",
             )
-    can = [view.info for view in visit.studio.models(task) if not view.unavailable_reason]
+    can = [view.info for view in visit.studio.models.all(task) if not view.unavailable_reason]
     made_for_it = sorted(can, key=lambda info: (info.source != "starter", not info.here, len(info.tasks)))
     names = [info.name for info in made_for_it]
     kept = own or (chosen.model if chosen.model in names and task == chosen.task else "")
@@ -251,7 +253,7 @@ def _paste(visit: Visit) -> Html:
 
 
 def _samples(visit: Visit) -> Html:
-    samples = visit.studio.samples()
+    samples = visit.studio.datasets.samples()
     rows = [
         html(
             '<li><span class="grow"><b>{name}</b><small>{sentence}, {rows}</small></span>{use}</li>',
@@ -300,7 +302,7 @@ def _key(visit: Visit, name: str) -> str:
 
 
 def _earlier(visit: Visit) -> Html:
-    datasets = visit.studio.datasets()[:8]
+    datasets = visit.studio.datasets.all()[:8]
     if not datasets:
         return Html("")
     rows = [
@@ -330,7 +332,7 @@ def _earlier(visit: Visit) -> Html:
 
 
 def _shape(visit: Visit) -> Html:
-    task = next((each for each in visit.studio.tasks() if each.name == visit.choices.task), None)
+    task = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
     title = task.title.lower() if task else "a model"
     roles, rows = SHAPES.get(task.name if task else "chat", ((), ()))
     heads: tuple[str, ...] = roles or tuple(role.name for role in task.roles if role.required) if task else roles

@@ -75,7 +75,7 @@ def take_files(visit: Visit, files: Uploads) -> DatasetRecord | None:
 
     def do(piece: Piece) -> DatasetRecord:
         try:
-            return studio.read_apart(paths, piece.tell, piece.stop)
+            return studio.jobs.add_files(paths, piece.tell, piece.stop)
         finally:
             forget()
 
@@ -86,8 +86,8 @@ def take_files(visit: Visit, files: Uploads) -> DatasetRecord | None:
 def _add(visit: Visit, paths: dict[str, Path]) -> DatasetRecord:
     if len(paths) == 1:
         name, path = next(iter(paths.items()))
-        return visit.studio.add_file(path, name)
-    return visit.studio.add_files(paths)
+        return visit.studio.datasets.add_file(path, name)
+    return visit.studio.datasets.add_files(paths)
 
 
 def _free(name: str, taken: dict[str, Path]) -> str:
@@ -103,44 +103,44 @@ def _free(name: str, taken: dict[str, Path]) -> str:
 
 def reread(visit: Visit) -> DatasetRecord | None:
     """Read the same files another way."""
-    record = visit.studio.dataset(visit.choices.dataset)
+    record = visit.studio.datasets.get(visit.choices.dataset)
     how = _how(visit.text("name", 40), visit.text("value", 500))
     if record.bytes <= AT_ONCE and not record.source.startswith("hf:"):
-        return visit.studio.reread(record.id, **how)
+        return visit.studio.datasets.reread(record.id, **how)
     studio = visit.studio
     _begin(
         visit,
         Piece(f"Reading {record.name} another way", total=0 if record.source.startswith("hf:") else record.bytes),
-        lambda piece: studio.reread_apart(record.id, piece.tell, piece.stop, **how),
+        lambda piece: studio.jobs.reread(record.id, piece.tell, piece.stop, **how),
     )
     return None
 
 
 def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
     """Mend or remove the rows of a finding; of many rows in the background."""
-    record, studio = visit.studio.dataset(visit.choices.dataset), visit.studio
+    record, studio = visit.studio.datasets.get(visit.choices.dataset), visit.studio
     if record.rows <= MANY_ROWS:
         chosen = visit.choices
-        return studio.fix(
+        return studio.checks.fix(
             record.id, kind, whole=whole, model=chosen.model or None, max_length=chosen.settings.get("max_length")
         )
     _begin(
         visit,
         Piece(f"Mending {record.name}"),
-        lambda piece: studio.fix_apart(record.id, kind, whole, piece.tell, piece.stop),
+        lambda piece: studio.jobs.fix(record.id, kind, whole, piece.tell, piece.stop),
     )
     return None
 
 
 def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
     """Write cells of a row anew; of many rows in the background."""
-    record, studio = visit.studio.dataset(visit.choices.dataset), visit.studio
+    record, studio = visit.studio.datasets.get(visit.choices.dataset), visit.studio
     if record.rows <= MANY_ROWS:
-        return studio.edit_row(record.id, row, cells)
+        return studio.editing.edit(record.id, row, cells)
     _begin(
         visit,
         Piece(f"Writing {record.name}"),
-        lambda piece: studio.edit_apart(record.id, row, cells, piece.tell, piece.stop),
+        lambda piece: studio.jobs.edit_row(record.id, row, cells, piece.tell, piece.stop),
     )
     return None
 
@@ -201,7 +201,7 @@ def hub_look(visit: Visit) -> None:
     name = visit.text("value", 200).strip().removeprefix("hf:")
     visit.remember(hub={"name": name}, fold="hub")
     if name:
-        _SEEN.put(visit.workspace, visit.studio.look_at_hub(name))
+        _SEEN.put(visit.workspace, visit.studio.datasets.hub_info(name))
 
 
 def hub_choose(visit: Visit) -> None:
@@ -232,5 +232,5 @@ def hub_fetch(visit: Visit) -> None:
     _begin(
         visit,
         Piece(f"Fetching {found.name} from the Hub"),
-        lambda piece: studio.fetch_apart(found.name, piece.tell, piece.stop, **how),
+        lambda piece: studio.jobs.add_hub(found.name, piece.tell, piece.stop, **how),
     )

@@ -21,59 +21,59 @@ _COUNTED = {"label": "labels", "reply": "replies", "choice": "choices"}
 
 
 def _state(visit: Visit) -> Labeling:
-    return visit.studio.labeling(visit.choices.dataset, visit.labeller, visit.choices.task)
+    return visit.studio.labels.state(visit.choices.dataset, visit.labeller, visit.choices.task)
 
 
 def put(visit: Visit) -> None:
     """Put a label on the row that is shown; stored before the next one is."""
-    visit.studio.label(visit.choices.dataset, _row(visit), visit.text("label", 400), visit.labeller)
+    visit.studio.labels.give(visit.choices.dataset, _row(visit), visit.text("label", 400), visit.labeller)
 
 
 def keep_reply(visit: Visit) -> None:
     """Keep the reply that was written."""
-    visit.studio.label(visit.choices.dataset, _row(visit), visit.text("reply", 30_000), visit.labeller)
+    visit.studio.labels.give(visit.choices.dataset, _row(visit), visit.text("reply", 30_000), visit.labeller)
 
 
 def type_reply(visit: Visit) -> None:
     """Keep what was typed so far."""
-    visit.studio.type_reply(visit.choices.dataset, _row(visit), visit.text("value"), visit.labeller)
+    visit.studio.labels.type_reply(visit.choices.dataset, _row(visit), visit.text("value"), visit.labeller)
 
 
 def skip(visit: Visit) -> None:
     """Leave the row for later."""
-    visit.studio.skip(visit.choices.dataset, _row(visit), visit.labeller)
+    visit.studio.labels.skip(visit.choices.dataset, _row(visit), visit.labeller)
 
 
 def unsure(visit: Visit) -> None:
     """Say that one is unsure of the row."""
-    visit.studio.unsure(visit.choices.dataset, _row(visit), visit.labeller)
+    visit.studio.labels.mark_unsure(visit.choices.dataset, _row(visit), visit.labeller)
 
 
 def undo(visit: Visit) -> None:
     """Take the last thing back."""
-    visit.studio.undo_label(visit.choices.dataset, visit.labeller)
+    visit.studio.labels.undo(visit.choices.dataset, visit.labeller)
 
 
 def open_row(visit: Visit) -> None:
     """Have one row come now."""
-    visit.studio.open_label_row(visit.choices.dataset, _row(visit), visit.labeller)
+    visit.studio.labels.open(visit.choices.dataset, _row(visit), visit.labeller)
     _remember(visit, view="one")
 
 
 def set_labels(visit: Visit) -> None:
     """Say which labels there are."""
-    visit.studio.set_labels(visit.choices.dataset, _lines(visit.text("labels")))
+    visit.studio.labels.set_names(visit.choices.dataset, _lines(visit.text("labels")))
 
 
 def add_label(visit: Visit) -> None:
     """Add one label to those that there are."""
-    visit.studio.add_labels(visit.choices.dataset, _lines(visit.text("new_label", 400)), visit.labeller)
+    visit.studio.labels.add_names(visit.choices.dataset, _lines(visit.text("new_label", 400)), visit.labeller)
 
 
 def rename_label(visit: Visit) -> None:
     """Give a label another name."""
     if visit.text("value", 400).strip():
-        visit.studio.rename_label(
+        visit.studio.labels.rename(
             visit.choices.dataset, visit.text("label", 400), visit.text("value", 400), labeller=visit.labeller
         )
 
@@ -87,34 +87,34 @@ def ask_merge(visit: Visit) -> None:
 def merge_label(visit: Visit) -> None:
     """Make two labels one."""
     _remember(visit, merge=None)
-    visit.studio.rename_label(
+    visit.studio.labels.rename(
         visit.choices.dataset, visit.text("label", 400), visit.text("new", 400), merge=True, labeller=visit.labeller
     )
 
 
 def remove_label(visit: Visit) -> None:
     """Take a label away that no row has."""
-    visit.studio.remove_label(visit.choices.dataset, visit.text("label", 400), visit.labeller)
+    visit.studio.labels.remove_name(visit.choices.dataset, visit.text("label", 400), visit.labeller)
 
 
 def pick_column(visit: Visit) -> None:
     """Say which column is read or written."""
-    visit.studio.choose_labelling(visit.choices.dataset, "", {visit.text("what", 40): visit.text("value")})
+    visit.studio.labels.choose(visit.choices.dataset, "", {visit.text("what", 40): visit.text("value")})
 
 
 def pick_work(visit: Visit) -> None:
     """Give rows something else."""
-    visit.studio.choose_labelling(visit.choices.dataset, visit.text("value", 40))
+    visit.studio.labels.choose(visit.choices.dataset, visit.text("value", 40))
 
 
 def pick_order(visit: Visit) -> None:
     """Have the rows come in another order."""
-    visit.studio.choose_label_order(visit.choices.dataset, visit.text("value", 40), visit.labeller)
+    visit.studio.labels.choose_order(visit.choices.dataset, visit.text("value", 40), visit.labeller)
 
 
 def second_opinion(visit: Visit) -> None:
     """Go through the rows that others labelled, without seeing what they said."""
-    visit.studio.choose_label_order(visit.choices.dataset, "second", visit.labeller)
+    visit.studio.labels.choose_order(visit.choices.dataset, "second", visit.labeller)
 
 
 def pick_view(visit: Visit) -> None:
@@ -144,23 +144,23 @@ def label_many(visit: Visit) -> None:
         raise StudioError(
             "bad-setting", "No label was chosen for the ticked rows.", hint="Choose one first.", field="many-label"
         )
-    visit.studio.label_rows(visit.choices.dataset, _ticked(visit), label, visit.labeller)
+    visit.studio.labels.give_many(visit.choices.dataset, _ticked(visit), label, visit.labeller)
 
 
 def take_suggestions(visit: Visit) -> None:
     """Put on the ticked rows what is suggested for each."""
-    visit.studio.label_rows(visit.choices.dataset, _ticked(visit), "", visit.labeller)
+    visit.studio.labels.give_many(visit.choices.dataset, _ticked(visit), "", visit.labeller)
 
 
 def suggest(visit: Visit) -> None:
     """Read texts and learn in the background, if there is anything to do."""
     if visit.text("act") == "suggest-again" or _state(visit).suggesting.due:
-        visit.studio.begin_suggesting(visit.choices.dataset)
+        visit.studio.labels.suggest_in_background(visit.choices.dataset)
 
 
 def paste(visit: Visit) -> None:
     """Take in labels that were pasted."""
-    visit.studio.paste_labels(visit.choices.dataset, visit.text("pasted-labels", 5_000_000), visit.labeller)
+    visit.studio.labels.import_text(visit.choices.dataset, visit.text("pasted-labels", 5_000_000), visit.labeller)
 
 
 def name_labeller(visit: Visit) -> None:
@@ -172,7 +172,7 @@ def use(visit: Visit) -> None:
     from studio.ui.tabs.data.import_data import choose_task
 
     task = _state(visit).task
-    visit.studio.use_labels(visit.choices.dataset)
+    visit.studio.labels.apply(visit.choices.dataset)
     visit.choose(view="rows", page=1, only="", version=None)
     if task:
         choose_task(visit, task)
@@ -240,7 +240,7 @@ def _seen(visit: Visit) -> dict[str, Any]:
 def drawn(visit: Visit) -> tuple[Html, Html, Html]:
     """How far it is, the rows, and the action bar; or, first, the question which labels there are."""
     now = _state(visit)
-    record = visit.studio.dataset(visit.choices.dataset)
+    record = visit.studio.datasets.get(visit.choices.dataset)
     if now.work == "label" and not now.labels:
         first = _first(now, record.columns)
         return (
@@ -253,7 +253,7 @@ def drawn(visit: Visit) -> tuple[Html, Html, Html]:
     main = (
         label_list(
             now,
-            visit.studio.label_list(
+            visit.studio.labels.rows(
                 record.id, visit.labeller, seen.get("show", "all"), seen.get("search", ""), seen.get("start", 1), PAGE
             ),
         )

@@ -17,12 +17,12 @@ LINE = 90
 def panel(visit: Visit) -> Html | str:
     """The opened row, a field for each cell."""
     kept = visit.choices.extra.get("opened_row") or {}
-    record = visit.studio.dataset(visit.choices.dataset)
+    record = visit.studio.datasets.get(visit.choices.dataset)
     if kept.get("of") != record.id or kept.get("version") != record.version:
         return ""
     row = kept["row"]
     try:
-        cells = visit.studio.cells(record.id, row)
+        cells = visit.studio.editing.cells(record.id, row)
     except StudioError:
         return ""
     return html(
@@ -52,7 +52,7 @@ def _cell(row: int, number: int, column: str, text: str | None) -> Html:
 
 def open_row(visit: Visit) -> None:
     """Open a row of the table."""
-    record, row = visit.studio.dataset(visit.choices.dataset), max(1, visit.whole("row", 1))
+    record, row = visit.studio.datasets.get(visit.choices.dataset), max(1, visit.whole("row", 1))
     require_same(visit, [row])
     visit.remember(opened_row={"of": record.id, "version": record.version, "row": row})
 
@@ -64,7 +64,11 @@ def close_row(visit: Visit) -> None:
 
 def save_cell(visit: Visit) -> None:
     """Put what was written into the cell: a new version. The row stays open, and the table where it is."""
-    record, row, number = visit.studio.dataset(visit.choices.dataset), visit.whole("row", 1), visit.whole("column", -1)
+    record, row, number = (
+        visit.studio.datasets.get(visit.choices.dataset),
+        visit.whole("row", 1),
+        visit.whole("column", -1),
+    )
     if not 0 <= number < len(record.columns):
         return
     if visit.choices.extra.get("opened_row") != {"of": record.id, "version": record.version, "row": row}:
@@ -72,7 +76,7 @@ def save_cell(visit: Visit) -> None:
     text = visit.text(f"cell-{number}", 200_000)
     made = import_options.edit(visit, row, {record.columns[number]: text})
     visit.choose(version=None, page=1 if visit.choices.only else max(1, row - (row - 1) % PAGE), only="")
-    version = made.version if made else max(each.version for each in visit.studio.versions(record.id)) + 1
+    version = made.version if made else max(each.version for each in visit.studio.versions.all(record.id)) + 1
     visit.remember(opened_row={"of": record.id, "version": version, "row": row})
 
 

@@ -66,12 +66,12 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         return import_data.drawn(visit)
     if not chosen.task and chosen.view != "versions":
         return _frame(
-            visit, "", task_picker.drawn(visit, visit.studio.dataset(visit.choices.dataset))
+            visit, "", task_picker.drawn(visit, visit.studio.datasets.get(visit.choices.dataset))
         ), task_picker.bar()
     if chosen.view == "label":
         side, body, actions = labeling.drawn(visit)
         return _frame(visit, side, body), actions
-    looked = look_at(visit)
+    looked = describe_column(visit)
     if chosen.view == "versions":
         return _frame(visit, "", versions.drawn(visit)), _bar(looked)
     if chosen.view == "more":
@@ -88,27 +88,27 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
 
 def _still_there(visit: Visit) -> bool:
     try:
-        visit.studio.dataset(visit.choices.dataset)
+        visit.studio.datasets.get(visit.choices.dataset)
     except StudioError:
         return False
     return True
 
 
-def look_at(visit: Visit) -> Looked:
+def describe_column(visit: Visit) -> Looked:
     """The chosen dataset with its roles and the doctor's report."""
     chosen = visit.choices
-    record = visit.studio.dataset(chosen.dataset)
+    record = visit.studio.datasets.get(chosen.dataset)
     tried = chosen.extra.get("roles") or {}
     if tried.get("of") == record.id:
         roles = {column: None if tried.get(column, IGNORE) == IGNORE else tried[column] for column in record.columns}
         said = {column: tried[column] for column in record.columns if column in tried}
         try:
-            visit.studio.reading(record.id, chosen.task, said, labels_too=False)
+            visit.studio.datasets.spec(record.id, chosen.task, said, labels_too=False)
         except StudioError as error:
             return Looked(record, roles, None, error)
     try:
         if check_progress.to_be_looked_at(visit, record):
-            spec = visit.studio.reading(record.id, chosen.task, labels_too=False)
+            spec = visit.studio.datasets.spec(record.id, chosen.task, labels_too=False)
             return Looked(record, {column: spec.roles.get(column) for column in record.columns}, None, None, True)
         report = _check(visit)
     except StudioError as error:
@@ -121,12 +121,12 @@ def _check(visit: Visit) -> CheckReport:
     chosen = visit.choices
     if chosen.extra.get("measured") == measure_key(visit):
         try:
-            return visit.studio.check(
+            return visit.studio.checks.check(
                 chosen.dataset, chosen.task, model=chosen.model, max_length=chosen.settings.get("max_length")
             )
         except StudioError:
-            return visit.studio.check(chosen.dataset, chosen.task)
-    return visit.studio.check(chosen.dataset, chosen.task, whole=augmentation.every_row(visit))
+            return visit.studio.checks.check(chosen.dataset, chosen.task)
+    return visit.studio.checks.check(chosen.dataset, chosen.task, whole=augmentation.every_row(visit))
 
 
 def measure_key(visit: Visit) -> str:
@@ -135,7 +135,7 @@ def measure_key(visit: Visit) -> str:
 
 
 def _frame(visit: Visit, side: Any, body: Any) -> Html:
-    chosen, record = visit.choices, visit.studio.dataset(visit.choices.dataset)
+    chosen, record = visit.choices, visit.studio.datasets.get(visit.choices.dataset)
     return html(
         '{head}{about}<div class="row wrap views">{views}<div class="right row">{side}</div></div>{body}',
         head=_head(visit, record),
@@ -192,7 +192,7 @@ def _version(record: DatasetRecord) -> Html:
 
 def _versions(visit: Visit, record: DatasetRecord) -> list[Html]:
     """Ways to the version before, and to the one after when one went back."""
-    known = [each.version for each in visit.studio.versions(record.id)]
+    known = [each.version for each in visit.studio.versions.all(record.id)]
     before, after = [v for v in known if v < record.version], [v for v in known if v > record.version]
     made = []
     if before:
@@ -203,7 +203,7 @@ def _versions(visit: Visit, record: DatasetRecord) -> list[Html]:
 
 
 def _read_as(visit: Visit, looked: Looked) -> Html:
-    task = next((each for each in visit.studio.tasks() if each.name == visit.choices.task), None)
+    task = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
     if task is None or looked.report is None:
         return Html("")
     reason = looked.report.task_reason or {
@@ -223,7 +223,7 @@ def _read_as(visit: Visit, looked: Looked) -> Html:
 def _rows(visit: Visit, looked: Looked) -> Html:
     chosen = visit.choices
     marked = looked.report is not None
-    page = visit.studio.rows(
+    page = visit.studio.datasets.rows(
         chosen.dataset,
         chosen.page,
         PAGE,
@@ -232,7 +232,7 @@ def _rows(visit: Visit, looked: Looked) -> Html:
         task=chosen.task or None,
         whole=augmentation.every_row(visit),
     )
-    known = next((each.roles for each in visit.studio.tasks() if each.name == chosen.task), ())
+    known = next((each.roles for each in visit.studio.catalog.tasks() if each.name == chosen.task), ())
     counts, refused = (None, None) if looked.waiting else splits.counts(visit)
     if refused and looked.report:
         looked = replace(looked, refused=refused)
@@ -251,7 +251,7 @@ def _rows(visit: Visit, looked: Looked) -> Html:
         else doctor_panel(
             looked.report,
             looked.refused,
-            max(v.version for v in visit.studio.versions(looked.record.id)),
+            max(v.version for v in visit.studio.versions.all(looked.record.id)),
         ),
         closer=augmentation.closer(visit, looked.report),
         splits=splits_panel(counts, 42, splits.fields(visit, looked.record) if chosen.extra.get("shares") else None)
@@ -267,7 +267,7 @@ def _next(visit: Visit, looked: Looked) -> Html | str:
     chosen = visit.choices
     if looked.waiting or looked.report is None or looked.record.rows > MOST_COUNTED or not chosen.model:
         return ""
-    if not visit.studio.model(chosen.model).info.here:
+    if not visit.studio.models.get(chosen.model).info.here:
         return ""
     if chosen.extra.get("measured") != measure_key(visit):
         return html('<i hidden data-poll="100" data-act="measure"></i>')
@@ -280,12 +280,12 @@ def _other_task(visit: Visit, looked: Looked) -> Html:
     """When the rows look like another task's, say so; nothing is changed without a button."""
     try:
         unsure = looked.record.spec is None or looked.refused
-        guess = visit.studio.reading(looked.record.id, labels_too=False) if unsure else None
+        guess = visit.studio.datasets.spec(looked.record.id, labels_too=False) if unsure else None
     except StudioError:
         return Html("")
     if guess is None or guess.task == visit.choices.task:
         return Html("")
-    title = next((each.title for each in visit.studio.tasks() if each.name == guess.task), guess.task)
+    title = next((each.title for each in visit.studio.catalog.tasks() if each.name == guess.task), guess.task)
     return note(
         "acc",
         html(

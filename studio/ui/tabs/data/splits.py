@@ -26,7 +26,7 @@ def chosen(visit: Visit) -> dict[str, Any]:
 def counts(visit: Visit) -> tuple[SplitCounts | None, StudioError | None]:
     """Rows in each part, or why they can't be divided so."""
     try:
-        return visit.studio.splits(visit.choices.dataset, **chosen(visit)), None
+        return visit.studio.datasets.splits(visit.choices.dataset, **chosen(visit)), None
     except StudioError as error:
         return None, error
 
@@ -107,7 +107,7 @@ def _keep(visit: Visit, changes: dict[str, Any]) -> None:
     if not set(changes) <= set(FIELDS):
         return
     now = {name: value for name, value in {**chosen(visit), **changes}.items() if value not in (None, "", False)}
-    visit.studio.keep_splits(visit.choices.dataset, **now)
+    visit.studio.datasets.set_splits(visit.choices.dataset, **now)
     others = {name: value for name, value in visit.choices.settings.items() if name not in FIELDS}
     visit.choose(settings={**others, **now})
 

@@ -34,14 +34,14 @@ def of_this_dataset(act: Callable[[Visit], None]) -> Callable[[Visit], None]:
 def require_same(visit: Visit, rows: Sequence[int]) -> None:
     """Refuse when one of the rows, by its number, is another one now than it was on the page."""
     dataset, version = visit.choices.dataset, visit.text("about", 200).rpartition(" ")[2]
-    if not version.isdecimal() or int(version) == visit.studio.dataset(dataset).version:
+    if not version.isdecimal() or int(version) == visit.studio.datasets.get(dataset).version:
         return
     if not all(_same(visit, dataset, int(version), row) for row in rows):
         raise changed("The rows were changed since this page was drawn: there is another one at this number now.")
 
 
 def _same(visit: Visit, dataset: str, version: int, row: int) -> bool:
-    pages = [visit.studio.rows(dataset, row, 1, version=each, marks_too=False) for each in (version, None)]
+    pages = [visit.studio.datasets.rows(dataset, row, 1, version=each, marks_too=False) for each in (version, None)]
     before, now = ([cells for _, cells in page.rows] for page in pages)
     if not before or not now:
         return False

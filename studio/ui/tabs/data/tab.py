@@ -22,7 +22,7 @@ from studio.ui.tabs.data import (
     tokens,
     versions,
 )
-from studio.ui.tabs.data.rows import drawn, look_at, measure_key
+from studio.ui.tabs.data.rows import describe_column, drawn, measure_key
 from studio.ui.tabs.data.stale_guard import of_this_dataset
 from studio.ui.tabs.method.plan import foresee
 
@@ -93,7 +93,7 @@ def map_column(visit: Visit) -> None:
     """Give a column another role; the column that had it is not used any more. While it is not clear which column is
     which, those that nobody spoke of stay open, so that the last one falls into place by itself."""
     chosen, column, role = visit.choices, visit.text("column"), visit.text("value")
-    looked, tried = look_at(visit), chosen.extra.get("roles") or {}
+    looked, tried = describe_column(visit), chosen.extra.get("roles") or {}
     if looked.refused is None:
         roles = {name: played or IGNORE for name, played in looked.roles.items()}
     else:
@@ -102,9 +102,9 @@ def map_column(visit: Visit) -> None:
     roles[column] = role
     visit.remember(roles={"of": chosen.dataset, **roles})
     try:
-        visit.studio.set_reading(chosen.dataset, chosen.task, roles)
+        visit.studio.datasets.set_roles(chosen.dataset, chosen.task, roles)
     except StudioError:
-        if look_at(visit).refused is None:
+        if describe_column(visit).refused is None:
             raise
         return  # the doctor says it, beside the table
     visit.remember(roles=None)
@@ -133,16 +133,16 @@ def fix(visit: Visit) -> None:
 
 def go_back(visit: Visit) -> None:
     """Make another version the current one."""
-    visit.studio.go_to_version(visit.choices.dataset, visit.whole("version", 1))
+    visit.studio.versions.restore(visit.choices.dataset, visit.whole("version", 1))
     visit.choose(page=1, only="", version=None)
 
 
 def measure(visit: Visit) -> None:
     """Count tokens too, now that the table is on the screen, while a worker gets ready for the run that may follow."""
     key, chosen = measure_key(visit), visit.choices
-    visit.studio.prepare_worker()
+    visit.studio.runs.prepare()
     with suppress(StudioError):
-        visit.studio.check(
+        visit.studio.checks.check(
             chosen.dataset, chosen.task, model=chosen.model, max_length=chosen.settings.get("max_length")
         )
     visit.remember(measured=key)

@@ -7,6 +7,7 @@ from typing import Any
 
 from studio.schema.errors import StudioError
 from studio.schema.preview import Batch, LengthStats
+from studio.schema.requests import RunRequest
 from studio.ui.components.basic import alert, button, note, text_input
 from studio.ui.components.batch import batch_panel
 from studio.ui.components.lengths import LEAST, lengths_panel, longest_panel
@@ -17,7 +18,7 @@ from studio.ui.session import Visit
 
 def pick_row(visit: Visit) -> None:
     """Look at another row."""
-    most = visit.studio.dataset(visit.choices.dataset).rows
+    most = visit.studio.datasets.get(visit.choices.dataset).rows
     visit.choose(row=min(max(1, visit.whole("value", 1)), max(1, most)))
 
 
@@ -38,14 +39,14 @@ def count(visit: Visit) -> None:
     """Load the model's tokenizer and draw the row, now that the view is on the screen."""
     key, chosen = _key(visit), visit.choices
     with suppress(StudioError):
-        visit.studio.lengths(chosen.dataset, chosen.model, chosen.task, chosen.settings)
-        visit.studio.preview(chosen.dataset, chosen.model, chosen.task, chosen.row, chosen.settings)
+        visit.studio.preview.lengths(chosen.dataset, chosen.model, chosen.task, chosen.settings)
+        visit.studio.preview.row(chosen.dataset, chosen.model, chosen.task, chosen.row, chosen.settings)
     visit.remember(counted=key)
 
 
 def fetch_batch(visit: Visit) -> None:
     """Have the run's own trainer made, and ask it for its first batch."""
-    visit.studio.first_batch(**_run(visit))
+    visit.studio.preview.first_batch(RunRequest(**_run(visit)))
 
 
 ACTS: dict[str, Callable[[Visit], None]] = {
@@ -76,7 +77,7 @@ def _run(visit: Visit) -> dict[str, Any]:
 
 def side(visit: Visit) -> Html:
     """Which row is shown, and the ways to others."""
-    row, most = visit.choices.row, visit.studio.dataset(visit.choices.dataset).rows
+    row, most = visit.choices.row, visit.studio.datasets.get(visit.choices.dataset).rows
     return html(
         '<label class="muted nowrap" for="f-row">Row</label>{input}<span class="muted nowrap">of '
         "{most:,}</span>{back}{on}",
@@ -101,7 +102,7 @@ def drawn(visit: Visit, readable: bool) -> Html:
         )
     stats = _stats(visit)
     try:
-        preview = visit.studio.preview(chosen.dataset, chosen.model, chosen.task, chosen.row, chosen.settings)
+        preview = visit.studio.preview.row(chosen.dataset, chosen.model, chosen.task, chosen.row, chosen.settings)
     except StudioError as error:
         return html("{a}{l}", a=alert(error), l=_lengths(visit, stats, None))
     return html(
@@ -117,7 +118,7 @@ def drawn(visit: Visit, readable: bool) -> Html:
 def _stats(visit: Visit) -> LengthStats | None:
     chosen = visit.choices
     try:
-        stats = visit.studio.lengths(chosen.dataset, chosen.model, chosen.task, chosen.settings)
+        stats = visit.studio.preview.lengths(chosen.dataset, chosen.model, chosen.task, chosen.settings)
     except StudioError:
         return None
     return stats if stats.rows else None
@@ -126,7 +127,7 @@ def _stats(visit: Visit) -> LengthStats | None:
 def _batch(visit: Visit) -> Batch | None:
     """The batch, when it was fetched for these rows and settings."""
     try:
-        return visit.studio.known_batch(**_run(visit))
+        return visit.studio.preview.cached_first_batch(RunRequest(**_run(visit)))
     except StudioError:
         return None
 

@@ -18,8 +18,8 @@ WORDS = {"added": ("added", "ok"), "removed": ("removed", "error"), "changed": (
 
 def drawn(visit: Visit) -> Html:
     """All versions, and below them two of them compared."""
-    record = visit.studio.dataset(visit.choices.dataset)
-    known = visit.studio.versions(record.id)
+    record = visit.studio.datasets.get(visit.choices.dataset)
+    known = visit.studio.versions.all(record.id)
     return html(
         '<div class="stack"><section class="panel flush" aria-label="Versions"><ul class="list opts">{rows}</ul>'
         '<p class="bar foot small">Nothing is thrown away: each version stays until the dataset is deleted.</p>'
@@ -58,10 +58,10 @@ def chosen(visit: Visit, known: list[DatasetRecord]) -> tuple[int, int]:
 def _compared(visit: Visit, known: list[DatasetRecord]) -> Html:
     before, after = chosen(visit, known)
     kept = visit.choices.extra.get("compared") or {}
-    if not visit.studio.was_compared(visit.choices.dataset, before, after):
+    if not visit.studio.versions.is_compared(visit.choices.dataset, before, after):
         return _under_way(visit, known, before, after)
     only, start = kept.get("only", ""), max(1, kept.get("start", 1))
-    found = visit.studio.compare_versions(visit.choices.dataset, before, after, start, PAGE, only)
+    found = visit.studio.versions.compare(visit.choices.dataset, before, after, start, PAGE, only)
     shown = [("", f"All {found.added + found.removed + found.changed:,}", "")]
     shown += [(kind, f"{getattr(found, kind):,} {words}", "") for kind, (words, _) in WORDS.items()]
     return html(
@@ -191,7 +191,7 @@ def _foot(found: Comparison) -> Html:
 
 def compare(visit: Visit) -> None:
     """Choose the two versions, the kind of rows, or another page."""
-    known = visit.studio.versions(visit.choices.dataset)
+    known = visit.studio.versions.all(visit.choices.dataset)
     if len(known) < 2:
         return
     before, after = chosen(visit, known)
@@ -207,12 +207,12 @@ def compare(visit: Visit) -> None:
 
 def look(visit: Visit) -> None:
     """Have the two versions compared, or see whether it is done."""
-    known = visit.studio.versions(visit.choices.dataset)
+    known = visit.studio.versions.all(visit.choices.dataset)
     if len(known) < 2:
         return
     before, after = chosen(visit, known)
     key, studio, dataset = _key(visit, before, after), visit.studio, visit.choices.dataset
-    if visit.choices.extra.get("not_compared") == key[1] or studio.was_compared(dataset, before, after):
+    if visit.choices.extra.get("not_compared") == key[1] or studio.versions.is_compared(dataset, before, after):
         BACKGROUND.take(key)
         return
     over = BACKGROUND.take(key)
@@ -222,13 +222,15 @@ def look(visit: Visit) -> None:
             raise over.error
     elif over is None and BACKGROUND.look(key) is None:
         BACKGROUND.begin(
-            key, Piece("Comparing"), lambda piece: studio.compare_apart(dataset, before, after, piece.tell, piece.stop)
+            key,
+            Piece("Comparing"),
+            lambda piece: studio.jobs.compare_versions(dataset, before, after, piece.tell, piece.stop),
         )
 
 
 def stop(visit: Visit) -> None:
     """Leave the two versions uncompared."""
-    before, after = chosen(visit, visit.studio.versions(visit.choices.dataset))
+    before, after = chosen(visit, visit.studio.versions.all(visit.choices.dataset))
     key = _key(visit, before, after)
     BACKGROUND.stop(key)
     visit.remember(not_compared=key[1])

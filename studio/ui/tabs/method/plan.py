@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.schema.errors import StudioError
+from studio.schema.requests import RunRequest
 from studio.schema.views import PlanView
 from studio.ui.session import Visit
 from studio.ui.tabs.method import prompts
@@ -12,26 +13,28 @@ from studio.ui.tabs.method import prompts
 
 def name_of(visit: Visit) -> str:
     """The run's name, the data's own until another is given."""
-    return visit.choices.name or Path(visit.studio.dataset(visit.choices.dataset).name).stem
+    return visit.choices.name or Path(visit.studio.datasets.get(visit.choices.dataset).name).stem
 
 
 def plan_key(visit: Visit) -> str:
     chosen = visit.choices
-    return f"{chosen.dataset} {visit.studio.dataset(chosen.dataset).version} {chosen.model} {chosen.task}"
+    return f"{chosen.dataset} {visit.studio.datasets.get(chosen.dataset).version} {chosen.model} {chosen.task}"
 
 
 def planned(visit: Visit, method: str = "") -> PlanView | StudioError:
     """The plan for what is chosen (or with another method), or why there is none."""
     chosen = visit.choices
     try:
-        return visit.studio.plan(
-            chosen.dataset,
-            chosen.model,
-            chosen.task,
-            method or chosen.method or None,
-            chosen.preset,
-            chosen.settings,
-            name_of(visit),
+        return visit.studio.planning.plan(
+            RunRequest(
+                dataset=chosen.dataset,
+                model=chosen.model,
+                task=chosen.task,
+                method=method or chosen.method or None,
+                preset=chosen.preset,
+                settings=chosen.settings,
+                name=name_of(visit),
+            )
         )
     except StudioError as error:
         return error
@@ -55,7 +58,7 @@ def asked(visit: Visit) -> dict[str, Any]:
 def make_ready(visit: Visit) -> None:
     """Have the run stand before its first step by the time that Start is pressed."""
     with suppress(StudioError):  # Start will say why
-        visit.studio.make_ready(**asked(visit))
+        visit.studio.runs.prepare(RunRequest(**asked(visit)))
 
 
 def foresee(visit: Visit) -> None:
@@ -81,14 +84,16 @@ def sharpened(visit: Visit, view: PlanView | StudioError) -> PlanView | StudioEr
 def make_it_fit(visit: Visit) -> None:
     """Change settings until the run fits the memory, least harm first, and say which."""
     chosen = visit.choices
-    found = visit.studio.fit(
-        chosen.dataset,
-        chosen.model,
-        chosen.task,
-        chosen.method or None,
-        chosen.preset,
-        chosen.settings,
-        name_of(visit),
+    found = visit.studio.planning.fit(
+        RunRequest(
+            dataset=chosen.dataset,
+            model=chosen.model,
+            task=chosen.task,
+            method=chosen.method or None,
+            preset=chosen.preset,
+            settings=chosen.settings,
+            name=name_of(visit),
+        )
     )
     visit.choose(method=found.method, settings=found.settings)
     visit.remember(fitted=[_fitted_key(visit), *found.changes], wrong={})
@@ -97,14 +102,16 @@ def make_it_fit(visit: Visit) -> None:
 def measure(visit: Visit) -> None:
     """Make a few real steps, and show what they took in place of the estimate."""
     chosen = visit.choices
-    found = visit.studio.probe(
-        chosen.dataset,
-        chosen.model,
-        chosen.task,
-        chosen.method or None,
-        chosen.preset,
-        chosen.settings,
-        name_of(visit),
+    found = visit.studio.planning.probe(
+        RunRequest(
+            dataset=chosen.dataset,
+            model=chosen.model,
+            task=chosen.task,
+            method=chosen.method or None,
+            preset=chosen.preset,
+            settings=chosen.settings,
+            name=name_of(visit),
+        )
     )
     visit.remember(measured=[_fitted_key(visit), found.estimate.memory_bytes, found.estimate.seconds])
 

@@ -24,7 +24,7 @@ def of(visit: Visit) -> tuple[str, ...]:
     if chosen.prompts is not None:
         return chosen.prompts
     try:
-        roles = visit.studio.reading(chosen.dataset, chosen.task).roles
+        roles = visit.studio.datasets.spec(chosen.dataset, chosen.task).roles
     except StudioError:
         return ()
     by_role = {role: name for name, role in roles.items()}
@@ -32,7 +32,7 @@ def of(visit: Visit) -> tuple[str, ...]:
     asks = both or ("prompt", "messages")
     columns = [by_role[role] for role in asks if role in by_role]
     columns = columns if both else columns[:1]
-    page = visit.studio.rows(chosen.dataset, 1, 12)
+    page = visit.studio.datasets.rows(chosen.dataset, 1, 12)
     found = dict.fromkeys(_asked("\n\n".join(row.get(each, "") for each in columns)) for _, row in page.rows)
     return tuple(text for text in found if text)[:MOST]
 

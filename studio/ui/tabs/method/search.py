@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from studio.schema.errors import StudioError
+from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.search import SearchView, Trial
 from studio.ui.components.basic import button, field, fold, text_input
 from studio.ui.components.sparkline import spark
@@ -81,7 +82,7 @@ def _view(visit: Visit) -> SearchView | None:
     if not search:
         return None
     try:
-        return visit.studio.search(search)
+        return visit.studio.search.get(search)
     except StudioError:
         return None
 
@@ -106,15 +107,19 @@ def start(visit: Visit) -> None:
     """Begin a search with what is chosen; what was set by hand stays as it is in every trial."""
     chosen, (trials, typed) = visit.choices, _budget(visit)
     minutes = _minutes(typed or "0")
-    view = visit.studio.start_search(
-        chosen.dataset,
-        chosen.model,
-        chosen.task,
-        chosen.method or None,
-        chosen.preset,
-        chosen.settings,
-        None if minutes and not trials else _trials(trials),
-        minutes,
+    view = visit.studio.search.start(
+        SearchRequest(
+            run=RunRequest(
+                dataset=chosen.dataset,
+                model=chosen.model,
+                task=chosen.task,
+                method=chosen.method or None,
+                preset=chosen.preset,
+                settings=chosen.settings,
+            ),
+            trials=None if minutes and not trials else _trials(trials),
+            minutes=minutes,
+        )
     )
     visit.remember(search=view.spec.id)
 
@@ -149,12 +154,12 @@ def look(visit: Visit) -> None:
 
 def stop(visit: Visit) -> None:
     """Begin no further trial."""
-    visit.studio.stop_search(str(visit.choices.extra.get("search") or ""))
+    visit.studio.search.stop(str(visit.choices.extra.get("search") or ""))
 
 
 def use_best(visit: Visit) -> None:
     """The best trial's settings as if set by hand."""
-    found: dict[str, Any] = visit.studio.best_settings(str(visit.choices.extra.get("search") or ""))
+    found: dict[str, Any] = visit.studio.search.best_settings(str(visit.choices.extra.get("search") or ""))
     visit.choose(settings={**visit.choices.settings, **found})
 
 

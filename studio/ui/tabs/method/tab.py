@@ -10,6 +10,7 @@ import gradio as gr
 
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.errors import StudioError
+from studio.schema.requests import RunRequest
 from studio.schema.runs import ACTIVE
 from studio.schema.settings_check import config_from
 from studio.schema.views import PlanView
@@ -144,7 +145,7 @@ def set_name(visit: Visit) -> None:
 def reckon(visit: Visit) -> None:
     """Work the plan out, now that the page is on the screen, while a worker gets ready."""
     key = plan_key(visit)
-    visit.studio.prepare_worker()
+    visit.studio.runs.prepare()
     planned(visit)
     visit.remember(reckoned=key)
 
@@ -154,7 +155,7 @@ def start(visit: Visit) -> None:
     visit.settle()
     if _wrong(visit):
         raise StudioError("bad-setting", "A setting can't have the value that was typed.", hint="See All settings.")
-    run = visit.studio.start(**asked(visit), once=_once(visit))
+    run = visit.studio.runs.start(RunRequest(**asked(visit)), once=_once(visit))
     visit.choose(run=run.id, reached=())
     visit.goto("train")
 
@@ -236,7 +237,7 @@ def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
         else "Filled in from your rows and this machine."
     )
     config = plan.plan.config if plan else _standing(visit)
-    presets = [Card(each.name, each.title, each.sentence) for each in visit.studio.presets()]
+    presets = [Card(each.name, each.title, each.sentence) for each in visit.studio.catalog.presets()]
     return html(
         '{head}<div class="cols main-side"><div class="stack">{preset}{method}{settings}{search}</div><div '
         'class="stack">{run}{prompts}{name}</div></div>{poll}',
@@ -247,8 +248,8 @@ def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
             config,
             chosen.settings,
             {**_refused(chosen.settings, view), **_wrong(visit)},
-            visit.studio.choices_off(),
-            visit.studio.choices_said(),
+            visit.studio.catalog.unavailable_values(),
+            visit.studio.catalog.value_help(),
         ),
         search=search.panel(visit) if plan else "",
         run=_this_run(visit, view),
@@ -282,7 +283,7 @@ def _set(legend: str, made: Html) -> Html:
 
 
 def _methods(visit: Visit, chosen: str, ready: bool) -> Html:
-    methods = visit.studio.methods(visit.choices.model, visit.choices.task)
+    methods = visit.studio.catalog.methods(visit.choices.model, visit.choices.task)
     choices = []
     for each in methods:
         plan = planned(visit, each.name) if ready and not each.unavailable_reason else None
@@ -301,7 +302,7 @@ def _this_run(visit: Visit, view: PlanView | StudioError | None) -> Html:
     if isinstance(view, PlanView):
         return html(
             "{p}{f}{m}{w}",
-            p=plan_panel(view, visit.studio.machine().cores),
+            p=plan_panel(view, visit.studio.machine.facts().cores),
             f=fitted_panel(kept(visit, "fitted")),
             m=processes_panel(view.estimate),
             w=why_panel(view),
@@ -324,7 +325,7 @@ def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
         return action_bar(
             f"{wrong} setting{'s' if wrong > 1 else ''} can’t have the value typed; see All settings.", off, back="data"
         )
-    press = Primary("Start", "start", newest=next((run.id for run in visit.studio.runs()), ""))
+    press = Primary("Start", "start", newest=next((run.id for run in visit.studio.runs.all()), ""))
     if view is None:
         return action_bar("Working out time and memory …", press, back="data")
     if isinstance(view, StudioError):
@@ -334,11 +335,11 @@ def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
         words = f"Needs {memory(estimate.memory_bytes)}; {memory(estimate.available_bytes)} are free"
         if estimate.memory_bytes <= estimate.available_bytes:  # then it is the machine's own, beside the GPUs
             words = estimate.short.rstrip(".")
-        if visit.studio.fits_later(view):
+        if visit.studio.planning.fits_later(view):
             wait = f"{words} now. It waits until there is enough."
             return action_bar(wait, press, back="data", extra=button("Make it fit", "fit"))
         return action_bar(f"{words}.", Primary("Make it fit", "fit"), back="data")
-    waiting = sum(record.status in ACTIVE for record in visit.studio.runs())
+    waiting = sum(record.status in ACTIVE for record in visit.studio.runs.all())
     more = (
         "It waits for the run at work, then starts by itself."
         if waiting

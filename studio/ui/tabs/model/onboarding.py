@@ -10,16 +10,16 @@ from studio.ui.tabs.data.import_data import choose_task, tasks_here
 
 def use_sample(visit: Visit) -> None:
     """Fill steps 1 to 3 with sample data and lead to Start."""
-    sample = next((each for each in visit.studio.samples() if each.name == visit.text("name")), None)
+    sample = next((each for each in visit.studio.datasets.samples() if each.name == visit.text("name")), None)
     if sample is None:
         raise StudioError(
             "no-such-sample",
             "There is no sample of that name.",
             given=visit.text("name"),
-            valid=[each.name for each in visit.studio.samples()],
+            valid=[each.name for each in visit.studio.datasets.samples()],
         )
     choose_task(visit, sample.task)
-    record = visit.studio.add_sample(sample.name)
+    record = visit.studio.datasets.add_sample(sample.name)
     visit.choose(
         dataset=record.id,
         version=None,
@@ -68,7 +68,7 @@ def samples_panel(visit: Visit, titles: dict[str, str]) -> Html:
             rows=each.rows,
             use=button("Use this sample", "sample", "s", name=each.name, aria_label=f"Use this sample: {each.name}"),
         )
-        for each in visit.studio.samples()
+        for each in visit.studio.datasets.samples()
     ]
     return html(
         '<section class="panel flush" aria-labelledby="sample"><div class="bar"><h2 id="sample">Or try it with '
@@ -82,7 +82,7 @@ def samples_panel(visit: Visit, titles: dict[str, str]) -> Html:
 
 
 def _machine(visit: Visit) -> Html:
-    words = visit.studio.machine().sentence()
+    words = visit.studio.machine.facts().sentence()
     return html(
         '<p class="row top-a muted machine">{icon}<span>This machine: {words}. Small models train well here. '
         "{stay}</span></p>",

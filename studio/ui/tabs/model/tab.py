@@ -83,7 +83,7 @@ def pick_task(visit: Visit) -> None:
 
 def pick_model(visit: Visit) -> None:
     """Choose a model."""
-    visit.choose(model=visit.studio.model(visit.text("value"), visit.choices.task).info.name, method="")
+    visit.choose(model=visit.studio.models.get(visit.text("value"), visit.choices.task).info.name, method="")
 
 
 def use_folder(visit: Visit) -> None:
@@ -91,7 +91,7 @@ def use_folder(visit: Visit) -> None:
     path = visit.text("value", 4000).strip()
     visit.remember(folder=path)
     if path:
-        visit.choose(model=visit.studio.use_folder(path).info.name, method="")
+        visit.choose(model=visit.studio.models.use_folder(path).info.name, method="")
 
 
 def find_on_hub(visit: Visit) -> bool:
@@ -108,27 +108,27 @@ def look(visit: Visit) -> None:
 
 def download(visit: Visit) -> None:
     """Bring the chosen model here."""
-    visit.studio.start_download(visit.choices.model)
+    visit.studio.models.start_download(visit.choices.model)
 
 
 def cancel(visit: Visit) -> None:
     """Stop a download; what is here stays."""
-    visit.studio.cancel_download(visit.text("name", 300))
+    visit.studio.models.cancel_download(visit.text("name", 300))
 
 
 def trust(visit: Visit) -> None:
     """Allow the chosen model its own code, as it was shown; or no longer."""
-    visit.studio.trust_model(visit.choices.model, not visit.text("back"), visit.text("seen", 100))
+    visit.studio.models.trust(visit.choices.model, not visit.text("back"), visit.text("seen", 100))
 
 
 def keep_token(visit: Visit) -> None:
     """Keep a Hub token."""
-    visit.studio.keep_hub_token(visit.text("token", 400).strip())
+    visit.studio.models.set_hub_token(visit.text("token", 400).strip())
 
 
 def forget_token(visit: Visit) -> None:
     """Remove the Hub token."""
-    visit.studio.keep_hub_token("")
+    visit.studio.models.set_hub_token("")
 
 
 # --- what is shown ---
@@ -136,8 +136,8 @@ def forget_token(visit: Visit) -> None:
 
 def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     chosen = visit.choices
-    models = visit.studio.models(chosen.task)
-    downloads = {} if visit.demo else {each.name: each for each in visit.studio.downloads()}
+    models = visit.studio.models.all(chosen.task)
+    downloads = {} if visit.demo else {each.name: each for each in visit.studio.models.download_states()}
     found, sorry = _found(visit, {view.info.name for view in models})
     view = next((each for each in [*models, *found] if each.info.name == chosen.model), None)
     silent: StudioError | None = None
@@ -169,7 +169,7 @@ def _elsewhere(visit: Visit) -> tuple[ModelView | None, StudioError | None]:
     Without a network, or with a token that does not fit, it stays chosen.
     """
     try:
-        return visit.studio.model(visit.choices.model, visit.choices.task), None
+        return visit.studio.models.get(visit.choices.model, visit.choices.task), None
     except StudioError as error:
         if error.code not in ("no-network", "gated-model"):
             visit.choose(model="")
@@ -182,7 +182,7 @@ def _found(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
     if len(text) < 2:
         return [], ""
     try:
-        found = [each for each in visit.studio.search_models(text, visit.choices.task) if each.info.name not in known]
+        found = [each for each in visit.studio.models.search(text, visit.choices.task) if each.info.name not in known]
     except StudioError as error:
         return [], html('<div class="body">{note}</div>', note=note("warn", html("<p>{m}</p>", m=error.message)))
     words = html('<p class="bar muted">No other model of the Hub has “{text}” in its name.</p>', text=text)
@@ -268,7 +268,7 @@ def _unanswered(visit: Visit, error: StudioError) -> Html:
         title=kept.rpartition("/")[2] if kept else "No model chosen",
         small=html("<small>{n}, your choice, is kept.</small>", n=kept) if kept else "",
         alert=alert(error),
-        token=token_form(kept, visit.studio.has_hub_token()) if error.code == "gated-model" else "",
+        token=token_form(kept, visit.studio.models.has_hub_token()) if error.code == "gated-model" else "",
     )
 
 
@@ -278,13 +278,13 @@ def _details(visit: Visit, view: ModelView | None, downloads: dict[str, Download
             '<div><h2 id="about">No model chosen</h2></div><p class="muted">Choose one on the left to see its '
             "licence, size and limits.</p>"
         )
-    parts = [model_details(view, {task.name: task.title for task in visit.studio.tasks()})]
+    parts = [model_details(view, {task.name: task.title for task in visit.studio.catalog.tasks()})]
     if visit.demo:
         return html("{p}", p=parts)
     if view.info.needs_trust:
         parts.insert(0, trust_kept() if view.trusted else trust_question(view))
     if view.info.gated and not view.info.here:
-        parts.append(token_form(view.info.hub_id or view.info.name, visit.studio.has_hub_token()))
+        parts.append(token_form(view.info.hub_id or view.info.name, visit.studio.models.has_hub_token()))
     failed = downloads.get(view.info.name)
     if failed and failed.status == "failed":
         parts.insert(0, note("error", failed.error))
@@ -314,7 +314,7 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
         return action_bar(
             html("{n}: {d} of {t} are here. You can go on meanwhile.", n=name, d=done, t=total), next_step
         )
-    if info.gated and not visit.studio.has_hub_token():
+    if info.gated and not visit.studio.models.has_hub_token():
         return action_bar(
             html("{n} needs a Hub token, on the right.", n=name), Primary(_download_words(view), disabled=True)
         )
@@ -331,4 +331,4 @@ def _download_words(view: ModelView) -> str:
 
 
 def _task_title(visit: Visit) -> str:
-    return next((task.title for task in visit.studio.tasks() if task.name == visit.choices.task), "")
+    return next((task.title for task in visit.studio.catalog.tasks() if task.name == visit.choices.task), "")

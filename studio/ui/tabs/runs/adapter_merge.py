@@ -11,10 +11,10 @@ USUAL = "cat"
 
 def panel(visit: Visit, records: list[RunRecord]) -> Html:
     """A weight for each run that has an adapter, a way, a name; nothing while there are fewer than two."""
-    able = [each for each in records if each.has_result and visit.studio.has_adapter(each.id)]
+    able = [each for each in records if each.has_result and visit.studio.runs.has_adapter(each.id)]
     if len(able) < 2:
         return Html("")
-    weights, ways = _kept(visit, "weights"), visit.studio.ways_to_combine()
+    weights, ways = _kept(visit, "weights"), visit.studio.runs.combination_methods()
     how = str(visit.choices.extra.get("combine_how") or USUAL)
     rows = [
         html(
@@ -60,7 +60,7 @@ def choose_how(visit: Visit) -> None:
 def combine(visit: Visit) -> None:
     """Make the combined run and select it."""
     weights = {run: _number(text) for run, text in _kept(visit, "weights").items() if text}
-    made = visit.studio.combine(weights, str(visit.choices.extra.get("combine_how") or USUAL))
+    made = visit.studio.runs.combine(weights, str(visit.choices.extra.get("combine_how") or USUAL))
     visit.remember(weights={})
     visit.choose(run=made.id, reached=())
 

@@ -71,7 +71,7 @@ def choose(visit: Visit) -> None:
 def delete(visit: Visit) -> None:
     """Remove the runs that were named in the question, and no other."""
     asked = visit.text("runs").split()
-    stay = {each.id for each in visit.studio.delete_runs([each.id for each in _here(visit, asked)])}
+    stay = {each.id for each in visit.studio.runs.delete_many([each.id for each in _here(visit, asked)])}
     _untick(visit, set(asked) - stay)
     if visit.choices.run in set(asked) - stay:
         visit.choose(run="", reached=())
@@ -83,13 +83,13 @@ def archive(visit: Visit) -> None:
     stay = {each.id for each in _here(visit, asked) if aside and each.status in ACTIVE}
     for record in _here(visit, asked):
         if record.id not in stay:
-            visit.studio.note_run(record.id, archived=aside)
+            visit.studio.saved.annotate(record.id, archived=aside)
     _untick(visit, set(asked) - stay)
 
 
 def _here(visit: Visit, asked: Sequence[str]) -> list[RunRecord]:
     """Those of the runs that are still there: another tab may have deleted some."""
-    return [each for each in visit.studio.runs() if each.id in asked]
+    return [each for each in visit.studio.runs.all() if each.id in asked]
 
 
 def _untick(visit: Visit, gone: set[str]) -> None:

@@ -33,7 +33,7 @@ def panel(visit: Visit, records: Sequence[RunRecord]) -> Html:
 def _compared(visit: Visit, chosen: Sequence[str]) -> Html:
     if not 2 <= len(chosen) <= MOST:
         return html('<p class="small">Tick two to {n} runs in the table; more can’t be told apart.</p>', n=MOST)
-    view = visit.studio.compare_runs(chosen)
+    view = visit.studio.curves.compare(chosen)
     mark = "compare-" + "-".join(chosen)
     return html(
         '<div class="compared" data-key="{key}" data-keep data-compare="{ids}"></div>{table}{note}',
@@ -67,7 +67,7 @@ def _table(view: CurvesView) -> Html:
 def pick(visit: Visit) -> None:
     """Tick a run, or take its tick away."""
     run, wanted = visit.text("name", 120).removeprefix("pick-"), visit.event.get("value") in (True, "true", "on")
-    new = [visit.studio.run(run).id] if wanted else []
+    new = [visit.studio.runs.get(run).id] if wanted else []
     kept = [each for each in ticked(visit) if each != run]  # not before: another tick may be on its way
     visit.remember(compared=[*kept, *new][-TICKED:])
 

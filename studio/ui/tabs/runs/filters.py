@@ -30,17 +30,17 @@ class Asked:
 def asked(visit: Visit) -> Asked:
     """What was asked for last; a dataset, a tag or an order that there is no more counts as none."""
     kept = dict(visit.choices.extra.get("finding") or {})
-    runs = visit.studio.runs()
+    runs = visit.studio.runs.all()
     tags = tuple(sorted({tag for record in runs for tag in record.tags}, key=str.casefold))
     used = {record.dataset for record in runs}
-    datasets = {each.id: each.name for each in visit.studio.datasets() if each.id in used}
+    datasets = {each.id: each.name for each in visit.studio.datasets.all() if each.id in used}
     dataset = str(kept.get("dataset", ""))
     tag, sort = str(kept.get("tag", "")), str(kept.get("sort", ""))
     return Asked(
         find=str(kept.get("find", "")),
         tag=tag if tag in tags else "",
         dataset=dataset if dataset in datasets else "",
-        sort=sort if sort in visit.studio.orders() else "newest",
+        sort=sort if sort in visit.studio.runs.orders() else "newest",
         archived=bool(kept.get("archived")),
         tags=tags,
         datasets=datasets,
@@ -50,13 +50,13 @@ def asked(visit: Visit) -> Asked:
 
 def records(visit: Visit, wanted: Asked) -> list[RunRecord]:
     """The runs that are to be shown."""
-    found = visit.studio.find_runs(wanted.find, wanted.tag, wanted.sort, wanted.archived)
+    found = visit.studio.runs.find(wanted.find, wanted.tag, wanted.sort, wanted.archived)
     return [each for each in found if wanted.dataset in ("", each.dataset)]
 
 
 def panel(visit: Visit, wanted: Asked) -> Html:
     """The fields."""
-    orders = list(visit.studio.orders().items())
+    orders = list(visit.studio.runs.orders().items())
     dataset, tag = "", ""
     if len(wanted.datasets) > 1 or wanted.dataset:
         choices = [("", "All datasets"), *wanted.datasets.items()]

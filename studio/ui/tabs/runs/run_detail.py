@@ -27,7 +27,7 @@ def panel(visit: Visit, record: RunRecord) -> Html:
 def _own(visit: Visit, record: RunRecord) -> Html:
     at_work = record.status in ACTIVE
     key = record.id
-    parts = [(name, size(taken)) for name, taken in visit.studio.run_parts(record.id).items() if taken]
+    parts = [(name, size(taken)) for name, taken in visit.studio.saved.size_by_part(record.id).items() if taken]
     tags = text_input("run-tags", ", ".join(record.tags), "run-note", helped=True, data_run=key)
     return html(
         '<div class="stack mid">{name}{tags}{note}<div class="row wrap">{acts}</div>{disk}</div>',
@@ -65,7 +65,7 @@ def _archive(record: RunRecord) -> Html:
 
 
 def _without_checkpoints(visit: Visit, record: RunRecord) -> Html | str:
-    taken = visit.studio.run_parts(record.id)["checkpoints"]
+    taken = visit.studio.saved.size_by_part(record.id)["checkpoints"]
     if not taken:
         return ""
     lost = "It can't go on any more" if record.status in GOES_ON else "Nothing else is lost"
@@ -77,7 +77,7 @@ def _without_checkpoints(visit: Visit, record: RunRecord) -> Html | str:
 
 
 def _again(visit: Visit, record: RunRecord) -> Html:
-    config, kept = visit.studio.spec(record.id).config, _kept(visit, record.id)
+    config, kept = visit.studio.runs.spec(record.id).config, _kept(visit, record.id)
     shown = shown_settings(config)
     names = [name for name, each in shown.items() if each.level == "basic" or name in kept["more"]]
     others = [("", "Another setting …"), *((name, each.label) for name, each in shown.items() if name not in names)]
@@ -157,37 +157,37 @@ def note(visit: Visit) -> None:
     run, value = visit.text("run", 100), visit.text("value", 2_000_000)
     match visit.text("name", 20):
         case "run-name":
-            visit.studio.note_run(run, name=value)
+            visit.studio.saved.annotate(run, name=value)
         case "run-tags":
-            visit.studio.note_run(run, tags=[value])
+            visit.studio.saved.annotate(run, tags=[value])
         case _:
-            visit.studio.note_run(run, note=value)
+            visit.studio.saved.annotate(run, note=value)
 
 
 def archive(visit: Visit) -> None:
     """Put it aside, or back."""
-    visit.studio.note_run(visit.text("run", 100), archived=bool(visit.text("to", 5)))
+    visit.studio.saved.annotate(visit.text("run", 100), archived=bool(visit.text("to", 5)))
 
 
 def pause(visit: Visit) -> None:
     """Give its turn away."""
-    visit.studio.pause(visit.text("run", 100))
+    visit.studio.runs.pause(visit.text("run", 100))
 
 
 def go_on(visit: Visit) -> None:
     """Put a paused run into the queue again."""
-    visit.studio.resume(visit.text("run", 100))
+    visit.studio.runs.resume(visit.text("run", 100))
 
 
 def checkpoints(visit: Visit) -> None:
     """Remove what only going on needs."""
-    visit.studio.remove_checkpoints(visit.text("run", 100))
+    visit.studio.saved.remove_checkpoints(visit.text("run", 100))
 
 
 def set_again(visit: Visit) -> None:
     """Change a setting for running it again; what it was before is no change."""
     run, name = str(visit.choices.extra.get("opened", "")), visit.text("name", 80).removeprefix("again-")
-    config, kept, text = visit.studio.spec(run).config, _kept(visit, run), visit.text("value", 8000).strip()
+    config, kept, text = visit.studio.runs.spec(run).config, _kept(visit, run), visit.text("value", 8000).strip()
     if name not in settings_of():
         return
     changes = {key: value for key, value in kept["changes"].items() if key != name}
@@ -214,7 +214,7 @@ def start_again(visit: Visit) -> None:
     run = visit.text("run", 100)
     visit.settle()
     changes = {name: typed(name, text) for name, text in _kept(visit, run)["changes"].items()}
-    made = visit.studio.repeat(run, changes)
+    made = visit.studio.runs.rerun(run, changes)
     visit.remember(again={})
     visit.choose(run=made.id, reached=())
     visit.goto("train")
@@ -222,7 +222,7 @@ def start_again(visit: Visit) -> None:
 
 def extend(visit: Visit) -> None:
     """Go on from its result for some passes more."""
-    made = visit.studio.extend(visit.text("run", 100), float(typed("epochs", visit.text("passes", 20))))
+    made = visit.studio.runs.extend(visit.text("run", 100), float(typed("epochs", visit.text("passes", 20))))
     visit.choose(run=made.id, reached=())
     visit.goto("train")
 

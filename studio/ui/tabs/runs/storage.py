@@ -19,7 +19,7 @@ def panel(visit: Visit) -> Html:
             "What models, rows and runs take on the disk.</span></span>{b}</section>",
             b=button("Show", "storage", "s", to="yes", aria_label="Show what takes room"),
         )
-    view = visit.studio.storage()
+    view = visit.studio.storage.view()
     whole = sum(each.bytes for each in view.things)
     return html(
         '<section class="panel flush" aria-labelledby="storage"><div class="bar"><h2 id="storage">Storage</h2>'
@@ -67,17 +67,17 @@ def delete(visit: Visit) -> None:
     name = visit.text("id", 200)
     match visit.text("what", 20):
         case "run":
-            visit.studio.delete_run(name)
+            visit.studio.runs.delete(name)
             if visit.choices.run == name:
                 visit.choose(run="", reached=())
         case "dataset":
-            visit.studio.delete_dataset(name)
+            visit.studio.datasets.delete(name)
             if visit.choices.dataset == name:
                 visit.choose(dataset="", version=None)
         case "model":
-            visit.studio.delete_model(name)
+            visit.studio.storage.delete_model(name)
         case "tokens":
-            visit.studio.delete_tokens()
+            visit.studio.storage.delete_tokens()
 
 
 ACTS = {"storage": show, "storage-delete": delete}

@@ -59,21 +59,21 @@ def wire(c: Components, shell: PageShell) -> None:
         for ticket in visit.text("tickets").split()[:20]:
             path = shell.shell.files.take(visit.workspace, ticket)
             try:
-                visit.studio.unpack_run(path)
+                visit.studio.saved.import_archive(path)
             finally:
                 shell.shell.files.forget(path)
 
     def move(visit: Visit) -> None:
-        visit.studio.move(visit.text("run", 100), "up" if visit.text("way", 10) == "up" else "down")
+        visit.studio.runs.move(visit.text("run", 100), "up" if visit.text("way", 10) == "up" else "down")
 
     def look_into(visit: Visit) -> None:
-        run = visit.studio.run(visit.text("run", 100))
+        run = visit.studio.runs.get(visit.text("run", 100))
         visit.choose(run=run.id, reached=())
         visit.goto("train")
 
     def rename(visit: Visit) -> Updates:
         visit.remember(renaming="")
-        visit.studio.rename_run(visit.text("run", 100), visit.text("value", 500))
+        visit.studio.saved.annotate(visit.text("run", 100), visit.text("value", 500))
         return show(visit)
 
     def renaming(visit: Visit) -> Updates:
@@ -82,7 +82,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
     def delete(visit: Visit) -> None:
         run = visit.text("run", 100)
-        visit.studio.delete_run(run)
+        visit.studio.runs.delete(run)
         if visit.choices.run == run:
             visit.choose(run="", reached=())
 
@@ -90,7 +90,7 @@ def wire(c: Components, shell: PageShell) -> None:
         """Draw the table as it is now."""
 
     def resume(visit: Visit) -> None:
-        run = visit.studio.resume(visit.text("run", 100))
+        run = visit.studio.runs.resume(visit.text("run", 100))
         visit.choose(run=run.id, reached=())
         visit.goto("train")
 
@@ -144,23 +144,23 @@ def empty(visit: Visit) -> Html:
 def read(visit: Visit, wanted: filters.Asked) -> list[Line]:
     """What the table says of every run that is asked for."""
     studio = visit.studio
-    datasets = {each.id: each.name for each in studio.datasets()}
+    datasets = {each.id: each.name for each in studio.datasets.all()}
     titles: dict[tuple[str, str], dict[str, str]] = {}
-    lines, waiting = [], [each.id for each in studio.waiting() if each.status == "queued"]
+    lines, waiting = [], [each.id for each in studio.runs.queued() if each.status == "queued"]
     opened_run, ticks = visit.choices.extra.get("opened"), compare.ticked(visit)
     for record in filters.records(visit, wanted):
-        config = studio.spec(record.id).config
+        config = studio.runs.spec(record.id).config
         kind = (config.model, config.task)
         if kind not in titles:
             titles[kind] = _titles(visit, *kind)
         method = titles[kind].get(config.method, config.method)
         name = datasets.get(record.dataset, "")
         dataset = f"{name}, version {record.dataset_version}" if name else ""
-        line = Line(record, config, method, dataset, _checks(visit, record.id), studio.run_bytes(record.id))
+        line = Line(record, config, method, dataset, _checks(visit, record.id), studio.runs.size(record.id))
         line = replace(line, chosen=record.id in ticks)
         if record.id in waiting:
             ends = (record.id == waiting[0], record.id == waiting[-1])
-            line = replace(line, waits=studio.progress(record.id).sentence, ends=ends)
+            line = replace(line, waits=studio.runs.progress(record.id).sentence, ends=ends)
         if record.id == opened_run:
             line = replace(line, more=run_detail.panel(visit, record))
         lines.append(line)
@@ -169,13 +169,13 @@ def read(visit: Visit, wanted: filters.Asked) -> list[Line]:
 
 def _titles(visit: Visit, model: str, task: str) -> dict[str, str]:
     try:
-        return {each.name: each.title for each in visit.studio.methods(model, task)}
+        return {each.name: each.title for each in visit.studio.catalog.methods(model, task)}
     except StudioError:
         return {}
 
 
 def _checks(visit: Visit, run: str) -> tuple[tuple[int, float], ...]:
-    events = [each.event for each in visit.studio.events(run, kinds=("evaluation",))]
+    events = [each.event for each in visit.studio.runs.events(run, kinds=("evaluation",))]
     return tuple(sorted({each.step: each.eval_loss for each in events if isinstance(each, EvaluationEvent)}.items()))
 
 

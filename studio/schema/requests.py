@@ -1,0 +1,54 @@
+"""Requests: what a person asks for. The page, the command line, config files, rerun, extend and search build them."""
+
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from studio.schema.base import FrozenModel
+
+
+class RunRequest(FrozenModel):
+    """A run as a person asks for it. What is left out is planned from the rows, the model and the machine.
+
+    `dataset` and `model` may be missing where a plan or a list of problems is asked for, but not to start a run.
+    """
+
+    dataset: str | None = None
+    """Id of a dataset."""
+    model: str | None = None
+    """A starter, a model of the Hub (OWNER/NAME) or a folder."""
+    task: str | None = None
+    method: str | None = None
+    preset: str = "balanced"
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Fields of `TrainingConfig` that are set by hand; dashes or underscores."""
+    roles: dict[str, str] | None = None
+    """Column → role; None: as saved with the dataset, or inferred."""
+    splits: dict[str, Any] = Field(default_factory=dict)
+    """Fields of `SplitSpec` that are set by hand. The same fields in `settings` take precedence."""
+    leave_out: tuple[str, ...] = ()
+    """Kinds of data problems whose rows are left out, for example `duplicate`."""
+    validation: str | None = None
+    """Id of a dataset to validate on, instead of a part of `dataset`."""
+    prompts: tuple[str, ...] = ()
+    """Test prompts, answered before, during and after training."""
+    name: str = ""
+
+    @field_validator("settings", "splits", mode="before")
+    @classmethod
+    def _or_empty(cls, value: Any) -> Any:
+        return dict(value or {})
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        """Settings and splits by field name, with underscores."""
+        return {key.replace("-", "_"): value for key, value in {**self.splits, **self.settings}.items()}
+
+
+class SearchRequest(FrozenModel):
+    """A hyperparameter search around a run. Without `trials` and `minutes` the budget is 10 trials."""
+
+    run: RunRequest
+    trials: int | None = None
+    minutes: float = 0.0
+    """Minutes of training over all trials; 0: no limit."""

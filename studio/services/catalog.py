@@ -1,0 +1,91 @@
+"""What can be chosen for a run: tasks, methods, presets, and the values of settings on this machine."""
+
+from studio.data.task_fit import unfit_reason as rows_unfit
+from studio.machine.facts import machine_facts
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.schema.views import MethodView, PresetView, RoleView, TaskView
+from studio.services.datasets.service import Datasets
+from studio.services.labeling.label_tasks import written_by_hand
+from studio.services.models import Models
+from studio.tasks import TASKS, task_named
+from studio.training.loop.trackers import MIRRORS
+from studio.training.methods import METHODS
+from studio.training.optimizers import OPTIMIZERS
+from studio.training.planning.parallelism import fsdp_off, offload_off, zero_off
+from studio.training.planning.presets import PRESETS
+from studio.training.planning.setting_checks import precision_off
+
+
+class Catalog:
+    """Tasks, methods, presets and setting values."""
+
+    def __init__(self, datasets: Datasets, models: Models) -> None:
+        self.datasets, self.models = datasets, models
+
+    def tasks(self, model: str | None = None, dataset: str | None = None) -> list[TaskView]:
+        """All tasks, each with the reason why the model or the dataset is unfit for it, if any.
+
+        A model that is refused counts as none.
+        """
+        info = self._model_or_none(model)
+        columns = self.datasets.columns(dataset) if dataset else None
+        return [
+            TaskView(
+                name=task.name,
+                title=task.title,
+                sentence=task.sentence,
+                term=task.term,
+                sample_in=task.sample_in,
+                sample_out=task.sample_out,
+                unavailable_reason=(task.unavailable_reason(info) if info else "")
+                or (rows_unfit(columns, (), task, written_by_hand(task.name)) if columns else ""),
+                roles=tuple(
+                    RoleView(name=role.name, title=role.title, help=role.help, required=role.required)
+                    for role in task.roles
+                ),
+            )
+            for task in TASKS.values()
+        ]
+
+    def methods(self, model: str, task: str) -> list[MethodView]:
+        """All methods, each with the reason why it can't be used, if any."""
+        info, machine = self.models.find(model), machine_facts()
+        return [
+            MethodView(
+                name=method.name,
+                title=method.title,
+                sentence=method.sentence,
+                term=method.term,
+                unavailable_reason=method.unavailable_reason(info, task_named(task), machine),
+            )
+            for method in METHODS.values()
+        ]
+
+    def presets(self) -> list[PresetView]:
+        """The presets, each with a sentence."""
+        return [PresetView(name=each.name, title=each.title, sentence=each.sentence) for each in PRESETS.values()]
+
+    def unavailable_values(self) -> dict[str, dict[str, str]]:
+        """Setting → value → why it can't be chosen on this machine."""
+        machine = machine_facts()
+        optimizers = {name: each.unavailable_reason(machine) for name, each in OPTIMIZERS.items()}
+        trackers = {name: each.unavailable_reason() for name, each in MIRRORS.items()}
+        return {
+            "optimizer": {name: reason for name, reason in optimizers.items() if reason},
+            "mirror": {name: reason for name, reason in trackers.items() if reason},
+            "precision": precision_off(machine),
+            "zero": zero_off(machine),
+            "offload": offload_off(machine),
+            "fsdp": fsdp_off(machine),
+        }
+
+    def value_help(self) -> dict[str, dict[str, str]]:
+        """Setting → value → what it does and when to choose it."""
+        return {"optimizer": {name: each.sentence for name, each in OPTIMIZERS.items()}}
+
+    def _model_or_none(self, model: str | None) -> ModelInfo | None:
+        try:
+            return self.models.find(model) if model else None
+        except StudioError:
+            return None

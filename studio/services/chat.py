@@ -1,0 +1,111 @@
+"""Chat with a run's model beside its base model, and classification of one text. The model host does the work."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from studio.inference.base_and_tuned import how
+from studio.inference.heads import head_of
+from studio.schema.errors import StudioError
+from studio.schema.report import Answer, ChatSettings
+from studio.schema.views import ChatChunk
+from studio.services.finished_runs import FinishedRuns
+from studio.services.model_host.client import HostClient
+from studio.services.model_host.replies import Replies, labels_of, written
+from studio.tasks import task_named
+
+MOST_MESSAGES, MOST_CHARACTERS = 200, 100_000
+CHARACTERS_PER_TOKEN = 32
+"""A visitor's conversation may have so many characters for each token that a reply may have."""
+
+
+class Chat:
+    """Chats with the models of a workspace's runs."""
+
+    def __init__(self, finished: FinishedRuns, host: HostClient) -> None:
+        self.finished, self.context = finished, finished.context
+        self.host = host.of(self.context.workspace)
+
+    def warm_up(self, run: str) -> None:
+        """Load both models now."""
+        self.host.result("load", run=self.finished.ref(run))
+
+    def reserve(self) -> Callable[[], None]:
+        """Take this workspace's place for a chat, before any work is done for it; returns what gives it back.
+
+        Raises:
+            StudioError `limit-reached`: when the visitor's last message is still being answered.
+        """
+        return self.host.place("chat")
+
+    def ask(
+        self,
+        run: str,
+        messages: Sequence[dict[str, str]],
+        settings: ChatSettings,
+        give_back: Callable[[], None] | None = None,
+    ) -> Replies:
+        """Both answers to a conversation, whatever the model answers with: replies as they are written, or labels."""
+        give_back = give_back or self.reserve()
+        try:
+            self._check_messages(messages, settings.system)
+            ref = self.finished.ref(run)
+            if self.is_classifier(run):
+                text = str(messages[-1]["content"])
+                return Replies(self.host.ask("classify", give_back, run=ref, text=text), labels_of)
+            limit = self.context.workspace.limits.chat_tokens
+            limited = self.context.workspace.limits.over("chat_tokens", settings.max_new_tokens)
+            if limited:
+                settings = settings.model_copy(update={"max_new_tokens": limit})
+            note = f"Limited to {limit:,} tokens in this demo." if limited else ""
+            exchange = self.host.ask("chat", give_back, run=ref, messages=list(messages), settings=settings)
+            return Replies(exchange, partial(written, note=note))
+        except BaseException:
+            give_back()
+            raise
+
+    def stream(self, run: str, messages: Sequence[dict[str, str]], settings: ChatSettings) -> Iterator[ChatChunk]:
+        """Both replies as they are written; ending the iteration stops them."""
+        if self.is_classifier(run):
+            raise StudioError(
+                "wrong-state",
+                "This run answers with labels, not with replies.",
+                given="chat",
+                hint="Ask it for labels: studio chat does so by itself.",
+            )
+        return self.ask(run, messages, settings)
+
+    def classify(self, run: str, text: str) -> tuple[Answer, Answer]:
+        """Labels with probabilities: of the base (a guess by neighbours) and of the tuned model."""
+        self._check_messages([{"role": "user", "content": text}])
+        result = self.host.result("classify", run=self.finished.ref(run), text=text)
+        return Answer.model_validate(result["base"]), Answer.model_validate(result["tuned"])
+
+    def note(self, run: str) -> str:
+        """How the fine-tuned model answers, where that needs a note, else empty. Loads nothing."""
+        return how(self.finished.store.spec(self.finished.store.get(run).id).config)
+
+    def is_classifier(self, run: str) -> bool:
+        """Whether its model answers with labels and probabilities instead of word by word."""
+        spec = self.finished.store.spec(run)
+        try:
+            return head_of(self.finished.models.find(spec.config.model), spec.data).at_once
+        except StudioError:  # the base is gone: nothing can be asked, and what is kept can still be looked at
+            return task_named(spec.config.task).has_labels
+
+    def _check_messages(self, messages: Sequence[dict[str, str]], system: str = "") -> None:
+        limit = self.context.workspace.limits.chat_tokens
+        most = min(MOST_CHARACTERS, CHARACTERS_PER_TOKEN * limit) if limit else MOST_CHARACTERS
+        if (
+            len(messages) > MOST_MESSAGES
+            or len(system)
+            + sum(len(str(each.get("content", ""))) + len(str(each.get("base", ""))) for each in messages)
+            > most
+        ):
+            raise StudioError(
+                "limit-reached" if limit else "bad-setting",
+                "The conversation is too long.",
+                valid=f"up to {most:,} characters" + (" in this demo" if limit else ""),
+                hint="Clear it and begin a new one.",
+            )
+        if not messages or not str(messages[-1].get("content", "")).strip():
+            raise StudioError("bad-setting", "There is nothing to answer.", hint="Write something first.")

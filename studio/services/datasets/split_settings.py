@@ -1,0 +1,22 @@
+"""Splits as settings of a run, and as saved with a dataset."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from studio.schema.dataset import DatasetSpec, SplitSpec
+from studio.schema.settings_check import config_from
+
+
+def split_spec(settings: Mapping[str, Any]) -> SplitSpec:
+    """How rows are divided under these settings."""
+    given = {name: settings[name] for name in SplitSpec.model_fields if settings.get(name) is not None}
+    config = config_from({"task": "-", "model": "-", **given})
+    return SplitSpec(**{name: getattr(config, name) for name in SplitSpec.model_fields})
+
+
+def splits_kept(spec: DatasetSpec, given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """What a person chose for a dataset, as settings; a column that is given now takes the place of the one kept."""
+    kept = spec.splits.model_dump(exclude_defaults=True) if spec.splits else {}
+    ways = ("group_column", "time_column", "split_column")
+    return {name: value for name, value in kept.items() if name not in ways or not any(given.get(way) for way in ways)}

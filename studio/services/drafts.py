@@ -1,0 +1,20 @@
+"""Drafts: what a person has typed or chosen on the page and not used yet, so that a reload loses nothing."""
+
+from typing import Any
+
+from studio.services.context import Context
+
+
+class Drafts:
+    """The drafts of a workspace, by key."""
+
+    def __init__(self, context: Context) -> None:
+        self._store = context.workspace.drafts
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The saved draft, else `default`."""
+        return self._store.get(f"page:{key}", default)
+
+    def put(self, key: str, value: Any) -> None:
+        """Save a draft; any JSON value."""
+        self._store.put(f"page:{key}", value)

@@ -1,0 +1,93 @@
+"""Evaluation of runs on held-out rows or on a file, and predictions for a file. The model host does the work."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from studio.inference.predict import writer_for
+from studio.schema.dataset import DatasetSpec
+from studio.schema.errors import StudioError
+from studio.schema.host import RowsRef
+from studio.schema.report import Report
+from studio.schema.runs import RunRecord
+from studio.services.finished_runs import FinishedRuns
+from studio.services.model_host.client import HostClient
+from studio.store.files import require_room, write_whole
+from studio.store.runs import RunFolder
+
+Progress = Callable[[int, int, str], None] | None
+
+
+class Evaluation:
+    """Evaluations of a workspace's runs."""
+
+    def __init__(self, finished: FinishedRuns, host: HostClient) -> None:
+        self.finished, self.context = finished, finished.context
+        self.datasets = finished.datasets
+        self.host = host.of(self.context.workspace)
+
+    def evaluate(self, run: str, data: str | None = None, progress: Progress = None) -> Report:
+        """Base and tuned on rows kept apart (or on a file's); the report is kept with the run."""
+        record, folder = self.finished.get(run)
+        ref = self.finished.ref(record.id)
+        if data is None:
+            split, rows = self._held_out(record, folder)
+            roles = None
+        else:
+            other = self.datasets.open(data)
+            split, roles = "file", self.read_alike(ref.spec.data, other.id)
+            rows = RowsRef(path=str(self.datasets.store.rows_path(other.id, other.version)), numbers=None)
+        result = self.host.result("evaluate", progress, run=ref, rows=rows, split=split, roles=roles)
+        report = Report.model_validate(result["report"])
+        if data is None:
+            write_whole(folder.report, report.model_dump_json(indent=2))
+        return report
+
+    def report(self, run: str) -> Report | None:
+        """The kept report."""
+        folder = self.finished.store.folder(self.finished.store.get(run).id)
+        return Report.model_validate_json(folder.report.read_text()) if folder.report.exists() else None
+
+    def predict(self, run: str, data: str, out: Path | str, *, base: bool = False, progress: Progress = None) -> int:
+        """Write every row of the data with a prediction; how many rows."""
+        self.context.owner_only("Writing to a file")
+        record, _ = self.finished.get(run)
+        out = Path(out)
+        writer_for(out)
+        source = self.datasets.open(data)
+        rows = RowsRef(path=str(self.datasets.store.rows_path(source.id, source.version)), numbers=None)
+        ref = self.finished.ref(record.id)
+        roles = self.read_alike(ref.spec.data, source.id, inputs=True)
+        require_room(out.parent, source.bytes)
+        result = self.host.result(
+            "predict", progress, run=ref, rows=rows, out=str(out.resolve()), base=base, roles=roles
+        )
+        return int(result["rows"])
+
+    def read_alike(self, learned: DatasetSpec, data: str, inputs: bool = False) -> dict[str, str]:
+        """Column → role of other rows: the run's own columns where they are there, else as the file is read.
+
+        With `inputs` what is to be predicted may be missing.
+        """
+        columns = self.datasets.table(data).columns
+        own = {column: role for column, role in learned.roles.items() if column in columns}
+        if own == learned.roles:
+            return own
+        if inputs:
+            return self.datasets.inputs_of(data, learned.task, own)
+        kept = self.datasets.store.get(data).spec
+        asked = None if kept is not None and kept.task == learned.task else own or None
+        return dict(self.datasets.resolve_spec(data, learned.task, asked)[0].roles)
+
+    def _held_out(self, record: RunRecord, folder: RunFolder) -> tuple[str, RowsRef]:
+        for split in ("test", "validation"):
+            if rows := self.finished.rows(record, folder, split):
+                return split, rows
+        spec = self.finished.store.spec(record.id)
+        if spec.validation_dataset:
+            path = self.datasets.store.rows_path(spec.validation_dataset, spec.validation_version)
+            return "validation", RowsRef(path=str(path), numbers=None)
+        raise StudioError(
+            "too-few-rows",
+            "No rows were kept apart from training, or they are no longer here.",
+            hint="Evaluate on a file of its own: studio evaluate RUN --data FILE",
+        )

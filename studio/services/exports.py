@@ -1,0 +1,121 @@
+"""Exports of runs: each written, loaded again and compared before it is offered. The model host does the work."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from studio.export import EXPORTS, export_named
+from studio.schema.dataset import SplitCounts
+from studio.schema.errors import StudioError
+from studio.schema.host import CardFacts
+from studio.schema.report import ExportResult, Report
+from studio.schema.runs import RunRecord
+from studio.schema.views import ExportView
+from studio.services.finished_runs import FinishedRuns
+from studio.services.model_host.client import HostClient
+from studio.store.files import folder_size, require_room, write_whole
+from studio.store.quota import Quota
+from studio.store.runs import RunFolder
+
+Progress = Callable[[int, int, str], None] | None
+
+
+class Exports:
+    """Exports of a workspace's runs."""
+
+    def __init__(self, finished: FinishedRuns, host: HostClient, report: Callable[[str], Report | None]) -> None:
+        """`report` gives the saved evaluation report of a run, for the model card."""
+        self.finished, self.context, self._report = finished, finished.context, report
+        self.datasets = finished.datasets
+        self.host = host.of(self.context.workspace)
+
+    def all(self, run: str) -> list[ExportView]:
+        """Every form, its size, and why it can't be had."""
+        record, folder = self.finished.get(run)
+        ref = self.finished.ref(record.id)
+        return [
+            ExportView(
+                format=name,
+                title=exporter.title,
+                sentence=exporter.sentence,
+                bytes=exporter.size(ref),
+                unavailable_reason=exporter.unavailable_reason(ref),
+                done=_kept_export(folder, name),
+            )
+            for name, exporter in EXPORTS.items()
+        ]
+
+    def create(self, run: str, format: str, to: Path | None = None, progress: Progress = None) -> ExportResult:
+        """Write an export, loaded again and compared; without `to` into the run's folder, with a zip beside it."""
+        if to is not None:
+            self.context.owner_only("Writing to a folder")
+        record, folder = self.finished.get(run)
+        exporter = export_named(format)
+        ref = self.finished.ref(record.id)
+        if why := exporter.unavailable_reason(ref):
+            raise StudioError(
+                "format-unavailable",
+                why,
+                given=format,
+                valid=[each for each in EXPORTS if not EXPORTS[each].unavailable_reason(ref)],
+            )
+        if to is not None and to.exists() and not (to.is_dir() and not any(to.iterdir())):
+            raise StudioError(
+                "not-allowed", "Something lies at this place already.", given=to.name, hint="Name a new folder."
+            )
+        target = (to or folder.exports / format).resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        require_room(target.parent, 2 * exporter.size(ref))
+        Quota(self.context.workspace).require(2 * exporter.size(ref), "This export")
+        facts = self._facts(record, folder)
+        result = self.host.result(
+            "export", progress, run=ref, format=format, to=str(target), facts=facts, zip=to is None
+        )
+        done = ExportResult.model_validate(result["result"])
+        if to is None:
+            write_whole(folder.exports / f"{format}.json", done.model_dump_json())
+        return done
+
+    def zip_path(self, run: str, format: str) -> Path:
+        """The zip of an export that was made."""
+        _, folder = self.finished.get(run)
+        export_named(format)
+        kept = _kept_export(folder, format)
+        if kept is None or not kept.zip_path or not Path(kept.zip_path).is_file():
+            raise StudioError("format-unavailable", "This was not exported yet.", given=format, hint="Export it first.")
+        return Path(kept.zip_path)
+
+    def _facts(self, record: RunRecord, folder: RunFolder) -> CardFacts:
+        counts = None
+        if folder.splits.exists():
+            split = json.loads(folder.splits.read_text())
+            sizes = {name: len(split.get(name) or []) for name in ("train", "validation", "test")}
+            counts = SplitCounts(**sizes)
+        try:
+            dataset = self.datasets.store.get(record.dataset, record.dataset_version)
+            name, rows = dataset.name, dataset.rows
+        except StudioError:
+            name, rows = "a dataset that is no longer here", 0
+        if counts:
+            rows = counts.train + counts.validation + counts.test
+        return CardFacts(
+            run=record.id,
+            name=record.name,
+            created=record.created,
+            seconds=record.seconds or 0.0,
+            dataset=name,
+            rows=rows,
+            splits=counts,
+            metrics=record.metrics,
+            report=self._report(record.id),
+            best_step=record.best_step,
+            steps=record.steps,
+        )
+
+
+def _kept_export(folder: RunFolder, name: str) -> ExportResult | None:
+    kept = folder.exports / f"{name}.json"
+    if not kept.exists():
+        return None
+    result = ExportResult.model_validate_json(kept.read_text())
+    return result if folder_size(Path(result.path)) else None

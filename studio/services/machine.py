@@ -1,0 +1,22 @@
+"""This machine, as the page and the command line show it."""
+
+from studio.machine.doctor import check_machine
+from studio.machine.facts import MachineFacts, machine_facts
+from studio.models import check_starters
+from studio.schema.report import MachineCheck
+from studio.services.context import Context
+
+
+class Machine:
+    """This machine."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def facts(self) -> MachineFacts:
+        """Memory, cores and GPUs."""
+        return machine_facts()
+
+    def check(self) -> list[MachineCheck]:
+        """What may prevent a run on this machine, each with what to do."""
+        return [*check_machine(self.context.home.root), *check_starters()]

@@ -1,0 +1,234 @@
+"""A run before it starts: what is known of rows and model becomes a plan and an estimate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from studio.data.checks import refusal
+from studio.data.dataset_size import what_rows_allow
+from studio.data.splits import require_columns
+from studio.machine.facts import MachineFacts, machine_facts
+from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.models import Measured, ModelInfo
+from studio.schema.requests import RunRequest
+from studio.schema.runs import Replay
+from studio.schema.settings_check import UNNAMED, gathered, raise_once, sifted
+from studio.schema.spans import numbers_in
+from studio.schema.views import FitView, PlanView
+from studio.services.datasets.service import Datasets
+from studio.services.datasets.split_settings import split_spec, splits_kept
+from studio.services.planning.lengths import Lengths
+from studio.services.planning.replay_mixing import StartingPoint
+from studio.store.run_rows import own_rows
+from studio.tasks import Task, task_named
+from studio.training.methods import METHODS
+from studio.training.planning.memory_fit import Asked, fit
+from studio.training.planning.presets import PlanFacts, default_method, estimate, plan_problems
+
+USUAL_SPLITS = SplitCounts(
+    train=340, validation=40, test=20, because="No rows were given: reckoned for 400 rows of 128 tokens."
+)
+USUAL_ROWS = PlanFacts(
+    rows=400, train_rows=340, validation_rows=40, labels=2, token_lengths=(128,), learned_share=0.6, longest=128
+)
+"""What is assumed when someone asks what a model would take before having any rows."""
+OWN_ACTIONS = frozenset(TrainingConfig.model_fields) - {*settings_of(), "test_prompts"}
+"""Fields of a run that are no settings: task, model, method, preset, name. Test prompts are checked by the api."""
+USUAL_METHOD = "lora"
+"""The method of most models, until it is known of which."""
+Divided = tuple[SplitCounts, PlanFacts]
+"""How rows are divided, and how many they are."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request with its model, the spec of its rows, and what it starts from. Model and spec may be unknown."""
+
+    request: RunRequest
+    info: ModelInfo | None
+    spec: DatasetSpec | None
+    start: StartingPoint
+
+    @classmethod
+    def of_settings(
+        cls, dataset: str, info: ModelInfo, spec: DatasetSpec, settings: Mapping[str, Any], **request: Any
+    ) -> "Resolved":
+        """Without an earlier run to start from and without replay."""
+        asked = RunRequest(dataset=dataset, model=info.name, settings=dict(settings), **request)
+        return cls(asked, info, spec, StartingPoint(asked.method, asked.all_settings))
+
+
+class Planner:
+    """Plans from rows, model, method and machine."""
+
+    def __init__(self, datasets: Datasets, lengths: Lengths) -> None:
+        self.datasets, self.lengths = datasets, lengths
+        self._limits = datasets.context.workspace.limits
+
+    def plan(self, resolved: Resolved, measured: Measured | None = None) -> PlanView:
+        """The settings that a run would have, why, and what it would take.
+
+        Without a dataset the plan is for typical rows. `measured`: memory and time of a few real steps.
+        """
+        request, method, settings, splits = self._fit_request(resolved)
+        return self._view(request, method, settings, splits, measured)
+
+    def fit(self, resolved: Resolved) -> FitView:
+        """The settings nearest to these with which the run fits, and each change with its reason."""
+        request, method, settings, splits = self._fit_request(resolved)
+        fitted, values, changes = fit(request, method, settings)
+        saved = splits_kept(resolved.spec) if resolved.spec else {}
+        return FitView(
+            view=self._view(request, fitted, values, splits),
+            method=fitted,
+            settings={key: value for key, value in values.items() if saved.get(key) != value},
+            changes=tuple(change.sentence for change in changes),
+        )
+
+    def problems(self, resolved: Resolved) -> list[StudioError]:
+        """All problems of such a run that can be known without counting tokens."""
+        return self._examined(resolved)[1]
+
+    def _view(
+        self,
+        request: Asked,
+        method: str,
+        settings: Mapping[str, Any],
+        splits: SplitCounts,
+        measured: Measured | None = None,
+    ) -> PlanView:
+        plan = request.plan(method, dict(settings))
+        cost = estimate(plan, request.info, request.facts, request.machine, measured)
+        known = request.facts is not USUAL_ROWS
+        allows = what_rows_allow(request.facts.rows, kinds=request.facts.labels) if known else ""
+        return PlanView(plan=plan, estimate=cost, splits=splits, usable=request.facts.rows, allows=allows)
+
+    def _fit_request(self, resolved: Resolved) -> tuple[Asked, str, dict[str, Any], SplitCounts]:
+        """All that a plan is made from, with method and settings. Problems are raised before tokens are counted, since
+        that takes seconds."""
+        request, info, spec = resolved.request, resolved.info, resolved.spec
+        assert info is not None and spec is not None
+        task = task_named(spec.task)
+        settings, method = _settings(spec, resolved.start), resolved.start.method or default_method(task, info)
+        rows, problems = self._examined(resolved, (USUAL_SPLITS, USUAL_ROWS))
+        raise_once(problems)
+        splits, facts = rows or (USUAL_SPLITS, USUAL_ROWS)
+        if request.dataset is not None:
+            facts = self._with_tokens(request.dataset, info, spec, settings, facts)
+        fit_request = Asked(task, info, request.preset, facts, machine_facts(), request.name, self._limits)
+        return fit_request, method, settings, splits
+
+    def _examined(self, resolved: Resolved, typical: Divided | None = None) -> tuple[Divided | None, list[StudioError]]:
+        """The splits of the dataset with its rows counted (tokens are not), else `typical`; and all problems."""
+        request, info, spec = resolved.request, resolved.info, resolved.spec
+        task, machine = task_named(spec.task) if spec else None, machine_facts()
+        problems = [*resolved.start.problems, *not_settings(resolved.start.settings)]
+        settings = _settings(spec, resolved.start)
+        method = resolved.start.method or (default_method(task, info) if task and info else USUAL_METHOD)
+        if task and info:
+            problems += _unsuited(task, info, method, machine)
+        rows = typical
+        if request.dataset is not None and spec is not None:
+            rows = self._rows(request, spec, settings, resolved.start.replay, problems)
+        head = {"task": spec.task if spec else UNNAMED, "model": info.name if info else UNNAMED}
+        values = {**settings, **head, "method": method, "preset": request.preset, "name": request.name}
+        facts = rows[1] if rows else None
+        return rows, problems + plan_problems(task, info, facts, machine, values, self._limits)
+
+    def _rows(
+        self,
+        request: RunRequest,
+        spec: DatasetSpec,
+        settings: Mapping[str, Any],
+        replay: Replay | None,
+        problems: list[StudioError],
+    ) -> Divided | None:
+        """Sizes of the splits and facts of the rows; None when a problem, which is added to `problems`, prevents it."""
+        dataset, validation = request.dataset, request.validation
+        assert dataset is not None
+        before = len(problems)
+        config, kept, wrong = sifted({"task": UNNAMED, "model": UNNAMED, **settings})
+        validation_rows = None
+        with gathered(problems):
+            report = self.datasets.check(
+                dataset, spec.task, spec.roles, leave_out=spec.left_out, rows_left_out=spec.rows_left_out
+            )
+            if unusable := refusal(report):
+                problems.append(unusable)
+        if validation is not None:
+            with gathered(problems):
+                validation_rows = self.datasets.check(validation, spec.task, spec.roles).usable
+        with gathered(problems):
+            require_columns(self.datasets.store.get(dataset).columns, split_spec(kept))
+        open_ = {each.field for each in (*problems, *wrong)} & {*SplitSpec.model_fields, "replay", "replay_from"}
+        if len(problems) > before or open_:
+            return None
+        with gathered(problems):
+            splits = self.datasets.count_splits(
+                dataset, split_spec(kept), spec=spec, validation_file=validation_rows is not None
+            )
+            replayed, available = 0, splits.train
+            own = own_rows(available, self._limits.run_rows, config.replay if replay is not None else 0.0)
+            splits = splits.model_copy(update={"train": own})
+            if replay is not None:
+                most = round(splits.train * config.replay / (1 - config.replay))
+                replayed = min(self.datasets.store.get(replay.dataset).rows, most)
+            return splits, replace(
+                USUAL_ROWS,
+                rows=splits.train + splits.validation + splits.test + replayed,
+                train_rows=splits.train + replayed,
+                validation_rows=splits.validation if validation_rows is None else validation_rows,
+                labels=len(spec.label_names),
+                token_lengths=(),
+                longest=0,
+                sampled_from=available if own < available else 0,
+            )
+        return None
+
+    def _with_tokens(
+        self, dataset: str, info: ModelInfo, spec: DatasetSpec, settings: Mapping[str, Any], facts: PlanFacts
+    ) -> PlanFacts:
+        """The same with the tokens of the rows counted."""
+        measured = self.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")))
+        without = frozenset(numbers_in(spec.rows_left_out))
+        told = zip(measured.by_row.items(), measured.heads or [0] * len(measured.numbers), strict=True)
+        counted = [(length, head) for (row, length), head in told if length and row not in without]
+        lengths, heads = [length for length, _ in counted], [head for _, head in counted]
+        return replace(
+            facts,
+            token_lengths=lengths,
+            learned_share=measured.learned_share,
+            longest=max(lengths, default=0),
+            heads=heads if any(heads) else (),
+        )
+
+
+def _unsuited(task: Task, info: ModelInfo, method: str, machine: MachineFacts) -> list[StudioError]:
+    """A model that can't do the task, and a method that can't be used with it."""
+    found = []
+    if why := task.unavailable_reason(info):
+        found.append(StudioError("wrong-model", why, hint="Choose another model or task.", field="model"))
+    if method in METHODS and (why := METHODS[method].unavailable_reason(info, task, machine)):
+        found.append(StudioError("method-unavailable", why, hint="Choose another method.", field="method"))
+    return found
+
+
+def _settings(spec: DatasetSpec | None, start: StartingPoint) -> dict[str, Any]:
+    """All that were set by hand, by field name, with those that a person keeps with the rows."""
+    given = {key.replace("-", "_"): value for key, value in start.settings.items()}
+    given = {name: value for name, value in given.items() if name not in OWN_ACTIONS}
+    return {**(splits_kept(spec, given) if spec else {}), **given}
+
+
+def not_settings(settings: Mapping[str, Any]) -> list[StudioError]:
+    """Refusals of fields among the settings that are chosen in another way, for example the model."""
+    names = [key.replace("-", "_") for key in settings]
+    return [
+        StudioError(
+            "unknown-setting", f"{name} is not a setting.", field=name, hint=f"Choose the {name} of the run instead."
+        )
+        for name in names
+        if name in OWN_ACTIONS
+    ]

@@ -1,0 +1,296 @@
+"""The lifecycle of runs: submit, stop, pause, resume, delete, and where each stands. reconcile.py repairs states."""
+
+import signal
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from itertools import pairwise
+from statistics import fmean
+from typing import Any
+
+from studio.machine.paths import without_places
+from studio.machine.processes import end_group
+from studio.metrics import METRICS
+from studio.schema.errors import StudioError
+from studio.schema.events import StepEvent, StoredEvent
+from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
+from studio.schema.views import Progress
+from studio.services.context import Context
+from studio.services.runners.local import LocalRunner
+from studio.services.runs.queue_places import QueuePlaces
+from studio.services.runs.run_files import end_of, resumable_step, resumable_steps, step_to_keep
+from studio.services.runs.run_messages import goes_on, sentence_of, taken_out
+from studio.store.demo_rules import require_allowed
+from studio.store.files import folder_size, require_room
+from studio.store.next_worker import call_next
+from studio.store.queue import MOVES, Move
+from studio.store.quota import Quota
+from studio.store.run_rows import dataset_versions
+from studio.tasks import task_named
+
+
+class RunLifecycle:
+    """The runs of a workspace: submitted, stopped, paused, resumed, deleted. Reads have no side effects."""
+
+    def __init__(self, context: Context, runner: LocalRunner) -> None:
+        self.context, self.runner = context, runner
+        self.store = context.workspace.runs
+        self.event_store = context.workspace.events
+        self.queue = context.home.queue
+        self._here = context.workspace.name
+        self.quota, self.places = Quota(context.workspace), QueuePlaces(context)
+
+    def submit(self, spec: RunSpec, once: str | None = None) -> RunRecord:
+        """Save a run and put it into the queue. It waits for its turn when another run trains.
+
+        Of several requests with the same `once` only the first makes a run; the others get that one.
+        """
+        if spec.config.mirror != "none":
+            self.context.owner_only("Sending a run's curve to another program")
+        require_allowed(self.context.workspace, spec)
+        self.store.sweep()
+        require_room(self.store.root.parent, spec.disk_bytes)
+        self.quota.require(spec.disk_bytes, "This run", ", or choose LoRA or a smaller model")
+        config = spec.config.model_copy(update={"name": self.store.unique_name(spec.config.name)})
+        record = self.store.create(spec.model_copy(update={"config": config}), once, self.runner.set_aside(self._here))
+        if record.status == "queued" and self.queue.position(record.id) is None:
+            try:
+                self.places.ask(record.id)
+            except StudioError:
+                self.store.delete(record.id)
+                raise
+            self.call_next()
+        return self.get(record.id)
+
+    def all(self) -> list[RunRecord]:
+        """All runs, newest first, as the database has them."""
+        return self.store.all()
+
+    def get(self, run: str) -> RunRecord:
+        """One run by id, or `last`, as the database has it."""
+        return self.store.get(run)
+
+    def spec(self, run: str) -> RunSpec:
+        """What a run was asked to do."""
+        return self.store.spec(run)
+
+    def has_adapter(self, run: str) -> bool:
+        """Whether a run has saved an adapter."""
+        return (self.store.folder(self.store.get(run).id).adapter / "adapter_config.json").exists()
+
+    def stop(self, run: str, wish: StopWish = "keep") -> RunRecord:
+        """Ask a run to stop: at the end of its step, keeping the best so far or nothing."""
+        record = self.get(run)
+        self.store.request_stop(record.id, wish)
+        if record.status in ("queued", "paused"):
+            words = taken_out(record, self.way_on(record.id)[0], wish)
+            self.store.set_status(record.id, "stopped", words, only_from=("queued", "paused"), reason=words)
+            self._let_go(record.id)
+            if wish == "discard":
+                self.store.discard_output(record.id)
+        elif not self.store.set_status(record.id, "stopping", only_from=("starting", "training", "stopping")):
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} is not at work.",
+                given=record.status,
+                valid="a run that is at work or waits",
+            )
+        return self.store.get(record.id)
+
+    def pause(self, run: str) -> RunRecord:
+        """Give the turn away: a run at work ends after its step with a checkpoint, one that waits leaves the queue."""
+        record = self.get(run)
+        words = "Paused while it waited."
+        if self.store.set_status(record.id, "paused", words, only_from=("queued",), reason=words):
+            self._let_go(record.id)
+            return self.store.get(record.id)
+        self.store.request_stop(record.id, "pause")
+        if not self.store.set_status(record.id, "stopping", "Pauses.", only_from=("starting", "training")):
+            self.store.request_stop(record.id, record.stop_wish)
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} can't be paused.",
+                given=record.status,
+                valid="a run that is at work or waits",
+            )
+        return self.store.get(record.id)
+
+    def move(self, run: str, way: Move) -> RunRecord:
+        """Give a waiting run another place among the runs of this workspace."""
+        record = self.get(run)
+        if way not in MOVES:
+            raise StudioError("bad-setting", "There is no such move.", given=way, valid=MOVES, field="move")
+        if record.status != "queued" or not self.queue.move(record.id, way):
+            raise StudioError(
+                "wrong-state", f"The run {record.name} does not wait.", given=record.status, valid="a run that waits"
+            )
+        return record
+
+    def queued(self) -> list[RunRecord]:
+        """The runs of this workspace in the queue, the one at work first, then in the order of their turn."""
+        known = {record.id: record for record in self.store.all()}
+        return [known[entry.run] for entry in self.queue.listing() if entry.run in known]
+
+    def resume(self, run: str) -> RunRecord:
+        """Go on from the last whole checkpoint, or from the start when there is none."""
+        record = self.get(run)
+        spec = self.store.spec(record.id)
+        self.require_rows(spec)
+        there = folder_size(self.store.folder(record.id).checkpoints)  # what it writes takes their place
+        require_room(self.store.root.parent, max(0, spec.disk_bytes - there))
+        self.quota.require(max(0, spec.disk_bytes - there), "This run")
+        self.places.require_time(record)
+        _, words = self.way_on(record.id)
+        if not self.queue_again(record, words):
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} can't go on.",
+                given=record.status,
+                valid="a run that is paused, was interrupted, stopped or failed",
+            )
+        return self.get(record.id)
+
+    def delete(self, run: str) -> None:
+        """Remove a run with all it made; one at work is ended first."""
+        record = self.get(run)
+        if record.status in ACTIVE:
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} is at work.",
+                given=record.status,
+                hint="Stop it first, then delete it.",
+            )
+        self.store.delete(record.id)
+
+    def log(self, run: str, most: int = 200_000) -> str:
+        """The end of what the worker printed, and of what each of several processes did."""
+        folder = self.store.folder(self.store.get(run).id)
+        text = end_of(folder.log, most)
+        for path in folder.of_processes:
+            text += f"\n--- {path.name} ---\n{end_of(path, most)}"
+        if not self.context.demo:
+            return text
+        # A visitor may read what went wrong, but not where this machine keeps things.
+        return without_places(text)
+
+    def checkpoints(self, run: str) -> list[int]:
+        """Steps from which a run can go on, in order: of their checkpoints every file is there, and whole."""
+        return resumable_steps(self.store.folder(self.store.get(run).id).checkpoints)
+
+    def way_on(self, run: str) -> tuple[int | None, str]:
+        """The step from which a run would go on, and the same in words; None: it would start again."""
+        folder = self.store.folder(self.store.get(run).id).checkpoints
+        step = resumable_step(folder)
+        return step, goes_on(step, any(folder.glob("checkpoint-*")))
+
+    def size(self, run: str) -> int:
+        """What the run takes on the disk."""
+        return self.store.folder(self.store.get(run).id).bytes
+
+    def selection_metric(self, run: str) -> tuple[str, str] | None:
+        """Name and title of the metric by which the best step is chosen; None where it is validation loss."""
+        spec = self.store.spec(self.get(run).id)
+        # of a model that writes, checks tell loss alone, and the page falls back to it
+        metric = METRICS.get(task_named(spec.config.task).way("encoder", spec.data.roles).best_metric)
+        return (metric.name, metric.title) if metric else None
+
+    def progress(self, run: str) -> Progress:
+        """How far a run is, in words and numbers."""
+        record = self.get(run)
+        position, short = self._place(record)
+        share = record.step / record.steps if record.steps else 0.0
+        if record.status == "finished":
+            share = 1.0
+        left = self._seconds_left(record) if record.status == "training" else None
+        saved, way_on = self.way_on(record.id) if record.status in GOES_ON else (None, "")
+        keeps = None
+        if record.status in GOES_ON and not record.has_result:
+            keeps = step_to_keep(self.store.folder(record.id).checkpoints, self.store.spec(record.id).config.keep_best)
+        return Progress(
+            record=record,
+            share=share,
+            seconds_left=left,
+            position=position,
+            short=short is not None,
+            sentence=sentence_of(record, position, short),
+            saved=saved,
+            way_on=way_on,
+            keeps=keeps,
+            bytes=self.size(record.id) if record.status in GOES_ON else 0,
+        )
+
+    def events(self, run: str, after: int = 0, limit: int = 100_000, kinds: Sequence[str] = ()) -> list[StoredEvent]:
+        """Events newer than the cursor."""
+        return self.event_store.after(run, after, limit, tuple(kinds))
+
+    def sampled_events(self, run: str, after: int, most: int) -> list[StoredEvent]:
+        """As `events`; of more than `most` steps those that a curve needs."""
+        return self.event_store.thinned(run, after, most)
+
+    def queue_again(
+        self, record: RunRecord, words: str, *, only_from: Collection[str] = GOES_ON, **changes: Any
+    ) -> bool:
+        """Put a run that has ended or is paused into the queue; False when its state does not allow it.
+
+        Raises:
+            StudioError `limit-reached`: when a visitor has too many runs there; the run stays as it was.
+        """
+        self.places.require(record.id)
+        reset = {"stop_wish": None, "reason": "", "ended": None, **changes}
+        if not self.store.set_status(record.id, "queued", words, only_from=only_from, **reset):
+            return False
+        try:
+            self.places.ask(record.id, again=True)
+        except StudioError:  # another run was put there in this very moment
+            kept = {name: getattr(record, name) for name in ("stop_wish", "reason", "ended")}
+            self.store.set_status(record.id, record.status, record.reason, only_from=("queued",), **kept)
+            raise
+        self.call_next()
+        return True
+
+    def call_next(self) -> None:
+        """Start the worker of the run whose turn is next, if there is none."""
+        call_next(self.context.home, self.runner.start)
+
+    def _let_go(self, run: str) -> None:
+        """Take a run that waits out of the queue, and end its worker."""
+        worker = self.queue.worker(run)
+        self.queue.leave(run)
+        if worker:
+            end_group(worker, signal.SIGTERM)
+        self.call_next()
+
+    def _place(self, record: RunRecord) -> tuple[int | None, tuple[int, int] | None]:
+        """Runs before one that waits, and what it needs and what is free when that is too little."""
+        if record.status != "queued":
+            return None, None
+        for position, entry in enumerate(self.queue.listing()):
+            if entry.run == record.id:
+                return position, None if entry.free is None else (entry.memory, entry.free)
+        return None, None
+
+    def require_rows(self, spec: RunSpec) -> None:
+        """What a run learns from must still be here."""
+        store = self.context.workspace.datasets
+        for dataset, version in dataset_versions(spec):
+            store.get(dataset, version)
+            if not store.rows_path(dataset, version).exists():
+                raise StudioError(
+                    "no-such-dataset",
+                    "The rows that the run learns from are no longer on the disk.",
+                    given=f"{dataset}, version {version}",
+                    hint="Bring the file again, and begin a new run.",
+                )
+
+    def _seconds_left(self, record: RunRecord) -> float | None:
+        """From the pace of the last steps, evaluations between them included."""
+        steps = self.event_store.last(record.id, "step", 60)
+        numbered = [(each.event.step, timestamp(each.time)) for each in steps if isinstance(each.event, StepEvent)]
+        gaps = [later[1] - earlier[1] for earlier, later in pairwise(numbered) if later[0] == earlier[0] + 1]
+        if len(gaps) < 2:
+            return None
+        return fmean(gaps) * max(0, record.steps - record.step)
+
+
+def timestamp(time: str) -> float:
+    """Seconds since the epoch of an ISO 8601 time in UTC."""
+    return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
