@@ -9,7 +9,7 @@ import typer
 from studio.schema.dataset import PIECES, DatasetRecord
 
 if TYPE_CHECKING:
-    pass
+    from studio.cli.context import Context
 
 PANEL = "How the data are read"
 DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|", "pipe": "|", "space": " "}

@@ -9,7 +9,7 @@ from studio.services.datasets.service import Datasets
 from studio.services.labeling.label_tasks import written_by_hand
 from studio.services.models import Models
 from studio.tasks import TASKS, task_named
-from studio.training.loop.trackers import MIRRORS
+from studio.training.loop.trackers import TRACKERS
 from studio.training.methods import METHODS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning.parallelism import fsdp_off, offload_off, zero_off
@@ -70,7 +70,7 @@ class Catalog:
         """Setting → value → why it can't be chosen on this machine."""
         machine = machine_facts()
         optimizers = {name: each.unavailable_reason(machine) for name, each in OPTIMIZERS.items()}
-        trackers = {name: each.unavailable_reason() for name, each in MIRRORS.items()}
+        trackers = {name: each.unavailable_reason() for name, each in TRACKERS.items()}
         return {
             "optimizer": {name: reason for name, reason in optimizers.items() if reason},
             "mirror": {name: reason for name, reason in trackers.items() if reason},

@@ -189,8 +189,8 @@ class JobScheduler:
         return min(may, key=lambda each: turn.get(each[2], -1), default=None)
 
 
-JOBS = JobScheduler()
-"""The long jobs of this server: see background.py and work.py."""
+JOB_TURNS = JobScheduler()
+"""The long jobs of this server: see jobs.py."""
 
 
 def too_many(what: str, most: int) -> StudioError:

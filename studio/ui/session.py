@@ -19,7 +19,7 @@ from studio.schema.limits import DEMO, OWNER, Limits
 from studio.services.context import Role
 from studio.ui.labeler import labeller_of
 from studio.ui.proxies import ADDRESS, ROLE
-from studio.ui.scheduler import JOBS, ActionScheduler, Visitor
+from studio.ui.scheduler import JOB_TURNS, ActionScheduler, Visitor
 from studio.ui.workspaces import Workspaces
 
 HEADER = "x-studio-workspace"
@@ -101,7 +101,7 @@ class Sessions:
         self.actions, self.requests = ActionScheduler(self.limits), ActionScheduler(self.limits)
         """Whose page action, and whose request of the page's script, is handled next. What is polled every second does
         not wait behind an action that takes long."""
-        JOBS.set_limits(self.limits, self.workspaces.address_of)
+        JOB_TURNS.set_limits(self.limits, self.workspaces.address_of)
         self._pages: OrderedDict[tuple[str, str], OpenPage] = OrderedDict()
         self._lock = threading.Lock()
         """For the table of pages alone; nothing is read or written under it."""

@@ -17,6 +17,7 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.search import SearchSpec, SearchView
+from studio.services.runs.search_engine import SearchEngine
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
 from studio.ui.monitor import Monitor

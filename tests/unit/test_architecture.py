@@ -30,19 +30,17 @@ EDGES = {
     "studio.cli.main",
     "studio.host.host",
     "studio.inference.template_process",  # a process, which tells the error of a template
+    "studio.machine.process_main",  # a process, whose last line says it
     "studio.models.__main__",  # the way in of `make setup`
     "studio.models.starter_download",  # a thread, whose error the caller raises
     "studio.services.labeling.active_learning",  # a thread that has texts read
     "studio.services.models",  # a thread that downloads
-    "studio.ui.background",  # a thread, whose error the page shows
+    "studio.ui.jobs",  # a thread, whose error the page shows
     "studio.ui.error_routes",
     "studio.ui.monitor",  # a thread that reconciles runs and advances searches
     "studio.ui.security",  # a request, whose answer names an id of the log
     "studio.ui.shell",
     "studio.ui.chat_routes",  # a stream, whose last line says it
-    "studio.ui.work",
-    "studio.worker.combine",
-    "studio.worker.probe",
     "studio.worker.rank",
     "studio.worker.run",
 }

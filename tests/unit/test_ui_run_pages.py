@@ -12,10 +12,10 @@ from studio.schema.views import ExportView, Progress
 from studio.ui.components.scorecard import judged, matrix, per_label, scorecard, signed, value
 from studio.ui.components.sparkline import spark
 from studio.ui.components.tokens import template_panel
+from studio.ui.jobs import Job
 from studio.ui.session import Sessions
 from studio.ui.tabs import evaluate, export, train
 from studio.ui.tabs.runs import tab as runs_tab
-from studio.ui.work import Piece
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -160,7 +160,7 @@ def test_numbers_are_written_as_people_read_them() -> None:
 
 
 def test_work_on_its_way_asks_again_by_itself_and_shows_how_far_it_is() -> None:
-    drawn = evaluate.at_work(a_run(), Piece(done=30, total=120))
+    drawn = evaluate.at_work(a_run(), Job(done=30, total=120))
     assert "25 %" in drawn and "30 of 120" in drawn and "data-again" in drawn
 
 
@@ -181,7 +181,7 @@ def test_first_it_is_made_and_only_then_it_can_be_downloaded() -> None:
     assert 'data-download="adapter"' in export.bar(a_run(), done, None)
     drawn = export.body(a_run(), [done], done, {})
     assert "Same replies." in drawn and "/home/x" not in drawn and "<img" not in drawn
-    assert "disabled" in export.bar(a_run(), done, Piece(done=1, total=2))
+    assert "disabled" in export.bar(a_run(), done, Job(done=1, total=2))
 
 
 def test_the_form_that_was_wanted_is_shown_unless_it_can_not_be_had() -> None:

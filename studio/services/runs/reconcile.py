@@ -13,8 +13,8 @@ from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, StateEvent, StoredEvent
 from studio.services.runs.lifecycle import RunLifecycle, timestamp
 from studio.services.runs.run_files import resumable_step
-from studio.store.files import is_written_to, ignore_full_disk
-from studio.training.loop.oom_retry import TITLE, with_half_batch, in_words
+from studio.store.files import ignore_full_disk, is_written_to
+from studio.training.loop.oom_retry import TITLE, retry_message, with_half_batch
 
 UNQUEUED_SECONDS = 20
 """A `queued` run that is not in the queue for so long is put there: the server was killed before it did."""
@@ -52,7 +52,7 @@ def _retry_with_half_batch(runs: RunLifecycle, run: str) -> None:
     if spec is None or runs.store.stop_wish(run) or not runs.places.has_room(run):
         runs.store.update(run, cause="")
         return
-    message, record = in_words(before.config.batch_size), runs.store.get(run)
+    message, record = retry_message(before.config.batch_size), runs.store.get(run)
     runs.store.replace_spec(run, spec)
     if runs.queue_again(record, message, only_from=("interrupted",), cause=""):
         runs.event_store.append(run, AdviceEvent(step=record.step, title=TITLE, message=message))

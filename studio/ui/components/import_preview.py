@@ -5,8 +5,8 @@ from typing import Any
 
 from studio.schema.dataset import PIECES, DatasetRecord
 from studio.schema.views import HubDataset
-from studio.ui.background import Piece
 from studio.ui.components.basic import button, field, fold, note, select_input, text_input, track
+from studio.ui.jobs import Job
 from studio.ui.markup import Html, html, join
 from studio.ui.numbers import rows as rows_words
 from studio.ui.numbers import size
@@ -142,19 +142,19 @@ def which_sheet(record: DatasetRecord) -> Html:
     )
 
 
-def under_way(piece: Piece) -> Html:
+def under_way(job: Job) -> Html:
     """Long work with its progress, and a way to stop it."""
-    done = [rows_words(piece.rows)] if piece.rows else []
-    if piece.bytes:
-        done.append(f"{size(piece.bytes)} of {size(piece.total)}" if piece.total else size(piece.bytes))
-    words = join([*done, f"{piece.seconds:.0f} s"], " · ")
-    share = min(1.0, piece.bytes / piece.total) if piece.total and piece.bytes else 0.0
+    done = [rows_words(job.done)] if job.done else []
+    if job.bytes:
+        done.append(f"{size(job.bytes)} of {size(job.total)}" if job.total else size(job.bytes))
+    words = join([*done, f"{job.seconds:.0f} s"], " · ")
+    share = min(1.0, job.bytes / job.total) if job.total and job.bytes else 0.0
     return html(
         '<section class="panel stack mid" aria-labelledby="way" data-key="under-way"><h2 id="way">{title}</h2>{bar}'
         '<p class="muted" role="status">{words}</p><p class="muted small">The other tabs can be used meanwhile.</p>'
         '<div class="row">{stop}</div><i hidden data-poll="400" data-repeat data-act="reading"></i></section>',
-        title=piece.title,
-        bar=track(share, "", f"{share:.0%} read") if piece.total else "",
+        title=job.title,
+        bar=track(share, "", f"{share:.0%} read") if job.total else "",
         words=words,
         stop=button("Cancel", "stop-reading", "s"),
     )

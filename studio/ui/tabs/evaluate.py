@@ -9,13 +9,13 @@ from studio.schema.runs import RunRecord
 from studio.ui.components.basic import Primary, action_bar, alert, button, heading, segments, track
 from studio.ui.components.region import region
 from studio.ui.components.scorecard import SENTENCES, judged, matrix, per_label, scorecard
+from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
 from studio.ui.numbers import about
 from studio.ui.selected import meant, reach, selected
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.static import content
-from studio.ui.work import WORK, Key, Piece
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ def wire(c: Components, shell: PageShell) -> None:
                 c.body: not_yet(run),
                 c.actions: action_bar("", Primary("Go to step 4", goto="train"), back="train"),
             }
-        piece = WORK.look(_key(visit, run))
-        if piece and piece.running:
+        job = JOBS.look(_key(visit, run))
+        if job and not job.ended:
             return {
-                c.body: at_work(run, piece),
+                c.body: at_work(run, job),
                 c.actions: action_bar("", Primary("Next: chat", goto="chat"), back="train"),
             }
         report = visit.studio.evaluation.report(run.id)
-        problem = alert(piece.error) if piece and piece.error else Html("")
+        problem = alert(job.error) if job and job.error else Html("")
         if report is None:
             return {c.body: html("{p}{i}", p=problem, i=invitation(run)), c.actions: _bar(run, again=False)}
         reach(visit, "train", "evaluate")
@@ -60,7 +60,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
     def evaluate(visit: Visit) -> Updates:
         run, studio = visit.studio.runs.get(meant(visit)), visit.studio
-        WORK.begin(_key(visit, run), lambda tell: studio.evaluation.evaluate(run.id, progress=tell))
+        JOBS.begin(_key(visit, run), Job(), lambda job: studio.evaluation.evaluate(run.id, progress=job.advance))
         return show(visit)
 
     def which(visit: Visit) -> Updates:
@@ -73,7 +73,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
 
 def _key(visit: Visit, run: RunRecord) -> Key:
-    return visit.workspace, run.id, "evaluate"
+    return visit.workspace, f"{run.id} evaluate"
 
 
 def _which(visit: Visit) -> str:
@@ -109,20 +109,20 @@ def invitation(run: RunRecord) -> Html:
     )
 
 
-def at_work(run: RunRecord, piece: Piece) -> Html:
+def at_work(run: RunRecord, job: Job) -> Html:
     """How far it is; asks again by itself."""
-    left = f" · {about(piece.seconds_left)} left" if piece.seconds_left else ""
-    rows = f"{piece.done:,} of {piece.total:,}" if piece.total else "loading both models"
+    left = f" · {about(job.seconds_left)} left" if job.seconds_left else ""
+    rows = f"{job.done:,} of {job.total:,}" if job.total else "loading both models"
     return html(
         '{head}<section class="panel stack mid" aria-label="Progress"><div class="row"><b>Evaluating</b>'
         '<span class="right nowrap"><b>{share:.0f} %</b> <span class="muted">· '
         "{rows}{left}</span></span></div>{track}</section>"
         '<button type="button" hidden data-act="look" data-quiet data-again="1000">Look again</button>',
         head=heading(f"Evaluating {run.name}", "Base and tuned on the same rows. You can leave this page."),
-        share=100 * piece.share,
+        share=100 * job.share,
         rows=rows,
         left=left,
-        track=track(piece.share, label="Evaluating"),
+        track=track(job.share, label="Evaluating"),
     )
 
 

@@ -10,13 +10,13 @@ from studio.schema.views import ExportView
 from studio.ui.components.basic import Primary, action_bar, alert, facts, heading, state, track
 from studio.ui.components.region import region
 from studio.ui.icons import icon
+from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import about, size
 from studio.ui.poll import filename
 from studio.ui.selected import meant, reach, selected
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
-from studio.ui.work import WORK, Key, Piece
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ def wire(c: Components, shell: PageShell) -> None:
             head = heading("Nothing to take away yet", f"{why} Export opens when a run has ended.")
             return {c.body: head, c.actions: action_bar("", Primary("Go to step 4", goto="train"), back="train")}
         views = visit.studio.exports.all(run.id)
-        pieces = {view.format: WORK.look(_key(visit, run, view.format)) for view in views}
+        jobs = {view.format: JOBS.look(_key(visit, run, view.format)) for view in views}
         chosen = chosen_view(views, str(visit.choices.extra.get("format", "")))
         if any(view.done for view in views):
             reach(visit, "train", "export")
-        return {c.body: body(run, views, chosen, pieces), c.actions: bar(run, chosen, pieces.get(chosen.format))}
+        return {c.body: body(run, views, chosen, jobs), c.actions: bar(run, chosen, jobs.get(chosen.format))}
 
     def choose(visit: Visit) -> Updates:
         visit.remember(format=visit.text("value", 30))
@@ -55,7 +55,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
     def export(visit: Visit) -> Updates:
         run, studio, form = visit.studio.runs.get(meant(visit)), visit.studio, visit.text("format", 30)
-        WORK.begin(_key(visit, run, form), lambda tell: studio.exports.create(run.id, form, progress=tell))
+        JOBS.begin(_key(visit, run, form), Job(), lambda job: studio.exports.create(run.id, form, progress=job.advance))
         return show(visit)
 
     shell.page(show, outputs=outputs)
@@ -64,7 +64,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
 
 def _key(visit: Visit, run: RunRecord, form: str) -> Key:
-    return visit.workspace, run.id, f"export {form[:30]}"
+    return visit.workspace, f"{run.id} export {form[:30]}"
 
 
 def chosen_view(views: Sequence[ExportView], wanted: str) -> ExportView:
@@ -74,11 +74,11 @@ def chosen_view(views: Sequence[ExportView], wanted: str) -> ExportView:
     )
 
 
-def body(run: RunRecord, views: Sequence[ExportView], chosen: ExportView, pieces: dict[str, Piece | None]) -> Html:
+def body(run: RunRecord, views: Sequence[ExportView], chosen: ExportView, jobs: dict[str, Job | None]) -> Html:
     """The forms on the left, the chosen one on the right."""
     step = f", step {run.best_step}" if run.best_step is not None else ""
-    problems = [alert(piece.error) for piece in pieces.values() if piece and piece.error]
-    again = any(piece and piece.running for piece in pieces.values())
+    problems = [alert(job.error) for job in jobs.values() if job and job.error]
+    again = any(job and not job.ended for job in jobs.values())
     return html(
         '<div class="stack">{problems}{head}<div class="cols exp"><section class="panel flush" '
         'aria-labelledby="forms"><div class="bar">'
@@ -90,7 +90,7 @@ def body(run: RunRecord, views: Sequence[ExportView], chosen: ExportView, pieces
             "Take it with you",
             f"{run.name}{step}. Each file is loaded again and its replies compared before it is offered.",
         ),
-        rows=[_row(view, view.format == chosen.format, pieces.get(view.format)) for view in views],
+        rows=[_row(view, view.format == chosen.format, jobs.get(view.format)) for view in views],
         detail=detail(run, chosen),
         again=html('<button type="button" hidden data-act="look" data-quiet data-again="1000">Look again</button>')
         if again
@@ -98,7 +98,7 @@ def body(run: RunRecord, views: Sequence[ExportView], chosen: ExportView, pieces
     )
 
 
-def _row(view: ExportView, chosen: bool, piece: Piece | None) -> Html:
+def _row(view: ExportView, chosen: bool, job: Job | None) -> Html:
     off = bool(view.unavailable_reason)
     return html(
         '<label class="mrow {off}"><input type="radio"{attrs}><span class="grow"><span class="t">{title}</span>'
@@ -109,14 +109,14 @@ def _row(view: ExportView, chosen: bool, piece: Piece | None) -> Html:
         title=view.title,
         sentence=view.unavailable_reason or view.sentence,
         size=size(view.done.bytes if view.done else view.bytes),
-        state=_state(view, piece),
+        state=_state(view, job),
     )
 
 
-def _state(view: ExportView, piece: Piece | None) -> Html:
-    if piece and piece.running:
-        left = f"{about(piece.seconds_left)} left" if piece.seconds_left else piece.message or "loading the model"
-        return html("{s}<small>{l}</small>", s=state("run", f"Making, {100 * piece.share:.0f} %"), l=left)
+def _state(view: ExportView, job: Job | None) -> Html:
+    if job and not job.ended:
+        left = f"{about(job.seconds_left)} left" if job.seconds_left else job.title or "loading the model"
+        return html("{s}<small>{l}</small>", s=state("run", f"Making, {100 * job.share:.0f} %"), l=left)
     if view.done:
         return html("{s}<small>{t}</small>", s=state("ok", "Ready"), t="Loaded again and compared")
     return state(
@@ -159,13 +159,13 @@ def detail(run: RunRecord, view: ExportView) -> Html:
     )
 
 
-def bar(run: RunRecord, view: ExportView, piece: Piece | None) -> Html:
+def bar(run: RunRecord, view: ExportView, job: Job | None) -> Html:
     """Make it, or take it."""
-    if piece and piece.running:
+    if job and not job.ended:
         wait = html(
             '<span class="row">{t}<span class="nowrap">{p:.0f} %</span></span>',
-            t=track(piece.share, label="Making"),
-            p=100 * piece.share,
+            t=track(job.share, label="Making"),
+            p=100 * job.share,
         )
         return action_bar(wait, Primary("Making it", disabled=True), back="chat")
     if view.done is None:

@@ -8,10 +8,10 @@ from studio.schema.augmentation import Proposals
 from studio.schema.dataset import CheckReport
 from studio.schema.errors import StudioError
 from studio.schema.label_quality import LearningCurve
-from studio.ui.background import BACKGROUND, Key, Piece
 from studio.ui.components.basic import alert, button, note, segments, text_input, track
 from studio.ui.components.curve import curve_chart
 from studio.ui.components.synthetic_rows import review_panel
+from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
 from studio.ui.numbers import rows as rows_words
 from studio.ui.session import Visit
@@ -36,17 +36,15 @@ def look_at_all(visit: Visit) -> None:
     """Have the doctor look at every row where he took a sample, in a process of its own."""
     chosen, studio = visit.choices, visit.studio
 
-    def do(piece: Piece) -> None:
+    def do(job: Job) -> None:
         def tell(rows: int, size: int) -> None:
-            piece.title = "Looking at every row"
-            piece.tell(rows, size)
+            job.title = "Looking at every row"
+            job.read(rows, size)
 
-        studio.jobs.check(chosen.dataset, chosen.task, tell, piece.stop, whole=True)
+        studio.jobs.check(chosen.dataset, chosen.task, tell, job.cancelled, whole=True)
 
-    BACKGROUND.take(_key(visit, "whole"))
-    BACKGROUND.begin(
-        _key(visit, "whole"), Piece("Looking at every row", total=studio.datasets.get(chosen.dataset).rows), do
-    )
+    JOBS.take(_key(visit, "whole"))
+    JOBS.begin(_key(visit, "whole"), Job("Looking at every row", total=studio.datasets.get(chosen.dataset).rows), do)
 
 
 def every_row(visit: Visit) -> bool:
@@ -58,27 +56,27 @@ def _begin(visit: Visit, what: str, work: Callable[..., Any], **told: Any) -> No
     """In the background, so that the page stays usable."""
     dataset = visit.choices.dataset
 
-    def do(piece: Piece) -> None:
+    def do(job: Job) -> None:
         def progress(done: int, total: int, words: str) -> None:
-            piece.rows, piece.total, piece.title = done, total, words
+            job.done, job.total, job.title = done, total, words
 
         work(dataset, progress=progress, **told)
 
-    BACKGROUND.take(_key(visit, what))
-    BACKGROUND.begin(_key(visit, what), Piece("Getting ready"), do)
+    JOBS.take(_key(visit, what))
+    JOBS.begin(_key(visit, what), Job("Getting ready"), do)
 
 
 def _key(visit: Visit, what: str) -> Key:
     return visit.workspace, f"{what} {visit.choices.dataset}"
 
 
-def _at(visit: Visit, what: str) -> Piece | None:
+def _at(visit: Visit, what: str) -> Job | None:
     """Work that is being done, or was refused; what is done and well is forgotten."""
-    piece = BACKGROUND.look(_key(visit, what))
-    if piece is not None and piece.over and piece.error is None:
-        BACKGROUND.take(_key(visit, what))
+    job = JOBS.get(_key(visit, what))
+    if job is not None and job.ended and job.error is None:
+        JOBS.take(_key(visit, what))
         return None
-    return piece
+    return job
 
 
 def look_again(visit: Visit) -> None:
@@ -167,10 +165,10 @@ def _sample(visit: Visit, report: CheckReport) -> Html:
     """Where a sample was looked at, the way to all rows."""
     if report.rows <= SAMPLED or every_row(visit):
         return Html("")
-    piece = _at(visit, "whole")
+    job = _at(visit, "whole")
     body = (
-        _working(piece, "whole", "Look at every row")
-        if piece
+        _working(job, "whole", "Look at every row")
+        if job
         else html(
             '<p class="muted small">Near copies and languages were looked for in a sample of {n:,} rows or so.</p>'
             '<div class="row">{b}</div>',
@@ -184,10 +182,10 @@ def _sample(visit: Visit, report: CheckReport) -> Html:
 def _labels(visit: Visit, report: CheckReport) -> Html:
     if not report.labels:
         return Html("")
-    piece, dataset = _at(visit, "judge"), visit.choices.dataset
+    job, dataset = _at(visit, "judge"), visit.choices.dataset
     found = any(each.kind == "label-error" for each in report.problems)
-    if piece:
-        body = _working(piece, "judge", "Look for wrong labels")
+    if job:
+        body = _working(job, "judge", "Look for wrong labels")
     elif visit.studio.label_quality.was_judged(dataset):
         body = html(
             '<p class="muted small">{words}</p>',
@@ -205,11 +203,11 @@ def _labels(visit: Visit, report: CheckReport) -> Html:
     )
 
 
-def _working(piece: Piece, act: str, label: str) -> Html:
+def _working(job: Job, act: str, label: str) -> Html:
     """How far a piece of work is, or why it was refused."""
-    if piece.error:
-        return html('{alert}<div class="row">{b}</div>', alert=alert(piece.error), b=button(label, act, "s"))
-    words, share = piece.title, piece.rows / piece.total if piece.total else 0.0
+    if job.error:
+        return html('{alert}<div class="row">{b}</div>', alert=alert(job.error), b=button(label, act, "s"))
+    words, share = job.title, job.share
     return html(
         '<p class="muted small" role="status">{words} …</p>{track}<i hidden data-poll="600" data-repeat '
         'data-act="look"></i>',
@@ -241,10 +239,10 @@ def drawn(visit: Visit) -> Html:
 def _curve(visit: Visit) -> Html:
     if not _has_labels(visit):
         return Html("")
-    piece, known = _at(visit, "curve"), visit.studio.label_quality.known_curve(visit.choices.dataset)
+    job, known = _at(visit, "curve"), visit.studio.label_quality.known_curve(visit.choices.dataset)
     body: Any
-    if piece:
-        body = _working(piece, "curve", "Draw the learning curve")
+    if job:
+        body = _working(job, "curve", "Draw the learning curve")
     elif known:
         body = _drawn_curve(known)
     else:
@@ -275,14 +273,14 @@ def _has_labels(visit: Visit) -> bool:
 
 
 def _made(visit: Visit) -> Html:
-    piece = _at(visit, "make")
+    job = _at(visit, "make")
     proposals = visit.studio.augmentation.proposals(visit.choices.dataset)
-    if piece and not piece.over:
-        body = html('<div class="body stack tight">{w}</div>', w=_working(piece, "make", "Make rows"))
+    if job and not job.ended:
+        body = html('<div class="body stack tight">{w}</div>', w=_working(job, "make", "Make rows"))
     elif proposals.rows:
         return review_panel(proposals, int(visit.choices.extra.get("made_page", 1)))
     else:
-        refused = alert(piece.error) if piece and piece.error else ""
+        refused = alert(job.error) if job and job.error else ""
         body = html('<div class="body stack mid">{r}{f}</div>', r=refused, f=_form(visit, proposals))
     return html(
         '<section class="panel flush" aria-labelledby="made"><div class="bar"><h2 id="made">Rows made from yours</h2>'

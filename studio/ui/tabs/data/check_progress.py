@@ -2,8 +2,8 @@
 
 from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.services.datasets.subprocess_jobs import Stopped
-from studio.ui.background import BACKGROUND, Key, Piece
 from studio.ui.components.basic import button, track
+from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
 from studio.ui.numbers import rows as rows_words
 from studio.ui.session import Visit
@@ -33,28 +33,28 @@ def look(visit: Visit) -> None:
     key, chosen = check_key(visit), visit.choices
     if chosen.extra.get("stopped") == key:
         return
-    over = BACKGROUND.take(_key(visit, key))
+    over = JOBS.take(_key(visit, key))
     if over is not None:
         if isinstance(over.error, Stopped):
             visit.remember(stopped=key)
         elif over.error is not None:
             visit.remember(refused=key)
         return
-    if BACKGROUND.look(_key(visit, key)) is not None:
+    if JOBS.get(_key(visit, key)) is not None:
         return
     record, studio = visit.studio.datasets.get(chosen.dataset), visit.studio
     splits = {name: chosen.settings[name] for name in SplitSpec.model_fields if name in chosen.settings}
-    BACKGROUND.begin(
+    JOBS.begin(
         _key(visit, key),
-        Piece("Looking", total=record.rows),
-        lambda piece: studio.jobs.check(record.id, chosen.task, piece.tell, piece.stop, **splits),
+        Job("Looking", total=record.rows),
+        lambda job: studio.jobs.check(record.id, chosen.task, job.read, job.cancelled, **splits),
     )
 
 
 def stop(visit: Visit) -> None:
     """Don't look; the rows can be used as they are."""
     key = check_key(visit)
-    BACKGROUND.stop(_key(visit, key))
+    JOBS.cancel(_key(visit, key))
     visit.remember(stopped=key)
 
 
@@ -67,15 +67,15 @@ def again(visit: Visit) -> None:
 def panel(visit: Visit, record: DatasetRecord) -> Html:
     """The doctor while he looks, or when he was stopped."""
     key = check_key(visit)
-    piece = BACKGROUND.look(_key(visit, key))
-    if visit.choices.extra.get("stopped") == key and piece is None:
+    job = JOBS.get(_key(visit, key))
+    if visit.choices.extra.get("stopped") == key and job is None:
         body = html(
             '<p class="muted">Nobody looked at these rows. Training looks before it starts.</p>'
             '<div class="row">{b}</div>',
             b=button("Look at the rows", "look-again", "s"),
         )
     else:
-        done = min(piece.rows if piece else 0, record.rows)
+        done = min(job.done if job else 0, record.rows)
         words = f"Looking at {rows_words(record.rows)}" + (f": {done:,} done" if done else " …")
         if done and done > record.rows - TOLD:
             words += ". Now they are compared with each other."
@@ -85,7 +85,7 @@ def panel(visit: Visit, record: DatasetRecord) -> Html:
             bar=track(done / max(1, record.rows), "", f"{done:,} of {record.rows:,} rows"),
             words=words,
             b=button("Stop", "stop-looking", "s", aria_label="Stop looking at the rows"),
-            wait=400 if piece else 100,
+            wait=400 if job else 100,
         )
     return html(
         '<section class="panel stack tight" aria-labelledby="doc"><h2 id="doc">Doctor</h2>{body}</section>', body=body

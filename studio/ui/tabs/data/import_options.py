@@ -10,9 +10,9 @@ from studio.schema.errors import StudioError
 from studio.schema.views import HubDataset
 from studio.services.datasets.subprocess_jobs import MANY as MANY_ROWS
 from studio.store.cache import Cache
-from studio.ui.background import BACKGROUND, Key, Piece
 from studio.ui.components.basic import Primary, action_bar, heading
 from studio.ui.components.import_preview import under_way
+from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
 from studio.ui.uploads import Uploads
@@ -29,17 +29,17 @@ def key_of(visit: Visit) -> Key:
     return visit.workspace, "reading"
 
 
-def at_work(visit: Visit) -> Piece | None:
+def at_work(visit: Visit) -> Job | None:
     """What is being read for this workspace."""
-    return BACKGROUND.look(key_of(visit))
+    return JOBS.get(key_of(visit))
 
 
-def drawn(piece: Piece) -> tuple[Html, Html]:
+def drawn(job: Job) -> tuple[Html, Html]:
     """The tab while something is read."""
     body = html(
         '{head}<div class="cols main-side w400"><div class="stack">{panel}</div></div>',
         head=heading("Bring your rows", "This takes a moment. You can leave the tab, or the page, and come back."),
-        panel=under_way(piece),
+        panel=under_way(job),
     )
     return body, action_bar("Reading …", Primary("Next: method", disabled=True), back="model")
 
@@ -73,13 +73,13 @@ def take_files(visit: Visit, files: Uploads) -> DatasetRecord | None:
             forget()
     studio = visit.studio
 
-    def do(piece: Piece) -> DatasetRecord:
+    def do(job: Job) -> DatasetRecord:
         try:
-            return studio.jobs.add_files(paths, piece.tell, piece.stop)
+            return studio.jobs.add_files(paths, job.read, job.cancelled)
         finally:
             forget()
 
-    _begin(visit, Piece(title, total=size), do)
+    _begin(visit, Job(title, total=size), do)
     return None
 
 
@@ -110,8 +110,8 @@ def reread(visit: Visit) -> DatasetRecord | None:
     studio = visit.studio
     _begin(
         visit,
-        Piece(f"Reading {record.name} another way", total=0 if record.source.startswith("hf:") else record.bytes),
-        lambda piece: studio.jobs.reread(record.id, piece.tell, piece.stop, **how),
+        Job(f"Reading {record.name} another way", total=0 if record.source.startswith("hf:") else record.bytes),
+        lambda job: studio.jobs.reread(record.id, job.read, job.cancelled, **how),
     )
     return None
 
@@ -126,8 +126,8 @@ def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
         )
     _begin(
         visit,
-        Piece(f"Mending {record.name}"),
-        lambda piece: studio.jobs.fix(record.id, kind, whole, piece.tell, piece.stop),
+        Job(f"Mending {record.name}"),
+        lambda job: studio.jobs.fix(record.id, kind, whole, job.read, job.cancelled),
     )
     return None
 
@@ -139,8 +139,8 @@ def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
         return studio.editing.edit(record.id, row, cells)
     _begin(
         visit,
-        Piece(f"Writing {record.name}"),
-        lambda piece: studio.jobs.edit_row(record.id, row, cells, piece.tell, piece.stop),
+        Job(f"Writing {record.name}"),
+        lambda job: studio.jobs.edit_row(record.id, row, cells, job.read, job.cancelled),
     )
     return None
 
@@ -161,25 +161,25 @@ def _whole(text: str) -> int:
     return int(text or 0)
 
 
-def _begin(visit: Visit, piece: Piece, do: Callable[[Piece], DatasetRecord]) -> None:
-    if BACKGROUND.begin(key_of(visit), piece, do) is not piece:
+def _begin(visit: Visit, job: Job, do: Callable[[Job], DatasetRecord]) -> None:
+    if JOBS.begin(key_of(visit), job, do) is not job:
         raise StudioError("wrong-state", "Something else is being read.", hint="Wait for its end, or cancel it.")
 
 
 def finished(visit: Visit) -> DatasetRecord | None:
     """What came of the reading, once; its refusal is raised. None while it is at work."""
-    piece = BACKGROUND.take(key_of(visit))
-    if piece is None:
+    job = JOBS.take(key_of(visit))
+    if job is None:
         return None
-    if piece.error is not None:
-        raise piece.error
-    record: DatasetRecord = piece.result
+    if job.error is not None:
+        raise job.error
+    record: DatasetRecord = job.result
     return record
 
 
 def stop(visit: Visit) -> None:
     """Stop reading; nothing of it is kept."""
-    BACKGROUND.stop(key_of(visit))
+    JOBS.cancel(key_of(visit))
 
 
 # --- the Hub ---
@@ -231,6 +231,6 @@ def hub_fetch(visit: Visit) -> None:
     studio = visit.studio
     _begin(
         visit,
-        Piece(f"Fetching {found.name} from the Hub"),
-        lambda piece: studio.jobs.add_hub(found.name, piece.tell, piece.stop, **how),
+        Job(f"Fetching {found.name} from the Hub"),
+        lambda job: studio.jobs.add_hub(found.name, job.read, job.cancelled, **how),
     )

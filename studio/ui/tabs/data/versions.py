@@ -4,8 +4,8 @@ tab."""
 from studio.schema.dataset import DatasetRecord
 from studio.schema.views import Comparison, RowChange
 from studio.services.datasets.subprocess_jobs import Stopped
-from studio.ui.background import BACKGROUND, Key, Piece
 from studio.ui.components.basic import button, segments, select_input, tag
+from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import ago
 from studio.ui.numbers import rows as rows_words
@@ -88,8 +88,8 @@ def _pair(known: list[DatasetRecord], before: int, after: int) -> Html:
 def _under_way(visit: Visit, known: list[DatasetRecord], before: int, after: int) -> Html:
     """Many rows: they are compared by another process, and the page asks until it is done."""
     key = _key(visit, before, after)
-    piece = BACKGROUND.look(key)
-    if visit.choices.extra.get("not_compared") == key[1] and piece is None:
+    job = JOBS.get(key)
+    if visit.choices.extra.get("not_compared") == key[1] and job is None:
         body = html(
             '<p class="muted">These two were not compared.</p><div class="row">{b}</div>',
             b=button("Compare them", "compare-again", "s"),
@@ -98,9 +98,9 @@ def _under_way(visit: Visit, known: list[DatasetRecord], before: int, after: int
         body = html(
             '<p class="muted" role="status">Comparing{s} …</p><div class="row">{b}</div>'
             '<i hidden data-poll="{wait}" data-repeat data-act="compare-look"></i>',
-            s=f": {piece.seconds:.0f} s" if piece else "",
+            s=f": {job.seconds:.0f} s" if job else "",
             b=button("Stop", "stop-comparing", "s", aria_label="Stop comparing"),
-            wait=500 if piece else 100,
+            wait=500 if job else 100,
         )
     return html(
         '<section class="panel flush" aria-labelledby="cmp"><div class="bar wrap"><h2 id="cmp">Compare</h2>{pair}</div>'
@@ -213,18 +213,18 @@ def look(visit: Visit) -> None:
     before, after = chosen(visit, known)
     key, studio, dataset = _key(visit, before, after), visit.studio, visit.choices.dataset
     if visit.choices.extra.get("not_compared") == key[1] or studio.versions.is_compared(dataset, before, after):
-        BACKGROUND.take(key)
+        JOBS.take(key)
         return
-    over = BACKGROUND.take(key)
+    over = JOBS.take(key)
     if over is not None and over.error is not None:
         visit.remember(not_compared=key[1])
         if not isinstance(over.error, Stopped):
             raise over.error
-    elif over is None and BACKGROUND.look(key) is None:
-        BACKGROUND.begin(
+    elif over is None and JOBS.get(key) is None:
+        JOBS.begin(
             key,
-            Piece("Comparing"),
-            lambda piece: studio.jobs.compare_versions(dataset, before, after, piece.tell, piece.stop),
+            Job("Comparing"),
+            lambda job: studio.jobs.compare_versions(dataset, before, after, job.read, job.cancelled),
         )
 
 
@@ -232,7 +232,7 @@ def stop(visit: Visit) -> None:
     """Leave the two versions uncompared."""
     before, after = chosen(visit, visit.studio.versions.all(visit.choices.dataset))
     key = _key(visit, before, after)
-    BACKGROUND.stop(key)
+    JOBS.cancel(key)
     visit.remember(not_compared=key[1])
 
 

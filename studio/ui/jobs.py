@@ -1,0 +1,114 @@
+"""Owns: the jobs of this server: long work that a page began, with its progress, its result, and a way to cancel it.
+
+Each job has a thread, and is known by workspace and name, so that a reload finds it again. Results are saved by the
+services.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio.schema.errors import StudioError
+from studio.ui.logs import report
+from studio.ui.scheduler import JOB_TURNS
+
+Key = tuple[str, str]
+"""Workspace, and the name of the job."""
+
+
+@dataclass
+class Job:
+    """Progress and result of a job."""
+
+    title: str = ""
+    total: int = 0
+    """Units of work: rows, bytes or steps; 0 when unknown."""
+    done: int = 0
+    bytes: int = 0
+    """Bytes read, for jobs that read files."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    began: float = field(default_factory=time.monotonic)
+    ended: bool = False
+    result: Any = None
+    error: StudioError | None = None
+
+    def read(self, rows: int, size: int) -> None:
+        """Progress of a job that reads rows: rows and bytes so far."""
+        self.done, self.bytes = rows, size
+
+    def advance(self, done: int, total: int, title: str = "") -> None:
+        """Progress of any other job."""
+        self.done, self.total, self.title = done, total, title or self.title
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the job began."""
+        return time.monotonic() - self.began
+
+    @property
+    def share(self) -> float:
+        """0 to 1."""
+        return min(1.0, self.done / self.total) if self.total else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """From the speed so far; None while that is too early to tell."""
+        return self.seconds / self.share - self.seconds if self.share > 0.02 and self.seconds > 1 else None
+
+
+class Jobs:
+    """All jobs of this server."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[Key, Job] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, key: Key, job: Job, work: Callable[[Job], Any]) -> Job:
+        """Run `work` when it is the visitor's turn. Returns the running job with this key, if there is one."""
+        JOB_TURNS.require_room(key[0])
+        with self._lock:
+            running = self._jobs.get(key)
+            if running is not None and not running.ended:
+                return running
+            self._jobs[key] = job
+        threading.Thread(target=self._run, args=(key[0], job, work), name=f"studio {key[1]}", daemon=True).start()
+        return job
+
+    def get(self, key: Key) -> Job | None:
+        """A job, running or ended; None when there is none."""
+        return self._jobs.get(key)
+
+    def take(self, key: Key) -> Job | None:
+        """Remove and return a job that has ended; None while it runs, or when there is none."""
+        with self._lock:
+            job = self._jobs.get(key)
+            return self._jobs.pop(key) if job is not None and job.ended else None
+
+    def look(self, key: Key) -> Job | None:
+        """A job; one that has ended is returned once."""
+        return self.take(key) or self.get(key)
+
+    def cancel(self, key: Key) -> None:
+        """Cancel a job and forget it."""
+        with self._lock:
+            job = self._jobs.pop(key, None)
+        if job is not None:
+            job.cancelled.set()
+
+    def _run(self, workspace: str, job: Job, work: Callable[[Job], Any]) -> None:
+        try:
+            with JOB_TURNS.turn(workspace, job.cancelled.is_set):
+                job.result = None if job.cancelled.is_set() else work(job)
+        except StudioError as error:
+            job.error = error
+        except Exception as error:
+            number = report(error, job.title)
+            job.error = StudioError(
+                "unexpected", "This could not be done.", hint=f"The server's log has the cause under {number}."
+            )
+        job.ended = True
+
+
+JOBS = Jobs()

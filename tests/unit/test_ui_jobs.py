@@ -1,0 +1,105 @@
+"""A job runs without the page that began it, reports its progress, and says why it failed."""
+
+import threading
+import time
+
+import pytest
+
+from studio.schema.errors import StudioError
+from studio.ui.jobs import Job, Jobs, Key
+
+KEY: Key = ("default", "run-1 evaluate")
+
+
+def until_ended(jobs: Jobs, key: Key = KEY) -> Job:
+    for _ in range(400):
+        job = jobs.look(key)
+        assert job is not None
+        if job.ended:
+            return job
+        time.sleep(0.005)
+    raise AssertionError("the job never ended")
+
+
+def test_a_job_reports_its_progress_and_is_returned_once_when_it_has_ended() -> None:
+    jobs, resume = Jobs(), threading.Event()
+
+    def slow(job: Job) -> str:
+        job.advance(3, 12, "rows")
+        assert resume.wait(5)
+        return "done"
+
+    jobs.begin(KEY, Job(), slow)
+    while not (job := jobs.look(KEY)) or not job.total:
+        time.sleep(0.005)
+    assert (job.ended, job.share, job.title) == (False, 0.25, "rows")
+    resume.set()
+    ended = until_ended(jobs)
+    assert (ended.error, ended.result) == (None, "done")
+    assert jobs.look(KEY) is None and jobs.take(KEY) is None
+
+
+def test_a_job_that_is_begun_twice_runs_once_and_again_after_its_end() -> None:
+    jobs, resume, times = Jobs(), threading.Event(), []
+
+    def count(job: Job) -> None:
+        times.append(1)
+        assert resume.wait(5)
+
+    first = jobs.begin(KEY, Job(), count)
+    assert jobs.begin(KEY, Job(), count) is first
+    resume.set()
+    until_ended(jobs)
+    assert times == [1]
+    jobs.begin(KEY, Job(), count)
+    until_ended(jobs)
+    assert times == [1, 1]
+
+
+def test_a_job_that_is_cancelled_is_forgotten_and_can_see_it() -> None:
+    jobs, seen = Jobs(), threading.Event()
+
+    def wait(job: Job) -> None:
+        if job.cancelled.wait(5):
+            seen.set()
+
+    jobs.begin(KEY, Job(), wait)
+    jobs.cancel(KEY)
+    assert jobs.get(KEY) is None and seen.wait(5)
+
+
+def test_a_refusal_is_passed_on() -> None:
+    jobs = Jobs()
+
+    def refuse(job: Job) -> None:
+        raise StudioError("disk-full", "There is not enough room on the disk.")
+
+    jobs.begin(KEY, Job(), refuse)
+    error = until_ended(jobs).error
+    assert error is not None and error.code == "disk-full"
+
+
+def test_an_unexpected_error_becomes_a_sentence_without_its_cause(caplog: pytest.LogCaptureFixture) -> None:
+    jobs = Jobs()
+
+    def fail(job: Job) -> None:
+        raise RuntimeError("/secret/path")
+
+    jobs.begin(KEY, Job(), fail)
+    error = until_ended(jobs).error
+    assert error is not None and "/secret" not in error.message
+    assert "/secret/path" in caplog.text
+
+
+def test_a_job_is_not_visible_to_another_visitor() -> None:
+    jobs, resume = Jobs(), threading.Event()
+    jobs.begin(KEY, Job(), lambda job: resume.wait(5))
+    assert jobs.look(("other", KEY[1])) is None
+    resume.set()
+    until_ended(jobs)
+
+
+def test_the_time_left_follows_from_the_speed() -> None:
+    job = Job(done=25, total=100, began=time.monotonic() - 10)
+    assert job.seconds_left is not None and 29 < job.seconds_left < 31
+    assert Job(done=0, total=100, began=time.monotonic() - 10).seconds_left is None
