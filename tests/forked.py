@@ -32,11 +32,12 @@ KINDS = {
     "studio.worker": TRAINING,
     "studio.host": TRAINING,
     "studio": "page",
-    "studio.services.datasets.subprocess_jobs": "page",
+    "studio.machine.process_main studio.services.datasets.subprocess_jobs:run_job": "page",
     "tests.faults.killed": TRAINING,
     "tests.killed_training": TRAINING,
 }
-"""Which zygote is asked for a module, of the studio or a program of the tests."""
+"""Which zygote is asked for a module, of the studio or a program of the tests. Of the functions that `run_in_process`
+calls, only those named here are forked: others have a limit of memory, or load models."""
 ROOT = Path(__file__).resolve().parents[1]
 READ_BY_IMPORTS = (
     "hf_",
@@ -69,13 +70,14 @@ class Asked:
     folder: str
     session: bool = False
     quiet: bool = False
+    kind: str = ""
     cores: list[int] = field(default_factory=list)
 
     @property
     def zygote(self) -> str:
         """The name of the one to ask."""
         read = sorted(each for each in self.environment.items() if each[0].lower().startswith(READ_BY_IMPORTS))
-        return f"{KINDS[self.module]}-{hashlib.sha256(repr(read).encode()).hexdigest()[:12]}"
+        return f"{self.kind}-{hashlib.sha256(repr(read).encode()).hexdigest()[:12]}"
 
 
 def asked_for(command: Any, environment: Mapping[str, str] | None, folder: Any) -> Asked | None:
@@ -88,7 +90,8 @@ def asked_for(command: Any, environment: Mapping[str, str] | None, folder: Any) 
     at = 3 if quiet else 1
     named = words[at + 1] if words[:1] == [sys.executable] and words[at : at + 1] == ["-m"] else ""
     place = os.environ.get(PLACE)
-    if named not in KINDS or not place or AFRESH.items() <= env.items():
+    kind = KINDS.get(named) or KINDS.get(" ".join([named, *words[at + 2 : at + 3]]))
+    if kind is None or not place or AFRESH.items() <= env.items():
         return None
     env[PLACE] = place
     return Asked(
@@ -97,6 +100,7 @@ def asked_for(command: Any, environment: Mapping[str, str] | None, folder: Any) 
         env,
         os.fspath(folder or os.getcwd()),
         quiet=quiet,
+        kind=kind,
         cores=sorted(os.sched_getaffinity(0)),
     )
 
@@ -185,7 +189,7 @@ def _line_to(asked: Asked) -> socket.socket:
         line.close()
         with suppress(FileExistsError):
             os.close(os.open(f"{path}.lock", os.O_CREAT | os.O_EXCL))
-            _start(KINDS[asked.module], path, asked.environment)
+            _start(asked.kind, path, asked.environment)
         time.sleep(0.02)
     raise RuntimeError(f"no zygote came up: {path.with_suffix('.log').read_text()}")
 

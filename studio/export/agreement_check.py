@@ -1,13 +1,11 @@
-"""An export is asked what the chat is asked, in a fresh process without the studio, and the answers are compared."""
+"""Checks that an export gives the answers of the chat's model. The export is loaded in a process of its own, by
+transformers and peft alone (reload_check.py), and gets the same prompts.
+"""
 
-import json
-import subprocess
-import sys
-import tempfile
-import time
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from studio.inference.base_and_tuned import Pair, precision_of
@@ -19,6 +17,7 @@ from studio.inference.load import weights_folder
 from studio.inference.model_cache import Shelf
 from studio.inference.spans import chances
 from studio.machine.environment import child_environment
+from studio.machine.run_in_process import ProcessError, run_in_process
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.schema.report import ChatSettings
@@ -29,49 +28,53 @@ PROMPTS = (
     "Explain in two sentences what you can do.",
     "Which day comes after Monday?",
 )
-"""Asked beside the run's own test prompts."""
+"""Prompts besides the run's own test prompts."""
 MOST = 6
 TOKENS = 32
 FIRST_WORDS = 4
-"""Tokens that must agree where number formats part later, an adapter beside its base and one merged into it, say."""
+"""Tokens that must be equal. Later ones may differ by rounding, for example between an adapter and a merged model."""
 LOOK = 0.05
-"""Seconds between two looks whether the fresh process has answered."""
+"""Seconds between two pauses while the process works."""
 NEAR = 0.02
-"""Probabilities that differ by no more are the same: bfloat16 has three digits."""
+"""Probabilities that differ by no more are equal: bfloat16 has three digits."""
 
 
 @dataclass
-class Asked:
-    """What was asked, and what the chat's tuned model answers."""
+class ReferenceAnswers:
+    """The prompts, and the answers of the chat's tuned model."""
 
     prompts: list[Any]
     answers: list[list[float]]
     """Token ids of each reply, or a probability for each label."""
     labels: tuple[str, ...]
-    """What the probabilities are of; empty: the answers are replies."""
+    """The labels of the probabilities. Empty if the answers are replies."""
     ends: list[int]
     pad: int
 
 
-def ask_here(shelf: Shelf, run: RunRef) -> Asked:
-    """The chat's own tuned model."""
+def reference_answers(shelf: Shelf, run: RunRef) -> ReferenceAnswers:
+    """The answers of the chat's own tuned model."""
     pair = shelf.pair(run)
     prompts = [*run.spec.config.test_prompts, *PROMPTS][:MOST]
     encoding = pair.encoding()
-    asked = [pair.task.asked(prompt, encoding) for prompt in prompts]
+    inputs = [pair.task.asked(prompt, encoding) for prompt in prompts]
     ids = [pair.task.prompt_ids(prompt, encoding) for prompt in prompts]
     if pair.head.name == "spans":
-        return Asked(asked, chances(pair, asked), ("begin", "end"), [], _pad(pair))
+        return ReferenceAnswers(inputs, chances(pair, inputs), ("begin", "end"), [], _pad(pair))
     if pair.head.at_once:
         shares = probabilities(pair, ids)
-        return Asked(asked, [list(map(float, row)) for row in shares], pair.labels, [], _pad(pair))
+        return ReferenceAnswers(inputs, [list(map(float, row)) for row in shares], pair.labels, [], _pad(pair))
     with pair.speaking("tuned") as model:
         ends = sorted(end_tokens(model, pair.tokenizer))
-    return Asked(asked, [list(map(float, _reply(pair, each))) for each in ids], (), ends, _pad(pair))
+    return ReferenceAnswers(inputs, [list(map(float, _reply(pair, each))) for each in ids], (), ends, _pad(pair))
 
 
-def ask_there(folder: Path, run: RunRef, asked: Asked) -> list[list[float]]:
-    """The export, by transformers and peft alone."""
+def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> list[list[float]]:
+    """The answers of the export to the same prompts. The check can be interrupted.
+
+    Raises:
+        StudioError: `format-unavailable` if the export can't be loaded.
+    """
     import torch
 
     threads = torch.get_num_threads()
@@ -85,52 +88,52 @@ def ask_there(folder: Path, run: RunRef, asked: Asked) -> list[list[float]]:
         "precision": precision_of(run),
         "trusted": run.trusted,
         "labels": head.labels,
-        "asked": asked.prompts,
+        "prompts": reference.prompts,
         "tokens": TOKENS,
-        "ends": asked.ends,
-        "pad": asked.pad,
+        "ends": reference.ends,
+        "pad": reference.pad,
         "longest": run.spec.config.max_length,
         "threads": threads,
     }
-    environment = {**child_environment(visitors=True), "OMP_NUM_THREADS": str(threads)}  # it needs no secret
-    command = [sys.executable, "-P", str(Path(__file__).with_name("reload_check.py"))]
-    with ExitStack() as stack:
-        given, out, err = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
-        json.dump(task, given)
-        given.seek(0)
-        with subprocess.Popen(command, text=True, env=environment, stdin=given, stdout=out, stderr=err) as process:
-            try:
-                while process.poll() is None:
-                    time.sleep(LOOK)
-                    pause()
-            except BaseException:
-                process.kill()
-                raise
-        out.seek(0)
-        err.seek(0)
-        if process.returncode:
-            errors = err.read()
-            print(errors, file=sys.stderr, flush=True)
-            why = (errors.strip().splitlines() or [f"the process ended with {process.returncode}"])[-1]
-            raise _differs("it can't be loaded again", why)
-        found: list[list[float]] = json.load(out)
-    return found
-
-
-def compare(asked: Asked, found: list[list[float]], form: str) -> str:
-    """What was found, in a sentence; a refusal when the export does not answer as the chat does."""
-    count = len(asked.answers)
-    if asked.labels:
-        apart = max(
-            abs(a - b)
-            for ours, theirs in zip(asked.answers, found, strict=True)
-            for a, b in zip(ours, theirs, strict=True)
+    cancel = Event()
+    with ThreadPoolExecutor(1) as pool:
+        answers: Future[list[list[float]]] = pool.submit(
+            run_in_process,
+            f"{Path(__file__).with_name('reload_check.py')}:answer",
+            {"task": task},
+            cancel=cancel,
+            environment=child_environment(visitors=True),  # it needs no secret
+            threads=threads,
         )
-        if apart > NEAR:
-            raise _differs("its probabilities are not the chat's", f"{apart:.0%} apart")
+        try:
+            while not wait((answers,), LOOK).done:
+                pause()
+        except BaseException:
+            cancel.set()
+            raise
+    try:
+        return answers.result()
+    except ProcessError as error:
+        raise _differs(
+            "it can't be loaded again", error.last_line or f"the process ended with {error.returncode}"
+        ) from error
+
+
+def compare(reference: ReferenceAnswers, answers: list[list[float]], form: str) -> str:
+    """How well the answers of an export agree with the chat's, in a sentence.
+
+    Raises:
+        StudioError: `format-unavailable` if they differ.
+    """
+    count = len(reference.answers)
+    pairs = list(zip(reference.answers, answers, strict=True))
+    if reference.labels:
+        difference = max(abs(a - b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True))
+        if difference > NEAR:
+            raise _differs("its probabilities are not the chat's", f"{difference:.0%} apart")
         return f"Loaded again without the studio: the labels of {count} of {count} texts are the chat's."
-    whole = sum(ours == theirs for ours, theirs in zip(asked.answers, found, strict=True))
-    begun = sum(ours[:FIRST_WORDS] == theirs[:FIRST_WORDS] for ours, theirs in zip(asked.answers, found, strict=True))
+    whole = sum(ours == theirs for ours, theirs in pairs)
+    begun = sum(ours[:FIRST_WORDS] == theirs[:FIRST_WORDS] for ours, theirs in pairs)
     if begun < count and (form == "merged" or 2 * begun < count):
         raise _differs("it does not reply as the chat does", f"{begun} of {count} replies begin the same")
     if whole == count:

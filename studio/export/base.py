@@ -68,11 +68,12 @@ class Exporter(ABC):
             (stage / "README.md").write_text(folder.without_paths(text, job.run), encoding="utf-8")
             folder.check_clean(stage, job.run)
             progress(1, STEPS, "Asking the chat's models")
-            asked = agreement_check.ask_here(job.shelf, job.run)
+            reference = agreement_check.reference_answers(job.shelf, job.run)
             if not has_room_for(job.run, 1):
                 job.shelf.forget()  # the fresh process needs the room
             progress(2, STEPS, "Loading it again in a fresh process")
-            tested = agreement_check.compare(asked, agreement_check.ask_there(stage, job.run, asked), self.format)
+            answers = agreement_check.export_answers(stage, job.run, reference)
+            tested = agreement_check.compare(reference, answers, self.format)
             progress(3, STEPS, "Packing")
             packed = folder.zipped(stage, to) if job.zip else None
             size = folder.size(stage)

@@ -1,26 +1,22 @@
 """Loads an export as a stranger would: with transformers and peft alone, in a process of its own.
 
-Run as a plain file, never imported: it must not know the studio. One JSON document on stdin says what to ask, one on
-stdout has the answers.
+`run_in_process` calls `answer` of this file, which is never imported: it must not know the studio.
 """
 
-import json
-import sys
 from typing import Any
 
 
-def main() -> None:
-    """Load, ask, answer."""
+def answer(task: dict[str, Any]) -> list[list[float]]:
+    """Load the export, and give the answer to each prompt: token ids of a reply, or probabilities."""
     import torch
     from transformers import AutoTokenizer
 
-    task = json.load(sys.stdin)
     torch.set_num_threads(task["threads"])
     tokenizer = AutoTokenizer.from_pretrained(task["folder"])
     model = load(task)
     ask: Any = {"labels": chances, "spans": places}.get(task["head"], replies)
     with torch.no_grad():
-        json.dump([ask(model, tokenizer, each, task) for each in task["asked"]], sys.stdout)
+        return [ask(model, tokenizer, each, task) for each in task["prompts"]]
 
 
 def load(task: dict[str, Any]) -> Any:
@@ -42,12 +38,14 @@ def load(task: dict[str, Any]) -> Any:
     return model.merge_and_unload().eval() if task["head"] == "spans" else model
 
 
-def replies(model: Any, tokenizer: Any, asked: Any, task: dict[str, Any]) -> list[int]:
+def replies(model: Any, tokenizer: Any, prompt: Any, task: dict[str, Any]) -> list[int]:
     """Token ids of the likeliest reply, without the token that ends it."""
-    if isinstance(asked, list):
-        inputs = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    if isinstance(prompt, list):
+        inputs = tokenizer.apply_chat_template(
+            prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
     else:
-        inputs = tokenizer(asked, return_tensors="pt", truncation=True, max_length=task["longest"])
+        inputs = tokenizer(prompt, return_tensors="pt", truncation=True, max_length=task["longest"])
     out = model.generate(
         **inputs,
         max_new_tokens=task["tokens"],
@@ -59,7 +57,7 @@ def replies(model: Any, tokenizer: Any, asked: Any, task: dict[str, Any]) -> lis
         num_beams=1,
         min_length=0,
         no_repeat_ngram_size=0,
-        forced_eos_token_id=None,  # BART would end at the last token that is asked for
+        forced_eos_token_id=None,  # BART would end at the last token that may be generated
         pad_token_id=task["pad"],
         eos_token_id=task["ends"],
     )
@@ -68,9 +66,9 @@ def replies(model: Any, tokenizer: Any, asked: Any, task: dict[str, Any]) -> lis
     return ids[:-1] if ids and ids[-1] in task["ends"] else ids
 
 
-def chances(model: Any, tokenizer: Any, asked: str | list[str], task: dict[str, Any]) -> list[float]:
+def chances(model: Any, tokenizer: Any, prompt: str | list[str], task: dict[str, Any]) -> list[float]:
     """The probability of each label, or the score."""
-    texts = asked if isinstance(asked, list) else [asked]
+    texts = prompt if isinstance(prompt, list) else [prompt]
     inputs = tokenizer(*texts, return_tensors="pt", truncation=True, max_length=task["longest"])
     logits = model(**inputs).logits[0].float()
     if task["problem"] == "regression":
@@ -78,14 +76,10 @@ def chances(model: Any, tokenizer: Any, asked: str | list[str], task: dict[str, 
     return list((logits.sigmoid() if task["problem"] else logits.softmax(-1)).tolist())
 
 
-def places(model: Any, tokenizer: Any, asked: list[str], task: dict[str, Any]) -> list[float]:
+def places(model: Any, tokenizer: Any, prompt: list[str], task: dict[str, Any]) -> list[float]:
     """Of each token of the first piece of a passage, how likely it begins and ends the answer."""
     import torch
 
-    inputs = tokenizer(*asked, return_tensors="pt", truncation="only_second", max_length=task["longest"])
+    inputs = tokenizer(*prompt, return_tensors="pt", truncation="only_second", max_length=task["longest"])
     out = model(**inputs)
     return torch.cat([part[0].float().softmax(-1) for part in (out.start_logits, out.end_logits)]).tolist()
-
-
-if __name__ == "__main__":
-    main()

@@ -7,9 +7,9 @@ import json
 import os
 import signal
 import sys
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
+
+from studio.machine.process_limits import limit_more_memory
 
 SECONDS = 3.0
 """CPU time of one render. A usual one takes less than a millisecond."""
@@ -25,7 +25,7 @@ def main() -> int:
 
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not reach the protocol
-    _limit_memory()
+    limit_more_memory(MEMORY)
     for line in sys.stdin.buffer:
         _limit_time(SECONDS)
         answer = _rendered(render_jinja_template, json.loads(line), MOST_CHARACTERS + TIMES * len(line))
@@ -53,16 +53,6 @@ def _rendered(render: Any, arguments: dict[str, Any], most: int) -> dict[str, An
 def _limit_time(seconds: float) -> None:
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process, as nothing handles it
-
-
-def _limit_memory() -> None:
-    with suppress(ImportError, OSError, ValueError):  # where the system has no such limit, time and output have one
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        most = pages * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,11 @@ class ProcessError(StudioError):
     """The end of what the process wrote to stderr."""
     returncode: int | None = None
 
+    @property
+    def last_line(self) -> str:
+        """The last line of stderr, which names the exception where there was one."""
+        return self.stderr.rpartition("\n")[2]
+
 
 class ProcessCancelled(ProcessError):
     """The caller cancelled it."""

@@ -8,7 +8,6 @@ from pydantic import Field, TypeAdapter
 from studio.schema.base import FrozenModel
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitCounts
-from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.schema.report import Answer, ChatSettings, Report
 from studio.schema.runs import RunSpec
@@ -343,32 +342,3 @@ def request_line(request: AnyRequest) -> bytes:
     except ValueError:
         text = json.dumps(request.model_dump(mode="json"), ensure_ascii=False)
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode() + b"\n"
-
-
-def error_dict(error: StudioError) -> dict[str, Any]:
-    """A refusal as plain values."""
-    plain: dict[str, Any] = {
-        "code": error.code,
-        "what": error.what,
-        "given": None if error.given is None else str(error.given),
-        "valid": _valid_text(error.valid),
-        "hint": error.hint,
-        "field": error.field,
-        "rows": list(error.rows),
-    }
-    if error.problems:
-        plain["problems"] = [error_dict(problem) for problem in error.problems]
-    return plain
-
-
-def error_from(plain: dict[str, Any]) -> StudioError:
-    """The refusal that `error_dict` made plain."""
-    values = dict(plain)
-    problems = [error_from(each) for each in values.pop("problems", [])]
-    return StudioError(values.pop("code"), values.pop("what"), **values, problems=problems)
-
-
-def _valid_text(valid: object) -> str | None:
-    if valid is None or isinstance(valid, str):
-        return valid
-    return ", ".join(str(each) for each in valid) if isinstance(valid, (list, tuple, set)) else str(valid)

@@ -1,11 +1,10 @@
 """Some checks are made in a second process: what is found is the same, whatever becomes of that process."""
 
-import os
 import random
-import signal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from studio.api import Studio
@@ -13,7 +12,9 @@ from studio.data.checks import check, parallel
 from studio.data.columnar import Builder
 from studio.data.parquet_store import open_parquet, write_parquet
 from studio.data.table import Table
+from studio.machine.run_in_process import run_in_process
 from studio.schema.dataset import CheckReport
+from studio.schema.errors import StudioError
 from studio.tasks import task_named
 
 CLASSIFY, ROLES = task_named("classification"), {"text": "text", "label": "label"}
@@ -60,11 +61,12 @@ def test_a_second_process_finds_what_one_finds(tmp_path: Path, monkeypatch: pyte
     assert {"near-duplicate", "duplicate", "leakage", "personal-data", "wrong-language", "rare-label"} <= kinds
     monkeypatch.setattr(parallel, "MANY", 100)
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    started: list[Any] = []
-    popen = parallel.subprocess.Popen
-    monkeypatch.setattr(parallel.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    results: list[str] = []
+    monkeypatch.setattr(
+        parallel, "run_in_process", lambda *a, **k: results.append(run_in_process(*a, **k)) or results[-1]
+    )
     together = looked(table)
-    assert len(started) == 1 and started[0].returncode == 0
+    assert len(results) == 1
     assert together == alone
     assert [problem.every for problem in together.problems] == [problem.every for problem in alone.problems]
 
@@ -76,15 +78,18 @@ def test_a_process_that_is_killed_costs_nothing_but_time(
     monkeypatch.setattr(parallel, "MANY", 10**9)
     alone = looked(table)
     monkeypatch.setattr(parallel, "MANY", 100)
-    popen = parallel.subprocess.Popen
+    killed: list[StudioError] = []
 
-    def killed(*about: Any, **more: Any) -> Any:
-        child = popen(*about, **more)
-        os.kill(child.pid, signal.SIGKILL)
-        return child
+    def kill(*_: Any, **__: Any) -> Any:
+        try:
+            return run_in_process("tests.unit.process_functions:kill_self")
+        except StudioError as error:
+            killed.append(error)
+            raise
 
-    monkeypatch.setattr(parallel.subprocess, "Popen", killed)
+    monkeypatch.setattr(parallel, "run_in_process", kill)
     assert looked(table) == alone
+    assert [error.code for error in killed] == ["out-of-memory"]
 
 
 def test_no_process_is_left_when_the_rows_are_refused(
@@ -95,12 +100,20 @@ def test_no_process_is_left_when_the_rows_are_refused(
     for number in range(3_000):
         builder.add((f"text {number}", f"label {number}"))
     write_parquet(builder.table(), tmp_path / "rows.parquet")
-    started: list[Any] = []
-    popen = parallel.subprocess.Popen
-    monkeypatch.setattr(parallel.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
-    with pytest.raises(Exception, match="too many different values"):
+    errors: list[StudioError] = []
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return run_in_process(*arguments, **options)
+        except StudioError as error:
+            errors.append(error)
+            raise
+
+    monkeypatch.setattr(parallel, "run_in_process", run)
+    with pytest.raises(StudioError, match="too many different values"):
         check(open_parquet(tmp_path / "rows.parquet"), CLASSIFY, ROLES)
-    assert len(started) == 1 and started[0].returncode is not None
+    assert len(errors) == 1, "the process was ended, or has refused the rows too"
+    assert not [each for each in psutil.Process().children() if "process_main" in " ".join(each.cmdline())]
 
 
 def test_rows_in_memory_and_a_single_core_need_no_second_process(
@@ -110,7 +123,7 @@ def test_rows_in_memory_and_a_single_core_need_no_second_process(
         raise AssertionError("a process was started")
 
     table = on_disk(tmp_path)
-    monkeypatch.setattr(parallel.subprocess, "Popen", none)
+    monkeypatch.setattr(parallel, "run_in_process", none)
     builder = Builder("rows.csv", "csv")
     builder.set_columns(["text", "label"])
     for row in some_rows():
