@@ -53,13 +53,13 @@ def add_file(home: Home, file: Path) -> DatasetRecord:
 def add_run(home: Home, data: DatasetRecord, model: str, prompts: Sequence[str] = ()) -> str:
     """A run with the defaults that the Method tab would show."""
     from studio.data.parquet_store import open_parquet
-    from studio.data.splits import divide
+    from studio.data.splits import assign_splits
     from studio.inference.load import load_tokenizer, training_template
 
     assert data.spec is not None
     task, info = task_named(data.spec.task), find_model(model)
     table = open_parquet(home.workspace().datasets.rows_path(data.id, 1))
-    counts = divide(table, task, data.spec.roles, SplitSpec()).counts
+    counts = assign_splits(table, task, data.spec.roles, SplitSpec()).counts
     tokenizer = load_tokenizer(info)
     template = training_template(tokenizer) if not task.has_labels else None
     encoding = Encoding(tokenizer, data.spec.roles, info.context, data.spec.label_names, "", template)
@@ -77,7 +77,7 @@ def add_run(home: Home, data: DatasetRecord, model: str, prompts: Sequence[str] 
     plan = make_plan(task, info, default_method(task, info), "balanced", facts, machine_facts(), settings, "benchmark")
     spec = RunSpec(config=plan.config, dataset=data.id, dataset_version=1, data=data.spec, splits=SplitSpec())
     run = home.workspace().runs.create(spec).id
-    home.queue.ask("default", run)
+    home.queue.enqueue("default", run)
     return run
 
 

@@ -1,4 +1,4 @@
-"""What a dataset is: reading files, matching columns to roles, the doctor's checks, and splits.
+"""Datasets: reading files, matching columns to roles, checking rows, and splitting them.
 
-It knows no task and no model.
+This package depends on no task and no model.
 """

@@ -1,4 +1,4 @@
-"""One column of a kept table, read without the others: of a million rows one column is a small part."""
+"""One column of a stored table, read without the others. One column of a million rows is a small part of the file."""
 
 import json
 from array import array
@@ -11,49 +11,49 @@ from studio.data.parquet_store import KEY
 
 
 def column_of(path: Path, name: str, rows: Collection[int] | None = None) -> Iterator[tuple[int, Any]]:
-    """(row number, value) of a column as the file brought it; of some rows only, when they are named."""
+    """Yield (row number, value) of a column, for all rows or only for `rows`. Values are as in the original file."""
     import pyarrow.parquet
 
-    wanted = None if rows is None else frozenset(rows)
+    selected = None if rows is None else frozenset(rows)
     number = 0
     with pyarrow.parquet.ParquetFile(path) as file:
         as_json = json.loads((file.metadata.metadata or {})[KEY])["as_json"]
         for group in range(file.num_row_groups):
-            here = range(number + 1, number + 1 + file.metadata.row_group(group).num_rows)
-            number = here[-1] if here else number
-            if wanted is not None and wanted.isdisjoint(here):
+            group_rows = range(number + 1, number + 1 + file.metadata.row_group(group).num_rows)
+            number = group_rows[-1] if group_rows else number
+            if selected is not None and selected.isdisjoint(group_rows):
                 continue
             values = file.read_row_group(group, columns=[name]).column(0).to_pylist()
-            packed = name in as_json[group]
-            for row, value in zip(here, values, strict=True):
-                if wanted is None or row in wanted:
-                    yield row, json.loads(value) if packed and value is not None else value
+            is_json = name in as_json[group]
+            for row, value in zip(group_rows, values, strict=True):
+                if selected is None or row in selected:
+                    yield row, json.loads(value) if is_json and value is not None else value
 
 
 def rows_with(path: Path, name: str, words: str, text: Callable[[Any], str]) -> "array[int]":
-    """Rows whose `text` of a column holds some words, in any case: all rows are looked at, most by Arrow alone."""
+    """Return the numbers of rows whose `text` of a column contains `words`, ignoring case. Arrow does most of it."""
     import pyarrow.compute
     import pyarrow.parquet
 
-    found, words, before = array("Q"), words.lower(), 0
+    matches, words, before = array("Q"), words.lower(), 0
     with pyarrow.parquet.ParquetFile(path) as file:
         as_json = json.loads((file.metadata.metadata or {})[KEY])["as_json"]
         for group in range(file.num_row_groups):
             values = file.read_row_group(group, columns=[name]).column(0)
-            packed = name in as_json[group]
-            likely: Iterable[int] = range(len(values))
-            if not packed:
+            is_json = name in as_json[group]
+            candidates: Iterable[int] = range(len(values))
+            if not is_json:
                 holds = pyarrow.compute.match_substring(values, words, ignore_case=True)
-                likely = pyarrow.compute.indices_nonzero(holds.fill_null(False)).to_pylist()
-            for at in likely:
-                value = values[at].as_py()
-                if words in text(json.loads(value) if packed and value is not None else value).lower():
-                    found.append(before + at + 1)
+                candidates = pyarrow.compute.indices_nonzero(holds.fill_null(False)).to_pylist()
+            for index in candidates:
+                value = values[index].as_py()
+                if words in text(json.loads(value) if is_json and value is not None else value).lower():
+                    matches.append(before + index + 1)
             before += len(values)
-    return found
+    return matches
 
 
 def is_among(rows: Sequence[int], row: int) -> bool:
-    """Whether a row is among rows in order."""
-    at = bisect_left(rows, row)
-    return at < len(rows) and rows[at] == row
+    """Return whether `row` is in the sorted sequence `rows`."""
+    index = bisect_left(rows, row)
+    return index < len(rows) and rows[index] == row

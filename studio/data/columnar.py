@@ -1,7 +1,7 @@
-"""Rows in memory, packed: a few as Python objects, many as Arrow columns, so that 200 MB of CSV take no more than that.
+"""Rows in memory: the last ones as Python objects, all others as Arrow columns. 200 MB of CSV take about 200 MB.
 
-Text is kept as text. A column of a block that holds anything else (numbers, lists, turns of a conversation) is kept
-as JSON, so that every value comes back as it was. The same packing is what `kept` writes to disk.
+Text stays text. If a column of a block holds anything else (numbers, lists, messages), its values are stored as JSON,
+so that they come back unchanged. `parquet_store` writes the same blocks to disk.
 """
 
 import json
@@ -22,33 +22,36 @@ if TYPE_CHECKING:
     import pyarrow
 
 BLOCK = 10_000
-"""Rows packed together, at most."""
+"""Maximum number of rows in a block."""
 BLOCK_CHARACTERS = 8_000_000
-"""Characters from which a block is full whatever its rows."""
+"""Number of characters from which a block is full, whatever its number of rows."""
 NOTED_NAMES = 10
-"""Columns whose new name is noted one by one."""
+"""Number of renamed columns that get a note each."""
 _CELL_BYTES = 4
-"""Bytes of a packed cell beside its text."""
+"""Bytes of a packed cell besides its text."""
 SLICE = 500
-"""Rows unpacked at once: a page of twelve must not unpack ten thousand."""
+"""Number of rows to unpack at once. A page of twelve rows must not unpack ten thousand."""
 MANY_COLUMNS = 500
-"""From here on, rows that share few columns are refused: keys of a lookup table, most likely."""
+"""From this number of columns on, rows that share few columns are refused. They are probably a lookup table."""
 _TEXTS = frozenset((str, type(None)))
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 Packed = tuple["pyarrow.RecordBatch", frozenset[str]]
-"""Columns of strings, and the names of those whose strings are JSON."""
+"""String columns, and the names of those whose strings are JSON."""
 
 
 def pack(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], limits: ReadLimits = HARD, name: str = "", start: int = 1
 ) -> Packed:
-    """Rows as Arrow columns; rows may be shorter than the columns. `name` and `start`: the table, and the number of the
-    first row."""
+    """Return the rows as Arrow columns. Rows can be shorter than `columns`; the missing values are null.
+
+    `name` and `start` are for error messages: the table, and the number of the first row. Raise `StudioError` for
+    values that exceed the limits.
+    """
     import pyarrow
 
-    # a builder, since pyarrow.array() imports pandas to look at what it is given
+    # use a builder, because pyarrow.array() imports pandas to inspect its input
     arrays, as_json = [], set()
-    for column, values in zip(columns, _turned(rows, len(columns)), strict=True):
+    for column, values in zip(columns, _transposed(rows, len(columns)), strict=True):
         if not _TEXTS.issuperset(map(type, values)):
             as_json.add(column)
             values = _as_json(values, name, start)
@@ -68,19 +71,19 @@ def _as_json(values: Iterable[Any], name: str, start: int) -> list[str | None]:
     return texts
 
 
-def _turned(rows: Sequence[Sequence[Any]], width: int) -> Iterable[Sequence[Any]]:
-    """The values of each column."""
+def _transposed(rows: Sequence[Sequence[Any]], width: int) -> Iterable[Sequence[Any]]:
+    """Yield the values of each column."""
     if all(len(row) == width for row in rows):
         return zip(*rows, strict=True)
     return ([row[index] if index < len(row) else None for row in rows] for index in range(width))
 
 
 def unpack(batch: "pyarrow.RecordBatch", as_json: frozenset[str], columns: Sequence[str]) -> Iterator[Sequence[Any]]:
-    """The rows of a packed block, with None for columns that it lacks."""
-    there = set(batch.schema.names)
+    """Yield the rows of a packed block, with None for columns that it lacks."""
+    present = set(batch.schema.names)
     lists: list[Iterable[Any]] = []
     for column in columns:
-        if column not in there:
+        if column not in present:
             lists.append(repeat(None, batch.num_rows))
             continue
         values = batch.column(column).to_pylist()
@@ -90,17 +93,17 @@ def unpack(batch: "pyarrow.RecordBatch", as_json: frozenset[str], columns: Seque
     return zip(*lists, strict=True)
 
 
-class Filling:
-    """Measures each row against the limits, and counts how full a block of rows is."""
+class BlockMeter:
+    """Checks each row against the limits, and determines when a block of rows is full."""
 
     def __init__(self, name: str, limits: ReadLimits) -> None:
         self.name, self.limits = name, limits
         self.most_rows, self.most_bytes = limits.rows or inf, limits.decoded_bytes or inf
         self.rows = self.characters = self.before = self.decoded = 0
-        """Of the block: rows and characters. Of the whole table: rows before the block, bytes so far."""
+        """rows, characters: of the current block. before: rows before the block. decoded: bytes of the whole table."""
 
     def full(self, row: Sequence[Any], columns: Sequence[str]) -> bool:
-        """Whether this row is the last one that the block takes; then the next block begins."""
+        """Add a row. Return whether it completes the block; then a new block begins."""
         self.rows += 1
         number = self.before + self.rows
         size = self.limits.size_of(row, columns, self.name, number)
@@ -119,11 +122,11 @@ class Filling:
 def blocks_of(
     values: Iterable[Sequence[Any]], columns: Sequence[str], name: str, limits: ReadLimits
 ) -> Iterator[list[Sequence[Any]]]:
-    """Rows in blocks that are packed together."""
-    filling, block = Filling(name, limits), []
+    """Yield lists of rows that are packed together."""
+    meter, block = BlockMeter(name, limits), []
     for row in values:
         block.append(row)
-        if filling.full(row, columns):
+        if meter.full(row, columns):
             yield block
             block = []
     if block:
@@ -131,9 +134,9 @@ def blocks_of(
 
 
 class _InMemory:
-    """Packed blocks of rows, and the rows of the last one."""
+    """Packed blocks of rows, and the unpacked rows after them."""
 
-    travels = False
+    shareable = False
 
     def __init__(self, columns: Sequence[str], blocks: Sequence[Packed], rest: Sequence[Sequence[Any]]) -> None:
         self.columns, self.blocks, self.rest = columns, blocks, rest
@@ -141,7 +144,7 @@ class _InMemory:
 
     @property
     def packed(self) -> int:
-        """Rows in the blocks."""
+        """Number of rows in the blocks."""
         return self.ends[-1] if self.ends else 0
 
     def __len__(self) -> int:
@@ -160,29 +163,29 @@ class _InMemory:
 
 
 def packed(table: Table, limits: ReadLimits = HARD) -> Iterator[Packed]:
-    """All rows of a table in blocks with all of its columns: as they are packed already, where they are."""
+    """Yield all rows of a table in packed blocks with all of its columns. Blocks that exist are reused."""
     source, columns = table.source, table.columns
     if isinstance(source, _InMemory):
-        yield from (_widened(batch, columns, as_json) for batch, as_json in source.blocks)
-        left: Iterable[Sequence[Any]] = source.rest
+        yield from (_with_columns(batch, columns, as_json) for batch, as_json in source.blocks)
+        rest: Iterable[Sequence[Any]] = source.rest
     else:
-        left = source.values(1)
+        rest = source.values(1)
     start = 1 + len(table) - (len(source.rest) if isinstance(source, _InMemory) else len(table))
-    for block in blocks_of(left, columns, "The new version", limits):
+    for block in blocks_of(rest, columns, "The new version", limits):
         yield pack(columns, block, limits, "The new version", start)
         start += len(block)
 
 
-def _widened(batch: "pyarrow.RecordBatch", columns: Sequence[str], as_json: frozenset[str]) -> Packed:
-    """A block with the columns that came up after it."""
+def _with_columns(batch: "pyarrow.RecordBatch", columns: Sequence[str], as_json: frozenset[str]) -> Packed:
+    """Add columns that appeared after the block, with null values."""
     import pyarrow
 
-    nothing = [pyarrow.nulls(batch.num_rows, pyarrow.string())] * (len(columns) - batch.num_columns)
-    return pyarrow.RecordBatch.from_arrays([*batch.columns, *nothing], names=list(columns)), as_json
+    missing_columns = [pyarrow.nulls(batch.num_rows, pyarrow.string())] * (len(columns) - batch.num_columns)
+    return pyarrow.RecordBatch.from_arrays([*batch.columns, *missing_columns], names=list(columns)), as_json
 
 
 class Builder:
-    """Takes rows one after another, as a reader finds them, and makes the table."""
+    """Collects rows from a reader and builds the table."""
 
     def __init__(
         self, name: str, format: str, limits: ReadLimits = HARD, *, encoding: str = "", delimiter: str = ""
@@ -191,100 +194,100 @@ class Builder:
         self.limits = limits
         self.notes: list[str] = []
         self.bad_lines: list[BadLine] = []
-        self.found: dict[str, Any] = {}
-        """How the file was read, as `Reading` has it."""
+        self.detected: dict[str, Any] = {}
+        """How the file was read: fields of `Reading`."""
         self.sheets: list[str] = []
-        self._places: dict[str, int] = {}
-        """Name as the file has it → place of the column."""
+        self._indices: dict[str, int] = {}
+        """Column name in the file → index of the column."""
         self._columns: list[str] = []
         self._taken: set[str] = set()
-        """Names of columns, and those that the file's header has further on."""
+        """Names in use: those of the columns, and later ones in the file's header."""
         self._numbers: dict[str, int] = {}
-        """Name → the next number that makes it unique."""
+        """Name → next number that makes it unique."""
         self._renamed = self._shortened = 0
         self._blocks: list[Packed] = []
         self._rows: list[Sequence[Any]] = []
-        self._packed, self._filling = 0, Filling(name, limits)
+        self._packed, self._meter = 0, BlockMeter(name, limits)
 
     @property
     def count(self) -> int:
-        """Rows so far."""
+        """Number of rows so far."""
         return self._packed + len(self._rows)
 
     @property
     def good(self) -> int:
-        """Rows so far that could be read."""
+        """Number of readable rows so far."""
         return self.count - len(self.bad_lines)
 
     def set_columns(self, names: Sequence[Any]) -> None:
-        """Name the columns of a format with a header; an empty or repeated name is changed, and said."""
+        """Set the columns of a format with a header. Empty and repeated names are changed, with a note."""
         self.limits.check_columns(self.name, len(names))
-        given = ["" if name is None else str(name).strip() for name in names]
-        header = set(given)
-        for index, name in enumerate(given):
+        stripped = ["" if name is None else str(name).strip() for name in names]
+        header = set(stripped)
+        for index, name in enumerate(stripped):
             if not name:
-                name = self._free(f"column {index + 1}", self._places)
+                name = self._unique_name(f"column {index + 1}", self._indices)
                 self._note_name(f"Column {index + 1} has no name and is called {name}.")
-            elif name in self._places:
-                taken, name = name, self._free(name, header)
+            elif name in self._indices:
+                taken, name = name, self._unique_name(name, header)
                 self._note_name(f"There are two columns {short(taken)}: the later one is called {short(name)}.")
-            self._place(name)
+            self._ensure_column(name)
 
     def add(self, values: Sequence[Any]) -> None:
-        """A row in the order of the columns."""
+        """Add a row with values in the order of the columns."""
         self._rows.append(values)
-        if self._filling.full(values, self._columns):
+        if self._meter.full(values, self._columns):
             self._blocks.append(pack(self._columns, self._rows, self.limits, self.name, self._packed + 1))
             self._packed += len(self._rows)
-            progress.tell(rows=len(self._rows))
+            progress.advance(rows=len(self._rows))
             self._rows = []
 
     def add_object(self, item: dict[str, Any]) -> None:
-        """A row as an object; keys that were not seen before become columns."""
-        places = self._places
-        if item.keys() - places.keys():
+        """Add a row as an object. New keys become columns."""
+        indices = self._indices
+        if item.keys() - indices.keys():
             for key in item:
-                self._place(key)
-            if len(places) > MANY_COLUMNS and len(item) * 10 < len(places):
+                self._ensure_column(key)
+            if len(indices) > MANY_COLUMNS and len(item) * 10 < len(indices):
                 self._refuse_columns(f"more than {MANY_COLUMNS:,} columns, and each row has only a few of them")
-        values: list[Any] = [None] * len(places)
+        values: list[Any] = [None] * len(indices)
         for key, value in item.items():
-            values[places[key]] = value
+            values[indices[key]] = value
         self.add(values)
 
     def add_bad(self, line: int, why: str) -> None:
-        """A line that can't be read: it keeps its place among the rows."""
+        """Add a line that can't be read. It keeps its row number."""
         self.bad_lines.append(BadLine(line=line, why=why, row=self.count + 1))
         self.add([])
 
-    def _place(self, name: str) -> None:
-        """A column for a name, unless it has one."""
-        if name in self._places:
+    def _ensure_column(self, name: str) -> None:
+        """Add a column for this name, unless there is one."""
+        if name in self._indices:
             return
-        self._places[name] = len(self._columns)
-        self.limits.check_columns(self.name, len(self._places))
+        self._indices[name] = len(self._columns)
+        self.limits.check_columns(self.name, len(self._indices))
         column = name
         if len(name) > NAME:
             self._require_name(name)
             self._shortened += 1
             column = f"{name[: NAME - 10].rstrip()}…"
-        column = self._free(column, self._taken)
+        column = self._unique_name(column, self._taken)
         self._taken.add(column)
         self._columns.append(column)
 
     def _require_name(self, name: str) -> None:
-        """Refuse what can't be meant as a name."""
+        """Raise `StudioError` for text that is too long to be a name."""
         if len(name) > LONGEST_NAME:
             raise StudioError(
                 "too-large",
-                f"The name of column {len(self._places):,} of {self.name} is too long.",
+                f"The name of column {len(self._indices):,} of {self.name} is too long.",
                 given=f"{len(name):,} characters: {short(name)}",
                 valid=f"at most {LONGEST_NAME:,} characters (beyond {NAME:,} a name is shortened)",
                 hint="If the first line is a row, add a line with column names above it. Else shorten the name.",
             )
 
-    def _free(self, name: str, *taken: Container[str]) -> str:
-        """`name`, or the first of `name (2)`, `name (3)` … that is not taken."""
+    def _unique_name(self, name: str, *taken: Container[str]) -> str:
+        """Return `name`, or the first of `name (2)`, `name (3)` … that is not in use."""
         free, number = name, self._numbers.get(name, 2)
         while any(free in names for names in taken):
             free, number = f"{name} ({number})", number + 1
@@ -304,7 +307,7 @@ class Builder:
         )
 
     def table(self) -> Table:
-        """The table; refused when no line could be read, or there is none."""
+        """Return the table. Raise `StudioError` if there are no rows, or none is readable."""
         if not self.count:
             hint = "Bring a file with at least 8 rows."
             raise StudioError("empty-data", f"{self.name} holds no row.", hint=hint)
@@ -316,7 +319,7 @@ class Builder:
                 given=f"line {first.line}: {first.why.rstrip('.')}",
                 hint="Check that the file is of the kind that its name says.",
             )
-        for column, values in zip(self._columns, _turned(self._rows, len(self._columns)), strict=False):
+        for column, values in zip(self._columns, _transposed(self._rows, len(self._columns)), strict=False):
             if any(isinstance(value, list | dict) for value in values):
                 texts = _as_json(values, self.name, self._packed + 1)
                 self.limits.check_json(self.name, self._packed + 1, column, texts)
@@ -333,10 +336,10 @@ class Builder:
             delimiter=self.delimiter,
             notes=self.notes,
             bad_lines=self.bad_lines,
-            found=Reading(**self._found()),
+            detected=Reading(**self._detected()),
             sheets=self.sheets,
         )
 
-    def _found(self) -> dict[str, Any]:
+    def _detected(self) -> dict[str, Any]:
         known = {"delimiter": self.delimiter, "encoding": self.encoding.removesuffix("-sig")}
-        return {**{name: value for name, value in known.items() if value}, **self.found}
+        return {**{name: value for name, value in known.items() if value}, **self.detected}

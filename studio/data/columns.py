@@ -1,4 +1,4 @@
-"""A column at a glance: what its name and the first rows say about what it holds."""
+"""Column statistics: what the name and the first rows show about a column's content."""
 
 import re
 from collections.abc import Sequence
@@ -43,39 +43,39 @@ _BOOKKEEPING = {
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
 _PART = re.compile(r"[+-]?\d*[.,]\d*[1-9]\d*")
 SEPARATORS = ("|", ";", ",")
-"""What may stand between several labels in one cell."""
+"""Characters that can separate several labels in one cell."""
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 
 
 @dataclass(frozen=True)
 class Column:
-    """What the first rows show of a column."""
+    """Statistics of a column over the first rows."""
 
     name: str
     filled: int
     distinct: int
     mean_length: float
     texts: bool
-    """Its values are texts, and neither numbers nor dates nor lists."""
+    """Most values are text, not numbers, dates or lists."""
     turns: bool
-    """Its values are lists of turns of a conversation."""
+    """Most values are lists of messages."""
     pairs: bool
-    """Its values are lists of questions with their answers."""
+    """All values are lists of question–answer pairs."""
     nested: bool
     thumbs: bool
-    """Its values say yes or no, up or down."""
-    several: bool
-    """Its values are several names each, that come back."""
+    """All values are yes or no, up or down."""
+    label_lists: bool
+    """Values are lists of labels that repeat."""
     scores: bool
-    """Its values are numbers between whole ones."""
+    """All values are numbers, and some are fractional."""
     bookkeeping: bool
-    """Its name says that it is an id, a date, a link."""
+    """The name is that of an id, a date or a link."""
     words: tuple[str, ...] = ()
-    """The words of its name, in lower case."""
+    """The words of its name in lower case."""
 
     @property
     def few_values(self) -> bool:
-        """Few different short values, each several times: what a label looks like."""
+        """Few different short values, each several times, as a label column has."""
         return (
             not self.nested
             and self.filled >= 4
@@ -85,11 +85,11 @@ class Column:
 
     @property
     def prose(self) -> bool:
-        """Texts that differ: what a model reads or writes."""
+        """Texts that differ, as a model's input or output."""
         return self.texts and not self.few_values and self.distinct > 1
 
     def can_hold(self, holds: str) -> bool:
-        """Whether a column that has the right name also has the right content, as far as the rows show."""
+        """Return whether the content fits a role (see `Role.holds`). True for a column without values."""
         if not self.filled:
             return True
         if holds in ("turns", "pairs", "thumb", "labels", "score"):
@@ -97,7 +97,7 @@ class Column:
                 "turns": self.turns,
                 "pairs": self.pairs,
                 "thumb": self.thumbs,
-                "labels": self.several,
+                "labels": self.label_lists,
                 "score": self.scores,
             }[holds]
         if holds == "reply":
@@ -110,12 +110,12 @@ class Column:
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a column's name, in lower case: `customerQuestion` is `customer question`."""
+    """Return the words of a column's name in lower case: `customerQuestion` gives `customer`, `question`."""
     return [word.lower() for word in _SPLIT_WORDS.split(name.strip()) if word]
 
 
-def look_at(name: str, rows: Sequence[Row]) -> Column:
-    """What a column holds, from some rows."""
+def describe_column(name: str, rows: Sequence[Row]) -> Column:
+    """Return the statistics of a column over some rows."""
     values = [value for row in rows if not is_blank(value := row.get(name))]
     nested = [value for value in values if isinstance(value, list | dict)]
     turns = sum(is_turns(value) for value in values)
@@ -129,26 +129,26 @@ def look_at(name: str, rows: Sequence[Row]) -> Column:
         mean_length=sum(map(len, plain)) / len(plain) if plain else 0.0,
         texts=bool(plain) and len(plain) > len(values) / 2 and numbers < len(plain) / 2,
         turns=bool(values) and turns > len(values) / 2,
-        pairs=bool(values) and all(map(_is_pairs, values)),
+        pairs=bool(values) and all(map(_is_pair_list, values)),
         nested=len(nested) > len(values) / 2,
         thumbs=bool(plain) and len(plain) == len(values) and all(thumb_of(value) is not None for value in set(plain)),
-        several=_several(values),
+        label_lists=_holds_label_lists(values),
         scores=bool(plain) and numbers == len(plain) and any(_PART.fullmatch(text) for text in plain),
         bookkeeping=name in MARKS or (bool(words) and (words[-1] in _BOOKKEEPING or words[0] == "unnamed")),
         words=tuple(words),
     )
 
 
-def _is_pairs(value: Any) -> bool:
-    """Whether a value is a list of pairs, or its JSON."""
+def _is_pair_list(value: Any) -> bool:
+    """Return whether a value is a list of pairs, or its JSON."""
     if isinstance(value, str):
         return "".join(value[:20].split()).startswith("[[")
     return isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value)
 
 
-def _several(values: Sequence[Any]) -> bool:
-    """Whether some of the values are several names (a list, or with a separator between), and the names come back."""
-    lists = [value if isinstance(value, list) else _apart(value) for value in values]
+def _holds_label_lists(values: Sequence[Any]) -> bool:
+    """Return whether some values are several names (a list, or with a separator), and the names repeat."""
+    lists = [value if isinstance(value, list) else _split_names(value) for value in values]
     names = [name for each in lists if each for name in each]
     if not names or not any(each and len(each) > 1 for each in lists) or None in lists:
         return False
@@ -157,8 +157,8 @@ def _several(values: Sequence[Any]) -> bool:
     return len(set(names)) <= len(names) / 2
 
 
-def _apart(value: Any) -> list[str] | None:
-    """The names in a text; None in what is no text, or a sentence."""
+def _split_names(value: Any) -> list[str] | None:
+    """Return the names in a text. None for other values and for long texts."""
     if not isinstance(value, str) or len(value) > 200:
         return None
     parts = next((value.split(sign) for sign in SEPARATORS if sign in value), [value])
@@ -166,7 +166,7 @@ def _apart(value: Any) -> list[str] | None:
 
 
 def is_turns(value: Any) -> bool:
-    """Whether a value looks like the turns of a conversation, as a list or as its JSON."""
+    """Return whether a value looks like a list of messages, or its JSON."""
     if isinstance(value, str):
         return value.startswith("[{") and (
             '"role"' in value or '"from"' in value or "'role'" in value or "'from'" in value

@@ -1,4 +1,4 @@
-"""What a number of rows allows, in a sentence: for a plan, and of a learning curve."""
+"""What a number of rows allows, in one sentence: for a training plan, and for a learning curve."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -9,13 +9,13 @@ from studio.schema.label_quality import LearningCurve
 
 FEW_A_LABEL, MANY_A_LABEL = 8, 50
 FEW, SOME, MANY = 50, 300, 2_000
-"""Rows with replies: below, a manner of speaking; then a way to answer; then knowledge that recurs."""
+"""Thresholds for rows with replies: below FEW they teach a tone; below SOME also a form; below MANY recurring facts."""
 WORTH = 0.01
-"""A gain of so much is worth more rows."""
+"""Minimum gain in accuracy that makes more rows worthwhile."""
 
 
 def what_rows_allow(rows: int, labels: Mapping[str, int] | None = None, kinds: int = 0) -> str:
-    """What can be expected of so many rows; with labels, of the rows of each (or of their number alone)."""
+    """Describe what to expect of `rows` rows. `labels` is label → rows, or `kinds` the number of labels alone."""
     if labels:
         thin = min(labels, key=lambda label: labels[label])
         least = f" The fewest has {thin}: {many(labels[thin], 'row')}."
@@ -35,37 +35,37 @@ def what_rows_allow(rows: int, labels: Mapping[str, int] | None = None, kinds: i
 
 
 def _of_labels(rows: int, kinds: int, middle: int, least: str) -> str:
-    told = f"{many(rows, 'row')} for {many(kinds, 'label')}, about {middle} for each:"
+    start = f"{many(rows, 'row')} for {many(kinds, 'label')}, about {middle} for each:"
     if middle < FEW_A_LABEL:
-        return f"{told} enough to try, too few to rely on.{least}"
+        return f"{start} enough to try, too few to rely on.{least}"
     if middle < MANY_A_LABEL:
-        return f"{told} labels that differ in their words are learned well, close ones are mixed up.{least}"
-    return f"{told} plenty for most labels.{least}"
+        return f"{start} labels that differ in their words are learned well, close ones are mixed up.{least}"
+    return f"{start} plenty for most labels.{least}"
 
 
-def what_a_curve_says(curve: LearningCurve) -> str:
-    """Whether more rows would help, by how the score grew with each doubling."""
+def describe_learning_curve(curve: LearningCurve) -> str:
+    """Describe the learning curve: the score, and whether more rows would help."""
     last = curve.points[-1]
-    said = f"With all {many(last.rows, 'row')} a small classifier gets {_percent(last.score)} right"
-    chance = sqrt(max(last.score * (1 - last.score), 0.01) / max(1, curve.held))
-    said += f", give or take {_percent(1.96 * chance)}, on {many(curve.held, 'row')} kept apart."
+    sentence = f"With all {many(last.rows, 'row')} a small classifier gets {_percent(last.score)} right"
+    standard_error = sqrt(max(last.score * (1 - last.score), 0.01) / max(1, curve.held))
+    sentence += f", give or take {_percent(1.96 * standard_error)}, on {many(curve.held, 'row')} kept apart."
     if len(curve.points) < 3:
-        return f"{said} There are too few rows to draw more of a curve."
+        return f"{sentence} There are too few rows to draw more of a curve."
     more = _gain_of_doubling(curve)
     half = curve.points[-2]
-    grew = f" From {half.rows:,} to {last.rows:,} rows it gained {_points(last.score - half.score)}."
-    if more >= max(WORTH, chance / 2):
-        return f"{said}{grew} Twice as many rows would bring about {_points(more)} more."
-    return f"{said}{grew} Twice as many rows would bring little: better rows, or a larger model, would do more."
+    gain = f" From {half.rows:,} to {last.rows:,} rows it gained {_points(last.score - half.score)}."
+    if more >= max(WORTH, standard_error / 2):
+        return f"{sentence}{gain} Twice as many rows would bring about {_points(more)} more."
+    return f"{sentence}{gain} Twice as many rows would bring little: better rows, or a larger model, would do more."
 
 
 def _gain_of_doubling(curve: LearningCurve) -> float:
-    """What another doubling would bring, if errors go on falling as a power of the rows, as they mostly do."""
+    """Return the expected gain in score of twice as many rows, if the error falls as a power of the number of rows."""
     tail = [(log(point.rows), log(max(1 - point.score, 1e-3))) for point in curve.points[-4:]]
     slopes = [(low[1] - high[1]) / (high[0] - low[0]) for low, high in pairwise(tail)]
-    fall = max(0.0, sum(slopes) / len(slopes))
+    exponent = max(0.0, sum(slopes) / len(slopes))
     error = 1 - curve.points[-1].score
-    return error * (1 - 2**-fall)
+    return error * (1 - 2**-exponent)
 
 
 def _percent(share: float) -> str:

@@ -1,7 +1,7 @@
-"""In which language a text is written. Knows no check, no role and no row.
+"""Language detection for texts.
 
-The library (py3langid) carries its own model and asks nobody; it is loaded when first needed, since that takes half a
-second. Short texts, and texts that it is not sure of, get no verdict.
+The library (py3langid) contains its own model and does not use the network. It is loaded on first use, in half a
+second. Short texts and uncertain results give no language.
 """
 
 import re
@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any
 
 SURE = 0.8
-"""Probability from which a verdict counts."""
+"""Minimum probability of a result."""
 LETTERS = 40
-"""Letters that a text needs for a verdict; half as many where each letter is a syllable or a word."""
+"""Minimum number of letters in a text; half as many for scripts whose letters are syllables or words."""
 READ = 400
-"""Letters that are looked at."""
+"""Maximum number of letters to read."""
 NAMES: dict[str, tuple[str, ...]] = {
     "af": ("Afrikaans",),
     "ar": ("Arabic", "العربية"),
@@ -84,17 +84,17 @@ NAMES: dict[str, tuple[str, ...]] = {
     "vi": ("Vietnamese",),
     "zh": ("Chinese", "Mandarin", "中文"),
 }
-"""Languages that a verdict may name: in English first, then as their speakers call them."""
-_KIN = ({"bs", "hr", "sr"}, {"nb", "nn", "no", "da"}, {"id", "ms"}, {"cs", "sk"}, {"be", "uk", "ru"}, {"gl", "pt"})
+"""Language code → its name in English, then its name in the language."""
+_CLOSE = ({"bs", "hr", "sr"}, {"nb", "nn", "no", "da"}, {"id", "ms"}, {"cs", "sk"}, {"be", "uk", "ru"}, {"gl", "pt"})
 _ABOUT = re.compile(r"translat|languages?\b|bilingual|überset|sprache|tradu|langue|idioma|lingua|перев|язык|翻[译譯訳]")
 _NO_PROSE = re.compile(r"```.*?(```|\Z)|https?://\S+|\S+@\S+|[\[{<][^\]}>]{0,200}[\]}>]|\S*[_/\\=|]\S*", re.DOTALL)
-"""Code, addresses and marks: no language is told by them."""
+"""Code, addresses and markup, which carry no language."""
 _WORD = re.compile(r"[^\W\d_]+")
 _DENSE = re.compile(r"[぀-ヿ㐀-鿿가-힯฀-๿]")
 
 
 def prose(text: str) -> str:
-    """The words of a text's beginning, without code, addresses and marks; empty when they are too few for a verdict."""
+    """Return the beginning of a text without code, addresses and markup. Empty if too short for detection."""
     plain = _NO_PROSE.sub(" ", text[: 4 * READ])[:READ]
     letters = len(plain) - plain.count(" ")
     if letters < LETTERS / 2 or (letters < LETTERS and len(_DENSE.findall(plain)) < LETTERS / 4):
@@ -104,23 +104,23 @@ def prose(text: str) -> str:
 
 
 def language_of(prose: str) -> str:
-    """The language's code, empty where the library is not sure."""
-    code, sure = _identifier().classify(prose)
-    return str(code) if sure >= SURE and code in NAMES else ""
+    """Return the language code of a text, or "" if the result is uncertain."""
+    code, probability = _identifier().classify(prose)
+    return str(code) if probability >= SURE and code in NAMES else ""
 
 
 def name_of(code: str) -> str:
-    """A language's name in English."""
+    """Return a language's name in English."""
     return NAMES[code][0]
 
 
-def are_kin(one: str, other: str) -> bool:
-    """Whether two codes are one language, or so near that nobody can tell them apart by a few words."""
-    return one == other or any(one in family and other in family for family in _KIN)
+def are_close(one: str, other: str) -> bool:
+    """Return whether two codes are the same language, or so close that short texts do not tell them apart."""
+    return one == other or any(one in family and other in family for family in _CLOSE)
 
 
 def is_named(code: str, text: str) -> bool:
-    """Whether a text speaks of the language, or of languages at all, as a request for a translation does."""
+    """Return whether a text mentions the language, or languages at all, as a translation request does."""
     lowered = text.casefold()
     return _ABOUT.search(lowered) is not None or any(name.casefold() in lowered for name in NAMES[code])
 

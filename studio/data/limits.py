@@ -1,7 +1,7 @@
-"""Limits while data is read: how large names, cells, rows and files may be. Every reader gets them as one value.
+"""Limits for reading data: sizes of names, cells, rows and files. Every reader gets them as one value.
 
-Hard limits hold for everybody: no sane table comes near them, and beyond them pages get slow or memory runs out.
-Visitors of a demo get tighter ones from `studio.schema.limits.Limits`. An owner's table must fit into free memory.
+Hard limits apply to everyone. Beyond them, pages get slow or memory runs out. Visitors of a demo get stricter limits
+from `studio.schema.limits.Limits`. An owner's table must fit into free memory.
 """
 
 import json
@@ -13,41 +13,41 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import MB, Limits
 
 NAME = 500
-"""Characters of a column name. Questions of surveys have 300 and more; a longer name is shortened."""
+"""Characters of a column name. Survey questions have 300 and more; a longer name is shortened."""
 LONGEST_NAME = 10_000
-"""Characters beyond which a name is no name: the file is refused, since its first line is most likely a row."""
+"""Characters beyond which a file is refused, because its first line is most likely a row."""
 COLUMNS = 10_000
 CELL = 10_000_000
-"""Characters of one cell: a book of 2,000 pages has half of that."""
+"""Characters of one cell. A book of 2,000 pages has half of that."""
 NESTING = 100
-"""Lists and objects within each other. Tool definitions have 10 to 20 levels; Python stops at about 1,000."""
+"""Maximum nesting of lists and objects. Tool definitions have 10 to 20 levels; Python stops at about 1,000."""
 SHEETS = 500
-"""Sheets of a workbook: each one is opened to see whether it has rows."""
+"""Sheets of a workbook. Each one is opened to check whether it has rows."""
 MEMORY_SHARE = 0.5
-"""Part of the free memory that the rows of an owner's dataset may take: they are copied once on the way."""
+"""Fraction of free memory for the rows of an owner's dataset. They are copied once while reading."""
 _INSTALL = "Upload a part of the rows, or install the studio on your own machine."
 
 
 class ReadLimits(FrozenModel):
-    """What one dataset may have. 0 means no limit."""
+    """Limits for one dataset. 0 means no limit."""
 
     file_bytes: int = 0
-    """Size of the files."""
+    """Total size of the files."""
     rows: int = 0
     columns: int = COLUMNS
     cell_characters: int = CELL
     decoded_bytes: int = 0
-    """Size of the rows in memory."""
+    """Size of the rows in memory, in bytes."""
     visitor: bool = False
-    """They are those of a demo's visitor."""
+    """These limits are for a visitor of a demo."""
 
     def refuse(self, what: str, given: str, valid: str, hint: str, visitors_hint: str = _INSTALL) -> NoReturn:
-        """Raise the error for a limit that was passed."""
+        """Raise the error for an exceeded limit."""
         code, hint = ("limit-reached", visitors_hint) if self.visitor else ("too-large", hint)
         raise StudioError(code, what, given=given, valid=valid, hint=hint)
 
     def check_file(self, name: str, size: int) -> None:
-        """Refuse files that are too large."""
+        """Raise `StudioError` for files that are too large."""
         if self.file_bytes and size > self.file_bytes:
             self.refuse(
                 f"{name} is too large.",
@@ -57,7 +57,7 @@ class ReadLimits(FrozenModel):
             )
 
     def check_columns(self, name: str, count: int) -> None:
-        """Refuse too many columns."""
+        """Raise `StudioError` for too many columns."""
         if count > self.columns:
             self.refuse(
                 f"{name} has too many columns.",
@@ -68,7 +68,7 @@ class ReadLimits(FrozenModel):
             )
 
     def check_rows(self, name: str, count: int) -> None:
-        """Refuse too many rows."""
+        """Raise `StudioError` for too many rows."""
         if self.rows and count > self.rows:
             self.refuse(
                 f"{name} has too many rows.",
@@ -78,7 +78,7 @@ class ReadLimits(FrozenModel):
             )
 
     def check_decoded(self, name: str, size: float) -> None:
-        """Refuse rows that take too much memory once they are decoded."""
+        """Raise `StudioError` for rows that take too much memory when decoded."""
         if self.decoded_bytes and size > self.decoded_bytes:
             most = f"{self.decoded_bytes / MB:,.0f} MB"
             self.refuse(
@@ -91,7 +91,7 @@ class ReadLimits(FrozenModel):
             )
 
     def check_cell(self, name: str, row: int, column: str, characters: int) -> None:
-        """Refuse a cell that is too long."""
+        """Raise `StudioError` for a cell that is too long."""
         if characters > self.cell_characters:
             self.refuse(
                 f"{name} has a cell that is too long.",
@@ -102,9 +102,9 @@ class ReadLimits(FrozenModel):
             )
 
     def size_of(self, row: Sequence[Any], columns: Sequence[str], name: str, number: int) -> int:
-        """Characters of the texts of a row; refused when one of them is too long."""
+        """Return the number of characters of a row's texts. Raise `StudioError` if one of them is too long."""
         try:
-            size = len("".join(row))  # the fastest way, and nearly all rows are texts alone
+            size = len("".join(row))  # the fastest way; nearly all rows contain only texts
         except TypeError:
             size = sum([len(value) for value in row if isinstance(value, str)])
         if size > self.cell_characters:
@@ -114,19 +114,19 @@ class ReadLimits(FrozenModel):
         return size
 
     def check_json(self, name: str, start: int, column: str, texts: Sequence[str | None]) -> None:
-        """Refuse lists and objects, written as JSON, that are too long or too deeply nested."""
+        """Raise `StudioError` for lists and objects, as JSON texts, that are too long or too deeply nested."""
         shortest = min(2 * NESTING, self.cell_characters)  # a shorter text can't be nested too deeply
-        long = [place for place, text in enumerate(texts) if text and len(text) > shortest]
-        for place in long:
-            text = texts[place] or ""
+        long_texts = [index for index, text in enumerate(texts) if text and len(text) > shortest]
+        for index in long_texts:
+            text = texts[index] or ""
             if len(text) > self.cell_characters:
-                self.check_cell(name, start + place, column, len(text))
+                self.check_cell(name, start + index, column, len(text))
             if text.count("[") + text.count("{") > NESTING and depth_of(json.loads(text)) > NESTING:
-                raise too_deep(name, start + place)
+                raise too_deep(name, start + index)
 
 
 def too_deep(name: str, row: int) -> StudioError:
-    """The error for lists and objects that are nested too deeply."""
+    """Return the error for lists and objects that are nested too deeply."""
     return StudioError(
         "too-large",
         f"{name} has lists or objects that are nested too deeply.",
@@ -137,7 +137,7 @@ def too_deep(name: str, row: int) -> StudioError:
 
 
 def depth_of(value: Any) -> int:
-    """Levels of lists and objects within each other."""
+    """Return the number of nested levels of lists and objects."""
     depth, level = 0, [value]
     while level := [each for each in level if isinstance(each, list | dict)]:
         depth += 1
@@ -146,11 +146,11 @@ def depth_of(value: Any) -> int:
 
 
 HARD = ReadLimits()
-"""The limits that hold for everybody."""
+"""The limits that apply to everyone."""
 
 
 def read_limits(limits: Limits, visitor: bool, memory: int) -> ReadLimits:
-    """The limits of a workspace; `memory` is what the machine has free, in bytes."""
+    """Return the limits of a workspace. `memory` is the machine's free memory in bytes."""
     return ReadLimits(
         file_bytes=limits.upload_mb * MB,
         rows=limits.rows_per_dataset,

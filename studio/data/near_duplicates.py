@@ -1,10 +1,10 @@
-"""Texts that are nearly the same, word order included. Knows no check and no role.
+"""Near-duplicate texts, with word order.
 
-A text is kept as its words, one character for each, so that word orders are compared as fast as strings. Two texts
-are near when at least nine in ten words stand in both in the same order (or all but one, and that one is a slip of the
-pen), their numbers are the same, and none of their parts (prompt and reply, say) is another one altogether. Whom a
-text is compared with is found by its rarest pairs of neighbouring words: so many of them that two near texts must
-share one. So no pair is missed by chance, as it would be by random hashing.
+Each word of a text becomes one character, so that word sequences are compared as fast as strings. Two texts are near
+duplicates if at least nine in ten words are in both in the same order, or all but one, and that one is a typo. Their
+numbers must be equal, and each of their parts (such as prompt and reply) must be similar. A text is compared with the
+texts that share its rarest pairs of neighboring words. The number of pairs is chosen so that two near duplicates must
+share one. So no duplicate is missed by chance, as it would be with random hashing.
 """
 
 import re
@@ -16,34 +16,34 @@ from math import floor
 from string import punctuation
 from zlib import crc32
 
-from studio.data.ngram_index import rarity_of
+from studio.data.ngram_index import count_pairs
 
 NEAR = 0.9
-"""Share of the words that two near texts have in common, in the same order."""
+"""Minimum fraction of words that two near duplicates share, in the same order."""
 NEAR_PART = 0.85
 """The same for each part."""
 SHORT = 11
-"""Words up to which a text with another word in the place of one says something else."""
+"""Maximum number of words of a short text. With one word replaced, a short text has another meaning."""
 LONGEST = 1_000
-"""Words of a part that are looked at."""
+"""Maximum number of words of a part to compare."""
 _DESTROYED = 0.37
-"""Share of a text's word pairs that may be gone in a text that is just near enough (worked out from `NEAR`)."""
+"""Maximum fraction of word pairs that two near duplicates do not share (derived from `NEAR`)."""
 _CROWDED = 300
-"""More texts than this that are not near each other share a pair of words: then it says nothing."""
+"""A pair of words in more distinct texts than this is not used to find candidates."""
 _MOST_COMPARED = 40
 _WORD = re.compile(r"[぀-ヿ㐀-鿿]|[^\W぀-ヿ㐀-鿿]+")
-"""Chinese and Japanese write no spaces: there each character counts as a word."""
+"""Chinese and Japanese have no spaces: each character counts as a word."""
 _APOSTROPHES = str.maketrans("", "", "'’`")
 _BORDER = "\0"
 _SYMBOLS = 0x10FFFE
-_TELLING = 4
-"""Letters from which a word mostly says something by itself."""
-_SLIP = 5
-"""Letters that a word has at least, for another one to be its slip of the pen."""
+_MIN_CONTENT_LETTERS = 4
+"""Minimum number of letters of a word that carries meaning."""
+_MIN_TYPO_LETTERS = 5
+"""Minimum number of letters of a word that can be a typo of another."""
 
 
 def in_sample(parts: Iterable[str], one_in: int) -> bool:
-    """Whether a text belongs to a sample: told by its longest word, which near texts share, so both are in or none."""
+    """Return whether a text is in the sample, by its longest word. Near duplicates share it, so both are in or out."""
     if one_in == 1:
         return True
     words = " ".join(parts).split()
@@ -52,32 +52,32 @@ def in_sample(parts: Iterable[str], one_in: int) -> bool:
 
 
 def _pairs_needed(words: int) -> int:
-    """Of how many pairs two near texts of so many words share one at least."""
+    """Return the number of rarest pairs of which two near duplicates share at least one."""
     return max(3, floor(_DESTROYED * words) + 1)
 
 
 class _Codes(dict[str, str]):
-    """Word → the character that stands for it, made when a word is first met."""
+    """Word → the character that encodes it, assigned on first use."""
 
     def __missing__(self, word: str) -> str:
-        self[word] = made = chr(1 + len(self) % _SYMBOLS)
-        return made
+        self[word] = code = chr(1 + len(self) % _SYMBOLS)
+        return code
 
 
 class Texts:
-    """Texts as their words, and which of them are near an earlier one."""
+    """Encoded texts, and a search for near duplicates among them."""
 
     def __init__(self) -> None:
         self.numbers, self.groups = array("Q"), array("q")
         self._codes = _Codes()
         self._coded: list[str] = []
-        self._held: list[bool] = []
+        self._held_out: list[bool] = []
 
     def __len__(self) -> int:
         return len(self._coded)
 
-    def add(self, number: int, parts: Iterable[str], group: str = "", held: bool = False) -> None:
-        """Keep a text by its row's number; only texts of one group (one label, say) can be near each other."""
+    def add(self, number: int, parts: Iterable[str], group: str = "", held_out: bool = False) -> None:
+        """Add the text of a row. Only texts of the same group (for example, one label) can be near duplicates."""
         coded, numbers = [], []
         for part in parts:
             words = _WORD.findall(part.translate(_APOSTROPHES).casefold())[:LONGEST]
@@ -86,48 +86,48 @@ class Texts:
         self.numbers.append(number)
         self.groups.append(hash((group, *numbers)))
         self._coded.append(_BORDER.join(coded).strip(_BORDER))
-        self._held.append(held)
+        self._held_out.append(held_out)
 
     def near(self) -> Iterator[tuple[int, int]]:
-        """Row numbers of a text and of one that it is near to; texts without a word are near to none.
+        """Yield (row number, row number of the text that it nearly duplicates). Empty texts have no duplicates.
 
-        Where texts are held, all others are compared with those; else each text is compared with those above it that
-        are near to none themselves.
+        If some texts are held out, all others are compared with those. Otherwise each text is compared with the texts
+        above it that are not duplicates themselves.
         """
-        rarity = rarity_of(self._coded)
+        pair_counts = count_pairs(self._coded)
         places: dict[int, array[int]] = {}
         same: dict[tuple[int, str], int] = {}
-        beside = any(self._held)
+        has_held_out = any(self._held_out)
         order = sorted(
-            (index for index in range(len(self)) if self._coded[index]), key=lambda index: not self._held[index]
+            (index for index in range(len(self)) if self._coded[index]), key=lambda index: not self._held_out[index]
         )
-        rarest = rarity.rarest([self._coded[index] for index in order], _pairs_needed)
+        rarest = pair_counts.rarest([self._coded[index] for index in order], _pairs_needed)
         for index, rare in zip(order, rarest, strict=True):
-            coded, held = self._coded[index], self._held[index]
-            whole = (self.groups[index], coded)
-            found = None
-            if not held:
-                found = same[whole] if whole in same else self._first_near(index, rare, places)
-            if found is not None:
-                yield self.numbers[index], self.numbers[found]
-            elif held or not beside:
-                same.setdefault(whole, index)
+            coded, held_out = self._coded[index], self._held_out[index]
+            key = (self.groups[index], coded)
+            duplicate_of = None
+            if not held_out:
+                duplicate_of = same[key] if key in same else self._find_near(index, rare, places)
+            if duplicate_of is not None:
+                yield self.numbers[index], self.numbers[duplicate_of]
+            elif held_out or not has_held_out:
+                same.setdefault(key, index)
                 for pair in rare:
                     others = places.setdefault(pair, array("L"))
                     if len(others) <= _CROWDED:
                         others.append(index)
 
-    def _first_near(self, index: int, rare: list[int], places: dict[int, "array[int]"]) -> int | None:
+    def _find_near(self, index: int, rare: list[int], places: dict[int, "array[int]"]) -> int | None:
         shared: dict[int, int] = {}
         for pair in rare:
             others = places.get(pair, ())
             if len(others) <= _CROWDED:
                 for other in others:
                     shared[other] = shared.get(other, 0) + 1
-        likely = sorted(shared, key=lambda other: (-shared[other], other))[:_MOST_COMPARED]
-        return next((other for other in likely if self._alike(index, other)), None)
+        candidates = sorted(shared, key=lambda other: (-shared[other], other))[:_MOST_COMPARED]
+        return next((other for other in candidates if self._is_near(index, other)), None)
 
-    def _alike(self, one: int, other: int) -> bool:
+    def _is_near(self, one: int, other: int) -> bool:
         if self.groups[one] != self.groups[other]:
             return False
         a, b = self._coded[one], self._coded[other]
@@ -136,18 +136,18 @@ class Texts:
         from rapidfuzz.distance import Indel
 
         if Indel.normalized_similarity(a, b, score_cutoff=NEAR) < NEAR:
-            return self._slip(a, b)
-        if self._says_else(a, b):
+            return self._is_typo(a, b)
+        if self._differs_in_meaning(a, b):
             return False
         parts = a.split(_BORDER), b.split(_BORDER)
         return len(parts[0]) == len(parts[1]) and all(
             Indel.normalized_similarity(*pair, score_cutoff=NEAR_PART) >= NEAR_PART for pair in zip(*parts, strict=True)
         )
 
-    def _says_else(self, a: str, b: str) -> bool:
-        """Whether two short texts have one word in place of another, as rows from a template do: "to Rome", "to Oslo".
+    def _differs_in_meaning(self, a: str, b: str) -> bool:
+        """Return whether two short texts differ in one content word, as rows from a template do: "to Rome", "to Oslo".
 
-        Short words (a, the, my) and slips of the pen say the same.
+        Short words (a, the, my) and typos do not change the meaning.
         """
         if len(a) != len(b) or len(a) > SHORT or len(self._codes) > _SYMBOLS:
             return False
@@ -157,31 +157,31 @@ class Texts:
         from rapidfuzz.distance import OSA
 
         one, other = (self._names[ord(word) - 1] for word in differing[0])
-        return min(len(one), len(other)) >= _TELLING and OSA.distance(one, other, score_cutoff=1) > 1
+        return min(len(one), len(other)) >= _MIN_CONTENT_LETTERS and OSA.distance(one, other, score_cutoff=1) > 1
 
     @cached_property
-    def _used(self) -> Counter[str]:
-        """How often each word occurs; counted when it is first asked for."""
-        used: Counter[str] = Counter()
+    def _word_counts(self) -> Counter[str]:
+        """How often each word occurs, counted on first use."""
+        counts: Counter[str] = Counter()
         for coded in self._coded:
-            used.update(coded)
-        return used
+            counts.update(coded)
+        return counts
 
     @cached_property
     def _names(self) -> list[str]:
         return list(self._codes)
 
-    def _slip(self, a: str, b: str) -> bool:
-        """Whether all words but one agree, and that one stands nowhere else and is a letter away from the other."""
+    def _is_typo(self, a: str, b: str) -> bool:
+        """Return whether all words but one agree, and that one occurs nowhere else and is one letter off."""
         if len(a) != len(b) or len(a) < 3 or len(self._codes) > _SYMBOLS:
             return False
         differing = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
         if len(differing) != 1 or _BORDER in differing[0]:
             return False
         x, y = differing[0]
-        if min(self._used[x], self._used[y]) > 1:
+        if min(self._word_counts[x], self._word_counts[y]) > 1:
             return False
         from rapidfuzz.distance import OSA
 
         one, other = self._names[ord(x) - 1], self._names[ord(y) - 1]
-        return min(len(one), len(other)) >= _SLIP and OSA.distance(one, other, score_cutoff=1) == 1
+        return min(len(one), len(other)) >= _MIN_TYPO_LETTERS and OSA.distance(one, other, score_cutoff=1) == 1

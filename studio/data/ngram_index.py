@@ -1,7 +1,7 @@
-"""How rare each pair of neighbouring words is, in texts that are kept as a character a word.
+"""Frequencies of neighboring word pairs, in texts that are encoded as one character per word.
 
-Few texts are counted exactly and in plain Python, so that a small file needs no numpy; many in a table of fixed size,
-since rarity needs no exact count.
+Small collections are counted exactly in plain Python, so that a small file needs no numpy. Large ones are counted in a
+hash table of fixed size, because the search needs no exact counts.
 """
 
 from collections import Counter
@@ -10,49 +10,49 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 WIDTH = 21
-"""Bits of a character: a pair of words is a whole number."""
+"""Bits of a word: a pair of words is one integer."""
 FEW = 200_000
-"""Words up to which each pair is counted by itself."""
-_BETWEEN = chr(0x10FFFF)
-"""Stands between two texts whose pairs are counted together; no word has this character."""
+"""Number of words up to which pairs are counted exactly."""
+_SEPARATOR = chr(0x10FFFF)
+"""Separates texts that are counted together. No word has this character."""
 _SLOTS = 1 << 20
 _SPREAD = 2_654_435_761
 _BATCH = 1 << 20
-"""Words whose pairs are counted together."""
+"""Number of words whose pairs are counted together."""
 _TOGETHER = 1_000
-"""Texts whose rarest pairs are looked for together."""
+"""Number of texts whose rarest pairs are found together."""
 
 
-class Rarity(Protocol):
-    """Counts of pairs."""
+class PairCounts(Protocol):
+    """Frequencies of word pairs."""
 
-    def rarest(self, texts: Sequence[str], most: Callable[[int], int]) -> Iterator[list[int]]:
-        """For each text its pairs that are rarest of all, as many as `most` says by its words; of one word, the word
-        itself. In the order of their counts, then of their numbers."""
+    def rarest(self, texts: Sequence[str], limit_of: Callable[[int], int]) -> Iterator[list[int]]:
+        """Yield the rarest pairs of each text, sorted by count and then by value. `limit_of` maps the number of words
+        to the number of pairs. A text with one word yields the word itself."""
         ...
 
 
-def rarity_of(texts: Sequence[str]) -> Rarity:
-    """The counts over all texts."""
-    return Exact(texts) if sum(map(len, texts)) <= FEW else Table(texts)
+def count_pairs(texts: Sequence[str]) -> PairCounts:
+    """Count the word pairs of all texts."""
+    return ExactCounts(texts) if sum(map(len, texts)) <= FEW else HashedCounts(texts)
 
 
-class Exact:
-    """Each pair with its count."""
+class ExactCounts:
+    """The exact count of each pair."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._counts: Counter[int] = Counter()
         for coded in texts:
             self._counts.update(_pairs(coded))
 
-    def rarest(self, texts: Sequence[str], most: Callable[[int], int]) -> Iterator[list[int]]:
-        """Text by text."""
+    def rarest(self, texts: Sequence[str], limit_of: Callable[[int], int]) -> Iterator[list[int]]:
+        """See `PairCounts`."""
         for coded in texts:
-            yield sorted(set(_pairs(coded)), key=lambda pair: (self._counts[pair], pair))[: most(len(coded))]
+            yield sorted(set(_pairs(coded)), key=lambda pair: (self._counts[pair], pair))[: limit_of(len(coded))]
 
 
-class Table:
-    """Counts of places in a table, which several pairs may share."""
+class HashedCounts:
+    """Counts in a hash table, whose slots several pairs can share."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         import numpy
@@ -64,38 +64,38 @@ class Table:
             batch.append(coded)
             size += len(coded) + 1
             if size > _BATCH or number == len(texts):
-                words, between = _numbers(_BETWEEN.join(batch)), ord(_BETWEEN)
+                words, separator = _word_ids(_SEPARATOR.join(batch)), ord(_SEPARATOR)
                 pairs = words[:-1] << numpy.uint64(WIDTH) | words[1:]
-                pairs = pairs[(words[:-1] != between) & (words[1:] != between)]
-                self._counts += numpy.bincount(_slots(pairs), minlength=_SLOTS).astype(numpy.uint32)
+                pairs = pairs[(words[:-1] != separator) & (words[1:] != separator)]
+                self._counts += numpy.bincount(_slot_indices(pairs), minlength=_SLOTS).astype(numpy.uint32)
                 batch, size = [], 0
 
-    def rarest(self, texts: Sequence[str], most: Callable[[int], int]) -> Iterator[list[int]]:
-        """A thousand texts at a time."""
+    def rarest(self, texts: Sequence[str], limit_of: Callable[[int], int]) -> Iterator[list[int]]:
+        """See `PairCounts`. Works on a thousand texts at a time."""
         for start in range(0, len(texts), _TOGETHER):
-            yield from self._rarest(texts[start : start + _TOGETHER], most)
+            yield from self._rarest(texts[start : start + _TOGETHER], limit_of)
 
-    def _rarest(self, texts: Sequence[str], most: Callable[[int], int]) -> Iterator[list[int]]:
+    def _rarest(self, texts: Sequence[str], limit_of: Callable[[int], int]) -> Iterator[list[int]]:
         import numpy
 
-        words = _numbers("".join(texts))
+        words = _word_ids("".join(texts))
         lengths = numpy.array([len(coded) for coded in texts])
         text = numpy.repeat(numpy.arange(len(texts)), lengths)
         pairs = words << numpy.uint64(WIDTH)
         pairs[:-1] |= words[1:]
         inside = numpy.append(text[:-1] == text[1:], False) if len(text) else numpy.zeros(0, bool)
-        alone = lengths[text] == 1
-        pairs[alone] = words[alone]
-        pairs, text = pairs[inside | alone], text[inside | alone]
-        order = numpy.lexsort((pairs, self._counts[_slots(pairs)], text))
+        is_single_word = lengths[text] == 1
+        pairs[is_single_word] = words[is_single_word]
+        pairs, text = pairs[inside | is_single_word], text[inside | is_single_word]
+        order = numpy.lexsort((pairs, self._counts[_slot_indices(pairs)], text))
         pairs, text = pairs[order], text[order]
         new = numpy.ones(len(pairs), bool)
         new[1:] = (pairs[1:] != pairs[:-1]) | (text[1:] != text[:-1])
         pairs, text = pairs[new], text[new]
         ends = numpy.searchsorted(text, numpy.arange(len(texts)), side="right").tolist()
-        found, first = pairs.tolist(), 0
+        pair_list, first = pairs.tolist(), 0
         for coded, end in zip(texts, ends, strict=True):
-            yield found[first : min(end, first + most(len(coded)))]
+            yield pair_list[first : min(end, first + limit_of(len(coded)))]
             first = end
 
 
@@ -104,15 +104,15 @@ def _pairs(coded: str) -> list[int]:
     return [one << WIDTH | other for one, other in pairwise(words)] if len(words) > 1 else words
 
 
-def _numbers(coded: str) -> Any:
-    """The words of a text as numbers."""
+def _word_ids(coded: str) -> Any:
+    """Return the words of a text as integers."""
     import numpy
 
     return numpy.frombuffer(coded.encode("utf-32-le", "surrogatepass"), dtype=numpy.uint32).astype(numpy.uint64)
 
 
-def _slots(pairs: Any) -> Any:
-    """Places of pairs in the table of counts."""
+def _slot_indices(pairs: Any) -> Any:
+    """Return the slots of pairs in the hash table."""
     import numpy
 
     return ((pairs * numpy.uint64(_SPREAD)) >> numpy.uint64(20)) & numpy.uint64(_SLOTS - 1)

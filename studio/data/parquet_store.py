@@ -1,7 +1,7 @@
-"""A table as the store keeps it: one Parquet file, written in one pass and read a page at a time.
+"""Storage of a table as one Parquet file, which is written in one pass and read a page at a time.
 
-Every column is text; what was no text is JSON, and the file's own metadata says where (by row group), so that values
-come back as they were. The metadata also keeps format, encoding, notes and bad lines.
+Every column is text. Other values are JSON, and the file's metadata lists these columns by row group, so that values
+come back unchanged. The metadata also holds format, encoding, notes and bad lines.
 """
 
 import json
@@ -19,7 +19,7 @@ KEY = b"studio"
 
 
 def write_parquet(table: Table, path: Path, limits: ReadLimits = HARD) -> None:
-    """Write all rows; memory holds one block of them. Rows that no reader measured are refused beyond the limits."""
+    """Write all rows to a file, one block at a time. Raise `StudioError` for rows beyond the limits."""
     import pyarrow
     import pyarrow.parquet
 
@@ -27,10 +27,10 @@ def write_parquet(table: Table, path: Path, limits: ReadLimits = HARD) -> None:
     schema = pyarrow.schema([(column, pyarrow.string()) for column in columns])
     as_json: list[list[str]] = []
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch, names in packed(table, limits):
+        for batch, json_columns in packed(table, limits):
             writer.write_batch(batch, row_group_size=batch.num_rows)
-            as_json.append(sorted(names))
-        about = {
+            as_json.append(sorted(json_columns))
+        info = {
             "format": table.format,
             "encoding": table.encoding,
             "delimiter": table.delimiter,
@@ -38,13 +38,13 @@ def write_parquet(table: Table, path: Path, limits: ReadLimits = HARD) -> None:
             "bad_lines": [bad.model_dump() for bad in table.bad_lines],
             "as_json": as_json,
         }
-        writer.add_key_value_metadata({KEY.decode(): json.dumps(about)})
+        writer.add_key_value_metadata({KEY.decode(): json.dumps(info)})
 
 
 class _OnDisk:
-    """Row groups of a kept file, opened anew for each reading."""
+    """Row groups of a stored file. Each read opens the file again."""
 
-    travels = True
+    shareable = True
 
     def __init__(
         self, path: Path, columns: Sequence[str], groups: Sequence[int], as_json: Sequence[Sequence[str]]
@@ -63,16 +63,16 @@ class _OnDisk:
                 if skip >= rows:
                     skip -= rows
                     continue
-                whole = file.read_row_group(group).combine_chunks().slice(skip)
-                names = frozenset(self.as_json[group])
-                for batch in whole.to_batches():
-                    for at in range(0, batch.num_rows, SLICE):
-                        yield from unpack(batch.slice(at, SLICE), names, self.columns)
+                remaining = file.read_row_group(group).combine_chunks().slice(skip)
+                json_columns = frozenset(self.as_json[group])
+                for batch in remaining.to_batches():
+                    for offset in range(0, batch.num_rows, SLICE):
+                        yield from unpack(batch.slice(offset, SLICE), json_columns, self.columns)
                 skip = 0
 
 
 def open_parquet(path: Path) -> Table:
-    """The table that `write_parquet` wrote; no row is read yet."""
+    """Return the table from a file of `write_parquet`. Rows are read later. Raise `StudioError` if it is damaged."""
     import pyarrow
     import pyarrow.parquet
 
@@ -81,17 +81,17 @@ def open_parquet(path: Path) -> Table:
             metadata = file.metadata
             columns = list(file.schema_arrow.names)
             groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
-            about = json.loads((metadata.metadata or {})[KEY])
+            info = json.loads((metadata.metadata or {})[KEY])
     except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
         raise StudioError(
             "unreadable-file", f"The kept rows in {path.name} can't be read.", hint="Bring the data again."
         ) from error
     return Table(
         columns,
-        _OnDisk(path, columns, groups, about["as_json"]),
-        format=about["format"],
-        encoding=about["encoding"],
-        delimiter=about["delimiter"],
-        notes=about["notes"],
-        bad_lines=[BadLine(**bad) for bad in about["bad_lines"]],
+        _OnDisk(path, columns, groups, info["as_json"]),
+        format=info["format"],
+        encoding=info["encoding"],
+        delimiter=info["delimiter"],
+        notes=info["notes"],
+        bad_lines=[BadLine(**bad) for bad in info["bad_lines"]],
     )

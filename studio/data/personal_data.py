@@ -1,21 +1,23 @@
-"""What is private in a text, and the mask that hides it. Knows no row.
+"""Personal data in texts, and masks that replace it.
 
-Numbers are told from other numbers by how they are written: a phone number has a country's code, or groups of three,
-three and four digits, or stands after a word like telephone; a card number has its first and its check digit right.
+The form tells which numbers are personal. A phone number has a country code, or groups of three, three and four digits,
+or follows a word like telephone. A card number has a valid prefix and check digit.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-_ROLES = frozenset(
+_OFFICE_MAILBOXES = frozenset(
     "abuse admin billing careers contact customerservice donotreply feedback hello help helpdesk hi hr info jobs mail "
     "marketing news newsletter no-reply noreply office orders postmaster press privacy returns sales security service "
     "shop support team webmaster".split()
 )
-"""Mailboxes of an office and not of a person."""
-_NOBODY = re.compile(r"(?:your\w*|recipient|sender|user(?:name)?|email|someone|name|password)[\w.+-]{0,8}@", re.I)
-"""What stands for an address in instructions."""
+"""Mailboxes of an office, not of a person."""
+_PLACEHOLDER_EMAIL = re.compile(
+    r"(?:your\w*|recipient|sender|user(?:name)?|email|someone|name|password)[\w.+-]{0,8}@", re.I
+)
+"""Placeholder addresses in instructions."""
 _EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,24}(?![\w-])")
 _AFTER = r"(?![\w-]|[.,/]\d|[ ]\d)"
 _PHONE = re.compile(
@@ -24,7 +26,7 @@ _PHONE = re.compile(
     r"|(?:1[ .-])?(?:\([2-9]\d{2}\)[ ]?|[2-9]\d{2}(?P<gap>[.-]))\d{3}(?(gap)(?P=gap)|[ .-])\d{4}"  # (555) 123-4567
     r")" + _AFTER
 )
-_TOLD = re.compile(
+_PHONE_AFTER_WORD = re.compile(
     r"\b(?:phone|telephone|tel|call|mobile|cell|whatsapp|fax|sms|dial|telefon|handy|mobil|anrufen|rufnummer|tel[eé]fono|"
     r"t[eé]l[eé]phone|portable|m[oó]vil|telefono|cellulare|(?:my|his|her|our|their) number)\b"
     r"(?:[\s:.#()-]|\b(?:me|us|him|her|them|at|on|is|number|no|nr|my|under|unter|now)\b){1,9}"
@@ -52,19 +54,19 @@ _DATE = re.compile(r"(?:19|20)\d\d[./ -]\d\d?[./ -]\d\d?|\d\d?[./ -]\d\d?[./ -](
 
 
 @dataclass(frozen=True)
-class Private:
-    """One kind of private data."""
+class PersonalDataKind:
+    """One kind of personal data."""
 
     words: tuple[str, str]
-    """What one is called, and several."""
+    """Its name in singular and plural."""
     mask: str
     find: Callable[[str], Iterator[tuple[int, int]]]
-    shown: Callable[[str], str]
-    """How one is named without telling it."""
+    redacted: Callable[[str], str]
+    """Returns a redacted form for reports."""
 
 
 def luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of the others, as cards have it."""
+    """Return whether the last digit is the Luhn check digit of the others, as on payment cards."""
     doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
     return sum(each - 9 if each > 9 else each for each in doubled) % 10 == 0
 
@@ -74,16 +76,16 @@ def _digits(text: str) -> str:
 
 
 def _emails(text: str) -> Iterator[tuple[int, int]]:
-    for found in _EMAIL.finditer(text) if "@" in text else ():
-        if not _NOBODY.match(found[0]) and found[0].split("@")[0].casefold() not in _ROLES:
-            yield found.span()
+    for match in _EMAIL.finditer(text) if "@" in text else ():
+        if not _PLACEHOLDER_EMAIL.match(match[0]) and match[0].split("@")[0].casefold() not in _OFFICE_MAILBOXES:
+            yield match.span()
 
 
 def _phones(text: str) -> Iterator[tuple[int, int]]:
     if not _SOME_DIGITS.search(text):
         return
-    spans = [found.span() for found in _PHONE.finditer(text)]
-    spans += [found.span("number") for found in _TOLD.finditer(text)]
+    spans = [match.span() for match in _PHONE.finditer(text)]
+    spans += [match.span("number") for match in _PHONE_AFTER_WORD.finditer(text)]
     for start, end in sorted(spans):
         digits = _digits(text[start:end])
         if 7 <= len(digits) <= 15 and len(set(digits)) > 2 and not _DATE.fullmatch(text[start:end]):
@@ -91,34 +93,36 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _cards(text: str) -> Iterator[tuple[int, int]]:
-    for found in _CARD.finditer(text) if _SOME_DIGITS.search(text) else ():
-        digits = _digits(found[0])
+    for match in _CARD.finditer(text) if _SOME_DIGITS.search(text) else ():
+        digits = _digits(match[0])
         if _CARDS.fullmatch(digits) and luhn(digits) and len(set(digits)) > 1:
-            yield found.span()
+            yield match.span()
 
 
 def _keys(text: str) -> Iterator[tuple[int, int]]:
-    for found in _KEY.finditer(text):
-        if any(map(str.isdigit, found[0])) or found[0].startswith("-"):
-            yield found.span()
+    for match in _KEY.finditer(text):
+        if any(map(str.isdigit, match[0])) or match[0].startswith("-"):
+            yield match.span()
 
 
-def _shown_email(text: str) -> str:
+def _redacted_email(text: str) -> str:
     name, _, place = text.partition("@")
     return f"{name[0]}…@{place[0]}….{place.rpartition('.')[2]}"
 
 
-PRIVATE: dict[str, Private] = {
-    "key": Private(("key", "keys"), "[key]", _keys, lambda text: f"{text[:4]}…"),
-    "email": Private(("e-mail address", "e-mail addresses"), "[email]", _emails, _shown_email),
-    "card": Private(("card number", "card numbers"), "[card]", _cards, lambda text: f"…{_digits(text)[-4:]}"),
-    "phone": Private(("phone number", "phone numbers"), "[phone]", _phones, lambda text: f"…{_digits(text)[-2:]}"),
+PERSONAL_DATA: dict[str, PersonalDataKind] = {
+    "key": PersonalDataKind(("key", "keys"), "[key]", _keys, lambda text: f"{text[:4]}…"),
+    "email": PersonalDataKind(("e-mail address", "e-mail addresses"), "[email]", _emails, _redacted_email),
+    "card": PersonalDataKind(("card number", "card numbers"), "[card]", _cards, lambda text: f"…{_digits(text)[-4:]}"),
+    "phone": PersonalDataKind(
+        ("phone number", "phone numbers"), "[phone]", _phones, lambda text: f"…{_digits(text)[-2:]}"
+    ),
 }
-"""Kinds of private data, the one that a piece of text counts as first."""
+"""Kinds of personal data. If matches overlap, the first kind wins."""
 
 
-def may_hold_any(text: str) -> bool:
-    """Whether there is a digit, an @ or a key in a text: asked of every text, so it is quick where most have none."""
+def may_contain_any(text: str) -> bool:
+    """Return whether a text has a digit, an @ or a private key. Fast, because it runs for every text."""
     if text.isascii():
         signs = len(text.encode().translate(None, _SIGNS)) < len(text)
     else:
@@ -127,24 +131,24 @@ def may_hold_any(text: str) -> bool:
 
 
 def _spans(text: str) -> list[tuple[int, int, str]]:
-    """Where private data stand, without overlaps."""
-    taken: list[tuple[int, int, str]] = []
-    if not may_hold_any(text):
-        return taken
-    for name, kind in PRIVATE.items():
+    """Return (start, end, kind) of each piece of personal data, sorted and without overlaps."""
+    spans: list[tuple[int, int, str]] = []
+    if not may_contain_any(text):
+        return spans
+    for name, kind in PERSONAL_DATA.items():
         for start, end in kind.find(text):
-            if all(end <= other[0] or start >= other[1] for other in taken):
-                taken.append((start, end, name))
-    return sorted(taken)
+            if all(end <= other[0] or start >= other[1] for other in spans):
+                spans.append((start, end, name))
+    return sorted(spans)
 
 
-def private_in(text: str) -> list[tuple[str, str]]:
-    """Kind and text of all that is private."""
+def find_personal_data(text: str) -> list[tuple[str, str]]:
+    """Return (kind, text) of each piece of personal data."""
     return [(name, text[start:end]) for start, end, name in _spans(text)]
 
 
 def masked(text: str) -> str:
-    """The text with a mask over all that is private."""
+    """Return the text with all personal data masked."""
     for start, end, name in reversed(_spans(text)):
-        text = text[:start] + PRIVATE[name].mask + text[end:]
+        text = text[:start] + PERSONAL_DATA[name].mask + text[end:]
     return text

@@ -1,15 +1,15 @@
-"""Small words for sentences: plurals, lists and shares, written one way everywhere in data."""
+"""Phrases for messages: plurals, lists and percentages."""
 
 from collections.abc import Iterable
 
 
 def many(count: int, one: str, more: str = "") -> str:
-    """`1 row`, `2,000 rows`."""
+    """Return a count with its noun: `1 row`, `2,000 rows`."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def listed(names: Iterable[object], most: int = 5) -> str:
-    """`a, b and c`, or the first few and how many more."""
+    """Return `a, b and c`, or the first `most` names and how many more there are."""
     texts = [str(name) for name in names]
     if len(texts) > most:
         return f"{', '.join(texts[:most])} and {len(texts) - most:,} more"
@@ -19,12 +19,12 @@ def listed(names: Iterable[object], most: int = 5) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """`12 %`; below one in a hundred with a decimal."""
+    """Return a percentage: `12 %`, with one decimal below 1 %."""
     percent = 100 * part / whole if whole else 0.0
     return f"{percent:.1f} %" if 0 < percent < 1 else f"{percent:.0f} %"
 
 
 def short(text: str, most: int = 40) -> str:
-    """The start of a text, on one line."""
+    """Return the start of a text on one line, at most `most` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"

@@ -1,4 +1,4 @@
-"""The sample datasets that the studio ships: what each is for, where it lies, and what to ask the tuned model."""
+"""The sample datasets that the studio includes: purpose, file and test prompts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ class Sample:
     file: str
     sentence: str
     prompts: tuple[str, str, str]
-    """Three test prompts that stand in no row; for chat one of them is off the subject."""
+    """Three test prompts that are not in the rows. For chat, one of them is off topic."""
 
 
 SAMPLES: dict[str, Sample] = {
@@ -78,12 +78,12 @@ SAMPLES: dict[str, Sample] = {
 
 
 def sample_named(name: str) -> Sample:
-    """The sample of that name, or a `StudioError` with the nearest one."""
+    """Return the sample with this name. Raise `StudioError` with the nearest name if there is none."""
     return named(SAMPLES, name, "sample data", field="data", code="no-such-sample")
 
 
 def sample_path(name: str) -> Path:
-    """The sample's file: inside the installed package, or in the checkout."""
+    """Return the path of the sample's file, in the installed package or in the checkout."""
     sample = sample_named(name)
     package = Path(studio.__file__).parent
     for folder in (package / "assets", package.parent / "assets"):

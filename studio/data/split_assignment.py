@@ -1,8 +1,8 @@
-"""Rows carved into parts: those learned from, those that pick the best step, and those kept for the test.
+"""Assignment of rows to the splits train, validation and test.
 
-A row is judged by a hash of its text and the seed, in blocks of ten in the order of the file: so shares come out as
-asked, equal texts share a part, and rows that are added below change nothing above. Labels are divided one by one.
-A text that is known to be in a part stays there, and the others are divided among themselves.
+A hash of a row's text and the seed decides, in blocks of ten rows in file order. So the fractions are met, equal texts
+are in the same split, and rows added at the end change nothing above. Each label is split separately. A text with a
+known split keeps it, and the other texts are split among themselves.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ from studio.schema.dataset import SplitCounts, SplitName, SplitSpec
 from studio.schema.errors import StudioError
 
 SMALL, LARGE = 40, 400
-"""Rows below which validation takes a fifth, and from which there is a test part."""
+"""Below SMALL rows, validation gets 20%. From LARGE rows on, there is a test split."""
 LEAST_VALIDATION = 2
 BLOCK = 10
 Keyed = tuple[int, int, str]
 """Row number, hash of the text that decides, label."""
 Known = Mapping[int, str]
-"""Hash of a text → the part that it is in."""
+"""Hash of a text → its known split."""
 
 
 @dataclass(frozen=True)
-class Shares:
-    """Shares of the rows, and why."""
+class SplitFractions:
+    """Fractions of the rows, and the reason."""
 
     validation: float
     test: float
@@ -36,56 +36,56 @@ class Shares:
 
 
 @dataclass
-class Division:
-    """Row number → part, with the counts."""
+class SplitAssignment:
+    """Row number → split, with the counts."""
 
-    of: dict[int, SplitName]
+    splits: dict[int, SplitName]
     counts: SplitCounts
     keyed: Sequence[Keyed] = ()
 
     @property
-    def of_keys(self) -> dict[int, SplitName]:
-        """Hash of a text or group → its part."""
-        return {key: self.of[number] for number, key, _ in self.keyed}
+    def splits_by_key(self) -> dict[int, SplitName]:
+        """Hash of a text or group → its split."""
+        return {key: self.splits[number] for number, key, _ in self.keyed}
 
     def rows(self, name: SplitName) -> list[int]:
-        """The rows of one part, in the order of the file."""
-        return [number for number, part in self.of.items() if part == name]
+        """Return the row numbers of one split, in file order."""
+        return [number for number, split_ in self.splits.items() if split_ == name]
 
 
 @dataclass
 class _Stream:
-    """One label's rows as they come: in each block of ten a fixed number is held back, chosen by hash."""
+    """The rows of one label, in file order. In each block of ten, a fixed number is held out, chosen by hash."""
 
-    share: float
+    fraction: float
     offset: float
     total: int | None = None
-    """All rows that will come, where the count must be exact."""
+    """Total number of rows, if the held-out count must be exact."""
     seen: int = 0
-    held: int = 0
-    kept_first: bool = field(default=False)
+    held_out: int = 0
+    keep_first: bool = field(default=False)
     by_hash: bool = False
-    """Each row is judged for itself: the share is met about, and no other row matters."""
+    """Judge each row by its hash alone. The fraction is met approximately, and no other row matters."""
 
-    def hold(self, chance: float) -> bool:
-        """Whether the next row is held back; `chance` is its hash as a number from 0 to 1."""
+    def hold_out(self, hash_fraction: float) -> bool:
+        """Return whether the next row is held out. The argument is its hash as a number from 0 to 1."""
         if self.by_hash:
-            return chance < self.share
-        at = self.seen % BLOCK
-        block = self.seen - at
+            return hash_fraction < self.fraction
+        position = self.seen % BLOCK
+        block = self.seen - position
         end = block + BLOCK if self.total is None else min(block + BLOCK, self.total)
-        due = floor(self.share * end + self.offset) - self.held
+        remaining = floor(self.fraction * end + self.offset) - self.held_out
         self.seen += 1
-        if self.kept_first and self.seen == 1:
+        if self.keep_first and self.seen == 1:
             return False
-        if chance * (end - block - at) < due:
-            self.held += 1
+        if hash_fraction * (end - block - position) < remaining:
+            self.held_out += 1
             return True
         return False
 
 
-def default_shares(rows: int, spec: SplitSpec | None = None, *, validation_file: bool = False) -> Shares:
-    """The shares by the number of rows, unless they were set."""
+def default_fractions(rows: int, spec: SplitSpec | None = None, *, validation_file: bool = False) -> SplitFractions:
+    """Return the fractions for a number of rows, or those set in `spec`. Raise `StudioError` if none remains."""
     spec = spec or SplitSpec()
     if spec.stable_splits:
         validation, test, why = 0.10, 0.05, "By content alone, whatever the number of rows; about"
@@ -116,7 +116,7 @@ def default_shares(rows: int, spec: SplitSpec | None = None, *, validation_file:
     sentence = f"{why}: {', '.join(parts)}.".replace("%", " %")
     if not test and (validation or validation_file):
         sentence += " There is no test part: Evaluate uses validation."
-    return Shares(validation, test, sentence)
+    return SplitFractions(validation, test, sentence)
 
 
 def split(
@@ -124,59 +124,61 @@ def split(
     spec: SplitSpec | None = None,
     *,
     validation_file: bool = False,
-    own: Mapping[int, str] | None = None,
-) -> Division:
-    """Divide rows, each given by its number, the text that decides, and its label (empty: none).
+    file_splits: Mapping[int, str] | None = None,
+) -> SplitAssignment:
+    """Assign rows to splits. Each row is (number, text that decides, label or "").
 
-    `own` holds what the file itself says of a row; only what it leaves to train is divided.
+    `file_splits` maps row numbers to the file's own split. Only rows that it assigns to train are split further.
     """
     spec = spec or SplitSpec()
     hashed = ((number, key_for(spec.seed, text), label) for number, text, label in rows)
-    return carve_keyed(hashed, spec, validation_file, own or {})
+    return assign_keyed(hashed, spec, validation_file, file_splits or {})
 
 
-def carve_keyed(
+def assign_keyed(
     rows: Iterable[Keyed],
     spec: SplitSpec,
     validation_file: bool,
-    own: Mapping[int, str],
+    file_splits: Mapping[int, str],
     known: Known = MappingProxyType({}),
-) -> Division:
-    """As `split`, of rows whose texts are hashed; `known` texts stay where they are."""
-    said: dict[int, SplitName] = {}
-    listed: list[Keyed] = []
+) -> SplitAssignment:
+    """Like `split`, for rows with hashed texts. Texts in `known` keep their split."""
+    fixed: dict[int, SplitName] = {}
+    rows_: list[Keyed] = []
     for row in rows:
-        part = split_name(own.get(row[0]))
-        if part and part != "train":
-            said[row[0]] = part
+        split_ = split_name(file_splits.get(row[0]))
+        if split_ and split_ != "train":
+            fixed[row[0]] = split_
         else:
-            listed.append(row)
-    brought = set(said.values())
-    if brought:
-        return _beside_own(said, listed, spec, validation_file or "validation" in brought, "test" in brought, known)
-    shares = default_shares(len(listed), spec, validation_file=validation_file)
-    stays = any(key in known for _, key, _ in listed) and shares.validation + shares.test > 0
-    because = f"{shares.because} What was here before stays in its part." if stays else shares.because
-    division = division_of(_carve(listed, shares, spec, known), because)
-    division.keyed = listed
+            rows_.append(row)
+    file_has = set(fixed.values())
+    if file_has:
+        return _with_file_splits(
+            fixed, rows_, spec, validation_file or "validation" in file_has, "test" in file_has, known
+        )
+    fractions = default_fractions(len(rows_), spec, validation_file=validation_file)
+    has_known = any(key in known for _, key, _ in rows_) and fractions.validation + fractions.test > 0
+    because = f"{fractions.because} What was here before stays in its part." if has_known else fractions.because
+    division = make_assignment(_assign(rows_, fractions, spec, known), because)
+    division.keyed = rows_
     return division
 
 
-def _beside_own(
-    said: dict[int, SplitName], listed: list[Keyed], spec: SplitSpec, validated: bool, tested: bool, known: Known
-) -> Division:
-    """What the file brought stays; a validation part that it lacks is carved from its rows for training."""
+def _with_file_splits(
+    fixed: dict[int, SplitName], rows_: list[Keyed], spec: SplitSpec, validated: bool, tested: bool, known: Known
+) -> SplitAssignment:
+    """Keep the file's own splits. If there is no validation split, take it from the training rows."""
     because = "The file brought its own parts."
-    of: dict[int, SplitName] = {number: "train" for number, _, _ in listed}
+    splits: dict[int, SplitName] = {number: "train" for number, _, _ in rows_}
     if not validated:
-        usual = default_shares(len(listed), spec)
-        carved = Shares(usual.validation, 0.0 if tested else usual.test, "")
-        of = _carve(listed, carved, spec, known)
+        usual = default_fractions(len(rows_), spec)
+        carved = SplitFractions(usual.validation, 0.0 if tested else usual.test, "")
+        splits = _assign(rows_, carved, spec, known)
         because += f" It had no validation part: {usual.validation:.0%} of the rest was taken.".replace("%", " %")
     elif not tested:
         because += " There is no test part: Evaluate uses validation."
-    division = division_of(dict(sorted((of | said).items())), because)
-    division.keyed = listed
+    division = make_assignment(dict(sorted((splits | fixed).items())), because)
+    division.keyed = rows_
     return division
 
 
@@ -185,65 +187,69 @@ def key_for(seed: int, text: str) -> int:
     return int.from_bytes(digest)
 
 
-def _carve(listed: Sequence[Keyed], shares: Shares, spec: SplitSpec, known: Known) -> dict[int, SplitName]:
-    held_share = shares.validation + shares.test
+def _assign(rows_: Sequence[Keyed], fractions: SplitFractions, spec: SplitSpec, known: Known) -> dict[int, SplitName]:
+    held_out_fraction = fractions.validation + fractions.test
     firsts: dict[int, str] = {}
-    for _, key, label in listed:
+    for _, key, label in rows_:
         firsts.setdefault(key, label)
-    small = len(listed) < SMALL
-    before = {key: known[key] for key in firsts if known.get(key, "train") != "train"} if held_share else {}
-    held = _held({key: label for key, label in firsts.items() if key not in known}, held_share, spec, small)
-    new = dict(held)
-    held |= dict.fromkeys(before)
-    if shares.validation:
-        _at_least(held, firsts, min(LEAST_VALIDATION if small else 1, len(firsts) - 1))
-    tests = _tested(new, shares.test / held_share, spec.stable_splits) if held_share else set()
-    tests |= {key for key, part in before.items() if part == "test"}
-    if shares.validation and tests and len(tests) == len(held):  # of a few large groups
+    small = len(rows_) < SMALL
+    known_held_out = (
+        {key: known[key] for key in firsts if known.get(key, "train") != "train"} if held_out_fraction else {}
+    )
+    held_out = _held_out_keys(
+        {key: label for key, label in firsts.items() if key not in known}, held_out_fraction, spec, small
+    )
+    new = dict(held_out)
+    held_out |= dict.fromkeys(known_held_out)
+    if fractions.validation:
+        _hold_out_at_least(held_out, firsts, min(LEAST_VALIDATION if small else 1, len(firsts) - 1))
+    tests = _test_keys(new, fractions.test / held_out_fraction, spec.stable_splits) if held_out_fraction else set()
+    tests |= {key for key, split_ in known_held_out.items() if split_ == "test"}
+    if fractions.validation and tests and len(tests) == len(held_out):  # of a few large groups
         tests.discard(min(tests))
-    of: dict[int, SplitName] = {}
-    for number, key, _ in listed:
-        of[number] = "train" if key not in held else "test" if key in tests else "validation"
-    return of
+    splits: dict[int, SplitName] = {}
+    for number, key, _ in rows_:
+        splits[number] = "train" if key not in held_out else "test" if key in tests else "validation"
+    return splits
 
 
-def _held(firsts: Mapping[int, str], share: float, spec: SplitSpec, small: bool) -> dict[int, None]:
-    """Texts that are held back from training, in the order of the file."""
+def _held_out_keys(firsts: Mapping[int, str], fraction: float, spec: SplitSpec, small: bool) -> dict[int, None]:
+    """Return the texts held out from training, in file order."""
     totals: dict[str, int] = {}
     for label in firsts.values():
         totals[label] = totals.get(label, 0) + 1
     streams: dict[str, _Stream] = {}
-    held: dict[int, None] = {}
+    held_out: dict[int, None] = {}
     for key, label in firsts.items():
         if label not in streams:
-            # many small labels must not all round the same way
+            # rounding differs by label, because many small labels must not all round the same way
             offset = 0.5 if len(totals) == 1 else key_for(spec.seed, f"label {label}") / 2**64
             total = totals[label] if small else None
-            streams[label] = _Stream(share, offset, total, kept_first=bool(label), by_hash=spec.stable_splits)
-        if share and streams[label].hold(key / 2**64):
-            held[key] = None
-    return held
+            streams[label] = _Stream(fraction, offset, total, keep_first=bool(label), by_hash=spec.stable_splits)
+        if fraction and streams[label].hold_out(key / 2**64):
+            held_out[key] = None
+    return held_out
 
 
-def _at_least(held: dict[int, None], firsts: Mapping[int, str], least: int) -> None:
-    """Hold back the texts of the lowest hash until there are enough, from the labels that have the most rows."""
-    while len(held) < least:
+def _hold_out_at_least(held_out: dict[int, None], firsts: Mapping[int, str], least: int) -> None:
+    """Hold out the texts with the lowest hash until there are enough, from the labels that have the most rows."""
+    while len(held_out) < least:
         left: dict[str, list[int]] = {}
         for key, label in firsts.items():
-            if key not in held:
+            if key not in held_out:
                 left.setdefault(label, []).append(key)
         fullest = max(left, key=lambda label: len(left[label]))
-        held[min(left[fullest])] = None
+        held_out[min(left[fullest])] = None
 
 
-def _tested(held: Mapping[int, None], share: float, by_hash: bool) -> set[int]:
-    """Of the texts held back, those that are for the test; by a hash of their own, so that both parts are alike."""
-    stream = _Stream(share, 0.5, by_hash=by_hash)
-    return {key for key in held if stream.hold(key_for(1, str(key)) / 2**64)} if share else set()
+def _test_keys(held_out: Mapping[int, None], fraction: float, by_hash: bool) -> set[int]:
+    """Return the held-out texts for the test split. A second hash decides, so that both splits are alike."""
+    stream = _Stream(fraction, 0.5, by_hash=by_hash)
+    return {key for key in held_out if stream.hold_out(key_for(1, str(key)) / 2**64)} if fraction else set()
 
 
-def division_of(of: dict[int, SplitName], because: str) -> Division:
+def make_assignment(splits: dict[int, SplitName], because: str) -> SplitAssignment:
     counts = {name: 0 for name in get_args(SplitName)}
-    for part in of.values():
-        counts[part] += 1
-    return Division(of, SplitCounts(**counts, because=because))
+    for split_ in splits.values():
+        counts[split_] += 1
+    return SplitAssignment(splits, SplitCounts(**counts, because=because))

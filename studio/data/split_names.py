@@ -1,4 +1,4 @@
-"""Parts that a file brings with it: a column that says of each row whether it is for training, validation or test."""
+"""Split columns: a column that names the split of each row as train, validation or test."""
 
 from typing import Any
 
@@ -17,19 +17,19 @@ SPLIT_NAMES: dict[str, SplitName] = {
     "test": "test",
     "testing": "test",
 }
-"""What parts are called in files that bring their own."""
+"""Usual split names in files → the split."""
 NO_COLUMN = "none"
-"""Said instead of a column: the file's own parts are not looked at."""
+"""Value instead of a column name: ignore the file's own splits."""
 SPLIT_COLUMNS = ("split", "fold", "set", "partition", "subset", "part")
 
 
 def split_name(value: Any) -> SplitName | None:
-    """The part that a cell of a split column names."""
+    """Return the split that a cell names, or None."""
     return SPLIT_NAMES.get(str(value).strip().lower()) if value is not None else None
 
 
 def split_column_of(table: Table) -> str | None:
-    """The column in which the file says which part each row belongs to, when it has one."""
+    """Return the column that names the split of each row, or None if the file has none."""
     named = [column for name in SPLIT_COLUMNS for column in table.columns if column.strip().lower() == name]
     rows = table.sample() if named else []
     for column in named:

@@ -1,5 +1,5 @@
-"""Which rows are learned from, which pick the best step, and which are kept for the test: by what a row asks, by a
-group that stays together, by time, or as the file itself says."""
+"""Splits of a dataset: by the text of the prompt, by a group that stays together, by time, or by the file's own
+column."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -11,18 +11,18 @@ from studio.data.phrases import many
 from studio.data.split_assignment import (
     LEAST_VALIDATION,
     SMALL,
-    Division,
     Keyed,
     Known,
-    Shares,
-    carve_keyed,
-    default_shares,
-    division_of,
+    SplitAssignment,
+    SplitFractions,
+    assign_keyed,
+    default_fractions,
     key_for,
+    make_assignment,
     split,
 )
 from studio.data.split_names import NO_COLUMN, split_name
-from studio.data.synthetic import MADE_FROM, is_made, parts_of_made, source_text
+from studio.data.synthetic import MADE_FROM, is_synthetic, source_text, synthetic_rows_to_learn
 from studio.data.table import Row, Table
 from studio.data.timestamps import moments_of
 from studio.data.values import is_blank
@@ -32,7 +32,7 @@ from studio.schema.spans import Spans, numbers_in
 
 
 def require_columns(columns: Sequence[str], spec: SplitSpec) -> None:
-    """Refuse a column that does not exist, and ways of dividing that exclude each other."""
+    """Raise `StudioError` for a column that does not exist, and for split options that exclude each other."""
     chosen = {name: getattr(spec, name) for name in ("group_column", "time_column", "split_column")}
     problems = [
         StudioError(
@@ -45,50 +45,50 @@ def require_columns(columns: Sequence[str], spec: SplitSpec) -> None:
         for name, column in chosen.items()
         if column and column not in columns and not (name == "split_column" and column == NO_COLUMN)
     ]
-    said = [name for name, column in chosen.items() if column and column != NO_COLUMN]
-    if len(said) > 1:
+    chosen_names = [name for name, column in chosen.items() if column and column != NO_COLUMN]
+    if len(chosen_names) > 1:
         problems.append(
             StudioError(
                 "bad-setting",
                 "Rows can be divided by a group, by time, or by a column of parts, and not by several of these.",
-                given=in_words(chosen[name] for name in said),
+                given=in_words(chosen[name] for name in chosen_names),
                 hint="Leave all but one of them out.",
-                field=said[1],
+                field=chosen_names[1],
             )
         )
     raise_all(problems)
 
 
-def require_parts(own: Mapping[int, str], column: str) -> None:
-    """Refuse a column of parts that holds anything else."""
-    odd = {number: value for number, value in own.items() if value.strip() and split_name(value) is None}
-    if odd or not any(value.strip() for value in own.values()):
+def require_split_names(file_splits: Mapping[int, str], column: str) -> None:
+    """Raise `StudioError` for a split column with other values than split names."""
+    invalid = {number: value for number, value in file_splits.items() if value.strip() and split_name(value) is None}
+    if invalid or not any(value.strip() for value in file_splits.values()):
         raise StudioError(
             "bad-setting",
             f"The column {column} does not say which part each row is in.",
-            given=in_words(dict.fromkeys(odd.values())) or "an empty column",
+            given=in_words(dict.fromkeys(invalid.values())) or "an empty column",
             valid="train, validation or test in each cell",
-            rows=list(odd)[:100],
+            rows=list(invalid)[:100],
             field="split_column",
         )
 
 
 def by_time(
     moments: Mapping[int, float], rows: Mapping[int, Any], spec: SplitSpec, validation_file: bool = False
-) -> Division:
-    """The latest rows for the test, those before them for validation; rows of one moment stay together."""
-    shares = default_shares(len(rows), spec, validation_file=validation_file)
+) -> SplitAssignment:
+    """Assign the latest rows to test and those before them to validation. Rows with equal times stay together."""
+    fractions = default_fractions(len(rows), spec, validation_file=validation_file)
     order = sorted(moments, key=lambda number: (moments[number], number))
-    tested = round(shares.test * len(order))
-    held = tested + round(shares.validation * len(order))
-    least = LEAST_VALIDATION if len(rows) < SMALL and shares.validation else 0
+    tested = round(fractions.test * len(order))
+    held_out = tested + round(fractions.validation * len(order))
+    least = LEAST_VALIDATION if len(rows) < SMALL and fractions.validation else 0
     cuts = []
-    for wanted in (len(order) - max(held, tested + least), len(order) - tested):
-        while 0 < wanted < len(order) and moments[order[wanted]] == moments[order[wanted - 1]]:
-            wanted -= 1
-        cuts.append(wanted)
+    for cut in (len(order) - max(held_out, tested + least), len(order) - tested):
+        while 0 < cut < len(order) and moments[order[cut]] == moments[order[cut - 1]]:
+            cut -= 1
+        cuts.append(cut)
     first, second = cuts
-    if (held and not first) or (shares.validation and first == second):
+    if (held_out and not first) or (fractions.validation and first == second):
         raise StudioError(
             "bad-setting",
             f"The column {spec.time_column} holds too few different moments to divide the rows by.",
@@ -96,19 +96,19 @@ def by_time(
             hint="Choose a finer column, or divide by chance.",
             field="time_column",
         )
-    late: dict[int, SplitName] = {number: "validation" for number in order[first:second]}
-    late |= {number: "test" for number in order[second:]}
-    words = f"By time in {spec.time_column}: the latest rows are held back. {shares.because}"
+    held_out_splits: dict[int, SplitName] = {number: "validation" for number in order[first:second]}
+    held_out_splits |= {number: "test" for number in order[second:]}
+    words = f"By time in {spec.time_column}: the latest rows are held back. {fractions.because}"
     if len(order) < len(rows):
         words += f" Learned from are also {many(len(rows) - len(order), 'row')} without a time."
-    return division_of({number: late.get(number, "train") for number in rows}, words)
+    return make_assignment({number: held_out_splits.get(number, "train") for number in rows}, words)
 
 
-class Dividing:
-    """Takes the usable rows of a table one after the other, and divides them at the end: by the text that a row asks
-    with, and by label where there are labels; or by a column that was chosen.
+class Splitter:
+    """Collects the usable rows of a table, then assigns them to splits.
 
-    `split_column` is the file's own column of parts; texts or groups that are `known` to be in a part stay there.
+    The prompt text and the label decide, or a column in `spec`. `split_column` is the file's own split column. Texts or
+    groups in `known` keep their split.
     """
 
     def __init__(
@@ -129,45 +129,45 @@ class Dividing:
             None if self.spec.group_column or self.spec.time_column else split_column
         )
         self.split_column = None if split_column == NO_COLUMN else split_column
-        self.labelled = task.has_labels and "label" in roles.values()
-        self.has_made = MADE_FROM in table.columns
-        self.own: dict[int, str] = {}
-        self.listed: list[Keyed] = []
+        self.labeled = task.has_labels and "label" in roles.values()
+        self.has_synthetic = MADE_FROM in table.columns
+        self.file_splits: dict[int, str] = {}
+        self.keyed_rows: list[Keyed] = []
         self.groups: list[Keyed] = []
         self.times: dict[int, Any] = {}
-        self.made: list[tuple[int, str, str]] = []
-        self.brought: dict[int, tuple[str, str]] = {}
+        self.synthetic: list[tuple[int, str, str]] = []
+        self.originals: dict[int, tuple[str, str]] = {}
 
-    def see(self, number: int, row: Row, values: Mapping[str, Any]) -> None:
-        """Take a usable row in, with its values by role."""
+    def add(self, number: int, row: Row, values: Mapping[str, Any]) -> None:
+        """Add a usable row with its values by role."""
         spec, text = self.spec, self.task.text_in(values)
-        expected = self.task.expected_in(values) if self.labelled or self.has_made else ""
-        if self.has_made:
-            if is_made(row):
-                self.made.append((number, source_text(row), expected))
+        expected = self.task.expected_in(values) if self.labeled or self.has_synthetic else ""
+        if self.has_synthetic:
+            if is_synthetic(row):
+                self.synthetic.append((number, source_text(row), expected))
                 return
-            self.brought[number] = text, expected
+            self.originals[number] = text, expected
         key = key_for(spec.seed, text)
-        self.listed.append((number, key, expected if self.labelled else ""))
+        self.keyed_rows.append((number, key, expected if self.labeled else ""))
         if self.split_column:
-            self.own[number] = str(row.get(self.split_column) or "")
+            self.file_splits[number] = str(row.get(self.split_column) or "")
         if spec.group_column:
             group = row.get(spec.group_column)
             self.groups.append((number, key if is_blank(group) else key_for(spec.seed, f"group {group}"), ""))
         if spec.time_column:
             self.times[number] = row.get(spec.time_column)
 
-    def division(self, left_out: Collection[str] = (), rows_left_out: Spans = ()) -> Division:
-        """The rows by part. Those that are left out, by kinds of problems, are in no part, and move no other."""
-        division = _with_made(self._brought_divided(), self.made, self.brought)
+    def assignment(self, left_out: Collection[str] = (), rows_left_out: Spans = ()) -> SplitAssignment:
+        """Return the splits of the rows without those left out. Leaving rows out moves no other row."""
+        assignment = _with_synthetic_rows(self._assign_original(), self.synthetic, self.originals)
         if not rows_left_out:
-            return division
-        of = dict(division.of)
+            return assignment
+        splits = dict(assignment.splits)
         for number in numbers_in(rows_left_out):
-            of.pop(number, None)
-        left = division_of(of, division.counts.because)
+            splits.pop(number, None)
+        remaining = make_assignment(splits, assignment.counts.because)
         for name in ("train", "validation"):
-            if getattr(division.counts, name) and not getattr(left.counts, name):
+            if getattr(assignment.counts, name) and not getattr(remaining.counts, name):
                 raise StudioError(
                     "too-few-rows",
                     f"All rows for {name} are left out.",
@@ -175,32 +175,32 @@ class Dividing:
                     hint="Leave out less, or bring more rows.",
                     field="leave_out",
                 )
-        return left
+        return remaining
 
-    def _brought_divided(self) -> Division:
-        """The rows that nobody made, divided."""
-        spec, listed = self.spec, self.listed
+    def _assign_original(self) -> SplitAssignment:
+        """Assign the rows that are not synthetic."""
+        spec, rows_ = self.spec, self.keyed_rows
         if spec.time_column:
             return by_time(moments_of(self.times, spec.time_column), self.times, spec, self.validation_file)
         if spec.group_column:
             return _by_group(self.groups, spec, self.validation_file, self.known)
         if spec.split_column and self.split_column:
-            require_parts(self.own, spec.split_column)
-        if len({key for _, key, _ in listed}) < len(listed) / 2:
-            # one prompt for all rows, say: then a row is told by its prompt and its reply
-            labels = {number: label for number, _, label in listed}
-            listed = [(number, key_for(spec.seed, text), labels[number]) for number, text in self._whole(labels)]
-        return carve_keyed(listed, spec, self.validation_file, self.own, self.known)
+            require_split_names(self.file_splits, spec.split_column)
+        if len({key for _, key, _ in rows_}) < len(rows_) / 2:
+            # if many rows share a prompt, prompt and reply together identify a row
+            labels = {number: label for number, _, label in rows_}
+            rows_ = [(number, key_for(spec.seed, text), labels[number]) for number, text in self._full_texts(labels)]
+        return assign_keyed(rows_, spec, self.validation_file, self.file_splits, self.known)
 
-    def _whole(self, wanted: Collection[int]) -> Iterator[tuple[int, str]]:
-        """Rows with all that they ask and expect."""
+    def _full_texts(self, numbers: Collection[int]) -> Iterator[tuple[int, str]]:
+        """Yield rows with their full input and output."""
         for number, row in self.table.numbered():
-            if number in wanted:
+            if number in numbers:
                 values = self.task.values(row, self.roles)
                 yield number, f"{self.task.text_in(values)}\n{self.task.expected_in(values)}"
 
 
-def divide(
+def assign_splits(
     table: Table,
     task: Any,
     roles: Mapping[str, str],
@@ -209,44 +209,57 @@ def divide(
     left_out: Collection[str] = (),
     rows_left_out: Spans = (),
     **about: Any,
-) -> Division:
-    """The usable rows of a table, divided; `about` as `Dividing` has it."""
-    dividing = Dividing(table, task, roles, spec, **about)
+) -> SplitAssignment:
+    """Assign the usable rows of a table to splits. `about` has further arguments of `Splitter`."""
+    splitter = Splitter(table, task, roles, spec, **about)
     for number, row, values in usable_values(table, task, roles, left_out=left_out):
-        dividing.see(number, row, values)
-    return dividing.division(left_out, rows_left_out)
+        splitter.add(number, row, values)
+    return splitter.assignment(left_out, rows_left_out)
 
 
-def _with_made(
-    division: Division, made: Sequence[tuple[int, str, str]], brought: Mapping[int, tuple[str, str]]
-) -> Division:
-    """Rows that were made from others follow them into train, or are left out: they are never judged by."""
-    if not made:
-        return division
-    told = ((*brought[number], part) for number, part in division.of.items())
-    learned = parts_of_made(made, told)
-    of = division.of | {number: "train" for number, may in learned.items() if may}
-    gone = len(learned) - sum(learned.values())
-    words = f" {many(gone, 'made row is', 'made rows are')} left out: their source is not learned from." if gone else ""
-    whole = division_of(dict(sorted(of.items())), f"{division.counts.because}{words}")
-    whole.keyed = division.keyed
-    return whole
+def _with_synthetic_rows(
+    assignment: SplitAssignment, synthetic: Sequence[tuple[int, str, str]], originals: Mapping[int, tuple[str, str]]
+) -> SplitAssignment:
+    """Assign synthetic rows to train if their source is there. Others are left out; they are never used to evaluate."""
+    if not synthetic:
+        return assignment
+    source_splits = ((*originals[number], part) for number, part in assignment.splits.items())
+    learned = synthetic_rows_to_learn(synthetic, source_splits)
+    splits = assignment.splits | {number: "train" for number, is_learned in learned.items() if is_learned}
+    left_out_count = len(learned) - sum(learned.values())
+    words = (
+        f" {many(left_out_count, 'made row is', 'made rows are')} left out: their source is not learned from."
+        if left_out_count
+        else ""
+    )
+    combined = make_assignment(dict(sorted(splits.items())), f"{assignment.counts.because}{words}")
+    combined.keyed = assignment.keyed
+    return combined
 
 
-def _by_group(groups: Sequence[Keyed], spec: SplitSpec, validation_file: bool, known: Known) -> Division:
-    """The groups divided as rows are."""
-    different = len({key for _, key, _ in groups})
-    if different < 2:
+def _by_group(groups: Sequence[Keyed], spec: SplitSpec, validation_file: bool, known: Known) -> SplitAssignment:
+    """Assign groups to splits as single rows are."""
+    group_count = len({key for _, key, _ in groups})
+    if group_count < 2:
         raise StudioError(
             "bad-setting",
             f"The column {spec.group_column} holds one group only: nothing could be held back.",
-            given=many(different, "group"),
+            given=many(group_count, "group"),
             hint="Choose another column, or divide by chance.",
             field="group_column",
         )
-    division = carve_keyed(groups, spec, validation_file, {}, known)
-    words = f"Rows with the same {spec.group_column} stay together: {different:,} groups. {division.counts.because}"
-    return Division(division.of, division.counts.model_copy(update={"because": words}), division.keyed)
+    assignment = assign_keyed(groups, spec, validation_file, {}, known)
+    words = f"Rows with the same {spec.group_column} stay together: {group_count:,} groups. {assignment.counts.because}"
+    return SplitAssignment(assignment.splits, assignment.counts.model_copy(update={"because": words}), assignment.keyed)
 
 
-__all__ = ["Dividing", "Division", "Shares", "by_time", "default_shares", "divide", "require_columns", "split"]
+__all__ = [
+    "SplitAssignment",
+    "SplitFractions",
+    "Splitter",
+    "assign_splits",
+    "by_time",
+    "default_fractions",
+    "require_columns",
+    "split",
+]

@@ -1,7 +1,7 @@
-"""A table: rows by number, wherever they lie. It knows no file format and no role.
+"""A table of numbered rows, in memory or on disk.
 
-A table is read as often as wanted and never has to be in memory as a whole: its source gives values from any row on.
-A line that could not be read keeps its row number; its row holds nothing but None.
+A table can be read many times, and need not fit into memory: its source yields values from any row on. A line that
+could not be read keeps its row number, and all its values are None.
 """
 
 from bisect import bisect_left
@@ -14,28 +14,28 @@ from studio.schema.dataset import AS_FOUND, BadLine, Reading
 from studio.schema.errors import StudioError
 
 Row = dict[str, Any]
-"""Column → value, as the file brought it."""
+"""Column → value, as in the file."""
 Cells = Mapping[int, Mapping[str, Any]]
 """Row number → column → new value."""
 PLACES = 4
-"""Places of a table that a sample is taken from."""
+"""Number of places in a table from which a sample is taken."""
 
 
 class Source(Protocol):
-    """Where the values of a table lie."""
+    """Where the values of a table are stored."""
 
-    travels: bool
-    """Whether another process can be told where that is, instead of getting every row."""
+    shareable: bool
+    """Another process can open this source, so that rows need not be sent to it."""
 
     def __len__(self) -> int: ...
 
     def values(self, start: int) -> Iterator[Sequence[Any]]:
-        """The values of each row in the order of the columns, from row number `start` (from 1) on."""
+        """Yield the values of each row in column order, from row number `start` (counted from 1) on."""
         ...
 
 
 class Table:
-    """Columns, rows by number from 1, and what was noticed when they were read."""
+    """Columns, rows numbered from 1, and notes from reading them."""
 
     def __init__(
         self,
@@ -47,11 +47,11 @@ class Table:
         delimiter: str = "",
         notes: Sequence[str] = (),
         bad_lines: Sequence[BadLine] = (),
-        found: Reading = AS_FOUND,
+        detected: Reading = AS_FOUND,
         sheets: Sequence[str] = (),
     ) -> None:
         self.columns = tuple(columns)
-        self.found, self.sheets = found, tuple(sheets)
+        self.detected, self.sheets = detected, tuple(sheets)
         self.source = source
         self.format, self.encoding, self.delimiter = format, encoding, delimiter
         self.notes = tuple(notes)
@@ -66,7 +66,7 @@ class Table:
         return len(self.source)
 
     def numbered(self, start: int = 1, count: int | None = None) -> Iterator[tuple[int, Row]]:
-        """Row numbers with their rows, bad ones included."""
+        """Yield row numbers and rows, including bad ones."""
         columns = self.columns
         values = self.source.values(max(1, start))
         if count is not None:
@@ -75,17 +75,17 @@ class Table:
             yield number, dict(zip(columns, row, strict=True))
 
     def rows(self, start: int = 1, count: int | None = None) -> list[Row]:
-        """One page of rows."""
+        """Return one page of rows."""
         return [row for _, row in self.numbered(start, count)]
 
     def row(self, number: int) -> Row:
-        """The row of that number."""
+        """Return one row. Raise `StudioError` if the number does not exist."""
         if not 1 <= number <= len(self):
             raise StudioError("no-such-row", f"There is no row {number}.", valid=f"1 to {len(self)}", field="row")
         return self.rows(number, 1)[0]
 
     def sample(self, count: int = 200) -> list[Row]:
-        """Some rows that could be read, to guess from: taken at several places, since files are often sorted."""
+        """Return up to about `count` readable rows from several places, because files are often sorted."""
         bad, rows = self.bad_rows, len(self)
         places = PLACES if rows > count else 1
         piece = max(1, count // places)
@@ -94,9 +94,9 @@ class Table:
 
 
 class _Changed:
-    """The values of another table without some rows and with some cells set."""
+    """The values of another table with rows removed and cells changed."""
 
-    travels = False
+    shareable = False
 
     def __init__(self, table: Table, columns: Sequence[str], removed: Sequence[int], cells: Cells) -> None:
         self.table, self.columns, self.removed, self.cells = table, columns, removed, cells
@@ -105,35 +105,35 @@ class _Changed:
         return len(self.table) - len(self.removed)
 
     def values(self, start: int) -> Iterator[Sequence[Any]]:
-        gone, columns, cells = set(self.removed), self.columns, self.cells
+        removed_set, columns, cells = set(self.removed), self.columns, self.cells
         for number, row in self.table.numbered(self._old_number(start)):
-            if number in gone:
+            if number in removed_set:
                 continue
             row.update(cells.get(number, {}))
             yield [row.get(column) for column in columns]
 
     def _old_number(self, new: int) -> int:
-        """The number that a row had before the rows above it were removed."""
-        old = new
-        while (moved := new + bisect_left(self.removed, old + 1)) != old:
-            old = moved
-        return old
+        """Return the number that a row had before rows above it were removed."""
+        position = new
+        while (next_position := new + bisect_left(self.removed, position + 1)) != position:
+            position = next_position
+        return position
 
 
 def changed(table: Table, *, remove: Collection[int] = (), values: Cells | None = None, note: str = "") -> Table:
-    """The table without some rows and with some cells set; rows that follow a removed one move up.
+    """Return the table with rows removed and cells changed. Rows after a removed one move up.
 
-    A bad line is gone when its row is removed, and no longer bad when one of its cells is set.
+    A bad line disappears when its row is removed, and is no longer bad when one of its cells is set.
     """
     cells: Cells = values or {}
     removed = sorted({number for number in remove if 1 <= number <= len(table)})
     new = {column: None for cell in cells.values() for column in cell if column not in table.columns}
     columns = (*table.columns, *new)
-    gone = set(removed)
+    removed_set = set(removed)
     bad_lines = [
         bad.model_copy(update={"row": bad.row - bisect_left(removed, bad.row)})
         for bad in table.bad_lines
-        if bad.row not in gone and bad.row not in cells
+        if bad.row not in removed_set and bad.row not in cells
     ]
     return Table(
         columns,

@@ -1,7 +1,7 @@
-"""Two tables side by side: which rows were added, removed or changed, and in which cells. Knows no version.
+"""Difference of two tables: which rows were added, removed or changed, and in which cells.
 
-Rows that are equal belong together, the first with the first and so on; of what is left, rows that stand in the same
-place between two of those do, the most alike first. So a row is found again when rows above it are gone.
+Equal rows are matched first, in order. Rows between two matches are paired by similarity. So a row is recognized when
+rows above it were removed.
 """
 
 from array import array
@@ -12,45 +12,45 @@ from typing import Any
 from studio.data.table import Row, Table
 from studio.data.values import is_blank
 
-MOST_WEIGHED = 40_000
-"""Pairs of rows in one place up to which all are weighed; beyond it they are taken in their order."""
+MAX_COMPARED = 40_000
+"""Maximum number of row pairs in one place to compare. With more, rows are paired in order."""
 NONE = 0
 """Stands for no row: row numbers begin at 1."""
 
 
 @dataclass
 class Difference:
-    """What differs between two tables."""
+    """The difference of two tables."""
 
     columns_added: tuple[str, ...]
     columns_removed: tuple[str, ...]
     before: "array[int]" = field(default_factory=lambda: array("Q"))
     after: "array[int]" = field(default_factory=lambda: array("Q"))
-    """Row numbers of each difference in the order of the tables: 0 before for an added row, 0 after for a removed."""
+    """Row numbers of each difference, in table order. before is 0 for an added row, after is 0 for a removed one."""
     same: int = 0
 
     def count(self, kind: str) -> int:
-        """How many differences of a kind there are."""
+        """Return the number of differences of one kind."""
         return sum(1 for _ in self.pairs(kind))
 
     def pairs(self, kind: str = "") -> Iterator[tuple[int, int]]:
-        """Row numbers before and after, of one kind or of all."""
+        """Yield row numbers before and after, of one kind or of all."""
         for pair in zip(self.before, self.after, strict=True):
             if not kind or kind_of(*pair) == kind:
                 yield pair
 
 
 def kind_of(before: int, after: int) -> str:
-    """`added`, `removed` or `changed`."""
+    """Return `added`, `removed` or `changed`."""
     return "added" if before == NONE else "removed" if after == NONE else "changed"
 
 
 def compare(before: Table, after: Table) -> Difference:
-    """All that differs. Memory holds three numbers a row, and the rows of one place at a time."""
+    """Return the difference. Memory holds three integers per row, and the rows of one place at a time."""
     old, new = before.columns, after.columns
     common = [column for column in old if column in new]
     every = [*old, *(column for column in new if column not in old)]
-    found = Difference(
+    difference = Difference(
         tuple(column for column in new if column not in old), tuple(column for column in old if column not in new)
     )
     matches = array("Q", bytes(8 * (len(before) + 1)))
@@ -59,13 +59,13 @@ def compare(before: Table, after: Table) -> Difference:
     _match(before, after, every, matches, taken, lambda number: same.__setitem__(number, 1))
     if common and len(common) < len(every):
         _match(before, after, common, matches, taken)
-    found.same = sum(same)
-    _walk(before, after, common, matches, taken, same, found)
-    return found
+    difference.same = sum(same)
+    _walk(before, after, common, matches, taken, same, difference)
+    return difference
 
 
 def changed_cells(before: Row, after: Row) -> dict[str, tuple[Any, Any]]:
-    """Column → value before and after, of those that differ; nothing in a cell is nothing, however it is written."""
+    """Return column → value before and after, for values that differ. All blank values are equal."""
     return {
         column: (before.get(column), after.get(column))
         for column in dict.fromkeys((*before, *after))
@@ -78,7 +78,7 @@ def _plain(value: Any) -> Any:
 
 
 def _keys(table: Table, columns: Sequence[str]) -> "array[int]":
-    """A number for each row, equal for equal rows."""
+    """Return an integer for each row. Equal rows have equal integers."""
     keys = array("q")
     for _, row in table.numbered():
         values = (_plain(row.get(column)) for column in columns)
@@ -92,20 +92,20 @@ def _match(
     columns: Sequence[str],
     matches: "array[int]",
     taken: bytearray,
-    tell: Callable[[int], None] = lambda number: None,
+    on_match: Callable[[int], None] = lambda number: None,
 ) -> None:
-    """Pair rows that are equal in some columns and have no partner yet."""
-    waiting: dict[int, list[int]] = {}
+    """Match rows that are equal in some columns and have no match yet."""
+    unmatched: dict[int, list[int]] = {}
     for number, key in enumerate(_keys(after, columns), 1):
         if not taken[number]:
-            waiting.setdefault(key, []).append(number)
-    for queue in waiting.values():
+            unmatched.setdefault(key, []).append(number)
+    for queue in unmatched.values():
         queue.reverse()
     for number, key in enumerate(_keys(before, columns), 1):
-        if matches[number] == NONE and (queue := waiting.get(key)):  # type: ignore[assignment]
+        if matches[number] == NONE and (queue := unmatched.get(key)):  # type: ignore[assignment]
             matches[number] = queue.pop()
             taken[matches[number]] = 1
-            tell(number)
+            on_match(number)
 
 
 def _walk(
@@ -115,65 +115,65 @@ def _walk(
     matches: "array[int]",
     taken: bytearray,
     same: bytearray,
-    found: Difference,
+    difference: Difference,
 ) -> None:
-    """Both tables from top to bottom: rows without a partner are weighed against those in the same place."""
-    at = 1
-    gone: list[int] = []
+    """Walk through both tables. Unmatched rows are compared with those in the same place."""
+    position = 1
+    removed: list[int] = []
 
     def close(upto: int) -> None:
-        nonlocal at
-        fresh = [number for number in range(at, upto) if not taken[number]]
-        for pair in _paired(before, after, common, gone, fresh):
-            found.before.append(pair[0])
-            found.after.append(pair[1])
-        gone.clear()
-        at = max(at, upto)
+        nonlocal position
+        added = [number for number in range(position, upto) if not taken[number]]
+        for pair in _paired(before, after, common, removed, added):
+            difference.before.append(pair[0])
+            difference.after.append(pair[1])
+        removed.clear()
+        position = max(position, upto)
 
     for number in range(1, len(before) + 1):
         partner = matches[number]
         if partner == NONE:
-            gone.append(number)
+            removed.append(number)
             continue
-        if partner >= at:
+        if partner >= position:
             close(partner)
-            at = partner + 1
+            position = partner + 1
         if not same[number]:
-            found.before.append(number)
-            found.after.append(partner)
+            difference.before.append(number)
+            difference.after.append(partner)
     close(len(after) + 1)
 
 
 def _paired(
-    before: Table, after: Table, common: Sequence[str], gone: Sequence[int], fresh: Sequence[int]
+    before: Table, after: Table, common: Sequence[str], removed: Sequence[int], added: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """Rows of one place: changed where they are alike, else removed or added."""
-    if not gone or not fresh or not common:
-        return [*((number, NONE) for number in gone), *((NONE, number) for number in fresh)]
-    if len(gone) * len(fresh) > MOST_WEIGHED or len(gone) == len(fresh):
-        pairs = list(zip(gone, fresh, strict=False))
+    """Pair rows of one place: changed if they are similar, else removed or added."""
+    if not removed or not added or not common:
+        return [*((number, NONE) for number in removed), *((NONE, number) for number in added)]
+    if len(removed) * len(added) > MAX_COMPARED or len(removed) == len(added):
+        pairs = list(zip(removed, added, strict=False))
     else:
-        pairs = _most_alike(before, after, common, gone, fresh)
+        pairs = _most_alike(before, after, common, removed, added)
     partner = dict(pairs)
-    ends = set(partner.values())
-    made = [(number, partner.get(number, NONE)) for number in gone]
-    return [*made, *((NONE, number) for number in fresh if number not in ends)]
+    matched = set(partner.values())
+    removed_or_changed = [(number, partner.get(number, NONE)) for number in removed]
+    return [*removed_or_changed, *((NONE, number) for number in added if number not in matched)]
 
 
 def _most_alike(
-    before: Table, after: Table, common: Sequence[str], gone: Sequence[int], fresh: Sequence[int]
+    before: Table, after: Table, common: Sequence[str], removed: Sequence[int], added: Sequence[int]
 ) -> list[tuple[int, int]]:
-    old = {number: before.row(number) for number in gone}
-    new = {number: after.row(number) for number in fresh}
-    weighed = sorted(
+    old = {number: before.row(number) for number in removed}
+    new = {number: after.row(number) for number in added}
+    scored = sorted(
         (-sum(one[column] == other[column] and not is_blank(one[column]) for column in common), a, b)
         for a, one in old.items()
         for b, other in new.items()
     )
     pairs: dict[int, int] = {}
-    ends: set[int] = set()
-    for weight, a, b in weighed:
-        if weight and a not in pairs and b not in ends:
+    matched: set[int] = set()
+    for score, a, b in scored:
+        if score and a not in pairs and b not in matched:
             pairs[a] = b
-            ends.add(b)
+            matched.add(b)
     return sorted(pairs.items())

@@ -1,48 +1,51 @@
-"""Why rows can't be used for a task, whatever a person says of their columns: for a task that is greyed."""
+"""Why rows can't be used for a task, whatever their columns are mapped to. The page then disables the task."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, product
 
-from studio.data.columns import Column, look_at
+from studio.data.columns import Column, describe_column
 from studio.data.phrases import listed, short
 from studio.data.roles import Role, RoleTask, match
 from studio.data.table import Row
 
 
-def why_not_rows(
-    names: Mapping[str, Column] | Sequence[str], rows: Sequence[Row], task: RoleTask, written: Iterable[str] = ()
+def unfit_reason(
+    names: Mapping[str, Column] | Sequence[str], rows: Sequence[Row], task: RoleTask, hand_written: Iterable[str] = ()
 ) -> str:
-    """Why no choice of these columns makes such rows fit; empty when one does. `names` may also be what `look_over`
-    told of the columns; then no rows are needed.
+    """Return why no mapping of these columns fits the task, or "" if one does.
 
-    `written` are the roles that a person can write in by hand, labels say. A column whose name says another role of
-    the task has that role.
+    `names` are column names, or the result of `describe_columns`; then no rows are needed. `hand_written` are the roles
+    that a person can fill in, such as labels. A column whose name matches a role of the task keeps that role.
     """
-    written = set(written)
-    looked = names if isinstance(names, Mapping) else {name: look_at(name, rows) for name in names}
-    named = match(looked, task, partial=True)
+    hand_written = set(hand_written)
+    columns = names if isinstance(names, Mapping) else {name: describe_column(name, rows) for name in names}
+    named = match(columns, task, partial=True)
     by_name = {role: column for column, role in named.roles.items() if "name" in named.reasons[column]}
-    free = [each for each in looked.values() if not each.bookkeeping and each.name not in by_name.values()]
+    unused = [each for each in columns.values() if not each.bookkeeping and each.name not in by_name.values()]
     roles = {role.name: role for role in task.roles}
     missing = [
-        [roles[name] for name in one if name not in by_name and name not in written] for one in task.alternatives
+        [roles[name] for name in one if name not in by_name and name not in hand_written] for one in task.alternatives
     ]
-    if any(_can_all(each, free) for each in missing):
+    if any(_can_assign_all(each, unused) for each in missing):
         return ""
-    return _words(task, min(missing, key=len), free, tuple(looked))
+    return _words(task, min(missing, key=len), unused, tuple(columns))
 
 
-def _can_all(roles: Sequence[Role], free: Sequence[Column]) -> bool:
-    """Whether each role can have a column of its own."""
-    # a role that as many columns can hold as there are roles never has to yield to another one
-    able = [list(islice((each.name for each in free if each.can_hold(role.holds)), len(roles))) for role in roles]
-    return any(len(set(names)) == len(roles) for names in product(*able))
+def _can_assign_all(roles: Sequence[Role], unused: Sequence[Column]) -> bool:
+    """Return whether each role can have a column of its own."""
+    # a role that fits as many columns as there are roles never has to yield to another one
+    candidates = [
+        list(islice((each.name for each in unused if each.can_hold(role.holds)), len(roles))) for role in roles
+    ]
+    return any(len(set(names)) == len(roles) for names in product(*candidates))
 
 
-def _words(task: RoleTask, missing: Sequence[Role], free: Sequence[Column], names: Sequence[str]) -> str:
+def _words(task: RoleTask, missing: Sequence[Role], unused: Sequence[Column], names: Sequence[str]) -> str:
     names = [short(name) for name in names[:7]] + list(names[7:])
     needs = listed([f"a {role.title.lower()}" for role in missing])
-    if len(free) >= len(missing):
+    if len(unused) >= len(missing):
         return f"Its rows need {needs}, and no column of these rows ({listed(names, 6)}) holds that."
-    left = f"only {listed([short(each.name) for each in free], 6)} could be it" if free else "no column is left for it"
+    left = (
+        f"only {listed([short(each.name) for each in unused], 6)} could be it" if unused else "no column is left for it"
+    )
     return f"Its rows need {needs} besides, and of these columns ({listed(names, 6)}) {left}."

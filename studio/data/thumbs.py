@@ -1,4 +1,4 @@
-"""Thumbs: whether a reply was liked, in the words and signs that people and programs use for it."""
+"""Thumbs up and down, in the words and signs that people and programs use."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ DOWN = frozenset(
 
 
 def thumb_of(value: Any) -> bool | None:
-    """Up or down; None where it is neither."""
+    """Return True for up, False for down, None for other values."""
     word = label_name(value).strip().lower().replace(" ", "-")
     word = word.replace("\ufe0f", "").rstrip("🏻🏼🏽🏾🏿")
     return True if word in UP else False if word in DOWN else None

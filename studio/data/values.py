@@ -1,16 +1,16 @@
-"""What a cell says: blank or not, its text, its label. Knows no role's meaning beyond that."""
+"""Cell values: whether a cell is blank, its text, its label."""
 
 import re
 from typing import Any
 
 _FORMULA = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
-"""Characters with which a formula begins, those of full width for spreadsheets in Japanese."""
+"""Characters that begin a formula, also in full width for Japanese spreadsheets."""
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+\.0+")
 
 
 def is_blank(value: Any) -> bool:
-    """Whether there is nothing in a cell."""
+    """Return whether a cell is empty."""
     if value is None:
         return True
     if isinstance(value, str):
@@ -21,7 +21,7 @@ def is_blank(value: Any) -> bool:
 
 
 def text_of(value: Any) -> str | None:
-    """The text of a cell without space around it; None when it is blank or no text."""
+    """Return the text of a cell without surrounding space. None if it is blank or not a text."""
     if isinstance(value, str):
         return value.strip() or None
     if value is None or isinstance(value, list | dict) or value != value:
@@ -30,7 +30,7 @@ def text_of(value: Any) -> str | None:
 
 
 def label_name(value: Any) -> str:
-    """A label's name: 1, 1.0 and "1.0" are "1", True is "true"; empty when there is none."""
+    """Return a label's name: 1, 1.0 and "1.0" are "1", True is "true". Empty if there is none."""
     if isinstance(value, str):
         name = value.strip()
         return name.split(".")[0].removeprefix("+") if name and name[-1] == "0" and _WHOLE.fullmatch(name) else name
@@ -46,14 +46,14 @@ def label_name(value: Any) -> str:
 
 
 def for_spreadsheet(value: Any) -> Any:
-    """A cell that a spreadsheet shows as text and does not compute: a formula gets an apostrophe before it."""
+    """Return a cell that a spreadsheet shows as text. A formula gets an apostrophe before it."""
     if isinstance(value, str) and value[:1] in _FORMULA and value[:1] and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value
 
 
 def label_order(names: Any) -> list[str]:
-    """Labels in the order of their class numbers: numbers by size, names by the alphabet."""
+    """Return labels in the order of their class numbers: numbers by value, names alphabetically."""
     names = list(names)
     try:
         return sorted(names, key=float)

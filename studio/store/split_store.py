@@ -1,6 +1,6 @@
-"""The rows of a kept version divided: what was in a part in an earlier version of the dataset stays there.
+"""The splits of a dataset version. Texts keep the split that they had in earlier versions.
 
-Where the texts of earlier versions are is worked out version by version, and kept beside them: it can be made again.
+The splits of earlier versions are computed one after the other, and cached.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from studio.data.checks import usable_values
 from studio.data.checks.bad_line import BadLines
 from studio.data.parquet_store import open_parquet
 from studio.data.split_assignment import Known
-from studio.data.splits import Dividing, Division, divide
+from studio.data.splits import SplitAssignment, Splitter, assign_splits
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.store.datasets import DatasetStore
@@ -23,7 +23,7 @@ from studio.tasks import task_named
 
 PARTS = ("train", "validation", "test")
 SCHEME = 1
-"""Changed when rows are divided otherwise than before, so that nothing kept is taken for the new way."""
+"""Increase it when the assignment changes, so that cached splits are not used any more."""
 
 
 def divide_version(
@@ -32,19 +32,19 @@ def divide_version(
     spec: DatasetSpec,
     splits: SplitSpec,
     validation_file: bool = False,
-) -> Division:
-    """The usable rows of a version by part; `spec` says how they are read."""
+) -> SplitAssignment:
+    """The usable rows of a version by split. `spec` states how the columns are used."""
     dividing = dividing_of(store, record, spec, splits, validation_file)
     for row in usable_values(dividing.table, dividing.task, spec.roles, left_out=spec.left_out):
-        dividing.see(*row)
-    return dividing.division(spec.left_out, spec.rows_left_out)
+        dividing.add(*row)
+    return dividing.assignment(spec.left_out, spec.rows_left_out)
 
 
 def dividing_of(
     store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec, validation_file: bool = False
-) -> Dividing:
-    """What divides the usable rows of a version, once it was shown them."""
-    return Dividing(
+) -> Splitter:
+    """The object that assigns the usable rows of a version to splits, once they are passed to it."""
+    return Splitter(
         open_parquet(store.rows_path(record.id, record.version)),
         task_named(spec.task),
         spec.roles,
@@ -58,18 +58,18 @@ def dividing_of(
 def _known(
     store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec, validation_file: bool
 ) -> Known:
-    """Where the texts or groups of earlier versions are, had these been divided so one after the other."""
+    """Text or group hash → split in the earlier versions, divided one after the other."""
     if splits.time_column or splits.stable_splits:
         return {}
     earlier = [each for each in store.versions(record.id) if each.version < record.version]
     reads = [each.spec.roles if each.spec and each.spec.task == spec.task else spec.roles for each in earlier]
-    about = [SCHEME, spec.task, splits.model_dump(), validation_file]
-    kept = [_kept(store, each, [*about, reads[:upto]]) for upto, each in enumerate(earlier, 1)]
-    done = next((place for place in range(len(kept), 0, -1) if kept[place - 1].exists()), 0)
-    known = _load(kept[done - 1]) if done else {}
-    for each, roles, path in list(zip(earlier, reads, kept, strict=True))[done:]:
-        with suppress(StudioError):  # its columns were others, or nothing in it could be divided
-            division = divide(
+    key_parts = [SCHEME, spec.task, splits.model_dump(), validation_file]
+    paths = [_cache_path(store, each, [*key_parts, reads[:upto]]) for upto, each in enumerate(earlier, 1)]
+    cached = next((place for place in range(len(paths), 0, -1) if paths[place - 1].exists()), 0)
+    known = _load(paths[cached - 1]) if cached else {}
+    for each, roles, path in list(zip(earlier, reads, paths, strict=True))[cached:]:
+        with suppress(StudioError):  # its columns differed, or it had no usable rows
+            division = assign_splits(
                 open_parquet(store.rows_path(each.id, each.version)),
                 task_named(spec.task),
                 roles,
@@ -79,25 +79,25 @@ def _known(
                 split_column=each.split_column,
                 known=known,
             )
-            known = {**known, **division.of_keys}
-        _keep(path, known)
+            known = {**known, **division.splits_by_key}
+        _save(path, known)
     return known
 
 
-def _kept(store: DatasetStore, record: DatasetRecord, about: list[object]) -> Path:
-    """Where the parts are kept that texts were in up to a version."""
-    digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
+def _cache_path(store: DatasetStore, record: DatasetRecord, key_parts: list[object]) -> Path:
+    """The cache file for the splits of all versions up to this one."""
+    digest = hashlib.blake2b(json.dumps(key_parts).encode(), digest_size=8).hexdigest()
     return store.parts_folder(record.id) / f"{record.version}-{digest}"
 
 
-def _keep(path: Path, known: Mapping[int, str]) -> None:
-    """Texts and their parts as numbers, nine bytes each."""
+def _save(path: Path, known: Mapping[int, str]) -> None:
+    """Save hashes and splits as numbers, nine bytes each."""
     keys, parts = array("Q", known), bytes(map(PARTS.index, known.values()))
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with suppress(OSError):  # no room, or the dataset was deleted meanwhile: it is worked out again
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with suppress(OSError):  # The disk is full or the dataset was deleted. The splits are computed again.
         path.parent.mkdir(exist_ok=True)
-        beside.write_bytes(keys.tobytes() + parts)
-        beside.replace(path)
+        temporary.write_bytes(keys.tobytes() + parts)
+        temporary.replace(path)
 
 
 def _load(path: Path) -> dict[int, str]:

@@ -121,7 +121,7 @@ class Usual:
         """The required role that a row lacks."""
         return str(self.lacks(self.values(row, roles), roles))
 
-    def at_odds(self, values: Mapping[str, Any]) -> str:
+    def inconsistency(self, values: Mapping[str, Any]) -> str:
         """The kind of problem (data/checks) of a row that lacks nothing and can't be learned from all the same."""
         return ""
 
@@ -200,7 +200,7 @@ class Task(Protocol):
         """The row as the model gets it in training; of a row in several pieces the first."""
         ...
 
-    def at_odds(self, values: Mapping[str, Any]) -> str:
+    def inconsistency(self, values: Mapping[str, Any]) -> str:
         """The kind of problem of a row that lacks nothing and can't be learned from all the same; else empty."""
         ...
 

@@ -70,7 +70,7 @@ class Preference(Chat):
             return "messages" if "messages" in roles.values() and "prompt" not in roles.values() else "prompt"
         return next((role for role in ("chosen", "rejected") if not values.get(role)), "")
 
-    def at_odds(self, values: Mapping[str, Any]) -> str:
+    def inconsistency(self, values: Mapping[str, Any]) -> str:
         """Of two replies that are one nothing can be learned."""
         return EQUAL if values["chosen"] == values["rejected"] else ""
 

@@ -75,11 +75,11 @@ class QuestionAnswering(Usual):
         """What is missing; an empty list of answers is none of that: the passage holds no answer."""
         return next((role for role in ("question", "context", "answer") if values.get(role) is None), "")
 
-    def at_odds(self, values: Mapping[str, Any]) -> str:
+    def inconsistency(self, values: Mapping[str, Any]) -> str:
         """Answers that are said to begin at some letter of the passage, of which none stands in it."""
-        return NOT_FOUND if values["answer"]["starts"] and self.points_nowhere(values) else ""
+        return NOT_FOUND if values["answer"]["starts"] and self.answer_not_in_passage(values) else ""
 
-    def points_nowhere(self, values: Mapping[str, Any]) -> bool:
+    def answer_not_in_passage(self, values: Mapping[str, Any]) -> bool:
         """Whether there are answers and none stands in the passage: a model that points learns nothing of the row."""
         return bool(values["answer"]["texts"]) and place_of(values["context"], values["answer"]) is None
 

@@ -1,4 +1,4 @@
-"""Which rows a run learns from: read from the dataset's file, divided, and written down."""
+"""The rows of a run: read from the dataset's file and split."""
 
 import random
 from collections.abc import Mapping
@@ -23,29 +23,29 @@ class RunRows:
     train: list[Row]
     validation: list[Row]
     splits: dict[str, Any] = field(default_factory=dict)
-    """Row numbers by part, as kept in splits.json."""
+    """Split → row numbers, as saved in splits.json."""
 
 
 def rows_of_run(datasets: DatasetStore, spec: RunSpec, most: int = 0) -> RunRows:
-    """Usable rows of a run's dataset by part; validation may be another dataset, taken whole.
+    """The usable rows of a run's dataset by split. Validation rows may come from another dataset, which is used whole.
 
-    `most` training rows are used (0: all): a sample, in the rows' order, always the same one for the run's seed.
+    `most` is the maximum number of training rows (0: all). They are sampled with the run's seed and keep their order.
     """
     task, reading = task_named(spec.data.task), spec.data
     record = datasets.get(spec.dataset, spec.dataset_version)
     table = open_parquet(datasets.rows_path(spec.dataset, spec.dataset_version))
     division = divide_version(datasets, record, reading, spec.splits, spec.validation_dataset is not None)
     splits: dict[str, Any] = {name: division.rows(name) for name in ("train", "validation", "test")}
-    own = own_rows(len(splits["train"]), most, spec.config.replay if spec.replay else 0.0)
-    sampled = own < len(splits["train"])
+    count = own_rows(len(splits["train"]), most, spec.config.replay if spec.replay else 0.0)
+    sampled = count < len(splits["train"])
     if sampled:
-        splits["train"] = sorted(random.Random(spec.config.seed).sample(splits["train"], own))
+        splits["train"] = sorted(random.Random(spec.config.seed).sample(splits["train"], count))
     train = set(splits["train"])
     parts: dict[str, list[Row]] = {"train": [], "validation": []}
     for number, row in usable_rows(
         table, task, reading.roles, left_out=reading.left_out, rows_left_out=reading.rows_left_out
     ):
-        part = division.of.get(number)
+        part = division.splits.get(number)
         if part in parts and not (sampled and part == "train" and number not in train):
             parts[part].append(row)
     if spec.validation_dataset is not None:
@@ -54,16 +54,16 @@ def rows_of_run(datasets: DatasetStore, spec: RunSpec, most: int = 0) -> RunRows
         splits["validation_dataset"] = spec.validation_dataset
         splits["validation_version"] = spec.validation_version
     if spec.replay is not None:
-        general = _general(datasets, spec.replay, reading.roles, task)
+        replay_rows = _replay_rows(datasets, spec.replay, reading.roles, task)
         share = spec.config.replay
-        count = min(len(general), round(len(parts["train"]) * share / (1 - share)))
-        parts["train"] += random.Random(spec.config.seed).sample(general, count)
+        count = min(len(replay_rows), round(len(parts["train"]) * share / (1 - share)))
+        parts["train"] += random.Random(spec.config.seed).sample(replay_rows, count)
         splits["replay"] = {"dataset": spec.replay.dataset, "version": spec.replay.version, "rows": count}
     return RunRows(parts["train"], parts["validation"], splits)
 
 
-def _general(datasets: DatasetStore, replay: Replay, roles: Mapping[str, str], task: Task) -> list[Row]:
-    """Usable rows of another dataset, under the names that the columns have here."""
+def _replay_rows(datasets: DatasetStore, replay: Replay, roles: Mapping[str, str], task: Task) -> list[Row]:
+    """Usable rows of another dataset, with the column names of this one."""
     table = open_parquet(datasets.rows_path(replay.dataset, replay.version))
     here = {role: column for column, role in roles.items()}
     names = {column: here[role] for column, role in replay.roles.items() if role in here}

@@ -82,8 +82,8 @@ def test_a_line_without_an_end_takes_no_memory(tmp_path: Path, monkeypatch: pyte
 def test_lines_parsed_together_give_what_they_give_one_by_one(lines: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delimited, "AT_ONCE", 3)
-        together = list(delimited.records(iter(lines), ",", 5, dirty=False))
-    assert together == list(delimited._one_by_one(iter(lines), ",", 5, dirty=False))
+        together = list(delimited.records(iter(lines), ",", 5, has_undecodable=False))
+    assert together == list(delimited._one_by_one(iter(lines), ",", 5, has_undecodable=False))
 
 
 def test_a_bad_line_far_down_is_named_and_what_stands_below_it_is_read(tmp_path: Path) -> None:

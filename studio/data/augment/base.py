@@ -1,4 +1,4 @@
-"""What a way to make rows must say. Only what is asked is changed, never what is expected: a label stays a label."""
+"""The interface of an augmentation method. A method changes the input text of a row and keeps its label or reply."""
 
 import random
 import re
@@ -7,28 +7,28 @@ from typing import Protocol
 _NUMBER = re.compile(r"\d+")
 
 
-class Way(Protocol):
-    """One way."""
+class Augmenter(Protocol):
+    """One augmentation method."""
 
     name: str
     title: str
     sentence: str
     needs_model: bool
-    """The texts are written by a model; else they are made at once."""
+    """A model writes the texts. If false, `augment` makes them directly."""
 
-    def made(self, text: str, chance: random.Random) -> str:
-        """Another text of the same meaning; empty where none can be made. For ways that need no model."""
+    def augment(self, text: str, chance: random.Random) -> str:
+        """Return another text with the same meaning, or "" if none can be made. For methods that need no model."""
         ...
 
     def prompt(self, text: str) -> str:
-        """What the model is asked, for ways that need one."""
+        """Return the prompt for the model, or "" if the text is unsuitable. For methods that need a model."""
         ...
 
-    def read(self, reply: str, text: str) -> str:
-        """The text in a model's reply; empty where it is no honest one."""
+    def parse_reply(self, reply: str, text: str) -> str:
+        """Return the new text in a model's reply, or "" if the reply is not a usable variant of `text`."""
         ...
 
 
 def same_numbers(one: str, other: str) -> bool:
-    """Whether two texts hold the same numbers: a changed one changes the meaning."""
+    """Return whether two texts contain the same numbers. A changed number changes the meaning."""
     return sorted(_NUMBER.findall(one)) == sorted(_NUMBER.findall(other))

@@ -1,10 +1,10 @@
-"""Spelling noise: the slips that fingers make, so that a model learns to read past them."""
+"""Spelling noise: adds typing errors, so that a model learns to tolerate them."""
 
 import random
 import re
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
-_BESIDE = {
+_NEIGHBORS = {
     "a": "sq",
     "b": "vn",
     "c": "xv",
@@ -33,45 +33,45 @@ _BESIDE = {
     "z": "x",
 }
 EACH = 12
-"""One word in about so many gets a slip; at least one, and no two in the same word."""
+"""About one word in this many gets an error. At least one word does, and none gets two."""
 LEAST = 3
-"""Words that a text needs."""
+"""Minimum number of words in a text."""
 
 
 class Spelling:
-    """Slips of the pen."""
+    """Random typing errors."""
 
     name = "spelling"
     title = "Spelling noise"
     sentence = "Letters swapped, doubled, left out or hit beside, in a word or two. Numbers and names in capitals stay."
     needs_model = False
 
-    def made(self, text: str, chance: random.Random) -> str:
-        """The text with a slip in a word or two."""
-        words = [found for found in _WORD.finditer(text) if not found[0].isupper()]
+    def augment(self, text: str, chance: random.Random) -> str:
+        """Return the text with a typing error in one or more words, or "" if the text is too short."""
+        words = [match for match in _WORD.finditer(text) if not match[0].isupper()]
         if len(text.split()) < LEAST or not words:
             return ""
         chosen = chance.sample(words, max(1, min(len(words), round(len(text.split()) / EACH))))
-        for found in sorted(chosen, key=lambda each: -each.start()):
-            text = text[: found.start()] + _slip(found[0], chance) + text[found.end() :]
+        for match in sorted(chosen, key=lambda each: -each.start()):
+            text = text[: match.start()] + _misspelled(match[0], chance) + text[match.end() :]
         return text
 
     def prompt(self, text: str) -> str:
-        """Nobody is asked."""
+        """Return "": no model is needed."""
         return ""
 
-    def read(self, reply: str, text: str) -> str:
-        """Nobody answers."""
+    def parse_reply(self, reply: str, text: str) -> str:
+        """Return "": no model is needed."""
         return ""
 
 
-def _slip(word: str, chance: random.Random) -> str:
-    """One slip, not in the first letter: people notice that one."""
+def _misspelled(word: str, chance: random.Random) -> str:
+    """Return the word with one typing error, never in the first letter, where readers notice it."""
     at = chance.randrange(1, len(word) - 1)
-    beside = _BESIDE.get(word[at].lower(), "")
-    slips = [word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:]]
+    neighbors = _NEIGHBORS.get(word[at].lower(), "")
+    variants = [word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:]]
     if word[at] != word[at + 1]:
-        slips.append(word[:at] + word[at + 1] + word[at] + word[at + 2 :])
-    if beside:
-        slips.append(word[:at] + chance.choice(beside) + word[at + 1 :])
-    return chance.choice(slips)
+        variants.append(word[:at] + word[at + 1] + word[at] + word[at + 2 :])
+    if neighbors:
+        variants.append(word[:at] + chance.choice(neighbors) + word[at + 1 :])
+    return chance.choice(variants)

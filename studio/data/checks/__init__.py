@@ -1,4 +1,4 @@
-"""The doctor: the registry of checks, and one pass over the rows that asks all of them."""
+"""The data checks: the registry of checks, and one pass over the rows that runs all of them."""
 
 import gc
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -6,19 +6,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from studio.data.checks.at_odds import AnswerNotFound, EqualPair
 from studio.data.checks.bad_line import BadLines
-from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.base import Check, Context, RowView
 from studio.data.checks.duplicate import Duplicate
 from studio.data.checks.empty import Empty
 from studio.data.checks.encoding import Encoding
 from studio.data.checks.fixing import Fix
 from studio.data.checks.imbalance import Imbalance
+from studio.data.checks.inconsistent import AnswerNotFound, EqualPair
 from studio.data.checks.label_conflict import LabelConflict
 from studio.data.checks.label_error import LabelError, problem_of
 from studio.data.checks.leakage import Leakage
-from studio.data.checks.near_duplicate import NearDuplicate, looker_of
-from studio.data.checks.parallel import KINDS, Beside, Told, is_worth_it
+from studio.data.checks.near_duplicate import NearDuplicate, near_duplicate_finder
+from studio.data.checks.parallel import KINDS, ParallelChecks, ParallelResult, is_worth_it
 from studio.data.checks.personal_data import PersonalData
 from studio.data.checks.placeholder import Placeholder
 from studio.data.checks.rare_label import RareLabel
@@ -64,59 +64,59 @@ LEAST_LABELS = 2
 LEAST_ROWS_OF_A_LABEL = 2
 MOST_LABELS = 1_000
 MANY_ROWS = 40
-"""From here on, labels in more than half as many kinds as rows are no labels."""
-_TELL_EVERY = 20_000
+"""From this number of usable rows on, the check refuses labels if more than half of the rows differ."""
+_PROGRESS_EVERY = 20_000
 Progress = Callable[[int], None]
 
 
 class _Pass:
-    """One pass over the rows: who can be used, and what the checks see."""
+    """One pass over the rows. It finds usable rows, counts labels and runs the checks."""
 
     def __init__(
-        self, context: Context, kinds: Collection[str], skip: Iterable[int] = (), beside: Beside | None = None
+        self, context: Context, kinds: Collection[str], skip: Iterable[int] = (), parallel: ParallelChecks | None = None
     ) -> None:
-        self.context, self.skip, self.beside = replace(context, shared={}), frozenset(skip), beside
-        if beside:
-            self.context.shared.update(near=beside, beside=True)
+        self.context, self.skip, self.parallel = replace(context, shared={}), frozenset(skip), parallel
+        if parallel:
+            self.context.shared.update(near=parallel, parallel=True)
             kinds = set(kinds) - set(KINDS)
-        wanted = [each for kind, each in CHECKS.items() if kind in kinds and each.applies(self.context)]
-        self.checks = [each(self.context) for each in wanted]
+        applicable = [each for kind, each in CHECKS.items() if kind in kinds and each.applies(self.context)]
+        self.checks = [each(self.context) for each in applicable]
         self.types = WrongType(context)
         self.of_unusable = [check for check in self.checks if check.unusable]
         self.of_usable = [check for check in self.checks if check.usable_too or not check.unusable]
-        self.at_odds = odd(context.task)
+        self.inconsistency = inconsistency_check(context.task)
         self.usable = 0
         self.labels: dict[str, int] = {}
 
     def run(self, progress: Progress | None = None) -> "_Pass":
         context, task, roles, bad = self.context, self.context.task, self.context.roles, self.context.table.bad_rows
-        show = context.show() if self.beside and context.show else None
+        get_row_callback = context.get_row_callback() if self.parallel and context.get_row_callback else None
         for number, row in context.table.numbered():
-            if progress and number % _TELL_EVERY == 0:
+            if progress and number % _PROGRESS_EVERY == 0:
                 progress(number)
             skipped = number in self.skip
-            if number in bad or (skipped and not show):
+            if number in bad or (skipped and not get_row_callback):
                 continue
             values = task.values(row, roles)
-            seen = Seen(number, row, values, task.lacks(values, roles))
-            usable = not (seen.lacks or self.types.rejects(seen) or self.at_odds(values))
-            if usable and show:
-                show(number, row, values)
+            view = RowView(number, row, values, task.lacks(values, roles))
+            usable = not (view.lacks or self.types.rejects(view) or self.inconsistency(values))
+            if usable and get_row_callback:
+                get_row_callback(number, row, values)
             if skipped:
                 continue
             if usable:
                 self._count(values)
             for check in self.of_usable if usable else self.of_unusable:
-                check.see(seen)
+                check.visit(view)
         for check in self.checks:
             check.finish()
         return self
 
     def problems(self) -> list[Problem]:
-        """All that was found, in the order of the registry."""
-        told = dict(self.beside.told.problems) if self.beside else {}
-        told |= {check.kind: check.problems() for check in self.checks}
-        return [problem for kind in CHECKS for problem in told.get(kind, ())]
+        """All problems, in the order of the registry."""
+        problems = dict(self.parallel.output.problems) if self.parallel else {}
+        problems |= {check.kind: check.problems() for check in self.checks}
+        return [problem for kind in CHECKS for problem in problems.get(kind, ())]
 
     def _count(self, values: Mapping[str, Any]) -> None:
         self.usable += 1
@@ -139,60 +139,65 @@ def check(
     progress: Progress | None = None,
     **about: Any,
 ) -> CheckReport:
-    """All that the doctor finds. Rows of kinds that are left out on purpose are not counted as usable; `rows_left_out`
-    are these rows, where they are settled.
+    """Check the rows of a table for a task.
 
-    `about` is what `Context` may know besides: lengths and their limit, say.
+    Rows with the kinds of problems in `left_out` do not count as usable. `rows_left_out` names these rows when they
+    are already known; otherwise the checks find them. `about` holds further fields of `Context`, such as `lengths`
+    and `max_length`. Raise `StudioError` if the label column has too many different values.
     """
     require_kinds(left_out)
     context = Context(table, task, roles, **about)
     notes: list[Problem] = []
     if rows_left_out is None:
-        rows_left_out, notes = _left_out_with(context, left_out)
-    kinds, skip = CHECKS.keys() - _dropping(left_out), frozenset(numbers_in(rows_left_out))
-    with _beside(context, kinds, skip) as beside:
-        done = _Pass(context, kinds, skip, beside).run(progress)
-        if len(done.labels) > done.usable / 2 and done.usable >= MANY_ROWS:
-            raise _too_many(context, f"{len(done.labels):,} different values in {done.usable:,} rows")
-        problems = done.problems()
-    problems = [_left_out(each) if each.kind in left_out else each for each in problems] + notes
+        rows_left_out, notes = _find_left_out(context, left_out)
+    kinds, skip = CHECKS.keys() - _kinds_to_drop(left_out), frozenset(numbers_in(rows_left_out))
+    with _parallel_checks(context, kinds, skip) as parallel:
+        checked = _Pass(context, kinds, skip, parallel).run(progress)
+        if len(checked.labels) > checked.usable / 2 and checked.usable >= MANY_ROWS:
+            raise _too_many(context, f"{len(checked.labels):,} different values in {checked.usable:,} rows")
+        problems = checked.problems()
+    problems = [_as_left_out(each) if each.kind in left_out else each for each in problems] + notes
     report = CheckReport(
         task=task.name,
         task_reason=task_reason,
         rows=len(table),
-        usable=done.usable,
+        usable=checked.usable,
         columns={column: roles.get(column) for column in table.columns},
         problems=by_severity(problems),
-        labels={label: done.labels[label] for label in label_order(done.labels)},
+        labels={label: checked.labels[label] for label in label_order(checked.labels)},
     )
     refused = refusal(report)
     return report.model_copy(update={"blocked": refused.message}) if refused else report
 
 
 @contextmanager
-def _beside(context: Context, kinds: Collection[str], skip: Collection[int]) -> Iterator[Beside | None]:
-    """A process that makes some of the checks, where it is worth it; it ends with the pass in any case."""
+def _parallel_checks(
+    context: Context, kinds: Collection[str], skip: Collection[int]
+) -> Iterator[ParallelChecks | None]:
+    """Start a process that runs some of the checks, if the table is large enough. It ends with the pass."""
     if not is_worth_it(context, kinds):
         yield None
         return
-    beside, collects = Beside(context, skip, look), gc.isenabled()
-    gc.disable()  # a pass makes tuples by the million and no cycles: looking for these would take a tenth of the time
+    parallel, collects = ParallelChecks(context, skip, run_checks), gc.isenabled()
+    gc.disable()  # a pass makes millions of tuples and no cycles; collecting them would take a tenth of the time
     try:
-        yield beside
+        yield parallel
     finally:
-        beside.end()
+        parallel.end()
         if collects:
             gc.enable()
 
 
-def look(context: Context, kinds: Collection[str], skip: Iterable[int]) -> Told:
-    """Some checks by themselves, near rows among them."""
+def run_checks(context: Context, kinds: Collection[str], skip: Iterable[int]) -> ParallelResult:
+    """Run some checks alone. The result contains near-duplicate rows."""
     done = _Pass(context, kinds, skip).run()
-    return Told({check.kind: check.problems() for check in done.checks}, looker_of(done.context).found)
+    return ParallelResult(
+        {check.kind: check.problems() for check in done.checks}, near_duplicate_finder(done.context).result
+    )
 
 
 def refusal(report: CheckReport) -> StudioError | None:
-    """Why the rows can't be trained on as they are, all of it; None when they can."""
+    """Return an error with all reasons why the rows can't be used for training, or None if they can."""
     bad = [
         StudioError(
             "bad-line",
@@ -208,7 +213,7 @@ def refusal(report: CheckReport) -> StudioError | None:
 
 
 def _too_few(report: CheckReport) -> StudioError | None:
-    """Of rows, or of labels that some rows have."""
+    """Return an error if there are too few usable rows, or too few labels with enough rows."""
     if report.usable < LEAST_ROWS:
         lost = [each.message for each in report.problems if each.severity == "error" and each.kind != BadLines.kind]
         return StudioError(
@@ -232,15 +237,15 @@ def _too_few(report: CheckReport) -> StudioError | None:
 def rows_of(
     table: Table, task: Any, roles: Mapping[str, str], kinds: Collection[str], **about: Any
 ) -> dict[str, list[int]]:
-    """For each kind the rows that its fix changes or removes."""
+    """Return the row numbers that the fix of each kind would change or remove."""
     require_kinds(kinds)
     done = _Pass(Context(table, task, roles, **about), kinds).run()
-    found = {each.kind: list(each.found) for each in done.checks}
-    return {kind: found.get(kind, []) for kind in kinds}
+    rows_by_kind = {each.kind: list(each.row_numbers) for each in done.checks}
+    return {kind: rows_by_kind.get(kind, []) for kind in kinds}
 
 
 def fix_of(table: Table, task: Any, roles: Mapping[str, str], kind: str, **about: Any) -> Fix:
-    """What the fix of one kind removes and changes."""
+    """Return what the fix of one kind of problem removes and changes."""
     require_kinds([kind])
     context = Context(table, task, roles, **about)
     _require_known(context, [kind])
@@ -248,10 +253,12 @@ def fix_of(table: Table, task: Any, roles: Mapping[str, str], kind: str, **about
     return Fix.by(done.checks[0], table) if done.checks else Fix()
 
 
-def settle_left_out(table: Table, task: Any, roles: Mapping[str, str], kinds: Collection[str], **about: Any) -> Spans:
-    """The usable rows that are left out with kinds of problems: told once, and then kept with what is read so."""
+def find_rows_left_out(
+    table: Table, task: Any, roles: Mapping[str, str], kinds: Collection[str], **about: Any
+) -> Spans:
+    """Return the usable rows that have one of these kinds of problems, as spans. The caller stores the result."""
     require_kinds(kinds)
-    return _left_out_with(Context(table, task, roles, **about), kinds)[0]
+    return _find_left_out(Context(table, task, roles, **about), kinds)[0]
 
 
 def usable_rows(
@@ -262,10 +269,12 @@ def usable_rows(
     left_out: Collection[str] = (),
     rows_left_out: Spans = (),
 ) -> Iterator[tuple[int, Row]]:
-    """Row numbers and rows that can be trained on, without those that are left out; refused while there are bad lines
-    that nobody decided on."""
-    told = usable_values(table, task, roles, left_out=left_out, rows_left_out=rows_left_out)
-    return ((number, row) for number, row, _ in told)
+    """Yield number and content of each row that can be used for training, without the rows that are left out.
+
+    Raise `StudioError` if the file has unreadable lines and `left_out` does not contain `bad-line`.
+    """
+    usable = usable_values(table, task, roles, left_out=left_out, rows_left_out=rows_left_out)
+    return ((number, row) for number, row, _ in usable)
 
 
 def usable_values(
@@ -276,7 +285,7 @@ def usable_values(
     left_out: Collection[str] = (),
     rows_left_out: Spans = (),
 ) -> Iterator[tuple[int, Row, dict[str, Any]]]:
-    """As `usable_rows`, with the values of each row by role."""
+    """Like `usable_rows`, with the values of each row by role."""
     require_kinds(left_out)
     if table.bad_lines and BadLines.kind not in left_out:
         first = table.bad_lines[0]
@@ -287,43 +296,43 @@ def usable_values(
             rows=[bad.row for bad in table.bad_lines[:100]],
         )
     skip, strict, bad = frozenset(numbers_in(rows_left_out)), WrongType(Context(table, task, roles)), table.bad_rows
-    at_odds = odd(task)
+    inconsistency = inconsistency_check(task)
     for number, row in table.numbered():
         if number in bad or number in skip:
             continue
         values = task.values(row, roles)
         lacks = task.lacks(values, roles)
-        if not lacks and not strict.rejects(Seen(number, row, values, lacks)) and not at_odds(values):
+        if not lacks and not strict.rejects(RowView(number, row, values, lacks)) and not inconsistency(values):
             yield number, row, values
 
 
-def odd(task: Any) -> Callable[[Mapping[str, Any]], str]:
-    """Tells the kind of problem of a row that is at odds with itself."""
-    told: Callable[[Mapping[str, Any]], str] = getattr(task, "at_odds", lambda _: "")
-    return told
+def inconsistency_check(task: Any) -> Callable[[Mapping[str, Any]], str]:
+    """Return a function that gives the kind of problem of an inconsistent row, or "" for a consistent one."""
+    check_row: Callable[[Mapping[str, Any]], str] = getattr(task, "inconsistency", lambda _: "")
+    return check_row
 
 
 def with_suspects(report: CheckReport, suspects: Mapping[int, Suspect] | None) -> CheckReport:
-    """The report with the labels that are likely wrong, of which a classifier tells and not a look at the rows."""
-    found = problem_of(suspects) if suspects else None
-    if found is None:
+    """Return the report with a problem for labels that are likely wrong. A classifier finds these, not this pass."""
+    label_errors = problem_of(suspects) if suspects else None
+    if label_errors is None:
         return report
-    return report.model_copy(update={"problems": by_severity([*report.problems, found])})
+    return report.model_copy(update={"problems": by_severity([*report.problems, label_errors])})
 
 
 def by_severity(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Problems, the worst first."""
+    """Return the problems, the most severe first."""
     return tuple(sorted(problems, key=lambda each: ("error", "warning", "note").index(each.severity)))
 
 
 def labels_of(table: Table, task: Any, roles: Mapping[str, str]) -> dict[str, int]:
-    """Label → usable rows, in the order of class numbers; empty for a task without labels."""
+    """Return label → number of usable rows, in the order of class numbers. Empty for a task without labels."""
     counts = _Pass(Context(table, task, roles), ()).run().labels
     return {label: counts[label] for label in label_order(counts)}
 
 
 def require_kinds(kinds: Collection[str]) -> None:
-    """Refuse a kind of problem that the doctor does not know."""
+    """Raise `StudioError` for an unknown kind of problem."""
     for kind in kinds:
         if kind not in CHECKS:
             raise StudioError(
@@ -335,24 +344,24 @@ def require_kinds(kinds: Collection[str]) -> None:
             )
 
 
-def _dropping(left_out: Collection[str]) -> set[str]:
-    """Kinds some of whose rows are usable, so that leaving them out takes a pass of its own."""
+def _kinds_to_drop(left_out: Collection[str]) -> set[str]:
+    """Return the kinds whose rows can be usable. Leaving them out takes a pass of its own."""
     return {kind for kind in left_out if CHECKS[kind].usable_too or not CHECKS[kind].unusable}
 
 
-def _left_out_with(context: Context, kinds: Collection[str]) -> tuple[Spans, list[Problem]]:
-    """Rows that are left out with kinds of problems, and what is said of them."""
-    gone = _dropping(kinds)
+def _find_left_out(context: Context, kinds: Collection[str]) -> tuple[Spans, list[Problem]]:
+    """Return the rows that have these kinds of problems, and the problems as notes."""
+    gone = _kinds_to_drop(kinds)
     if not gone:
         return (), []
     _require_known(context, gone)
     checks = _Pass(context, gone).run().checks
-    found = {number for each in checks for number in each.found}
-    return spans_of(found), [_left_out(problem) for each in checks for problem in each.problems()]
+    numbers = {number for each in checks for number in each.row_numbers}
+    return spans_of(numbers), [_as_left_out(problem) for each in checks for problem in each.problems()]
 
 
 def _require_known(context: Context, kinds: Collection[str]) -> None:
-    """Refuse a kind whose rows can't be told from what is known."""
+    """Raise `StudioError` for a kind whose rows can't be determined from this context."""
     for kind in kinds:
         if lacking := CHECKS[kind].lacking(context):
             raise StudioError(
@@ -364,18 +373,18 @@ def _require_known(context: Context, kinds: Collection[str]) -> None:
             )
 
 
-def _left_out(problem: Problem) -> Problem:
+def _as_left_out(problem: Problem) -> Problem:
     return problem.model_copy(
         update={"severity": "note", "message": f"{problem.message} Left out on purpose.", "fix": ""}
     )
 
 
-def _too_many(context: Context, given: str) -> StudioError:
+def _too_many(context: Context, count: str) -> StudioError:
     column = context.column_of("label")
     return StudioError(
         "too-many-labels",
         f"The column {column} can't be the label: it has too many different values.",
-        given=given,
+        given=count,
         valid=f"at most {MOST_LABELS:,} labels, with several rows each",
         hint="Choose another column as the label, or another task.",
         field="map",
@@ -387,12 +396,12 @@ __all__ = [
     "Check",
     "Fix",
     "check",
+    "find_rows_left_out",
     "fix_of",
     "labels_of",
     "refusal",
     "require_kinds",
     "rows_of",
-    "settle_left_out",
     "usable_rows",
     "usable_values",
     "with_suspects",

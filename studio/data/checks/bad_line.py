@@ -1,6 +1,6 @@
-"""Lines of the file that could not be read; they come from the reader, not from the rows."""
+"""Lines of the file that could not be read. The reader reports them; this check makes them a problem."""
 
-from studio.data.checks.base import Check, Seen
+from studio.data.checks.base import Check, RowView
 from studio.data.phrases import many
 from studio.schema.dataset import Problem
 
@@ -11,11 +11,11 @@ class BadLines(Check):
     kind = "bad-line"
     unusable = True
 
-    def see(self, seen: Seen) -> None:
-        """Nothing: a bad line has no values to look at."""
+    def visit(self, view: RowView) -> None:
+        """Do nothing: a bad line has no values."""
 
     def finish(self) -> None:
-        self.found.extend(bad.row for bad in self.context.table.bad_lines)
+        self.row_numbers.extend(bad.row for bad in self.context.table.bad_lines)
 
     def problems(self) -> list[Problem]:
         lines = self.context.table.bad_lines

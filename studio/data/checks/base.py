@@ -1,6 +1,6 @@
-"""What a check of the doctor must say. A further check is one module and one line in the registry.
+"""The interface of a data check. Add a check as one module and one line in the registry.
 
-A check sees every row once, in order, keeps no text, and tells at the end what it found.
+A check sees every row once, in order. It keeps no text and reports its problems after the last row.
 """
 
 from array import array
@@ -17,13 +17,13 @@ from studio.schema.label_quality import Suspect
 from studio.schema.spans import spans_of
 
 SHOWN = 100
-"""Rows named in a problem."""
+"""Maximum number of row numbers named in a problem."""
 Lengths = Mapping[int, int]
-"""Row number → tokens before any cut."""
+"""Row number → number of tokens before truncation."""
 
 
 class CheckedTask(Protocol):
-    """What is needed of a task here."""
+    """What the checks need from a task."""
 
     name: str
     title: str
@@ -41,7 +41,7 @@ class CheckedTask(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What a check may know."""
+    """The data and settings that a check can use."""
 
     table: Table
     task: Any
@@ -50,113 +50,118 @@ class Context:
     lengths: Lengths | None = None
     max_length: int = 0
     whole: bool = False
-    """Look at every row also where a sample is usual, whatever the time."""
-    parts_in: str = ""
-    """The column of parts that a person chose; `none`: the file's own is not looked at."""
+    """Check every row, also where a sample is the default."""
+    chosen_split_column: str = ""
+    """The split column that the user chose. `none`: ignore the file's own split column."""
     validation: Table | None = None
-    """Rows of a file of its own that training will be judged by."""
+    """Rows of a separate validation file."""
 
     suspects: Mapping[int, Suspect] | None = None
-    """Rows whose label is likely wrong, when somebody asked for it."""
-    division: Callable[[], Mapping[int, str]] | None = None
-    """Gives the part that each row falls in, where the studio divides the rows."""
-    show: Callable[[], Callable[[int, Row, Mapping[str, Any]], None] | None] | None = None
-    """Gives who is shown each usable row (its number, itself and its values) where the rows are to be divided in any
-    case, so that they are read once; None: nobody."""
-    parts_copies: bool = False
-    """Equal texts may fall in different parts: the rows are divided by a group or by time."""
+    """Row number → suspected label error, if a classifier has judged the labels."""
+    get_splits: Callable[[], Mapping[int, str]] | None = None
+    """Returns row number → split, if the studio assigns the splits."""
+    get_row_callback: Callable[[], Callable[[int, Row, Mapping[str, Any]], None] | None] | None = None
+    """Returns a function that receives each usable row (number, row, values), or None. It lets the caller assign the
+    splits during the same pass."""
+    copies_cross_splits: bool = False
+    """Equal texts can be in different splits, because rows are split by group or by time."""
     shared: dict[str, Any] = field(default_factory=dict)
-    """What several checks of one pass look at, made by the first that asks."""
+    """Objects that several checks of one pass share. The first check that needs one creates it."""
 
     @cached_property
     def split_column(self) -> str | None:
-        """The column that says which part a row belongs to: as chosen, else as the file has one."""
-        if self.parts_in == NO_COLUMN:
+        """The column that holds the split of each row: the user's choice, else the file's own column."""
+        if self.chosen_split_column == NO_COLUMN:
             return None
-        return self.parts_in or split_column_of(self.table)
+        return self.chosen_split_column or split_column_of(self.table)
 
     def column_of(self, role: str) -> str:
-        """The column that plays a role; the role's own name when none does."""
+        """Return the column with this role, or the role's name if no column has it."""
         return next((column for column, played in self.roles.items() if played == role), role)
 
 
 @dataclass(slots=True)
-class Seen:
+class RowView:
     """One row, with its cleaned values by role."""
 
     number: int
     row: Row
     values: dict[str, Any]
     lacks: str
-    """The required role that it lacks; empty when it can be used."""
+    """The required role that the row lacks. Empty for a complete row."""
     _texts: list[str] | None = None
 
     @property
     def texts(self) -> list[str]:
-        """All that the row says, turns of a conversation included."""
+        """All texts of the row, including the messages of a conversation."""
         if self._texts is None:
             self._texts = []
             for value in self.values.values():
                 if isinstance(value, str):
                     self._texts.append(value)
                 else:
-                    self._texts += [turn["content"] for turn in turns_in(value) if turn["content"]]
+                    self._texts += [message["content"] for message in messages_in(value) if message["content"]]
         return self._texts
 
 
-def turns_in(value: Any) -> list[dict[str, Any]]:
-    """The turns of a conversation; none in what is something else, a list of labels say."""
+def messages_in(value: Any) -> list[dict[str, Any]]:
+    """Return the messages of a conversation. Empty for other values, such as a list of labels."""
     if not isinstance(value, list):
         return []
-    return [turn for turn in value if isinstance(turn, dict) and {"role", "content"} <= turn.keys()]
+    return [message for message in value if isinstance(message, dict) and {"role", "content"} <= message.keys()]
 
 
 class Check:
-    """The base of all checks: collects row numbers, and makes a problem of them."""
+    """Base class of all checks. It collects row numbers and makes problems of them."""
 
     kind = ""
     changed = "changed"
-    """What the fix does to cells, for checks that offer new values."""
+    """The verb in the fix's note, for checks that change cells."""
     unusable = False
-    """Looks at rows that can't be used, instead of those that can."""
+    """Check rows that can't be used, instead of those that can."""
     usable_too = False
-    """Looks at both."""
+    """With `unusable`: check usable rows too."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.found = array("Q")
-        """Rows that the fix would change or remove."""
+        self.row_numbers = array("Q")
+        """Rows that the fix changes or removes."""
 
     @classmethod
     def applies(cls, context: Context) -> bool:
-        """Whether there is anything to look for in such rows."""
+        """Return whether this check makes sense for the task and its columns."""
         return True
 
     @classmethod
     def lacking(cls, context: Context) -> str:
-        """What must be known before these rows can be told, in a sentence; empty when all of it is."""
+        """Return one sentence that names missing information, or "" if the check can run."""
         return ""
 
-    def see(self, seen: Seen) -> None:
-        """Look at one row."""
+    def visit(self, view: RowView) -> None:
+        """Check one row."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """After the last row: what can only be told of all rows together."""
+        """Finish after the last row, for results that need all rows."""
 
     def problems(self) -> list[Problem]:
-        """What was found, in sentences."""
+        """Return the problems."""
         raise NotImplementedError
 
-    def mended(self, number: int, row: Row) -> dict[str, Any]:
-        """New values for cells of a row that was found; none at all: the fix removes the row."""
+    def fixed_cells(self, number: int, row: Row) -> dict[str, Any]:
+        """Return new values by column for a row with this problem. Empty: the fix removes the row."""
         return {}
 
     def words(self) -> str:
-        """What a version without these rows, or with other cells, says of them."""
+        """Return the description of the problem in the note of a fixed version."""
         return self.kind.replace("-", " ")
 
     def problem(self, severity: Severity, message: str, why: str, fix: str, **other: Any) -> Problem:
-        """A problem of this kind about the rows found."""
-        facts = {"rows": tuple(self.found[:SHOWN]), "every": spans_of(self.found), "count": len(self.found), **other}
+        """Return a problem of this kind about the collected rows."""
+        facts = {
+            "rows": tuple(self.row_numbers[:SHOWN]),
+            "every": spans_of(self.row_numbers),
+            "count": len(self.row_numbers),
+            **other,
+        }
         return Problem(kind=self.kind, severity=severity, message=message, why=why, fix=fix, **facts)

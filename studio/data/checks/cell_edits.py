@@ -1,4 +1,4 @@
-"""Cells given new texts: what the fixes that mend instead of removing have in common."""
+"""Base class for checks whose fix changes the text of cells."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from studio.data.table import Row
 
 
 def with_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """A value with every text in it changed; names in objects stay."""
+    """Return the value with every text in it changed. Keys of objects stay."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):
@@ -19,12 +19,12 @@ def with_texts(value: Any, change: Callable[[str], str]) -> Any:
 
 
 class TextCheck(Check):
-    """A check whose fix changes texts, wherever they stand in the cells that play a role."""
+    """A check whose fix changes texts in the columns that have a role."""
 
     def change(self, text: str) -> str:
-        """The text as it should be."""
+        """Return the corrected text."""
         raise NotImplementedError
 
-    def mended(self, number: int, row: Row) -> dict[str, Any]:
+    def fixed_cells(self, number: int, row: Row) -> dict[str, Any]:
         cells = {column: with_texts(row[column], self.change) for column in self.context.roles}
         return {column: value for column, value in cells.items() if value != row[column]}

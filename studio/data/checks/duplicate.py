@@ -1,14 +1,14 @@
-"""Exact copies: rows that are equal in every role."""
+"""Exact duplicates: rows that are equal in every role."""
 
 from typing import Any
 
-from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import many
 from studio.schema.dataset import Problem
 
 
 def key_of(values: dict[str, Any]) -> int:
-    """A number that equal values share; conversations are lists and go by their text."""
+    """Return a hash that equal values share. Lists and objects are hashed by their `repr`."""
     try:
         return hash(tuple(values.values()))
     except TypeError:
@@ -22,20 +22,20 @@ class Duplicate(Check):
         super().__init__(context)
         self.known: set[int] = set()
 
-    def see(self, seen: Seen) -> None:
-        key = key_of(seen.values)
+    def visit(self, view: RowView) -> None:
+        key = key_of(view.values)
         if key in self.known:
-            self.found.append(seen.number)
+            self.row_numbers.append(view.number)
         else:
             self.known.add(key)
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
         return [
             self.problem(
                 "warning",
-                f"{many(len(self.found), 'row is an exact copy', 'rows are exact copies')} of a row above.",
+                f"{many(len(self.row_numbers), 'row is an exact copy', 'rows are exact copies')} of a row above.",
                 "Copies weigh more than other rows, and one that is tested on may have been learned by heart.",
                 "Remove the copies",
             )

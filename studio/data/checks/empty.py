@@ -1,8 +1,8 @@
-"""Rows that lack what the task needs: nothing in a required role."""
+"""Rows with an empty cell in a required role."""
 
 from collections import Counter
 
-from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import listed, many
 from studio.data.values import is_blank
 from studio.schema.dataset import Problem
@@ -16,30 +16,30 @@ class Empty(Check):
         super().__init__(context)
         self.by_role: Counter[str] = Counter()
 
-    def see(self, seen: Seen) -> None:
-        if self.blank(seen):
-            self.found.append(seen.number)
-            self.by_role[seen.lacks] += 1
+    def visit(self, view: RowView) -> None:
+        if self.is_blank_row(view):
+            self.row_numbers.append(view.number)
+            self.by_role[view.lacks] += 1
 
-    def blank(self, seen: Seen) -> bool:
-        """Whether the lacking role has an empty cell, or a conversation has no turn of that kind."""
-        if not seen.lacks:
+    def is_blank_row(self, view: RowView) -> bool:
+        """Return whether the missing role has an empty cell, or a conversation has no message of that kind."""
+        if not view.lacks:
             return False
-        return seen.values.get(seen.lacks, "") == "" or is_blank(seen.row.get(self.context.column_of(seen.lacks)))
+        return view.values.get(view.lacks, "") == "" or is_blank(view.row.get(self.context.column_of(view.lacks)))
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
-        several = len(self.by_role) > 1
+        many_roles = len(self.by_role) > 1
         parts = []
         for role, count in self.by_role.most_common():
             column = self.context.column_of(role)
             where = f"in {column}" if column in self.context.roles else f"as {role}"
-            parts.append(f"nothing {where}" + (f" ({count:,})" if several else ""))
+            parts.append(f"nothing {where}" + (f" ({count:,})" if many_roles else ""))
         return [
             self.problem(
                 "error",
-                f"{many(len(self.found), 'row has', 'rows have')} {listed(parts)}.",
+                f"{many(len(self.row_numbers), 'row has', 'rows have')} {listed(parts)}.",
                 "Nothing can be learned from such a row; it is counted and not trained on.",
                 "Leave them out",
             )

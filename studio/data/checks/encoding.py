@@ -1,6 +1,6 @@
-"""Texts that were decoded the wrong way once: cafÃ© for café. What is lost for good shows as �."""
+"""Text with encoding errors (mojibake): cafÃ© for café. Characters that are lost appear as �."""
 
-from studio.data.checks.base import Context, Seen
+from studio.data.checks.base import Context, RowView
 from studio.data.checks.cell_edits import TextCheck
 from studio.data.phrases import listed, many, short
 from studio.data.table import Row
@@ -11,7 +11,7 @@ NAMED = 3
 
 
 def repaired(text: str) -> str:
-    """The text with wrong decodings undone, and nothing else changed."""
+    """Return the text with its encoding errors repaired. Nothing else changes."""
     if text.isascii():
         return text
     from ftfy import fix_encoding
@@ -29,31 +29,31 @@ class Encoding(TextCheck):
         self.lost: set[int] = set()
         self.examples: dict[str, None] = {}
 
-    def see(self, seen: Seen) -> None:
-        damaged = [text for text in seen.texts if not text.isascii() and _damage(text)]
+    def visit(self, view: RowView) -> None:
+        damaged = [text for text in view.texts if not text.isascii() and _damage(text)]
         if damaged:
-            self.found.append(seen.number)
+            self.row_numbers.append(view.number)
             if any(_LOST in repaired(text) for text in damaged):
-                self.lost.add(seen.number)
+                self.lost.add(view.number)
             if len(self.examples) < NAMED:
                 self.examples[_damage(damaged[0])] = None
 
     def change(self, text: str) -> str:
         return repaired(text)
 
-    def mended(self, number: int, row: Row) -> dict[str, object]:
-        return {} if number in self.lost else super().mended(number, row)
+    def fixed_cells(self, number: int, row: Row) -> dict[str, object]:
+        return {} if number in self.lost else super().fixed_cells(number, row)
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
-        lost, some = len(self.lost), len(self.lost) < len(self.found)
+        lost, some = len(self.lost), len(self.lost) < len(self.row_numbers)
         gone = f" In {many(lost, 'row')} something is lost for good." if lost else ""
         fix = "Repair them" if not lost else "Repair them, and remove those that are lost" if some else "Remove them"
         return [
             self.problem(
                 "warning",
-                f"{many(len(self.found), 'row holds', 'rows hold')} characters that were decoded the wrong way: "
+                f"{many(len(self.row_numbers), 'row holds', 'rows hold')} characters that were decoded the wrong way: "
                 f"{listed(self.examples, NAMED)}.{gone}",
                 "The model would learn to write such characters.",
                 fix,
@@ -62,7 +62,7 @@ class Encoding(TextCheck):
 
 
 def _damage(text: str) -> str:
-    """The first word that was decoded the wrong way; empty when there is none."""
+    """Return the first word with an encoding error, or "" if there is none."""
     right = repaired(text)
     if right == text and _LOST not in text:
         return ""

@@ -1,4 +1,4 @@
-"""What a fix does: rows that it removes, cells that it gives new values, and a sentence about it."""
+"""The fix of a problem: rows to remove, cells to change, and a note about it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from studio.data.table import Table, changed
 
 @dataclass(frozen=True)
 class Fix:
-    """The fix of one kind of problem, worked out for the rows of a table."""
+    """The fix of one kind of problem for the rows of a table."""
 
     kind: str = ""
     remove: list[int] = field(default_factory=list)
@@ -21,16 +21,16 @@ class Fix:
 
     @classmethod
     def by(cls, check: Check, table: Table) -> "Fix":
-        """What a check that has seen all rows offers for those that it found."""
+        """Return the fix that a finished check offers for its rows."""
         fix = cls(check.kind, changed=check.changed, words=check.words())
-        found, at = sorted(check.found), 0
-        if not found:
+        numbers, at = sorted(check.row_numbers), 0
+        if not numbers:
             return fix
-        for number, row in table.numbered(found[0], found[-1] - found[0] + 1):
-            if number != found[at]:
+        for number, row in table.numbered(numbers[0], numbers[-1] - numbers[0] + 1):
+            if number != numbers[at]:
                 continue
             at += 1
-            values = check.mended(number, row)
+            values = check.fixed_cells(number, row)
             if values:
                 fix.values[number] = values
             else:
@@ -42,7 +42,7 @@ class Fix:
 
     @property
     def note(self) -> str:
-        """What the new version changed, in a sentence."""
+        """One sentence about what the new version changed."""
         parts = []
         if self.values:
             parts.append(f"{many(len(self.values), 'row')} {self.changed}")
@@ -51,5 +51,5 @@ class Fix:
         return f"{', '.join(parts)}: {self.words}."
 
     def of(self, table: Table) -> Table:
-        """The table with the fix."""
+        """Return the table with the fix applied."""
         return changed(table, remove=self.remove, values=self.values, note=self.note)

@@ -5,9 +5,9 @@ from studio.data.phrases import many, share
 from studio.schema.dataset import Problem
 
 DOMINANT = 0.8
-"""Share of the rows from which one label dominates."""
+"""Fraction of the rows from which one label dominates."""
 DOMINANT_OF_MANY = 0.5
-"""The same where there are three labels or more, if it also has ten times the rows of the middle label."""
+"""The same for three or more labels, if the label also has ten times the rows of the median label."""
 
 
 class Imbalance(LabelCounts):
@@ -20,18 +20,18 @@ class Imbalance(LabelCounts):
             return
         (label, most), rest = ranking[0], ranking[1:]
         middle = ranking[len(ranking) // 2][1]
-        part = most / self.total
+        fraction = most / self.total
         self.dominates = not rest
         if not rest:
-            self.found.extend(self.numbers[label])
+            self.row_numbers.extend(self.numbers[label])
         elif self.several:
-            self.dominates = part > DOMINANT
-            if self.dominates:  # rows that say something else too stay
+            self.dominates = fraction > DOMINANT
+            if self.dominates:  # keep rows that have other labels too
                 more = max(0, most - rest[0][1])
-                self.found.extend(self.alone.get(label, ())[-more:] if more else ())
-        elif part > DOMINANT or (len(rest) > 1 and part > DOMINANT_OF_MANY and most >= 10 * middle):
+                self.row_numbers.extend(self.alone.get(label, ())[-more:] if more else ())
+        elif fraction > DOMINANT or (len(rest) > 1 and fraction > DOMINANT_OF_MANY and most >= 10 * middle):
             self.dominates = True
-            self.found.extend(self.numbers[label][rest[0][1] :])
+            self.row_numbers.extend(self.numbers[label][rest[0][1] :])
 
     def problems(self) -> list[Problem]:
         if not self.dominates:
@@ -54,6 +54,6 @@ class Imbalance(LabelCounts):
                 "warning",
                 f"{share(most, self.total)} of the rows have the label {label}.",
                 "A model that always says this label would look good and be of no use.",
-                fix if self.found else "",
+                fix if self.row_numbers else "",
             )
         ]

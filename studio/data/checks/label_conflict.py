@@ -1,8 +1,8 @@
-"""The same text under different labels: at most one of them is right."""
+"""The same text with different labels. At most one of them is right."""
 
 from array import array
 
-from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.base import Check, Context, RowView
 from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import labels_of_row, without_labels
 from studio.data.phrases import many
@@ -15,36 +15,38 @@ class LabelConflict(Check):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.labels: dict[tuple[str, ...], int] = {}
-        self.numbers, self.texts, self.given = array("Q"), array("q"), array("L")
+        self.numbers, self.texts, self.label_ids = array("Q"), array("q"), array("L")
         self.count = 0
 
     @classmethod
     def applies(cls, context: Context) -> bool:
         return bool(context.task.has_labels) and bool({"label", "labels"} & set(context.roles.values()))
 
-    def see(self, seen: Seen) -> None:
-        self.numbers.append(seen.number)
-        self.texts.append(key_of(without_labels(seen.values)))
-        self.given.append(self.labels.setdefault(labels_of_row(seen.values), len(self.labels)))
+    def visit(self, view: RowView) -> None:
+        self.numbers.append(view.number)
+        self.texts.append(key_of(without_labels(view.values)))
+        self.label_ids.append(self.labels.setdefault(labels_of_row(view.values), len(self.labels)))
 
     def finish(self) -> None:
         first: dict[int, int] = {}
-        torn: set[int] = set()
-        for text, label in zip(self.texts, self.given, strict=True):
+        conflicting: set[int] = set()
+        for text, label in zip(self.texts, self.label_ids, strict=True):
             if first.setdefault(text, label) != label:
-                torn.add(text)
-        if torn:
-            self.found.extend(number for number, text in zip(self.numbers, self.texts, strict=True) if text in torn)
-        self.count = len(torn)
+                conflicting.add(text)
+        if conflicting:
+            self.row_numbers.extend(
+                number for number, text in zip(self.numbers, self.texts, strict=True) if text in conflicting
+            )
+        self.count = len(conflicting)
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
         return [
             self.problem(
                 "warning",
                 f"{many(self.count, 'text stands', 'texts stand')} under different labels, in "
-                f"{many(len(self.found), 'row')}.",
+                f"{many(len(self.row_numbers), 'row')}.",
                 "At most one of the labels is right, and the model can't learn both.",
                 "Leave these rows out",
             )

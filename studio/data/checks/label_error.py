@@ -1,9 +1,9 @@
-"""Labels that are likely wrong, as a classifier judged that was asked for it; here its judgement is only told."""
+"""Labels that are likely wrong. A classifier has judged them before; this check only reports the result."""
 
 from array import array
 from collections.abc import Mapping
 
-from studio.data.checks.base import SHOWN, Check, Context, Seen
+from studio.data.checks.base import SHOWN, Check, Context, RowView
 from studio.data.phrases import listed, many
 from studio.schema.dataset import Problem
 from studio.schema.label_quality import Suspect
@@ -17,7 +17,7 @@ class LabelError(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.found = array("Q", sorted(context.suspects or ()))
+        self.row_numbers = array("Q", sorted(context.suspects or ()))
 
     @classmethod
     def applies(cls, context: Context) -> bool:
@@ -29,16 +29,16 @@ class LabelError(Check):
             return "Have the labels judged first: Look for wrong labels, or studio check --label-errors."
         return ""
 
-    def see(self, seen: Seen) -> None:
-        """Nothing: the rows of a version were judged together, when somebody asked for it."""
+    def visit(self, view: RowView) -> None:
+        """Do nothing: the classifier has judged all rows together."""
 
     def problems(self) -> list[Problem]:
-        found = problem_of(self.context.suspects or {})
-        return [found] if found else []
+        problem = problem_of(self.context.suspects or {})
+        return [problem] if problem else []
 
 
 def problem_of(suspects: Mapping[int, Suspect]) -> Problem | None:
-    """What is told of rows whose label is likely wrong."""
+    """Return the problem for rows with a likely wrong label, or None if there are none."""
     if not suspects:
         return None
     surest = sorted(suspects, key=lambda number: -suspects[number].chance)

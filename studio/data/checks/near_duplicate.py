@@ -1,81 +1,83 @@
-"""Rows that are nearly the same as one above: the same words in the same order, but for one in ten."""
+"""Near duplicates: rows in which at least nine in ten words agree with a row above, in the same order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from studio.data.checks.base import Check, Context, Seen, turns_in
+from studio.data.checks.base import Check, Context, RowView, messages_in
 from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import labels_of_row
 from studio.data.near_duplicates import Texts, in_sample
 from studio.data.phrases import many
-from studio.data.synthetic import is_made
+from studio.data.synthetic import is_synthetic
 from studio.schema.dataset import Problem
 
 MOST = 100_000
-"""Rows that are compared, unless all are asked for."""
+"""Maximum number of rows to compare, unless all rows are requested."""
 
 
 def one_in(context: Context) -> int:
-    """Of how many rows one is compared."""
+    """Return n if one row in n is compared."""
     return 1 if context.whole else -(-len(context.table) // MOST)
 
 
-def group_of(seen: Seen) -> str:
-    """What must be equal in near rows: the label. Under different labels they are no copies."""
-    return "\n".join(labels_of_row(seen.values))
+def duplicate_group(view: RowView) -> str:
+    """Return the key that near duplicates must share: the labels. Rows with different labels are no duplicates."""
+    return "\n".join(labels_of_row(view.values))
 
 
-def parts_of(seen: Seen) -> list[str]:
-    """What a row says, its label aside: a text for each role, and for each side of a conversation."""
-    parts = []
-    for role, value in seen.values.items():
+def texts_by_role(view: RowView) -> list[str]:
+    """Return the texts of a row without its label: one for each role, and one for each side of a conversation."""
+    texts = []
+    for role, value in view.values.items():
         if isinstance(value, str):
             if role != "label":
-                parts.append(value)
-        elif turns := turns_in(value):
-            for asked in (True, False):
-                parts.append("\n".join(turn["content"] for turn in turns if (turn["role"] == "user") is asked))
-    return parts
+                texts.append(value)
+        elif messages := messages_in(value):
+            for from_user in (True, False):
+                texts.append(
+                    "\n".join(message["content"] for message in messages if (message["role"] == "user") is from_user)
+                )
+    return texts
 
 
 @dataclass(frozen=True)
-class Near:
-    """Which rows are near others."""
+class NearDuplicates:
+    """The near duplicates of a pass."""
 
     pairs: Sequence[tuple[int, int]]
-    """Each row that is near one above, with that one."""
+    """Each row that is a near duplicate of a row above, with that row."""
     copies: Sequence[tuple[int, int]]
-    """Exact copies, each with the first row that says the same."""
+    """Exact duplicates, each with the first equal row."""
     compared: int
-    """Texts that were compared."""
+    """Number of texts compared."""
 
 
-class Looker(Protocol):
-    """Whoever looks for near rows during a pass."""
+class NearDuplicateFinder(Protocol):
+    """Finds near duplicates during a pass."""
 
     one_in: int
-    """Of how many rows one is compared."""
+    """One row in this many is compared."""
 
-    def see(self, seen: Seen) -> None:
-        """Take a row in."""
+    def visit(self, view: RowView) -> None:
+        """Add a row."""
         ...
 
     @property
-    def found(self) -> Near:
-        """What came of it, after the last row."""
+    def result(self) -> NearDuplicates:
+        """The near duplicates. Valid after the last row."""
         ...
 
 
-def looker_of(context: Context) -> Looker:
-    """The one of a pass: near rows are looked for once, whoever asks."""
-    made: Looker = context.shared.setdefault("near", NearRows(context))
-    return made
+def near_duplicate_finder(context: Context) -> NearDuplicateFinder:
+    """Return the finder of this pass. The checks share it, so that the search runs once."""
+    finder: NearDuplicateFinder = context.shared.setdefault("near", LocalFinder(context))
+    return finder
 
 
-class NearRows:
-    """The rows of a pass compared with each other."""
+class LocalFinder:
+    """Compares the rows of a pass in this process."""
 
     def __init__(self, context: Context) -> None:
         self.texts = Texts()
@@ -84,23 +86,23 @@ class NearRows:
         self._first: dict[int, int] = {}
         self._last = 0
 
-    def see(self, seen: Seen) -> None:
-        """Take a row in, unless it was taken in or belongs to no sample."""
-        if seen.number == self._last or is_made(seen.row):
+    def visit(self, view: RowView) -> None:
+        """Add a row, unless it was added before, is synthetic, or is not in the sample."""
+        if view.number == self._last or is_synthetic(view.row):
             return
-        self._last = seen.number
-        parts = parts_of(seen)
-        if (self.one_in > 1 and len(self.texts) >= 1.5 * MOST) or not in_sample(parts, self.one_in):
+        self._last = view.number
+        texts = texts_by_role(view)
+        if (self.one_in > 1 and len(self.texts) >= 1.5 * MOST) or not in_sample(texts, self.one_in):
             return
-        first = self._first.setdefault(key_of(seen.values), seen.number)
-        if first == seen.number:
-            self.texts.add(seen.number, parts, group_of(seen))
+        first = self._first.setdefault(key_of(view.values), view.number)
+        if first == view.number:
+            self.texts.add(view.number, texts, duplicate_group(view))
         else:
-            self._copies.append((seen.number, first))
+            self._copies.append((view.number, first))
 
     @cached_property
-    def found(self) -> Near:
-        return Near(list(self.texts.near()), self._copies, len(self.texts))
+    def result(self) -> NearDuplicates:
+        return NearDuplicates(list(self.texts.near()), self._copies, len(self.texts))
 
 
 class NearDuplicate(Check):
@@ -108,24 +110,24 @@ class NearDuplicate(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.near = looker_of(context)
+        self.near = near_duplicate_finder(context)
 
-    def see(self, seen: Seen) -> None:
-        self.near.see(seen)
+    def visit(self, view: RowView) -> None:
+        self.near.visit(view)
 
     def finish(self) -> None:
-        self.found.extend(number for number, _ in self.near.found.pairs)
+        self.row_numbers.extend(number for number, _ in self.near.result.pairs)
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
-        compared = many(self.near.found.compared, "row")
+        compared = many(self.near.result.compared, "row")
         sampled = f" Looked for in a sample of {compared}." if self.near.one_in > 1 else ""
         return [
             self.problem(
                 "warning",
-                f"{many(len(self.found), 'row is', 'rows are')} nearly the same as a row above: nine in ten words "
-                f"agree, in the same order.{sampled}",
+                f"{many(len(self.row_numbers), 'row is', 'rows are')} nearly the same as a row above: nine in ten "
+                f"words agree, in the same order.{sampled}",
                 "Near copies weigh more than other rows, and one that is tested on may have been learned by heart.",
                 "Remove the later ones",
             )

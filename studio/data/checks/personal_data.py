@@ -1,10 +1,10 @@
-"""Personal data in texts: e-mail addresses, phone numbers, card numbers and keys; shown masked, masked on request."""
+"""Personal data in texts: e-mail addresses, phone numbers, card numbers and keys. Reports show them masked."""
 
 from collections import Counter
 
-from studio.data.checks.base import Context, Seen
+from studio.data.checks.base import Context, RowView
 from studio.data.checks.cell_edits import TextCheck
-from studio.data.personal_data import PRIVATE, masked, may_hold_any, private_in
+from studio.data.personal_data import PERSONAL_DATA, find_personal_data, masked, may_contain_any
 from studio.data.phrases import listed, many
 from studio.schema.dataset import Problem
 
@@ -20,29 +20,29 @@ class PersonalData(TextCheck):
         self.counts: Counter[str] = Counter()
         self.examples: dict[str, None] = {}
 
-    def see(self, seen: Seen) -> None:
-        found = [each for text in seen.texts if may_hold_any(text) for each in private_in(text)]
-        if not found:
+    def visit(self, view: RowView) -> None:
+        matches = [each for text in view.texts if may_contain_any(text) for each in find_personal_data(text)]
+        if not matches:
             return
-        self.found.append(seen.number)
-        for name, text in found:
+        self.row_numbers.append(view.number)
+        for name, text in matches:
             self.counts[name] += 1
             if len(self.examples) < NAMED:
-                self.examples[PRIVATE[name].shown(text)] = None
+                self.examples[PERSONAL_DATA[name].redacted(text)] = None
 
     def change(self, text: str) -> str:
         return masked(text)
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
-        counted = listed(many(count, *PRIVATE[name].words) for name, count in self.counts.most_common())
+        counted = listed(many(count, *PERSONAL_DATA[name].words) for name, count in self.counts.most_common())
         return [
             self.problem(
                 "warning",
-                f"{many(len(self.found), 'row holds', 'rows hold')} personal data: {counted} "
+                f"{many(len(self.row_numbers), 'row holds', 'rows hold')} personal data: {counted} "
                 f"({listed(self.examples, NAMED)}).",
                 "A model can learn such data by heart and tell it to anybody.",
-                f"Mask them: {listed(PRIVATE[name].mask for name in self.counts)} instead",
+                f"Mask them: {listed(PERSONAL_DATA[name].mask for name in self.counts)} instead",
             )
         ]

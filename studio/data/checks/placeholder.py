@@ -1,8 +1,8 @@
-"""Values that somebody meant to fill in: {{name}}, TODO, N/A, lorem ipsum."""
+"""Placeholders that were never filled in: {{name}}, TODO, N/A, lorem ipsum."""
 
 import re
 
-from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import listed, many, short
 from studio.schema.dataset import Problem
 
@@ -27,13 +27,13 @@ _OPEN = re.compile(r"(TODO|TBD|FIXME)\b\s*[:\-]")
 
 
 def placeholder_in(text: str) -> str:
-    """The placeholder that a text holds, or an empty string."""
-    if "{{" in text and (found := _FIELD.search(text)):
-        return found[0]
+    """Return the placeholder in a text, or "" if there is none."""
+    if "{{" in text and (match := _FIELD.search(text)):
+        return match[0]
     if len(text) <= 12 and text.lower() in _WHOLE:
         return text
-    if text[0] in "TF" and (found := _OPEN.match(text)):
-        return found[1]
+    if text[0] in "TF" and (match := _OPEN.match(text)):
+        return match[1]
     return "lorem ipsum" if "orem ipsum" in text else ""
 
 
@@ -44,20 +44,20 @@ class Placeholder(Check):
         super().__init__(context)
         self.examples: dict[str, None] = {}
 
-    def see(self, seen: Seen) -> None:
-        hits = [hit for text in seen.texts if (hit := placeholder_in(text))]
+    def visit(self, view: RowView) -> None:
+        hits = [hit for text in view.texts if (hit := placeholder_in(text))]
         if hits:
-            self.found.append(seen.number)
+            self.row_numbers.append(view.number)
             if len(self.examples) < 20:
                 self.examples.update(dict.fromkeys(short(hit) for hit in hits))
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
         return [
             self.problem(
                 "warning",
-                f"{many(len(self.found), 'row holds', 'rows hold')} a placeholder: {listed(self.examples, 3)}.",
+                f"{many(len(self.row_numbers), 'row holds', 'rows hold')} a placeholder: {listed(self.examples, 3)}.",
                 "The model learns to say the placeholder itself.",
                 "Leave them out, or fill them in",
             )

@@ -1,4 +1,4 @@
-"""Labels with too few rows to be learned and tested, and labels that are one but for their case or spaces."""
+"""Labels with too few rows to learn and test, and labels that differ only in case or spaces."""
 
 import json
 from typing import Any
@@ -24,9 +24,9 @@ class RareLabel(LabelCounts):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.better: dict[str, str] = {}
-        """Label → how most rows spell it."""
+        """Label → its most frequent spelling."""
         self.rare: list[tuple[str, int]] = []
-        """Labels with too few rows however they are spelled, the rarest first."""
+        """Labels with too few rows in all spellings together, the rarest first."""
 
     def finish(self) -> None:
         self.better = _spellings(self.ranking())
@@ -40,17 +40,17 @@ class RareLabel(LabelCounts):
             self.rare = sorted(reversed(few), key=lambda each: each[1])
         rare = {label for label, _ in self.rare}
         concerned = [label for label in self.numbers if label in self.better or label in rare]
-        self.found.extend(sorted({number for label in concerned for number in self.numbers[label]}))
+        self.row_numbers.extend(sorted({number for label in concerned for number in self.numbers[label]}))
 
-    def mended(self, number: int, row: Row) -> dict[str, Any]:
+    def fixed_cells(self, number: int, row: Row) -> dict[str, Any]:
         if self.several:
-            return self._mended_several(row)
+            return self._fixed_cells_of_several(row)
         column = self.context.column_of("label")
         usual = self.better.get(label_name(row[column]))
         return {column: usual} if usual else {}
 
-    def _mended_several(self, row: Row) -> dict[str, Any]:
-        """The cell with the usual spellings, written as it was: a list, its JSON, or names with a separator."""
+    def _fixed_cells_of_several(self, row: Row) -> dict[str, Any]:
+        """Return the cell with the usual spellings, in its original form: a list, JSON, or separated names."""
         column = self.context.column_of("labels")
         labels, cell = self.context.task.values(row, self.context.roles)["labels"], row[column]
         if not self.better.keys() & set(labels):
@@ -64,7 +64,7 @@ class RareLabel(LabelCounts):
         return {column: usual}
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
         parts, why, fix = [], [], []
         if self.better:
@@ -84,7 +84,7 @@ class RareLabel(LabelCounts):
 
 
 def _spellings(ranking: list[tuple[str, int]]) -> dict[str, str]:
-    """Label → the most frequent of those that are the same but for case and spaces; single letters stay apart."""
+    """Return label → most frequent label that differs only in case and spaces. Single letters are not merged."""
     usual: dict[str, str] = {}
     better = {}
     for label, _ in ranking:

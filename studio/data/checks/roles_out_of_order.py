@@ -1,8 +1,8 @@
-"""Conversations whose turns do not follow each other as a chat does: person, model, person, model."""
+"""Conversations whose messages are not in the order of a chat: user, assistant, user, assistant."""
 
 from typing import Any
 
-from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import many
 from studio.schema.dataset import Problem
 
@@ -13,16 +13,16 @@ _NEXT = {
     "assistant": ("user", "tool"),
     "tool": ("assistant", "tool"),
 }
-"""Role → roles that may speak next; the empty one stands for the start."""
+"""Role → roles that can follow it. The empty role is the start."""
 
 
-def in_order(turns: list[dict[str, Any]]) -> bool:
-    """Whether every turn may follow the one before it."""
+def in_order(messages: list[dict[str, Any]]) -> bool:
+    """Return whether every message can follow the one before it."""
     before = ""
-    for turn in turns:
-        if turn["role"] not in _NEXT[before]:
+    for message in messages:
+        if message["role"] not in _NEXT[before]:
             return False
-        before = turn["role"]
+        before = message["role"]
     return True
 
 
@@ -33,18 +33,18 @@ class RolesOutOfOrder(Check):
     def applies(cls, context: Context) -> bool:
         return "messages" in context.roles.values()
 
-    def see(self, seen: Seen) -> None:
-        if not in_order(seen.values["messages"]):
-            self.found.append(seen.number)
+    def visit(self, view: RowView) -> None:
+        if not in_order(view.values["messages"]):
+            self.row_numbers.append(view.number)
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
         return [
             self.problem(
                 "warning",
-                f"In {many(len(self.found), 'conversation')} the turns are out of order: two by the same side, or the "
-                "model speaks first.",
+                f"In {many(len(self.row_numbers), 'conversation')} the turns are out of order: two by the same "
+                "side, or the model speaks first.",
                 "Many models refuse such conversations, and others learn to answer themselves.",
                 "Leave them out",
             )

@@ -1,6 +1,6 @@
-"""Rows that are longer than the limit for the chosen model: what is beyond it is cut."""
+"""Rows that are longer than the maximum length of the chosen model. The excess is truncated."""
 
-from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import many, share
 from studio.schema.dataset import Problem
 
@@ -25,20 +25,20 @@ class TooLong(Check):
     def words(self) -> str:
         return f"longer than {self.context.max_length:,} tokens"
 
-    def see(self, seen: Seen) -> None:
+    def visit(self, view: RowView) -> None:
         assert self.context.lengths is not None
-        length = self.context.lengths.get(seen.number)
-        if length is None:  # lengths are of a sample
+        length = self.context.lengths.get(view.number)
+        if length is None:  # lengths cover a sample only
             return
         self.rows += 1
         if length > self.context.max_length:
-            self.found.append(seen.number)
+            self.row_numbers.append(view.number)
             self.tokens += length
             self.cut += length - self.context.max_length
             self.longest = max(self.longest, length)
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
         assert self.context.lengths is not None
         sampled = len(self.context.lengths) < len(self.context.table)
@@ -48,8 +48,8 @@ class TooLong(Check):
         return [
             self.problem(
                 "warning",
-                f"{of}{many(len(self.found), 'row is', 'rows are')} longer than {self.context.max_length:,} tokens "
-                f"({share(len(self.found), self.rows)} of {them}; the longest has {self.longest:,}). "
+                f"{of}{many(len(self.row_numbers), 'row is', 'rows are')} longer than {self.context.max_length:,} "
+                f"tokens ({share(len(self.row_numbers), self.rows)} of {them}; the longest has {self.longest:,}). "
                 f"{share(self.cut, self.tokens)} of their tokens are cut off at the end.{whole}",
                 "What is cut is not learned: a reply then ends in the middle.",
                 "Leave them out, or allow longer rows",

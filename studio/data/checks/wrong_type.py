@@ -1,6 +1,6 @@
-"""Cells that hold something else than the role needs: a list where a text should be, turns by nobody known."""
+"""Cells with a value of the wrong type, for example a list where a text is needed."""
 
-from studio.data.checks.base import Check, Context, Seen
+from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import many
 from studio.data.values import is_blank
 from studio.schema.dataset import Problem
@@ -14,30 +14,30 @@ class WrongType(Check):
         super().__init__(context)
         self.workbook = context.table.format == "xlsx"
 
-    def see(self, seen: Seen) -> None:
-        if not seen.lacks or self._formula(seen):
-            self.found.append(seen.number)
+    def visit(self, view: RowView) -> None:
+        if not view.lacks or self._formula(view):
+            self.row_numbers.append(view.number)
             return
-        there = seen.lacks in seen.values and not is_blank(seen.row.get(self.context.column_of(seen.lacks)))
-        if there and seen.values[seen.lacks] is None:
-            self.found.append(seen.number)
+        has_value = view.lacks in view.values and not is_blank(view.row.get(self.context.column_of(view.lacks)))
+        if has_value and view.values[view.lacks] is None:
+            self.row_numbers.append(view.number)
 
-    def rejects(self, seen: Seen) -> bool:
-        """Whether a row that lacks nothing can't be used all the same."""
-        return self.workbook and self._formula(seen)
+    def rejects(self, view: RowView) -> bool:
+        """Return whether a complete row is unusable because of a formula."""
+        return self.workbook and self._formula(view)
 
-    def _formula(self, seen: Seen) -> bool:
-        """A formula whose result the workbook does not hold is read as its own text."""
-        return self.workbook and any(isinstance(value, str) and value[:1] == "=" for value in seen.values.values())
+    def _formula(self, view: RowView) -> bool:
+        """Return whether a value is the text of a formula, because the workbook holds no result for it."""
+        return self.workbook and any(isinstance(value, str) and value[:1] == "=" for value in view.values.values())
 
     def problems(self) -> list[Problem]:
-        if not self.found:
+        if not self.row_numbers:
             return []
         what = "a formula without its result" if self.workbook else "something else than the role needs, a list say"
         return [
             self.problem(
                 "error",
-                f"{many(len(self.found), 'row holds', 'rows hold')} {what}.",
+                f"{many(len(self.row_numbers), 'row holds', 'rows hold')} {what}.",
                 "It can't be put into words for the model; the row is not trained on.",
                 "Leave them out",
             )

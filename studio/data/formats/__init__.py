@@ -1,4 +1,4 @@
-"""The registry of file formats, and the way in: a file, several, or pasted text become a table."""
+"""The registry of file formats, and functions that read one file, several files, or pasted text as a table."""
 
 import io
 from codecs import BOM_UTF8
@@ -11,12 +11,12 @@ from studio.data.columnar import Builder
 from studio.data.formats import delimited, json_document
 from studio.data.formats.base import AS_FOUND, HARD, Format, Reading, ReadLimits
 from studio.data.formats.delimited import CSV, TSV
-from studio.data.formats.joining import choose, join
+from studio.data.formats.joining import choose_files, join
 from studio.data.formats.json_document import JSON
 from studio.data.formats.json_lines import JSONL
 from studio.data.formats.parquet import PARQUET
 from studio.data.formats.plain_text import MARKDOWN, TXT
-from studio.data.formats.sandboxed_reader import read_apart
+from studio.data.formats.sandboxed_reader import read_sandboxed
 from studio.data.formats.xlsx import XLSX
 from studio.data.formats.zip import zip_format
 from studio.data.phrases import listed, many
@@ -25,27 +25,27 @@ from studio.schema.errors import StudioError
 
 
 def _in_zip(path: Path, name: str, limits: ReadLimits, how: Reading) -> Table:
-    """A file out of a zip; this is a process of its own already."""
+    """Read a file from a zip. This already runs in a sandboxed process."""
     return format_of(path, name).read(path, name, how, limits)
 
 
 def _readable(name: str) -> bool:
     extension = PurePosixPath(name).suffix.lower()
-    return any(extension in each.extensions for each in FORMATS.values() if each is not ZIP)
+    return any(extension in candidate.extensions for candidate in FORMATS.values() if candidate is not ZIP)
 
 
 ZIP = zip_format(_in_zip, _readable)
 FORMATS: dict[str, Format] = {each.name: each for each in (CSV, TSV, XLSX, JSON, JSONL, PARQUET, TXT, MARKDOWN, ZIP)}
 MOST_FILES = 10_000
-FEW = 5
-"""A folder of which less than one file in so many holds rows is no dataset."""
+MIN_READABLE = 5
+"""Refuse a folder if less than one file in this many is readable."""
 _PARQUET, _ZIP = b"PAR1", b"PK\x03\x04"
-"""First bytes that say more than a name does."""
+"""First bytes that identify a format regardless of the name."""
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 
 def format_of(path: Path, name: str) -> Format:
-    """The format by name and first bytes, or a `StudioError`."""
+    """Return the format by name and first bytes. Raise `StudioError` if it is unknown."""
     extension = Path(name).suffix.lower()
     by_name = next((each for each in FORMATS.values() if extension in each.extensions), None)
     with open(path, "rb") as file:
@@ -82,7 +82,7 @@ def _is_workbook(path: Path) -> bool:
 
 
 def read(path: Path, *, name: str = "", limits: ReadLimits = HARD, how: Reading = AS_FOUND) -> Table:
-    """The rows of a file. `name` is what people call it, when the path does not say so."""
+    """Return the rows of a file. `name` is the name to show, if it differs from the path's. Raise `StudioError`."""
     name = name or path.name
     if not path.is_file():
         what = f"{name} is a folder, not a file." if path.is_dir() else f"There is no file {name}."
@@ -93,7 +93,7 @@ def read(path: Path, *, name: str = "", limits: ReadLimits = HARD, how: Reading 
         raise StudioError("empty-data", f"{name} is empty.", hint="Bring a file with at least 8 rows.")
     try:
         format = format_of(path, name)
-        reader = partial(read_apart, format) if format.is_apart(limits) else format.read
+        reader = partial(read_sandboxed, format) if format.is_sandboxed(limits) else format.read
         return reader(path, name, how, limits)
     except PermissionError as error:
         hint = "Check the file's permissions."
@@ -101,28 +101,28 @@ def read(path: Path, *, name: str = "", limits: ReadLimits = HARD, how: Reading 
 
 
 def files_in(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """The files of a folder, and of those within it, that hold rows: name → path; and what is said of the others."""
-    found = {}
+    """Return the readable files in a folder and its subfolders, as name → path, and notes about the others."""
+    files = {}
     for path in sorted(each for each in folder.rglob("*") if each.is_file()):
         place = path.relative_to(folder)
         if not any(part.startswith(".") for part in place.parts) and path.stat().st_size:
-            found[place.as_posix()] = path
-    names, notes = choose(list(found), _readable)
+            files[place.as_posix()] = path
+    names, notes = choose_files(list(files), _readable)
     if not names:
         raise StudioError(
             "empty-data",
             f"The folder {folder.name} holds no file that the studio reads.",
-            given=listed(found) or "an empty folder",
+            given=listed(files) or "an empty folder",
             valid=list(FORMATS),
         )
-    if len(names) < len(found) / FEW:
+    if len(names) < len(files) / MIN_READABLE:
         raise StudioError(
             "unknown-format",
             f"The folder {folder.name} is no dataset: most of it is something else.",
-            given=f"{len(names):,} of {len(found):,} files can be read",
+            given=f"{len(names):,} of {len(files):,} files can be read",
             hint="Name a folder with the files alone.",
         )
-    return {name: found[name] for name in names}, notes
+    return {name: files[name] for name in names}, notes
 
 
 def read_many(
@@ -133,14 +133,14 @@ def read_many(
     how: Reading = AS_FOUND,
     notes: Sequence[str] = (),
 ) -> Table:
-    """The rows of several files as one table: name that people know a file by → its path."""
+    """Return the rows of several files as one table. `paths` is name to show → path."""
     if not paths or len(paths) > MOST_FILES:
         raise StudioError(
             "unreadable-file", "So many files can't be joined.", given=len(paths), valid=f"1 to {MOST_FILES:,} files"
         )
     sizes = sum(path.stat().st_size for path in paths.values() if path.is_file())
     limits.check_file(many(len(paths), "file") if len(paths) > 1 else next(iter(paths)), sizes)
-    openers = [(given, partial(_read_one, path, given, limits)) for given, path in paths.items()]
+    openers = [(label, partial(_read_one, path, label, limits)) for label, path in paths.items()]
     return join(openers, name, "files", how, notes, limits)
 
 
@@ -149,14 +149,16 @@ def _read_one(path: Path, name: str, limits: ReadLimits, how: Reading) -> Table:
 
 
 def read_text(text: str, how: Reading = AS_FOUND, limits: ReadLimits = HARD) -> Table:
-    """Pasted rows: JSON, JSON Lines, or rows with column names, as a spreadsheet copies them."""
+    """Return pasted rows as a table: JSON, JSON Lines, or delimited text as copied from a spreadsheet."""
     name = "The pasted text"
     limits.check_file(name, len(text.encode("utf-8", "replace")))
     start = text.lstrip()[:1]
     if start and start in "[{":
-        return json_document.read_text(text, Builder(name, "json", limits, encoding="utf-8"), dirty=False)
+        return json_document.read_text(text, Builder(name, "json", limits, encoding="utf-8"), has_undecodable=False)
     builder = Builder(name, "csv", limits, encoding="utf-8")
-    return delimited.read_lines(io.StringIO(text, newline=""), builder, dirty=False, preferred="\t", how=how)
+    return delimited.read_lines(
+        io.StringIO(text, newline=""), builder, has_undecodable=False, default_delimiter="\t", how=how
+    )
 
 
 __all__ = [

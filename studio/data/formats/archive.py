@@ -1,4 +1,4 @@
-"""Archives are sized before anything in them is unpacked: how large they would grow, how often, into how many parts."""
+"""Checks of an archive before anything is unpacked: unpacked size, compression ratio, number of members."""
 
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
@@ -8,31 +8,31 @@ from studio.schema.errors import StudioError
 
 MOST_BYTES = 1 << 30
 MOST_RATIO = 100
-"""Times that an archive may grow when unpacked, beyond its first `FREE_BYTES`."""
+"""Maximum compression ratio, for archives that unpack to more than `FREE_BYTES`."""
 FREE_BYTES = 50 << 20
 MOST_MEMBERS = 20_000
 
 
-def swells(size: int, packed: int) -> bool:
-    """Whether something grows beyond measure when it is unpacked."""
-    return size > FREE_BYTES and size / max(1, packed) > MOST_RATIO
+def is_bomb(size: int, packed_size: int) -> bool:
+    """Return whether a compression ratio is suspicious, as in a zip bomb."""
+    return size > FREE_BYTES and size / max(1, packed_size) > MOST_RATIO
 
 
 def members_of(path: Path, name: str, kind: str, hint: str, limits: ReadLimits = HARD) -> list[ZipInfo]:
-    """The members of an archive that is of a sound size; else a `StudioError`, before any of it is unpacked."""
+    """Return the members of an archive. Raise `StudioError` if it is damaged, or too large when unpacked."""
     try:
         with ZipFile(path) as archive:
             members = archive.infolist()
     except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise StudioError("unreadable-file", f"{name} is not a whole {kind}.", hint=hint) from error
     size = sum(member.file_size for member in members)
-    packed = max(1, path.stat().st_size)
+    packed_size = max(1, path.stat().st_size)
     limits.check_decoded(name, size)
-    if len(members) > MOST_MEMBERS or size > MOST_BYTES or swells(size, packed):
+    if len(members) > MOST_MEMBERS or size > MOST_BYTES or is_bomb(size, packed_size):
         raise StudioError(
             "too-large",
             f"{name} would grow to {size / 1e6:,.0f} MB when unpacked.",
-            given=f"{packed / 1e6:,.1f} MB, {len(members):,} parts",
+            given=f"{packed_size / 1e6:,.1f} MB, {len(members):,} parts",
             valid=f"at most {MOST_BYTES / 1e6:,.0f} MB and {MOST_RATIO} times its size, {MOST_MEMBERS:,} parts",
             hint="Bring the rows as CSV or JSON Lines.",
         )

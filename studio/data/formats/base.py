@@ -1,4 +1,4 @@
-"""What a file format must say. A further format is one module and one line in the registry."""
+"""The interface of a file format. Add a format as one module and one line in the registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from studio.schema.dataset import AS_FOUND, Reading
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file that the studio reads."""
+    """One file format."""
 
     name: str
     title: str
     extensions: tuple[str, ...]
     """With the dot, in lower case."""
     read: Callable[[Path, str, Reading, ReadLimits], Table]
-    """Path, the name that people know the file by, how to read it, and how large it may be → table."""
-    apart: bool = False
-    """Read in a process of its own with limited memory: what is packed may grow beyond measure."""
-    apart_for_visitors: bool = False
-    """Only files of a demo's visitors are read so."""
+    """Arguments: path, name to show, reading options, limits. Returns the table."""
+    sandboxed: bool = False
+    """Read in a sandboxed process with limited memory, because unpacked data can be very large."""
+    sandboxed_for_visitors: bool = False
+    """Read in a sandboxed process only for visitors of a demo."""
 
-    def is_apart(self, limits: ReadLimits) -> bool:
-        """Whether a process of its own reads a file under these limits."""
-        return self.apart or (self.apart_for_visitors and limits.visitor)
+    def is_sandboxed(self, limits: ReadLimits) -> bool:
+        """Return whether a sandboxed process reads a file under these limits."""
+        return self.sandboxed or (self.sandboxed_for_visitors and limits.visitor)
 
 
 __all__ = ["AS_FOUND", "HARD", "Format", "ReadLimits", "Reading"]

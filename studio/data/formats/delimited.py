@@ -1,7 +1,7 @@
-"""CSV and TSV: delimiter and encoding are sniffed; a line that does not parse is named and kept as a bad row.
+"""CSV and TSV. Delimiter and encoding are detected. A line that can't be parsed becomes a bad row.
 
-The standard parser is used in its strict mode. When a record breaks off (a quotation mark that is never closed, say),
-only its first line is bad and reading goes on with the next one.
+The standard parser runs in strict mode. When a record is malformed (for example, a quotation mark is never closed),
+only its first line is bad, and reading continues with the next line.
 """
 
 import csv
@@ -19,76 +19,76 @@ from studio.data.table import Table
 from studio.schema.errors import StudioError
 
 DELIMITERS = (",", ";", "\t", "|")
-ALONE = "\x1f"
-"""Stands in for a delimiter when a file has one column: it occurs in no text."""
+NO_DELIMITER = "\x1f"
+"""The delimiter for a file with one column. No text contains it."""
 LONGEST_CELL = 8_000_000
-"""Characters; a quotation mark that is never closed is noticed at the latest here."""
+"""In characters. A quotation mark that is never closed is detected here at the latest."""
 AT_ONCE, CHARACTERS_AT_ONCE = 1_000, 1_000_000
-"""Lines that are parsed together, and characters from which they are fewer."""
+"""Number of lines parsed together, and number of characters that ends a batch earlier."""
 SNIFFED = 100
-"""Lines that are looked at first."""
+"""Number of lines used for detection."""
 ENOUGH_BELOW = 8
-"""Rows that are needed to tell that the first line is one too."""
+"""Minimum number of rows to detect that the first line is a row too."""
 LONG_NAME = 80
-"""Characters; what is longer is no column's name."""
+"""In characters. A longer cell is not a column name."""
 SENTENCE = 4
-"""Words of a cell from which it is a sentence and no name."""
+"""Number of words from which a cell is a sentence and not a name."""
 _SEPARATOR_LINE = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
 
 
 class _Lines:
-    """Physical lines with their numbers; those of an open record can be given back."""
+    """Physical lines with their numbers. The lines of an open record can be read again."""
 
     def __init__(self, lines: Iterator[str], number: int) -> None:
-        self._lines, self._again = lines, deque[str]()
-        self.taken: list[str] = []
+        self._lines, self._unread_lines = lines, deque[str]()
+        self.consumed: list[str] = []
         self.number = number
-        """Line number of the line that was taken last."""
+        """Number of the last line read."""
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self._lines)
+        line = self._unread_lines.popleft() if self._unread_lines else next(self._lines)
         self.number += 1
-        self.taken.append(line)
+        self.consumed.append(line)
         return line
 
-    def give_back(self) -> None:
-        """Offer all lines of the open record but its first once more."""
-        self._again.extendleft(reversed(self.taken[1:]))
-        self.number -= len(self.taken) - 1
+    def unread(self) -> None:
+        """Return all lines of the open record except the first to the input."""
+        self._unread_lines.extendleft(reversed(self.consumed[1:]))
+        self.number -= len(self.consumed) - 1
 
 
 Record = tuple[int, list[str], str]
-"""Line that it starts on, cells, and why it can't be used (empty: it can)."""
+"""Number of its first line, cells, and the reason why it can't be used (empty: none)."""
 
 
-def records(lines: Iterator[str], delimiter: str, first_line: int, dirty: bool) -> Iterator[Record]:
-    """The records of a delimited text, good and bad, blank lines left out."""
+def records(lines: Iterator[str], delimiter: str, first_line: int, has_undecodable: bool) -> Iterator[Record]:
+    """Yield the records of delimited text, good and bad, without blank lines."""
     number = first_line
-    while some := _some(lines):
-        rows = None if dirty else _plain(some, delimiter)
+    while batch := _next_lines(lines):
+        rows = None if has_undecodable else _parse_batch(batch, delimiter)
         if rows is None:
-            yield from _one_by_one(chain(some, lines), delimiter, number, dirty)
+            yield from _one_by_one(chain(batch, lines), delimiter, number, has_undecodable)
             return
         yield from (each for each in zip(count(number), rows, repeat("")) if each[1])
-        number += len(some)
+        number += len(batch)
 
 
-def _some(lines: Iterator[str]) -> list[str]:
-    """The next lines, as many as are parsed at once."""
-    some, characters = [], 0
+def _next_lines(lines: Iterator[str]) -> list[str]:
+    """Return the next batch of lines."""
+    batch, characters = [], 0
     for line in lines:
-        some.append(line)
+        batch.append(line)
         characters += len(line)
-        if len(some) >= AT_ONCE or characters > CHARACTERS_AT_ONCE:
+        if len(batch) >= AT_ONCE or characters > CHARACTERS_AT_ONCE:
             break
-    return some
+    return batch
 
 
-def _plain(lines: list[str], delimiter: str) -> list[list[str]] | None:
-    """The records of lines each of which is one, as nearly all are; None where one is not, or is damaged."""
+def _parse_batch(lines: list[str], delimiter: str) -> list[list[str]] | None:
+    """Return the records if every line is one record, as in most files. None if a record spans lines or is damaged."""
     whole = "".join(lines)
     if "\0" in whole or any(type(line) is not str for line in lines):
         return None
@@ -99,39 +99,39 @@ def _plain(lines: list[str], delimiter: str) -> list[list[str]] | None:
     return rows if len(rows) == len(lines) else None
 
 
-def _one_by_one(lines: Iterator[str], delimiter: str, first_line: int, dirty: bool) -> Iterator[Record]:
-    """The records of lines of which some are broken, or hold only a part of a record."""
+def _one_by_one(lines: Iterator[str], delimiter: str, first_line: int, has_undecodable: bool) -> Iterator[Record]:
+    """Yield the records of lines that can be malformed, or contain parts of a record."""
     source = _Lines(lines, first_line - 1)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     while True:
-        source.taken.clear()
+        source.consumed.clear()
         start = source.number + 1
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            source.give_back()
+            source.unread()
             reader = csv.reader(source, delimiter=delimiter, strict=True)
             yield start, [], _why(str(error))
             continue
-        taken = source.taken
-        may_be_broken = dirty or len(taken) != 1 or type(taken[0]) is not str or "\0" in taken[0]
-        broken = _damage(taken, start, dirty) if may_be_broken else None
+        consumed = source.consumed
+        may_be_broken = has_undecodable or len(consumed) != 1 or type(consumed[0]) is not str or "\0" in consumed[0]
+        broken = _find_damage(consumed, start, has_undecodable) if may_be_broken else None
         if broken:
             yield broken[0], [], broken[1]
         elif cells:
             yield start, cells, ""
 
 
-def _damage(lines: list[str], start: int, dirty: bool) -> tuple[int, str] | None:
-    """The line of a record that is too long, or holds a NUL or a byte that can't be decoded."""
+def _find_damage(lines: list[str], start: int, has_undecodable: bool) -> tuple[int, str] | None:
+    """Return number and error of a line that is too long, or holds a NUL or an undecodable byte. Else None."""
     for line, text in enumerate(lines, start):
         if isinstance(text, TooLong):
             return line, LINE_TOO_LONG.format(most=encoding.LONGEST_LINE)
         if "\0" in text:
             return line, "It holds a NUL byte."
-        if dirty and UNDECODABLE.search(text):
+        if has_undecodable and UNDECODABLE.search(text):
             return line, "It holds a byte that is not valid in the file's encoding."
     return None
 
@@ -144,10 +144,10 @@ def _why(error: str) -> str:
     return f"It can't be read: {error}."
 
 
-def sniff(lines: list[str], preferred: str = ",") -> str:
-    """The delimiter that cuts most lines into as many cells as the first."""
+def sniff(lines: list[str], default_delimiter: str = ",") -> str:
+    """Return the delimiter that splits most lines into as many cells as the first line."""
     best, best_score = "", (0.0, 0)
-    for delimiter in sorted(DELIMITERS, key=lambda each: each != preferred):
+    for delimiter in sorted(DELIMITERS, key=lambda each: each != default_delimiter):
         try:
             rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
         except csv.Error:
@@ -157,13 +157,13 @@ def sniff(lines: list[str], preferred: str = ",") -> str:
         score = (sum(len(row) == len(rows[0]) for row in rows) / len(rows), len(rows[0]))
         if score > best_score:
             best, best_score = delimiter, score
-    return best or ALONE
+    return best or NO_DELIMITER
 
 
 def read_lines(
-    file: Iterable[str], builder: Builder, dirty: bool, preferred: str = ",", how: Reading = AS_FOUND
+    file: Iterable[str], builder: Builder, has_undecodable: bool, default_delimiter: str = ",", how: Reading = AS_FOUND
 ) -> Table:
-    """A table from delimited text."""
+    """Return a table from delimited text."""
     csv.field_size_limit(LONGEST_CELL)
     file = iter(file)
     head = list(islice(file, SNIFFED))
@@ -176,14 +176,14 @@ def read_lines(
         raise StudioError(
             "bad-setting", "A delimiter is one character.", given=delimiter, valid=list(DELIMITERS), field="delimiter"
         )
-    delimiter = delimiter or sniff([line.replace("\0", "") for line in head], preferred)
-    builder.delimiter = "" if delimiter == ALONE else delimiter
-    rows = _filled(records(chain(head, file), delimiter, first_line, dirty))
+    delimiter = delimiter or sniff([line.replace("\0", "") for line in head], default_delimiter)
+    builder.delimiter = "" if delimiter == NO_DELIMITER else delimiter
+    rows = _without_blank(records(chain(head, file), delimiter, first_line, has_undecodable))
     first = list(islice(rows, SNIFFED))
     header = how.header if how.header is not None else not _starts_with_a_row([cells for _, cells, _ in first])
     if not first:
         return builder.table()
-    builder.found["header"] = header
+    builder.detected["header"] = header
     if header:
         line, cells, why = first.pop(0)
         width = _header(builder, line, cells, why)
@@ -204,8 +204,8 @@ def read_lines(
     return builder.table()
 
 
-def _filled(rows: Iterable[Record]) -> Iterator[Record]:
-    """Records without those of one cell of spaces; in a file of one column they are kept."""
+def _without_blank(rows: Iterable[Record]) -> Iterator[Record]:
+    """Yield records without blank ones. In a file with one column, cells of spaces are kept."""
     width = 0
     for line, cells, why in rows:
         if width != 1 and not why and len(cells) == 1 and cells[0].isspace():
@@ -215,8 +215,11 @@ def _filled(rows: Iterable[Record]) -> Iterator[Record]:
 
 
 def _starts_with_a_row(rows: list[list[str]]) -> bool:
-    """Whether the first line is a row and no names: it holds nothing but sentences, one of them too long for a name, or
-    a sentence beside a value that comes back below it."""
+    """Return whether the first line is a row and not a header.
+
+    It is if it consists of sentences and one of them is too long for a name, or if it has a sentence beside a value
+    that repeats below it.
+    """
     first, below = rows[0] if rows else [], rows[1:]
     if len(first) < 2 or len(below) < ENOUGH_BELOW:
         return False
@@ -246,13 +249,13 @@ def _header(builder: Builder, line: int, cells: list[str], why: str) -> int:
     return width
 
 
-def _read(path: Path, name: str, format: str, preferred: str, how: Reading, limits: ReadLimits) -> Table:
-    found = encoding_of(path, how.encoding)
-    builder = Builder(name, format, limits, encoding=found.name)
-    if found.note:
-        builder.notes.append(found.note)
-    with open_text(path, found) as file:
-        return read_lines(lines_of(file), builder, found.dirty, preferred, how)
+def _read(path: Path, name: str, format: str, default_delimiter: str, how: Reading, limits: ReadLimits) -> Table:
+    encoding_ = encoding_of(path, how.encoding)
+    builder = Builder(name, format, limits, encoding=encoding_.name)
+    if encoding_.note:
+        builder.notes.append(encoding_.note)
+    with open_text(path, encoding_) as file:
+        return read_lines(lines_of(file), builder, encoding_.has_undecodable, default_delimiter, how)
 
 
 def _read_csv(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:

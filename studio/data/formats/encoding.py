@@ -1,6 +1,6 @@
-"""How the bytes of a text file become text: by BOM, as UTF-8, or as an older encoding when that reads better.
+"""Text encoding of files: by BOM, as UTF-8, or as a legacy encoding if that fits better.
 
-A byte that fits no encoding is kept as a lone surrogate, so that the reader can name the line it stands in.
+An undecodable byte becomes a lone surrogate, so that the reader can report its line.
 """
 
 import codecs
@@ -22,87 +22,89 @@ BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 LONGEST_LINE = 64_000_000
-"""Characters of a line that are read; a longer one is bad, and passed over without being kept."""
+"""Maximum number of characters in a line. A longer line is bad; its content is skipped."""
 LINE_TOO_LONG = "It is longer than {most:,} characters."
 UNDECODABLE = re.compile("[\udc80-\udcff\ufffd]")
 _CHUNK = 1 << 20
 _SAMPLE = 1 << 18
 _MARKS = "‘’“”„‚«»‹›–—…•·€£©®™°§´×½¼¾²³µ¿¡ªº"
 _BETWEEN = "’‘–—·"
-"""Those of the marks that may stand between two letters."""
+"""Marks that can be between two letters."""
 _ALONE = "àÀáÁèÈéÉíÍòÒóÓôÔöÖåÅäÄøØæÆ"
 """Accented letters that are words."""
 _RARE = "ÿþÞðÐÝýÃÂƒˆ˜¬¦¨¯¸¤¥¢"
-"""Letters and signs that text in Western Europe hardly uses, and damaged text often shows."""
+"""Letters and signs that Western European text rarely has, but wrongly decoded text often does."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file is to be decoded."""
+    """How to decode a file."""
 
     name: str
-    dirty: bool = False
-    """Some bytes can't be decoded; they come out as characters that match `UNDECODABLE`."""
+    has_undecodable: bool = False
+    """Some bytes can't be decoded. They become characters that match `UNDECODABLE`."""
     note: str = ""
 
     @property
     def errors(self) -> str:
-        if not self.dirty:
+        if not self.has_undecodable:
             return "strict"
         return "surrogateescape" if self.name.startswith("utf-8") else "replace"
 
-    def spoils(self, text: str) -> bool:
-        """Whether a text holds what could not be decoded."""
-        return self.dirty and UNDECODABLE.search(text) is not None
+    def is_undecodable(self, text: str) -> bool:
+        """Return whether a text contains characters that could not be decoded."""
+        return self.has_undecodable and UNDECODABLE.search(text) is not None
 
 
 def encoding_of(path: Path, chosen: str = "") -> Encoding:
-    """The encoding that a text file is in, unless a person chose one."""
+    """Detect the encoding of a text file, or use the chosen one. Raise `StudioError` for an unknown name."""
     if chosen:
-        return _chosen(path, chosen)
+        return _named_encoding(path, chosen)
     with open(path, "rb") as file:
         head = file.read(4096)
     for bom, name in BOMS:
         if head.startswith(bom):
-            return Encoding(name, dirty=not _decodes(path, name))
-    wide = _wide(head)
-    if wide:
-        return Encoding(wide, dirty=not _decodes(path, wide), note=f"Read as {wide.upper()}, which it does not say.")
+            return Encoding(name, has_undecodable=not _decodes(path, name))
+    utf16 = _detect_utf16(head)
+    if utf16:
+        return Encoding(
+            utf16, has_undecodable=not _decodes(path, utf16), note=f"Read as {utf16.upper()}, which it does not say."
+        )
     if _decodes(path, "utf-8"):
         return Encoding("utf-8")
     return _legacy(path)
 
 
 def open_text(path: Path, encoding: Encoding) -> TextIO:
-    """The file as text, line ends as they are."""
+    """Open the file as text, with line ends unchanged."""
     return open(path, encoding=encoding.name, errors=encoding.errors, newline="")
 
 
 class TooLong(str):
-    """Stands for a line that is longer than `LONGEST_LINE`: its content was passed over."""
+    """Placeholder for a line that is longer than `LONGEST_LINE`. Its content was skipped."""
 
 
 def lines_of(file: TextIO) -> Iterator[str]:
-    """The lines of a file, of which none takes more memory than the longest that is allowed."""
-    place = 0
+    """Yield the lines of a file. No line takes more memory than the maximum length."""
+    last_position = 0
     while chunk := file.read(min(_CHUNK, LONGEST_LINE)):
-        begun = len(chunk) - chunk.rfind("\n") - 1
-        rest = file.readline(LONGEST_LINE - begun) if begun else ""
-        # the file is read ahead in chunks, so this is a little more than what was taken
-        at = file.buffer.tell() if isinstance(file, TextIOWrapper) else place + len(chunk) + len(rest)
-        progress.tell(size=at - place)
-        place = at
-        if begun + len(rest) < LONGEST_LINE or rest.endswith("\n"):
+        partial = len(chunk) - chunk.rfind("\n") - 1
+        rest = file.readline(LONGEST_LINE - partial) if partial else ""
+        # the file is read ahead in chunks, so the position is a little beyond the lines returned
+        position = file.buffer.tell() if isinstance(file, TextIOWrapper) else last_position + len(chunk) + len(rest)
+        progress.advance(size=position - last_position)
+        last_position = position
+        if partial + len(rest) < LONGEST_LINE or rest.endswith("\n"):
             yield from StringIO(chunk + rest, newline="")
             continue
-        yield from StringIO(chunk[: len(chunk) - begun], newline="")
+        yield from StringIO(chunk[: len(chunk) - partial], newline="")
         line = rest or chunk
         while line and not line.endswith("\n"):
             line = file.readline(_CHUNK)
         yield TooLong("\n")
 
 
-def _chosen(path: Path, name: str) -> Encoding:
+def _named_encoding(path: Path, name: str) -> Encoding:
     try:
         known = codecs.lookup(name)
         "".encode(known.name)
@@ -113,7 +115,7 @@ def _chosen(path: Path, name: str) -> Encoding:
             valid="the name of an encoding, utf-8, cp1252 or shift_jis say",
             field="encoding",
         ) from error
-    return Encoding(known.name, dirty=not _decodes(path, known.name))
+    return Encoding(known.name, has_undecodable=not _decodes(path, known.name))
 
 
 def _decodes(path: Path, name: str) -> bool:
@@ -128,8 +130,8 @@ def _decodes(path: Path, name: str) -> bool:
     return True
 
 
-def _wide(head: bytes) -> str:
-    """UTF-16 without a BOM shows as a NUL in nearly every second byte."""
+def _detect_utf16(head: bytes) -> str:
+    """Return the byte order of UTF-16 without a BOM, which has NUL in nearly every second byte. Else return ""."""
     pairs = len(head) // 2
     if pairs < 8:
         return ""
@@ -148,7 +150,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _legacy(path: Path) -> Encoding:
-    """UTF-8 with a few broken bytes, or a file in an older encoding: whichever the lines speak for."""
+    """Return UTF-8 with a few broken bytes, or a legacy encoding, whichever fits more lines."""
     valid, sample, size = 0, [], 0
     broken = 0
     for line in _lines(path):
@@ -161,17 +163,17 @@ def _legacy(path: Path) -> Encoding:
                 sample.append(line)
                 size += len(line)
     if valid >= broken:
-        return Encoding("utf-8", dirty=True)
+        return Encoding("utf-8", has_undecodable=True)
     text = b"".join(sample)
     name = _guess(text)
     if not name:
-        return Encoding("utf-8", dirty=True)
+        return Encoding("utf-8", has_undecodable=True)
     note = f"Read as {name}: it is not UTF-8. Look whether accents are right."
-    return Encoding(name, dirty=not _decodes(path, name), note=note)
+    return Encoding(name, has_undecodable=not _decodes(path, name), note=note)
 
 
 def _guess(sample: bytes) -> str:
-    """A name when the sample makes sense in an older encoding, else an empty string."""
+    """Return the name of the legacy encoding of a sample, or "" if none fits."""
     if _western(sample):
         return "cp1252"
     if sum(byte > 127 for byte in sample) < 16:
@@ -185,22 +187,22 @@ def _guess(sample: bytes) -> str:
 
 
 def _western(sample: bytes) -> bool:
-    """Whether every byte beyond ASCII is an accented letter within a word, or a typographic mark."""
+    """Return whether every non-ASCII byte is an accented letter within a word, or a typographic mark."""
     try:
         text = sample.decode("cp1252")
     except UnicodeDecodeError:
         return False
-    beyond = accented = 0
-    for before, here, after in zip(" " + text, text, text[1:] + " ", strict=False):
-        if here.isascii() or here == "\xa0":
+    non_ascii = accented = 0
+    for before, character, after in zip(" " + text, text, text[1:] + " ", strict=False):
+        if character.isascii() or character == "\xa0":
             continue
-        beyond += 1
-        neighbours = (before.isascii() and before.isalpha()) + (after.isascii() and after.isalpha())
-        if here in _MARKS and (here in _BETWEEN or not (before.isalpha() and after.isalpha())):
+        non_ascii += 1
+        neighbors = (before.isascii() and before.isalpha()) + (after.isascii() and after.isalpha())
+        if character in _MARKS and (character in _BETWEEN or not (before.isalpha() and after.isalpha())):
             continue
-        if here in _RARE or not here.isalpha() or not (neighbours or here in _ALONE):
+        if character in _RARE or not character.isalpha() or not (neighbors or character in _ALONE):
             return False
         accented += 1
-    # Cyrillic or Greek read as Western is nearly all accents; real Western text is mostly plain letters
+    # Cyrillic or Greek decoded as Western is nearly all accents; real Western text is mostly plain letters
     letters = sum(character.isascii() and character.isalpha() for character in text)
-    return beyond > 0 and accented <= letters
+    return non_ascii > 0 and accented <= letters

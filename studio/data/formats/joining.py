@@ -1,4 +1,4 @@
-"""Several files as one table. Which file a row is from is kept where it says something: as its part, or as its file."""
+"""Several files as one table. The file of each row is recorded as a split or as a file name."""
 
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
@@ -25,7 +25,7 @@ def join(
     notes: Sequence[str] = (),
     limits: ReadLimits = HARD,
 ) -> Table:
-    """The rows of all files, one file below the other, columns by name; each file is opened when its turn comes."""
+    """Return the rows of all files as one table, with columns merged by name. Each file is opened when it is read."""
     if len(files) == 1:
         table = files[0][1](how)
         return Table(
@@ -36,25 +36,27 @@ def join(
             delimiter=table.delimiter,
             notes=[*notes, *table.notes],
             bad_lines=table.bad_lines,
-            found=table.found,
+            detected=table.detected,
             sheets=table.sheets,
         )
     builder = Builder(name, format, limits)
     builder.notes += notes
-    parts = [_part_of(given) for given, _ in files]
-    column, marks = (
-        (SPLIT_COLUMN, parts) if all(parts) and len(set(parts)) > 1 else (FILE_COLUMN, [given for given, _ in files])
+    splits = [_split_of(file_name) for file_name, _ in files]
+    column, sources = (
+        (SPLIT_COLUMN, splits)
+        if all(splits) and len(set(splits)) > 1
+        else (FILE_COLUMN, [file_name for file_name, _ in files])
     )
     counts, sheets = [], _Sheets(how)
-    for (given, opened), mark in zip(files, marks, strict=True):
+    for (file_name, opened), source in zip(files, sources, strict=True):
         before = builder.count
         try:
-            _append(builder, sheets.open(opened, given), given, column, mark)
+            _append(builder, sheets.open(opened, file_name), file_name, column, source)
         except StudioError as error:
             if error.code != "empty-data":
                 raise
-            builder.notes.append(f"{given} holds no rows.")
-        counts.append(f"{given} ({many(builder.count - before, 'row')})")
+            builder.notes.append(f"{file_name} holds no rows.")
+        counts.append(f"{file_name} ({many(builder.count - before, 'row')})")
     builder.notes += sheets.notes()
     builder.sheets = list(sheets.known)
     builder.notes.insert(0, f"Joined from {many(len(files), 'file')}: {listed(counts)}.")
@@ -62,56 +64,56 @@ def join(
 
 
 class _Sheets:
-    """Which sheet is read of each workbook among the files: the one that is asked for, where a workbook has it."""
+    """Chooses the sheet of each workbook among the files: the requested one, where it exists."""
 
     def __init__(self, how: Reading) -> None:
         self.how = how
         self.known: dict[str, None] = {}
-        """Sheets of those workbooks that have several with rows."""
-        self._lacking: dict[str, StudioError] = {}
-        self._found = False
+        """Sheets of the workbooks that have several sheets with rows."""
+        self._without_sheet: dict[str, StudioError] = {}
+        self._has_sheet = False
 
-    def open(self, opener: Opener, given: str) -> Table:
-        """The table of a file; a workbook without the sheet is read as if none was asked for."""
+    def open(self, opener: Opener, file_name: str) -> Table:
+        """Return the table of a file. A workbook without the requested sheet is read with the default sheet."""
         try:
             table = opener(self.how)
-            self._found = self._found or table.found.sheet == self.how.sheet
+            self._has_sheet = self._has_sheet or table.detected.sheet == self.how.sheet
         except StudioError as error:
             if not self.how.sheet or error.field != "sheet":
                 raise
-            self._lacking[given] = error
+            self._without_sheet[file_name] = error
             table = opener(self.how.model_copy(update={"sheet": "", "ask": False}))
         if len(table.sheets) > 1:
             self.known |= dict.fromkeys(table.sheets)
         return table
 
     def notes(self) -> list[str]:
-        """What is said of workbooks without the sheet; refused when none has it."""
-        if self._lacking and not self._found:
-            raise next(iter(self._lacking.values()))
-        return [f"No sheet {self.how.sheet} in {listed(self._lacking)}."] if self._lacking else []
+        """Return notes on workbooks without the requested sheet. Raise `StudioError` if no workbook has it."""
+        if self._without_sheet and not self._has_sheet:
+            raise next(iter(self._without_sheet.values()))
+        return [f"No sheet {self.how.sheet} in {listed(self._without_sheet)}."] if self._without_sheet else []
 
 
-def choose(names: Sequence[str], readable: Callable[[str], bool]) -> tuple[list[str], list[str]]:
-    """The files to read, and what is said of the others; texts beside tables (a README, say) are left aside too."""
+def choose_files(names: Sequence[str], readable: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """Return the files to read, and notes on the others. Text files beside tables (such as a README) are skipped."""
     chosen = [name for name in names if readable(name)]
     tables = [name for name in chosen if not name.lower().endswith(TEXTS)]
     chosen = tables or chosen
-    aside = [name for name in names if name not in chosen]
-    return chosen, [f"Not read: {listed(aside)}."] if aside and chosen else []
+    skipped = [name for name in names if name not in chosen]
+    return chosen, [f"Not read: {listed(skipped)}."] if skipped and chosen else []
 
 
-def _append(builder: Builder, table: Table, given: str, column: str, mark: str) -> None:
+def _append(builder: Builder, table: Table, file_name: str, column: str, source: str) -> None:
     bad = {each.row: each for each in table.bad_lines}
-    own = column in table.columns
+    has_column = column in table.columns
     for number, row in table.numbered():
         if number in bad:
-            builder.add_bad(bad[number].line, f"In {given}: {bad[number].why}")
+            builder.add_bad(bad[number].line, f"In {file_name}: {bad[number].why}")
         else:
-            builder.add_object(row if own else {**row, column: mark})
-    builder.notes += [f"{given}: {note}" for note in table.notes]
+            builder.add_object(row if has_column else {**row, column: source})
+    builder.notes += [f"{file_name}: {note}" for note in table.notes]
 
 
-def _part_of(name: str) -> str:
-    """The word for a part in a file's name: `train` in `data/train-00000.csv`."""
+def _split_of(name: str) -> str:
+    """Return the split word in a file's name: `train` in `data/train-00000.csv`."""
     return next((word for word in words_of(PurePosixPath(name).stem) if split_name(word)), "")

@@ -1,4 +1,4 @@
-"""JSON: a list of objects or of lists, or one object in a shape that people bring. Items are parsed one by one."""
+"""JSON: a list of objects or of lists, or one object in a known shape. Items are parsed one by one."""
 
 import io
 import json
@@ -20,24 +20,24 @@ _DECODER = json.JSONDecoder()
 MOST_BYTES = 512 << 20
 
 
-def read_text(text: str, builder: Builder, dirty: bool) -> Table:
-    """A table from the text of one JSON document."""
+def read_text(text: str, builder: Builder, has_undecodable: bool) -> Table:
+    """Return a table from the text of one JSON document. Raise `StudioError` if it is malformed."""
     start = _skip(text, 0)
     if start == len(text):
         return builder.table()
     if text[start] == "[":
-        _read_list(text, start, builder, dirty)
+        _read_list(text, start, builder, has_undecodable)
         return builder.table()
     item, end = _parse(text, start, builder)
-    after = _skip(text, end)
-    if isinstance(item, dict) and text[after : after + 1] == "{" and "\n" in text[end:after]:
+    next_position = _skip(text, end)
+    if isinstance(item, dict) and text[next_position : next_position + 1] == "{" and "\n" in text[end:next_position]:
         lines = Builder(builder.name, "jsonl", builder.limits, encoding=builder.encoding)
         lines.notes = [*builder.notes, "The file holds one object a line and is read as JSON Lines."]
-        return json_lines.read_lines(io.StringIO(text, newline=""), lines, dirty)
-    if after < len(text):
-        _refuse(text, after, "Extra data", builder)
-    if dirty and (found := UNDECODABLE.search(text)):
-        _refuse(text, found.start(), "A byte is not valid in the file's encoding", builder)
+        return json_lines.read_lines(io.StringIO(text, newline=""), lines, has_undecodable)
+    if next_position < len(text):
+        _refuse(text, next_position, "Extra data", builder)
+    if has_undecodable and (match := UNDECODABLE.search(text)):
+        _refuse(text, match.start(), "A byte is not valid in the file's encoding", builder)
     if not isinstance(item, dict):
         _refuse(text, start, f"It is {kind_of(item)}, not a list of objects", builder)
     for row in rows_of(item, builder.name):
@@ -48,23 +48,23 @@ def read_text(text: str, builder: Builder, dirty: bool) -> Table:
     return builder.table()
 
 
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+def _skip(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
 
 
-def _parse(text: str, at: int, builder: Builder) -> tuple[Any, int]:
+def _parse(text: str, position: int, builder: Builder) -> tuple[Any, int]:
     try:
-        return _DECODER.raw_decode(text, at)
+        return _DECODER.raw_decode(text, position)
     except json.JSONDecodeError as error:
         _refuse(text, error.pos, error.msg, builder)
     except (ValueError, RecursionError):
-        _refuse(text, at, "A number is too long, or it is nested too deeply", builder)
+        _refuse(text, position, "A number is too long, or it is nested too deeply", builder)
 
 
-def _refuse(text: str, at: int, why: str, builder: Builder) -> NoReturn:
-    line = text.count("\n", 0, at) + 1
-    column = at - (text.rfind("\n", 0, at) + 1) + 1
+def _refuse(text: str, position: int, why: str, builder: Builder) -> NoReturn:
+    line = text.count("\n", 0, position) + 1
+    column = position - (text.rfind("\n", 0, position) + 1) + 1
     raise StudioError(
         "unreadable-file",
         f"{builder.name} can't be read as JSON: line {line} is not right.",
@@ -73,19 +73,19 @@ def _refuse(text: str, at: int, why: str, builder: Builder) -> NoReturn:
     )
 
 
-def _read_list(text: str, start: int, builder: Builder, dirty: bool) -> None:
-    """The items of a list, each parsed by itself, so that an item that is no object has a line of its own."""
-    at, line, counted = _skip(text, start + 1), 1, 0
-    if text[at : at + 1] == "]":
-        _end(text, at, builder)
+def _read_list(text: str, start: int, builder: Builder, has_undecodable: bool) -> None:
+    """Add the items of a list. Each is parsed alone, so that an item of another type is one bad line."""
+    position, line, counted = _skip(text, start + 1), 1, 0
+    if text[position : position + 1] == "]":
+        _end(text, position, builder)
         return
-    columns = _columns_of_lists(text, start, builder) if text[at : at + 1] == "[" else []
+    columns = _columns_of_lists(text, start, builder) if text[position : position + 1] == "[" else []
     while True:
-        item, end = _parse(text, at, builder)
-        line += text.count("\n", counted, at)
-        counted = at
-        raw = text[at:end]
-        if dirty and UNDECODABLE.search(raw):
+        item, end = _parse(text, position, builder)
+        line += text.count("\n", counted, position)
+        counted = position
+        raw = text[position:end]
+        if has_undecodable and UNDECODABLE.search(raw):
             builder.add_bad(line, "It holds a byte that is not valid in the file's encoding.")
         elif isinstance(item, list) and columns and len(item) == len(columns):
             builder.add_object(dict(zip(columns, item, strict=True)))
@@ -95,14 +95,14 @@ def _read_list(text: str, start: int, builder: Builder, dirty: bool) -> None:
             builder.add_bad(line, why)
         else:
             builder.add_object(item)
-        at = _skip(text, end)
-        if text[at : at + 1] == ",":
-            at = _skip(text, at + 1)
-        elif text[at : at + 1] == "]":
-            _end(text, at, builder)
+        position = _skip(text, end)
+        if text[position : position + 1] == ",":
+            position = _skip(text, position + 1)
+        elif text[position : position + 1] == "]":
+            _end(text, position, builder)
             return
         else:
-            _refuse(text, min(at, len(text) - 1), "Expecting a comma or the end of the list", builder)
+            _refuse(text, min(position, len(text) - 1), "Expecting a comma or the end of the list", builder)
 
 
 def _columns_of_lists(text: str, start: int, builder: Builder) -> list[str]:
@@ -110,10 +110,10 @@ def _columns_of_lists(text: str, start: int, builder: Builder) -> list[str]:
     return columns_of_lists([item for item in items if isinstance(item, list)])
 
 
-def _end(text: str, at: int, builder: Builder) -> None:
-    after = _skip(text, at + 1)
-    if after < len(text):
-        _refuse(text, after, "Extra data", builder)
+def _end(text: str, position: int, builder: Builder) -> None:
+    next_position = _skip(text, position + 1)
+    if next_position < len(text):
+        _refuse(text, next_position, "Extra data", builder)
 
 
 def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
@@ -130,7 +130,7 @@ def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
     if encoding.note:
         builder.notes.append(encoding.note)
     with open_text(path, encoding) as file:
-        return read_text(file.read(), builder, encoding.dirty)
+        return read_text(file.read(), builder, encoding.has_undecodable)
 
 
 JSON = Format("json", "JSON", (".json",), _read)

@@ -1,4 +1,4 @@
-"""JSONL: one JSON object a line. A line that is none is named, the others are kept."""
+"""JSONL: one JSON object per line. Other lines become bad rows."""
 
 import json
 from collections.abc import Iterable
@@ -12,15 +12,15 @@ from studio.data.formats.encoding import LINE_TOO_LONG, UNDECODABLE, TooLong, en
 from studio.data.table import Table
 
 
-def read_lines(lines: Iterable[str], builder: Builder, dirty: bool) -> Table:
-    """A table from lines of JSON."""
+def read_lines(lines: Iterable[str], builder: Builder, has_undecodable: bool) -> Table:
+    """Return a table from lines of JSON."""
     for number, line in enumerate(lines, 1):
         if isinstance(line, TooLong):
             builder.add_bad(number, LINE_TOO_LONG.format(most=encoding.LONGEST_LINE))
             continue
         if not line.strip():
             continue
-        item, why = _parse(line, dirty)
+        item, why = _parse(line, has_undecodable)
         if item is None:
             builder.add_bad(number, why)
         else:
@@ -28,8 +28,8 @@ def read_lines(lines: Iterable[str], builder: Builder, dirty: bool) -> Table:
     return builder.table()
 
 
-def _parse(line: str, dirty: bool) -> tuple[dict[str, Any] | None, str]:
-    if dirty and UNDECODABLE.search(line):
+def _parse(line: str, has_undecodable: bool) -> tuple[dict[str, Any] | None, str]:
+    if has_undecodable and UNDECODABLE.search(line):
         return None, "It holds a byte that is not valid in the file's encoding."
     try:
         item = json.loads(line)
@@ -44,7 +44,7 @@ def _parse(line: str, dirty: bool) -> tuple[dict[str, Any] | None, str]:
 
 
 def broken_text(raw: str, item: Any) -> str:
-    """Why the text of an item can't be kept: `\\ud83d` alone is half a character."""
+    """Return why the text of an item can't be stored, or "". For example, `\\ud83d` alone is half a character."""
     if "\\u" not in raw:
         return ""
     try:
@@ -55,18 +55,18 @@ def broken_text(raw: str, item: Any) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """A JSON value's kind in words."""
+    """Return the name of a JSON value's type."""
     kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
     return kinds.get(type(value), "a number")
 
 
 def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
-    found = encoding_of(path, how.encoding)
-    builder = Builder(name, "jsonl", limits, encoding=found.name)
-    if found.note:
-        builder.notes.append(found.note)
-    with open_text(path, found) as file:
-        return read_lines(lines_of(file), builder, found.dirty)
+    encoding_ = encoding_of(path, how.encoding)
+    builder = Builder(name, "jsonl", limits, encoding=encoding_.name)
+    if encoding_.note:
+        builder.notes.append(encoding_.note)
+    with open_text(path, encoding_) as file:
+        return read_lines(lines_of(file), builder, encoding_.has_undecodable)
 
 
 JSONL = Format("jsonl", "JSON Lines", (".jsonl", ".ndjson", ".jsonlines"), _read)

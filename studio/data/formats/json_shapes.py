@@ -1,7 +1,7 @@
-"""One JSON object as rows, in the shapes that people bring.
+"""One JSON object as rows, in the shapes that are common.
 
-It may hold columns (lists of equal length, or as pandas writes them), rows by key, questions about passages (SQuAD), or
-lists of rows: those of `train`, `validation` … keep their part in a column `split`. Rows may be lists themselves.
+It can hold columns (lists of equal length, or as pandas writes them), rows by key, questions about passages (SQuAD),
+or lists of rows. Lists named `train`, `validation` … keep their split in a column `split`. Rows can be lists.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,13 @@ Rows = Iterator[dict[str, Any]]
 
 
 def rows_of(item: dict[str, Any], name: str) -> Rows:
-    """The rows that one object holds."""
+    """Return the rows in one object. Raise `StudioError` if it has no known shape."""
     values = list(item.values())
     if _is_squad(item):
         return _squad(item)
     if values and all(isinstance(value, list) for value in values):
         if any(isinstance(each, dict | list) for value in values for each in value[:1]):
-            return _parts(item)
+            return _rows_of_splits(item)
         if len({len(value) for value in values}) == 1:
             return (dict(zip(item, row, strict=True)) for row in zip(*values, strict=True))
     elif values and all(isinstance(value, dict) for value in values):
@@ -33,7 +33,7 @@ def rows_of(item: dict[str, Any], name: str) -> Rows:
             return ({column: value[key] for column, value in item.items()} for key in keys)
         return ({"key": key, **value} if "key" not in value else value for key, value in item.items())
     elif any(isinstance(value, list) and value and isinstance(value[0], dict | list) for value in values):
-        return _parts({key: value for key, value in item.items() if isinstance(value, list)})
+        return _rows_of_splits({key: value for key, value in item.items() if isinstance(value, list)})
     elif values and not any(isinstance(value, list | dict) for value in values):
         return iter([item])
     raise StudioError(
@@ -44,29 +44,33 @@ def rows_of(item: dict[str, Any], name: str) -> Rows:
     )
 
 
-def _parts(parts: dict[str, list[Any]]) -> Rows:
-    several = sum(bool(rows) for rows in parts.values()) > 1
-    named = {name: _part(name) for name in parts}
-    parted = several and all(named.values())
-    columns = columns_of_lists([row for rows in parts.values() for row in rows])
-    for name, rows in parts.items():
+def _rows_of_splits(lists: dict[str, list[Any]]) -> Rows:
+    has_many_lists = sum(bool(rows) for rows in lists.values()) > 1
+    split_words = {name: _split_word(name) for name in lists}
+    all_are_splits = has_many_lists and all(split_words.values())
+    columns = columns_of_lists([row for rows in lists.values() for row in rows])
+    for name, rows in lists.items():
         for row in rows:
             if isinstance(row, list):
                 row = dict(zip(columns, row, strict=False)) if columns else {VALUE: row}
             elif not isinstance(row, dict):
                 row = {VALUE: row}
-            yield {**row, SPLIT_COLUMN: named[name] if parted else name} if several and SPLIT_COLUMN not in row else row
+            yield (
+                {**row, SPLIT_COLUMN: split_words[name] if all_are_splits else name}
+                if has_many_lists and SPLIT_COLUMN not in row
+                else row
+            )
 
 
-def _part(name: str) -> str:
-    """The word for a part in a name: `val` in `oos_val`."""
+def _split_word(name: str) -> str:
+    """Return the split word in a name: `val` in `oos_val`."""
     return next((word for word in words_of(name) if split_name(word)), "")
 
 
 def columns_of_lists(rows: Sequence[Any]) -> list[str]:
-    """Names for the columns of rows that are lists; none when they are no such rows.
+    """Return names for the columns of rows that are lists. Empty if the rows are not lists of equal length.
 
-    Of pairs of texts the one that comes back again and again is the label.
+    For pairs of texts, the column with repeating values is the label.
     """
     width = len(rows[0]) if rows and isinstance(rows[0], list) else 0
     if not width or not all(isinstance(row, list) and len(row) == width for row in rows):
@@ -85,16 +89,16 @@ def _is_squad(item: dict[str, Any]) -> bool:
 
 
 def _squad(item: dict[str, Any]) -> Rows:
-    """A row for each question, with its passage and the first of its answers."""
+    """Yield a row for each question, with its passage and the first of its answers."""
     for article in item["data"]:
         for paragraph in article.get("paragraphs") or []:
-            for asked in paragraph.get("qas") or []:
-                answers = asked.get("answers") or []
+            for question in paragraph.get("qas") or []:
+                answers = question.get("answers") or []
                 yield {
-                    "id": asked.get("id"),
+                    "id": question.get("id"),
                     "title": article.get("title"),
                     "context": paragraph.get("context"),
-                    "question": asked.get("question"),
+                    "question": question.get("question"),
                     "answer": answers[0].get("text") if answers else None,
                     "answers": {
                         "text": [each.get("text") for each in answers],

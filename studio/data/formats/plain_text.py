@@ -1,7 +1,7 @@
-"""Plain text and Markdown: one column of texts, cut at headings, at line ends, by length, or not at all.
+"""Plain text and Markdown as one column of texts, split at headings, at line ends, by length, or not at all.
 
-Left to the studio, Markdown is cut at its headings, a text of long lines at its line ends (one article a line), and
-any other text between sentences into pieces of about `PIECE` characters.
+By default, Markdown is split at its headings, and text with long lines at its line ends (one document per line). Other
+text is split between sentences into pieces of about `PIECE` characters.
 """
 
 import re
@@ -17,9 +17,9 @@ from studio.schema.errors import StudioError
 
 COLUMN = "text"
 PIECE = 2_000
-"""Characters of a piece, about."""
+"""Approximate number of characters in a piece."""
 LONG_LINE = 300
-"""Characters that half of the lines have at least where each is a document."""
+"""Minimum median length in characters of lines that are documents of their own."""
 _HEADING = re.compile(r"(#{1,6})[ \t]+\S")
 _FENCE = re.compile(r"[ \t]*(```|~~~)")
 _SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+|(?<=[。！？])")
@@ -27,12 +27,12 @@ _WORDS = {"document": "the file", "heading": "a section", "line": "a line", "len
 
 
 def _by_heading(lines: list[str]) -> Iterator[tuple[int, str]]:
-    """Sections with their headings; what looks like one within code is none."""
+    """Yield sections with their headings. Headings within code blocks do not count."""
     start, fence = 0, ""
     for index, line in enumerate(lines):
-        fenced = _FENCE.match(line)
-        if fenced and fence in ("", fenced[1]):
-            fence = "" if fence else fenced[1]
+        fence_line = _FENCE.match(line)
+        if fence_line and fence in ("", fence_line[1]):
+            fence = "" if fence else fence_line[1]
         elif not fence and _HEADING.match(line) and index > start:
             yield start + 1, "".join(lines[start:index])
             start = index
@@ -40,7 +40,7 @@ def _by_heading(lines: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _by_length(lines: list[str]) -> Iterator[tuple[int, str]]:
-    """Pieces that end with a sentence, or with a word where no sentence ends."""
+    """Yield pieces that end with a sentence, or with a word if a sentence is too long."""
     start, piece = 1, ""
     for number, line in enumerate(lines, 1):
         for sentence in _sentences(line):
@@ -52,19 +52,19 @@ def _by_length(lines: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _sentences(line: str) -> Iterator[str]:
-    at = 0
-    for end in [*(found.end() for found in _SENTENCE_END.finditer(line)), len(line)]:
-        sentence, at = line[at:end], end
+    position = 0
+    for end in [*(match.end() for match in _SENTENCE_END.finditer(line)), len(line)]:
+        sentence, position = line[position:end], end
         start = 0
         while len(sentence) - start > PIECE:
-            cut = sentence.rfind(" ", start + PIECE // 2, start + PIECE) + 1 or start + PIECE
-            yield sentence[start:cut]
-            start = cut
+            stop = sentence.rfind(" ", start + PIECE // 2, start + PIECE) + 1 or start + PIECE
+            yield sentence[start:stop]
+            start = stop
         yield sentence[start:]
 
 
-def _cut(lines: list[str], pieces: str) -> Iterator[tuple[int, str]]:
-    """Line that a piece starts on, and its text."""
+def _split(lines: list[str], pieces: str) -> Iterator[tuple[int, str]]:
+    """Return (number of the first line, text) of each piece."""
     if pieces == "heading":
         return _by_heading(lines)
     if pieces == "line":
@@ -72,7 +72,7 @@ def _cut(lines: list[str], pieces: str) -> Iterator[tuple[int, str]]:
     return _by_length(lines) if pieces == "length" else iter([(1, "".join(lines))])
 
 
-def _told(lines: list[str], markdown: bool) -> str:
+def _default_pieces(lines: list[str], markdown: bool) -> str:
     if markdown and sum(bool(_HEADING.match(line)) for line in lines) > 1:
         return "heading"
     lengths = sorted(len(line) for line in lines if line.strip())
@@ -82,17 +82,24 @@ def _told(lines: list[str], markdown: bool) -> str:
 def _read(path: Path, name: str, how: Reading, limits: ReadLimits, format: str) -> Table:
     if how.pieces and how.pieces not in PIECES:
         raise StudioError("bad-setting", f"A text can't be cut by {how.pieces}.", valid=list(PIECES), field="pieces")
-    found = encoding_of(path, how.encoding)
-    builder = Builder(name, format, limits, encoding=found.name)
-    builder.notes += [found.note] if found.note else []
-    with open_text(path, found) as file:
+    encoding_ = encoding_of(path, how.encoding)
+    builder = Builder(name, format, limits, encoding=encoding_.name)
+    builder.notes += [encoding_.note] if encoding_.note else []
+    with open_text(path, encoding_) as file:
         lines = list(lines_of(file))
-    pieces = how.pieces or _told(lines, format == "md")
+    pieces = how.pieces or _default_pieces(lines, format == "md")
     builder.notes.append(f"Each row is {_WORDS[pieces]}.")
-    builder.found["pieces"] = pieces
+    builder.detected["pieces"] = pieces
     builder.set_columns([COLUMN])
-    for line, text in _cut(lines, pieces):
-        damaged = next((at for at, each in enumerate(text.splitlines()) if found.spoils(each) or "\0" in each), -1)
+    for line, text in _split(lines, pieces):
+        damaged = next(
+            (
+                position
+                for position, each in enumerate(text.splitlines())
+                if encoding_.is_undecodable(each) or "\0" in each
+            ),
+            -1,
+        )
         if isinstance(text, TooLong):
             builder.add_bad(line, f"It is longer than {LONGEST_LINE:,} characters.")
         elif damaged >= 0:

@@ -1,7 +1,7 @@
-"""Excel workbooks: the sheet that is asked for, or the first with rows; results of formulas and not their text.
+"""Excel workbooks: the requested sheet, or the first one with rows. Formulas are read as their results.
 
-calamine reads them, thirteen times as fast as openpyxl; that one is asked only where a workbook has formulas, for
-those without a stored result.
+calamine reads the workbook, thirteen times as fast as openpyxl. openpyxl is used only for workbooks with formulas, to
+read the text of formulas without a stored result.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from zipfile import ZipFile
 from studio.data.columnar import Builder
 from studio.data.formats.archive import members_of
 from studio.data.formats.base import Format, Reading, ReadLimits
-from studio.data.formats.parquet import plain
+from studio.data.formats.parquet import to_plain
 from studio.data.limits import SHEETS
 from studio.data.phrases import listed, many, short
 from studio.data.table import Table
 from studio.schema.errors import StudioError, nearest
 
 LOOKED_AT = 200
-"""Lines from which it is told whether the first one is a title."""
+"""Number of lines used to detect a title."""
 _HINT = "Open it in a spreadsheet and save it anew as .xlsx, without a password, or as CSV."
 
 
@@ -42,16 +42,18 @@ def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
 
 
 def _sheet(workbook: Any, builder: Builder, how: Reading) -> str:
-    """The sheet that was asked for, or the first one that has a line of names and a row; its name is asked for where
-    there are several and somebody can answer."""
+    """Return the requested sheet, or the first one with a header and a row; "" if there is none.
+
+    Raise `StudioError` if the sheet does not exist. Also raise it for several sheets with rows, if `options.ask`.
+    """
     titles: list[str] = workbook.sheet_names
-    asked = how.sheet
-    if asked and asked not in titles:
+    requested = how.sheet
+    if requested and requested not in titles:
         raise StudioError(
             "bad-setting",
-            f"There is no sheet {asked}.",
+            f"There is no sheet {requested}.",
             valid=titles,
-            hint=nearest(asked, titles),
+            hint=nearest(requested, titles),
             field="sheet",
         )
     if len(titles) > SHEETS:
@@ -63,7 +65,7 @@ def _sheet(workbook: Any, builder: Builder, how: Reading) -> str:
             hint="Save the sheet that you need as a file of its own.",
         )
     builder.sheets = [title for title in titles if _has_rows(workbook, title)]
-    if how.ask and not asked and len(builder.sheets) > 1:
+    if how.ask and not requested and len(builder.sheets) > 1:
         raise StudioError(
             "sheet-unclear",
             f"{builder.name} has {len(builder.sheets)} sheets with rows, and it is not clear which one is meant.",
@@ -71,11 +73,11 @@ def _sheet(workbook: Any, builder: Builder, how: Reading) -> str:
             hint="Name one with --sheet.",
             field="sheet",
         )
-    title = asked or next(iter(builder.sheets), "")
+    title = requested or next(iter(builder.sheets), "")
     others = [each for each in titles if each != title]
     if title and others:
         builder.notes.append(f"Read from the sheet {title}. Not read: {listed(others, 20)}.")
-    builder.found["sheet"] = title
+    builder.detected["sheet"] = title
     return title
 
 
@@ -85,7 +87,7 @@ def _has_rows(workbook: Any, title: str) -> bool:
 
 
 def _formulas(path: Path, title: str) -> Iterator[Sequence[Any]]:
-    """The rows of a sheet with the text of formulas, where there are any."""
+    """Yield the rows of a sheet with the text of formulas, if there are any."""
     if not _has_formulas(path):
         return
     import openpyxl
@@ -100,14 +102,14 @@ def _formulas(path: Path, title: str) -> Iterator[Sequence[Any]]:
 
 
 def _has_formulas(path: Path) -> bool:
-    """Whether any sheet has a formula, told from its XML: opening the workbook twice is slow."""
+    """Return whether any sheet has a formula. This scans the XML, because opening the workbook twice is slow."""
     with ZipFile(path) as archive:
         for member in archive.namelist():
             if not member.startswith("xl/worksheets/"):
                 continue
-            with archive.open(member) as part:
+            with archive.open(member) as sheet_file:
                 tail = b""
-                while chunk := part.read(1 << 20):
+                while chunk := sheet_file.read(1 << 20):
                     if b"<f>" in tail + chunk or b"<f " in tail + chunk:
                         return True
                     tail = chunk[-3:]
@@ -115,26 +117,26 @@ def _has_formulas(path: Path) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Excel has neither whole numbers nor dates, only numbers and moments: 2.0 is 2, a moment at midnight a date."""
+    """Convert Excel's numbers and moments: 2.0 becomes 2, a moment at midnight a date."""
     if isinstance(value, datetime) and value.time() == time():
         value = value.date()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return int(value)
-    return None if value == "" else plain(value)
+    return None if value == "" else to_plain(value)
 
 
 def _filled(row: Sequence[Any]) -> bool:
-    return any(map(_held, row))
+    return any(map(_has_value, row))
 
 
-def _held(value: Any) -> bool:
-    """Whether a cell holds something."""
+def _has_value(value: Any) -> bool:
+    """Return whether a cell is not empty."""
     return value is not None and value != ""
 
 
 def _title_of(rows: Sequence[Sequence[Any]]) -> str:
-    """What stands alone in the first filled line, above one of names and rows of several cells: a title."""
-    filled = [list(filter(_held, row)) for row in rows[:LOOKED_AT]]
+    """Return the title: a single value in the first filled line, above a header and rows of several cells."""
+    filled = [list(filter(_has_value, row)) for row in rows[:LOOKED_AT]]
     filled = [row for row in filled if row]
     if len(filled) < 3 or len(filled[0]) != 1 or len(filled[1]) < 2:
         return ""
@@ -143,17 +145,17 @@ def _title_of(rows: Sequence[Sequence[Any]]) -> str:
     return str(filled[0][0]) if names and wide > 0.5 * (len(filled) - 1) else ""
 
 
-def _named(names: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[int]:
-    """Places of the columns: those with a name, and those that hold something without one."""
-    named = {index for index, value in enumerate(names) if _held(value)}
-    rest = [index for index in range(max(map(len, rows), default=0)) if index not in named]
-    held = {index for row in rows for index in rest if index < len(row) and _held(row[index])}
-    return sorted(named | held)
+def _column_indices(names: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Return the indices of the columns that have a name or any value."""
+    named_columns = {index for index, value in enumerate(names) if _has_value(value)}
+    unnamed = [index for index in range(max(map(len, rows), default=0)) if index not in named_columns]
+    filled_columns = {index for row in rows for index in unnamed if index < len(row) and _has_value(row[index])}
+    return sorted(named_columns | filled_columns)
 
 
 def _fill(builder: Builder, rows: Sequence[Sequence[Any]], texts: Iterator[Sequence[Any]]) -> Table:
-    """Rows below the line of names, the first filled one; blank lines at the end are no rows, those in between are."""
-    places: list[int] = []
+    """Add the rows below the header, which is the first filled line. Blank lines between rows are rows."""
+    columns: list[int] = []
     blank, unsolved, title = 0, 0, _title_of(rows)
     if title:
         builder.notes.append(f"The first line is a title and no row: {short(title)}.")
@@ -164,17 +166,17 @@ def _fill(builder: Builder, rows: Sequence[Sequence[Any]], texts: Iterator[Seque
         if title:
             title = ""
             continue
-        if not places:
-            places = _named(row, rows)
-            builder.set_columns([_plain(row[place]) if place < len(row) else None for place in places])
+        if not columns:
+            columns = _column_indices(row, rows)
+            builder.set_columns([_plain(row[column]) if column < len(row) else None for column in columns])
             blank = 0
             continue
         for _ in range(blank):
             builder.add([])
         blank = 0
-        values = [_plain(row[place]) if place < len(row) else None for place in places]
-        for index, place in enumerate(places):
-            formula = text[place] if place < len(text) else None
+        values = [_plain(row[column]) if column < len(row) else None for column in columns]
+        for index, column in enumerate(columns):
+            formula = text[column] if column < len(text) else None
             if isinstance(formula, str) and formula.startswith("=") and values[index] is None:
                 values[index] = formula
                 unsolved += 1
@@ -187,4 +189,4 @@ def _fill(builder: Builder, rows: Sequence[Sequence[Any]], texts: Iterator[Seque
     return builder.table()
 
 
-XLSX = Format("xlsx", "Excel", (".xlsx", ".xlsm"), _read, apart=True)
+XLSX = Format("xlsx", "Excel", (".xlsx", ".xlsm"), _read, sandboxed=True)

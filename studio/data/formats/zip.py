@@ -1,4 +1,4 @@
-"""A zip of files: sized first, then each file is read as what it is, and all become one table."""
+"""A zip of files. Its size is checked first; then each file is read by its format, and all become one table."""
 
 import zlib
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from studio.data.formats.archive import MOST_BYTES, members_of
 from studio.data.formats.base import Format, Reading, ReadLimits
-from studio.data.formats.joining import choose, join
+from studio.data.formats.joining import choose_files, join
 from studio.data.phrases import listed
 from studio.data.table import Table
 from studio.schema.errors import StudioError
@@ -17,15 +17,15 @@ from studio.schema.errors import StudioError
 _HINT = "Pack the files anew, without a password, or bring them one by one."
 _CHUNK = 1 << 20
 ReadOne = Callable[[Path, str, ReadLimits, Reading], Table]
-"""How a file is read, whatever its format."""
+"""Reads one file, whatever its format."""
 
 
 def zip_format(read_one: ReadOne, readable: Callable[[str], bool]) -> Format:
-    """The format of zips of those files that can be read."""
+    """Return the zip format. `readable` selects the files by name; `read_one` reads them."""
 
     def read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
-        members = _wanted(members_of(path, name, "zip archive", _HINT, limits), name)
-        names, notes = choose([member.filename for member in members], readable)
+        members = _data_files(members_of(path, name, "zip archive", _HINT, limits), name)
+        names, notes = choose_files([member.filename for member in members], readable)
         chosen = [member for member in members if member.filename in names]
         if not chosen:
             raise StudioError(
@@ -35,15 +35,15 @@ def zip_format(read_one: ReadOne, readable: Callable[[str], bool]) -> Format:
                 hint="Pack files of rows, csv or jsonl say, into it.",
             )
         with TemporaryDirectory() as folder:
-            files = _unpacked(path, name, chosen, Path(folder), limits)
-            openers = [(given, partial(read_one, file, given, limits)) for given, file in files]
+            files = _unpack(path, name, chosen, Path(folder), limits)
+            openers = [(file_name, partial(read_one, file, file_name, limits)) for file_name, file in files]
             return join(openers, name, "zip", how, notes, limits)
 
-    return Format("zip", "Zip of files", (".zip",), read, apart=True)
+    return Format("zip", "Zip of files", (".zip",), read, sandboxed=True)
 
 
-def _wanted(members: list[ZipInfo], name: str) -> list[ZipInfo]:
-    """Files without what systems put beside them; a name that leads out of the archive is refused."""
+def _data_files(members: list[ZipInfo], name: str) -> list[ZipInfo]:
+    """Return the data files without system files. Raise `StudioError` for a path outside the archive or a password."""
     files = []
     for member in members:
         place = PurePosixPath(member.filename.replace("\\", "/"))
@@ -62,10 +62,8 @@ def _wanted(members: list[ZipInfo], name: str) -> list[ZipInfo]:
     return files
 
 
-def _unpacked(
-    path: Path, name: str, members: list[ZipInfo], folder: Path, limits: ReadLimits
-) -> list[tuple[str, Path]]:
-    """Members as files of our own naming. What an archive says of its sizes is not believed."""
+def _unpack(path: Path, name: str, members: list[ZipInfo], folder: Path, limits: ReadLimits) -> list[tuple[str, Path]]:
+    """Unpack members to files with our own names. Sizes are measured, because an archive can declare wrong ones."""
     files, left = [], MOST_BYTES
     try:
         with ZipFile(path) as archive:

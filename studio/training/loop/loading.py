@@ -1,4 +1,4 @@
-"""The model, its tokenizer and the encoded rows that a run begins with."""
+"""Loads the model, the tokenizer and the encoded rows of a run."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ from studio.tasks import Encoding, Example, Row, Task, task_named
 from studio.training.methods import Method
 
 REPORT_EVERY = 500
-"""Rows between two words on how far reading is."""
+"""Rows between two progress reports while reading."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """All that a run needs, every value filled in."""
+    """Everything that a run needs, with all values filled in."""
 
     config: TrainingConfig
     info: ModelInfo
@@ -32,35 +32,36 @@ class TrainingJob:
     train_rows: Sequence[Row]
     validation_rows: Sequence[Row]
     folder: Path
-    """The run's folder: checkpoints/, adapter/ or model/ are written there."""
+    """The run's folder. Checkpoints, the adapter or the model are written there."""
     threads: int
-    """Threads to begin with."""
+    """Number of threads at the start."""
     begins_with: Path | None = None
-    """An earlier run's adapter, or its whole model, whose weights this run goes on from."""
+    """An earlier run's adapter or model, from whose weights this run starts."""
     trusted: bool = False
-    """The owner allowed code of the repository, or pickled weights, for this model."""
+    """The owner trusts the model's code or pickled weights."""
     kept: Path | None = None
-    """Where rows are kept as tokens, for a later run on the same rows."""
+    """The cache of tokenized rows."""
     ends: bool = False
-    """Take no step more: what a checkpoint holds is to become the result."""
+    """Take no more steps: the checkpoint becomes the result."""
     disk_left: Callable[[], int | None] | None = None
-    """Bytes that the run may still write; None for as many as the disk has room for."""
+    """Bytes that the run may still write. None for no limit but the disk."""
 
 
-def on_disk(job: TrainingJob) -> tuple[tuple[str, int, int], ...]:
-    """The files that a run begins with, by what changes when somebody puts others in their place."""
+def input_files(job: TrainingJob) -> tuple[tuple[str, int, int], ...]:
+    """(path, size, modification time) of the files that a run reads at its start. They change when the files are
+    replaced."""
     folders = [Path(job.info.path or "."), *([job.begins_with] if job.begins_with else [])]
     files = [file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir()) if file.is_file()]
     return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 
 def encoding_for(job: TrainingJob) -> Encoding:
-    """How rows become tokens: what preview, training and chat share."""
+    """The encoding of rows, shared by preview, training and chat."""
     return encoding_of(job.info, load_tokenizer(job.info, job.trusted), job.data, job.config)
 
 
 def load_model(job: TrainingJob, method: Method, head: Head | None = None) -> Any:
-    """The base in the precision of the run, or in fewer bits."""
+    """The base model in the precision of the run, or quantized."""
     head = head or head_of(job.info, job.data)
     if job.begins_with is not None and method.result == "model":
         return load_full(job.info, job.begins_with, job.config.precision, head, job.trusted)
@@ -87,15 +88,15 @@ def load_model(job: TrainingJob, method: Method, head: Head | None = None) -> An
         **head.arguments,
     )
     for layer in model.modules():
-        # Once asked for an answer, bitsandbytes repacks a layer on a CPU for good, and no gradient passes any more.
+        # After an inference call, bitsandbytes repacks a layer on a CPU permanently, and gradients no longer pass.
         if hasattr(layer, "support_avx512bf16_for_cpu"):
             layer.support_avx512bf16_for_cpu = False
     model.requires_grad_(False)
     return model
 
 
-def ready_model(job: TrainingJob, method: Method, head: Head) -> Any:
-    """The base as the method makes it ready to learn, with the noise and the dropout that were asked for."""
+def prepare_model(job: TrainingJob, method: Method, head: Head) -> Any:
+    """The base model prepared by the method, with the noise and the dropout of the settings."""
     from torch.nn import Dropout
 
     from studio.training.losses.neftune import add_noise
@@ -103,7 +104,7 @@ def ready_model(job: TrainingJob, method: Method, head: Head) -> Any:
     config = job.config
     model = method.wrap(load_model(job, method, head), config)
     if job.begins_with is not None and method.result == "adapter":
-        take_weights(model, job.begins_with)
+        load_adapter_weights(model, job.begins_with)
     add_noise(model, config.neftune_alpha)
     if config.dropout is not None and config.method in WHOLE:
         for part in model.modules():
@@ -112,34 +113,35 @@ def ready_model(job: TrainingJob, method: Method, head: Head) -> Any:
     return model
 
 
-def name_base(folder: Path, info: ModelInfo) -> None:
-    """Have the settings of a saved model name its base by Hub id, not by a folder of this machine. A base that is a
-    folder keeps its path, since nothing else finds it again; archives and exports are cleaned of it.
+def set_base_model(folder: Path, info: ModelInfo) -> None:
+    """Replace the base model's folder in the settings of a saved model by its Hub id. A base model without a Hub id
+    keeps its path, and archives and exports remove it.
 
-    In the file alone: peft would ask the Hub for a base of that name whenever it saves a checkpoint.
+    Only the file is changed. If the model in memory had the Hub id, peft would contact the Hub with each checkpoint.
     """
     for path in folder.glob("*config.json"):
-        told = json.loads(path.read_text(encoding="utf-8"))
-        named = {key: info.hub_id or str(info.path) for key in BASE_KEYS if told.get(key)}
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        named = {key: info.hub_id or str(info.path) for key in BASE_KEYS if settings.get(key)}
         if named:
-            path.write_text(json.dumps({**told, **named}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(json.dumps({**settings, **named}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def take_weights(model: Any, folder: Path) -> None:
-    """The weights of an earlier adapter into a new one of the same shape, in the new one's number formats."""
+def load_adapter_weights(model: Any, folder: Path) -> None:
+    """Load an earlier adapter's weights into a new adapter of the same shape. The number formats of the new one
+    stay."""
     from peft import set_peft_model_state_dict
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        found: Any = set_peft_model_state_dict(model, load_file(folder / ADAPTER_WEIGHTS))
+        result: Any = set_peft_model_state_dict(model, load_file(folder / ADAPTER_WEIGHTS))
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise _other_adapter(str(error).splitlines()[0]) from error
-    if found.unexpected_keys:
-        raise _other_adapter(f"{len(found.unexpected_keys)} of its weights have no place here")
+        raise _adapter_mismatch(str(error).splitlines()[0]) from error
+    if result.unexpected_keys:
+        raise _adapter_mismatch(f"{len(result.unexpected_keys)} of its weights have no place here")
 
 
-def _other_adapter(given: str) -> StudioError:
+def _adapter_mismatch(given: str) -> StudioError:
     return StudioError(
         "bad-setting",
         "The adapter that this run should begin with does not fit its base model.",
@@ -152,7 +154,7 @@ def _other_adapter(given: str) -> StudioError:
 def encode_rows(
     task: Task, rows: Sequence[Row], encoding: Encoding, on_progress: Callable[[int], None]
 ) -> list[Example]:
-    """Rows as the model gets them; those of which nothing would be learned are left out."""
+    """The encoded rows. Rows without a token to train on are left out."""
     examples: list[Example] = []
     for number, row in enumerate(rows, start=1):
         examples += [replace(each, row=number) for each in task.examples(row, encoding) if each.teaches]
@@ -162,27 +164,26 @@ def encode_rows(
 
 
 def require_examples(examples: Sequence[Example], rows: Sequence[Row], config: TrainingConfig) -> None:
-    """Refuse when nothing is left to learn from.
+    """Raise `too-few-rows` when no row is left to train on.
 
-    Raises `too-few-rows`. Whether a model points at answers or writes them is not known here: of tasks where it may do
-    either both causes are told.
+    Whether the model is extractive or generative is unknown here, so tasks with both kinds name both causes.
     """
     if examples:
         return
-    given = f"{len(rows):,} rows, the longest row set to {config.max_length} tokens"
-    if hasattr(task_named(config.task), "points_nowhere"):
+    description = f"{len(rows):,} rows, the longest row set to {config.max_length} tokens"
+    if hasattr(task_named(config.task), "answer_not_in_passage"):
         raise StudioError(
             "too-few-rows",
             "Nothing is left to learn from: no row's answer stands in its passage, where a model that reads would "
             "point at it; or, for a model that writes, each lies beyond the longest row.",
-            given=given,
+            given=description,
             valid="answers in the words of their passages, or a model that writes and rows long enough for it",
             hint="The check names such rows: answer-not-found.",
         )
     raise StudioError(
         "too-few-rows",
         "Nothing is left to learn from: in every row the reply lies beyond the longest row.",
-        given=given,
+        given=description,
         hint="Allow longer rows.",
         field="max_length",
     )

@@ -1,0 +1,93 @@
+"""Rows that are complete but contradict themselves, so a model can't learn from them.
+
+A task's `inconsistency` method returns the kind of one of these checks for such a row.
+"""
+
+from array import array
+from collections.abc import Sequence
+
+from studio.data.checks.base import SHOWN, Check, Context, RowView
+from studio.data.phrases import many
+from studio.schema.dataset import Problem, Severity
+from studio.schema.spans import spans_of
+
+
+class InconsistentRow(Check):
+    """Base class of these checks."""
+
+    unusable = True
+    counted_words = ("", "")
+    """The phrases for one such row and for several."""
+    why = ""
+
+    @classmethod
+    def applies(cls, context: Context) -> bool:
+        return hasattr(context.task, "inconsistency")
+
+    def visit(self, view: RowView) -> None:
+        if not view.lacks and self.context.task.inconsistency(view.values) == self.kind:
+            self.row_numbers.append(view.number)
+
+    def problems(self) -> list[Problem]:
+        return self._problems_for("error", self.row_numbers, f"{self.why} Such a row is counted and not trained on.")
+
+    def _problems_for(self, severity: Severity, rows: Sequence[int], why: str, so: str = "") -> list[Problem]:
+        """Return the problem for these rows, with an optional consequence `so`. Empty if there are no rows."""
+        if not rows:
+            return []
+        facts = {"rows": tuple(rows[:SHOWN]), "every": spans_of(rows), "count": len(rows)}
+        return [self.problem(severity, f"{many(len(rows), *self.counted_words)}{so}.", why, "Leave them out", **facts)]
+
+
+class EqualPair(InconsistentRow):
+    kind = "equal-pair"
+    counted_words = (
+        "row has two replies that are one and the same",
+        "rows have two replies that are one and the same",
+    )
+    why = "Of two equal replies none is better."
+
+
+class AnswerNotFound(InconsistentRow):
+    """Rows whose answer is not in the passage.
+
+    Rows that give the answer's position are inconsistent. Other rows only matter for extractive models. The model is
+    not known here, so they stay usable and are reported.
+    """
+
+    kind = "answer-not-found"
+    usable_too = True
+    counted_words = (
+        "row has an answer that does not stand in its passage",
+        "rows have answers that do not stand in their passages",
+    )
+    why = "It says where the answer begins, and the passage does not hold it."
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.usable = array("Q")
+        """Row numbers from which a generative model can still learn."""
+
+    @classmethod
+    def applies(cls, context: Context) -> bool:
+        return hasattr(context.task, "answer_not_in_passage")
+
+    def visit(self, view: RowView) -> None:
+        if view.lacks or not self.context.task.answer_not_in_passage(view.values):
+            return
+        self.row_numbers.append(view.number)
+        if not self.context.task.inconsistency(view.values):
+            self.usable.append(view.number)
+
+    def problems(self) -> list[Problem]:
+        usable = frozenset(self.usable)
+        unusable = [number for number in self.row_numbers if number not in usable]
+        return [
+            *self._problems_for("error", unusable, f"{self.why} Such a row is counted and not trained on."),
+            *self._problems_for(
+                "warning",
+                self.usable,
+                "A model that reads points at the answer, so it must be there. For one that writes this is no fault.",
+                ": a model that reads learns nothing there, one that writes does",
+            ),
+        ]
