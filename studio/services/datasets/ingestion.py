@@ -342,7 +342,7 @@ def _facts(table: Table, notes: Sequence[str] = ()) -> dict[str, object]:
         "bad_lines": table.bad_lines[:KEPT_BAD_LINES],
         "bad_line_count": len(table.bad_lines),
         "split_column": split_column_of(table),
-        "found": table.found,
+        "found": table.detected,
         "sheets": table.sheets,
         "notes": (*notes, *table.notes),
     }
