@@ -2,6 +2,7 @@
 
 import gradio as gr
 
+from studio.ui import static
 from studio.ui.components import limits, run_bar
 from studio.ui.components.basic import html
 from studio.ui.components.region import region
@@ -30,7 +31,7 @@ BRAND = html('<a class="brand" href="#" data-goto="model">{logo}Fine-tune Studio
 LOGOUT = html('<form method="post" action="logout"><button class="btn s">Log out</button></form>')
 
 
-def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> tuple[gr.Blocks, Shell]:
+def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Blocks:
     """The whole page, wired, and what its tabs share."""
     with gr.Blocks(title="Fine-tune Studio", analytics_enabled=False, fill_width=True) as page:
         with gr.Row(elem_classes="top"):
@@ -38,31 +39,33 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> tuple
             bar = run_bar.build()
             if has_login:
                 gr.HTML(LOGOUT, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
-            pulse = gr.HTML(
-                value="",
-                html_template="<span hidden></span>",
-                apply_default_css=False,
-                elem_classes="pulse",
-                js_on_load="window.studio.pulse(element, props, watch)",
-            )
         if sessions.demo:
             gr.HTML(limits.banner(sessions.limits), js_on_load=None, apply_default_css=False)
         with gr.Tabs(elem_id="steps"):
-            shell = Shell(sessions, files, pulse)
+            shell = Shell(sessions, files)
             built = []
             for name, (label, module) in PAGES.items():
-                with gr.Tab(label, id=name) as tab:
+                with gr.Tab(label, id=name):
                     notice = region(f"notice-{name}", "notice")
-                    built.append((module, module.build(), shell.at(name, tab, notice)))
+                    built.append((module, module.build(), shell.at(name, notice)))
         for module, components, at in built:
             module.wire(components, at)
         run_bar.wire(bar, shell)
-        shell.load(page)
+        shell.load()
+        gr.HTML(
+            value="",
+            html_template="<span hidden></span>",
+            apply_default_css=False,
+            elem_classes="pulse",
+            head=static.head(),
+            server_functions=[shell.server_function()],
+            js_on_load=f"window.studio.connect(server, {'true' if sessions.demo else 'false'})",
+        )
     _rest(page)
-    return page, shell
+    return page
 
 
 def _rest(page: gr.Blocks) -> None:
-    """Have the queue look a hundred times a second for work, not a thousand: at rest that is 2 % of a core less."""
+    """Have Gradio's queue, which this page does not use, wait a second between its looks, not a millisecond."""
     queue = page._queue
-    queue.sleep_when_free, queue.progress_update_sleep_when_free = 0.01, 1.0
+    queue.sleep_when_free, queue.progress_update_sleep_when_free = 1.0, 1.0

@@ -24,12 +24,10 @@ UPLOAD = "/studio/upload"
 PAGE = ("/", "/login", "/logout", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")
 FOLDERS = ("/studio/", "/assets/", "/static/", "/svelte/")
 """Addresses of the page and its files; Gradio offers more, which do not exist here."""
-OPEN = tuple(
-    f"/gradio_api/{each}"
-    for each in ("queue/join", "queue/data", "startup-events", "cancel", "reset", "app_id", "theme.css")
-)
-"""The page's own channel; whoever may see the page may use it, so every handler checks what it is given."""
-HEARTBEAT = "/gradio_api/heartbeat/"
+CALL = "/gradio_api/component_server"
+"""The address of the page's server function; whoever may see the page may call it, so it checks what it is given."""
+OPEN = (CALL, *(f"/gradio_api/{each}" for each in ("startup-events", "app_id", "theme.css")))
+"""What else of Gradio's API the page asks for. All events go through the function, so that the queue is closed."""
 REQUESTS, BURST = 60.0, 3000
 """Requests a second of one address in a demo, and the burst before that. A page loads with 80 requests, and the page of
 a running run asks once a second. A class of 30 behind one address loads 30 pages at once."""
@@ -278,5 +276,5 @@ def _is_local(scope: Scope) -> bool:
 def _known(path: str) -> bool:
     """Whether the page needs an address; all others of Gradio's are closed."""
     if path.startswith("/gradio_api"):
-        return path.rstrip("/") in OPEN or path.startswith(HEARTBEAT)
+        return path.rstrip("/") in OPEN
     return path in PAGE or path.startswith(FOLDERS)

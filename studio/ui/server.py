@@ -51,13 +51,12 @@ def make_app(
     import gradio as gr
     from fastapi import FastAPI
 
-    from studio.ui import hotkey_routes, poll, static, uploads
+    from studio.ui import poll, static, uploads
     from studio.ui.app import blocks
-    from studio.ui.head_injection import FirstInHead
+    from studio.ui.calls import Calls
     from studio.ui.login import Login
     from studio.ui.monitor import Monitor
     from studio.ui.session import Sessions
-    from studio.ui.streams import Streams
     from studio.ui.theme import theme
     from studio.ui.workspaces import SWEEP_SECONDS, Repeated
 
@@ -78,8 +77,7 @@ def make_app(
     app.include_router(static.routes())
     app.include_router(uploads.routes(sessions, files))
     app.include_router(poll.routes(sessions))
-    page, shell = blocks(sessions, files, bool(accounts))
-    app.include_router(hotkey_routes.routes(shell))
+    page = blocks(sessions, files, bool(accounts))
     mounted = gr.mount_gradio_app(
         app,
         page,
@@ -95,9 +93,8 @@ def make_app(
         enable_monitoring=False,
         mcp_server=False,
     )
-    inner = FirstInHead(mounted, static.head("", demo))
-    streams = Streams(inner, page, sessions.root.home.visitor_workspace if demo else None)
-    login = Login(streams, accounts, sessions.root.home.secret("devices") if accounts else "")
+    calls = Calls(static.Preload(mounted))
+    login = Login(calls, accounts, sessions.root.home.secret("devices") if accounts else "")
     role = "member" if demo or accounts else "owner"
     limited = (buckets or Buckets(REQUESTS, BURST)) if demo else None
     return _guarded(login, allow_hosts, trusted, role, limited)

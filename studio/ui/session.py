@@ -87,7 +87,6 @@ class OpenPage:
         """Actions of the page in progress."""
         self.mark = 0
         """Grows whenever something was chosen or done."""
-        self.greeted = False
 
 
 class Sessions:
@@ -181,13 +180,6 @@ class Sessions:
             page.mark += 1
             studio.drafts.put("page", asdict(page.choices))
 
-    def greet(self, key: tuple[str, str]) -> bool:
-        """Whether an open page shows its first tab for the first time."""
-        page = self.page(key)
-        with page.lock:
-            first, page.greeted = not page.greeted, True
-            return first
-
     def working(self, key: tuple[str, str], change: int) -> int:
         """Count the acts of an open page that are being done."""
         page = self.page(key)
@@ -262,10 +254,6 @@ class Visit:
 
     def __exit__(self, *_: object) -> None:
         self._sessions.working(self._key, -1)
-
-    def greet(self) -> bool:
-        """Whether this page shows its first tab for the first time."""
-        return self._sessions.greet(self._key)
 
     def mark(self) -> int:
         """Grows whenever something was chosen or done on this page, by this act or by another one meanwhile."""

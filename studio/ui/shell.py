@@ -1,12 +1,14 @@
 """How handlers are wired: every one is given a `Visit`, and every refusal becomes a sentence on its page.
 
-This is the one place of the page with a broad `except`: an unknown error is written to the log under a short id, and
-the person is told that id.
+All actions of the page come through one server function, `act`: one request, one answer. The answer holds the values of
+the parts that changed, by the id of the part. This is the one place of the page with a broad `except`: an unknown error
+is written to the log under a short id, which the person is told.
 """
 
 import itertools
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,13 +18,16 @@ import gradio as gr
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import alert
 from studio.ui.logs import report
-from studio.ui.markup import Html, attrs, html
-from studio.ui.session import TABS, Sessions, Visit
+from studio.ui.markup import Html
+from studio.ui.session import HEADER, TABS, Sessions, Visit
 from studio.ui.uploads import Uploads
 
 Updates = Mapping[Any, Any] | None
+"""Part of the page → its new value."""
 Handler = Callable[..., Any]
-_BEAT = itertools.count(1)
+Answer = dict[str, Any]
+"""`regions`: id of a part → value; `beat`: what the script does after it (js/3-tabs.js)."""
+PAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DRAWN_AGAIN = 4
 _DRAWN = itertools.count(int(time.time() * 1000))
 """Drawings in the order in which they were begun, after those of a server before this one."""
@@ -34,63 +39,56 @@ class Shell:
 
     sessions: Sessions
     files: Uploads
-    pulse: gr.HTML
-    """A hidden region that tells the script that a handler is done, and which steps have a tick."""
     pages: dict[str, "PageShell"] = field(default_factory=dict)
-    pressed: dict[str, Callable[[Mapping[str, str], str, Any], dict[Any, Any]]] = field(default_factory=dict)
-    """What handles key presses, by the region that they come from."""
+    handlers: dict[str, Callable[[Mapping[str, str], str, Any], Answer]] = field(default_factory=dict)
+    """What handles actions, by the id of the part that they come from."""
 
-    async def press(
-        self, headers: Mapping[str, str], page: str, region: str, said: Mapping[str, Any]
-    ) -> dict[str, str]:
-        """A key press that does not go through Gradio's queue, which takes a tenth of a second: regions, anew."""
-        if region not in self.pressed:
-            raise StudioError("not-allowed", "This page does not know that key.", hint="Reload the page.")
-        visitor = self.sessions.visitor_of(headers)
-        updates = await self.sessions.actions.run(visitor, self.pressed[region], headers, page, dict(said))
-        return {part.elem_id: value for part, value in updates.items() if part.elem_id}
+    def server_function(self) -> Callable[..., Any]:
+        """`act` for gr.HTML(server_functions=[…]); Gradio marks the function, so it is no method."""
 
-    def at(self, name: str, tab: gr.Tab, notice: gr.HTML) -> "PageShell":
+        async def act(data: Any, request: gr.Request) -> Answer:
+            """Do an action. `data`: the visitor's `secret`, the open `page`, the `region` and what was `said` there."""
+            return await self.act(data, request.headers)
+
+        return act
+
+    async def act(self, data: Any, headers: Mapping[str, str]) -> Answer:
+        """The answer to an action; never an error, since Gradio would tell the page nothing of it."""
+        first = self.pages[TABS[0]]
+        data = data if isinstance(data, dict) else {}
+        region, page, said = data.get("region"), data.get("page"), data.get("said")
+        secret, handler = data.get("secret"), self.handlers.get(str(region))
+        if handler is None or not isinstance(page, str) or not PAGE_ID.fullmatch(page) or not isinstance(said, dict):
+            error = StudioError("not-allowed", "This page does not know that button.", hint="Reload the page.")
+            return first.refusal(None, error)
+        known = {name.lower(): value for name, value in headers.items() if name.lower() != HEADER}
+        known[HEADER] = secret if isinstance(secret, str) else ""
+        try:
+            visitor = self.sessions.visitor_of(known)
+            return await self.sessions.actions.run(visitor, handler, known, page, said)
+        except StudioError as error:
+            return first.refusal(None, error)
+
+    def at(self, name: str, notice: gr.HTML) -> "PageShell":
         """The shell of one tab."""
-        self.pages[name] = PageShell(self, name, tab, notice)
+        self.pages[name] = PageShell(self, name, notice)
         return self.pages[name]
 
-    def load(self, blocks: gr.Blocks) -> None:
-        """When the page is loaded: take up what was chosen last and open that tab."""
+    def load(self) -> None:
+        """When the page is loaded: restore what was chosen last, and open that tab."""
         first = self.pages[TABS[0]]
-        outputs = [self.pulse, *_unique(first.everything())]
 
-        def begin(headers: Mapping[str, str], page: str, run: str) -> dict[Any, Any]:
+        def begin(headers: Mapping[str, str], page: str, said: Any) -> Answer:
             try:
-                visit = self.sessions.visit(headers, page)
-                visit.begin(run)
+                visit = self.sessions.visit(headers, page, said)
+                visit.begin(visit.text("run", 100))
             except Exception as error:
                 return first.refusal(None, error)
             if visit.choices.tab in self.pages and visit.choices.tab != TABS[0]:
-                return {self.pulse: self.beat(visit, visit.choices.tab, begin=True)}
+                return first.answer(visit, {}, visit.choices.tab, begin=True)
             return first.shown(visit)
 
-        async def load(request: gr.Request) -> dict[Any, Any]:
-            run, page = str(request.query_params.get("run", "")), request.session_hash or ""
-            return await first.scheduled(request.headers, begin, request.headers, page, run)
-
-        blocks.load(load, outputs=outputs, show_progress="hidden", concurrency_limit=None, api_visibility="private")
-
-    def beat(self, visit: Visit | None, goto: str | None = None, begin: bool = False) -> Html:
-        """What the script is told after every handler, and which tab it is to open.
-
-        A tab that the page is to `begin` with gives way to one that the person has chosen meanwhile.
-        """
-        done = " ".join(visit.choices.done()) if visit else ""
-        tab = visit.choices.tab if visit else ""
-        told = attrs(
-            data_beat=next(_BEAT),
-            data_done=done,
-            data_tab=tab,
-            data_open=goto,
-            data_begin=begin or None,
-        )
-        return html("<i{told}></i>", told=told)
+        self.handlers["page"] = begin
 
 
 @dataclass
@@ -99,19 +97,13 @@ class PageShell:
 
     shell: Shell
     name: str
-    tab: gr.Tab
     notice: gr.HTML
     _show: Callable[[Visit], Updates] | None = None
-    _outputs: list[Any] = field(default_factory=list)
 
-    def page(self, show: Callable[[Visit], Updates], outputs: Sequence[Any]) -> None:
+    def page(self, show: Callable[[Visit], Updates]) -> None:
         """How the tab is drawn: when it is opened, and when the page is loaded with it."""
-        self._show, self._outputs = show, list(outputs)
-        self.on(self.tab.select, self._selected, outputs=outputs)
-
-    def _selected(self, visit: Visit) -> dict[Any, Any]:
-        """Gradio also says so of the first tab when a page is loaded; nobody chose it then, and `load` draws it."""
-        return {} if self.name == TABS[0] and visit.greet() else self.opened(visit)
+        self._show = show
+        self.shell.handlers[f"tab-{self.name}"] = partial(self._pass, self.opened)
 
     def opened(self, visit: Visit) -> dict[Any, Any]:
         """The tab was opened: draw it whole."""
@@ -131,7 +123,7 @@ class PageShell:
         return handler
 
     def drawn(self, visit: Visit) -> dict[Any, Any]:
-        """The tab as it is now; drawn again when another act of the page changed something in the meantime."""
+        """The tab as it is now; drawn again when another action of the page changed something in the meantime."""
         updates: dict[Any, Any] = {}
         for _ in range(_DRAWN_AGAIN):
             mark, at = visit.mark(), next(_DRAWN)
@@ -141,85 +133,37 @@ class PageShell:
                 break
         return updates
 
-    def everything(self) -> list[Any]:
-        """All that `shown` may change."""
-        return [self.notice, *self._outputs]
-
-    def shown(self, visit: Visit) -> dict[Any, Any]:
+    def shown(self, visit: Visit) -> Answer:
         """The tab as it should look now, or why it can't be drawn."""
         try:
             updates = self.drawn(visit)
         except Exception as error:
             return self.refusal(visit, error)
-        return {**updates, self.notice: Html(""), self.shell.pulse: self.shell.beat(visit)}
+        return self.answer(visit, {**updates, self.notice: Html("")})
 
-    def actions(self, region: gr.HTML, table: Mapping[str, Handler], outputs: Sequence[Any], **wiring: Any) -> None:
-        """Send what a person does in a region to the handler of that name; `draw` draws the tab once more."""
+    def actions(self, part: gr.HTML, table: Mapping[str, Handler]) -> None:
+        """Send what a person does in a part of the page to the handler of that name."""
 
         def act(visit: Visit) -> Updates:
             handler = table.get(visit.text("act"))
             visit.admit()
-            if visit.text("act") == "draw":
-                return {part: value for part, value in self.opened(visit).items() if part in outputs}
             if handler is None:
                 raise StudioError("not-allowed", "This page does not know that button.", hint="Reload the page.")
-            return handler(visit)
+            updates: Updates = handler(visit)
+            return updates
 
-        self.on(region.submit, act, outputs=outputs, **wiring)
-        self.shell.pressed[str(region.elem_id)] = partial(self._pass, act)
+        self.shell.handlers[str(part.elem_id)] = partial(self._pass, act)
 
-    def on(
-        self,
-        event: Callable[..., Any],
-        handler: Handler,
-        inputs: Sequence[Any] = (),
-        outputs: Sequence[Any] = (),
-        **wiring: Any,
-    ) -> Any:
-        """Wire an event to a handler that takes a `Visit` and returns a dictionary of updates.
+    def answer(self, visit: Visit | None, updates: Updates, goto: str | None = None, begin: bool = False) -> Answer:
+        """The answer of an action: the parts that changed, tabs with a tick, and the tab to open.
 
-        How many run at the same time is for the scheduler to decide, so Gradio's queue passes all of them on at once.
+        A tab that the page is to `begin` with gives way to one that the person has chosen meanwhile.
         """
-        wiring = {
-            "show_progress": "hidden",
-            "trigger_mode": "multiple",
-            "concurrency_limit": None,
-            "api_visibility": "private",
-            **wiring,
-        }
-        everything = _unique([*outputs, self.notice, self.shell.pulse])
+        beat = {"done": list(visit.choices.done()) if visit else [], "tab": visit.choices.tab if visit else ""}
+        regions = {part.elem_id: value for part, value in dict(updates or {}).items()}
+        return {"regions": regions, "beat": {**beat, "open": goto or "", "begin": begin}}
 
-        async def run(request: gr.Request, event: gr.EventData, *values: Any) -> dict[Any, Any]:
-            said, page = getattr(event, "_data", None), request.session_hash or ""
-            return await self.scheduled(request.headers, self._pass, handler, request.headers, page, said, *values)
-
-        return event(run, inputs=list(inputs), outputs=everything, **wiring)
-
-    async def scheduled(
-        self, headers: Mapping[str, str], function: Callable[..., dict[Any, Any]], *arguments: Any
-    ) -> dict[Any, Any]:
-        """What a function returns when it is this visitor's turn, or why it can't be called."""
-        try:
-            visitor = self.shell.sessions.visitor_of(headers)
-            return await self.shell.sessions.actions.run(visitor, function, *arguments)
-        except StudioError as error:
-            return self.refusal(None, error)
-
-    def _pass(self, handler: Handler, headers: Mapping[str, str], page: str, said: Any, *values: Any) -> dict[Any, Any]:
-        visit: Visit | None = None
-        try:
-            with self.shell.sessions.visit(headers, page, said) as visit:
-                return self._finish(visit, handler(visit, *values))
-        except Exception as error:
-            return self.refusal(visit, error)
-
-    def _finish(self, visit: Visit, updates: Updates) -> dict[Any, Any]:
-        beat = self.shell.beat(visit, visit.wanted_tab)
-        # What the page asks by itself is no answer to the person: a refusal that stands there stays.
-        cleared = {} if visit.event.get("unasked") else {self.notice: Html("")}
-        return {**cleared, **dict(updates or {}), self.shell.pulse: beat}
-
-    def refusal(self, visit: Visit | None, error: Exception) -> dict[Any, Any]:
+    def refusal(self, visit: Visit | None, error: Exception) -> Answer:
         """An error as a sentence on the tab."""
         if not isinstance(error, StudioError):
             number = report(error, f"on the page {self.name}")
@@ -228,17 +172,23 @@ class PageShell:
                 "Something went wrong here.",
                 hint=f"Try again. The server's log has the cause under {number}.",
             )
-        return {self.notice: alert(error), self.shell.pulse: self.shell.beat(visit)}
+        return self.answer(visit, {self.notice: alert(error)})
+
+    def _pass(self, handler: Handler, headers: Mapping[str, str], page: str, said: Any) -> Answer:
+        visit: Visit | None = None
+        try:
+            with self.shell.sessions.visit(headers, page, said) as visit:
+                updates = dict(handler(visit) or {})
+                # What the page asks by itself is no answer to the person: a refusal that is shown stays.
+                cleared = {} if visit.event.get("unasked") else {self.notice: Html("")}
+                return self.answer(visit, {**cleared, **updates}, visit.wanted_tab)
+        except Exception as error:
+            return self.refusal(visit, error)
 
 
 def _stamped(value: Any, at: int, act: int) -> Any:
-    """A region with the number of its drawing, and of the act that it answers.
+    """A region with the number of its drawing, and of the action that it answers.
 
-    One that arrives after a later one is not shown any more, and none takes back what was done after its act.
+    One that arrives after a later one is not shown any more, and none takes back what was done after its action.
     """
     return Html(f"<!--{at} {act}-->{value}") if isinstance(value, Html) else value
-
-
-def _unique(components: Any) -> list[Any]:
-    found: dict[int, Any] = {each._id: each for each in components}
-    return list(found.values())

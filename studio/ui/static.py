@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request
+from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HERE = Path(__file__).parent
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
@@ -30,13 +32,37 @@ def mark(kind: str) -> str:
     return hashlib.sha256(content(kind)).hexdigest()[:12]
 
 
-def head(root: str, demo: bool) -> str:
-    """What is put first into the page's head."""
-    return (
-        f'<link rel="stylesheet" href="{root}studio/static/studio.css?{mark("css")}">'
-        f'<script src="{root}studio/static/studio.js?{mark("js")}" '
-        f'data-root="{root}"{" data-demo=1" if demo else ""}></script>'
-    )
+def address(kind: str) -> str:
+    """The address of the joined files, with the hash of their content."""
+    return f"studio/static/studio.{kind}?{mark(kind)}"
+
+
+def head() -> str:
+    """The tags that load both. Gradio adds them once, and runs no script of a part before the script is loaded."""
+    return f'<link rel="stylesheet" href="{address("css")}"><script src="{address("js")}"></script>'
+
+
+def preload() -> str:
+    """The value of a Link header, so that the browser loads both at once with the page."""
+    return f"<{address('css')}>; rel=preload; as=style, <{address('js')}>; rel=preload; as=script"
+
+
+class Preload:
+    """Adds a Link header to the page, so that the browser loads style and script at once; the page is not cached."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; only `GET /` is changed."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Link"], headers["Cache-Control"] = preload(), "no-store"
+            await send(message)
+
+        await self.app(scope, receive, sending if scope["type"] == "http" and scope["path"] == "/" else send)
 
 
 def routes() -> APIRouter:

@@ -1,15 +1,44 @@
-"""A region: a piece of page drawn in Python; js/2-region.js morphs the new one into the old in the browser."""
+"""Parts of the page: regions, which the server draws as HTML, and live parts, which draw themselves.
+
+Both are gr.HTML with a script. What a person does in one is sent by the server function `act` (ui/shell.py), and its
+answer says which parts to draw.
+"""
+
+from pathlib import Path
 
 import gradio as gr
 
+from studio.ui import static
+
+VIEWS = Path(__file__).parents[1] / "views"
+
 
 def region(elem_id: str, classes: str = "") -> gr.HTML:
-    """A gr.HTML whose value is `Html`; what a person does inside comes as its `submit` event."""
+    """A part whose content is `Html` from the server; js/2-region.js morphs the new content into the old."""
     return gr.HTML(
         value="",
         html_template='<div class="slot"></div>',
-        js_on_load="window.studio.region(element, props, trigger, watch, 'submit')",
+        js_on_load="window.studio.region(element)",
+        head=static.head(),
         apply_default_css=False,
         elem_id=elem_id,
         elem_classes=["region", *classes.split()],
     )
+
+
+def live(name: str, markup: str) -> gr.HTML:
+    """A part that js/NAME.js draws, from the poll routes and from what handlers return for it."""
+    return gr.HTML(
+        value="",
+        html_template=markup,
+        js_on_load=f"window.studio.{name}(element)",
+        head=static.head(),
+        apply_default_css=False,
+        elem_id=f"{name}-view",
+        elem_classes=["live-part"],
+    )
+
+
+def view(name: str) -> str:
+    """The markup of a live part, from views/NAME.html."""
+    return (VIEWS / f"{name}.html").read_text(encoding="utf-8")

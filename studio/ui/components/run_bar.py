@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from studio.ui.components.chart import live
+from studio.ui.components.region import live
 from studio.ui.session import Visit
 from studio.ui.shell import Shell, Updates
 
@@ -26,5 +26,4 @@ def wire(c: gr.HTML, shell: Shell) -> None:
         visit.goto(to)
         return None
 
-    outputs = [part for name in ("train", "chat") for part in shell.pages[name].everything()]
-    shell.pages["train"].actions(c, {"open": opened}, outputs=outputs)
+    shell.pages["train"].actions(c, {"open": opened})

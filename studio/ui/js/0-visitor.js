@@ -1,27 +1,24 @@
-/* Owns: where the page's own addresses begin, and who asks: in a demo, a secret in a header, made by the server and kept
-   by this browser. The first script of all, loaded before Gradio, so that every request of the page carries the secret. */
+/* Owns: where the page's own addresses begin, and the secret of a demo's visitor, which the server makes and this browser
+   keeps. Gradio loads this script before any part of the page (components/region.py). */
 (() => {
-  const script = document.currentScript;
-  const root = new URL(script.dataset.root || ".", location.href).href.replace(/\/?$/, "/");
+  const root = document.currentScript.src.split("studio/static/")[0];
   const studio = (window.studio = {});
+  /* Our rules come before Gradio's, which win where both are as specific, for example for [hidden]. */
+  document.head.prepend(document.querySelector('link[href*="studio/static/studio.css"]'));
   const KEY = "studio-workspace";
-  let secret = "";
+  let secret = "", ready;
   const remembered = () => { try { return localStorage.getItem(KEY) || ""; } catch { return ""; } };
   const remember = (value) => { try { localStorage.setItem(KEY, value); } catch { /* kept for this page only */ } };
   studio.url = (path) => root + path.replace(/^\//, "");
+  studio.secret = () => secret;
   studio.headers = () => (secret ? { "X-Studio-Workspace": secret } : {});
-  if (script.dataset.demo) {
-    const ask = new XMLHttpRequest();
-    ask.open("POST", studio.url("studio/workspace"), false);
-    ask.setRequestHeader("X-Studio-Workspace", remembered());
-    try { ask.send(); if (ask.status === 200) { secret = JSON.parse(ask.responseText).secret; remember(secret); } } catch { /* the page says it */ }
-    const plain = window.fetch.bind(window);
-    window.fetch = (input, init = {}) => {
-      const url = new URL(input instanceof Request ? input.url : input, location.href);
-      if (url.origin !== location.origin) return plain(input, init);
-      const headers = new Headers(init.headers || (input instanceof Request ? input.headers : undefined));
-      headers.set("X-Studio-Workspace", secret);
-      return plain(input, { ...init, headers });
-    };
-  }
+  /** Resolved once requests can be sent: the visitor of a demo has a workspace. */
+  studio.ready = new Promise((resolve) => { ready = resolve; });
+  studio.enter = async (demo) => {
+    if (demo) {
+      const answer = await fetch(studio.url("studio/workspace"), { method: "POST", headers: { "X-Studio-Workspace": remembered() } }).catch(() => null);
+      if (answer?.ok) { secret = (await answer.json()).secret; remember(secret); }
+    }
+    ready();
+  };
 })();

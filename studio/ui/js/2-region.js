@@ -4,10 +4,10 @@
   const { studio } = window;
   const MOST_SENT = 3.5e6;                 /* bytes; the server takes a little more */
   const busy = new Set();
-  let sent = 0;                            /* acts of this page so far; a drawing says which it answers */
+  let sent = 0;                            /* actions of this page so far; a drawing says which it answers */
   const mark = (el) => { if (el.dataset.quiet === undefined) { el.dataset.busy = ""; el.setAttribute("aria-busy", "true"); busy.add(el); } };
   const unmark = () => { for (const el of busy) { delete el.dataset.busy; el.removeAttribute("aria-busy"); } busy.clear(); };
-  studio.beats = [unmark];                 /* functions run whenever a handler is done */
+  studio.beats.push(unmark);
   studio.drawn = [];                       /* functions run after a region was drawn: (slot, element) */
   /** What an element says when it is used. */
   const said = (studio.said = (el) => {
@@ -18,12 +18,12 @@
     return { act, ...data, ...(about ? { about } : {}) };
   });
   studio.typing = (el) => el.matches("textarea,select,input:not([type=radio]):not([type=checkbox])");
-  studio.region = (element, props, trigger, watch, event) => {
+  studio.region = (element) => {
     const slot = element.querySelector(".slot");
-    let drawn = 0, shown = null;           /* the number of the drawing that is shown, for an older one may arrive later; and what it is */
+    let drawn = 0, shown = null, value = "";   /* the number of the drawing that is shown, for an older one may arrive later; what it is; what came last */
     const draw = () => {
-      const [stamp, at, act] = /^<!--(\d+) (\d+)-->/.exec(props.value) || ["", drawn, 0];
-      const html = (props.value || "").slice(stamp.length);
+      const [stamp, at, act] = /^<!--(\d+) (\d+)-->/.exec(value) || ["", drawn, 0];
+      const html = value.slice(stamp.length);
       if (Number(at) < drawn) return;
       drawn = Number(at);
       if (html === shown) return;
@@ -43,11 +43,10 @@
       }, Number(poll.dataset.poll));
     };
     let polling = 0;
-    const send = (data) => trigger(event, data.unasked ? data : { ...data, sent: ++sent });
+    const act = studio.sender(element);
+    const send = (data) => act(data.unasked ? data : { ...data, sent: ++sent });
     const change = (el) => { send(said(el)); studio.hold(el, slot.querySelectorAll("input"), sent, () => { shown = null; draw(); }); };
     element.studioSend = send;
-    const place = element.closest(".block.region");
-    if (place) place.studioShow = (value) => { props.value = value; draw(); };   /* Gradio tells no watcher of what is set here */
     const timers = new WeakMap();
     const later = (el) => { clearTimeout(timers.get(el)); timers.set(el, setTimeout(() => change(el), 350)); };
     slot.addEventListener("click", async (e) => {
@@ -95,7 +94,6 @@
       const el = e.target.closest("input[data-act]");
       if (el && e.key === "Enter" && !e.isComposing && !e.ctrlKey && !e.metaKey && el.dataset.enter !== undefined) { e.preventDefault(); send({ ...said(el), act: el.dataset.enter }); }
     });
-    watch("value", draw);
-    draw();
+    studio.place(element, (now) => { value = now || ""; draw(); });
   };
 })();

@@ -2,20 +2,12 @@
 (() => {
   const { studio } = window;
   const TABS = ["model", "data", "method", "train", "evaluate", "chat", "export", "runs"];
-  studio.pulse = (element, props, watch) => {
-    const beat = () => {
-      const box = document.createElement("template");
-      box.innerHTML = props.value || "";
-      const i = box.content.querySelector("[data-beat]");
-      for (const f of [...studio.beats]) f();
-      if (!i) return;
-      studio.done((i.dataset.done || "").split(" ").filter(Boolean));
-      if (i.dataset.tab) title(i.dataset.tab);
-      if (i.dataset.begin !== undefined && picked) draw();   /* a tab chosen while the page loaded is the one that is wanted */
-      else if (i.dataset.open) studio.goto(i.dataset.open);
-    };
-    watch("value", beat);
-    beat();
+  /** The server has answered: `done` are the tabs with a tick, `open` the tab to open; `begin`: the page was loaded. */
+  studio.beat = ({ done, tab, open, begin }) => {
+    for (const f of [...studio.beats]) f();
+    studio.done(done);
+    if (tab) title(tab);
+    if (open && !(begin && picked)) studio.goto(open);     /* a tab chosen while the page loaded is the one that is wanted */
   };
 
   const bar = () => document.querySelector("#steps .tab-container:not(.visually-hidden)");
@@ -38,9 +30,11 @@
   };
   /** Said anew, when there is news for those who look elsewhere. */
   studio.titled = () => { if (document.title.includes("·")) title(shown); };
-  const draw = () => {
-    const part = [...document.querySelectorAll("#steps .tabitem [id^=html-]")].find((one) => one.studioSend && one.closest(".tabitem").offsetParent !== null);
-    if (part) part.studioSend({ act: "draw", unasked: true });
+  let current = TABS[0];
+  /** Tell the server which tab was opened, so that it draws it. */
+  const opened = () => {
+    const name = TABS[tabs().findIndex((tab) => tab.getAttribute("aria-selected") === "true")];
+    if (name && name !== current) { current = name; studio.act(`tab-${name}`, { act: "open", unasked: true }); }
   };
   let ticks = [];
   const dress = () => {
@@ -55,7 +49,7 @@
     });
   };
   studio.done = (names) => { ticks = names; dress(); };
-  new MutationObserver(() => requestAnimationFrame(dress)).observe(document, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+  new MutationObserver(() => { opened(); requestAnimationFrame(dress); }).observe(document, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
 
   document.addEventListener("click", (e) => {
     const el = e.target.closest("[data-goto]");

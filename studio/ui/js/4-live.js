@@ -50,6 +50,8 @@
   async function tick() {
     clearTimeout(timer);
     if (asking) return;
+    await window.studio.ready;
+    if (asking) return;
     const away = document.hidden;                          /* then only whether a run at work has ended */
     if (away && !working(live.bar)) { timer = setTimeout(tick, SLOW); return; }
     asking = true;
@@ -75,6 +77,6 @@
   const working = (run) => !!run && ["queued", "starting", "training", "stopping"].includes(run.status);
   live.working = working;
   document.addEventListener("visibilitychange", () => { if (!document.hidden) now(); });
-  document.addEventListener("DOMContentLoaded", now);
+  now();
   window.studio.live = live;
 })();

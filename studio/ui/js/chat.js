@@ -6,15 +6,17 @@
   const kept = (key, fallback) => { try { return JSON.parse(sessionStorage.getItem(key)) ?? fallback; } catch { return fallback; } };
   const keep = (key, value) => { try { sessionStorage.setItem(key, JSON.stringify(value)); } catch { /* for this page only */ } };
 
-  window.studio.chat = (element, props, trigger, watch, event) => {
+  const { studio } = window;
+  studio.chat = (element) => {
     const part = (name) => element.querySelector(`[data-part=${name}]`);
     const field = (name) => element.querySelector(`[data-setting=${name}]`);
     const box = part("prompt"), talk = { run: "", turns: [], writing: null, warm: "", problem: "" };
-    const send = (act, more = {}) => trigger(event, { act, ...more });
+    let told = {};
+    const sending = (element.studioSend = studio.sender(element));
+    const send = (act, more = {}) => sending({ act, ...more });
 
     /* --- which run --- */
     function open() {
-      const told = props.value || {};
       part("none").hidden = !!told.run;
       part("some").hidden = !told.run;
       part("why-none").textContent = told.why || "";
@@ -143,9 +145,8 @@
     part("clear").addEventListener("click", () => { talk.writing?.abort(); talk.turns = []; talk.problem = ""; keep(`studio-chat-${talk.run}`, []); draw(); box.focus(); });
     part("runs").addEventListener("change", (e) => send("choose", { run: e.target.value }));
     if (matchMedia("(max-width: 640px)").matches) part("settings").open = false;
-    element.studioSend = (data) => trigger(event, data);
-    watch("value", open);
     open();
+    studio.place(element, (value) => { told = value || {}; open(); });
   };
   class Refused extends Error {}
 })();

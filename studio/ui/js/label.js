@@ -1,5 +1,5 @@
 /* Owns: what labelling needs beside regions: its keys, the name of who labels, and ticks in the list.
-   <… data-hotkeys>               keys inside it press the buttons with data-hot=KEY, past Gradio's queue, one after the other
+   <… data-hotkeys>               keys inside it press the buttons with data-hot=KEY, one after the other
    <input data-labeller>          its value is kept in a cookie, so that the server knows who labels from here
    <input data-tick-all>          ticks all rows of the list, or none
    <input data-tick value=ROW>    a tick; elements with data-with-ticks send the ticked rows as data-rows */
@@ -17,19 +17,7 @@
   };
   async function press(key) {
     const one = [...document.querySelectorAll("[data-hotkeys] [data-hot]")].find((each) => each.dataset.hot === key && !each.disabled);
-    if (!one) return;
-    try {
-      const answer = await fetch(studio.url("studio/press"), {
-        method: "POST", headers: { ...studio.headers(), "Content-Type": "application/json" },
-        body: JSON.stringify({ page: studio.session, region: one.closest(".block.region").id, said: studio.said(one) }),
-      });
-      const told = await answer.json();
-      if (!answer.ok) throw new Error(told.error.message);
-      for (const [id, value] of Object.entries(told)) document.getElementById(id).studioShow(value);
-    } catch (error) {
-      const words = error instanceof TypeError ? "The studio can’t be reached. What you pressed last was not kept; press it again when it is back." : error.message;
-      studio.toast().replaceChildren(studio.h("p.wrong", { role: "alert" }, words));
-    }
+    if (one) await studio.act(one.closest(".block.region").id, studio.said(one));
   }
   /* Each key waits for the one before, so that a burst of them labels one row each. */
   let before = Promise.resolve();

@@ -12,7 +12,8 @@
     return h(`span.state.${kind}`, {}, sign ? icon(sign) : h("i.dot"), word);
   }
 
-  window.studio.runbar = (element, props, trigger, watch, event) => {
+  window.studio.runbar = (element) => {
+    const send = window.studio.sender(element);
     const bar = element.querySelector(".runbar");
     const draw = () => {
       const run = live.bar;
@@ -23,7 +24,7 @@
     };
     bar.addEventListener("click", (e) => {
       const to = e.target.closest("[data-to]");
-      if (to) trigger(event, { act: "open", run: live.bar.id, to: to.dataset.to });
+      if (to) send({ act: "open", run: live.bar.id, to: to.dataset.to });
     });
     live.on(() => { if (document.contains(element)) draw(); });
     draw();

@@ -4,10 +4,12 @@
   const { h, put, live, trainCurves } = window.studio;
   const { LOST, understand, phaseWord, startedAt, phases, left, bar, factsLine, note, coach, wayOn, settings } = window.studio.trainWords;
   const { prompts, hardest } = window.studio.trainWatch;
-  window.studio.train = (element, props, trigger, watch, event) => {
+  window.studio.train = (element) => {
     const part = (name) => element.querySelector(`[data-part=${name}]`);
     const view = { log: false, smooth: true, time: false, keep: 0.82, prompt: 0, panel: "", told: "", state: "", run: "" };
-    const send = (act, more = {}) => trigger(event, { act, ...more });
+    let given = {};
+    const sending = (element.studioSend = window.studio.sender(element));
+    const send = (act, more = {}) => sending({ act, ...more });
     const curves = trainCurves(part);
     for (const name of ["log", "smooth", "time"]) {
       const box = element.querySelector(`[data-set=${name}]`);
@@ -69,7 +71,7 @@
     function hand(run) {
       const state = `${run.id} ${run.status} ${run.result || ""}`;
       if (state === view.state || element.offsetParent === null) return;
-      if (view.state || props.value?.state !== state) send("state");
+      if (view.state || given.state !== state) send("state");
       view.state = state;
     }
 
@@ -82,11 +84,10 @@
 
     part("asked").addEventListener("change", (e) => { view.prompt = +e.target.value; part("asked").querySelectorAll("input").forEach((each) => { each.toggleAttribute("checked", each === e.target); }); draw(); });
 
-    element.studioSend = (data) => trigger(event, data);
-    watch("value", () => { view.state = props.value?.state || view.state; live.follow(props.value?.run || ""); draw(); });
     live.on(() => { if (document.contains(element)) draw(); }, () => document.contains(element) && element.offsetParent !== null);
-    live.follow(props.value?.run || live.id);
+    live.follow(live.id);
     new ResizeObserver(() => live.now()).observe(element);
     draw();
+    window.studio.place(element, (value) => { given = value || {}; view.state = given.state || view.state; live.follow(given.run || ""); draw(); });
   };
 })();

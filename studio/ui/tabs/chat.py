@@ -8,7 +8,7 @@ import gradio as gr
 from studio.schema.errors import StudioError
 from studio.schema.events import ReplyEvent
 from studio.schema.runs import RunRecord
-from studio.ui.components.chart import live, view
+from studio.ui.components.region import live, view
 from studio.ui.selected import reach, selected, with_result
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
@@ -52,8 +52,8 @@ def wire(c: Components, shell: PageShell) -> None:
         visit.choose(run=visit.studio.runs.get(visit.text("run", 100)).id, reached=())
         return show(visit)
 
-    shell.page(show, outputs=[c.view])
-    shell.actions(c.view, {"look": show, "choose": choose}, outputs=[c.view])
+    shell.page(show)
+    shell.actions(c.view, {"look": show, "choose": choose})
 
 
 def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]:

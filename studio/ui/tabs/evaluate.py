@@ -33,7 +33,6 @@ def build() -> Components:
 
 def wire(c: Components, shell: PageShell) -> None:
     """What happens when the tab is opened, and when a person acts."""
-    outputs = [c.body, c.actions]
 
     def show(visit: Visit) -> Updates:
         run = selected(visit)
@@ -67,9 +66,9 @@ def wire(c: Components, shell: PageShell) -> None:
         visit.remember(judged=visit.text("value", 20))
         return show(visit)
 
-    shell.page(show, outputs=outputs)
-    shell.actions(c.body, {"look": show, "which": which}, outputs=outputs)
-    shell.actions(c.actions, {"evaluate": evaluate}, outputs=outputs)
+    shell.page(show)
+    shell.actions(c.body, {"look": show, "which": which})
+    shell.actions(c.actions, {"evaluate": evaluate})
 
 
 def _key(visit: Visit, run: RunRecord) -> Key:

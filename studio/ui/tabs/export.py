@@ -34,7 +34,6 @@ def build() -> Components:
 
 def wire(c: Components, shell: PageShell) -> None:
     """What happens when the tab is opened, and when a person acts."""
-    outputs = [c.body, c.actions]
 
     def show(visit: Visit) -> Updates:
         run = selected(visit)
@@ -58,9 +57,9 @@ def wire(c: Components, shell: PageShell) -> None:
         JOBS.begin(_key(visit, run, form), Job(), lambda job: studio.exports.create(run.id, form, progress=job.advance))
         return show(visit)
 
-    shell.page(show, outputs=outputs)
-    shell.actions(c.body, {"look": show, "choose": choose}, outputs=outputs)
-    shell.actions(c.actions, {"export": export}, outputs=outputs)
+    shell.page(show)
+    shell.actions(c.body, {"look": show, "choose": choose})
+    shell.actions(c.actions, {"export": export})
 
 
 def _key(visit: Visit, run: RunRecord, form: str) -> Key:

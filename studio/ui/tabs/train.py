@@ -8,8 +8,7 @@ from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.schema.views import Progress
 from studio.ui.components.basic import Primary, action_bar, button
-from studio.ui.components.chart import live, view
-from studio.ui.components.region import region
+from studio.ui.components.region import live, region, view
 from studio.ui.markup import Html, html
 from studio.ui.numbers import about, size
 from studio.ui.selected import meant, reach, selected
@@ -70,15 +69,15 @@ def wire(c: Components, shell: PageShell) -> None:
         visit.choose(run="", reached=())
         return show(visit)
 
-    shell.page(show, outputs=[c.view, c.actions])
-    shell.actions(c.view, {"state": show, "delete": delete, "follow": follow}, outputs=[c.view, c.actions])
+    shell.page(show)
+    shell.actions(c.view, {"state": show, "delete": delete, "follow": follow})
 
     def again(visit: Visit) -> None:
         visit.remember(opened=meant(visit), finding={})
         visit.goto("runs")
 
     acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "again": again}
-    shell.actions(c.actions, acts, outputs=[c.view, c.actions])
+    shell.actions(c.actions, acts)
 
 
 def state(run: RunRecord) -> str:

@@ -70,10 +70,10 @@ def wire(c: Components, shell: PageShell) -> None:
         **tokens.ACTS,
         **labeling.ACTS,
     }
-    shell.page(show, outputs=[c.body, c.actions])
+    shell.page(show)
     wired = {name: shell.then_drawn(of_this_dataset(act)) for name, act in acts.items()}
     for part in (c.body, c.actions):
-        shell.actions(part, wired, outputs=[c.body, c.actions])
+        shell.actions(part, wired)
 
 
 # --- what a person does ---

@@ -87,10 +87,10 @@ def wire(c: Components, shell: PageShell) -> None:
         "probe": measure,
         **search.ACTS,
     }
-    shell.page(show, outputs=[c.body, c.actions])
+    shell.page(show)
     wired = {name: shell.then_drawn(act) for name, act in acts.items()}
     for part in (c.body, c.actions):
-        shell.actions(part, wired, outputs=[c.body, c.actions])
+        shell.actions(part, wired)
 
 
 # --- what a person does ---

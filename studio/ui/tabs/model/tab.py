@@ -42,7 +42,7 @@ def wire(c: Components, shell: PageShell) -> None:
             else _models(visit, c)
         )
 
-    shell.page(show, outputs=[c.body, c.actions])
+    shell.page(show)
     table = {
         "task": pick_task,
         "model": pick_model,
@@ -61,7 +61,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
     acts |= {"sample": onboarding.use_sample, "hub": search}
     for part in (c.body, c.actions):
-        shell.actions(part, acts, outputs=[c.body, c.actions])
+        shell.actions(part, acts)
 
 
 # --- what a person does ---

@@ -32,7 +32,6 @@ def build() -> Components:
 
 def wire(c: Components, shell: PageShell) -> None:
     """What happens when the tab is opened, and when a person acts."""
-    outputs = [c.body, c.actions]
 
     def show(visit: Visit) -> Updates:
         wanted = filters.asked(visit)
@@ -101,7 +100,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
         return done
 
-    shell.page(show, outputs=outputs)
+    shell.page(show)
     drawn_anyway = {  # refused or not: another tab may have deleted the run; what was typed is nowhere lost by it
         "look": look,
         "open": look_into,
@@ -126,8 +125,8 @@ def wire(c: Components, shell: PageShell) -> None:
         **run_detail.LEADING,
         **{name: shell.then_drawn(act) for name, act in drawn_anyway.items()},
     }
-    shell.actions(c.body, acts, outputs=outputs)
-    shell.actions(c.actions, {name: shell.then_drawn(act) for name, act in bulk_actions.ACTS.items()}, outputs=outputs)
+    shell.actions(c.body, acts)
+    shell.actions(c.actions, {name: shell.then_drawn(act) for name, act in bulk_actions.ACTS.items()})
 
 
 def empty(visit: Visit) -> Html:

@@ -1,0 +1,37 @@
+/* Owns: actions. What a person does is sent to the server by Gradio's server function `act`: one request, one answer.
+   The answer holds the regions to draw, by id, and the state of the tabs (studio.beat in 3-tabs.js). */
+(() => {
+  const { studio } = window;
+  const LOST = "The studio did not answer, so this was not done. It may be restarting, or too much was sent at once. Try again in a moment.";
+  const page = [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  let connected;
+  const connection = new Promise((resolve) => { connected = resolve; });
+  const shows = new Map(), values = new Map();             /* id → function that draws; id → what came before its tab was opened */
+  studio.beats = [];                                       /* functions run after each answer */
+
+  /** Called by Gradio when the page is built. */
+  studio.connect = async (server, demo) => {
+    await studio.enter(demo);
+    connected(server);
+    studio.act("page", { act: "load", run: new URL(location.href).searchParams.get("run") || "" });
+  };
+  const idOf = (element) => element.closest(".block").id;
+  /** A function that sends an action from an element. */
+  studio.sender = (element) => (data) => studio.act(idOf(element), data);
+  /** Draw what the server sends for an element, also what it sent before its tab was opened. */
+  studio.place = (element, show) => {
+    shows.set(idOf(element), show);
+    if (values.has(idOf(element))) show(values.get(idOf(element)));
+  };
+  studio.act = async (region, said) => {
+    const server = await connection;
+    const answer = await server.act({ secret: studio.secret(), page, region, said }).catch(() => null);
+    if (!answer?.regions) {
+      for (const f of [...studio.beats]) f();
+      if (!said.unasked) studio.toast().replaceChildren(studio.h("p.wrong", { role: "alert" }, LOST));
+      return;
+    }
+    for (const [id, value] of Object.entries(answer.regions)) { values.set(id, value); shows.get(id)?.(value); }
+    studio.beat(answer.beat);
+  };
+})();
