@@ -56,8 +56,8 @@ def evaluate(
         )
     most = limit or (MOST_LABELS if pair.head.at_once else MOST_TEXTS)
     chosen = [known[place] for place in some_of(range(len(known)), most, SEED)]
-    judged = JUDGES[pair.way.judge or pair.way.trainer](pair, chosen, roles, progress)
-    names = list(dict.fromkeys((*pair.way.metrics, "loss")))
+    judged = JUDGES[pair.variant.judge or pair.variant.trainer](pair, chosen, roles, progress)
+    names = list(dict.fromkeys((*pair.variant.metrics, "loss")))
     metrics = _metrics(names, judged.base, judged.tuned)
     if not metrics:
         raise StudioError(

@@ -45,7 +45,7 @@ def judge_texts(pair: Pair, rows: Numbered, roles: dict[str, str], progress: Pro
 
     encoding = pair.encoding(roles, learned=True)
     each_most = max(1, MOST_PIECES // len(rows))
-    whole = [[each for each in pair.task.examples(row, encoding) if each.teaches] for _, row in rows]
+    whole = [[each for each in pair.task.examples(row, encoding) if each.has_targets] for _, row in rows]
     read = [
         [pieces[at * len(pieces) // each_most] for at in range(each_most)] if len(pieces) > each_most else pieces
         for pieces in whole
@@ -160,7 +160,7 @@ def written(
 ) -> list[tuple[str, str]]:
     """What base and tuned reply to some rows, at temperature 0."""
     encoding = pair.encoding(roles)
-    prompts = [pair.task.prompt_ids(pair.task.opening(row, roles), encoding) for row in rows]
+    prompts = [pair.task.prompt_ids(pair.task.comparison_prompt(row, roles), encoding) for row in rows]
     said = []
     for before, who in ((0, "base"), (len(prompts), "tuned")):
 

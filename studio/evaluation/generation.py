@@ -22,7 +22,7 @@ def judge_written(pair: Pair, rows: Numbered, roles: dict[str, str], progress: P
     for who, texts in zip(("base", "tuned"), said, strict=True):
         told = ["" if text.strip().strip(".").lower() == NO_ANSWER else text for text in texts]
         observed[who] = {**observe(texts, expected), **answers.observe(told, accepted)}
-    by = "f1" if "f1" in pair.way.metrics else "rougeL"
+    by = "f1" if "f1" in pair.variant.metrics else "rougeL"
     good = observed["tuned"][by]
     gain = good - observed["base"][by]
     picks = picks_of(good, gain)
@@ -43,6 +43,6 @@ def judge_written(pair: Pair, rows: Numbered, roles: dict[str, str], progress: P
         "worst_rows": tuple(row(place, float(good[place])) for place in picks.worst),
         "changed_rows": tuple(row(place, float(gain[place])) for place in picks.changed),
     }
-    name = pair.way.metrics[-1]
+    name = pair.variant.metrics[-1]
     in_words = partial(of_score, name=name, title=METRICS[name].title, as_share=METRICS[name].as_share)
     return Judged([number for number, _ in rows], observed["base"], observed["tuned"], in_words, "", details)

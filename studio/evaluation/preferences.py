@@ -75,7 +75,7 @@ def judge_thumbs(pair: Pair, rows: Numbered, roles: dict[str, str], progress: Pr
 def _encoded(pair: Pair, rows: Numbered, roles: dict[str, str]) -> list[tuple[int, Any, Example]]:
     encoding = pair.encoding(roles, learned=True)
     encoded = [(number, row, pair.task.encode(row, encoding)) for number, row in rows]
-    return [each for each in encoded if each[2].teaches]
+    return [each for each in encoded if each[2].has_targets]
 
 
 def _likelihoods(pair: Pair, examples: list[Example], progress: Progress, part: int, parts: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from studio.inference.batches import by_length, padded
 from studio.inference.generate import last_logits_only
 from studio.metrics import Observations
 from studio.tasks import Example
-from studio.tasks.base import NOT_LEARNED
+from studio.tasks.base import IGNORE_INDEX
 
 MOST_LOGITS = 2**26
 """Numbers in the logits of a batch, so that a large vocabulary does not fill the memory."""
@@ -36,16 +36,16 @@ def _batch(model: Any, pad: int, examples: Sequence[Example]) -> Any:
 
     batch = padded([example.input_ids for example in examples], pad, model.device)
     width = batch["input_ids"].shape[1]
-    rows = [[*_labels(example), *[NOT_LEARNED] * width][:width] for example in examples]
+    rows = [[*_labels(example), *[IGNORE_INDEX] * width][:width] for example in examples]
     targets = torch.tensor(rows, device=model.device)[:, 1:]
-    places = (targets != NOT_LEARNED).any(0).nonzero().flatten()
+    places = (targets != IGNORE_INDEX).any(0).nonzero().flatten()
     with torch.no_grad():
         if last_logits_only(model):
             logits = model(**batch, use_cache=False, logits_to_keep=places).logits
         else:
             logits = model(**batch, use_cache=False).logits[:, places]
     targets = targets[:, places]
-    learned = targets != NOT_LEARNED
+    learned = targets != IGNORE_INDEX
     wanted = targets[learned]
     said = logits[learned].float()
     losses = torch.nn.functional.cross_entropy(said, wanted, reduction="none")

@@ -57,7 +57,7 @@ def reference_answers(shelf: Shelf, run: RunRef) -> ReferenceAnswers:
     pair = shelf.pair(run)
     prompts = [*run.spec.config.test_prompts, *PROMPTS][:MOST]
     encoding = pair.encoding()
-    inputs = [pair.task.asked(prompt, encoding) for prompt in prompts]
+    inputs = [pair.task.model_input(prompt, encoding) for prompt in prompts]
     ids = [pair.task.prompt_ids(prompt, encoding) for prompt in prompts]
     if pair.head.name == "spans":
         return ReferenceAnswers(inputs, chances(pair, inputs), ("begin", "end"), [], _pad(pair))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from studio.inference.heads import way_of
+from studio.inference.heads import variant_of
 from studio.inference.load import load_tokenizer, weights_folder
 from studio.machine.disk import FULL, put_in_place, sync_file, sync_folder, sync_tree
 from studio.schema.errors import StudioError
@@ -99,7 +99,7 @@ def copy_tokenizer(run: RunRef, to: Path) -> None:
     config = read_json(to / "tokenizer_config.json")
     if config:
         write_json(to / "tokenizer_config.json", {key: v for key, v in config.items() if key != "name_or_path"})
-    if way_of(run.info, run.spec.data).templated and not run.info.has_chat_template:
+    if variant_of(run.info, run.spec.data).templated and not run.info.has_chat_template:
         template = portable_template(load_tokenizer(run.info, run.trusted))
         (to / "chat_template.jinja").write_text(template, encoding="utf-8")
 

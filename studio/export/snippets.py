@@ -1,7 +1,7 @@
 """Python that loads an export and asks it something: for the card and the page, and run by a test as it stands."""
 
 from studio.inference.base_and_tuned import precision_of
-from studio.inference.heads import CLASSES, head_of, way_of
+from studio.inference.heads import CLASSES, head_of, variant_of
 from studio.schema.host import RunRef
 
 CHANCES = {
@@ -58,7 +58,7 @@ def _texts(run: RunRef) -> str:
 
 
 def _ask(run: RunRef) -> str:
-    way = way_of(run.info, run.spec.data)
+    way = variant_of(run.info, run.spec.data)
     if way.head == "text" and not way.templated:
         return f"""
 inputs = tokenizer({PROMPT!r}, return_tensors="pt")

@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from studio.inference.generate import plain_model
-from studio.inference.heads import Head, head_of, way_of
+from studio.inference.heads import Head, head_of, variant_of
 from studio.inference.load import (
     beside,
     load_adapter,
@@ -32,7 +32,7 @@ from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.schema.models import ModelInfo
-from studio.tasks import Encoding, Task, Way, task_named
+from studio.tasks import Encoding, Task, TaskVariant, task_named
 
 ROOM = 512 * 2**20
 """Bytes that stay free beside two copies of the weights, for caches and activations."""
@@ -55,12 +55,12 @@ class Pair:
     neighbours: Any = None
     """A classifier's base guess, made when first needed (classify.py)."""
     head: Head = field(init=False)
-    way: Way = field(init=False)
+    way: TaskVariant = field(init=False)
     _task: Task = field(init=False)
 
     def __post_init__(self) -> None:
         self._task = task_named(self.run.spec.config.task)
-        self.head, self.way = head_of(self.run.info, self.run.spec.data), way_of(self.run.info, self.run.spec.data)
+        self.head, self.variant = head_of(self.run.info, self.run.spec.data), variant_of(self.run.info, self.run.spec.data)
 
     @property
     def task(self) -> Task:
@@ -126,7 +126,7 @@ def encoding_of(
     info: ModelInfo, tokenizer: Any, data: DatasetSpec, config: TrainingConfig, learned: bool = True
 ) -> Encoding:
     """How rows become tokens, the same for preview, training, evaluation and chat."""
-    templated = learned and way_of(info, data).templated
+    templated = learned and variant_of(info, data).templated
     return Encoding(
         tokenizer=tokenizer,
         roles=data.roles,

@@ -15,7 +15,7 @@ from studio.inference.spans import point
 from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef
 from studio.schema.report import Answer, LabelScore
-from studio.tasks.classification import given
+from studio.tasks.classification import label_role
 
 SAMPLE = 500
 """Training rows among which the base looks."""
@@ -87,7 +87,7 @@ def shares_of(logits: Any, problem: str) -> Any:
 
 def knows(pair: Pair, row: Any, roles: Mapping[str, str]) -> bool:
     """Whether a row's labels are all among those that the run learned."""
-    found = pair.task.values(row, roles).get(given(roles))
+    found = pair.task.values(row, roles).get(label_role(roles))
     if pair.head.problem == "regression":
         return found is not None
     return set(found if isinstance(found, list) else [found]) <= set(pair.labels)
@@ -97,7 +97,7 @@ def wanted_of(pair: Pair, rows: Sequence[Any], roles: Mapping[str, str]) -> Any:
     """What is right of rows, as numpy: rows × labels with a 1 for those that fit, or rows × 1 with the score."""
     import numpy as np
 
-    found = [pair.task.values(row, roles)[given(roles)] for row in rows]
+    found = [pair.task.values(row, roles)[label_role(roles)] for row in rows]
     if pair.head.problem == "regression":
         return np.array(found, dtype=float)[:, None]
     names = [each if isinstance(each, list) else [each] for each in found]

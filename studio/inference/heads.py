@@ -10,8 +10,8 @@ from typing import Any
 
 from studio.schema.dataset import DatasetSpec
 from studio.schema.models import ModelInfo
-from studio.tasks import Way, task_named
-from studio.tasks.classification import given
+from studio.tasks import TaskVariant, task_named
+from studio.tasks.classification import label_role
 
 CLASSES: Mapping[str, str] = {
     "text": "AutoModelForCausalLM",
@@ -63,15 +63,15 @@ PROBLEMS = {"label": "", "labels": "multi_label_classification", "score": "regre
 """What a text is given → what transformers calls it; of one label it knows by itself."""
 
 
-def way_of(info: ModelInfo, data: DatasetSpec) -> Way:
+def variant_of(info: ModelInfo, data: DatasetSpec) -> TaskVariant:
     """How a run's task is done with its model and rows."""
-    return task_named(data.task).way(info.kind, data.roles)
+    return task_named(data.task).variant(info.kind, data.roles)
 
 
 def head_of(info: ModelInfo, data: DatasetSpec) -> Head:
     """The head of a run's model."""
-    name = way_of(info, data).head
+    name = variant_of(info, data).head
     if name != "labels":
         return Head(name)
-    told = given(data.roles)
+    told = label_role(data.roles)
     return Head(name, ("score",) if told == "score" else data.label_names, PROBLEMS[told])

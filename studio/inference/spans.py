@@ -106,7 +106,7 @@ def logits(model: Any, encoding: Encoding, pieces: Sequence[Example], progress: 
 
 def point(pair: Pair, text: str) -> tuple[Answer, Answer]:
     """What base and tuned answer to a question with its passage below."""
-    asked = [tuple(pair.task.asked(text, pair.encoding()))]
+    asked = [tuple(pair.task.model_input(text, pair.encoding()))]
     began = time.perf_counter()
     tuned = pointed(pair, asked, "tuned")[0]
     between = time.perf_counter()

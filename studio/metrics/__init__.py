@@ -1,7 +1,7 @@
-"""The registry of metrics: a further one is one entry here. Scores come from scikit-learn where it has them.
+"""The registry of metrics. Add a metric as one entry here. Most scores come from scikit-learn.
 
-A metric is computed from observations: arrays of one length, a place a row. Texts bring `loss` (summed over the
-tokens of the reply), `tokens` and `right`; labels bring `expected` and `predicted` (class numbers), and `loss`.
+A metric is computed from observations: arrays of equal length, one value per row. Text tasks have `loss` (sum over the
+reply's tokens), `tokens` and `right`. Label tasks have `expected` and `predicted` (class numbers), and `loss`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,18 +11,18 @@ from typing import Any
 from studio.metrics import scores, texts
 
 Observations = Mapping[str, Any]
-"""Name → numpy array with a place for each row."""
+"""Name → numpy array with one value per row."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that says how good a model is on some rows."""
+    """A number that measures the quality of a model on some rows."""
 
     name: str
     title: str
     sentence: str
     needs: tuple[str, ...]
-    """Names of the observations that it is computed from."""
+    """Names of the observations that it needs."""
     compute: Callable[[Observations], float]
     higher_is_better: bool = True
     as_share: bool = False
@@ -123,7 +123,7 @@ METRICS: dict[str, Metric] = {
             "Liked told from disliked",
             "How often it finds a liked reply likelier than a disliked one, by token (area under the ROC curve).",
             ("liked", "likelihood"),
-            scores.told_apart,
+            scores.roc_auc,
             as_share=True,
         ),
         Metric(
@@ -178,20 +178,20 @@ METRICS: dict[str, Metric] = {
             "BLEU",
             "Runs of words shared with a person's translation, 0 to 100 (sacreBLEU).",
             ("bleu_counts",),
-            texts.of_all("bleu"),
+            texts.corpus_score("bleu"),
         ),
         Metric(
             "chrf",
             "chrF",
             "Runs of letters shared with a person's translation, 0 to 100 (sacreBLEU).",
             ("chrf_counts",),
-            texts.of_all("chrf"),
+            texts.corpus_score("chrf"),
         ),
     )
 }
 
 
 def measure(names: Sequence[str], observations: Observations) -> dict[str, float]:
-    """Those of the metrics that can be computed from the observations."""
+    """Return the metrics that can be computed from the observations, as name → value."""
     known = [METRICS[name] for name in names]
     return {each.name: each.compute(observations) for each in known if set(each.needs) <= set(observations)}

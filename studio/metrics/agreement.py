@@ -1,4 +1,4 @@
-"""How far two people agree beyond chance: Cohen's kappa, by scikit-learn, and in words."""
+"""Agreement of two annotators beyond chance: Cohen's kappa by scikit-learn, and a description."""
 
 import importlib
 import math
@@ -7,39 +7,39 @@ import threading
 from collections.abc import Sequence
 
 STEPS = ((0.81, "nearly always"), (0.61, "mostly"), (0.41, "in part"), (0.21, "little"), (-1.0, "hardly"))
-"""From Landis and Koch (1977): kappa from there on, in a word."""
+"""Lower bounds of kappa and their descriptions, after Landis and Koch (1977)."""
 FEW = 20
-"""Rows below which a kappa says little."""
+"""With fewer rows, kappa is unreliable."""
 _PREPARED: list[threading.Thread] = []
 
 
 def prepare() -> None:
-    """Import what `kappa` needs in the background: that takes a second, and somebody waits for the next row."""
+    """Import in the background what `kappa` needs. The import takes a second, and the user waits for the next row."""
     if "sklearn.metrics" not in sys.modules and not _PREPARED:
         _PREPARED.append(threading.Thread(target=importlib.import_module, args=("sklearn.metrics",), daemon=True))
         _PREPARED[0].start()
 
 
 def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
-    """Cohen's kappa of what two people gave the same rows; None where it is not defined (one label throughout)."""
+    """Return Cohen's kappa of two annotators' labels for the same rows. None if undefined (only one label)."""
     if not first or len({*first, *second}) < 2:
         return None
     from sklearn.metrics import cohen_kappa_score
 
-    found = float(cohen_kappa_score(list(first), list(second)))
-    return None if math.isnan(found) else found
+    score = float(cohen_kappa_score(list(first), list(second)))
+    return None if math.isnan(score) else score
 
 
-def in_words(rows: int, same: int, found: float | None) -> str:
-    """What two people's agreement means, in a sentence or two."""
-    alike = f"{same:,} of {rows:,} {'row' if rows == 1 else 'rows'} alike"
-    if found is None:
-        return f"{alike}; chance can't be told apart while there is only one label."
-    word = next(word for least, word in STEPS if found >= least)
+def in_words(rows: int, same: int, score: float | None) -> str:
+    """Return a description of the agreement in one or two sentences. `same` is the number of equal labels."""
+    counts = f"{same:,} of {rows:,} {'row' if rows == 1 else 'rows'} alike"
+    if score is None:
+        return f"{counts}; chance can't be told apart while there is only one label."
+    word = next(word for least, word in STEPS if score >= least)
     unclear = "Talk about what the labels mean before you go on: a model can't learn what two people see differently."
     advice = {
         "nearly always": "The labels mean the same to both.",
         "mostly": "Look at the rows on which you differ.",
     }.get(word, unclear)
     few = f" That is few: compare {FEW} rows or more." if rows < FEW else ""
-    return f"{alike}; beyond chance they agree {word} (Cohen's kappa {found:.2f}). {advice}{few}"
+    return f"{counts}; beyond chance they agree {word} (Cohen's kappa {score:.2f}). {advice}{few}"

@@ -1,7 +1,7 @@
-"""Answers to questions, counted as the official SQuAD script does: exact match, and F1 of shared words.
+"""Scores of answers to questions, as in the official SQuAD script: exact match, and F1 of shared words.
 
-Case, punctuation and articles do not count; of several right answers the nearest counts; where there is no answer,
-saying nothing is right.
+Case, punctuation and articles are ignored. Of several correct answers, the best match counts. If there is no answer, an
+empty prediction is correct.
 """
 
 import re
@@ -14,34 +14,42 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _SIGNS = frozenset(string.punctuation)
 
 
-def normal(text: str) -> str:
-    """A text as it is compared."""
+def normalize(text: str) -> str:
+    """Return a text in normalized form for comparison."""
     plain = "".join(letter for letter in text.lower() if letter not in _SIGNS)
     return " ".join(_ARTICLES.sub(" ", plain).split())
 
 
-def exact(said: str, right: str) -> float:
-    """1 where both are one and the same."""
-    return float(normal(said) == normal(right))
+def exact(prediction: str, reference: str) -> float:
+    """Return 1.0 if both texts are equal after normalization, else 0.0."""
+    return float(normalize(prediction) == normalize(reference))
 
 
-def f1(said: str, right: str) -> float:
-    """Words that both share: precision and recall in one number."""
-    mine, theirs = normal(said).split(), normal(right).split()
-    if not mine or not theirs:
-        return float(mine == theirs)
-    shared = sum((Counter(mine) & Counter(theirs)).values())
-    return 2 * shared / (len(mine) + len(theirs)) if shared else 0.0
+def f1(prediction: str, reference: str) -> float:
+    """Return the F1 score of shared words, 0.0 to 1.0."""
+    predicted, expected = normalize(prediction).split(), normalize(reference).split()
+    if not predicted or not expected:
+        return float(predicted == expected)
+    shared = sum((Counter(predicted) & Counter(expected)).values())
+    return 2 * shared / (len(predicted) + len(expected)) if shared else 0.0
 
 
-def observe(written: Sequence[str], accepted: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Both scores of each row, against the nearest of its right answers (none: it has no answer)."""
+def observe(predictions: Sequence[str], accepted: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Return both scores for each row, against the best match of its correct answers. An empty list means no answer."""
     import numpy as np
 
-    golds = [[each for each in right if normal(each)] or [""] for right in accepted]
+    references = [[each for each in right if normalize(each)] or [""] for right in accepted]
     return {
         "exact": np.array(
-            [max(exact(said, each) for each in right) for said, right in zip(written, golds, strict=True)]
+            [
+                max(exact(prediction, each) for each in right)
+                for prediction, right in zip(predictions, references, strict=True)
+            ]
         ),
-        "f1": np.array([max(f1(said, each) for each in right) for said, right in zip(written, golds, strict=True)]),
+        "f1": np.array(
+            [
+                max(f1(prediction, each) for each in right)
+                for prediction, right in zip(predictions, references, strict=True)
+            ]
+        ),
     }

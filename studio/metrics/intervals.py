@@ -1,8 +1,8 @@
-"""How sure a number is: percentile bootstrap over rows, with a fixed seed.
+"""Confidence intervals: percentile bootstrap over rows, with a fixed seed.
 
-Rows are drawn again with replacement; of two models the same rows are drawn for both, so that what the rows have in
-common falls out of the difference. Resamples of few rows lie too near each other (they vary as n - 1 in n do, and by
-the normal curve in place of Student's t), so the ends are taken as much further out: Hesterberg's expanded percentiles.
+Rows are resampled with replacement. To compare two models, both use the same samples, so that variation between rows
+cancels out. Percentiles of few rows are too narrow (variance n - 1 instead of n, normal instead of Student's t), so the
+interval is widened accordingly: Hesterberg's expanded percentiles.
 """
 
 import math
@@ -15,49 +15,52 @@ Observations = Mapping[str, Any]
 Compute = Callable[[Observations], float]
 RESAMPLES = 1000
 SHARE = 0.95
-"""How often an interval should hold the true number."""
+"""Confidence level of an interval."""
 FEWEST = 6
-"""Rows below which there is no interval: of five, all can lie on one side by chance once in sixteen times."""
+"""With fewer rows there is no interval. Of five rows, all are on one side by chance once in sixteen times."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The ends within which the true number lies in 95 of 100 cases."""
+    """The ends of a 95% confidence interval."""
 
     low: float
     high: float
 
 
 def interval(compute: Compute, observed: Observations, seed: int = 0, resamples: int = RESAMPLES) -> Interval | None:
-    """Of a number computed from rows; None for too few rows."""
-    drawn = _draws(_rows(observed), seed, resamples)
-    return _ends([compute(_take(observed, rows)) for rows in drawn], _rows(observed))
+    """Return the interval of a metric over rows, or None for too few rows."""
+    samples = _draws(_rows(observed), seed, resamples)
+    return _percentiles([compute(_take(observed, rows)) for rows in samples], _rows(observed))
 
 
 def paired_difference(
     compute: Compute, base: Observations, tuned: Observations, seed: int = 0, resamples: int = RESAMPLES
 ) -> Interval | None:
-    """Of the tuned model's number less the base's, on the same rows; None for too few rows.
+    """Return the interval of the fine-tuned model's metric minus the base model's, on the same rows.
 
-    Where both part on fewer rows than an interval needs, it holds zero: chance can put those on one side.
+    None for too few rows. If both differ on fewer rows than an interval needs, it contains zero, because chance can put
+    those on one side. Raise `ValueError` for different numbers of rows.
     """
     if _rows(base) != _rows(tuned):
         raise ValueError("both must have seen the same rows")
-    drawn = _draws(_rows(base), seed, resamples)
-    found = _ends([compute(_take(tuned, rows)) - compute(_take(base, rows)) for rows in drawn], _rows(base))
-    if found is None or _parted(base, tuned) >= FEWEST:
-        return found
-    return Interval(min(found.low, 0.0), max(found.high, 0.0))
+    samples = _draws(_rows(base), seed, resamples)
+    difference = _percentiles(
+        [compute(_take(tuned, rows)) - compute(_take(base, rows)) for rows in samples], _rows(base)
+    )
+    if difference is None or _differing_rows(base, tuned) >= FEWEST:
+        return difference
+    return Interval(min(difference.low, 0.0), max(difference.high, 0.0))
 
 
-def _parted(base: Observations, tuned: Observations) -> int:
-    """Rows of which both say different things."""
+def _differing_rows(base: Observations, tuned: Observations) -> int:
+    """Return the number of rows with different observations."""
     import numpy as np
 
-    apart = np.zeros(_rows(base), dtype=bool)
+    differs = np.zeros(_rows(base), dtype=bool)
     for name in base.keys() & tuned.keys():
-        apart |= (np.asarray(base[name]) != np.asarray(tuned[name])).reshape(len(apart), -1).any(1)
-    return int(apart.sum())
+        differs |= (np.asarray(base[name]) != np.asarray(tuned[name])).reshape(len(differs), -1).any(1)
+    return int(differs.sum())
 
 
 def _draws(rows: int, seed: int, resamples: int) -> list[Any]:
@@ -69,19 +72,19 @@ def _draws(rows: int, seed: int, resamples: int) -> list[Any]:
     return [random.integers(0, rows, rows) for _ in range(resamples)]
 
 
-def _ends(numbers: list[float], rows: int) -> Interval | None:
+def _percentiles(numbers: list[float], rows: int) -> Interval | None:
     import numpy as np
 
     if not numbers:
         return None
-    outside = _outside(rows)
+    outside = _tail(rows)
     low, high = np.quantile(numbers, [outside, 1 - outside])
     return Interval(float(low), float(high))
 
 
 @cache
-def _outside(rows: int) -> float:
-    """The share of resampled numbers that is left out at each end."""
+def _tail(rows: int) -> float:
+    """Return the fraction of resampled values outside the interval at each end."""
     from scipy.stats import norm, t
 
     return float(norm.cdf(math.sqrt(rows / (rows - 1)) * t.ppf((1 - SHARE) / 2, rows - 1)))

@@ -1,97 +1,97 @@
-"""Scores of rows. Means over tokens weigh a row by its tokens, as training does."""
+"""Scores computed from observations. Means over tokens weight a row by its tokens, as training does."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def loss(observed: Mapping[str, Any]) -> float:
-    """Mean loss: of a token where rows have several, else of a row."""
+    """Return the mean loss: per token if there are several per row, else per row."""
     weight = observed["tokens"].sum() if "tokens" in observed else len(observed["loss"])
     return float(observed["loss"].sum() / max(1, weight))
 
 
 def perplexity(observed: Mapping[str, Any]) -> float:
-    """e to the mean loss."""
+    """Return e to the power of the mean loss."""
     import math
 
     return math.exp(min(loss(observed), 700.0))
 
 
 def token_accuracy(observed: Mapping[str, Any]) -> float:
-    """Share of tokens that were the likeliest."""
+    """Return the fraction of tokens that had the highest probability."""
     return float(observed["right"].sum() / max(1, observed["tokens"].sum()))
 
 
 def accuracy(observed: Mapping[str, Any]) -> float:
-    """Share of rows with the right label."""
+    """Return the fraction of rows with the right label."""
     from sklearn.metrics import accuracy_score
 
     return float(accuracy_score(observed["expected"], observed["predicted"]))
 
 
 def macro_f1(observed: Mapping[str, Any]) -> float:
-    """F1 averaged over the labels that occur, in what is right or in what is said."""
+    """Return the mean F1 of the labels that occur in the expected or predicted values."""
     from sklearn.metrics import f1_score
 
     expected, predicted = observed["expected"], observed["predicted"]
     each = f1_score(expected, predicted, average=None, zero_division=0)
-    if getattr(expected, "ndim", 1) > 1:  # a column a label: of one that occurs nowhere there is nothing to find
+    if getattr(expected, "ndim", 1) > 1:  # one column per label; leave out labels that occur nowhere
         each = each[(expected + predicted).any(0)]
     return float(each.mean()) if len(each) else 0.0
 
 
 def micro_f1(observed: Mapping[str, Any]) -> float:
-    """F1 over all labels of all rows together."""
+    """Return F1 over all labels of all rows together."""
     from sklearn.metrics import f1_score
 
     return float(f1_score(observed["expected"], observed["predicted"], average="micro", zero_division=0))
 
 
 def pearson(observed: Mapping[str, Any]) -> float:
-    """Pearson's correlation; 0 where all scores are one."""
+    """Return Pearson's correlation. 0 if all scores are equal."""
     from scipy.stats import pearsonr
 
     return _correlation(pearsonr, observed)
 
 
 def spearman(observed: Mapping[str, Any]) -> float:
-    """Spearman's correlation of ranks; 0 where all scores are one."""
+    """Return Spearman's rank correlation. 0 if all scores are equal."""
     from scipy.stats import spearmanr
 
     return _correlation(spearmanr, observed)
 
 
 def mse(observed: Mapping[str, Any]) -> float:
-    """Mean squared error."""
+    """Return the mean squared error."""
     from sklearn.metrics import mean_squared_error
 
     return float(mean_squared_error(observed["score"], observed["guess"]))
 
 
 def _correlation(compute: Any, observed: Mapping[str, Any]) -> float:
-    score, guess = observed["score"], observed["guess"]
-    if len(score) < 2 or score.min() == score.max() or guess.min() == guess.max():
+    score, predicted_score = observed["score"], observed["guess"]
+    if len(score) < 2 or score.min() == score.max() or predicted_score.min() == predicted_score.max():
         return 0.0
-    return float(compute(score, guess).statistic)
+    return float(compute(score, predicted_score).statistic)
 
 
 def preferred(observed: Mapping[str, Any]) -> float:
-    """Share of pairs whose better reply is the likelier one."""
+    """Return the fraction of pairs in which the chosen reply has the higher likelihood."""
     return float((observed["chosen"] > observed["rejected"]).mean())
 
 
 def reward_accuracy(observed: Mapping[str, Any]) -> float:
-    """Share of pairs whose better reply has the higher reward."""
+    """Return the fraction of pairs in which the chosen reply has the higher reward."""
     return float((observed["reward_chosen"] > observed["reward_rejected"]).mean())
 
 
 def reward_margin(observed: Mapping[str, Any]) -> float:
-    """Mean of the better reply's reward less the worse one's."""
+    """Return the mean reward of chosen replies minus that of rejected ones."""
     return float((observed["reward_chosen"] - observed["reward_rejected"]).mean())
 
 
-def told_apart(observed: Mapping[str, Any]) -> float:
-    """Area under the ROC curve; one half where all thumbs point one way."""
+def roc_auc(observed: Mapping[str, Any]) -> float:
+    """Return the area under the ROC curve. 0.5 if all thumbs are equal."""
     from sklearn.metrics import roc_auc_score
 
     liked = observed["liked"]
@@ -99,13 +99,13 @@ def told_apart(observed: Mapping[str, Any]) -> float:
 
 
 def reward_gap(observed: Mapping[str, Any]) -> float:
-    """Mean reward of liked replies less that of disliked ones; 0 where there are none of either."""
+    """Return the mean reward of liked replies minus that of disliked ones. 0 if either kind is missing."""
     liked, reward = observed["liked"].astype(bool), observed["reward"]
     return float(reward[liked].mean() - reward[~liked].mean()) if 0 < liked.sum() < len(liked) else 0.0
 
 
 def per_label(expected: Any, predicted: Any, labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Label → precision, recall, f1 and rows, for every label that the model knows."""
+    """Return label → precision, recall, f1 and rows, for every label of the model."""
     from sklearn.metrics import precision_recall_fscore_support
 
     numbers = list(range(len(labels)))
@@ -117,7 +117,7 @@ def per_label(expected: Any, predicted: Any, labels: Sequence[str]) -> dict[str,
 
 
 def confusion(expected: Any, predicted: Any, labels: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Expected label → predicted label → rows."""
+    """Return expected label → predicted label → number of rows."""
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(expected, predicted, labels=list(range(len(labels))))

@@ -1,6 +1,6 @@
-"""Written texts against those of people: ROUGE by rouge-score, BLEU and chrF by sacreBLEU, a place a row.
+"""Scores of generated texts against references: ROUGE by rouge-score, BLEU and chrF by sacreBLEU.
 
-BLEU and chrF are of all rows together: a row brings its counts, and the library makes the score of their sums.
+BLEU and chrF are corpus scores: each row has its counts, and the library computes the score from their sums.
 """
 
 import re
@@ -10,47 +10,49 @@ from functools import cache
 from typing import Any
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
-ALONE = (
+UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     r"\U00020000-\U0003ffff"
 )
-"""Letters of scripts that put no space between words (Thai to Han): each counts as a word."""
+"""Characters of scripts without spaces between words (Thai to Han). Each counts as a word."""
 
 
-class Words:
-    """The words of a text: as the ROUGE script takes English apart, by letters and the marks on them in any script
-    elsewhere, and letter by letter where no space parts words."""
+class WordTokenizer:
+    """Splits a text into words: English as in the ROUGE script, other scripts by letters and their marks, and scripts
+    without spaces by character."""
 
     def tokenize(self, text: str) -> list[str]:
-        """Its words in lower case."""
+        """Return the words in lower case."""
         from rouge_score.tokenize import tokenize
 
         if text.isascii():
-            found: list[str] = tokenize(text, None)
-            return found
+            tokens: list[str] = tokenize(text, None)
+            return tokens
         return _words().findall(text.lower())
 
 
-def observe(written: Sequence[str], expected: Sequence[str]) -> dict[str, Any]:
-    """What each row brings to the scores."""
+def observe(predictions: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
+    """Return the scores and counts of each row."""
     import numpy as np
 
     scorer = _rouge()
-    scores = [scorer.score(right, said) for said, right in zip(written, expected, strict=True)]
+    scores = [
+        scorer.score(reference, prediction) for prediction, reference in zip(predictions, references, strict=True)
+    ]
     observed: dict[str, Any] = {name: np.array([score[name].fmeasure for score in scores]) for name in ROUGE}
     for name in ("bleu", "chrf"):
-        counts = _corpus(name)._extract_corpus_statistics(list(written), [list(expected)])
+        counts = _corpus(name)._extract_corpus_statistics(list(predictions), [list(references)])
         observed[f"{name}_counts"] = np.array(counts)
     return observed
 
 
 def mean_of(name: str) -> Any:
-    """A score that is the mean over rows."""
+    """Return a function that computes the mean of a score over rows."""
     return lambda observed: float(observed[name].mean())
 
 
-def of_all(name: str) -> Any:
-    """A score of all rows together."""
+def corpus_score(name: str) -> Any:
+    """Return a function that computes a score over all rows together."""
 
     def compute(observed: Mapping[str, Any]) -> float:
         sums = [each.item() for each in observed[f"{name}_counts"].sum(0)]
@@ -61,16 +63,16 @@ def of_all(name: str) -> Any:
 
 @cache
 def _words() -> re.Pattern[str]:
-    r"""A letter that stands alone, or a run of others; vowel signs and accents, which `\w` leaves out, belong to it."""
+    r"""Return a pattern for one unspaced character, or a run of others, with their vowel signs and accents."""
     marks = "".join(chr(code) for code in range(0x300, 0xFE30) if unicodedata.category(chr(code)).startswith("M"))
-    return re.compile(rf"[{ALONE}][{marks}]*|[^\W{ALONE}](?:[^\W{ALONE}]|[{marks}])*")
+    return re.compile(rf"[{UNSPACED}][{marks}]*|[^\W{UNSPACED}](?:[^\W{UNSPACED}]|[{marks}])*")
 
 
 @cache
 def _rouge() -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(list(ROUGE), use_stemmer=False, tokenizer=Words())
+    return RougeScorer(list(ROUGE), use_stemmer=False, tokenizer=WordTokenizer())
 
 
 @cache

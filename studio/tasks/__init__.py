@@ -1,9 +1,9 @@
-"""The registry of tasks: a further task is one file and one line here."""
+"""The registry of tasks. Add a task as one file and one line here."""
 
 from collections.abc import Mapping
 
 from studio.schema.errors import named
-from studio.tasks.base import Encoding, Example, Role, Row, Task, Way
+from studio.tasks.base import Encoding, Example, Role, Row, Task, TaskVariant
 from studio.tasks.chat import Chat
 from studio.tasks.classification import Classification
 from studio.tasks.completion import Completion
@@ -28,14 +28,17 @@ TASKS: dict[str, Task] = {
 
 
 def task_named(name: str) -> Task:
-    """The task of that name, or a `StudioError` with the nearest one."""
+    """Return the task with this name. Raise `StudioError` with the nearest name if there is none."""
     return named(TASKS, name, "task", field="task")
 
 
-def as_turns(task: Task, theirs: Mapping[str, str], ours: Mapping[str, str]) -> bool:
-    """Whether rows of a prompt and a reply are to stand among conversations, so that each is written as one."""
-    single = {"prompt", "reply"} <= set(theirs.values()) and "messages" not in theirs.values()
-    return task.name == Chat.name and single and "messages" in ours.values()
+def as_turns(task: Task, other_roles: Mapping[str, str], own_roles: Mapping[str, str]) -> bool:
+    """Return whether rows with a prompt and a reply must be converted to conversations, to mix with conversations.
+
+    `theirs` and `ours` are the roles of both datasets, as column → role.
+    """
+    single = {"prompt", "reply"} <= set(other_roles.values()) and "messages" not in other_roles.values()
+    return task.name == Chat.name and single and "messages" in own_roles.values()
 
 
-__all__ = ["TASKS", "Encoding", "Example", "Role", "Row", "Task", "Way", "as_turns", "task_named"]
+__all__ = ["TASKS", "Encoding", "Example", "Role", "Row", "Task", "TaskVariant", "as_turns", "task_named"]

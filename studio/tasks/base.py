@@ -1,7 +1,7 @@
-"""What a task must say: its roles, which models can do it, and what a row means to a model.
+"""The interface of a task: its roles, which models can do it, and how a row becomes tokens.
 
-A task imports neither a trainer nor a metric: it names them. Preview, training, evaluation and chat all go through
-`encode`, so that what a person is shown is what the model gets.
+A task imports neither a trainer nor a metric; it refers to them by name. Preview, training, evaluation and chat all use
+`encode`, so that the preview shows exactly what the model gets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,62 +12,63 @@ from studio.data.roles import Role
 from studio.schema.models import ModelInfo
 
 Row = Mapping[str, Any]
-"""Column → value, as the file brought it."""
+"""Column → value, as in the file."""
 Turn = Mapping[str, Any]
-"""One turn of a conversation: role and content."""
-NOT_LEARNED = -100
-"""The label of a token that a model reads and does not learn."""
+"""One message of a conversation: role and content."""
+IGNORE_INDEX = -100
+"""The label of a token that does not count in the loss."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A row as a model gets it: token ids, and which of them are learned.
+    """One row as token ids, and which of them are learned.
 
-    `labels` is as long as `input_ids`, -100 where nothing is learned; for classification it is one class number.
+    `labels` is as long as `input_ids`, with -100 for tokens that are not learned. For classification it is one class
+    number.
     """
 
     input_ids: list[int]
     labels: Any
     full_length: int
-    """Tokens before the limit cut any."""
+    """Number of tokens before truncation."""
     learned: list[bool] = field(default_factory=list)
     label: str = ""
     goes_on: bool = False
-    """What is beyond the limit is learned as well, in a piece of its own."""
+    """The rest of the row is learned too, in further pieces."""
     other: "Example | None" = None
-    """Of a pair: the same conversation with the worse reply."""
+    """For a preference pair: the same conversation with the rejected reply."""
     liked: bool = True
-    """What people thought of the reply."""
+    """For feedback: whether the reply got a thumb up."""
     target: list[int] = field(default_factory=list)
-    """What is written, where a model reads one sequence and writes another."""
+    """For an encoder–decoder model: the token ids of the output sequence."""
     types: list[int] = field(default_factory=list)
-    """Which of two texts a token is of, for models that are told."""
+    """Token type ids, for models that distinguish two texts."""
     offsets: list[Any] = field(default_factory=list)
-    """Which letters of the passage a token stands for; None for a token of something else."""
+    """For each token, its characters in the passage as (start, end). None for tokens outside the passage."""
     text: str = ""
     """The whole passage."""
     accepted: tuple[str, ...] = ()
-    """All that is right to answer."""
+    """All correct answers."""
     row: int = 0
-    """Which row it is a piece of, where that matters to those who judge it."""
+    """Number of the row of which this is a piece."""
     parts: tuple[int, ...] = ()
-    """Lengths of the documents that share this row, which don't see each other; empty: it is one."""
+    """Lengths of the documents packed into this example, which do not attend to each other. Empty: one document."""
 
     @property
     def truncated(self) -> bool:
         return self.full_length > len(self.input_ids) and not self.goes_on
 
     @property
-    def teaches(self) -> bool:
-        """Whether anything of it is learned."""
-        if self.other is not None and not self.other.teaches:
+    def has_targets(self) -> bool:
+        """Whether any token is learned."""
+        if self.other is not None and not self.other.has_targets:
             return False
-        return not isinstance(self.labels, list) or any(label != NOT_LEARNED for label in self.labels[1:])
+        return not isinstance(self.labels, list) or any(label != IGNORE_INDEX for label in self.labels[1:])
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """What a task needs to encode a row: the model's tokenizer and the settings that change the outcome."""
+    """What a task needs to encode a row: the tokenizer and all settings that change the result."""
 
     tokenizer: Any
     roles: Mapping[str, str]
@@ -76,181 +77,181 @@ class Encoding:
     label_names: Sequence[str] = ()
     system_prompt: str = ""
     training_template: str | None = None
-    """A chat template that marks the replies, where there is one for this model; else the task finds them itself."""
+    """A chat template that marks the replies, if there is one for this model. Otherwise the task finds the replies."""
     kind: str = "causal"
     """The kind of the model (schema/models.py)."""
     architecture: str = ""
     instruction: str = ""
-    """What the model is told before a text; empty: as the task has it."""
+    """The instruction before a text. Empty: the task's default."""
     answer_length: int = 128
-    """The most tokens in what is written."""
+    """Maximum number of tokens of an answer."""
     stride: int = 128
-    """Tokens that two pieces of a long passage share."""
+    """Number of tokens that two pieces of a long passage share."""
     learn_replies: str = "all"
-    """`all` replies of a conversation are learned, or the `last`."""
+    """Which replies of a conversation are learned: `all`, or only the `last`."""
     thinking: str = "keep"
-    """What stands between <think> and </think> is learned (`keep`) or left out (`drop`)."""
+    """Whether text between <think> and </think> is learned (`keep`) or removed (`drop`)."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a task is done with a kind of model and with such columns, by registered names."""
+class TaskVariant:
+    """How a task works with one kind of model and certain columns, by registered names."""
 
     head: str
-    """What the model ends in (inference/heads.py)."""
+    """The head of the model (inference/heads.py)."""
     trainer: str
     metrics: tuple[str, ...]
     best_metric: str
     templated: bool = False
-    """What is asked is put into the model's chat template."""
+    """Prompts are put into the model's chat template."""
     judge: str = ""
-    """Who judges the result (evaluation/evaluate.py); empty: as the trainer is called."""
+    """The evaluator (evaluation/evaluate.py). Empty: the one with the trainer's name."""
 
 
-class Usual:
-    """What most tasks have in common."""
+class TaskDefaults:
+    """Defaults that most tasks share."""
 
     cuts = True
-    """Rows longer than the limit lose their end."""
+    """Rows longer than the maximum length are truncated."""
     packs = False
-    """Short rows may share one."""
+    """Short rows can be packed together."""
     sequences = 1
-    """Sequences that a model reads of a row: two of a pair."""
+    """Number of sequences per row: two for preference pairs."""
 
     def missing(self: Any, row: Row, roles: Mapping[str, str]) -> str:
-        """The required role that a row lacks."""
+        """Return the required role that a row lacks, or ""."""
         return str(self.lacks(self.values(row, roles), roles))
 
     def inconsistency(self, values: Mapping[str, Any]) -> str:
-        """The kind of problem (data/checks) of a row that lacks nothing and can't be learned from all the same."""
+        """Return the kind of data check for a complete row that a model can't learn from, or ""."""
         return ""
 
     def examples(self: Any, row: Row, encoding: Encoding) -> list[Example]:
-        """All that is learned from a row: one example."""
+        """Return the examples of a row: here always one."""
         return [self.encode(row, encoding)]
 
     def types_of(self, ids: Sequence[int], encoding: Encoding) -> list[int]:
-        """Which of two texts each token is of; empty: the model is not told."""
+        """Return token type ids. Empty: the model does not use them."""
         return []
 
     def text_of(self: Any, row: Row, roles: Mapping[str, str]) -> str:
-        """The row's input."""
+        """Return the input of a row as text."""
         return str(self.text_in(self.values(row, roles)))
 
     def expected(self: Any, row: Row, roles: Mapping[str, str]) -> str:
-        """What the model should say to a row."""
+        """Return the expected output for a row."""
         return str(self.expected_in(self.values(row, roles)))
 
     def accepted(self: Any, row: Row, roles: Mapping[str, str]) -> list[str]:
-        """All that is right to answer."""
+        """Return all correct answers for a row."""
         return [self.expected(row, roles)]
 
-    def opening(self: Any, row: Row, roles: Mapping[str, str]) -> Any:
-        """What a model is asked when its answer is to be compared with the row's: the row's prompt."""
+    def comparison_prompt(self: Any, row: Row, roles: Mapping[str, str]) -> Any:
+        """Return the prompt for comparing the model's answer with the row's: here the row's prompt."""
         return self.prompt_of(row, roles)
 
 
 class Task(Protocol):
-    """One kind of work. The attributes are read by the page, the command line, the services and the trainers."""
+    """One task. Page, command line, services and trainers read these attributes."""
 
     name: str
     title: str
     sentence: str
     term: str
-    """The field's own term, in small print."""
+    """The standard term, shown in small print."""
     sample_in: str
     sample_out: str
     roles: tuple[Role, ...]
     alternatives: tuple[tuple[str, ...], ...]
-    """Sets of roles, each of which is enough."""
+    """Sets of roles, each of which suffices."""
     has_labels: bool
     cuts: bool
-    """Rows longer than the limit lose their end."""
+    """Rows longer than the maximum length are truncated."""
     packs: bool
-    """Short rows may share one."""
+    """Short rows can be packed together."""
     sequences: int
-    """Sequences that a model reads of a row: two of a pair."""
+    """Number of sequences per row: two for preference pairs."""
     trainer: str
-    """Registered name of the trainer, in the usual way."""
+    """Registered name of the default trainer."""
     metrics: tuple[str, ...]
-    """Registered names of the metrics, in the usual way."""
+    """Registered names of the default metrics."""
     best_metric: str
 
     def unavailable_reason(self, model: ModelInfo) -> str:
-        """Why the model can't do it; empty when it can."""
+        """Return why the model can't do this task, or "" if it can."""
         ...
 
-    def way(self, kind: str, roles: Mapping[str, str]) -> Way:
-        """How it is done with this kind of model, and with columns of these roles."""
+    def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
+        """Return how this task works with this kind of model and these roles."""
         ...
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
-        """The row's values by role, cleaned (None where there is none)."""
+        """Return the row's cleaned values by role. None for a missing value."""
         ...
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
-        """The required role that cleaned values lack, or an empty string."""
+        """Return the required role that cleaned values lack, or ""."""
         ...
 
     def missing(self, row: Row, roles: Mapping[str, str]) -> str:
-        """The required role that the row lacks, or an empty string."""
+        """Return the required role that the row lacks, or ""."""
         ...
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
-        """The row as the model gets it in training; of a row in several pieces the first."""
+        """Return the row as training uses it. For a row in several pieces, return the first."""
         ...
 
     def inconsistency(self, values: Mapping[str, Any]) -> str:
-        """The kind of problem of a row that lacks nothing and can't be learned from all the same; else empty."""
+        """Return the kind of data check for a complete row that a model can't learn from, or ""."""
         ...
 
     def examples(self, row: Row, encoding: Encoding) -> list[Example]:
-        """All pieces in which a row is learned."""
+        """Return all pieces of a row as training uses them."""
         ...
 
-    def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
-        """What a new prompt is to the libraries: turns for a chat template, or a text (or a pair) to tokenize."""
+    def model_input(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
+        """Return a new prompt for the tokenizer: messages for a chat template, or a text or pair of texts."""
         ...
 
     def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str | list[dict[str, Any]]:
-        """What a row asks, for `prompt_ids`: a text, or the turns before the last reply."""
+        """Return the prompt of a row, for `prompt_ids`: a text, or the messages before the last reply."""
         ...
 
-    def opening(self, row: Row, roles: Mapping[str, str]) -> Any:
-        """What a model is asked when its answer is to be compared with what the row expects."""
+    def comparison_prompt(self, row: Row, roles: Mapping[str, str]) -> Any:
+        """Return the prompt for comparing the model's answer with the row's expected output."""
         ...
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
-        """A new prompt (or conversation) as the model gets it in chat and prediction."""
+        """Return the token ids of a new prompt or conversation, as in chat and prediction."""
         ...
 
     def types_of(self, ids: Sequence[int], encoding: Encoding) -> list[int]:
-        """Which of two texts each token of what is asked is of; empty: the model is not told."""
+        """Return the token type ids of a prompt. Empty: the model does not use them."""
         ...
 
     def text_in(self, values: Mapping[str, Any]) -> str:
-        """The input in a row's values, as a person reads it."""
+        """Return the input in a row's values as text."""
         ...
 
     def text_of(self, row: Row, roles: Mapping[str, str]) -> str:
-        """The row's input."""
+        """Return the input of a row as text."""
         ...
 
     def expected_in(self, values: Mapping[str, Any]) -> str:
-        """What the model should say to it, as a person reads it."""
+        """Return the expected output in a row's values as text."""
         ...
 
     def expected(self, row: Row, roles: Mapping[str, str]) -> str:
-        """What the model should say to a row."""
+        """Return the expected output for a row."""
         ...
 
     def accepted(self, row: Row, roles: Mapping[str, str]) -> list[str]:
-        """All that is right to answer; nothing where there is no answer."""
+        """Return all correct answers for a row. Empty if there is no answer."""
         ...
 
     def template(self, encoding: Encoding) -> str:
-        """How a row is put together, for the preview."""
+        """Return how a row is formatted, for the preview."""
         ...
 
 
-__all__ = ["NOT_LEARNED", "Encoding", "Example", "Role", "Row", "Task", "Turn", "Usual", "Way"]
+__all__ = ["IGNORE_INDEX", "Encoding", "Example", "Role", "Row", "Task", "TaskDefaults", "TaskVariant", "Turn"]

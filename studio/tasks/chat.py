@@ -1,4 +1,4 @@
-"""Chat: a prompt, perhaps with a context, and the reply to learn; or whole conversations."""
+"""Chat: a prompt, optionally with a context, and the reply to learn; or whole conversations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,8 +6,16 @@ from typing import Any
 from studio.data.values import text_of
 from studio.schema.models import ModelInfo
 from studio.tasks import rendering
-from studio.tasks.base import NOT_LEARNED, Encoding, Example, Role, Row, Turn, Usual, Way
-from studio.tasks.conversation import TOOLS, history_of, last_learned, says, tools_of, turns_of, without_thoughts
+from studio.tasks.base import IGNORE_INDEX, Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
+from studio.tasks.conversation import (
+    TOOLS,
+    has_content,
+    history_of,
+    messages_of,
+    tools_of,
+    train_last_reply_only,
+    without_reasoning,
+)
 
 PROMPT_NAMES = (
     "prompt",
@@ -104,8 +112,8 @@ TOOLS_ROLE = Role(
 HISTORY = Role("history", "History", "Earlier turns, as pairs of question and answer.", False, ("history",), "pairs")
 
 
-class Chat(Usual):
-    """Instruction tuning of a model that writes text; only the replies are learned."""
+class Chat(TaskDefaults):
+    """Instruction tuning of a generative model. Only the replies are learned."""
 
     name = "chat"
     title = "Chat"
@@ -121,18 +129,18 @@ class Chat(Usual):
     best_metric = "eval_loss"
 
     def unavailable_reason(self, model: ModelInfo) -> str:
-        """Only models that continue a text can reply."""
+        """Only generative models can reply."""
         if model.kind == "causal":
             return ""
         return "It can't write replies: it reads a text and does not continue it."
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
-        """Cleaned values by role; `messages` are turns with a known role each, or None."""
+        """Return cleaned values by role. `messages` is a list of messages with known roles, or None."""
         values: dict[str, Any] = {}
         for column, role in roles.items():
             cell = row.get(column)
             if role == "messages":
-                values[role] = turns_of(cell)
+                values[role] = messages_of(cell)
             elif role == "history":
                 values[role] = history_of(cell) or None
             elif role == "tools":
@@ -141,24 +149,24 @@ class Chat(Usual):
                 values[role] = text_of(cell)
         return values
 
-    def way(self, kind: str, roles: Mapping[str, str]) -> Way:
-        """A language model learns the replies."""
-        return Way("text", self.trainer, self.metrics, self.best_metric, templated=True)
+    def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
+        """Use a language model that learns the replies."""
+        return TaskVariant("text", self.trainer, self.metrics, self.best_metric, templated=True)
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
-        """The role that a row lacks; a conversation needs a question and a reply."""
+        """Return the role that a row lacks. A conversation needs a user message and a reply."""
         if "messages" not in values:
             return next((role for role in ("prompt", "reply") if not values.get(role)), "")
         turns = values["messages"]
         if not turns:
             return "messages"
-        spoken = {turn["role"] for turn in turns if says(turn)}
-        if "assistant" not in spoken:
+        roles_with_content = {turn["role"] for turn in turns if has_content(turn)}
+        if "assistant" not in roles_with_content:
             return "reply"
-        return "" if "user" in spoken else "prompt"
+        return "" if "user" in roles_with_content else "prompt"
 
     def turns(self, row: Row, roles: Mapping[str, str], system_prompt: str = "") -> list[dict[str, Any]]:
-        """The row as a conversation, replies included."""
+        """Return the row as a conversation with its replies."""
         values = self.values(row, roles)
         system = values.get("system") or system_prompt
         turns: list[dict[str, Any]] = list(values.get("history") or [])
@@ -175,54 +183,54 @@ class Chat(Usual):
         return turns
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
-        """Token ids of the conversation; the replies are learned, cut where the limit falls."""
+        """Return the token ids of the conversation, truncated to the maximum length. The replies are learned."""
         turns = self.turns(row, encoding.roles, encoding.system_prompt)
         if encoding.thinking == "drop":
-            turns = without_thoughts(turns)
+            turns = without_reasoning(turns)
         if encoding.learn_replies == "last":
-            turns = last_learned(turns)
+            turns = train_last_reply_only(turns)
         return self.encode_turns(turns, encoding)
 
     def encode_turns(self, turns: Sequence[dict[str, Any]], encoding: Encoding) -> Example:
-        """Token ids of turns; their replies are learned, those of weight 0 excepted."""
-        ids, learned = rendering.learned_ids(encoding.tokenizer, turns, encoding.training_template)
+        """Return the token ids of messages. Their replies are learned, except those with weight 0."""
+        ids, learned = rendering.encode_conversation(encoding.tokenizer, turns, encoding.training_template)
         length = len(ids)
         ids, learned = ids[: encoding.max_length], learned[: encoding.max_length]
-        labels = [token if marked else NOT_LEARNED for token, marked in zip(ids, learned, strict=True)]
+        labels = [token if marked else IGNORE_INDEX for token, marked in zip(ids, learned, strict=True)]
         return Example(ids, labels, length, learned)
 
     def prompt_of(self, row: Row, roles: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The turns before the last reply; all of them in a row that has none yet."""
+        """Return the messages before the last reply, or all messages of a row without one."""
         turns = self.turns(row, roles)
         replies = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]
         return turns[: replies[-1]] if replies else turns
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
-        """The conversation so far, and the model's turn to speak."""
-        return rendering.prompt_ids(encoding.tokenizer, self.asked(prompt, encoding))
+        """Return the token ids of the conversation so far, with the generation prompt."""
+        return rendering.prompt_ids(encoding.tokenizer, self.model_input(prompt, encoding))
 
-    def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[dict[str, Any]]:
-        """The conversation so far, with the run's system prompt."""
+    def model_input(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[dict[str, Any]]:
+        """Return the conversation so far, with the run's system prompt."""
         turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
         if encoding.system_prompt and turns[0]["role"] != "system":
             turns.insert(0, {"role": "system", "content": encoding.system_prompt})
         return turns
 
     def text_in(self, values: Mapping[str, Any]) -> str:
-        """The prompt with its context; of a conversation what people say in it."""
+        """Return the prompt with its context. For a conversation, return the user messages."""
         if values.get("messages"):
             return "\n\n".join(turn["content"] for turn in values["messages"] if turn["role"] == "user")
         return _with_context(values)
 
     def expected_in(self, values: Mapping[str, Any]) -> str:
-        """The reply; of a conversation the last one."""
+        """Return the reply. For a conversation, return the last one."""
         if values.get("messages"):
             replies = [turn["content"] for turn in values["messages"] if turn["role"] == "assistant"]
             return replies[-1] if replies else ""
         return values.get("reply") or ""
 
     def template(self, encoding: Encoding) -> str:
-        """The model's own frame around a conversation, with the roles' names in place of their values."""
+        """Return the model's chat template applied to a conversation of role names as placeholders."""
         has_context = "context" in encoding.roles.values()
         turns = [
             {"role": "user", "content": "{prompt}\n\n{context}" if has_context else "{prompt}"},
@@ -234,5 +242,5 @@ class Chat(Usual):
 
 
 def _with_context(values: Mapping[str, Any]) -> str:
-    """Prompt and context as Alpaca's and LLaMA-Factory's rows are put together."""
+    """Return prompt and context in the format of Alpaca and LLaMA-Factory."""
     return "\n\n".join(part for part in (values.get("prompt"), values.get("context")) if part)

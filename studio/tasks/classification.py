@@ -1,4 +1,4 @@
-"""Classification: a text, or two beside each other, and the one label that fits; or several labels; or a score."""
+"""Classification of a text or a text pair: one label, several labels, or a score."""
 
 import math
 import re
@@ -10,9 +10,9 @@ from studio.data.columns import SEPARATORS
 from studio.data.values import label_name, text_of
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.tasks.base import Encoding, Example, Role, Row, Turn, Usual, Way
+from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
 from studio.tasks.conversation import parsed
-from studio.tasks.text_to_text import parted
+from studio.tasks.text_to_text import split_pair
 
 _TEXT = (
     "text",
@@ -103,19 +103,21 @@ _LABELS = (
     "category",
 )
 _SCORE = ("score", "similarity", "grade", "relevance", "rating", "value", "stars", "label", "target", "mark")
-WAYS = {
-    "label": Way("labels", "classification", ("accuracy", "macro_f1"), "macro_f1"),
-    "labels": Way("labels", "classification", ("macro_f1", "micro_f1", "accuracy"), "macro_f1", judge="several"),
-    "score": Way("labels", "classification", ("pearson", "spearman", "mse"), "pearson", judge="scores"),
+VARIANTS = {
+    "label": TaskVariant("labels", "classification", ("accuracy", "macro_f1"), "macro_f1"),
+    "labels": TaskVariant(
+        "labels", "classification", ("macro_f1", "micro_f1", "accuracy"), "macro_f1", judge="several"
+    ),
+    "score": TaskVariant("labels", "classification", ("pearson", "spearman", "mse"), "pearson", judge="scores"),
 }
-"""What is given to a text → how that is learned and judged."""
+"""Kind of label → how it is learned and evaluated."""
 
 
 _EMPTY_LINES = re.compile(r"\n\s*\n")
 
 
-class Classification(Usual):
-    """Sorting texts under labels, with a model that reads or one that writes."""
+class Classification(TaskDefaults):
+    """Assigns labels to texts, with an encoder or a generative model."""
 
     name = "classification"
     title = "Classify text"
@@ -150,7 +152,7 @@ class Classification(Usual):
     best_metric = "macro_f1"
 
     def unavailable_reason(self, model: ModelInfo) -> str:
-        """Models that read and models that write can both sort."""
+        """Encoders and generative models can classify."""
         if model.kind in ("encoder", "causal"):
             return ""
         return (
@@ -158,61 +160,62 @@ class Classification(Usual):
         )
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
-        """The text, and the label's name."""
+        """Return the text and the label's name."""
         values: dict[str, Any] = {}
         for column, role in roles.items():
             cell = row.get(column)
             values[role] = READ.get(role, text_of)(cell)
         return values
 
-    def way(self, kind: str, roles: Mapping[str, str]) -> Way:
-        """A layer for labels learns on top of the model."""
-        return WAYS[given(roles)]
+    def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
+        """Train a classification head on top of the model."""
+        return VARIANTS[label_role(roles)]
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
-        """The role that a row lacks."""
+        """Return the role that a row lacks."""
         for text in ("text", "second"):
             if not values.get(text) and (text == "text" or text in values):
                 return text
-        told = "labels" if "labels" in values else "score" if "score" in values else "label"
-        return told if values.get(told) in (None, "") else ""
+        role = "labels" if "labels" in values else "score" if "score" in values else "label"
+        return role if values.get(role) in (None, "") else ""
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
-        """Token ids of the text, cut at the limit with the tokenizer's own ends, and the label's class number."""
+        """Return the token ids of the text, truncated to the maximum length, and the label's class number."""
         values = self.values(row, encoding.roles)
         ids, length = _tokens(self.text_in(values), encoding)
-        shown = self.expected(row, encoding.roles)
-        wanted = _wanted(given(encoding.roles), values, encoding.label_names)
-        return Example(ids, wanted, length, [False] * len(ids), shown, types=self.types_of(ids, encoding))
+        expected = self.expected(row, encoding.roles)
+        target = _target(label_role(encoding.roles), values, encoding.label_names)
+        return Example(ids, target, length, [False] * len(ids), expected, types=self.types_of(ids, encoding))
 
     def types_of(self, ids: Sequence[int], encoding: Encoding) -> list[int]:
-        """Of two texts, which each token is of, for models that are told: 0 up to the first text's end, then 1."""
-        if not _apart(encoding) or not _marks_second(encoding.tokenizer):
+        """Return token type ids for text pairs: 0 up to the end of the first text, then 1. Empty for other models."""
+        if not _is_text_pair(encoding) or not _marks_second(encoding.tokenizer):
             return []
-        return _by_end(ids, encoding.tokenizer.sep_token_id)
+        return _types_by_separator(ids, encoding.tokenizer.sep_token_id)
 
     def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
-        """The text; of two the second below an empty line."""
+        """Return the text. For a pair, the second text follows after an empty line."""
         return self.text_of(row, roles)
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
-        """A new text as the model gets it."""
-        return _tokens(_written(prompt), encoding)[0]
+        """Return the token ids of a new text."""
+        return _tokens(_as_text(prompt), encoding)[0]
 
-    def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
-        """The text; of two, for a model that reads, both."""
-        text = _written(prompt)
-        return list(parted(text)) if _apart(encoding) else text
+    def model_input(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
+        """Return the text, or both texts of a pair for an encoder."""
+        text = _as_text(prompt)
+        return list(split_pair(text)) if _is_text_pair(encoding) else text
 
     def text_in(self, values: Mapping[str, Any]) -> str:
-        """The text; of two the second below an empty line, of which the first then holds none."""
+        """Return the text. For a pair, the second text follows after an empty line; empty lines in the first are
+        removed."""
         text = values.get("text") or ""
         if "second" not in values:
             return text
         return f"{_EMPTY_LINES.sub(chr(10), text.strip())}\n\n{(values['second'] or '').strip()}"
 
     def expected_in(self, values: Mapping[str, Any]) -> str:
-        """The label's name, all names, or the score."""
+        """Return the label's name, all names, or the score."""
         if "labels" in values:
             return ", ".join(values["labels"] or ())
         if "score" in values:
@@ -220,22 +223,22 @@ class Classification(Usual):
         return str(values.get("label") or "")
 
     def template(self, encoding: Encoding) -> str:
-        """The tokenizer's own ends around the text."""
+        """Return the special tokens around the text."""
         tokenizer = encoding.tokenizer
         names = tokenizer.convert_ids_to_tokens(tokenizer("")["input_ids"])
-        if _apart(encoding):
+        if _is_text_pair(encoding):
             return " ".join([*names[:1], "{text}", *names[1:], "{second text}", *names[1:]])
         second = "\n\n{second text}" if "second" in encoding.roles.values() else ""
         return " ".join([*names[:1], f"{{text}}{second}", *names[1:]])
 
 
-def given(roles: Mapping[str, str]) -> str:
-    """What the rows give to a text: `label`, `labels` or `score`."""
+def label_role(roles: Mapping[str, str]) -> str:
+    """Return which role holds the labels: `label`, `labels` or `score`."""
     return next((role for role in ("labels", "score") if role in roles.values()), "label")
 
 
 def labels_in(cell: Any) -> list[str] | None:
-    """Several labels of a cell: a list, its JSON, or names with a separator between them; None for an empty cell."""
+    """Return the labels in a cell: a list, its JSON, or names with a separator. None for an empty cell."""
     if isinstance(cell, str):
         if cell.strip().startswith("["):
             return labels_in(parsed(cell))
@@ -247,7 +250,7 @@ def labels_in(cell: Any) -> list[str] | None:
 
 
 def score_in(cell: Any) -> float | None:
-    """A number; None where there is none."""
+    """Return the number in a cell, or None."""
     if isinstance(cell, bool) or cell is None:
         return None
     try:
@@ -258,29 +261,29 @@ def score_in(cell: Any) -> float | None:
 
 
 READ: Mapping[str, Any] = {"label": lambda cell: label_name(cell) or None, "labels": labels_in, "score": score_in}
-"""Role → how its cells are read; those of other roles are texts."""
+"""Role → function that reads its cells. Other roles are texts."""
 
 
-def _wanted(told: str, values: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """The class number; a 1 for each label that fits and a 0 for each that does not; or the score."""
-    found = values.get(told)
-    if told == "score":
-        return found
-    unknown = [name for name in ([found] if told == "label" else found or []) if name not in names]
-    if unknown or found is None:
+def _target(kind: str, values: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Return the class number, a 0/1 value for each label, or the score. Raise `StudioError` for an unknown label."""
+    value = values.get(kind)
+    if kind == "score":
+        return value
+    unknown = [name for name in ([value] if kind == "label" else value or []) if name not in names]
+    if unknown or value is None:
         raise StudioError(
             "unknown-name",
             f"The label {unknown[0]} does not exist." if unknown and unknown[0] else "The row has no label.",
             valid=list(names),
             hint="Only labels that training saw can be told apart.",
         )
-    return names.index(found) if told == "label" else tuple(float(name in found) for name in names)
+    return names.index(value) if kind == "label" else tuple(float(name in value) for name in names)
 
 
 def _tokens(text: str, encoding: Encoding) -> tuple[list[int], int]:
-    """Ids within the limit, and how many there would be without it. Of two texts the longer one is cut."""
+    """Return the truncated token ids, and the number of tokens before. For a pair, the longer text is truncated."""
     tokenizer = encoding.tokenizer
-    texts = parted(text) if _apart(encoding) else (text,)
+    texts = split_pair(text) if _is_text_pair(encoding) else (text,)
     ids: list[int] = tokenizer(*texts, verbose=False)["input_ids"]
     length = len(ids)
     if length > encoding.max_length:
@@ -288,24 +291,24 @@ def _tokens(text: str, encoding: Encoding) -> tuple[list[int], int]:
     return ids, length
 
 
-def _written(prompt: str | Sequence[Turn]) -> str:
+def _as_text(prompt: str | Sequence[Turn]) -> str:
     text = prompt if isinstance(prompt, str) else "\n\n".join(str(turn["content"]) for turn in prompt)
     return text.strip()
 
 
-def _apart(encoding: Encoding) -> bool:
-    """Whether a model gets two texts with its own sign between them; one that writes gets an empty line."""
+def _is_text_pair(encoding: Encoding) -> bool:
+    """Return whether the model gets two texts as a pair. A generative model gets an empty line between them."""
     return encoding.kind == "encoder" and "second" in encoding.roles.values()
 
 
 @lru_cache(maxsize=8)
 def _marks_second(tokenizer: Any) -> bool:
-    """Whether what follows the first text's end is of type 1 to a tokenizer, and all before of type 0."""
-    told = tokenizer("a", "b")
-    return bool(told.get("token_type_ids") == _by_end(told["input_ids"], tokenizer.sep_token_id))
+    """Return whether the tokenizer gives type 1 to the tokens after the first separator, and 0 to those before."""
+    encoded = tokenizer("a", "b")
+    return bool(encoded.get("token_type_ids") == _types_by_separator(encoded["input_ids"], tokenizer.sep_token_id))
 
 
-def _by_end(ids: Sequence[int], end: int | None) -> list[int]:
+def _types_by_separator(ids: Sequence[int], end: int | None) -> list[int]:
     first = ids.index(end) + 1 if end in ids else len(ids)
     return [int(place >= first) for place in range(len(ids))]
 

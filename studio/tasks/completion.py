@@ -1,19 +1,19 @@
-"""Completion: plain text that a model learns to go on with; nothing is asked and nothing is framed."""
+"""Completion: plain text for continued pretraining. There is no prompt and no template."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studio.data.values import text_of
 from studio.schema.models import ModelInfo
-from studio.tasks.base import Encoding, Example, Role, Row, Turn, Usual, Way
+from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
 
 _TEXT = ("text", "content", "document", "body", "article", "story", "passage", "page", "markdown", "code")
 OPENING = 60
-"""Words of a document, at most half of them, after which both models go on when they are compared."""
+"""Number of words (at most half of a document) that both models continue when they are compared."""
 
 
-class Completion(Usual):
-    """Further training on plain text: every token is learned, in pieces as long as the longest row."""
+class Completion(TaskDefaults):
+    """Continued pretraining on plain text. Every token is learned, in pieces of the maximum length."""
 
     name = "completion"
     title = "Continue text"
@@ -33,29 +33,29 @@ class Completion(Usual):
     best_metric = "eval_loss"
 
     def unavailable_reason(self, model: ModelInfo) -> str:
-        """Only models that continue a text can learn to."""
+        """Only generative models can learn to continue texts."""
         if model.kind == "causal":
             return ""
         return "It can't go on with a text: it reads a text as a whole and does not continue it."
 
-    def way(self, kind: str, roles: Mapping[str, str]) -> Way:
-        """A language model learns every token."""
-        return Way("text", self.trainer, self.metrics, self.best_metric)
+    def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
+        """Use a language model that learns every token."""
+        return TaskVariant("text", self.trainer, self.metrics, self.best_metric)
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
-        """The text."""
+        """Return the text."""
         return {role: text_of(row.get(column)) for column, role in roles.items()}
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
-        """The text, when it is empty."""
+        """Return "text" if the text is empty."""
         return "" if values.get("text") else "text"
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
-        """The document's first piece."""
+        """Return the first piece of the document."""
         return self.examples(row, encoding)[0]
 
     def examples(self, row: Row, encoding: Encoding) -> list[Example]:
-        """The whole document in pieces: begun and ended by the model's own marks, so that it learns where to stop."""
+        """Return the whole document in pieces, with the model's own begin and end tokens, so that it learns to stop."""
         ids = self.prompt_ids(self.text_of(row, encoding.roles), encoding)
         end = encoding.tokenizer.eos_token_id
         if end is not None:
@@ -67,42 +67,42 @@ class Completion(Usual):
         ]
 
     def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
-        """The text, to be gone on with."""
+        """Return the text to continue."""
         return self.text_of(row, roles)
 
-    def opening(self, row: Row, roles: Mapping[str, str]) -> str:
-        """Its first words."""
-        return _parted(self.text_of(row, roles))[0]
+    def comparison_prompt(self, row: Row, roles: Mapping[str, str]) -> str:
+        """Return the first words of the text."""
+        return _split_opening(self.text_of(row, roles))[0]
 
-    def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> str:
-        """The text as it is; what was said so far stands one after the other."""
+    def model_input(self, prompt: str | Sequence[Turn], encoding: Encoding) -> str:
+        """Return the text unchanged. Messages are concatenated."""
         return prompt if isinstance(prompt, str) else "".join(str(turn["content"]) for turn in prompt)
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
-        """A text to go on with: with the tokenizer's own beginning, without an end."""
+        """Return the token ids of a text to continue, with the begin token and without the end token."""
         tokenizer = encoding.tokenizer
-        ids: list[int] = list(tokenizer(self.asked(prompt, encoding), verbose=False)["input_ids"])
+        ids: list[int] = list(tokenizer(self.model_input(prompt, encoding), verbose=False)["input_ids"])
         while ids and ids[-1] == tokenizer.eos_token_id:
             ids.pop()
         return ids or [tokenizer.bos_token_id or tokenizer.eos_token_id or 0]
 
     def text_in(self, values: Mapping[str, Any]) -> str:
-        """The text."""
+        """Return the text."""
         return values.get("text") or ""
 
     def expected_in(self, values: Mapping[str, Any]) -> str:
-        """How it goes on after its first words."""
-        return _parted(self.text_in(values))[1]
+        """Return the text after its first words."""
+        return _split_opening(self.text_in(values))[1]
 
     def template(self, encoding: Encoding) -> str:
-        """The tokenizer's own beginning, the text, and the mark of its end."""
+        """Return the begin token, the text, and the end token."""
         tokenizer = encoding.tokenizer
         begin = tokenizer.convert_ids_to_tokens([i for i in tokenizer("")["input_ids"] if i != tokenizer.eos_token_id])
         return "".join([*begin, "{text}", tokenizer.eos_token or ""])
 
 
-def _parted(text: str) -> tuple[str, str]:
-    """The opening of a text, and the rest."""
+def _split_opening(text: str) -> tuple[str, str]:
+    """Return the opening of a text, and the rest."""
     words = text.split(" ")
     head = " ".join(words[: max(1, min(OPENING, len(words) // 2))])
     return head, text[len(head) :].strip()

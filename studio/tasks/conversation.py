@@ -1,4 +1,4 @@
-"""Turns of a conversation in the shapes that people bring, read as role and content. Knows no tokenizer."""
+"""Messages of a conversation in the common file formats, read as role and content. Independent of any tokenizer."""
 
 import ast
 import json
@@ -30,23 +30,23 @@ ROLES = {
     "ipython": "tool",
     "function_response": "tool",
 }
-"""What speakers are called in the formats of LLaMA-Factory, ShareGPT, OpenAI and others → role."""
+"""Names of speakers in the formats of LLaMA-Factory, ShareGPT, OpenAI and others → role."""
 UNTRAINED = "weight"
-"""OpenAI's files mark a reply that is not to be learned with a weight of 0."""
+"""OpenAI's files give weight 0 to replies that are not learned."""
 
 
 TOOLS, CALLS = "tools", "tool_calls"
-"""The first turn of a conversation may carry the tools that a model can call; a turn of its own the calls it makes."""
+"""Keys of messages. The first message can have the tools that a model can call; others the calls that it makes."""
 NAMES = ("name", "tool_call_id")
-"""Who speaks, and which call is answered: kept for the chat templates that write or ask for it."""
+"""Name of the speaker, and id of the answered call. Kept for chat templates that use them."""
 _ARRAY = re.compile(r"\barray\((\[[^\]]*\]), dtype=\w+\)")
-"""How NumPy writes a list that pandas puts into a CSV."""
+"""How NumPy prints a list, which pandas writes into CSV files."""
 THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
-"""What a model thinks before it replies, as it stands in replies."""
+"""The model's reasoning before a reply."""
 
 
-def turns_of(value: Any) -> list[dict[str, Any]] | None:
-    """The turns that a cell holds, or None when it holds none that can be read."""
+def messages_of(value: Any) -> list[dict[str, Any]] | None:
+    """Return the messages in a cell, or None if it has none or they can't be read."""
     if isinstance(value, str):
         value = parsed(value)
     if isinstance(value, dict):
@@ -55,7 +55,7 @@ def turns_of(value: Any) -> list[dict[str, Any]] | None:
         return None
     turns = []
     for item in value:
-        turn = _turn(item)
+        turn = _message(item)
         if turn is None:
             return None
         turns.append(turn)
@@ -63,7 +63,7 @@ def turns_of(value: Any) -> list[dict[str, Any]] | None:
 
 
 def history_of(value: Any) -> list[dict[str, Any]]:
-    """Earlier turns as pairs of question and answer, the way Alpaca's `history` has them."""
+    """Return earlier messages from pairs of question and answer, as in Alpaca's `history`."""
     if isinstance(value, str):
         value = parsed(value)
     turns = []
@@ -75,7 +75,7 @@ def history_of(value: Any) -> list[dict[str, Any]]:
 
 
 def parsed(text: str) -> Any:
-    """A list or an object that a CSV holds as JSON, or as Python writes it (pandas does); None where it is neither."""
+    """Return a list or object from JSON, or from Python syntax as pandas writes it. None for other text."""
     text = text.strip()
     if not text.startswith(("[", "{")):
         return None
@@ -83,22 +83,22 @@ def parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    for written in (text, _ARRAY.sub(r"\1", text)):
+    for literal in (text, _ARRAY.sub(r"\1", text)):
         try:
-            return ast.literal_eval(written)
+            return ast.literal_eval(literal)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
     return None
 
 
-def _turn(item: Any) -> dict[str, Any] | None:
+def _message(item: Any) -> dict[str, Any] | None:
     if not isinstance(item, dict):
         return None
     speaker = str(item.get("role", item.get("from", ""))).strip().lower()
     role, content = ROLES.get(speaker), _content(item.get("content", item.get("value")))
     calls = _calls(item.get(CALLS) or item.get("function_call"))
-    if speaker == "function_call" and content and (written := _calls(parsed(content))):
-        content, calls = "", written
+    if speaker == "function_call" and content and (calls_in_text := _calls(parsed(content))):
+        content, calls = "", calls_in_text
     if role is None or content is None:
         return None
     thought = item.get("reasoning_content") or item.get("thinking")
@@ -113,20 +113,20 @@ def _turn(item: Any) -> dict[str, Any] | None:
     return turn
 
 
-def says(turn: dict[str, Any]) -> bool:
-    """Whether a turn says anything: words, or the call of a tool."""
+def has_content(turn: dict[str, Any]) -> bool:
+    """Return whether a message has text or a tool call."""
     return bool(turn["content"].strip() or turn.get(CALLS))
 
 
-def without_thoughts(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Replies without what is thought before them."""
+def without_reasoning(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages with the reasoning removed from replies."""
     return [
         {**turn, "content": THOUGHT.sub("", turn["content"])} if turn["role"] == "assistant" else turn for turn in turns
     ]
 
 
-def last_learned(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All replies but the last are read and not learned."""
+def train_last_reply_only(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages with weight 0 for all replies except the last."""
     last = max((place for place, turn in enumerate(turns) if turn["role"] == "assistant"), default=-1)
     return [
         {**turn, UNTRAINED: 0} if turn["role"] == "assistant" and place != last else turn
@@ -135,26 +135,28 @@ def last_learned(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def tools_of(value: Any) -> list[dict[str, Any]] | None:
-    """The tools that a cell describes, in OpenAI's form; None when it describes none."""
+    """Return the tools that a cell describes, in OpenAI's format. None if there are none."""
     if isinstance(value, str):
         value = parsed(value)
     if isinstance(value, dict):
         value = [value]
-    found = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-    return [each if "function" in each else {"type": "function", "function": each} for each in found] or None
+    tools = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [each if "function" in each else {"type": "function", "function": each} for each in tools] or None
 
 
 def _calls(value: Any) -> list[dict[str, Any]]:
-    """Calls of tools in OpenAI's form, their arguments as an object."""
+    """Return tool calls in OpenAI's format, with arguments as an object."""
     calls = []
     for each in value if isinstance(value, list) else [value]:
-        told = each.get("function", each) if isinstance(each, dict) else None
-        if not isinstance(told, dict) or not isinstance(told.get("name"), str):
+        function = each.get("function", each) if isinstance(each, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             continue
-        given = told.get("arguments", told.get("parameters", {}))
-        given = parsed(given) if isinstance(given, str) else given
+        arguments = function.get("arguments", function.get("parameters", {}))
+        arguments = parsed(arguments) if isinstance(arguments, str) else arguments
         known = {"id": each["id"]} if isinstance(each.get("id"), str) else {}
-        calls.append({**known, "type": "function", "function": {"name": told["name"], "arguments": given or {}}})
+        calls.append(
+            {**known, "type": "function", "function": {"name": function["name"], "arguments": arguments or {}}}
+        )
     return calls
 
 

@@ -1,4 +1,4 @@
-"""Feedback: replies that people gave a thumb, up or down; no pairs are needed."""
+"""Feedback: replies with a thumb up or down. No preference pairs are needed."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 from studio.data.thumbs import thumb_of
 from studio.tasks.base import Encoding, Example, Role, Row
 from studio.tasks.chat import CONTEXT, HISTORY, MESSAGES, PROMPT, REPLY, SYSTEM, Chat
-from studio.tasks.conversation import last_learned
+from studio.tasks.conversation import train_last_reply_only
 
 _THUMB = (
     "thumb",
@@ -30,7 +30,7 @@ _THUMB = (
 
 
 class Feedback(Chat):
-    """Kahneman-Tversky optimisation on single replies; the base as it was is what the model is held to."""
+    """Kahneman-Tversky optimization (KTO) on single replies, with the base model as reference."""
 
     name = "feedback"
     title = "Learn from thumbs"
@@ -60,7 +60,7 @@ class Feedback(Chat):
     metrics: tuple[str, ...] = ("thumbs_told_apart", "reward_gap")
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
-        """As chat's, and the thumb as yes or no."""
+        """Return the values of chat, and the thumb as True or False."""
         values = super().values(row, roles)
         for column, role in roles.items():
             if role == "thumb":
@@ -68,17 +68,17 @@ class Feedback(Chat):
         return values
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
-        """What a conversation lacks, or the thumb."""
+        """Return the role that a conversation lacks, or the thumb."""
         return super().lacks(values, roles) or ("thumb" if values.get("thumb") is None else "")
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
-        """The conversation; its last reply is what the thumb is about."""
+        """Return the conversation up to its last reply, which the thumb is about."""
         turns = self.turns(row, encoding.roles, encoding.system_prompt)
         last = max((place for place, turn in enumerate(turns) if turn["role"] == "assistant"), default=len(turns) - 1)
-        good = bool(self.values(row, encoding.roles).get("thumb"))
-        encoded = self.encode_turns(last_learned(turns[: last + 1]), encoding)
-        return replace(encoded, liked=good, label="thumb up" if good else "thumb down")
+        is_liked = bool(self.values(row, encoding.roles).get("thumb"))
+        encoded = self.encode_turns(train_last_reply_only(turns[: last + 1]), encoding)
+        return replace(encoded, liked=is_liked, label="thumb up" if is_liked else "thumb down")
 
     def liked(self, row: Row, roles: Mapping[str, str]) -> bool:
-        """Whether a row's thumb is up."""
+        """Return whether a row has a thumb up."""
         return bool(self.values(row, roles).get("thumb"))

@@ -1,4 +1,4 @@
-"""Preference: a prompt with two replies, of which one is better; the model learns to lean towards such as that."""
+"""Preference: a prompt with two replies, of which one is better. The model learns to prefer such replies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 from studio.data.values import text_of
 from studio.tasks.base import Encoding, Example, Role, Row
 from studio.tasks.chat import PROMPT_NAMES, SYSTEM, Chat
-from studio.tasks.conversation import last_learned, turns_of
+from studio.tasks.conversation import messages_of, train_last_reply_only
 
 _CHOSEN = ("chosen", "preferred", "accepted", "better", "good", "winner", "best", "positive")
 _REJECTED = ("rejected", "dispreferred", "worse", "bad", "loser", "worst", "negative")
@@ -15,7 +15,7 @@ EQUAL = "equal-pair"
 
 
 class Preference(Chat):
-    """Direct preference optimisation on pairs; the base as it was is what the model is held to."""
+    """Direct preference optimization (DPO) on pairs, with the base model as reference."""
 
     name = "preference"
     title = "Prefer better answers"
@@ -48,90 +48,92 @@ class Preference(Chat):
     metrics: tuple[str, ...] = ("preferred", "reward_accuracy", "reward_margin")
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
-        """The turns before, and both replies as texts, whatever form they came in."""
+        """Return the messages before the replies, and both replies as texts, from any supported format."""
         cells = {role: row.get(column) for column, role in roles.items()}
-        before, replies = _before(cells), {name: _turns(cells.get(name)) for name in ("chosen", "rejected")}
+        before, replies = _before(cells), {name: _reply_messages(cells.get(name)) for name in ("chosen", "rejected")}
         both = [turns for turns in replies.values() if turns]
         if not before and len(both) == 2:
-            before = _common(*both)
+            before = _common_prefix(*both)
         values: dict[str, Any] = {role: None for role in cells}
         values |= {name: turns[-1]["content"].strip() or None for name, turns in replies.items() if turns}
-        said = [values.get(name) for name in replies]
-        if before and before[-1]["role"] == "assistant" and before[-1]["content"].strip() in said:
-            before = before[:-1]  # a whole conversation: its last reply is one of the two
+        texts = [values.get(name) for name in replies]
+        if before and before[-1]["role"] == "assistant" and before[-1]["content"].strip() in texts:
+            before = before[:-1]  # a whole conversation: its last reply is one of both
         values["system"] = text_of(cells.get("system"))
         values["prompt" if "prompt" in cells or "messages" not in cells else "messages"] = before or None
         return values
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
-        """The question or the reply that a row lacks."""
-        asked = [turn for turn in _turns_in(values) if turn["role"] == "user"]
-        if not any(turn["content"].strip() for turn in asked):
+        """Return the prompt or the reply that a row lacks."""
+        user_messages = [turn for turn in _messages_in(values) if turn["role"] == "user"]
+        if not any(turn["content"].strip() for turn in user_messages):
             return "messages" if "messages" in roles.values() and "prompt" not in roles.values() else "prompt"
         return next((role for role in ("chosen", "rejected") if not values.get(role)), "")
 
     def inconsistency(self, values: Mapping[str, Any]) -> str:
-        """Of two replies that are one nothing can be learned."""
+        """Return `equal-pair` if both replies are the same."""
         return EQUAL if values["chosen"] == values["rejected"] else ""
 
     def turns(self, row: Row, roles: Mapping[str, str], system_prompt: str = "") -> list[dict[str, Any]]:
-        """The conversation with the better reply."""
+        """Return the conversation with the chosen reply."""
         values = self.values(row, roles)
-        return self._with(values, values.get("chosen"), system_prompt)
+        return self._with_reply(values, values.get("chosen"), system_prompt)
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
-        """The conversation with the better reply, and beside it the one with the worse."""
+        """Return the conversation with the chosen reply; `other` has the rejected reply."""
         values = self.values(row, encoding.roles)
         better, worse = (
-            self.encode_turns(last_learned(self._with(values, values[name], encoding.system_prompt)), encoding)
+            self.encode_turns(
+                train_last_reply_only(self._with_reply(values, values[name], encoding.system_prompt)), encoding
+            )
             for name in ("chosen", "rejected")
         )
         return replace(better, other=worse)
 
     def text_in(self, values: Mapping[str, Any]) -> str:
-        """What people say before the replies."""
-        return "\n\n".join(turn["content"] for turn in _turns_in(values) if turn["role"] == "user")
+        """Return the user messages before the replies."""
+        return "\n\n".join(turn["content"] for turn in _messages_in(values) if turn["role"] == "user")
 
     def expected_in(self, values: Mapping[str, Any]) -> str:
-        """The better reply."""
+        """Return the chosen reply."""
         return values.get("chosen") or ""
 
-    def _with(self, values: Mapping[str, Any], reply: str | None, system_prompt: str) -> list[dict[str, Any]]:
-        turns = list(_turns_in(values))
+    def _with_reply(self, values: Mapping[str, Any], reply: str | None, system_prompt: str) -> list[dict[str, Any]]:
+        turns = list(_messages_in(values))
         system = values.get("system") or system_prompt
         if system and (not turns or turns[0]["role"] != "system"):
             turns.insert(0, {"role": "system", "content": system})
         return [*turns, {"role": "assistant", "content": reply}] if reply else turns
 
 
-def _turns_in(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _messages_in(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return values.get("messages") or values.get("prompt") or []
 
 
 def _before(cells: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The turns of the columns that hold what comes before the replies."""
-    turns = list(turns_of(cells.get("messages")) or [])
-    prompt = turns_of(cells.get("prompt"))
+    """Return the messages before the replies, from the prompt and messages columns."""
+    turns = list(messages_of(cells.get("messages")) or [])
+    prompt = messages_of(cells.get("prompt"))
     if prompt:
         return [*turns, *prompt]
     text = text_of(cells.get("prompt"))
-    asked = [place for place, turn in enumerate(turns) if turn["role"] == "user"]
-    if asked and turns[asked[-1]]["content"].strip() == text:
-        return turns[: asked[-1] + 1]  # as in UltraFeedback, where the conversation holds the prompt and the reply too
+    user_positions = [place for place, turn in enumerate(turns) if turn["role"] == "user"]
+    if user_positions and turns[user_positions[-1]]["content"].strip() == text:
+        return turns[: user_positions[-1] + 1]  # as in UltraFeedback: the conversation has the prompt and the reply
     return [*turns, {"role": "user", "content": text}] if text else turns
 
 
-def _turns(cell: Any) -> list[dict[str, Any]]:
-    """A reply as turns, the last of which is the reply: a text, one turn, or a whole conversation."""
-    turns = turns_of([cell] if isinstance(cell, dict) and "messages" not in cell else cell)
+def _reply_messages(cell: Any) -> list[dict[str, Any]]:
+    """Return a reply as messages that end with it. The cell can hold a text, one message, or a conversation."""
+    turns = messages_of([cell] if isinstance(cell, dict) and "messages" not in cell else cell)
     if turns:
         return turns if turns[-1]["role"] == "assistant" else []
     text = text_of(cell)
     return [{"role": "assistant", "content": text}] if text else []
 
 
-def _common(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The turns that two conversations begin with alike, their last replies left out."""
+def _common_prefix(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages that two conversations have in common at the start, without their last replies."""
     same = []
     for mine, yours in zip(one[:-1], other[:-1], strict=False):
         if mine != yours:

@@ -1,8 +1,8 @@
-"""A conversation as a model's tokens, and which of them are learned. It knows chat templates, and no row and no role.
+"""Conversations as tokens of a model, and which of them are learned. Based on chat templates.
 
-Where the template marks the replies (`{% generation %}`), its own marks are used. Elsewhere a reply is what the
-template adds between asking for it and going on, end-of-turn token included (replies.py). For conversations of one
-reply that is what TRL learns too.
+If the template marks the replies (`{% generation %}`), its marks are used. Otherwise a reply is the text between its
+generation prompt and the next message, with the end-of-turn token (replies.py). For conversations with one reply, TRL
+learns the same tokens.
 """
 
 import json
@@ -23,30 +23,30 @@ PLAIN_TEMPLATE = (
     "{% else %}{{ '### Prompt:\n' + message['content'] + '\n\n' }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '### Reply:\n' }}{% endif %}"
 )
-"""For base models that come without a chat template."""
+"""For base models without a chat template."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
 def template_of(tokenizer: Any) -> str:
-    """The chat template that prompts are put into: the model's own, or the plain one."""
+    """Return the chat template for prompts: the model's own, or the plain one."""
     template = tokenizer.chat_template
     if isinstance(template, dict):
         template = template.get("default") or next(iter(template.values()), None)
     return template or PLAIN_TEMPLATE
 
 
-def marks_replies(template: str) -> bool:
-    """Whether a template itself says which part is the reply."""
+def has_generation_marks(template: str) -> bool:
+    """Return whether a template marks the replies."""
     return _MARKED.search(template) is not None
 
 
 def prompt_ids(tokenizer: Any, turns: Sequence[dict[str, Any]]) -> list[int]:
-    """A conversation that waits for its reply, as token ids."""
-    return _ids(tokenizer, _render(tokenizer, turns, template_of(tokenizer), asks=True))
+    """Return the token ids of a conversation with the generation prompt."""
+    return _ids(tokenizer, _render(tokenizer, turns, template_of(tokenizer), add_generation_prompt=True))
 
 
 def portable_template(tokenizer: Any) -> str:
-    """The template that prompts are put into, as other programs can use it: no variable and no mark of ours."""
+    """Return the template for prompts in a form that other programs can use, without our variables and marks."""
     template = template_of(tokenizer)
     if template != PLAIN_TEMPLATE:
         return template
@@ -55,61 +55,66 @@ def portable_template(tokenizer: Any) -> str:
 
 
 def render(tokenizer: Any, turns: Sequence[dict[str, Any]], training_template: str | None = None) -> str:
-    """A whole conversation as the text that becomes tokens."""
-    return _render(tokenizer, turns, training_template or template_of(tokenizer), asks=False)
+    """Return a whole conversation as text, as it is tokenized."""
+    return _render(tokenizer, turns, training_template or template_of(tokenizer), add_generation_prompt=False)
 
 
-def learned_ids(
+def encode_conversation(
     tokenizer: Any, turns: Sequence[dict[str, Any]], training_template: str | None
 ) -> tuple[list[int], list[bool]]:
-    """A whole conversation as token ids, and for each whether it belongs to a reply."""
+    """Return a whole conversation as token ids, and for each whether it belongs to a learned reply."""
     template = training_template or template_of(tokenizer)
-    by_marks = marks_replies(template) and getattr(tokenizer, "is_fast", False)
-    return (_by_marks if by_marks else _by_prefix)(tokenizer, turns, template)
+    use_marks = has_generation_marks(template) and getattr(tokenizer, "is_fast", False)
+    return (_encode_by_marks if use_marks else _encode_by_prefix)(tokenizer, turns, template)
 
 
-def _call(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str, **wishes: Any) -> Any:
-    """One way into the tokenizer; a template without a place for a system prompt gets it before the first question."""
+def _apply_template(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str, **options: Any) -> Any:
+    """Apply the chat template. If it has no system role, the system prompt goes before the first user message.
+
+    Raise `StudioError` if the template refuses the conversation.
+    """
     from jinja2 import TemplateError
 
-    plain, tools = _plain(turns, template)
-    wishes |= {"chat_template": template, "begin_text": _begin(tokenizer), **({"tools": tools} if tools else {})}
+    messages, tools = _for_template(turns, template)
+    options |= {"chat_template": template, "begin_text": _begin(tokenizer), **({"tools": tools} if tools else {})}
     try:
-        return tokenizer.apply_chat_template(plain, **wishes)
+        return tokenizer.apply_chat_template(messages, **options)
     except TemplateError as error:
         reason = error
-    if len(plain) > 1 and plain[0]["role"] == "system":
-        first = {**plain[1], "content": f"{plain[0]['content']}\n\n{plain[1]['content']}"}
+    if len(messages) > 1 and messages[0]["role"] == "system":
+        first = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
         try:
-            return tokenizer.apply_chat_template([first, *plain[2:]], **wishes)
+            return tokenizer.apply_chat_template([first, *messages[2:]], **options)
         except TemplateError as error:
             reason = error
     raise StudioError(
         "wrong-model",
         "The model's chat template refuses a conversation.",
-        given=str(reason).splitlines()[0] if str(reason) else "turns by " + ", ".join(turn["role"] for turn in plain),
+        given=str(reason).splitlines()[0]
+        if str(reason)
+        else "turns by " + ", ".join(turn["role"] for turn in messages),
         hint="Leave out rows whose turns are out of order (--leave-out roles-out-of-order), or choose another model.",
     )
 
 
-def _plain(turns: Sequence[dict[str, Any]], template: str) -> tuple[list[dict[str, Any]], Any]:
-    """Turns and tools as the template knows them. One that knows no tools gets them in words, as Hermes writes them."""
+def _for_template(turns: Sequence[dict[str, Any]], template: str) -> tuple[list[dict[str, Any]], Any]:
+    """Return messages and tools in the template's format. Without tool support, tools become text, as in Hermes."""
     tools = turns[0].get(TOOLS) if turns else None
-    knows = CALLS in template
-    plain = []
+    supports_calls = CALLS in template
+    messages = []
     for turn in turns:
-        told = {"role": turn["role"], "content": turn["content"], **{key: turn[key] for key in NAMES if key in turn}}
+        message = {"role": turn["role"], "content": turn["content"], **{key: turn[key] for key in NAMES if key in turn}}
         if calls := turn.get(CALLS):
             written = "\n".join(f"<tool_call>\n{_json(call['function'])}\n</tool_call>" for call in calls)
-            told |= {CALLS: calls} if knows else {"content": f"{turn['content']}\n{written}".strip()}
-        plain.append(told)
+            message |= {CALLS: calls} if supports_calls else {"content": f"{turn['content']}\n{written}".strip()}
+        messages.append(message)
     if not tools or TOOLS in template:
-        return plain, tools
+        return messages, tools
     words = "You may call these functions. Write a call as <tool_call>{...}</tool_call>.\n<tools>\n"
     words += "\n".join(_json(each) for each in tools) + "\n</tools>"
-    if plain[0]["role"] == "system":
-        return [{"role": "system", "content": f"{plain[0]['content']}\n\n{words}"}, *plain[1:]], None
-    return [{"role": "system", "content": words}, *plain], None
+    if messages[0]["role"] == "system":
+        return [{"role": "system", "content": f"{messages[0]['content']}\n\n{words}"}, *messages[1:]], None
+    return [{"role": "system", "content": words}, *messages], None
 
 
 def _json(value: Any) -> str:
@@ -117,14 +122,14 @@ def _json(value: Any) -> str:
 
 
 def _begin(tokenizer: Any) -> str:
-    """The token that the tokenizer itself puts before every text, for the plain template."""
+    """Return the begin token that the tokenizer adds to every text, for the plain template."""
     if tokenizer.chat_template or tokenizer.bos_token_id is None:
         return ""
     return tokenizer.bos_token if tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id] else ""
 
 
-def _render(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str, asks: bool) -> str:
-    text: str = _call(tokenizer, turns, template, tokenize=False, add_generation_prompt=asks)
+def _render(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str, add_generation_prompt: bool) -> str:
+    text: str = _apply_template(tokenizer, turns, template, tokenize=False, add_generation_prompt=add_generation_prompt)
     return text
 
 
@@ -133,8 +138,10 @@ def _ids(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def _by_marks(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) -> tuple[list[int], list[bool]]:
-    encoded = _call(tokenizer, turns, template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+def _encode_by_marks(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) -> tuple[list[int], list[bool]]:
+    encoded = _apply_template(
+        tokenizer, turns, template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+    )
     ids, learned = list(encoded["input_ids"]), [bool(mark) for mark in encoded["assistant_masks"]]
     weights = _weights(turns)
     if all(weights):
@@ -144,22 +151,22 @@ def _by_marks(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) ->
         ends = [*runs[1:], len(ids)]
         places = list(range(len(ids)))
     else:  # two replies in a row are marked as one, or one is empty: what is marked is of the reply that ends next
-        text = _render(tokenizer, turns, template, asks=False)
+        text = _render(tokenizer, turns, template, add_generation_prompt=False)
         ends = [end for _, end in _reply_spans(tokenizer, turns, template, text)]
-        told = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        places = [begin for begin, _ in told["offset_mapping"]]
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        places = [begin for begin, _ in encoded["offset_mapping"]]
     for index, place in enumerate(places):
         learned[index] = learned[index] and weights[min(bisect_right(ends, place), len(weights) - 1)]
     return ids, learned
 
 
-def _by_prefix(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) -> tuple[list[int], list[bool]]:
-    """Replies found by rendering the conversation up to each of them."""
-    text = _render(tokenizer, turns, template, asks=False)
-    found = zip(_reply_spans(tokenizer, turns, template, text), _weights(turns), strict=True)
-    spans = [span for span, weight in found if weight]
+def _encode_by_prefix(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) -> tuple[list[int], list[bool]]:
+    """Find the replies by rendering the conversation up to each of them."""
+    text = _render(tokenizer, turns, template, add_generation_prompt=False)
+    spans_and_weights = zip(_reply_spans(tokenizer, turns, template, text), _weights(turns), strict=True)
+    spans = [span for span, weight in spans_and_weights if weight]
     if not getattr(tokenizer, "is_fast", False):
-        return _by_token_prefix(tokenizer, text, spans)
+        return _encode_by_token_prefix(tokenizer, text, spans)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     learned = [False] * len(encoded["input_ids"])
     for index, (start, end) in enumerate(encoded["offset_mapping"]):
@@ -168,30 +175,32 @@ def _by_prefix(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) -
 
 
 def _weights(turns: Sequence[dict[str, Any]]) -> list[bool]:
-    """Whether each reply is learned: those of weight 0 are read only."""
+    """Return whether each reply is learned. Those with weight 0 are not."""
     return [turn.get(UNTRAINED) != 0 for turn in turns if turn["role"] == "assistant"]
 
 
 def _reply_spans(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str, text: str) -> list[tuple[int, int]]:
-    """Where in the text of a conversation each of its replies stands, as characters."""
+    """Return the (start, end) characters of each reply in the text of a conversation."""
 
-    def written(some: Sequence[dict[str, Any]], asks: bool = False) -> str:
-        return _render(tokenizer, some, template, asks)
+    def render_turns(some: Sequence[dict[str, Any]], add_generation_prompt: bool = False) -> str:
+        return _render(tokenizer, some, template, add_generation_prompt)
 
-    return spans_of_replies(turns, text, written)
+    return spans_of_replies(turns, text, render_turns)
 
 
-def _by_token_prefix(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[bool]]:
-    """The same for tokenizers that don't say which characters a token stands for."""
+def _encode_by_token_prefix(
+    tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]
+) -> tuple[list[int], list[bool]]:
+    """The same for tokenizers that do not map tokens to characters."""
     ids = _ids(tokenizer, text)
     learned = [False] * len(ids)
     for begin, end in spans:
-        first, last = (_same(ids, _ids(tokenizer, text[:place])) for place in (begin, end))
+        first, last = (_common_length(ids, _ids(tokenizer, text[:place])) for place in (begin, end))
         learned[first:last] = [True] * (last - first)
     return ids, learned
 
 
-def _same(ids: Sequence[int], others: Sequence[int]) -> int:
+def _common_length(ids: Sequence[int], others: Sequence[int]) -> int:
     for index, (one, other) in enumerate(zip(ids, others, strict=False)):
         if one != other:
             return index

@@ -1,4 +1,4 @@
-"""Summarization, and translation: a text in, a text out, by a model that reads and writes or by one that goes on."""
+"""Summarization and translation: a text in, a text out, by an encoder–decoder or a generative model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from studio.data.values import text_of
 from studio.schema.models import ModelInfo
 from studio.tasks import rendering, text_to_text
-from studio.tasks.base import Encoding, Example, Role, Row, Turn, Usual, Way
+from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
 
 _TEXT = (
     "document",
@@ -25,13 +25,13 @@ _TEXT = (
 )
 _SUMMARY = ("summary", "highlights", "tldr", "tl dr", "abstract", "headline", "gist", "short", "summaries")
 _TRANSLATION = ("translation", "translated", "target text", "translated text")
-TOLD = {"summary": "Summarize this text.", "translation": "Translate this text."}
+INSTRUCTIONS = {"summary": "Summarize this text.", "translation": "Translate this text."}
 PREFIX = {"summary": "summarize: ", "translation": ""}
-"""What T5 was told before a text while it was made."""
+"""Prefixes that T5 was trained with."""
 
 
-class Summarization(Usual):
-    """Text to text, with new texts judged against what people wrote."""
+class Summarization(TaskDefaults):
+    """Text to text. The output is compared with texts that people wrote."""
 
     name = "summarization"
     title = "Summarize"
@@ -53,65 +53,65 @@ class Summarization(Usual):
     best_metric = "eval_loss"
 
     def unavailable_reason(self, model: ModelInfo) -> str:
-        """Models that write can."""
+        """Models that generate text can do it."""
         if model.kind in ("causal", "seq2seq"):
             return ""
         return "It can't write summaries: it reads a text and writes none."
 
-    def way(self, kind: str, roles: Mapping[str, str]) -> Way:
-        """Read and write, or go on after a prompt; a translation is judged otherwise than a summary."""
+    def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
+        """Use an encoder–decoder, or a generative model with a prompt. Translations have other metrics."""
         metrics = ("bleu", "chrf") if "translation" in roles.values() else self.metrics
         if kind == "seq2seq":
-            return Way("seq2seq", "seq2seq", metrics, self.best_metric)
-        return Way("text", "sft", metrics, "eval_loss", templated=True, judge="written")
+            return TaskVariant("seq2seq", "seq2seq", metrics, self.best_metric)
+        return TaskVariant("text", "sft", metrics, "eval_loss", templated=True, judge="written")
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
-        """Both texts."""
+        """Return both texts."""
         return {role: text_of(row.get(column)) for column, role in roles.items()}
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
-        """The text, or what is to be written."""
+        """Return the role that a row lacks: the text, or the output."""
         target = _target(roles)
         return "" if values.get("text") and values.get(target) else target if values.get("text") else "text"
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
-        """The text, and the tokens to be written."""
+        """Return the text, and the tokens of the output."""
         values, target = self.values(row, encoding.roles), _target(encoding.roles)
-        text, wanted = values.get("text") or "", values.get(target) or ""
-        return text_to_text.example(self.asked(text, encoding), wanted, encoding)
+        text, output = values.get("text") or "", values.get(target) or ""
+        return text_to_text.example(self.model_input(text, encoding), output, encoding)
 
     def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
-        """The text."""
+        """Return the text."""
         return self.text_of(row, roles)
 
-    def asked(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
-        """The text after the instruction: as one text, or as a turn for the chat template."""
+    def model_input(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
+        """Return the text after the instruction, as one text or as messages for the chat template."""
         text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
         target = _target(encoding.roles)
         if encoding.kind == "seq2seq":
-            told = f"{encoding.instruction} " if encoding.instruction else ""
-            return (told or (PREFIX[target] if encoding.architecture.startswith("T5") else "")) + text.strip()
-        return text_to_text.turns(f"{encoding.instruction or TOLD[target]}\n\n{text.strip()}", encoding)
+            instruction = f"{encoding.instruction} " if encoding.instruction else ""
+            return (instruction or (PREFIX[target] if encoding.architecture.startswith("T5") else "")) + text.strip()
+        return text_to_text.as_messages(f"{encoding.instruction or INSTRUCTIONS[target]}\n\n{text.strip()}", encoding)
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
-        """A new text as the model gets it."""
-        return text_to_text.prompt_ids(self.asked(prompt, encoding), encoding)
+        """Return the token ids of a new text."""
+        return text_to_text.prompt_ids(self.model_input(prompt, encoding), encoding)
 
     def text_in(self, values: Mapping[str, Any]) -> str:
-        """The text."""
+        """Return the text."""
         return values.get("text") or ""
 
     def expected_in(self, values: Mapping[str, Any]) -> str:
-        """The summary, or the translation."""
+        """Return the summary or the translation."""
         return values.get("translation" if "translation" in values else "summary") or ""
 
     def template(self, encoding: Encoding) -> str:
-        """What stands around the text."""
-        asked = self.asked("{text}", encoding)
-        if isinstance(asked, str):
-            return f"{asked} → {{{_target(encoding.roles)}}}"
+        """Return how the text is formatted."""
+        input_ = self.model_input("{text}", encoding)
+        if isinstance(input_, str):
+            return f"{input_} → {{{_target(encoding.roles)}}}"
         reply = {"role": "assistant", "content": f"{{{_target(encoding.roles)}}}"}
-        return rendering.render(encoding.tokenizer, [*asked, reply], encoding.training_template)
+        return rendering.render(encoding.tokenizer, [*input_, reply], encoding.training_template)
 
 
 def _target(roles: Mapping[str, str]) -> str:

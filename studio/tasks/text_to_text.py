@@ -1,53 +1,53 @@
-"""A text that is asked and one that is written, as tokens: for models that read and write, and for those that go on."""
+"""Input and output texts as tokens, for encoder–decoder and generative models."""
 
 from typing import Any
 
 from studio.tasks import rendering
-from studio.tasks.base import NOT_LEARNED, Encoding, Example
+from studio.tasks.base import IGNORE_INDEX, Encoding, Example
 
 
-def turns(text: str, encoding: Encoding) -> list[dict[str, Any]]:
-    """What is asked as a conversation, with the run's system prompt."""
-    asked = [{"role": "user", "content": text}]
-    return [{"role": "system", "content": encoding.system_prompt}, *asked] if encoding.system_prompt else asked
+def as_messages(text: str, encoding: Encoding) -> list[dict[str, Any]]:
+    """Return the input as a conversation, with the run's system prompt."""
+    input_ = [{"role": "user", "content": text}]
+    return [{"role": "system", "content": encoding.system_prompt}, *input_] if encoding.system_prompt else input_
 
 
-def parted(text: str) -> tuple[str, str]:
-    """Two texts that were asked as one: what stands before the first empty line, and after it (or before and after the
-    first line)."""
+def split_pair(text: str) -> tuple[str, str]:
+    """Split two texts that were entered as one: at the first empty line, else at the first line end. The second text is
+    empty if there is no line end."""
     for sign in ("\n\n", "\n"):
-        first, found, second = text.strip().partition(sign)
-        if found:
+        first, separator, second = text.strip().partition(sign)
+        if separator:
             return first.strip(), second.strip()
     return text.strip(), ""
 
 
-def prompt_ids(asked: Any, encoding: Encoding) -> list[int]:
-    """What is asked, as token ids: a text for a reader, turns for the chat template."""
-    if isinstance(asked, str):
-        ids: list[int] = encoding.tokenizer(asked, truncation=True, max_length=encoding.max_length)["input_ids"]
+def prompt_ids(input_: Any, encoding: Encoding) -> list[int]:
+    """Return the token ids of the input: a text for an encoder–decoder, messages for the chat template."""
+    if isinstance(input_, str):
+        ids: list[int] = encoding.tokenizer(input_, truncation=True, max_length=encoding.max_length)["input_ids"]
         return ids
-    return rendering.prompt_ids(encoding.tokenizer, asked)
+    return rendering.prompt_ids(encoding.tokenizer, input_)
 
 
-def example(asked: Any, wanted: str, encoding: Encoding) -> Example:
-    """What is asked and what is to be written; only the latter is learned."""
-    if isinstance(asked, str):
-        return _read_and_written(asked, wanted, encoding)
-    whole = [*asked, {"role": "assistant", "content": wanted}]
-    ids, learned = rendering.learned_ids(encoding.tokenizer, whole, encoding.training_template)
+def example(input_: Any, output: str, encoding: Encoding) -> Example:
+    """Return an example with input and output. Only the output is learned."""
+    if isinstance(input_, str):
+        return _encoder_decoder_example(input_, output, encoding)
+    whole = [*input_, {"role": "assistant", "content": output}]
+    ids, learned = rendering.encode_conversation(encoding.tokenizer, whole, encoding.training_template)
     cut, marks = ids[: encoding.max_length], learned[: encoding.max_length]
-    labels = [token if marked else NOT_LEARNED for token, marked in zip(cut, marks, strict=True)]
+    labels = [token if marked else IGNORE_INDEX for token, marked in zip(cut, marks, strict=True)]
     return Example(cut, labels, len(ids), marks)
 
 
-def _read_and_written(asked: str, wanted: str, encoding: Encoding) -> Example:
-    """Two sequences: the reader's, cut at the limit, and the writer's, cut at the longest answer."""
+def _encoder_decoder_example(input_: str, output: str, encoding: Encoding) -> Example:
+    """Return an example with two sequences, each truncated: the encoder's input and the decoder's output."""
     tokenizer = encoding.tokenizer
-    whole = tokenizer(asked, verbose=False)["input_ids"]
-    ids = prompt_ids(asked, encoding) if len(whole) > encoding.max_length else whole
-    target = tokenizer(text_target=wanted, truncation=True, max_length=encoding.answer_length)["input_ids"]
+    whole = tokenizer(input_, verbose=False)["input_ids"]
+    ids = prompt_ids(input_, encoding) if len(whole) > encoding.max_length else whole
+    target = tokenizer(text_target=output, truncation=True, max_length=encoding.answer_length)["input_ids"]
     end = tokenizer.eos_token_id
     if end is not None and target[-1:] != [end]:
-        target = [*target[: encoding.answer_length - 1], end]  # a writer must learn where to stop
+        target = [*target[: encoding.answer_length - 1], end]  # the decoder must learn to stop
     return Example(ids, target, len(whole), [False] * len(ids), target=target)

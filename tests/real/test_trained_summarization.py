@@ -44,7 +44,7 @@ def test_a_reader_gets_the_text_and_a_writer_the_summary_with_its_end() -> None:
             told.tokenizer.eos_token_id,
         ]
     )
-    assert not any(example.learned) and example.teaches
+    assert not any(example.learned) and example.has_targets
     bart = encoding("seq2seq", architecture="BartForConditionalGeneration", instruction="In short:")
     assert bart.tokenizer.decode(TASK.encode(NOTES[0], bart).input_ids) == f"In short: {NOTES[0]['dialogue']}"
     assert len(TASK.encode({**NOTES[0], "summary": "word " * 50}, told).labels) == 20
@@ -59,8 +59,8 @@ def test_a_model_that_goes_on_gets_both_as_a_conversation_and_learns_the_summary
 
 
 def test_a_translation_is_judged_otherwise_than_a_summary() -> None:
-    assert TASK.way("seq2seq", ROLES).metrics == ("rouge1", "rouge2", "rougeL")
-    assert TASK.way("seq2seq", {"de": "text", "en": "translation"}).metrics == ("bleu", "chrf")
+    assert TASK.variant("seq2seq", ROLES).metrics == ("rouge1", "rouge2", "rougeL")
+    assert TASK.variant("seq2seq", {"de": "text", "en": "translation"}).metrics == ("bleu", "chrf")
 
 
 ASK = """
@@ -94,7 +94,7 @@ def test_a_model_that_reads_and_writes_learns_and_its_result_writes_alike_withou
 
 def writes_alike(run: TaskRun) -> None:
     pair = run.pair()
-    asked = pair.task.asked(NOTES[5]["dialogue"], pair.encoding())
+    asked = pair.task.model_input(NOTES[5]["dialogue"], pair.encoding())
     tuned, base = (asked_plainly(run, "AutoModelForSeq2SeqLM", asked, ASK, base=base) for base in (False, True))
     assert tuned != base
     ids, settings = pair.task.prompt_ids(NOTES[5]["dialogue"], pair.encoding()), ChatSettings(max_new_tokens=10)

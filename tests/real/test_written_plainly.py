@@ -88,7 +88,7 @@ def test_all_pieces_of_a_long_text_are_judged(tmp_path: Path) -> None:
     tokens = sum(len(piece.input_ids) - 1 for piece in pieces)
     assert judged.tuned["tokens"].sum() == tokens and len(judged.tuned["loss"]) == len(rows)
     with torch.no_grad():
-        read = [torch.tensor([each.input_ids]) for each in pieces if each.teaches]
+        read = [torch.tensor([each.input_ids]) for each in pieces if each.has_targets]
         losses = [float(pair.tuned(input_ids=ids, labels=ids).loss) * (ids.shape[1] - 1) for ids in read]
     loss = evaluate(pair, rows, "test", lambda *_: None).metrics["loss"].tuned
     assert loss == pytest.approx(sum(losses) / tokens, rel=1e-4)

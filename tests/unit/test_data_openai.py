@@ -155,7 +155,7 @@ def test_a_conversation_whose_replies_all_weigh_nothing_teaches_nothing(encoding
     row = {
         "messages": [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in weighed(7)["messages"]]
     }
-    assert not CHAT.encode(row, encoding).teaches
+    assert not CHAT.encode(row, encoding).has_targets
 
 
 def test_all_calls_of_a_turn_are_learned_and_what_the_tools_say_is_read(encoding: Encoding) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from studio.metrics import METRICS, answers, measure
 from studio.metrics.scores import confusion, per_label
-from studio.metrics.texts import Words, observe
+from studio.metrics.texts import WordTokenizer, observe
 from studio.tasks import TASKS
 
 TEXTS = {"loss": np.array([2.0, 12.0]), "tokens": np.array([2, 4]), "right": np.array([1, 2])}
@@ -116,8 +116,8 @@ def test_a_label_of_which_no_row_holds_anything_takes_nothing_from_macro_f1() ->
 
 
 def test_rouge_reads_vowel_signs_accents_and_scripts_without_spaces() -> None:
-    assert Words().tokenize("राम की किताब") == ["राम", "की", "किताब"]
-    assert Words().tokenize("Cafe\u0301, straße_7!") == ["cafe\u0301", "straße_7"]
-    assert Words().tokenize("今天 GPT-4 好") == ["今", "天", "gpt", "4", "好"]
+    assert WordTokenizer().tokenize("राम की किताब") == ["राम", "की", "किताब"]
+    assert WordTokenizer().tokenize("Cafe\u0301, straße_7!") == ["cafe\u0301", "straße_7"]
+    assert WordTokenizer().tokenize("今天 GPT-4 好") == ["今", "天", "gpt", "4", "好"]
     scores = observe(["राम का काम", "今天天气很好"], ["राम की कमी", "今天天气不好"])["rouge1"]
     assert list(scores) == [pytest.approx(1 / 3), pytest.approx(5 / 6)]

@@ -10,7 +10,7 @@ from studio.data.roles import infer
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import TASKS, task_named
-from studio.tasks.classification import given, labels_in, score_in
+from studio.tasks.classification import label_role, labels_in, score_in
 
 TASK = task_named("classification")
 WORDS = [f"This is a text of some length, number {n}, as people write them." for n in range(24)]
@@ -37,7 +37,7 @@ def read(head: str, cells: list[str]) -> Any:
 def test_one_label_several_and_scores_are_told_apart(head: str, cells: list[str], told: str) -> None:
     found = infer(read(head, cells), list(TASKS.values()))
     assert found.task.name == "classification"
-    assert given(found.matched.roles) == told and found.matched.roles[head] == told
+    assert label_role(found.matched.roles) == told and found.matched.roles[head] == told
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_scores_have_no_labels_to_count() -> None:
     report = check(table, TASK, roles)
     assert report.usable == 24 and report.labels == {} and not report.blocked
     assert TASK.expected({"text": "x", "score": "2,50"}, roles) == "2.5"
-    assert TASK.way("encoder", roles).metrics == ("pearson", "spearman", "mse")
+    assert TASK.variant("encoder", roles).metrics == ("pearson", "spearman", "mse")
 
 
 def test_a_model_that_reads_and_writes_is_refused_for_chat_with_the_reason() -> None:
@@ -90,10 +90,10 @@ def test_a_model_that_reads_and_writes_is_refused_for_chat_with_the_reason() -> 
 
 
 def test_a_label_that_training_did_not_see_is_refused() -> None:
-    from studio.tasks.classification import _wanted
+    from studio.tasks.classification import _target
 
     with pytest.raises(StudioError, match="wow does not exist"):
-        _wanted("labels", {"labels": ["late", "wow"]}, ["late", "kind"])
+        _target("labels", {"labels": ["late", "wow"]}, ["late", "kind"])
 
 
 def test_names_with_an_apostrophe_are_read_out_of_a_list_in_a_cell() -> None:

@@ -76,7 +76,7 @@ def test_a_reader_gets_both_as_its_tokenizer_pairs_them(reader) -> None:
     assert set(example.types) == {0, 1} and not example.truncated
     prompt = CLASSIFICATION.prompt_of(ROW, ROLES)
     assert CLASSIFICATION.prompt_ids(prompt, encoding(reader)) == plain["input_ids"]
-    assert CLASSIFICATION.asked(prompt, encoding(reader)) == [ROW["premise"], ROW["hypothesis"]]
+    assert CLASSIFICATION.model_input(prompt, encoding(reader)) == [ROW["premise"], ROW["hypothesis"]]
 
 
 def test_of_two_texts_the_longer_one_is_cut(reader) -> None:
@@ -112,7 +112,7 @@ def test_one_text_is_encoded_as_before(reader) -> None:
     roles = {"premise": "text", "label": "label"}
     example = CLASSIFICATION.encode(ROW, encoding(reader, roles=roles))
     assert example.input_ids == reader(ROW["premise"])["input_ids"] and example.types == []
-    assert CLASSIFICATION.asked(ROW["premise"], encoding(reader, roles=roles)) == ROW["premise"]
+    assert CLASSIFICATION.model_input(ROW["premise"], encoding(reader, roles=roles)) == ROW["premise"]
 
 
 def test_the_second_text_alone_is_not_enough() -> None:

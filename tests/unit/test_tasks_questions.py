@@ -11,8 +11,8 @@ from studio.data.formats import read_text
 from studio.data.roles import infer
 from studio.metrics.answers import exact, f1, observe
 from studio.tasks import TASKS, task_named
-from studio.tasks.question_answering import answers_of, place_of
-from studio.tasks.text_to_text import parted
+from studio.tasks.question_answering import answer_span, answers_of
+from studio.tasks.text_to_text import split_pair
 
 TASK = task_named("question-answering")
 
@@ -73,16 +73,16 @@ def test_an_empty_cell_is_no_answer_that_is_missing_and_an_empty_list_is_one_tha
 
 def test_the_answer_is_looked_for_where_the_row_says_and_as_a_word_of_its_own() -> None:
     context = "The then new hen sat. Then he left, and he sang."
-    assert place_of(context, {"texts": ["he"], "starts": []}) == (27, 29)
-    assert place_of(context, {"texts": ["he"], "starts": [40]}) == (40, 42)
-    assert place_of(context, {"texts": ["HE LEFT"], "starts": []}) == (27, 34)
-    assert place_of(context, {"texts": ["she"], "starts": []}) is None
+    assert answer_span(context, {"texts": ["he"], "starts": []}) == (27, 29)
+    assert answer_span(context, {"texts": ["he"], "starts": [40]}) == (40, 42)
+    assert answer_span(context, {"texts": ["HE LEFT"], "starts": []}) == (27, 34)
+    assert answer_span(context, {"texts": ["she"], "starts": []}) is None
 
 
 def test_question_and_passage_are_parted_by_the_first_empty_line() -> None:
-    assert parted("When?\n\nAt nine.\n\nOr ten.") == ("When?", "At nine.\n\nOr ten.")
-    assert parted("When?\nAt nine.") == ("When?", "At nine.")
-    assert parted("When?") == ("When?", "")
+    assert split_pair("When?\n\nAt nine.\n\nOr ten.") == ("When?", "At nine.\n\nOr ten.")
+    assert split_pair("When?\nAt nine.") == ("When?", "At nine.")
+    assert split_pair("When?") == ("When?", "")
 
 
 def test_squad_answers_that_do_not_stand_in_their_passage_are_counted_named_and_not_trained_on() -> None:
@@ -105,16 +105,16 @@ def test_squad_answers_that_do_not_stand_in_their_passage_are_counted_named_and_
 
 def test_of_several_answers_the_first_that_stands_in_the_passage_is_the_one_that_is_learned() -> None:
     context = "The shop opens at nine o'clock."
-    assert place_of(context, {"texts": ["noon", "at nine"], "starts": []}) == (15, 22)
-    assert place_of(context, {"texts": ["noon", "nine"], "starts": [3, 18]}) == (18, 22)
+    assert answer_span(context, {"texts": ["noon", "at nine"], "starts": []}) == (15, 22)
+    assert answer_span(context, {"texts": ["noon", "nine"], "starts": [3, 18]}) == (18, 22)
     assert TASK.inconsistency({"context": context, "answer": {"texts": ["noon", "NINE"], "starts": [3, 18]}}) == ""
-    assert place_of(context, {"texts": ["noon", "ten"], "starts": [3]}) is None
-    assert place_of(context, {"texts": [], "starts": []}) is None
+    assert answer_span(context, {"texts": ["noon", "ten"], "starts": [3]}) is None
+    assert answer_span(context, {"texts": [], "starts": []}) is None
 
 
 def test_places_that_are_no_numbers_are_looked_for_anew() -> None:
     answers = answers_of({"text": ["nine"], "answer_start": ["18"]})
-    assert answers is not None and place_of("It opens at nine.", answers) == (12, 16)
+    assert answers is not None and answer_span("It opens at nine.", answers) == (12, 16)
 
 
 def shops(lost: dict[int, Any], plain: Any) -> list[dict[str, Any]]:

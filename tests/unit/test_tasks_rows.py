@@ -9,8 +9,8 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelKind
 from studio.tasks import TASKS, Task, task_named
 from studio.tasks.classification import label_name
-from studio.tasks.conversation import turns_of
-from studio.tasks.rendering import PLAIN_TEMPLATE, marks_replies
+from studio.tasks.conversation import messages_of
+from studio.tasks.rendering import PLAIN_TEMPLATE, has_generation_marks
 
 CHAT = task_named("chat")
 SORT = task_named("classification")
@@ -102,7 +102,7 @@ SHAREGPT = [
     ids=["OpenAI", "ShareGPT", "as JSON", "as Python", "in an object", "in parts", "in capitals"],
 )
 def test_conversations_are_read_in_the_shapes_that_people_bring(cell: Any) -> None:
-    assert turns_of(cell) == TURNS
+    assert messages_of(cell) == TURNS
     roles = {"talk": "messages"}
     assert CHAT.missing({"talk": cell}, roles) == ""
     assert CHAT.text_of({"talk": cell}, roles) == "Hi\n\nBye"
@@ -125,13 +125,13 @@ def test_conversations_are_read_in_the_shapes_that_people_bring(cell: Any) -> No
     ids=str,
 )
 def test_what_is_no_conversation_is_missing(cell: Any) -> None:
-    assert turns_of(cell) is None
+    assert messages_of(cell) is None
     assert CHAT.missing({"talk": cell}, {"talk": "messages"}) == "messages"
 
 
 def test_tool_calls_are_turns_too() -> None:
     said = [("human", "Find it"), ("function_call", "{}"), ("observation", "found"), ("gpt", "Here")]
-    turns = turns_of([{"from": who, "value": what} for who, what in said])
+    turns = messages_of([{"from": who, "value": what} for who, what in said])
     assert turns and [turn["role"] for turn in turns] == ["user", "assistant", "tool", "assistant"]
 
 
@@ -199,5 +199,5 @@ def test_a_row_to_classify_is_a_text_and_a_label() -> None:
 
 
 def test_the_plain_template_marks_its_replies() -> None:
-    assert marks_replies(PLAIN_TEMPLATE) and marks_replies("{%- generation -%}")
-    assert not marks_replies("{% if add_generation_prompt %}")
+    assert has_generation_marks(PLAIN_TEMPLATE) and has_generation_marks("{%- generation -%}")
+    assert not has_generation_marks("{% if add_generation_prompt %}")

@@ -102,12 +102,12 @@ def test_a_usual_template_gives_the_same_text_as_in_this_process(
     home: Path, tokenizer: Any, asks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer.chat_template = USUAL
-    ids, learned = rendering.learned_ids(tokenizer, TURNS, None)
+    ids, learned = rendering.encode_conversation(tokenizer, TURNS, None)
     apart = tokenizer.apply_chat_template(TURNS, tokenize=False, add_generation_prompt=asks)
     assert templates._renderer._process is not None
     monkeypatch.setattr(templates, "_known", lambda: {templates._hash(USUAL)})
     assert apart == tokenizer.apply_chat_template(TURNS, tokenize=False, add_generation_prompt=asks)
-    assert (ids, learned) == rendering.learned_ids(tokenizer, TURNS, None)
+    assert (ids, learned) == rendering.encode_conversation(tokenizer, TURNS, None)
 
 
 def test_marks_of_replies_and_errors_of_a_template_come_back_as_they_are(home: Path, tokenizer: Any) -> None:

@@ -15,7 +15,7 @@ from studio.data.table import Row, Table
 from studio.data.values import label_name, text_of
 from studio.schema.labeling import CHOICES, Replies, Work
 from studio.tasks import TASKS, task_named
-from studio.tasks.conversation import turns_of
+from studio.tasks.conversation import messages_of
 
 Columns = Mapping[str, str]
 """What the work reads and writes → column."""
@@ -209,7 +209,7 @@ class WrittenReplies:
         """A copy of the turns of a conversation; none where the columns hold no conversations."""
         if columns["prompt"] != columns.get("reply"):
             return []
-        return [dict(turn) for turn in turns_of(row.get(columns["reply"])) or ()]
+        return [dict(turn) for turn in messages_of(row.get(columns["reply"])) or ()]
 
     def _last(self, turns: Sequence[Mapping[str, Any]]) -> int:
         """Where the last reply stands, or would stand."""

@@ -12,7 +12,7 @@ from studio.schema.runs import Replay, RunSpec
 from studio.services.context import Context
 from studio.services.datasets.service import Datasets
 from studio.tasks import as_turns, task_named
-from studio.tasks.classification import given as given_to
+from studio.tasks.classification import label_role
 
 SAME = ({"lora", "qlora"}, set(WHOLE))
 """Methods that leave results of one kind."""
@@ -166,7 +166,7 @@ def _other_end(name: str, before: RunSpec, spec: DatasetSpec) -> list[StudioErro
 
 def _labels_of(spec: DatasetSpec) -> tuple[str, tuple[str, ...]]:
     """What a text is given, and the labels in the order of their numbers."""
-    kind = given_to(spec.roles)
+    kind = label_role(spec.roles)
     return kind, () if kind == "score" else spec.label_names
 
 

@@ -190,7 +190,7 @@ class RunLifecycle:
         """Name and title of the metric by which the best step is chosen; None where it is validation loss."""
         spec = self.store.spec(self.get(run).id)
         # of a model that writes, checks tell loss alone, and the page falls back to it
-        metric = METRICS.get(task_named(spec.config.task).way("encoder", spec.data.roles).best_metric)
+        metric = METRICS.get(task_named(spec.config.task).variant("encoder", spec.data.roles).best_metric)
         return (metric.name, metric.title) if metric else None
 
     def progress(self, run: str) -> Progress:

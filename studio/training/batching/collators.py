@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from studio.tasks.base import NOT_LEARNED
+from studio.tasks.base import IGNORE_INDEX
 
 PARTS = "parts"
 """Column of a batch: how long the documents of each row are, filled up with zeros."""
@@ -22,7 +22,7 @@ class Collator:
         ids, labels, parts = ([torch.tensor(row[name]) for row in rows] for name in ("input_ids", "labels", PARTS))
         return {
             "input_ids": pad_sequence(ids, batch_first=True, padding_value=self.pad),
-            "labels": pad_sequence(labels, batch_first=True, padding_value=NOT_LEARNED),
+            "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORE_INDEX),
             "attention_mask": pad_sequence([torch.ones_like(each) for each in ids], batch_first=True),
             PARTS: pad_sequence(parts, batch_first=True),
         }

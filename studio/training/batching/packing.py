@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from studio.schema.config import VIRTUAL, TrainingConfig
 from studio.tasks import Example, task_named
-from studio.tasks.base import NOT_LEARNED
+from studio.tasks.base import IGNORE_INDEX
 
 
 def packs(config: TrainingConfig) -> bool:
@@ -43,6 +43,6 @@ def joined(documents: Sequence[Example]) -> Example:
     ids, labels, learned = [], [], []
     for each in documents:
         ids += each.input_ids
-        labels += [NOT_LEARNED, *each.labels[1:]]
+        labels += [IGNORE_INDEX, *each.labels[1:]]
         learned += each.learned
     return Example(ids, labels, len(ids), learned, parts=tuple(len(each.input_ids) for each in documents))

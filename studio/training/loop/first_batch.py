@@ -10,7 +10,7 @@ from studio.inference.preview import pieces
 from studio.schema.preview import Batch, BatchRow
 from studio.schema.report import TokenView
 from studio.tasks import Example, Row, Task
-from studio.tasks.base import NOT_LEARNED
+from studio.tasks.base import IGNORE_INDEX
 from studio.training.batching.sampler import batches_a_pass
 from studio.training.loop.run import TrainingJob, prepared
 
@@ -41,9 +41,9 @@ def _line(tokenizer: Any, ids: list[int], mask: list[int], example: Example, num
     """One line as the collator made it; what is learned of it as the row's own encoding says."""
     real = [token for token, there in zip(ids, mask, strict=True) if there]
     told = isinstance(example.labels, list) and not example.target
-    labels = example.labels if told else [NOT_LEARNED] * len(real)
+    labels = example.labels if told else [IGNORE_INDEX] * len(real)
     tokens = (
-        TokenView(text=text, id=token, learned=label != NOT_LEARNED)
+        TokenView(text=text, id=token, learned=label != IGNORE_INDEX)
         for text, token, label in zip(pieces(tokenizer, real), real, labels, strict=True)
     )
     return BatchRow(row=number, tokens=tuple(tokens), padding=len(ids) - len(real), label=example.label)
@@ -59,6 +59,6 @@ def _numbers(
         number
         for number, row in zip(numbers, rows, strict=True)
         for example in task.examples(row, encoding)
-        if example.teaches
+        if example.has_targets
     ]
     return dict(enumerate(made)) if len(made) == len(learned) else {}

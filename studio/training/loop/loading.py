@@ -157,7 +157,7 @@ def encode_rows(
     """The encoded rows. Rows without a token to train on are left out."""
     examples: list[Example] = []
     for number, row in enumerate(rows, start=1):
-        examples += [replace(each, row=number) for each in task.examples(row, encoding) if each.teaches]
+        examples += [replace(each, row=number) for each in task.examples(row, encoding) if each.has_targets]
         if number % REPORT_EVERY == 0 or number == len(rows):
             on_progress(number)
     return examples

@@ -102,7 +102,7 @@ class _Run:
     def __init__(self, job: TrainingJob, emit: Emit, should_stop: ShouldStop) -> None:
         self.job, self.emit, self.should_stop = job, emit, should_stop
         self.task: Task = task_named(job.config.task)
-        self.way, self.head = self.task.way(job.info.kind, job.data.roles), head_of(job.info, job.data)
+        self.variant, self.head = self.task.variant(job.info.kind, job.data.roles), head_of(job.info, job.data)
         self.method: Method = method_named(job.config.method)
         self.checkpoints = Checkpoints(job.folder / "checkpoints", job.disk_left)
         self.no_room = False
@@ -145,9 +145,9 @@ class _Run:
             every=check_every(len(learned), len(held), config),
             validates=bool(held),
             patience=config.early_stopping_patience,
-            best_metric=self.way.best_metric,
+            best_metric=self.variant.best_metric,
         )
-        self.trainer = builder(self.way.trainer)(
+        self.trainer = builder(self.variant.trainer)(
             Parts(
                 model=model,
                 head=self.head,
@@ -170,7 +170,7 @@ class _Run:
             self.trainer.add_callback(HeadFirst(config.head_first))
         self.callback.trainer, self.callback.watch = self.trainer, self._watch
         self.texts = [self.encoding.tokenizer.decode(each.input_ids, skip_special_tokens=True) for each in held[:MOST]]
-        self.emit(read_event(job, self.way.trainer, self.head, learned, len(held)))
+        self.emit(read_event(job, self.variant.trainer, self.head, learned, len(held)))
 
     def _found(self) -> tuple[Path, Standing] | None:
         """The checkpoint to go on from; for a run that takes no step more one that can be loaded is enough."""
@@ -330,7 +330,7 @@ class _Run:
 
     def _measure(self, observed: Mapping[str, Any]) -> dict[str, float]:
         """The task's metrics of what was observed on the validation rows."""
-        return measure(self.way.metrics, observed)
+        return measure(self.variant.metrics, observed)
 
     def _save_now(self) -> None:
         """A checkpoint of the step at which a person stopped the run in the middle of a check."""

@@ -86,7 +86,7 @@ def _pointed(model: Any, task: Task, encoding: Encoding, prompt: str, who: str) 
     """The likeliest answer; a base has not learned yet what to point at."""
     if who == "base":
         return "The base has not learned to point at answers."
-    question, context = task.asked(prompt, encoding)
+    question, context = task.model_input(prompt, encoding)
     pieces = windows(question, context, encoding)
     said = logits(model, encoding, pieces)
     span = find(pieces, [start for start, _ in said], [end for _, end in said], context)[0]

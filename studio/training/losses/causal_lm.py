@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from studio.tasks.base import NOT_LEARNED
+from studio.tasks.base import IGNORE_INDEX
 from studio.training.batching.collators import PARTS, lengths_in
 from studio.training.batching.packed_attention import set_rows
 
@@ -95,7 +95,7 @@ def add_learned_loss(model: Any, end_to_end: bool) -> None:
             given = {name: kwargs[name] for name in INPUTS if kwargs.get(name) is not None}
             hidden, wanted = self.base_model(**given, use_cache=False).last_hidden_state, labels
         hidden, wanted = hidden[:, :-1].reshape(-1, hidden.shape[-1]), wanted[:, 1:].flatten()
-        learned = (wanted != NOT_LEARNED).nonzero().squeeze(1)
+        learned = (wanted != IGNORE_INDEX).nonzero().squeeze(1)
         head = self.get_output_embeddings()
         loss = LearnedLoss.apply(
             hidden.index_select(0, learned), head.weight, head.bias, wanted.index_select(0, learned)
@@ -112,7 +112,7 @@ def end_to_end_states(
     lengths = mask.sum(1).tolist() if parts is None else lengths_in(parts)
     real = mask.bool()
     labels = labels.clone()
-    labels[:, 0] = NOT_LEARNED  # nothing stands before it but another row
+    labels[:, 0] = IGNORE_INDEX  # nothing stands before it but another row
     positions = torch.cat([torch.arange(length, device=ids.device) for length in lengths])
     set_rows(lengths)
     found = model.base_model(input_ids=ids[real][None], position_ids=positions[None], use_cache=False)

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from studio.tasks.base import NOT_LEARNED
+from studio.tasks.base import IGNORE_INDEX
 from studio.training.batching.packed_attention import set_rows
 from studio.training.losses.causal_lm import CHUNK_NUMBERS, INPUTS, end_to_end_states
 
@@ -96,7 +96,7 @@ def add_log_probs(model: Any, end_to_end: bool) -> None:
             places = None
         rows, width = labels.shape
         hidden, wanted = hidden[:, :-1].reshape(-1, hidden.shape[-1]), wanted[:, 1:].flatten()
-        learned = (wanted != NOT_LEARNED).nonzero().squeeze(1)
+        learned = (wanted != IGNORE_INDEX).nonzero().squeeze(1)
         head = self.get_output_embeddings()
         found = token_log_probs(head, hidden.index_select(0, learned), wanted.index_select(0, learned))
         at = learned if places is None else _targets(places[1:], width).index_select(0, learned)

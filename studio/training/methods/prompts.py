@@ -26,7 +26,7 @@ class VirtualTokens(Adapting):
             return f"{self.title} is for models that write text; for sorting and finding, LoRA is as light."  # type: ignore[attr-defined]
         if model.kind != "causal":
             return f"{self.title} is for models that continue a text. For this one take LoRA or IA³."  # type: ignore[attr-defined]
-        if task.way(model.kind, {}).trainer != REPLIES:
+        if task.variant(model.kind, {}).trainer != REPLIES:
             return f"{self.title} learns to write replies, not to prefer one of two. For this take LoRA or IA³."  # type: ignore[attr-defined]
         return ""
 

@@ -115,7 +115,7 @@ def answers_at_once(info: ModelInfo, config: TrainingConfig) -> bool:
 
 def _head(info: ModelInfo, config: TrainingConfig) -> str:
     """What the model ends in while it learns, whatever its columns."""
-    return task_named(config.task).way(info.kind, {}).head
+    return task_named(config.task).variant(info.kind, {}).head
 
 
 def _offloads(config: TrainingConfig) -> bool:

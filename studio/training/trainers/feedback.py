@@ -7,7 +7,7 @@ import torch
 from trl import KTOConfig, KTOTrainer
 
 from studio.tasks import Example
-from studio.tasks.base import NOT_LEARNED
+from studio.tasks.base import IGNORE_INDEX
 from studio.training.trainers import Parts
 from studio.training.trainers.common import arguments
 from studio.training.trainers.preference import padded_rows
@@ -113,7 +113,7 @@ def _with_reply_of(asked: Example, other: Example, size: int) -> tuple[list[int]
     prompt = asked.input_ids[: _begin(asked)]
     reply = other.input_ids[_begin(other) :]
     ids = [*prompt, *reply][:size]
-    return ids, [*[NOT_LEARNED] * len(prompt), *other.labels[_begin(other) :]][:size]
+    return ids, [*[IGNORE_INDEX] * len(prompt), *other.labels[_begin(other) :]][:size]
 
 
 def _begin(example: Example) -> int:

@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pad_sequence
 from trl import DPOConfig, DPOTrainer
 
 from studio.tasks import Example
-from studio.tasks.base import NOT_LEARNED
+from studio.tasks.base import IGNORE_INDEX
 from studio.training.trainers import Parts
 from studio.training.trainers.common import arguments
 from studio.training.trainers.reference_model import NUMBER, Referenced
@@ -50,7 +50,7 @@ def padded_rows(ids: list[torch.Tensor], labels: list[torch.Tensor], pad: int) -
     return {
         "input_ids": pad_sequence(ids, batch_first=True, padding_value=pad),
         "attention_mask": pad_sequence([torch.ones_like(each) for each in ids], batch_first=True),
-        "completion_mask": pad_sequence([(each != NOT_LEARNED).long() for each in labels], batch_first=True),
+        "completion_mask": pad_sequence([(each != IGNORE_INDEX).long() for each in labels], batch_first=True),
     }
 
 

@@ -9,7 +9,7 @@ from transformers import DataCollatorForSeq2Seq, GenerationConfig, Seq2SeqTraine
 from studio.inference.generate import PLAINLY, begins, end_tokens, plain_model
 from studio.metrics import answers
 from studio.metrics.texts import observe
-from studio.tasks.base import NOT_LEARNED
+from studio.tasks.base import IGNORE_INDEX
 from studio.tasks.question_answering import NO_ANSWER
 from studio.training.distributed.fsdp import is_sharded, whole
 from studio.training.distributed.processes import processes
@@ -32,7 +32,7 @@ class WritingTrainer(StudioTrainer, Seq2SeqTrainer):
 
     def weight_of(self, inputs: Any) -> int:
         """Validation loss is by token."""
-        return int((inputs["labels"] != NOT_LEARNED).sum())
+        return int((inputs["labels"] != IGNORE_INDEX).sum())
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """All rows are read, the first of them answered."""
@@ -71,7 +71,7 @@ def build(parts: Parts) -> WritingTrainer:
     trainer = WritingTrainer(
         model=model,
         args=Seq2SeqTrainingArguments(**arguments(parts), predict_with_generate=True),
-        data_collator=DataCollatorForSeq2Seq(tokenizer, plain_model(model), label_pad_token_id=NOT_LEARNED),
+        data_collator=DataCollatorForSeq2Seq(tokenizer, plain_model(model), label_pad_token_id=IGNORE_INDEX),
         train_dataset=dataset_of(parts.train),
         eval_dataset=dataset_of(parts.validation) if parts.validation else None,
         processing_class=tokenizer,

@@ -9,7 +9,7 @@ from typing import Any
 
 from trl import SFTConfig, SFTTrainer
 
-from studio.tasks.base import NOT_LEARNED
+from studio.tasks.base import IGNORE_INDEX
 from studio.training.batching.collators import PARTS, Collator, laid_end_to_end
 from studio.training.distributed.processes import processes
 from studio.training.losses.causal_lm import add_learned_loss
@@ -45,7 +45,7 @@ class ReplyTrainer(Quick, StudioTrainer, SFTTrainer):
 
     def weight_of(self, inputs: Any) -> int:
         """Validation loss is by token."""
-        return int((inputs["labels"][:, 1:] != NOT_LEARNED).sum())
+        return int((inputs["labels"][:, 1:] != IGNORE_INDEX).sum())
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """With perplexity, for those who think in it."""
