@@ -1,4 +1,4 @@
-"""Whatever a person does is answered, also in the moment in which the page's stream of answers closes."""
+"""Whatever a person does is answered, and no answer takes back what was done after it."""
 
 from pathlib import Path
 
@@ -73,12 +73,12 @@ def test_a_choice_is_not_taken_back_by_a_drawing_that_was_begun_before_it(page: 
 
 LATE = """() => {  // a drawing of a moment ago arrives just after two changes
   const part = document.querySelector('input[value="full"]').closest(".block.region");
-  const show = part.studioShow, before = part.querySelector(".slot").innerHTML;
+  const before = part.querySelector(".slot").innerHTML;
   const rate = part.querySelector('input[name="learning_rate"]');
   part.querySelector('input[value="full"]').click();
   rate.value = "0.005";
   rate.dispatchEvent(new Event("change", { bubbles: true }));
-  show(before + "<i></i>");
+  window.studio.draw(part.id, before + "<i></i>");
   const on = (value) => part.querySelector(`input[value="${value}"]`).checked;
   return { full: on("full"), lora: on("lora"), rate: part.querySelector('input[name="learning_rate"]').value };
 }"""

@@ -78,7 +78,7 @@ def waiting(run: Made, name: str, worker: int = 0) -> RunRecord:
     spec = run.space.runs.spec(run.id)
     config = spec.config.model_copy(update={"name": name})
     made = run.space.runs.create(spec.model_copy(update={"config": config}))
-    run.space.home.queue.ask("default", made.id)
+    run.space.home.queue.enqueue("default", made.id)
     run.space.home.queue.claim(made.id, worker or os.getpid())
     return made
 
@@ -141,9 +141,9 @@ def test_the_order_of_the_queue_is_changed_by_buttons_and_a_waiting_run_is_pause
     look: Any, studio: Served, stand_in: "subprocess.Popen[bytes]"
 ) -> None:
     work = Made(studio.home, "at work", at=40)
-    work.space.home.queue.ask("default", work.id)
+    work.space.home.queue.enqueue("default", work.id)
     work.space.home.queue.claim(work.id, os.getpid())
-    assert work.space.home.queue.my_turn(work.id)
+    assert work.space.home.queue.try_start(work.id)
     first, second = waiting(work, "first"), waiting(work, "second", stand_in.pid)
     page = look()
     expect(row(page, "first")).to_contain_text("1 run before it")

@@ -94,7 +94,7 @@ def _named(*words: str) -> Callable[..., bool]:
 
 
 WORKER: dict[str, Trap] = {
-    "taken, not yet its turn": on("studio.store.queue", "Queue", "my_turn"),
+    "taken, not yet its turn": on("studio.store.queue", "Queue", "try_start"),
     "its turn, not yet begun": on("studio.store.runs", "RunStore", "begin"),
     "begun, importing": on("studio.worker.run", "", "import_heavy"),
     "looking for its rows": on("studio.worker.run", "Worker", "_job"),

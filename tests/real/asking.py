@@ -29,6 +29,9 @@ class Answer:
         return json.loads(self.body)
 
 
+CALL = "/gradio_api/component_server/"
+
+
 class Asking:
     """One who asks; `secret` is the workspace that the page's script would send."""
 
@@ -80,19 +83,22 @@ class Asking:
         told: dict[str, Any] = json.loads(found[1])
         return told
 
-    def handler(self, region: str, event: str = "submit") -> int:
-        """The number of the handler behind a region of the page."""
-        part = next(each["id"] for each in self.config["components"] if each["props"].get("elem_id") == region)
-        return next(each["id"] for each in self.config["dependencies"] if [part, event] in each["targets"])
+    @cached_property
+    def component(self) -> int:
+        """The id of the component with the server function."""
+        return next(each["id"] for each in self.config["components"] if "act" in (each["props"].get("server_fns") or []))
 
-    def do(self, region: str, act: str, **data: Any) -> str:
-        """An act of the page, past the page: all that comes back."""
-        return self.call(self.handler(region), {"act": act, **data})
+    def act(self, region: str, act: str, **said: Any) -> Answer:
+        """An action of the page, as its script sends it."""
+        return self.call({"page": self.page, "region": region, "said": {"act": act, **said}})
 
-    def call(self, handler: int, event: Any = None, data: Any = (), **headers: str) -> str:
-        """Any handler by its number."""
-        asked = {"data": list(data), "event_data": event, "fn_index": handler, "session_hash": self.page}
-        joined = self.post("/gradio_api/queue/join", asked, **headers)
-        if joined.status != 200:
-            return joined.text
-        return self.get(f"/gradio_api/queue/data?session_hash={self.page}", **headers).text
+    def call(self, data: Any, **headers: str) -> Answer:
+        """The server function with any data; a dictionary gets the visitor's secret."""
+        if isinstance(data, dict):
+            data = {"secret": self.secret, **data}
+        value = {"component_id": self.component, "fn_name": "act", "session_hash": self.page, "data": data}
+        return self.post(CALL, value, **headers)
+
+    def do(self, region: str, act: str, **said: Any) -> str:
+        """The text of the answer to an action."""
+        return self.act(region, act, **said).text

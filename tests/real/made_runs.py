@@ -162,13 +162,13 @@ def random_run(info: ModelInfo, folder: Path, data: DatasetSpec, method: str, **
 
     from studio.inference.heads import head_of
     from studio.inference.load import load_tokenizer
-    from studio.training.loop.loading import TrainingJob, ready_model
+    from studio.training.loop.loading import TrainingJob, prepare_model
     from studio.training.methods import method_named
 
     config = TrainingConfig(task=data.task, model=info.name, method=method, precision="float32", **more)
     run = _run(info, folder, config, data)
     job = TrainingJob(config, info, data, [], [], folder, 1)
-    model = ready_model(job, method_named(method), head_of(info, data))
+    model = prepare_model(job, method_named(method), head_of(info, data))
     torch.manual_seed(3)
     for weight in model.parameters():
         if weight.requires_grad:

@@ -164,7 +164,7 @@ def test_a_run_whose_disk_becomes_full_keeps_its_last_checkpoint_and_goes_on_whe
     assert "safe" in record.reason and "Traceback" not in record.reason
     seen = max(event.step for event in steps_of(home, run))
     home.workspace().runs.set_status(run, "queued")
-    home.queue.ask("default", run)
+    home.queue.enqueue("default", run)
     again = start_worker(home, run)
     wait_for(lambda: max(event.step for event in steps_of(home, run)) > seen + 5)
     home.workspace().runs.request_stop(run, "keep")

@@ -17,7 +17,7 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
 from studio.training.adapter_merge import combine
-from studio.training.loop.loading import TrainingJob, ready_model
+from studio.training.loop.loading import TrainingJob, prepare_model
 from studio.training.methods import method_named
 
 LAYER = "model.layers.1.self_attn.v_proj"
@@ -43,7 +43,7 @@ def data(studio: Studio) -> DatasetRecord:
 
 def learned(job: TrainingJob, seed: int) -> torch.Tensor:
     """Leave an adapter with random weights behind, as if it had learned; what it adds to one layer."""
-    model = ready_model(job, method_named(job.config.method), head_of(job.info, job.data))
+    model = prepare_model(job, method_named(job.config.method), head_of(job.info, job.data))
     drawn = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
         if weight.requires_grad:
@@ -110,7 +110,7 @@ def test_each_way_adds_what_it_says(method: str, how: str, rank: int, base: Mode
 def ended(studio: Studio, data: DatasetRecord, base: ModelInfo, seed: int, **settings: Any) -> str:
     """A run that has left an adapter."""
     run = add_run(studio.home, data, str(base.path), precision="float32", **settings)
-    studio.home.queue.leave(run)
+    studio.home.queue.remove(run)
     folder = studio.context.workspace.runs.folder(run).root
     learned(chat_job(folder, base, **settings), seed)
     studio.context.workspace.runs.set_status(run, "finished", has_result=True)
@@ -133,7 +133,7 @@ def test_a_run_goes_on_from_combined_adapters_with_the_strength_that_they_have(
     assert (config.method, config.lora_rank, config.lora_alpha) == ("lora", 12, 12)
     assert config.lora_targets == "all-linear"
     job = chat_job(folder.root, base, **{name: getattr(config, name) for name in ("method", "lora_rank", "lora_alpha")})
-    goes_on = ready_model(
+    goes_on = prepare_model(
         TrainingJob(**{**vars(job), "begins_with": folder.adapter}), method_named("lora"), head_of(job.info, job.data)
     )
     torch.testing.assert_close(added(goes_on), beside_base(base, folder.adapter), atol=1e-5, rtol=1e-3)

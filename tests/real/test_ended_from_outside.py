@@ -78,10 +78,10 @@ def test_a_killed_run_waits_for_its_turn_and_ends_with_its_best_step_without_ano
     assert kept is not None
     other = add_run(home, data, llama)
     home.queue.claim(other, os.getpid())
-    assert home.queue.my_turn(other)
+    assert home.queue.try_start(other)
     finish(runs, run)
     wait_for(lambda: "Waiting" in log_of(home, run))
-    home.queue.leave(other)
+    home.queue.remove(other)
     assert remembering.workers[0].wait(60) == 0, log_of(home, run)
     record = record_of(home, run)
     assert (record.status, record.has_result, record.best_step) == ("stopped", True, kept)

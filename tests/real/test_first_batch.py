@@ -7,7 +7,7 @@ import pytest
 from small_trainings import chat_job, label_job, tiny_bert, tiny_llama
 
 from studio.training.loop.first_batch import first_batch
-from studio.training.loop.run import StopNow, TrainingJob, prepared
+from studio.training.loop.run import StopNow, TrainingJob, build_run
 
 NUMBERS = range(101, 1000)
 
@@ -18,7 +18,7 @@ def quiet(done: int, total: int) -> None:
 
 def read_by_training(job: TrainingJob) -> dict[str, Any]:
     """What the first step of the run is given; the run ends there."""
-    run, given = prepared(job, quiet), {}
+    run, given = build_run(job, quiet), {}
 
     def step(model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         given.update({name: value.tolist() for name, value in inputs.items()})

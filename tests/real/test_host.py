@@ -242,12 +242,12 @@ def test_beside_a_run_at_work_it_has_one_core_and_is_known_as_a_guest(host: Clie
     queue, pid = Home(host.home).queue, host.process.pid
     host.ask("chat", "alone", run=run, messages=HELLO, settings={"max_new_tokens": 2})
     assert len(os.sched_getaffinity(pid)) == len(os.sched_getaffinity(0))
-    assert queue.guests() == 1, "it keeps its core for a moment after an answer"
-    queue.ask("default", "run-1")
-    assert queue.claim("run-1", os.getpid()) and queue.my_turn("run-1")
+    assert queue.active_hosts() == 1, "it keeps its core for a moment after an answer"
+    queue.enqueue("default", "run-1")
+    assert queue.claim("run-1", os.getpid()) and queue.try_start("run-1")
     host.ask("chat", "beside", run=run, messages=HELLO, settings={"max_new_tokens": 2})
     assert os.sched_getaffinity(pid) == {max(os.sched_getaffinity(0))}
-    queue.leave("run-1")
+    queue.remove("run-1")
     host.ask("chat", "after", run=run, messages=HELLO, settings={"max_new_tokens": 2})
     assert len(os.sched_getaffinity(pid)) == len(os.sched_getaffinity(0))
 
@@ -258,7 +258,7 @@ def test_it_ends_with_its_input_and_is_no_guest_any_more(host: Client, run: RunR
     began = time.monotonic()
     assert host.close() == 0
     assert time.monotonic() - began < 10
-    assert Home(host.home).queue.guests() == 0
+    assert Home(host.home).queue.active_hosts() == 0
 
 
 def test_a_refusal_survives_the_way_through_the_protocol() -> None:

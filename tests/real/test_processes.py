@@ -31,7 +31,7 @@ from studio.services.runs.run_files import resumable_step
 from studio.store import Home
 from studio.training.loop.loading import TrainingJob
 from studio.training.loop.outcome import Outcome
-from studio.training.planning.parallelism import OF_PARTS
+from studio.training.planning.parallelism import SHARDABLE_OPTIMIZERS
 from studio.worker import launcher
 
 TOLERANCE = 2e-4
@@ -181,7 +181,10 @@ def test_a_whole_model_that_writes_learns_under_zero_as_by_one(way: dict[str, An
         ("llama", {"method": "lora", "gradient_checkpointing": True, "gradient_accumulation": 2}),
         ("llama", {"method": "full", "precision": "bfloat16", "gradient_checkpointing": True, "learning_rate": 1e-3}),
         ("llama", {"method": "lora", "optimizer": "adafactor"}),
-        *(("llama", {"method": "full", "optimizer": optimizer, "learning_rate": 1e-3}) for optimizer in OF_PARTS),
+        *(
+            ("llama", {"method": "full", "optimizer": optimizer, "learning_rate": 1e-3})
+            for optimizer in SHARDABLE_OPTIMIZERS
+        ),
         ("gpt2", {"method": "full", "learning_rate": 1e-3}),
     ],
     ids=lambda each: each if isinstance(each, str) else "-".join(map(str, each.values())),
@@ -314,7 +317,7 @@ def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     assert "Resume goes on from there" in record_of(home, run_).reason
     before = {event.step: event.loss for event in steps_of(home, run_)}
     runs.set_status(run_, "queued")
-    home.queue.ask("default", run_)
+    home.queue.enqueue("default", run_)
     assert start_worker(home, run_).wait(200) == 0, log_of(home, run_)
     assert record_of(home, run_).status == "finished"
     after = steps_of(home, run_)[len(before) :]

@@ -51,7 +51,7 @@ def told(said: list[AnyEvent]) -> list[Any]:
 
 def standing(job: TrainingJob) -> PreparedRun:
     ready = PreparedRun(job)
-    wait_for(lambda: ready.stands)
+    wait_for(lambda: ready.is_ready)
     return ready
 
 
@@ -66,7 +66,7 @@ def let_go(ready: PreparedRun, job: TrainingJob) -> list[AnyEvent]:
 def test_it_says_and_learns_what_it_would_have_said_and_learned(case: str, tmp_path: Path) -> None:
     info, make = model_for(case, tmp_path / "base"), CASES[case]
     _, usual = run(make(tmp_path / "usual", info))
-    common._FIRST_CHECKS.clear()
+    common._FIRST_VALIDATIONS.clear()
     ready = standing(make(tmp_path / "ready", info))
     assert not list((tmp_path / "ready" / "checkpoints").iterdir()), "it has taken no step"
     assert told(let_go(ready, make(tmp_path / "ready", info))) == told(usual)
@@ -109,17 +109,17 @@ def test_a_setting_that_only_steps_obey_takes_the_first_check_from_before_and_an
     monkeypatch.setattr(common.StudioTrainer, "prediction_step", counted)
     info = tiny_llama(tmp_path / "base")
 
-    def first_check(name: str, **settings: Any) -> tuple[EvaluationEvent, int]:
+    def first_validation_key(name: str, **settings: Any) -> tuple[EvaluationEvent, int]:
         looked.clear()
         _, said = run(chat_job(tmp_path / name, info, epochs=1, **settings))
         return next(event for event in said if isinstance(event, EvaluationEvent)), looked.count(0)
 
-    first, batches = first_check("first")
-    again, none = first_check("again", learning_rate=1e-3, weight_decay=0.1, max_steps=2)
+    first, batches = first_validation_key("first")
+    again, none = first_validation_key("again", learning_rate=1e-3, weight_decay=0.1, max_steps=2)
     assert batches > 0 and none == 0
     assert (again.step, again.eval_loss, again.metrics) == (0, first.eval_loss, first.metrics)
     for name, other in {"another seed": {"seed": 7}, "fewer rows": {"eval_rows": 3}, "cut": {"max_length": 48}}.items():
-        assert first_check(name, **other)[1] > 0, name
+        assert first_validation_key(name, **other)[1] > 0, name
 
 
 def test_other_weights_in_the_same_place_begin_anew(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def runner(home: Home) -> Iterator[LocalRunner]:
 def guess(home: Home, data: DatasetRecord, model: str, **settings: Any) -> RunSpec:
     """What a run is that may be started."""
     spec = home.workspace().runs.spec(made := add_run(home, data, model, **settings))
-    home.queue.leave(made)
+    home.queue.remove(made)
     home.workspace().runs.delete(made)
     return spec
 
@@ -200,7 +200,7 @@ def test_the_prepared_process_makes_ready_what_it_is_told_and_takes_it_under_the
     assert runner.set_aside("other") == "" and runner.set_aside("default") == "20200101-first"
     assert runner.set_aside("default") == "", "it is given once"
     run = home.workspace().runs.create(spec, run="20200101-first").id
-    home.queue.ask("default", run)
+    home.queue.enqueue("default", run)
     runner.start("default", run, home.workspace().runs.folder(run).log)
     wait_for(lambda: record_of(home, run).ended)
     assert record_of(home, run).status == "finished", log_of(home, run)
@@ -224,7 +224,7 @@ def test_somebody_elses_run_has_the_machine_and_the_process_is_as_it_was_before(
     wait_for(lambda: "--prepared" in process.cmdline())  # for a moment, while it begins anew, it has no name
     runner.make_ready("default", spec, "20200101-first")
     wait_for(lambda: holds(process, home))
-    home.queue.leave(other)
+    home.queue.remove(other)
 
 
 def told_by_hand(worker: "subprocess.Popen[bytes]", home: Home, spec: RunSpec) -> Path:
@@ -258,12 +258,12 @@ def test_a_run_that_nobody_starts_is_let_go_after_a_while(home: Home, data: Data
 
 def test_nothing_is_made_ready_beside_a_model_that_answers(home: Home, data: DatasetRecord, llama: str) -> None:
     worker = prepared_worker()
-    home.queue.guest_comes(os.getpid())
+    home.queue.host_started(os.getpid())
     place = told_by_hand(worker, home, guess(home, data, llama, precision="float32", max_length=96))
     wait_for(lambda: holds(psutil.Process(worker.pid), home))
     time.sleep(3)
     assert not place.exists()
-    home.queue.guest_goes(os.getpid())
+    home.queue.host_idle(os.getpid())
     wait_for(place.is_dir)
     worker.kill()
     worker.communicate()

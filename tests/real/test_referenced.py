@@ -11,7 +11,7 @@ from small_trainings import chat_job, label_job, losses, run, tiny_bert, tiny_ll
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.schema.models import ModelInfo
-from studio.training.loop.run import TrainingJob, prepared
+from studio.training.loop.run import TrainingJob, build_run
 from studio.training.trainers.classification import LabelTrainer
 
 PAIRS = [
@@ -43,13 +43,13 @@ def test_pairs_after_a_chat_are_held_back_by_what_the_chat_learned(tmp_path: Pat
 
 
 def test_what_the_base_says_is_remembered_without_the_noise_of_a_step(tmp_path: Path) -> None:
-    trainer = prepared(pair_job(tmp_path, tiny_llama(tmp_path / "base"), neftune_alpha=50), lambda *_: None).trainer
+    trainer = build_run(pair_job(tmp_path, tiny_llama(tmp_path / "base"), neftune_alpha=50), lambda *_: None).trainer
     inputs = trainer.data_collator([trainer.train_dataset[n] for n in range(2)])
     trainer.model.eval()
-    quiet = trainer.remember(inputs)
+    quiet = trainer.reference_log_probs(inputs)
     trainer._known = {}
     trainer.model.train()
-    learning = trainer.remember(inputs)
+    learning = trainer.reference_log_probs(inputs)
     assert trainer.model.training
     for name, value in quiet.items():
         torch.testing.assert_close(learning[name], value)
@@ -81,7 +81,7 @@ def test_a_head_that_has_learned_scores_goes_on_from_where_it_was(tmp_path: Path
     info = tiny_bert(tmp_path / "base")
     first, _ = run(score_job(tmp_path / "first", info, 3.0))
     job = replace(score_job(tmp_path / "next", info, 8.0), begins_with=first.path)
-    head = prepared(job, lambda *_: None).trainer.model.classifier
+    head = build_run(job, lambda *_: None).trainer.model.classifier
     assert float(head.bias.detach()) == pytest.approx(3.0, abs=0.1)
 
 
@@ -90,7 +90,7 @@ def test_validation_loss_of_balanced_labels_does_not_depend_on_the_size_of_batch
     found = []
     for size in (1, 8):
         job = label_job(tmp_path / str(size), info, batch_size=size, balance_labels=True, rows=30, held=12)
-        trainer: LabelTrainer = prepared(job, lambda *_: None).trainer
+        trainer: LabelTrainer = build_run(job, lambda *_: None).trainer
         trainer.model.load_state_dict(found[0][1] if found else trainer.model.state_dict())
         trainer.weights = torch.tensor([0.2, 1.0, 5.0])
         found.append((trainer.evaluate()["eval_loss"], trainer.model.state_dict()))

@@ -16,7 +16,7 @@ from studio.tasks import Encoding, Example, task_named
 from studio.training.batching.collators import Collator, flatten_batch
 from studio.training.batching.packed_attention import NAME
 from studio.training.batching.packing import join_documents, pack_documents
-from studio.training.losses.causal_lm import add_learned_loss
+from studio.training.losses.causal_lm import install_chunked_loss
 
 TEXTS = [
     {"text": f"The {boat} left the harbour at {hour} and came back with {catch}. Nobody had seen it go."}
@@ -78,7 +78,7 @@ def test_a_document_in_a_shared_row_is_computed_as_if_it_were_alone(tmp_path: Pa
     shared = float(torch.nn.functional.cross_entropy(logits, laid["labels"][0, 1:], reduction="sum"))
     assert shared == pytest.approx(alone, rel=1e-4)
     model.set_attn_implementation(NAME)
-    add_learned_loss(model, True)
+    install_chunked_loss(model, True)
     assert float(model(**batch, learned_loss=True)["loss"]) == pytest.approx(alone, rel=1e-4)
 
 

@@ -17,7 +17,7 @@ from studio.inference.rows import read_rows
 from studio.schema.host import CardFacts
 from studio.schema.report import ChatSettings
 from studio.tasks import Example
-from studio.training.trainers.classification import balanced
+from studio.training.trainers.classification import balanced_weights
 
 PARTS = {"late": "it came far too late", "broken": "the lid was broken", "kind": "the people were kind"}
 SEVERAL = [
@@ -150,9 +150,9 @@ def test_a_run_on_two_texts_beside_each_other_learns_and_its_result_says_alike(t
 
 def test_rare_labels_count_as_much_as_common_ones() -> None:
     one = [Example([1], label, 1) for label in [0] * 6 + [1] * 2]
-    assert balanced(one, Head("labels", ("a", "b"))).tolist() == pytest.approx([8 / 12, 8 / 4])
+    assert balanced_weights(one, Head("labels", ("a", "b"))).tolist() == pytest.approx([8 / 12, 8 / 4])
     several = [Example([1], labels, 1) for labels in [(1.0, 0.0)] * 6 + [(1.0, 1.0)] * 2]
-    weights = balanced(several, Head("labels", ("a", "b"), "multi_label_classification")).tolist()
+    weights = balanced_weights(several, Head("labels", ("a", "b"), "multi_label_classification")).tolist()
     assert weights == pytest.approx([0.1, 3.0])  # the label of every row hardly counts where it is given
 
 

@@ -16,8 +16,8 @@ from studio.models.starter_install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, task_named
 from studio.training.batching.packed_attention import NAME
-from studio.training.losses.log_probs import add_log_probs
-from studio.training.trainers.preference import Pairs
+from studio.training.losses.log_probs import install_log_probs
+from studio.training.trainers.preference import PreferenceCollator
 
 GOODS = ("lamp", "kettle", "chair", "rug", "clock", "vase", "desk", "mirror", "bench")
 ASKS = ("Where is my {}?", "Can I return the {}?", "Is the {} in stock?", "How long does the {} last?")
@@ -93,7 +93,7 @@ def test_the_quick_way_gives_the_models_own_log_probabilities_and_gradients(
                 "number": number,
             }
         )
-    batch = Pairs(0)(rows)
+    batch = PreferenceCollator(0)(rows)
     labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
     weights = torch.randn(len(labels), generator=torch.Generator().manual_seed(1))
     found = []
@@ -103,7 +103,7 @@ def test_the_quick_way_gives_the_models_own_log_probabilities_and_gradients(
         if quick:
             if end_to_end:
                 model.set_attn_implementation(NAME)
-            add_log_probs(model, end_to_end)
+            install_log_probs(model, end_to_end)
             given = {name: batch[name] for name in ("input_ids", "attention_mask")}
             by_token = model(**given, labels=labels, fused_lm_head=True).log_probs
         else:

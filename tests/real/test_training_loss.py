@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from studio.training.batching.packed_attention import NAME, may_run_padding_free
 from studio.training.losses import causal_lm as loss_module
-from studio.training.losses.causal_lm import LearnedLoss, add_learned_loss, has_plain_head
+from studio.training.losses.causal_lm import ChunkedCrossEntropy, has_plain_head, install_chunked_loss
 from studio.training.optimizers.master_weights import MasterAdamW
 
 
@@ -36,16 +36,16 @@ def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_loss_and_gradients_are_those_of_the_model_itself(
     llama: torch.nn.Module, way: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loss_module, "CHUNK_NUMBERS", chunk)
+    monkeypatch.setattr(loss_module, "CHUNK_LOGITS", chunk)
     ids, real, labels = batch()
     expected = llama(input_ids=ids, attention_mask=real, labels=labels).loss
     expected.backward()
     wanted = {name: weight.grad.clone() for name, weight in llama.named_parameters()}
     llama.zero_grad()
-    end_to_end = way == "end to end"
-    if end_to_end:
+    padding_free = way == "end to end"
+    if padding_free:
         llama.set_attn_implementation(NAME)
-    add_learned_loss(llama, end_to_end)
+    install_chunked_loss(llama, padding_free)
     found = llama(input_ids=ids, attention_mask=real, labels=labels, learned_loss=True)
     assert found["tokens"] == int((labels[:, 1:] != -100).sum())
     got = found["loss"] / found["tokens"]
@@ -59,7 +59,7 @@ def test_the_model_answers_as_before_when_the_quick_loss_is_not_asked_for(llama:
     ids, real, labels = batch()
     before = llama(input_ids=ids, attention_mask=real).logits
     llama.set_attn_implementation(NAME)
-    add_learned_loss(llama, True)
+    install_chunked_loss(llama, True)
     llama(input_ids=ids, attention_mask=real, labels=labels, learned_loss=True)
     torch.testing.assert_close(llama(input_ids=ids, attention_mask=real).logits, before)
     assert llama(input_ids=ids, labels=labels).loss is not None
@@ -69,7 +69,7 @@ def test_a_head_with_a_bias_learns_it(llama: torch.nn.Module) -> None:
     torch.manual_seed(3)
     hidden, weight, bias = (torch.randn(*shape, requires_grad=True) for shape in ((7, 8), (20, 8), (20,)))
     labels = torch.randint(0, 20, (7,))
-    LearnedLoss.apply(hidden, weight, bias, labels).backward()
+    ChunkedCrossEntropy.apply(hidden, weight, bias, labels).backward()
     got = [each.grad.clone() for each in (hidden, weight, bias)]
     for each in (hidden, weight, bias):
         each.grad = None

@@ -215,13 +215,13 @@ def test_rows_whose_reply_lies_beyond_the_limit_are_refused_in_plain_words(tmp_p
 
 
 def test_checks_use_the_same_rows_and_no_more_than_asked_for(tmp_path: Path, bert: ModelInfo) -> None:
-    from studio.training.loop.run import chosen
+    from studio.training.loop.run import sample_rows
 
     rows = [{"n": number} for number in range(100)]
-    assert list(chosen(rows, 10, 42)) == list(chosen(rows, 10, 42))
-    assert list(chosen(rows, 10, 42)) != list(chosen(rows, 10, 43))
-    assert list(chosen(rows, 500, 42)) == rows
-    assert len(chosen(rows, 10, 42)) == 10
+    assert list(sample_rows(rows, 10, 42)) == list(sample_rows(rows, 10, 42))
+    assert list(sample_rows(rows, 10, 42)) != list(sample_rows(rows, 10, 43))
+    assert list(sample_rows(rows, 500, 42)) == rows
+    assert len(sample_rows(rows, 10, 42)) == 10
 
 
 def test_the_passes_end_a_run_that_could_take_more_steps(tmp_path: Path, llama: ModelInfo) -> None:

@@ -81,7 +81,7 @@ def test_a_probe_measures_and_leaves_nothing_behind(home: Home, tmp_path: Path) 
     tiny_llama(tmp_path / "tiny")
     data = add_sample(home, "support-tone", 60)
     run = add_run(home, data, str(tmp_path / "tiny"), max_length=64, batch_size=2)
-    home.queue.leave(run)
+    home.queue.remove(run)
     spec: RunSpec = home.workspace().runs.spec(run)
     found = probe(Context(home, home.workspace(), False), spec)
     assert found.steps == 4 and found.tokens_per_second > 0

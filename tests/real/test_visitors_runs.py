@@ -54,7 +54,7 @@ def queue_run(place: Workspace, model: str, **settings: Any) -> str:
     config = TrainingConfig(task=data.spec.task, model=model, **settings)
     spec = RunSpec(config=config, dataset=data.id, dataset_version=1, data=data.spec, splits=SplitSpec())
     run = place.runs.create(spec).id
-    place.home.queue.ask(place.name, run)
+    place.home.queue.enqueue(place.name, run)
     return run
 
 
@@ -93,8 +93,8 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_secret_of_the_owner_is_in_the_environment_or_the_arguments_of_a_visitor_s_worker(
     visitors: Workspace, secrets: None, afresh: None
 ) -> None:
-    visitors.home.queue.ask("default", "another")
-    assert visitors.home.queue.claim("another", os.getpid()) and visitors.home.queue.my_turn("another")
+    visitors.home.queue.enqueue("default", "another")
+    assert visitors.home.queue.claim("another", os.getpid()) and visitors.home.queue.try_start("another")
     run = queue_run(visitors, "starter-chat", **SHORT)
     start(visitors, run)
     pid = wait_for(lambda: visitors.home.queue.worker(run))
@@ -102,7 +102,7 @@ def test_no_secret_of_the_owner_is_in_the_environment_or_the_arguments_of_a_visi
     found = worker.environ()
     assert not {"HF_TOKEN", "WANDB_API_KEY"} & set(found) and found["HF_HUB_DISABLE_IMPLICIT_TOKEN"] == "1"
     assert "hf_ownersecret" not in " ".join(worker.cmdline())
-    visitors.home.queue.leave(run)
+    visitors.home.queue.remove(run)
     worker.wait(20)
 
 

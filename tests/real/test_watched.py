@@ -12,7 +12,7 @@ from studio.schema.models import ModelInfo
 from studio.training.coach import Coach
 from studio.training.loop.callbacks import StopNow
 from studio.training.loop.run import train
-from studio.training.loop.trackers import MIRRORS
+from studio.training.loop.trackers import TRACKERS
 from studio.training.planning.setting_checks import check_settings
 
 
@@ -114,7 +114,9 @@ def test_what_was_cut_is_counted_and_the_coach_speaks_before_the_first_step(tmp_
     assert read.learned + read.lost == 20 and read.held > 0 and read.trainer == "sft"
     assert read.cut and read.longest > 40 and 0 < read.cut_tokens < read.tokens
     coach = Coach(job.config)
-    spoken = next((at, each) for at, event in enumerate(said) for each in coach.hear(event) if each.rule == "cut-off")
+    spoken = next(
+        (at, each) for at, event in enumerate(said) for each in coach.observe(event) if each.rule == "cut-off"
+    )
     assert not any(isinstance(event, StepEvent) for event in said[: spoken[0]])
     assert spoken[1].actions[0].changes["max_length"] >= 80
 
@@ -141,7 +143,7 @@ def test_a_mirror_gets_every_step_and_check(tmp_path: Path, llama: ModelInfo, mo
 def test_a_mirror_that_is_not_installed_is_refused_with_the_way_to_install_it(llama: ModelInfo) -> None:
     from studio.machine.facts import machine_facts
 
-    missing = [each for each in MIRRORS.values() if find_spec(each.package) is None]
+    missing = [each for each in TRACKERS.values() if find_spec(each.package) is None]
     assert missing, "all mirrors are installed here: nothing is left to be refused"
     with pytest.raises(StudioError) as refused:
         check_settings(llama, machine_facts(), {"task": "chat", "model": "x", "mirror": missing[0].name})

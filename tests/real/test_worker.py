@@ -163,7 +163,7 @@ def test_a_killed_worker_is_noticed_and_its_run_goes_on_from_the_last_checkpoint
     before = {event.step: event.loss for event in steps_of(home, run)}
     last_before = max(before)
     runs.set_status(run, "queued")
-    home.queue.ask("default", run)
+    home.queue.enqueue("default", run)
     assert start_worker(home, run).wait(120) == 0, log_of(home, run)
     assert record_of(home, run).status == "finished"
     after = [event for event in steps_of(home, run)][len(before) :]
@@ -201,8 +201,8 @@ def test_a_second_run_waits_for_its_turn_and_then_trains(
 def test_a_waiting_run_can_be_stopped_and_an_ended_wait_keeps_its_place(
     home: Home, data: DatasetRecord, llama: str
 ) -> None:
-    home.queue.ask("default", "another")
-    assert home.queue.claim("another", os.getpid()) and home.queue.my_turn("another")
+    home.queue.enqueue("default", "another")
+    assert home.queue.claim("another", os.getpid()) and home.queue.try_start("another")
     run, other = add_run(home, data, llama, **TINY), add_run(home, data, llama, **TINY)
     worker, waiting = start_worker(home, run), start_worker(home, other)
     wait_for(lambda: "Waiting" in log_of(home, run) and "Waiting" in log_of(home, other))
@@ -231,7 +231,7 @@ def test_an_error_is_told_in_plain_words_and_the_next_run_has_its_turn(
 
 def test_a_run_that_is_not_queued_is_left_alone(home: Home, data: DatasetRecord, llama: str) -> None:
     run = add_run(home, data, llama, **TINY)
-    home.queue.leave(run)
+    home.queue.remove(run)
     assert start_worker(home, run).wait(30) == 2
     assert record_of(home, run).status == "queued"
 
@@ -255,9 +255,9 @@ def test_a_run_gives_up_a_core_to_a_guest_and_takes_it_back(
     run = add_run(home, data, llama, **LONG)
     worker = start_worker(home, run)
     wait_for(lambda: steps_of(home, run))
-    home.queue.guest_comes(os.getpid())
+    home.queue.host_started(os.getpid())
     wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores - 1, 20)
-    home.queue.guest_goes(os.getpid())
+    home.queue.host_idle(os.getpid())
     wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores, 20)
     home.workspace().runs.request_stop(run, "discard")
     assert worker.wait(30) == 0

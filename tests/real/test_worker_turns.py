@@ -98,10 +98,10 @@ def test_a_run_that_does_not_fit_waits_and_says_why_while_another_trains(
     home: Home, data: DatasetRecord, llama: str, studio: Studio
 ) -> None:
     large, small = add_run(home, data, llama, **TINY), add_run(home, data, llama, **TINY, max_steps=2)
-    home.queue.leave(large)
-    home.queue.leave(small)
-    home.queue.ask("default", large, 2**50)
-    home.queue.ask("default", small, 2**20)
+    home.queue.remove(large)
+    home.queue.remove(small)
+    home.queue.enqueue("default", large, 2**50)
+    home.queue.enqueue("default", small, 2**20)
     waiting = start_worker(home, large)
     wait_for(lambda: "Waiting" in log_of(home, large))
     wait_for(lambda: record_of(home, small).status == "finished")  # the one that waits has started its worker

@@ -59,7 +59,7 @@ def add_run(home: Home, dataset: DatasetRecord, model: str, **settings: Any) -> 
     config = TrainingConfig(task=dataset.spec.task, model=model, **settings)
     spec = RunSpec(config=config, dataset=dataset.id, dataset_version=1, data=dataset.spec, splits=SplitSpec())
     run = home.workspace().runs.create(spec).id
-    home.queue.ask("default", run)
+    home.queue.enqueue("default", run)
     return run
 
 

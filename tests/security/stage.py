@@ -44,7 +44,7 @@ class Visitor(Asking):
 
     def press(self, region: str, act: str, **said: Any) -> Answer:
         """An action of the page, as its script sends it."""
-        return self.post("/studio/press", {"page": self.page, "region": region, "said": {"act": act, **said}})
+        return self.act(region, act, **said)
 
     def acted(self, region: str, act: str, **said: Any) -> str:
         """The same; what the page would show, or the refusal."""
@@ -109,7 +109,7 @@ class Visitor(Asking):
                 pid = queue.worker(run.id) or space.runs.worker(run.id).pid
                 if pid:
                     _kill([psutil.Process(pid), *psutil.Process(pid).children(recursive=True)])
-            queue.leave(run.id)
+            queue.remove(run.id)
             space.runs.set_status(run.id, "stopped")
 
 

@@ -213,9 +213,9 @@ CONTRACTS = (
     ),
     *(
         contract
-        for file in ("by_rows", "quick")
+        for file in ("batching/packed_attention.py", "losses/cpu_fast_path.py")
         for contract in contracts(
-            f"training/{file}.py",
+            f"training/{file}",
             "attribute",
             CONFIG,
             ("_attn_implementation", "which attention a model has", "", f"{MODEL}.set_attn_implementation"),
@@ -275,9 +275,9 @@ CONTRACTS = (
     ),
     *(
         contract
-        for file in ("loss", "log_probs")
+        for file in ("causal_lm", "log_probs")
         for contract in contracts(
-            f"training/{file}.py",
+            f"training/losses/{file}.py",
             "override",
             AUTOGRAD,
             ("forward", "the loss of learned positions alone"),

@@ -108,7 +108,7 @@ def finished(studio: Studio, record: RunRecord) -> RunRecord:
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")
     runs.set_status(record.id, "finished", has_result=True, best_step=40)
-    studio.home.queue.leave(record.id)
+    studio.home.queue.remove(record.id)
     return studio.runs.get(record.id)
 
 

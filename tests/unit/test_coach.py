@@ -44,7 +44,7 @@ def check(number: int, loss: float, **more: Any) -> EvaluationEvent:
 
 def told(coach: Coach, events: list[AnyEvent]) -> list[AdviceEvent]:
     """What it says to these events."""
-    return [each for event in events for each in coach.hear(event)]
+    return [each for event in events for each in coach.observe(event)]
 
 
 def replayed(name: str) -> list[AdviceEvent]:
@@ -145,10 +145,10 @@ def test_a_run_that_goes_on_does_not_hear_the_same_twice() -> None:
     coach = Coach(config())
     past: list[AnyEvent] = []
     for event in events:
-        past += [event, *coach.hear(event)]
+        past += [event, *coach.observe(event)]
     again = Coach(config(), past)
     assert told(again, [each for each in events if isinstance(each, StepEvent | EvaluationEvent)][-22:]) == []
-    assert len(again.seen.points) == 60, "steps that came again are counted once"
+    assert len(again.history.points) == 60, "steps that came again are counted once"
 
 
 def copying(floor: float) -> list[AnyEvent]:
@@ -175,24 +175,24 @@ def test_of_labels_the_least_loss_that_smoothing_leaves_counts_as_nothing() -> N
 
 def test_a_loss_that_is_no_number_is_explained_with_its_rate() -> None:
     coach = Coach(config(learning_rate=0.05))
-    coach.hear(step(1, 3.0))
+    coach.observe(step(1, 3.0))
     error = ErrorEvent(code="training-failed", message="", field="learning_rate")
-    (said,) = coach.hear(error)
+    (said,) = coach.observe(error)
     assert (said.rule, said.severity) == ("diverged", "error")
     assert said.actions[0].changes == {"learning_rate": 0.005}
-    assert coach.hear(ErrorEvent(code="disk-full", message="")) == []
+    assert coach.observe(ErrorEvent(code="disk-full", message="")) == []
 
 
 def test_another_error_than_the_rates_is_not_the_coachs() -> None:
-    assert Coach(config()).hear(ErrorEvent(code="disk-full", message="No room.")) == []
+    assert Coach(config()).observe(ErrorEvent(code="disk-full", message="No room.")) == []
 
 
 def test_it_looks_at_a_hundred_thousand_steps_in_time() -> None:
     import time
 
     coach = Coach(config())
-    coach.hear(PhaseEvent(phase="training", steps=100_000))
+    coach.observe(PhaseEvent(phase="training", steps=100_000))
     began = time.perf_counter()
     for number in range(1, 100_001):
-        coach.hear(step(number, 1.0 + 1 / number, epoch=number / 1000))
+        coach.observe(step(number, 1.0 + 1 / number, epoch=number / 1000))
     assert (time.perf_counter() - began) / 100_000 < 0.001

@@ -33,7 +33,7 @@ def ended(runs: Runs, status: str = "interrupted", keep_best: bool = True) -> st
     asked = spec()
     asked = asked.model_copy(update={"config": asked.config.model_copy(update={"keep_best": keep_best})})
     run = runs.start(asked).id
-    runs.queue.leave(run)
+    runs.queue.remove(run)
     runs.store.set_status(run, status)  # type: ignore[arg-type]
     runs.runner.started.clear()  # type: ignore[attr-defined]
     return run

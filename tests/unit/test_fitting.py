@@ -13,8 +13,8 @@ from studio.schema.runs import RunSpec
 from studio.tasks import task_named
 from studio.training.loop.oom_retry import with_half_batch
 from studio.training.planning.estimate import estimate
-from studio.training.planning.memory_budget import ROOM, room
-from studio.training.planning.memory_fit import Asked, fit
+from studio.training.planning.memory_budget import MAX_MEMORY_SHARE, memory_budget
+from studio.training.planning.memory_fit import FitRequest, fit
 from studio.training.planning.plan_facts import PlanFacts, memory_of
 
 GB = 2**30
@@ -32,10 +32,10 @@ LARGE = ModelInfo(
 )
 
 
-def asked(free: float, longest: int = 1000, info: ModelInfo = LARGE) -> Asked:
+def asked(free: float, longest: int = 1000, info: ModelInfo = LARGE) -> FitRequest:
     machine = MachineFacts(4, 64 * GB, round(free * GB), 50 * GB, (), True)
     rows = PlanFacts(400, 340, 40, 0, [longest // 2] * 50 + [longest] * 50, 0.5, longest)
-    return Asked(task_named("chat"), info, "balanced", rows, machine)
+    return FitRequest(task_named("chat"), info, "balanced", rows, machine)
 
 
 def test_what_fits_is_left_as_it_is() -> None:
@@ -49,7 +49,7 @@ def test_rows_at_once_go_first_since_the_same_is_learned() -> None:
     assert settings["batch_size"] * settings["gradient_accumulation"] == 32 and settings["batch_size"] < 32
     assert "rows at once instead of 32" in changes[0].sentence or "row at once" in changes[0].sentence
     plan = place.plan(method, settings)
-    assert memory_of(plan.config, place.info, place.facts, place.machine) <= room(place.machine)
+    assert memory_of(plan.config, place.info, place.facts, place.machine) <= memory_budget(place.machine)
 
 
 def test_the_less_memory_the_more_harm_and_always_in_this_order() -> None:
@@ -76,19 +76,19 @@ def test_on_gpus_more_is_shared_out_before_less_is_learned_and_nothing_that_zero
         (3, "LoRA instead"),
     ):
         place = asked(40)
-        narrow = tuple(replace(gpu, memory_available=round(free * GB / ROOM)) for gpu in gpus)
+        narrow = tuple(replace(gpu, memory_available=round(free * GB / MAX_MEMORY_SHARE)) for gpu in gpus)
         place = replace(place, machine=replace(place.machine, gpus=narrow))
         method, settings, changes = fit(place, "full", few)
         said = [change.sentence for change in changes]
         assert any(wanted in words for words in said), (free, said)
         assert settings["processes"] == 2 and settings.get("optimizer", "adamw") == "adamw"
         plan = place.plan(method, settings)
-        assert memory_of(plan.config, place.info, place.facts, place.machine) <= room(place.machine)
+        assert memory_of(plan.config, place.info, place.facts, place.machine) <= memory_budget(place.machine)
 
 
 @pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
 def test_the_machine_s_memory_is_filled_only_by_several_gpus_and_only_where_it_has_room() -> None:
-    tight = (Gpu("G", 8 * GB, round(5 * GB / ROOM)),) * 2
+    tight = (Gpu("G", 8 * GB, round(5 * GB / MAX_MEMORY_SHARE)),) * 2
     shared = {"processes": 2, "zero": 3, "precision": "float32", "batch_size": 1}
 
     def said(free: float, gpus: tuple[Gpu, ...], settings: dict[str, Any]) -> str:
@@ -105,7 +105,7 @@ def test_the_machine_s_memory_is_filled_only_by_several_gpus_and_only_where_it_h
 def test_what_is_held_beside_gpus_must_fit_the_machine_s_own_memory_and_the_short_one_is_named() -> None:
     shared = {"processes": 2, "zero": 3, "precision": "float32", "batch_size": 1, "offload": "cpu"}
 
-    def on(free: float, of_gpu: float) -> Asked:
+    def on(free: float, of_gpu: float) -> FitRequest:
         place = asked(free)
         return replace(place, machine=replace(place.machine, gpus=(Gpu("G", 80 * GB, round(of_gpu * GB)),) * 2))
 

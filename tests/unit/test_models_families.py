@@ -17,8 +17,8 @@ from studio.schema.models import ModelInfo
 from studio.services.models import how_it_fits
 from studio.tasks import task_named
 from studio.training.methods import METHODS
-from studio.training.planning.gradient_checkpointing import UNABLE, recomputes
-from studio.training.planning.memory_fit import Asked, fit
+from studio.training.planning.gradient_checkpointing import UNSUPPORTED, supports_checkpointing
+from studio.training.planning.memory_fit import FitRequest, fit
 from studio.training.planning.presets import PlanFacts, make_plan
 from studio.training.planning.setting_checks import check_settings
 
@@ -196,8 +196,10 @@ def test_the_models_that_can_t_compute_twice_are_those_of_which_transformers_say
     for model_type in sorted((ENCODERS | SEQ2SEQ) & set(names)):
         name = names[model_type]
         info = ModelInfo(name="m", title="M", source="folder", kind="encoder", architecture=name)
-        assert recomputes(info) == getattr(hf, name).supports_gradient_checkpointing, name
-    assert all(not recomputes(info.model_copy(update={"architecture": f"{each}Model"})) for each in UNABLE)
+        assert supports_checkpointing(info) == getattr(hf, name).supports_gradient_checkpointing, name
+    assert all(
+        not supports_checkpointing(info.model_copy(update={"architecture": f"{each}Model"})) for each in UNSUPPORTED
+    )
 
 
 def test_of_weights_in_few_bits_an_adapter_learns_and_they_themselves_are_refused(tmp_path: Path, made: Any) -> None:
@@ -257,7 +259,7 @@ def test_a_model_is_too_large_only_where_no_setting_makes_it_fit(memory: int, gp
     assert how_it_fits(llama, chat, machine)[1] == fits
     rows = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
     if fits != "too-large":
-        assert fit(Asked(chat, llama, "balanced", rows, machine), "lora", {})[0] in ("lora", "qlora")
+        assert fit(FitRequest(chat, llama, "balanced", rows, machine), "lora", {})[0] in ("lora", "qlora")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from studio.models import STARTERS, cached_models, check_starters, find_model
 from studio.models.catalog import CATALOG
-from studio.models.hub_cache import Answers
+from studio.models.hub_cache import ResponseCache
 from studio.models.starters import origin_of, starter_folder
 from studio.schema.errors import StudioError
 from tests.hubserver import tiny_folder
@@ -125,7 +125,7 @@ def test_an_answer_is_kept_for_a_while_and_a_refusal_for_a_moment() -> None:
             raise StudioError("no-network", "Nobody answers.")
         return what.upper()
 
-    answers = Answers(seconds=0.3, refused_seconds=0.05)
+    answers = ResponseCache(seconds=0.3, error_seconds=0.05)
     assert [answers.get("a", lambda: ask("a")) for _ in range(3)] == ["A"] * 3 and asked == ["a"]
     for _ in range(2):
         with pytest.raises(StudioError):

@@ -15,7 +15,7 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.optimizers import MODULES, OPTIMIZERS, make_optimizer
-from studio.training.optimizers.param_groups import groups_of, rate_share
+from studio.training.optimizers.param_groups import parameter_groups, rate_factor
 from studio.training.planning.presets import PlanFacts, make_plan
 from studio.training.planning.setting_checks import check_settings
 
@@ -154,13 +154,13 @@ def test_weights_are_exact_where_the_optimizer_keeps_no_copies() -> None:
 
 def test_lower_layers_move_less_and_the_second_side_of_an_adapter_more() -> None:
     slow = config(layer_decay=0.5)
-    shares = [rate_share(f"model.layers.{layer}.mlp.weight", slow, 3) for layer in range(3)]
+    shares = [rate_factor(f"model.layers.{layer}.mlp.weight", slow, 3) for layer in range(3)]
     assert shares == [0.25, 0.5, 1.0]
-    assert rate_share("model.embed_tokens.weight", slow, 3) == 0.125
-    assert rate_share("classifier.weight", slow, 3) == 1.0
+    assert rate_factor("model.embed_tokens.weight", slow, 3) == 0.125
+    assert rate_factor("classifier.weight", slow, 3) == 1.0
     plus = config(loraplus_ratio=16)
-    assert rate_share("layers.0.q_proj.lora_B.default.weight", plus, 0) == 16
-    assert rate_share("layers.0.q_proj.lora_A.default.weight", plus, 0) == 1
+    assert rate_factor("layers.0.q_proj.lora_B.default.weight", plus, 0) == 16
+    assert rate_factor("layers.0.q_proj.lora_A.default.weight", plus, 0) == 1
 
 
 def test_the_first_group_learns_at_the_rate_that_was_set() -> None:
@@ -171,7 +171,7 @@ def test_the_first_group_learns_at_the_rate_that_was_set() -> None:
 
     model = Tiny()
     names = {name for name, _ in model.named_parameters() if name.endswith("weight")}
-    groups = groups_of(model, config(layer_decay=0.5, learning_rate=0.01, method="full"), names)
+    groups = parameter_groups(model, config(layer_decay=0.5, learning_rate=0.01, method="full"), names)
     assert [group["lr"] for group in groups] == [0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025]
     assert [group.get("weight_decay") for group in groups] == [None, 0.0] * 3
 

@@ -12,8 +12,8 @@ from studio.schema.config import TrainingConfig
 from studio.tasks import Encoding, Example, Row, task_named
 from studio.training.batching.packing import join_documents, pack_documents, uses_packing
 from studio.training.loop.loading import encode_rows
-from studio.training.planning.eval_schedule import check_every, total_steps
-from studio.training.planning.plan_facts import PlanFacts, as_learned
+from studio.training.planning.eval_schedule import eval_interval, total_steps
+from studio.training.planning.plan_facts import PlanFacts, as_trained
 
 WORDS = "The shop by the old bridge opens at nine on every day but Sunday, said Ada to a friend of hers. ".split()
 TEXTS = [{"text": " ".join((WORDS * 30)[:count])} for count in (1, 3, 20, 61, 62, 63, 64, 90, 124, 150, 333)]
@@ -79,11 +79,11 @@ def test_planned_rows_and_steps_are_those_of_a_run(task: str, kind: str, setting
     if kind == "causal" and task == "question-answering":
         config = config.model_copy(update={"max_length": 1024})  # all of it is read, in one piece
     encoding = encoding_of(config, kind)
-    examples, planned = learned(rows, encoding, config), as_learned(facts_of(rows, encoding, config), config)
+    examples, planned = learned(rows, encoding, config), as_trained(facts_of(rows, encoding, config), config)
     assert sorted(planned.token_lengths) == sorted(len(each.input_ids) for each in examples)
     assert planned.train_rows == len(examples)
     assert total_steps(planned.train_rows, config) == total_steps(len(examples), config)
-    assert check_every(planned.train_rows, 4, config) == check_every(len(examples), 4, config)
+    assert eval_interval(planned.train_rows, 4, config) == eval_interval(len(examples), 4, config)
     if config.max_length < 1024:
         assert len(examples) != len(rows), "the rows are too short to show it"
 
@@ -91,7 +91,7 @@ def test_planned_rows_and_steps_are_those_of_a_run(task: str, kind: str, setting
 def test_of_a_sample_the_share_of_pieces_counts_for_all_rows() -> None:
     config = TrainingConfig(task="question-answering", model="m", max_length=64, stride=16)
     sample = PlanFacts(2000, 1600, 200, 0, [30, 50, 64, 110], 0.1, 110, [10, 10, 14, 14])
-    planned = as_learned(sample, config)
+    planned = as_trained(sample, config)
     assert planned.token_lengths == [30, 50, 64, 64, 64, 42]
     assert (planned.rows, planned.train_rows, planned.validation_rows, planned.longest) == (3000, 2400, 300, 64)
-    assert as_learned(planned, config) == planned
+    assert as_trained(planned, config) == planned

@@ -11,7 +11,7 @@ from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.methods import METHODS, method_named
 from studio.training.planning.eval_schedule import total_steps
-from studio.training.planning.plan_facts import as_learned
+from studio.training.planning.plan_facts import as_trained
 from studio.training.planning.presets import PRESETS, PlanFacts, default_method, estimate, make_plan
 
 GB = 2**30
@@ -239,12 +239,12 @@ def test_every_setting_of_a_plan_is_within_its_range() -> None:
 def test_short_texts_that_share_a_row_count_as_the_rows_that_they_fill() -> None:
     told = PlanFacts(1000, 800, 200, 0, (20,) * 50 + (100,) * 2, 1.0, 100)
     config = TrainingConfig(task="completion", model="starter-chat", max_length=64)
-    packed = as_learned(told, config)
+    packed = as_trained(told, config)
     assert packed.token_lengths.count(60) == 16 and sum(packed.token_lengths) == 50 * 20 + 2 * 100
     assert max(packed.token_lengths) <= 64 and packed.train_rows == round(800 * len(packed.token_lengths) / 52)
-    again = as_learned(packed, config)
+    again = as_trained(packed, config)
     assert again.train_rows == packed.train_rows and sorted(again.token_lengths) == sorted(packed.token_lengths)
-    assert as_learned(told, config.model_copy(update={"task": "chat"})) == told
+    assert as_trained(told, config.model_copy(update={"task": "chat"})) == told
     steps = estimate(Plan(config=config, because=()), SMALL, told, LAPTOP).steps
     assert steps == total_steps(packed.train_rows, config) < total_steps(800, config)
 
@@ -253,10 +253,10 @@ def test_short_texts_that_share_a_row_count_as_the_rows_that_they_fill() -> None
 def test_long_texts_that_share_no_row_count_as_the_pieces_in_which_they_are_learned(alone: dict[str, Any]) -> None:
     told = PlanFacts(1000, 800, 200, 0, (20,) * 50 + (100, 129), 1.0, 129)
     config = TrainingConfig(task="completion", model="starter-chat", max_length=64).model_copy(update=alone)
-    cut = as_learned(told, config)
+    cut = as_trained(told, config)
     assert cut.token_lengths == [20] * 50 + [64, 36, 64, 64], "what is left of one token teaches nothing"
     assert (cut.train_rows, cut.longest) == (round(800 * 54 / 52), 64)
-    assert as_learned(cut, config) == cut
+    assert as_trained(cut, config) == cut
     steps = estimate(Plan(config=config, because=()), SMALL, told, LAPTOP).steps
     assert steps == total_steps(cut.train_rows, config) > total_steps(800, config)
 

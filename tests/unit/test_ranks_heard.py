@@ -85,6 +85,6 @@ def test_on_a_gpu_a_runs_memory_is_what_cuda_counts(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 5 << 30)
-    assert peak_memory.on_gpu() and peak_memory.gpu_peak() == (5 << 30) + memory_model.ON_GPU
+    assert peak_memory.on_gpu() and peak_memory.gpu_peak() == (5 << 30) + memory_model.GPU_LIBRARIES
     callback = EventCallback.__new__(EventCallback)
-    assert callback._peak() == (5 << 30) + memory_model.ON_GPU
+    assert callback._peak() == (5 << 30) + memory_model.GPU_LIBRARIES

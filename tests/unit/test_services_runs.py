@@ -291,7 +291,7 @@ def test_the_order_of_the_queue_is_changed_and_refused_in_words(runs):
 def test_a_run_that_does_not_fit_says_what_it_needs_and_what_is_free(runs):
     record = runs.start(spec().model_copy(update={"memory_bytes": 8 * 2**30}))
     runs.queue.claim(record.id, os.getpid())
-    assert not runs.queue.my_turn(record.id, 2 * 2**30)
+    assert not runs.queue.try_start(record.id, 2 * 2**30)
     assert runs.progress(record.id).sentence == "Waiting for memory: it needs about 8.0 GB, and 2.0 GB are free."
 
 
@@ -306,7 +306,7 @@ def test_of_those_who_ask_with_one_key_the_first_makes_a_run_and_the_others_get_
 def test_a_run_that_never_came_into_the_queue_is_found_by_whoever_looks(runs):
     """The server was killed between the two writes."""
     record = runs.start(spec())
-    runs.queue.leave(record.id)
+    runs.queue.remove(record.id)
     runs.runner.started.clear()
     runs.look()
     assert runs.runner.started == []
@@ -331,7 +331,7 @@ def test_a_run_does_not_go_on_without_its_rows(runs):
 def lost_for_memory(runs, run):
     """As if the system had ended the run's worker for want of memory."""
     gone = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    assert runs.queue.claim(run, gone.pid) and runs.queue.my_turn(run) and runs.store.begin(run, gone.pid)
+    assert runs.queue.claim(run, gone.pid) and runs.queue.try_start(run) and runs.store.begin(run, gone.pid)
     runs.store.set_status(run, "training", kills=oom_kills() - 1)
     gone.communicate()
 

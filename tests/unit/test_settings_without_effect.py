@@ -15,7 +15,7 @@ from studio.schema.fields import about
 from studio.schema.models import ModelInfo
 from studio.tasks import TASKS, task_named
 from studio.training.planning.plan_facts import PlanFacts
-from studio.training.planning.setting_checks import WITHOUT_DROPOUT, without_effect
+from studio.training.planning.setting_checks import WITHOUT_DROPOUT, settings_without_effect
 
 GB = 2**30
 LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
@@ -89,7 +89,7 @@ def said(
 ) -> list[str]:
     config = TrainingConfig.model_validate({"task": task, "model": "m", **by_hand})
     facts = PlanFacts(400, 340, held, labels, [90] * 9, 0.5, 180)
-    return without_effect(task_named(task), info, machine, config, facts, by_hand)
+    return settings_without_effect(task_named(task), info, machine, config, facts, by_hand)
 
 
 def test_every_setting_for_some_tasks_alone_is_tried_here() -> None:

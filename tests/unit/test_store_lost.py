@@ -40,7 +40,7 @@ def run(place: Workspace) -> str:
     config = TrainingConfig(task="chat", model="starter-chat", batch_size=4)
     data = DatasetSpec(task="chat", roles={})
     run = place.runs.create(RunSpec(config=config, dataset="d", dataset_version=1, data=data, splits=SplitSpec())).id
-    place.home.queue.ask(place.name, run)
+    place.home.queue.enqueue(place.name, run)
     return run
 
 
@@ -58,7 +58,7 @@ def stubborn() -> Iterator["subprocess.Popen[str]"]:
 
 def at_work(place: Workspace, run: str, pid: int) -> None:
     place.home.queue.claim(run, pid)
-    assert place.home.queue.my_turn(run) and place.runs.begin(run, pid)
+    assert place.home.queue.try_start(run) and place.runs.begin(run, pid)
     place.runs.set_status(run, "training")
 
 
@@ -93,8 +93,8 @@ def test_a_worker_that_hangs_is_asked_to_end_then_killed_with_its_children_and_o
     assert place.runs.get(run).status == "interrupted"
     assert "it said nothing for 45 minutes, so it was ended" in place.runs.get(run).reason
     other = place.runs.create(place.runs.spec(run)).id
-    place.home.queue.ask(place.name, other)
-    assert place.home.queue.claim(other, os.getpid()) and place.home.queue.my_turn(other), "the next one has its turn"
+    place.home.queue.enqueue(place.name, other)
+    assert place.home.queue.claim(other, os.getpid()) and place.home.queue.try_start(other), "the next one has its turn"
 
 
 def test_a_worker_that_is_silent_is_not_taken_for_a_hanging_one_while_it_waits_for_the_database(
@@ -113,7 +113,7 @@ def test_one_that_waits_ends_a_worker_that_hangs_in_another_workspace(
     silent_for(place, run, 2 * STALE_SECONDS)
     other = place.home.workspace("other")
     waits = other.runs.create(place.runs.spec(run)).id
-    place.home.queue.ask("other", waits)
+    place.home.queue.enqueue("other", waits)
     worker = Worker(place.home, "other", waits)
     worker._end_one_that_hangs()
     assert place.runs.get(run).status == "stopping"
@@ -121,7 +121,7 @@ def test_one_that_waits_ends_a_worker_that_hangs_in_another_workspace(
 
 def _called(home: Home) -> str:
     """The run that needs a worker."""
-    called = home.queue.call(lambda: 2**50)
+    called = home.queue.next_to_start(lambda: 2**50)
     return called.run if called else ""
 
 
@@ -138,12 +138,12 @@ def test_a_worker_that_hangs_while_it_waits_is_killed_and_its_run_keeps_its_plac
     known = identity(stubborn.pid)
     waits(place, run, stubborn.pid, STALE_SECONDS + 1)
     other = place.runs.create(place.runs.spec(run)).id
-    place.home.queue.ask(place.name, other)
+    place.home.queue.enqueue(place.name, other)
     assert place.home.queue.claim(other, os.getpid())
-    assert not place.home.queue.my_turn(other), "it comes after the one that hangs"
+    assert not place.home.queue.try_start(other), "it comes after the one that hangs"
     Worker(place.home, place.name, other)._end_one_that_hangs()
     assert gone(stubborn.pid, known)
-    assert not place.home.queue.my_turn(other) and place.home.queue.entries()[0] == (place.name, run, False)
+    assert not place.home.queue.try_start(other) and place.home.queue.entries()[0] == (place.name, run, False)
     assert (place.runs.get(run).status, _called(place.home)) == ("queued", run)
 
 
@@ -152,10 +152,10 @@ def test_a_worker_that_waits_for_hours_and_asks_is_left_alone(
 ) -> None:
     at_work(place, run, os.getpid())
     other = place.runs.create(place.runs.spec(run)).id
-    place.home.queue.ask(place.name, other)
+    place.home.queue.enqueue(place.name, other)
     waits(place, other, stubborn.pid, 3 * STALE_SECONDS)
-    assert not place.home.queue.my_turn(other)
-    place.home.queue.end_hanging()
+    assert not place.home.queue.try_start(other)
+    place.home.queue.end_hung_workers()
     assert stubborn.poll() is None and place.home.queue.worker(other) == stubborn.pid
 
 
@@ -185,9 +185,9 @@ def ended(place: Workspace, run: str, **changes: object) -> str:
 def test_want_of_memory_is_named_only_when_the_system_ended_a_process_for_it(place: Workspace, run: str) -> None:
     assert "memory" not in ended(place, run)
     place.runs.set_status(run, "queued")
-    place.home.queue.ask(place.name, run, again=True)
+    place.home.queue.enqueue(place.name, run, rerun=True)
     assert "there was no memory left" in ended(place, run, kills=oom_kills() - 1)
-    assert place.runs.lost_for_memory() == [run]
+    assert place.runs.killed_for_memory() == [run]
 
 
 def test_a_heartbeat_looks_at_what_was_killed_so_far(place: Workspace, run: str) -> None:

@@ -173,13 +173,13 @@ def test_of_several_that_meet_the_damage_at_once_one_mends_it(tmp_path: Path) ->
 def test_a_damaged_queue_is_made_anew_and_waiting_runs_come_into_it_again(tmp_path: Path) -> None:
     studio = Studio(tmp_path)
     run = a_run(studio.context.workspace, 1)
-    studio.home.queue.ask("default", run)
+    studio.home.queue.enqueue("default", run)
     studio.home.queue.db.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     studio.home.queue.db.close()
     spoil(tmp_path / "queue.db", 0, 1)
     again = Studio(tmp_path)
     assert again.runs.queued() == [] and "queue.db" in again.storage.recovery_notices()[0]
-    again.home.queue.ask("default", run)
+    again.home.queue.enqueue("default", run)
     assert again.home.queue.position(run) == 0
 
 

@@ -19,11 +19,11 @@ from studio.store.queue import Queue
 queue = Queue(Path(sys.argv[1]))
 run = sys.argv[2]
 print("claimed" if queue.claim(run, os.getpid()) else "refused", flush=True)
-while not queue.my_turn(run):
+while not queue.try_start(run):
     time.sleep(0.02)
 print("running", flush=True)
 sys.stdin.readline()
-queue.leave(run)
+queue.remove(run)
 print("left", flush=True)
 """
 RACES = """
@@ -90,13 +90,13 @@ def a_dead_pid() -> int:
 
 def test_a_second_run_waits_until_the_first_has_left(path: Path, workers: list[Worker]) -> None:
     queue = Queue(path)
-    queue.ask("default", "a")
-    queue.ask("other", "b")
+    queue.enqueue("default", "a")
+    queue.enqueue("other", "b")
     first = start(workers, path, "a")
     assert first.says() == "running"
     second = start(workers, path, "b")
     time.sleep(0.3)
-    assert queue.run_at_work()
+    assert queue.has_running_run()
     assert [queue.position(run) for run in "ab"] == [0, 1]
     assert queue.entries() == [("default", "a", True), ("other", "b", True)]
     first.finish()
@@ -108,7 +108,7 @@ def test_a_second_run_waits_until_the_first_has_left(path: Path, workers: list[W
 def test_the_next_one_goes_on_when_the_one_at_work_is_killed(path: Path, workers: list[Worker]) -> None:
     queue = Queue(path)
     for run in "ab":
-        queue.ask("default", run)
+        queue.enqueue("default", run)
     first = start(workers, path, "a")
     assert first.says() == "running"
     second = start(workers, path, "b")
@@ -121,7 +121,7 @@ def test_the_next_one_goes_on_when_the_one_at_work_is_killed(path: Path, workers
 def test_those_that_asked_first_go_first_whoever_claims_first(path: Path, workers: list[Worker]) -> None:
     queue = Queue(path)
     for run in "abc":
-        queue.ask("default", run)
+        queue.enqueue("default", run)
     third, second = start(workers, path, "c"), start(workers, path, "b")
     first = start(workers, path, "a")
     for worker in (first, second, third):
@@ -132,7 +132,7 @@ def test_those_that_asked_first_go_first_whoever_claims_first(path: Path, worker
 
 
 def test_of_two_workers_that_grab_a_run_at_once_only_one_has_it(path: Path) -> None:
-    Queue(path).ask("default", "a")
+    Queue(path).enqueue("default", "a")
     rivals = [
         subprocess.Popen(
             [sys.executable, "-c", RACES, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -156,7 +156,7 @@ def test_a_run_that_nobody_asked_for_can_not_be_claimed(path: Path) -> None:
 
 def test_a_run_of_a_dead_worker_can_be_claimed_again(path: Path) -> None:
     queue = Queue(path)
-    queue.ask("default", "a")
+    queue.enqueue("default", "a")
     assert queue.claim("a", a_dead_pid())
     assert queue.worker("a") is None
     assert queue.claim("a", os.getpid())
@@ -167,23 +167,23 @@ def test_a_run_of_a_dead_worker_can_be_claimed_again(path: Path) -> None:
 def test_asking_twice_keeps_the_place(path: Path) -> None:
     queue = Queue(path)
     for run in ("a", "b", "a"):
-        queue.ask("default", run)
+        queue.enqueue("default", run)
     assert [queue.position(run) for run in "ab"] == [0, 1]
 
 
 def test_a_resumed_run_is_not_thrown_out_with_its_dead_worker(path: Path) -> None:
     """Killed at work, asked for again at once, and then another run looks before the new worker has begun."""
     queue = Queue(path)
-    queue.ask("default", "a")
-    queue.ask("default", "b")
+    queue.enqueue("default", "a")
+    queue.enqueue("default", "b")
     dead = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     assert queue.claim("a", dead.pid)
-    assert queue.my_turn("a")
+    assert queue.try_start("a")
     dead.kill()
     dead.communicate()
-    queue.ask("default", "a")
+    queue.enqueue("default", "a")
     assert queue.claim("b", os.getpid())
-    assert queue.my_turn("b")
+    assert queue.try_start("b")
     assert queue.position("a") == 1
     assert queue.claim("a", os.getppid())
 
@@ -196,67 +196,67 @@ def free() -> int:
 def test_only_the_next_run_is_called_and_one_asker_only_is_told(path: Path) -> None:
     queue = Queue(path)
     for run in "abc":
-        queue.ask("default", run)
-    called = queue.call(free)
+        queue.enqueue("default", run)
+    called = queue.next_to_start(free)
     assert called is not None and (called.workspace, called.run) == ("default", "a")
-    assert Queue(path).call(free) is None, "its worker is just being started"
-    assert queue.claim("a", os.getpid()) and queue.call(free) is None, "it is about to take its turn"
-    assert queue.my_turn("a")
-    called = queue.call(free)
-    assert called is not None and called.run == "b" and queue.call(free) is None
-    assert queue.claim("b", os.getpid()) and queue.call(free) is None
+    assert Queue(path).next_to_start(free) is None, "its worker is just being started"
+    assert queue.claim("a", os.getpid()) and queue.next_to_start(free) is None, "it is about to take its turn"
+    assert queue.try_start("a")
+    called = queue.next_to_start(free)
+    assert called is not None and called.run == "b" and queue.next_to_start(free) is None
+    assert queue.claim("b", os.getpid()) and queue.next_to_start(free) is None
 
 
 def test_a_waiting_run_whose_worker_died_keeps_its_place_and_is_called_again(path: Path) -> None:
     queue = Queue(path)
-    queue.ask("default", "a")
+    queue.enqueue("default", "a")
     assert queue.claim("a", a_dead_pid())
-    called = queue.call(free)
+    called = queue.next_to_start(free)
     assert called is not None and called.run == "a"
     assert queue.position("a") == 0
 
 
 def test_a_run_whose_worker_died_at_work_leaves_the_queue_when_someone_looks(path: Path) -> None:
     queue = Queue(path)
-    queue.ask("default", "a")
+    queue.enqueue("default", "a")
     assert queue.claim("a", a_dead_pid())
     with queue.db.write() as connection:
         connection.execute("UPDATE entries SET state = 'running'")
-    assert queue.call(free) is None and queue.position("a") is None
+    assert queue.next_to_start(free) is None and queue.position("a") is None
 
 
 def test_while_the_next_run_does_not_fit_it_and_one_that_fits_have_workers(path: Path) -> None:
     queue = Queue(path)
     for run, memory in (("a", 8), ("b", 7), ("c", 2), ("d", 1)):
-        queue.ask("default", run, memory)
-    first, second = (queue.call(lambda: 4) for _ in range(2))
+        queue.enqueue("default", run, memory)
+    first, second = (queue.next_to_start(lambda: 4) for _ in range(2))
     assert first is not None and second is not None and (first.run, second.run) == ("a", "c")
-    assert queue.call(lambda: 4) is None
+    assert queue.next_to_start(lambda: 4) is None
     assert queue.claim("a", os.getpid()) and queue.claim("c", os.getppid())
-    assert not queue.my_turn("a", 4) and queue.my_turn("c", 4)
-    assert queue.call(lambda: 0) is None, "while one trains, the next has its worker"
+    assert not queue.try_start("a", 4) and queue.try_start("c", 4)
+    assert queue.next_to_start(lambda: 0) is None, "while one trains, the next has its worker"
 
 
 def test_guests_count_while_they_live(path: Path) -> None:
     queue = Queue(path)
-    queue.guest_comes(os.getpid())
-    queue.guest_comes(os.getpid())
-    queue.guest_comes(a_dead_pid())
-    assert queue.guests() == 1
-    queue.guest_goes(os.getpid())
-    assert queue.guests() == 0
+    queue.host_started(os.getpid())
+    queue.host_started(os.getpid())
+    queue.host_started(a_dead_pid())
+    assert queue.active_hosts() == 1
+    queue.host_idle(os.getpid())
+    assert queue.active_hosts() == 0
 
 
 def test_a_run_is_at_work_only_while_its_process_lives(path: Path) -> None:
     queue = Queue(path)
-    queue.ask("default", "a")
+    queue.enqueue("default", "a")
     child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     queue.claim("a", child.pid)
-    assert not queue.run_at_work()
-    assert queue.my_turn("a")
-    assert queue.run_at_work()
+    assert not queue.has_running_run()
+    assert queue.try_start("a")
+    assert queue.has_running_run()
     child.communicate()
-    assert not queue.run_at_work()
+    assert not queue.has_running_run()
 
 
 def test_a_pid_alone_does_not_make_a_process() -> None:

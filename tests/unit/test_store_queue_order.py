@@ -27,14 +27,14 @@ def order(queue: Queue) -> str:
 def ask(queue: Queue, runs: str, workspace: str = "default", memory: int = 0) -> None:
     """Runs of this very process, waiting."""
     for run in runs:
-        queue.ask(workspace, run, memory)
+        queue.enqueue(workspace, run, memory)
         queue.claim(run, os.getpid())
 
 
 def take(queue: Queue, run: str, free: int | None = None) -> None:
     """A run has its turn and ends."""
-    assert queue.my_turn(run, free), run
-    queue.leave(run)
+    assert queue.try_start(run, free), run
+    queue.remove(run)
 
 
 def test_ten_runs_of_one_visitor_do_not_come_before_the_first_of_another(queue: Queue) -> None:
@@ -74,94 +74,94 @@ def test_moves_stop_at_the_ends_and_stay_within_a_workspace(queue: Queue) -> Non
 
 def test_a_run_at_work_is_not_moved_and_none_is_put_before_it(queue: Queue) -> None:
     ask(queue, "abc")
-    assert queue.my_turn("a")
+    assert queue.try_start("a")
     assert not queue.move("a", "last")
     assert queue.move("c", "first")
     assert order(queue) == "acb"
-    assert not queue.my_turn("c")
+    assert not queue.try_start("c")
 
 
 def test_two_small_runs_do_not_run_at_once(queue: Queue) -> None:
     ask(queue, "ab", memory=GB)
-    assert queue.my_turn("a", 64 * GB)
-    assert not queue.my_turn("b", 64 * GB)
+    assert queue.try_start("a", 64 * GB)
+    assert not queue.try_start("b", 64 * GB)
 
 
 def test_a_run_that_does_not_fit_waits_says_why_and_lets_others_pass(queue: Queue) -> None:
     ask(queue, "a", memory=8 * GB)
     ask(queue, "b", memory=2 * GB)
-    assert not queue.my_turn("a", 4 * GB)
+    assert not queue.try_start("a", 4 * GB)
     assert [(each.run, each.memory, each.free) for each in queue.listing()] == [
         ("a", 8 * GB, 4 * GB),
         ("b", 2 * GB, None),
     ]
     take(queue, "b", 4 * GB)
-    assert queue.my_turn("a", 9 * GB)
+    assert queue.try_start("a", 9 * GB)
     assert queue.listing()[0].free is None
 
 
 def test_a_run_whose_worker_is_long_gone_is_not_waited_for_and_keeps_its_place(queue: Queue) -> None:
-    queue.ask("default", "a")
+    queue.enqueue("default", "a")
     ask(queue, "b")
-    called = queue.call(lambda: 64 * GB)
+    called = queue.next_to_start(lambda: 64 * GB)
     assert called is not None and called.run == "a"
-    assert not queue.my_turn("b"), "its worker is just being started"
+    assert not queue.try_start("b"), "its worker is just being started"
     with queue.db.write() as connection:
         connection.execute("UPDATE entries SET called = '2020-01-01T00:00:00.000Z' WHERE run = 'a'")
     assert order(queue) == "ab"
-    assert queue.my_turn("b")
+    assert queue.try_start("b")
 
 
 def test_a_clock_that_was_set_back_leaves_no_run_waiting_for_a_worker(queue: Queue) -> None:
-    queue.ask("default", "a")
+    queue.enqueue("default", "a")
     with queue.db.write() as connection:
         connection.execute("UPDATE entries SET called = '2099-01-01T00:00:00.000Z'")
-    assert [each and each.run for each in (queue.call(lambda: GB), queue.call(lambda: GB))] == ["a", None]
+    assert [each and each.run for each in (queue.next_to_start(lambda: GB), queue.next_to_start(lambda: GB))] == ["a", None]
 
 
 def test_turns_rotate_between_addresses_so_that_new_workspaces_win_none(queue: Queue) -> None:
     for number in range(4):
-        queue.ask(f"visitor-{number}", f"run {number}", owner="one address")
-    queue.ask("visitor-9", "other", owner="another address")
+        queue.enqueue(f"visitor-{number}", f"run {number}", owner="one address")
+    queue.enqueue("visitor-9", "other", owner="another address")
     assert [run for _, run, _ in queue.entries()] == ["run 0", "other", "run 1", "run 2", "run 3"]
     for run in ("run 0", "other", "run 1"):
         queue.claim(run, os.getpid())
         take(queue, run)
-    queue.ask("visitor-5", "new workspace", owner="one address")
-    queue.ask("visitor-9", "other again", owner="another address")
+    queue.enqueue("visitor-5", "new workspace", owner="one address")
+    queue.enqueue("visitor-9", "other again", owner="another address")
     assert [run for _, run, _ in queue.entries()] == ["other again", "run 2", "run 3", "new workspace"]
 
 
 def test_one_run_trains_and_one_waits_for_a_visitor_and_more_are_refused(queue: Queue) -> None:
-    queue.ask("visitor-1", "a", limits=DEMO)
-    queue.ask("visitor-1", "b", limits=DEMO)
-    queue.ask("visitor-1", "b", limits=DEMO)
+    queue.enqueue("visitor-1", "a", limits=DEMO)
+    queue.enqueue("visitor-1", "b", limits=DEMO)
+    queue.enqueue("visitor-1", "b", limits=DEMO)
     with pytest.raises(StudioError) as refusal:
-        queue.ask("visitor-1", "c", limits=DEMO)
+        queue.enqueue("visitor-1", "c", limits=DEMO)
     assert refusal.value.code == "limit-reached" and "up to 1 waiting" in refusal.value.message
     with pytest.raises(StudioError):
         queue.require_place("visitor-1", "", DEMO)
     queue.require_place("visitor-1", "", DEMO, "b")
-    queue.ask("visitor-2", "c", limits=DEMO)
+    queue.enqueue("visitor-2", "c", limits=DEMO)
     with pytest.raises(StudioError):
-        queue.ask("visitor-2", "d", limits=DEMO)
+        queue.enqueue("visitor-2", "d", limits=DEMO)
     for run in "efgh":
-        queue.ask("default", run)
+        queue.enqueue("default", run)
 
 
 def test_a_network_address_has_a_limit_over_all_its_workspaces(queue: Queue) -> None:
     for number in range(DEMO.runs_per_address):
-        queue.ask(f"visitor-{number}", f"run {number}", owner="one address", limits=DEMO)
+        queue.enqueue(f"visitor-{number}", f"run {number}", owner="one address", limits=DEMO)
     with pytest.raises(StudioError) as refusal:
-        queue.ask("visitor-9", "more", owner="one address", limits=DEMO)
+        queue.enqueue("visitor-9", "more", owner="one address", limits=DEMO)
     assert refusal.value.code == "limit-reached" and "network address" in refusal.value.message
-    queue.ask("visitor-10", "another", owner="another address", limits=DEMO)
+    queue.enqueue("visitor-10", "another", owner="another address", limits=DEMO)
 
 
 def test_of_many_that_ask_at_once_no_more_than_the_limit_come_into_the_queue(queue: Queue) -> None:
     def ask_one(number: int) -> bool:
         try:
-            queue.ask("visitor-1", f"run {number}", limits=DEMO)
+            queue.enqueue("visitor-1", f"run {number}", limits=DEMO)
         except StudioError:
             return False
         return True
@@ -172,13 +172,13 @@ def test_of_many_that_ask_at_once_no_more_than_the_limit_come_into_the_queue(que
 
 def test_a_worker_that_leaves_late_does_not_take_the_run_from_the_next_one(queue: Queue) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    queue.ask("default", "a")
-    assert queue.claim("a", child.pid) and queue.my_turn("a")
-    queue.ask("default", "a", again=True)
+    queue.enqueue("default", "a")
+    assert queue.claim("a", child.pid) and queue.try_start("a")
+    queue.enqueue("default", "a", rerun=True)
     assert queue.claim("a", os.getpid())
-    queue.leave("a", child.pid)
-    assert queue.worker("a") == os.getpid() and queue.my_turn("a")
-    queue.leave("a", os.getpid())
+    queue.remove("a", child.pid)
+    assert queue.worker("a") == os.getpid() and queue.try_start("a")
+    queue.remove("a", os.getpid())
     assert queue.entries() == []
     child.communicate()
 
@@ -196,10 +196,10 @@ def test_a_queue_of_an_older_studio_keeps_its_runs_in_their_order(tmp_path: Path
     old.commit()
     old.close()
     queue = Queue(path)
-    queue.ask("default", "third")
+    queue.enqueue("default", "third")
     assert [(each.workspace, each.run) for each in queue.listing()] == [
         ("default", "first"),
         ("default", "second"),
         ("default", "third"),
     ]
-    assert queue.my_turn("first") is True, "turns are kept by owner now"
+    assert queue.try_start("first") is True, "turns are kept by owner now"

@@ -7,13 +7,15 @@ import pytest
 
 from studio.schema.events import AnyEvent
 from studio.training.loop.callbacks import EventCallback
-from studio.training.loop.checkpoints import Checkpoints, Standing
+from studio.training.loop.checkpoints import Checkpoints, TrainingProgress
 
 
-def judged(tmp_path: Path, metric: str, checks: list[tuple[float, float | None]], patience: int = 2) -> Standing:
+def judged(
+    tmp_path: Path, metric: str, checks: list[tuple[float, float | None]], patience: int = 2
+) -> TrainingProgress:
     """After (validation loss, macro F1) at steps 10, 20 …"""
     said: list[AnyEvent] = []
-    standing = Standing()
+    standing = TrainingProgress()
     callback = EventCallback(
         said.append,
         lambda: None,
@@ -67,7 +69,7 @@ def saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: dict[int, flo
     callback = EventCallback(
         lambda event: None,
         lambda: None,
-        Standing(),
+        TrainingProgress(),
         Checkpoints(tmp_path),
         every=10,
         validates=bool(losses),

@@ -9,7 +9,7 @@ import pytest
 
 from studio.machine import facts
 from studio.training.loop.callbacks import EventCallback
-from studio.training.loop.checkpoints import Checkpoints, Standing
+from studio.training.loop.checkpoints import Checkpoints, TrainingProgress
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def one_core() -> Iterator[None]:
 def share(folder: Path, cores: float) -> float:
     """What is told of ten seconds in which `cores` of them were at work."""
     callback = EventCallback(
-        lambda event: None, lambda: None, Standing(), Checkpoints(folder), every=10, validates=False, patience=0
+        lambda event: None, lambda: None, TrainingProgress(), Checkpoints(folder), every=10, validates=False, patience=0
     )
     assert callback._busy() is None, "nothing is known before the first step"
     callback._clocks = (time.monotonic() - 10, time.process_time() - 10 * cores)

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from studio.schema.errors import StudioError
-from studio.training.loop.checkpoints import Checkpoints, Standing, replace_folder, require_room
+from studio.training.loop.checkpoints import Checkpoints, TrainingProgress, replace_folder, require_room
 
 
 def save(checkpoints: Checkpoints, step: int, **standing: object) -> None:
-    with checkpoints.writing(Standing(step=step, **standing), 1000) as staging:  # type: ignore[arg-type]
+    with checkpoints.writing(TrainingProgress(step=step, **standing), 1000) as staging:  # type: ignore[arg-type]
         folder = staging / f"checkpoint-{step}"
         folder.mkdir()
         for name in ("adapter_model.safetensors", "optimizer.pt", "trainer_state.json"):
@@ -25,7 +25,7 @@ def test_the_first_checkpoint_is_due_and_the_next_after_twenty_times_what_one_to
     monkeypatch.setattr("studio.training.loop.checkpoints.time", SimpleNamespace(monotonic=lambda: now[0]))
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.due()
-    with checkpoints.writing(Standing(step=5), 1000) as staging:
+    with checkpoints.writing(TrainingProgress(step=5), 1000) as staging:
         (staging / "checkpoint-5").mkdir()
         now[0] += 2.0
     assert not checkpoints.due()
@@ -40,9 +40,9 @@ def test_the_newest_whole_checkpoint_is_found_with_where_the_run_stood(tmp_path:
     assert checkpoints.newest() is None
     save(checkpoints, 5, best_step=5, best_loss=1.5)
     save(checkpoints, 10, best_step=5, best_loss=1.5, misses=1)
-    folder, standing = checkpoints.newest() or (None, Standing())
+    folder, standing = checkpoints.newest() or (None, TrainingProgress())
     assert folder == checkpoints.path(10)
-    assert standing == Standing(step=10, best_step=5, best_loss=1.5, misses=1)
+    assert standing == TrainingProgress(step=10, best_step=5, best_loss=1.5, misses=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is behind a handle")
@@ -81,7 +81,7 @@ def test_a_checkpoint_that_was_cut_short_is_not_taken_and_goes(tmp_path: Path) -
 def test_an_error_in_the_middle_leaves_what_was_there(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     save(checkpoints, 5)
-    with pytest.raises(ZeroDivisionError), checkpoints.writing(Standing(step=6), 1000) as staging:
+    with pytest.raises(ZeroDivisionError), checkpoints.writing(TrainingProgress(step=6), 1000) as staging:
         (staging / "checkpoint-6").mkdir()
         raise ZeroDivisionError
     assert checkpoints.complete() == [5]
@@ -114,7 +114,7 @@ def test_what_would_not_fit_the_disk_is_refused_before_it_is_written(tmp_path: P
     assert refused.value.code == "disk-full"
     assert "MB needed" in refused.value.message
     checkpoints = Checkpoints(tmp_path)
-    with pytest.raises(StudioError), checkpoints.writing(Standing(step=1), 2**60):
+    with pytest.raises(StudioError), checkpoints.writing(TrainingProgress(step=1), 2**60):
         pytest.fail("nothing may be written")
     assert checkpoints.complete() == []
 
@@ -164,7 +164,7 @@ def test_a_half_removed_one_is_not_taken_for_whole(tmp_path: Path) -> None:
 def test_weights_can_be_loaded_when_only_what_resuming_needs_is_gone_and_not_when_they_are_cut(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     for step in (5, 10, 15):
-        with checkpoints.writing(Standing(step=step), 1000) as staging:
+        with checkpoints.writing(TrainingProgress(step=step), 1000) as staging:
             for name in ("adapter_model.safetensors", "rng_state_0.pth", "global_step5/optimizer.pt"):
                 file = staging / f"checkpoint-{step}" / name
                 file.parent.mkdir(parents=True, exist_ok=True)

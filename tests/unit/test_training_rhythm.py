@@ -3,7 +3,7 @@
 import pytest
 
 from studio.schema.config import TrainingConfig
-from studio.training.planning.eval_schedule import check_every, steps_per_epoch, total_steps
+from studio.training.planning.eval_schedule import eval_interval, steps_per_epoch, total_steps
 
 
 def config(**values: object) -> TrainingConfig:
@@ -35,16 +35,16 @@ def test_an_incomplete_batch_is_a_step_too() -> None:
 def test_a_run_checks_itself_three_times_at_least_whatever_its_length(rows: int, held: int) -> None:
     settings = config(epochs=1, batch_size=4)
     steps = total_steps(rows, settings)
-    every = check_every(rows, held, settings)
+    every = eval_interval(rows, held, settings)
     assert 1 <= every <= steps
     assert steps // every >= min(3, steps)
 
 
 def test_checks_cost_little_of_a_long_run() -> None:
     settings = config(epochs=3, batch_size=4, eval_rows=64)
-    every = check_every(5000, 500, settings)
+    every = eval_interval(5000, 500, settings)
     assert 64 / 3 <= 0.16 * every * 4
 
 
 def test_a_rhythm_set_by_hand_stands() -> None:
-    assert check_every(1000, 100, config(eval_steps=7)) == 7
+    assert eval_interval(1000, 100, config(eval_steps=7)) == 7

@@ -26,15 +26,15 @@ from studio.training.batching.sampler import (
     evaluation_batches,
     row_order,
 )
-from studio.training.distributed.processes import deepspeed
-from studio.training.loop.checkpoints import Checkpoints, Standing
+from studio.training.distributed.processes import deepspeed_config
+from studio.training.loop.checkpoints import Checkpoints, TrainingProgress
 from studio.training.planning import parallelism
 from studio.training.planning.estimate import estimate
 from studio.training.planning.eval_schedule import steps_per_epoch
-from studio.training.planning.memory_fit import Asked, fit
+from studio.training.planning.memory_fit import FitRequest, fit
 from studio.training.planning.plan_facts import PlanFacts, per_process
 from studio.training.planning.presets import make_plan
-from studio.training.planning.setting_checks import against_rows, check_settings
+from studio.training.planning.setting_checks import check_settings, row_problems
 from studio.ui.components.processes import processes_panel
 from studio.ui.components.settings import settings_panel
 
@@ -163,7 +163,7 @@ def test_what_is_held_elsewhere_is_held_where_it_was_asked_and_on_the_disk_in_th
     zero: int, offload: str, parts: set[str], tmp_path: Path
 ) -> None:
     config = config_from(settings(processes=2, zero=zero, offload=offload))
-    told = deepspeed(config, False, tmp_path / "swapped")["zero_optimization"]
+    told = deepspeed_config(config, False, tmp_path / "swapped")["zero_optimization"]
     assert {name for name in told if name.startswith("offload")} == parts
     for part in parts:
         assert told[part]["device"] == offload
@@ -184,8 +184,8 @@ def test_a_machine_without_deepspeed_says_how_to_get_it(monkeypatch: pytest.Monk
     monkeypatch.setattr(parallelism, "why_no_deepspeed", lambda: "DeepSpeed is not installed. Install it so.")
     assert "Install it so." in wrong(processes=2, zero=2)["zero"]
     check_settings(MODEL, MACHINE, settings(processes=2))
-    assert set(parallelism.zero_off(MACHINE)) == {"1", "2", "3"}
-    assert parallelism.offload_off(MACHINE) == dict.fromkeys(
+    assert set(parallelism.unavailable_zero_stages(MACHINE)) == {"1", "2", "3"}
+    assert parallelism.unavailable_offload(MACHINE) == dict.fromkeys(
         ["cpu", "nvme"], "DeepSpeed is not installed. Install it so."
     )
 
@@ -193,7 +193,7 @@ def test_a_machine_without_deepspeed_says_how_to_get_it(monkeypatch: pytest.Monk
 def test_where_there_is_one_place_nothing_of_zero_is_on_offer() -> None:
     one_gpu = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),))
     for machine, place in ((replace(MACHINE, cores=1), "core"), (one_gpu, "GPU")):
-        off = {**parallelism.zero_off(machine), **parallelism.offload_off(machine)}
+        off = {**parallelism.unavailable_zero_stages(machine), **parallelism.unavailable_offload(machine)}
         assert set(off) == {"1", "2", "3", "cpu", "nvme"}
         assert all(f"there is one {place}" in why for why in off.values())
 
@@ -201,9 +201,9 @@ def test_where_there_is_one_place_nothing_of_zero_is_on_offer() -> None:
 @pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
 def test_the_disk_is_greyed_with_the_reason_once_deepspeed_has_answered_and_nobody_waits_for_it() -> None:
     why = why_no_nvme()
-    assert parallelism.offload_off(MACHINE) == ({"nvme": why} if why else {})
+    assert parallelism.unavailable_offload(MACHINE) == ({"nvme": why} if why else {})
     why_no_nvme.cache_clear()
-    assert parallelism.offload_off(MACHINE) == {}
+    assert parallelism.unavailable_offload(MACHINE) == {}
 
 
 def test_without_a_compiler_zero_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -222,9 +222,9 @@ def test_with_gpus_each_process_needs_one_of_them() -> None:
 def test_fewer_rows_than_are_read_at_once_are_refused_at_the_processes() -> None:
     config = TrainingConfig(task="chat", model="m", batch_size=2, processes=4)
     few = replace(FACTS, rows=8, train_rows=7)
-    problem = next(each for each in against_rows(config, few, {}) if each.field == "processes")
+    problem = next(each for each in row_problems(config, few, {}) if each.field == "processes")
     assert "4 processes with 2 rows each, of 7" in problem.message
-    assert not [each for each in against_rows(config, FACTS, {}) if each.field == "processes"]
+    assert not [each for each in row_problems(config, FACTS, {}) if each.field == "processes"]
 
 
 def test_numbers_may_be_typed_and_others_are_refused() -> None:
@@ -240,7 +240,9 @@ def test_fsdp_is_for_several_gpus_and_says_so_elsewhere() -> None:
     one = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),))
     assert "there is one" in wrong(one, fsdp=True, processes=1)["fsdp"]
     assert "have one memory" in wrong(fsdp=True, processes=2)["fsdp"]
-    assert "have one memory" in parallelism.fsdp_off(MACHINE)["True"] and parallelism.fsdp_off(GPUS) == {}
+    assert (
+        "have one memory" in parallelism.unavailable_fsdp(MACHINE)["True"] and parallelism.unavailable_fsdp(GPUS) == {}
+    )
     check_settings(MODEL, GPUS, settings(fsdp=True, processes=4))
 
 
@@ -270,7 +272,7 @@ def test_without_deepspeed_several_gpus_are_told_of_fsdp_and_make_it_fit_takes_i
     alone, *_, shared = per_process(config, MODEL, FACTS, GPUS)
     small = replace(MACHINE, gpus=(Gpu("G", 2 * shared.process_bytes, 2 * shared.process_bytes),) * 4)
     assert alone.process_bytes > 2 * shared.process_bytes
-    asked = Asked(task_named("chat"), MODEL, "balanced", FACTS, small)
+    asked = FitRequest(task_named("chat"), MODEL, "balanced", FACTS, small)
     method, values, changes = fit(
         asked, "full", {"processes": 4, "precision": "float32", "batch_size": 1, "gradient_checkpointing": True}
     )
@@ -282,13 +284,13 @@ def test_without_deepspeed_several_gpus_are_told_of_fsdp_and_make_it_fit_takes_i
 def test_with_deepspeed_one_stage_after_the_other_is_tried_and_fsdp_where_zero_can_t_be() -> None:
     config = TrainingConfig(task="chat", model="m", processes=4)
     ways = []
-    while (way := parallelism.further(config, GPUS)) is not None:
+    while (way := parallelism.next_strategy(config, GPUS)) is not None:
         ways.append(way.title)
         config = config.model_copy(update=way.settings)
     assert ways == ["ZeRO-1", "ZeRO-2", "ZeRO-3"]
-    way = parallelism.further(TrainingConfig(task="chat", model="m", processes=4, method="dora"), GPUS)
+    way = parallelism.next_strategy(TrainingConfig(task="chat", model="m", processes=4, method="dora"), GPUS)
     assert way is parallelism.FSDP
-    assert parallelism.further(config.model_copy(update=way.settings), GPUS) is None
+    assert parallelism.next_strategy(config.model_copy(update=way.settings), GPUS) is None
 
 
 def test_under_fsdp_a_gpu_holds_a_part_of_a_whole_models_numbers_and_all_of_an_adapters() -> None:
@@ -342,7 +344,7 @@ def test_the_estimate_of_several_processes_is_of_all_of_them() -> None:
 def test_what_does_not_fit_in_several_processes_is_first_tried_in_one() -> None:
     needed = planned(processes=2)[1].memory_bytes
     small = replace(MACHINE, memory_available=needed)
-    asked = Asked(task_named("chat"), MODEL, "balanced", FACTS, small)
+    asked = FitRequest(task_named("chat"), MODEL, "balanced", FACTS, small)
     _, values, changes = fit(asked, "lora", {"processes": 2, "zero": 1})
     assert values["processes"] == 1 and values["zero"] == 0
     assert "One process instead of 2" in changes[0].sentence
@@ -384,7 +386,7 @@ def test_the_stages_are_a_choice_in_words_on_the_page() -> None:
 
 def test_a_box_that_can_t_be_ticked_here_is_greyed_with_the_reason_and_one_that_was_says_what_is_wrong() -> None:
     config = TrainingConfig(task="chat", model="m")
-    off = parallelism.fsdp_off(MACHINE)
+    off = parallelism.unavailable_fsdp(MACHINE)
     box = settings_panel(config, {}, {}, {"fsdp": off}).split('id="f-fsdp"')[1].split("</div>")[0]
     assert " disabled" in box and "have one memory" in box
     box = settings_panel(config, {}, {}, {"fsdp": {}}).split('id="f-fsdp"')[1].split("</div>")[0]
@@ -430,7 +432,7 @@ def test_the_log_has_what_each_process_printed_in_their_order(studio: Studio) ->
 def test_a_checkpoint_of_zero_is_resumed_from_and_pruned_like_any_other(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     for step in (1, 2):
-        with checkpoints.writing(Standing(step=step), 0) as staging:
+        with checkpoints.writing(TrainingProgress(step=step), 0) as staging:
             made = staging / f"checkpoint-{step}"
             (made / f"global_step{step}").mkdir(parents=True)
             for name in (
@@ -448,6 +450,6 @@ def test_a_checkpoint_of_zero_is_resumed_from_and_pruned_like_any_other(tmp_path
         "complete.json",
         "trainer_state.json",
     ]
-    assert checkpoints.newest() == (checkpoints.path(2), Standing(step=2))
+    assert checkpoints.newest() == (checkpoints.path(2), TrainingProgress(step=2))
     (checkpoints.path(2) / "global_step2" / "states.pt").unlink()
     assert checkpoints.newest() is None

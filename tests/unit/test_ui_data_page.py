@@ -349,7 +349,7 @@ def test_a_process_that_is_ended_from_outside_is_said_and_leaves_nothing(
 
     def reads(process: psutil.Process) -> bool:
         with suppress(psutil.ZombieProcess):  # one of an earlier test, that nobody has asked after yet
-            return "studio.services.datasets.subprocess_jobs" in process.cmdline()
+            return "studio.services.datasets.subprocess_jobs:run_job" in process.cmdline()
         return False
 
     while not (children := [each for each in psutil.Process().children() if reads(each)]):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.models.hub_cache import ANSWERS
+from studio.models.hub_cache import HUB_CACHE
 from studio.schema.errors import StudioError
 from studio.ui.session import Visit
 from studio.ui.tabs.data import import_data
@@ -21,7 +21,7 @@ SORTED = "text,label\n" + "".join(f"This is text number {n}.,{'ab'[n % 2]}\n" fo
 
 @pytest.fixture(autouse=True)
 def nothing_said_before() -> None:
-    ANSWERS.forget()
+    HUB_CACHE.forget()
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_chosen_model_of_the_hub_is_kept_while_there_is_no_network(hub: HubSer
     hub.add(tiny_repo())
     visit().choose(task="chat", model="starter-chat")
     model_tab.pick_model(visit(value="someone/tiny"))
-    ANSWERS.forget()
+    HUB_CACHE.forget()
     hub.busy = True
     drawn = page(visit)
     assert visit().choices.model == "someone/tiny"
@@ -143,7 +143,7 @@ def test_a_chosen_model_of_the_hub_is_kept_while_there_is_no_network(hub: HubSer
     page(visit)
     assert len(hub.seen) == asked and time.monotonic() - began < 2, "no answer is remembered for a moment too"
     hub.busy = False
-    ANSWERS.forget()
+    HUB_CACHE.forget()
     assert "Size to download" in page(visit)
 
 

@@ -133,7 +133,7 @@ def test_several_runs_are_deleted_together_and_one_that_has_begun_to_work_meanwh
     tick(visit, one, two, three)
     visit.choose(run=one)
     visit.studio.context.workspace.runs.set_status(two, "paused")
-    visit.studio.context.home.queue.ask("default", two)
+    visit.studio.context.home.queue.enqueue("default", two)
     visit.studio.context.workspace.runs.set_status(two, "queued")
     act(visit, bulk_actions.delete, runs=f"{one} {two} {three}")
     assert {each.id for each in visit.studio.runs.all()} == {two, other}

@@ -87,7 +87,7 @@ def test_who_has_not_come_back_is_deleted_with_all_files_and_others_stay(tmp_pat
     for visit in (gone, busy, here):
         visit.choose(task="chat")
         (tmp_path / "uploads" / visit.workspace).mkdir(parents=True)
-    sessions.root.home.queue.ask(busy.workspace, "run-1")
+    sessions.root.home.queue.enqueue(busy.workspace, "run-1")
     for visit in (gone, busy):
         long_ago = time.time() - 3 * 3600
         for path in (visit.studio.context.workspace.root, visit.studio.context.workspace.root / "address"):

@@ -5,19 +5,19 @@ from itertools import pairwise
 import numpy as np
 
 from studio.inference.heads import Head
-from studio.training.loop.eval_predictions import LONGEST, MOST, held_rows, silent, told_once
-from studio.training.loop.sample_schedule import Watching
+from studio.training.loop.eval_predictions import MAX_ROWS, MAX_TEXT, row_predictions, with_texts, without_targets
+from studio.training.loop.sample_schedule import SampleSchedule
 
 
 def answered(share: float, cost: float, checks: list[float]) -> list[float]:
     """The times of checks at which prompts are answered."""
-    watching = Watching(share)
-    watching.took(cost)
-    watching.begin()
+    schedule = SampleSchedule(share)
+    schedule.record(cost)
+    schedule.begin()
     times = []
     for now in checks:
-        if watching.allows(now):
-            watching.took(cost)
+        if schedule.allows(now):
+            schedule.record(cost)
             times.append(now)
     return times
 
@@ -36,13 +36,17 @@ def test_they_are_spread_over_the_run_and_do_not_come_all_at_once() -> None:
 
 
 def test_a_new_best_is_answered_at_once_and_the_end_answers_with_what_is_kept() -> None:
-    watching = Watching(0.1)
-    watching.took(1000.0)  # there is no time at all
-    watching.begin()
-    assert watching.due(best=True, last=False, kept=True) and not watching.due(best=False, last=False, kept=False)
-    assert watching.due(best=False, last=True, kept=False) and not watching.due(best=True, last=True, kept=True)
-    off = Watching(0.0)
-    assert not any(off.due(best, last, kept=False) for best in (True, False) for last in (True, False))
+    schedule = SampleSchedule(0.1)
+    schedule.record(1000.0)  # there is no time at all
+    schedule.begin()
+    assert schedule.due(best=True, last=False, is_result=True) and not schedule.due(
+        best=False, last=False, is_result=False
+    )
+    assert schedule.due(best=False, last=True, is_result=False) and not schedule.due(
+        best=True, last=True, is_result=True
+    )
+    off = SampleSchedule(0.0)
+    assert not any(off.due(best, last, is_result=False) for best in (True, False) for last in (True, False))
 
 
 def test_a_share_of_nothing_switches_it_off() -> None:
@@ -50,15 +54,15 @@ def test_a_share_of_nothing_switches_it_off() -> None:
 
 
 def test_what_the_base_took_is_known_and_not_counted() -> None:
-    watching = Watching(0.5)
-    watching.took(10.0)
-    watching.begin()
-    assert not watching.allows(19.0)
-    assert watching.allows(20.0)
+    schedule = SampleSchedule(0.5)
+    schedule.record(10.0)
+    schedule.begin()
+    assert not schedule.allows(19.0)
+    assert schedule.allows(20.0)
 
 
 def test_before_training_has_begun_nothing_is_answered() -> None:
-    assert not Watching(1.0).may()
+    assert not SampleSchedule(1.0).has_time()
 
 
 ONE = Head("labels", ("bug", "praise", "question"))
@@ -66,7 +70,7 @@ ONE = Head("labels", ("bug", "praise", "question"))
 
 def test_a_row_tells_what_is_said_what_is_right_and_how_likely_both_are() -> None:
     logits = np.array([[0.0, 2.0, 0.0], [5.0, 0.0, 0.0]])
-    wrong, right = held_rows(logits, np.array([0, 0]), ONE)
+    wrong, right = row_predictions(logits, np.array([0, 0]), ONE)
     assert (wrong.row, wrong.said, wrong.right) == (1, "praise", "bug")
     assert wrong.share is not None and abs(wrong.share - 0.7870) < 1e-3
     assert wrong.right_share is not None and abs(wrong.right_share - 0.1065) < 1e-3
@@ -76,21 +80,21 @@ def test_a_row_tells_what_is_said_what_is_right_and_how_likely_both_are() -> Non
 
 def test_of_several_labels_all_that_are_likely_are_told() -> None:
     head = Head("labels", ("late", "broken"), "multi_label_classification")
-    both, none = held_rows(np.array([[3.0, 2.0], [-3.0, -3.0]]), np.array([[1.0, 0.0], [0.0, 0.0]]), head)
+    both, none = row_predictions(np.array([[3.0, 2.0], [-3.0, -3.0]]), np.array([[1.0, 0.0], [0.0, 0.0]]), head)
     assert (both.said, both.right) == ("late, broken", "late")
     assert (none.said, none.right) == ("none", "none") and none.loss < both.loss
 
 
 def test_a_score_is_told_as_a_number_and_far_off_is_hard() -> None:
     head = Head("labels", ("score",), "regression")
-    near, far = held_rows(np.array([[2.0], [4.5]]), np.array([2.1, 1.0]), head)
+    near, far = row_predictions(np.array([[2.0], [4.5]]), np.array([2.1, 1.0]), head)
     assert (near.said, near.right, near.share) == ("2", "2.1", None)
     assert far.loss > near.loss
 
 
 def test_texts_and_what_is_right_are_told_once_and_only_so_many_rows_at_all() -> None:
-    rows = held_rows(np.zeros((MOST + 9, 3)), np.zeros(MOST + 9, dtype=int), ONE)
-    assert len(rows) == MOST
-    first = told_once(rows, ["x" * 999] * MOST)
-    assert first[0].text == "x" * LONGEST and first[0].right == "bug"
-    assert {(row.text, row.right) for row in silent(rows)} == {("", "")}
+    rows = row_predictions(np.zeros((MAX_ROWS + 9, 3)), np.zeros(MAX_ROWS + 9, dtype=int), ONE)
+    assert len(rows) == MAX_ROWS
+    first = with_texts(rows, ["x" * 999] * MAX_ROWS)
+    assert first[0].text == "x" * MAX_TEXT and first[0].right == "bug"
+    assert {(row.text, row.right) for row in without_targets(rows)} == {("", "")}

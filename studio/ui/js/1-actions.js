@@ -23,6 +23,7 @@
     shows.set(idOf(element), show);
     if (values.has(idOf(element))) show(values.get(idOf(element)));
   };
+  studio.draw = (id, value) => { values.set(id, value); shows.get(id)?.(value); };
   studio.act = async (region, said) => {
     const server = await connection;
     const answer = await server.act({ secret: studio.secret(), page, region, said }).catch(() => null);
@@ -31,7 +32,7 @@
       if (!said.unasked) studio.toast().replaceChildren(studio.h("p.wrong", { role: "alert" }, LOST));
       return;
     }
-    for (const [id, value] of Object.entries(answer.regions)) { values.set(id, value); shows.get(id)?.(value); }
+    for (const [id, value] of Object.entries(answer.regions)) studio.draw(id, value);
     studio.beat(answer.beat);
   };
 })();

@@ -7,7 +7,8 @@
     for (const f of [...studio.beats]) f();
     studio.done(done);
     if (tab) title(tab);
-    if (open && !(begin && picked)) studio.goto(open);     /* a tab chosen while the page loaded is the one that is wanted */
+    if (open && begin && picked) studio.act(`tab-${picked}`, { act: "open", unasked: true });   /* chosen while the page loaded */
+    else if (open) studio.goto(open);
   };
 
   const bar = () => document.querySelector("#steps .tab-container:not(.visually-hidden)");

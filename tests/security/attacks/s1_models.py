@@ -164,7 +164,7 @@ def the_worker_is_asked_itself(stage: Stage) -> Seen:
         splits=SplitSpec(),
     )
     run = who.space.runs.create(spec).id
-    Home(who.served.home).queue.ask(who.space.name, run)
+    Home(who.served.home).queue.enqueue(who.space.name, run)
     command = [
         sys.executable,
         "-m",
