@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from studio.host.host import Host
-from studio.models import ask_no_hub
+from studio.models import disable_hub_access
 from studio.schema.host import Ready
 from studio.store import Home
 
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Libraries that print must not reach the protocol: it gets a descriptor of its own, and fd 1 goes to the log.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    ask_no_hub()  # what it loads is here, and is asked for by its folder
+    disable_hub_access()  # what it loads is here, and is asked for by its folder
     host = Host(Home(told.home), out, told.idle * 60)
     host.say(Ready(pid=os.getpid()))
     threading.Thread(target=host.read, args=(sys.stdin.buffer,), daemon=True).start()

@@ -1,14 +1,14 @@
-"""What a base model is: where it is from, what it can take, and whether it may be loaded.
+"""Base models: sources, download, inspection, and the rules for loading them.
 
-It must not know what is trained on it. torch and transformers are imported only in the process that converts a
-starter.
+This package does not depend on what is trained on a model. Only the process that converts a starter model imports torch
+and transformers.
 """
 
 from pathlib import Path
 
 from studio.models.catalog import CATALOG
 from studio.models.download import download
-from studio.models.hub_files import ask_no_hub
+from studio.models.hub_files import disable_hub_access
 from studio.models.inspect import inspect_folder
 from studio.models.loading_rules import check_trust, loading_arguments, tokenizer_arguments
 from studio.models.sources import SOURCES
@@ -21,11 +21,11 @@ from studio.schema.models import ModelInfo
 __all__ = [
     "SOURCES",
     "STARTERS",
-    "ask_no_hub",
     "cached_folder",
     "cached_models",
     "check_starters",
     "check_trust",
+    "disable_hub_access",
     "download",
     "fetch_starters",
     "find_model",
@@ -38,9 +38,10 @@ __all__ = [
 
 
 def find_model(name: str, token: str | None = None) -> ModelInfo:
-    """A starter by its name, a folder by its path, or a Hub model, cached or not; else a StudioError.
+    """Return a starter model by name, a folder by path, or a Hub model, cached or not. Raise `StudioError`.
 
-    A model that would run code or unpickle is found too; `needs_trust` says so, and `check_trust` refuses it.
+    Also returns models that run their own code or have pickled weights. Their `needs_trust` gives the reason, and
+    `check_trust` refuses them.
     """
     name = name.strip()
     try:
@@ -65,15 +66,15 @@ def find_model(name: str, token: str | None = None) -> ModelInfo:
 
 
 def cached_folder(name: str) -> Path | None:
-    """Where the Hub's cache of this machine keeps a whole copy of a model, None when it has none."""
+    """Return the folder of the Hub's cache with a complete copy of a model, or None."""
     return HubSource().folder(name) if any(info.name == name for info in cached_models()) else None
 
 
 def cached_models() -> list[ModelInfo]:
-    """Models of the Hub whose whole copy lies in the cache of this machine."""
+    """Return the Hub models with a complete copy in this machine's cache."""
     return SOURCES["hub"].known()
 
 
 def search_hub(text: str, limit: int = 20, token: str | None = None) -> list[ModelInfo]:
-    """Models of the Hub with this text in their names; StudioError `no-network` when it can't be asked."""
+    """Return Hub models with this text in their names. Raise `StudioError` `no-network` if the Hub is unreachable."""
     return SOURCES["hub"].search(text.strip(), limit, token)

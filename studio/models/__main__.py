@@ -1,4 +1,4 @@
-"""`python -m studio.models` fetches the starter models. `make setup` runs it; it is quick when they are here."""
+"""`python -m studio.models` downloads the starter models, unless they are present. `make setup` runs it."""
 
 import sys
 import time
@@ -9,25 +9,25 @@ from studio.schema.errors import StudioError
 
 
 class Printer:
-    """Progress as lines on stderr: a line when something new begins, then at most one a second."""
+    """Prints progress to stderr: a line when a new step begins, then at most one per second."""
 
     def __init__(self) -> None:
-        self._what, self._next = "", 0.0
+        self._current, self._next_time = "", 0.0
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Print, unless it was just said."""
+        """Print a line if a second has passed, the step is new, or it is complete."""
         now = time.monotonic()
-        if what == self._what and now < self._next and done < total:
+        if what == self._current and now < self._next_time and done < total:
             return
-        if what == self._what and done == 0:
+        if what == self._current and done == 0:
             return
-        self._what, self._next = what, now + 1
+        self._current, self._next_time = what, now + 1
         size = f" · {done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
         print(f"{what}{size}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """Fetch the starters and say where each is from."""
+    """Download the starter models and print their origin. Return the exit status."""
     try:
         for name in STARTERS:
             folder = fetch_starter(name, Printer())

@@ -1,4 +1,4 @@
-"""Which kind of model a config describes, and how long its inputs may be: small tables, no library."""
+"""The kind, context length and size of a model from its config. Uses small tables and no library."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ SEQ2SEQ = frozenset(
 SHIFTED_POSITIONS = frozenset(
     "camembert ibert longformer luke mpnet roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod".split()
 )
-"""Their positions start at two, so two fewer can be used than the table has."""
+"""Their position ids start at two, so two fewer positions can be used than the table has."""
 PIPELINES: dict[str, ModelKind] = {
     "text-generation": "causal",
     "fill-mask": "encoder",
@@ -29,7 +29,7 @@ PIPELINES: dict[str, ModelKind] = {
     "summarization": "seq2seq",
     "translation": "seq2seq",
 }
-"""The Hub's word for what a model is made for → its kind, when its config says nothing."""
+"""The Hub's pipeline tag → kind, for models whose config names no architecture."""
 CAUSAL_ENDS = ("ForCausalLM", "LMHeadModel")
 ENCODER_ENDS = (
     "ForMaskedLM",
@@ -44,56 +44,56 @@ OWN_CODE: dict[str, ModelKind] = {
     "AutoModelForMaskedLM": "encoder",
     "AutoModelForSequenceClassification": "encoder",
 }
-"""What a class of the model's own code may be called as → its kind."""
+"""Auto class of a model's own code → kind."""
 NO_LIMIT = 1_000_000
-"""Tokenizers that know no limit name a far larger number."""
+"""Tokenizers without a limit have a far larger number."""
 
 
 def kind_of(config: dict[str, Any], pipeline: str = "") -> ModelKind:
-    """The kind by architecture and model type; `pipeline` is what the Hub says of it, if anything."""
+    """Return the kind by architecture and model type. `pipeline` is the Hub's pipeline tag, if any."""
     architecture = architecture_of(config)
     model_type = str(config.get("model_type") or "")
     if "vision_config" in config or "audio_config" in config:
         return "other"
     if model_type in SEQ2SEQ and architecture.endswith("EncoderModel"):
-        return "other"  # a reader alone: what writes would be made anew, at random
+        return "other"  # an encoder alone: a decoder would have random weights
     if model_type in ENCODERS and not (config.get("is_decoder") or config.get("causal")):
-        return "encoder"  # whatever its class is called: each word sees those behind it
+        return "encoder"  # whatever the class: its attention is bidirectional
     if model_type in SEQ2SEQ or (config.get("is_encoder_decoder") and "ForConditionalGeneration" in architecture):
         return "seq2seq"
     if architecture.endswith(CAUSAL_ENDS):
         return "causal"
     if model_type in ENCODERS or architecture.endswith(ENCODER_ENDS):
         return "encoder"
-    own = config.get("auto_map")
-    for called, kind in OWN_CODE.items():
-        if isinstance(own, dict) and called in own:
+    auto_map = config.get("auto_map")
+    for class_name, kind in OWN_CODE.items():
+        if isinstance(auto_map, dict) and class_name in auto_map:
             return kind
     return PIPELINES.get(pipeline, "other") if not architecture else "other"
 
 
 def architecture_of(config: dict[str, Any]) -> str:
-    """The class that the config names first, or an empty string."""
+    """Return the first class in the config, or ""."""
     names = config.get("architectures")
     return str(names[0]) if isinstance(names, list) and names else ""
 
 
 def context_of(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> int:
-    """Longest input in tokens; 0 when neither file says."""
-    config = _with_parts(config)
+    """Return the maximum input length in tokens. 0 if neither file has it."""
+    config = _with_text_config(config)
     names = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "seq_length", "max_seq_len")
     limit = next((_number(config[name]) for name in names if _number(config.get(name))), 0)
     if limit and config.get("model_type") in SHIFTED_POSITIONS:
         limit -= 2
-    told = _number(tokenizer_config.get("model_max_length"))
-    if 0 < told < NO_LIMIT:
-        return min(limit, told) if limit else told
+    tokenizer_limit = _number(tokenizer_config.get("model_max_length"))
+    if 0 < tokenizer_limit < NO_LIMIT:
+        return min(limit, tokenizer_limit) if limit else tokenizer_limit
     return limit
 
 
 def size_of(config: dict[str, Any]) -> dict[str, int]:
-    """Layers, hidden, intermediate and vocabulary, by the names that families use; 0 where nothing is said."""
-    config = _with_parts(config)
+    """Return layers, hidden, intermediate and vocabulary sizes. 0 for sizes that the config lacks."""
+    config = _with_text_config(config)
 
     def first(*names: str) -> int:
         return next((_number(config[name]) for name in names if _number(config.get(name))), 0)
@@ -107,12 +107,12 @@ def size_of(config: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def _with_parts(config: dict[str, Any]) -> dict[str, Any]:
-    """With what a part's own config says where the whole's says nothing: T5Gemma's sizes are its writer's."""
-    parts = [part for name in ("text_config", "decoder") if isinstance(part := config.get(name), dict)]
-    return {**parts[0], **config} if parts else config
+def _with_text_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with missing values from its text or decoder config, as T5Gemma needs."""
+    nested = [config_ for name in ("text_config", "decoder") if isinstance(config_ := config.get(name), dict)]
+    return {**nested[0], **config} if nested else config
 
 
 def _number(value: object) -> int:
-    """A whole number that makes sense, or 0."""
+    """Return a positive integer below 2**53, or 0."""
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 2**53 else 0

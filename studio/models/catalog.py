@@ -1,6 +1,6 @@
-"""A few models of the Hub that are worth trying on a small machine, known before any network is asked.
+"""Hub models that suit a small machine, available without a network request.
 
-Figures as of November 2026; what the Hub itself says replaces them once it can be asked.
+Figures as of November 2026. The Hub's own values replace them when it is reachable.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from studio.schema.models import ModelInfo, ModelKind
 
 
 def starter_info(starter: Starter) -> ModelInfo:
-    """A starter that is not here yet, as it is declared."""
+    """Return the declared description of a starter model that is not downloaded yet."""
     return ModelInfo(
         name=starter.name,
         title=starter.title,
@@ -31,27 +31,27 @@ def starter_info(starter: Starter) -> ModelInfo:
 
 
 @dataclass(frozen=True)
-class Known:
-    """A model of the Hub, and what to say of it."""
+class CatalogEntry:
+    """A Hub model and its description."""
 
     info: ModelInfo
     sentences: dict[str, str]
-    """`sentence`, `good_for` and `not_for`, for people."""
+    """`sentence`, `good_for` and `not_for`, shown on the page."""
 
     @property
     def name(self) -> str:
-        """Its name on the Hub."""
+        """The model's name on the Hub."""
         return self.info.name
 
 
-def _known(
+def _entry(
     name: str,
     kind: ModelKind,
     sentences: tuple[str, str, str],
     parameters: int,
     size: tuple[int, int, int, int],
-    **more: Any,
-) -> Known:
+    **fields: Any,
+) -> CatalogEntry:
     layers, hidden, intermediate, vocabulary = size
     info = ModelInfo(
         name=name,
@@ -64,13 +64,13 @@ def _known(
         hidden=hidden,
         intermediate=intermediate,
         vocabulary=vocabulary,
-        **more,
+        **fields,
     )
-    return Known(info, dict(zip(("sentence", "good_for", "not_for"), sentences, strict=True)))
+    return CatalogEntry(info, dict(zip(("sentence", "good_for", "not_for"), sentences, strict=True)))
 
 
-CATALOG: tuple[Known, ...] = (
-    _known(
+CATALOG: tuple[CatalogEntry, ...] = (
+    _entry(
         "HuggingFaceTB/SmolLM2-360M-Instruct",
         "causal",
         (
@@ -87,7 +87,7 @@ CATALOG: tuple[Known, ...] = (
         has_chat_template=True,
         architecture="LlamaForCausalLM",
     ),
-    _known(
+    _entry(
         "Qwen/Qwen3-0.6B",
         "causal",
         (
@@ -103,7 +103,7 @@ CATALOG: tuple[Known, ...] = (
         has_chat_template=True,
         architecture="Qwen3ForCausalLM",
     ),
-    _known(
+    _entry(
         "google/gemma-3-270m-it",
         "causal",
         (
@@ -120,7 +120,7 @@ CATALOG: tuple[Known, ...] = (
         gated=True,
         architecture="Gemma3ForCausalLM",
     ),
-    _known(
+    _entry(
         "distilbert/distilbert-base-uncased",
         "encoder",
         (
@@ -136,7 +136,7 @@ CATALOG: tuple[Known, ...] = (
         context=512,
         architecture="DistilBertForMaskedLM",
     ),
-    _known(
+    _entry(
         "FacebookAI/roberta-base",
         "encoder",
         (
@@ -152,7 +152,7 @@ CATALOG: tuple[Known, ...] = (
         context=512,
         architecture="RobertaForMaskedLM",
     ),
-    _known(
+    _entry(
         "google-bert/bert-base-uncased",
         "encoder",
         (

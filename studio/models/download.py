@@ -1,7 +1,7 @@
-"""Bringing a model from the Hub to its usual cache on this machine: with bytes told, and a way to stop and go on.
+"""Download of a model from the Hub to its cache on this machine, with progress. It can be stopped and resumed.
 
-The library drops what it has of a file when it is stopped, so the large files are fetched here, into the very place
-where the library looks for them; it then does the rest.
+The Hub library discards a partial file when it is stopped. So large files are downloaded here, to the place where the
+library looks for them. The library downloads the rest.
 """
 
 import hashlib
@@ -22,20 +22,20 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 
 Report = Callable[[int, int], None]
-"""Called with bytes done and bytes in all."""
-ROOM_LEFT = 200_000_000
+"""Called with bytes done and total bytes."""
+MIN_FREE_BYTES = 200_000_000
 """Bytes that must stay free on the disk."""
-TRIES = 5
-"""Breaks of the line in a row, with nothing new between them, before it is given up."""
+MAX_FAILURES = 5
+"""Number of consecutive connection failures without progress before the download fails."""
 
 
-class _Stopped(Exception):
-    """It was asked to stop."""
+class _DownloadStopped(Exception):
+    """The user stopped the download."""
 
 
 @dataclass(frozen=True)
 class _File:
-    """A large file of a repository, known by its sum."""
+    """A large file of a repository, identified by its checksum."""
 
     name: str
     size: int
@@ -50,10 +50,10 @@ def download(
     trust: bool = False,
     source: HubSource | None = None,
 ) -> ModelInfo:
-    """Fetch what is missing of a Hub model and return it as it then lies here.
+    """Download the missing files of a Hub model and return its description.
 
-    When it is asked to stop, what has come stays, the model is returned as it was given (not `here`), and the next
-    call goes on.
+    If `should_stop` returns true, keep what was downloaded and return `info` unchanged (not `here`). The next call
+    resumes. Raise `StudioError` for an unsafe model, a network failure, a full disk, or an unusable repository.
     """
     source = source or HubSource()
     check_trust(info, trust)
@@ -61,14 +61,14 @@ def download(
     remote = Remote(source.endpoint, source.cache, token)
     try:
         with hub_errors(info.name):
-            found = remote.api().model_info(info.name, files_metadata=True, timeout=10, token=remote.auth)
-            _fetch(remote, found, trust, progress, should_stop)
-    except _Stopped:
+            hub_info = remote.api().model_info(info.name, files_metadata=True, timeout=10, token=remote.auth)
+            _fetch(remote, hub_info, trust, progress, should_stop)
+    except _DownloadStopped:
         return info
     except OSError as error:
         raise _disk_full(info.name) if error.errno in FULL else error from error
-    here = source.cached(info.name)
-    if here is None:
+    cached = source.cached(info.name)
+    if cached is None:
         raise StudioError(
             "broken-model",
             "The model was fetched, but it lacks weights or a tokenizer that can be used here.",
@@ -77,35 +77,42 @@ def download(
             hint="A quantised or converted copy (GGUF, ONNX, an adapter) is no base model.",
             field="model",
         )
-    return here.model_copy(update={"gated": info.gated, "downloads": info.downloads})
+    return cached.model_copy(update={"gated": info.gated, "downloads": info.downloads})
 
 
-def _fetch(remote: Remote, found: Any, trust: bool, progress: Report, should_stop: Callable[[], bool]) -> None:
-    """The large files by ourselves, the others by the library."""
+def _fetch(remote: Remote, hub_info: Any, trust: bool, progress: Report, should_stop: Callable[[], bool]) -> None:
+    """Download large files directly, and the others through the library."""
     from huggingface_hub import snapshot_download
 
-    siblings = {sibling.rfilename: sibling for sibling in found.siblings or []}
-    wanted = needed_files(siblings, trust)
-    large = [_File(name, lfs.size, lfs.sha256) for name in wanted if (lfs := siblings[name].lfs)]
-    small = sum(siblings[name].size or 0 for name in wanted if not siblings[name].lfs)
-    blobs = _blobs(remote, found.id)
+    siblings = {sibling.rfilename: sibling for sibling in hub_info.siblings or []}
+    needed = needed_files(siblings, trust)
+    large = [_File(name, lfs.size, lfs.sha256) for name in needed if (lfs := siblings[name].lfs)]
+    small = sum(siblings[name].size or 0 for name in needed if not siblings[name].lfs)
+    blobs = _blobs(remote, hub_info.id)
     total, done = sum(file.size for file in large) + small, 0
-    missing = sum(file.size - _have(blobs, file) for file in large)
-    if shutil.disk_usage(blobs).free < missing + ROOM_LEFT:
-        raise _disk_full(found.id, missing + ROOM_LEFT)
+    missing = sum(file.size - _bytes_present(blobs, file) for file in large)
+    if shutil.disk_usage(blobs).free < missing + MIN_FREE_BYTES:
+        raise _disk_full(hub_info.id, missing + MIN_FREE_BYTES)
     for file in large:
-        before = done
-        _fetch_file(remote, found, file, blobs, lambda got, start=before: progress(start + got, total), should_stop)  # type: ignore[misc]
+        size_before = done
+        _fetch_file(
+            remote,
+            hub_info,
+            file,
+            blobs,
+            lambda received, start=size_before: progress(start + received, total),
+            should_stop,
+        )  # type: ignore[misc]
         done += file.size
         progress(done, total)
     if should_stop():
-        raise _Stopped
+        raise _DownloadStopped
     snapshot_download(
-        found.id,
+        hub_info.id,
         cache_dir=remote.cache or None,
         endpoint=remote.address,
         token=remote.auth,
-        allow_patterns=wanted,
+        allow_patterns=needed,
         etag_timeout=10,
         tqdm_class=_silent_bar(),
     )
@@ -113,74 +120,84 @@ def _fetch(remote: Remote, found: Any, trust: bool, progress: Report, should_sto
 
 
 def _fetch_file(
-    remote: Remote, found: Any, file: _File, blobs: Path, told: Callable[[int], None], should_stop: Callable[[], bool]
+    remote: Remote,
+    hub_info: Any,
+    file: _File,
+    blobs: Path,
+    report: Callable[[int], None],
+    should_stop: Callable[[], bool],
 ) -> None:
-    """One file, going on from what is here, through breaks of the line."""
+    """Download one file, resuming from what is present, with retries after connection failures."""
     import httpx2
 
-    target, part = blobs / file.sha256, blobs / f"{file.sha256}.part"
+    target, partial_file = blobs / file.sha256, blobs / f"{file.sha256}.part"
     if target.exists():
         return
-    with _alone(part, found.id):
+    with _locked(partial_file, hub_info.id):
         failures = 0
-        while part.stat().st_size < file.size:
-            before = part.stat().st_size
+        while partial_file.stat().st_size < file.size:
+            size_before = partial_file.stat().st_size
             try:
-                _stream(remote, found, file, part, told, should_stop)
+                _stream(remote, hub_info, file, partial_file, report, should_stop)
             except httpx2.TransportError as error:
-                failures = failures + 1 if part.stat().st_size == before else 1
-                if failures >= TRIES:
-                    raise unreachable(found.id) from error
+                failures = failures + 1 if partial_file.stat().st_size == size_before else 1
+                if failures >= MAX_FAILURES:
+                    raise unreachable(hub_info.id) from error
                 time.sleep(min(2**failures / 4, 5))
             if should_stop():
-                raise _Stopped
-        with part.open("rb") as stream:
-            right = hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
-        if not right:
-            part.unlink()
+                raise _DownloadStopped
+        with partial_file.open("rb") as stream:
+            is_valid = hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
+        if not is_valid:
+            partial_file.unlink()
             raise StudioError(
                 "broken-model",
                 "A file came damaged from the Hub and was thrown away.",
-                given=f"{found.id}/{file.name}",
+                given=f"{hub_info.id}/{file.name}",
                 hint="Download it again.",
             )
-        part.replace(target)
+        partial_file.replace(target)
 
 
 def _stream(
-    remote: Remote, found: Any, file: _File, part: Path, told: Callable[[int], None], should_stop: Callable[[], bool]
+    remote: Remote,
+    hub_info: Any,
+    file: _File,
+    partial_file: Path,
+    report: Callable[[int], None],
+    should_stop: Callable[[], bool],
 ) -> None:
-    """Append to `part` until the file is whole, the line breaks, or it is to stop."""
+    """Append to the partial file until it is complete, the connection fails, or the download is stopped."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import get_session, hf_raise_for_status
 
-    have = part.stat().st_size
-    headers = {**remote.headers(), "Accept-Encoding": "identity", "Range": f"bytes={have}-"}
-    address = hf_hub_url(found.id, file.name, revision=found.sha, endpoint=remote.address)
-    with get_session().stream("GET", address, headers=headers, timeout=10, follow_redirects=True) as answer:
-        if answer.status_code in (401, 403) and found.gated:
-            raise gated(found.id)
-        hf_raise_for_status(answer)
-        with part.open("ab" if answer.status_code == 206 else "wb") as out:
-            have = have if answer.status_code == 206 else 0
-            for chunk in answer.iter_raw():
+    received = partial_file.stat().st_size
+    headers = {**remote.headers(), "Accept-Encoding": "identity", "Range": f"bytes={received}-"}
+    url = hf_hub_url(hub_info.id, file.name, revision=hub_info.sha, endpoint=remote.address)
+    with get_session().stream("GET", url, headers=headers, timeout=10, follow_redirects=True) as response:
+        if response.status_code in (401, 403) and hub_info.gated:
+            raise gated(hub_info.id)
+        hf_raise_for_status(response)
+        with partial_file.open("ab" if response.status_code == 206 else "wb") as out:
+            received = received if response.status_code == 206 else 0
+            for chunk in response.iter_raw():
                 out.write(chunk)
-                have += len(chunk)
-                told(have)
+                received += len(chunk)
+                report(received)
                 if should_stop():
                     return
-    if have > file.size:
-        part.unlink()
+    if received > file.size:
+        partial_file.unlink()
         raise StudioError(
             "broken-model",
             "The Hub sent more than it announced, and it was thrown away.",
-            given=f"{found.id}/{file.name}",
+            given=f"{hub_info.id}/{file.name}",
             hint="Download it again.",
         )
 
 
 def _blobs(remote: Remote, name: str) -> Path:
-    """Where the library keeps the contents of a repository's files, by their sums."""
+    """Return the library's cache folder for file contents, named by checksum."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -189,20 +206,20 @@ def _blobs(remote: Remote, name: str) -> Path:
     return folder
 
 
-def _have(blobs: Path, file: _File) -> int:
-    """Bytes of a file that are here, whole or in part."""
-    part = blobs / f"{file.sha256}.part"
+def _bytes_present(blobs: Path, file: _File) -> int:
+    """Return the number of bytes of a file that are present, complete or partial."""
+    partial_file = blobs / f"{file.sha256}.part"
     if (blobs / file.sha256).exists():
         return file.size
-    return part.stat().st_size if part.exists() else 0
+    return partial_file.stat().st_size if partial_file.exists() else 0
 
 
 @contextmanager
-def _alone(part: Path, name: str) -> Iterator[None]:
-    """Hold a file that is being fetched, so that no other process appends to it."""
+def _locked(partial_file: Path, name: str) -> Iterator[None]:
+    """Lock a file during its download, so that no other process appends to it."""
     import fcntl
 
-    descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(partial_file, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -215,7 +232,7 @@ def _alone(part: Path, name: str) -> Iterator[None]:
 
 
 def _silent_bar() -> Any:
-    """The library's progress bar, not drawn."""
+    """Return the library's progress bar class, without output."""
     from huggingface_hub.utils import tqdm
 
     class Silent(tqdm):

@@ -1,4 +1,4 @@
-"""What a model's own code and pickles are known by: they were allowed as they were, and not as they may become."""
+"""Fingerprint of a model's own code and pickles, so that trust applies only to the files that were approved."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,21 +6,23 @@ from functools import lru_cache
 from pathlib import Path
 
 CONFIGS = ("config.json", "tokenizer_config.json")
-"""They say which code is run."""
+"""These files determine which code runs."""
 
 
 def fingerprint_of(folder: Path, pickles: Iterable[Path]) -> str:
-    """A sum over the code in a folder, what names it, and the weights that are pickled."""
-    whole = hashlib.sha256()
+    """Return a hash of the code in a folder, the files that refer to it, and the pickled weights."""
+    digest = hashlib.sha256()
     files = {*folder.rglob("*.py"), *(folder / name for name in CONFIGS), *pickles}
     for file in sorted(file for file in files if file.is_file()):
-        at = file.stat()
-        whole.update(f"{file.relative_to(folder)}\0{_sum(file, at.st_size, at.st_mtime_ns, at.st_ino)}\0".encode())
-    return whole.hexdigest()
+        stat = file.stat()
+        digest.update(
+            f"{file.relative_to(folder)}\0{_sum(file, stat.st_size, stat.st_mtime_ns, stat.st_ino)}\0".encode()
+        )
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=1000)
-def _sum(file: Path, size: int, changed: int, inode: int) -> str:
-    """Of a file's content; read again when the file was written since."""
+def _sum(file: Path, size: int, modified: int, inode: int) -> str:
+    """Return the hash of a file's content, cached until the file changes."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,6 +1,6 @@
-"""A GGUF file turned once into a folder of safetensors that plain transformers loads, as bfloat16.
+"""Conversion of a GGUF file to a folder of bfloat16 safetensors that transformers can load.
 
-Run as a process of its own: `python -m studio.models.gguf FILE FOLDER HUB_ID`.
+Runs as a separate process: `python -m studio.models.gguf FILE FOLDER HUB_ID`.
 """
 
 import json
@@ -25,15 +25,15 @@ a little from the original ones.
 
 
 def convert(file: Path, folder: Path, hub_id: str) -> None:
-    """Dequantise, make the model anew without a quantisation config, and save weights, tokenizer and card."""
+    """Dequantize the weights, create the model without a quantization config, and save weights, tokenizer and card."""
     import torch
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    where: dict[str, Any] = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    source: dict[str, Any] = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     loaded = transformers.AutoModelForCausalLM.from_pretrained(
-        **where,
+        **source,
         dtype=torch.float32,
         trust_remote_code=False,
         quantization_config=transformers.GgufConfig(dequantize=True),
@@ -41,33 +41,33 @@ def convert(file: Path, folder: Path, hub_id: str) -> None:
     values = loaded.config.to_dict()
     for name in ("quantization_config", "_model_name_or_path", "unk_token_id"):
         values.pop(name, None)
-    # The file keeps 1e-05 as the nearest 32-bit number.
+    # The file has 1e-05 as the nearest 32-bit number.
     values["rms_norm_eps"] = float(f"{values['rms_norm_eps']:.6g}")
     config = type(loaded.config)(**{**values, "dtype": "bfloat16"})
     model: Any = type(loaded)(config)
     model.to(torch.bfloat16)
     model.load_state_dict(loaded.state_dict())
     model.tie_weights()
-    # As the original has it: greedy unless told, ending at the turn's end.
+    # As in the original: greedy by default, ending with the end-of-turn token.
     model.generation_config = transformers.GenerationConfig(
         bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
     )
     model.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)
-    _save_tokenizer(where, folder, config.max_position_embeddings)
+    _save_tokenizer(source, folder, config.max_position_embeddings)
     (folder / "README.md").write_text(
         CARD.format(hub_id=hub_id, name=hub_id.rpartition("/")[2], file=file.name), "utf-8"
     )
 
 
-def _save_tokenizer(where: dict[str, Any], folder: Path, context: int) -> None:
-    """The tokenizer with what the file only names: how SmolLM splits digits, and the longest input."""
+def _save_tokenizer(source: dict[str, Any], folder: Path, context: int) -> None:
+    """Save the tokenizer with properties that the file only names: SmolLM's digit splitting, and the maximum length."""
     import transformers
     from gguf import GGUFReader
     from tokenizers import pre_tokenizers
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(**where, trust_remote_code=False)
-    field = GGUFReader(where["pretrained_model_name_or_path"] / where["gguf_file"]).get_field("tokenizer.ggml.pre")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(**source, trust_remote_code=False)
+    field = GGUFReader(source["pretrained_model_name_or_path"] / source["gguf_file"]).get_field("tokenizer.ggml.pre")
     if field is not None and field.contents() == "smollm":
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [

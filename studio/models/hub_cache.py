@@ -1,4 +1,4 @@
-"""What the Hub said, kept for some minutes: a page that is drawn again and again asks once."""
+"""A cache of Hub responses for some minutes, so that redrawing a page sends no new requests."""
 
 import threading
 import time
@@ -9,44 +9,44 @@ from typing import Any, TypeVar
 from studio.schema.errors import StudioError
 
 T = TypeVar("T")
-SECONDS, REFUSED_SECONDS = 300.0, 15.0
-"""How long an answer is kept, and how long a refusal is, that nobody answered say."""
-MOST = 200
+TTL_SECONDS, ERROR_TTL_SECONDS = 300.0, 15.0
+"""How long a response is cached, and how long an error is."""
+MAX_ENTRIES = 200
 
 
-class Answers:
-    """Answers by question; refusals are kept too, but not for long."""
+class ResponseCache:
+    """Responses by request. Errors are cached for a shorter time."""
 
-    def __init__(self, seconds: float = SECONDS, refused_seconds: float = REFUSED_SECONDS) -> None:
-        self.seconds, self.refused_seconds = seconds, refused_seconds
-        self._kept: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
+    def __init__(self, seconds: float = TTL_SECONDS, error_seconds: float = ERROR_TTL_SECONDS) -> None:
+        self.seconds, self.error_seconds = seconds, error_seconds
+        self._entries: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, question: Hashable, ask: Callable[[], T]) -> T:
-        """The answer that is kept, else the one that `ask` gets."""
+    def get(self, key: Hashable, fetch: Callable[[], T]) -> T:
+        """Return the cached response, else the one that `fetch` returns. Cached errors are raised again."""
         with self._lock:
-            until, known = self._kept.get(question, (0.0, None))
-        if time.monotonic() >= until:
+            expires, value = self._entries.get(key, (0.0, None))
+        if time.monotonic() >= expires:
             try:
-                known = ask()
-                until = time.monotonic() + self.seconds
+                value = fetch()
+                expires = time.monotonic() + self.seconds
             except StudioError as error:
-                known, until = error, time.monotonic() + self.refused_seconds
+                value, expires = error, time.monotonic() + self.error_seconds
             with self._lock:
-                self._kept[question] = (until, known)
-                self._kept.move_to_end(question)
-                while len(self._kept) > MOST:
-                    self._kept.popitem(last=False)
-        if isinstance(known, StudioError):
-            raise known
-        answer: T = known
-        return answer
+                self._entries[key] = (expires, value)
+                self._entries.move_to_end(key)
+                while len(self._entries) > MAX_ENTRIES:
+                    self._entries.popitem(last=False)
+        if isinstance(value, StudioError):
+            raise value
+        result: T = value
+        return result
 
     def forget(self) -> None:
-        """Ask anew from now on."""
+        """Clear the cache."""
         with self._lock:
-            self._kept.clear()
+            self._entries.clear()
 
 
-ANSWERS = Answers()
-"""Of this process."""
+HUB_CACHE = ResponseCache()
+"""The cache of this process."""

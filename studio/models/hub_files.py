@@ -1,4 +1,4 @@
-"""Talking with the Hub: which files of a model are wanted, its errors in plain words, and a small client."""
+"""Access to the Hub: which files of a model are needed, readable errors, and a small client."""
 
 import os
 import re
@@ -12,28 +12,28 @@ from studio.schema.errors import StudioError
 WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 PICKLED = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
 OTHERS = re.compile(r"[\w.-]+\.(json|jinja|model|spm|tiktoken)|vocab\.txt|merges\.txt|README\.md|LICENSE(\.\w+)?")
-SECONDS = 10
+TIMEOUT_SECONDS = 10
 
 
 def needed_files(names: Iterable[str], trusted: bool = False) -> list[str]:
-    """Safetensors, configs and tokenizer at the top of the repository; code and pickles only when trusted."""
+    """Return safetensors, configs and tokenizer files at the top level. With `trusted`, also code and pickles."""
     names = list(names)
     weights = [name for name in names if WEIGHTS.fullmatch(name)]
-    wanted = weights + [name for name in names if OTHERS.fullmatch(name)]
+    needed = weights + [name for name in names if OTHERS.fullmatch(name)]
     if trusted:
-        wanted += [name for name in names if "/" not in name and name.endswith(".py")]
-        wanted += [] if weights else pickled_names(names)
-    return sorted(wanted)
+        needed += [name for name in names if "/" not in name and name.endswith(".py")]
+        needed += [] if weights else pickled_names(names)
+    return sorted(needed)
 
 
 def pickled_names(names: Iterable[str]) -> list[str]:
-    """Weights in pickle form."""
+    """Return the weight files in pickle format."""
     return sorted(name for name in names if PICKLED.fullmatch(name))
 
 
 @dataclass(frozen=True)
 class Remote:
-    """The Hub as one caller sees it. Without a token none is sent, not even one that lies on this machine."""
+    """The Hub with one caller's credentials. Without a token, none is sent, not even one stored on this machine."""
 
     endpoint: str = ""
     cache: str = ""
@@ -41,70 +41,70 @@ class Remote:
 
     @property
     def auth(self) -> str | bool:
-        """What huggingface_hub calls token; False keeps it from looking for one."""
+        """The token for huggingface_hub. False prevents it from searching for one."""
         return self.token or False
 
     @property
     def address(self) -> str:
-        """Where the Hub is, without a slash at the end."""
+        """The Hub's URL without a slash at the end."""
         from huggingface_hub import constants
 
         return (self.endpoint or constants.ENDPOINT).rstrip("/")
 
     def api(self) -> Any:
-        """The library's client."""
+        """Return the library's client."""
         from huggingface_hub import HfApi
 
         return HfApi(endpoint=self.address, token=self.auth)
 
     def headers(self) -> dict[str, str]:
-        """Headers of a request of our own."""
+        """Return the headers for our own requests."""
         from huggingface_hub.utils import build_hf_headers
 
         return build_hf_headers(token=self.auth)
 
     def json(self, name: str, revision: str, file: str) -> dict[str, Any]:
-        """A small JSON file of a repository; empty when it is missing or may not be read."""
+        """Return a small JSON file of a repository. Empty if it is missing or not accessible."""
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import get_session
 
         address = hf_hub_url(name, file, revision=revision, endpoint=self.address)
-        answer = get_session().get(address, headers=self.headers(), timeout=SECONDS)
-        if answer.status_code != 200:
+        response = get_session().get(address, headers=self.headers(), timeout=TIMEOUT_SECONDS)
+        if response.status_code != 200:
             return {}
         try:
-            value = answer.json()
+            value = response.json()
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
 
-    def search(self, question: dict[str, Any]) -> list[Any]:
-        """One page of models. The library's own call has no limit of time, so it is not used."""
+    def search(self, query: dict[str, Any]) -> list[Any]:
+        """Return one page of models. The library's own function has no timeout."""
         from huggingface_hub import ModelInfo as HubModel
         from huggingface_hub.utils import get_session, hf_raise_for_status
 
-        answer = get_session().get(
-            f"{self.address}/api/models", params=question, headers=self.headers(), timeout=SECONDS
+        response = get_session().get(
+            f"{self.address}/api/models", params=query, headers=self.headers(), timeout=TIMEOUT_SECONDS
         )
-        hf_raise_for_status(answer)
-        return [HubModel(**item) for item in answer.json()]
+        hf_raise_for_status(response)
+        return [HubModel(**item) for item in response.json()]
 
 
-def require_network(given: str) -> None:
-    """Refuse at once where the Hub was switched off."""
+def require_network(model_name: str) -> None:
+    """Raise `StudioError` if Hub access is disabled."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         raise StudioError(
             "no-network",
             "The Hub is not asked, since HF_HUB_OFFLINE is set.",
-            given=given,
+            given=model_name,
             hint="The starters, models that are here already and folders work without it.",
         )
 
 
-def ask_no_hub() -> None:
-    """From now on neither this process nor one that it starts asks the Hub: all that it needs is on this machine."""
+def disable_hub_access() -> None:
+    """Disable Hub access in this process and its children. All needed files must be on this machine."""
     from huggingface_hub import constants
 
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -113,7 +113,7 @@ def ask_no_hub() -> None:
 
 @contextmanager
 def hub_errors(name: str) -> Iterator[None]:
-    """Turn what the library raises into plain refusals."""
+    """Convert the library's errors to `StudioError`."""
     import httpx2
     from huggingface_hub import errors
 
@@ -142,7 +142,7 @@ def hub_errors(name: str) -> Iterator[None]:
 
 
 def gated(name: str) -> StudioError:
-    """The terms must be accepted first."""
+    """Return the error for a model whose terms must be accepted first."""
     return StudioError(
         "gated-model",
         "The Hub gives this model only to people who have accepted its terms.",
@@ -154,7 +154,7 @@ def gated(name: str) -> StudioError:
 
 
 def refused(name: str) -> StudioError:
-    """The token is wrong, or may not read this."""
+    """Return the error for a token that is invalid or lacks access."""
     return StudioError(
         "gated-model",
         "The Hub refuses the token that was sent, or asks for one.",
@@ -166,7 +166,7 @@ def refused(name: str) -> StudioError:
 
 
 def unreachable(name: str) -> StudioError:
-    """No answer at all."""
+    """Return the error for a Hub that does not respond."""
     return StudioError(
         "no-network",
         "The Hub can't be reached from this machine.",

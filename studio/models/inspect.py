@@ -1,4 +1,4 @@
-"""What a folder says of the model in it, before anything is loaded: config, tokenizer, headers, card. No torch."""
+"""Inspection of a model folder before loading: config, tokenizer, weight headers, model card. No torch."""
 
 import json
 import re
@@ -21,25 +21,25 @@ TOKENIZERS: tuple[tuple[str, ...], ...] = (
     ("spm.model",),
     ("source.spm", "target.spm", "vocab.json"),
 )
-"""Any one of these sets of files is a tokenizer."""
-BY_BYTES = ("ByT5Tokenizer", "CanineTokenizer")
-"""Tokenizers that know letters by their numbers, and have no file of words."""
+"""Sets of files, each of which is a tokenizer."""
+BYTE_LEVEL = ("ByT5Tokenizer", "CanineTokenizer")
+"""Tokenizers that use byte or character codes and have no vocabulary file."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 LONGEST_JSON = 50_000_000
-"""Bytes of a config that is still read."""
+"""Maximum bytes of a config file."""
 
 
 def inspect_folder(path: str | Path, name: str = "", title: str = "", source: ModelSource = "folder") -> ModelInfo:
-    """A model by its own files; StudioError `broken-model` when something is missing.
+    """Return the description of the model in a folder. Raise `StudioError` `broken-model` for missing files.
 
-    Pickled weights or code of its own make `needs_trust` say so.
+    `needs_trust` is set for pickled weights and for models with their own code.
     """
     folder = Path(path).expanduser().absolute()
     config = _config(folder)
     tokenizer_config = read_json(folder / "tokenizer_config.json")
     weights = read_weights(folder)
     pickles = [] if weights.shapes else pickled_files(folder)
-    _check_whole(folder, bool(weights.shapes or pickles))
+    _check_complete(folder, bool(weights.shapes or pickles))
     card = read_card(folder / "README.md")
     needs_trust = trust_reason(config, tokenizer_config, bool(weights.shapes))
     return ModelInfo(
@@ -68,7 +68,7 @@ def inspect_folder(path: str | Path, name: str = "", title: str = "", source: Mo
 
 
 def trust_reason(config: dict[str, Any], tokenizer_config: dict[str, Any], has_safetensors: bool) -> str:
-    """Why loading would run foreign code or unpickle; empty when it would not."""
+    """Return why loading would run the model's code or unpickle. Empty if it would not."""
     reasons = []
     if "auto_map" in config or "auto_map" in tokenizer_config:
         reasons.append("It brings Python code of its own, which would run on this machine with all your rights.")
@@ -78,25 +78,25 @@ def trust_reason(config: dict[str, Any], tokenizer_config: dict[str, Any], has_s
 
 
 def quantised_by(config: dict[str, Any]) -> str:
-    """What has put the weights into fewer bits (`bitsandbytes`, `gptq`); empty when nothing has."""
-    told = config.get("quantization_config")
-    return str(told.get("quant_method") or "bitsandbytes") if isinstance(told, dict) else ""
+    """Return the quantization method (`bitsandbytes`, `gptq`). Empty for an unquantized model."""
+    quantization = config.get("quantization_config")
+    return str(quantization.get("quant_method") or "bitsandbytes") if isinstance(quantization, dict) else ""
 
 
 def has_chat_template(folder: Path, tokenizer_config: dict[str, Any]) -> bool:
-    """Whether the tokenizer says how a conversation is written."""
+    """Return whether the tokenizer has a chat template."""
     files = ("chat_template.jinja", "chat_template.json")
     return bool(tokenizer_config.get("chat_template")) or any((folder / name).is_file() for name in files)
 
 
 def pickled_files(folder: Path) -> list[Path]:
-    """Weights in pickle form; a trainer's leftovers are no weights."""
-    left_overs = ("training_args", "optimizer", "scheduler", "rng_state")
-    return [file for kind in PICKLES for file in sorted(folder.glob(kind)) if not file.name.startswith(left_overs)]
+    """Return the pickled weight files, without files that a trainer leaves."""
+    trainer_files = ("training_args", "optimizer", "scheduler", "rng_state")
+    return [file for kind in PICKLES for file in sorted(folder.glob(kind)) if not file.name.startswith(trainer_files)]
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one when the file is missing or something else."""
+    """Return the JSON object in a file. Empty if the file is missing or invalid."""
     try:
         if file.stat().st_size > LONGEST_JSON:
             return {}
@@ -107,18 +107,18 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def read_card(file: Path) -> dict[str, Any]:
-    """Licence and languages from the front matter of a model card."""
+    """Return license and languages from the front matter of a model card."""
     try:
         with file.open(encoding="utf-8", errors="replace") as stream:
             text = stream.read(200_000)
     except OSError:
         text = ""
-    found = re.match(r"\A---\s*\n(.*?)\n---\s*(\n|\Z)", text, re.DOTALL)
-    return card_facts(_yaml(found.group(1)) if found else {})
+    front_matter = re.match(r"\A---\s*\n(.*?)\n---\s*(\n|\Z)", text, re.DOTALL)
+    return card_facts(_yaml(front_matter.group(1)) if front_matter else {})
 
 
 def card_facts(data: dict[str, Any]) -> dict[str, Any]:
-    """Licence and languages, whatever form the card gives them."""
+    """Return license and languages from any form that a card has them in."""
     licence, languages = data.get("license"), data.get("language")
     if isinstance(licence, list):
         licence = ", ".join(str(each) for each in licence)
@@ -142,7 +142,7 @@ def _yaml(text: str) -> dict[str, Any]:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """config.json, or a refusal that says what kind of folder this is instead."""
+    """Return config.json. Raise `StudioError` with what the folder contains instead."""
     if not folder.is_dir():
         raise StudioError(
             "no-such-model",
@@ -169,8 +169,8 @@ def _config(folder: Path) -> dict[str, Any]:
     )
 
 
-def _check_whole(folder: Path, has_weights: bool) -> None:
-    """Refuse a folder without weights or without a tokenizer."""
+def _check_complete(folder: Path, has_weights: bool) -> None:
+    """Raise `StudioError` for a folder without weights or without a tokenizer."""
     if not has_weights:
         raise StudioError(
             "broken-model",
@@ -179,8 +179,8 @@ def _check_whole(folder: Path, has_weights: bool) -> None:
             valid="a folder with model.safetensors, or the shards and their index",
             hint="Download the model again, or save it with save_pretrained.",
         )
-    by_bytes = read_json(folder / "tokenizer_config.json").get("tokenizer_class") in BY_BYTES
-    if not by_bytes and not any(all((folder / each).is_file() for each in files) for files in TOKENIZERS):
+    is_byte_level = read_json(folder / "tokenizer_config.json").get("tokenizer_class") in BYTE_LEVEL
+    if not is_byte_level and not any(all((folder / each).is_file() for each in files) for files in TOKENIZERS):
         raise StudioError(
             "broken-model",
             "The model folder has no tokenizer.",
@@ -191,7 +191,7 @@ def _check_whole(folder: Path, has_weights: bool) -> None:
 
 
 def _parameters(config: dict[str, Any], weights: Weights, pickles: list[Path]) -> int:
-    """Counted by shapes; of a pickle, which is not opened, by its size."""
+    """Return the number of parameters, by shapes. For pickles, which are not opened, estimate it from their size."""
     if weights.shapes:
         return weights.parameters(tied=bool(config.get("tie_word_embeddings", False)))
     width = 2 if str(config.get("dtype") or config.get("torch_dtype") or "") in ("float16", "bfloat16") else 4

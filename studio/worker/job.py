@@ -3,7 +3,7 @@
 from typing import Any
 
 from studio.machine.facts import usable_cores
-from studio.models import ask_no_hub
+from studio.models import disable_hub_access
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
 from studio.store import Workspace
@@ -35,7 +35,7 @@ def job_of(workspace: Workspace, run: str, spec: RunSpec, ends: bool = False) ->
         )
     info, limits = workspace.find_model(spec.config.model), workspace.limits
     if workspace.is_visitors or (info.here and not asks_hub(spec.config.mirror)):
-        ask_no_hub()
+        disable_hub_access()
     rows = rows_of_run(workspace.datasets, spec, limits.run_rows)
     job = TrainingJob(
         config=limited(spec.config, limits),

@@ -1,4 +1,4 @@
-"""Where base models come from: one module a place, asked in this order."""
+"""Sources of base models, one module each, searched in this order."""
 
 from studio.models.sources.base import Source
 from studio.models.sources.folder import FolderSource

@@ -1,4 +1,4 @@
-"""What every place that base models come from can be asked."""
+"""The interface of a source of base models."""
 
 from typing import Protocol
 
@@ -6,17 +6,17 @@ from studio.schema.models import ModelInfo, ModelSource
 
 
 class Source(Protocol):
-    """One place: the starters, a folder of this machine, the Hub."""
+    """One source: the starter models, a local folder, or the Hub."""
 
     @property
     def name(self) -> ModelSource:
-        """What it is called."""
+        """The source's registered name."""
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
-        """The model of that name; None when the name is none of this source's; StudioError when it is broken."""
+        """Return the model with this name. None if the name does not belong to this source. Raise `StudioError`."""
 
     def known(self) -> list[ModelInfo]:
-        """What is here, or is declared, without asking the network."""
+        """Return the models that are present or declared, without network requests."""
 
     def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
-        """Models whose name holds the text; a source that can't be searched has none."""
+        """Return the models whose names contain the text. Empty for a source that can't be searched."""

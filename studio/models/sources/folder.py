@@ -1,4 +1,4 @@
-"""A folder of this machine."""
+"""Models in folders of this machine."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ LIKE_A_PATH = ("/", "./", "../", "~", ".\\")
 
 
 class FolderSource:
-    """Models by path. Whoever serves strangers must not ask this source."""
+    """Models by path. A server for visitors must not use this source."""
 
     name: ModelSource = "folder"
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
-        """The model in that folder; None when the name is neither a folder nor looks like a path."""
+        """Return the model in a folder. None if the name is neither a folder nor looks like a path."""
         try:
             folder = Path(name).expanduser()
             is_folder = bool(name) and folder.is_dir()
@@ -34,9 +34,9 @@ class FolderSource:
         return None
 
     def known(self) -> list[ModelInfo]:
-        """None: the studio does not look through the disk."""
+        """Return nothing: the studio does not scan the disk."""
         return []
 
     def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
-        """None, for the same reason."""
+        """Return nothing: the studio does not scan the disk."""
         return []

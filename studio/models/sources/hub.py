@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: what lies in its cache on this machine, and what it says of a model when it can be asked."""
+"""The Hugging Face Hub: models in its cache on this machine, and descriptions from the Hub itself."""
 
 import re
 from collections.abc import Hashable
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.models.architectures import architecture_of, context_of, kind_of, size_of
-from studio.models.hub_cache import ANSWERS
+from studio.models.hub_cache import HUB_CACHE
 from studio.models.hub_files import Remote, hub_errors, needed_files, pickled_names, require_network
 from studio.models.inspect import card_facts, inspect_folder, quantised_by, trust_reason
 from studio.models.weights import DTYPE_BYTES
@@ -15,34 +15,34 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 
 HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
-SHOWN = ("safetensors", "cardData", "config", "downloads", "gated", "pipeline_tag", "tags", "sha", "library_name")
-"""What the Hub is asked to tell of every model that it finds."""
-SECONDS = 10
-"""How long an answer may take."""
+EXPAND = ("safetensors", "cardData", "config", "downloads", "gated", "pipeline_tag", "tags", "sha", "library_name")
+"""Fields that the Hub returns for each model found."""
+TIMEOUT_SECONDS = 10
+"""Timeout of a request."""
 
 
 @dataclass(frozen=True)
 class HubSource:
-    """Models by `owner/name`. Endpoint and cache are the library's own unless told (`HF_ENDPOINT`, `HF_HUB_CACHE`)."""
+    """Models by `owner/name`. Endpoint and cache default to the library's (`HF_ENDPOINT`, `HF_HUB_CACHE`)."""
 
     endpoint: str = ""
     cache: str = ""
     name: ModelSource = "hub"
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
-        """The cached copy when there is a whole one (no request is made), else what the Hub says, or said lately."""
+        """Return the complete cached copy without a request, else the Hub's description, which is cached briefly."""
         if not HUB_NAME.fullmatch(name) or ".." in name or "--" in name:
             return None
-        here = self.cached(name)
-        if here is None:
+        cached_info = self.cached(name)
+        if cached_info is None:
             require_network(name)
-        return here or ANSWERS.get(self._question("about", name, token), lambda: self.ask(name, token))
+        return cached_info or HUB_CACHE.get(self._cache_key("about", name, token), lambda: self.ask(name, token))
 
-    def _question(self, *parts: Hashable) -> Hashable:
+    def _cache_key(self, *parts: Hashable) -> Hashable:
         return Remote(self.endpoint).address, self.cache, *parts
 
     def cached(self, name: str) -> ModelInfo | None:
-        """A whole copy in the cache of this machine, or None."""
+        """Return the complete copy in this machine's cache, or None."""
         from huggingface_hub import try_to_load_from_cache
 
         config = try_to_load_from_cache(name, "config.json", cache_dir=self.cache or None)
@@ -50,36 +50,36 @@ class HubSource:
             return None
         folder = Path(config).parent
         try:
-            found = inspect_folder(folder, name, name.rpartition("/")[2], "hub")
+            info = inspect_folder(folder, name, name.rpartition("/")[2], "hub")
         except StudioError:
             return None
-        return found.model_copy(
+        return info.model_copy(
             update={
                 "hub_id": name,
                 "revision": folder.name,
                 "origin": f"{name} at {folder.name[:7]} from the Hub",
-                "fingerprint": folder.name if found.needs_trust else "",
+                "fingerprint": folder.name if info.needs_trust else "",
             }
         )
 
     def ask(self, name: str, token: str | None = None) -> ModelInfo:
-        """What the Hub says of a model that is not here."""
+        """Return the Hub's description of a model."""
         require_network(name)
         remote = Remote(self.endpoint, self.cache, token)
         with hub_errors(name):
-            found = remote.api().model_info(name, files_metadata=True, timeout=SECONDS, token=remote.auth)
-            config = remote.json(name, found.sha or "main", "config.json")
-        return describe(found, config)
+            hub_info = remote.api().model_info(name, files_metadata=True, timeout=TIMEOUT_SECONDS, token=remote.auth)
+            config = remote.json(name, hub_info.sha or "main", "config.json")
+        return describe(hub_info, config)
 
     def folder(self, name: str) -> Path:
-        """Where the cache keeps all that it has of a repository."""
+        """Return the cache folder of a repository."""
         from huggingface_hub import constants
         from huggingface_hub.file_download import repo_folder_name
 
         return Path(self.cache or constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
 
     def known(self) -> list[ModelInfo]:
-        """Whole copies in the cache of this machine."""
+        """Return the complete copies in this machine's cache."""
         from huggingface_hub import constants
 
         folders = sorted(Path(self.cache or constants.HF_HUB_CACHE).glob("models--*"))
@@ -87,61 +87,61 @@ class HubSource:
         return [info for name in names if HUB_NAME.fullmatch(name) and (info := self.cached(name))]
 
     def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
-        """Models with this text in their names, the most downloaded first."""
+        """Return models with this text in their names, the most downloaded first."""
         require_network(text)
-        found = ANSWERS.get(self._question("search", text, limit, token), lambda: self._search(text, limit, token))
-        return [self.cached(info.name) or info for info in found]
+        models = HUB_CACHE.get(self._cache_key("search", text, limit, token), lambda: self._search(text, limit, token))
+        return [self.cached(info.name) or info for info in models]
 
     def _search(self, text: str, limit: int, token: str | None) -> list[ModelInfo]:
         remote = Remote(self.endpoint, self.cache, token)
-        question = {"search": text, "limit": limit, "sort": "downloads", "filter": "transformers", "expand": SHOWN}
+        query = {"search": text, "limit": limit, "sort": "downloads", "filter": "transformers", "expand": EXPAND}
         with hub_errors(text):
-            return [describe(each, each.config or {}) for each in remote.search(question)]
+            return [describe(each, each.config or {}) for each in remote.search(query)]
 
 
-def describe(found: Any, config: dict[str, Any]) -> ModelInfo:
-    """The Hub's words as ours. `config` is the model's config.json or what the Hub keeps of it."""
-    told: dict[str, Any] = found.config or {}
-    tokenizer = told.get("tokenizer_config") or {}
-    config = {**told, **config}
-    tags = found.tags or []
-    files = [sibling.rfilename for sibling in found.siblings or []]
-    card = card_facts(found.card_data.to_dict() if found.card_data else {})
+def describe(hub_info: Any, config: dict[str, Any]) -> ModelInfo:
+    """Convert the Hub's model info. `config` is the model's config.json, or the part that the Hub has of it."""
+    hub_config: dict[str, Any] = hub_info.config or {}
+    tokenizer = hub_config.get("tokenizer_config") or {}
+    config = {**hub_config, **config}
+    tags = hub_info.tags or []
+    files = [sibling.rfilename for sibling in hub_info.siblings or []]
+    card = card_facts(hub_info.card_data.to_dict() if hub_info.card_data else {})
     licence = card["licence"] or next((tag[8:] for tag in tags if tag.startswith("license:")), "")
-    parameters, size = _weights(found)
+    parameters, size = _weights(hub_info)
     has_safetensors = bool(parameters) or any(name.endswith(".safetensors") for name in files) or "safetensors" in tags
     custom = {"auto_map": True} if "custom_code" in tags else {}
     needs_trust = trust_reason({**config, **custom}, tokenizer, has_safetensors)
     return ModelInfo(
-        name=found.id,
-        title=found.id.rpartition("/")[2],
+        name=hub_info.id,
+        title=hub_info.id.rpartition("/")[2],
         source="hub",
-        kind=kind_of(config, found.pipeline_tag or ""),
+        kind=kind_of(config, hub_info.pipeline_tag or ""),
         architecture=architecture_of(config),
-        origin=f"{found.id} on the Hub",
-        hub_id=found.id,
-        revision=found.sha,
+        origin=f"{hub_info.id} on the Hub",
+        hub_id=hub_info.id,
+        revision=hub_info.sha,
         parameters=parameters,
         bytes=size,
         licence=licence,
         languages=card["languages"],
         context=context_of(config, tokenizer),
-        has_chat_template=bool(tokenizer.get("chat_template") or told.get("chat_template_jinja"))
+        has_chat_template=bool(tokenizer.get("chat_template") or hub_config.get("chat_template_jinja"))
         or any(name.startswith("chat_template.") for name in files),
-        gated=bool(found.gated),
-        downloads=found.downloads,
+        gated=bool(hub_info.gated),
+        downloads=hub_info.downloads,
         needs_trust=needs_trust,
-        fingerprint=(found.sha or "") if needs_trust else "",
+        fingerprint=(hub_info.sha or "") if needs_trust else "",
         quantised=quantised_by(config),
         **size_of(config),
     )
 
 
-def _weights(found: Any) -> tuple[int, int]:
-    """Parameters and bytes: the files' own sizes where the Hub was asked for them, else by number format."""
-    by_format: dict[str, int] = found.safetensors.parameters if found.safetensors else {}
+def _weights(hub_info: Any) -> tuple[int, int]:
+    """Return (parameters, bytes). Sizes of files are used if the Hub returned them, else the number formats."""
+    by_format: dict[str, int] = hub_info.safetensors.parameters if hub_info.safetensors else {}
     parameters = sum(by_format.values())
     size = sum(count * DTYPE_BYTES.get(name, 1) for name, count in by_format.items())
-    sizes = {sibling.rfilename: sibling.size or 0 for sibling in found.siblings or []}
+    sizes = {sibling.rfilename: sibling.size or 0 for sibling in hub_info.siblings or []}
     weights = [name for name in needed_files(sizes) if name.endswith(".safetensors")] or pickled_names(sizes)
     return parameters, sum(sizes[name] for name in weights) or size

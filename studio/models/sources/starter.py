@@ -1,4 +1,4 @@
-"""The two starters: with no network once they are here."""
+"""The two starter models. They need no network after their download."""
 
 from studio.models.catalog import starter_info
 from studio.models.inspect import inspect_folder
@@ -7,19 +7,19 @@ from studio.schema.models import ModelInfo, ModelSource
 
 
 class StarterSource:
-    """Starters by their own names."""
+    """Starter models by name."""
 
     name: ModelSource = "starter"
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
-        """The starter as its folder describes it, or as it is declared while it is not here."""
+        """Return the model in the starter's folder, or its declaration before the download."""
         if name not in STARTERS:
             return None
         starter, origin = STARTERS[name], origin_of(name)
         if origin is None:
             return starter_info(starter)
-        found = inspect_folder(starter_folder(name), name, starter.title, "starter")
-        return found.model_copy(
+        info = inspect_folder(starter_folder(name), name, starter.title, "starter")
+        return info.model_copy(
             update={
                 "origin": str(origin["says"]),
                 "hub_id": starter.hub_id,
@@ -31,10 +31,10 @@ class StarterSource:
         )
 
     def known(self) -> list[ModelInfo]:
-        """Both, here or not."""
+        """Return both, downloaded or not."""
         return [info for name in STARTERS if (info := self.find(name))]
 
     def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
-        """By name or title."""
+        """Return the starters whose name or title contains the text."""
         text = text.casefold()
         return [info for info in self.known() if text in f"{info.name} {info.title}".casefold()][:limit]

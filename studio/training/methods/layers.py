@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from studio.models.trainable_parameters import ATTENTION, STATES, number_of
+from studio.models.trainable_parameters import ATTENTION, STATES, layer_number
 
 SAVED_BY_PEFT = ("classifier", "score", "qa_outputs")
 """Heads that peft trains and saves by itself."""
@@ -60,7 +60,7 @@ def linear_layers(model: Any, only_attention: bool = False, frozen: int = 0) -> 
     wanted = [name for name, layer in every.items() if layer is not output and not f"{name}.".startswith(heads or "\0")]
     if only_attention:
         wanted = [name for name in wanted if any(part in name.lower() for part in ATTENTION)] or wanted
-    wanted = [name for name in wanted if (number_of(name) or 0) >= frozen or number_of(name) is None]
+    wanted = [name for name in wanted if (layer_number(name) or 0) >= frozen or layer_number(name) is None]
     wanted = [name for name in wanted if getattr(every[name], "out_features", 0) != 1]  # a gate: nothing to be narrower
     if _class(model).startswith(STATES):
         wanted = [name for name in wanted if not name.endswith(".out_proj")]
@@ -81,7 +81,7 @@ def transposed(model: Any) -> bool:
 
 def layers_in(model: Any) -> int:
     """Layers of the model's stack (of the deeper one, where encoder and decoder differ)."""
-    numbers = [number_of(name) for name, _ in model.named_parameters()]
+    numbers = [layer_number(name) for name, _ in model.named_parameters()]
     return 1 + max((number for number in numbers if number is not None), default=-1)
 
 
@@ -90,7 +90,7 @@ def freeze(model: Any, below: int) -> None:
     if below <= 0:
         return
     for name, weight in model.named_parameters():
-        number = number_of(name)
+        number = layer_number(name)
         if number is not None and number < below:
             weight.requires_grad_(False)
     for part in embeddings_of(model):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from studio.models.trainable_parameters import number_of
+from studio.models.trainable_parameters import layer_number
 from studio.schema.config import TrainingConfig
 from studio.training.methods.layers import layers_in
 
@@ -30,7 +30,7 @@ def rate_share(name: str, config: TrainingConfig, layers: int) -> float:
     """What a weight's rate is, beside the one that was set."""
     share = config.loraplus_ratio if SECOND in name else 1.0
     if config.layer_decay < 1:
-        number = number_of(name)
+        number = layer_number(name)
         if number is not None:
             share *= config.layer_decay ** max(layers - 1 - number, 0)
         elif any(part in name.lower() for part in ("embed", "wte", "wpe")):
