@@ -65,7 +65,7 @@ class ParallelChecks:
     def output(self) -> ParallelResult:
         """The result of the process, once it has ended."""
         try:
-            return pickle.loads(b64decode(self._response.result()))  # type: ignore[no-any-return]
+            return pickle.loads(b64decode(self._response.result()))
         except StudioError:
             context = self._context
             bare = Context(context.table, context.task, context.roles, whole=context.whole)
