@@ -2,6 +2,7 @@
 
 Of Gradio, a page may call one server function (shell.py). Gradio keeps a session for every name that a page invents, so
 all pages have one name here. The function knows its visitor by the secret in the request.
+Text with half a character (a lone surrogate) could not be written into an answer: it becomes a question mark.
 """
 
 import json
@@ -19,8 +20,9 @@ SESSION = "page"
 class Calls:
     """Checks what is sent."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, component: int) -> None:
+        """`component` is the id of the component with the page's server function."""
+        self.app, self.component = app, component
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is as the page sends it; refuse the rest in a sentence."""
@@ -42,17 +44,29 @@ class Calls:
             raise Refused(415, "This must be sent as application/json.")
         value = json_of(body) if is_json and body else None
         if is_call:
-            value = _call(value)
+            value = self._call(value)
         if value is not None:
-            body = json.dumps(value).encode()
+            body = _encoded(value)
             kept = [pair for pair in scope["headers"] if pair[0] not in (b"content-length", b"transfer-encoding")]
             scope["headers"] = [*kept, (b"content-length", str(len(body)).encode())]
         return scope, replay(body, receive)
 
+    def _call(self, value: Any) -> dict[str, Any]:
+        """The call of the server function, for the one session that Gradio knows."""
+        called = value if isinstance(value, dict) else {}
+        component, name = called.get("component_id"), called.get("fn_name")
+        if type(component) is not int or component != self.component or name != "act":  # True is no number here
+            raise Refused(400, "There is no such function.")
+        return {"component_id": component, "fn_name": name, "data": called.get("data"), "session_hash": SESSION}
 
-def _call(value: Any) -> dict[str, Any]:
-    """The call of a server function, for the one session that Gradio knows."""
-    component, name = (value.get("component_id"), value.get("fn_name")) if isinstance(value, dict) else (None, None)
-    if not isinstance(component, int) or isinstance(component, bool) or name != "act":
-        raise Refused(400, "There is no such function.")
-    return {"component_id": component, "fn_name": name, "data": value.get("data"), "session_hash": SESSION}
+
+def _encoded(value: Any) -> bytes:
+    """The body for the application.
+
+    Raises:
+        Refused: with status 400 for NaN and infinite numbers, which are no JSON.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    except ValueError as error:
+        raise Refused(400, "This JSON has a number that is not finite.") from error

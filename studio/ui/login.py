@@ -26,8 +26,6 @@ from studio.ui.proxies import ROLE, client_network, with_header
 from studio.ui.rate_limits import Buckets
 
 COOKIE, DEVICE = "studio-session", "studio-device"
-IDENTITY = "studio.login"
-"""Where the ASGI scope names the login session: a hash of its cookie."""
 DAYS, DEVICE_DAYS = 14, 365
 STATIC = "/studio/static/"
 GUESSES, BURST = 1.0, 30
@@ -176,8 +174,7 @@ class Login:
         elif account and path == "/login":
             answer = RedirectResponse("./", 303)
         elif account:
-            named = with_header(scope, ROLE, account.role)
-            await self.app({**named, IDENTITY: self.sessions.key(cookie)}, receive, send)
+            await self.app(with_header(scope, ROLE, account.role), receive, send)
             return
         elif path.startswith(STATIC):
             await self.app(scope, receive, send)

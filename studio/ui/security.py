@@ -276,5 +276,5 @@ def _is_local(scope: Scope) -> bool:
 def _known(path: str) -> bool:
     """Whether the page needs an address; all others of Gradio's are closed."""
     if path.startswith("/gradio_api"):
-        return path.rstrip("/") in OPEN
+        return path.removesuffix("/") in OPEN
     return path in PAGE or path.startswith(FOLDERS)

@@ -24,6 +24,8 @@ from studio.ui.rate_limits import Buckets
 from studio.ui.security import BURST, REQUESTS, Guard, host_name, is_loopback, space_hosts
 
 if TYPE_CHECKING:
+    from gradio import Blocks
+
     from studio.ui.passwords import Account
 
 
@@ -93,11 +95,16 @@ def make_app(
         enable_monitoring=False,
         mcp_server=False,
     )
-    calls = Calls(static.Preload(mounted))
+    calls = Calls(static.Preload(mounted), _function_id(page))
     login = Login(calls, accounts, sessions.root.home.secret("devices") if accounts else "")
     role = "member" if demo or accounts else "owner"
     limited = (buckets or Buckets(REQUESTS, BURST)) if demo else None
     return _guarded(login, allow_hosts, trusted, role, limited)
+
+
+def _function_id(page: "Blocks") -> int:
+    """The id of the component with the page's server function (shell.py); Gradio makes it a method of the component."""
+    return next(number for number, block in page.blocks.items() if callable(getattr(block, "act", None)))
 
 
 def _guarded(

@@ -28,6 +28,8 @@ Handler = Callable[..., Any]
 Answer = dict[str, Any]
 """`regions`: id of a part → value; `beat`: what the script does after it (js/3-tabs.js)."""
 PAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MOST_FIELDS = 20
+"""Fields of an action. The page sends fewer than ten."""
 _DRAWN_AGAIN = 4
 _DRAWN = itertools.count(int(time.time() * 1000))
 """Drawings in the order in which they were begun, after those of a server before this one."""
@@ -40,8 +42,10 @@ class Shell:
     sessions: Sessions
     files: Uploads
     pages: dict[str, "PageShell"] = field(default_factory=dict)
-    handlers: dict[str, Callable[[Mapping[str, str], str, Any], Answer]] = field(default_factory=dict)
-    """What handles actions, by the id of the part that they come from."""
+    handlers: dict[str, tuple["PageShell", Callable[[Mapping[str, str], str, Any], Answer]]] = field(
+        default_factory=dict
+    )
+    """What handles actions, and the tab that shows why one was refused, by the id of the part that they come from."""
 
     def server_function(self) -> Callable[..., Any]:
         """`act` for gr.HTML(server_functions=[…]); Gradio marks the function, so it is no method."""
@@ -54,20 +58,19 @@ class Shell:
 
     async def act(self, data: Any, headers: Mapping[str, str]) -> Answer:
         """The answer to an action; never an error, since Gradio would tell the page nothing of it."""
-        first = self.pages[TABS[0]]
         data = data if isinstance(data, dict) else {}
-        region, page, said = data.get("region"), data.get("page"), data.get("said")
-        secret, handler = data.get("secret"), self.handlers.get(str(region))
-        if handler is None or not isinstance(page, str) or not PAGE_ID.fullmatch(page) or not isinstance(said, dict):
-            error = StudioError("not-allowed", "This page does not know that button.", hint="Reload the page.")
-            return first.refusal(None, error)
-        known = {name.lower(): value for name, value in headers.items() if name.lower() != HEADER}
-        known[HEADER] = secret if isinstance(secret, str) else ""
+        region, page, said, secret = (data.get(name) for name in ("region", "page", "said", "secret"))
+        tab, handler = self.handlers.get(region if isinstance(region, str) else "", (self.pages[TABS[0]], None))
         try:
+            named = isinstance(page, str) and PAGE_ID.fullmatch(page)
+            if handler is None or not named or not isinstance(said, dict) or len(said) > MOST_FIELDS:
+                raise _unknown_button()
+            known = {name.lower(): value for name, value in headers.items()}
+            known[HEADER] = secret if isinstance(secret, str) else ""
             visitor = self.sessions.visitor_of(known)
             return await self.sessions.actions.run(visitor, handler, known, page, said)
-        except StudioError as error:
-            return first.refusal(None, error)
+        except Exception as error:
+            return tab.refusal(None, error)
 
     def at(self, name: str, notice: gr.HTML) -> "PageShell":
         """The shell of one tab."""
@@ -88,7 +91,7 @@ class Shell:
                 return first.answer(visit, {}, visit.choices.tab, begin=True)
             return first.shown(visit)
 
-        self.handlers["page"] = begin
+        self.handlers["page"] = first, begin
 
 
 @dataclass
@@ -103,7 +106,7 @@ class PageShell:
     def page(self, show: Callable[[Visit], Updates]) -> None:
         """How the tab is drawn: when it is opened, and when the page is loaded with it."""
         self._show = show
-        self.shell.handlers[f"tab-{self.name}"] = partial(self._pass, self.opened)
+        self.shell.handlers[f"tab-{self.name}"] = self, partial(self._pass, self.opened)
 
     def opened(self, visit: Visit) -> dict[Any, Any]:
         """The tab was opened: draw it whole."""
@@ -142,17 +145,17 @@ class PageShell:
         return self.answer(visit, {**updates, self.notice: Html("")})
 
     def actions(self, part: gr.HTML, table: Mapping[str, Handler]) -> None:
-        """Send what a person does in a part of the page to the handler of that name."""
+        """Send what a person does in a part of the page to the handler of that name; `draw` draws the tab again."""
 
         def act(visit: Visit) -> Updates:
-            handler = table.get(visit.text("act"))
+            handler = {"draw": self.drawn, **table}.get(visit.text("act"))
             visit.admit()
             if handler is None:
-                raise StudioError("not-allowed", "This page does not know that button.", hint="Reload the page.")
+                raise _unknown_button()
             updates: Updates = handler(visit)
             return updates
 
-        self.shell.handlers[str(part.elem_id)] = partial(self._pass, act)
+        self.shell.handlers[str(part.elem_id)] = self, partial(self._pass, act)
 
     def answer(self, visit: Visit | None, updates: Updates, goto: str | None = None, begin: bool = False) -> Answer:
         """The answer of an action: the parts that changed, tabs with a tick, and the tab to open.
@@ -184,6 +187,10 @@ class PageShell:
                 return self.answer(visit, {**cleared, **updates}, visit.wanted_tab)
         except Exception as error:
             return self.refusal(visit, error)
+
+
+def _unknown_button() -> StudioError:
+    return StudioError("not-allowed", "This page does not know that button.", hint="Reload the page.")
 
 
 def _stamped(value: Any, at: int, act: int) -> Any:

@@ -314,24 +314,6 @@ CONTRACTS = (
         ("sleep_when_free", "an idle server uses less CPU", "", "start_processing"),
         ("progress_update_sleep_when_free", "an idle server uses less CPU", "", "start_progress_updates"),
     ),
-    *contracts("ui/shell.py", "attribute", "gradio.EventData", ("_data", "what an event carries", "", "__getattr__")),
-    *contracts("ui/shell.py", "attribute", "gradio.blocks.Block", ("_id", "one update of each component")),
-    *contracts(
-        "ui/streams.py",
-        "attribute",
-        BLOCKS,
-        ("_queue", "an event stream belongs to one visitor", "", ROUTES),
-        ("fns", "the inputs of a handler are checked"),
-        ("blocks", "the trigger of an event is checked"),
-        ("_id", "the page itself may trigger an event"),
-    ),
-    *contracts(
-        "ui/streams.py",
-        "attribute",
-        QUEUE,
-        ("pending_messages_per_session", "streams of closed pages are forgotten", "", ROUTES),
-        ("pending_event_ids_session", "a visitor can cancel only own events", "", ROUTES),
-    ),
     # uvicorn, Starlette and FastAPI
     *contracts(
         "ui/connections.py",

@@ -6,6 +6,8 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from test_keeping_runs import made
@@ -17,7 +19,6 @@ from studio.schema.views import Progress
 from studio.ui.markup import Html
 from studio.ui.selected import meant, selected
 from studio.ui.session import Sessions, Visit
-from studio.ui.shell import Shell
 from studio.ui.tabs import train
 from studio.ui.tabs.data import import_data, labeling, row_editor, rows, stale_guard
 from studio.ui.tabs.data import tab as data_tab
@@ -196,18 +197,24 @@ def test_a_row_of_a_run_that_another_tab_has_deleted_is_gone_once_something_is_d
 
     sessions = Sessions(tmp_path / "home")
 
-    async def built() -> Shell:  # where a loop is running Gradio makes none of its own
-        return blocks(sessions, Uploads(tmp_path / "uploads"))[1]
+    async def built() -> Any:  # where a loop is running Gradio makes none of its own
+        page = blocks(sessions, Uploads(tmp_path / "uploads"))
+        return next(block.act for block in page.blocks.values() if hasattr(block, "act"))
 
-    shell = asyncio.run(built())
+    send = asyncio.run(built())
+
+    def send_action(**said: Any) -> dict[str, str]:
+        data = {"page": "mine", "region": "runs-body", "said": said}
+        regions: dict[str, str] = asyncio.run(send(data, SimpleNamespace(headers={})))["regions"]
+        return regions
+
     mine = sessions.visit({}, "mine")
     one, two = (made(mine.studio, name) for name in ("one", "two"))
     for pressed in ("delete", "open", "pick"):
-        assert f'data-key="{two}"' in asyncio.run(shell.press({}, "mine", "runs-body", {"act": "look"}))["runs-body"]
+        assert f'data-key="{two}"' in send_action(act="look")["runs-body"]
         if pressed == "delete":
             mine.studio.runs.delete(one)
-        said = {"act": pressed, "run": one, "name": f"pick-{one}", "value": True}
-        drawn = asyncio.run(shell.press({}, "mine", "runs-body", said))
+        drawn = send_action(act=pressed, run=one, name=f"pick-{one}", value=True)
         assert "There is no run" in drawn["notice-runs"]
         assert f'data-key="{two}"' in drawn["runs-body"] and f'data-key="{one}"' not in drawn["runs-body"]
     sessions.root.close()
