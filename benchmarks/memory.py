@@ -128,7 +128,7 @@ def one(number: int) -> dict[str, Any]:
     from studio.tasks import task_named
     from studio.training.loop.loading import encoding_for
     from studio.training.loop.run import TrainingJob, train
-    from studio.training.planning.plan_facts import PlanFacts, memory_of, tokens_at_once
+    from studio.training.planning.plan_facts import PlanFacts, largest_batch_tokens, memory_of
     from studio.worker.run import import_heavy
 
     model, values = CASES[number]
@@ -161,7 +161,7 @@ def one(number: int) -> dict[str, Any]:
         expected = memory_of(config, job.info, facts, machine_facts())
         train(job, said.append, lambda: None)
     measured = max(event.memory_bytes for event in said if isinstance(event, StepEvent))
-    return {"expected": expected, "measured": measured, "tokens": tokens_at_once(config, facts)}
+    return {"expected": expected, "measured": measured, "tokens": largest_batch_tokens(config, facts)}
 
 
 def measured(number: int) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def one(number: int, processes: int, steps: int, method: str) -> dict[str, Any]:
     from studio.schema.dataset import DatasetSpec
     from studio.schema.events import StepEvent
     from studio.training.loop.loading import TrainingJob
-    from studio.worker.run import way_to_train
+    from studio.worker.run import train_function
 
     count = processes if number else 1
     config = TrainingConfig(
@@ -89,7 +89,7 @@ def one(number: int, processes: int, steps: int, method: str) -> dict[str, Any]:
             threads=machine_facts().cores,
         )
         began = time.perf_counter()
-        way_to_train(count)(job, emit, lambda: None)
+        train_function(count)(job, emit, lambda: None)
     apart = [later - earlier for earlier, later in pairwise(times)]
     return {
         "step": median(apart),

@@ -1,6 +1,7 @@
-"""The model host: a child process that keeps models and answers in JSON lines (schema/host.py has every line).
+"""The model host: a child process that keeps models loaded and answers requests in JSON lines (schema/host.py).
 
-`python -m studio.host --home DIR`. A thread reads requests; tokenizing has threads of its own; what needs a model is
-done one at a time by the main thread, and chat goes between the batches of longer work. The host ends with its stdin.
-It imports torch when first asked for something, and it alone dies when memory runs out.
+`python -m studio.host --home DIR`. One thread reads requests. Requests that need only a tokenizer run in their own
+threads. The main thread runs requests that need a model, one at a time, and answers chats between the batches of longer
+work. The host ends when its stdin ends. It imports torch with the first request that needs it. If it runs out of
+memory, only this process dies.
 """

@@ -1,5 +1,5 @@
-"""How long work ends when it is cancelled."""
+"""The exception that ends a cancelled request."""
 
 
 class Stopped(Exception):
-    """Long work was cancelled."""
+    """Raised inside a request that was cancelled."""

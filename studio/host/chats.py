@@ -1,4 +1,4 @@
-"""Chats that are answered at the same time: each gets one token in turn."""
+"""Answers several chats at the same time, one token of each in turn."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from studio.host.host import Host
 
 MOST_OPEN = 32
-"""Chats that are answered at the same time. Each keeps two caches of its tokens in memory."""
+"""Chats that are open at the same time. Each keeps two key-value caches in memory."""
 MOST_OPEN_EACH = 4
-"""Of one workspace."""
+"""The same limit for one workspace."""
 STEPS = 4
-"""Tokens of open chats between two looks for a new one, which has its first token at once."""
-WHO = ("base", "tuned")
+"""Tokens generated between two checks for a new chat. A new chat gets its first token at once."""
+SPEAKERS = ("base", "tuned")
 
 
 @dataclass(eq=False)
-class _Open:
+class _OpenChat:
     request: Chat
     steps: Iterator[Literal[True]]
 
@@ -32,45 +32,45 @@ class Chats:
 
     def __init__(self, host: "Host") -> None:
         self._host = host
-        self._open: deque[_Open] = deque()
-        """The one that is advanced next comes first."""
+        self._open: deque[_OpenChat] = deque()
+        """The next chat to advance is at the left end."""
 
     def __bool__(self) -> bool:
         return bool(self._open)
 
     @property
     def first(self) -> str | None:
-        """The id of an open chat."""
+        """The id of an open chat, or None."""
         return self._open[0].request.id if self._open else None
 
     def may_begin(self, request: AnyRequest) -> bool:
-        """Whether there is a place, and memory, for one more."""
+        """Whether the limits and the memory allow one more chat."""
         assert isinstance(request, Chat)
         of_workspace = sum(each.request.workspace == request.workspace for each in self._open)
         if len(self._open) >= MOST_OPEN or of_workspace >= MOST_OPEN_EACH:
             return False
-        return not self._open or self._host.shelf.has_room(request.run)
+        return not self._open or self._host.model_cache.has_room(request.run)
 
     def begin(self, request: AnyRequest) -> None:
-        """Open a chat, with the first token of both models at once. The others come by `advance`."""
+        """Open a chat and send the first token of both models. `advance` sends the rest."""
         assert isinstance(request, Chat)
-        opened = _Open(request, chat(self._host, request))
-        self._open.append(opened)
-        for _ in WHO:
-            if opened in self._open:
-                self._step(opened)
+        open_chat = _OpenChat(request, chat(self._host, request))
+        self._open.append(open_chat)
+        for _ in SPEAKERS:
+            if open_chat in self._open:
+                self._step(open_chat)
 
     def advance(self) -> None:
-        """A few tokens, each of the chat whose turn it is."""
+        """Generate up to `STEPS` tokens, one from each chat in turn."""
         for _ in range(min(STEPS, len(self._open))):
             if self._open:
-                opened = self._open[0]
+                open_chat = self._open[0]
                 self._open.rotate(-1)
-                self._step(opened)
+                self._step(open_chat)
 
-    def _step(self, opened: _Open) -> None:
-        """One token of a chat. An error of one does not touch the others."""
-        found = self._host.protected(opened.request, partial(next, opened.steps, {}))
-        if found is not True:
-            self._open.remove(opened)
-            self._host.finish(opened.request, found)
+    def _step(self, open_chat: _OpenChat) -> None:
+        """Generate one token of a chat. An error ends only that chat."""
+        result = self._host.run_guarded(open_chat.request, partial(next, open_chat.steps, {}))
+        if result is not True:
+            self._open.remove(open_chat)
+            self._host.finish(open_chat.request, result)

@@ -1,4 +1,4 @@
-"""What is done for each kind of request. Libraries are imported when first asked for."""
+"""One handler for each kind of request. Libraries are imported when a handler first needs them."""
 
 import os
 import time
@@ -35,7 +35,7 @@ from studio.schema.host import (
 
 if TYPE_CHECKING:
     from studio.host.host import Host
-    from studio.inference.base_and_tuned import Pair
+    from studio.inference.base_and_tuned import ModelPair
 
 Result = dict[str, Any]
 
@@ -50,7 +50,7 @@ def _load(host: "Host", request: Load) -> Result:
 
 
 def chat(host: "Host", request: Chat) -> Iterator[Literal[True]]:
-    """Answer a chat a token at a time, so that others can be answered between them (chats.py)."""
+    """Answer a chat one token at a time, so that the host can answer others in between (chats.py)."""
     from studio.inference.side_by_side import step_by_step
 
     if not any(turn.role == "user" and turn.content.strip() for turn in request.messages):
@@ -73,7 +73,7 @@ def chat(host: "Host", request: Chat) -> Iterator[Literal[True]]:
             )
         for chunk in step_by_step(pair, tuned, request.settings, host.stop_of(request), base):
             if chunk is not None:
-                host.say(Chunk(id=request.id, **dict(chunk)))
+                host.send(Chunk(id=request.id, **dict(chunk)))
             yield True
 
 
@@ -93,12 +93,12 @@ def _predict(host: "Host", request: Predict) -> Result:
     writer_for(out)
     rows = [row for _, row in read_rows(request.rows)]
     roles = request.run.spec.data.roles if request.roles is None else request.roles
-    moved, stop = host.moved(request, "Predicting"), host.stop_of(request)
+    on_progress, stop = host.progress_reporter(request, "Predicting"), host.stop_of(request)
     with _models(host, request) as pair:
-        found = predict(pair, rows, roles, request.settings, request.base, moved, stop)
+        predictions = predict(pair, rows, roles, request.settings, request.base, on_progress, stop)
     if host.stop_of(request)():
         raise Stopped
-    write_predictions(out, list(rows[0]) if rows else [], rows, found)
+    write_predictions(out, list(rows[0]) if rows else [], rows, predictions)
     return {"rows": len(rows), "path": str(out)}
 
 
@@ -108,7 +108,7 @@ def _evaluate(host: "Host", request: Evaluate) -> Result:
 
     rows = read_rows(request.rows)
     with _models(host, request) as pair:
-        report = evaluate(pair, rows, request.split, host.moved(request), request.roles, request.limit)
+        report = evaluate(pair, rows, request.split, host.progress_reporter(request), request.roles, request.limit)
     return {"report": report.model_dump()}
 
 
@@ -116,14 +116,14 @@ def _export(host: "Host", request: Export) -> Result:
     from studio.export import ExportJob, export_named
 
     exporter = export_named(request.format)
-    if request.visitor:  # the export is compared with a pair of plain models, where memory allows
-        host.shelf.forget(request.run.folder)
-    job = ExportJob(run=request.run, facts=request.facts, shelf=host.shelf, zip=request.zip)
+    if request.visitor:  # the export is compared with models that share no weights, if the memory allows it
+        host.model_cache.forget(request.run.folder)
+    job = ExportJob(run=request.run, facts=request.facts, model_cache=host.model_cache, zip=request.zip)
     try:
-        return {"result": exporter.export(job, Path(request.to), host.moved(request)).model_dump()}
+        return {"result": exporter.export(job, Path(request.to), host.progress_reporter(request)).model_dump()}
     finally:
         if request.visitor:
-            host.shelf.forget(request.run.folder)
+            host.model_cache.forget(request.run.folder)
 
 
 def _preview(host: "Host", request: PreviewRow) -> Result:
@@ -142,13 +142,13 @@ def _lengths(host: "Host", request: Lengths) -> Result:
     rows = [row for _, row in read_rows(request.rows)]
 
     def progress(done: int, total: int) -> None:
-        host.say(Moved(id=request.id, done=done, total=total, message="Counting tokens"))
+        host.send(Moved(id=request.id, done=done, total=total, message="Counting tokens"))
         if host.stop_of(request)():
             raise Stopped
 
     known = task_named(request.task)
-    found, heads, learned = lengths(known, rows, _encoding(host, request), request.max_length, progress)
-    return {"lengths": found, "heads": heads, "learned_share": learned}
+    counts, heads, learned = lengths(known, rows, _encoding(host, request), request.max_length, progress)
+    return {"lengths": counts, "heads": heads, "learned_share": learned}
 
 
 def _first_batch(host: "Host", request: FirstBatch) -> Result:
@@ -172,36 +172,39 @@ def _first_batch(host: "Host", request: FirstBatch) -> Result:
             threads=torch.get_num_threads(),
             trusted=request.trusted,
         )
-        found = first_batch(job, [number for number, _ in rows], host.moved(request, "Reading rows"))
-    return {"batch": found.model_dump()}
+        batch = first_batch(job, [number for number, _ in rows], host.progress_reporter(request, "Reading rows"))
+    return {"batch": batch.model_dump()}
 
 
 def _count_tokens(host: "Host", request: CountTokens) -> Result:
-    tokenizer = host.shelf.tokenizer(request.info, request.trusted)
+    tokenizer = host.model_cache.tokenizer(request.info, request.trusted)
     return {"counts": [len(ids) for ids in tokenizer(list(request.texts), verbose=False)["input_ids"]]}
 
 
 def _embed(host: "Host", request: Embed) -> Result:
-    from studio.inference.label_suggestions import Vectors, embed
+    from studio.inference.label_suggestions import EmbeddingStore, embed
 
-    model, tokenizer = host.shelf.embedder(request.info, request.trusted)
+    model, tokenizer = host.model_cache.embedder(request.info, request.trusted)
     texts = list(_texts(request.texts).values())
-    vectors = Vectors(Path(request.texts.folder))
-    return {"rows": len(texts), "new": embed(model, tokenizer, texts, vectors, host.moved(request, "Reading texts"))}
+    vectors = EmbeddingStore(Path(request.texts.folder))
+    return {
+        "rows": len(texts),
+        "new": embed(model, tokenizer, texts, vectors, host.progress_reporter(request, "Reading texts")),
+    }
 
 
 def _suggest(host: "Host", request: Suggest) -> Result:
-    from studio.inference.label_suggestions import Vectors, suggest
+    from studio.inference.label_suggestions import EmbeddingStore, suggest
 
-    found = suggest(Vectors(Path(request.texts.folder)), _texts(request.texts), request.labels)
-    return {"rows": found}
+    suggestions = suggest(EmbeddingStore(Path(request.texts.folder)), _texts(request.texts), request.labels)
+    return {"rows": suggestions}
 
 
 def _write(host: "Host", request: Write) -> Result:
-    from studio.inference.base_replies import written
+    from studio.inference.base_replies import base_model_replies
 
-    moved, stop = host.moved(request, "Writing"), host.stop_of(request)
-    texts = written(request.info, request.prompts, request.settings, moved, stop, request.trusted)
+    on_progress, stop = host.progress_reporter(request, "Writing"), host.stop_of(request)
+    texts = base_model_replies(request.info, request.prompts, request.settings, on_progress, stop, request.trusted)
     if stop():
         raise Stopped
     return {"texts": texts}
@@ -209,27 +212,30 @@ def _write(host: "Host", request: Write) -> Result:
 
 def _judge_labels(host: "Host", request: JudgeLabels) -> Result:
     from studio.inference.label_quality import label_errors
-    from studio.inference.label_suggestions import Vectors
+    from studio.inference.label_suggestions import EmbeddingStore
 
-    vectors, moved = Vectors(Path(request.texts.folder)), host.moved(request, "Judging labels")
-    found, trust = label_errors(vectors, _texts(request.texts), request.labels, moved)
-    return {"rows": {row: suspect.model_dump() for row, suspect in found.items()}, "agrees": trust}
+    vectors, on_progress = EmbeddingStore(Path(request.texts.folder)), host.progress_reporter(request, "Judging labels")
+    suspects, trust = label_errors(vectors, _texts(request.texts), request.labels, on_progress)
+    return {"rows": {row: suspect.model_dump() for row, suspect in suspects.items()}, "agrees": trust}
 
 
 def _draw_curve(host: "Host", request: DrawCurve) -> Result:
     from studio.inference.label_quality import learning_curve
-    from studio.inference.label_suggestions import Vectors
+    from studio.inference.label_suggestions import EmbeddingStore
 
-    vectors, moved = Vectors(Path(request.texts.folder)), host.moved(request, "Training on ever more rows")
-    return {"curve": learning_curve(vectors, _texts(request.texts), request.labels, moved).model_dump()}
+    vectors, on_progress = (
+        EmbeddingStore(Path(request.texts.folder)),
+        host.progress_reporter(request, "Training on ever more rows"),
+    )
+    return {"curve": learning_curve(vectors, _texts(request.texts), request.labels, on_progress).model_dump()}
 
 
-def _texts(asked: Texts) -> dict[int, str]:
-    """Row → its text; rows without one are left out."""
+def _texts(request: Texts) -> dict[int, str]:
+    """Row number → its text. Rows without text are left out."""
     from studio.data.column import column_of
     from studio.data.values import text_of
 
-    values = column_of(Path(asked.rows.path), asked.column, asked.rows.numbers)
+    values = column_of(Path(request.rows.path), request.column, request.rows.numbers)
     return {row: text for row, value in values if (text := text_of(value))}
 
 
@@ -239,12 +245,12 @@ def _stop(host: "Host", request: Stop) -> Result:
 
 
 def _unload(host: "Host", request: Unload) -> Result:
-    host.shelf.forget(request.folder)
+    host.model_cache.forget(request.folder)
     return {}
 
 
 def _ping(host: "Host", request: Ping) -> Result:
-    return {"pid": os.getpid(), "loaded": host.shelf.folders(), "busy": host.busy}
+    return {"pid": os.getpid(), "loaded": host.model_cache.folders(), "busy": host.busy}
 
 
 ANSWERS: dict[type, Callable[["Host", Any], Result]] = {
@@ -271,11 +277,14 @@ ANSWERS: dict[type, Callable[["Host", Any], Result]] = {
 @contextmanager
 def _models(
     host: "Host", request: Load | Chat | Classify | Predict | Evaluate, labels: bool | None = None
-) -> Iterator["Pair"]:
-    """The models of a request's run, which stay loaded for so long. `labels`: what it is asked for."""
-    with host.shelf.using(request.run, one_copy=True if request.visitor else None) as pair:
-        if labels is not None and pair.head.at_once != labels:
-            does = "answers in one go" if pair.head.at_once else "writes replies"
+) -> Iterator["ModelPair"]:
+    """The models of a request's run, which stay loaded inside the block.
+
+    `labels` states whether the request needs labels (True) or generated text (False). None accepts both.
+    """
+    with host.model_cache.using(request.run, one_copy=True if request.visitor else None) as pair:
+        if labels is not None and pair.head.single_pass != labels:
+            does = "answers in one go" if pair.head.single_pass else "writes replies"
             raise StudioError("wrong-state", f"This run {does}; it can't be asked like this.", given=request.op)
         yield pair
 
@@ -286,6 +295,6 @@ def _encoding(host: "Host", request: PreviewRow | Lengths) -> Any:
     from studio.schema.settings_check import config_from
 
     data = DatasetSpec(task=request.task, roles=request.roles, label_names=request.label_names)
-    told = {"max_length": request.max_length, "system_prompt": request.system_prompt, **request.settings}
-    config = config_from({"task": request.task, "model": request.info.name, **told})
-    return encoding_of(request.info, host.shelf.tokenizer(request.info, request.trusted), data, config)
+    settings = {"max_length": request.max_length, "system_prompt": request.system_prompt, **request.settings}
+    config = config_from({"task": request.task, "model": request.info.name, **settings})
+    return encoding_of(request.info, host.model_cache.tokenizer(request.info, request.trusted), data, config)

@@ -1,1 +1,1 @@
-"""This machine: memory, cores, precision, processes. It must not know what is trained on it."""
+"""This machine: memory, cores, number formats, processes. Does not depend on what is trained."""

@@ -1,7 +1,8 @@
-"""Who computes on which core. Torch processes that fight over cores lose most of their speed, so they are kept apart.
+"""CPU cores and threads of each process. PyTorch processes that compete for cores lose most of their speed, so each
+gets its own.
 
-A run alone has all cores. While a model host answers, the run gives up one and the host is pinned to that one. Where a
-process can't be pinned (outside Linux) the same calls only ask torch for fewer threads.
+A run alone uses all cores. While a model host answers, the run gives up one core and the host is pinned to it. Where a
+process can't be pinned (outside Linux), the functions only reduce the number of threads.
 """
 
 import os
@@ -9,24 +10,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_whole: frozenset[int] = frozenset()
-"""The cores that this process might use before anything was given up; empty until then."""
-_now: tuple[frozenset[int], int, bool] | None = None
-"""Cores and threads as they were last set here, and whether torch was told."""
+_own_cores: frozenset[int] = frozenset()
+"""The cores that this process could use at its start. Empty until they were read."""
+_current: tuple[frozenset[int], int, bool] | None = None
+"""Cores and threads as set last by this module, and whether PyTorch was loaded then."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def prepare_threads(count: int) -> None:
-    """Limit the threads of this process. Best before torch is imported: its pool is sized by then."""
+    """Limit the threads of this process. Call it before torch is imported, since torch sizes its thread pool then."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(max(1, count))
     _set_torch_threads(count)
 
 
 def give_up_core(threads: int = 0) -> bool:
-    """What a run does when a host comes: leave it the last core. False where there is only one.
+    """Give the last core to a model host. Returns False when there is only one core.
 
-    `threads` is how many this process has; 0 means one for each core. Call it between two steps.
+    `threads` is the number of threads of this process; 0 means one for each core. Call it between two steps.
     """
     cores = _cores()
     if len(cores) < 2:
@@ -36,34 +37,35 @@ def give_up_core(threads: int = 0) -> bool:
 
 
 def take_back(threads: int = 0) -> None:
-    """What a run does when the host falls idle."""
+    """Take the core back when the model host is idle."""
     _use(_cores(), threads or len(_cores()))
 
 
 def use_one_core() -> None:
-    """What a host does while a run is at work: one thread, on the core that the run gives up. Cheap when repeated."""
+    """For a model host while a run trains: one thread on the core that the run gave up. Repeated calls are cheap."""
     pin_to_core(max(_cores()))
 
 
 def use_all_cores() -> None:
-    """What a host does when no run is at work."""
+    """For a model host while no run trains: all cores."""
     _use(_cores(), len(_cores()))
 
 
 def leave_a_core() -> None:
-    """What a host does that answers visitors of a demo: the server, which is busy too, has a core for itself."""
+    """For a model host of a public demo: leave one core to the server."""
     _use(_cores(), max(1, len(_cores()) - 1))
 
 
 def pin_to_core(core: int) -> None:
-    """One thread, on one core; on all of them where that core is none of ours."""
+    """Use one thread on one core. If the core is not one of ours, use all cores."""
     _use(frozenset({core}) & _cores() or _cores(), 1)
 
 
 def use_share(cores: Sequence[int], number: int, processes: int, threads: int = 0) -> None:
-    """What one process of a run that has several does: its own part of the run's cores, so that none fights for one.
+    """For one of several processes of a run: use its own share of the cores.
 
-    With more processes than cores some share one. `threads` is how many all have together; 0 means one for each core.
+    With more processes than cores, some share a core. `threads` is the total for all processes; 0 means one for each
+    core.
     """
     begin, end = (len(cores) * each // processes for each in (number, number + 1))
     mine = frozenset(cores[begin:end] or [cores[number % len(cores)]])
@@ -71,28 +73,28 @@ def use_share(cores: Sequence[int], number: int, processes: int, threads: int = 
 
 
 def _use(cores: frozenset[int], threads: int) -> None:
-    """First fewer threads, then their cores. Nothing is done when it is so already."""
-    global _now
-    torch_is_there = "torch" in sys.modules
-    if _now == (cores, threads, torch_is_there):
+    """Reduce the threads first, then set their cores. Does nothing when both are set already."""
+    global _current
+    torch_loaded = "torch" in sys.modules
+    if _current == (cores, threads, torch_loaded):
         return
     prepare_threads(threads)
-    if cores != _cores() or _now is not None:
+    if cores != _cores() or _current is not None:
         _pin(cores)
-    _now = (cores, threads, torch_is_there)
+    _current = (cores, threads, torch_loaded)
 
 
 def _cores() -> frozenset[int]:
-    """All cores that this process had at first."""
-    global _whole
-    if not _whole:
+    """All cores that this process could use at its start."""
+    global _own_cores
+    if not _own_cores:
         has_affinity = hasattr(os, "sched_getaffinity")
-        _whole = frozenset(os.sched_getaffinity(0) if has_affinity else range(os.cpu_count() or 1))
-    return _whole
+        _own_cores = frozenset(os.sched_getaffinity(0) if has_affinity else range(os.cpu_count() or 1))
+    return _own_cores
 
 
 def _pin(cores: frozenset[int]) -> None:
-    """Every thread of this process: a thread keeps its own cores, whatever the first thread is told."""
+    """Pin every thread of this process, since each thread has its own set of cores."""
     if not hasattr(os, "sched_setaffinity"):
         return
     tasks = Path("/proc/self/task")
@@ -105,7 +107,7 @@ def _pin(cores: frozenset[int]) -> None:
 
 
 def _set_torch_threads(count: int) -> None:
-    """Only where torch is there already: nothing is imported for this."""
+    """Set the threads of torch if it is imported. Never imports it."""
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "set_num_threads"):
         torch.set_num_threads(max(1, count))

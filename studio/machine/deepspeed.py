@@ -1,4 +1,4 @@
-"""Whether DeepSpeed can run here: it is an optional part, and builds some of itself on the machine the first time."""
+"""Whether DeepSpeed can run here. It is optional, and compiles a part of itself on first use."""
 
 import platform
 import shutil
@@ -19,7 +19,7 @@ NVME_SECONDS = 60
 
 
 def why_no_deepspeed() -> str:
-    """Why ZeRO can't be used on this machine; empty when it can."""
+    """Why ZeRO can't be used on this machine. Empty when it can."""
     if find_spec("deepspeed") is None:
         return f"ZeRO is of the library DeepSpeed, which is not installed. Install it with {INSTALL}."
     if platform.system() != "Linux":
@@ -33,30 +33,30 @@ def why_no_deepspeed() -> str:
 
 @cache
 def why_no_nvme() -> str:
-    """Why a run can't hold a part of itself on the disk; empty when it can. Asks DeepSpeed itself, which takes a
-    second or two."""
+    """Why a run can't offload to disk. Empty when it can. Starts DeepSpeed to find out, which takes one to two
+    seconds."""
     if why := why_no_deepspeed():
         return why
     try:
-        asked = subprocess.run([sys.executable, "-c", NVME], capture_output=True, check=False, timeout=NVME_SECONDS)
+        result = subprocess.run([sys.executable, "-c", NVME], capture_output=True, check=False, timeout=NVME_SECONDS)
     except subprocess.TimeoutExpired:
         return "DeepSpeed does not say whether it can write to the disk by itself on this machine."
-    if asked.returncode == 0:
+    if result.returncode == 0:
         return ""
     return "DeepSpeed writes to the disk through the system's libaio, which is not installed. Install libaio-dev."
 
 
 def check_deepspeed() -> MachineCheck:
-    """A line for the doctor."""
+    """The check of DeepSpeed for `studio doctor`."""
     why = why_no_deepspeed()
     try:
-        found = f"DeepSpeed {version('deepspeed')}"
+        version_text = f"DeepSpeed {version('deepspeed')}"
     except PackageNotFoundError:
-        found = "DeepSpeed is not installed"
+        version_text = "DeepSpeed is not installed"
     return MachineCheck(
         name="several processes",
         ok=not why,
-        detail=found if not why else f"{found}; ZeRO is not on offer, plain data parallel is",
+        detail=version_text if not why else f"{version_text}; ZeRO is not on offer, plain data parallel is",
         fix=f"Not needed. {why}" if why else "",
         needed=False,
     )

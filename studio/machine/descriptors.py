@@ -1,11 +1,11 @@
-"""How many files and connections this process may have open."""
+"""The limit of open files and connections of this process."""
 
 import sys
 from contextlib import suppress
 
 UNKNOWN = 1024
 MOST = 65_536
-"""As many as a server asks for."""
+"""The limit that a server requests."""
 
 
 def descriptor_limit() -> int:
@@ -19,15 +19,15 @@ def descriptor_limit() -> int:
 
 
 def raise_descriptor_limit() -> int:
-    """Raise this process's soft limit of file descriptors to the hard one; the limit that holds then."""
+    """Raise the soft limit of file descriptors to the hard limit. Returns the limit in force."""
     if sys.platform == "win32":
         return MOST
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    new_limit = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    if soft != resource.RLIM_INFINITY and soft < new_limit:
         with suppress(ValueError, OSError):  # macOS refuses more than the kernel allows
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            return wanted
+            resource.setrlimit(resource.RLIMIT_NOFILE, (new_limit, hard))
+            return new_limit
     return MOST if soft == resource.RLIM_INFINITY else soft

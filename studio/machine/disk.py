@@ -1,4 +1,4 @@
-"""What is on this machine's disk and would be there after a power cut: files, folders, one in the place of another."""
+"""Durable writes: files and folders that survive a power failure, and atomic replacement of folders."""
 
 import errno
 import os
@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system answers when the disk, or the share that somebody has of it, is full."""
+"""Error numbers for a full disk or an exceeded quota."""
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
-"""What file systems answer (network mounts) that do not sync folders."""
+"""Error numbers of file systems (network mounts) that can't sync folders."""
 
 
 def sync_file(file: Path) -> None:
-    """Make what was written to a file last through a power cut."""
+    """Write a file's content to the disk, so that it survives a power failure."""
     handle = os.open(file, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -21,7 +21,7 @@ def sync_file(file: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder, and a rename in it, last through a power cut."""
+    """Write the names in a folder to the disk, so that they and a rename survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -33,7 +33,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Every file, and every folder with the names in it."""
+    """Sync every file and every folder below a folder."""
     for path in [*folder.rglob("*"), folder]:
         if path.is_dir():
             sync_folder(path)
@@ -42,9 +42,9 @@ def sync_tree(folder: Path) -> None:
 
 
 def put_in_place(new: Path, place: Path) -> None:
-    """Put a synced folder, `.NAME.new` beside it, in the place of another, which goes only when the new one is there.
+    """Replace a folder by a synced one, `.NAME.new` beside it. The old folder is deleted after the new one is in place.
 
-    A kill in between leaves the old one aside and the new one whole: `end_putting` goes on from there.
+    If the process is killed in between, `end_putting` completes the replacement.
     """
     aside = _aside(new)
     if place.exists():
@@ -61,7 +61,7 @@ def put_in_place(new: Path, place: Path) -> None:
 
 
 def end_putting(new: Path, place: Path) -> None:
-    """Finish what a kill in the middle of `put_in_place` left: once the old folder is aside, the new one is whole."""
+    """Complete a replacement that was interrupted in `put_in_place`."""
     aside = _aside(new)
     if not aside.exists():
         return

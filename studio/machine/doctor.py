@@ -1,4 +1,4 @@
-"""Is this machine fit for the studio? One line a part, with what to do. Asks for no network and imports no torch."""
+"""Checks whether this machine can run the studio, one result per part. Needs no network and imports no torch."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ SHOWN = ("torch", "transformers", "peft", "trl", "gradio", "huggingface_hub")
 
 
 def check_machine(home: Path | None = None) -> list[MachineCheck]:
-    """Every check of the machine itself. `home` is where runs are kept."""
+    """All checks of the machine. `home` is the folder that holds the runs."""
     folder = home or Path.home()
     facts = machine_facts(folder)
     return [
@@ -68,19 +68,19 @@ def _cores(facts: MachineFacts) -> str:
 
 
 def _libraries() -> MachineCheck:
-    """All that the studio needs, in the versions that it was tested with."""
-    shown = ", ".join(f"{name} {_version(name) or 'missing'}" for name in SHOWN)
+    """Whether all required libraries have the tested versions."""
+    versions = ", ".join(f"{name} {_version(name) or 'missing'}" for name in SHOWN)
     wrong = _unmet()
     return MachineCheck(
         name="libraries",
         ok=not wrong,
-        detail=f"{shown}. Not as needed: {', '.join(wrong)}" if wrong else shown,
+        detail=f"{versions}. Not as needed: {', '.join(wrong)}" if wrong else versions,
         fix="Run `make setup` again." if wrong else "",
     )
 
 
 def _unmet() -> list[str]:
-    """Requirements of the studio's own package that are missing or of another version."""
+    """Requirements of the studio's package that are missing or have another version."""
     from packaging.requirements import Requirement
 
     try:
@@ -91,9 +91,9 @@ def _unmet() -> list[str]:
     for each in needed:
         if each.marker is not None and not each.marker.evaluate({"extra": ""}):
             continue
-        found = _version(each.name)
-        if found is None or not each.specifier.contains(found, prereleases=True):
-            wrong.append(f"{each.name} {found or 'missing'} (needed: {each.specifier or 'any'})")
+        installed = _version(each.name)
+        if installed is None or not each.specifier.contains(installed, prereleases=True):
+            wrong.append(f"{each.name} {installed or 'missing'} (needed: {each.specifier or 'any'})")
     return wrong
 
 
@@ -116,11 +116,11 @@ def _gpu(facts: MachineFacts) -> MachineCheck:
 
 
 def _four_bits() -> MachineCheck:
-    found = _version("bitsandbytes")
+    installed = _version("bitsandbytes")
     return MachineCheck(
         name="4-bit",
-        ok=found is not None,
-        detail=f"bitsandbytes {found}" if found else "bitsandbytes is missing; QLoRA is not on offer",
-        fix="" if found else "Run `make setup` again.",
+        ok=installed is not None,
+        detail=f"bitsandbytes {installed}" if installed else "bitsandbytes is missing; QLoRA is not on offer",
+        fix="" if installed else "Run `make setup` again.",
         needed=False,
     )

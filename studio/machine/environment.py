@@ -1,4 +1,4 @@
-"""Environment variables that hold secrets, and the environment of a child process that works for a demo's visitor."""
+"""Environment variables that hold secrets, and the environment of child processes that work for visitors of a demo."""
 
 import os
 import re
@@ -11,7 +11,7 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 VISITORS = {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "HF_HUB_OFFLINE": "1"}
-"""A process that works for a visitor sends no token that lies on the disk, and asks the Hub for nothing."""
+"""A process that works for a visitor sends no saved token and makes no requests to the Hub."""
 
 
 def is_secret(name: str) -> bool:
@@ -20,7 +20,8 @@ def is_secret(name: str) -> bool:
 
 
 def remove_secrets(environment: MutableMapping[str, str]) -> list[str]:
-    """Delete the variables that hold secrets; their names. With `os.environ`, no child process inherits them."""
+    """Delete the variables that hold secrets and return their names. With `os.environ`, no child process inherits
+    them."""
     names = sorted(name for name in environment if is_secret(name))
     for name in names:
         del environment[name]
@@ -28,7 +29,8 @@ def remove_secrets(environment: MutableMapping[str, str]) -> list[str]:
 
 
 def child_environment(visitors: bool, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A copy of the environment for a child process; for a visitor's work without secrets and without the Hub."""
+    """A copy of the environment for a child process. For a visitor's work, it has no secrets and no access to the
+    Hub."""
     copied = dict(os.environ if environment is None else environment)
     if visitors:
         remove_secrets(copied)

@@ -1,4 +1,4 @@
-"""What this machine has, found out without torch: cores, memory, GPUs, number formats, room on the disk."""
+"""What this machine has, found without torch: cores, memory, GPUs, number formats, free disk space."""
 
 import os
 import platform
@@ -13,12 +13,12 @@ import psutil
 from studio.machine.limits import cpu_quota, memory_left, memory_limit
 
 NVIDIA_SMI = ("/usr/lib/wsl/lib/nvidia-smi", "/usr/bin/nvidia-smi")
-"""Where it lies when it is not on the path."""
+"""Where the tool is installed when it is not on the path."""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A graphics processor that torch may use."""
+    """A GPU that torch may use. Sizes in bytes."""
 
     name: str
     memory_total: int
@@ -27,7 +27,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """This machine, or as much of it as this process may use. Sizes in bytes."""
+    """The part of this machine that this process may use. Sizes in bytes."""
 
     cores: int
     memory_total: int
@@ -35,22 +35,22 @@ class MachineFacts:
     disk_free: int
     gpus: tuple[Gpu, ...] = ()
     bfloat16_fast: bool = False
-    """The processor computes in bfloat16, or it costs little to do so in software."""
+    """The CPU computes in bfloat16, or emulates it at little cost."""
 
     @property
     def training_memory(self) -> int:
-        """What a run can use: the largest GPU's memory, else the machine's."""
+        """Bytes that a run can use: the memory of the largest GPU, otherwise of the machine."""
         return max((gpu.memory_total for gpu in self.gpus), default=self.memory_total)
 
     def sentence(self) -> str:
-        """In a line: `2 cores · 24 GB of memory · no GPU`."""
+        """One line, for example `2 cores · 24 GB of memory · no GPU`."""
         cores = f"{self.cores} core{'s' if self.cores != 1 else ''}"
         gpus = ", ".join(f"{gpu.name} with {gpu.memory_total / 2**30:.0f} GB" for gpu in self.gpus)
         return f"{cores} · {self.memory_total / 2**30:.0f} GB of memory · {gpus or 'no GPU'}"
 
 
 def machine_facts(folder: Path | None = None) -> MachineFacts:
-    """The machine as it is now. `folder` is where room on the disk is asked for."""
+    """The machine as it is now. `folder` is where the free disk space is measured."""
     memory, limit = psutil.virtual_memory(), memory_limit()
     return MachineFacts(
         cores=usable_cores(),
@@ -63,13 +63,13 @@ def machine_facts(folder: Path | None = None) -> MachineFacts:
 
 
 def memory_available() -> int:
-    """Bytes that this process could take now."""
+    """Bytes of memory that this process could use now."""
     left, available = memory_left(), psutil.virtual_memory().available
     return available if left is None else min(available, left)
 
 
 def free_for_training() -> int:
-    """Bytes that a run in this process could take now: of the largest GPU, else of the machine."""
+    """Bytes that a run in this process could use now, on the largest GPU or in the machine's memory."""
     _gpus.cache_clear()
     machine = machine_facts()
     own = psutil.Process().memory_info().rss
@@ -77,14 +77,14 @@ def free_for_training() -> int:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use, by affinity and by quota; at least one."""
+    """Cores that this process may use, by affinity and by quota. At least one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
     return max(1, cores if quota is None else min(cores, round(quota)))
 
 
 def disk_free(folder: Path) -> int:
-    """Bytes that can still be written in a folder, or in the nearest one above it that exists."""
+    """Free bytes on the disk of a folder, or of its nearest parent that exists."""
     for place in (folder, *folder.parents):
         if place.exists():
             return shutil.disk_usage(place).free
@@ -93,27 +93,27 @@ def disk_free(folder: Path) -> int:
 
 @cache
 def _gpus() -> tuple[Gpu, ...]:
-    """NVIDIA's, by its own tool. Without the tool torch would find none either."""
+    """NVIDIA GPUs, as nvidia-smi reports them. Without the tool, torch finds none either."""
     tool = shutil.which("nvidia-smi") or next((path for path in NVIDIA_SMI if Path(path).exists()), None)
     if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return ()
     command = [tool, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
-    return tuple(gpu for line in said.splitlines() if (gpu := parse_gpu(line)))
+    return tuple(gpu for line in output.splitlines() if (gpu := parse_gpu(line)))
 
 
 def parse_gpu(line: str) -> Gpu | None:
-    """A line of nvidia-smi: name, total and free memory in MiB."""
+    """Parse a line of nvidia-smi: name, total memory and free memory in MiB."""
     name, total, free = (*(part.strip() for part in line.rsplit(",", 2)), "", "")[:3]
     return Gpu(name, int(total) << 20, int(free) << 20) if total.isdigit() and free.isdigit() else None
 
 
 @cache
 def _bfloat16_fast() -> bool:
-    """By the processor's flags on Linux; Apple's processors from the M2 on have it, and lose little before."""
+    """Read from the CPU flags on Linux. Apple's CPUs support it from the M2 on, and lose little before."""
     if platform.system() == "Darwin":
         return platform.machine() == "arm64"
     try:

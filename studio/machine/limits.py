@@ -1,4 +1,4 @@
-"""What a container allows this process, by cgroup v2 or v1. Nothing is said where there is no cgroup."""
+"""Limits of a container for this process, from cgroup v2 or v1. All are None without a cgroup."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ WHOLE = Path("/proc/vmstat")
 
 
 def cpu_quota(root: Path = ROOT, own: Path = OWN) -> float | None:
-    """Processors' worth of time, or None without a limit."""
+    """The CPU limit in cores, or None without a limit."""
     quotas = []
     for folder in _folders("cpu", root, own):
         whole = _read(folder / "cpu.max").split()
@@ -21,18 +21,21 @@ def cpu_quota(root: Path = ROOT, own: Path = OWN) -> float | None:
 
 
 def memory_limit(root: Path = ROOT, own: Path = OWN) -> int | None:
-    """Bytes that this process and those beside it may use together, or None without a limit."""
+    """The memory limit in bytes for this process's group, or None without a limit."""
     return min((limit for limit, _ in _memory(root, own)), default=None)
 
 
 def memory_left(root: Path = ROOT, own: Path = OWN) -> int | None:
-    """Bytes left under the limit. File pages that can be dropped count as free."""
+    """Bytes left under the memory limit. File pages that can be dropped count as free."""
     return min((max(limit - used, 0) for limit, used in _memory(root, own)), default=None)
 
 
 def oom_kills(root: Path = ROOT, own: Path = OWN, whole: Path = WHOLE) -> int:
-    """How many processes the kernel has killed for want of memory: in this process's group, or on the whole machine
-    where groups do not count it. What matters is whether it has risen; 0 where nothing counts."""
+    """How many processes the kernel has killed because memory ran out.
+
+    Counted for this process's group, or for the whole machine where groups do not count. Only an increase is
+    meaningful. 0 when nothing counts.
+    """
     for folder in _folders("memory", root, own):
         for name in ("memory.events", "memory.oom_control"):
             counted = _line(folder / name, "oom_kill")
@@ -42,8 +45,8 @@ def oom_kills(root: Path = ROOT, own: Path = OWN, whole: Path = WHOLE) -> int:
 
 
 def _memory(root: Path, own: Path) -> list[tuple[int, int]]:
-    """(limit, used) of every level that has a limit."""
-    found = []
+    """(limit, used) in bytes for every level that has a limit."""
+    limits = []
     for folder in _folders("memory", root, own):
         for limit_name, usage_name in (
             ("memory.max", "memory.current"),
@@ -51,18 +54,19 @@ def _memory(root: Path, own: Path) -> list[tuple[int, int]]:
         ):
             limit = _number(folder / limit_name)
             if limit and limit < 1 << 60:
-                found.append((limit, (_number(folder / usage_name) or 0) - _droppable(folder)))
-    return found
+                limits.append((limit, (_number(folder / usage_name) or 0) - _droppable(folder)))
+    return limits
 
 
 def _droppable(folder: Path) -> int:
-    stat = folder / "memory.stat"  # the older kind tells first of the group alone, and its use is of all below, too
-    found = _line(stat, "total_inactive_file")
-    return found if found is not None else _line(stat, "inactive_file") or 0
+    # In cgroup v1, usage includes the groups below, and only the `total_` number does so, too.
+    stat = folder / "memory.stat"
+    inactive = _line(stat, "total_inactive_file")
+    return inactive if inactive is not None else _line(stat, "inactive_file") or 0
 
 
 def _line(file: Path, *names: str) -> int | None:
-    """The number beside the first of these names in a file of names and numbers."""
+    """The number after the first of these names in a file of lines "name number". None when no name matches."""
     for line in _read(file).splitlines():
         name, _, value = line.partition(" ")
         if name in names and value.isdigit():
@@ -71,7 +75,7 @@ def _line(file: Path, *names: str) -> int | None:
 
 
 def _folders(controller: str, root: Path, own: Path) -> list[Path]:
-    """The folders of this process's groups, from its own up to the root, in both kinds of cgroup."""
+    """The folders of this process's groups, from its own up to the root, in both cgroup versions."""
     folders = []
     for line in _read(own).splitlines():
         _, names, path = (*line.split(":", 2), "", "")[:3]

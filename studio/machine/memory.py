@@ -1,4 +1,4 @@
-"""How much memory processes take, measured while they live."""
+"""Memory of running processes."""
 
 import os
 from collections.abc import Iterable
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def peak_memory(pids: Iterable[int] | None = None) -> int:
-    """Most bytes in use so far by these processes; without any named, by this one and its children."""
+    """Peak memory in bytes of these processes. Without pids: of this process and its children."""
     return sum(_peak(pid) for pid in (pids if pids is not None else _family()))
 
 
 def forget_peak() -> None:
-    """What this process uses now counts as its peak, where the system keeps one and lets it be set back."""
+    """Reset the recorded peak of this process to its current use, where the system supports it."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
@@ -27,7 +27,7 @@ def _family() -> list[int]:
 
 
 def _peak(pid: int) -> int:
-    """The high-water mark of a process; what it uses now where the system keeps no mark; 0 when it is gone."""
+    """The peak of a process in bytes. The current use where the system records no peak, 0 when the process is gone."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""Is a process still the one that we started? A pid alone says nothing: after a restart it is used again."""
+"""Process identity and signals. A pid alone does not identify a process, since the system reuses it."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 DEATH_SIGNAL = 1
-"""Linux's prctl: which signal a process gets when its parent dies (PR_SET_PDEATHSIG)."""
+"""The option of Linux's prctl that sets the signal for the death of the parent (PR_SET_PDEATHSIG)."""
 
 
 @cache
@@ -20,10 +20,10 @@ def _boot() -> str:
 
 
 def identity(pid: int) -> str:
-    """What tells this process from any other that has or will have its pid; empty when it does not live.
+    """A text that identifies this process among all with the same pid. Empty when the process is not alive.
 
-    On Linux it is the boot's id and the process's start in ticks since then, which no change of the clock moves;
-    elsewhere the time of its creation. A zombie does not live.
+    On Linux it is the boot id and the process's start in clock ticks, which a change of the clock does not affect.
+    Elsewhere it is the creation time. A zombie is not alive.
     """
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
@@ -42,18 +42,19 @@ def identity(pid: int) -> str:
 
 
 def lives(pid: int | None, known_identity: str) -> bool:
-    """Whether the very process that had this identity still lives."""
+    """Whether the process with this pid and this identity is alive."""
     return bool(pid) and bool(known_identity) and identity(pid or 0) == known_identity
 
 
 def restarted(known_identity: str) -> bool:
-    """Whether the machine was restarted since; False where identities do not tell."""
-    boot, told, _ = known_identity.partition(":")
-    return bool(told) and boot != _boot()
+    """Whether the machine was restarted since this identity was taken. False where identities have no boot id."""
+    boot, rest, _ = known_identity.partition(":")
+    return bool(rest) and boot != _boot()
 
 
 def end_group(pid: int, signal_number: int) -> None:
-    """Send a signal to a process's group, or to it alone when it leads none; a gone process is fine."""
+    """Send a signal to a process's group, or to the process alone when it leads no group. Does nothing when it is
+    gone."""
     try:
         os.killpg(pid, signal_number)
     except (ProcessLookupError, PermissionError):
@@ -64,12 +65,12 @@ def end_group(pid: int, signal_number: int) -> None:
 
 
 def die_with(parent: int) -> None:
-    """End this process with the one that started it, however that ends: not even SIGKILL leaves an orphan."""
+    """End this process together with its parent, even when the parent gets SIGKILL."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
     else:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    if os.getppid() != parent:  # it was gone before it could be asked for
+    if os.getppid() != parent:  # the parent may have died before the call
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -12,9 +12,9 @@ from studio.tasks import TASKS, task_named
 from studio.training.loop.trackers import TRACKERS
 from studio.training.methods import METHODS
 from studio.training.optimizers import OPTIMIZERS
-from studio.training.planning.parallelism import fsdp_off, offload_off, zero_off
+from studio.training.planning.parallelism import unavailable_fsdp, unavailable_offload, unavailable_zero_stages
 from studio.training.planning.presets import PRESETS
-from studio.training.planning.setting_checks import precision_off
+from studio.training.planning.setting_checks import unavailable_precisions
 
 
 class Catalog:
@@ -74,10 +74,10 @@ class Catalog:
         return {
             "optimizer": {name: reason for name, reason in optimizers.items() if reason},
             "mirror": {name: reason for name, reason in trackers.items() if reason},
-            "precision": precision_off(machine),
-            "zero": zero_off(machine),
-            "offload": offload_off(machine),
-            "fsdp": fsdp_off(machine),
+            "precision": unavailable_precisions(machine),
+            "zero": unavailable_zero_stages(machine),
+            "offload": unavailable_offload(machine),
+            "fsdp": unavailable_fsdp(machine),
         }
 
     def value_help(self) -> dict[str, dict[str, str]]:

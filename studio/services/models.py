@@ -18,7 +18,7 @@ from studio.services.context import Context
 from studio.store import Home
 from studio.tasks import TASKS, Task, task_named
 from studio.training.methods import METHODS
-from studio.training.planning.gradient_checkpointing import recomputes
+from studio.training.planning.gradient_checkpointing import supports_checkpointing
 from studio.training.planning.memory_model import estimate_memory
 
 TIGHT = 0.8
@@ -268,7 +268,7 @@ def how_it_fits(info: ModelInfo, task: Task, machine: MachineFacts) -> tuple[int
     memory = estimate_memory(info, usual, gpu=gpu)
     if memory <= free:
         return memory, "tight" if memory > TIGHT * free else "fits"
-    least = usual.model_copy(update={"batch_size": 1, "gradient_checkpointing": recomputes(info)})
+    least = usual.model_copy(update={"batch_size": 1, "gradient_checkpointing": supports_checkpointing(info)})
     if not METHODS["qlora"].unavailable_reason(info, task, machine):
         least = least.model_copy(update={"method": "qlora"})
     memory = estimate_memory(info, least, gpu=gpu)

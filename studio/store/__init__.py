@@ -1,4 +1,4 @@
-"""All that is kept: the only place that knows SQL and paths. `Home` is the way in."""
+"""Persistence: the only package that knows SQL and the layout of the data folder. `Home` is the entry point."""
 
 from studio.store.home import Home, Workspace
 

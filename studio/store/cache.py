@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 
 class Cache(Generic[V]):
-    """Values by key, at most `most` of them; the one that was used longest ago is dropped first."""
+    """Values by key, at most `most` of them. The least recently used value is dropped first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -18,9 +18,10 @@ class Cache(Generic[V]):
         self._changed = threading.Condition()
 
     def get_or_compute(self, key: Hashable, compute: Callable[[], V]) -> V:
-        """The value of a key. A thread that asks while another one computes it waits for that one.
+        """The value of a key. If another thread is computing it, wait for that thread.
 
-        An error of `compute` reaches its caller alone; threads that waited compute the value themselves.
+        An error of `compute` is raised only in the thread that called it. Waiting threads then compute the value
+        themselves.
         """
         with self._changed:
             while key not in self._values and key in self._computing:
@@ -39,7 +40,7 @@ class Cache(Generic[V]):
                 self._changed.notify_all()
 
     def get(self, key: Hashable) -> V | None:
-        """The value of a key, if it is there."""
+        """The value of a key, or None."""
         with self._changed:
             return self._values.get(key)
 
@@ -60,22 +61,22 @@ class Cache(Generic[V]):
 
 
 class Computed:
-    """What was computed lately of a workspace's dataset versions, which never change."""
+    """Recent results for the versions of a workspace's datasets. Versions never change, so the results stay valid."""
 
     def __init__(self) -> None:
         self.reports: Cache[Any] = Cache(32)
-        """Check reports, by rows, reading and options."""
+        """Check reports, by rows, import options and check options."""
         self.columns: Cache[Any] = Cache(32)
-        """What some rows show of each column: a page asks for it many times."""
+        """Column previews of some rows. A page requests them many times."""
         self.labels: Cache[tuple[str, ...]] = Cache(32)
         """Labels of rows."""
         self.left_out: Cache[Any] = Cache(32)
-        """Rows that are left out of a run."""
+        """Rows that are excluded from a run."""
         self.counts: Cache[Any] = Cache(32)
-        """Rows of each split."""
+        """Number of rows of each split."""
         self.divisions: Cache[Any] = Cache(1)
-        """Row → split. It can hold a million rows, so one is enough."""
+        """Row → split. It can have a million entries, so only one is kept."""
         self.batches: Cache[Any] = Cache(16)
         """First batches of runs."""
         self.differences: Cache[Any] = Cache(8)
-        """Differences between two versions."""
+        """Differences between two versions of a dataset."""

@@ -1,4 +1,4 @@
-"""Datasets: a folder and a row in the database for each version, never changed once written."""
+"""Datasets: each version has a folder and a row in the database. A version never changes once written."""
 
 import re
 import secrets
@@ -13,40 +13,40 @@ from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
 from studio.store.cache import Computed
 from studio.store.db import Database, now
-from studio.store.files import no_room, rid, write_whole
+from studio.store.files import delete_folder, no_room, write_whole
 
 ROWS = "rows.parquet"
 RECORD = "record.json"
-"""What is known of a version, in its own folder: should the database be lost, it is listed again."""
+"""The record of a version in its own folder. If the database is lost, the version is listed again from it."""
 IN_RUN = "rows"
-"""Folder of a run with the rows it learned from: DATASET-vVERSION.parquet, and .json with what is known of them."""
+"""Folder of a run that holds its rows: DATASET-vVERSION.parquet, and a .json file with the record."""
 PACKED = "run-with-rows.zip"
-"""Such a run as one file, among its exports; as long as its rows are here it can be made again."""
+"""Name of the export that holds a run with its rows in one file. It can be written again while the rows exist."""
 LEFT_OVER = 24 * 3600
-"""Seconds after which a half-written version is nobody's any more."""
+"""Age in seconds after which a partly written version is considered abandoned."""
 
 
 class DatasetStore:
-    """Where the rows of each version lie, and what is known of them."""
+    """Folders and records of the dataset versions of a workspace."""
 
     def __init__(self, db: Database, root: Path) -> None:
         self.db, self.root = db, root
         self.computed = Computed()
 
     def new_id(self) -> str:
-        """A new dataset's id."""
+        """A new dataset id."""
         return f"data-{secrets.token_hex(5)}"
 
     def folder(self, dataset: str, version: int) -> Path:
-        """Folder of a version (made by `begin`)."""
+        """The folder of a version. `begin` and `add` create it."""
         return self.root / dataset / f"v{version}"
 
     def rows_path(self, dataset: str, version: int) -> Path:
-        """The Parquet file of a version's rows."""
+        """The Parquet file with a version's rows."""
         return self.folder(dataset, version) / ROWS
 
     def sweep(self) -> None:
-        """Remove what a process that was killed left half written; what is being written is younger."""
+        """Remove partly written versions of processes that were killed. Younger folders may still be in use."""
         for folder in self.root.glob("*/.v*.new"):
             with suppress(OSError):
                 if folder.stat().st_mtime < time.time() - LEFT_OVER:
@@ -54,20 +54,20 @@ class DatasetStore:
                     folder.parent.rmdir()
 
     def originals(self, dataset: str, version: int) -> list[Path]:
-        """The files that a version came from, in their order."""
-        found = self.folder(dataset, version).glob("original*")
-        return sorted(found, key=lambda path: int("".join(filter(str.isdigit, path.stem)) or 0))
+        """The uploaded files of a version, in their order."""
+        files = self.folder(dataset, version).glob("original*")
+        return sorted(files, key=lambda path: int("".join(filter(str.isdigit, path.stem)) or 0))
 
     def labelling_folder(self, dataset: str) -> Path:
-        """Where embeddings and suggestions of a dataset are kept: they can be made again, and go with it."""
+        """The folder for embeddings and label suggestions of a dataset. Its content can be computed again."""
         return self.root / dataset / "labelling"
 
     def parts_folder(self, dataset: str) -> Path:
-        """Where it is kept which part the texts of each version are in: it can be worked out again too."""
+        """The folder that caches which split the texts of each version are in. Its content can be computed again."""
         return self.root / dataset / "parts"
 
     def begin(self, dataset: str, version: int) -> Path:
-        """An empty folder beside the version's own, to be filled and then handed to `add`."""
+        """Create an empty folder beside the version's own. Fill it and pass it to `add`."""
         folder = self.root / dataset / f".v{version}.new"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -75,7 +75,7 @@ class DatasetStore:
 
     @contextmanager
     def filling(self, dataset: str, version: int) -> Iterator[Path]:
-        """The folder of `begin`; when filling it fails, nothing of it is left."""
+        """As `begin`, but the folder is removed when the block raises an error."""
         folder = self.begin(dataset, version)
         try:
             with no_room(folder / ROWS):
@@ -87,7 +87,7 @@ class DatasetStore:
             raise
 
     def add(self, record: DatasetRecord, filled: Path) -> DatasetRecord:
-        """Put a filled folder in its place and make it the current version."""
+        """Move a filled folder into place, insert its record, and make it the current version."""
         folder = self.folder(record.id, record.version)
         write_whole(filled / RECORD, record.model_dump_json(indent=2))
         with no_room(filled / ROWS):
@@ -100,16 +100,16 @@ class DatasetStore:
             connection.execute(
                 "INSERT INTO versions VALUES (?, ?, ?)", (record.id, record.version, record.model_dump_json())
             )
-            # A kill between the rename and the commit leaves a folder that belongs to no version.
+            # A kill between the rename and the commit leaves a folder without a database row.
             shutil.rmtree(folder, ignore_errors=True)
             filled.rename(folder)
-            # The database says that it is there only when it would be after a power cut, too.
+            # The commit must not become durable before the folder is.
             for above in (folder.parent, self.root, self.root.parent):
                 sync_folder(above)
         return record
 
     def get(self, dataset: str, version: int | None = None) -> DatasetRecord:
-        """A version of a dataset, the current one unless told."""
+        """The record of a version, by default of the current one. Raises `no-such-dataset`."""
         row = self.db.row(
             "SELECT record FROM versions JOIN datasets ON id = dataset WHERE id = ? AND version = coalesce(?, current)",
             (dataset, version),
@@ -120,12 +120,12 @@ class DatasetStore:
         return DatasetRecord.model_validate_json(row["record"])
 
     def has(self, dataset: str, version: int | None = None) -> bool:
-        """Whether a version of a dataset is listed, or any of it."""
+        """Whether a version of a dataset exists. Without a version: whether the dataset exists."""
         known = "SELECT 1 FROM versions WHERE dataset = ? AND version = coalesce(?, version)"
         return self.db.row(known, (dataset, version)) is not None
 
     def all(self) -> list[DatasetRecord]:
-        """Current versions, newest first."""
+        """The current version of every dataset, newest dataset first."""
         rows = self.db.rows(
             "SELECT record FROM versions JOIN datasets ON id = dataset AND version = current ORDER BY created DESC, id"
         )
@@ -144,7 +144,7 @@ class DatasetStore:
         return record
 
     def keep_spec(self, dataset: str, version: int, spec: DatasetSpec) -> DatasetRecord:
-        """Remember how a version's columns are read."""
+        """Save how the columns of a version are used."""
         record = self.get(dataset, version).model_copy(update={"spec": spec})
         with self.db.write() as connection:
             connection.execute(
@@ -155,7 +155,7 @@ class DatasetStore:
         return record
 
     def import_copied_runs(self) -> None:
-        """List again the versions whose folders tell what they are and that the database has lost."""
+        """List versions again whose folders have a record and that the database has lost."""
         for path in sorted(self.root.glob(f"*/v*/{RECORD}"), key=lambda path: (path.stat().st_mtime, str(path))):
             try:
                 record = DatasetRecord.model_validate_json(path.read_text(encoding="utf-8"))
@@ -178,16 +178,16 @@ class DatasetStore:
                     )
 
     def delete(self, dataset: str) -> None:
-        """Remove a dataset with all its versions and labels, from the folders of this workspace's runs too."""
+        """Remove a dataset with all versions and labels, and its rows in the run folders of this workspace."""
         self.get(dataset)
         in_run = re.compile(rf"{re.escape(dataset)}-v\d+\.(parquet|json)")
         runs = self.root.with_name("runs")
 
-        def forget() -> None:
+        def delete_records() -> None:
             with self.db.write() as connection:
                 connection.execute("DELETE FROM datasets WHERE id = ?", (dataset,))
                 for path in (*runs.glob(f"*/{IN_RUN}/*"), *runs.glob(f"*/exports/{PACKED}")):
                     if path.name == PACKED or in_run.fullmatch(path.name):
                         path.unlink(missing_ok=True)
 
-        rid(self.root / dataset, forget)
+        delete_folder(self.root / dataset, delete_records)

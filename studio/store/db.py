@@ -1,6 +1,7 @@
-"""One SQLite file: a small pool of connections, WAL, explicit transactions, migrations applied once, in order.
+"""One SQLite file: a small connection pool, WAL mode, explicit transactions, and migrations that are applied once.
 
-A file that is found damaged is mended (store/db_recovery.py) by whoever meets it, and all others turn to the new one.
+When a file is damaged, the first process that notices replaces it (store/db_recovery.py). All other processes switch to
+the new file.
 """
 
 import sqlite3
@@ -14,23 +15,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from studio.schema.errors import StudioError
-from studio.store.db_recovery import damaged, generation, is_damage, mend
+from studio.store.db_recovery import damaged, generation, is_damage, replace_damaged
 from studio.store.files import disk_full
 
 WAIT_SECONDS = 30
-"""How long one waits for another that writes."""
+"""Seconds to wait for another writer."""
 IDLE_CONNECTIONS = 2
-"""Connections of one database that are kept open for the next use; each holds up to three open files."""
+"""Connections per database that stay open for reuse. Each holds up to three open files."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def now() -> str:
-    """This moment in UTC, ISO 8601 with milliseconds."""
+    """The current UTC time in ISO 8601 format with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Turn on WAL. It is kept in the file; SQLite does not wait when two that make the file turn it on at once."""
+    """Turn on WAL mode, which is stored in the file. SQLite does not wait when two processes turn it on at once."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
@@ -43,48 +44,47 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def repeatable(function: Function) -> Function:
-    """A method that is done once more when the database was mended under it: its transaction is whole or not at all."""
+    """Decorate a method so that it runs again when the database was replaced during its transaction."""
 
     @wraps(function)
-    def once_more(*given: Any, **named: Any) -> Any:
+    def retried(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(*given, **named)
+            return function(*args, **kwargs)
         except StudioError as error:
             if error.code != "damaged-database":
                 raise
-            return function(*given, **named)
+            return function(*args, **kwargs)
 
-    return once_more  # type: ignore[return-value]
+    return retried  # type: ignore[return-value]
 
 
 class Database:
-    """A file, its connections and its migrations.
+    """A SQLite file with its connections and migrations.
 
-    Nothing is opened before the first use. A database without a write has no file and reads as empty.
-    Connections are taken from a small pool for one read or one transaction, so that the number of open files does not
-    grow with the number of threads. `migrations` are SQL scripts; the change and the record that it was applied commit
-    together, so that a kill in between leaves the file as it was. Writers take the lock at once (BEGIN IMMEDIATE) and
-    wait for it.
+    Nothing is opened before the first use. A database that was never written has no file and reads as empty. Each read
+    or transaction takes a connection from a small pool, so the number of open files does not grow with the number of
+    threads. `migrations` are SQL scripts. A script and the record that it was applied commit together. Writers take the
+    lock at once (BEGIN IMMEDIATE) and wait for it.
     """
 
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
         self.path, self._migrations = path, tuple(migrations)
         self._number = 1
-        """Which of the files is in use: a further one for each time that it was damaged."""
+        """Which file is in use. The number grows each time a damaged file is replaced."""
         self.patience = float(WAIT_SECONDS)
-        """Seconds to wait for another that writes; a worker, which has hours of work to lose, waits longer."""
-        self.when_mended: Callable[[], None] = lambda: None
-        """Called when the file was found damaged and was replaced, to list again what folders tell."""
+        """Seconds to wait for another writer. A worker, which could lose hours of work, waits longer."""
+        self.on_replaced: Callable[[], None] = lambda: None
+        """Called after a damaged file was replaced, to restore records from folders."""
         self._idle: list[tuple[int, sqlite3.Connection]] = []
         self._lock = threading.Lock()
-        self._mine = threading.local()
-        """`connection`: the one of the transaction that this thread is in."""
+        self._local = threading.local()
+        """`connection`: the connection of this thread's transaction."""
         self._migrated = 0
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for some reads: that of this thread's transaction when it is in one, else one of the pool."""
-        own: sqlite3.Connection | None = getattr(self._mine, "connection", None)
+        """A connection for reads: that of this thread's transaction, otherwise one from the pool."""
+        own: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if own is not None:
             yield own
         elif not self._exists():
@@ -95,11 +95,11 @@ class Database:
                 yield connection
 
     def check(self) -> None:
-        """Find out now, and not at the first use, whether the file is damaged or older than this version."""
+        """Detect a damaged file, and apply migrations, now instead of at the first use."""
         self.rows("SELECT name FROM sqlite_master LIMIT 1")
 
     def close(self) -> None:
-        """Close the connections that are not in use; others are opened when needed."""
+        """Close the idle connections. New ones are opened when needed."""
         with self._lock:
             idle, self._idle = self._idle, []
         for _, connection in idle:
@@ -114,14 +114,14 @@ class Database:
         return bool(self._idle) or self._current().exists()
 
     def _current(self) -> Path:
-        """The file in use: the newest, when a damaged one was replaced."""
+        """The file in use: the newest one when a damaged file was replaced."""
         while generation(self.path, self._number + 1).exists():
             self._number += 1
         return generation(self.path, self._number)
 
     @contextmanager
     def _borrowed(self) -> Iterator[sqlite3.Connection]:
-        """A connection for this thread alone; it goes back to the pool when it is whole and there is room."""
+        """A connection for this thread alone. It returns to the pool if it is usable and the pool has room."""
         number, connection = self._take()
         try:
             yield connection
@@ -153,55 +153,55 @@ class Database:
 
     def _connect(self, path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # One thread at a time uses it, but not always the same.
-        found = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+        # Threads share connections, but only one thread uses a connection at a time.
+        connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            found.row_factory = sqlite3.Row
-            _write_ahead(found)
-            # FULL, not NORMAL: after a power cut no change of state may be missing. `write` says what may.
-            found.execute("PRAGMA synchronous = FULL")
-            found.execute("PRAGMA foreign_keys = ON")
+            connection.row_factory = sqlite3.Row
+            _write_ahead(connection)
+            # FULL instead of NORMAL: no state change may be lost in a power failure. `write` can relax this.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
-            found.close()
+            connection.close()
             raise
-        return found
+        return connection
 
     def _empty(self) -> sqlite3.Connection:
-        """What a database without a file reads as."""
-        found = sqlite3.connect(":memory:", isolation_level=None)
-        found.row_factory = sqlite3.Row
-        _apply(found, self._migrations)
-        return found
+        """An in-memory database with all tables and no rows."""
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        _apply(connection, self._migrations)
+        return connection
 
     @contextmanager
     def write(self, sync: bool = True) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its start; rolled back on any exception.
+        """A transaction that holds the write lock from its start. It is rolled back on any exception.
 
-        Without `sync` it does not wait until the disk has it: it survives the end of this process, kill -9 included,
-        but a power failure may lose it. The next transaction with `sync` makes it last too.
+        Without `sync`, the commit does not wait for the disk. It survives the end of this process, even kill -9, but a
+        power failure may lose it. The next transaction with `sync` makes it durable.
         """
-        if getattr(self._mine, "connection", None) is not None:
+        if getattr(self._local, "connection", None) is not None:
             raise RuntimeError("a transaction within a transaction")
         try:
             with self._borrowed() as connection:
                 connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
                 self._begin(connection)
-                self._mine.connection = connection
+                self._local.connection = connection
                 try:
                     yield connection
                     connection.execute("COMMIT")
                 except BaseException:
-                    if connection.in_transaction:  # of a full disk SQLite has rolled back by itself
+                    if connection.in_transaction:  # on a full disk, SQLite has already rolled back
                         with suppress(sqlite3.DatabaseError):
                             connection.execute("ROLLBACK")
                     raise
                 finally:
-                    self._mine.connection = None
+                    self._local.connection = None
         except BaseException as error:
             if _is_full(error):
                 raise disk_full(self.path) from error
             if is_damage(error):
-                self._mend()
+                self._replace_damaged()
                 raise damaged(self.path) from error
             raise
 
@@ -217,17 +217,17 @@ class Database:
                 raise disk_full(self.path) from error
             if not is_damage(error):
                 raise
-            self._mend()
+            self._replace_damaged()
             with self.reading() as connection:
                 return connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row of a query, or None."""
-        found = self.rows(sql, values)
-        return found[0] if found else None
+        rows = self.rows(sql, values)
+        return rows[0] if rows else None
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        """Take the write lock, waiting for it as long as this one's patience lasts."""
+        """Take the write lock. Waits up to `patience` seconds."""
         deadline = time.monotonic() + self.patience
         while True:
             try:
@@ -239,21 +239,21 @@ class Database:
                 if time.monotonic() >= deadline:
                     raise busy(self.path) from error
 
-    def _mend(self) -> None:
-        """Have a whole file in the place of a damaged one, and list again what folders tell."""
+    def _replace_damaged(self) -> None:
+        """Replace a damaged file, and restore records from folders."""
         self.close()
 
         def make(path: Path) -> None:
             fresh = Database(path, self._migrations)
             with fresh._borrowed() as connection:
-                connection.execute("PRAGMA journal_mode = DELETE")  # nothing beside it, so that it can be moved
+                connection.execute("PRAGMA journal_mode = DELETE")  # one file only, so that it can be moved
             fresh.close()
 
-        mend(self.path, self._number, now(), make)
-        self.when_mended()
+        replace_damaged(self.path, self._number, now(), make)
+        self.on_replaced()
 
     def _migrate(self, path: Path) -> None:
-        """Bring the file up to date; safe when several processes do it at once."""
+        """Apply the missing migrations. Several processes may call it at once."""
         with closing(self._connect(path)) as connection:
             if _applied(connection) == len(self._migrations):
                 return
@@ -268,7 +268,7 @@ class Database:
 
 
 def _apply(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
-    """Apply the migrations that a database has not had, within the transaction of the caller."""
+    """Apply the missing migrations within the caller's transaction."""
     for number, script in enumerate(migrations[_applied(connection) :], start=_applied(connection) + 1):
         for statement in script.split(";"):
             if statement.strip():
@@ -281,7 +281,7 @@ def _applied(connection: sqlite3.Connection) -> int:
 
 
 def busy(path: Path) -> StudioError:
-    """What is said when another one writes and does not end."""
+    """The error when another program holds the write lock for too long."""
     return StudioError(
         "busy-database",
         "Another program holds the studio's database, and does not let go of it.",
@@ -291,10 +291,10 @@ def busy(path: Path) -> StudioError:
 
 
 def _is_busy(error: BaseException) -> bool:
-    """Whether another one holds the lock."""
+    """Whether SQLite reports that another connection holds the lock."""
     return isinstance(error, sqlite3.OperationalError) and (error.sqlite_errorcode or 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _is_full(error: BaseException) -> bool:
-    """Whether the disk had no room for what was to be written."""
+    """Whether SQLite reports a full disk."""
     return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL

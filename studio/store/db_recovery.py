@@ -1,7 +1,7 @@
-"""A database that was found damaged: it is kept, what can be read of it is taken over, and the person is told.
+"""Recovery of a damaged database: the file is kept, its readable rows are copied to a new file, and a notice is saved.
 
-Nobody is asked to do it. Whoever meets the damage first makes another file to come after it, and all who have the old
-one open turn to that. What the old one no longer tells, runs and rows, is listed again from their folders.
+Recovery needs no confirmation. The first process that notices the damage creates the next file, and all processes that
+have the old file open switch to it. Runs and rows that could not be read are restored from their folders.
 """
 
 import json
@@ -21,20 +21,21 @@ NOTICE = "mended.json"
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether SQLite says that the file is no whole database."""
+    """Whether an error of SQLite means that the file is damaged or no database."""
     return isinstance(error, sqlite3.DatabaseError) and (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in DAMAGE
 
 
 def generation(path: Path, number: int) -> Path:
-    """The file itself, or the one that took its place when it was damaged: studio-2.db after studio.db.
+    """The path of the n-th file: studio.db, and studio-2.db after the first was damaged.
 
-    A name is never used again: whoever still has the old file open tidies up beside it by its name when he closes it.
+    Names are never reused: a process that still has the old file open removes files of that name when it closes it.
     """
     return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
-def mend(path: Path, number: int, time: str, make: Callable[[Path], None]) -> None:
-    """Make a whole file to come after a damaged one, unless somebody else just has. `make` makes an empty one."""
+def replace_damaged(path: Path, number: int, time: str, make: Callable[[Path], None]) -> None:
+    """Create a new file as a replacement for a damaged one, unless another process just did. `make` creates an empty
+    database."""
     old, new = generation(path, number), generation(path, number + 1)
     with alone(path):
         if new.exists() or _whole(old):
@@ -43,13 +44,13 @@ def mend(path: Path, number: int, time: str, make: Callable[[Path], None]) -> No
         fresh.unlink(missing_ok=True)
         make(fresh)
         saved = _take_over(old, fresh)
-        _tell(path.with_name(NOTICE), old, saved, time)
+        _add_notice(path.with_name(NOTICE), old, saved, time)
         os.replace(fresh, new)
         sync_folder(new.parent)
 
 
-def told(folder: Path) -> list[str]:
-    """What a person should know of damage that was mended."""
+def read_notices(folder: Path) -> list[str]:
+    """The saved notices about replaced databases."""
     try:
         notices = json.loads((folder / NOTICE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -58,12 +59,12 @@ def told(folder: Path) -> list[str]:
 
 
 def forget(folder: Path) -> None:
-    """The person has seen it."""
+    """Delete the notices after the user has seen them."""
     (folder / NOTICE).unlink(missing_ok=True)
 
 
 def damaged(path: Path) -> StudioError:
-    """What is said by the act that met the damage."""
+    """The error of the operation that found the damage."""
     return StudioError(
         "damaged-database",
         "The studio's database was damaged, and was mended just now.",
@@ -72,13 +73,13 @@ def damaged(path: Path) -> StudioError:
     )
 
 
-def _tell(notice: Path, kept: Path, saved: int, time: str) -> None:
+def _add_notice(notice: Path, damaged_file: Path, saved: int, time: str) -> None:
     sentence = (
-        f"On {time[:10]} at {time[11:16]} UTC the database was found damaged. It is kept as {kept.name}; {saved:,} "
-        "lines of it could be read and were taken over, and runs and rows were listed again from their folders. "
-        "Look whether labels, tags and notes are as you left them."
+        f"On {time[:10]} at {time[11:16]} UTC the database was found damaged. It is kept as {damaged_file.name}; "
+        f"{saved:,} lines of it could be read and were taken over, and runs and rows were listed again from their "
+        "folders. Look whether labels, tags and notes are as you left them."
     )
-    write_whole(notice, json.dumps([*told(notice.parent), sentence]))
+    write_whole(notice, json.dumps([*read_notices(notice.parent), sentence]))
 
 
 def _whole(path: Path) -> bool:
@@ -86,14 +87,14 @@ def _whole(path: Path) -> bool:
     try:
         with closing(sqlite3.connect(path, timeout=5)) as connection:
             return bool(connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
-    except sqlite3.OperationalError:  # another one writes: it can't be that bad
+    except sqlite3.OperationalError:  # another process is writing, so the file is usable
         return True
     except sqlite3.DatabaseError:
         return False
 
 
 def _take_over(old: Path, new: Path) -> int:
-    """Every line that can still be read, into the same table of the new file; how many."""
+    """Copy every readable row into the same table of the new file. Returns the number of rows."""
     count = 0
     with closing(sqlite3.connect(new, isolation_level=None)) as target:
         tables = {
@@ -126,13 +127,13 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
 
 
 def _readable(old: Path, table: str, columns: list[str]) -> Iterator[tuple[Any, ...]]:
-    """Lines from the front up to the damage, then from the back down to it."""
+    """Rows from the start up to the damage, then from the end back to the damage."""
     seen: set[Any] = set()
     for order in ("ASC", "DESC"):
         try:
             with closing(sqlite3.connect(old, timeout=5)) as source:
-                found = source.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid {order}")
-                while (row := found.fetchone()) is not None:
+                cursor = source.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid {order}")
+                while (row := cursor.fetchone()) is not None:
                     if row[0] in seen:
                         return
                     seen.add(row[0])

@@ -1,4 +1,4 @@
-"""What a run of a demo's visitor may use, whatever the page has let through. Services and workers both ask here."""
+"""Rules for runs of a demo's visitors. Services and workers both enforce them, whatever the page allowed."""
 
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError, raise_all
@@ -7,7 +7,7 @@ from studio.schema.runs import RunSpec
 from studio.schema.settings_check import gathered
 from studio.store.home import Workspace
 from studio.store.run_folder_import import ID
-from studio.store.run_rows import rows_of
+from studio.store.run_rows import dataset_versions
 
 MOST_ROWS_A_STEP = 256
 ONE_VALUE: dict[str, tuple[object, str]] = {
@@ -17,11 +17,11 @@ ONE_VALUE: dict[str, tuple[object, str]] = {
     "zero": (0, "ZeRO is"),
     "fsdp": (False, "FSDP is"),
 }
-"""Setting → the only value that a visitor's run may have, and the subject of the refusal."""
+"""Setting → the only value allowed for a visitor, and the subject of the error message."""
 
 
 def require_allowed(workspace: Workspace, spec: RunSpec) -> None:
-    """Refuse a run that names anything outside of its workspace, and of a visitor what only the owner may use."""
+    """Refuse a run that refers to anything outside its workspace, or uses a setting that a demo does not offer."""
     problems: list[StudioError] = []
     config = spec.config
     if config.start_from and not ID.fullmatch(config.start_from):
@@ -34,7 +34,7 @@ def require_allowed(workspace: Workspace, spec: RunSpec) -> None:
                 field="start_from",
             )
         )
-    for dataset, version in rows_of(spec):
+    for dataset, version in dataset_versions(spec):
         with gathered(problems):
             workspace.datasets.get(dataset, version)
     if workspace.is_visitors:
@@ -45,7 +45,7 @@ def require_allowed(workspace: Workspace, spec: RunSpec) -> None:
 
 
 def not_offered(config: TrainingConfig) -> list[StudioError]:
-    """Settings that a demo does not offer."""
+    """An error for each setting that a demo does not offer."""
     return [
         StudioError(
             "not-allowed",
@@ -61,7 +61,8 @@ def not_offered(config: TrainingConfig) -> list[StudioError]:
 
 
 def too_large_steps(config: TrainingConfig) -> list[StudioError]:
-    """Time is looked at between two steps, so that one step may not take for ever."""
+    """An error when a step has too many rows. Limits on time are checked between steps, so a step must not take too
+    long."""
     if config.rows_a_step <= MOST_ROWS_A_STEP:
         return []
     return [
@@ -77,7 +78,7 @@ def too_large_steps(config: TrainingConfig) -> list[StudioError]:
 
 
 def limited(config: TrainingConfig, limits: Limits) -> TrainingConfig:
-    """The settings with no more steps than the limits allow."""
+    """The settings with at most as many steps as the limits allow."""
     if limits.run_steps and not 0 < config.max_steps <= limits.run_steps:
         return config.model_copy(update={"max_steps": limits.run_steps})
     return config

@@ -1,4 +1,4 @@
-"""What a person has typed or chosen and not yet used, so that a reload loses none of it."""
+"""Input of the user that is not saved elsewhere, so that a reload of the page loses none of it."""
 
 import json
 from typing import Any
@@ -13,12 +13,12 @@ class DraftStore:
         self.db = db
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value kept under a key."""
+        """The value of a key."""
         row = self.db.row("SELECT value FROM drafts WHERE key = ?", (key,))
         return json.loads(row["value"]) if row else default
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a value under a key; None forgets it."""
+        """Save a value under a key. None deletes it."""
         with self.db.write() as connection:
             if value is None:
                 connection.execute("DELETE FROM drafts WHERE key = ?", (key,))

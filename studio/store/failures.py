@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: kept whole in a file under a number that the person is told, tokens blanked out."""
+"""Unexpected errors: saved in full in a numbered file, with tokens removed. The user sees the number."""
 
 import os
 import re
@@ -10,12 +10,13 @@ from studio.store.db import now
 from studio.store.home import default_home
 
 KEPT = 200
-"""Files that are kept; the oldest go first."""
+"""Files to keep. The oldest are deleted first."""
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
 
 
 def keep_failure(error: BaseException, home: Path | None = None) -> tuple[str, Path | None]:
-    """Write an error with its traceback to HOME/logs; (its number, the file or None where none could be written)."""
+    """Write an error with its traceback to HOME/logs. Returns its number and the file, or None if it could not be
+    written."""
     mark = secrets.token_hex(4)
     text = _TOKEN.sub("hf_…", "".join(traceback.format_exception(error)))
     folder = (home or default_home()) / "logs"

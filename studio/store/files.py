@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, synced, renamed; and room on the disk asked for first."""
+"""Atomic file writes: written to a temporary file, synced and renamed. Also checks of free disk space."""
 
 import errno
 import fcntl
@@ -14,17 +14,18 @@ from studio.machine.disk import FULL, sync_folder
 from studio.schema.errors import StudioError
 
 NO_ROOM = (*FULL, errno.EFBIG)
-"""Errors of the system for a full disk, a full quota, and a file that may not grow further."""
+"""Error numbers for a full disk, an exceeded quota, and a file that may not grow further."""
 RESERVE = 64 * 2**20
-"""Bytes that are always left free, for the database and the log."""
+"""Bytes that always stay free, for the database and the log."""
 
 JUST_NOW, A_WHILE = 3.0, 0.4
-"""Seconds since something was written, so that more may come; and after which it is looked whether more has come."""
+"""A file written within the first number of seconds may still be growing. After the second, it is checked again."""
 
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a text so that a reader, or a power cut, finds the old one or the new one and nothing between."""
-    beside = path.with_name(f".{path.name}.{threading.get_native_id()}.new")  # several threads may write it at once
+    """Write a text atomically: a reader, or a power failure, finds either the old or the new text."""
+    # Several threads may write the file at once.
+    beside = path.with_name(f".{path.name}.{threading.get_native_id()}.new")
     try:
         with (
             no_room(path),
@@ -40,9 +41,9 @@ def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def require_room(folder: Path, bytes_needed: int) -> None:
-    """Refuse when a folder's disk has less room than that, and a little more."""
-    there = next(each for each in (folder, *folder.parents) if each.exists())
-    free = shutil.disk_usage(there).free
+    """Raise `disk-full` when the disk of a folder has less free space than this plus `RESERVE`."""
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(existing).free
     if free < bytes_needed + RESERVE:
         raise StudioError(
             "disk-full",
@@ -54,7 +55,7 @@ def require_room(folder: Path, bytes_needed: int) -> None:
 
 @contextmanager
 def no_room(path: Path) -> Iterator[None]:
-    """Turn the system's 'no space left' into a plain sentence."""
+    """Raise `disk-full` as a `StudioError` when the system reports a full disk."""
     try:
         yield
     except OSError as error:
@@ -64,8 +65,8 @@ def no_room(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def though_full() -> Iterator[None]:
-    """What can wait is left undone on a full disk, or nobody could look at what lies there and delete some of it."""
+def ignore_full_disk() -> Iterator[None]:
+    """Ignore a full disk, for work that can wait. Otherwise the user could not open the studio to delete something."""
     try:
         yield
     except StudioError as error:
@@ -73,26 +74,26 @@ def though_full() -> Iterator[None]:
             raise
 
 
-def rid(folder: Path, forget: Callable[[], None]) -> None:
-    """Remove a folder and what a database tells of it: that first, unless it needs the folder's room for it."""
-    with though_full():
-        forget()
+def delete_folder(folder: Path, delete_records: Callable[[], None]) -> None:
+    """Delete a folder and its records. The records come first, unless the disk is too full to write that."""
+    with ignore_full_disk():
+        delete_records()
         shutil.rmtree(folder, ignore_errors=True)
         return
     shutil.rmtree(folder, ignore_errors=True)
-    forget()
+    delete_records()
 
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Of several processes and threads that do something with a file or a folder one does it, and the others wait."""
+    """Hold a lock file for a path. Other processes and threads wait."""
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def disk_full(path: Path) -> StudioError:
-    """What is said when a file could not be written whole."""
+    """The error when a file could not be written completely."""
     return StudioError(
         "disk-full",
         f"The disk became full while {path.name} was written.",
@@ -101,32 +102,33 @@ def disk_full(path: Path) -> StudioError:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of all files in a folder, 0 when it is not there."""
-    return sum(told.st_size for _, told in _files(folder))
+    """Bytes of all files in a folder, 0 when it does not exist."""
+    return sum(status.st_size for _, status in _files(folder))
 
 
 def is_written_to(folder: Path, seconds: float) -> bool:
-    """Whether a file in a folder, logs aside, has been written to within so many seconds."""
+    """Whether a file in a folder was modified within this many seconds. Log files do not count."""
     now = time.time()
-    return any(-1 <= now - told.st_mtime <= seconds for name, told in _files(folder) if not name.endswith(".log"))
+    return any(-1 <= now - status.st_mtime <= seconds for name, status in _files(folder) if not name.endswith(".log"))
 
 
-def still(folder: Path) -> bool:
-    """Whether nobody is filling a folder just now; when something in it is quite new, it is looked at a while later."""
-    before = _told(folder)
+def is_unchanging(folder: Path) -> bool:
+    """Whether no process is filling a folder. If a file in it is very new, the folder is checked again after a
+    moment."""
+    before = _sizes_and_times(folder)
     if all(not -1 <= time.time() - changed <= JUST_NOW for _, changed in before):
         return True
     time.sleep(A_WHILE)
-    return _told(folder) == before
+    return _sizes_and_times(folder) == before
 
 
-def _told(folder: Path) -> list[tuple[int, float]]:
-    """Bytes of each file, and when it was last changed, or came here."""
-    return [(told.st_size, told.st_ctime) for _, told in _files(folder)]
+def _sizes_and_times(folder: Path) -> list[tuple[int, float]]:
+    """Size in bytes and change time of each file."""
+    return [(status.st_size, status.st_ctime) for _, status in _files(folder)]
 
 
 def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Name of each file below a folder, and what the system says of it; one that goes meanwhile is passed over."""
+    """Name and status of each file below a folder. Files that disappear meanwhile are skipped."""
     for above, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Where everything lies: a home holds workspaces and the machine's queue, and knows nobody's rows itself."""
+"""The data folder: a home contains workspaces and the queue of the machine."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ from studio.schema.models import ModelInfo
 from studio.store import unreadable_runs
 from studio.store.datasets import DatasetStore
 from studio.store.db import Database
-from studio.store.db_recovery import forget, told
+from studio.store.db_recovery import forget, read_notices
 from studio.store.drafts import DraftStore
 from studio.store.events import EventStore
 from studio.store.files import alone, write_whole
@@ -28,13 +28,13 @@ from studio.store.queue import Queue
 from studio.store.runs import RunStore
 
 ALONE = "default"
-"""The workspace of a person who is alone on the machine."""
+"""The workspace of a person who uses the machine alone."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VISITOR = re.compile(r"visitor-[0-9a-f]{32}|[0-9a-f]{48}")
-"""Names of workspaces of a demo's visitors. Those of 48 digits come from versions that used the secret as the name."""
+"""Names of visitors' workspaces. Those with 48 digits were made by versions that used the secret as the name."""
 _SECRET = re.compile(r"[0-9a-f]{48}")
 _SIGNED = 24
-"""Hexadecimal digits of a secret that are random; the others are their signature."""
+"""Number of random hexadecimal digits in a secret. The remaining digits are their signature."""
 
 
 def default_home() -> Path:
@@ -47,12 +47,12 @@ def default_home() -> Path:
 
 
 def _visitor_name(secret: str) -> str:
-    """The name of the workspace that a secret opens."""
+    """The workspace name that belongs to a secret."""
     return f"visitor-{hashlib.sha256(secret.encode()).hexdigest()[:32]}"
 
 
 class Home:
-    """A folder in which the studio keeps everything but the starter models."""
+    """A folder that holds everything except the starter models."""
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root or default_home()).expanduser().resolve()
@@ -61,11 +61,11 @@ class Home:
 
     @cached_property
     def queue(self) -> Queue:
-        """What waits for this machine, across workspaces."""
+        """The queue of this machine, for all workspaces."""
         return Queue(self.root / "queue.db")
 
     def workspace(self, name: str = ALONE) -> "Workspace":
-        """The workspace of that name, made when missing."""
+        """The workspace of that name. It is created by its first write."""
         if not _NAME.fullmatch(name):
             raise StudioError(
                 "not-allowed", "That is no name of a workspace.", valid="up to 64 letters, digits and dashes"
@@ -73,7 +73,7 @@ class Home:
         return Workspace(self, name)
 
     def workspace_exists(self, name: str) -> bool:
-        """Whether a workspace is on the disk. A name that can't be one does not exist."""
+        """Whether a workspace exists on the disk. False for an invalid name."""
         return bool(_NAME.fullmatch(name)) and (self.root / "workspaces" / name).is_dir()
 
     def workspaces(self) -> list[str]:
@@ -86,13 +86,13 @@ class Home:
         return [name for name in self.workspaces() if _VISITOR.fullmatch(name)]
 
     def visitors_from(self, address: str) -> int:
-        """How many workspaces were last visited from a network address."""
+        """The number of workspaces whose last visit came from a network address."""
         hashed, folder = self.address_hash(address), self.root / "workspaces"
         marks = (folder / name / "address" for name in self.visitors())
         return sum(mark.read_text().strip() == hashed for mark in marks if mark.exists())
 
     def hours_since_visit(self, visitor: str) -> float:
-        """Hours since a visitor was last here; the workspace is not opened for it."""
+        """Hours since a visitor's last visit. Does not open the workspace."""
         root = self.root / "workspaces" / visitor
         marks = [path.stat().st_mtime for path in (root / "address", root) if path.exists()]
         return (time.time() - max(marks)) / 3600 if marks else 0.0
@@ -100,14 +100,14 @@ class Home:
     # --- visitors of a public demo ---
 
     def new_secret(self) -> str:
-        """The key to a new visitor's workspace, signed by this home. Nothing is written to the disk for it."""
+        """A secret that opens a new visitor's workspace, signed by this home. Writes nothing to the disk."""
         random = secrets.token_hex(_SIGNED // 2)
         return random + self._signature(random)
 
     def visitor_workspace(self, secret: str) -> str | None:
-        """The name of the workspace that a secret opens; None when this home did not issue the secret.
+        """The name of the workspace that a secret opens. None when this home did not issue the secret.
 
-        The name is a hash, so that neither a folder nor the arguments of a process give the secret away.
+        The name is a hash, so neither a folder nor the arguments of a process reveal the secret.
         """
         if not _SECRET.fullmatch(secret):
             return None
@@ -125,34 +125,34 @@ class Home:
 
     @cached_property
     def _visitors_key(self) -> bytes:
-        """Asked for by every request of a demo, and never changed, so the file is read once."""
+        """The signing key. Every request of a demo needs it and it never changes, so it is read once."""
         return self.secret("visitors").encode()
 
     def hide_secrets(self) -> None:
-        """Rename workspaces of older versions, whose name was the secret, to its hash; not those with queued runs."""
+        """Rename workspaces of older versions, whose name was the secret, to its hash. Skips those with queued runs."""
         busy = {entry.workspace for entry in self.queue.listing()}
         for name in self.workspaces():
             if _SECRET.fullmatch(name) and name not in busy:
                 (self.root / "workspaces" / name).rename(self.root / "workspaces" / _visitor_name(name))
 
     def address_hash(self, address: str) -> str:
-        """A keyed hash of a network address: equal addresses have equal hashes, and no address can be read back."""
+        """A keyed hash of a network address. Equal addresses have equal hashes. The address can't be recovered."""
         return self._keyed_hash(address)[:16]
 
     @property
     def demo_limits(self) -> Limits:
-        """The limits of visitors, as the demo's server was started with."""
+        """The limits of visitors that the demo's server was started with."""
         path = self.root / "demo-limits.json"
         return Limits.model_validate_json(path.read_text()) if path.exists() else DEMO
 
     def keep_demo_limits(self, limits: Limits) -> None:
-        """Write the limits of visitors down, for the processes that enforce them."""
+        """Save the limits of visitors for the processes that enforce them."""
         write_whole(self.root / "demo-limits.json", limits.model_dump_json())
 
     # --- secrets and trust of the owner ---
 
     def secret(self, name: str) -> str:
-        """A random text of this home, the same on every start, in a file that only its owner can read."""
+        """A random text of this home, in a file that only its owner can read. The same on every start."""
         path = self.root / f"{name}.secret"
         if not path.exists():
             with alone(path):
@@ -161,12 +161,12 @@ class Home:
         return path.read_text().strip()
 
     def hub_token(self) -> str | None:
-        """The owner's Hub token. Ask `Workspace.hub_token`, which gives visitors none."""
+        """The owner's Hub token. Call `Workspace.hub_token` instead, which returns None for visitors."""
         path = self.root / "hub-token"
         return os.environ.get("HF_TOKEN") or (path.read_text().strip() if path.exists() else None) or None
 
     def keep_hub_token(self, token: str) -> None:
-        """Keep a Hub token in a file of mode 0600; an empty one removes the file."""
+        """Save a Hub token in a file of mode 0600. An empty token deletes the file."""
         path = self.root / "hub-token"
         if token:
             write_whole(path, token.strip(), mode=0o600)
@@ -174,62 +174,62 @@ class Home:
             path.unlink(missing_ok=True)
 
     def trusted_models(self) -> dict[str, str]:
-        """Models whose own code or pickled weights the owner allowed → what these were known by then."""
+        """Model name → fingerprint, for models whose code or pickled weights the owner trusts."""
         path = self.root / "trusted-models.json"
         kept = json.loads(path.read_text()) if path.exists() else {}
         return kept if isinstance(kept, dict) else {}
 
     def trusts(self, info: ModelInfo) -> bool:
-        """Whether that was allowed for this very model, as it now is."""
+        """Whether the owner trusts this model with its current fingerprint."""
         return bool(info.needs_trust and info.fingerprint) and self.trusted_models().get(info.name) == info.fingerprint
 
     def trust_model(self, info: ModelInfo, allowed: bool = True) -> None:
-        """Allow that for one model as it now is, or no longer."""
+        """Trust a model with its current fingerprint, or stop trusting it."""
         kept = {name: known for name, known in self.trusted_models().items() if name != info.name}
         kept |= {info.name: info.fingerprint} if allowed and info.needs_trust else {}
         write_whole(self.root / "trusted-models.json", json.dumps(kept, sort_keys=True))
 
 
 class Workspace:
-    """One person's datasets, runs, events, labels and drafts. No query can return another workspace's rows."""
+    """The datasets, runs, events, labels and drafts of one person. No query returns rows of another workspace."""
 
     def __init__(self, home: Home, name: str) -> None:
         self.home = home
         self.name = name
         self.root = home.root / "workspaces" / name
         self.encoded = self.root / "encoded"
-        """Where rows are kept as tokens; it can be deleted at any time."""
+        """Cache of tokenized rows. It can be deleted at any time."""
         self.db = Database(self.root / "studio.db", WORKSPACE)
         self.events = EventStore(self.db)
         self.runs = RunStore(self.db, self.root / "runs")
         self.datasets = DatasetStore(self.db, self.root / "datasets")
-        self.db.when_mended = self._take_up
+        self.db.on_replaced = self._restore_from_folders
         if self.db.path.exists():
             self.db.check()
-        # found damaged just now, or by somebody who was ended before the folders were listed again
-        if told(self.root) or told(self.home.root):
-            self._take_up()
+        # A database was replaced just now, or by a process that ended before it restored the folders.
+        if read_notices(self.root) or read_notices(self.home.root):
+            self._restore_from_folders()
         self.labels = LabelStore(self.db)
         self.drafts = DraftStore(self.db)
 
     @property
     def is_visitors(self) -> bool:
-        """Whether it belongs to a visitor of a demo. Told by its name, so that no process can miss it."""
+        """Whether it belongs to a visitor of a demo. Derived from its name, so that every process knows."""
         return bool(_VISITOR.fullmatch(self.name))
 
     @property
     def limits(self) -> Limits:
-        """What its owner may take of this machine."""
+        """The limits on the resources of this machine."""
         return self.home.demo_limits if self.is_visitors else OWNER
 
     def hub_token(self) -> str | None:
-        """The owner's Hub token; None for visitors of a demo."""
+        """The owner's Hub token. None for visitors of a demo."""
         return None if self.is_visitors else self.home.hub_token()
 
     def find_model(self, name: str) -> ModelInfo:
-        """The base model of that name, found the way this workspace may: visitors of a demo use starter models only.
+        """The base model of that name. Visitors of a demo may use starter models only.
 
-        Every process that loads a model for a run asks here, whatever the settings of the run say.
+        Every process that loads a model for a run calls this, whatever the run's settings are.
         """
         if self.is_visitors and name not in STARTERS:
             raise StudioError(
@@ -243,12 +243,12 @@ class Workspace:
 
     @property
     def address(self) -> str:
-        """A hash of the network address that the visitor came from last; empty for the owner."""
+        """A hash of the network address of the visitor's last visit. Empty for the owner."""
         path = self.root / "address"
         return path.read_text().strip() if self.is_visitors and path.exists() else ""
 
     def visited(self, address: str) -> None:
-        """Note that the visitor was here now, and from where (`address` is any text; its hash is kept)."""
+        """Record a visit now from this address. `address` is any text; its hash is saved."""
         hashed = self.home.address_hash(address)
         path = self.root / "address"
         if self.address != hashed:
@@ -258,19 +258,19 @@ class Workspace:
             os.utime(path)
 
     def close(self) -> None:
-        """Close all connections to the database that are not in use."""
+        """Close the idle connections to the database."""
         self.db.close()
 
-    def mended(self) -> list[str]:
-        """What a person should know of: a database that was found damaged, a run's folder that can't be listed."""
-        return [*told(self.root), *told(self.home.root), *unreadable_runs.told(self.root)]
+    def recovery_notices(self) -> list[str]:
+        """Notices for the user: a replaced database, a run folder that can't be read."""
+        return [*read_notices(self.root), *read_notices(self.home.root), *unreadable_runs.read_notices(self.root)]
 
-    def mended_seen(self) -> None:
-        """The person has seen it."""
+    def dismiss_recovery_notices(self) -> None:
+        """Delete the notices after the user has seen them."""
         forget(self.root)
         forget(self.home.root)
         unreadable_runs.forget(self.root)
 
-    def _take_up(self) -> None:
+    def _restore_from_folders(self) -> None:
         self.datasets.import_copied_runs()
         self.runs.restore()

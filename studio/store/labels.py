@@ -1,4 +1,4 @@
-"""What people do while labelling: each key press is one inserted row; what is taken back is said by another one."""
+"""Labeling events. Each key press is one inserted row. An undo is another row."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ _INSERT = (
 
 
 class LabelStore:
-    """Who did what to which row of which version, in the order in which it happened."""
+    """Who did what to which row of which version, in chronological order."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
 
     def add(self, dataset: str, facts: Sequence[Fact]) -> list[Fact]:
-        """Store facts at once, all or none; as they were stored."""
+        """Insert facts in one transaction. Returns them with ids and times."""
         kept = []
         with self.db.write() as connection:
             for fact in facts:
@@ -40,7 +40,7 @@ class LabelStore:
         return kept
 
     def after(self, dataset: str, id: int = 0) -> list[Fact]:
-        """Facts about all versions of a dataset that are newer than the one of that id, oldest first."""
+        """Facts about all versions of a dataset with an id above `id`, oldest first."""
         rows = self.db.rows("SELECT * FROM labels WHERE dataset = ? AND id > ? ORDER BY id", (dataset, id))
         return [
             Fact.model_construct(

@@ -1,4 +1,4 @@
-"""The tables, as scripts that are applied once and never changed afterwards: a change is a new script."""
+"""The database tables, as scripts that are applied once. A script never changes; a change is a new script."""
 
 WORKSPACE = (
     """

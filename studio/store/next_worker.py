@@ -1,4 +1,4 @@
-"""Starts the worker of the run whose turn is next. A worker that ends does it, and so do the server and commands."""
+"""Starts the worker of the next run in the queue. Called by workers that end, by the server and by commands."""
 
 import subprocess
 import sys
@@ -10,13 +10,13 @@ from studio.machine.facts import free_for_training
 from studio.store.home import Home
 
 Start = Callable[[str, str, Path], object]
-"""(workspace, run, log) → starts a worker."""
-MOST = 3
-"""Workers that are started at once: of the next run, and of one that fits while the next one does not."""
+"""(workspace, run, log file) → starts a worker."""
+MAX_STARTS = 3
+"""Workers started by one call: for the next run, and for one that fits into memory while the next does not."""
 
 
 def start_worker(home: Home, workspace: str, run: str, log: Path) -> "subprocess.Popen[bytes]":
-    """A worker process of its own session, for a run in the queue; without secrets when the run is a visitor's."""
+    """Start a worker process in its own session for a queued run. A visitor's worker gets no secrets."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         return subprocess.Popen(
@@ -29,26 +29,26 @@ def start_worker(home: Home, workspace: str, run: str, log: Path) -> "subprocess
         )
 
 
-def call_next(
+def start_next_worker(
     home: Home, start: Start | None = None, free: Callable[[], int] = free_for_training, for_visitors: bool = False
 ) -> None:
-    """Start a worker for the next run when it has none. A run that is queued no more leaves the queue instead.
+    """Start a worker for the next run if it has none. Removes runs from the queue that are no longer queued.
 
-    `for_visitors`: this process works for a visitor of a demo and has no secrets, so that it starts workers of
-    visitors only; an owner's run waits for the server.
+    `for_visitors`: this process works for a visitor of a demo and has no secrets. It starts only workers of visitors,
+    and an owner's run waits for the server.
     """
     begin = start or (lambda workspace, run, log: start_worker(home, workspace, run, log))
 
-    def may(workspace: str) -> bool:
+    def allowed(workspace: str) -> bool:
         return not for_visitors or home.workspace(workspace).is_visitors
 
-    for _ in range(MOST):
-        called = home.queue.call(free, may)
-        if called is None:
+    for _ in range(MAX_STARTS):
+        entry = home.queue.next_to_start(free, allowed)
+        if entry is None:
             return
-        there = home.workspace_exists(called.workspace)
-        runs = home.workspace(called.workspace).runs if there else None
-        if runs and any(run == called.run for run, _ in runs.in_state("queued")):
-            begin(called.workspace, called.run, runs.folder(called.run).log)
+        exists = home.workspace_exists(entry.workspace)
+        runs = home.workspace(entry.workspace).runs if exists else None
+        if runs and any(run == entry.run for run, _ in runs.in_state("queued")):
+            begin(entry.workspace, entry.run, runs.folder(entry.run).log)
         else:
-            home.queue.leave(called.run)
+            home.queue.remove(entry.run)

@@ -1,10 +1,10 @@
-"""Whose turn it is on this machine, across workspaces: workers ask, there is no supervisor.
+"""The queue of this machine for all workspaces. Workers poll it; there is no supervisor.
 
-One run trains at a time. Turns rotate between owners (a visitor's network address, else the workspace), so that new
-workspaces from one address win no turns; within a workspace the order is its owner's. A run that needs more memory than
-is free lets others pass until it fits. Only the next run has a process: `call` names the run that needs one, and a
-worker, the server or a command that looks starts it (store/next_worker.py). An entry whose process is gone loses its
-turn, and a process that waits and hangs is killed: neither blocks the next run.
+One run trains at a time. Turns alternate between owners (a visitor's network address, otherwise the workspace), so an
+address gains nothing by opening more workspaces. Within a workspace, its owner sets the order. A run that needs more
+memory than is free lets others pass until it fits. Only the next run has a process: `next_to_start` returns it, and a
+worker, the server or a command starts it (store/next_worker.py). If a process dies, its entry loses its
+turn. A process that waits and hangs is killed. So neither blocks the next run.
 """
 
 import signal
@@ -18,19 +18,19 @@ from studio.machine.processes import end_group, identity, lives
 from studio.schema.errors import StudioError
 from studio.schema.limits import OWNER, Limits
 from studio.store.db import Database, now
-from studio.store.dead_workers import hangs
+from studio.store.dead_workers import is_hung
 from studio.store.migrations import QUEUE
 
 Move = Literal["up", "down", "first", "last"]
 MOVES: tuple[Move, ...] = ("up", "down", "first", "last")
 ABSENT_SECONDS = 30
-"""A run whose worker was started so long ago and has not come is passed by others; it keeps its place."""
+"""If a run's worker has not appeared this many seconds after its start, others pass the run. It keeps its place."""
 CALL_SECONDS = 45
-"""After so long without its worker, another one is started for it."""
+"""After this many seconds without a worker, another one is started."""
 TURNS_KEPT = 10_000
-"""Last turns that are remembered."""
+"""Number of past turns to remember."""
 BEAT_SECONDS = 60.0
-"""A worker that waits asks for its turn more often than is worth a write each time."""
+"""Minimum seconds between two writes of a waiting worker's heartbeat, since it polls more often."""
 
 
 class Entry(NamedTuple):
@@ -38,49 +38,50 @@ class Entry(NamedTuple):
 
     workspace: str
     run: str
-    attended: bool
-    """A living worker has it."""
+    has_worker: bool
+    """A live worker has claimed it."""
     running: bool
     memory: int
-    """Bytes that it is reckoned to need; 0 when nobody reckoned."""
+    """Estimated bytes that it needs. 0 when there is no estimate."""
     free: int | None
-    """Bytes that were free when it was last found not to fit; None when it fits, or was not looked at."""
+    """Free bytes when it last did not fit. None when it fits or was not checked."""
     pid: int | None = None
-    """Its living worker."""
+    """The pid of its live worker."""
 
 
 class Queue:
-    """Entries of runs, and guests: model hosts that answer and want a core for it."""
+    """Queued runs, and model hosts that are answering and need a core."""
 
     def __init__(self, path: Path) -> None:
         self.db = Database(path, QUEUE)
 
-    def ask(
+    def enqueue(
         self,
         workspace: str,
         run: str,
         memory: int = 0,
-        again: bool = False,
+        rerun: bool = False,
         *,
         owner: str = "",
         limits: Limits = OWNER,
     ) -> None:
-        """Put a run at the end of the queue; one that waits keeps its place, one whose worker died at work does not.
+        """Add a run to the end of the queue. A waiting run keeps its place; one whose worker died during training does
+        not.
 
-        `again`: it has ended and is to go on; a worker that has said so and is just leaving has no more part in it.
-        `owner` is who shares turns and limits with others of the same name; without one it is the workspace.
+        `rerun`: the run has ended and should continue. A worker that is just ending loses its claim. Owners with the
+        same name share turns and limits; the default owner is the workspace.
 
         Raises:
-            StudioError `limit-reached`: when the workspace or the owner has as many runs as the limits allow.
+            StudioError `limit-reached`: the workspace or the owner has as many runs as the limits allow.
         """
         owner = owner or workspace
         with self.db.write() as connection:
             self._forget_dead(connection)
-            if again:
+            if rerun:
                 connection.execute("DELETE FROM entries WHERE run = ? AND state = 'running'", (run,))
             if connection.execute("SELECT 1 FROM entries WHERE run = ?", (run,)).fetchone():
                 return
-            _require_place(_in_turn(connection), workspace, owner, limits)
+            _require_slot(_in_order(connection), workspace, owner, limits)
             connection.execute(
                 "INSERT INTO entries (workspace, run, asked, memory, owner, place) "
                 "SELECT ?, ?, ?, ?, ?, coalesce(max(place), 0) + 1 FROM entries",
@@ -88,39 +89,41 @@ class Queue:
             )
 
     def require_place(self, workspace: str, owner: str, limits: Limits, run: str = "") -> None:
-        """Refuse at once what `ask` would refuse; a run that is in the queue already has its place."""
+        """Raise the error that `enqueue` would raise. A run that is in the queue already is accepted."""
         rows = self._rows()
         if all(row["run"] != run for row in rows):
-            _require_place(rows, workspace, owner or workspace, limits)
+            _require_slot(rows, workspace, owner or workspace, limits)
 
-    def call(self, free: Callable[[], int], may: Callable[[str], bool] = lambda workspace: True) -> Entry | None:
-        """The waiting run that needs a worker now; it is told to one asker only, who starts the worker.
+    def next_to_start(
+        self, free: Callable[[], int], may: Callable[[str], bool] = lambda workspace: True
+    ) -> Entry | None:
+        """The waiting run that needs a worker now. Only one caller gets each run, and must start its worker.
 
-        It is the next one in turn; while that does not fit into the free memory, the first one that does as well.
-        `may` says of which workspaces the asker can start workers.
+        It is the next run in turn, or the first that fits while the next run does not fit into memory. `may` tells for
+        which workspaces the caller can start workers.
         """
         rows = self._rows()
-        if any(row["state"] == "running" and not _attended(row) for row in rows):
+        if any(row["state"] == "running" and not _has_worker(row) for row in rows):
             with self.db.write() as connection:
                 self._forget_dead(connection)
-                rows = _in_turn(connection)
+                rows = _in_order(connection)
         if all(row["state"] == "running" for row in rows):
             return None
         trains = any(row["state"] == "running" for row in rows)
         room = None if trains else free()
-        if _to_call(rows, trains, room) is None:
+        if _next_to_start(rows, trains, room) is None:
             return None
         with self.db.write() as connection:
             self._forget_dead(connection)
-            rows = _in_turn(connection)
-            row = _to_call(rows, any(row["state"] == "running" for row in rows), room)
+            rows = _in_order(connection)
+            row = _next_to_start(rows, any(row["state"] == "running" for row in rows), room)
             if row is None or not may(row["workspace"]):
                 return None
             connection.execute("UPDATE entries SET called = ? WHERE run = ?", (now(), row["run"]))
             return _entry(row)
 
     def claim(self, run: str, pid: int) -> bool:
-        """A worker takes a run for itself; False when a living one has it, or when it is not in the queue."""
+        """Claim a run for a worker. Returns False when a live worker has it or it is not in the queue."""
         with self.db.write() as connection:
             row = connection.execute("SELECT pid, identity FROM entries WHERE run = ?", (run,)).fetchone()
             if row is None or (row["pid"] != pid and lives(row["pid"], row["identity"])):
@@ -131,19 +134,19 @@ class Queue:
             )
             return True
 
-    def my_turn(self, run: str, free: int | None = None) -> bool:
-        """Whether a claimed run may start now; if so it is marked running in the same transaction.
+    def try_start(self, run: str, free: int | None = None) -> bool:
+        """Whether a claimed run may start now. If so, it is marked as running in the same transaction.
 
-        `free` is the memory in bytes that a run could take now; None when nobody looked.
+        `free` is the number of bytes that a run could use now. None when it was not measured.
         """
         with self.db.write() as connection:
             self._forget_dead(connection)
-            _beat(connection, run)
-            rows = _in_turn(connection)
+            _record_heartbeat(connection, run)
+            rows = _in_order(connection)
             if rows and rows[0]["state"] == "running":
                 return bool(rows[0]["run"] == run)
-            _note_want(connection, rows, run, free)
-            ready = (row for row in rows if _fits(row, free) and not _absent(row))
+            _record_free_memory(connection, rows, run, free)
+            ready = (row for row in rows if _fits(row, free) and not _is_overdue(row))
             first = next(ready, None)
             if first is None or first["run"] != run:
                 return False
@@ -154,13 +157,14 @@ class Queue:
             connection.execute("DELETE FROM turns WHERE turn <= (SELECT max(turn) FROM turns) - ?", (TURNS_KEPT,))
             return True
 
-    def leave(self, run: str, pid: int | None = None) -> None:
-        """A run is done, stopped or taken out. A worker says its `pid`, since another may have the run by now."""
+    def remove(self, run: str, pid: int | None = None) -> None:
+        """Remove a run from the queue. A worker passes its `pid`, since another worker may have claimed the run by
+        now."""
         with self.db.write() as connection:
             connection.execute("DELETE FROM entries WHERE run = ? AND (? IS NULL OR pid = ?)", (run, pid, pid))
 
-    def move(self, run: str, way: Move) -> bool:
-        """Give a waiting run another place among those of its workspace; False when it does not wait."""
+    def move(self, run: str, move: Move) -> bool:
+        """Move a waiting run among those of its workspace. Returns False when it does not wait."""
         with self.db.write() as connection:
             own = connection.execute(
                 "SELECT run, place FROM entries WHERE state = 'waiting' AND workspace = "
@@ -172,61 +176,61 @@ class Queue:
                 return False
             at = runs.index(run)
             runs.pop(at)
-            runs.insert({"up": max(0, at - 1), "down": at + 1, "first": 0, "last": len(runs)}[way], run)
+            runs.insert({"up": max(0, at - 1), "down": at + 1, "first": 0, "last": len(runs)}[move], run)
             places = zip((row["place"] for row in own), runs, strict=True)
             connection.executemany("UPDATE entries SET place = ? WHERE run = ?", list(places))
             return True
 
     def position(self, run: str) -> int | None:
-        """Runs before this one (0: its turn), None when it is not in the queue."""
+        """The number of runs before this one (0: it is next), None when it is not in the queue."""
         with self.db.reading() as connection:
-            runs = [row["run"] for row in _in_turn(connection)]
+            runs = [row["run"] for row in _in_order(connection)]
         return runs.index(run) if run in runs else None
 
     def entries(self) -> list[tuple[str, str, bool]]:
-        """(workspace, run, whether a living worker has it), in the order of their turn."""
-        return [(each.workspace, each.run, each.attended) for each in self.listing()]
+        """(workspace, run, whether a live worker has it), in the order of their turns."""
+        return [(each.workspace, each.run, each.has_worker) for each in self.listing()]
 
     def listing(self) -> list[Entry]:
-        """All runs in the queue with what is known of them, in the order of their turn."""
+        """All queued runs in the order of their turns."""
         return [_entry(row) for row in self._rows()]
 
     def _rows(self) -> list[sqlite3.Row]:
         with self.db.reading() as connection:
-            return _in_turn(connection)
+            return _in_order(connection)
 
     def of_workspace(self, workspace: str) -> list[Entry]:
-        """The runs of a workspace that train or wait, in the order of their turn."""
+        """The running and waiting runs of a workspace, in the order of their turns."""
         return [entry for entry in self.listing() if entry.workspace == workspace]
 
-    def take_out(self, workspace: str) -> list[tuple[int, str]]:
-        """Take all runs of a workspace out of the queue; pid and identity of their living workers."""
+    def remove_workspace(self, workspace: str) -> list[tuple[int, str]]:
+        """Remove all runs of a workspace from the queue. Returns pid and identity of their live workers."""
         with self.db.write() as connection:
             rows = connection.execute("SELECT * FROM entries WHERE workspace = ?", (workspace,)).fetchall()
             connection.execute("DELETE FROM entries WHERE workspace = ?", (workspace,))
-            return [(row["pid"], row["identity"]) for row in rows if _attended(row)]
+            return [(row["pid"], row["identity"]) for row in rows if _has_worker(row)]
 
     def waiting_before(self, run: str) -> int:
-        """Waiting runs that come before this one."""
+        """The number of waiting runs before this one."""
         runs = [row["run"] for row in self._rows() if row["state"] == "waiting"]
         return runs.index(run) if run in runs else 0
 
-    def end_hanging(self) -> None:
-        """Kill workers that wait and have not asked for their turn for long: others would wait for them for ever.
+    def end_hung_workers(self) -> None:
+        """Kill waiting workers that have not polled for long, since others would wait for them forever.
 
         They have nothing to lose, and their runs keep their places for new workers.
         """
         for row in self.db.rows("SELECT * FROM entries WHERE state = 'waiting'"):
-            if hangs(row):
+            if is_hung(row):
                 end_group(row["pid"], signal.SIGKILL)
 
     def worker(self, run: str) -> int | None:
-        """Pid of the living worker that has claimed a run."""
+        """The pid of the live worker that has claimed a run."""
         row = self.db.row("SELECT pid, identity FROM entries WHERE run = ?", (run,))
         return row["pid"] if row and lives(row["pid"], row["identity"]) else None
 
     def _forget_dead(self, connection: sqlite3.Connection) -> None:
-        """Running entries whose process is gone leave; waiting ones keep their place for a new worker."""
+        """Delete running entries whose process is gone. Waiting ones keep their place for a new worker."""
         for row in connection.execute("SELECT * FROM entries").fetchall():
             if not lives(row["pid"], row["identity"]):
                 if row["state"] == "running":
@@ -234,28 +238,28 @@ class Queue:
                 elif row["pid"] is not None:
                     connection.execute("UPDATE entries SET pid = NULL, identity = '' WHERE id = ?", (row["id"],))
 
-    def guest_comes(self, pid: int) -> None:
-        """A model host begins to answer and wants a core."""
+    def host_started(self, pid: int) -> None:
+        """A model host starts to answer and needs a core."""
         with self.db.write() as connection:
             connection.execute("INSERT OR REPLACE INTO guests VALUES (?, ?, ?)", (pid, identity(pid), now()))
 
-    def guest_goes(self, pid: int) -> None:
-        """A model host has fallen idle."""
+    def host_idle(self, pid: int) -> None:
+        """A model host is idle."""
         with self.db.write() as connection:
             connection.execute("DELETE FROM guests WHERE pid = ?", (pid,))
 
-    def guests(self) -> int:
-        """Living model hosts that answer just now."""
+    def active_hosts(self) -> int:
+        """The number of live model hosts that are answering now."""
         return sum(lives(row["pid"], row["identity"]) for row in self.db.rows("SELECT * FROM guests"))
 
-    def run_at_work(self) -> bool:
-        """Whether a living worker trains on this machine just now."""
+    def has_running_run(self) -> bool:
+        """Whether a live worker trains on this machine now."""
         rows = self.db.rows("SELECT pid, identity FROM entries WHERE state = 'running'")
         return any(lives(row["pid"], row["identity"]) for row in rows)
 
 
-def _beat(connection: sqlite3.Connection, run: str) -> None:
-    """A worker that waits lives. By the clock of the machine, which begins anew with it."""
+def _record_heartbeat(connection: sqlite3.Connection, run: str) -> None:
+    """Record that a waiting worker is alive. Uses the monotonic clock, which restarts with the machine."""
     now = time.monotonic()
     connection.execute(
         "UPDATE entries SET beat = ? WHERE run = ? AND (beat IS NULL OR beat NOT BETWEEN ? AND ?)",
@@ -263,34 +267,34 @@ def _beat(connection: sqlite3.Connection, run: str) -> None:
     )
 
 
-def _in_turn(connection: sqlite3.Connection) -> list[sqlite3.Row]:
-    """All entries: the one at work, then the waiting ones as their turns would come."""
+def _in_order(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    """All entries: the running one, then the waiting ones in the order of their turns."""
     rows = connection.execute(
         "SELECT *, unixepoch() - unixepoch(called) AS age FROM entries ORDER BY state = 'running' DESC, place, id"
     ).fetchall()
     running = [row for row in rows if row["state"] == "running"]
     turns = {row["owner"]: row["turn"] for row in connection.execute("SELECT * FROM turns").fetchall()}
-    return running + fair([row for row in rows if row["state"] != "running"], turns)
+    return running + fair_order([row for row in rows if row["state"] != "running"], turns)
 
 
-def fair(waiting: Sequence[sqlite3.Row], turns: Mapping[str, int]) -> list[sqlite3.Row]:
-    """One of each owner after the other; first the one whose last turn was longest ago, then by who asked first."""
-    left: dict[str, list[sqlite3.Row]] = {}
+def fair_order(waiting: Sequence[sqlite3.Row], turns: Mapping[str, int]) -> list[sqlite3.Row]:
+    """Alternate between owners. The owner whose last turn was longest ago comes first, then the earlier request."""
+    remaining: dict[str, list[sqlite3.Row]] = {}
     for row in waiting:
-        left.setdefault(row["owner"], []).append(row)
-    last, clock, order = dict(turns), max(turns.values(), default=0), []
-    while left:
-        owner = min(left, key=lambda name: (last.get(name, 0), min(row["id"] for row in left[name])))
-        order.append(left[owner].pop(0))
+        remaining.setdefault(row["owner"], []).append(row)
+    last_turn, clock, order = dict(turns), max(turns.values(), default=0), []
+    while remaining:
+        owner = min(remaining, key=lambda name: (last_turn.get(name, 0), min(row["id"] for row in remaining[name])))
+        order.append(remaining[owner].pop(0))
         clock += 1
-        last[owner] = clock
-        if not left[owner]:
-            del left[owner]
+        last_turn[owner] = clock
+        if not remaining[owner]:
+            del remaining[owner]
     return order
 
 
-def _require_place(rows: Sequence[sqlite3.Row], workspace: str, owner: str, limits: Limits) -> None:
-    """Refuse one more run. The first of all runs counts as running: it trains, or is about to."""
+def _require_slot(rows: Sequence[sqlite3.Row], workspace: str, owner: str, limits: Limits) -> None:
+    """Raise an error when one more run exceeds the limits. The first run of all counts as running."""
     waiting = sum(row["workspace"] == workspace for row in rows[1:])
     if rows and limits.over("waiting_runs", waiting + 1):
         raise _too_many_runs(
@@ -319,37 +323,37 @@ def _too_many_runs(what: str, given: str, valid: str) -> StudioError:
     return StudioError("limit-reached", what, given=given, valid=valid, hint=hint)
 
 
-def _to_call(rows: Sequence[sqlite3.Row], trains: bool, free: int | None) -> sqlite3.Row | None:
-    """The waiting run that needs a worker; None when the right ones have theirs. While another run trains, only the
-    next one needs a worker: what will be free then is not known."""
+def _next_to_start(rows: Sequence[sqlite3.Row], trains: bool, free: int | None) -> sqlite3.Row | None:
+    """The waiting run that needs a worker, or None. While a run trains, only the next one needs a worker, because
+    the memory that will be free then is unknown."""
     first = True
     for row in (each for each in rows if each["state"] == "waiting"):
-        coming = row["called"] != "" and -1 <= row["age"] <= CALL_SECONDS
-        if coming and _absent(row):
+        starting = row["called"] != "" and -1 <= row["age"] <= CALL_SECONDS
+        if starting and _is_overdue(row):
             continue
-        taken = coming or _attended(row)
+        covered = starting or _has_worker(row)
         if trains or _fits(row, free):
-            return None if taken else row
-        if first and not taken:
-            return row  # it watches for memory
+            return None if covered else row
+        if first and not covered:
+            return row  # its worker waits for memory
         first = False
     return None
 
 
 def _entry(row: sqlite3.Row) -> Entry:
-    attended = _attended(row)
+    has_worker = _has_worker(row)
     return Entry(
         row["workspace"],
         row["run"],
-        attended,
+        has_worker,
         row["state"] == "running",
         row["memory"],
         row["free"],
-        row["pid"] if attended else None,
+        row["pid"] if has_worker else None,
     )
 
 
-def _attended(row: sqlite3.Row) -> bool:
+def _has_worker(row: sqlite3.Row) -> bool:
     return lives(row["pid"], row["identity"])
 
 
@@ -357,14 +361,17 @@ def _fits(row: sqlite3.Row, free: int | None) -> bool:
     return free is None or row["memory"] <= free
 
 
-def _absent(row: sqlite3.Row) -> bool:
-    """Whether its worker was started and has not come for long."""
+def _is_overdue(row: sqlite3.Row) -> bool:
+    """Whether its worker was started long ago and has not claimed it."""
     return row["pid"] is None and row["called"] != "" and not -1 <= row["age"] <= ABSENT_SECONDS
 
 
-def _note_want(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row], run: str, free: int | None) -> None:
-    """Write down that a run does not fit, so that the page can say what it waits for; take it back when it does."""
-    mine = next((row for row in rows if row["run"] == run), None)
-    short = None if mine is None or _fits(mine, free) else free
-    if mine is not None and mine["free"] != short:
-        connection.execute("UPDATE entries SET free = ? WHERE run = ?", (short, run))
+def _record_free_memory(
+    connection: sqlite3.Connection, rows: Sequence[sqlite3.Row], run: str, free: int | None
+) -> None:
+    """Record how much memory was free when a run did not fit, so that the page can show it. Cleared when the run
+    fits."""
+    own = next((row for row in rows if row["run"] == run), None)
+    free_bytes = None if own is None or _fits(own, free) else free
+    if own is not None and own["free"] != free_bytes:
+        connection.execute("UPDATE entries SET free = ? WHERE run = ?", (free_bytes, run))

@@ -1,4 +1,4 @@
-"""Disk space of a demo's visitors: what a workspace and all of them take, and what they may take."""
+"""Disk quotas of a demo's visitors, for one workspace and for all of them."""
 
 import os
 import time
@@ -11,30 +11,30 @@ from studio.schema.limits import MB
 from studio.store.home import Home, Workspace
 
 TOTAL_SECONDS = 20.0
-"""For which the size of all workspaces together is taken as known."""
+"""Seconds for which the total size of all workspaces is cached."""
 
 
 class Quota:
-    """The disk space that a workspace may still take. An owner has no quota but the disk."""
+    """The disk space that a workspace may still use. An owner has no quota."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.home, self.root = workspace.home, workspace.root
         limits = workspace.limits
         self.own, self.total = limits.workspace_mb * MB, limits.total_mb * MB
-        """Bytes that the workspace, and all visitors together, may take; 0 for no limit."""
+        """Maximum bytes of the workspace, and of all visitors together. 0 for no limit."""
 
     def used(self) -> int:
         """Bytes of everything in the workspace: datasets, tokens, runs, checkpoints, exports."""
         return size_once(self.root)
 
     def left(self) -> int | None:
-        """Bytes that may still be written, less than 0 when there are too many; None without a limit."""
-        lefts = [self.own - self.used()] if self.own else []
-        lefts += [self.total - used_by_visitors(self.home)] if self.total else []
-        return min(lefts, default=None)
+        """Bytes that may still be written, negative when the quota is exceeded. None without a limit."""
+        remaining = [self.own - self.used()] if self.own else []
+        remaining += [self.total - used_by_visitors(self.home)] if self.total else []
+        return min(remaining, default=None)
 
     def require(self, bytes_needed: int, what: str = "This", else_do: str = "") -> None:
-        """Refuse what would take more than is left. `else_do` names another way out than making room.
+        """Raise an error when this many bytes exceed the quota. `else_do` names an alternative to freeing space.
 
         Raises:
             StudioError `limit-reached`: with the numbers.
@@ -61,7 +61,7 @@ class Quota:
 
 
 def used_by_visitors(home: Home) -> int:
-    """Bytes of the workspaces of all visitors; known for some seconds, since there may be hundreds of them."""
+    """Bytes of all visitors' workspaces. Cached for some seconds, since there may be hundreds."""
     return _total(home.root, int(time.monotonic() / TOTAL_SECONDS))
 
 
@@ -72,11 +72,11 @@ def _total(root: Path, moment: int) -> int:
 
 
 def size_once(folder: Path) -> int:
-    """Bytes of all files in a folder; a file that has several names, as a run's rows have, counts once."""
+    """Bytes of all files in a folder. A file with several names (hard links) counts once."""
     sizes: dict[tuple[int, int], int] = {}
     for above, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):
-                found = os.lstat(os.path.join(above, name))
-                sizes[found.st_dev, found.st_ino] = found.st_size
+                status = os.lstat(os.path.join(above, name))
+                sizes[status.st_dev, status.st_ino] = status.st_size
     return sum(sizes.values())

@@ -1,4 +1,4 @@
-"""Removes a workspace, safely also while one of its runs trains."""
+"""Removes a workspace, even while one of its runs trains."""
 
 import secrets
 import shutil
@@ -10,7 +10,7 @@ from studio.store.home import Home
 from studio.store.searches import forget_marks
 
 END_SECONDS = 10.0
-"""How long a killed worker may take to be gone."""
+"""Seconds that a killed worker may take to end."""
 
 
 def has_active_runs(home: Home, workspace: str) -> bool:
@@ -19,11 +19,11 @@ def has_active_runs(home: Home, workspace: str) -> bool:
 
 
 def remove_workspace(home: Home, workspace: str) -> None:
-    """Take its runs out of the queue, end their workers, and delete its folder.
+    """Remove its runs from the queue, kill their workers, and delete its folder.
 
-    The folder is renamed first, so that the workspace is gone at once, and whole, if this process is killed.
+    The folder is renamed first, so that the workspace disappears at once even if this process is killed.
     """
-    workers = home.queue.take_out(workspace)
+    workers = home.queue.remove_workspace(workspace)
     for pid, _ in workers:
         end_group(pid, signal.SIGKILL)
     deadline = time.monotonic() + END_SECONDS
@@ -38,5 +38,5 @@ def remove_workspace(home: Home, workspace: str) -> None:
 
 
 def sweep_removed(home: Home) -> None:
-    """Delete what a process that was killed left of removed workspaces."""
+    """Delete removed workspaces that a killed process left behind."""
     shutil.rmtree(home.root / "removed", ignore_errors=True)

@@ -1,7 +1,7 @@
-"""A run as one file: a zip of what describes it and what it learned. Taken in without trusting a byte of it.
+"""A run as one zip file: its description and its result. Importing one trusts no byte of it.
 
-Nothing that runs code when it is read is ever put in or taken out: no pickles, no Python. Checkpoints stay behind,
-since what resuming needs of them is pickled. Rows come along only when that was asked for: they may be private.
+Archives contain nothing that runs code when it is read: no pickles, no Python. Checkpoints are left out, since resuming
+needs pickled state. Rows are included only on request, since they may be private.
 """
 
 import json
@@ -23,48 +23,49 @@ from studio.store.datasets import IN_RUN
 from studio.store.files import no_room, require_room
 from studio.store.run_folder_import import read_json, read_spec
 
-ALONE = frozenset({"config.yaml", "run.json", "events.jsonl", "splits.json", "report.json"})
-LEARNED = frozenset({"adapter", "model"})
-KINDS = frozenset({".json", ".safetensors", ".txt", ".jinja", ".model", ".md", ".yaml"})
-"""What may lie in the folder of what was learned."""
-TEXTS = frozenset({".json", ".jsonl", ".txt", ".jinja", ".md", ".yaml"})
-VOCABULARY = frozenset({"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"})
-"""Their tokens may look like paths, and stay."""
+SINGLE_FILES = frozenset({"config.yaml", "run.json", "events.jsonl", "splits.json", "report.json"})
+RESULT_FOLDERS = frozenset({"adapter", "model"})
+RESULT_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".jinja", ".model", ".md", ".yaml"})
+"""Suffixes of files in a result folder."""
+TEXT_SUFFIXES = frozenset({".json", ".jsonl", ".txt", ".jinja", ".md", ".yaml"})
+VOCABULARY_FILES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"})
+"""Their tokens may look like paths and are not changed."""
 BINARY = (".safetensors", ".parquet")
-MOST_FILES = 500
-MOST_BYTES = 50 * 2**30
-MOST_WORDS = 512 * 2**20
-"""Bytes of one file that is read as text."""
+MAX_FILES = 500
+MAX_BYTES = 50 * 2**30
+MAX_TEXT_BYTES = 512 * 2**20
+"""Maximum bytes of a file that is read as text."""
 CHUNK = 2**20
-DESCRIBE = frozenset({"config.yaml", "run.json"})
-MARK = "\x00model\x00"
+DESCRIPTIONS = frozenset({"config.yaml", "run.json"})
+PLACEHOLDER = "\x00model\x00"
 PLAIN = re.compile(r"[A-Za-z0-9_-]{0,80}")
-"""What the id of a dataset or a run looks like."""
+"""Pattern of a dataset id or run id."""
 
 
 def pack(folder: Path, out: Path, rows: Mapping[str, tuple[Path, str]] | None = None, home: Path | None = None) -> int:
-    """Write a run's folder as one file; its bytes. It is whole or not there. Its texts name no folder of this machine.
+    """Write a run's folder to one file, atomically. Returns its size in bytes. Its texts name no folder of this
+    machine.
 
-    `rows`: name → a Parquet file and what is known of it, as JSON. `home`: the studio's data folder.
+    `rows`: name → (Parquet file, its record as JSON). `home`: the studio's data folder.
     """
-    clean = _Clean(folder, home)
-    found = {_inside(folder, path): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files = {name: path for name, path in found.items() if _belongs(name) and not name.startswith(f"{IN_RUN}/")}
-    told = {f"{IN_RUN}/{name}.json": known for name, (_, known) in (rows or {}).items()}
+    cleaner = _PathCleaner(folder, home)
+    paths = {_inside(folder, path): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {name: path for name, path in paths.items() if _belongs(name) and not name.startswith(f"{IN_RUN}/")}
+    records = {f"{IN_RUN}/{name}.json": known for name, (_, known) in (rows or {}).items()}
     files |= {f"{IN_RUN}/{name}.parquet": path for name, (path, _) in (rows or {}).items()}
     require_room(out.parent, sum(path.stat().st_size for path in files.values()))
     beside = out.with_name(f".{out.name}.{secrets.token_hex(4)}.new")
     try:
         with no_room(out), zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, path in files.items():
-                if path.suffix in BINARY:  # it does not get smaller, it only takes time
+                if path.suffix in BINARY:  # compression would not make it smaller
                     archive.write(path, name, zipfile.ZIP_STORED)
-                elif path.suffix in TEXTS and path.name not in VOCABULARY:
-                    archive.writestr(name, clean(name, path.read_bytes().decode("utf-8", "replace")))
+                elif path.suffix in TEXT_SUFFIXES and path.name not in VOCABULARY_FILES:
+                    archive.writestr(name, cleaner(name, path.read_bytes().decode("utf-8", "replace")))
                 else:
                     archive.write(path, name)
-            for name, text in told.items():
-                archive.writestr(name, clean(name, text))
+            for name, text in records.items():
+                archive.writestr(name, cleaner(name, text))
         with no_room(out):
             sync_file(beside)
         os.replace(beside, out)
@@ -74,11 +75,11 @@ def pack(folder: Path, out: Path, rows: Mapping[str, tuple[Path, str]] | None = 
     return out.stat().st_size
 
 
-class _Clean:
-    """Removes the folders of this machine from the texts of a run: of each path its last part stays.
+class _PathCleaner:
+    """Shortens paths of this machine in the texts of a run to their last part.
 
-    A base model that is a folder of the owner's has no other name: there, in what describes the run, the folder stays,
-    written from the home folder on where it lies below.
+    A base model that is a folder has no other name. In the run's description its path is kept, relative to the home
+    folder if it is inside.
     """
 
     def __init__(self, folder: Path, home: Path | None) -> None:
@@ -88,26 +89,28 @@ class _Clean:
         self._base = described.get("hub_id") or described.get("title") or PurePosixPath(model).name
         self._model = model if model.startswith("/") else ""
         own = f"{Path.home()}/"
-        self._short = f"~/{model.removeprefix(own)}" if model.startswith(own) else model
+        self._display_path = f"~/{model.removeprefix(own)}" if model.startswith(own) else model
 
     def __call__(self, name: str, text: str) -> str:
         if name.endswith("config.json"):
             text = self._named(text)
         if not any(folder in text for folder in self._folders) and not (self._model and self._model in text):
             return text
-        describes = name in DESCRIBE and self._model
-        text = without(text, self._folders, {self._model: MARK if describes else self._base} if self._model else {})
-        return text.replace(MARK, self._short)
+        describes = name in DESCRIPTIONS and self._model
+        text = without(
+            text, self._folders, {self._model: PLACEHOLDER if describes else self._base} if self._model else {}
+        )
+        return text.replace(PLACEHOLDER, self._display_path)
 
     def _named(self, text: str) -> str:
-        """The settings of a saved model with its base by name; older studios have written its folder there."""
-        told = json.loads(text)
-        named = {key: self._base for key in BASE_KEYS if str(told.get(key) or "").startswith(("/", "~"))}
-        return json.dumps({**told, **named}, indent=2, ensure_ascii=False) + "\n" if named else text
+        """The settings of a saved model with its base by name. Older versions wrote the base's folder there."""
+        settings = json.loads(text)
+        named = {key: self._base for key in BASE_KEYS if str(settings.get(key) or "").startswith(("/", "~"))}
+        return json.dumps({**settings, **named}, indent=2, ensure_ascii=False) + "\n" if named else text
 
 
 def unpack(file: Path, into: Path) -> None:
-    """Fill an empty folder with the run in a file; a refusal, and nothing left, when it is no run or not safe."""
+    """Extract a run into an empty folder. Raises an error and leaves nothing if the file is not a valid, safe run."""
     into.mkdir(parents=True)
     try:
         with no_room(into):
@@ -120,7 +123,7 @@ def unpack(file: Path, into: Path) -> None:
 
 
 def _check(folder: Path) -> None:
-    """What was taken out must describe a run, and name nothing outside of the studio."""
+    """Require that an extracted folder describes a run and refers to nothing outside the studio."""
     if not isinstance(read_json(folder / "run.json").get("run"), dict):
         raise no_run("its run.json says nothing of a run")
     spec = read_spec(folder / "config.yaml")
@@ -158,30 +161,30 @@ def _unpack(file: Path, into: Path) -> None:
 
 
 def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
-    """The files of an archive, every one of them such as `pack` writes."""
+    """The files of an archive. Each must be one that `pack` writes."""
     infos = [info for info in archive.infolist() if not info.is_dir()]
     names = [info.filename for info in infos]
     if not {"config.yaml", "run.json"} <= set(names):
         raise no_run("it holds no config.yaml and run.json")
-    if len(names) > MOST_FILES or sum(info.file_size for info in infos) > MOST_BYTES:
+    if len(names) > MAX_FILES or sum(info.file_size for info in infos) > MAX_BYTES:
         raise StudioError(
             "too-large",
             "The file holds more than a run does.",
             given=f"{len(names):,} files, {sum(info.file_size for info in infos) / 2**30:.1f} GB",
-            valid=f"up to {MOST_FILES} files and {MOST_BYTES >> 30} GB",
+            valid=f"up to {MAX_FILES} files and {MAX_BYTES >> 30} GB",
         )
     if len(set(names)) < len(names):
         raise no_run("a name stands in it twice")
     for info in infos:
         if not _belongs(info.filename) or stat.S_ISLNK(info.external_attr >> 16) or info.flag_bits & 1:
             raise no_run(f"{info.filename[:100]!r} has no place in a run")
-        if not info.filename.endswith(BINARY) and info.file_size > MOST_WORDS:
+        if not info.filename.endswith(BINARY) and info.file_size > MAX_TEXT_BYTES:
             raise no_run(f"{info.filename[:100]!r} is too large")
         yield info
 
 
 def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path) -> None:
-    """One file, and never a byte more than it announced."""
+    """Extract one file. Raises an error when it is larger than announced."""
     place.parent.mkdir(parents=True, exist_ok=True)
     left = member.file_size
     with archive.open(member) as source, place.open("xb") as out:
@@ -197,21 +200,23 @@ def _inside(folder: Path, path: Path) -> str:
 
 
 def _belongs(name: str) -> bool:
-    """Whether a name is one of those that `pack` writes: no way up, no other place, no code, no pickle."""
+    """Whether `pack` writes files of this name: relative, inside the run, no code, no pickle."""
     if "\\" in name or "\0" in name or ":" in name:
         return False
     parts = PurePosixPath(name).parts
-    if name in ALONE:
+    if name in SINGLE_FILES:
         return True
     if len(parts) == 2 and parts[0] == IN_RUN:
         place = PurePosixPath(parts[1])
         return place.suffix in (".json", ".parquet") and bool(PLAIN.fullmatch(place.stem))
     safe = all(part not in ("..", ".") and not part.startswith(("/", ".")) for part in parts)
-    return len(parts) in (2, 3) and parts[0] in LEARNED and safe and PurePosixPath(name).suffix in KINDS
+    return (
+        len(parts) in (2, 3) and parts[0] in RESULT_FOLDERS and safe and PurePosixPath(name).suffix in RESULT_SUFFIXES
+    )
 
 
 def no_run(why: str) -> StudioError:
-    """What is said of a file that `pack` did not write."""
+    """The error for a file that `pack` did not write."""
     return StudioError(
         "unreadable-file",
         "This file is no run of the studio.",

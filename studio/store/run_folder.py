@@ -1,4 +1,4 @@
-"""Names of what lies in a run's folder, and how much of the disk it takes."""
+"""Paths in a run's folder, and its disk usage."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from studio.store.files import folder_size
 
 
 class RunFolder:
-    """Names of what lies in a run's folder."""
+    """Paths in a run's folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -25,13 +25,13 @@ class RunFolder:
 
     @property
     def of_processes(self) -> list[Path]:
-        """What each of several processes printed that trained together, in their order."""
-        found = self.root.glob("rank-*.log")
-        return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]))
+        """The logs of the processes that trained together, in their order."""
+        logs = self.root.glob("rank-*.log")
+        return sorted(logs, key=lambda path: int(path.stem.rpartition("-")[2]))
 
     @property
     def result(self) -> Path | None:
-        """The tuned adapter's or model's folder, None when there is none."""
+        """The folder of the adapter or the fine-tuned model, None when there is none."""
         return next(
             (
                 folder
@@ -43,6 +43,6 @@ class RunFolder:
 
     @property
     def bytes(self) -> int:
-        """What it takes on the disk; rows that are a dataset's file as well are counted there, and not here."""
-        kept = [path.stat() for path in self.rows.glob("*")]
-        return folder_size(self.root) - sum(each.st_size for each in kept if each.st_nlink > 1)
+        """Bytes on the disk. Rows that are hard links to a dataset's file count there, not here."""
+        row_files = [path.stat() for path in self.rows.glob("*")]
+        return folder_size(self.root) - sum(each.st_size for each in row_files if each.st_nlink > 1)

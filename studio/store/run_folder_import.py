@@ -1,7 +1,7 @@
-"""A run's folder as a thing of its own: what describes it, and taking up a folder that came from elsewhere.
+"""A run's folder as a self-contained unit: its description, and the import of folders from elsewhere.
 
-`run.json` says how the run stands, `config.yaml` what was asked, `events.jsonl` all that it said: with them a folder
-that was copied to another home, or whose database was lost, is listed again with its curve.
+`run.json` holds the state of the run, `config.yaml` the request, `events.jsonl` all events. With them, a folder that
+was copied to another home, or whose database was lost, is listed again with its curve.
 """
 
 import json
@@ -23,37 +23,37 @@ from studio.store.events import insert_event
 from studio.store.files import no_room, write_whole
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{9,63}")
-"""What a folder of a run may be called."""
+"""Pattern of a run folder's name."""
 ENDED: frozenset[str] = frozenset({"finished", "stopped", "interrupted", "failed"})
 TAIL = 2**16
-"""Bytes that are read from the end of a file of events at first; twice as many each time that a line is longer."""
+"""Bytes to read from the end of an event file at first. The number doubles until a whole line is found."""
 LEFT_OVER = 24 * 3600
-"""Seconds after which a half-made folder is nobody's any more."""
-CAME_HERE = "It came here in the middle of its work. Resume goes on from its last checkpoint, if it has one."
+"""Age in seconds after which a partly made folder is considered abandoned."""
+COPIED_WHILE_RUNNING = "It came here in the middle of its work. Resume goes on from its last checkpoint, if it has one."
 
 
 def describe(db: Database, folder: Path, record: RunRecord, more: dict[str, Any] | None = None) -> None:
-    """Write run.json anew, and append to events.jsonl what is new. `more` is what only a worker knows: base model and
+    """Write run.json, and append new events to events.jsonl. `more` holds what only a worker knows: base model and
     dataset."""
     path = folder / "run.json"
-    told = {**read_json(path), **(more or {}), "run": record.model_dump(mode="json")}
+    described = {**read_json(path), **(more or {}), "run": record.model_dump(mode="json")}
     append_events(db, folder / "events.jsonl", record.id)
-    write_whole(path, json.dumps(told, indent=2))
+    write_whole(path, json.dumps(described, indent=2))
 
 
 def append_events(db: Database, path: Path, run: str) -> None:
-    """Append the events of a run that a file does not hold yet, and sync it.
+    """Append the events of a run that a file does not hold yet, and sync the file.
 
-    A line that a kill or a full disk cut short is dropped first. A file whose last line is not of this database, since
-    the run came from another home or the database was replaced, is written anew.
+    A line that was cut off by a kill or a full disk is removed first. The file is rewritten when its last line is not
+    in this database, because the run came from another home or the database was replaced.
     """
     last, size = _last_event(path)
     known = db.row("SELECT time FROM events WHERE run = ? AND id = ?", (run, last.get("id", 0)))
-    goes_on = known is not None and known["time"] == last.get("time")
-    after = int(last["id"]) if goes_on else 0
+    continues = known is not None and known["time"] == last.get("time")
+    after = int(last["id"]) if continues else 0
     rows = db.rows("SELECT id, time, data FROM events WHERE run = ? AND id > ? ORDER BY id", (run, after))
     lines = "".join(f'{{"id":{row["id"]},"time":"{row["time"]}","event":{row["data"]}}}\n' for row in rows)
-    if not goes_on:
+    if not continues:
         write_whole(path, lines)
         return
     with no_room(path), path.open("r+b") as file:
@@ -65,7 +65,7 @@ def append_events(db: Database, path: Path, run: str) -> None:
 
 
 def _last_event(path: Path) -> tuple[dict[str, Any], int]:
-    """The last whole line of an events.jsonl, and the bytes up to its end; nothing when there is none."""
+    """The last complete line of an events.jsonl, and the offset of its end. ({}, 0) when there is none."""
     try:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
@@ -82,14 +82,14 @@ def _last_event(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def redescribe(db: Database, folder: Path, record: RunRecord) -> None:
-    """Write down how a run stands now; its events are as they were."""
+    """Update the run's record in run.json. Events are not changed."""
     path = folder / "run.json"
-    if told := read_json(path):
-        write_whole(path, json.dumps({**told, "run": record.model_dump(mode="json")}, indent=2))
+    if described := read_json(path):
+        write_whole(path, json.dumps({**described, "run": record.model_dump(mode="json")}, indent=2))
 
 
-def strangers(db: Database, root: Path, bare: bool = False) -> list[str]:
-    """Names of run folders that the database does not know; with `bare` those too that have settings alone."""
+def unlisted_runs(db: Database, root: Path, bare: bool = False) -> list[str]:
+    """Names of run folders that the database does not list. With `bare`, also those that have only settings."""
     if not root.is_dir():
         return []
     known = {row["id"] for row in db.rows("SELECT id FROM runs")}
@@ -101,8 +101,8 @@ def strangers(db: Database, root: Path, bare: bool = False) -> list[str]:
     ]
 
 
-def leavings(db: Database, root: Path) -> list[Path]:
-    """Folders that somebody who was killed left half made, long enough ago that nobody fills them any more."""
+def abandoned_folders(db: Database, root: Path) -> list[Path]:
+    """Folders that a killed process left unfinished, old enough that no process fills them any more."""
     if not root.is_dir():
         return []
     known = {row["id"] for row in db.rows("SELECT id FROM runs")}
@@ -116,30 +116,30 @@ def leavings(db: Database, root: Path) -> list[Path]:
     return [each for each in half if time.time() - each.stat().st_mtime > LEFT_OVER]
 
 
-def import_copied_runs(db: Database, root: Path, run: str, own: bool = False, said: AnyEvent | None = None) -> None:
-    """List a folder again, with its curve. Of several that do it at once only the first one does.
+def import_copied_runs(db: Database, root: Path, run: str, own: bool = False, event: AnyEvent | None = None) -> None:
+    """List a run folder with its curve. If several processes do it at once, only the first succeeds.
 
-    `own`: it was listed here before, so that its events have the ids that they had. `said`: what is said of it now.
+    `own`: the run was listed here before, so its events keep their ids. `event`: an event to append.
     """
     folder = root / run
     spec = read_spec(folder / "config.yaml")
-    told = _record(read_json(folder / "run.json").get("run"), run, spec)
-    status, reason = told["status"], told["reason"]
+    record = _record(read_json(folder / "run.json").get("run"), run, spec)
+    status, reason = record["status"], record["reason"]
     if status not in ENDED:
-        status, reason = "interrupted", CAME_HERE
+        status, reason = "interrupted", COPIED_WHILE_RUNNING
     result = any(
         (folder / kind / name).exists() for kind, name in (("adapter", "adapter_config.json"), ("model", "config.json"))
     )
     values = {
-        **told,
+        **record,
         "id": run,
         "status": status,
         "reason": reason,
         "spec": spec.model_dump_json(),
         "has_result": int(result),
-        "metrics": json.dumps(told["metrics"]),
-        "tags": json.dumps(told["tags"]),
-        "archived": int(told["archived"]),
+        "metrics": json.dumps(record["metrics"]),
+        "tags": json.dumps(record["tags"]),
+        "archived": int(record["archived"]),
     }
     marks = ", ".join("?" * len(values))
     with db.write() as connection:
@@ -148,18 +148,18 @@ def import_copied_runs(db: Database, root: Path, run: str, own: bool = False, sa
             list(values.values()),
         )
         if made.rowcount:
-            _take_up_events(connection, folder / "events.jsonl", run, own)
-            if status != told["status"]:
+            _import_events(connection, folder / "events.jsonl", run, own)
+            if status != record["status"]:
                 insert_event(connection, run, StateEvent(status=status, message=reason))
-            if said:
-                insert_event(connection, run, said)
+            if event:
+                insert_event(connection, run, event)
 
 
 def read_spec(path: Path) -> RunSpec:
-    """What was asked of a run, from its config.yaml; settings that this studio does not know are left out."""
+    """The request of a run from its config.yaml. Unknown settings are ignored."""
     try:
-        told = yaml.load(path.read_text(encoding="utf-8"), Loader=PlainLoader)
-        return RunSpec.model_validate(_known(RunSpec, told))
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=PlainLoader)
+        return RunSpec.model_validate(_known(RunSpec, config))
     except (OSError, ValueError, yaml.YAMLError, ValidationError, RecursionError) as error:
         raise StudioError(
             "damaged-run",
@@ -170,16 +170,16 @@ def read_spec(path: Path) -> RunSpec:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object; empty when there is none."""
+    """A JSON file that holds an object. Empty when it is missing or invalid."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML without anchors, which a few lines can blow up to gigabytes."""
+    """A YAML loader without anchors, since a few lines with anchors can expand to gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -187,20 +187,20 @@ class PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _known(noun: Any, told: Any) -> Any:
-    """Without the keys that a noun does not have: an older or a newer studio wrote them."""
-    if not isinstance(told, dict):
-        return told
+def _known(model: Any, values: Any) -> Any:
+    """Remove the keys that a pydantic model does not have. Older or newer versions wrote them."""
+    if not isinstance(values, dict):
+        return values
     kept = {}
-    for name, value in told.items():
-        if field := noun.model_fields.get(name):
+    for name, value in values.items():
+        if field := model.model_fields.get(name):
             inner = field.annotation
             kept[name] = _known(inner, value) if hasattr(inner, "model_fields") else value
     return kept
 
 
-def _record(told: Any, run: str, spec: RunSpec) -> dict[str, Any]:
-    """What run.json says of how the run stands, or as much as its settings tell."""
+def _record(saved: Any, run: str, spec: RunSpec) -> dict[str, Any]:
+    """The columns of a run from its run.json, or defaults from its settings."""
     bare = {
         "id": run,
         "name": spec.config.name or run,
@@ -211,7 +211,7 @@ def _record(told: Any, run: str, spec: RunSpec) -> dict[str, Any]:
         "method": spec.config.method,
     }
     try:
-        known = {key: value for key, value in (told or {}).items() if key in RunRecord.model_fields}
+        known = {key: value for key, value in (saved or {}).items() if key in RunRecord.model_fields}
         record = RunRecord.model_validate({**bare, **known, "id": run})
     except (ValidationError, AttributeError):
         record = RunRecord.model_validate(bare)
@@ -235,29 +235,29 @@ def _record(told: Any, run: str, spec: RunSpec) -> dict[str, Any]:
 
 
 def fill_gaps(db: Database, root: Path) -> None:
-    """Events that a damaged database has lost, from the folders of the runs that it still knows."""
+    """Restore events that a damaged database has lost, from the folders of the runs that it lists."""
     for row in db.rows("SELECT id FROM runs"):
         with db.write() as connection:
-            _take_up_events(connection, root / row["id"] / "events.jsonl", row["id"], own=True)
+            _import_events(connection, root / row["id"] / "events.jsonl", row["id"], own=True)
 
 
-def _take_up_events(connection: sqlite3.Connection, path: Path, run: str, own: bool) -> None:
-    """The events of a folder, in their order; a line that is none is left out, and so is an own one that is there."""
+def _import_events(connection: sqlite3.Connection, path: Path, run: str, own: bool) -> None:
+    """Insert the events of a file in their order. Skips invalid lines, and own events that exist."""
     if not path.is_file():
         return
     known = connection.execute("SELECT id, run FROM events").fetchall() if own else []
-    there = {row["id"]: row["run"] for row in known}
+    existing = {row["id"]: row["run"] for row in known}
     with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
+        for raw in lines:
             try:
-                told = json.loads(line)
-                event, time = EVENT.validate_python(told["event"]), str(told["time"])[:40]
-                number = int(told["id"]) if own else None
+                line = json.loads(raw)
+                event, time = EVENT.validate_python(line["event"]), str(line["time"])[:40]
+                number = int(line["id"]) if own else None
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue
-            if number is not None and there.get(number) == run:
+            if number is not None and existing.get(number) == run:
                 continue
             connection.execute(
                 "INSERT INTO events (id, run, time, kind, data) VALUES (?, ?, ?, ?, ?)",
-                (None if number in there else number, run, time, event.kind, event.model_dump_json()),
+                (None if number in existing else number, run, time, event.kind, event.model_dump_json()),
             )

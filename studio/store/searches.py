@@ -1,7 +1,7 @@
-"""Searches: a folder each, with what was asked and the file in which Optuna keeps its trials.
+"""Hyperparameter searches: each has a folder with the request and Optuna's trial log.
 
-Which are at work is told by the home's folder `searching/`, an empty file `WORKSPACE.SEARCH` each, so that the server
-need not go through all workspaces to know.
+A search that runs has an empty file `WORKSPACE.SEARCH` in the home's folder `searching/`, so that the server does not
+have to read all workspaces.
 """
 
 import json
@@ -36,18 +36,18 @@ class SearchStore:
         return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}"
 
     def add(self, spec: SearchSpec) -> None:
-        """Keep what was asked; from here on the search is known."""
+        """Save the request of a search. From now on it is listed."""
         write_whole(self._folder(spec.id) / ASKED, spec.model_dump_json())
 
     def get(self, search: str) -> SearchSpec:
-        """One search; `last` is the newest."""
+        """The request of a search. `last` is the newest."""
         known = self.all()
         if search == "last" and known:
             return known[0]
-        found = next((spec for spec in known if spec.id == search), None)
-        if found is None:
+        spec = next((each for each in known if each.id == search), None)
+        if spec is None:
             raise StudioError("unknown-name", f"There is no search {search}.", hint="The newest is called last.")
-        return found
+        return spec
 
     def all(self) -> list[SearchSpec]:
         """All searches, newest first."""
@@ -55,7 +55,7 @@ class SearchStore:
         return [SearchSpec.model_validate(json.loads(file.read_text(encoding="utf-8"))) for file in files]
 
     def trials_file(self, search: str) -> Path:
-        """Where Optuna keeps its trials, in a folder that is made when missing."""
+        """The file of Optuna's trials. Its folder is created when missing."""
         self._folder(search).mkdir(parents=True, exist_ok=True)
         return self._folder(search) / "trials.log"
 
@@ -65,14 +65,14 @@ class SearchStore:
         return file.exists() and f'"{run}"' in file.read_text(encoding="utf-8")
 
     def stop(self, search: str) -> None:
-        """No new trial is begun."""
+        """Start no new trials."""
         (self._folder(search) / "stopped").touch()
 
     def stopped(self, search: str) -> bool:
         return (self._folder(search) / "stopped").exists()
 
     def mark(self, search: str, at_work: bool) -> None:
-        """Have the whole home know whether a search is at work."""
+        """Record for the whole home whether a search is running."""
         mark = _marks(self._workspace.home) / f"{self._workspace.name}.{search}"
         if not at_work:
             mark.unlink(missing_ok=True)
@@ -82,7 +82,7 @@ class SearchStore:
 
     @contextmanager
     def alone(self, search: str) -> Iterator[bool]:
-        """Whether nobody else is moving this search on just now."""
+        """Hold the lock of a search without waiting. Yields whether it was free."""
         import fcntl
 
         with (self._folder(search) / "lock").open("w") as file:
@@ -98,7 +98,7 @@ class SearchStore:
 
 
 def at_work(home: Home) -> list[tuple[str, str]]:
-    """Workspace and id of each search of a home that is at work."""
+    """(workspace, search id) of each running search of a home."""
     marks = [mark.name.partition(".") for mark in sorted(_marks(home).glob("*.*"))]
     return [(workspace, search) for workspace, _, search in marks if home.workspace_exists(workspace)]
 

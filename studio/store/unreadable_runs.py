@@ -1,4 +1,5 @@
-"""Folders of runs that were copied here and can't be listed: the person is told of each, until it is seen or mended."""
+"""Folders of runs that can't be listed. The user sees a notice for each until it is confirmed or the folder is
+repaired."""
 
 import json
 from collections.abc import Collection
@@ -7,25 +8,25 @@ from pathlib import Path
 from studio.store.files import write_whole
 
 NOTICE = "passed-over.json"
-"""Name of a folder → what is told of it, empty once the person has seen it."""
+"""Folder name → its notice, empty after the user has seen it."""
 
 
 def pass_over(root: Path, runs: Collection[str]) -> None:
-    """Note which folders can't be listed now. `root` is the workspace's."""
+    """Record which folders can't be listed now. `root` is the folder of the workspace."""
     known = _known(root)
     now = {run: known.get(run, _sentence(run)) for run in runs}
     if now != known:
         write_whole(root / NOTICE, json.dumps(now))
 
 
-def told(root: Path) -> list[str]:
-    """What a person should know of them."""
+def read_notices(root: Path) -> list[str]:
+    """The notices that the user has not seen."""
     return [sentence for sentence in _known(root).values() if sentence]
 
 
 def forget(root: Path) -> None:
-    """The person has seen it."""
-    if told(root):
+    """The user has seen the notices."""
+    if read_notices(root):
         write_whole(root / NOTICE, json.dumps(dict.fromkeys(_known(root), "")))
 
 

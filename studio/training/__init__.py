@@ -1,1 +1,2 @@
-"""A run from settings and rows to a tuned model. Given two functions, `emit` and `should_stop`; knows no database."""
+"""Training: from settings and rows to a fine-tuned model. Callers pass `emit` and `should_stop`; it uses no
+database."""

@@ -1,4 +1,4 @@
-"""Several adapters of one base made into one, by PEFT's own ways. Knows folders and weights, no run."""
+"""Merges several adapters of one base model into one, with PEFT's methods."""
 
 import shutil
 import tempfile
@@ -12,10 +12,10 @@ from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.training.loop.checkpoints import replace_folder
-from studio.training.loop.loading import name_base
+from studio.training.loop.loading import set_base_model
 
 DENSITY = 0.5
-"""Share of the largest changes that ties and dare keep."""
+"""Share of the largest changes that the methods "ties" and "dare" keep."""
 MADE = "made"
 
 
@@ -26,10 +26,13 @@ def combine(
     folders: Sequence[Path],
     weights: Sequence[float],
     how: str,
-    place: Path,
+    target: Path,
     trusted: bool = False,
 ) -> None:
-    """Write one adapter to `place` that is the weighted sum of several."""
+    """Write the weighted sum of several adapters to `target`.
+
+    `how` is PEFT's combination type, which only LoRA adapters have.
+    """
     from peft import PeftModel
 
     base = load_base(info, precision, head_of(info, data), trusted)
@@ -40,8 +43,8 @@ def combine(
     more: dict[str, Any] = {}
     if adapter_kind(folders[0]) == "LORA":
         more["combination_type"] = how
-        # The strength of each adapter goes into the weights of the one that is made, which counts as it is; made as
-        # the first one was, an rsLoRA, it would count by the root of its rank once more.
+        # The scale of each adapter is part of the merged weights, so the merged adapter must not scale again. As an
+        # rsLoRA it would be scaled by the root of its rank once more.
         model.peft_config[names[0]].use_rslora = False
         if how in ("ties", "dare_linear"):
             more["density"] = DENSITY
@@ -55,11 +58,11 @@ def combine(
             hint=str(error).splitlines()[0],
             field="how",
         ) from error
-    new = place.with_name(f".{place.name}.new")
+    new = target.with_name(f".{target.name}.new")
     shutil.rmtree(new, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=place.parent) as written:
-        model.save_pretrained(written, selected_adapters=[MADE], save_embedding_layers=False)
-        shutil.move(str(Path(written) / MADE), str(new))
-    name_base(new, info)
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        model.save_pretrained(temporary, selected_adapters=[MADE], save_embedding_layers=False)
+        shutil.move(str(Path(temporary) / MADE), str(new))
+    set_base_model(new, info)
     (new / "README.md").unlink(missing_ok=True)
-    replace_folder(new, place)
+    replace_folder(new, target)

@@ -1,1 +1,2 @@
-"""The process that trains one run: spec in, events out. Started by module name, never imported by the services."""
+"""The process that trains one run: reads its spec and writes events. Started by module name, never imported by
+services."""

@@ -1,8 +1,8 @@
-"""The way in: take a run at once, or import everything first and wait to be told which.
+"""Entry point of the worker: train a given run, or import everything first and wait for a run.
 
 python -m studio.worker --home DIR --workspace W RUN_ID
-python -m studio.worker --prepared        then one line on stdin: HOME, WORKSPACE, RUN_ID, with tabs between;
-                                          before it any number of guesses (prepared.py)
+python -m studio.worker --prepared        then one line on stdin: HOME, WORKSPACE, RUN_ID, separated by tabs.
+                                          Before it, any number of expected runs (prepared.py).
 """
 
 import argparse
@@ -16,7 +16,7 @@ from studio.worker.run import Worker, import_heavy
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0 trained or stopped, 1 failed, 2 not this worker's to do."""
+    """Returns the exit status: 0 trained or stopped, 1 failed, 2 the run belongs to another worker."""
     parser = argparse.ArgumentParser(prog="studio.worker", description="Trains one run.")
     parser.add_argument("--home", type=Path, help="where everything is kept")
     parser.add_argument("--workspace", default="default", help="whose run it is")
@@ -33,22 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _prepared() -> int:
     import_heavy()
-    from studio.worker.prepared import Waiting
+    from studio.worker.prepared import PreparedWorker
 
-    waiting = Waiting()
+    waiting = PreparedWorker()
     line = waiting.wait()
     if not line:
         return 0
     home, workspace, run = line.split("\t")
-    _take_title(run)
+    _set_process_title(run)
     worker = Worker(Home(home), workspace, run, prepared=True, ready=waiting.ready)
     write_to(worker.folder.log)
     set_up_log()
     return worker.work()
 
 
-def _take_title(run: str) -> None:
-    """So that `ps` tells which worker is which."""
+def _set_process_title(run: str) -> None:
+    """Set the process title, so that `ps` shows which worker trains which run."""
     import setproctitle
 
     setproctitle.setproctitle(f"{Path(sys.executable).name} -m studio.worker {run}")

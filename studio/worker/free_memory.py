@@ -1,4 +1,4 @@
-"""The memory that a waiting run could take now; looked up every few seconds, without importing anything heavy."""
+"""The memory that a waiting run could use, measured every few seconds without importing anything large."""
 
 import time
 
@@ -8,7 +8,7 @@ LOOK_SECONDS = 3.0
 
 
 class FreeMemory:
-    """Bytes that are free, this process's own among them."""
+    """Free bytes, including this process's own memory."""
 
     def __init__(self) -> None:
         self._bytes, self._looked = 0, -LOOK_SECONDS

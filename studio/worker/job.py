@@ -1,4 +1,4 @@
-"""What a run is made of: its rows, model and settings, as training is given them."""
+"""The rows, model and settings of a run, as training needs them."""
 
 from typing import Any
 
@@ -11,15 +11,18 @@ from studio.store.demo_rules import limited, require_allowed
 from studio.store.quota import Quota
 from studio.training.loop.checkpoints import Checkpoints
 from studio.training.loop.loading import TrainingJob
-from studio.training.loop.trackers import asks_hub
+from studio.training.loop.trackers import needs_hub
 from studio.worker.rows import rows_of_run
 
 
-def job_of(workspace: Workspace, run: str, spec: RunSpec, ends: bool = False) -> tuple[TrainingJob, dict[str, Any]]:
-    """The job, and which rows are in which part. Where all is on this machine, the Hub is not asked from here on.
+def training_job(
+    workspace: Workspace, run: str, spec: RunSpec, ends: bool = False
+) -> tuple[TrainingJob, dict[str, Any]]:
+    """The job, and the row numbers of each split. If all files are on this machine, the Hub is not contacted from here
+    on.
 
-    A run that should begin with an earlier one's result never begins without it: it is refused. `ends`: it takes no
-    step more. What a visitor's run may not use is refused here again, whatever its spec says, and limits are heeded.
+    A run that should start from another run's result is refused if that is gone. `ends`: take no more steps, and make
+    the checkpoint the result. Enforces the rules and limits for visitors whatever the spec says.
     """
     require_allowed(workspace, spec)
     home, runs, start = workspace.home, workspace.runs, spec.config.start_from
@@ -34,7 +37,7 @@ def job_of(workspace: Workspace, run: str, spec: RunSpec, ends: bool = False) ->
             field="start_from",
         )
     info, limits = workspace.find_model(spec.config.model), workspace.limits
-    if workspace.is_visitors or (info.here and not asks_hub(spec.config.mirror)):
+    if workspace.is_visitors or (info.here and not needs_hub(spec.config.mirror)):
         disable_hub_access()
     rows = rows_of_run(workspace.datasets, spec, limits.run_rows)
     job = TrainingJob(

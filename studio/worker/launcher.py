@@ -1,7 +1,7 @@
-"""A run that several processes train together: the worker starts them, hears them, and says how it ended.
+"""Trains a run in several processes: the worker starts them, receives their events and reports the outcome.
 
-The worker stays what it always is: it has the run, beats, hears the wish to stop and keeps the events. Between it and
-the processes stands torchrun; whichever of them is killed, none is left behind (machine/processes.py: die_with).
+The worker keeps its usual duties: it owns the run, sends heartbeats, reads stop requests and stores events. torchrun is
+between it and the processes. Whichever of them is killed, no process is left behind (machine/processes.py: `die_with`).
 """
 
 import logging
@@ -25,7 +25,7 @@ from studio.machine.limits import oom_kills
 from studio.machine.memory import peak_memory
 from studio.schema.errors import StudioError
 from studio.schema.events import StepEvent
-from studio.training.distributed.processes import SWAPPED
+from studio.training.distributed.processes import OFFLOAD_FOLDER
 from studio.worker.rank import JOB, SOCKET
 
 if TYPE_CHECKING:
@@ -34,33 +34,33 @@ if TYPE_CHECKING:
     from studio.training.loop.outcome import Outcome
 
 LOOK_SECONDS = 0.5
-"""Between two looks at the wish to stop while no process says anything."""
+"""Seconds between two checks for a stop request while no process sends anything."""
 END_SECONDS = 60
-"""How long the processes may take to end once they are done."""
+"""Seconds that the processes have to end once they are done."""
 LOST = ("reset by peer", "closed by peer", "remote process exited")
-"""What one of them says when another is gone in the middle of a word (gloo, NCCL): that one is the cause."""
+"""Messages of a process whose peer died during communication (gloo, NCCL). The peer is the cause."""
 STALE_SECONDS = 600
-"""A part of DeepSpeed takes no longer to be built; whoever began it then is gone."""
+"""Seconds after which an unfinished build of a DeepSpeed extension is considered abandoned."""
 log = logging.getLogger("studio.worker")
 
 
 def train(job: "TrainingJob", emit: "Emit", should_stop: "ShouldStop") -> "Outcome":
-    """As `training.run.train`, by several processes."""
+    """As `training.loop.run.train`, in several processes."""
     with tempfile.TemporaryDirectory(prefix="studio-") as folder:
         meeting = Path(folder)
         (meeting / JOB).write_bytes(pickle.dumps(job))
-        with socket(AF_UNIX, SOCK_STREAM) as door:
-            door.bind(str(meeting / SOCKET))
-            door.listen(job.config.processes)
+        with socket(AF_UNIX, SOCK_STREAM) as listener:
+            listener.bind(str(meeting / SOCKET))
+            listener.listen(job.config.processes)
             with _launched(job, meeting) as launcher:
-                return RankServer(door, launcher, emit, should_stop).listen()
+                return RankServer(listener, launcher, emit, should_stop).listen()
 
 
 @contextmanager
 def _launched(job: "TrainingJob", meeting: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """torchrun, of the worker's own process group; gone afterwards, and all that it started with it."""
-    count, swapped = job.config.processes, job.folder / SWAPPED
-    shutil.rmtree(swapped, ignore_errors=True)  # of a worker that was killed
+    """torchrun, in the worker's process group. It ends with the block, together with its processes."""
+    count, offload_folder = job.config.processes, job.folder / OFFLOAD_FOLDER
+    shutil.rmtree(offload_folder, ignore_errors=True)  # left over from a worker that was killed
     for number in range(count):
         (job.folder / f"rank-{number}.log").unlink(missing_ok=True)
     forget_stale_builds(extensions())
@@ -74,60 +74,61 @@ def _launched(job: "TrainingJob", meeting: Path) -> Iterator["subprocess.Popen[b
     finally:
         launcher.kill()
         launcher.wait()
-        shutil.rmtree(swapped, ignore_errors=True)
+        shutil.rmtree(offload_folder, ignore_errors=True)
 
 
 def environment(processes: int) -> dict[str, str]:
-    """What the processes find around them: a thread for each core of theirs, a GPU each, and what DeepSpeed needs."""
+    """The environment of the processes: threads per process, GPUs, and what DeepSpeed needs."""
     facts = machine_facts()
     threads = str(max(1, facts.cores // processes))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # ninja lies beside python
-    found = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads), "PATH": path}
+    # ninja is installed beside python.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    variables = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads), "PATH": path}
     if sys.platform == "linux":
-        found["GLOO_SOCKET_IFNAME"] = "lo"  # they talk among themselves, and to no other machine
+        variables["GLOO_SOCKET_IFNAME"] = "lo"  # the processes communicate on this machine only
     if facts.gpus:
-        found["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(processes)))
-    return found
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(processes)))
+    return variables
 
 
 class RankServer:
-    """Hears the processes of a run until all have ended."""
+    """Receives messages from the processes of a run until all have ended."""
 
     def __init__(
-        self, door: socket, launcher: "subprocess.Popen[bytes]", emit: "Emit", should_stop: "ShouldStop"
+        self, listener: socket, launcher: "subprocess.Popen[bytes]", emit: "Emit", should_stop: "ShouldStop"
     ) -> None:
-        self.door, self.launcher, self.emit, self.should_stop = door, launcher, emit, should_stop
-        self.talking: list[Connection] = []
+        self.listener, self.launcher, self.emit, self.should_stop = listener, launcher, emit, should_stop
+        self.connections: list[Connection] = []
         self.done: set[Connection] = set()
-        self.trouble: StudioError | None = None
-        """The first that happened; what comes after is its consequence."""
-        self.lost = False
-        """One was missed by another one."""
+        self.error: StudioError | None = None
+        """The first error. Later ones are its consequences."""
+        self.peer_lost = False
+        """A process reported that it lost a peer."""
         self.outcome: Outcome | None = None
         self.gpus = machine_facts().gpus
         self._kills = oom_kills()
         self._memory, self._memory_looked = 0, 0.0
 
     def listen(self) -> "Outcome":
-        """What came of the run, or why nothing did."""
-        while self.launcher.poll() is None or self.talking:
-            ready = wait([*self.talking, self.door], LOOK_SECONDS)
+        """Receive until all processes have ended. Returns the outcome, or raises the first error."""
+        while self.launcher.poll() is None or self.connections:
+            ready = wait([*self.connections, self.listener], LOOK_SECONDS)
             for each in ready:
                 if isinstance(each, Connection):
-                    self._hear(each)
+                    self._receive(each)
                 else:
-                    self._welcome()
+                    self._accept()
             if not ready:
                 self.should_stop()
-            if self.outcome is not None and not self.talking:
+            if self.outcome is not None and not self.connections:
                 break
         self._end()
-        if self.trouble is None and self.lost:
-            self.trouble = killed(self._lacked_memory())
-        if self.trouble is not None:
-            raise self.trouble
+        if self.error is None and self.peer_lost:
+            self.error = killed(self._ran_out_of_memory())
+        if self.error is not None:
+            raise self.error
         if self.outcome is None:
-            if self._lacked_memory():
+            if self._ran_out_of_memory():
                 raise killed(for_memory=True)
             raise StudioError(
                 "training-failed",
@@ -136,52 +137,52 @@ class RankServer:
             )
         return self.outcome
 
-    def _welcome(self) -> None:
-        accepted, _ = self.door.accept()
-        self.talking.append(Connection(accepted.detach()))
+    def _accept(self) -> None:
+        accepted, _ = self.listener.accept()
+        self.connections.append(Connection(accepted.detach()))
 
-    def _hear(self, one: Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         try:
-            kind, said = one.recv()
-            getattr(self, f"_{kind}")(one, said)
+            kind, payload = connection.recv()
+            getattr(self, f"_{kind}")(connection, payload)
         except (EOFError, ConnectionError):
-            self.talking.remove(one)
-            one.close()
-            if one not in self.done:
-                self.trouble = self.trouble or killed(self._lacked_memory())
+            self.connections.remove(connection)
+            connection.close()
+            if connection not in self.done:
+                self.error = self.error or killed(self._ran_out_of_memory())
 
-    def _here(self, one: Connection, said: Any) -> None:
-        one.send(cores())
+    def _here(self, connection: Connection, payload: Any) -> None:
+        connection.send(cores())
 
-    def _ask(self, one: Connection, said: Any) -> None:
-        one.send((self.should_stop(), cores()))
+    def _ask(self, connection: Connection, payload: Any) -> None:
+        connection.send((self.should_stop(), cores()))
 
-    def _event(self, one: Connection, event: Any) -> None:
+    def _event(self, connection: Connection, event: Any) -> None:
         if isinstance(event, StepEvent) and not self.gpus:
             event = event.model_copy(update={"memory_bytes": self._peak()})
         self.emit(event)
 
-    def _done(self, one: Connection, outcome: Any) -> None:
-        self.done.add(one)
+    def _done(self, connection: Connection, outcome: Any) -> None:
+        self.done.add(connection)
         self.outcome = outcome or self.outcome
 
-    def _failed(self, one: Connection, said: Any) -> None:
-        words, trace = said
-        self.done.add(one)
+    def _failed(self, connection: Connection, payload: Any) -> None:
+        error, trace = payload
+        self.done.add(connection)
         log.error("One of the processes failed.\n%s", trace)
         if any(each in trace for each in LOST):
-            self.lost = True
+            self.peer_lost = True
             return
-        self.trouble = self.trouble or StudioError(words.pop("code"), words.pop("what"), **words)
+        self.error = self.error or StudioError.from_dict(error)
 
     def _peak(self) -> int:
-        """Of the worker and all its processes, looked up once a second."""
+        """Peak memory in bytes of the worker and its processes, measured at most once a second."""
         if time.monotonic() - self._memory_looked >= 1:
             self._memory, self._memory_looked = max(self._memory, peak_memory()), time.monotonic()
         return self._memory
 
-    def _lacked_memory(self) -> bool:
-        """Whether the system has ended a process for want of memory since they began."""
+    def _ran_out_of_memory(self) -> bool:
+        """Whether the system has killed a process because memory ran out since they started."""
         return oom_kills() > self._kills
 
     def _end(self) -> None:
@@ -192,12 +193,12 @@ class RankServer:
 
 
 def cores() -> list[int]:
-    """The cores that the run may use now: those of the worker, which gives one up while a model host answers."""
+    """The cores that the run may use now. The worker gives one up while a model host answers."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def killed(for_memory: bool) -> StudioError:
-    """The plain sentence for a process that is gone without a word."""
+    """The error for a process that was killed."""
     if for_memory:
         return StudioError(
             "out-of-memory",
@@ -212,13 +213,13 @@ def killed(for_memory: bool) -> StudioError:
 
 
 def extensions() -> Path:
-    """Where torch keeps the parts of DeepSpeed that were built on this machine."""
+    """The folder where torch keeps the DeepSpeed extensions that were built on this machine."""
     return Path(os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions")
 
 
 def forget_stale_builds(folder: Path) -> None:
-    """A build that was killed leaves a mark behind, and every later one would wait for it for ever."""
-    for mark in list(folder.glob("**/lock")):  # all are found before the first one goes
-        with suppress(FileNotFoundError):  # another run's build ended just now
+    """Delete abandoned builds. A killed build leaves a lock file that later ones would wait for forever."""
+    for mark in list(folder.glob("**/lock")):  # find all before deleting the first
+        with suppress(FileNotFoundError):  # another run's build just ended
             if time.time() - mark.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(mark.parent, ignore_errors=True)

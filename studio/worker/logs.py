@@ -1,4 +1,4 @@
-"""Where a process of a run writes, and how."""
+"""Logging of worker processes."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_to(path: Path) -> None:
-    """From here on stdout and stderr are this file."""
+    """Redirect stdout and stderr to this file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(handle, sys.stdout.fileno())
@@ -17,7 +17,7 @@ def write_to(path: Path) -> None:
 
 
 def set_up_log() -> None:
-    """Lines with a time. Libraries speak only when something is wrong."""
+    """Log lines with a time. Libraries log only errors."""
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", stream=sys.stdout, force=True
     )

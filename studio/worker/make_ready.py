@@ -1,9 +1,9 @@
-"""A run that is made ready before it is asked for, while a person still looks at its settings.
+"""Prepares a run before it is started, while the user still looks at its settings.
 
-It is begun in a thread of its own by the very function that trains, and stands before its first step: weights, rows,
-the base's replies and the check of the base are there. What is asked for in the end is compared with what was begun,
-and anything else begins anew. So a wrong guess takes nobody anything but time of a processor that had nothing to do,
-and a right one learns what it would have learned: the same is computed in the same order.
+The function that trains runs in its own thread and pauses before the first step. By then the weights and rows are
+loaded, the base model has answered the test prompts, and the first validation is done. When a run is started, it is
+compared with the prepared one. If they differ, the run starts from the beginning. A wrong guess only uses idle CPU
+time. A right guess gives the same result, since the same is computed in the same order.
 """
 
 import gc
@@ -15,89 +15,90 @@ from typing import TYPE_CHECKING
 from studio.machine.memory import forget_peak
 from studio.schema.events import AnyEvent, EvaluationEvent, PhaseEvent, ReadEvent
 from studio.schema.runs import StopWish
-from studio.training.loop.loading import TrainingJob, on_disk
+from studio.training.loop.loading import TrainingJob, input_files
 from studio.training.loop.outcome import Outcome
 
 if TYPE_CHECKING:
     from studio.training.loop.callbacks import Emit, ShouldStop
 
 
-class Ready:
-    """Begins a run at once, keeps what it says, and holds it before its first step until it is wanted or dropped."""
+class PreparedRun:
+    """Starts a run at once, stores its events, and holds it before its first step until it is started or dropped."""
 
     def __init__(self, job: TrainingJob) -> None:
         from studio.training.loop.run import train
 
-        self.job, self.stands = job, False
-        self._on_disk = on_disk(job)
-        self._said: list[AnyEvent] = []
+        self.job, self.is_ready = job, False
+        self._input_files = input_files(job)
+        self._events: list[AnyEvent] = []
         self._emit: Emit | None = None
-        self._should_stop: ShouldStop = _nobody_asked
+        self._should_stop: ShouldStop = _no_request
         self._checks = False
-        self._lock, self._go_on = threading.Lock(), threading.Event()
+        self._lock, self._continue = threading.Lock(), threading.Event()
         thread = ThreadPoolExecutor(1, "ready")
-        self._outcome = thread.submit(train, job, self._hear, lambda: self._should_stop())
+        self._outcome = thread.submit(train, job, self._receive, lambda: self._should_stop())
         thread.shutdown(wait=False)
 
     def train(self, job: TrainingJob, emit: "Emit", should_stop: "ShouldStop") -> Outcome:
-        """As `training.run.train`: from where it stands when it is for this very job, else from the start."""
+        """As `training.loop.run.train`. Continues the prepared run if it is for this job, otherwise starts from the
+        beginning."""
         from studio.training.loop.run import train
 
-        if not self._is_for(job):
+        if not self._matches(job):
             self.drop()
             return train(job, emit, should_stop)
         try:
             with self._lock:
-                for event in self._said:
+                for event in self._events:
                     emit(event)
                 self._emit, self._should_stop = emit, should_stop
         except BaseException:
             self.drop()
             raise
-        self._go_on.set()
+        self._continue.set()
         return self._outcome.result()
 
     def drop(self) -> None:
-        """Nobody wants it: let go of all that it holds, and of the memory that it once took."""
-        self._should_stop = _not_wanted
-        self._go_on.set()
-        self._outcome.exception()  # whatever it ended with is nobody's business
+        """Cancel the prepared run, release its memory and reset the recorded peak."""
+        self._should_stop = _discard_request
+        self._continue.set()
+        self._outcome.exception()  # the outcome of a dropped run is irrelevant
         del self._outcome
         gc.collect()
         forget_peak()
 
-    def _is_for(self, job: TrainingJob) -> bool:
-        """Whether it would learn the same from the same; one that could not be made ready is tried anew."""
-        same = _nameless(self.job) == _nameless(job) and self._on_disk == on_disk(job)
-        return same and not self._outcome.done()
+    def _matches(self, job: TrainingJob) -> bool:
+        """Whether the prepared run would give the same result as this job. False if the preparation failed."""
+        equal = _without_name(self.job) == _without_name(job) and self._input_files == input_files(job)
+        return equal and not self._outcome.done()
 
-    def _hear(self, event: AnyEvent) -> None:
+    def _receive(self, event: AnyEvent) -> None:
         from studio.training.loop.callbacks import StopNow
 
         with self._lock:
-            (self._emit or self._said.append)(event)
+            (self._emit or self._events.append)(event)
         if isinstance(event, ReadEvent):
             self._checks = event.held > 0
-        if self._is_last_before_step(event):
-            self.stands = True
-            self._go_on.wait()
+        if self._is_last_event_before_steps(event):
+            self.is_ready = True
+            self._continue.wait()
             if self._should_stop() == "discard":
                 raise StopNow("discard")
 
-    def _is_last_before_step(self, event: AnyEvent) -> bool:
+    def _is_last_event_before_steps(self, event: AnyEvent) -> bool:
         if self._checks:
             return isinstance(event, EvaluationEvent) and event.step == 0
         return isinstance(event, PhaseEvent) and event.phase == "training"
 
 
-def _nobody_asked() -> StopWish | None:
+def _no_request() -> StopWish | None:
     return None
 
 
-def _not_wanted() -> StopWish | None:
+def _discard_request() -> StopWish | None:
     return "discard"
 
 
-def _nameless(job: TrainingJob) -> TrainingJob:
-    """What a run is called makes no difference to it."""
+def _without_name(job: TrainingJob) -> TrainingJob:
+    """The job without the run's name, which has no effect on training."""
     return replace(job, config=job.config.model_copy(update={"name": ""}))

@@ -1,7 +1,6 @@
-"""What a worker says in words: lines for the log, and how it ended."""
+"""Texts of a worker: log lines, errors and the reason of a stop."""
 
-import re
-
+from studio.machine.process_limits import is_out_of_memory
 from studio.schema.errors import StudioError
 from studio.schema.events import (
     AdviceEvent,
@@ -15,21 +14,15 @@ from studio.schema.events import (
 from studio.schema.runs import PHASE_WORDS, StopWish
 from studio.store.files import NO_ROOM
 
-OUT_OF_MEMORY = re.compile(
-    "can't allocate memory|cannot allocate memory|out of memory|not enough memory|bad_alloc"
-    "|could not create a (memory|primitive(?! descriptor))",
-    re.IGNORECASE,
-)
-"""How torch, its parts and the system say it."""
 ENDED_FROM_OUTSIDE = "since its process was asked to end from outside (SIGTERM)"
-"""Why a run stopped that no person wished to stop. The page knows it by the signal's name."""
+"""The reason of a run that was stopped by a signal and not by the user. The page recognizes it by the signal's name."""
 
 
-def in_plain_words(error: BaseException) -> StudioError:
-    """Any error as a plain sentence with what to do next."""
+def to_studio_error(error: BaseException) -> StudioError:
+    """Any error as a `StudioError` with a hint."""
     if isinstance(error, StudioError):
         return error
-    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+    if is_out_of_memory(error):
         return StudioError(
             "out-of-memory",
             "The run needed more memory than there is.",
@@ -41,17 +34,17 @@ def in_plain_words(error: BaseException) -> StudioError:
             "The disk became full.",
             hint="Everything up to the last checkpoint is safe. Free some room, then resume the run.",
         )
-    said = next(iter(str(error).strip().splitlines()), "no words")
+    first_line = next(iter(str(error).strip().splitlines()), "no words")
     return StudioError(
         "training-failed",
         "Training ended with an error that the studio does not know.",
-        given=f"{type(error).__name__}: {said[:300]}",
+        given=f"{type(error).__name__}: {first_line[:300]}",
         hint="The run's log has the details.",
     )
 
 
-def stopped_in_words(wish: StopWish, kept: bool, step: int, best_step: int | None, why: str = "on request") -> str:
-    """Why a stopped run has a result, or none."""
+def stop_message(wish: StopWish, kept: bool, step: int, best_step: int | None, why: str = "on request") -> str:
+    """The reason of a stopped run: what was kept, or why nothing was."""
     if wish == "discard":
         return "Stopped on request; nothing was kept."
     if not kept:
@@ -61,8 +54,8 @@ def stopped_in_words(wish: StopWish, kept: bool, step: int, best_step: int | Non
     return f"Stopped {why}; what it had learned by step {step:,} is kept."
 
 
-def line_of(event: AnyEvent, steps: int) -> str:
-    """An event as a line of the log; empty for those that need none."""
+def log_line(event: AnyEvent, steps: int) -> str:
+    """The log line of an event. Empty when the event is not logged."""
     match event:
         case StepEvent():
             return (

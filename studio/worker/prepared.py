@@ -1,8 +1,8 @@
-"""The prepared process while it waits: it is told what a person may start next, and makes that ready.
+"""The prepared worker while it waits: it receives the run that the user may start next, and prepares it.
 
-It is told by lines on stdin: a guess as JSON, as often as settings change, and once the run to take. A guess is made
-ready when settings have stood for a moment and nothing else is at work on this machine, and let go after some minutes
-or when somebody else's run comes. Nothing else is promised to it: whoever starts a run asks for it by its own line.
+It reads lines from stdin: an expected run as JSON each time the settings change, and finally the run to train. It
+prepares the expected run when the settings have not changed for a moment and nothing else trains on this machine. It
+drops the run after some minutes, or when another run is queued. The server starts a run only by its own line.
 """
 
 import json
@@ -16,20 +16,20 @@ from studio.machine.facts import free_for_training
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
 from studio.store import Home, Workspace
-from studio.worker.job import job_of
-from studio.worker.make_ready import Ready
-from studio.worker.restart import wait_anew
+from studio.worker.job import training_job
+from studio.worker.make_ready import PreparedRun
+from studio.worker.restart import restart_prepared
 
 LOOK_SECONDS = 0.5
 SETTLED_SECONDS = 1.0
-"""For which nothing was changed: then it is worth a guess."""
+"""Seconds without a change of settings before the run is prepared."""
 KEEP_SECONDS = 5 * 60.0
-"""For which a run is kept ready that nobody starts."""
+"""Seconds for which a prepared run that is not started is kept."""
 
 
 @dataclass(frozen=True)
-class Guess:
-    """The run that a person may start next, under the id that it will have."""
+class ExpectedRun:
+    """The run that the user may start next, with its reserved id."""
 
     home: str
     workspace: str
@@ -37,36 +37,37 @@ class Guess:
     spec: RunSpec
 
 
-class Waiting:
-    """A prepared process that nobody has given a run yet."""
+class PreparedWorker:
+    """A prepared process that has no run yet."""
 
     def __init__(self) -> None:
-        self.ready: Ready | None = None
-        self._guess: Guess | None = None
+        self.ready: PreparedRun | None = None
+        self._expected: ExpectedRun | None = None
         self._place: Workspace
-        self._told = 0.0
+        self._changed = 0.0
         self._read = b""
 
     def wait(self) -> str:
-        """The line with the run to take; empty when whoever might give one is gone."""
+        """Wait for the line with the run to train. Empty when stdin has ended."""
         try:
             while True:
-                line = self._next_line(LOOK_SECONDS if self._guess else None)
+                line = self._next_line(LOOK_SECONDS if self._expected else None)
                 if line is None:
-                    self._look()
+                    self._update()
                 elif line.startswith("{"):
-                    self._hear(json.loads(line))
+                    self._receive(json.loads(line))
                 elif line:
                     return line
                 else:
                     self._drop()
                     return ""
-        except BaseException:  # its home was removed, say: the thread must not wait for ever
+        except BaseException:  # For example, the home was removed: the thread must not wait forever.
             self._drop()
             raise
 
     def _next_line(self, seconds: float | None) -> str | None:
-        """Read without Python's own buffer, so that nothing is lost of what comes when this process begins anew."""
+        """Read a line without Python's buffer, so that no input is lost when this process restarts. None after a
+        timeout."""
         while b"\n" not in self._read:
             if not select.select([sys.stdin], [], [], seconds)[0]:
                 return None
@@ -77,34 +78,36 @@ class Waiting:
         line, _, self._read = self._read.partition(b"\n")
         return line.decode()
 
-    def _hear(self, told: dict[str, str]) -> None:
-        guess = Guess(told["home"], told["workspace"], told["run"], RunSpec.model_validate(told["spec"]))
-        self._told = time.monotonic()
-        if guess != self._guess:
+    def _receive(self, message: dict[str, str]) -> None:
+        expected = ExpectedRun(
+            message["home"], message["workspace"], message["run"], RunSpec.model_validate(message["spec"])
+        )
+        self._changed = time.monotonic()
+        if expected != self._expected:
             self._drop()
-            self._guess, self._place = guess, Home(guess.home).workspace(guess.workspace)
+            self._expected, self._place = expected, Home(expected.home).workspace(expected.workspace)
 
-    def _look(self) -> None:
-        """Make ready what was guessed when its time has come, and let go of it when that has passed."""
-        assert self._guess is not None
-        queue, age = self._place.home.queue, time.monotonic() - self._told
-        others = any(entry.run != self._guess.run for entry in queue.listing())
+    def _update(self) -> None:
+        """Prepare the expected run when it is time, and drop it when it is too old."""
+        assert self._expected is not None
+        queue, age = self._place.home.queue, time.monotonic() - self._changed
+        others = any(entry.run != self._expected.run for entry in queue.listing())
         if self.ready and (others or age > KEEP_SECONDS) and not self._read:
-            wait_anew()
+            restart_prepared()
         elif age > KEEP_SECONDS:
-            self._guess = None
-        elif self.ready and not self.ready.stands and queue.guests():
-            self._drop()  # a model that answers a person comes first; afterwards it is begun again
-        elif not self.ready and age > SETTLED_SECONDS and not others and not queue.guests():
-            self._begin(self._guess)
+            self._expected = None
+        elif self.ready and not self.ready.is_ready and queue.active_hosts():
+            self._drop()  # a model host that answers the user has priority; the run is prepared again afterwards
+        elif not self.ready and age > SETTLED_SECONDS and not others and not queue.active_hosts():
+            self._prepare(self._expected)
 
-    def _begin(self, guess: Guess) -> None:
-        if free_for_training() < guess.spec.memory_bytes:
+    def _prepare(self, expected: ExpectedRun) -> None:
+        if free_for_training() < expected.spec.memory_bytes:
             return
         try:
-            self.ready = Ready(job_of(self._place, guess.run, guess.spec)[0])
-        except (StudioError, OSError):  # when it is started, it says so
-            self._guess = None
+            self.ready = PreparedRun(training_job(self._place, expected.run, expected.spec)[0])
+        except (StudioError, OSError):  # the run reports this error when it is started
+            self._expected = None
 
     def _drop(self) -> None:
         if self.ready:

@@ -1,8 +1,8 @@
-"""One of the processes that train a run together. It knows no store: the worker that had it started is told all.
+"""One of the processes that train a run together. It uses no store: the worker sends it the job.
 
-python -m studio.worker.rank MEETING RUN_FOLDER        started by torchrun (worker/torchrun.py), which sets its number
+python -m studio.worker.rank MEETING RUN_FOLDER        started by torchrun (worker/torchrun.py), which sets its rank
 
-A broad `except` stands in `main` alone: it is the edge of a process.
+The broad `except` in `main` is the boundary of the process.
 """
 
 import logging
@@ -22,60 +22,57 @@ from studio.worker.logs import set_up_log, write_to
 from studio.worker.torchrun import LAUNCHER
 
 JOB, SOCKET = "job.pickle", "socket"
-"""Names of what lies in the folder where worker and processes meet."""
+"""File names in the folder where the worker and the processes meet."""
 log = logging.getLogger("studio.worker.rank")
 
 
 class RankClient:
-    """What is said to the worker and heard from it; in all processes at the same step."""
+    """Sends events to the worker and receives stop requests. All processes call it at the same steps."""
 
     def __init__(self, worker: Connection, threads: int) -> None:
         self.worker, self.threads = worker, threads
 
     def emit(self, event: Any) -> None:
-        """One of the processes speaks for all."""
-        from studio.training.distributed.processes import leads
+        """Send an event. Only the main process sends."""
+        from studio.training.distributed.processes import is_main_process
 
-        if leads():
+        if is_main_process():
             self.worker.send(("event", event))
 
     def should_stop(self) -> Any:
-        """The wish to stop, agreed on; and the cores that the run may use now are shared out anew."""
-        from studio.training.distributed.processes import agreed, leads, number, processes
+        """The stop request, equal in all processes. Also updates the cores that each process may use."""
+        from studio.training.distributed.processes import broadcast_from_main, is_main_process, rank, world_size
 
-        told: Any = agreed(self._asked() if leads() else None)
-        wish, cores = told
-        use_share(cores, number(), processes(), self.threads)
+        answer: Any = broadcast_from_main(self._request() if is_main_process() else None)
+        wish, cores = answer
+        use_share(cores, rank(), world_size(), self.threads)
         return wish
 
-    def _asked(self) -> Any:
+    def _request(self) -> Any:
         self.worker.send(("ask", None))
         return self.worker.recv()
 
 
 def main() -> int:
-    """The exit status."""
+    """Returns the exit status."""
     die_with(int(os.environ[LAUNCHER]))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     meeting, folder = map(Path, sys.argv[1:])
-    number, processes = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
-    write_to(folder / f"rank-{number}.log")
+    rank, world_size = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
+    write_to(folder / f"rank-{rank}.log")
     set_up_log()
     worker = Client(str(meeting / SOCKET), "AF_UNIX")
     try:
         worker.send(("here", os.getpid()))
-        use_share(worker.recv(), number, processes)
+        use_share(worker.recv(), rank, world_size)
         outcome = _train(worker, meeting / JOB)
-        worker.send(("done", outcome if number == 0 else None))
+        worker.send(("done", outcome if rank == 0 else None))
         return 0
     except Exception as error:
         log.exception("This process failed.")
-        from studio.worker.messages import in_plain_words
+        from studio.worker.messages import to_studio_error
 
-        said = in_plain_words(error).all()[0]
-        words = {name: getattr(said, name) for name in ("code", "what", "valid", "hint", "field")}
-        given = None if said.given is None else str(said.given)
-        worker.send(("failed", ({**words, "given": given}, traceback.format_exc())))
+        worker.send(("failed", (to_studio_error(error).to_dict(), traceback.format_exc())))
         return 1
 
 
@@ -85,13 +82,13 @@ def _train(worker: Connection, path: Path) -> Any:
     import_heavy()
     import torch
 
-    from studio.training.distributed import processes
+    from studio.training.distributed.processes import init_process_group
     from studio.training.loop.run import train
 
-    processes.begin(torch.cuda.is_available())
+    init_process_group(torch.cuda.is_available())
     job = pickle.loads(path.read_bytes())
-    voice = RankClient(worker, job.config.threads)
-    outcome = train(replace(job, threads=torch.get_num_threads()), voice.emit, voice.should_stop)
+    client = RankClient(worker, job.config.threads)
+    outcome = train(replace(job, threads=torch.get_num_threads()), client.emit, client.should_stop)
     torch.distributed.destroy_process_group()
     return outcome
 

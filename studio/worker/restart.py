@@ -1,4 +1,4 @@
-"""A process begins anew with nothing in memory: for its run, after want of it say, or to wait for one."""
+"""Replaces this process by a fresh worker with empty memory, for a run or to wait for one."""
 
 import os
 import sys
@@ -6,21 +6,23 @@ from pathlib import Path
 
 from studio.machine.environment import child_environment
 
-_GIVEN = dict(os.environ)
-"""As it was when this process began: what a run has set since is not for the next one."""
+_ENVIRONMENT = dict(os.environ)
+"""The environment at the start of this process. Variables that a run has set do not apply to the next one."""
 
 
-def start_anew(home: Path, workspace: str, run: str, visitors: bool = False) -> None:
-    """Become a fresh worker for the run: the same process, with an empty memory; for a visitor's without secrets."""
-    _become("--home", str(home), "--workspace", workspace, run, visitors=visitors)
+def restart_worker(home: Path, workspace: str, run: str, visitors: bool = False) -> None:
+    """Replace this process by a fresh worker for the run, with empty memory. A visitor's worker gets no secrets."""
+    _replace_process("--home", str(home), "--workspace", workspace, run, visitors=visitors)
 
 
-def wait_anew() -> None:
-    """Become a prepared worker that has been told nothing yet; what is said to it meanwhile waits in its pipe."""
-    _become("--prepared")
+def restart_prepared() -> None:
+    """Replace this process by a prepared worker without a run. Input that arrives meanwhile waits in the pipe."""
+    _replace_process("--prepared")
 
 
-def _become(*arguments: str, visitors: bool = False) -> None:
+def _replace_process(*arguments: str, visitors: bool = False) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "studio.worker", *arguments], child_environment(visitors, _GIVEN))
+    os.execve(
+        sys.executable, [sys.executable, "-m", "studio.worker", *arguments], child_environment(visitors, _ENVIRONMENT)
+    )

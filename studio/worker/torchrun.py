@@ -1,4 +1,4 @@
-"""torchrun as a child of the worker: starts the processes that train together, and ends them all when one fails.
+"""torchrun as a child of the worker. It starts the processes that train together, and ends all when one fails.
 
 python -m studio.worker.torchrun WORKER_PID PROCESSES MEETING RUN_FOLDER
 """
@@ -10,16 +10,16 @@ import sys
 from studio.machine.processes import die_with
 
 LAUNCHER = "STUDIO_LAUNCHER"
-"""Environment of the processes: whose end is theirs."""
+"""Environment variable of the processes: they end with the process of this pid."""
 END_SECONDS = 5
-"""How long the others may take to end when one has failed."""
+"""Seconds that the other processes have to end when one has failed."""
 
 
 def main() -> None:
-    """Until all processes have ended."""
+    """Run torchrun until all processes have ended."""
     worker, processes, meeting, folder = sys.argv[1:]
     die_with(int(worker))
-    # A signal to the worker's group is the worker's to answer: it lets a step end and what was learned be saved.
+    # A signal to the worker's group is handled by the worker: it completes a step and saves the result.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.environ[LAUNCHER] = str(os.getpid())
     from torch.distributed.run import main as torchrun

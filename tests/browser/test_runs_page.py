@@ -292,7 +292,7 @@ def test_a_damaged_database_is_told_until_it_was_seen(look: Any, studio: Served)
     expect(page.get_by_text("The database was found damaged.")).to_be_visible()
     page.get_by_role("button", name="I have seen it").click()
     expect(page.get_by_text("The database was found damaged.")).to_be_hidden()
-    assert run.space.mended() == []
+    assert run.space.recovery_notices() == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

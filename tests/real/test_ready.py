@@ -128,7 +128,7 @@ def test_other_weights_in_the_same_place_begin_anew(tmp_path: Path) -> None:
     ready = standing(job)
     weights = tmp_path / "base" / "model.safetensors"
     os.utime(weights, (1, 1))
-    assert not ready._is_for(job)
+    assert not ready._matches(job)
     ready.drop()
 
 

@@ -35,8 +35,8 @@ def heard(folder: Path, ending: str) -> tuple[Any, list[AnyEvent]]:
     with socket(AF_UNIX, SOCK_STREAM) as door:
         door.bind(str(folder / "socket"))
         door.listen(1)
-        with subprocess.Popen([sys.executable, "-c", SAYS, str(folder / "socket"), ending]) as launcher:
-            return launcher.RankServer(door, launcher, said.append, lambda: None).listen(), said
+        with subprocess.Popen([sys.executable, "-c", SAYS, str(folder / "socket"), ending]) as process:
+            return launcher.RankServer(door, process, said.append, lambda: None).listen(), said
 
 
 def counting(numbers: list[int]) -> Callable[[], int]:

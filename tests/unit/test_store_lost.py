@@ -115,7 +115,7 @@ def test_one_that_waits_ends_a_worker_that_hangs_in_another_workspace(
     waits = other.runs.create(place.runs.spec(run)).id
     place.home.queue.enqueue("other", waits)
     worker = Worker(place.home, "other", waits)
-    worker._end_one_that_hangs()
+    worker._end_hung_workers()
     assert place.runs.get(run).status == "stopping"
 
 
@@ -141,7 +141,7 @@ def test_a_worker_that_hangs_while_it_waits_is_killed_and_its_run_keeps_its_plac
     place.home.queue.enqueue(place.name, other)
     assert place.home.queue.claim(other, os.getpid())
     assert not place.home.queue.try_start(other), "it comes after the one that hangs"
-    Worker(place.home, place.name, other)._end_one_that_hangs()
+    Worker(place.home, place.name, other)._end_hung_workers()
     assert gone(stubborn.pid, known)
     assert not place.home.queue.try_start(other) and place.home.queue.entries()[0] == (place.name, run, False)
     assert (place.runs.get(run).status, _called(place.home)) == ("queued", run)
@@ -162,9 +162,9 @@ def test_a_worker_that_waits_for_hours_and_asks_is_left_alone(
 def test_a_worker_says_no_last_word_of_a_run_that_was_taken_for_lost(place: Workspace, run: str) -> None:
     at_work(place, run, os.getpid())
     worker = Worker(place.home, place.name, run)
-    assert worker._is_mine()
+    assert worker._owns_run()
     place.runs.set_status(run, "interrupted", reason="Lost.")
-    assert not worker._is_mine()
+    assert not worker._owns_run()
     for wish in (None, "keep", "pause"):
         worker._finish(Outcome("adapter", None, wish, False, 7, None))
         assert (place.runs.get(run).status, place.runs.get(run).reason) == ("interrupted", "Lost.")

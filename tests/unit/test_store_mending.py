@@ -84,11 +84,11 @@ def test_wherever_it_is_damaged_the_runs_are_listed_again_with_their_whole_curve
     assert [each.id for each in runs] == [run] and runs[0].status == "finished"
     assert steps == list(range(1, STEPS + 1))
     assert (again.root / "studio.db").exists() and (again.root / "studio-2.db").exists()
-    (told,) = again.mended()
+    (told,) = again.recovery_notices()
     assert "kept as studio.db" in told and "found damaged" in told
     assert again.runs.create(again.runs.spec(run)).status == "queued", "and it can be written to"
-    again.mended_seen()
-    assert again.mended() == [] and [each.id for each in Home(tmp_path).workspace().runs.all()][-1] == run
+    again.dismiss_recovery_notices()
+    assert again.recovery_notices() == [] and [each.id for each in Home(tmp_path).workspace().runs.all()][-1] == run
 
 
 def test_rows_are_listed_again_with_the_way_they_are_read(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_of_several_that_meet_the_damage_at_once_one_mends_it(tmp_path: Path) ->
         thread.join()
     assert [run] in found and all(each in ([run], "damaged-database") for each in found), found
     assert sorted(path.name for path in space.root.glob("*.db")) == ["studio-2.db", "studio.db"]
-    assert len(Home(tmp_path).workspace().mended()) == 1
+    assert len(Home(tmp_path).workspace().recovery_notices()) == 1
 
 
 def test_a_damaged_queue_is_made_anew_and_waiting_runs_come_into_it_again(tmp_path: Path) -> None:

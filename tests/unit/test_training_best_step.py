@@ -27,7 +27,7 @@ def judged(
         best_metric=metric,
     )
     for number, (loss, score) in enumerate(checks, start=1):
-        callback._judge(10 * number, loss, {} if score is None else {"macro_f1": score})
+        callback._update_best(10 * number, loss, {} if score is None else {"macro_f1": score})
         if standing.early:
             break
     return standing

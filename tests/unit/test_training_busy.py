@@ -28,9 +28,9 @@ def share(folder: Path, cores: float) -> float:
     callback = EventCallback(
         lambda event: None, lambda: None, TrainingProgress(), Checkpoints(folder), every=10, validates=False, patience=0
     )
-    assert callback._busy() is None, "nothing is known before the first step"
+    assert callback._cpu_use() is None, "nothing is known before the first step"
     callback._clocks = (time.monotonic() - 10, time.process_time() - 10 * cores)
-    told = callback._busy()
+    told = callback._cpu_use()
     assert told is not None
     return told
 

@@ -24,7 +24,7 @@ from studio.services.planning.replay_mixing import StartingPoint
 from studio.store.run_rows import own_rows
 from studio.tasks import Task, task_named
 from studio.training.methods import METHODS
-from studio.training.planning.memory_fit import Asked, fit
+from studio.training.planning.memory_fit import FitRequest, fit
 from studio.training.planning.presets import PlanFacts, default_method, estimate, plan_problems
 
 USUAL_SPLITS = SplitCounts(
@@ -93,7 +93,7 @@ class Planner:
 
     def _view(
         self,
-        request: Asked,
+        request: FitRequest,
         method: str,
         settings: Mapping[str, Any],
         splits: SplitCounts,
@@ -105,7 +105,7 @@ class Planner:
         allows = what_rows_allow(request.facts.rows, kinds=request.facts.labels) if known else ""
         return PlanView(plan=plan, estimate=cost, splits=splits, usable=request.facts.rows, allows=allows)
 
-    def _fit_request(self, resolved: Resolved) -> tuple[Asked, str, dict[str, Any], SplitCounts]:
+    def _fit_request(self, resolved: Resolved) -> tuple[FitRequest, str, dict[str, Any], SplitCounts]:
         """All that a plan is made from, with method and settings. Problems are raised before tokens are counted, since
         that takes seconds."""
         request, info, spec = resolved.request, resolved.info, resolved.spec
@@ -117,7 +117,7 @@ class Planner:
         splits, facts = rows or (USUAL_SPLITS, USUAL_ROWS)
         if request.dataset is not None:
             facts = self._with_tokens(request.dataset, info, spec, settings, facts)
-        fit_request = Asked(task, info, request.preset, facts, machine_facts(), request.name, self._limits)
+        fit_request = FitRequest(task, info, request.preset, facts, machine_facts(), request.name, self._limits)
         return fit_request, method, settings, splits
 
     def _examined(self, resolved: Resolved, typical: Divided | None = None) -> tuple[Divided | None, list[StudioError]]:

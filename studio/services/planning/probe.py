@@ -15,7 +15,7 @@ MOST_SECONDS = 300
 
 def probe(context: Context, spec: RunSpec) -> Measured:
     """What a few steps took; a refusal when they can't be made now."""
-    if context.home.queue.run_at_work():
+    if context.home.queue.has_running_run():
         raise StudioError(
             "wrong-state",
             "A run is at work on this machine, and a probe beside it would measure neither.",

@@ -25,7 +25,7 @@ from studio.services.planning.probe import probe
 from studio.services.planning.replay_mixing import StartingPoint, starting_point
 from studio.services.runners.local import LocalRunner
 from studio.tasks import task_named
-from studio.training.planning.memory_budget import ROOM
+from studio.training.planning.memory_budget import MAX_MEMORY_SHARE
 
 
 class Planning:
@@ -124,8 +124,8 @@ class Planning:
     def fits_later(self, view: PlanView) -> bool:
         """Whether a run would fit this machine once other programs free their memory; it waits for that."""
         machine = machine_facts()
-        computed = view.estimate.memory_bytes <= ROOM * machine.training_memory
-        return computed and view.estimate.beside_bytes <= ROOM * machine.memory_total
+        computed = view.estimate.memory_bytes <= MAX_MEMORY_SHARE * machine.training_memory
+        return computed and view.estimate.beside_bytes <= MAX_MEMORY_SHARE * machine.memory_total
 
     def require_fit(self, info: ModelInfo, view: PlanView) -> None:
         """Refuse a run that never fits this machine.
@@ -137,7 +137,7 @@ class Planning:
         if estimate.fits or self.fits_later(view):
             return
         sizes = [estimate.memory_bytes, machine.training_memory]
-        if estimate.beside_bytes > ROOM * machine.memory_total:  # too much, however large the GPU is
+        if estimate.beside_bytes > MAX_MEMORY_SHARE * machine.memory_total:  # too much, however large the GPU is
             sizes = [estimate.beside_bytes, machine.memory_total]
         needed, most = (f"{size / 2**30:.1f} GB" for size in sizes)
         raise StudioError(

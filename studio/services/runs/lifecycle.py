@@ -21,7 +21,7 @@ from studio.services.runs.run_files import end_of, resumable_step, resumable_ste
 from studio.services.runs.run_messages import goes_on, sentence_of, taken_out
 from studio.store.demo_rules import require_allowed
 from studio.store.files import folder_size, require_room
-from studio.store.next_worker import call_next
+from studio.store.next_worker import start_next_worker
 from studio.store.queue import MOVES, Move
 from studio.store.quota import Quota
 from studio.store.run_rows import dataset_versions
@@ -249,12 +249,12 @@ class RunLifecycle:
 
     def call_next(self) -> None:
         """Start the worker of the run whose turn is next, if there is none."""
-        call_next(self.context.home, self.runner.start)
+        start_next_worker(self.context.home, self.runner.start)
 
     def _let_go(self, run: str) -> None:
         """Take a run that waits out of the queue, and end its worker."""
         worker = self.queue.worker(run)
-        self.queue.leave(run)
+        self.queue.remove(run)
         if worker:
             end_group(worker, signal.SIGTERM)
         self.call_next()

@@ -15,7 +15,7 @@ class QueuePlaces:
         """Put a run into the queue; `limit-reached` when there are too many."""
         memory = self.workspace.runs.spec(run).memory_bytes
         name, address, limits = self.workspace.name, self.workspace.address, self.workspace.limits
-        self.queue.ask(name, run, memory, again, owner=address, limits=limits)
+        self.queue.enqueue(name, run, memory, again, owner=address, limits=limits)
 
     def require(self, run: str = "") -> None:
         """Refuse at once what `ask` would refuse."""

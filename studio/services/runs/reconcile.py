@@ -37,7 +37,7 @@ def reconcile(runs: RunLifecycle, import_copied: bool = True) -> None:
             _retry_with_half_batch(runs, run)
         for run, _ in runs.store.in_state("stopping"):
             _enforce_stop(runs, run)
-        runs.queue.end_hanging()
+        runs.queue.end_hung_workers()
         runs.call_next()
         runs.runner.watch(runs.queue.listing())
         for run, created in runs.store.in_state("queued"):

@@ -36,11 +36,11 @@ class Storage:
 
     def recovery_notices(self) -> list[str]:
         """What was recovered from a damaged database, and run folders that can't be read; in sentences."""
-        return self.context.workspace.mended()
+        return self.context.workspace.recovery_notices()
 
     def dismiss_recovery_notices(self) -> None:
         """Do not show these notices again."""
-        self.context.workspace.mended_seen()
+        self.context.workspace.dismiss_recovery_notices()
 
     def delete_model(self, name: str) -> int:
         """Remove a Hub model from this machine; the bytes that came free."""

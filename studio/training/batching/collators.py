@@ -1,4 +1,4 @@
-"""Rows of a batch as tensors, and documents that share a row laid out so that each sees itself alone."""
+"""Collation of rows into tensors, and padding-free batches in which each document attends only to itself."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from torch.nn.utils.rnn import pad_sequence
 from studio.tasks.base import IGNORE_INDEX
 
 PARTS = "parts"
-"""Column of a batch: how long the documents of each row are, filled up with zeros."""
+"""Column of a batch with the lengths of each row's documents, padded with zeros."""
 
 
 class Collator:
-    """Rows of a batch, padded on the right, with the lengths of their documents."""
+    """Pads rows on the right and adds the lengths of their documents."""
 
     def __init__(self, pad: int) -> None:
         self.pad = pad
@@ -28,18 +28,18 @@ class Collator:
         }
 
 
-def lengths_in(parts: torch.Tensor) -> list[int]:
+def document_lengths(parts: torch.Tensor) -> list[int]:
     """Lengths of all documents of a batch, in their order."""
     return [length for length in parts.flatten().tolist() if length]
 
 
-def laid_end_to_end(inputs: dict[str, Any]) -> dict[str, Any]:
-    """A batch as one sequence without padding, in which positions begin anew with each document.
+def flatten_batch(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The batch as one sequence without padding. Positions restart at 0 with each document.
 
-    transformers tells documents apart by that where there is no mask.
+    Without a mask, transformers separates documents by their positions.
     """
     real = inputs["attention_mask"].bool()
-    positions = torch.cat([torch.arange(length) for length in lengths_in(inputs[PARTS])])
+    positions = torch.cat([torch.arange(length) for length in document_lengths(inputs[PARTS])])
     return {
         "input_ids": inputs["input_ids"][real][None],
         "labels": inputs["labels"][real][None],

@@ -1,7 +1,7 @@
-"""Attention for rows laid end to end in one sequence, so that no padding is computed: each row looks at itself alone.
+"""Attention for padding-free batches: rows are concatenated to one sequence, and each row attends only to itself.
 
-A mask would do the same, and slowly: it makes attention as dear as one row of the whole length. Here each row's part
-is computed by itself, and every other layer does not notice.
+A mask would give the same result, but attention would cost as much as for one row of the total length. Here, attention
+is computed per row. All other layers are unchanged.
 """
 
 import inspect
@@ -15,25 +15,25 @@ from transformers.masking_utils import sdpa_mask
 
 NAME = "by_rows"
 _lengths: list[int] | None = None
-"""Rows of the sequence that is being computed; None: a plain batch. It stays set until the next forward, since
-activations may be computed a second time on the way back."""
+"""Row lengths of the current sequence, or None for a padded batch. Stays set until the next forward call, since
+gradient checkpointing may compute activations again in the backward pass."""
 
 
-def set_rows(lengths: Sequence[int] | None) -> None:
-    """Say how the next sequence is made up."""
+def set_row_lengths(lengths: Sequence[int] | None) -> None:
+    """Set the row lengths of the next sequence."""
     global _lengths
     _lengths = None if lengths is None else list(lengths)
 
 
-def rows_now() -> list[int] | None:
-    """Lengths of the rows of the sequence that is being computed; None for a plain batch."""
+def current_row_lengths() -> list[int] | None:
+    """Row lengths of the current sequence. None for a padded batch."""
     return _lengths
 
 
 def attention(
     module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, **kwargs: Any
 ) -> tuple[torch.Tensor, None]:
-    """torch's own attention: of the batch, or of each row by itself."""
+    """Scaled dot product attention of torch, for the whole batch or for each row."""
     if _lengths is None:
         return sdpa_attention_forward(module, query, key, value, mask, **kwargs)
     parts = zip(query.split(_lengths, 2), key.split(_lengths, 2), value.split(_lengths, 2), strict=True)
@@ -41,7 +41,7 @@ def attention(
 
 
 def mask(**kwargs: Any) -> Any:
-    """No mask for rows end to end; torch's own for a plain batch."""
+    """No mask for a padding-free batch, otherwise the mask of transformers."""
     return None if _lengths is not None else sdpa_mask(**kwargs)
 
 
@@ -49,8 +49,8 @@ AttentionInterface.register(NAME, attention)
 AttentionMaskInterface.register(NAME, mask)
 
 
-def can_lay_end_to_end(model: Any, longest: int) -> bool:
-    """Whether a model takes its attention from the registry, gets positions told, and looks at the whole row."""
+def may_run_padding_free(model: Any, longest: int) -> bool:
+    """Whether a model uses registered attention functions, accepts positions, and attends to whole rows."""
     config = model.config.get_text_config()
     windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     names = inspect.signature(model.base_model.forward).parameters

@@ -1,4 +1,4 @@
-"""Short documents share a row: fewer, fuller rows, in which each document still sees itself alone."""
+"""Packing: short documents share a row, so there are fewer and fuller rows. Each document attends only to itself."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -8,38 +8,38 @@ from studio.tasks import Example, task_named
 from studio.tasks.base import IGNORE_INDEX
 
 
-def packs(config: TrainingConfig) -> bool:
-    """Whether the rows of a run are packed. Virtual tokens stand before a row, so a row must be one text there."""
+def uses_packing(config: TrainingConfig) -> bool:
+    """Whether the rows of a run are packed. Virtual tokens precede a row, so with them a row must be one text."""
     return task_named(config.task).packs and config.packing and config.method not in VIRTUAL
 
 
-def pack(examples: Sequence[Example], size: int) -> list[list[Example]]:
-    """Rows of documents that together are no longer than `size` tokens."""
-    return [[examples[n] for n in row] for row in filled([len(each.input_ids) for each in examples], size)]
+def pack_documents(examples: Sequence[Example], size: int) -> list[list[Example]]:
+    """Rows of documents with at most `size` tokens in total."""
+    return [[examples[n] for n in row] for row in best_fit([len(each.input_ids) for each in examples], size)]
 
 
-def filled(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Which lengths share a row, by their places: each goes where the least room is left (best fit, longest first)."""
+def best_fit(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Indices of the lengths that share a row. Best fit, longest first: each goes where the least space is left."""
     rows: list[list[int]] = []
-    room: list[tuple[int, int]] = []
-    """(tokens left, row), sorted."""
-    for number in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
-        length = lengths[number]
-        place = bisect_left(room, (length, -1))
-        if place < len(room):
-            left, row = room.pop(place)
+    free: list[tuple[int, int]] = []
+    """(free tokens, row), sorted."""
+    for index in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+        length = lengths[index]
+        slot = bisect_left(free, (length, -1))
+        if slot < len(free):
+            space, row = free.pop(slot)
         else:
-            left, row = size, len(rows)
+            space, row = size, len(rows)
             rows.append([])
-        rows[row].append(number)
-        if left > length:
-            entry = (left - length, row)
-            room.insert(bisect_left(room, entry), entry)
+        rows[row].append(index)
+        if space > length:
+            entry = (space - length, row)
+            free.insert(bisect_left(free, entry), entry)
     return rows
 
 
-def joined(documents: Sequence[Example]) -> Example:
-    """Documents as one row. Nothing foretells the first token of a document, so it is not learned."""
+def join_documents(documents: Sequence[Example]) -> Example:
+    """Documents as one row. The first token of a document has no context, so its loss is ignored."""
     ids, labels, learned = [], [], []
     for each in documents:
         ids += each.input_ids

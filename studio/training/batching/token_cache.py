@@ -1,7 +1,7 @@
-"""Rows as tokens, cached on disk: a rerun, a resumed run or a trial of a search reads what was encoded before.
+"""A disk cache of tokenized rows, used by reruns, resumed runs and the trials of a search.
 
-The key of an entry is a hash of all that its tokens depend on: the rows, the tokenizer's files, how the rows are read,
-the versions of the libraries that encode, and `ENCODING_VERSION`, which stands for the code of `tasks/` and `data/`.
+The key is a hash of everything that the tokens depend on: the rows, the tokenizer's files, the encoding settings, the
+versions of the libraries, and `ENCODING_VERSION`, which stands for the code of `tasks/` and `data/`.
 """
 
 import hashlib
@@ -18,49 +18,49 @@ from studio.schema.models import ModelInfo
 from studio.tasks import Encoding, Example, Row
 
 ENCODING_VERSION = 1
-"""Raise it by one when a change makes other tokens of the same row. A test compares the tokens of all samples with
-those of the last version, and fails when they differ and this number does not."""
+"""Increase it by one when a change gives other tokens for the same row. A test compares the tokens of all samples
+with those of the last version. It fails when they differ and this number does not."""
 LIBRARIES = ("transformers", "tokenizers", "sentencepiece", "jinja2", "trl")
-"""What turns texts into tokens; a new version may do it differently."""
-FEWEST = 2_000
-"""Rows from which it is quicker than reading them again."""
+"""Libraries that affect the tokens."""
+MIN_ROWS = 2_000
+"""Number of rows from which the cache is faster than encoding."""
 MOST_BYTES = 500_000_000
-"""What is kept at most; the longest unused goes first."""
+"""Maximum size of the cache. The least recently used files are deleted first."""
 _TUPLES = ("accepted", "parts")
 
 
-def remembered(
+def cached_examples(
     folder: Path | None, key: Callable[[], str], rows: int, encode: Callable[[], list[Example]]
 ) -> list[Example]:
-    """What `encode` gives, from the folder where it was kept before."""
-    if folder is None or rows < FEWEST:
+    """The result of `encode`, or the cached one."""
+    if folder is None or rows < MIN_ROWS:
         return encode()
     path = folder / f"{key()}.jsonl"
     try:
         with path.open(encoding="utf-8") as file:
             count = int(file.readline())
-            examples = [_read(json.loads(line)) for line in file]
+            examples = [_from_json(json.loads(line)) for line in file]
         if len(examples) == count:
             os.utime(path)
             return examples
     except (OSError, ValueError, TypeError):
-        pass  # not there, or not whole
+        pass  # missing or incomplete
     examples = encode()
-    _keep(path, examples)
+    _save(path, examples)
     return examples
 
 
-def key_of(rows: Sequence[Row], encoding: Encoding, info: ModelInfo) -> str:
-    """A hash of all that tokens depend on."""
-    told = hashlib.sha256(json.dumps([ENCODING_VERSION, _versions(), str(info.path)]).encode())
+def cache_key(rows: Sequence[Row], encoding: Encoding, info: ModelInfo) -> str:
+    """A hash of everything that the tokens depend on."""
+    digest = hashlib.sha256(json.dumps([ENCODING_VERSION, _versions(), str(info.path)]).encode())
     for pattern in ("*token*", "vocab*", "merges*", "*.jinja"):
         for file in sorted(Path(info.path or "").glob(pattern)):
-            told.update(file.read_bytes())
-    known = {each.name: getattr(encoding, each.name) for each in fields(encoding) if each.name != "tokenizer"}
-    told.update(json.dumps(known, sort_keys=True, default=str).encode())
+            digest.update(file.read_bytes())
+    settings = {each.name: getattr(encoding, each.name) for each in fields(encoding) if each.name != "tokenizer"}
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     for row in rows:
-        told.update(json.dumps(row, sort_keys=True, default=str).encode())
-    return told.hexdigest()
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
 
 
 @cache
@@ -68,20 +68,20 @@ def _versions() -> list[str]:
     return [f"{name} {version(name)}" for name in LIBRARIES]
 
 
-def _keep(path: Path, examples: Sequence[Example]) -> None:
-    """Whole or not at all, their number first; without room it is simply not kept."""
-    half = path.with_suffix(f".{os.getpid()}")
+def _save(path: Path, examples: Sequence[Example]) -> None:
+    """Write the number of examples and the examples, atomically. Without disk space, nothing is cached."""
+    temporary = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with half.open("w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             file.write(f"{len(examples)}\n")
-            file.writelines(json.dumps(_told(each)) + "\n" for each in examples)
+            file.writelines(json.dumps(_to_json(each)) + "\n" for each in examples)
             file.flush()
             os.fsync(file.fileno())
-        half.replace(path)
+        temporary.replace(path)
         _prune(path.parent)
     except OSError:
-        half.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _prune(folder: Path) -> None:
@@ -92,20 +92,20 @@ def _prune(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _told(example: Example) -> dict[str, Any]:
-    told = {name: value for name, value in vars(example).items() if value != _USUAL.get(name)}
-    return told | ({"other": _told(example.other)} if example.other else {})
+def _to_json(example: Example) -> dict[str, Any]:
+    values = {name: value for name, value in vars(example).items() if value != _DEFAULTS.get(name)}
+    return values | ({"other": _to_json(example.other)} if example.other else {})
 
 
-def _read(told: dict[str, Any]) -> Example:
+def _from_json(values: dict[str, Any]) -> Example:
     for name in _TUPLES:
-        if name in told:
-            told[name] = tuple(told[name])
-    if "other" in told:
-        told["other"] = _read(told["other"])
-    return Example(**told)
+        if name in values:
+            values[name] = tuple(values[name])
+    if "other" in values:
+        values["other"] = _from_json(values["other"])
+    return Example(**values)
 
 
-_ALWAYS = ("input_ids", "labels", "full_length")
-_USUAL = {name: value for name, value in vars(Example([], None, 0)).items() if name not in _ALWAYS}
-"""What an example is where nothing else is said; it is not written down."""
+_REQUIRED = ("input_ids", "labels", "full_length")
+_DEFAULTS = {name: value for name, value in vars(Example([], None, 0)).items() if name not in _REQUIRED}
+"""Default values of an example, which are not written."""

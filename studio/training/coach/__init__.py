@@ -1,6 +1,6 @@
-"""The coach: rules over what a run says, each a module of its own; it speaks once, and is silent when all is well.
+"""The coach: rules that watch the events of a run and give advice. Each rule is a module and gives its advice once.
 
-It is fed event by event and keeps what the rules need. It emits nothing: whoever feeds it says what it answers.
+`Coach` receives event by event and keeps what the rules need. It emits nothing; the caller emits the advice.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ from studio.training.coach import (
     truncation,
     underfitting,
 )
-from studio.training.coach.base import Point, Rule, Seen
+from studio.training.coach.base import Point, Rule, RunHistory
 
 _MODULES = (
     diverged,
@@ -43,75 +43,75 @@ _MODULES = (
     no_change,
 )
 RULES: dict[str, Rule] = {module.RULE.name: module.RULE for module in _MODULES}
-"""In the order in which they may speak: a later one is silent where an earlier one has said the same."""
-EVERY = 5
-"""Steps between two looks; a check is always looked at."""
+"""In order of priority. A rule may be silent when another one has given similar advice."""
+CHECK_EVERY = 5
+"""Steps between two checks of the rules. They are also checked after each validation."""
 
 
 class Coach:
-    """One run's coach."""
+    """The coach of one run."""
 
     def __init__(self, config: TrainingConfig, past: Iterable[AnyEvent] = ()) -> None:
-        self.seen = Seen(config)
-        self.told: dict[str, AdviceEvent] = {}
-        """What each rule said last; `ok` when it was taken back."""
+        self.history = RunHistory(config)
+        self.advice_by_rule: dict[str, AdviceEvent] = {}
+        """The last advice of each rule. Its severity is `ok` after a retraction."""
         for event in past:
-            self._take(event)
-        self.seen.error = None
+            self._record(event)
+        self.history.error = None
 
-    def hear(self, event: AnyEvent) -> list[AdviceEvent]:
-        """What is to say to it, most often nothing."""
-        self._take(event)
+    def observe(self, event: AnyEvent) -> list[AdviceEvent]:
+        """Record an event. Returns new advice, usually none."""
+        self._record(event)
         worth = isinstance(event, EvaluationEvent | ErrorEvent | ReadEvent)
-        if not worth and not (isinstance(event, StepEvent) and event.step % EVERY == 0):
+        if not worth and not (isinstance(event, StepEvent) and event.step % CHECK_EVERY == 0):
             return []
-        return self._look()
+        return self._check()
 
     def end(self) -> list[AdviceEvent]:
-        """What is to say of the whole run."""
-        self.seen.ended = True
-        return self._look()
+        """Returns the advice about the finished run."""
+        self.history.ended = True
+        return self._check()
 
-    def _look(self) -> list[AdviceEvent]:
-        said = []
+    def _check(self) -> list[AdviceEvent]:
+        advice = []
         for rule in RULES.values():
-            told = self.told.get(rule.name)
-            if told is None or told.severity == "ok":
-                silent = any(name in self.told for name in rule.unless)
-                new = None if silent or self._gave_up(told) else rule.look(self.seen)
+            last = self.advice_by_rule.get(rule.name)
+            if last is None or last.severity == "ok":
+                silent = any(name in self.advice_by_rule for name in rule.unless)
+                new = None if silent or self._already_retracted(last) else rule.advise(self.history)
             else:
-                new = rule.over(self.seen, told)
+                new = rule.retract(self.history, last)
             if new is not None:
-                self.told[rule.name] = new
-                said.append(new)
-        return said
+                self.advice_by_rule[rule.name] = new
+                advice.append(new)
+        return advice
 
-    def _gave_up(self, told: AdviceEvent | None) -> bool:
-        """A rule that took its words back does not speak again on the same check."""
-        return told is not None and self.seen.step <= told.step
+    def _already_retracted(self, last: AdviceEvent | None) -> bool:
+        """Whether a rule that retracted its advice would repeat it for the same validation."""
+        return last is not None and self.history.step <= last.step
 
-    def _take(self, event: AnyEvent) -> None:
-        seen = self.seen
+    def _record(self, event: AnyEvent) -> None:
+        history = self.history
         if isinstance(event, StepEvent):
-            while seen.points and seen.points[-1].step >= event.step:
-                seen.points.pop()
-            while seen.checks and seen.checks[-1].step >= event.step:  # gone on from an earlier checkpoint
-                seen.checks.pop()
-            seen.points.append(Point(event.step, event.loss, event.grad_norm, event.epoch))
+            while history.points and history.points[-1].step >= event.step:
+                history.points.pop()
+            while history.checks and history.checks[-1].step >= event.step:  # resumed from an earlier checkpoint
+                history.checks.pop()
+            history.points.append(Point(event.step, event.loss, event.grad_norm, event.epoch))
         elif isinstance(event, EvaluationEvent):
-            while seen.checks and seen.checks[-1].step >= event.step:
-                seen.checks.pop()
-            seen.checks.append(event)
+            while history.checks and history.checks[-1].step >= event.step:
+                history.checks.pop()
+            history.checks.append(event)
         elif isinstance(event, PhaseEvent):
-            seen.total = event.steps or seen.total
+            history.total = event.steps or history.total
         elif isinstance(event, ReadEvent):
-            seen.read = event
+            history.read = event
         elif isinstance(event, ReplyEvent):
-            seen.replies.append(event)
+            history.replies.append(event)
         elif isinstance(event, ErrorEvent):
-            seen.error = event
+            history.error = event
         elif isinstance(event, AdviceEvent) and event.rule:
-            self.told[event.rule] = event
+            self.advice_by_rule[event.rule] = event
 
 
 __all__ = ["RULES", "Coach", "Rule", "Seen"]

@@ -1,4 +1,4 @@
-"""What a rule of the coach is given, and what it gives back. No I/O: numbers in, a sentence out, or silence."""
+"""Input and output of the coach's rules. Rules do no I/O: they get the history of a run and return advice or None."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from studio.schema.config import TrainingConfig
 from studio.schema.events import Action, AdviceEvent, ErrorEvent, EvaluationEvent, ReadEvent, ReplyEvent
 
 WRITING = ("sft", "seq2seq")
-"""Trainers whose loss is that of each token written."""
+"""Trainers whose loss is the mean loss of generated tokens."""
 LABELING = ("classification",)
 STOP = Action(kind="stop", label="Stop and keep the best")
 
 
 class Point(NamedTuple):
-    """A step, as short as the rules need it."""
+    """A training step, reduced to what the rules need."""
 
     step: int
     loss: float
@@ -25,12 +25,12 @@ class Point(NamedTuple):
 
 
 @dataclass
-class Seen:
-    """A run so far; a step that comes again after a resume takes the old one's place."""
+class RunHistory:
+    """The history of a run. A step that is repeated after a resume replaces the old one."""
 
     config: TrainingConfig
     total: int = 0
-    """Steps of the whole run."""
+    """Number of steps of the whole run."""
     points: list[Point] = field(default_factory=list)
     checks: list[EvaluationEvent] = field(default_factory=list)
     replies: list[ReplyEvent] = field(default_factory=list)
@@ -40,47 +40,47 @@ class Seen:
 
     @property
     def step(self) -> int:
-        """The step it is at."""
+        """The current step."""
         return max(self.points[-1].step if self.points else 0, self.checks[-1].step if self.checks else 0)
 
     @property
     def trainer(self) -> str:
-        """What kind of loss it has."""
+        """The trainer, which determines the kind of loss."""
         return self.read.trainer if self.read else ""
 
     @property
     def base(self) -> EvaluationEvent | None:
-        """The check before the first step."""
+        """The validation before the first step."""
         return self.checks[0] if self.checks and self.checks[0].step == 0 else None
 
     @property
     def tuned(self) -> Sequence[EvaluationEvent]:
-        """The checks after it."""
+        """The validations after training began."""
         return self.checks[1:] if self.base else self.checks
 
     def share(self) -> float:
-        """How much of the run is over, 0 to 1."""
+        """Completed fraction of the run, 0 to 1."""
         return 1.0 if self.ended else self.step / self.total if self.total else 0.0
 
     def losses(self, first: int, last: int) -> list[float]:
-        """Training losses of steps after `first`, up to `last`."""
+        """Training losses of the steps after `first` up to `last`."""
         return [point.loss for point in self.points if first < point.step <= last]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: pure, and told nothing but what was seen."""
+    """One rule. Its functions are pure and depend only on the history."""
 
     name: str
-    look: Callable[[Seen], AdviceEvent | None]
-    over: Callable[[Seen, AdviceEvent], AdviceEvent | None] = lambda seen, told: None
-    """Takes back what was said before, once it is no longer so."""
+    advise: Callable[[RunHistory], AdviceEvent | None]
+    retract: Callable[[RunHistory, AdviceEvent], AdviceEvent | None] = lambda history, advice: None
+    """Retracts the advice when it no longer applies. Arguments: history and the advice given."""
     unless: tuple[str, ...] = ()
-    """Rules that have said the same already."""
+    """Rules that give similar advice. If one has spoken, this one is silent."""
 
 
-def middle(losses: Sequence[float]) -> float:
-    """Median: one odd batch does not count."""
+def typical_loss(losses: Sequence[float]) -> float:
+    """The median, which ignores single unusual batches."""
     return median(losses)
 
 
@@ -90,14 +90,17 @@ def mean(losses: Sequence[float]) -> float:
 
 
 def noise(losses: Sequence[float]) -> float:
-    """How far checks scatter about their course. A course, however bent, leaves little in the second differences;
-    noise of size s leaves s times the root of six."""
+    """Standard deviation of the noise around the trend of the losses.
+
+    A smooth trend has small second differences. Noise with standard deviation s gives them a standard deviation of s
+    times the root of six.
+    """
     bends = [a - 2 * b + c for a, b, c in zip(losses, losses[1:], losses[2:], strict=False)]
     return sqrt(fmean([bend**2 for bend in bends]) / 6) if bends else 0.0
 
 
-def figure(number: float) -> str:
-    """1.67, 0.034, 2e-05: as many figures as tell something."""
+def format_number(number: float) -> str:
+    """A number with its significant digits: 1.67, 0.034, 2e-05."""
     if abs(number) >= 1000:
         return f"{number:,.0f}"
     return f"{number:.2f}" if abs(number) >= 1 else f"{number:.3g}"
@@ -108,12 +111,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if abs(share) >= 0.01 else f"{100 * share:.1f} %"
 
 
-def at_rate(rate: float, words: str) -> Action:
-    """The same run at another learning rate."""
-    kept = float(f"{min(rate, 0.1):.2g}")
-    return Action(kind="repeat", label=f"Run again at {words} ({kept:g})", changes={"learning_rate": kept})
+def rerun_at_rate(rate: float, description: str) -> Action:
+    """The action to run again with another learning rate."""
+    rounded = float(f"{min(rate, 0.1):.2g}")
+    return Action(kind="repeat", label=f"Run again at {description} ({rounded:g})", changes={"learning_rate": rounded})
 
 
 def one_decimal(epochs: float) -> float:
-    """Passes as a person would set them."""
+    """Epochs, rounded as a person would enter them."""
     return float(max(1, round(epochs))) if epochs >= 1 else float(f"{max(epochs, 0.1):.1f}")

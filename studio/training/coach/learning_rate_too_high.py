@@ -1,74 +1,76 @@
-"""The loss jumps, or ends above where it began: each step goes too far."""
+"""The loss jumps or ends above its start: the steps are too large."""
 
 from studio.schema.events import AdviceEvent
-from studio.training.coach.base import STOP, Rule, Seen, at_rate, figure, middle
+from studio.training.coach.base import STOP, Rule, RunHistory, format_number, rerun_at_rate, typical_loss
 
 WINDOW = 5
-"""Steps whose median counts as where the loss is."""
+"""Number of steps whose median is used as the current loss."""
 ABOVE = 1.25
-"""Times the loss before the first steps: it got worse by training."""
-SPIKE, LENGTH = 2.5, 3.0
-"""Times the usual loss and the usual gradient, in the steps before: a spike."""
+"""Multiple of the initial loss above which training has made it worse."""
+SPIKE, GRADIENT = 2.5, 3.0
+"""Multiples of the usual loss and gradient norm of the preceding steps that count as a jump."""
 BEFORE, SPIKES = 20, 3
 
 
-def look(seen: Seen) -> AdviceEvent | None:
-    """Speak when training made the loss worse than it was, or when it jumps again and again."""
-    if len(seen.points) < 2 * WINDOW:
+def advise(history: RunHistory) -> AdviceEvent | None:
+    """Advice when training made the loss worse, or when it jumps repeatedly."""
+    if len(history.points) < 2 * WINDOW:
         return None
-    worse = _worse(seen)
-    said = worse or _spikes(seen)
-    if not said:
+    worse = _worse_than_start(history)
+    message = worse or _spikes(history)
+    if not message:
         return None
-    rate = seen.config.learning_rate
-    ways = [at_rate(rate / 2, "half the rate"), at_rate(rate / 10, "a tenth of the rate")]
+    rate = history.config.learning_rate
+    actions = [rerun_at_rate(rate / 2, "half the rate"), rerun_at_rate(rate / 10, "a tenth of the rate")]
     return AdviceEvent(
         rule="rate-too-high",
         severity="error",
-        step=seen.step,
+        step=history.step,
         title="The learning rate is too high",
-        message=said,
+        message=message,
         why="Each step overshoots, and the next one has to undo it; what the base knew is lost on the way.",
         action=f"Run again at a lower rate than {rate:g}.",
-        actions=(*(reversed(ways) if worse else ways), STOP),
+        actions=(*(reversed(actions) if worse else actions), STOP),
     )
 
 
-def _start(seen: Seen) -> float:
-    """The loss before anything was learned: the second step may be far above it."""
-    return max(seen.points[0].loss, seen.base.eval_loss if seen.base else 0.0)
+def _start(history: RunHistory) -> float:
+    """The loss before training. The second step may be far above it."""
+    return max(history.points[0].loss, history.base.eval_loss if history.base else 0.0)
 
 
-def _worse(seen: Seen) -> str:
-    first = _start(seen)
-    now = middle([point.loss for point in seen.points[-WINDOW:]])
+def _worse_than_start(history: RunHistory) -> str:
+    first = _start(history)
+    now = typical_loss([point.loss for point in history.points[-WINDOW:]])
     if now <= first * ABOVE or now - first < 0.2:
         return ""
-    top = max(point.norm or 0.0 for point in seen.points)
-    norm = f" The longest gradient so far was {figure(top)}." if top else ""
-    return f"Training loss is {figure(now)} around step {seen.step:,}; it began at {figure(first)}.{norm}"
-
-
-def _spikes(seen: Seen) -> str:
-    """Steps that throw the loss back to where it began, with long gradients."""
-    start = _start(seen)
-    recent = seen.points[-3 * BEFORE :]
-    found = []
-    for at in range(BEFORE, len(recent)):
-        before, here = recent[at - BEFORE : at], recent[at]
-        usual = middle([point.loss for point in before])
-        norms = [point.norm for point in before if point.norm is not None]
-        long = here.norm is None or not norms or here.norm > LENGTH * middle(norms)
-        if here.loss > SPIKE * usual and here.loss > 0.8 * start and long:
-            found.append((here, usual))
-    if len(found) < SPIKES:
-        return ""
-    highest, usual = max(found, key=lambda each: each[0].loss)
-    norm = f", with a gradient of length {figure(highest.norm)}" if highest.norm else ""
+    top = max(point.norm or 0.0 for point in history.points)
+    norm = f" The longest gradient so far was {format_number(top)}." if top else ""
     return (
-        f"Training loss jumped {len(found)} times in the last {len(recent)} steps: at step {highest.step:,} to "
-        f"{figure(highest.loss)}, where {figure(usual)} was usual{norm}."
+        f"Training loss is {format_number(now)} around step {history.step:,}; it began at {format_number(first)}.{norm}"
     )
 
 
-RULE = Rule("rate-too-high", look, unless=("diverged",))
+def _spikes(history: RunHistory) -> str:
+    """Steps that return the loss to its start, with large gradients."""
+    start = _start(history)
+    recent = history.points[-3 * BEFORE :]
+    jumps = []
+    for at in range(BEFORE, len(recent)):
+        before, current = recent[at - BEFORE : at], recent[at]
+        usual = typical_loss([point.loss for point in before])
+        norms = [point.norm for point in before if point.norm is not None]
+        large_gradient = current.norm is None or not norms or current.norm > GRADIENT * typical_loss(norms)
+        if current.loss > SPIKE * usual and current.loss > 0.8 * start and large_gradient:
+            jumps.append((current, usual))
+    if len(jumps) < SPIKES:
+        return ""
+    highest, usual = max(jumps, key=lambda each: each[0].loss)
+    norm = f", with a gradient of length {format_number(highest.norm)}" if highest.norm else ""
+    return (
+        f"Training loss jumped {len(jumps)} times in the last {len(recent)} steps: at step {highest.step:,} to "
+        f"{format_number(highest.loss)}, where {format_number(usual)} was usual{norm}."
+    )
+
+
+RULE = Rule("rate-too-high", advise, unless=("diverged",))

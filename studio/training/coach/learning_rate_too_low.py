@@ -1,39 +1,40 @@
-"""Neither loss moves: each step is too small to change anything."""
+"""Neither loss changes: the steps are too small."""
 
 from studio.schema.events import AdviceEvent
-from studio.training.coach.base import STOP, Rule, Seen, at_rate, figure, middle, percent
+from studio.training.coach.base import STOP, Rule, RunHistory, format_number, percent, rerun_at_rate, typical_loss
 
-STILL = 0.005
-"""Less change than this is none."""
-STEPS = 8
-"""Fewer steps tell nothing."""
+MIN_CHANGE = 0.005
+"""A smaller relative change counts as none."""
+MIN_STEPS = 8
+"""Minimum number of steps before the rule applies."""
 
 
-def look(seen: Seen) -> AdviceEvent | None:
-    """Speak from a third of the run on: after the warm-up, and while most of it can still be saved."""
-    warm = seen.config.warmup_share * seen.total
-    if seen.share() < 1 / 3 or seen.step < STEPS + warm or not seen.base or not seen.tuned:
+def advise(history: RunHistory) -> AdviceEvent | None:
+    """Advice from a third of the run on: after the warmup, and while most of the run can still be saved."""
+    warm = history.config.warmup_share * history.total
+    if history.share() < 1 / 3 or history.step < MIN_STEPS + warm or not history.base or not history.tuned:
         return None
-    base, last = seen.base.eval_loss, seen.tuned[-1].eval_loss
-    if seen.tuned[-1].step < STEPS + warm or base < 0.05:
+    base, last = history.base.eval_loss, history.tuned[-1].eval_loss
+    if history.tuned[-1].step < MIN_STEPS + warm or base < 0.05:
         return None
-    if any(abs(check.eval_loss - base) > STILL * base for check in seen.tuned):
+    if any(abs(check.eval_loss - base) > MIN_CHANGE * base for check in history.tuned):
         return None
-    known = seen.trainer not in ("preference", "feedback") or abs(base - last) < 1e-3
-    if not known:
+    comparable = history.trainer not in ("preference", "feedback") or abs(base - last) < 1e-3
+    if not comparable:
         return None
-    now = middle([point.loss for point in seen.points[-STEPS:]])
+    now = typical_loss([point.loss for point in history.points[-MIN_STEPS:]])
     return AdviceEvent(
         rule="rate-too-low",
         severity="warn",
-        step=seen.step,
+        step=history.step,
         title="Hardly anything is learned",
-        message=f"Validation loss was {figure(base)} before the first step and is {figure(last)} at step "
-        f"{seen.tuned[-1].step:,}: a change of {percent(abs(last - base) / base)}. Training loss is {figure(now)}.",
-        why=f"At a learning rate of {seen.config.learning_rate:g} each step moves the weights too little.",
+        message=f"Validation loss was {format_number(base)} before the first step and is {format_number(last)} at step "
+        f"{history.tuned[-1].step:,}: a change of {percent(abs(last - base) / base)}. Training loss is "
+        f"{format_number(now)}.",
+        why=f"At a learning rate of {history.config.learning_rate:g} each step moves the weights too little.",
         action="Run again at ten times the rate.",
-        actions=(at_rate(10 * seen.config.learning_rate, "ten times the rate"), STOP),
+        actions=(rerun_at_rate(10 * history.config.learning_rate, "ten times the rate"), STOP),
     )
 
 
-RULE = Rule("rate-too-low", look, unless=("rate-too-high",))
+RULE = Rule("rate-too-low", advise, unless=("rate-too-high",))

@@ -1,64 +1,65 @@
-"""The tuned model answers as the base does."""
+"""The fine-tuned model answers as the base model does."""
 
 from studio.schema.events import AdviceEvent
-from studio.training.coach.base import LABELING, Rule, Seen, at_rate, figure, percent
+from studio.training.coach.base import LABELING, Rule, RunHistory, format_number, percent, rerun_at_rate
 
-LEAST = 0.01
-"""A smaller change of validation loss is as good as none."""
+MIN_CHANGE = 0.01
+"""A smaller relative change of validation loss counts as none."""
 
 
-def look(seen: Seen) -> AdviceEvent | None:
-    """Speak at the end: until then the replies may still change."""
-    if not seen.ended or not seen.points:
+def advise(history: RunHistory) -> AdviceEvent | None:
+    """Advice at the end, since replies may change until then."""
+    if not history.ended or not history.points:
         return None
-    same = _same_replies(seen)
-    change = _change(seen)
-    if same == 0 or (change is not None and change > LEAST) or (same is None and change is None):
+    same = _same_replies(history)
+    change = _change(history)
+    if same == 0 or (change is not None and change > MIN_CHANGE) or (same is None and change is None):
         return None
-    parts = []
+    sentences = []
     if same:
         words = "The test prompt is" if same == 1 else f"All {same} test prompts are"
-        parts.append(f"{words} answered as before, or nearly.")
-    if seen.base and seen.tuned:
-        parts.append(
-            f"Validation loss went from {figure(seen.base.eval_loss)} to {figure(seen.tuned[-1].eval_loss)}, "
+        sentences.append(f"{words} answered as before, or nearly.")
+    if history.base and history.tuned:
+        sentences.append(
+            f"Validation loss went from {format_number(history.base.eval_loss)} to "
+            f"{format_number(history.tuned[-1].eval_loss)}, "
             f"a change of {percent(change or 0.0)}."
         )
     return AdviceEvent(
         rule="no-change",
         severity="warn",
-        step=seen.step,
+        step=history.step,
         title="The model is as it was",
-        message=" ".join(parts),
+        message=" ".join(sentences),
         why="Either the base could do this already, or too little was learned to be seen.",
         action="Run again with more passes or at a higher rate; or keep the base.",
-        actions=(at_rate(5 * seen.config.learning_rate, "five times the rate"),),
+        actions=(rerun_at_rate(5 * history.config.learning_rate, "five times the rate"),),
     )
 
 
-def _same_replies(seen: Seen) -> int | None:
-    """How many prompts are answered as by the base, when all are; 0 when one is not; None when that can't be told."""
-    if seen.trainer in (*LABELING, "spans"):
-        return None  # such a base has learned no labels to answer with
-    base = {each.prompt: each.text for each in seen.replies if each.who == "base"}
-    tuned = {each.prompt: each.text for each in seen.replies if each.who == "tuned"}
+def _same_replies(history: RunHistory) -> int | None:
+    """The number of prompts if all are answered as by the base model, 0 if one is not, None if it is unknown."""
+    if history.trainer in (*LABELING, "spans"):
+        return None  # the head of the base model is not trained
+    base = {each.prompt: each.text for each in history.replies if each.who == "base"}
+    tuned = {each.prompt: each.text for each in history.replies if each.who == "tuned"}
     both = [(base[prompt], tuned[prompt]) for prompt in base if prompt in tuned]
     if not both:
         return None
-    return len(both) if all(_alike(one, other) for one, other in both) else 0
+    return len(both) if all(_is_similar(one, other) for one, other in both) else 0
 
 
-def _alike(one: str, other: str) -> bool:
-    """Word for word for half of the shorter one: one may have had less room, and in short number formats two equal
-    models part somewhere."""
+def _is_similar(one: str, other: str) -> bool:
+    """Whether the first half of the shorter text is equal. One reply may be cut earlier, and in short number formats
+    equal models diverge at some point."""
     half = -(-min(len(one), len(other)) // 2)
     return one[:half] == other[:half] if half else one == other
 
 
-def _change(seen: Seen) -> float | None:
-    if not seen.base or not seen.tuned or not seen.base.eval_loss:
+def _change(history: RunHistory) -> float | None:
+    if not history.base or not history.tuned or not history.base.eval_loss:
         return None
-    return max(abs(check.eval_loss / seen.base.eval_loss - 1) for check in seen.tuned)
+    return max(abs(check.eval_loss / history.base.eval_loss - 1) for check in history.tuned)
 
 
-RULE = Rule("no-change", look, unless=("rate-too-low",))
+RULE = Rule("no-change", advise, unless=("rate-too-low",))

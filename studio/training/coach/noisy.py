@@ -1,35 +1,37 @@
-"""Validation loss jumps about by more than there is to see: its rows are too few to choose a step by."""
+"""Validation loss is noisy, because there are too few validation rows."""
 
 from studio.schema.events import Action, AdviceEvent
-from studio.training.coach.base import Rule, Seen, figure, mean, noise
+from studio.training.coach.base import Rule, RunHistory, format_number, mean, noise
 
-CHECKS = 8
-"""Fewer checks can't tell noise from a course."""
-FEW = 24
-"""With more validation rows their loss is steady, and what jumps is the model."""
+MIN_CHECKS = 8
+"""Minimum number of validations to tell noise from a trend."""
+MAX_ROWS = 24
+"""With more validation rows, their loss is stable and changes come from the model."""
 VISIBLE = 0.01
-"""Noise below this share of the loss is none."""
+"""A smaller share of the loss counts as no noise."""
 
 
-def look(seen: Seen) -> AdviceEvent | None:
-    """Speak when the last checks scatter by more than they went anywhere."""
-    losses = [check.eval_loss for check in seen.tuned[-CHECKS:]]
-    held = seen.read.held if seen.read else 0
-    if len(losses) < CHECKS or not 0 < held <= FEW:
+def advise(history: RunHistory) -> AdviceEvent | None:
+    """Advice when the last validations scatter more than they changed."""
+    losses = [check.eval_loss for check in history.tuned[-MIN_CHECKS:]]
+    validation_rows = history.read.held if history.read else 0
+    if len(losses) < MIN_CHECKS or not 0 < validation_rows <= MAX_ROWS:
         return None
-    half = CHECKS // 2
-    jumps, went = noise(losses), abs(mean(losses[half:]) - mean(losses[:half]))
-    if jumps < VISIBLE * mean(losses) or jumps < went:
+    half = MIN_CHECKS // 2
+    scatter, drift = noise(losses), abs(mean(losses[half:]) - mean(losses[:half]))
+    if scatter < VISIBLE * mean(losses) or scatter < drift:
         return None
-    share = min(0.5, max(0.2, 2 * (seen.config.validation_share or 0.1)))
+    share = min(0.5, max(0.2, 2 * (history.config.validation_share or 0.1)))
     percents = f"{100 * share:.0f} %"
     return AdviceEvent(
         rule="noisy-validation",
         severity="info",
-        step=seen.step,
+        step=history.step,
         title="Too few validation rows to tell",
-        message=f"In the last {CHECKS} checks validation loss jumped by about {figure(jumps)} from one to the next, "
-        f"and went {figure(went)} in all. It is measured on {held} {'row' if held == 1 else 'rows'}.",
+        message=f"In the last {MIN_CHECKS} checks validation loss jumped by about {format_number(scatter)} from one "
+        "to the next, "
+        f"and went {format_number(drift)} in all. It is measured on {validation_rows} "
+        f"{'row' if validation_rows == 1 else 'rows'}.",
         why="Which step is the best is then chance, and early stopping may end the run for nothing.",
         action=f"Run again with {percents} of the rows kept for validation.",
         actions=(
@@ -40,4 +42,4 @@ def look(seen: Seen) -> AdviceEvent | None:
     )
 
 
-RULE = Rule("noisy-validation", look, unless=("rate-too-high",))
+RULE = Rule("noisy-validation", advise, unless=("rate-too-high",))

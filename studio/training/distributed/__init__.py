@@ -1,1 +1,1 @@
-"""Several processes for one run: collectives, and parameters that FSDP shards."""
+"""Training in several processes: collective operations, and parameters that FSDP shards."""

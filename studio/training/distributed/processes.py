@@ -1,7 +1,7 @@
-"""Several processes that learn one run together: who leads, what they agree on, what each holds only a part of.
+"""Several processes that train one run: ranks, collective operations, and the settings of DeepSpeed.
 
-A run's own process knows of no others: then all of this is nothing, and nothing here is in its way. Every process goes
-through the same hooks in the same order, since each of these calls waits for the others.
+With a single process, all functions return at once. Every process must call them in the same order, since each call
+waits for the others.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,63 +12,63 @@ from typing import Any, TypeVar
 
 from studio.schema.config import TrainingConfig
 
-PATIENCE = timedelta(minutes=30)
-"""After which a process that waits for the others gives up."""
-SWAPPED = "swapped"
-"""Folder in a run's folder for what is held on the disk while it trains."""
+TIMEOUT = timedelta(minutes=30)
+"""Timeout of a process that waits for the others."""
+OFFLOAD_FOLDER = "swapped"
+"""Folder in a run's folder for data that is offloaded to disk during training."""
 BUCKET = 50_000_000
-"""Numbers that DeepSpeed sends at a time; its own default takes a gigabyte for them."""
+"""Numbers that DeepSpeed sends at a time. Its default needs a gigabyte of memory."""
 T = TypeVar("T")
 
 
-def begin(gpu: bool) -> None:
-    """Meet the others; torchrun has told each process where."""
+def init_process_group(gpu: bool) -> None:
+    """Connect to the other processes. torchrun has set the addresses in the environment."""
     import torch.distributed as dist
 
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=TIMEOUT)
 
 
-def processes() -> int:
-    """How many learn together."""
+def world_size() -> int:
+    """The number of processes that train together."""
     import torch.distributed as dist
 
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def number() -> int:
-    """Which of them this is, from 0."""
+def rank() -> int:
+    """The number of this process, from 0."""
     import torch.distributed as dist
 
-    return dist.get_rank() if processes() > 1 else 0
+    return dist.get_rank() if world_size() > 1 else 0
 
 
-def leads() -> bool:
-    """Whether this is the one that speaks and writes for all."""
-    return number() == 0
+def is_main_process() -> bool:
+    """Whether this process emits events and writes files for all."""
+    return rank() == 0
 
 
-def wait() -> None:
-    """Until all are here."""
-    if processes() > 1:
+def barrier() -> None:
+    """Wait until all processes are here."""
+    if world_size() > 1:
         import torch.distributed as dist
 
         dist.barrier()
 
 
-def agreed(value: T) -> T:
-    """What the leading process says, in all of them."""
-    if processes() == 1:
+def broadcast_from_main(value: T) -> T:
+    """The value of the main process, in all processes."""
+    if world_size() == 1:
         return value
     import torch.distributed as dist
 
-    said = [value]
-    dist.broadcast_object_list(said, src=0, device=_cpu())
-    return said[0]
+    values = [value]
+    dist.broadcast_object_list(values, src=0, device=_cpu())
+    return values[0]
 
 
-def summed(values: Sequence[float]) -> list[float]:
-    """Of all processes, number by number."""
-    if processes() == 1:
+def all_sum(values: Sequence[float]) -> list[float]:
+    """Element-wise sum over all processes."""
+    if world_size() == 1:
         return list(values)
     import torch
     import torch.distributed as dist
@@ -78,9 +78,9 @@ def summed(values: Sequence[float]) -> list[float]:
     return [float(each) for each in total]
 
 
-def most(value: int) -> int:
-    """The largest of all processes' numbers."""
-    if processes() == 1:
+def all_max(value: int) -> int:
+    """The maximum over all processes."""
+    if world_size() == 1:
         return value
     import torch
     import torch.distributed as dist
@@ -91,26 +91,26 @@ def most(value: int) -> int:
 
 
 @contextmanager
-def led(context: AbstractContextManager[Any]) -> Iterator[Any]:
-    """A context that the leading process alone enters and leaves, after all others are done with it."""
-    if leads():
+def main_process_only(context: AbstractContextManager[Any]) -> Iterator[Any]:
+    """A context manager that only the main process enters. It exits after all other processes have left the block."""
+    if is_main_process():
         with context as value:
-            yield agreed(value)
-            wait()
+            yield broadcast_from_main(value)
+            barrier()
     else:
-        yield agreed(None)
-        wait()
-    wait()
+        yield broadcast_from_main(None)
+        barrier()
+    barrier()
 
 
-def whole(trainer: Any) -> AbstractContextManager[Any]:
-    """While it is open every process has all weights, whatever they share out, and the model can be asked by itself."""
-    if processes() == 1:
+def gathered_weights(trainer: Any) -> AbstractContextManager[Any]:
+    """Inside the block every process has all weights, so that the model can be called by itself."""
+    if world_size() == 1:
         return nullcontext()
     if trainer.settings.fsdp:
         from studio.training.distributed import fsdp
 
-        return fsdp.whole(trainer.model)
+        return fsdp.unsharded(trainer.model)
     if getattr(trainer, "deepspeed", None) is None:
         return nullcontext()
     from trl.models.utils import unwrap_model_for_generation
@@ -119,38 +119,42 @@ def whole(trainer: Any) -> AbstractContextManager[Any]:
     return gathered
 
 
-def sharing_weights(args: Any, begun: bool) -> None:
-    """Tell the libraries whether ZeRO-3 has shared the weights out yet: until training begins each process has all."""
+def set_weights_sharded(args: Any, sharded: bool) -> None:
+    """Tell transformers whether ZeRO-3 has sharded the weights yet. Until training begins, each process has all of
+    them."""
     if getattr(args, "hf_deepspeed_config", None) is None:
         return
     from transformers.integrations import deepspeed as library
 
-    if begun:
+    if sharded:
         library.set_hf_deepspeed_config(args.hf_deepspeed_config)
     else:
         library.unset_hf_deepspeed_config()
 
 
-def size_of(weight: Any) -> int:
-    """Numbers of a weight, of which this process may hold a part."""
+def element_count(weight: Any) -> int:
+    """The number of elements of a weight, of which this process may hold a part."""
     return int(getattr(weight, "ds_numel", weight.numel()))
 
 
-def arguments(config: TrainingConfig, folder: Path) -> dict[str, Any]:
-    """What `TrainingArguments` must know of it. `folder` is the run's."""
-    if processes() == 1:
+def process_arguments(config: TrainingConfig, folder: Path) -> dict[str, Any]:
+    """The `TrainingArguments` for several processes. `folder` is the run's checkpoint parent folder."""
+    if world_size() == 1:
         return {}
     import torch
 
     gpu = torch.cuda.is_available()
-    found: dict[str, Any] = {"ddp_backend": None if gpu else "gloo", "ddp_timeout": int(PATIENCE.total_seconds())}
+    result: dict[str, Any] = {"ddp_backend": None if gpu else "gloo", "ddp_timeout": int(TIMEOUT.total_seconds())}
     if config.zero:
-        found |= {"deepspeed": deepspeed(config, gpu, folder / SWAPPED), "bf16": config.precision == "bfloat16"}
-    return found
+        result |= {
+            "deepspeed": deepspeed_config(config, gpu, folder / OFFLOAD_FOLDER),
+            "bf16": config.precision == "bfloat16",
+        }
+    return result
 
 
-def deepspeed(config: TrainingConfig, gpu: bool, swapped: Path) -> dict[str, Any]:
-    """DeepSpeed's own settings; what is `auto` the library takes from the arguments. The optimizer is ours."""
+def deepspeed_config(config: TrainingConfig, gpu: bool, offload_folder: Path) -> dict[str, Any]:
+    """The settings of DeepSpeed. The values `auto` are taken from the arguments. The optimizer is ours."""
     zero: dict[str, Any] = {"stage": config.zero, "reduce_bucket_size": BUCKET, "allgather_bucket_size": BUCKET}
     if config.zero == 3:
         zero |= {
@@ -159,12 +163,12 @@ def deepspeed(config: TrainingConfig, gpu: bool, swapped: Path) -> dict[str, Any
             "stage3_gather_16bit_weights_on_model_save": True,
         }
     if config.offload != "none":
-        place: dict[str, Any] = {"device": config.offload, "pin_memory": gpu}
+        offload: dict[str, Any] = {"device": config.offload, "pin_memory": gpu}
         if config.offload == "nvme":
-            place["nvme_path"] = str(swapped)
-        zero["offload_optimizer"] = place
+            offload["nvme_path"] = str(offload_folder)
+        zero["offload_optimizer"] = offload
         if config.zero == 3:
-            zero["offload_param"] = place
+            zero["offload_param"] = offload
     return {
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,

@@ -1,4 +1,4 @@
-"""What a run says and hears while it trains. Formats no text for people, swallows no error."""
+"""The trainer callback: emits events and obeys stop requests. Formats no text and handles no errors."""
 
 import math
 import time
@@ -13,20 +13,20 @@ from studio.metrics import METRICS
 from studio.schema.errors import StudioError
 from studio.schema.events import AnyEvent, CheckpointEvent, EvaluationEvent, PhaseEvent, StepEvent
 from studio.schema.runs import StopWish
-from studio.training.distributed.processes import agreed
-from studio.training.loop.checkpoints import Checkpoints, Standing
+from studio.training.distributed.processes import broadcast_from_main
+from studio.training.loop.checkpoints import Checkpoints, TrainingProgress
 from studio.training.planning.peak_memory import gpu_peak, on_gpu
 
 Emit = Callable[[AnyEvent], None]
 ShouldStop = Callable[[], StopWish | None]
-CHEAP_CHECK = 10.0
-"""A check that takes no longer (in seconds) is made once more when a person stops the run."""
-BETTER = 1e-4
-"""Validation loss must fall, or the task's metric rise, by this much to count as better."""
+CHEAP_VALIDATION_SECONDS = 10.0
+"""If a validation takes at most this many seconds, it is repeated when the user stops the run."""
+MIN_IMPROVEMENT = 1e-4
+"""Minimum fall of validation loss, or rise of the metric, that counts as an improvement."""
 
 
 class StopNow(Exception):
-    """A stop at once, raised inside a hook."""
+    """Stops training at once. Raised inside a callback."""
 
     def __init__(self, wish: StopWish = "discard") -> None:
         super().__init__(wish)
@@ -34,16 +34,16 @@ class StopNow(Exception):
 
 
 class EventCallback(TrainerCallback):
-    """Emits events, obeys the wish to stop, decides when to check and to save, and which step is the best.
+    """Emits events, obeys stop requests, decides when to validate and to save, and finds the best step.
 
-    What is saved: the best step and the last, and between them as often as `Checkpoints.due` finds cheap.
+    Saved are the best step and the last, and others in between as often as `Checkpoints.due` allows.
     """
 
     def __init__(
         self,
         emit: Emit,
         should_stop: ShouldStop,
-        standing: Standing,
+        progress: TrainingProgress,
         checkpoints: Checkpoints,
         *,
         every: int,
@@ -52,13 +52,13 @@ class EventCallback(TrainerCallback):
         best_metric: str = "",
     ) -> None:
         self.emit, self.should_stop = emit, should_stop
-        self.standing, self.checkpoints = standing, checkpoints
+        self.progress, self.checkpoints = progress, checkpoints
         self.every, self.validates, self.patience, self.best_metric = every, validates, patience, best_metric
         self.stopped: StopWish | None = None
         self.last_metrics: dict[str, float] = {}
         self.trainer: Any = None
-        self.watch: Callable[[int], None] = lambda step: None
-        """What else is to be told at a check."""
+        self.on_validation: Callable[[int], None] = lambda step: None
+        """Called after each validation with its step."""
         self._check_seconds, self._check_began = 0.0, 0.0
         self._memory, self._memory_looked = 0, 0.0
         self._clocks: tuple[float, float] | None = None
@@ -71,7 +71,7 @@ class EventCallback(TrainerCallback):
             raise StopNow("discard")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.standing.step = state.global_step
+        self.progress.step = state.global_step
         last = state.global_step >= state.max_steps
         wish = self.should_stop()
         if wish == "discard":
@@ -80,15 +80,15 @@ class EventCallback(TrainerCallback):
             self.stopped = wish
             control.should_training_stop = True
             control.should_save = True
-            control.should_evaluate = self.validates and self._check_seconds < CHEAP_CHECK
+            control.should_evaluate = self.validates and self._check_seconds < CHEAP_VALIDATION_SECONDS
         elif wish == "pause" and not last:
             self.stopped = wish
             control.should_training_stop = True
             control.should_save = True
-            # No check but one that is due: it would count towards the best step and towards stopping early.
+            # Validate only if it is due. An extra validation would affect the best step and early stopping.
             control.should_evaluate = self.validates and state.global_step % self.every == 0
         elif last or state.global_step % self.every == 0:
-            control.should_save = last or (not self.validates and agreed(self.checkpoints.due()))
+            control.should_save = last or (not self.validates and broadcast_from_main(self.checkpoints.due()))
             control.should_evaluate = self.validates
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
@@ -96,7 +96,7 @@ class EventCallback(TrainerCallback):
             return
         loss, grad_norm = float(logs["loss"]), logs.get("grad_norm")
         if grad_norm is not None and not math.isfinite(grad_norm) and args.fp16:
-            grad_norm = None  # too large for float16: the step was skipped, and the next is scaled by less
+            grad_norm = None  # overflow in float16: the step was skipped, and the loss scale is reduced
         if not math.isfinite(loss) or (grad_norm is not None and not math.isfinite(grad_norm)):
             raise diverged(state.global_step, args.learning_rate)
         if not self.validates:
@@ -110,7 +110,7 @@ class EventCallback(TrainerCallback):
                 grad_norm=grad_norm,
                 rows_per_second=rows / seconds,
                 tokens_per_second=tokens / seconds,
-                processor=self._busy(),
+                processor=self._cpu_use(),
                 memory_bytes=self._peak(),
                 epoch=float(state.epoch or 0.0),
                 metrics={name: float(logs[name]) for name in self.trainer.step_metrics if name in logs},
@@ -120,7 +120,7 @@ class EventCallback(TrainerCallback):
     def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._check_began = self._check_began or time.monotonic()
         wish = self.should_stop()
-        # A wish that came with the step itself has had its answer: this check is the last thing it waits for.
+        # A request that came with the step was obeyed already, and waits only for this validation.
         if wish == "discard" or (wish == "keep" and self.stopped is None):
             self.stopped = wish
             raise StopNow(wish)
@@ -128,7 +128,7 @@ class EventCallback(TrainerCallback):
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any
     ) -> None:
-        self._check_seconds = agreed(time.monotonic() - (self._check_began or time.monotonic()))
+        self._check_seconds = broadcast_from_main(time.monotonic() - (self._check_began or time.monotonic()))
         self._check_began = 0.0
         metrics = metrics or {}
         loss = float(metrics["eval_loss"])
@@ -140,13 +140,13 @@ class EventCallback(TrainerCallback):
             if name not in NOT_METRICS and isinstance(value, int | float)
         }
         self.last_metrics = {"eval_loss": loss, **own}
-        best = self._judge(state.global_step, loss, own)
+        best = self._update_best(state.global_step, loss, own)
         missed = self.trainer.missed()
         self.emit(EvaluationEvent(step=state.global_step, eval_loss=loss, metrics=own, best=best, missed=missed))
-        self.watch(state.global_step)
-        if state.global_step and (agreed(self.checkpoints.due()) or best):
+        self.on_validation(state.global_step)
+        if state.global_step and (broadcast_from_main(self.checkpoints.due()) or best):
             control.should_save = True
-        if self.standing.early:
+        if self.progress.early:
             control.should_training_stop = True
             control.should_save = True
 
@@ -157,12 +157,13 @@ class EventCallback(TrainerCallback):
                 step=step,
                 name=self.checkpoints.path(step).name,
                 bytes=self.checkpoints.size(step),
-                best=step == self.standing.best_step,
+                best=step == self.progress.best_step,
             )
         )
 
     def _peak(self) -> int:
-        """Peak memory, of a processor looked up once a second: children are found by going through all processes."""
+        """Peak memory in bytes. On a CPU, it is measured at most once a second, since finding child processes is
+        slow."""
         if on_gpu():
             return gpu_peak()
         now = time.monotonic()
@@ -170,37 +171,43 @@ class EventCallback(TrainerCallback):
             self._memory, self._memory_looked = max(self._memory, peak_memory()), now
         return self._memory
 
-    def _busy(self) -> float | None:
-        """Share of the cores that this process may use that it kept busy since it was last asked, 0 to 1."""
+    def _cpu_use(self) -> float | None:
+        """CPU use of this process since the last call, as a share of the cores that it may use, 0 to 1."""
         now = time.monotonic(), time.process_time()
         before, self._clocks = self._clocks, now
         if before is None or now[0] <= before[0]:
             return None
         return min(1.0, (now[1] - before[1]) / (now[0] - before[0]) / usable_cores())
 
-    def _judge(self, step: int, loss: float, metrics: dict[str, float]) -> bool:
-        """Whether this check is the best so far. The one before the first step is only for comparison.
+    def _update_best(self, step: int, loss: float, metrics: dict[str, float]) -> bool:
+        """Record a validation. Returns whether it is the best so far. The one before the first step is only for
+        comparison.
 
-        The task's own metric decides where a check tells it, since the loss of a classifier often rises while it still
-        sorts better; loss decides between equals. Only what improves neither counts as a miss.
+        The metric of the task decides if there is one, since the loss of a classifier often rises while its accuracy
+        still improves. The loss decides between equal metrics. A validation counts as a miss only if it improves
+        neither.
         """
-        standing = self.standing
+        progress = self.progress
         if step == 0:
-            standing.base_loss = loss
+            progress.base_loss = loss
             return False
-        gain = self._score(metrics) - self._score(standing.best_metrics)
-        fell = standing.lowest_loss is None or loss < standing.lowest_loss - BETTER
-        better = standing.best_loss is None or gain > BETTER or (gain >= 0 and loss < standing.best_loss - BETTER)
+        gain = self._score(metrics) - self._score(progress.best_metrics)
+        fell = progress.lowest_loss is None or loss < progress.lowest_loss - MIN_IMPROVEMENT
+        better = (
+            progress.best_loss is None
+            or gain > MIN_IMPROVEMENT
+            or (gain >= 0 and loss < progress.best_loss - MIN_IMPROVEMENT)
+        )
         if better:
-            standing.best_step, standing.best_loss, standing.best_metrics = step, loss, metrics
+            progress.best_step, progress.best_loss, progress.best_metrics = step, loss, metrics
         if fell:
-            standing.lowest_loss = loss
-        standing.misses = 0 if better or fell else standing.misses + 1
-        standing.early = 0 < self.patience <= standing.misses
+            progress.lowest_loss = loss
+        progress.misses = 0 if better or fell else progress.misses + 1
+        progress.early = 0 < self.patience <= progress.misses
         return better
 
     def _score(self, metrics: dict[str, float]) -> float:
-        """The task's metric, greater for better; 0 where checks tell loss alone."""
+        """The metric of the task, greater is better. 0 if validation measures only the loss."""
         if self.best_metric not in metrics:
             return 0.0
         sign = 1 if METRICS[self.best_metric].higher_is_better else -1
@@ -214,11 +221,11 @@ NOT_METRICS = frozenset(
 
 
 class Diverged(StudioError):
-    """The loss is no number any more."""
+    """The loss became infinite or NaN."""
 
 
 def diverged(step: int, rate: float) -> Diverged:
-    """The plain sentence for a loss that is no number any more."""
+    """The error for a loss that became infinite or NaN."""
     return Diverged(
         "training-failed",
         f"The loss stopped being a number in step {step:,}: the model's weights have run away.",

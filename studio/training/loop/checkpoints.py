@@ -1,4 +1,5 @@
-"""Checkpoints that are whole or not there: written beside, synced, marked complete, renamed; best and last are kept."""
+"""Atomic checkpoints: written to a staging folder, synced, marked as complete, and renamed. Keeps the best and the
+last."""
 
 import json
 import os
@@ -16,7 +17,8 @@ from studio.schema.errors import StudioError
 MARKER = "complete.json"
 STAGING = ".new"
 RESUMABLE = ("optimizer.pt", "latest")
-"""One of them is in a checkpoint to go on from: the optimizer's state, or what names DeepSpeed's folder of it."""
+"""A checkpoint that can be resumed has one of these: the optimizer's state, or the file that names DeepSpeed's
+folder."""
 ONLY_FOR_RESUMING = (
     "optimizer.pt",
     "scheduler.pt",
@@ -27,13 +29,13 @@ ONLY_FOR_RESUMING = (
     "zero_to_fp32.py",
 )
 ROOM_LEFT = 64 * 2**20
-"""Bytes on the disk that are never taken."""
-SHARE = 0.05
-"""The most of a run's time that checkpoints take which only a crash would need."""
+"""Bytes on the disk that always stay free."""
+MAX_TIME_SHARE = 0.05
+"""Maximum share of the run's time for checkpoints that only serve to resume after a crash."""
 
 
 @dataclass
-class Standing:
+class TrainingProgress:
     """Where a run stands, kept with each checkpoint."""
 
     step: int = 0
@@ -42,17 +44,17 @@ class Standing:
     """Validation loss at the best step."""
     best_metrics: dict[str, float] = field(default_factory=dict)
     lowest_loss: float | None = None
-    """The lowest validation loss, which need not be that of the best step."""
+    """The lowest validation loss, not necessarily of the best step."""
     misses: int = 0
-    """Checks since anything improved."""
+    """Validations since the last improvement."""
     early: bool = False
-    """Early stopping has ended it."""
+    """Early stopping has ended the run."""
     base_loss: float | None = None
     """Validation loss before the first step."""
 
 
-class NoRoom(StudioError):
-    """The disk space that a visitor may take is used up."""
+class QuotaExceeded(StudioError):
+    """A visitor's disk quota is used up."""
 
 
 class Checkpoints:
@@ -61,70 +63,72 @@ class Checkpoints:
     def __init__(self, root: Path, left: Callable[[], int | None] | None = None) -> None:
         self.root, self._left = root, left
         self.root.mkdir(parents=True, exist_ok=True)
-        self._wrote, self._took = time.monotonic(), 0.0
+        self._wrote, self._write_seconds = time.monotonic(), 0.0
 
     def due(self) -> bool:
-        """Whether one more checkpoint is worth its time: the first is, the next after twenty times what one took."""
-        return time.monotonic() - self._wrote >= self._took / SHARE
+        """Whether another checkpoint is worth its time. After one that took t seconds, the next is due after t /
+        `MAX_TIME_SHARE`."""
+        return time.monotonic() - self._wrote >= self._write_seconds / MAX_TIME_SHARE
 
     def path(self, step: int) -> Path:
-        """Folder of the checkpoint of a step."""
+        """The folder of a step's checkpoint."""
         return self.root / f"checkpoint-{step}"
 
     def complete(self) -> list[int]:
-        """Steps of the checkpoints that were whole when they were written, in order."""
+        """Steps of the complete checkpoints, in order."""
         marked = self.root.glob(f"checkpoint-*/{MARKER}")
         return sorted(int(path.parent.name.rsplit("-", 1)[1]) for path in marked)
 
-    def newest(self) -> tuple[Path, Standing] | None:
-        """The checkpoint to go on from; whatever is not whole is removed."""
-        self._take_in()
+    def newest(self) -> tuple[Path, TrainingProgress] | None:
+        """The checkpoint to resume from. Incomplete ones are deleted."""
+        self._move_staged()
         whole = {self.path(step) for step in self.complete()}
         for folder in self.root.iterdir():
             if folder not in whole:
                 shutil.rmtree(folder, ignore_errors=True)
         for step in reversed(self.complete()):
-            if (standing := self.standing(step)) is not None:
-                return self.path(step), standing
+            if (progress := self.progress_at(step)) is not None:
+                return self.path(step), progress
         return None
 
     def resumable(self) -> list[int]:
-        """Steps from which a run can go on: every file that was written is there, and whole."""
-        return [step for step in self.complete() if self.standing(step) is not None]
+        """Steps from which the run can resume: every file is present with its full size."""
+        return [step for step in self.complete() if self.progress_at(step) is not None]
 
-    def standing(self, step: int) -> Standing | None:
-        """Where the run stood at a checkpoint from which it can go on; None when a file of it is missing or cut."""
-        folder, marked = self.path(step), self._marked(step)
-        if marked is None or self._lacking(step, marked[1]) or not (folder / "trainer_state.json").exists():
+    def progress_at(self, step: int) -> TrainingProgress | None:
+        """The progress of the run at a checkpoint. None when it can't be resumed, because a file is missing or
+        truncated."""
+        folder, marked = self.path(step), self._read_marker(step)
+        if marked is None or self._incomplete_files(step, marked[1]) or not (folder / "trainer_state.json").exists():
             return None
         return marked[0] if any((folder / name).exists() for name in RESUMABLE) else None
 
     def loadable(self) -> list[int]:
-        """Steps whose weights can be loaded: all is there, and whole, but what only going on needs."""
+        """Steps whose weights can be loaded. Only files that resuming needs may be missing."""
         return [step for step in self.complete() if self._has_weights(step)]
 
-    def newest_loadable(self) -> tuple[Path, Standing] | None:
-        """The newest of them, with where the run stood; nothing may be able to go on from it."""
+    def newest_loadable(self) -> tuple[Path, TrainingProgress] | None:
+        """The newest loadable checkpoint with the run's progress. It may not be resumable."""
         for step in reversed(self.loadable()):
-            if (marked := self._marked(step)) is not None:
+            if (marked := self._read_marker(step)) is not None:
                 return self.path(step), marked[0]
         return None
 
     def _has_weights(self, step: int) -> bool:
-        marked = self._marked(step)
-        return marked is not None and all(_only_for_resuming(name) for name in self._lacking(step, marked[1]))
+        marked = self._read_marker(step)
+        return marked is not None and all(_only_for_resuming(name) for name in self._incomplete_files(step, marked[1]))
 
-    def _marked(self, step: int) -> tuple[Standing, dict[str, int]] | None:
-        """Where the run stood, and bytes of each file that was written; None when the mark can't be read."""
+    def _read_marker(self, step: int) -> tuple[TrainingProgress, dict[str, int]] | None:
+        """The progress of the run and the size of each file. None when the marker can't be read."""
         try:
-            told = json.loads((self.path(step) / MARKER).read_text())
-            files = told.pop("files", {})
-            return Standing(**told), dict(files)
+            saved = json.loads((self.path(step) / MARKER).read_text())
+            files = saved.pop("files", {})
+            return TrainingProgress(**saved), dict(files)
         except (OSError, ValueError, TypeError, AttributeError):
             return None
 
-    def _lacking(self, step: int, files: dict[str, int]) -> list[str]:
-        """Those of the files that are missing or cut."""
+    def _incomplete_files(self, step: int, files: dict[str, int]) -> list[str]:
+        """Names of the files that are missing or have another size."""
         folder = self.path(step)
         return [
             name
@@ -132,16 +136,16 @@ class Checkpoints:
             if not (folder / name).is_file() or (folder / name).stat().st_size != size
         ]
 
-    def _take_in(self) -> None:
-        """A checkpoint that was whole when the process was killed, but not yet in its place."""
+    def _move_staged(self) -> None:
+        """Move a checkpoint into place that was complete when the process was killed."""
         for marker in (self.root / STAGING).glob(f"checkpoint-*/{MARKER}"):
             place = self.root / marker.parent.name
             if not place.exists():
                 marker.parent.rename(place)
 
     @contextmanager
-    def writing(self, standing: Standing, expected_bytes: int) -> Iterator[Path]:
-        """A folder in which the trainer makes `checkpoint-STEP`; afterwards it is in its place, or nothing is."""
+    def writing(self, progress: TrainingProgress, expected_bytes: int) -> Iterator[Path]:
+        """A folder in which the trainer writes `checkpoint-STEP`. Afterwards it is in place, or nothing is."""
         self.make_room(expected_bytes)
         began = time.monotonic()
         staging = self.root / STAGING
@@ -149,18 +153,18 @@ class Checkpoints:
         staging.mkdir(parents=True)
         try:
             yield staging
-            made = staging / f"checkpoint-{standing.step}"
+            made = staging / f"checkpoint-{progress.step}"
             sync_tree(made)
             files = {str(path.relative_to(made)): path.stat().st_size for path in made.rglob("*") if path.is_file()}
-            _write(made / MARKER, json.dumps({**asdict(standing), "files": files}))
+            _write(made / MARKER, json.dumps({**asdict(progress), "files": files}))
             sync_folder(made)
-            self._remove(standing.step)
-            made.rename(self.path(standing.step))
+            self._remove(progress.step)
+            made.rename(self.path(progress.step))
             sync_folder(self.root)
             self._wrote = time.monotonic()
-            self._took = self._wrote - began
+            self._write_seconds = self._wrote - began
         except (OSError, RuntimeError) as error:
-            # torch and safetensors report a full disk as errors of their own, without its number.
+            # torch and safetensors report a full disk with errors of their own.
             if shutil.disk_usage(self.root).free < ROOM_LEFT // 4:
                 raise disk_full(self.root) from error
             raise
@@ -168,11 +172,11 @@ class Checkpoints:
             shutil.rmtree(staging, ignore_errors=True)
 
     def make_room(self, expected_bytes: int) -> None:
-        """Refuse what the disk, or the disk space of a visitor, has no room for. Where room is short for a visitor,
-        what only resuming from an older checkpoint needs is removed.
+        """Raise an error when the disk or a visitor's quota has too little space. For a visitor, files that only
+        resuming from older checkpoints needs are deleted first.
 
         Raises:
-            NoRoom: when the visitor's disk space is used up.
+            QuotaExceeded: the visitor's disk quota is used up.
         """
         require_room(self.root, expected_bytes)
         left = self._left() if self._left else None
@@ -183,7 +187,7 @@ class Checkpoints:
         ]
         gain = sum(file.stat().st_size for path in only_resuming for file in (path, *path.rglob("*")) if file.is_file())
         if left + gain < expected_bytes:
-            raise NoRoom(
+            raise QuotaExceeded(
                 "limit-reached",
                 "Your disk space in this demo has no room for the model.",
                 given=f"{max(0, left) / 1e6:,.0f} MB left, {expected_bytes / 1e6:,.0f} MB needed",
@@ -192,7 +196,7 @@ class Checkpoints:
         self.prune(set(self.complete()), last=-1)
 
     def prune(self, keep: set[int], last: int) -> None:
-        """Remove all but these steps; what only resuming needs stays with the last one alone."""
+        """Delete all other steps. Files that only resuming needs are kept for the step `last` alone."""
         for step in self.complete():
             if step not in keep:
                 self._remove(step)
@@ -201,23 +205,23 @@ class Checkpoints:
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _remove(self, step: int) -> None:
-        """First the mark, so that a half-removed one is never taken for a whole one."""
+        """Delete the marker first, so that a partly deleted checkpoint is never taken for complete."""
         (self.path(step) / MARKER).unlink(missing_ok=True)
         shutil.rmtree(self.path(step), ignore_errors=True)
 
     def size(self, step: int) -> int:
-        """Bytes of a checkpoint."""
+        """The size of a checkpoint in bytes."""
         return sum(file.stat().st_size for file in self.path(step).rglob("*") if file.is_file())
 
 
 def require_room(folder: Path, expected_bytes: int) -> None:
-    """Refuse before writing what would not fit."""
+    """Raise `disk-full` when this many bytes do not fit on the disk."""
     if shutil.disk_usage(folder).free < expected_bytes + ROOM_LEFT:
         raise disk_full(folder, expected_bytes)
 
 
 def disk_full(folder: Path, expected_bytes: int = 0) -> StudioError:
-    """The plain sentence for a full disk."""
+    """The error for a full disk."""
     free = shutil.disk_usage(folder).free
     needed = f", {(expected_bytes + ROOM_LEFT) / 1e6:,.0f} MB needed" if expected_bytes else ""
     return StudioError(
@@ -229,7 +233,7 @@ def disk_full(folder: Path, expected_bytes: int = 0) -> StudioError:
 
 
 def replace_folder(new: Path, place: Path) -> None:
-    """Put a filled folder in the place of another, synced."""
+    """Sync a folder and put it in the place of another."""
     sync_tree(new)
     put_in_place(new, place)
 

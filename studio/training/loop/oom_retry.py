@@ -1,26 +1,26 @@
-"""After want of memory: once more at half the batch, which learns the same. What was asked in, what to ask out."""
+"""A retry after out-of-memory: half the batch size and twice the gradient accumulation, which train the same."""
 
 from studio.schema.runs import RunSpec
 
-MOST_GOES = 1024
+MAX_ACCUMULATION = 1024
 TITLE = "Not enough memory: tried once more"
 
 
-def at_half_the_batch(spec: RunSpec) -> RunSpec | None:
-    """What to try instead, once: half the rows at once in twice the goes; None when that is no way out."""
+def with_half_batch(spec: RunSpec) -> RunSpec | None:
+    """The spec for the retry, with half the batch size. None when a retry was made already or is impossible."""
     config = spec.config
-    if spec.tried_again or config.batch_size < 2 or 2 * config.gradient_accumulation > MOST_GOES:
+    if spec.tried_again or config.batch_size < 2 or 2 * config.gradient_accumulation > MAX_ACCUMULATION:
         return None
     smaller = config.model_copy(
         update={"batch_size": config.batch_size // 2, "gradient_accumulation": 2 * config.gradient_accumulation}
     )
     return spec.model_copy(
-        update={"config": smaller, "tried_again": True, "because": (*spec.because, in_words(config.batch_size))}
+        update={"config": smaller, "tried_again": True, "because": (*spec.because, retry_message(config.batch_size))}
     )
 
 
-def in_words(before: int) -> str:
-    """What is done and why, for the run's reasons, its events and its log."""
+def retry_message(before: int) -> str:
+    """What was changed and why, for the run's reasons, events and log."""
     return (
         f"There was not enough memory for {before} rows at once, so it was tried once more with {before // 2} in twice "
         "as many goes: it learns the same, a little slower."

@@ -1,4 +1,4 @@
-"""What came of a run, told without torch."""
+"""The outcome of a run. Imports no torch."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,17 +8,17 @@ from studio.schema.runs import StopWish
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
     kind: str
     """`adapter` or `model`."""
     path: Path | None
-    """Its folder; None when nothing was kept."""
+    """Its folder. None when nothing was saved."""
     stopped: StopWish | None
     early: bool
-    """Early stopping ended it."""
+    """Early stopping has ended the run."""
     steps: int
     best_step: int | None
     metrics: dict[str, float] = field(default_factory=dict)
     no_room: bool = False
-    """It was stopped because the disk space that a visitor may take was used up."""
+    """The run stopped because the visitor's disk quota is used up."""

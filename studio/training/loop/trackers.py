@@ -1,5 +1,5 @@
-"""Where a run's numbers can be sent besides: the registry of mirrors, by transformers' own integrations. Off unless
-chosen; what is sent where is the mirror's own affair, its account and its settings are read from the environment."""
+"""Experiment trackers that a run can report to, through transformers' integrations. Off by default. Accounts and
+settings of a tracker are read from the environment."""
 
 import os
 from collections.abc import Mapping
@@ -7,66 +7,67 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-FOLDER = "mirror"
-"""In the run's folder, for mirrors that write files."""
+TRACKER_FOLDER = "mirror"
+"""Folder in the run's folder for trackers that write files."""
 
 
 @dataclass(frozen=True)
-class Mirror:
-    """Another program that draws curves."""
+class ExperimentTracker:
+    """An experiment tracker."""
 
     name: str
     title: str
     package: str
-    """What must be installed."""
+    """The package that must be installed."""
     needs: str = ""
-    """A package besides."""
+    """A second package that it requires."""
     folder_variable: str = ""
-    """Environment variable that says where its files go."""
-    folder_words: str = "{folder}"
-    """How that is said."""
-    on_hub: bool = False
-    """It may keep its numbers in a Space, and has to ask the Hub then."""
+    """Environment variable with the location of its files."""
+    folder_format: str = "{folder}"
+    """Format of that variable's value."""
+    may_use_hub: bool = False
+    """It may store its data in a Space, and then needs the Hub."""
 
     def unavailable_reason(self) -> str:
-        """Why it can't be used here; empty when it can."""
+        """Why it can't be used on this machine. Empty when it can."""
         missing = [name for name in (self.package, self.needs) if name and find_spec(name) is None]
         if not missing:
             return ""
         return f"{self.title} is not installed here. Install it with: pip install {' '.join(missing)}"
 
 
-MIRRORS: dict[str, Mirror] = {
+TRACKERS: dict[str, ExperimentTracker] = {
     each.name: each
     for each in (
-        Mirror("tensorboard", "TensorBoard", "tensorboard", folder_variable="TENSORBOARD_LOGGING_DIR"),
-        Mirror("trackio", "trackio", "trackio", on_hub=True),
-        Mirror("wandb", "Weights & Biases", "wandb", folder_variable="WANDB_DIR"),
+        ExperimentTracker("tensorboard", "TensorBoard", "tensorboard", folder_variable="TENSORBOARD_LOGGING_DIR"),
+        ExperimentTracker("trackio", "trackio", "trackio", may_use_hub=True),
+        ExperimentTracker("wandb", "Weights & Biases", "wandb", folder_variable="WANDB_DIR"),
         # which would write into the folder that the server was started in
-        Mirror(
+        ExperimentTracker(
             "mlflow",
             "MLflow",
             "mlflow",
             folder_variable="MLFLOW_TRACKING_URI",
-            folder_words="sqlite:///{folder}/mlflow.db",
+            folder_format="sqlite:///{folder}/mlflow.db",
         ),
     )
 }
 """By the names of transformers' `report_to`."""
 
 
-def asks_hub(name: str) -> bool:
-    """Whether a run with this mirror must be able to ask the Hub."""
-    return name in MIRRORS and MIRRORS[name].on_hub
+def needs_hub(name: str) -> bool:
+    """Whether a run with this tracker must be able to contact the Hub."""
+    return name in TRACKERS and TRACKERS[name].may_use_hub
 
 
-def arguments_of(name: str, run_name: str, folder: Path) -> Mapping[str, str]:
-    """What `TrainingArguments` are told, and the environment set for where files go, unless a person has set it."""
+def tracker_arguments(name: str, run_name: str, folder: Path) -> Mapping[str, str]:
+    """The `TrainingArguments` for a tracker. Sets the location of its files in the environment unless the user has
+    set it."""
     if name == "none":
         return {"report_to": "none"}
-    mirror = MIRRORS[name]
-    if mirror.folder_variable:
-        place = folder / FOLDER
+    tracker = TRACKERS[name]
+    if tracker.folder_variable:
+        place = folder / TRACKER_FOLDER
         place.mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault(mirror.folder_variable, mirror.folder_words.format(folder=place))
+        os.environ.setdefault(tracker.folder_variable, tracker.folder_format.format(folder=place))
     return {"report_to": name, "run_name": run_name or "run", "project": "finetune-studio"}

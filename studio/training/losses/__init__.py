@@ -1,1 +1,1 @@
-"""Losses and log probabilities at the trained positions, and how the model is called for them."""
+"""Losses and log-probabilities at the trained positions, and the forward functions that compute them."""

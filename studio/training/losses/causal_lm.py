@@ -1,7 +1,8 @@
-"""The loss of a causal model at the positions that are learned, and at no other.
+"""The loss of a causal model, computed only at trained positions.
 
-A model's own forward makes logits of every position, prompt and padding included, and keeps them for the way back:
-with a vocabulary of 50,000 that is as much memory, and a third of the time, as everything else together.
+A model's own forward computes the logits of every position, including prompt and padding, and keeps them for the
+backward pass. With a vocabulary of 50,000 they take as much memory as everything else together, and a third of the
+time.
 """
 
 import functools
@@ -12,17 +13,21 @@ import torch
 from torch.nn import functional as F
 
 from studio.tasks.base import IGNORE_INDEX
-from studio.training.batching.collators import PARTS, lengths_in
-from studio.training.batching.packed_attention import set_rows
+from studio.training.batching.collators import PARTS, document_lengths
+from studio.training.batching.packed_attention import set_row_lengths
 
 INPUTS = ("input_ids", "inputs_embeds", "past_key_values", "position_ids")
-"""What a model can be given to read: tokens, or their embeddings and a memory, as peft does with virtual tokens."""
-CHUNK_NUMBERS = 2**24
-"""Logits held at once: positions in a chunk times the vocabulary."""
+"""Inputs of a model: tokens, or their embeddings and key-value cache, as peft passes them with virtual tokens."""
+CHUNK_LOGITS = 2**24
+"""Logits computed at a time: positions in a chunk times the vocabulary."""
 
 
-class LearnedLoss(torch.autograd.Function):
-    """Sum of the cross entropy of `labels`, in chunks; gradients are made at once, while the logits are there."""
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """Sum of the cross entropy over `labels`, in chunks. Gradients are computed in the forward pass, while the logits
+    exist.
+
+    `hidden` is positions × hidden size, `weight` vocabulary × hidden size, `labels` positions.
+    """
 
     @staticmethod
     def forward(
@@ -34,15 +39,15 @@ class LearnedLoss(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if for_weight else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if for_bias and bias is not None else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        size = max(16, CHUNK_NUMBERS // weight.shape[0])
+        size = max(16, CHUNK_LOGITS // weight.shape[0])
         for start in range(0, len(labels), size):
-            part, wanted = hidden[start : start + size], labels[start : start + size, None]
+            part, targets = hidden[start : start + size], labels[start : start + size, None]
             logits = F.linear(part, weight, bias).float()
-            norm = logits.logsumexp(-1, keepdim=True)
-            total += (norm - logits.gather(1, wanted)).sum()
+            log_sum = logits.logsumexp(-1, keepdim=True)
+            total += (log_sum - logits.gather(1, targets)).sum()
             if not backward:
                 continue
-            logits.sub_(norm).exp_().scatter_add_(1, wanted, torch.full_like(norm, -1.0))
+            logits.sub_(log_sum).exp_().scatter_add_(1, targets, torch.full_like(log_sum, -1.0))
             error = logits.to(part.dtype)
             if grad_hidden is not None:
                 grad_hidden[start : start + size] = error @ weight
@@ -66,54 +71,56 @@ class LearnedLoss(torch.autograd.Function):
 
 
 def has_plain_head(model: Any) -> bool:
-    """Whether logits are nothing but the head's product: no scaling, no capping, no mixture's extra loss."""
+    """Whether the logits are only the head's linear output: no scaling, no soft cap, no router loss of experts."""
     config = model.config.get_text_config()
-    special = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
-    if any(getattr(config, name, None) not in (None, 1, 1.0) for name in special):
+    scaling = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
+    if any(getattr(config, name, None) not in (None, 1, 1.0) for name in scaling):
         return False
     return not hasattr(config, "output_router_logits") and type(model.get_output_embeddings()) is torch.nn.Linear
 
 
-def add_learned_loss(model: Any, end_to_end: bool) -> None:
-    """Let `model(..., learned_loss=True, labels=…)` give the summed loss and the number of learned tokens.
+def install_chunked_loss(model: Any, padding_free: bool) -> None:
+    """Replace the forward of a model, so that `model(..., learned_loss=True, labels=…)` returns the summed loss and the
+    number of trained tokens.
 
-    Rows are padded on the right, and laid end to end for computing where the model can (`end_to_end`). The backbone is
-    still called through the model's forward, so that wrappers (PEFT, data parallel) see the call.
+    Rows are padded on the right. With `padding_free` they are concatenated for the computation. The call goes through
+    the model's forward, so that wrappers (PEFT, data parallel) see it.
     """
-    plain = model.forward
+    original = model.forward
 
     @functools.wraps(type(model).forward)
     def forward(self: Any, *args: Any, learned_loss: bool = False, labels: Any = None, **kwargs: Any) -> Any:
-        set_rows(None)
+        set_row_lengths(None)
         if not learned_loss:
-            return plain(*args, **kwargs) if labels is None else plain(*args, labels=labels, **kwargs)
-        if end_to_end:
-            hidden, wanted = end_to_end_states(
+            return original(*args, **kwargs) if labels is None else original(*args, labels=labels, **kwargs)
+        if padding_free:
+            hidden, targets = packed_states(
                 self, kwargs["input_ids"], kwargs["attention_mask"], labels, kwargs.get(PARTS)
             )
-        else:  # attention looks to the left, so padding on the right needs no mask
-            given = {name: kwargs[name] for name in INPUTS if kwargs.get(name) is not None}
-            hidden, wanted = self.base_model(**given, use_cache=False).last_hidden_state, labels
-        hidden, wanted = hidden[:, :-1].reshape(-1, hidden.shape[-1]), wanted[:, 1:].flatten()
-        learned = (wanted != IGNORE_INDEX).nonzero().squeeze(1)
+        else:  # causal attention ignores later positions, so padding on the right needs no mask
+            inputs = {name: kwargs[name] for name in INPUTS if kwargs.get(name) is not None}
+            hidden, targets = self.base_model(**inputs, use_cache=False).last_hidden_state, labels
+        hidden, targets = hidden[:, :-1].reshape(-1, hidden.shape[-1]), targets[:, 1:].flatten()
+        learned = (targets != IGNORE_INDEX).nonzero().squeeze(1)
         head = self.get_output_embeddings()
-        loss = LearnedLoss.apply(
-            hidden.index_select(0, learned), head.weight, head.bias, wanted.index_select(0, learned)
+        loss = ChunkedCrossEntropy.apply(
+            hidden.index_select(0, learned), head.weight, head.bias, targets.index_select(0, learned)
         )
         return {"loss": loss, "tokens": len(learned)}
 
     model.forward = types.MethodType(forward, model)
 
 
-def end_to_end_states(
+def packed_states(
     model: Any, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor, parts: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states and labels of the rows in one sequence, without padding; rows of several documents are so many."""
-    lengths = mask.sum(1).tolist() if parts is None else lengths_in(parts)
-    real = mask.bool()
+    """Hidden states and labels of all rows in one sequence without padding. `parts` gives the lengths of packed
+    documents."""
+    lengths = mask.sum(1).tolist() if parts is None else document_lengths(parts)
+    valid = mask.bool()
     labels = labels.clone()
-    labels[:, 0] = IGNORE_INDEX  # nothing stands before it but another row
+    labels[:, 0] = IGNORE_INDEX  # only another row precedes the first token
     positions = torch.cat([torch.arange(length, device=ids.device) for length in lengths])
-    set_rows(lengths)
-    found = model.base_model(input_ids=ids[real][None], position_ids=positions[None], use_cache=False)
-    return found.last_hidden_state, labels[real][None]
+    set_row_lengths(lengths)
+    output = model.base_model(input_ids=ids[valid][None], position_ids=positions[None], use_cache=False)
+    return output.last_hidden_state, labels[valid][None]

@@ -1,8 +1,8 @@
-"""How likely a causal model finds the tokens that are learned, and no others: what DPO and KTO are reckoned from.
+"""Log-probabilities of the trained tokens under a causal model, from which DPO and KTO compute their rewards.
 
-TRL's trainers ask the model for the log-probability of each token (`fused_lm_head=True`) and on a CPU make logits of
-every position for it. Here the same question is answered at learned positions alone, without padding where the model
-can, and with the gradient made while the logits are there.
+TRL's trainers ask the model for the log-probability of each token (`fused_lm_head=True`), and on a CPU compute the
+logits of every position for it. Here only trained positions are computed, without padding if the model allows it, and
+the gradient is computed while the logits exist.
 """
 
 import functools
@@ -15,13 +15,14 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from studio.tasks.base import IGNORE_INDEX
-from studio.training.batching.packed_attention import set_rows
-from studio.training.losses.causal_lm import CHUNK_NUMBERS, INPUTS, end_to_end_states
+from studio.training.batching.packed_attention import set_row_lengths
+from studio.training.losses.causal_lm import CHUNK_LOGITS, INPUTS, packed_states
 
 
 @dataclass
-class Said:
-    """What TRL wants to know. A dataclass, in which data parallel finds the tensors that the way back begins at."""
+class TokenStatistics:
+    """The output that TRL expects. A dataclass, so that data parallel finds the tensors that the backward pass
+    starts from."""
 
     log_probs: torch.Tensor
     entropy: torch.Tensor
@@ -31,27 +32,27 @@ class Said:
 
 
 class TokenLogProbs(torch.autograd.Function):
-    """Log-probability of each of `labels`, in chunks, for a head that does not learn."""
+    """Log-probability of each of `labels`, in chunks, for a frozen head."""
 
     @staticmethod
     def forward(
         ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
     ) -> torch.Tensor:
-        wanted_back = ctx.needs_input_grad[0]
-        grad = torch.empty_like(hidden) if wanted_back else None
-        found = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
-        size = max(16, CHUNK_NUMBERS // weight.shape[0])
+        needs_gradient = ctx.needs_input_grad[0]
+        grad = torch.empty_like(hidden) if needs_gradient else None
+        log_probs = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
+        size = max(16, CHUNK_LOGITS // weight.shape[0])
         for start in range(0, len(labels), size):
-            part, wanted = hidden[start : start + size], labels[start : start + size, None]
+            part, targets = hidden[start : start + size], labels[start : start + size, None]
             logits = F.linear(part, weight, bias).float()
-            norm = logits.logsumexp(-1, keepdim=True)
-            found[start : start + size] = (logits.gather(1, wanted) - norm).squeeze(1)
+            log_sum = logits.logsumexp(-1, keepdim=True)
+            log_probs[start : start + size] = (logits.gather(1, targets) - log_sum).squeeze(1)
             if grad is None:
                 continue
-            logits.sub_(norm).exp_().neg_().scatter_add_(1, wanted, torch.ones_like(norm))
+            logits.sub_(log_sum).exp_().neg_().scatter_add_(1, targets, torch.ones_like(log_sum))
             grad[start : start + size] = logits.to(part.dtype) @ weight
         ctx.save_for_backward(grad)
-        return found
+        return log_probs
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:
@@ -60,56 +61,58 @@ class TokenLogProbs(torch.autograd.Function):
 
 
 def token_log_probs(head: torch.nn.Linear, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The same for any head: one that learns has its logits computed a second time on the way back."""
+    """Log-probability of each label for any head. The logits of a trainable head are computed again in the backward
+    pass."""
     if not head.weight.requires_grad:
-        found: torch.Tensor = TokenLogProbs.apply(hidden, head.weight, head.bias, labels)
-        return found
-    size = max(16, CHUNK_NUMBERS // head.out_features)
+        log_probs: torch.Tensor = TokenLogProbs.apply(hidden, head.weight, head.bias, labels)
+        return log_probs
+    size = max(16, CHUNK_LOGITS // head.out_features)
     parts = [
-        checkpoint(_of_chunk, head, hidden[at : at + size], labels[at : at + size], use_reentrant=False)
+        checkpoint(_chunk_log_probs, head, hidden[at : at + size], labels[at : at + size], use_reentrant=False)
         for at in range(0, len(labels), size)
     ]
     return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
 
 
-def _of_chunk(head: torch.nn.Linear, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The head itself is called, since several processes may have to bring its weights together again."""
+def _chunk_log_probs(head: torch.nn.Linear, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Calls the head as a module, since several processes may have to gather its weights."""
     return -F.cross_entropy(head(hidden).float(), labels, reduction="none")
 
 
-def add_log_probs(model: Any, end_to_end: bool) -> None:
-    """Answer `model(..., fused_lm_head=True, labels=…)` so; what TRL merely reports besides is left at zero."""
-    plain = model.forward
+def install_log_probs(model: Any, padding_free: bool) -> None:
+    """Replace the forward of a model, so that `model(..., fused_lm_head=True, labels=…)` returns the
+    log-probabilities. Statistics that TRL only logs are zero."""
+    original = model.forward
 
     @functools.wraps(type(model).forward)
     def forward(self: Any, *args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any) -> Any:
-        set_rows(None)
+        set_row_lengths(None)
         if not fused_lm_head:
-            return plain(*args, **kwargs) if labels is None else plain(*args, labels=labels, **kwargs)
-        if end_to_end:
+            return original(*args, **kwargs) if labels is None else original(*args, labels=labels, **kwargs)
+        if padding_free:
             mask = kwargs["attention_mask"]
-            hidden, wanted = end_to_end_states(self, kwargs["input_ids"], mask, labels)
-            places = mask.nonzero()
-        else:  # attention looks to the left, so padding on the right needs no mask
-            given = {name: kwargs[name] for name in INPUTS if kwargs.get(name) is not None}
-            hidden, wanted = self.base_model(**given, use_cache=False).last_hidden_state, labels
-            places = None
+            hidden, targets = packed_states(self, kwargs["input_ids"], mask, labels)
+            positions = mask.nonzero()
+        else:  # causal attention ignores later positions, so padding on the right needs no mask
+            inputs = {name: kwargs[name] for name in INPUTS if kwargs.get(name) is not None}
+            hidden, targets = self.base_model(**inputs, use_cache=False).last_hidden_state, labels
+            positions = None
         rows, width = labels.shape
-        hidden, wanted = hidden[:, :-1].reshape(-1, hidden.shape[-1]), wanted[:, 1:].flatten()
-        learned = (wanted != IGNORE_INDEX).nonzero().squeeze(1)
+        hidden, targets = hidden[:, :-1].reshape(-1, hidden.shape[-1]), targets[:, 1:].flatten()
+        learned = (targets != IGNORE_INDEX).nonzero().squeeze(1)
         head = self.get_output_embeddings()
-        found = token_log_probs(head, hidden.index_select(0, learned), wanted.index_select(0, learned))
-        at = learned if places is None else _targets(places[1:], width).index_select(0, learned)
-        whole = found.new_zeros(rows * (width - 1)).index_copy(0, at, found).view(rows, width - 1)
-        nothing = torch.zeros_like(whole)
-        return Said(log_probs=whole, entropy=nothing, mean_logits=nothing, is_top1=nothing.bool())
+        log_probs = token_log_probs(head, hidden.index_select(0, learned), targets.index_select(0, learned))
+        at = learned if positions is None else _matrix_positions(positions[1:], width).index_select(0, learned)
+        matrix = log_probs.new_zeros(rows * (width - 1)).index_copy(0, at, log_probs).view(rows, width - 1)
+        zeros = torch.zeros_like(matrix)
+        return TokenStatistics(log_probs=matrix, entropy=zeros, mean_logits=zeros, is_top1=zeros.bool())
 
     model.forward = types.MethodType(forward, model)
 
 
-def _targets(tokens: torch.Tensor, width: int) -> torch.Tensor:
-    """Where the tokens of a sequence of rows (row, place) stand in the matrix of rows × (width - 1).
+def _matrix_positions(tokens: torch.Tensor, width: int) -> torch.Tensor:
+    """Indices of the tokens (row, position) in the flattened matrix of rows × (width - 1).
 
-    The first token of a row is not foretold by the one before it, and has no place there; it is never learned.
+    No token predicts the first token of a row, so it has no place in the matrix. It is never trained.
     """
     return tokens[:, 0] * (width - 1) + (tokens[:, 1] - 1).clamp(min=0)

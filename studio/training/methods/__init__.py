@@ -1,4 +1,4 @@
-"""The registry of methods: a further method is one file and one line here."""
+"""The registry of methods. A new method is one file and one line here."""
 
 from studio.schema.errors import named
 from studio.training.methods.base import Method
@@ -28,11 +28,11 @@ METHODS: dict[str, Method] = {
         PrefixTuning(),
     )
 }
-"""In the order of the page: the usual ones first."""
+"""In the order of the page: the common ones first."""
 
 
 def method_named(name: str) -> Method:
-    """The method of that name, or a `StudioError` with the nearest one."""
+    """The method of that name. Raises a `StudioError` that suggests the most similar name."""
     return named(METHODS, name, "method", field="method")
 
 

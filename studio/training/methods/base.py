@@ -1,4 +1,4 @@
-"""What a method must say: when it can be used, what of a model learns, and how it wraps one."""
+"""The interface of a method: when it is available, which parameters it trains, and how it prepares a model."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,51 +14,52 @@ from studio.training.optimizers import OPTIMIZERS
 
 
 class Method(Protocol):
-    """One way to learn. No torch at import."""
+    """A training method. Imports no torch at module level."""
 
     name: str
     title: str
     sentence: str
-    """How it learns, and when to pick it."""
+    """How it trains, and when to choose it."""
     term: str
     result: str
-    """`adapter` or `model`: what lies on disk afterwards."""
+    """`adapter` or `model`: what is saved as the result."""
     mergeable: bool
-    """Whether a model without an adapter can be made of the result."""
+    """Whether the result can be merged into a model without an adapter."""
     quantised: bool
-    """Whether the base is loaded in fewer bits."""
+    """Whether the base model is loaded quantized."""
     family: str
     """Which learning rates suit it: `low-rank`, `scales`, `prompts`, `last` or `weights`."""
-    recomputes: bool
-    """Whether activations may be computed twice to save memory."""
+    supports_checkpointing: bool
+    """Whether it supports gradient checkpointing."""
     keeps: float
-    """What it keeps of each layer for the way back, beside LoRA."""
+    """Memory of activations per layer, relative to LoRA."""
     cost: float
-    """Time of a step beside LoRA's (training.md, 5)."""
+    """Time of a step relative to LoRA (training.md, 5)."""
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
-        """Why it can't be used with this model on this machine; empty when it can."""
+        """Why it can't be used with this model on this machine. Empty when it can."""
         ...
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
-        """Settings that are at odds with this method on this model, all of them."""
+        """All settings that conflict with this method on this model."""
         ...
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
-        """How many parameters learn; `labels` of a classifier, 0 for text."""
+        """The number of trainable parameters. `labels` is the number of labels of a classifier, 0 for generated
+        text."""
         ...
 
     def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
-        """Share of the layers that the way back goes through, and whose activations are kept."""
+        """Share of the layers that the backward pass goes through, and whose activations are kept."""
         ...
 
     def wrap(self, model: Any, config: TrainingConfig) -> Any:
-        """The loaded model, made ready to learn."""
+        """The loaded model, prepared for training."""
         ...
 
 
-def too_many_frozen(model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
-    """A problem when no layer is left to learn."""
+def frozen_layer_problems(model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
+    """A problem when no trainable layer is left."""
     if config.frozen_layers and shares_layers(model):
         return [
             StudioError(
@@ -82,46 +83,48 @@ def too_many_frozen(model: ModelInfo, config: TrainingConfig) -> list[StudioErro
     ]
 
 
-FEW_BITS = "This model is held in few bits already, and such weights can't learn themselves. LoRA learns beside them."
-"""Why weights of a model themselves can't learn."""
+ALREADY_QUANTIZED = (
+    "This model is held in few bits already, and such weights can't learn themselves. LoRA learns beside them."
+)
+"""Why the weights of a quantized model can't be trained themselves."""
 
 
-class Adapting:
-    """What methods have in common that put a PEFT adapter on a frozen base."""
+class AdapterMethod:
+    """Common parts of methods that train a PEFT adapter on a frozen base model."""
 
     result = "adapter"
     mergeable = True
     quantised = False
-    recomputes = True
+    supports_checkpointing = True
     keeps = 1.0
     exact: ClassVar[Sequence[str]] = ()
-    """Parts of names of weights that stay in float32: near 1 a bfloat16 moves by nothing less than 1/128."""
+    """Parts of weight names that stay in float32: near 1, a bfloat16 changes by at least 1/128."""
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
-        """Linear layers are in every model that the tasks take."""
+        """Always available: every model has linear layers."""
         return ""
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
-        """None, unless the method knows some."""
+        """No problems by default."""
         return []
 
     def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
-        """The adapter of the lowest layer is reached through all."""
+        """The backward pass reaches the adapter of the lowest layer, so it goes through all."""
         return 1.0
 
     def adapter(self, model: Any, config: TrainingConfig) -> Any:
-        """The adapter's own config, of PEFT."""
+        """The PEFT config of the adapter."""
         raise NotImplementedError
 
     def wrap(self, model: Any, config: TrainingConfig) -> Any:
-        """The model with an adapter, in the model's own number format."""
+        """The model with an adapter in the model's number format."""
         import torch
         from peft import get_peft_model
 
-        # The optimizer keeps float32 copies, so the adapter need not be computed in float32 (a fifth of the time).
+        # The optimizer keeps float32 copies, so the adapter does not need float32 (which costs a fifth of the time).
         half = torch.cuda.is_available() and config.precision == "float16"
         with warnings.catch_warnings():
-            # embeddings are trained apart from the head on purpose; merging takes care of it (inference/load.py)
+            # embeddings are trained separately from the head on purpose; merging handles it (inference/load.py)
             warnings.filterwarnings("ignore", ".*tie_word_embeddings")
             wrapped = get_peft_model(model, self.adapter(model, config), autocast_adapter_dtype=half)
         for name, weight in wrapped.named_parameters():

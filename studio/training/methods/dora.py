@@ -1,4 +1,4 @@
-"""DoRA: LoRA that learns how long each row of a weight is apart from where it points."""
+"""DoRA: LoRA that trains the magnitude of each row of a weight separately from its direction."""
 
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ from studio.training.methods.lora import LoRA
 
 
 class DoRA(LoRA):
-    """LoRA with a length of its own for each row of a weight."""
+    """LoRA with a magnitude for each row of a weight."""
 
     name = "dora"
     title = "DoRA"
@@ -23,10 +23,10 @@ class DoRA(LoRA):
     cost = 1.5
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
-        """LoRA's, and a length for each row."""
-        pairs = linear_shapes(model, config.lora_targets == "attention", labels > 0, config.frozen_layers)
-        return super().learned(model, config, labels) + sum(rows for rows, _ in pairs)
+        """LoRA's parameters, and a magnitude for each row."""
+        shapes = linear_shapes(model, config.lora_targets == "attention", labels > 0, config.frozen_layers)
+        return super().learned(model, config, labels) + sum(rows for rows, _ in shapes)
 
     def variant(self, model: Any, config: TrainingConfig) -> dict[str, Any]:
-        """Lengths beside directions."""
+        """Enables DoRA in PEFT."""
         return {"use_dora": True}

@@ -1,4 +1,4 @@
-"""Full fine-tuning: every weight learns."""
+"""Full fine-tuning: all weights are trained."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.base import FEW_BITS, too_many_frozen
+from studio.training.methods.base import ALREADY_QUANTIZED, frozen_layer_problems
 from studio.training.methods.layers import freeze
-from studio.training.methods.memory_floor import too_much
+from studio.training.methods.memory_floor import minimum_shortage
 
 
 class Full:
-    """Every weight learns."""
+    """All weights are trained."""
 
     name = "full"
     title = "Full"
@@ -27,31 +27,32 @@ class Full:
     mergeable = False
     quantised = False
     family = "weights"
-    recomputes = True
+    supports_checkpointing = True
     keeps = 1.0
     cost = 1.3
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
-        """Too large for the machine, however it is shared out and by whatever optimizer."""
+        """Unavailable for quantized models, and when the memory does not suffice with any sharding and any
+        optimizer."""
         if model.quantised:
-            return FEW_BITS
-        much = too_much(model.parameters, machine)
-        return f"Full training of this model needs at least {much}. LoRA needs far less." if much else ""
+            return ALREADY_QUANTIZED
+        shortage = minimum_shortage(model.parameters, machine)
+        return f"Full training of this model needs at least {shortage}. LoRA needs far less." if shortage else ""
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
-        """More frozen layers than there are above which something is left to learn."""
-        return too_many_frozen(model, config)
+        """A problem when all layers are frozen."""
+        return frozen_layer_problems(model, config)
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
-        """All but the frozen layers, and a classifier's head."""
+        """All parameters except the frozen layers, and a classifier's head."""
         return model.parameters - frozen_parameters(model, config.frozen_layers) + head_parameters(model, labels)
 
     def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
-        """The way back ends at the frozen layers."""
+        """The backward pass ends at the frozen layers."""
         return 1 - min(config.frozen_layers, model.layers) / max(model.layers, 1)
 
     def wrap(self, model: Any, config: TrainingConfig) -> Any:
-        """Nothing to wrap; all weights learn but those of the frozen layers."""
+        """Make all weights trainable except the frozen layers."""
         model.requires_grad_(True)
         freeze(model, config.frozen_layers)
         return model

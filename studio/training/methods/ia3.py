@@ -1,19 +1,20 @@
-"""IA³: the base is frozen, and learns by how much to scale what flows through attention and feed-forward layers."""
+"""IA³: the base model is frozen, and factors that scale the activations of attention and feed-forward layers are
+trained."""
 
 from typing import Any, ClassVar
 
 from studio.models.trainable_parameters import head_parameters, key_width
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
-from studio.training.methods.base import Adapting
+from studio.training.methods.base import AdapterMethod
 from studio.training.methods.layers import heads_to_save, linear_layers, task_type, transposed
 
 INNER = ("mlp", "ffn", "feed_forward", "feedforward", "output.dense", "fc2", "wo")
-"""Parts of paths of feed-forward layers."""
+"""Parts of the names of feed-forward layers."""
 
 
-class IA3(Adapting):
-    """A factor for each channel learns."""
+class IA3(AdapterMethod):
+    """Trains a factor for each channel."""
 
     name = "ia3"
     title = "IA³"
@@ -27,20 +28,20 @@ class IA3(Adapting):
     cost = 0.75
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
-        """Keys, values and the inner side of the feed-forward, in each layer; a classifier's head besides."""
+        """Keys, values and the inner side of the feed-forward layer in each layer, and a classifier's head."""
         return model.layers * (2 * key_width(model) + model.intermediate) + head_parameters(model, labels)
 
     def adapter(self, model: Any, config: TrainingConfig) -> Any:
-        """PEFT's own choice of layers for the architectures it knows, else all linear ones."""
+        """PEFT's selection of layers for known architectures, otherwise all linear layers."""
         from peft import IA3Config
         from peft.utils.constants import (
             TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING as FEED_FORWARD,
         )
         from peft.utils.constants import TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING as TARGETS
 
-        kind = model.config.get_text_config().model_type
-        targets = list(TARGETS[kind]) if kind in TARGETS else linear_layers(model)
-        inner = list(FEED_FORWARD[kind]) if kind in FEED_FORWARD else _narrowing(model, targets)
+        model_type = model.config.get_text_config().model_type
+        targets = list(TARGETS[model_type]) if model_type in TARGETS else linear_layers(model)
+        inner = list(FEED_FORWARD[model_type]) if model_type in FEED_FORWARD else _narrowing(model, targets)
         return IA3Config(
             task_type=task_type(model),
             target_modules=targets,
@@ -51,11 +52,11 @@ class IA3(Adapting):
 
 
 def _narrowing(model: Any, targets: list[str]) -> list[str]:
-    """Feed-forward layers that lead back to the model's width: they are scaled on the way in."""
-    wide = [
+    """Feed-forward layers that project back to the model's width. IA³ scales their input."""
+    narrowing = [
         name
         for name, layer in model.named_modules()
         if any(part in name.lower() for part in INNER)
         and getattr(layer, "in_features", 0) > getattr(layer, "out_features", 0)
     ]
-    return [each for each in targets if any(f".{name}".endswith(f".{each}") for name in wide)]
+    return [each for each in targets if any(f".{name}".endswith(f".{each}") for name in narrowing)]

@@ -1,4 +1,4 @@
-"""Last layers only: the top of the model learns whole, what stands below stays as it is."""
+"""Last layers: the top layers of the model are trained, the layers below are frozen."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.base import FEW_BITS
+from studio.training.methods.base import ALREADY_QUANTIZED
 from studio.training.methods.layers import freeze, layers_in
-from studio.training.methods.memory_floor import too_much
+from studio.training.methods.memory_floor import minimum_shortage
 
 
 class LastLayers:
-    """The last layers learn, and nothing else."""
+    """Trains only the last layers."""
 
     name = "last-layers"
     title = "Last layers"
@@ -27,23 +27,25 @@ class LastLayers:
     mergeable = False
     quantised = False
     family = "last"
-    recomputes = True
+    supports_checkpointing = True
     keeps = 1.0
     cost = 0.55
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
-        """A model that is one stack of layers, of which the last fits."""
+        """Available for models with one stack of layers, if the last layer fits into memory."""
         if model.quantised:
-            return FEW_BITS
+            return ALREADY_QUANTIZED
         if shares_layers(model):
             return "All layers of this model are one and the same, and no last ones learn alone. LoRA or full do."
         if model.kind == "seq2seq":
             return "This model has two stacks of layers, and no last ones of the whole. LoRA or full training do."
-        much = too_much(model.parameters - frozen_parameters(model, max(model.layers - 1, 0), and_output=True), machine)
-        return f"The last layer alone needs at least {much}. LoRA needs far less." if much else ""
+        shortage = minimum_shortage(
+            model.parameters - frozen_parameters(model, max(model.layers - 1, 0), and_output=True), machine
+        )
+        return f"The last layer alone needs at least {shortage}. LoRA needs far less." if shortage else ""
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
-        """More layers than there are."""
+        """A problem when more layers are requested than exist."""
         if not model.layers or config.last_layers <= model.layers:
             return []
         return [
@@ -57,16 +59,16 @@ class LastLayers:
         ]
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
-        """All above the frozen layers, and a classifier's head."""
+        """All parameters above the frozen layers, and a classifier's head."""
         frozen = frozen_parameters(model, max(model.layers - config.last_layers, 0), and_output=True)
         return model.parameters - frozen + head_parameters(model, labels)
 
     def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
-        """The way back ends where the learning layers begin."""
+        """The backward pass ends at the lowest trained layer."""
         return min(config.last_layers, model.layers) / max(model.layers, 1)
 
     def wrap(self, model: Any, config: TrainingConfig) -> Any:
-        """All frozen but the last layers, the norm behind them, and a classifier's head."""
+        """Freeze everything but the last layers, the final norm, and a classifier's head."""
         model.requires_grad_(True)
         freeze(model, max(layers_in(model) - config.last_layers, 0))
         model.get_input_embeddings().requires_grad_(False)

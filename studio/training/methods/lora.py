@@ -1,4 +1,4 @@
-"""LoRA: the base is frozen, small matrices beside its linear layers learn."""
+"""LoRA: the base model is frozen, and low-rank matrices beside its linear layers are trained."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from studio.models.trainable_parameters import head_parameters, linear_shapes
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.training.methods.base import Adapting, too_many_frozen
+from studio.training.methods.base import AdapterMethod, frozen_layer_problems
 from studio.training.methods.layers import heads_to_save, linear_layers, task_type, transposed
 
 
-class LoRA(Adapting):
-    """A small adapter learns beside the frozen base."""
+class LoRA(AdapterMethod):
+    """Trains a low-rank adapter on a frozen base model."""
 
     name = "lora"
     title = "LoRA"
@@ -24,12 +24,12 @@ class LoRA(Adapting):
     cost = 1.0
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
-        """An adapter wider than the layers beside which it stands, or none at all."""
-        found = too_many_frozen(model, config)
+        """A problem when the rank exceeds the width of the layers, or no trainable layer is left."""
+        problems = frozen_layer_problems(model, config)
         shapes = linear_shapes(model, config.lora_targets == "attention", classify=False)
         widest = max((min(shape) for shape in shapes), default=model.hidden)
         if widest and config.lora_rank > widest:
-            found.append(
+            problems.append(
                 StudioError(
                     "bad-setting",
                     "The adapter would be wider than the layers beside which it stands: full training learns more "
@@ -39,19 +39,19 @@ class LoRA(Adapting):
                     field="lora_rank",
                 )
             )
-        return found
+        return problems
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
-        """Two matrices a layer, and a classifier's head."""
-        pairs = linear_shapes(model, config.lora_targets == "attention", labels > 0, config.frozen_layers)
-        return config.lora_rank * sum(rows + columns for rows, columns in pairs) + head_parameters(model, labels)
+        """Two matrices per layer, and a classifier's head."""
+        shapes = linear_shapes(model, config.lora_targets == "attention", labels > 0, config.frozen_layers)
+        return config.lora_rank * sum(rows + columns for rows, columns in shapes) + head_parameters(model, labels)
 
     def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
-        """No gradient is wanted below the lowest adapter."""
+        """No gradient is needed below the lowest adapter."""
         return 1 - min(config.frozen_layers, model.layers) / max(model.layers, 1)
 
     def adapter(self, model: Any, config: TrainingConfig) -> Any:
-        """The adapter at the chosen linear layers."""
+        """The LoRA config for the selected linear layers."""
         from peft import LoraConfig
 
         values = {
@@ -66,5 +66,5 @@ class LoRA(Adapting):
         return LoraConfig(**{**values, **self.variant(model, config)})
 
     def variant(self, model: Any, config: TrainingConfig) -> dict[str, Any]:
-        """What a kind of LoRA sets besides."""
+        """Additional settings of a LoRA variant."""
         return {}

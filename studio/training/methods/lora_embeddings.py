@@ -1,4 +1,4 @@
-"""LoRA with trained embeddings: besides the adapter the table of words learns whole, for words that are new."""
+"""LoRA with trained embeddings: the token embeddings are trained fully, for words that are new to the model."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from studio.training.methods.lora import LoRA
 
 
 class LoRAEmbeddings(LoRA):
-    """LoRA, and the table of words besides."""
+    """LoRA, and trained token embeddings."""
 
     name = "lora-embeddings"
     title = "LoRA with embeddings"
@@ -21,15 +21,15 @@ class LoRAEmbeddings(LoRA):
     cost = 1.1
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
-        """LoRA's, and the table."""
+        """LoRA's parameters, and the embedding table."""
         return super().learned(model, config, labels) + model.vocabulary * model.hidden
 
     def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
-        """The table stands before the lowest layer."""
+        """The embeddings precede the lowest layer."""
         return 1.0
 
     def variant(self, model: Any, config: TrainingConfig) -> dict[str, Any]:
-        """The table by its own name."""
+        """Adds the embedding layer to the fully trained modules."""
         table = model.get_input_embeddings()
         names = [name.rsplit(".", 1)[-1] for name, part in model.named_modules() if part is table]
         return {"modules_to_save": [*(heads_to_save(model) or []), *names]}

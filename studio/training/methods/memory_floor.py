@@ -1,29 +1,34 @@
-"""What weights that learn take at the least: by the lightest optimizer, shared out among all GPUs.
+"""The minimum memory of trainable weights: with the smallest optimizer state, sharded over all GPUs.
 
-training/planning/memory_model.py estimates what given settings take; this is the minimum under any settings.
+training/planning/memory_model.py estimates the memory of given settings. This is the minimum under any settings.
 """
 
 from studio.machine.deepspeed import why_no_deepspeed
 from studio.machine.facts import MachineFacts
 from studio.training.optimizers import OPTIMIZERS
 
-ALONE = 4 + 4 + min(each.state_bytes for each in OPTIMIZERS.values())
-"""Bytes a weight in one process: itself and its gradient in float32, and what the lightest optimizer keeps."""
-SHARED = 2 + 2 + 8 + 4
-"""The same of all processes together under ZeRO-3 or FSDP by AdamW: in bfloat16, with averages and an exact copy."""
+BYTES_ALONE = 4 + 4 + min(each.state_bytes for each in OPTIMIZERS.values())
+"""Bytes per weight in one process: the weight and its gradient in float32, and the smallest optimizer state."""
+BYTES_SHARDED = 2 + 2 + 8 + 4
+"""Bytes per weight for all processes together under ZeRO-3 or FSDP with AdamW: bfloat16, two averages, a float32
+copy."""
 
 
-def too_much(learning: int, machine: MachineFacts) -> str:
-    """What so many learning weights need at the least, beside what is there; empty where that may do."""
-    each, there, holder = ALONE, machine.training_memory, "the GPU has" if machine.gpus else "this machine has"
-    if learning * each <= there:
+def minimum_shortage(trainable: int, machine: MachineFacts) -> str:
+    """A text with the required and the available memory for this many trainable weights. Empty if it may suffice."""
+    bytes_per_weight, available, holder = (
+        BYTES_ALONE,
+        machine.training_memory,
+        "the GPU has" if machine.gpus else "this machine has",
+    )
+    if trainable * bytes_per_weight <= available:
         return ""
     if len(machine.gpus) > 1:
-        each, holder = SHARED, f"the {len(machine.gpus)} GPUs together have"
-        there = sum(gpu.memory_total for gpu in machine.gpus)
+        bytes_per_weight, holder = BYTES_SHARDED, f"the {len(machine.gpus)} GPUs together have"
+        available = sum(gpu.memory_total for gpu in machine.gpus)
         if not why_no_deepspeed():
             holder = f"the {len(machine.gpus)} GPUs and the machine's own memory together have"
-            there += machine.memory_total  # ZeRO may fill that, too
-        if learning * each <= there:
+            available += machine.memory_total  # ZeRO may fill that, too
+        if trainable * bytes_per_weight <= available:
             return ""
-    return f"{learning * each / 1e9:.1f} GB of memory for what learns; {holder} {there / 1e9:.1f} GB"
+    return f"{trainable * bytes_per_weight / 1e9:.1f} GB of memory for what learns; {holder} {available / 1e9:.1f} GB"

@@ -1,4 +1,4 @@
-"""Prompt tuning: a few made-up words before every text learn what they should mean."""
+"""Prompt tuning: trains the embeddings of virtual tokens that precede every text."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from studio.training.methods.prompts import VirtualTokens
 
 
 class PromptTuning(VirtualTokens):
-    """Virtual words before the text learn."""
+    """Trained virtual tokens before the text."""
 
     name = "prompt-tuning"
     title = "Prompt tuning"
@@ -21,11 +21,11 @@ class PromptTuning(VirtualTokens):
     cost = 0.8
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
-        """One embedding a virtual word."""
+        """One embedding per virtual token."""
         return config.virtual_tokens * model.hidden
 
     def adapter(self, model: Any, config: TrainingConfig) -> Any:
-        """Begins with words of the vocabulary, drawn at random by the run's seed."""
+        """Initialized with random tokens of the vocabulary, using the run's seed."""
         from peft import PromptTuningConfig, PromptTuningInit
 
         return PromptTuningConfig(

@@ -1,51 +1,51 @@
-"""What prompt and prefix tuning share: virtual tokens before the text learn, the model stays as it is."""
+"""Common parts of prompt and prefix tuning: trained virtual tokens before the text, and a frozen model."""
 
 from studio.machine.facts import MachineFacts
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.base import Adapting
+from studio.training.methods.base import AdapterMethod
 
-REPLIES = "sft"
-"""The trainer that learns replies; others compare, and call a model in ways that virtual tokens do not stand."""
-LEFT = 32
-"""Tokens of the context that must be left for the text."""
+SUPERVISED_TRAINER = "sft"
+"""The trainer of replies. Other trainers call the model in ways that virtual tokens do not support."""
+MIN_TEXT_TOKENS = 32
+"""Tokens of the context that must remain for the text."""
 
 
-class VirtualTokens(Adapting):
-    """Virtual tokens before the text learn."""
+class VirtualTokens(AdapterMethod):
+    """Trains virtual tokens before the text."""
 
     mergeable = False
     family = "prompts"
     keeps = 0.8
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
-        """For models that go on writing behind the virtual tokens."""
+        """Available for causal models with tasks that train on replies."""
         if task.has_labels or model.kind == "encoder":
             return f"{self.title} is for models that write text; for sorting and finding, LoRA is as light."  # type: ignore[attr-defined]
         if model.kind != "causal":
             return f"{self.title} is for models that continue a text. For this one take LoRA or IA³."  # type: ignore[attr-defined]
-        if task.variant(model.kind, {}).trainer != REPLIES:
+        if task.variant(model.kind, {}).trainer != SUPERVISED_TRAINER:
             return f"{self.title} learns to write replies, not to prefer one of two. For this take LoRA or IA³."  # type: ignore[attr-defined]
         return ""
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
-        """More virtual tokens than the context has room for."""
-        found = []
+        """Problems when the virtual tokens do not fit the context, or gradient checkpointing is not supported."""
+        problems = []
         context = model.context or 2**20
-        if config.virtual_tokens > context - LEFT:
-            found.append(
+        if config.virtual_tokens > context - MIN_TEXT_TOKENS:
+            problems.append(
                 StudioError(
                     "bad-setting",
                     "The virtual tokens leave no room for the text in what the model can read.",
                     given=f"{config.virtual_tokens:,} virtual tokens, and a context of {context:,}",
-                    valid=f"up to {max(1, context - LEFT):,}; 8 to 50 is usual",
+                    valid=f"up to {max(1, context - MIN_TEXT_TOKENS):,}; 8 to 50 is usual",
                     field="virtual_tokens",
                 )
             )
         elif config.max_length + config.virtual_tokens > context:
-            found.append(
+            problems.append(
                 StudioError(
                     "bad-setting",
                     "The longest row and the virtual tokens together are longer than the model can read.",
@@ -54,8 +54,8 @@ class VirtualTokens(Adapting):
                     field="max_length",
                 )
             )
-        if config.gradient_checkpointing and not self.recomputes:
-            found.append(
+        if config.gradient_checkpointing and not self.supports_checkpointing:
+            problems.append(
                 StudioError(
                     "bad-setting",
                     f"Activations can't be computed twice with {self.title}.",  # type: ignore[attr-defined]
@@ -64,4 +64,4 @@ class VirtualTokens(Adapting):
                     field="gradient_checkpointing",
                 )
             )
-        return found
+        return problems

@@ -1,4 +1,4 @@
-"""QLoRA: as LoRA, on a base held in 4 bits (NF4) or 8 (int8), by bitsandbytes, on CPUs too."""
+"""QLoRA: LoRA on a base model quantized to 4 bits (NF4) or 8 bits (int8) by bitsandbytes. Runs on CPUs too."""
 
 from importlib.util import find_spec
 
@@ -7,14 +7,14 @@ from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.methods.lora import LoRA
 
-BLOCK = 64
-"""Weights that share a scale in 4 bits."""
-FUSED = ("moe", "mixtral", "gptoss", "dbrx")
-"""Parts of names of architectures that hold their experts in one block, which bitsandbytes leaves as it is."""
+BLOCK_SIZE = 64
+"""Number of weights that share a scale in 4-bit quantization."""
+FUSED_EXPERTS = ("moe", "mixtral", "gptoss", "dbrx")
+"""Parts of the names of architectures that store their experts in one tensor, which bitsandbytes can't quantize."""
 
 
 class QLoRA(LoRA):
-    """LoRA on a base held in 4 or 8 bits."""
+    """LoRA on a base model quantized to 4 or 8 bits."""
 
     name = "qlora"
     title = "QLoRA"
@@ -27,15 +27,15 @@ class QLoRA(LoRA):
     cost = 1.15
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
-        """Needs bitsandbytes, and a model of the kind that it was made for."""
+        """Needs bitsandbytes and a model that it can quantize."""
         if find_spec("bitsandbytes") is None:
             return "The library bitsandbytes is not installed; it holds models in 4 or 8 bits."
         if model.quantised:
             return "This model is held in few bits already: LoRA on it is what QLoRA is on others."
         if model.kind == "encoder":
             return "QLoRA is for models that write text. This one is small: LoRA and full training need little memory."
-        if any(part in model.architecture.lower() for part in FUSED):
+        if any(part in model.architecture.lower() for part in FUSED_EXPERTS):
             return "bitsandbytes can't shorten this model: its experts are held in one block. LoRA can."
-        if model.hidden % BLOCK:
-            return f"This model can't be held in 4 bits: its width, {model.hidden}, is no multiple of {BLOCK}."
+        if model.hidden % BLOCK_SIZE:
+            return f"This model can't be held in 4 bits: its width, {model.hidden}, is no multiple of {BLOCK_SIZE}."
         return ""

@@ -1,4 +1,4 @@
-"""rsLoRA: LoRA whose strength is divided by the root of the rank, so that wide adapters learn as they should."""
+"""rsLoRA: LoRA scaled by the square root of the rank, so that large ranks train at full strength."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from studio.training.methods.lora import LoRA
 
 
 class RsLoRA(LoRA):
-    """LoRA for wide adapters."""
+    """LoRA for large ranks."""
 
     name = "rslora"
     title = "rsLoRA"
@@ -18,5 +18,5 @@ class RsLoRA(LoRA):
     term = "rank-stabilised low-rank adaptation"
 
     def variant(self, model: Any, config: TrainingConfig) -> dict[str, Any]:
-        """Strength by the root of the rank."""
+        """Enables rsLoRA in PEFT."""
         return {"use_rslora": True}

@@ -1,4 +1,4 @@
-"""The registry of optimizers: what each is good for, whether it runs here, and how it is made. No torch at import."""
+"""The registry of optimizers: when to choose each, whether it runs here, and how it is created. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,32 +9,32 @@ from typing import Any
 from studio.machine.facts import MachineFacts
 
 MODULES = {"bitsandbytes": "bitsandbytes", "schedulefree": "schedulefree", "torch-optimi": "optimi"}
-"""Packages that some are of, beside torch and transformers, and how each is imported."""
+"""Optional packages that contain optimizers, and their import names."""
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A way to turn gradients into steps."""
+    """An optimizer and its requirements."""
 
     name: str
     library: str
-    """Its name among transformers' `optim`."""
-    made: str
-    """What makes it of groups of weights, `lr` and `weight_decay`: a module's name and one in it."""
+    """Its name in transformers' `optim` setting."""
+    constructor: str
+    """Dotted name of the function that creates it from parameter groups, `lr` and `weight_decay`."""
     sentence: str
-    """What it costs, and when to pick it."""
+    """What it costs, and when to choose it."""
     state_bytes: float
-    """Bytes a trained weight that it keeps, beside the gradient."""
+    """Bytes of state per trained weight, besides the gradient."""
     more: Mapping[str, Any] = field(default_factory=dict)
-    """What else is given to what makes it."""
+    """Additional arguments of the constructor."""
     masters: bool = False
-    """Whether it keeps float32 copies of weights held in a shorter format; else these must be float32 themselves."""
+    """Whether it keeps float32 copies of weights in shorter formats. Otherwise the weights must be float32."""
     package: str = ""
-    """Which of `MODULES` it is of, if any."""
+    """The package in `MODULES` that contains it, if any."""
     paged: bool = False
 
     def unavailable_reason(self, machine: MachineFacts) -> str:
-        """Why it can't run on this machine; empty when it can."""
+        """Why it can't run on this machine. Empty when it can."""
         if self.package and find_spec(MODULES[self.package]) is None:
             return (
                 f"The optimizer {self.name} is of the library {self.package}, which is not installed. "
@@ -60,8 +60,8 @@ def _bitsandbytes(name: str, library: str, kind: str, sentence: str, state_bytes
     )
 
 
-LEAN: Mapping[str, Any] = {"foreach": False}
-"""One weight after the other: all at once needs, for the step, as much memory again as the weights on a GPU."""
+NO_FOREACH: Mapping[str, Any] = {"foreach": False}
+"""Update one weight after the other. All at once would need as much GPU memory again as the weights during the step."""
 
 OPTIMIZERS: dict[str, Optimizer] = {
     each.name: each
@@ -99,7 +99,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "Steps by sign, an eighth of the memory. Pick it with a third of the rate.",
             1,
         ),
-        # not AdEMAMix32bit, which lays out one average where its steps need two
+        # not AdEMAMix32bit, which allocates one average where its steps need two
         _bitsandbytes(
             "ademamix",
             "ademamix",
@@ -122,7 +122,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "torch.optim.RMSprop",
             "AdamW without its memory of directions, half the memory. Pick it to repeat a recipe that names it.",
             4,
-            LEAN,
+            NO_FOREACH,
         ),
         Optimizer(
             "adagrad",
@@ -131,7 +131,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "Weights that have moved much move ever less, half the "
             "memory. Pick it for short runs, with fifty times the rate.",
             4,
-            LEAN,
+            NO_FOREACH,
         ),
         Optimizer(
             "sgd",
@@ -157,7 +157,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "weights are an average over the run, so that the rate need not fall. Pick it with a constant rate, "
             "when you can't say how long to train.",
             8,
-            LEAN,
+            NO_FOREACH,
             package="schedulefree",
         ),
         _bitsandbytes(
@@ -207,7 +207,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 
 def make_optimizer(name: str, groups: Sequence[dict[str, Any]], rate: float, decay: float) -> Any:
-    """The optimizer over groups of weights, each with a rate of its own if it has one."""
+    """Create an optimizer for parameter groups, which may have their own learning rates."""
     chosen = OPTIMIZERS[name]
-    module, _, maker = chosen.made.rpartition(".")
-    return getattr(import_module(module), maker)(list(groups), lr=rate, weight_decay=decay, **chosen.more)
+    module_name, _, function = chosen.constructor.rpartition(".")
+    return getattr(import_module(module_name), function)(list(groups), lr=rate, weight_decay=decay, **chosen.more)

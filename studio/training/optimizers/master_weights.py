@@ -1,8 +1,8 @@
-"""AdamW that keeps float32 copies of weights held in a shorter format.
+"""AdamW with float32 copies of weights in shorter formats.
 
-A bfloat16 weight near 0.04 can't move by less than 0.00016, so plain AdamW on bfloat16 weights loses most updates at
-small learning rates (docs/training.md: a loss of 3.34 where float32 reached 1.80). The copies cost memory only for
-what is trained, which is little for an adapter. And a schedule-free AdamW that can be saved after any step.
+A bfloat16 weight near 0.04 can't change by less than 0.00016, so AdamW on bfloat16 weights loses most updates at small
+learning rates (docs/training.md: a loss of 3.34 where float32 reached 1.80). The copies cost memory only for trained
+weights, which are few in an adapter. Also a schedule-free AdamW that can be saved after any step.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,11 +13,11 @@ from torch.optim.adamw import adamw
 
 
 class MasterAdamW(torch.optim.AdamW):
-    """As `torch.optim.AdamW`, in float32 whatever the format of the weights."""
+    """As `torch.optim.AdamW`, computed in float32 for any format of the weights."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step on the copies, which are then rounded into the weights."""
+        """Update the float32 copies, then round them into the weights."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             states = [self._state_of(weight) for weight in weights]
@@ -38,12 +38,14 @@ class MasterAdamW(torch.optim.AdamW):
                 eps=group["eps"],
                 maximize=False,
             )
-            short = [(weight, master) for weight, master in zip(weights, masters, strict=True) if weight is not master]
-            if short:
-                torch._foreach_copy_([_here(weight) for weight, _ in short], [_here(master) for _, master in short])
+            rounded = [
+                (weight, master) for weight, master in zip(weights, masters, strict=True) if weight is not master
+            ]
+            if rounded:
+                torch._foreach_copy_([_here(weight) for weight, _ in rounded], [_here(master) for _, master in rounded])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch's, which by itself would round the copies to the weights' format."""
+        """As in torch, which would round the copies to the format of the weights."""
         super().load_state_dict(state_dict)
         weights = [weight for group in self.param_groups for weight in group["params"]]
         numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
@@ -63,18 +65,19 @@ class MasterAdamW(torch.optim.AdamW):
 
 
 def _here(tensor: Any) -> Any:
-    """The part of a tensor that is in this process, where several share it out."""
+    """The local shard of a tensor, or the tensor itself."""
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
 def schedule_free(groups: Sequence[dict[str, Any]], **more: Any) -> Any:
-    """schedulefree's AdamW, whose weights are the averaged ones between a step and the next `train()`.
+    """AdamW of the package schedulefree. Between a step and the next `train()`, its weights are the averaged ones.
 
-    It learns at a point beside the average and leaves the weights there; whoever saves or checks would first have to
-    call `eval()`, which the libraries do before a check alone. They call `train()` before each batch.
+    The algorithm takes gradients at a point beside the average and leaves the weights there. Before saving or
+    validating, `eval()` must be called, which the libraries do only before a validation. They call `train()` before
+    each batch.
     """
     from schedulefree import AdamWScheduleFree
 
-    made = AdamWScheduleFree(list(groups), **more)
-    made.register_step_post_hook(lambda optimizer, *_: optimizer.eval())
-    return made
+    optimizer = AdamWScheduleFree(list(groups), **more)
+    optimizer.register_step_post_hook(lambda optimizer, *_: optimizer.eval())
+    return optimizer

@@ -1,1 +1,1 @@
-"""Plans of runs: presets, settings and their reasons, memory and time. No torch."""
+"""Plans of runs: presets, settings with their reasons, memory and time. Imports no torch."""

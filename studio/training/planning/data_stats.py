@@ -1,4 +1,4 @@
-"""What was read, counted: how many rows are learned from, and how much of them lies beyond the longest row."""
+"""Statistics of the encoded rows: how many are trained on, and how much is truncated."""
 
 from collections.abc import Sequence
 
@@ -8,22 +8,25 @@ from studio.tasks import Example
 from studio.training.loop.loading import TrainingJob
 
 
-def read_event(job: TrainingJob, trainer: str, head: Head, learned: Sequence[Example], held: int) -> ReadEvent:
-    """Facts that the coach and the page can't know otherwise."""
-    cut = [each for each in learned if each.truncated]
+def read_event(
+    job: TrainingJob, trainer: str, head: Head, learned: Sequence[Example], validation_rows: int
+) -> ReadEvent:
+    """The statistics that the coach and the page need."""
+    truncated = [each for each in learned if each.truncated]
     lengths = [len(each.input_ids) if each.goes_on else each.full_length for each in learned]
     rows = {each.row for each in learned if each.row}
-    # What goes on in a further piece loses nothing to the longest row: rows are then gone for another reason.
-    cuts = not all(each.goes_on for each in learned)
+    # Rows whose rest continues in a further piece lose nothing to the maximum length. If rows are missing, it has
+    # another reason.
+    may_truncate = not all(each.goes_on for each in learned)
     return ReadEvent(
         trainer=trainer,
         learned=len(learned),
-        held=held,
+        held=validation_rows,
         labels=len(head.labels) if head.name == "labels" and not head.problem else 0,
-        cut=len(cut),
-        lost=len(job.train_rows) - len(rows) if rows and cuts else 0,
+        cut=len(truncated),
+        lost=len(job.train_rows) - len(rows) if rows and may_truncate else 0,
         tokens=sum(lengths),
-        cut_tokens=sum(each.full_length - len(each.input_ids) for each in cut),
+        cut_tokens=sum(each.full_length - len(each.input_ids) for each in truncated),
         longest=max(lengths, default=0),
         room=job.info.context or None,
     )

@@ -1,37 +1,40 @@
-"""How many steps a run has, and how often it looks at the validation rows."""
+"""The number of steps of a run, and how often it validates."""
 
 import math
 
 from studio.schema.config import TrainingConfig
-from studio.training.batching.sampler import batches_a_pass
+from studio.training.batching.sampler import batches_per_epoch
 
-CHECKS = 10
-"""Checks of a run when nothing speaks against it."""
-CHECK_COST = 0.15
-"""The most time that checks may take, as a share of training."""
-CHECK_ROW = 1 / 3
-"""A row in a check costs about a third of a row in training."""
+USUAL_VALIDATIONS = 10
+"""The usual number of validations in a run."""
+MAX_TIME_SHARE = 0.15
+"""Maximum time of validations as a share of the training time."""
+VALIDATION_ROW_COST = 1 / 3
+"""Time of a row in a validation relative to a row in training."""
 
 
 def steps_per_epoch(rows: int, config: TrainingConfig) -> int:
-    """Optimizer steps of one pass."""
-    batches = batches_a_pass(rows, config.batch_size, config.processes)
+    """Optimizer steps of one epoch."""
+    batches = batches_per_epoch(rows, config.batch_size, config.processes)
     return max(1, math.ceil(batches / config.gradient_accumulation))
 
 
 def total_steps(rows: int, config: TrainingConfig) -> int:
     """Optimizer steps of the whole run."""
-    by_passes = max(1, math.ceil(config.epochs * steps_per_epoch(rows, config)))
-    return min(by_passes, config.max_steps) if config.max_steps else by_passes
+    by_epochs = max(1, math.ceil(config.epochs * steps_per_epoch(rows, config)))
+    return min(by_epochs, config.max_steps) if config.max_steps else by_epochs
 
 
-def check_every(rows: int, validation_rows: int, config: TrainingConfig) -> int:
-    """Steps between two checks: as set, or about ten in a run, but three at least and no more than is cheap.
+def eval_interval(rows: int, validation_rows: int, config: TrainingConfig) -> int:
+    """Steps between two validations: as configured, or about ten in a run, but at least three and no more than the time
+    share allows.
 
-    One before the first step and one at the end come besides, whatever the length of the run.
+    There is also one before the first step and one at the end.
     """
     if config.eval_steps:
         return config.eval_steps
     steps = total_steps(rows, config)
-    cheap = math.ceil(min(validation_rows, config.eval_rows) * CHECK_ROW / CHECK_COST / config.rows_a_step)
-    return max(1, min(max(math.ceil(steps / CHECKS), cheap), steps // 3))
+    affordable = math.ceil(
+        min(validation_rows, config.eval_rows) * VALIDATION_ROW_COST / MAX_TIME_SHARE / config.rows_a_step
+    )
+    return max(1, min(max(math.ceil(steps / USUAL_VALIDATIONS), affordable), steps // 3))

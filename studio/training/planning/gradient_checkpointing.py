@@ -1,15 +1,15 @@
-"""Which models can compute activations twice to save memory: it is their own code that must know how."""
+"""Which models support gradient checkpointing. It must be implemented in the model's code."""
 
 import re
 
 from studio.schema.models import ModelInfo
 
-UNABLE = frozenset(
+UNSUPPORTED = frozenset(
     ("Albert", "CTRL", "FSMT", "Flaubert", "Funnel", "IBert", "MPNet", "OpenAIGPT", "SqueezeBert", "XLM", "XLNet")
 )
-"""How the architectures begin that do not: transformers says so of each (`supports_gradient_checkpointing`)."""
+"""Prefixes of architectures that do not support it, as transformers declares (`supports_gradient_checkpointing`)."""
 
 
-def recomputes(info: ModelInfo) -> bool:
-    """Whether the model's code can compute its activations twice."""
-    return re.split("For|With|LMHead|DoubleHeads|Model", info.architecture)[0] not in UNABLE
+def supports_checkpointing(info: ModelInfo) -> bool:
+    """Whether the model's code supports gradient checkpointing."""
+    return re.split("For|With|LMHead|DoubleHeads|Model", info.architecture)[0] not in UNSUPPORTED

@@ -1,16 +1,16 @@
-"""How much memory a run may be planned to need on this machine."""
+"""How much memory a planned run may need on this machine."""
 
 from studio.machine.facts import MachineFacts
 
-ROOM = 0.85
-"""Share of the free memory that a run is planned to need at most."""
+MAX_MEMORY_SHARE = 0.85
+"""Maximum share of the free memory that a planned run may need."""
 
 
-def room(machine: MachineFacts) -> float:
-    """Bytes: of the largest GPU, else of the machine."""
-    return ROOM * max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available)
+def memory_budget(machine: MachineFacts) -> float:
+    """Bytes that a run may need: of the largest GPU, otherwise of the machine."""
+    return MAX_MEMORY_SHARE * max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available)
 
 
-def room_beside(machine: MachineFacts) -> float:
-    """Bytes of the machine's own memory, whether or not it has GPUs."""
-    return ROOM * machine.memory_available
+def host_memory_budget(machine: MachineFacts) -> float:
+    """Bytes that a run may need of the machine's memory, with or without GPUs."""
+    return MAX_MEMORY_SHARE * machine.memory_available

@@ -1,7 +1,7 @@
-"""Make it fit: from settings that need more memory than there is to settings that do not, least harm first.
+"""Fits a run into memory: changes settings step by step until they fit, the least harmful changes first.
 
-Each remedy is tried until it has nothing more to give; the plan is worked out anew after each, so that what follows
-from a change changes too.
+Each remedy is applied until it has no further effect. The plan is computed again after each, so that dependent settings
+change too.
 """
 
 from collections.abc import Callable
@@ -16,20 +16,20 @@ from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.methods import METHODS
 from studio.training.optimizers import OPTIMIZERS
-from studio.training.planning.gradient_checkpointing import recomputes
-from studio.training.planning.memory_budget import room, room_beside
+from studio.training.planning.gradient_checkpointing import supports_checkpointing
+from studio.training.planning.memory_budget import host_memory_budget, memory_budget
 from studio.training.planning.memory_model import offloaded_memory
-from studio.training.planning.parallelism import further, way_of
-from studio.training.planning.plan_facts import PlanFacts, labels_told_apart, memory_of
+from studio.training.planning.parallelism import next_strategy, strategy_of
+from studio.training.planning.plan_facts import PlanFacts, label_count, memory_of
 from studio.training.planning.presets import make_plan
 
-SHORTEST = 64
-"""Tokens below which rows are not cut to make a run fit."""
+MIN_LENGTH = 64
+"""Maximum length below which rows are not truncated to fit."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is changed, and what it costs."""
+    """A change of settings and its consequences."""
 
     sentence: str
     settings: dict[str, Any] = field(default_factory=dict)
@@ -37,8 +37,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is to be fitted, and into what."""
+class FitRequest:
+    """The run to fit, and the machine."""
 
     task: Task
     info: ModelInfo
@@ -49,60 +49,63 @@ class Asked:
     limits: Limits = OWNER
 
     def plan(self, method: str, settings: dict[str, Any]) -> Plan:
-        """All values, worked out around these."""
+        """The complete plan for a method and some settings."""
         return make_plan(
             self.task, self.info, method, self.preset, self.facts, self.machine, settings, self.name, self.limits
         )
 
     def fits(self, plan: Plan) -> bool:
-        """Whether the plan leaves a little room, of the GPU's memory and of the machine's own."""
-        computed = memory_of(plan.config, self.info, self.facts, self.machine) <= room(self.machine)
-        return computed and self.holds_beside(plan.config)
+        """Whether the plan fits, with a margin, into the memory of the GPU and of the machine."""
+        computed = memory_of(plan.config, self.info, self.facts, self.machine) <= memory_budget(self.machine)
+        return computed and self.offload_fits(plan.config)
 
-    def holds_beside(self, config: TrainingConfig) -> bool:
-        """Whether the machine's own memory has room for what it is to hold in place of its GPUs'."""
-        held = offloaded_memory(self.info, config, labels_told_apart(config, self.facts)) if self.machine.gpus else 0
-        return held <= room_beside(self.machine)
+    def offload_fits(self, config: TrainingConfig) -> bool:
+        """Whether the machine's memory can hold the data that is offloaded from the GPUs."""
+        offloaded = offloaded_memory(self.info, config, label_count(config, self.facts)) if self.machine.gpus else 0
+        return offloaded <= host_memory_budget(self.machine)
 
 
-def fit(asked: Asked, method: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any], list[Change]]:
-    """Method, settings and changes with which it fits; a refusal that says what was tried when nothing does."""
+def fit(request: FitRequest, method: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any], list[Change]]:
+    """Method, settings and changes that fit. Raises `does-not-fit` when nothing does."""
     settings = dict(settings)
     changes: list[Change] = []
-    plan = asked.plan(method, settings)
+    plan = request.plan(method, settings)
     for remedy in REMEDIES:
         for _ in range(20):
-            if asked.fits(plan):
+            if request.fits(plan):
                 return method, settings, changes
-            change = remedy(plan.config, asked)
+            change = remedy(plan.config, request)
             if change is None:
                 break
             changed = change.method or method, _merged(settings, change.settings)
             try:
-                plan = asked.plan(*changed)
-            except StudioError:  # at odds with another setting: an optimizer that ZeRO can't share out, say
+                plan = request.plan(*changed)
+            except StudioError:  # conflicts with another setting, for example an optimizer that ZeRO can't shard
                 break
             method, settings = changed
             changes.append(change)
-    if asked.fits(plan):
+    if request.fits(plan):
         return method, settings, changes
-    needed, there = memory_of(plan.config, asked.info, asked.facts, asked.machine), room(asked.machine)
+    needed, available = (
+        memory_of(plan.config, request.info, request.facts, request.machine),
+        memory_budget(request.machine),
+    )
     raise StudioError(
         "does-not-fit",
-        f"{asked.info.title} does not fit this machine's memory, whatever the settings.",
-        given=f"at the least {needed / 2**30:.1f} GB needed, and {there / 2**30:.1f} GB to be had",
+        f"{request.info.title} does not fit this machine's memory, whatever the settings.",
+        given=f"at the least {needed / 2**30:.1f} GB needed, and {available / 2**30:.1f} GB to be had",
         hint="Choose a smaller model, or close other programs.",
         field="model",
     )
 
 
 def _merged(settings: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
-    """With the changes; a None leaves a setting to the presets again."""
+    """The settings with the changes. None removes a setting, so that the presets choose it."""
     return {name: value for name, value in {**settings, **changed}.items() if value is not None}
 
 
-def _held_here(config: TrainingConfig, asked: Asked) -> Change | None:
-    if asked.holds_beside(config):
+def _keep_on_gpu(config: TrainingConfig, request: FitRequest) -> Change | None:
+    if request.offload_fits(config):
         return None
     return Change(
         "What the GPUs share out is held in their own memory: this machine's has no room for it. It learns the same.",
@@ -110,23 +113,30 @@ def _held_here(config: TrainingConfig, asked: Asked) -> Change | None:
     )
 
 
-def _one_process(config: TrainingConfig, asked: Asked) -> Change | None:
-    if config.processes == 1 or asked.machine.gpus:
+def _single_process(config: TrainingConfig, request: FitRequest) -> Change | None:
+    if config.processes == 1 or request.machine.gpus:
         return None
     alone = {"processes": 1, "zero": 0, "fsdp": False, "offload": "none", "batch_size": config.together}
     return Change(f"One process instead of {config.processes}: it learns the same, and holds all but once.", alone)
 
 
-def _fewer_at_once(config: TrainingConfig, asked: Asked) -> Change | None:
-    size, goes = config.batch_size // 2, config.gradient_accumulation * 2
-    if not size or goes > 1024:
+def _halve_batch_size(config: TrainingConfig, request: FitRequest) -> Change | None:
+    size, accumulation = config.batch_size // 2, config.gradient_accumulation * 2
+    if not size or accumulation > 1024:
         return None
-    words = f"{size} {'row' if size == 1 else 'rows'} at once instead of {config.batch_size}, in {goes} goes a step: "
-    return Change(words + "it learns the same, a little slower.", {"batch_size": size, "gradient_accumulation": goes})
+    rows = f"{size} {'row' if size == 1 else 'rows'} at once instead of {config.batch_size}"
+    return Change(
+        f"{rows}, in {accumulation} goes a step: it learns the same, a little slower.",
+        {"batch_size": size, "gradient_accumulation": accumulation},
+    )
 
 
-def _twice(config: TrainingConfig, asked: Asked) -> Change | None:
-    if config.gradient_checkpointing or not METHODS[config.method].recomputes or not recomputes(asked.info):
+def _checkpoint_activations(config: TrainingConfig, request: FitRequest) -> Change | None:
+    if (
+        config.gradient_checkpointing
+        or not METHODS[config.method].supports_checkpointing
+        or not supports_checkpointing(request.info)
+    ):
         return None
     return Change(
         "Activations are computed twice instead of kept: it learns the same, a third slower.",
@@ -134,21 +144,26 @@ def _twice(config: TrainingConfig, asked: Asked) -> Change | None:
     )
 
 
-def _more_shared(config: TrainingConfig, asked: Asked) -> Change | None:
-    if config.processes == 1 or not asked.machine.gpus or (way := further(config, asked.machine)) is None:
+def _shard_more(config: TrainingConfig, request: FitRequest) -> Change | None:
+    if (
+        config.processes == 1
+        or not request.machine.gpus
+        or (strategy := next_strategy(config, request.machine)) is None
+    ):
         return None
-    held = way.sentence.rstrip(".")
+    benefit = strategy.sentence.rstrip(".")
     return Change(
-        f"{way.title} instead of {way_of(config).title}: {held[0].lower()}{held[1:]}, and it learns the same.",
-        way.settings,
+        f"{strategy.title} instead of {strategy_of(config).title}: {benefit[0].lower()}{benefit[1:]}, and it learns "
+        "the same.",
+        strategy.settings,
     )
 
 
-def _held_elsewhere(config: TrainingConfig, asked: Asked) -> Change | None:
-    if config.processes == 1 or not asked.machine.gpus or not config.zero or config.offload != "none":
+def _offload_to_cpu(config: TrainingConfig, request: FitRequest) -> Change | None:
+    if config.processes == 1 or not request.machine.gpus or not config.zero or config.offload != "none":
         return None
-    away = config.model_copy(update={"offload": "cpu"})
-    if not asked.holds_beside(away):
+    offloading = config.model_copy(update={"offload": "cpu"})
+    if not request.offload_fits(offloading):
         return None
     return Change(
         "What the GPUs share out is held in the machine's memory instead of theirs: it learns the same, and slower, "
@@ -157,17 +172,17 @@ def _held_elsewhere(config: TrainingConfig, asked: Asked) -> Change | None:
     )
 
 
-def _shorter_numbers(config: TrainingConfig, asked: Asked) -> Change | None:
+def _use_bfloat16(config: TrainingConfig, request: FitRequest) -> Change | None:
     exact = config.method in WHOLE and not OPTIMIZERS[config.optimizer].masters
     if config.precision != "float32" or config.method == "full" or exact:
         return None
-    slow = "" if asked.machine.gpus or asked.machine.bfloat16_fast else ", and slower on this processor"
+    slow = "" if request.machine.gpus or request.machine.bfloat16_fast else ", and slower on this processor"
     return Change(
         f"Held in bfloat16 instead of float32: half the memory, a little less exact{slow}.", {"precision": "bfloat16"}
     )
 
 
-def _lighter_optimizer(config: TrainingConfig, asked: Asked) -> Change | None:
+def _lighter_optimizer(config: TrainingConfig, request: FitRequest) -> Change | None:
     if config.method not in WHOLE or config.optimizer == "adafactor":
         return None
     return Change(
@@ -176,7 +191,7 @@ def _lighter_optimizer(config: TrainingConfig, asked: Asked) -> Change | None:
     )
 
 
-def _by_adapter(config: TrainingConfig, asked: Asked) -> Change | None:
+def _use_lora(config: TrainingConfig, request: FitRequest) -> Change | None:
     if config.method not in ("full", "last-layers", "lora-embeddings", "dora"):
         return None
     title = METHODS[config.method].title
@@ -187,39 +202,40 @@ def _by_adapter(config: TrainingConfig, asked: Asked) -> Change | None:
     )
 
 
-def _in_four_bits(config: TrainingConfig, asked: Asked) -> Change | None:
+def _use_qlora(config: TrainingConfig, request: FitRequest) -> Change | None:
     if config.method not in ("lora", "rslora") or METHODS["qlora"].unavailable_reason(
-        asked.info, asked.task, asked.machine
+        request.info, request.task, request.machine
     ):
         return None
     return Change("QLoRA: the model is held in 4 bits while it learns, and knows a little less.", {}, "qlora")
 
 
-def _shorter_rows(config: TrainingConfig, asked: Asked) -> Change | None:
-    longest = min(config.max_length, asked.facts.longest or config.max_length)
-    wanted = max(SHORTEST, longest // 2)
-    if wanted >= longest:
+def _shorten_rows(config: TrainingConfig, request: FitRequest) -> Change | None:
+    longest = min(config.max_length, request.facts.longest or config.max_length)
+    new_length = max(MIN_LENGTH, longest // 2)
+    if new_length >= longest:
         return None
-    lengths = asked.facts.token_lengths
-    cut = sum(length > wanted for length in lengths) / max(1, len(lengths))
+    lengths = request.facts.token_lengths
+    cut = sum(length > new_length for length in lengths) / max(1, len(lengths))
     return Change(
-        f"Rows of up to {wanted:,} tokens instead of {longest:,}: {cut:.0%} of the rows are cut, and their ends are "
+        f"Rows of up to {new_length:,} tokens instead of {longest:,}: {cut:.0%} of the rows are cut, and their ends "
+        "are "
         "not learned.",
-        {"max_length": wanted},
+        {"max_length": new_length},
     )
 
 
-REMEDIES: tuple[Callable[[TrainingConfig, Asked], Change | None], ...] = (
-    _held_here,
-    _one_process,
-    _fewer_at_once,
-    _twice,
-    _more_shared,
-    _held_elsewhere,
-    _shorter_numbers,
+REMEDIES: tuple[Callable[[TrainingConfig, FitRequest], Change | None], ...] = (
+    _keep_on_gpu,
+    _single_process,
+    _halve_batch_size,
+    _checkpoint_activations,
+    _shard_more,
+    _offload_to_cpu,
+    _use_bfloat16,
     _lighter_optimizer,
-    _by_adapter,
-    _in_four_bits,
-    _shorter_rows,
+    _use_lora,
+    _use_qlora,
+    _shorten_rows,
 )
-"""Least harm first: what learns the same, what learns nearly the same, what learns less, what learns from less."""
+"""In order of increasing harm: same result, nearly the same result, a weaker method, less data."""

@@ -1,12 +1,12 @@
-"""How much memory a run would need at its peak, worked out before it starts.
+"""Estimates the peak memory of a run before it starts.
 
-Every figure was measured on living runs; benchmarks/memory.py prints estimate and measurement side by side.
+Every constant was measured on real runs. benchmarks/memory.py compares estimates with measurements.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from studio.inference.heads import AT_ONCE
+from studio.inference.heads import SINGLE_PASS_HEADS
 from studio.schema.config import WHOLE, TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.tasks import task_named
@@ -16,42 +16,42 @@ from studio.training.optimizers import OPTIMIZERS
 
 MB = 1 << 20
 LIBRARIES = 700 * MB
-"""torch, transformers, peft and trl, imported."""
-ON_GPU = 600 * MB
-"""What a GPU's own libraries take of its memory."""
+"""torch, transformers, peft and trl after import."""
+GPU_LIBRARIES = 600 * MB
+"""GPU memory of the GPU's own libraries."""
 CHUNK = 2**24
-"""Logits at a time while learning (training/losses/causal_lm.py: CHUNK_NUMBERS)."""
-CHECK_POSITIONS = 1024
-"""Positions of which logits are made at a time in a check."""
+"""Logits per chunk during training (training/losses/causal_lm.py: CHUNK_LOGITS)."""
+VALIDATION_POSITIONS = 1024
+"""Number of positions whose logits are computed at a time during validation."""
 LOGIT_BYTES = 8
-"""Of each logit: itself in both formats, and its gradient or its logarithm."""
-WRITTEN, READ = 3, 2
-"""Copies of the logits of a model that reads and writes, all positions at once: itself, its logarithm, and while it
-learns a gradient."""
+"""Bytes per logit: the value in two formats, and its gradient or logarithm."""
+TRAINING_COPIES, VALIDATION_COPIES = 3, 2
+"""Copies of the logits of an encoder–decoder, which computes all positions at once: the logits, their logarithm, and
+during training a gradient."""
 NF4, INT8 = 0.53, 1.02
-"""Bytes a weight that is held in 4 or in 8 bits, its scales included."""
+"""Bytes per weight in 4 and 8 bits, including scales."""
 DEEPSPEED = 60 * MB
-"""DeepSpeed, imported, and what its processes hand each other."""
+"""DeepSpeed after import, and its communication buffers."""
 LAUNCHING = 450 * MB
-"""The worker and torchrun, which train nothing themselves: less for a fresh worker, more for a prepared one."""
+"""The worker and torchrun, which do not train themselves. Less for a fresh worker, more for a prepared one."""
 
 
 def estimate_memory(info: ModelInfo, config: TrainingConfig, *, gpu: bool = False, **rows: Any) -> int:
-    """Bytes that a run needs at its peak: of a GPU, or of all its processes together. `rows` as `process_memory`."""
+    """Peak memory of a run in bytes: of one GPU, or of all its processes together. `rows` as in `process_memory`."""
     each = process_memory(info, config, gpu=gpu, **rows)
     return each if gpu or config.processes == 1 else config.processes * each + LAUNCHING
 
 
 @dataclass(frozen=True)
-class _Optimizing:
-    """Bytes in each process of what turns gradients into steps."""
+class _OptimizerMemory:
+    """Bytes per process of gradients, optimizer state and their buffers."""
 
     state: float
     gradients: float
     bucket: float
-    """Gradients on their way from one process to another."""
+    """Gradients in communication between processes."""
     step: float
-    """What a step takes besides, for a moment."""
+    """Temporary memory of an optimizer step."""
 
 
 def process_memory(
@@ -64,98 +64,101 @@ def process_memory(
     tokens: int = 0,
     gpu: bool = False,
 ) -> int:
-    """Bytes that each process of a run needs at its peak.
+    """Peak memory of each process of a run in bytes.
 
-    `longest` is the longest row in tokens (0: the limit), `learned_share` the share of tokens that are learned,
-    `labels` how many a classifier tells apart (0: it tells a score, or is none), `tokens` those of the largest batch
-    (0: as many rows of the longest).
+    `longest` is the longest row in tokens (0: the maximum length), `learned_share` the share of trained tokens,
+    `labels` the number of labels of a classifier (0: a score, or none), `tokens` the tokens of the largest batch (0: a
+    batch of the longest rows).
     """
     method = method_named(config.method)
     width = _width(config)
     length = min(longest or config.max_length, config.max_length, info.context or config.max_length)
-    at_once = tokens or config.batch_size * length
-    optimizing = _optimizing(info, config, labels)
+    batch_tokens = tokens or config.batch_size * length
+    optimizing = _optimizer_memory(info, config, labels)
     weights = _weights(info, config, width)
-    libraries = (ON_GPU if gpu else LIBRARIES) + (DEEPSPEED if config.zero else 0)
-    activations = _activations(info, config, method, width, length, at_once)
-    logits, check = _logits(info, config, width, at_once * learned_share, length)
-    part = weights / config.processes
-    if gpu and _offloads(config):
-        # DeepSpeed computes the step where the state is, and brings what it shares out of gradients there as well
+    libraries = (GPU_LIBRARIES if gpu else LIBRARIES) + (DEEPSPEED if config.zero else 0)
+    activations = _activations(info, config, method, width, length, batch_tokens)
+    logits, validation = _logits(info, config, width, batch_tokens * learned_share, length)
+    shard_bytes = weights / config.processes
+    if gpu and _uses_offload(config):
+        # DeepSpeed computes the step where the optimizer state is, and moves the gradients that it shards there as well
         kept, step = optimizing.bucket + (optimizing.gradients if config.zero == 1 else 0.0), 0.0
-        part = 0.0
+        shard_bytes = 0.0
     else:
         kept, step = optimizing.bucket + optimizing.gradients + optimizing.state, optimizing.step
-    at_work = max(kept + activations + logits, kept + step, check)
+    working = max(kept + activations + logits, kept + step, validation)
     if config.zero < 3 and not config.fsdp:
-        return round(libraries + weights + at_work)
-    if gpu:  # whole for a moment at the end; loaded in the machine's memory
-        return round(libraries + max(weights + part, part + info.vocabulary * info.hidden * width + at_work))
-    return round(libraries + weights + part + at_work)
+        return round(libraries + weights + working)
+    if gpu:  # unsharded for a moment at the end; loaded in the machine's memory
+        return round(
+            libraries + max(weights + shard_bytes, shard_bytes + info.vocabulary * info.hidden * width + working)
+        )
+    return round(libraries + weights + shard_bytes + working)
 
 
 def offloaded_memory(info: ModelInfo, config: TrainingConfig, labels: int = 0) -> int:
-    """Bytes of the machine's memory in which all processes of a run on GPUs hold what these need not."""
-    if not _offloads(config) or config.offload != "cpu":
+    """Bytes of the machine's memory for the data that a run on GPUs offloads."""
+    if not _uses_offload(config) or config.offload != "cpu":
         return 0
-    optimizing = _optimizing(info, config, labels)
+    optimizing = _optimizer_memory(info, config, labels)
     each = optimizing.state + (optimizing.gradients if config.zero > 1 else 0.0)
     return round(config.processes * each + (_weights(info, config, _width(config)) if config.zero == 3 else 0.0))
 
 
-def outputs(info: ModelInfo, config: TrainingConfig, labels: int) -> int:
-    """Numbers that a classifier's head gives: one for each label, or a score; 0 for any other head."""
+def head_size(info: ModelInfo, config: TrainingConfig, labels: int) -> int:
+    """Number of outputs of a classification head: one per label, or one score. 0 for any other head."""
     return max(1, labels) if _head(info, config) == "labels" else 0
 
 
-def answers_at_once(info: ModelInfo, config: TrainingConfig) -> bool:
-    """Whether labels, a score or places in a text are told in one go, and nothing is written."""
-    return info.kind == "encoder" or _head(info, config) in AT_ONCE
+def is_discriminative(info: ModelInfo, config: TrainingConfig) -> bool:
+    """Whether the model outputs labels, a score or spans in one forward pass, and generates no text."""
+    return info.kind == "encoder" or _head(info, config) in SINGLE_PASS_HEADS
 
 
 def _head(info: ModelInfo, config: TrainingConfig) -> str:
-    """What the model ends in while it learns, whatever its columns."""
+    """The head that the model is trained with, independent of the columns."""
     return task_named(config.task).variant(info.kind, {}).head
 
 
-def _offloads(config: TrainingConfig) -> bool:
-    """Whether a part of the run is held elsewhere than where it is computed: of what ZeRO shares out alone."""
+def _uses_offload(config: TrainingConfig) -> bool:
+    """Whether data of the run is offloaded. Only what ZeRO shards can be."""
     return bool(config.zero) and config.offload != "none"
 
 
 def _logits(info: ModelInfo, config: TrainingConfig, width: int, learned: float, length: int) -> tuple[float, float]:
-    """Bytes of the numbers that stand for words, of a step and of a check: none where labels or places are told.
+    """Bytes of the logits during a step and during validation. 0 for classification and span heads.
 
-    `learned` is how many tokens are, of a batch. A model that reads and writes computes all that it writes at once.
+    `learned` is the number of trained tokens of a batch. An encoder–decoder computes the logits of all target
+    positions.
     """
-    if answers_at_once(info, config):
+    if is_discriminative(info, config):
         return 0.0, 0.0
     if info.kind == "seq2seq":
         written = config.batch_size * config.answer_length * info.vocabulary * width
-        return WRITTEN * written, READ * 2 * written
-    checked = min(2 * config.batch_size * length, CHECK_POSITIONS)
-    return LOGIT_BYTES * min(learned * info.vocabulary, CHUNK), LOGIT_BYTES * info.vocabulary * checked
+        return TRAINING_COPIES * written, VALIDATION_COPIES * 2 * written
+    positions = min(2 * config.batch_size * length, VALIDATION_POSITIONS)
+    return LOGIT_BYTES * min(learned * info.vocabulary, CHUNK), LOGIT_BYTES * info.vocabulary * positions
 
 
 def _weights(info: ModelInfo, config: TrainingConfig, width: int) -> float:
-    """The base as it is held; fewer bits for all but the embedding."""
+    """Bytes of the base model as loaded. Embeddings are not quantized."""
     if info.quantised and info.bytes:
         return float(info.bytes)
     if config.method != "qlora":
         return info.parameters * width
     embedding = info.vocabulary * info.hidden
-    short = NF4 if config.quantisation == "4-bit" else INT8
-    return embedding * width + max(info.parameters - embedding, 0) * short
+    bytes_per_weight = NF4 if config.quantisation == "4-bit" else INT8
+    return embedding * width + max(info.parameters - embedding, 0) * bytes_per_weight
 
 
 def _width(config: TrainingConfig) -> int:
-    """Bytes of a number as it is computed."""
+    """Bytes of a number in the precision of the run."""
     return 4 if config.precision == "float32" else 2
 
 
-def _optimizing(info: ModelInfo, config: TrainingConfig, labels: int) -> _Optimizing:
-    """What the weights that learn need besides themselves."""
-    learning = method_named(config.method).learned(info, config, outputs(info, config, labels))
+def _optimizer_memory(info: ModelInfo, config: TrainingConfig, labels: int) -> _OptimizerMemory:
+    """Memory of the trainable weights besides the weights themselves."""
+    learning = method_named(config.method).learned(info, config, head_size(info, config, labels))
     chosen, width = OPTIMIZERS[config.optimizer], _width(config)
     if not chosen.masters:
         width = 4
@@ -163,46 +166,50 @@ def _optimizing(info: ModelInfo, config: TrainingConfig, labels: int) -> _Optimi
     state, gradients, bucket = learning * (chosen.state_bytes + copies), float(learning * width), 0.0
     step = float(learning * copies)
     if config.processes > 1:
-        parted = bool(config.zero) or (config.fsdp and config.method in WHOLE)
-        state, step = (state / config.processes, step / config.processes) if parted else (state, step)
+        is_sharded = bool(config.zero) or (config.fsdp and config.method in WHOLE)
+        state, step = (state / config.processes, step / config.processes) if is_sharded else (state, step)
         if config.zero > 1:
             gradients, bucket = gradients / config.processes, float(min(learning, BUCKET) * width)
-        elif config.fsdp and parted:  # those of a layer are whole, and again in float32 as they are brought together
+        # Gradients of a layer are complete, and once more in float32 while they are reduced.
+        elif config.fsdp and is_sharded:
             gradients, bucket = gradients / config.processes, learning * (width + 4) / max(info.layers, 1)
         else:
             bucket = gradients
-    return _Optimizing(state, gradients, bucket, step)
+    return _OptimizerMemory(state, gradients, bucket, step)
 
 
 def _activations(
-    info: ModelInfo, config: TrainingConfig, method: Method, width: int, length: int, at_once: int
+    info: ModelInfo, config: TrainingConfig, method: Method, width: int, length: int, batch_tokens: int
 ) -> float:
-    """Bytes of a batch that are kept for the way back, measured on llama-like models, on BERT and on T5.
+    """Bytes of activations of a batch, measured on llama-like models, BERT and T5.
 
-    Encoders, and models that read and write, drop attention at random while they learn, so each token keeps how it
-    looked at every other, in float32.
+    Encoders and encoder–decoders use dropout in attention, so each token keeps its attention weights for every other
+    token, in float32.
     """
     if info.kind == "encoder":
         heads = max(12, info.hidden // 64)
-        whole = at_once * (4 * (5.5 * info.hidden + 3.3 * info.intermediate) + 14 * heads * length)
+        whole = batch_tokens * (4 * (5.5 * info.hidden + 3.3 * info.intermediate) + 14 * heads * length)
     elif info.kind == "seq2seq":
-        whole = _of_two_stacks(info, config, width, length, at_once)
+        whole = _encoder_decoder_layer(info, config, width, length, batch_tokens)
     else:
-        whole = at_once * (9.2 * info.hidden + 5.5 * info.intermediate) * width
+        whole = batch_tokens * (9.2 * info.hidden + 5.5 * info.intermediate) * width
     whole *= method.depth(info, config) * method.keeps
     if config.gradient_checkpointing:
         written = config.batch_size * config.answer_length if info.kind == "seq2seq" else 0
-        return info.layers * info.hidden * width * (at_once + written) + whole
+        return info.layers * info.hidden * width * (batch_tokens + written) + whole
     return info.layers * whole
 
 
-def _of_two_stacks(info: ModelInfo, config: TrainingConfig, width: int, length: int, at_once: int) -> float:
-    """Bytes that a layer of the reader and one of the writer keep: the writer's looks at both texts.
+def _encoder_decoder_layer(
+    info: ModelInfo, config: TrainingConfig, width: int, length: int, batch_tokens: int
+) -> float:
+    """Bytes of activations of one encoder and one decoder layer. The decoder attends to both texts.
 
-    The bound of what is written is the longest answer. On a processor looks are in float32 whatever the weights are.
+    The target length is bounded by the maximum answer length. On a CPU, attention weights are float32 for any format of
+    the weights.
     """
     heads, answer = max(8, info.hidden // 64), config.answer_length
     linear = 5.5 * info.hidden + 3.3 * info.intermediate
     read = width * (linear + 2 * info.hidden) + 14 * heads * length
     written = width * (linear + 4 * info.hidden) + 14 * heads * (length + answer)
-    return at_once * read + config.batch_size * answer * written
+    return batch_tokens * read + config.batch_size * answer * written

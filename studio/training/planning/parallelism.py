@@ -1,6 +1,7 @@
-"""Several processes for one run: what each would hold, what that costs, and why it can't be. No torch.
+"""Several processes for one run: the sharding strategies, their costs, and why they may be unavailable. Imports no
+torch.
 
-DeepSpeed (training/distributed/processes.py) or FSDP (training/distributed/fsdp.py) shards the model; trainers only
+DeepSpeed (training/distributed/processes.py) or FSDP (training/distributed/fsdp.py) shards the model. Trainers only
 select their rows.
 """
 
@@ -15,92 +16,95 @@ from studio.schema.config import WHOLE, TrainingConfig
 from studio.schema.errors import StudioError
 from studio.training.methods import METHODS
 
-OPTIMIZERS = ("adamw", "sgd")
-"""Those that do not mind that DeepSpeed lays all weights in one row, and gives each process a piece of it."""
-OF_PARTS = ("adamw", "sgd", "rmsprop", "adagrad")
-"""Those that learn the same of a part of each weight, which is all that a process has of a whole model under FSDP."""
+ZERO_OPTIMIZERS = ("adamw", "sgd")
+"""Optimizers that work on a flat vector of all weights, of which DeepSpeed gives each process a slice."""
+SHARDABLE_OPTIMIZERS = ("adamw", "sgd", "rmsprop", "adagrad")
+"""Optimizers that work on shards of each weight, which is all that a process has under FSDP."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way for several processes to train one run."""
+class ShardingStrategy:
+    """A strategy for several processes to train one run."""
 
     zero: int
     title: str
     sentence: str
     cost: float
-    """Time of a step beside one process on the same cores (benchmarks/processes.py)."""
+    """Time of a step relative to one process on the same cores (benchmarks/processes.py)."""
     fsdp: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What chooses it."""
+        """The settings that select it."""
         return {"zero": self.zero, "fsdp": self.fsdp}
 
 
-FSDP = Way(0, "FSDP", "As ZeRO-3, by PyTorch itself, without DeepSpeed.", 2.2, fsdp=True)
-WAYS: tuple[Way, ...] = (
-    Way(0, "Data parallel", "Each process holds all of it.", 1.3),
-    Way(1, "ZeRO-1", "Each holds a part of the optimizer’s numbers.", 1.0),
-    Way(2, "ZeRO-2", "A part of the gradients, too.", 1.0),
-    Way(3, "ZeRO-3", "A part of the weights, too, brought together layer by layer.", 2.7),
+FSDP = ShardingStrategy(0, "FSDP", "As ZeRO-3, by PyTorch itself, without DeepSpeed.", 2.2, fsdp=True)
+STRATEGIES: tuple[ShardingStrategy, ...] = (
+    ShardingStrategy(0, "Data parallel", "Each process holds all of it.", 1.3),
+    ShardingStrategy(1, "ZeRO-1", "Each holds a part of the optimizer’s numbers.", 1.0),
+    ShardingStrategy(2, "ZeRO-2", "A part of the gradients, too.", 1.0),
+    ShardingStrategy(3, "ZeRO-3", "A part of the weights, too, brought together layer by layer.", 2.7),
     FSDP,
 )
 
 
-def way_of(config: TrainingConfig) -> Way:
-    """The way that the settings choose."""
-    return FSDP if config.fsdp else next(way for way in WAYS if way.zero == config.zero)
+def strategy_of(config: TrainingConfig) -> ShardingStrategy:
+    """The strategy that the settings select."""
+    return FSDP if config.fsdp else next(strategy for strategy in STRATEGIES if strategy.zero == config.zero)
 
 
-def further(config: TrainingConfig, machine: MachineFacts) -> Way | None:
-    """The next way that shares out more and can be taken: a stage of ZeRO after the other, and FSDP where none can."""
+def next_strategy(config: TrainingConfig, machine: MachineFacts) -> ShardingStrategy | None:
+    """The next strategy that shards more and is available: the next stage of ZeRO, otherwise FSDP."""
     if config.fsdp or config.zero == 3:
         return None
-    ways = [way for way in WAYS if way.zero == config.zero + 1 or way.fsdp]
-    return next((way for way in ways if not problems(config.model_copy(update=way.settings), machine)), None)
+    candidates = [strategy for strategy in STRATEGIES if strategy.zero == config.zero + 1 or strategy.fsdp]
+    return next(
+        (strategy for strategy in candidates if not problems(config.model_copy(update=strategy.settings), machine)),
+        None,
+    )
 
 
-def zero_off(machine: MachineFacts) -> dict[str, str]:
-    """Stages of ZeRO that can't be chosen on this machine, each with the reason."""
+def unavailable_zero_stages(machine: MachineFacts) -> dict[str, str]:
+    """Stage of ZeRO → why it is not available on this machine."""
     why = _why_no_zero(machine)
-    return {str(way.zero): why for way in WAYS if way.zero and why}
+    return {str(strategy.zero): why for strategy in STRATEGIES if strategy.zero and why}
 
 
-def fsdp_off(machine: MachineFacts) -> dict[str, str]:
-    """The same of FSDP."""
+def unavailable_fsdp(machine: MachineFacts) -> dict[str, str]:
+    """The same for FSDP."""
     return {"True": why} if (why := why_no_fsdp(machine)) else {}
 
 
-def offload_off(machine: MachineFacts) -> dict[str, str]:
-    """Where a run can't hold what ZeRO shares out, each with the reason.
+def unavailable_offload(machine: MachineFacts) -> dict[str, str]:
+    """Offload target → why it is not available on this machine.
 
-    DeepSpeed is asked of the disk beside, since it takes seconds: until it answers nothing is said, and a plan that
-    wants the disk waits for the answer.
+    The check of the disk takes seconds and runs in a thread. Until it is done, nothing is reported for the disk, and a
+    plan that uses it waits.
     """
     if why := _why_no_zero(machine):
         return {"cpu": why, "nvme": why}
-    _ask_of_disk()
+    _start_disk_check()
     if not why_no_nvme.cache_info().currsize or not (why := why_no_nvme()):
         return {}
     return {"nvme": why}
 
 
 @cache
-def _ask_of_disk() -> None:
+def _start_disk_check() -> None:
     """Once, since what is not answered yet would be asked again."""
     Thread(target=why_no_nvme, daemon=True).start()
 
 
 def _why_no_zero(machine: MachineFacts) -> str:
-    most, each = places(machine)
+    most, each = process_slots(machine)
     if most < 2:
         return f"ZeRO shares a run out among processes with a {each} of their own, and there is one {each}."
     return why_no_deepspeed()
 
 
 def why_no_fsdp(machine: MachineFacts) -> str:
-    """Why PyTorch's own way to share weights out is not offered here; empty where it is."""
+    """Why FSDP is not available on this machine. Empty when it is."""
     if len(machine.gpus) > 1:
         return ""
     if machine.gpus:
@@ -108,22 +112,27 @@ def why_no_fsdp(machine: MachineFacts) -> str:
     return "FSDP is for several GPUs: processes on one processor have one memory, in which one process holds as little."
 
 
-def places(machine: MachineFacts) -> tuple[int, str]:
-    """For how many processes there is room, and what each needs one of."""
+def process_slots(machine: MachineFacts) -> tuple[int, str]:
+    """Maximum number of processes, and the device that each needs."""
     return (len(machine.gpus), "GPU") if machine.gpus else (machine.cores, "core")
 
 
 def problems(config: TrainingConfig, machine: MachineFacts) -> list[StudioError]:
-    """What speaks against the processes that were asked for, all of it."""
-    found = [_of_zero(config, machine), _of_offload(config), _of_places(config, machine), _of_head(config)]
+    """All problems of the settings for several processes."""
+    issues = [
+        _zero_problem(config, machine),
+        _offload_problem(config),
+        _slot_problem(config, machine),
+        _head_problem(config),
+    ]
     if config.fsdp:
-        found += _of_fsdp(config, machine)
+        issues += _fsdp_problems(config, machine)
     elif config.processes > 1 and config.zero:
-        found += [_of_exact(config, machine), _of_optimizer(config, machine)]
-    return [each for each in found if each is not None]
+        issues += [_precision_problem(config, machine), _optimizer_problem(config, machine)]
+    return [each for each in issues if each is not None]
 
 
-def _wrong(field: str, what: str, given: object, valid: str) -> StudioError:
+def _problem(field: str, what: str, given: object, valid: str) -> StudioError:
     return StudioError("bad-setting", what, given=given, valid=valid, field=field)
 
 
@@ -131,82 +140,82 @@ def _or_fsdp(machine: MachineFacts) -> str:
     return "" if why_no_fsdp(machine) else ", or fsdp in its place"
 
 
-def _of_zero(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
+def _zero_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
     if not config.zero:
         return None
     if config.processes == 1:
         what = "ZeRO shares a run out among several processes, and there is only one."
-        return _wrong("zero", what, f"ZeRO-{config.zero} with 1 process", "2 processes or more, or zero 0")
+        return _problem("zero", what, f"ZeRO-{config.zero} with 1 process", "2 processes or more, or zero 0")
     if why := why_no_deepspeed():
-        return _wrong("zero", why, f"ZeRO-{config.zero}", f"0, which is plain data parallel{_or_fsdp(machine)}")
+        return _problem("zero", why, f"ZeRO-{config.zero}", f"0, which is plain data parallel{_or_fsdp(machine)}")
     return None
 
 
-def _of_offload(config: TrainingConfig) -> StudioError | None:
+def _offload_problem(config: TrainingConfig) -> StudioError | None:
     if config.offload == "none":
         return None
     if not config.zero:
         what = "Only what ZeRO shares out can be held elsewhere."
-        return _wrong("offload", what, f"{config.offload} without ZeRO", "none, or zero 1, 2 or 3")
+        return _problem("offload", what, f"{config.offload} without ZeRO", "none, or zero 1, 2 or 3")
     if config.offload == "nvme" and config.zero != 3:
-        return _wrong("offload", "Only ZeRO-3 can hold a part of a run on the disk.", "nvme", "cpu, or zero 3")
+        return _problem("offload", "Only ZeRO-3 can hold a part of a run on the disk.", "nvme", "cpu, or zero 3")
     if config.offload == "nvme" and (why := why_no_nvme()):
-        return _wrong("offload", why, "nvme", "cpu or none")
+        return _problem("offload", why, "nvme", "cpu or none")
     return None
 
 
-def _of_places(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
-    most, each = places(machine)
+def _slot_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
+    most, each = process_slots(machine)
     if config.processes <= max(most, 1):
         return None
     what = f"Each process needs a {each} of its own, and there are not so many."
     if most == 1:
         what = f"Each process needs a {each} of its own, and there is one."
-    return _wrong("processes", what, config.processes, f"up to {most}")
+    return _problem("processes", what, config.processes, f"up to {most}")
 
 
-def _of_head(config: TrainingConfig) -> StudioError | None:
+def _head_problem(config: TrainingConfig) -> StudioError | None:
     if config.processes == 1 or not config.head_first:
         return None
     what = "Several processes settle at the first step which weights learn, so the head can't learn alone before."
-    return _wrong("head_first", what, f"{config.head_first:g} with {config.processes} processes", "0, or 1 process")
+    return _problem("head_first", what, f"{config.head_first:g} with {config.processes} processes", "0, or 1 process")
 
 
-def _of_fsdp(config: TrainingConfig, machine: MachineFacts) -> list[StudioError]:
-    """Of weights in few bits a part means nothing, and the scale of float16 steps would differ from part to part."""
-    found = []
+def _fsdp_problems(config: TrainingConfig, machine: MachineFacts) -> list[StudioError]:
+    """Problems of FSDP. It can't shard quantized weights, and the loss scale of float16 would differ between shards."""
+    problems = []
     if why := why_no_fsdp(machine):
-        found.append(_wrong("fsdp", why, "on", "off; zero 3 shares out the same where DeepSpeed is"))
+        problems.append(_problem("fsdp", why, "on", "off; zero 3 shares out the same where DeepSpeed is"))
     elif config.processes == 1:
         what = "FSDP shares a run out among several processes, and there is only one."
-        found.append(_wrong("fsdp", what, "on with 1 process", "2 processes or more, or off"))
+        problems.append(_problem("fsdp", what, "on with 1 process", "2 processes or more, or off"))
     if config.zero:
         what = "ZeRO and FSDP are two ways to share out the same weights."
-        found.append(_wrong("fsdp", what, f"both, with ZeRO-{config.zero}", "fsdp on with zero 0, or off"))
+        problems.append(_problem("fsdp", what, f"both, with ZeRO-{config.zero}", "fsdp on with zero 0, or off"))
     method = METHODS.get(config.method)
     if method is not None and method.quantised:
         what = "FSDP can't share out a base that is held in few bits: each process would hold all of it."
-        found.append(_wrong("fsdp", what, f"on with {method.title}", "zero 3, or the method lora"))
+        problems.append(_problem("fsdp", what, f"on with {method.title}", "zero 3, or the method lora"))
     if config.precision == "float16":
-        found.append(_wrong("precision", "FSDP trains in bfloat16 or float32.", "float16", "bfloat16 or float32"))
-    if config.method in WHOLE and config.optimizer not in OF_PARTS:
+        problems.append(_problem("precision", "FSDP trains in bfloat16 or float32.", "float16", "bfloat16 or float32"))
+    if config.method in WHOLE and config.optimizer not in SHARDABLE_OPTIMIZERS:
         what = f"FSDP gives each process a part of every weight, and the optimizer {config.optimizer} needs it whole."
-        found.append(_wrong("optimizer", what, config.optimizer, ", ".join(OF_PARTS)))
-    return found
+        problems.append(_problem("optimizer", what, config.optimizer, ", ".join(SHARDABLE_OPTIMIZERS)))
+    return problems
 
 
-def _of_exact(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
+def _precision_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
     method = METHODS.get(config.method)
     if config.precision == "float32" or method is None or not getattr(method, "exact", ()):
         return None
     what = f"{method.title} holds some weights in float32, and DeepSpeed holds all in one format."
-    right = f"precision float32, or zero 0{_or_fsdp(machine)}"
-    return _wrong("zero", what, f"ZeRO-{config.zero} in {config.precision}", right)
+    valid = f"precision float32, or zero 0{_or_fsdp(machine)}"
+    return _problem("zero", what, f"ZeRO-{config.zero} in {config.precision}", valid)
 
 
-def _of_optimizer(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
-    if config.optimizer in OPTIMIZERS:
+def _optimizer_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
+    if config.optimizer in ZERO_OPTIMIZERS:
         return None
-    right = ", ".join(OPTIMIZERS) + ("" if config.method in WHOLE else _or_fsdp(machine))
+    valid = ", ".join(ZERO_OPTIMIZERS) + ("" if config.method in WHOLE else _or_fsdp(machine))
     what = f"ZeRO lays all weights in one row, which the optimizer {config.optimizer} is not made for."
-    return _wrong("optimizer", what, config.optimizer, right)
+    return _problem("optimizer", what, config.optimizer, valid)

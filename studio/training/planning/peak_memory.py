@@ -1,18 +1,18 @@
-"""How much of a GPU a run has taken so far: what it must fit in where one learns on a GPU."""
+"""Peak GPU memory of a run in this process."""
 
-from studio.training.distributed.processes import most
-from studio.training.planning.memory_model import ON_GPU
+from studio.training.distributed.processes import all_max
+from studio.training.planning.memory_model import GPU_LIBRARIES
 
 
 def on_gpu() -> bool:
-    """Whether a run in this process learns on a GPU."""
+    """Whether a run in this process uses a GPU."""
     import torch
 
     return torch.cuda.is_available()
 
 
 def gpu_peak() -> int:
-    """Most bytes so far by CUDA's own count, with what its libraries take beside it; of several GPUs the fullest."""
+    """Peak GPU memory in bytes, by CUDA's count plus the libraries. With several GPUs, the maximum."""
     import torch
 
-    return most(torch.cuda.max_memory_reserved()) + ON_GPU
+    return all_max(torch.cuda.max_memory_reserved()) + GPU_LIBRARIES

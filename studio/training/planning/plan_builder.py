@@ -1,4 +1,4 @@
-"""How thoroughly a run is to learn, and the values of its plan so far."""
+"""Presets, and a plan while its values are chosen."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,8 @@ from studio.schema.models import ModelInfo
 from studio.schema.settings_check import config_from
 from studio.tasks import Task
 from studio.training.methods import method_named
-from studio.training.planning.gradient_checkpointing import recomputes
-from studio.training.planning.plan_facts import PlanFacts, as_learned
+from studio.training.planning.gradient_checkpointing import supports_checkpointing
+from studio.training.planning.plan_facts import PlanFacts, as_trained
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Preset:
     name: str
     title: str
     sentence: str
-    passes: float
-    """Times the usual number of passes."""
+    epoch_factor: float
+    """Factor of the usual number of epochs."""
     rank: int
     patience: int
 
@@ -37,16 +37,16 @@ PRESETS: dict[str, Preset] = {
     )
 }
 USUAL = "balanced"
-"""The preset when none is named."""
+"""The default preset."""
 
 
 def preset_named(name: str) -> Preset:
-    """The preset of that name, or a `StudioError` with the nearest one."""
+    """The preset of that name. Raises a `StudioError` that suggests the most similar name."""
     return named(PRESETS, name, "preset", field="preset")
 
 
-class Draft:
-    """Values so far. What a person set by hand stays as it is."""
+class PlanDraft:
+    """The values chosen so far. Values set by the user do not change."""
 
     def __init__(
         self,
@@ -66,28 +66,28 @@ class Draft:
         self.because: list[str] = []
 
     def put(self, name: str, value: Any, reason: str = "") -> None:
-        """Set a value that nobody set by hand, and say why."""
+        """Set a value unless the user has set it, and add the reason."""
         if name not in self.fixed:
             self.values[name] = value
             if reason:
                 self.because.append(reason)
 
     def config(self) -> TrainingConfig:
-        """The values as a checked config."""
+        """The values as a validated config."""
         return config_from(self.values)
 
     @property
     def learned(self) -> PlanFacts:
-        """The rows as the trainer gets them; their greatest length must be known."""
-        return as_learned(self.facts, self.config())
+        """The rows as the trainer gets them. Their maximum length must be known."""
+        return as_trained(self.facts, self.config())
 
     @property
     def virtual_tokens(self) -> int:
-        """Tokens of the context that the method takes for itself."""
+        """Tokens of the context that the method uses itself."""
         return int(self.values["virtual_tokens"]) if self.method.family == "prompts" else 0
 
     @property
-    def may_recompute(self) -> bool:
-        """Whether activations are kept and need not be."""
-        kept = not self.values.get("gradient_checkpointing") and "gradient_checkpointing" not in self.fixed
-        return kept and self.method.recomputes and recomputes(self.info)
+    def can_checkpoint(self) -> bool:
+        """Whether gradient checkpointing is off, possible and not set by the user."""
+        unset = not self.values.get("gradient_checkpointing") and "gradient_checkpointing" not in self.fixed
+        return unset and self.method.supports_checkpointing and supports_checkpointing(self.info)

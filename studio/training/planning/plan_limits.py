@@ -1,4 +1,4 @@
-"""The limits of a demo's visitor in a plan: what a run may take at most, and refusals of settings above that."""
+"""Limits of a demo's visitor in a plan, and the errors for settings above them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.training.planning.eval_schedule import total_steps
-from studio.training.planning.plan_builder import Draft
+from studio.training.planning.plan_builder import PlanDraft
 
 
 def over_limits(by_hand: Mapping[str, Any], limits: Limits) -> list[StudioError]:
-    """Settings that ask for more than a visitor of a demo may have, whatever the rows are."""
+    """An error for each setting above the limits, independent of the rows."""
     limited = (("max_steps", limits.run_steps, "steps"), ("max_minutes", limits.run_minutes, "minutes"))
     return [
         StudioError(
@@ -26,8 +26,8 @@ def over_limits(by_hand: Mapping[str, Any], limits: Limits) -> list[StudioError]
     ]
 
 
-def too_many_steps(draft: Draft) -> list[StudioError]:
-    """More epochs, set by hand, than a visitor's run may have steps for."""
+def too_many_steps(draft: PlanDraft) -> list[StudioError]:
+    """An error when epochs set by the user need more steps than the limits allow."""
     steps = total_steps(draft.learned.train_rows, draft.config())
     if not draft.limits.over("run_steps", steps) or draft.values.get("max_steps"):
         return []
@@ -43,8 +43,8 @@ def too_many_steps(draft: Draft) -> list[StudioError]:
     ]
 
 
-def within_limits(draft: Draft) -> None:
-    """What a visitor of a demo may take at most, so that a plan with no setting by hand can start."""
+def within_limits(draft: PlanDraft) -> None:
+    """Reduce values to the limits, so that a plan without settings of the user can start."""
     limits, facts = draft.limits, draft.facts
     if limits.run_minutes and not draft.values.get("max_minutes"):
         draft.values["max_minutes"] = limits.run_minutes

@@ -1,4 +1,4 @@
-"""Presets, and the settings of a run worked out from rows, model, method and machine, each with its reason."""
+"""Presets: the settings of a run computed from rows, model, method and machine, each with its reason."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,19 +15,19 @@ from studio.tasks import Task
 from studio.training.methods import METHODS, method_named
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning.estimate import estimate
-from studio.training.planning.eval_schedule import CHECKS, check_every, total_steps
-from studio.training.planning.learning_rates import OF_TASKS, learning_rate
-from studio.training.planning.memory_budget import room
-from studio.training.planning.plan_builder import PRESETS, USUAL, Draft, Preset, preset_named
-from studio.training.planning.plan_facts import PlanFacts, in_pieces, memory_of
+from studio.training.planning.eval_schedule import USUAL_VALIDATIONS, eval_interval, total_steps
+from studio.training.planning.learning_rates import TASK_FACTORS, learning_rate
+from studio.training.planning.memory_budget import memory_budget
+from studio.training.planning.plan_builder import PRESETS, USUAL, PlanDraft, Preset, preset_named
+from studio.training.planning.plan_facts import PlanFacts, memory_of, splits_long_rows
 from studio.training.planning.plan_limits import over_limits, too_many_steps, within_limits
 from studio.training.planning.setting_checks import (
-    STEADY,
-    STEPS_FOLLOW,
-    against_rows,
-    knows_rows,
-    without_effect,
-    wrong_settings,
+    CONSTANT_SCHEDULE,
+    STEP_COUNT_SETTINGS,
+    row_count_known,
+    row_problems,
+    setting_problems,
+    settings_without_effect,
 )
 
 __all__ = [
@@ -42,24 +42,24 @@ __all__ = [
 ]
 
 SMALL_ENCODER = 500_000_000
-"""Parameters up to which an encoder learns whole."""
+"""Encoders with up to this many parameters are trained fully."""
 LITTLE_DATA = 150
-"""Rows to learn from up to which it is told what may help a model that learns whole not to learn them by heart."""
-PASSES: dict[str, tuple[tuple[int, int], ...]] = {
+"""Number of training rows up to which settings against overfitting are suggested for full training."""
+EPOCHS: dict[str, tuple[tuple[int, int], ...]] = {
     "text": ((60, 10), (150, 6), (300, 4), (2_000, 3), (10_000, 2)),
     "labels": ((60, 15), (150, 10), (600, 6), (5_000, 4), (20_000, 2)),
 }
-"""Up to so many rows to learn from, so many passes; one above all."""
-SEEN_A_LABEL, MOST_FOR_LABELS = 240, 20
-"""How often a model sees rows of each label, where there are few rows of each; and the passes that it gets for it."""
-RANK_WORDS = {"quick": "a look", "balanced": "a tone, a form, a few hundred facts", "thorough": "much that is new"}
+"""(up to this many training rows, epochs). Above the last one, one epoch."""
+VIEWS_PER_LABEL, MAX_EPOCHS_FOR_LABELS = 240, 20
+"""How often a model should see rows of each label when they are few, and the maximum number of epochs for it."""
+RANK_PURPOSE = {"quick": "a look", "balanced": "a tone, a form, a few hundred facts", "thorough": "much that is new"}
 """Preset → what its rank can learn."""
-SLOW: dict[str, float] = {"scales": 1.5, "prompts": 2}
-"""Families of methods that need more passes than LoRA."""
+EPOCH_FACTORS: dict[str, float] = {"scales": 1.5, "prompts": 2}
+"""Family of methods → factor of LoRA's epochs."""
 
 
 def default_method(task: Task, info: ModelInfo) -> str:
-    """Small encoders learn whole, everything else by an adapter."""
+    """Small encoders are trained fully, all other models with an adapter."""
     whole = info.kind == "encoder" and info.parameters <= SMALL_ENCODER and not info.quantised
     return "full" if whole else "lora"
 
@@ -75,17 +75,17 @@ def make_plan(
     name: str,
     limits: Limits = OWNER,
 ) -> Plan:
-    """A config with every value filled in, or all that is wrong with what is asked, at once.
+    """A config with all values, or an error with all problems at once.
 
-    `overrides` are settings by field name, set by hand. They change neither task nor model, method, preset or name.
+    `overrides` are settings of the user by field name. They can't change task, model, method, preset or name.
     """
     head = {"task": task.name, "model": info.name, "method": method, "preset": preset, "name": name}
     by_hand = {key.replace("-", "_"): value for key, value in overrides.items()}
-    _, values, problems = _sifted(info, machine, {**by_hand, **head})
-    draft = _drafted(task, info, facts, machine, values, limits)
+    _, values, problems = _valid_values(info, machine, {**by_hand, **head})
+    draft = _draft_plan(task, info, facts, machine, values, limits)
     config = draft.config()
-    raise_once([*problems, *over_limits(values, limits), *_against(draft, values, problems)])
-    draft.because += without_effect(task, info, machine, config, facts, by_hand)
+    raise_once([*problems, *over_limits(values, limits), *_row_and_step_problems(draft, values, problems)])
+    draft.because += settings_without_effect(task, info, machine, config, facts, by_hand)
     changed = tuple(key for key in by_hand if key in TrainingConfig.model_fields)
     return Plan(config=config, because=tuple(draft.because), changed=changed)
 
@@ -98,31 +98,33 @@ def plan_problems(
     values: Mapping[str, Any],
     limits: Limits = OWNER,
 ) -> list[StudioError]:
-    """What `make_plan` would refuse, as far as it can be known of what there is.
+    """The problems for which `make_plan` would refuse, as far as they can be known.
 
-    `values` are all that was asked, method and preset among them. Of these few it depends on another whether they are
-    right, and nothing is said of them before that one is:
+    `values` are all requested settings, including method and preset. Problems that depend on something unknown are not
+    reported:
 
-    - without rows that can be used and divided: whether there are enough of them for a batch and a check;
-    - without their tokens, where texts share a row or are learned in pieces: the same;
-    - without a model that can do the task: what belongs to a model or method, and how many steps there are;
-    - where passes, batch, preset or method are none (`STEPS_FOLLOW`): whether a check comes before the last step.
+    - without usable, split rows: whether there are enough of them for a batch and a validation;
+    - without their tokens, where texts are packed or split into pieces: the same;
+    - without a model that can do the task: problems of model and method, and the number of steps;
+    - with invalid epochs, batch size, preset or method (`STEP_COUNT_SETTINGS`): whether a validation precedes the last
+      step.
     """
-    config, kept, problems = _sifted(info, machine, values)
+    config, kept, problems = _valid_values(info, machine, values)
     problems += over_limits(kept, limits)
-    if task is None or facts is None or not knows_rows(task, info, facts):
+    if task is None or facts is None or not row_count_known(task, info, facts):
         return problems
     if info is None or task.unavailable_reason(info):
-        return [*problems, *against_rows(config, facts, kept, STEPS_FOLLOW)]
-    return [*problems, *_against(_drafted(task, info, facts, machine, kept, limits), kept, problems)]
+        return [*problems, *row_problems(config, facts, kept, STEP_COUNT_SETTINGS)]
+    return [*problems, *_row_and_step_problems(_draft_plan(task, info, facts, machine, kept, limits), kept, problems)]
 
 
-def _sifted(
-    info: ModelInfo | None, machine: MachineFacts, given: Mapping[str, Any]
+def _valid_values(
+    info: ModelInfo | None, machine: MachineFacts, requested: Mapping[str, Any]
 ) -> tuple[TrainingConfig, dict[str, Any], list[StudioError]]:
-    """Of what was asked the values that can be by themselves, a config of them, and all that is wrong before rows."""
-    config, values, problems = sifted(given)
-    problems += wrong_settings(info, machine, config, values)
+    """The requested values that are valid by themselves, a config of them, and all problems that do not depend on
+    rows."""
+    config, values, problems = sifted(requested)
+    problems += setting_problems(info, machine, config, values)
     with gathered(problems):
         preset_named(config.preset)
     with gathered(problems):
@@ -130,84 +132,87 @@ def _sifted(
     return config, values, problems
 
 
-def _drafted(
+def _draft_plan(
     task: Task,
     info: ModelInfo,
     facts: PlanFacts,
     machine: MachineFacts,
     values: Mapping[str, Any],
     limits: Limits = OWNER,
-) -> Draft:
-    """All values worked out around these; the usual preset and method stand in for such as there are not."""
+) -> PlanDraft:
+    """A plan with all values. Invalid presets and methods are replaced by the default."""
     method = values["method"] if values.get("method") in METHODS else default_method(task, info)
     preset = PRESETS.get(values.get("preset", ""), PRESETS[USUAL])
-    draft = Draft(task, info, preset, facts, machine, {**values, "method": method}, limits)
-    for part in PARTS:
+    draft = PlanDraft(task, info, preset, facts, machine, {**values, "method": method}, limits)
+    for part in RULES:
         part(draft)
     return draft
 
 
-def _against(draft: Draft, by_hand: Mapping[str, Any], problems: list[StudioError]) -> list[StudioError]:
-    """What is at odds with the rows, or with what was worked out from them."""
+def _row_and_step_problems(
+    draft: PlanDraft, by_hand: Mapping[str, Any], problems: list[StudioError]
+) -> list[StudioError]:
+    """Problems with the rows, or with values computed from them."""
     config = draft.config()
-    found = against_rows(config, draft.facts, by_hand, {each.field for each in problems})
-    found += too_many_steps(draft)
-    stands_in = by_hand.get("method") != draft.method.name
-    return found if stands_in else [*found, *draft.method.problems(draft.info, config)]
+    problems_found = row_problems(config, draft.facts, by_hand, {each.field for each in problems})
+    problems_found += too_many_steps(draft)
+    method_replaced = by_hand.get("method") != draft.method.name
+    return problems_found if method_replaced else [*problems_found, *draft.method.problems(draft.info, config)]
 
 
-def _batch(draft: Draft) -> None:
-    """Rows at once: few where a core computes them one after the other, more on a GPU and for short work."""
+def _set_batch_size(draft: PlanDraft) -> None:
+    """The batch size: small on a CPU, which computes row after row, larger on a GPU and for classification."""
     size = 16 if draft.task.has_labels else 8 if draft.machine.gpus else 4
     size = min(size, max(1, draft.learned.train_rows // 4))
     draft.put("batch_size", math.ceil(size / draft.config().processes))
     draft.put("gradient_accumulation", 1)
 
 
-def _passes(draft: Draft) -> None:
+def _set_epochs(draft: PlanDraft) -> None:
     rows = draft.facts.train_rows
-    table = PASSES["labels" if draft.task.has_labels else "text"]
-    usual = next((passes for most, passes in table if rows <= most), 1)
+    table = EPOCHS["labels" if draft.task.has_labels else "text"]
+    usual = next((epochs for most, epochs in table if rows <= most), 1)
     each = rows / max(1, draft.facts.labels)
-    for_labels = min(MOST_FOR_LABELS, math.ceil(SEEN_A_LABEL / max(each, 1))) if draft.task.has_labels else 0
-    slow = SLOW.get(draft.method.family, 1)
-    passes = max(1, round(max(usual, for_labels) * draft.preset.passes * slow))
+    for_labels = min(MAX_EPOCHS_FOR_LABELS, math.ceil(VIEWS_PER_LABEL / max(each, 1))) if draft.task.has_labels else 0
+    slow = EPOCH_FACTORS.get(draft.method.family, 1)
+    epochs = max(1, round(max(usual, for_labels) * draft.preset.epoch_factor * slow))
     more = "" if slow == 1 else f" {draft.method.title} learns slowly, and needs {slow:g} times the passes of LoRA."
-    few = f", about {each:,.0f} of each label" if for_labels > usual else ""
+    label_note = f", about {each:,.0f} of each label" if for_labels > usual else ""
     draft.put(
         "epochs",
-        passes,
-        f"{passes} {'pass' if passes == 1 else 'passes'}, because there are {rows:,} rows to learn from{few}.{more}",
+        epochs,
+        f"{epochs} {'pass' if epochs == 1 else 'passes'}, because there are {rows:,} rows to learn "
+        f"from{label_note}.{more}",
     )
 
 
-def _rate(draft: Draft) -> None:
+def _set_learning_rate(draft: PlanDraft) -> None:
     rate, reason = learning_rate(draft.info, draft.values["method"], draft.task.has_labels, draft.facts.train_rows)
-    if draft.task.name in OF_TASKS:
-        share, reason = OF_TASKS[draft.task.name]
+    if draft.task.name in TASK_FACTORS:
+        share, reason = TASK_FACTORS[draft.task.name]
         rate *= share
     draft.put("learning_rate", rate, f"Learning rate {rate:g}: {reason}.")
     draft.put("scheduler", "linear" if draft.task.has_labels else "cosine")
     share = 0.1 if draft.task.has_labels else 0.05
-    if draft.values["scheduler"] == STEADY:
+    if draft.values["scheduler"] == CONSTANT_SCHEDULE:
         draft.put("warmup_share", 0.0)
     else:
-        words = f"The rate rises over the first {share:.0%} of the steps, so that none upsets it."
-        draft.put("warmup_share", share, words)
+        reason = f"The rate rises over the first {share:.0%} of the steps, so that none upsets it."
+        draft.put("warmup_share", share, reason)
     draft.put("weight_decay", 0.01 if draft.method.result == "model" else 0.0)
     if draft.facts.labels:  # scores have none
         draft.put("label_smoothing", 0.1, "Labels are learned with a little doubt (0.1), as some are always wrong.")
 
 
-def _length(draft: Draft) -> None:
-    """Long enough for all rows, or for nearly all where a few would cost much."""
+def _set_max_length(draft: PlanDraft) -> None:
+    """The maximum length: enough for all rows, or for nearly all if a few would cost much."""
     facts, context = draft.facts, (draft.info.context or 2048) - draft.virtual_tokens
     most = min(context, 2048 if draft.machine.gpus else 1024)
-    wanted = facts.longest if facts.longest <= most else facts.percentile(0.99)
-    length = min(max(64, math.ceil(wanted / 32) * 32), most)
+    needed_length = facts.longest if facts.longest <= most else facts.percentile(0.99)
+    length = min(max(64, math.ceil(needed_length / 32) * 32), most)
     length = max(16, min(length, context))
     reason = f"Rows of up to {length:,} tokens: none is cut."
-    if facts.longest > length and in_pieces(draft.task, draft.info.kind):
+    if facts.longest > length and splits_long_rows(draft.task, draft.info.kind):
         reason = f"Up to {length:,} tokens at once: longer texts are learned in pieces, and none is cut."
     elif facts.longest > length:
         cut = sum(tokens > length for tokens in facts.token_lengths)
@@ -216,8 +221,8 @@ def _length(draft: Draft) -> None:
     draft.put("max_length", length, reason)
 
 
-def _adapter(draft: Draft) -> None:
-    """Width and strength of what learns: of the adapter, in virtual tokens, or in layers."""
+def _set_adapter_size(draft: PlanDraft) -> None:
+    """The size of what is trained: the rank, the virtual tokens or the layers."""
     method, preset = draft.method, draft.preset
     if method.family == "low-rank":
         wide = method.name == "rslora"
@@ -225,7 +230,7 @@ def _adapter(draft: Draft) -> None:
         rank = max(1, min(preset.rank * (4 if wide else 1), widest))
         if has_experts(draft.info):
             draft.because.append("The experts of this model stay as they are: the adapter stands beside all else.")
-        why = "wide adapters are what rsLoRA is for" if wide else f"enough for {RANK_WORDS[preset.name]}"
+        why = "wide adapters are what rsLoRA is for" if wide else f"enough for {RANK_PURPOSE[preset.name]}"
         draft.put("lora_rank", rank, f"Rank {rank}: {why}.")
         rank = int(draft.values["lora_rank"])
         draft.put("lora_alpha", max(1, round(2 * math.sqrt(rank))) if wide else 2 * rank)
@@ -233,11 +238,11 @@ def _adapter(draft: Draft) -> None:
         tokens = max(1, min(2 * preset.rank, (draft.info.context or 2048) // 8))
         draft.put("virtual_tokens", tokens, f"{tokens} virtual tokens: enough for a tone or a form.")
     elif method.family == "last":
-        layers = max(1, round(draft.info.layers * (0.5 if preset.passes > 1 else 0.25)))
+        layers = max(1, round(draft.info.layers * (0.5 if preset.epoch_factor > 1 else 0.25)))
         draft.put("last_layers", layers, f"The last {layers} of {draft.info.layers} layers learn.")
 
 
-def _precision(draft: Draft) -> None:
+def _set_precision(draft: PlanDraft) -> None:
     machine = draft.machine
     chosen = OPTIMIZERS[draft.config().optimizer]
     if draft.info.kind == "encoder":
@@ -251,30 +256,30 @@ def _precision(draft: Draft) -> None:
         draft.put("precision", "float32", "Computed in float32: this processor is slow at shorter formats.")
 
 
-def _memory(draft: Draft) -> None:
-    """Fewer rows at once, then computing twice, until it fits; in order of harm."""
-    most, halved = room(draft.machine), 0
-    while memory_of(draft.config(), draft.info, draft.facts, draft.machine) > most:
+def _fit_memory(draft: PlanDraft) -> None:
+    """Reduce the batch size, then enable gradient checkpointing, until the run fits into memory."""
+    budget, halved = memory_budget(draft.machine), 0
+    while memory_of(draft.config(), draft.info, draft.facts, draft.machine) > budget:
         size = draft.values["batch_size"]
         if size > 1 and not {"batch_size", "gradient_accumulation"} & draft.fixed:
             draft.put("batch_size", size // 2)
             draft.put("gradient_accumulation", 2 * draft.values.get("gradient_accumulation", 1))
             halved += 1
-        elif draft.may_recompute:
+        elif draft.can_checkpoint:
             draft.put("gradient_checkpointing", True, "Activations are computed twice, or it would not fit the memory.")
         else:
             break
-    _say_batch(draft, halved > 0)
+    _explain_batch_size(draft, halved > 0)
 
 
-def _say_batch(draft: Draft, halved: bool) -> None:
+def _explain_batch_size(draft: PlanDraft, halved: bool) -> None:
     size = draft.values["batch_size"]
-    words = f"{size} {'row' if size == 1 else 'rows'} at once"
+    text = f"{size} {'row' if size == 1 else 'rows'} at once"
     if (count := draft.config().processes) > 1:
-        words += f" in each of {count} processes"
+        text += f" in each of {count} processes"
     if halved:
-        goes = draft.values["gradient_accumulation"]
-        draft.because.append(f"{words} in {goes} goes a step, or it would not fit the memory.")
+        accumulation = draft.values["gradient_accumulation"]
+        draft.because.append(f"{text} in {accumulation} goes a step, or it would not fit the memory.")
     elif "batch_size" not in draft.fixed:
         few = size == max(1, draft.learned.train_rows // 4)
         short = "labels are learned from short texts, many at once"
@@ -285,10 +290,10 @@ def _say_batch(draft: Draft, halved: bool) -> None:
             if draft.task.has_labels
             else ("a GPU computes many together" if draft.machine.gpus else "a processor gains nothing by more")
         )
-        draft.because.append(f"{words}: {why}.")
+        draft.because.append(f"{text}: {why}.")
 
 
-def _checks(draft: Draft) -> None:
+def _set_validation(draft: PlanDraft) -> None:
     facts = draft.learned
     if not facts.validation_rows:
         draft.put("keep_best", False, "The last step is kept: no rows are set aside to tell which step is the best.")
@@ -300,18 +305,18 @@ def _checks(draft: Draft) -> None:
     checked = min(draft.facts.validation_rows, rows)
     draft.put("eval_rows", rows, f"Checked on {checked:,} rows that are not learned from{kept}.")
     config = draft.config()
-    every, steps = check_every(facts.train_rows, facts.validation_rows, config), total_steps(facts.train_rows, config)
+    every, steps = eval_interval(facts.train_rows, facts.validation_rows, config), total_steps(facts.train_rows, config)
     when = "every step" if every == 1 else f"every {every:,} steps"
     why = f"{math.ceil(steps / every)} checks in the run show which step is the best"
-    if every > math.ceil(steps / CHECKS):
+    if every > math.ceil(steps / USUAL_VALIDATIONS):
         why = "more often would take too much of the run's time"
     elif steps == 1:
         why = "the run has no more than one"
     draft.put("eval_steps", every, f"Checked {when}: {why}.")
 
 
-def _little_data(draft: Draft) -> None:
-    """Told and not set: which of them helps differs from rows to rows, and was not measured to help with most."""
+def _suggest_for_little_data(draft: PlanDraft) -> None:
+    """Suggest settings without changing them, since it depends on the rows which of them helps."""
     rows = draft.facts.train_rows
     whole = draft.info.kind == "encoder" and draft.method.name == "full"
     if not whole or rows > LITTLE_DATA or {"head_first", "layer_decay", "dropout"} & draft.fixed:
@@ -324,16 +329,16 @@ def _little_data(draft: Draft) -> None:
     )
 
 
-PARTS: tuple[Callable[[Draft], None], ...] = (
-    _passes,
-    _rate,
-    _adapter,
-    _length,
-    _batch,
-    _precision,
-    _memory,
+RULES: tuple[Callable[[PlanDraft], None], ...] = (
+    _set_epochs,
+    _set_learning_rate,
+    _set_adapter_size,
+    _set_max_length,
+    _set_batch_size,
+    _set_precision,
+    _fit_memory,
     within_limits,
-    _checks,
-    _little_data,
+    _set_validation,
+    _suggest_for_little_data,
 )
-"""In this order: later ones look at what earlier ones set."""
+"""In this order, since later rules depend on the values of earlier ones."""

@@ -1,4 +1,4 @@
-"""What is wrong with settings, and which of them make no difference: all at once, each at its field."""
+"""Validation of settings: all problems at once, each with its field, and settings that have no effect."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -10,16 +10,16 @@ from studio.schema.fields import about
 from studio.schema.models import ModelInfo
 from studio.schema.settings_check import sifted
 from studio.tasks import Task
-from studio.training.loop.trackers import MIRRORS
+from studio.training.loop.trackers import TRACKERS
 from studio.training.methods import METHODS, method_named
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning import parallelism
 from studio.training.planning.eval_schedule import total_steps
-from studio.training.planning.gradient_checkpointing import recomputes
-from studio.training.planning.plan_facts import PlanFacts, as_learned, in_pieces
+from studio.training.planning.gradient_checkpointing import supports_checkpointing
+from studio.training.planning.plan_facts import PlanFacts, as_trained, splits_long_rows
 
-STEADY = "constant"
-"""The course of the rate that has no rise, whatever the warm-up."""
+CONSTANT_SCHEDULE = "constant"
+"""The scheduler that ignores the warmup."""
 WITHOUT_DROPOUT = frozenset(
     {
         "Llama",
@@ -55,30 +55,30 @@ WITHOUT_DROPOUT = frozenset(
         "BlenderbotSmall",
     }
 )
-"""How the architectures begin that have no layers of dropout; some leave out by functions, which we do not set."""
+"""Prefixes of architectures without dropout layers. Some use dropout functions, which we do not configure."""
 
 
-STEPS_FOLLOW = ("epochs", "max_steps", "batch_size", "gradient_accumulation", "processes", "preset", "method")
-"""What the number of steps follows from, beside the rows."""
+STEP_COUNT_SETTINGS = ("epochs", "max_steps", "batch_size", "gradient_accumulation", "processes", "preset", "method")
+"""Settings that determine the number of steps, besides the rows."""
 
 
 def check_settings(info: ModelInfo, machine: MachineFacts, values: Mapping[str, Any]) -> None:
-    """Refuse what is wrong with settings whatever the rows are, all at once; needs no tokens to be counted."""
+    """Raise all problems of the settings that do not depend on the rows. Needs no token counts."""
     config, kept, problems = sifted(values)
-    raise_all([*problems, *wrong_settings(info, machine, config, kept)])
+    raise_all([*problems, *setting_problems(info, machine, config, kept)])
 
 
-def precision_off(machine: MachineFacts) -> dict[str, str]:
-    """Number formats that can't be chosen on this machine, each with the reason."""
+def unavailable_precisions(machine: MachineFacts) -> dict[str, str]:
+    """Precision → why it is not available on this machine."""
     return {} if machine.gpus else {"float16": "float16 needs a GPU."}
 
 
-def wrong_settings(
+def setting_problems(
     info: ModelInfo | None, machine: MachineFacts, config: TrainingConfig, values: Mapping[str, Any]
 ) -> list[StudioError]:
-    """What is at odds with another setting, the machine or the model, where that is known: all of it.
+    """All conflicts of the settings with each other, the machine or the model, where these are known.
 
-    `values` are those set by hand, of which each can be by itself, and `config` is made of them.
+    `values` are the settings of the user, each valid by itself. `config` contains them.
     """
     problems = []
     if info and "max_length" in values and info.context and config.max_length > info.context:
@@ -91,7 +91,7 @@ def wrong_settings(
                 field="max_length",
             )
         )
-    if info and config.gradient_checkpointing and not recomputes(info):
+    if info and config.gradient_checkpointing and not supports_checkpointing(info):
         problems.append(
             StudioError(
                 "bad-setting",
@@ -101,7 +101,7 @@ def wrong_settings(
                 field="gradient_checkpointing",
             )
         )
-    if why := precision_off(machine).get(config.precision, ""):
+    if why := unavailable_precisions(machine).get(config.precision, ""):
         problems.append(
             StudioError(
                 "bad-setting",
@@ -124,7 +124,7 @@ def wrong_settings(
                 field="precision",
             )
         )
-    if config.mirror != "none" and (why := MIRRORS[config.mirror].unavailable_reason()):
+    if config.mirror != "none" and (why := TRACKERS[config.mirror].unavailable_reason()):
         problems.append(StudioError("bad-setting", why, given=config.mirror, valid="none", field="mirror"))
     if config.threads > machine.cores:
         problems.append(
@@ -147,11 +147,11 @@ def _runnable(machine: MachineFacts) -> str:
 
 
 def _method_problems(info: ModelInfo, config: TrainingConfig) -> list[StudioError]:
-    """None of a method that does not exist, which is said elsewhere."""
+    """Problems of the method. Empty for an unknown method, which is reported elsewhere."""
     return METHODS[config.method].problems(info, config) if config.method in METHODS else []
 
 
-def without_effect(
+def settings_without_effect(
     task: Task,
     info: ModelInfo,
     machine: MachineFacts,
@@ -159,76 +159,80 @@ def without_effect(
     facts: PlanFacts,
     by_hand: Mapping[str, Any],
 ) -> list[str]:
-    """A sentence for each setting made by hand that the chosen method, task, model, rows or machine do not look at."""
-    found = []
-    method, idle = method_named(config.method), _idle(task, info, machine, config, facts)
+    """A sentence for each setting of the user that the chosen method, task, model, rows or machine ignore."""
+    sentences = []
+    method, idle = method_named(config.method), _idle_reasons(task, info, machine, config, facts)
     for name in by_hand:
-        told = about(TrainingConfig, name) if name in TrainingConfig.model_fields else None
-        if told and told.methods and method.name not in told.methods:
-            found.append(f"{told.label} makes no difference with {method.title}.")
-        elif told and told.tasks and task.name not in told.tasks:
-            found.append(f"{told.label} makes no difference for this task.")
-        elif told and name in idle and getattr(config, name):  # of a setting that is off nothing need be said
-            found.append(f"{told.label} {idle[name]}.")
-    return found
+        field_info = about(TrainingConfig, name) if name in TrainingConfig.model_fields else None
+        if field_info and field_info.methods and method.name not in field_info.methods:
+            sentences.append(f"{field_info.label} makes no difference with {method.title}.")
+        elif field_info and field_info.tasks and task.name not in field_info.tasks:
+            sentences.append(f"{field_info.label} makes no difference for this task.")
+        elif field_info and name in idle and getattr(config, name):  # a setting that is off needs no sentence
+            sentences.append(f"{field_info.label} {idle[name]}.")
+    return sentences
 
 
-def _idle(
+def _idle_reasons(
     task: Task, info: ModelInfo, machine: MachineFacts, config: TrainingConfig, facts: PlanFacts
 ) -> dict[str, str]:
-    """Setting → what is to be said of it where another setting, the model, the rows or the machine make it idle."""
-    none, kind = "makes no difference: ", info.kind
+    """Setting → why another setting, the model, the rows or the machine make it ineffective."""
+    prefix, kind = "makes no difference: ", info.kind
     scores = task.has_labels and not facts.labels
     points = "this model points at answers in a text"
     cases = (
-        ("warmup_share", config.scheduler == STEADY, f"{none}a constant rate has no rise; constant_with_warmup has"),
-        ("dropout", _without_dropout(info), f"{none}this model has no layers for it"),
-        ("packing", config.method in VIRTUAL, f"{none}with virtual tokens before it, a row is one text"),
-        ("head_first", kind != "encoder" and not task.has_labels, f"{none}a model that writes gets no new layers"),
-        ("label_smoothing", scores, f"{none}scores have no labels beside the right one"),
-        ("balance_labels", scores, f"{none}scores are no labels of which some could be rare"),
-        ("system_prompt", kind == "encoder", f"{none}{points}, and is told nothing before"),
-        ("system_prompt", kind == "seq2seq", f"{none}this model reads a text, and no conversation"),
-        ("instruction", kind == "encoder", f"{none}{points}, and is told nothing before"),
-        ("answer_length", kind == "encoder", f"{none}{points}, and writes none"),
+        (
+            "warmup_share",
+            config.scheduler == CONSTANT_SCHEDULE,
+            f"{prefix}a constant rate has no rise; constant_with_warmup has",
+        ),
+        ("dropout", _has_no_dropout(info), f"{prefix}this model has no layers for it"),
+        ("packing", config.method in VIRTUAL, f"{prefix}with virtual tokens before it, a row is one text"),
+        ("head_first", kind != "encoder" and not task.has_labels, f"{prefix}a model that writes gets no new layers"),
+        ("label_smoothing", scores, f"{prefix}scores have no labels beside the right one"),
+        ("balance_labels", scores, f"{prefix}scores are no labels of which some could be rare"),
+        ("system_prompt", kind == "encoder", f"{prefix}{points}, and is told nothing before"),
+        ("system_prompt", kind == "seq2seq", f"{prefix}this model reads a text, and no conversation"),
+        ("instruction", kind == "encoder", f"{prefix}{points}, and is told nothing before"),
+        ("answer_length", kind == "encoder", f"{prefix}{points}, and writes none"),
         ("answer_length", kind == "causal", "cuts nothing that is learned: with this model the longest row does"),
-        ("stride", kind != "encoder", f"{none}a model that writes reads no pieces, and a long passage is cut"),
-        ("offload", config.offload == "cpu" and not machine.gpus, f"{none}without a GPU all is held there anyway"),
+        ("stride", kind != "encoder", f"{prefix}a model that writes reads no pieces, and a long passage is cut"),
+        ("offload", config.offload == "cpu" and not machine.gpus, f"{prefix}without a GPU all is held there anyway"),
     )
-    found = {name: words for name, so, words in cases if so}
+    reasons = {name: reason for name, applies, reason in cases if applies}
     if facts.validation_rows:
-        return found
-    aside = "no rows are set aside"
-    return found | {
-        "early_stopping_patience": f"{none}{aside} to see a rise",
-        "eval_rows": f"{none}{aside} to check",
-        "keep_best": f"{none}{aside} to tell which step is the best, and the last is kept",
-        "eval_steps": f"checks nothing: {aside}. It only says at which steps the run may be saved",
+        return reasons
+    no_validation = "no rows are set aside"
+    return reasons | {
+        "early_stopping_patience": f"{prefix}{no_validation} to see a rise",
+        "eval_rows": f"{prefix}{no_validation} to check",
+        "keep_best": f"{prefix}{no_validation} to tell which step is the best, and the last is kept",
+        "eval_steps": f"checks nothing: {no_validation}. It only says at which steps the run may be saved",
     }
 
 
-def _without_dropout(info: ModelInfo) -> bool:
+def _has_no_dropout(info: ModelInfo) -> bool:
     return info.architecture.partition("For")[0] in WITHOUT_DROPOUT
 
 
-def knows_rows(task: Task, info: ModelInfo | None, facts: PlanFacts) -> bool:
-    """Whether it is known how many rows are learned from: where texts share a row or are learned in pieces, which a
-    model that reads may do, it depends on their tokens."""
-    return bool(facts.token_lengths) or not in_pieces(task, info.kind if info else "encoder")
+def row_count_known(task: Task, info: ModelInfo | None, facts: PlanFacts) -> bool:
+    """Whether the number of training examples is known. If texts are packed or split into pieces, it depends on
+    their tokens."""
+    return bool(facts.token_lengths) or not splits_long_rows(task, info.kind if info else "encoder")
 
 
-def against_rows(
-    config: TrainingConfig, facts: PlanFacts, by_hand: Mapping[str, Any], unsure: Collection[str] = ()
+def row_problems(
+    config: TrainingConfig, facts: PlanFacts, by_hand: Mapping[str, Any], unknown: Collection[str] = ()
 ) -> list[StudioError]:
-    """Settings made by hand that such few rows can't fulfil.
+    """Problems of the user's settings with this number of rows.
 
-    `unsure` are settings whose value is none that the run will have, since the one that was given can't be: nothing
-    is said of what follows from them.
+    `unknown` are settings whose value is not the one that the run will have, because the given one is invalid. Nothing
+    that depends on them is reported.
     """
-    facts = as_learned(facts, config)
-    found, rows = [], facts.train_rows
+    facts = as_trained(facts, config)
+    problems, rows = [], facts.train_rows
     if "batch_size" in by_hand and config.batch_size > rows:
-        found.append(
+        problems.append(
             StudioError(
                 "bad-setting",
                 "There are fewer rows to learn from than are read at once.",
@@ -237,9 +241,9 @@ def against_rows(
                 field="batch_size",
             )
         )
-    if config.processes > 1 and config.together > rows and "batch_size" not in unsure:
+    if config.processes > 1 and config.together > rows and "batch_size" not in unknown:
         each = "row" if config.batch_size == 1 else "rows"
-        found.append(
+        problems.append(
             StudioError(
                 "bad-setting",
                 "There are fewer rows to learn from than the processes read at once.",
@@ -249,8 +253,8 @@ def against_rows(
             )
         )
     steps = total_steps(rows, config)
-    if config.eval_steps > steps and facts.validation_rows and not set(STEPS_FOLLOW) & set(unsure):
-        found.append(
+    if config.eval_steps > steps and facts.validation_rows and not set(STEP_COUNT_SETTINGS) & set(unknown):
+        problems.append(
             StudioError(
                 "bad-setting",
                 "The check would never happen: the run is over before.",
@@ -259,4 +263,4 @@ def against_rows(
                 field="eval_steps",
             )
         )
-    return found
+    return problems

@@ -1,4 +1,5 @@
-"""The registry of trainers, by the name that a task gives. One is imported, and torch with it, when it is used."""
+"""The registry of trainers by the name that a task gives. A trainer module, and torch with it, is imported on first
+use."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,22 +26,22 @@ TRAINERS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Parts:
-    """What a trainer is built from."""
+    """The parts that a trainer is built from."""
 
     model: Any
     head: Head
     encoding: Encoding
     config: TrainingConfig
     folder: Path
-    """Where checkpoints go."""
+    """The folder for checkpoints."""
     train: Sequence[Example]
     validation: Sequence[Example]
     callback: "EventCallback"
     resumed: bool
-    begun: bool
-    """It begins with what an earlier run learned."""
+    has_start_weights: bool
+    """Whether it starts from the weights of an earlier run."""
     measure: Callable[[Mapping[str, Any]], dict[str, float]]
-    """Observations of the validation rows → the task's metrics."""
+    """Observations on the validation rows → the task's metrics."""
 
 
 def builder(name: str) -> Callable[[Parts], Any]:

@@ -1,4 +1,4 @@
-"""What all trainers share: the order of rows, whole checkpoints, the optimizer, the pace; and their arguments."""
+"""Common parts of all trainers: row order, atomic checkpoints, optimizer, throughput, and their arguments."""
 
 import time
 from collections.abc import Hashable, Sequence
@@ -12,44 +12,44 @@ from studio.schema.events import HeldRow
 from studio.tasks import Example
 from studio.training.batching.collators import PARTS
 from studio.training.batching.sampler import OrderedSampler
-from studio.training.distributed.processes import arguments as shared_arguments
-from studio.training.distributed.processes import leads, led, processes, size_of, summed
-from studio.training.loop.checkpoints import Checkpoints, Standing
-from studio.training.loop.trackers import arguments_of
+from studio.training.distributed.processes import all_sum, element_count, is_main_process, main_process_only, world_size
+from studio.training.distributed.processes import process_arguments as distributed_arguments
+from studio.training.loop.checkpoints import Checkpoints, TrainingProgress
+from studio.training.loop.trackers import tracker_arguments
 from studio.training.methods import method_named
 from studio.training.optimizers import make_optimizer
-from studio.training.optimizers.param_groups import groups_of
+from studio.training.optimizers.param_groups import parameter_groups
 from studio.training.planning.eval_schedule import total_steps
 from studio.training.trainers import Parts
-from studio.training.trainers.fsdp import Sharded
+from studio.training.trainers.fsdp import FSDPMixin
 
-BYTES_A_MASTER = 14
-"""Of a trained weight in a checkpoint: itself, two averages, a float32 copy."""
-_FIRST_CHECKS: dict[Hashable, Any] = {}
-"""What checks before the first step found in this process: a run that is made ready anew, since a setting was changed
-that only steps obey, need not look at the same rows with the same weights again."""
+BYTES_PER_TRAINED_WEIGHT = 14
+"""Bytes of a trained weight in a checkpoint: the weight, two averages, a float32 copy."""
+_FIRST_VALIDATIONS: dict[Hashable, Any] = {}
+"""Results of validations before the first step in this process. If a run is prepared again after a change of
+settings that only affect steps, the result is the same."""
 
 
-class StudioTrainer(Sharded):
+class StudioTrainer(FSDPMixin):
     """A mixin for a `transformers.Trainer`."""
 
     checkpoints: Checkpoints
-    standing: Standing
+    progress: TrainingProgress
     settings: TrainingConfig
     pads = True
-    """Rows of a batch are filled up to the longest, so rows of like length belong together."""
+    """Whether batches are padded to their longest row, so that rows of similar length should share a batch."""
     step_metrics: tuple[str, ...] = ()
-    """Numbers of a step besides its loss that a person is told."""
-    only_numbers = False
-    """A check finds nothing else, and those of the one before the first step can be remembered."""
-    first_check: Hashable = None
-    """What that one depends on; None where it is not remembered."""
+    """Metrics of a step besides the loss that are reported."""
+    cacheable_validation = False
+    """Whether a validation computes only numbers, so that its result before the first step can be cached."""
+    first_validation_key: Hashable = None
+    """The cache key of the validation before the first step. None to not cache it."""
     _staging: Path | None = None
     _rows = 0
     _tokens = 0
     _fetched = 0.0
-    _held_loss = 0.0
-    _held_weight = 0.0
+    _loss_sum = 0.0
+    _weight_sum = 0.0
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         dataset = self.train_dataset if train_dataset is None else train_dataset
@@ -60,67 +60,67 @@ class StudioTrainer(Sharded):
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         self._fetched = time.perf_counter()
         batches, items = super().get_batch_samples(*args, **kwargs)
-        weights = [float(self.weight_of(batch)) for batch in batches] if processes() > 1 else []
+        weights = [float(self.weight_of(batch)) for batch in batches] if world_size() > 1 else []
         rows, tokens = sum(map(self.rows_in, batches)), sum(int(each["attention_mask"].sum()) for each in batches)
-        self._rows, self._tokens = self.share_out(weights, rows, tokens)
+        self._rows, self._tokens = self.share_batch_weights(weights, rows, tokens)
         return batches, items
 
     def pace(self) -> tuple[int, int, float]:
-        """Rows and tokens of the step that has just ended, of all processes, and its seconds."""
+        """Rows and tokens of the last step in all processes, and its seconds."""
         return self._rows, self._tokens, max(time.perf_counter() - self._fetched, 1e-6)
 
     def create_optimizer(self, model: Any = None) -> Any:
-        known: Any = self.__dict__.get("optimizer")
-        if known is None:
-            groups = groups_of(self.model, self.settings, self.get_decay_parameter_names(self.model))
+        optimizer: Any = self.__dict__.get("optimizer")
+        if optimizer is None:
+            groups = parameter_groups(self.model, self.settings, self.get_decay_parameter_names(self.model))
             rate, decay = self.args.learning_rate, self.args.weight_decay
-            known = make_optimizer(self.settings.optimizer, groups, rate, decay)
-            self.__dict__["optimizer"] = known
-        return known
+            optimizer = make_optimizer(self.settings.optimizer, groups, rate, decay)
+            self.__dict__["optimizer"] = optimizer
+        return optimizer
 
     def missed(self) -> dict[str, int]:
-        """Labels that the last check never gave, with the rows that have them."""
+        """Labels that the last validation never predicted, with their numbers of rows."""
         return {}
 
-    def held(self) -> list[HeldRow]:
-        """What the last check said to each validation row, where that can be told in short."""
+    def row_predictions(self) -> list[HeldRow]:
+        """Predictions of the last validation for its first rows. Empty when the trainer has none."""
         return []
 
     def rows_in(self, batch: Any) -> int:
-        """How many rows a batch has."""
+        """The number of rows in a batch."""
         return len(batch["input_ids"])
 
     def weight_of(self, inputs: Any) -> float:
-        """How much a batch's mean loss counts beside those of others: of a check, and of a step's other processes."""
+        """The weight of a batch's mean loss relative to others, in a validation and among processes."""
         return self.rows_in(inputs)
 
     def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        weight = self.weight_of(inputs) if self.counts() else 0
+        weight = self.weight_of(inputs) if self.counts_in_validation() else 0
         loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
-        self._held_loss += float(loss) * weight
-        self._held_weight += weight
+        self._loss_sum += float(loss) * weight
+        self._weight_sum += weight
         return loss, logits, labels
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """A loss that does not depend on which rows share a batch."""
-        known = self.first_check if self.state.global_step == 0 else None
-        if known in _FIRST_CHECKS:
-            found = _FIRST_CHECKS[known]
-            return found._replace(metrics=dict(found.metrics))
-        self._held_loss, self._held_weight = 0.0, 0.0
+        """Compute a validation loss that does not depend on which rows share a batch."""
+        key = self.first_validation_key if self.state.global_step == 0 else None
+        if key in _FIRST_VALIDATIONS:
+            output = _FIRST_VALIDATIONS[key]
+            return output._replace(metrics=dict(output.metrics))
+        self._loss_sum, self._weight_sum = 0.0, 0.0
         output = super().evaluation_loop(*args, **kwargs)
-        loss, weight = summed([self._held_loss, self._held_weight])
+        loss, weight = all_sum([self._loss_sum, self._weight_sum])
         if weight:
             output.metrics["eval_loss"] = loss / weight
-        if known is not None:
-            _FIRST_CHECKS[known] = output._replace(metrics=dict(output.metrics))
+        if key is not None:
+            _FIRST_VALIDATIONS[key] = output._replace(metrics=dict(output.metrics))
         return output
 
     def _get_output_dir(self, trial: Any = None) -> str:
         return str(self._staging or self.args.output_dir)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """As the library's, but in the number formats of this run: peft would turn a short adapter to float32."""
+        """As in the library, but keeps the number formats of this run. PEFT would convert an adapter to float32."""
         formats = {name: weight.dtype for name, weight in self.model.named_parameters()}
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         for name, weight in self.model.named_parameters():
@@ -131,23 +131,23 @@ class StudioTrainer(Sharded):
         from transformers import Trainer
 
         weights = list(self.model.parameters())
-        expected = BYTES_A_MASTER * sum(size_of(weight) for weight in weights if weight.requires_grad)
+        expected = BYTES_PER_TRAINED_WEIGHT * sum(element_count(weight) for weight in weights if weight.requires_grad)
         if method_named(self.settings.method).result == "model":
-            expected += sum(size_of(each) * each.element_size() for each in weights if not each.requires_grad)
-        self.standing.step = self.state.global_step
-        with led(self.checkpoints.writing(self.standing, expected)) as staging:
+            expected += sum(element_count(each) * each.element_size() for each in weights if not each.requires_grad)
+        self.progress.step = self.state.global_step
+        with main_process_only(self.checkpoints.writing(self.progress, expected)) as staging:
             self._staging = staging
             try:
                 Trainer._save_checkpoint(self, model, trial)
             finally:
                 self._staging = None
-        keep = {self.standing.step, self.standing.best_step or self.standing.step}
-        if leads():
-            self.checkpoints.prune(keep, self.standing.step)
+        steps_to_keep = {self.progress.step, self.progress.best_step or self.progress.step}
+        if is_main_process():
+            self.checkpoints.prune(steps_to_keep, self.progress.step)
 
 
 def arguments(parts: Parts) -> dict[str, Any]:
-    """Our settings as `TrainingArguments`. When to check and to save is the callback's to say."""
+    """Our settings as `TrainingArguments`. The callback decides when to validate and to save."""
     config, folder = parts.config, parts.folder
     validates, resumed = bool(parts.validation), parts.resumed
     cuda = torch.cuda.is_available()
@@ -175,11 +175,11 @@ def arguments(parts: Parts) -> dict[str, Any]:
         "logging_strategy": "steps",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
-        **arguments_of(config.mirror, config.name, folder.parent),
+        **tracker_arguments(config.mirror, config.name, folder.parent),
         "disable_tqdm": True,
         "dataloader_pin_memory": cuda,
         "remove_unused_columns": False,
-        **shared_arguments(config, folder.parent),
+        **distributed_arguments(config, folder.parent),
     }
 
 

@@ -1,7 +1,7 @@
-"""A trainer whose weights FSDP shards (see distributed/fsdp.py): saved and loaded as if each process had all of them.
+"""A trainer whose weights FSDP shards (distributed/fsdp.py). Checkpoints are the same as without sharding.
 
-The library leaves a model alone that says it was sharded before; what it then lacks (the optimizer's state in a
-checkpoint, gradients of weights beside those that are shared out) is here.
+The library leaves a model alone that is already sharded. What it then does not do is here: the optimizer state in a
+checkpoint, and the gradients of replicated weights.
 """
 
 from contextlib import nullcontext
@@ -14,45 +14,45 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from studio.schema.config import TrainingConfig
 from studio.training.distributed.fsdp import (
-    average,
+    average_gradients,
+    full_optimizer_state,
+    full_weights,
     is_adapted,
     is_sharded,
-    load_state,
+    load_optimizer_state,
     load_weights,
-    parted,
-    shard,
-    state_of,
-    weights_of,
+    resharded,
+    shard_model,
 )
-from studio.training.distributed.processes import leads
-from studio.training.trainers.data_parallel import Shared
+from studio.training.distributed.processes import is_main_process
+from studio.training.trainers.data_parallel import DataParallelMixin
 
 
-class Sharded(Shared):
+class FSDPMixin(DataParallelMixin):
     """A mixin for a `transformers.Trainer`."""
 
     settings: TrainingConfig
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         if self.settings.fsdp and not is_sharded(self.model):
-            shard(self.model)
+            shard_model(self.model)
         return super().train(*args, **kwargs)
 
     def gathered(self) -> dict[str, torch.Tensor] | None:
-        """What is to be saved, where no process has all of it; all must ask. None where each has."""
-        return weights_of(self.model) if is_sharded(self.model) else None
+        """Complete weights to save if the model is sharded, otherwise None. All processes must call it."""
+        return full_weights(self.model) if is_sharded(self.model) else None
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         loss = super().training_step(*args, **kwargs)
         if is_sharded(self.model) and self.accelerator.sync_gradients:
-            average(self.model.parameters())
+            average_gradients(self.model.parameters())
         return loss
 
     def _sync_replicated_trainable_parameters(self, model: Any) -> None:
-        """`average` does so, of all of them at once."""
+        """Does nothing: `average_gradients` handles all replicated weights at once."""
 
     def _defer_fsdp_gradient_reduction(self) -> Any:
-        """Of several goes a step each is reduced, so that no process ever holds all gradients."""
+        """Reduce gradients after each accumulated batch, so that no process ever holds all of them."""
         return nullcontext()
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -60,9 +60,9 @@ class Sharded(Shared):
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        told = self.gathered() if state_dict is None else state_dict
-        if leads() or not is_sharded(self.model):
-            super()._save(output_dir, told)
+        weights = self.gathered() if state_dict is None else state_dict
+        if is_main_process() or not is_sharded(self.model):
+            super()._save(output_dir, weights)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if not is_sharded(self.model):
@@ -70,21 +70,23 @@ class Sharded(Shared):
         elif not is_adapted(self.model):
             load_weights(self.model, Path(resume_from_checkpoint))
         else:
-            with parted(self.model):
+            with resharded(self.model):
                 super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not is_sharded(self.model):
             super()._save_optimizer_and_scheduler(output_dir)
             return
-        kept = state_of(self.optimizer)
-        if leads():
-            torch.save(kept, Path(output_dir) / OPTIMIZER_NAME)
+        state = full_optimizer_state(self.optimizer)
+        if is_main_process():
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
             torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or not is_sharded(self.model):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
-        load_state(self.optimizer, torch.load(Path(checkpoint) / OPTIMIZER_NAME, map_location="cpu", weights_only=True))
+        load_optimizer_state(
+            self.optimizer, torch.load(Path(checkpoint) / OPTIMIZER_NAME, map_location="cpu", weights_only=True)
+        )
         self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))

@@ -1,8 +1,8 @@
-"""What DPO and KTO share: rewards are reckoned against the base as it was, which is remembered row by row.
+"""Common parts of DPO and KTO: log-probabilities under the reference model, computed once per row.
 
-The base is the model with its adapter off (of a full run, and of one that begins with what an earlier run learned: the
-model before its first step), never a second copy. Each row is asked of it once, the first time that the row comes up,
-and not again in later passes as TRL would.
+The reference is the model with its adapter disabled, never a second copy. For full training, and for a run that starts
+from an earlier run's weights, it is the model before the first step. Each row is evaluated when it first occurs, and
+not again in later epochs as TRL would do.
 """
 
 from collections import defaultdict
@@ -13,112 +13,116 @@ from typing import Any, ClassVar
 import torch
 
 from studio.schema.events import PhaseEvent
-from studio.training.distributed.processes import summed
-from studio.training.losses.cpu_fast_path import Quick
-from studio.training.losses.log_probs import add_log_probs
+from studio.training.distributed.processes import all_sum
+from studio.training.losses.cpu_fast_path import FastPathMixin
+from studio.training.losses.log_probs import install_log_probs
 from studio.training.trainers.common import StudioTrainer
 
-NUMBER = "number"
-"""Column of a batch: which rows they are."""
+ROW_NUMBER = "number"
+"""Column of a batch with the row numbers."""
 
 
-class Referenced(Quick, StudioTrainer):
+class ReferenceModelMixin(FastPathMixin, StudioTrainer):
     """A mixin for TRL's DPOTrainer and KTOTrainer."""
 
-    kept: ClassVar[tuple[str, ...]] = ()
-    """Columns that the base's answers go into."""
-    names: ClassVar[Mapping[str, str]] = {}
-    """TRL's name of a number that is told → ours."""
-    _known: dict[int, tuple[float, ...]]
-    _weights: dict[str, defaultdict[str, list[float]]]
-    """As TRL's `_metrics`: of how many rows each of the numbers that wait to be told is the mean."""
+    reference_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns for the reference log-probabilities."""
+    metric_names: ClassVar[Mapping[str, str]] = {}
+    """TRL's name of a metric → ours."""
+    _reference: dict[int, tuple[float, ...]]
+    _row_counts: dict[str, defaultdict[str, list[float]]]
+    """As TRL's `_metrics`: for each pending value, the number of rows that it is the mean of."""
 
     @property
     def mode(self) -> str:
         """By which TRL keeps numbers apart."""
         return "train" if self.model.training else "eval"
 
-    def counts_of(self, inputs: Mapping[str, Any]) -> dict[str, float]:
-        """TRL's name of a number → of how many rows of a batch it is the mean."""
-        return dict.fromkeys(self.names, float(self.rows_in(inputs)))
+    def row_counts(self, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """TRL's name of a metric → the number of rows of a batch that it is the mean of."""
+        return dict.fromkeys(self.metric_names, float(self.rows_in(inputs)))
 
-    def remember(self, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
-        """What the base says to a batch, asked where it is not known yet."""
-        numbers = inputs[NUMBER].tolist()
-        unknown = any(number not in self._known for number in numbers)
-        if any(summed([unknown])):  # all processes ask, or none: they may have to bring weights together for it
-            asked = {name: value for name, value in inputs.items() if name != NUMBER}
-            learning = self.model.training
-            self.model.eval()  # what is remembered must not hold the noise of one step
-            found = [each.tolist() for each in self.compute_ref_log_probs(self.model, asked)]
-            self.model.train(learning)
-            self._known.update(zip(numbers, zip(*found, strict=True), strict=True))
-        columns = zip(*(self._known[number] for number in numbers), strict=True)
+    def reference_log_probs(self, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """Reference log-probabilities of a batch. Rows that are not cached are evaluated."""
+        numbers = inputs[ROW_NUMBER].tolist()
+        unknown = any(number not in self._reference for number in numbers)
+        if any(all_sum([unknown])):  # all processes evaluate or none, since they may have to gather weights for it
+            batch = {name: value for name, value in inputs.items() if name != ROW_NUMBER}
+            was_training = self.model.training
+            self.model.eval()  # cached values must not contain the noise of one step
+            values = [each.tolist() for each in self.compute_ref_log_probs(self.model, batch)]
+            self.model.train(was_training)
+            self._reference.update(zip(numbers, zip(*values, strict=True), strict=True))
+        columns = zip(*(self._reference[number] for number in numbers), strict=True)
         return {
-            name: torch.tensor(column, device=self.args.device) for name, column in zip(self.kept, columns, strict=True)
+            name: torch.tensor(column, device=self.args.device)
+            for name, column in zip(self.reference_columns, columns, strict=True)
         }
 
-    def ask_base_first(self) -> None:
-        """A model that can't be what it was once it learns: all rows are asked before the first step."""
+    def precompute_reference(self) -> None:
+        """Evaluate all rows before the first step, for a model that can't be restored once it is trained."""
         self.model.eval()
         place, device = self.model.device, self.args.device
-        if place != device:  # it waits in the machine's memory until several GPUs share it out
+        if place != device:  # it is on the CPU until several GPUs shard it
             self.model.to(device)
-        every = [self.train_dataset, *([self.eval_dataset] if self.eval_dataset is not None else [])]
-        total, done = sum(map(len, every)), 0
-        for dataset in every:
-            for at in range(0, len(dataset), self.args.per_device_eval_batch_size):
-                rows = [dataset[n] for n in range(at, min(len(dataset), at + self.args.per_device_eval_batch_size))]
-                self.remember(self._prepare_inputs(self.data_collator(rows)))
+        datasets = [self.train_dataset, *([self.eval_dataset] if self.eval_dataset is not None else [])]
+        total, done = sum(map(len, datasets)), 0
+        for dataset in datasets:
+            for offset in range(0, len(dataset), self.args.per_device_eval_batch_size):
+                rows = [
+                    dataset[n] for n in range(offset, min(len(dataset), offset + self.args.per_device_eval_batch_size))
+                ]
+                self.reference_log_probs(self._prepare_inputs(self.data_collator(rows)))
                 done += len(rows)
-                self.told(PhaseEvent(phase="reading", message="Asking the base", done=done, total=total, unit="rows"))
+                self.emit(PhaseEvent(phase="reading", message="Asking the base", done=done, total=total, unit="rows"))
         if place != device:
             self.model.to(place)
 
-    def start(self, longest: int, told: Any, begun: bool) -> None:
-        """Before the first step: the quick way is found, and the second adapter that TRL makes goes."""
-        self._known, self.told, model = {}, told, self.model
-        self._weights = {mode: defaultdict(list) for mode in self._metrics}
-        self.precompute_ref_logps = True  # of what we give it, from `remember`
+    def prepare_reference(self, longest: int, emit: Any, has_start_weights: bool) -> None:
+        """Select the fast path, precompute reference values if needed, and delete TRL's second adapter. Call it
+        before training."""
+        self._reference, self.emit, model = {}, emit, self.model
+        self._row_counts = {mode: defaultdict(list) for mode in self._metrics}
+        self.precompute_ref_logps = True  # `reference_log_probs` provides them
         adapted = hasattr(model, "peft_config")
-        self.find_quickest(longest)
-        if begun or not adapted:
-            self.ask_base_first()  # of TRL's copy of what the adapter was, where there is one
+        self.select_fast_path(longest)
+        if has_start_weights or not adapted:
+            self.precompute_reference()  # before the second adapter is deleted
         if adapted and "ref" in model.peft_config:
             model.delete_adapter("ref")
 
-    def add_quick_way(self, model: Any, end_to_end: bool) -> None:
-        """Log-probabilities at learned positions."""
-        add_log_probs(model, end_to_end)
+    def install_fast_path(self, model: Any, padding_free: bool) -> None:
+        """Install the computation of log-probabilities at trained positions."""
+        install_log_probs(model, padding_free)
 
     def probe(self, rows: list[dict[str, Any]]) -> float:
-        """How likely the replies of some rows are."""
-        inputs = {name: value for name, value in self.data_collator(rows).items() if name != NUMBER}
+        """Sum of the log-probabilities of some rows."""
+        inputs = {name: value for name, value in self.data_collator(rows).items() if name != ROW_NUMBER}
         return float(sum(each.sum() for each in self.compute_ref_log_probs(self.model, inputs)))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """TRL's numbers of the rows since the last log, those that a person is told, by our names.
+        """Log the metrics since the last log under our names, as means over rows.
 
-        TRL would take the mean of its batches' means, in which the rows of a small last batch count more than others.
+        TRL logs the mean of batch means, in which the rows of a small last batch count more than others.
         """
         from transformers import Trainer
 
         mode = self.mode
         prefix = "eval_" if mode == "eval" else ""
-        told = {
+        metrics = {
             name: sum(map(mul, self._metrics[mode][name], weights)) / sum(weights)
-            for name, weights in self._weights[mode].items()
+            for name, weights in self._row_counts[mode].items()
             if sum(weights)
         }
-        for name, value in self.worked_out(told).items():
-            logs[f"{prefix}{self.names[name]}"] = value
+        for name, value in self.derived_metrics(metrics).items():
+            logs[f"{prefix}{self.metric_names[name]}"] = value
         self._metrics[mode].clear()
-        self._weights[mode].clear()
+        self._row_counts[mode].clear()
         Trainer.log(self, logs, start_time)
 
-    def worked_out(self, told: dict[str, float]) -> dict[str, float]:
-        """The numbers that are told, once those of all rows are known."""
-        return told
+    def derived_metrics(self, metrics: dict[str, float]) -> dict[str, float]:
+        """The metrics to report, from the means over all rows."""
+        return metrics
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         return dataset
@@ -127,11 +131,11 @@ class Referenced(Quick, StudioTrainer):
         return dataset
 
     def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
-        known = self.remember(inputs)
-        told = {name: value for name, value in inputs.items() if name != NUMBER}
-        found = super()._compute_loss(model, {**told, **known}, return_outputs)
-        said, weights, counts = self._metrics[self.mode], self._weights[self.mode], self.counts_of(inputs)
-        for name, count in zip(counts, summed(list(counts.values())), strict=True):
-            if len(said[name]) > len(weights[name]):
+        reference = self.reference_log_probs(inputs)
+        batch = {name: value for name, value in inputs.items() if name != ROW_NUMBER}
+        loss = super()._compute_loss(model, {**batch, **reference}, return_outputs)
+        sums, weights, counts = self._metrics[self.mode], self._row_counts[self.mode], self.row_counts(inputs)
+        for name, count in zip(counts, all_sum(list(counts.values())), strict=True):
+            if len(sums[name]) > len(weights[name]):
                 weights[name].append(count)
-        return found
+        return loss
