@@ -1,1 +1,1 @@
-"""Base and tuned judged on the same rows: metrics with intervals, a verdict, and the rows that tell most."""
+"""Evaluation of the base and the fine-tuned model on the same rows: metrics, intervals, a verdict, example rows."""

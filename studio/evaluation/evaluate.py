@@ -1,15 +1,15 @@
-"""One report: both models on the same rows, whatever the task. Knows no store: rows come in, a report goes out."""
+"""The evaluation report: both models on the same rows, for any task. The caller passes the rows."""
 
 from collections.abc import Callable, Sequence
 
-from studio.evaluation.evaluators import Judged, judge_labels, judge_texts
-from studio.evaluation.extractive_qa import judge_pointed
-from studio.evaluation.generation import judge_written
-from studio.evaluation.multilabel_regression import judge_scores, judge_several
-from studio.evaluation.preferences import judge_pairs, judge_thumbs
-from studio.inference.base_and_tuned import Pair
-from studio.inference.classify import knows
-from studio.inference.rows import some_of
+from studio.evaluation.evaluators import Evaluation, evaluate_labels, evaluate_replies
+from studio.evaluation.extractive_qa import evaluate_extracted
+from studio.evaluation.generation import evaluate_generated
+from studio.evaluation.multilabel_regression import evaluate_multilabel, evaluate_scores
+from studio.evaluation.preferences import evaluate_pairs, evaluate_thumbs
+from studio.inference.base_and_tuned import ModelPair
+from studio.inference.classify import has_known_labels
+from studio.inference.rows import sample_of
 from studio.metrics import METRICS, Observations, measure
 from studio.metrics.intervals import interval, paired_difference
 from studio.schema.errors import StudioError
@@ -19,31 +19,34 @@ from studio.tasks import Row
 MOST_TEXTS = 200
 MOST_LABELS = 2000
 SEED = 42
-"""Draws the rows that are judged when there are more, and the resamples of the intervals."""
-JUDGES: dict[str, Callable[..., Judged]] = {
-    "sft": judge_texts,
-    "classification": judge_labels,
-    "preference": judge_pairs,
-    "feedback": judge_thumbs,
-    "seq2seq": judge_written,
-    "written": judge_written,
-    "spans": judge_pointed,
-    "several": judge_several,
-    "scores": judge_scores,
+"""Seed for sampling the rows, and for the resamples of the intervals."""
+EVALUATORS: dict[str, Callable[..., Evaluation]] = {
+    "sft": evaluate_replies,
+    "classification": evaluate_labels,
+    "preference": evaluate_pairs,
+    "feedback": evaluate_thumbs,
+    "seq2seq": evaluate_generated,
+    "written": evaluate_generated,
+    "spans": evaluate_extracted,
+    "several": evaluate_multilabel,
+    "scores": evaluate_scores,
 }
-"""Name of a trainer (or of a judge that a task asks for) → who judges what it made."""
+"""Name of a trainer, or of an evaluator that a task variant requests → the evaluator function."""
 Progress = Callable[[int, int, str], None]
 
 
 def evaluate(
-    pair: Pair,
+    pair: ModelPair,
     rows: Sequence[tuple[int, Row]],
     split: str,
     progress: Progress,
     roles: dict[str, str] | None = None,
     limit: int | None = None,
 ) -> Report:
-    """Judge base and tuned on (number, row); at most `limit` rows, drawn with a fixed seed."""
+    """Evaluate the base and the fine-tuned model on (number, row) pairs.
+
+    At most `limit` rows are used, sampled with a fixed seed. Raise `StudioError` if no row is usable.
+    """
     roles = pair.run.spec.data.roles if roles is None else roles
     usable = [(number, row) for number, row in rows if not pair.task.missing(row, roles)]
     known = [(number, row) for number, row in usable if _label_is_known(pair, row, roles)]
@@ -54,67 +57,70 @@ def evaluate(
             given=f"{len(rows):,} rows, none usable",
             hint="Give a file with rows that have both what is asked and what is right.",
         )
-    most = limit or (MOST_LABELS if pair.head.at_once else MOST_TEXTS)
-    chosen = [known[place] for place in some_of(range(len(known)), most, SEED)]
-    judged = JUDGES[pair.variant.judge or pair.variant.trainer](pair, chosen, roles, progress)
+    limit_ = limit or (MOST_LABELS if pair.head.single_pass else MOST_TEXTS)
+    chosen = [known[place] for place in sample_of(range(len(known)), limit_, SEED)]
+    evaluation = EVALUATORS[pair.variant.judge or pair.variant.trainer](pair, chosen, roles, progress)
     names = list(dict.fromkeys((*pair.variant.metrics, "loss")))
-    metrics = _metrics(names, judged.base, judged.tuned)
+    metrics = _metrics(names, evaluation.base, evaluation.tuned)
     if not metrics:
         raise StudioError(
             "too-few-rows",
             "No row has a reply within the longest row that the run allows.",
             hint="Evaluate on shorter rows, or train again with a larger max length.",
         )
-    said = judged.verdict(metrics, len(judged.numbers))
-    notes = (_about_rows(len(rows), len(usable), len(known), len(chosen)), _about_split(split), judged.note)
+    verdict = evaluation.verdict(metrics, len(evaluation.numbers))
+    notes = (_about_rows(len(rows), len(usable), len(known), len(chosen)), _about_split(split), evaluation.note)
     return Report(
-        rows=len(judged.numbers),
+        rows=len(evaluation.numbers),
         split=split,
         metrics=metrics,
-        verdict=said,
+        verdict=verdict,
         note=" ".join(filter(None, notes)),
-        **judged.details,
+        **evaluation.details,
     )
 
 
-def _label_is_known(pair: Pair, row: Row, roles: dict[str, str]) -> bool:
-    return pair.head.name != "labels" or knows(pair, row, roles)
+def _label_is_known(pair: ModelPair, row: Row, roles: dict[str, str]) -> bool:
+    return pair.head.name != "labels" or has_known_labels(pair, row, roles)
 
 
 def _metrics(names: Sequence[str], base: Observations | None, tuned: Observations) -> dict[str, Metric]:
-    """Those that can be computed, of both where both brought what is needed, with their intervals."""
+    """Return the metrics that can be computed, with intervals. The base's are left out if it has no observations."""
     of_base = {} if base is None else measure(names, base)
-    found = {}
+    results = {}
     for name, value in measure(names, tuned).items():
-        about = METRICS[name]
-        around = interval(about.compute, tuned, SEED)
+        metric_info = METRICS[name]
+        ci = interval(metric_info.compute, tuned, SEED)
         metric = Metric(
             base=of_base.get(name),
             tuned=value,
-            low=around and around.low,
-            high=around and around.high,
-            higher_is_better=about.higher_is_better,
-            title=about.title,
-            as_share=about.as_share,
+            low=ci and ci.low,
+            high=ci and ci.high,
+            higher_is_better=metric_info.higher_is_better,
+            title=metric_info.title,
+            as_share=metric_info.as_share,
         )
         if base is not None and name in of_base:
-            below, gain = interval(about.compute, base, SEED), paired_difference(about.compute, base, tuned, SEED)
-            more = {"base_low": below and below.low, "base_high": below and below.high}
-            more |= {"gain_low": gain and gain.low, "gain_high": gain and gain.high}
-            metric = metric.model_copy(update=more)
-        found[name] = metric
-    return found
+            base_ci, gain_ci = (
+                interval(metric_info.compute, base, SEED),
+                paired_difference(metric_info.compute, base, tuned, SEED),
+            )
+            fields = {"base_low": base_ci and base_ci.low, "base_high": base_ci and base_ci.high}
+            fields |= {"gain_low": gain_ci and gain_ci.low, "gain_high": gain_ci and gain_ci.high}
+            metric = metric.model_copy(update=fields)
+        results[name] = metric
+    return results
 
 
-def _about_rows(given: int, usable: int, known: int, chosen: int) -> str:
-    said = []
-    if usable < given:
-        said.append(f"{given - usable:,} of {given:,} rows lack what is asked or what is right and were left out.")
+def _about_rows(total: int, usable: int, known: int, chosen: int) -> str:
+    notes = []
+    if usable < total:
+        notes.append(f"{total - usable:,} of {total:,} rows lack what is asked or what is right and were left out.")
     if known < usable:
-        said.append(f"{usable - known:,} rows have a label that the run did not learn and were left out.")
+        notes.append(f"{usable - known:,} rows have a label that the run did not learn and were left out.")
     if chosen < known:
-        said.append(f"{chosen:,} of {known:,} rows were drawn at random (seed {SEED}).")
-    return " ".join(said)
+        notes.append(f"{chosen:,} of {known:,} rows were drawn at random (seed {SEED}).")
+    return " ".join(notes)
 
 
 def _about_split(split: str) -> str:

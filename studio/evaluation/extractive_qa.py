@@ -1,34 +1,36 @@
-"""Answers judged that are pointed at in a passage: exact match and F1, as the official script counts them."""
+"""Evaluation of extracted answers: exact match and F1, as in the official SQuAD script."""
 
 from functools import partial
 from typing import Any
 
-from studio.evaluation.evaluators import Judged, Numbered, Progress, picks_of
+from studio.evaluation.evaluators import Evaluation, Numbered, Progress, pick_rows
 from studio.evaluation.verdict import of_score
-from studio.inference.base_and_tuned import Pair
-from studio.inference.spans import GUESS, pointed
+from studio.inference.base_and_tuned import ModelPair
+from studio.inference.spans import GUESS_NOTE, extract_answers
 from studio.metrics.answers import observe
 from studio.schema.report import JudgedRow
 from studio.tasks.question_answering import NO_ANSWER
 
 
-def judge_pointed(pair: Pair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Judged:
-    """Both models point at an answer to each question."""
+def evaluate_extracted(pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Evaluation:
+    """Let both models extract an answer to each question."""
     values = [pair.task.values(row, roles) for _, row in rows]
-    asked = [(each["question"], each["context"]) for each in values]
+    questions = [(each["question"], each["context"]) for each in values]
     total = 2 * len(rows)
-    said = {
-        "tuned": pointed(pair, asked, "tuned", lambda done: progress(min(done, len(rows)), total, "Reading passages")),
-        "base": pointed(
-            pair, asked, "base", lambda done: progress(min(len(rows) + done, total), total, "Asking the base")
+    spans_by_model = {
+        "tuned": extract_answers(
+            pair, questions, "tuned", lambda done: progress(min(done, len(rows)), total, "Reading passages")
+        ),
+        "base": extract_answers(
+            pair, questions, "base", lambda done: progress(min(len(rows) + done, total), total, "Asking the base")
         ),
     }
-    texts = {who: [spans[0].text for spans in each] for who, each in said.items()}
+    texts = {who: [spans[0].text for spans in each] for who, each in spans_by_model.items()}
     accepted = [pair.task.accepted(row, roles) for _, row in rows]
     observed = {who: observe(each, accepted) for who, each in texts.items()}
-    good = observed["tuned"]["f1"]
-    gain = good - observed["base"]["f1"]
-    picks = picks_of(good, gain)
+    quality = observed["tuned"]["f1"]
+    gain = quality - observed["base"]["f1"]
+    picks = pick_rows(quality, gain)
 
     def row(place: int, score: float) -> JudgedRow:
         return JudgedRow(
@@ -41,10 +43,10 @@ def judge_pointed(pair: Pair, rows: Numbered, roles: dict[str, str], progress: P
         )
 
     details: dict[str, Any] = {
-        "best_rows": tuple(row(place, float(good[place])) for place in picks.best),
-        "worst_rows": tuple(row(place, float(good[place])) for place in picks.worst),
+        "best_rows": tuple(row(place, float(quality[place])) for place in picks.best),
+        "worst_rows": tuple(row(place, float(quality[place])) for place in picks.worst),
         "changed_rows": tuple(row(place, float(gain[place])) for place in picks.changed),
     }
-    in_words = partial(of_score, name="f1", title="F1", as_share=True)
-    note = "" if pair.base_points else GUESS
-    return Judged([number for number, _ in rows], observed["base"], observed["tuned"], in_words, note, details)
+    describe = partial(of_score, name="f1", title="F1", as_share=True)
+    note = "" if pair.base_has_qa_head else GUESS_NOTE
+    return Evaluation([number for number, _ in rows], observed["base"], observed["tuned"], describe, note, details)

@@ -1,9 +1,9 @@
-"""How likely both models find the replies of rows: the loss of each reply, its tokens given one after the other."""
+"""The likelihood of replies under both models: the loss of each reply by teacher forcing."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from studio.inference.base_and_tuned import Pair
+from studio.inference.base_and_tuned import ModelPair
 from studio.inference.batches import by_length, padded
 from studio.inference.generate import last_logits_only
 from studio.metrics import Observations
@@ -11,27 +11,29 @@ from studio.tasks import Example
 from studio.tasks.base import IGNORE_INDEX
 
 MOST_LOGITS = 2**26
-"""Numbers in the logits of a batch, so that a large vocabulary does not fill the memory."""
+"""Maximum number of logits in a batch, so that a large vocabulary does not fill the memory."""
 
 
-def reply_losses(pair: Pair, who: str, examples: Sequence[Example], progress: Callable[[int], None]) -> Observations:
-    """`loss` summed over a row's learned tokens, `tokens`, and how many were the likeliest (`right`)."""
+def reply_losses(
+    pair: ModelPair, who: str, examples: Sequence[Example], progress: Callable[[int], None]
+) -> Observations:
+    """Return per row: `loss` summed over learned tokens, `tokens`, and how many were the most likely (`right`)."""
     import numpy as np
 
-    found = np.zeros((3, len(examples)))
+    sums_ = np.zeros((3, len(examples)))
     done = 0
     vocabulary = max(1, pair.run.info.vocabulary or 50_000)
     most_tokens = max(256, MOST_LOGITS // vocabulary)
-    with pair.speaking(who) as model:
+    with pair.model_for(who) as model:
         for batch in by_length([len(example.input_ids) for example in examples], most_tokens):
-            found[:, batch] = _batch(model, pair.tokenizer.pad_token_id, [examples[each] for each in batch])
+            sums_[:, batch] = _batch(model, pair.tokenizer.pad_token_id, [examples[each] for each in batch])
             done += len(batch)
             progress(done)
-    return {"loss": found[0], "tokens": found[1], "right": found[2]}
+    return {"loss": sums_[0], "tokens": sums_[1], "right": sums_[2]}
 
 
 def _batch(model: Any, pad: int, examples: Sequence[Example]) -> Any:
-    """Three numbers for each row; only the logits that predict a learned token are computed."""
+    """Return three numbers for each row, as 3 × rows. Only the logits that predict a learned token are computed."""
     import torch
 
     batch = padded([example.input_ids for example in examples], pad, model.device)
@@ -46,10 +48,10 @@ def _batch(model: Any, pad: int, examples: Sequence[Example]) -> Any:
             logits = model(**batch, use_cache=False).logits[:, places]
     targets = targets[:, places]
     learned = targets != IGNORE_INDEX
-    wanted = targets[learned]
-    said = logits[learned].float()
-    losses = torch.nn.functional.cross_entropy(said, wanted, reduction="none")
-    right = (said.argmax(-1) == wanted).float()
+    targets_ = targets[learned]
+    logits_ = logits[learned].float()
+    losses = torch.nn.functional.cross_entropy(logits_, targets_, reduction="none")
+    right = (logits_.argmax(-1) == targets_).float()
     sums = torch.zeros(3, len(examples))
     row_of = learned.nonzero()[:, 0]
     for place, values in enumerate((losses, torch.ones_like(losses), right)):

@@ -1,4 +1,4 @@
-"""The registry of exports: a further form is one file and one line here. No torch at import."""
+"""The registry of export formats. Add one as one file and one line here. torch is not imported here."""
 
 from studio.export.adapter import Adapter
 from studio.export.base import Exporter, ExportJob
@@ -9,7 +9,7 @@ EXPORTS: dict[str, Exporter] = {exporter.format: exporter for exporter in (Adapt
 
 
 def export_named(name: str) -> Exporter:
-    """The export of that name, or a `StudioError` with the nearest one."""
+    """Return the export format with this name. Raise `StudioError` with the nearest name if there is none."""
     return named(EXPORTS, name, "export format", field="format")
 
 

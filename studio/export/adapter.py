@@ -1,4 +1,4 @@
-"""The adapter alone: a small file that needs the base beside it."""
+"""Export of the adapter alone: a small file that needs the base model."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from studio.schema.host import RunRef
 
 
 class Adapter(Exporter):
-    """A PEFT adapter whose base is named by its Hub id."""
+    """A PEFT adapter that refers to its base model by Hub id."""
 
     format = "adapter"
     title = "Adapter"
@@ -21,19 +21,19 @@ class Adapter(Exporter):
     library = "peft"
 
     def unavailable_reason(self, run: RunRef) -> str:
-        """Full runs have none."""
+        """Runs of full fine-tuning have no adapter."""
         if (Path(run.folder) / "model").exists() and not (Path(run.folder) / "adapter").exists():
             return "This run changed every weight of the model, so there is no adapter. Take the merged model."
         return ""
 
     def size(self, run: RunRef) -> int:
-        """The adapter's file and the tokenizer's."""
+        """Return the size of the adapter and the tokenizer in bytes."""
         weights = Path(run.folder) / "adapter" / ADAPTER_WEIGHTS
         tokenizer = Path(run.info.path or run.folder) / "tokenizer.json"
         return sum(file.stat().st_size for file in (weights, tokenizer) if file.exists())
 
     def write(self, job: ExportJob, to: Path) -> None:
-        """The weights as they are; the config with the base's Hub id in place of its path."""
+        """Copy the weights. In the config, the base's Hub id replaces its path."""
         source, info = result_folder(job.run), job.run.info
         shutil.copyfile(source / ADAPTER_WEIGHTS, to / ADAPTER_WEIGHTS)
         config = read_json(source / "adapter_config.json")
@@ -44,5 +44,5 @@ class Adapter(Exporter):
             write_json(to / "labels.json", {str(number): label for number, label in enumerate(labels)})
 
     def snippet(self, run: RunRef, place: str) -> str:
-        """The base from the Hub, the adapter on top."""
+        """Return code that loads the base from the Hub and the adapter on top."""
         return snippets.adapter(run, place)

@@ -8,13 +8,13 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from studio.inference.base_and_tuned import Pair, precision_of
+from studio.inference.base_and_tuned import ModelPair, precision_of
 from studio.inference.classify import probabilities
 from studio.inference.generate import Reply, end_tokens
 from studio.inference.heads import CLASSES, head_of
 from studio.inference.interruption import pause
 from studio.inference.load import weights_folder
-from studio.inference.model_cache import Shelf
+from studio.inference.model_cache import ModelCache
 from studio.inference.spans import chances
 from studio.machine.environment import child_environment
 from studio.machine.run_in_process import ProcessError, run_in_process
@@ -52,19 +52,19 @@ class ReferenceAnswers:
     pad: int
 
 
-def reference_answers(shelf: Shelf, run: RunRef) -> ReferenceAnswers:
+def reference_answers(model_cache: ModelCache, run: RunRef) -> ReferenceAnswers:
     """The answers of the chat's own tuned model."""
-    pair = shelf.pair(run)
+    pair = model_cache.pair(run)
     prompts = [*run.spec.config.test_prompts, *PROMPTS][:MOST]
     encoding = pair.encoding()
     inputs = [pair.task.model_input(prompt, encoding) for prompt in prompts]
     ids = [pair.task.prompt_ids(prompt, encoding) for prompt in prompts]
     if pair.head.name == "spans":
         return ReferenceAnswers(inputs, chances(pair, inputs), ("begin", "end"), [], _pad(pair))
-    if pair.head.at_once:
+    if pair.head.single_pass:
         shares = probabilities(pair, ids)
         return ReferenceAnswers(inputs, [list(map(float, row)) for row in shares], pair.labels, [], _pad(pair))
-    with pair.speaking("tuned") as model:
+    with pair.model_for("tuned") as model:
         ends = sorted(end_tokens(model, pair.tokenizer))
     return ReferenceAnswers(inputs, [list(map(float, _reply(pair, each))) for each in ids], (), ends, _pad(pair))
 
@@ -144,15 +144,15 @@ def compare(reference: ReferenceAnswers, answers: list[list[float]], form: str) 
     )
 
 
-def _reply(pair: Pair, prompt: list[int]) -> list[int]:
-    with pair.speaking("tuned") as model:
+def _reply(pair: ModelPair, prompt: list[int]) -> list[int]:
+    with pair.model_for("tuned") as model:
         reply = Reply(model, pair.tokenizer, prompt, ChatSettings(max_new_tokens=TOKENS))
         while reply.step():
             pass
     return reply.ids
 
 
-def _pad(pair: Pair) -> int:
+def _pad(pair: ModelPair) -> int:
     return int(pair.tokenizer.pad_token_id)
 
 

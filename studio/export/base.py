@@ -1,4 +1,4 @@
-"""What all exports have in common: written beside, cleaned, loaded again in a fresh process, then put in place."""
+"""Base class of exports: staged, cleaned, loaded again in a new process, then moved to the target."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.export import agreement_check, card, folder
-from studio.inference.base_and_tuned import has_room_for, result_folder
-from studio.inference.model_cache import Shelf
+from studio.inference.base_and_tuned import fits_in_memory, result_folder
+from studio.inference.model_cache import ModelCache
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ExportResult
@@ -18,41 +18,44 @@ STEPS = 4
 
 @dataclass
 class ExportJob:
-    """A run that is to be taken away."""
+    """A run to export."""
 
     run: RunRef
     facts: CardFacts
-    shelf: Shelf
+    model_cache: ModelCache
     zip: bool = True
 
 
 class Exporter(ABC):
-    """One form in which a tuned model can be taken away."""
+    """One export format."""
 
     format: str
     title: str
     sentence: str
     library: str
-    """The library that loads it, as the Hub names it."""
+    """The library that loads the export, by its name on the Hub."""
 
     @abstractmethod
     def unavailable_reason(self, run: RunRef) -> str:
-        """Why it is not on offer for this run; empty when it is."""
+        """Return why this format is unavailable for a run, or ""."""
 
     @abstractmethod
     def size(self, run: RunRef) -> int:
-        """Bytes that it will take, about."""
+        """Return the approximate size in bytes."""
 
     @abstractmethod
     def write(self, job: ExportJob, to: Path) -> None:
-        """The weights and what describes them."""
+        """Write the weights and their config to a folder."""
 
     @abstractmethod
     def snippet(self, run: RunRef, place: str) -> str:
-        """Python that loads it from `place` and asks it something, with no studio."""
+        """Return Python code that loads the export from `place` and runs it, without the studio."""
 
     def export(self, job: ExportJob, to: Path, progress: Progress) -> ExportResult:
-        """Write it to a folder, whole or not at all, tested; a zip beside it when the job says so."""
+        """Write the export to a folder, atomically, after a test. Also write a zip if the job requests it.
+
+        Raise `StudioError` for an unavailable format, a folder in use, or a full disk.
+        """
         result_folder(job.run)
         if reason := self.unavailable_reason(job.run):
             raise StudioError(
@@ -68,14 +71,14 @@ class Exporter(ABC):
             (stage / "README.md").write_text(folder.without_paths(text, job.run), encoding="utf-8")
             folder.check_clean(stage, job.run)
             progress(1, STEPS, "Asking the chat's models")
-            reference = agreement_check.reference_answers(job.shelf, job.run)
-            if not has_room_for(job.run, 1):
-                job.shelf.forget()  # the fresh process needs the room
+            reference = agreement_check.reference_answers(job.model_cache, job.run)
+            if not fits_in_memory(job.run, 1):
+                job.model_cache.forget()  # the new process needs the memory
             progress(2, STEPS, "Loading it again in a fresh process")
             answers = agreement_check.export_answers(stage, job.run, reference)
             tested = agreement_check.compare(reference, answers, self.format)
             progress(3, STEPS, "Packing")
-            packed = folder.zipped(stage, to) if job.zip else None
+            archive = folder.zipped(stage, to) if job.zip else None
             size = folder.size(stage)
         progress(STEPS, STEPS, "Done")
         return ExportResult(
@@ -84,5 +87,5 @@ class Exporter(ABC):
             bytes=size,
             tested=tested,
             how_to_use=self.snippet(job.run, to.name),
-            zip_path=str(packed) if packed else None,
+            zip_path=str(archive) if archive else None,
         )

@@ -1,4 +1,4 @@
-"""The model card: what a stranger must know of base, data, settings, metrics and use, with the Hub's front matter."""
+"""The model card: base, data, settings, metrics and use of a model, with the Hub's front matter."""
 
 import re
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import Metric, Report
 from studio.tasks import task_named
 
-PIPELINES = {
+PIPELINE_TAGS = {
     "chat": "text-generation",
     "classification": "text-classification",
     "completion": "text-generation",
@@ -20,15 +20,15 @@ PIPELINES = {
     "summarization": "summarization",
     "question-answering": "question-answering",
 }
-"""Task → the Hub's word for it; a task that is not here gets none."""
-QUALITY = {"accuracy": "accuracy", "macro_f1": "f1", "loss": "loss", "perplexity": "perplexity"}
-"""Metric → the Hub's word for it."""
+"""Task → the Hub's pipeline tag. Other tasks have none."""
+METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "loss": "loss", "perplexity": "perplexity"}
+"""Metric → its name on the Hub."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")
+LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
-class Form(Protocol):
-    """What a card says of the form in which a model is taken away: an `Exporter`."""
+class ExportInfo(Protocol):
+    """What a card needs from an `Exporter`."""
 
     format: str
     library: str
@@ -36,73 +36,73 @@ class Form(Protocol):
     def snippet(self, run: RunRef, place: str) -> str: ...
 
 
-def model_card(exporter: Form, run: RunRef, facts: CardFacts) -> str:
-    """README.md: front matter and text."""
+def model_card(exporter: ExportInfo, run: RunRef, facts: CardFacts) -> str:
+    """Return README.md: front matter and text."""
     import yaml
 
     front = yaml.safe_dump(front_matter(exporter, run, facts), sort_keys=False, allow_unicode=True)
     parts = [
-        f"# {plain(facts.name or facts.run)}",
-        _what(exporter, run),
-        _base(exporter, run),
-        _data(run, facts),
-        _metrics(facts),
+        f"# {escape(facts.name or facts.run)}",
+        _summary(exporter, run),
+        _base_section(exporter, run),
+        _data_section(run, facts),
+        _metrics_section(facts),
         f"## How to use it\n\n```python\n{exporter.snippet(run, 'path/to/this/folder').strip()}\n```",
-        _system(run),
-        _settings(run, facts),
+        _system_prompt_section(run),
+        _settings_section(run, facts),
         "## Limits\n\nIt was tuned on the rows named above and on nothing else. On other subjects it can be worse than "
         "its base, and what it says can be wrong. Try it on your own cases before others rely on it.",
     ]
     return f"---\n{front}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
-def front_matter(exporter: Form, run: RunRef, facts: CardFacts) -> dict[str, Any]:
-    """What the Hub reads. Only Hub names stand where it expects them."""
+def front_matter(exporter: ExportInfo, run: RunRef, facts: CardFacts) -> dict[str, Any]:
+    """Return the Hub's metadata. It contains only names that exist on the Hub."""
     info, config = run.info, run.spec.config
     licence = info.licence.lower()
-    matter: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if licence:
-        matter |= {"license": licence} if LICENCE.fullmatch(licence) else {"license": "other", "license_name": licence}
+        fields |= {"license": licence} if LICENSE.fullmatch(licence) else {"license": "other", "license_name": licence}
     if info.languages:
-        matter["language"] = list(info.languages)
-    matter["library_name"] = exporter.library
-    if config.task in PIPELINES:
-        matter["pipeline_tag"] = PIPELINES[config.task]
+        fields["language"] = list(info.languages)
+    fields["library_name"] = exporter.library
+    if config.task in PIPELINE_TAGS:
+        fields["pipeline_tag"] = PIPELINE_TAGS[config.task]
     if info.hub_id:
-        matter["base_model"] = info.hub_id
-        matter["base_model_relation"] = "adapter" if exporter.library == "peft" else "finetune"
+        fields["base_model"] = info.hub_id
+        fields["base_model_relation"] = "adapter" if exporter.library == "peft" else "finetune"
     if facts.dataset.startswith("hf:"):
-        matter["datasets"] = [facts.dataset.removeprefix("hf:")]
-    matter["tags"] = [TAG, config.method, config.task]
+        fields["datasets"] = [facts.dataset.removeprefix("hf:")]
+    fields["tags"] = [TAG, config.method, config.task]
     if facts.report is not None:
-        matter["model-index"] = [_index(facts, config.task)]
-    return matter
+        fields["model-index"] = [_model_index(facts, config.task)]
+    return fields
 
 
-def plain(text: str) -> str:
-    """A text of the user's on one line, so that it can't become markup."""
+def escape(text: str) -> str:
+    """Return a user's text on one line, escaped so that it can't become markup."""
     return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
-def _index(facts: CardFacts, task: str) -> dict[str, Any]:
+def _model_index(facts: CardFacts, task: str) -> dict[str, Any]:
     assert facts.report is not None
     return {
         "name": facts.name or facts.run,
         "results": [
             {
-                "task": {"type": PIPELINES.get(task, task)},
+                "task": {"type": PIPELINE_TAGS.get(task, task)},
                 "dataset": {"type": "private", "name": facts.dataset or "rows kept apart", "split": facts.report.split},
                 "metrics": [
-                    {"type": QUALITY[name], "value": round(metric.tuned, 4), "name": metric.title or name}
+                    {"type": METRIC_NAMES[name], "value": round(metric.tuned, 4), "name": metric.title or name}
                     for name, metric in facts.report.metrics.items()
-                    if name in QUALITY
+                    if name in METRIC_NAMES
                 ],
             }
         ],
     }
 
 
-def _what(exporter: Form, run: RunRef) -> str:
+def _summary(exporter: ExportInfo, run: RunRef) -> str:
     task = task_named(run.spec.config.task)
     is_adapter = exporter.library == "peft"
     form = "An adapter for" if is_adapter else "A tuned copy of"
@@ -112,18 +112,18 @@ def _what(exporter: Form, run: RunRef) -> str:
 
 def _base_name(run: RunRef) -> str:
     info = run.info
-    return f"[{info.hub_id}](https://huggingface.co/{info.hub_id})" if info.hub_id else plain(info.title)
+    return f"[{info.hub_id}](https://huggingface.co/{info.hub_id})" if info.hub_id else escape(info.title)
 
 
-def _base(exporter: Form, run: RunRef) -> str:
+def _base_section(exporter: ExportInfo, run: RunRef) -> str:
     info, lines = run.info, ["## Base model", ""]
     lines.append(f"- {_base_name(run)}" + (f", revision `{info.revision}`" if info.revision else ""))
     if info.source != "folder" and info.origin:
-        lines.append(f"- Where the weights came from: {plain(info.origin)}")
+        lines.append(f"- Where the weights came from: {escape(info.origin)}")
     if info.licence:
-        lines.append(f"- Licence of the base: {plain(info.licence)}")
+        lines.append(f"- Licence of the base: {escape(info.licence)}")
     if info.note and info.hub_id:
-        lines.append(f"- {plain(info.note)}")
+        lines.append(f"- {escape(info.note)}")
         if exporter.library == "peft":
             lines.append(
                 "- On the Hub's weights this adapter replies almost, but not exactly, as it did in the studio. "
@@ -135,8 +135,8 @@ def _base(exporter: Form, run: RunRef) -> str:
     return "\n".join(lines)
 
 
-def _data(run: RunRef, facts: CardFacts) -> str:
-    lines = ["## Data", "", f"- {plain(facts.dataset) or 'Rows of its maker'}: {facts.rows:,} usable rows"]
+def _data_section(run: RunRef, facts: CardFacts) -> str:
+    lines = ["## Data", "", f"- {escape(facts.dataset) or 'Rows of its maker'}: {facts.rows:,} usable rows"]
     if facts.splits is not None:
         parts = facts.splits
         lines.append(
@@ -144,27 +144,27 @@ def _data(run: RunRef, facts: CardFacts) -> str:
             f"{run.spec.splits.seed})"
         )
     if run.spec.data.label_names:
-        lines.append("- Labels: " + ", ".join(plain(label) for label in run.spec.data.label_names))
+        lines.append("- Labels: " + ", ".join(escape(label) for label in run.spec.data.label_names))
     lines.append("- The rows themselves are not in this folder.")
     return "\n".join(lines)
 
 
-def _metrics(facts: CardFacts) -> str:
+def _metrics_section(facts: CardFacts) -> str:
     if facts.report is not None:
-        return _report(facts.report)
+        return _report_section(facts.report)
     if not facts.metrics:
         return ""
-    rows = [f"| {plain(name)} | {value:.4g} |" for name, value in facts.metrics.items()]
+    rows = [f"| {escape(name)} | {value:.4g} |" for name, value in facts.metrics.items()]
     return "\n".join(
         ["## Metrics", "", "At the end of training, on the validation rows.", "", "| | |", "|---|---|", *rows]
     )
 
 
-def _report(report: Report) -> str:
+def _report_section(report: Report) -> str:
     lines = [
         "## Metrics",
         "",
-        f"On {report.rows:,} rows kept apart ({plain(report.split)}). {plain(report.verdict)}",
+        f"On {report.rows:,} rows kept apart ({escape(report.split)}). {escape(report.verdict)}",
         "",
     ]
     lines += ["| | base | tuned | 95 % interval |", "|---|---|---|---|"]
@@ -173,7 +173,7 @@ def _report(report: Report) -> str:
             f"| {metric.title or name} | {_number(metric.base)} | {_number(metric.tuned)} | {_interval(metric)} |"
         )
     if report.note:
-        lines += ["", plain(report.note)]
+        lines += ["", escape(report.note)]
     return "\n".join(lines)
 
 
@@ -185,15 +185,15 @@ def _interval(metric: Metric) -> str:
     return "" if metric.low is None else f"{_number(metric.low)} to {_number(metric.high)}"
 
 
-def _system(run: RunRef) -> str:
+def _system_prompt_section(run: RunRef) -> str:
     system = run.spec.config.system_prompt
     if not system:
         return ""
-    return f"It was tuned with this system prompt, and expects it:\n\n> {plain(system)}"
+    return f"It was tuned with this system prompt, and expects it:\n\n> {escape(system)}"
 
 
-def _settings(run: RunRef, facts: CardFacts) -> str:
-    """All settings that make a difference for this method and task, by the library's names."""
+def _settings_section(run: RunRef, facts: CardFacts) -> str:
+    """Return all settings that matter for this method and task, with the library's names."""
     config = run.spec.config
     lines = [
         "## Settings",
@@ -203,18 +203,18 @@ def _settings(run: RunRef, facts: CardFacts) -> str:
         f"| Method | {config.method} | |",
     ]
     for name in TrainingConfig.model_fields:
-        told = about(TrainingConfig, name)
-        if told is None or (told.methods and config.method not in told.methods):
+        info = about(TrainingConfig, name)
+        if info is None or (info.methods and config.method not in info.methods):
             continue
-        if (told.tasks and config.task not in told.tasks) or name == "system_prompt":
+        if (info.tasks and config.task not in info.tasks) or name == "system_prompt":
             continue
         value = getattr(config, name)
-        library = f"`{told.library}`" if told.library else ""
+        library = f"`{info.library}`" if info.library else ""
         lines.append(
-            f"| {told.label} | {'by the number of rows' if value is None else plain(str(value))} | {library} |"
+            f"| {info.label} | {'by the number of rows' if value is None else escape(str(value))} | {library} |"
         )
-    took = [f"{facts.steps:,} steps"] if facts.steps else []
-    took += [f"step {facts.best_step:,} was kept"] if facts.best_step else []
-    took += [f"{facts.seconds / 60:.1f} minutes"] if facts.seconds else []
-    took += [f"begun {facts.created}"] if facts.created else []
-    return "\n".join([*lines, *(["", "The run: " + ", ".join(took) + "."] if took else [])])
+    facts_ = [f"{facts.steps:,} steps"] if facts.steps else []
+    facts_ += [f"step {facts.best_step:,} was kept"] if facts.best_step else []
+    facts_ += [f"{facts.seconds / 60:.1f} minutes"] if facts.seconds else []
+    facts_ += [f"begun {facts.created}"] if facts.created else []
+    return "\n".join([*lines, *(["", "The run: " + ", ".join(facts_) + "."] if facts_ else [])])

@@ -1,4 +1,4 @@
-"""An export's folder: staged beside its place, free of anything that belongs to this machine, zipped, put in place."""
+"""The folder of an export: staged, free of data of this machine, zipped, and moved to the target."""
 
 import json
 import os
@@ -30,24 +30,24 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "chat_template.jinja",
 )
-CLEAN = frozenset((".safetensors", ".json", ".jinja", ".md", ".txt", ".model"))
-"""Endings of files that an export may hold: no pickle, no optimizer state."""
-READ = frozenset((".json", ".jinja", ".md"))
-"""Endings of files that are searched for paths and tokens; a vocabulary is neither."""
-LARGEST_READ = 2**20
+ALLOWED = frozenset((".safetensors", ".json", ".jinja", ".md", ".txt", ".model"))
+"""Allowed extensions in an export: no pickle, no optimizer state."""
+SCANNED = frozenset((".json", ".jinja", ".md"))
+"""Extensions that are scanned for paths and tokens. Vocabularies are not."""
+MAX_SCANNED_BYTES = 2**20
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 TAG = "finetune-studio"
-"""Stands among the tags of every card that the studio writes."""
+"""A tag of every model card that the studio writes."""
 RESERVE = 64 * 2**20
 
 
 def check_target(to: Path, library: str) -> None:
-    """Refuse a folder that holds anything but an earlier export that the same library loads."""
+    """Raise `StudioError` unless the folder is new, empty, or an earlier export for the same library."""
     if not to.exists():
         if not to.parent.is_dir():
             to.parent.mkdir(parents=True)
         return
-    if to.is_dir() and (not any(to.iterdir()) or _is_ours(to, library)):
+    if to.is_dir() and (not any(to.iterdir()) or _is_earlier_export(to, library)):
         return
     raise StudioError(
         "not-allowed",
@@ -59,7 +59,7 @@ def check_target(to: Path, library: str) -> None:
 
 
 def require_room(to: Path, needed: int) -> None:
-    """Refuse when the disk has less room than that."""
+    """Raise `StudioError` if the disk has too little free space."""
     free = shutil.disk_usage(to if to.exists() else to.parent).free
     if free < needed + RESERVE:
         raise StudioError(
@@ -72,7 +72,7 @@ def require_room(to: Path, needed: int) -> None:
 
 @contextmanager
 def staged(to: Path) -> Iterator[Path]:
-    """A folder beside the target that takes its place at the end; nothing is left of it after a failure."""
+    """Yield a folder beside the target that replaces it at the end. It is removed after a failure."""
     stage = to.with_name(f".{to.name}.{os.getpid()}.new")
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir()
@@ -91,7 +91,7 @@ def staged(to: Path) -> Iterator[Path]:
 
 
 def copy_tokenizer(run: RunRef, to: Path) -> None:
-    """The base's own tokenizer files, as they are: saved anew, a tokenizer may come out another one."""
+    """Copy the base's tokenizer files unchanged, because saving a tokenizer can change it."""
     base = Path(weights_folder(run.info))
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
@@ -105,53 +105,55 @@ def copy_tokenizer(run: RunRef, to: Path) -> None:
 
 
 def without_paths(text: str, run: RunRef) -> str:
-    """A text in which no path of this machine stands, whoever wrote it there."""
-    for path in sorted(_private(run), key=len, reverse=True):
+    """Return the text with all paths of this machine replaced."""
+    for path in sorted(_private_paths(run), key=len, reverse=True):
         text = text.replace(path, "…")
     return text
 
 
 def check_clean(stage: Path, run: RunRef) -> None:
-    """Raise when something in the folder belongs to this machine only: a path, a token, a pickle."""
+    """Raise `ValueError` if a file has a path or token of this machine, or is not allowed, such as a pickle."""
     for file in stage.rglob("*"):
         if file.is_dir():
             continue
-        if file.suffix not in CLEAN or file.is_symlink():
+        if file.suffix not in ALLOWED or file.is_symlink():
             raise ValueError(f"an export must not hold {file.name}")
-        if file.suffix in READ and file.stat().st_size < LARGEST_READ:
+        if file.suffix in SCANNED and file.stat().st_size < MAX_SCANNED_BYTES:
             text = file.read_text(encoding="utf-8")
-            if TOKEN.search(text) or any(path in text or json.dumps(path)[1:-1] in text for path in _private(run)):
+            if TOKEN.search(text) or any(
+                path in text or json.dumps(path)[1:-1] in text for path in _private_paths(run)
+            ):
                 raise ValueError(f"{file.name} holds a path or a token of this machine")
 
 
-def _private(run: RunRef) -> set[str]:
+def _private_paths(run: RunRef) -> set[str]:
     return {run.folder, run.info.path or run.folder, f"{Path.home()}{os.sep}"}
 
 
 def zipped(stage: Path, to: Path) -> Path:
-    """A zip beside the target, with one folder of the target's name in it. Weights do not get smaller by packing."""
-    packed = to.with_name(f"{to.name}.zip")
-    beside = to.with_name(f".{to.name}.{os.getpid()}.zip")
+    """Write a zip beside the target, with the target's name as its top folder. Weights are stored uncompressed."""
+    archive_path = to.with_name(f"{to.name}.zip")
+    temporary = to.with_name(f".{to.name}.{os.getpid()}.zip")
     try:
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(stage.rglob("*")):
                 kind = zipfile.ZIP_STORED if file.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
                 archive.write(file, f"{to.name}/{file.relative_to(stage)}", kind)
-        sync_file(beside)
-        os.replace(beside, packed)
-        sync_folder(packed.parent)
+        sync_file(temporary)
+        os.replace(temporary, archive_path)
+        sync_folder(archive_path.parent)
     finally:
-        beside.unlink(missing_ok=True)
-    return packed
+        temporary.unlink(missing_ok=True)
+    return archive_path
 
 
 def size(folder: Path) -> int:
-    """Bytes of all files."""
+    """Return the total size of all files in bytes."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, empty when there is none."""
+    """Return the JSON object in a file. Empty if there is none."""
     if not path.exists():
         return {}
     value = json.loads(path.read_text(encoding="utf-8"))
@@ -159,12 +161,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """A JSON object as people read it."""
+    """Write an indented JSON object."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _is_ours(folder: Path, library: str) -> bool:
-    """Whether an earlier export that the same library loads lies there."""
+def _is_earlier_export(folder: Path, library: str) -> bool:
+    """Return whether the folder is an earlier export for the same library."""
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     front = text.split("---", 2)[1] if text.startswith("---") and text.count("---") > 1 else ""

@@ -1,18 +1,18 @@
-"""The tuned model as one plain model: the adapter added into the base's weights, or the model of a full run."""
+"""Export of the fine-tuned model as one standalone model: merged adapter, or the full model."""
 
 from pathlib import Path
 
 from studio.export import snippets
 from studio.export.base import Exporter, ExportJob
 from studio.export.folder import read_json, write_json
-from studio.inference.base_and_tuned import WIDTH, load_tuned, precision_of
+from studio.inference.base_and_tuned import DTYPE_BYTES, load_tuned, precision_of
 from studio.inference.generate import end_tokens
 from studio.inference.load import mergeable
 from studio.schema.host import RunRef
 
 
 class Merged(Exporter):
-    """A folder that transformers loads by itself."""
+    """A folder that transformers loads directly."""
 
     format = "merged"
     title = "Merged model"
@@ -20,7 +20,7 @@ class Merged(Exporter):
     library = "transformers"
 
     def unavailable_reason(self, run: RunRef) -> str:
-        """Full runs can be written so, and adapters that can be added into the weights."""
+        """Full models can be exported so, and adapters that can be merged."""
         adapter = Path(run.folder) / "adapter"
         if adapter.exists() and not mergeable(adapter):
             return (
@@ -30,15 +30,15 @@ class Merged(Exporter):
         return ""
 
     def size(self, run: RunRef) -> int:
-        """Every weight in the precision in which it is saved."""
-        return run.info.parameters * WIDTH[precision_of(run)] or run.info.bytes
+        """Return the size of all weights in the export's precision, in bytes."""
+        return run.info.parameters * DTYPE_BYTES[precision_of(run)] or run.info.bytes
 
     def write(self, job: ExportJob, to: Path) -> None:
-        """The very weights with which the chat answers."""
-        pair = job.shelf.pair(job.run)
+        """Write the weights that the chat uses."""
+        pair = job.model_cache.pair(job.run)
         tuned = load_tuned(job.run) if pair.one_copy else pair.tuned
         if tuned.can_generate():
-            # whoever loads it stops where the chat stops
+            # programs that load it stop where the chat stops
             tuned.generation_config.eos_token_id = sorted(end_tokens(tuned, pair.tokenizer))
         tuned.save_pretrained(str(to))
         for name in ("config.json", "generation_config.json"):
@@ -46,5 +46,5 @@ class Merged(Exporter):
                 write_json(to / name, {key: value for key, value in values.items() if key != "_name_or_path"})
 
     def snippet(self, run: RunRef, place: str) -> str:
-        """One folder and nothing else."""
+        """Return code that loads the folder."""
         return snippets.merged(run, place)

@@ -1,1 +1,1 @@
-"""Loading models safely, generating and classifying; base beside tuned. Knows no store, no page and no trainer."""
+"""Model loading, generation and classification; base and fine-tuned model side by side. No store, page or trainer."""

@@ -1,9 +1,9 @@
-"""Base and tuned of one run, in memory.
+"""The base and the fine-tuned model of one run, in memory.
 
-Where memory allows, both are plain models: the base untouched, and a second copy with the adapter merged in, which
-decodes 1.4 to 1.6 times quicker than an adapter beside its base. Else the weights of the base are in memory once: the
-tuned model has layers of its own with the adapter in them, and shares every weight with the base. Base models are
-shared by all pairs that answer with them.
+If memory allows, both are standalone models: the base, and a second copy with the adapter merged in, which decodes 1.4
+to 1.6 times faster than an unmerged adapter. Otherwise the base's weights are in memory once: the fine-tuned model has
+its own layers with the adapter, and shares every weight with the base. Base models are shared by all pairs that use
+them.
 """
 
 import copy
@@ -17,7 +17,6 @@ from weakref import WeakValueDictionary
 from studio.inference.generate import plain_model
 from studio.inference.heads import Head, head_of, variant_of
 from studio.inference.load import (
-    beside,
     load_adapter,
     load_base,
     load_embedder,
@@ -26,6 +25,7 @@ from studio.inference.load import (
     mergeable,
     merged,
     training_template,
+    with_virtual_tokens,
 )
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
@@ -34,33 +34,36 @@ from studio.schema.host import RunRef
 from studio.schema.models import ModelInfo
 from studio.tasks import Encoding, Task, TaskVariant, task_named
 
-ROOM = 512 * 2**20
-"""Bytes that stay free beside two copies of the weights, for caches and activations."""
-WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes a weight."""
+MEMORY_RESERVE = 512 * 2**20
+"""Bytes that stay free besides the weights, for caches and activations."""
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes per weight."""
 
 
 @dataclass
-class Pair:
-    """A run's two models. With `one_copy` they share the weights of the base."""
+class ModelPair:
+    """The two models of a run. With `one_copy` they share the weights of the base."""
 
     run: RunRef
     tokenizer: Any
     tuned: Any
     base: Any
-    """A model that writes; where the head is new, the base without one."""
+    """A generative model; for tasks with a new head, the base without a head."""
     one_copy: bool
     how: str
-    """What a person should know of how the tuned one answers."""
-    neighbours: Any = None
-    """A classifier's base guess, made when first needed (classify.py)."""
+    """A note on how the fine-tuned model answers, if it needs one."""
+    neighbors: Any = None
+    """The base's nearest-neighbor classifier, created on first use (classify.py)."""
     head: Head = field(init=False)
-    way: TaskVariant = field(init=False)
+    variant: TaskVariant = field(init=False)
     _task: Task = field(init=False)
 
     def __post_init__(self) -> None:
         self._task = task_named(self.run.spec.config.task)
-        self.head, self.variant = head_of(self.run.info, self.run.spec.data), variant_of(self.run.info, self.run.spec.data)
+        self.head, self.variant = (
+            head_of(self.run.info, self.run.spec.data),
+            variant_of(self.run.info, self.run.spec.data),
+        )
 
     @property
     def task(self) -> Task:
@@ -75,46 +78,46 @@ class Pair:
         return self.head.labels
 
     @property
-    def base_points(self) -> bool:
-        """Whether the base itself learned to point at answers before."""
-        return self.head.name == "spans" and not self.one_copy and points(self.run.info)
+    def base_has_qa_head(self) -> bool:
+        """Whether the base itself has a trained head for question answering."""
+        return self.head.name == "spans" and not self.one_copy and has_qa_head(self.run.info)
 
     @property
     def context(self) -> int:
-        """Longest input and reply together, in tokens."""
+        """Maximum length of input and reply together, in tokens."""
         return self.run.info.context or 2**20
 
     def encoding(self, roles: dict[str, str] | None = None, system: str = "", learned: bool = False) -> Encoding:
-        """How this run's rows and prompts become tokens; `learned` when it matters which of them are learned."""
+        """Return how rows and prompts become tokens. Use `learned` if it matters which tokens are learned."""
         data = self.run.spec.data if roles is None else self.run.spec.data.model_copy(update={"roles": roles})
         config = self.config.model_copy(update={"system_prompt": system}) if system else self.config
         return encoding_of(self.run.info, self.tokenizer, data, config, learned)
 
     @contextmanager
-    def speaking(self, who: str) -> Iterator[Any]:
-        """The model that answers as `base` or `tuned`."""
+    def model_for(self, who: str) -> Iterator[Any]:
+        """Yield the model named `base` or `tuned`."""
         yield self.tuned if who == "tuned" else self.base
 
 
-class Bases:
-    """Base models and tokenizers in memory. Each goes when the last pair that answers with it goes."""
+class BaseModelCache:
+    """Base models and tokenizers in memory. Each is freed with the last pair that uses it."""
 
     def __init__(self) -> None:
         self._models: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
 
     def base(self, run: RunRef, head: Head) -> Any:
-        """The base model of a run, with a head."""
-        return self._kept("base", run, head, lambda: load_base(run.info, precision_of(run), head, run.trusted))
+        """Return the base model of a run, with a head."""
+        return self._cached("base", run, head, lambda: load_base(run.info, precision_of(run), head, run.trusted))
 
     def embedder(self, run: RunRef) -> Any:
-        """The base model of a run, without a head."""
-        return self._kept("embedder", run, None, lambda: load_embedder(run.info, precision_of(run), run.trusted))
+        """Return the base model of a run, without a head."""
+        return self._cached("embedder", run, None, lambda: load_embedder(run.info, precision_of(run), run.trusted))
 
     def tokenizer(self, run: RunRef) -> Any:
-        """The tokenizer of a run's base model."""
-        return self._kept("tokenizer", run, None, lambda: load_tokenizer(run.info, run.trusted))
+        """Return the tokenizer of a run's base model."""
+        return self._cached("tokenizer", run, None, lambda: load_tokenizer(run.info, run.trusted))
 
-    def _kept(self, kind: str, run: RunRef, head: Head | None, load: Callable[[], Any]) -> Any:
+    def _cached(self, kind: str, run: RunRef, head: Head | None, load: Callable[[], Any]) -> Any:
         key = (kind, run.info.model_dump_json(), precision_of(run), head, run.trusted)
         model = self._models.get(key)
         if model is None:
@@ -125,7 +128,7 @@ class Bases:
 def encoding_of(
     info: ModelInfo, tokenizer: Any, data: DatasetSpec, config: TrainingConfig, learned: bool = True
 ) -> Encoding:
-    """How rows become tokens, the same for preview, training, evaluation and chat."""
+    """Return how rows become tokens, the same for preview, training, evaluation and chat."""
     templated = learned and variant_of(info, data).templated
     return Encoding(
         tokenizer=tokenizer,
@@ -144,26 +147,26 @@ def encoding_of(
     )
 
 
-def load_pair(run: RunRef, one_copy: bool | None = None, bases: Bases | None = None) -> Pair:
-    """Both models of a run. `one_copy` None: by what memory allows."""
+def load_pair(run: RunRef, one_copy: bool | None = None, bases: BaseModelCache | None = None) -> ModelPair:
+    """Load both models of a run. If `one_copy` is None, free memory decides."""
     folder = result_folder(run)
     head = head_of(run.info, run.spec.data)
-    adapter, bases = folder.name == "adapter", bases or Bases()
+    adapter, bases = folder.name == "adapter", bases or BaseModelCache()
     if one_copy is None:
-        one_copy = not has_room_for(run, 2)
+        one_copy = not fits_in_memory(run, 2)
     one_copy = adapter and mergeable(folder) and one_copy
     if adapter and not mergeable(folder):
         base = bases.base(run, head)
-        tuned = beside(sharing_weights(base), folder)
+        tuned = with_virtual_tokens(copy_sharing_weights(base), folder)
     elif one_copy:
-        whole = bases.base(run, head)
-        tuned = load_adapter(sharing_weights(whole), folder)
-        base = backbone_of(whole) if head.at_once else whole
+        full_model = bases.base(run, head)
+        tuned = load_adapter(copy_sharing_weights(full_model), folder)
+        base = backbone_of(full_model) if head.single_pass else full_model
     else:
         tuned = load_tuned(run)
-        own_head = not head.at_once or (head.name == "spans" and points(run.info))
-        base = bases.base(run, head) if own_head else bases.embedder(run)
-    return Pair(
+        base_has_head = not head.single_pass or (head.name == "spans" and has_qa_head(run.info))
+        base = bases.base(run, head) if base_has_head else bases.embedder(run)
+    return ModelPair(
         run=run,
         tokenizer=bases.tokenizer(run),
         tuned=tuned,
@@ -173,10 +176,10 @@ def load_pair(run: RunRef, one_copy: bool | None = None, bases: Bases | None = N
     )
 
 
-def sharing_weights(model: Any) -> Any:
-    """A copy of a model with modules of its own whose weights are the model's, so that an adapter can be put into it.
+def copy_sharing_weights(model: Any) -> Any:
+    """Return a copy of a model with its own modules that share the model's weights, for adding an adapter.
 
-    Each has its own parameters: kinds of adapters that replace a weight of their base replace it in the copy alone.
+    The copy has its own parameters, so adapters that replace a base weight replace it in the copy alone.
     """
     import torch
 
@@ -185,22 +188,24 @@ def sharing_weights(model: Any) -> Any:
     return copy.deepcopy(model, memo)
 
 
-def points(info: ModelInfo) -> bool:
-    """Whether a base comes with layers that point at answers."""
+def has_qa_head(info: ModelInfo) -> bool:
+    """Return whether a base has a head for question answering."""
     return info.architecture.endswith("ForQuestionAnswering")
 
 
 def load_tuned(run: RunRef) -> Any:
-    """The tuned model alone, as a plain model where it can be one: what the merged export writes and the chat asks."""
+    """Load the fine-tuned model alone, merged if possible, as the merged export and the chat use it."""
     folder, precision = result_folder(run), precision_of(run)
     head = head_of(run.info, run.spec.data)
     if folder.name == "model":
         return load_full(run.info, folder, precision, head, run.trusted)
-    return (merged if mergeable(folder) else beside)(load_base(run.info, precision, head, run.trusted), folder)
+    return (merged if mergeable(folder) else with_virtual_tokens)(
+        load_base(run.info, precision, head, run.trusted), folder
+    )
 
 
 def result_folder(run: RunRef) -> Path:
-    """The run's adapter/ or model/."""
+    """Return the run's adapter/ or model/ folder. Raise `StudioError` if there is none yet."""
     for name, mark in (("adapter", "adapter_config.json"), ("model", "config.json")):
         if (Path(run.folder) / name / mark).exists():
             return Path(run.folder) / name
@@ -213,20 +218,20 @@ def result_folder(run: RunRef) -> Path:
 
 
 def precision_of(run: RunRef) -> str:
-    """The number format in which both answer and in which the merged model is saved."""
+    """Return the number format of both models and of the merged export."""
     return run.spec.config.precision
 
 
-def has_room_for(run: RunRef, copies: int) -> bool:
-    """Whether the base's weights fit so many times into the memory that is free."""
+def fits_in_memory(run: RunRef, copies: int) -> bool:
+    """Return whether this many copies of the base's weights fit into free memory."""
     from studio.machine.facts import machine_facts
 
-    weights = run.info.parameters * WIDTH[precision_of(run)] or run.info.bytes
-    return machine_facts().memory_available > copies * weights + ROOM
+    weights = run.info.parameters * DTYPE_BYTES[precision_of(run)] or run.info.bytes
+    return machine_facts().memory_available > copies * weights + MEMORY_RESERVE
 
 
 def how(config: TrainingConfig) -> str:
-    """A word on how the tuned model answers, where it needs one."""
+    """Return a note on how the fine-tuned model answers, if it needs one."""
     if config.method == "qlora":
         bits = {"4-bit": "a 4-bit", "8-bit": "an 8-bit"}[config.quantisation]
         return f"It learned on {bits} copy of the base and answers on the base as it is, unquantised."
@@ -234,5 +239,5 @@ def how(config: TrainingConfig) -> str:
 
 
 def backbone_of(model: Any) -> Any:
-    """The layers of a model below its head, whether it is wrapped in an adapter or not."""
+    """Return the layers of a model below its head, with or without an adapter."""
     return plain_model(model).base_model

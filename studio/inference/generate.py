@@ -1,6 +1,6 @@
-"""Replies of one language model: token by token for the chat, at once for test prompts, in batches for many rows.
+"""Replies of a language model: token by token for chat, complete for test prompts, in batches for many rows.
 
-Temperature 0 takes the likeliest token each time. Above it the same seed gives the same words again.
+Temperature 0 picks the likeliest token. With a higher temperature, the same seed gives the same text.
 """
 
 import inspect
@@ -14,8 +14,8 @@ from studio.schema.errors import StudioError
 from studio.schema.report import Answer, ChatSettings
 
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|eot|>", "<|end|>", "<end_of_turn>", "<|end_of_text|>", "<|endoftext|>")
-"""Tokens by which known chat templates end a turn; each counts where it is a special token of the model."""
-PLAINLY: Mapping[str, Any] = {
+"""End-of-turn tokens of known chat templates. Each is used if it is a special token of the model."""
+NEUTRAL_GENERATION: Mapping[str, Any] = {
     "num_beams": 1,
     "repetition_penalty": 1.0,
     "encoder_repetition_penalty": 1.0,
@@ -28,42 +28,44 @@ PLAINLY: Mapping[str, Any] = {
     "epsilon_cutoff": 0.0,
     "eta_cutoff": 0.0,
 }
-"""What a model's makers wished for its texts and nobody here has asked for: transformers takes it over where it is not
-said otherwise, and a model made for summaries of 56 words or more could write no headline."""
-BROKEN = "\ufffd"
-"""Stands at the end of a text while a character is still in pieces."""
+"""Neutral values for generation settings. Without them, transformers uses those in the model's generation config, and
+a model for summaries of 56 words or more could not write a headline."""
+REPLACEMENT = "\ufffd"
+"""The replacement character, which ends a text while the bytes of a character are incomplete."""
 
 
 class Reply:
-    """A reply in the making: each `step` adds one token, until one says that there is no more."""
+    """A reply in progress. Each `step` adds one token, until it returns False."""
 
     def __init__(
         self, model: Any, tokenizer: Any, prompt_ids: Sequence[int], settings: ChatSettings, context: int = 2**20
     ) -> None:
         import torch
 
-        writes_apart = model.config.is_encoder_decoder
-        self.limit = min(settings.max_new_tokens, context if writes_apart else room_for_reply(prompt_ids, context))
+        is_encoder_decoder = model.config.is_encoder_decoder
+        self.limit = min(
+            settings.max_new_tokens, context if is_encoder_decoder else max_reply_tokens(prompt_ids, context)
+        )
         self.ids: list[int] = []
         self.text, self.finished, self.seconds, self.ended = "", False, 0.0, False
         self._model, self._tokenizer, self._settings = model, tokenizer, settings
-        self._ends, self._never = end_tokens(model, tokenizer), never_said(model)
+        self._ends, self._suppressed = end_tokens(model, tokenizer), suppressed_tokens(model)
         self._arguments: dict[str, Any] = last_logits_only(model)
         self._input = "input_ids"
         self._next = torch.tensor([list(prompt_ids)], device=model.device)
         self._forced: list[int] = []
-        if writes_apart:
-            self._read(list(prompt_ids))
+        if is_encoder_decoder:
+            self._encode_input(list(prompt_ids))
         self._cache: Any = None
         self._random = torch.Generator(device=model.device).manual_seed(settings.seed)
 
     def step(self) -> bool:
-        """Add a token; False when the reply is whole."""
+        """Add a token. Return False if the reply is complete."""
         import torch
 
         if self.finished:
             return False
-        began = time.perf_counter()
+        started = time.perf_counter()
         with torch.no_grad():
             out = self._model(
                 **{self._input: self._next},
@@ -73,8 +75,8 @@ class Reply:
                 **self._arguments,
             )
         logits = out.logits[0, -1].float()
-        logits[self._never] = -float("inf")
-        token = choose(logits, self._settings, self._random)
+        logits[self._suppressed] = -float("inf")
+        token = sample_token(logits, self._settings, self._random)
         token = self._forced.pop() if self._forced else token
         self._cache = out.past_key_values
         if token in self._ends:
@@ -86,34 +88,34 @@ class Reply:
             self.text = self._decode()
         if self.finished:
             self._cache = None
-            self.text = self._tokenizer.decode(self.ids, skip_special_tokens=True).rstrip(BROKEN)
-        self.seconds += time.perf_counter() - began
+            self.text = self._tokenizer.decode(self.ids, skip_special_tokens=True).rstrip(REPLACEMENT)
+        self.seconds += time.perf_counter() - started
         return not self.finished
 
-    def _read(self, ids: list[int]) -> None:
-        """A reader's part is done once; its writer then goes on from its first token."""
+    def _encode_input(self, ids: list[int]) -> None:
+        """Run the encoder once. The decoder then continues from its start token."""
         import torch
 
-        plain = plain_model(self._model)
-        told = {"input_ids": self._next, "attention_mask": torch.ones_like(self._next)}
+        base_model = plain_model(self._model)
+        inputs = {"input_ids": self._next, "attention_mask": torch.ones_like(self._next)}
         with torch.no_grad():
-            read = plain.get_encoder()(**told, return_dict=True)
-        self._arguments = {"encoder_outputs": read, "attention_mask": told["attention_mask"]}
-        begin = begins(plain)
+            encoded = base_model.get_encoder()(**inputs, return_dict=True)
+        self._arguments = {"encoder_outputs": encoded, "attention_mask": inputs["attention_mask"]}
+        begin = decoder_start(base_model)
         self._input, self._next = "decoder_input_ids", torch.tensor([[begin["decoder_start_token_id"]]])
         self._next = self._next.to(self._model.device)
         self._forced = [begin["forced_bos_token_id"]] if begin["forced_bos_token_id"] is not None else []
 
     def answer(self, how: str = "") -> Answer:
-        """What has been said so far."""
+        """Return the reply so far as an answer."""
         cut = "" if self.ended or not self.finished else f"Cut off after {len(self.ids)} tokens."
         words = " ".join(filter(None, (how, cut)))
         return Answer(text=self.text, tokens=len(self.ids), seconds=round(self.seconds, 3), how=words)
 
     def _decode(self) -> str:
-        """The text so far, without a character that is still in pieces."""
+        """Return the text so far, without an incomplete character at the end."""
         text: str = self._tokenizer.decode(self.ids, skip_special_tokens=True)
-        return self.text if text.endswith(BROKEN) else text
+        return self.text if text.endswith(REPLACEMENT) else text
 
 
 def stream(
@@ -124,26 +126,26 @@ def stream(
     stop: Callable[[], bool] = lambda: False,
     context: int = 2**20,
 ) -> Iterator[str]:
-    """The whole text so far, each time it grows."""
-    reply, said = Reply(model, tokenizer, prompt_ids, settings, context), ""
+    """Yield the whole text so far, each time it grows."""
+    reply, text = Reply(model, tokenizer, prompt_ids, settings, context), ""
     while not stop():
         more = reply.step()
-        if reply.text != said:
-            said = reply.text
-            yield said
+        if reply.text != text:
+            text = reply.text
+            yield text
         if not more:
             return
 
 
 def reply(model: Any, tokenizer: Any, prompt_ids: Sequence[int], settings: ChatSettings) -> Answer:
-    """A whole reply. A model in training is switched to answering and back."""
+    """Return a complete reply. A model in training mode is switched to evaluation mode and back."""
     training = model.training
     model.eval()
     try:
-        whole = Reply(model, tokenizer, prompt_ids, settings)
-        while whole.step():
+        reply_ = Reply(model, tokenizer, prompt_ids, settings)
+        while reply_.step():
             pass
-        return whole.answer()
+        return reply_.answer()
     finally:
         model.train(training)
 
@@ -155,7 +157,7 @@ def replies(
     settings: ChatSettings,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[str]:
-    """Replies to a batch of prompts, padded on the left."""
+    """Return replies to a batch of prompts, padded on the left."""
     import torch
     from transformers import GenerationConfig, StoppingCriteriaList
 
@@ -163,14 +165,14 @@ def replies(
     ids = torch.tensor([[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=model.device)
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
     sampled = settings.temperature > 0
-    apart = model.config.is_encoder_decoder
+    is_encoder_decoder = model.config.is_encoder_decoder
     config = GenerationConfig(
         do_sample=sampled,
         max_new_tokens=settings.max_new_tokens,
         eos_token_id=sorted(end_tokens(model, tokenizer)) or None,
         pad_token_id=pad,
-        **PLAINLY,
-        **(begins(plain_model(model)) if apart else {}),
+        **NEUTRAL_GENERATION,
+        **(decoder_start(plain_model(model)) if is_encoder_decoder else {}),
         **({"temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0} if sampled else {}),
     )
 
@@ -179,7 +181,7 @@ def replies(
         return torch.full((len(input_ids),), stop(), device=input_ids.device)
 
     with torch.no_grad(), torch.random.fork_rng(), warnings.catch_warnings():
-        # transformers always makes positions, and peft, which has its own for virtual tokens, says so each time
+        # transformers always makes position ids, and peft warns each time that virtual tokens do not support them
         warnings.filterwarnings("ignore", "Position ids are not supported")
         torch.manual_seed(settings.seed)
         out = model.generate(
@@ -188,12 +190,12 @@ def replies(
             generation_config=config,
             stopping_criteria=StoppingCriteriaList([stopped]),
         )
-    said = out[:, 1:] if apart else out[:, longest:]
-    return [tokenizer.decode(row, skip_special_tokens=True).rstrip(BROKEN) for row in said]
+    new_tokens = out[:, 1:] if is_encoder_decoder else out[:, longest:]
+    return [tokenizer.decode(row, skip_special_tokens=True).rstrip(REPLACEMENT) for row in new_tokens]
 
 
-def choose(logits: Any, settings: ChatSettings, random: Any) -> int:
-    """The next token from the logits of one position."""
+def sample_token(logits: Any, settings: ChatSettings, random: Any) -> int:
+    """Return the next token from the logits of one position, by temperature and top-p."""
     import torch
 
     if settings.temperature == 0:
@@ -206,46 +208,48 @@ def choose(logits: Any, settings: ChatSettings, random: Any) -> int:
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Tokens after which nothing more is said."""
-    told = getattr(model.generation_config, "eos_token_id", None)
+    """Return the tokens that end a reply."""
+    configured = getattr(model.generation_config, "eos_token_id", None)
     known = [tokenizer.convert_tokens_to_ids(token) for token in END_OF_TURN if token in tokenizer.all_special_tokens]
-    ends = [tokenizer.eos_token_id, *(told if isinstance(told, list) else [told]), *known]
+    ends = [tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured]), *known]
     return frozenset(int(end) for end in ends if end is not None)
 
 
-def never_said(model: Any) -> list[int]:
-    """Tokens that its makers forbid: the padding of a model that translates, say."""
-    told = model.generation_config
-    return [*(told.suppress_tokens or ()), *(word[0] for word in told.bad_words_ids or () if len(word) == 1)]
+def suppressed_tokens(model: Any) -> list[int]:
+    """Return the tokens that the model's generation config forbids, such as padding in translation models."""
+    config = model.generation_config
+    return [*(config.suppress_tokens or ()), *(word[0] for word in config.bad_words_ids or () if len(word) == 1)]
 
 
 def plain_model(model: Any) -> Any:
-    """The model itself, whether it is wrapped in an adapter or not."""
+    """Return the model without an adapter's wrapper."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def begins(model: Any) -> dict[str, Any]:
-    """With which token a writer begins, and which it must say first, as its makers set it."""
-    told, config = model.generation_config, model.config
-    start = told.decoder_start_token_id
+def decoder_start(model: Any) -> dict[str, Any]:
+    """Return the decoder's start token and forced first token, from the model's configs."""
+    generation_config, config = model.generation_config, model.config
+    start = generation_config.decoder_start_token_id
     start = getattr(config, "decoder_start_token_id", None) if start is None else start
-    fallback = told.bos_token_id if told.bos_token_id is not None else told.pad_token_id
+    fallback = (
+        generation_config.bos_token_id if generation_config.bos_token_id is not None else generation_config.pad_token_id
+    )
     return {
         "decoder_start_token_id": fallback if start is None else start,
-        "forced_bos_token_id": told.forced_bos_token_id,
+        "forced_bos_token_id": generation_config.forced_bos_token_id,
     }
 
 
 def last_logits_only(model: Any) -> dict[str, int]:
-    """The argument that keeps a model from computing the logits of every position, where it knows one."""
-    plain = plain_model(model)
-    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(plain.forward).parameters else {}
+    """Return the argument that limits logits to the last position, if the model supports it."""
+    base_model = plain_model(model)
+    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(base_model.forward).parameters else {}
 
 
-def room_for_reply(prompt_ids: Sequence[int], context: int) -> int:
-    """Tokens that still fit after a prompt; a refusal when there is none."""
-    room = context - len(prompt_ids)
-    if room < 1:
+def max_reply_tokens(prompt_ids: Sequence[int], context: int) -> int:
+    """Return the number of tokens that fit after a prompt. Raise `StudioError` if there are none."""
+    remaining = context - len(prompt_ids)
+    if remaining < 1:
         raise StudioError(
             "bad-setting",
             "The conversation is longer than the model can read.",
@@ -254,4 +258,4 @@ def room_for_reply(prompt_ids: Sequence[int], context: int) -> int:
             hint="Begin a new conversation, or make the prompt shorter.",
             field="prompt",
         )
-    return room
+    return remaining

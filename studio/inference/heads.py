@@ -1,6 +1,6 @@
-"""What a model ends in: a language model's table of words, or new layers for labels, scores or answers in a text.
+"""Heads: a language model's output layer, or a new layer for labels, scores or extracted answers.
 
-A task names the head for a kind of model; which class of transformers loads it stands here, for training, chat,
+A task selects the head for a kind of model. This module maps it to the transformers class, for training, chat,
 evaluation and export.
 """
 
@@ -19,40 +19,40 @@ CLASSES: Mapping[str, str] = {
     "labels": "AutoModelForSequenceClassification",
     "spans": "AutoModelForQuestionAnswering",
 }
-"""Head → the class of transformers that loads a model with it."""
-AT_ONCE = ("labels", "spans")
-"""Heads that answer in one go, with probabilities, instead of word by word."""
+"""Head → the transformers class that loads a model with it."""
+SINGLE_PASS_HEADS = ("labels", "spans")
+"""Heads that answer in a single forward pass, with probabilities, instead of token by token."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a run's model ends in."""
+    """The head of a run's model."""
 
     name: str = "text"
     labels: tuple[str, ...] = ()
     problem: str = ""
-    """What transformers calls the kind of labels; empty: one of them fits."""
+    """The problem type in transformers. Empty: single-label classification."""
 
     @property
-    def at_once(self) -> bool:
-        return self.name in AT_ONCE
+    def single_pass(self) -> bool:
+        return self.name in SINGLE_PASS_HEADS
 
     @property
-    def writes(self) -> bool:
-        return not self.at_once
+    def generates(self) -> bool:
+        return not self.single_pass
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What `from_pretrained` must be told of new layers."""
+        """Arguments for `from_pretrained` that describe the new layer."""
         if not self.labels:
             return {}
         names = dict(enumerate(self.labels))
-        told: dict[str, Any] = {"num_labels": len(names), "id2label": names}
-        told["label2id"] = {label: number for number, label in names.items()}
-        return told | ({"problem_type": self.problem} if self.problem else {})
+        arguments_: dict[str, Any] = {"num_labels": len(names), "id2label": names}
+        arguments_["label2id"] = {label: number for number, label in names.items()}
+        return arguments_ | ({"problem_type": self.problem} if self.problem else {})
 
     def model_class(self) -> Any:
-        """The class that loads it."""
+        """Return the transformers class that loads the model."""
         import transformers
 
         return getattr(transformers, CLASSES[self.name])
@@ -60,18 +60,18 @@ class Head:
 
 TEXT = Head()
 PROBLEMS = {"label": "", "labels": "multi_label_classification", "score": "regression"}
-"""What a text is given → what transformers calls it; of one label it knows by itself."""
+"""Role of the labels → problem type in transformers. Empty for single labels, where transformers needs none."""
 
 
 def variant_of(info: ModelInfo, data: DatasetSpec) -> TaskVariant:
-    """How a run's task is done with its model and rows."""
+    """Return how a run's task works with its model and rows."""
     return task_named(data.task).variant(info.kind, data.roles)
 
 
 def head_of(info: ModelInfo, data: DatasetSpec) -> Head:
-    """The head of a run's model."""
+    """Return the head of a run's model."""
     name = variant_of(info, data).head
     if name != "labels":
         return Head(name)
-    told = label_role(data.roles)
-    return Head(name, ("score",) if told == "score" else data.label_names, PROBLEMS[told])
+    role = label_role(data.roles)
+    return Head(name, ("score",) if role == "score" else data.label_names, PROBLEMS[role])

@@ -1,30 +1,30 @@
-"""Where long work can be interrupted: between the tokens of a batch, and while it waits for another process.
+"""Interruption of long work, between the tokens of a batch and while it waits for another process.
 
-The model host answers chats there, and ends work that was stopped. Elsewhere nothing happens.
+The model host answers chats at these points, and ends work that was stopped. Elsewhere nothing happens.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-def _nothing() -> None:
-    """No one wants to interrupt."""
+def _do_nothing() -> None:
+    """The default handler."""
 
 
-_handler: Callable[[], None] = _nothing
+_handler: Callable[[], None] = _do_nothing
 
 
 def pause() -> None:
-    """Let the host do something else. It raises to end the work."""
+    """Let the host do other work. Raises an exception to end this work."""
     _handler()
 
 
 @contextmanager
 def interrupted_by(handler: Callable[[], None]) -> Iterator[None]:
-    """Call the handler at each pause of the work within."""
+    """Call the handler at each pause within the context."""
     global _handler
-    before, _handler = _handler, handler
+    previous, _handler = _handler, handler
     try:
         yield
     finally:
-        _handler = before
+        _handler = previous

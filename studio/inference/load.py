@@ -1,7 +1,7 @@
-"""Loading: a base, its tokenizer, and the tuned model of a run, from what the studio itself recorded.
+"""Loading of a base model, its tokenizer, and the fine-tuned model of a run.
 
-The base comes from the run's own record, never from a path that a file of the run names. No code of a repository is
-run and no pickle is read unless the owner allowed it for that model.
+The base comes from the run's own record, never from a path in the run's files. No repository code is run and no pickle
+is loaded, unless the owner has trusted the model.
 """
 
 import json
@@ -17,12 +17,12 @@ from studio.schema.models import ModelInfo
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-BESIDE = ("PROMPT_TUNING", "PREFIX_TUNING")
-"""Kinds of adapters that stand beside the weights and can't be added into them."""
+UNMERGEABLE = ("PROMPT_TUNING", "PREFIX_TUNING")
+"""Adapter types that add virtual tokens and can't be merged into the weights."""
 
 
 def load_tokenizer(info: ModelInfo, trusted: bool = False) -> Any:
-    """The tokenizer of a base model, able to pad."""
+    """Load the tokenizer of a base model, with a padding token. Raise `StudioError`."""
     from transformers import AutoTokenizer
 
     from studio.inference import templates
@@ -42,7 +42,7 @@ def load_tokenizer(info: ModelInfo, trusted: bool = False) -> Any:
 
 @lru_cache(maxsize=8)
 def training_template(tokenizer: Any) -> str | None:
-    """The chat template that marks what the assistant says, where TRL knows one for this tokenizer."""
+    """Return TRL's chat template with generation marks for this tokenizer, or None."""
     if not getattr(tokenizer, "chat_template", None):
         return None
     from trl.chat_template_utils import get_training_chat_template
@@ -55,13 +55,13 @@ def training_template(tokenizer: Any) -> str | None:
 
 
 def load_base(info: ModelInfo, precision: str, head: Head = TEXT, trusted: bool = False) -> Any:
-    """The base in a precision, ready to answer: a language model, or one with a fresh head of another kind."""
+    """Load the base in a precision, in evaluation mode: a language model, or one with a new head."""
     check_trust(info, trusted)
     return _load(info, weights_folder(info), precision, head, trusted)
 
 
 def load_embedder(info: ModelInfo, precision: str, trusted: bool = False) -> Any:
-    """The base without any head."""
+    """Load the base without a head."""
     from transformers import AutoModel
 
     check_trust(info, trusted)
@@ -69,36 +69,36 @@ def load_embedder(info: ModelInfo, precision: str, trusted: bool = False) -> Any
 
 
 def load_full(info: ModelInfo, folder: Path, precision: str, head: Head = TEXT, trusted: bool = False) -> Any:
-    """A model whose every weight was tuned, from the run's model/ folder."""
+    """Load a fully fine-tuned model from the run's model/ folder."""
     if not any((folder / name).exists() for name in WEIGHTS):
-        raise _damaged(folder, "the tuned weights")
+        raise _damaged_run(folder, "the tuned weights")
     return _load(info, str(folder), precision, head, trusted)
 
 
 def load_adapter(base: Any, folder: Path) -> Any:
-    """The base wrapped with a run's adapter (the base itself is changed: its layers now hold the adapter)."""
+    """Return the base wrapped with a run's adapter. This changes the base: its layers now contain the adapter."""
     from peft import PeftModel
     from safetensors import SafetensorError
 
     if not (folder / ADAPTER_WEIGHTS).exists() or not (folder / "adapter_config.json").exists():
-        raise _damaged(folder, "the adapter")
+        raise _damaged_run(folder, "the adapter")
     try:
         with warnings.catch_warnings():
-            # peft asks transformers under a name that is going out of use
+            # peft uses a deprecated name of transformers
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
             warnings.filterwarnings("ignore", ".*tie_word_embeddings")
             return PeftModel.from_pretrained(base, str(folder)).eval()
     except (ValueError, RuntimeError, OSError, SafetensorError) as error:
-        raise _damaged(folder, "the adapter", error) from error
+        raise _damaged_run(folder, "the adapter", error) from error
 
 
 def mergeable(folder: Path) -> bool:
-    """Whether a run's adapter can be added into the weights of its base."""
-    return adapter_kind(folder) not in BESIDE
+    """Return whether a run's adapter can be merged into the weights of its base."""
+    return adapter_kind(folder) not in UNMERGEABLE
 
 
 def adapter_kind(folder: Path) -> str:
-    """PEFT's name of the kind of adapter in a folder, `LORA` say; empty where there is none."""
+    """Return PEFT's type of the adapter in a folder, such as `LORA`. Empty if there is none."""
     try:
         kind = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("peft_type")
     except (OSError, ValueError, AttributeError):
@@ -107,9 +107,9 @@ def adapter_kind(folder: Path) -> str:
 
 
 def merged(base: Any, folder: Path) -> Any:
-    """The base with a run's adapter added into its weights: a plain model again. The base given is used up."""
+    """Return the base with a run's adapter merged in. The given base can't be used any more."""
     with warnings.catch_warnings():
-        # embeddings that learned apart from the head are not tied to it any more, which is right
+        # embeddings that were trained separately from the head are not tied to it any more, which is correct
         warnings.filterwarnings("ignore", "Input and output embeddings are no longer tied")
         model = load_adapter(base, folder)
         if adapter_kind(folder) == "IA3":
@@ -118,24 +118,24 @@ def merged(base: Any, folder: Path) -> Any:
 
 
 def _unwrap_heads(model: Any) -> None:
-    """Heads that learned whole in the place of peft's wrapping, which its merging of IA³ takes for a single layer."""
+    """Replace peft's wrappers by their trained heads. Otherwise merging IA³ treats a wrapper as a single layer."""
     from peft.utils import ModulesToSaveWrapper
 
-    wrapped = [(name, part) for name, part in model.named_modules() if isinstance(part, ModulesToSaveWrapper)]
-    for name, part in wrapped:
-        above, _, own = name.rpartition(".")
-        setattr(model.get_submodule(above), own, part.modules_to_save[model.active_adapters[0]])
+    wrappers = [(name, part) for name, part in model.named_modules() if isinstance(part, ModulesToSaveWrapper)]
+    for name, part in wrappers:
+        parent, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(parent), attribute, part.modules_to_save[model.active_adapters[0]])
 
 
-def beside(base: Any, folder: Path) -> Any:
-    """The base with a run's virtual tokens before whatever it is asked; the base itself stays as it is."""
+def with_virtual_tokens(base: Any, folder: Path) -> Any:
+    """Return the base with a run's virtual tokens before every input. The base itself is unchanged."""
     from studio.inference.prompt_tuned_model import PromptTunedModel
 
     return PromptTunedModel(load_adapter(base, folder))
 
 
 def weights_folder(info: ModelInfo) -> str:
-    """Where a base lies; a plain refusal while it is not here."""
+    """Return the folder of a base model. Raise `StudioError` if it is not on this machine."""
     if info.path is None or not Path(info.path).is_dir():
         raise StudioError(
             "no-such-model",
@@ -149,23 +149,23 @@ def weights_folder(info: ModelInfo) -> str:
 
 def _load(info: ModelInfo, folder: str, precision: str, head: Head, trusted: bool) -> Any:
     model = _from_pretrained(head.model_class(), info, folder, precision, trusted, **head.arguments)
-    if head.at_once and (info.kind == "causal" or model.config.pad_token_id is None):
-        # a decoder says its label at the last token that is no padding, so it must know what rows are padded with
+    if head.single_pass and (info.kind == "causal" or model.config.pad_token_id is None):
+        # a decoder classifies at the last token that is not padding, so it must know the padding token
         model.config.pad_token_id = load_tokenizer(info, trusted).pad_token_id
     return model.eval()
 
 
-def _from_pretrained(kind: Any, info: ModelInfo, folder: str, precision: str, trusted: bool, **more: Any) -> Any:
+def _from_pretrained(kind: Any, info: ModelInfo, folder: str, precision: str, trusted: bool, **arguments_: Any) -> Any:
     import torch
     from safetensors import SafetensorError
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # a fresh head is announced in many lines
+    logging.set_verbosity_error()  # a new head causes many log lines
     logging.disable_progress_bar()
     try:
-        arguments = {"dtype": getattr(torch, precision), **loading_arguments(trusted), **more}
-        model, told = kind.from_pretrained(folder, output_loading_info=True, **arguments)
-        model.made_anew = tuple(sorted({name.rpartition(".")[0] for name in told["missing_keys"]}))
+        arguments = {"dtype": getattr(torch, precision), **loading_arguments(trusted), **arguments_}
+        model, loading_info = kind.from_pretrained(folder, output_loading_info=True, **arguments)
+        model.new_modules = tuple(sorted({name.rpartition(".")[0] for name in loading_info["missing_keys"]}))
         return model
     except ImportError as error:
         raise _needs_library(info, "weights", error) from error
@@ -195,7 +195,7 @@ def _broken(info: ModelInfo, part: str, error: Exception) -> StudioError:
     )
 
 
-def _damaged(folder: Path, what: str, error: Exception | None = None) -> StudioError:
+def _damaged_run(folder: Path, what: str, error: Exception | None = None) -> StudioError:
     return StudioError(
         "damaged-run",
         f"The run's folder lacks {what}." if error is None else f"The run's {folder.name} can't be loaded.",

@@ -1,4 +1,4 @@
-"""A prediction for every row, and files that hold them beside all columns of the data."""
+"""Predictions for many rows, and files with them beside all columns of the data."""
 
 import csv
 import json
@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from studio.data.values import for_spreadsheet
-from studio.inference.base_and_tuned import Pair
+from studio.inference.base_and_tuned import ModelPair
 from studio.inference.batches import by_length
-from studio.inference.classify import chosen, neighbours, probabilities
-from studio.inference.generate import replies, room_for_reply
-from studio.inference.spans import pointed
+from studio.inference.classify import neighbors, predicted_label, probabilities
+from studio.inference.generate import max_reply_tokens, replies
+from studio.inference.spans import extract_answers
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
 from studio.tasks import Row
 
 Progress = Callable[[int, int], None]
 Prediction = tuple[str, float | None]
-"""A reply or a label; for a label its probability too."""
+"""A reply or a label, and the probability of a label."""
 MOST_TOKENS = 2048
-"""Prompt tokens of a batch, with its padding."""
+"""Maximum prompt tokens of a batch, with padding."""
 
 
 def predict(
-    pair: Pair,
+    pair: ModelPair,
     rows: Sequence[Row],
     roles: dict[str, str],
     settings: ChatSettings,
@@ -33,86 +33,97 @@ def predict(
     progress: Progress,
     stop: Callable[[], bool],
 ) -> list[Prediction]:
-    """What the tuned (or the base) says to each row; an empty text for a row without an input."""
-    found: list[Prediction] = [("", None)] * len(rows)
+    """Return the prediction of the fine-tuned (or base) model for each row. Empty for a row without input."""
+    predictions: list[Prediction] = [("", None)] * len(rows)
     encoding = pair.encoding(roles, settings.system)
     usable = [number for number, row in enumerate(rows) if pair.task.text_of(row, roles).strip()]
     ids = [pair.task.prompt_ids(pair.task.prompt_of(rows[number], roles), encoding) for number in usable]
     if not usable:
-        return found
+        return predictions
     if pair.head.name == "spans":
         values = [pair.task.values(rows[number], roles) for number in usable]
-        asked = [(each.get("question") or "", each.get("context") or "") for each in values]
-        spans = pointed(pair, asked, "base" if base else "tuned", lambda done: progress(done, len(asked)))
+        questions = [(each.get("question") or "", each.get("context") or "") for each in values]
+        spans = extract_answers(
+            pair, questions, "base" if base else "tuned", lambda done: progress(done, len(questions))
+        )
         answers: list[Prediction] = [(each[0].text, each[0].share) for each in spans]
-    elif pair.head.at_once:
+    elif pair.head.single_pass:
         answers = labels_of(pair, ids, base, lambda done: progress(done, len(ids)))
     else:
-        answers = [(text, None) for text in texts_of(pair, ids, "base" if base else "tuned", settings, progress, stop)]
+        answers = [
+            (text, None)
+            for text in replies_in_batches(pair, ids, "base" if base else "tuned", settings, progress, stop)
+        ]
     for number, answer in zip(usable, answers, strict=True):
-        found[number] = answer
-    return found
+        predictions[number] = answer
+    return predictions
 
 
 def labels_of(
-    pair: Pair, ids: Sequence[Sequence[int]], base: bool, progress: Callable[[int], None]
+    pair: ModelPair, ids: Sequence[Sequence[int]], base: bool, progress: Callable[[int], None]
 ) -> list[Prediction]:
-    """The likeliest label of each row, with its probability."""
+    """Return the likeliest label of each row, with its probability."""
     if base:
-        shares = neighbours(pair).probabilities(pair, ids, progress)
+        outputs = neighbors(pair).probabilities(pair, ids, progress)
     else:
-        shares = probabilities(pair, ids, progress)
-    sure = pair.head.problem != "regression"
-    return [(chosen(pair, row), float(row.max()) if sure else None) for row in shares]
+        outputs = probabilities(pair, ids, progress)
+    is_label = pair.head.problem != "regression"
+    return [(predicted_label(pair, row), float(row.max()) if is_label else None) for row in outputs]
 
 
-def texts_of(
-    pair: Pair,
+def replies_in_batches(
+    pair: ModelPair,
     prompts: Sequence[Sequence[int]],
     who: str,
     settings: ChatSettings,
     progress: Progress,
     stop: Callable[[], bool],
 ) -> list[str]:
-    """A reply to each prompt, in batches of like length. Of a prompt that the model can't hold, the end is read."""
-    most = pair.context - min(settings.max_new_tokens, pair.context // 2)
-    apart = pair.head.name == "seq2seq"  # reads its prompt, cut already, elsewhere than it writes
-    cut = [prompt if apart else prompt[-most:] for prompt in prompts]
-    found, done = [""] * len(cut), 0
-    for batch in by_length([len(prompt) for prompt in cut], MOST_TOKENS, most_rows=16):
+    """Return a reply to each prompt, in batches of similar length. Prompts that are too long lose their beginning."""
+    max_prompt = pair.context - min(settings.max_new_tokens, pair.context // 2)
+    is_encoder_decoder = pair.head.name == "seq2seq"  # reads its prompt, cut already, elsewhere than it writes
+    truncated = [prompt if is_encoder_decoder else prompt[-max_prompt:] for prompt in prompts]
+    texts_, done = [""] * len(truncated), 0
+    for batch in by_length([len(prompt) for prompt in truncated], MOST_TOKENS, most_rows=16):
         if stop():
             break
-        room = pair.context if apart else min(room_for_reply(cut[each], pair.context) for each in batch)
-        short = settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, room)})
-        with pair.speaking(who) as model:
-            texts = replies(model, pair.tokenizer, [cut[each] for each in batch], short, stop)
+        max_tokens = (
+            pair.context
+            if is_encoder_decoder
+            else min(max_reply_tokens(truncated[each], pair.context) for each in batch)
+        )
+        limited = settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, max_tokens)})
+        with pair.model_for(who) as model:
+            texts = replies(model, pair.tokenizer, [truncated[each] for each in batch], limited, stop)
         for each, text in zip(batch, texts, strict=True):
-            found[each] = text
+            texts_[each] = text
         done += len(batch)
-        progress(done, len(cut))
-    return found
+        progress(done, len(truncated))
+    return texts_
 
 
-def write_predictions(path: Path, columns: Sequence[str], rows: Sequence[Row], found: Sequence[Prediction]) -> None:
-    """All columns of the data, `prediction`, and `confidence` for labels, in the format that the name ends in."""
+def write_predictions(
+    path: Path, columns: Sequence[str], rows: Sequence[Row], predictions: Sequence[Prediction]
+) -> None:
+    """Write all columns, `prediction`, and `confidence` for labels, in the format of the file's extension."""
     write = writer_for(path)
-    with_confidence = any(confidence is not None for _, confidence in found)
+    with_confidence = any(confidence is not None for _, confidence in predictions)
     names = ["prediction", *(["confidence"] if with_confidence else [])]
     header = [*(column for column in columns if column not in names), *names]
-    whole = (
+    records = (
         {**row, "prediction": text, **({"confidence": confidence} if with_confidence else {})}
-        for row, (text, confidence) in zip(rows, found, strict=True)
+        for row, (text, confidence) in zip(rows, predictions, strict=True)
     )
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        write(beside, header, whole)
-        os.replace(beside, path)
+        write(temporary, header, records)
+        os.replace(temporary, path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def writer_for(path: Path) -> Callable[[Path, list[str], Iterable[dict[str, Any]]], None]:
-    """The writer for a file's ending; a refusal that lists them."""
+    """Return the writer for a file's extension. Raise `StudioError` for another extension or a missing folder."""
     if path.suffix.lower() not in WRITERS:
         raise StudioError(
             "unknown-format",
@@ -133,7 +144,7 @@ def writer_for(path: Path) -> Callable[[Path, list[str], Iterable[dict[str, Any]
 
 
 def _flat(value: Any) -> Any:
-    """A value that fits into one cell."""
+    """Return a value that fits into one cell."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
@@ -155,16 +166,16 @@ def _jsonl(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> Non
 
 
 def _json(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> None:
-    whole = [{column: row.get(column) for column in header} for row in rows]
-    path.write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    records = [{column: row.get(column) for column in header} for row in rows]
+    path.write_text(json.dumps(records, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _parquet(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    whole = list(rows)
-    columns = {column: [row.get(column) for row in whole] for column in header}
+    records = list(rows)
+    columns = {column: [row.get(column) for row in records] for column in header}
     try:
         table = pyarrow.table({column: pyarrow.array(values) for column, values in columns.items()})
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):  # one column with values of several types
@@ -183,10 +194,10 @@ def _xlsx(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> None
 
     def cell(value: Any) -> Any:
         value = _flat(value)
-        made = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value)[:32767] if isinstance(value, str) else value)
+        cell_ = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value)[:32767] if isinstance(value, str) else value)
         if isinstance(value, str):
-            made.data_type = "s"  # a text that begins with = is a text, not a formula
-        return made
+            cell_.data_type = "s"  # a text that begins with = is a text, not a formula
+        return cell_
 
     sheet.append([cell(column) for column in header])
     for row in rows:

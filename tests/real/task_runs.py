@@ -14,7 +14,7 @@ from studio.data.checks import labels_of
 from studio.data.formats import read
 from studio.data.parquet_store import write_parquet
 from studio.data.roles import infer
-from studio.inference.base_and_tuned import Pair, load_pair
+from studio.inference.base_and_tuned import ModelPair, load_pair
 from studio.inference.generate import reply
 from studio.models.inspect import inspect_folder
 from studio.models.starter_install import fetch_starter
@@ -124,7 +124,7 @@ class TaskRun:
     def result(self) -> Path:
         return next(path for name in ("adapter", "model") if (path := Path(self.ref.folder) / name).exists())
 
-    def pair(self) -> Pair:
+    def pair(self) -> ModelPair:
         """Both models, as the chat has them."""
         return load_pair(self.ref)
 

@@ -8,19 +8,19 @@ from made_runs import CHAT_ROWS, LABELS, TEXTS, chat_run, label_run, starter, ti
 
 from studio.evaluation.evaluate import evaluate
 from studio.evaluation.reply_loss import reply_losses
-from studio.inference.base_and_tuned import Pair, load_pair
+from studio.inference.base_and_tuned import ModelPair, load_pair
 from studio.schema.errors import StudioError
 from studio.schema.report import Report
 
 
 @pytest.fixture(scope="module")
-def talker(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def talker(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
     folder = tmp_path_factory.mktemp("talk")
     return load_pair(chat_run(tiny_llama(folder / "base"), folder / "run", precision="float32"))
 
 
 @pytest.fixture(scope="module")
-def sorter(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def sorter(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
     return load_pair(label_run(starter("starter-classify"), tmp_path_factory.mktemp("labels")))
 
 
@@ -32,7 +32,7 @@ def texts_with(*more: tuple[str, str]) -> list[tuple[int, dict[str, str]]]:
 
 
 @pytest.mark.parametrize("who", ["base", "tuned"])
-def test_the_loss_of_a_reply_is_the_one_that_transformers_computes(talker: Pair, who: str) -> None:
+def test_the_loss_of_a_reply_is_the_one_that_transformers_computes(talker: ModelPair, who: str) -> None:
     import torch
 
     examples = [talker.task.encode(row, talker.encoding(learned=True)) for row in CHAT_ROWS]
@@ -45,7 +45,7 @@ def test_the_loss_of_a_reply_is_the_one_that_transformers_computes(talker: Pair,
         assert found["loss"][place] / found["tokens"][place] == pytest.approx(float(out.loss), rel=1e-4)
 
 
-def test_one_copy_of_the_weights_gives_the_same_losses(talker: Pair) -> None:
+def test_one_copy_of_the_weights_gives_the_same_losses(talker: ModelPair) -> None:
     examples = [talker.task.encode(row, talker.encoding(learned=True)) for row in CHAT_ROWS]
     beside = load_pair(talker.run, one_copy=True)
     for who in ("base", "tuned"):
@@ -55,7 +55,7 @@ def test_one_copy_of_the_weights_gives_the_same_losses(talker: Pair) -> None:
         assert abs(apart).max() < 1e-3
 
 
-def test_a_report_on_texts_has_metrics_of_both_and_rows_with_replies(talker: Pair) -> None:
+def test_a_report_on_texts_has_metrics_of_both_and_rows_with_replies(talker: ModelPair) -> None:
     rows = [(number * 10, row) for number, row in enumerate(CHAT_ROWS * 2, start=1)]
     moves: list[tuple[int, int, str]] = []
     report = evaluate(talker, rows, "test", lambda *move: moves.append(move))
@@ -72,19 +72,19 @@ def test_a_report_on_texts_has_metrics_of_both_and_rows_with_replies(talker: Pai
     assert Report.model_validate_json(report.model_dump_json()) == report
 
 
-def test_validation_rows_are_said_to_flatter(talker: Pair) -> None:
+def test_validation_rows_are_said_to_flatter(talker: ModelPair) -> None:
     report = evaluate(talker, list(enumerate(CHAT_ROWS, start=1)), "validation", silent)
     assert "chose the best step" in report.note
 
 
-def test_of_too_many_rows_the_same_ones_are_drawn_each_time_and_it_is_said(talker: Pair) -> None:
+def test_of_too_many_rows_the_same_ones_are_drawn_each_time_and_it_is_said(talker: ModelPair) -> None:
     rows = [(number, CHAT_ROWS[number % 6]) for number in range(1, 41)]
     first, again = (evaluate(talker, rows, "test", silent, limit=8) for _ in range(2))
     assert first == again and first.rows == 8
     assert "8 of 40 rows were drawn at random (seed 42)." in first.note
 
 
-def test_rows_that_can_not_be_used_are_left_out_and_counted(talker: Pair) -> None:
+def test_rows_that_can_not_be_used_are_left_out_and_counted(talker: ModelPair) -> None:
     rows = [*enumerate(CHAT_ROWS, start=1), (7, {"question": "No answer?", "answer": ""})]
     assert "1 of 7 rows lack" in evaluate(talker, rows, "file", silent).note
     with pytest.raises(StudioError) as refused:
@@ -92,7 +92,7 @@ def test_rows_that_can_not_be_used_are_left_out_and_counted(talker: Pair) -> Non
     assert refused.value.code == "too-few-rows"
 
 
-def test_a_report_on_labels_counts_right_answers_and_mistakes(sorter: Pair) -> None:
+def test_a_report_on_labels_counts_right_answers_and_mistakes(sorter: ModelPair) -> None:
     report = evaluate(sorter, texts_with(("spam", "Buy now")), "test", silent)
     assert report.rows == len(TEXTS)
     assert "1 rows have a label that the run did not learn" in report.note and "This is a guess" in report.note
@@ -107,7 +107,7 @@ def test_a_report_on_labels_counts_right_answers_and_mistakes(sorter: Pair) -> N
     assert report.verdict.startswith("Worse, and clearly so"), "an untrained head can't beat the neighbours"
 
 
-def test_without_the_rows_it_learned_from_only_the_tuned_is_judged(sorter: Pair, tmp_path: Path) -> None:
+def test_without_the_rows_it_learned_from_only_the_tuned_is_judged(sorter: ModelPair, tmp_path: Path) -> None:
     alone = load_pair(sorter.run.model_copy(update={"learned_from": None}))
     report = evaluate(alone, texts_with(), "file", silent)
     assert report.metrics["accuracy"].base is None and "could not guess" in report.note

@@ -15,7 +15,7 @@ from task_runs import tiny_model
 from studio.export import EXPORTS, ExportJob, export_named
 from studio.export.agreement_check import ReferenceAnswers, compare
 from studio.inference.generate import reply
-from studio.inference.model_cache import Shelf
+from studio.inference.model_cache import ModelCache
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
@@ -62,11 +62,12 @@ def stranger(folder: str, base: str | None, questions: tuple[str, ...] = QUESTIO
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("talk")
-    run, shelf = chat_run(starter("starter-chat"), folder / "run"), Shelf()
+    run, model_cache = chat_run(starter("starter-chat"), folder / "run"), ModelCache()
     results = {
-        name: exporter.export(ExportJob(run, FACTS, shelf), folder / name, silent) for name, exporter in EXPORTS.items()
+        name: exporter.export(ExportJob(run, FACTS, model_cache), folder / name, silent)
+        for name, exporter in EXPORTS.items()
     }
-    pair, settings = shelf.pair(run), ChatSettings(max_new_tokens=TOKENS)
+    pair, settings = model_cache.pair(run), ChatSettings(max_new_tokens=TOKENS)
     prompts = [pair.task.prompt_ids(question, pair.encoding()) for question in QUESTIONS]
     said = [reply(pair.tuned, pair.tokenizer, prompt, settings).text for prompt in prompts]
     base = [reply(pair.base, pair.tokenizer, prompt, settings).text for prompt in prompts]
@@ -132,7 +133,7 @@ def test_the_cards_own_code_runs(talk: Exported, name: str) -> None:
 @pytest.mark.parametrize("name", EXPORTS)
 def test_a_classifier_keeps_its_labels(make: Callable[..., RunRef], name: str, tmp_path: Path) -> None:
     run = make(starter("starter-classify"), tmp_path / "run")
-    done = export_named(name).export(ExportJob(run, FACTS, Shelf(), zip=False), tmp_path / "out", silent)
+    done = export_named(name).export(ExportJob(run, FACTS, ModelCache(), zip=False), tmp_path / "out", silent)
     assert done.zip_path is None and "4 of 4 texts" in done.tested
     code = done.how_to_use.replace(repr("out"), repr(done.path)).replace(repr(run.info.hub_id), repr(run.info.path))
     code = code.replace(repr(run.info.revision), "None")
@@ -186,7 +187,7 @@ def test_what_each_task_leaves_can_be_taken_away_and_the_code_beside_it_runs(tmp
         prompts = ("When do you open?\n\nWe open at nine, every day.",) if task == "question-answering" else ()
         info = tiny_model(shape, place / "base")
         run = random_run(info, place / "run", data, method, max_length=64, test_prompts=prompts)
-        done = export_named(form).export(ExportJob(run, FACTS, Shelf(), zip=False), place / "out", silent)
+        done = export_named(form).export(ExportJob(run, FACTS, ModelCache(), zip=False), place / "out", silent)
         count = 4 + len(prompts)
         words = "texts are" if shape in ("bert", "roberta") else "replies are"
         assert f"{count} of {count} {words} the chat's" in done.tested, (name, done.tested)
@@ -204,12 +205,12 @@ def test_what_each_task_leaves_can_be_taken_away_and_the_code_beside_it_runs(tmp
 
 def test_a_full_run_is_exported_whole_in_the_precision_of_the_chat_and_offers_no_adapter(tmp_path: Path) -> None:
     run = chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", "full", "bfloat16")
-    done = export_named("merged").export(ExportJob(run, FACTS, Shelf()), tmp_path / "out", silent)
+    done = export_named("merged").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "out", silent)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["dtype"] == "bfloat16" and "4 of 4 replies are the chat's" in done.tested
     assert "Saved in bfloat16" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(StudioError) as refused:
-        export_named("adapter").export(ExportJob(run, FACTS, Shelf()), tmp_path / "adapter", silent)
+        export_named("adapter").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "adapter", silent)
     assert refused.value.code == "format-unavailable" and "every weight" in refused.value.message
     assert not (tmp_path / "adapter").exists()
 
@@ -219,7 +220,7 @@ def test_a_base_without_a_chat_template_gets_the_one_that_it_was_tuned_with(tmp_
     (tmp_path / "base" / "chat_template.jinja").unlink()
     info = info.model_copy(update={"has_chat_template": False})
     run = chat_run(info, tmp_path / "run", precision="float32")
-    done = export_named("merged").export(ExportJob(run, FACTS, Shelf(), zip=False), tmp_path / "out", silent)
+    done = export_named("merged").export(ExportJob(run, FACTS, ModelCache(), zip=False), tmp_path / "out", silent)
     assert "4 of 4 replies are the chat's" in done.tested
     template = (tmp_path / "out" / "chat_template.jinja").read_text()
     assert "### Prompt:" in template and "generation %}" not in template and "begin_text" not in template
@@ -233,7 +234,7 @@ def test_an_export_that_is_cancelled_leaves_nothing_behind(tmp_path: Path) -> No
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        export_named("merged").export(ExportJob(run, FACTS, Shelf()), tmp_path / "out", progress)
+        export_named("merged").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "out", progress)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "run"]
 
 

@@ -15,7 +15,7 @@ import pytest
 from made_runs import CHAT_ROWS, chat_run, label_run, rows_file, starter, tiny_llama
 
 from studio.host.host import Host
-from studio.inference.model_cache import Shelf
+from studio.inference.model_cache import ModelCache
 from studio.schema.errors import StudioError
 from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, RunRef
 from studio.schema.models import ModelInfo
@@ -281,7 +281,7 @@ class Out:
     def flush(self) -> None: ...
 
 
-class Full(Shelf):
+class Full(ModelCache):
     """A shelf on a machine without memory."""
 
     def tokenizer(self, info: ModelInfo, trusted: bool = False) -> Any:
@@ -291,7 +291,7 @@ class Full(Shelf):
 def test_memory_that_runs_out_is_said_in_plain_words(tmp_path: Path) -> None:
     out = Out()
     host = Host(Home(tmp_path), out, 60)  # type: ignore[arg-type]
-    host.shelf = Full()
+    host.model_cache = Full()
     info = {"name": "m", "title": "M", "source": "folder", "kind": "causal"}
     host.answer(REQUEST.validate_python({"op": "count_tokens", "id": "1", "info": info, "texts": ["a"]}))
     said = SAID.validate_json(out.lines[-1])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from made_runs import chat_run, starter, tiny_llama
 
-from studio.inference.base_and_tuned import Pair, load_pair
+from studio.inference.base_and_tuned import ModelPair, load_pair
 from studio.inference.generate import Reply, reply, stream
 from studio.inference.load import load_base, load_tokenizer
 from studio.inference.side_by_side import side_by_side
@@ -46,7 +46,7 @@ def base_alone(run: RunRef) -> tuple[str, list[int]]:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
     folder = tmp_path_factory.mktemp("tiny")
     return load_pair(chat_run(tiny_llama(folder / "base"), folder / "run", precision="float32"))
 
@@ -67,22 +67,22 @@ def test_the_base_pane_says_token_for_token_what_the_base_alone_says(
     assert said["tuned"].text != base_alone[0], "the adapter changes nothing, so this test shows nothing"
 
 
-def test_a_chat_within_an_evaluation_of_the_base_is_answered_by_the_right_model(tiny: Pair) -> None:
+def test_a_chat_within_an_evaluation_of_the_base_is_answered_by_the_right_model(tiny: ModelPair) -> None:
     beside, settings = load_pair(tiny.run, one_copy=True), ChatSettings(max_new_tokens=8)
 
     def said(who: str) -> str:
-        with beside.speaking(who) as model:
+        with beside.model_for(who) as model:
             return reply(model, beside.tokenizer, [1, 5, 9], settings).text
 
     alone = {who: said(who) for who in ("base", "tuned")}
     assert alone["base"] != alone["tuned"]
-    with beside.speaking("base") as model:
+    with beside.model_for("base") as model:
         assert said("tuned") == alone["tuned"] and said("base") == alone["base"]
         assert reply(model, beside.tokenizer, [1, 5, 9], settings).text == alone["base"]
     assert said("tuned") == alone["tuned"]
 
 
-def test_both_panes_move_by_turns(tiny: Pair) -> None:
+def test_both_panes_move_by_turns(tiny: ModelPair) -> None:
     prompt = tiny.task.prompt_ids(QUESTION, tiny.encoding())
     replies = {who: 0 for who in ("base", "tuned")}
     for chunk in side_by_side(tiny, prompt, ChatSettings(max_new_tokens=200)):
@@ -92,7 +92,7 @@ def test_both_panes_move_by_turns(tiny: Pair) -> None:
     assert min(replies.values()) >= 2, "one pane waited for the other"
 
 
-def test_a_stop_keeps_what_was_said_so_far(tiny: Pair) -> None:
+def test_a_stop_keeps_what_was_said_so_far(tiny: ModelPair) -> None:
     asked = 0
 
     def stop() -> bool:
@@ -105,7 +105,7 @@ def test_a_stop_keeps_what_was_said_so_far(tiny: Pair) -> None:
     assert {who: answer.tokens for who, answer in said.items()} == {"base": 5, "tuned": 5}
 
 
-def test_the_same_seed_gives_the_same_words_and_another_seed_others(tiny: Pair) -> None:
+def test_the_same_seed_gives_the_same_words_and_another_seed_others(tiny: ModelPair) -> None:
     prompt = tiny.task.prompt_ids(QUESTION, tiny.encoding())
 
     def said(seed: int, temperature: float = 1.0, top_p: float = 1.0) -> str:
@@ -116,20 +116,20 @@ def test_the_same_seed_gives_the_same_words_and_another_seed_others(tiny: Pair) 
     assert said(1, top_p=1e-6) == said(2, temperature=0.0), "the smallest word pool leaves the likeliest word"
 
 
-def test_a_reply_says_that_it_was_cut_off(tiny: Pair) -> None:
+def test_a_reply_says_that_it_was_cut_off(tiny: ModelPair) -> None:
     prompt = tiny.task.prompt_ids(QUESTION, tiny.encoding())
     answer = reply(tiny.base, tiny.tokenizer, prompt, ChatSettings(max_new_tokens=3))
     assert (answer.tokens, answer.how) == (3, "Cut off after 3 tokens.")
 
 
-def test_a_model_in_training_is_still_in_training_after_a_reply(tiny: Pair) -> None:
+def test_a_model_in_training_is_still_in_training_after_a_reply(tiny: ModelPair) -> None:
     tiny.tuned.train()
     reply(tiny.tuned, tiny.tokenizer, [1, 2, 3], ChatSettings(max_new_tokens=1))
     assert tiny.tuned.training
     tiny.tuned.eval()
 
 
-def test_a_conversation_that_is_too_long_is_refused_and_a_near_one_gets_what_is_left(tiny: Pair) -> None:
+def test_a_conversation_that_is_too_long_is_refused_and_a_near_one_gets_what_is_left(tiny: ModelPair) -> None:
     full = [1] * tiny.context
     with pytest.raises(StudioError) as refused:
         Reply(tiny.base, tiny.tokenizer, full, ChatSettings(), tiny.context)
@@ -162,7 +162,7 @@ def spelled(tokenizer: Any, text: str) -> Iterator[str]:
     return stream(Spelling(ids, len(tokenizer)), tokenizer, [1], ChatSettings())
 
 
-def test_characters_in_several_tokens_are_never_shown_in_pieces(tiny: Pair) -> None:
+def test_characters_in_several_tokens_are_never_shown_in_pieces(tiny: ModelPair) -> None:
     text = "naïve 😀 日本語 👩‍🚀 done"
     seen = list(spelled(tiny.tokenizer, text))
     assert seen[-1] == text and len(seen) > 4
@@ -170,7 +170,7 @@ def test_characters_in_several_tokens_are_never_shown_in_pieces(tiny: Pair) -> N
     assert all(later.startswith(earlier) for earlier, later in pairwise(seen))
 
 
-def test_a_reply_ends_where_the_model_ends_its_turn(tiny: Pair) -> None:
+def test_a_reply_ends_where_the_model_ends_its_turn(tiny: ModelPair) -> None:
     ids = [*tiny.tokenizer("Yes.", add_special_tokens=False)["input_ids"], tiny.tokenizer.eos_token_id]
     whole = Reply(Spelling([*ids, 5, 6], len(tiny.tokenizer)), tiny.tokenizer, [1], ChatSettings())
     while whole.step():
@@ -178,7 +178,7 @@ def test_a_reply_ends_where_the_model_ends_its_turn(tiny: Pair) -> None:
     assert whole.answer() == Answer(text="Yes.", tokens=len(ids) - 1, seconds=whole.answer().seconds)
 
 
-def test_a_path_in_the_adapters_config_is_not_followed(tiny: Pair, tmp_path: Path) -> None:
+def test_a_path_in_the_adapters_config_is_not_followed(tiny: ModelPair, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny.run.folder, tmp_path / "run"))
     config = json.loads((folder / "adapter" / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "/somewhere/else"
@@ -192,7 +192,7 @@ def test_a_path_in_the_adapters_config_is_not_followed(tiny: Pair, tmp_path: Pat
     )
 
 
-def test_a_pickled_adapter_is_not_read(tiny: Pair, tmp_path: Path) -> None:
+def test_a_pickled_adapter_is_not_read(tiny: ModelPair, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny.run.folder, tmp_path / "run"))
     (folder / "adapter" / "adapter_model.safetensors").rename(folder / "adapter" / "adapter_model.bin")
     with pytest.raises(StudioError) as refused:
@@ -200,7 +200,7 @@ def test_a_pickled_adapter_is_not_read(tiny: Pair, tmp_path: Path) -> None:
     assert refused.value.code == "damaged-run"
 
 
-def test_a_run_without_a_result_is_refused(tiny: Pair, tmp_path: Path) -> None:
+def test_a_run_without_a_result_is_refused(tiny: ModelPair, tmp_path: Path) -> None:
     with pytest.raises(StudioError) as refused:
         load_pair(tiny.run.model_copy(update={"folder": str(tmp_path)}))
     assert refused.value.code == "wrong-state"
@@ -230,7 +230,7 @@ def test_a_full_run_answers_with_its_own_weights_and_the_base_with_the_bases(tmp
     assert (pair.tuned.state_dict()[name] != alone.state_dict()[name]).any()
 
 
-def test_one_copy_or_two_is_chosen_by_the_memory_that_is_free(tiny: Pair) -> None:
+def test_one_copy_or_two_is_chosen_by_the_memory_that_is_free(tiny: ModelPair) -> None:
     assert not load_pair(tiny.run).one_copy
     larger_than_any = tiny.run.info.model_copy(update={"parameters": 10**13})
     assert load_pair(tiny.run.model_copy(update={"info": larger_than_any})).one_copy

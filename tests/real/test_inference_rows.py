@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from made_runs import CHAT_ROWS, LABELS, TEXTS, chat_run, label_run, starter, tiny_llama
 
-from studio.inference.base_and_tuned import Pair, load_pair
+from studio.inference.base_and_tuned import ModelPair, load_pair
 from studio.inference.batches import by_length
-from studio.inference.classify import NEIGHBOURS, classify, probabilities
+from studio.inference.classify import NUM_NEIGHBORS, classify, probabilities
 from studio.inference.load import load_tokenizer, training_template
 from studio.inference.predict import WRITERS, predict, write_predictions, writer_for
 from studio.inference.preview import EXACT, lengths, pieces, preview
@@ -22,12 +22,12 @@ ROLES = {"question": "prompt", "answer": "reply"}
 
 
 @pytest.fixture(scope="module")
-def sorter(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def sorter(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
     return load_pair(label_run(starter("starter-classify"), tmp_path_factory.mktemp("labels")))
 
 
 @pytest.fixture(scope="module")
-def talker(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def talker(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
     folder = tmp_path_factory.mktemp("talk")
     return load_pair(chat_run(tiny_llama(folder / "base"), folder / "run", precision="float32"))
 
@@ -35,7 +35,7 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 def silent(*_: Any) -> None: ...
 
 
-def ids_of(pair: Pair, texts: list[str]) -> list[list[int]]:
+def ids_of(pair: ModelPair, texts: list[str]) -> list[list[int]]:
     return [pair.task.prompt_ids(text, pair.encoding()) for text in texts]
 
 
@@ -48,7 +48,7 @@ def test_batches_hold_every_row_once_and_no_more_tokens_than_allowed() -> None:
         assert len(batch) == 1 or max(lengths_[each] for each in batch) * len(batch) <= 100
 
 
-def test_a_row_has_the_same_probabilities_alone_and_among_others(sorter: Pair) -> None:
+def test_a_row_has_the_same_probabilities_alone_and_among_others(sorter: ModelPair) -> None:
     ids = ids_of(sorter, [text for _, text in TEXTS])
     together = probabilities(sorter, ids)
     assert together.shape == (len(TEXTS), len(LABELS))
@@ -57,7 +57,7 @@ def test_a_row_has_the_same_probabilities_alone_and_among_others(sorter: Pair) -
         assert together[place] == pytest.approx(probabilities(sorter, [ids[place]])[0], abs=1e-4)
 
 
-def test_merged_and_beside_the_base_the_adapter_gives_the_same_probabilities(sorter: Pair) -> None:
+def test_merged_and_beside_the_base_the_adapter_gives_the_same_probabilities(sorter: ModelPair) -> None:
     ids = ids_of(sorter, ["The lid cracked.", "Thank you!"])
     beside = load_pair(sorter.run, one_copy=True)
     assert probabilities(beside, ids) == pytest.approx(probabilities(sorter, ids), abs=1e-4)
@@ -65,11 +65,11 @@ def test_merged_and_beside_the_base_the_adapter_gives_the_same_probabilities(sor
     assert base.labels == classify(sorter, TEXTS[0][1])[0].labels, "the base must not feel the adapter"
 
 
-def test_the_base_guesses_by_its_neighbours_and_says_so(sorter: Pair) -> None:
+def test_the_base_guesses_by_its_neighbours_and_says_so(sorter: ModelPair) -> None:
     for label, text in TEXTS[::4]:
         base, tuned = classify(sorter, text)
         assert base.text == label, "a row is most like itself"
-        assert f"{NEIGHBOURS} rows most like it, of {len(TEXTS)} training rows" in base.how
+        assert f"{NUM_NEIGHBORS} rows most like it, of {len(TEXTS)} training rows" in base.how
         assert not tuned.how
         for answer in (base, tuned):
             assert sorted(each.label for each in answer.labels) == sorted(LABELS)
@@ -77,14 +77,14 @@ def test_the_base_guesses_by_its_neighbours_and_says_so(sorter: Pair) -> None:
             assert list(answer.labels) == sorted(answer.labels, key=lambda each: -each.probability)
 
 
-def test_without_the_rows_it_learned_from_the_base_does_not_guess(sorter: Pair) -> None:
+def test_without_the_rows_it_learned_from_the_base_does_not_guess(sorter: ModelPair) -> None:
     alone = load_pair(sorter.run.model_copy(update={"learned_from": None}))
     with pytest.raises(StudioError) as refused:
         classify(alone, "Hello")
     assert refused.value.code == "damaged-run"
 
 
-def test_every_row_gets_a_label_with_confidence_and_an_empty_one_none(sorter: Pair) -> None:
+def test_every_row_gets_a_label_with_confidence_and_an_empty_one_none(sorter: ModelPair) -> None:
     rows = [{"text": "It broke."}, {"text": None}, {"text": "Lovely!"}]
     found = predict(sorter, rows, {"text": "text"}, ChatSettings(), False, silent, lambda: False)
     assert found[1] == ("", None)
@@ -93,7 +93,7 @@ def test_every_row_gets_a_label_with_confidence_and_an_empty_one_none(sorter: Pa
     )
 
 
-def test_every_row_gets_a_reply_and_base_and_tuned_differ(talker: Pair) -> None:
+def test_every_row_gets_a_reply_and_base_and_tuned_differ(talker: ModelPair) -> None:
     settings = ChatSettings(max_new_tokens=8)
     moves: list[tuple[int, int]] = []
     said = {
@@ -105,7 +105,7 @@ def test_every_row_gets_a_reply_and_base_and_tuned_differ(talker: Pair) -> None:
     assert moves[-1] == (len(CHAT_ROWS), len(CHAT_ROWS))
 
 
-def test_replies_of_a_batch_are_those_of_each_row_alone(talker: Pair) -> None:
+def test_replies_of_a_batch_are_those_of_each_row_alone(talker: ModelPair) -> None:
     settings = ChatSettings(max_new_tokens=6)
     together = predict(talker, CHAT_ROWS, ROLES, settings, False, silent, lambda: False)
     for place in (0, 3):
@@ -113,14 +113,14 @@ def test_replies_of_a_batch_are_those_of_each_row_alone(talker: Pair) -> None:
 
 
 @pytest.mark.parametrize("roles", [ROLES, {"question": "prompt"}], ids=["empty reply", "no reply column"])
-def test_a_row_without_a_reply_gets_one(talker: Pair, roles: dict[str, str]) -> None:
+def test_a_row_without_a_reply_gets_one(talker: ModelPair, roles: dict[str, str]) -> None:
     rows = [{"question": CHAT_ROWS[0]["question"], "answer": ""}]
     settings = ChatSettings(max_new_tokens=6)
     whole = predict(talker, CHAT_ROWS[:1], ROLES, settings, False, silent, lambda: False)
     assert predict(talker, rows, roles, settings, False, silent, lambda: False) == whole
 
 
-def test_of_a_prompt_that_is_too_long_the_end_is_read(talker: Pair) -> None:
+def test_of_a_prompt_that_is_too_long_the_end_is_read(talker: ModelPair) -> None:
     rows = [{"question": "Why? " * 400 + CHAT_ROWS[0]["question"], "answer": ""}]
     found = predict(talker, rows, ROLES, ChatSettings(max_new_tokens=6), False, silent, lambda: False)
     assert found[0][0]

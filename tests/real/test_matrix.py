@@ -119,7 +119,9 @@ def says(model: Any, ids: list[int], head: Head) -> Any:
         given["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id]])
     with torch.no_grad():
         out = model(**given)
-    return (out.start_logits if head.name == "spans" else out.logits[:, -1] if head.writes else out.logits)[0].float()
+    return (out.start_logits if head.name == "spans" else out.logits[:, -1] if head.generates else out.logits)[
+        0
+    ].float()
 
 
 @pytest.mark.filterwarnings("ignore:.*tie_word_embeddings")  # embeddings are trained apart from the head on purpose
@@ -159,11 +161,11 @@ def test_a_cell_of_the_matrix_learns_and_its_result_says_the_same_to_plain_libra
     assert pair.head == head
     assert outcome.path is not None and outcome.path.name == METHODS[method].result
     ids = pair.tokenizer("Where is my lamp?")["input_ids"]
-    with pair.speaking("tuned") as model:
+    with pair.model_for("tuned") as model:
         ours = says(model, ids, head)
     theirs = says(plainly(info, outcome.path, head, precision), ids, head)
     near = 1e-3 if precision == "float32" else 0.1
     torch.testing.assert_close(theirs, ours, atol=near, rtol=near)
-    if head.writes:
-        with pair.speaking("base") as model:
+    if head.generates:
+        with pair.model_for("base") as model:
             assert (says(model, ids, head) - ours).abs().max() > near, "and not what the base says"

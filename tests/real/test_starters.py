@@ -76,7 +76,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
         version="1.0",
         sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
         package_bytes=wheel.stat().st_size,
-        inside="tiny_carrier/model",
+        wheel_path="tiny_carrier/model",
         note="",
         sentences={},
         parameters=1,

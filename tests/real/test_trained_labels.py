@@ -11,7 +11,7 @@ from studio.evaluation.evaluate import evaluate
 from studio.export import ExportJob, export_named
 from studio.inference.classify import classify, probabilities
 from studio.inference.heads import Head
-from studio.inference.model_cache import Shelf
+from studio.inference.model_cache import ModelCache
 from studio.inference.predict import predict
 from studio.inference.rows import read_rows
 from studio.schema.host import CardFacts
@@ -143,7 +143,7 @@ def test_a_run_on_two_texts_beside_each_other_learns_and_its_result_says_alike(t
     assert run.ref.learned_from is not None
     report = evaluate(pair, read_rows(run.ref.learned_from)[:12], "file", lambda *_: None)
     assert report.metrics["accuracy"].base is not None
-    job = ExportJob(run.ref, CardFacts(run="r", name="pairs", dataset="p", rows=9), Shelf(), zip=False)
+    job = ExportJob(run.ref, CardFacts(run="r", name="pairs", dataset="p", rows=9), ModelCache(), zip=False)
     made = export_named("adapter").export(job, tmp_path / "out", lambda *_: None)
     assert made.tested.startswith("Loaded again without the studio: the labels of")
 

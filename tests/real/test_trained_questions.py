@@ -12,7 +12,7 @@ from studio.evaluation.evaluate import evaluate
 from studio.inference.classify import classify
 from studio.inference.predict import predict
 from studio.inference.rows import read_rows
-from studio.inference.spans import find, pointed
+from studio.inference.spans import extract_answers, rank_spans
 from studio.models.starter_install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, task_named
@@ -81,9 +81,9 @@ def test_the_likeliest_words_win_and_nothing_wins_where_the_first_token_is_likel
     start = end = np.zeros(len(piece.input_ids))
     start, end = start.copy(), end.copy()
     start[nine] = end[nine] = 5.0
-    assert find([piece], [start], [end], context)[0].text == "nine"
+    assert rank_spans([piece], [start], [end], context)[0].text == "nine"
     start[0] = end[0] = 9.0
-    found = find([piece], [start], [end], context)
+    found = rank_spans([piece], [start], [end], context)
     assert found[0].text == "" and found[1].text == "nine" and found[0].share > found[1].share
     assert sum(span.share for span in found) == pytest.approx(1)
 
@@ -120,8 +120,8 @@ def test_a_run_on_questions_learns_to_point_and_its_result_points_alike_without_
     asked = (ROWS[0]["question"], ROWS[0]["context"])
     begin, end = asked_plainly(run, "AutoModelForQuestionAnswering", list(asked), ASK)
     piece = windows(*asked, pair.encoding())[0]
-    plain = find([piece], [np.log(begin)], [np.log(end)], asked[1])[0]
-    ours = pointed(pair, [asked], "tuned")[0][0]
+    plain = rank_spans([piece], [np.log(begin)], [np.log(end)], asked[1])[0]
+    ours = extract_answers(pair, [asked], "tuned")[0][0]
     assert ours.text == plain.text and ours.share == pytest.approx(plain.share, abs=1e-3)
     base, tuned = classify(pair, "\n\n".join(asked))
     assert tuned.labels[0].label == (ours.text or "no answer") and "guess" in base.how

@@ -15,9 +15,9 @@ from task_runs import train_rows
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from studio.export import ExportJob, export_named
-from studio.inference.base_and_tuned import Pair, load_pair
+from studio.inference.base_and_tuned import ModelPair, load_pair
 from studio.inference.generate import Reply, replies
-from studio.inference.model_cache import Shelf
+from studio.inference.model_cache import ModelCache
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
@@ -70,9 +70,9 @@ def plainly(info: ModelInfo, folder: Path, precision: str) -> torch.Tensor:
     return torch.tensor(stranger().answers(PLAIN, [base, str(folder), IDS, precision]))
 
 
-def last_logits(pair: Pair, who: str) -> torch.Tensor:
+def last_logits(pair: ModelPair, who: str) -> torch.Tensor:
     """What the studio computes for the same tokens."""
-    with torch.no_grad(), pair.speaking(who) as model:
+    with torch.no_grad(), pair.model_for(who) as model:
         logits: torch.Tensor = model(input_ids=torch.tensor([IDS])).logits[0, -1].float()
     return logits
 
@@ -156,7 +156,7 @@ def test_a_method_sorts_texts_too(tmp_path: Path, method: str) -> None:
     else:
         plain = kind.from_pretrained(str(outcome.path))
     pair = load_pair(ref_of(job))
-    with torch.no_grad(), pair.speaking("tuned") as model:
+    with torch.no_grad(), pair.model_for("tuned") as model:
         torch.testing.assert_close(plain.eval()(input_ids=ids).logits, model(input_ids=ids).logits, atol=1e-4, rtol=0)
 
 
@@ -175,7 +175,7 @@ def test_frozen_layers_stay_as_they_are(tmp_path: Path) -> None:
 def export(job: TrainingJob, form: str, to: Path) -> ExportResult:
     """An export as the studio makes it, tested against the chat in a fresh process."""
     facts = CardFacts(run="r", name="tone", dataset="rows.csv", rows=20)
-    return export_named(form).export(ExportJob(ref_of(job), facts, Shelf(), zip=False), to, lambda *_: None)
+    return export_named(form).export(ExportJob(ref_of(job), facts, ModelCache(), zip=False), to, lambda *_: None)
 
 
 @pytest.mark.parametrize("method", ["dora", "ia3", "lora-embeddings"])

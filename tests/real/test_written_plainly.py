@@ -9,10 +9,10 @@ from made_runs import chat_run, tiny_llama
 from task_runs import tiny_model
 
 from studio.evaluation.evaluate import evaluate
-from studio.evaluation.evaluators import judge_texts
+from studio.evaluation.evaluators import evaluate_replies
 from studio.inference.base_and_tuned import load_pair
 from studio.inference.batches import padded
-from studio.inference.generate import Reply, never_said, replies
+from studio.inference.generate import Reply, replies, suppressed_tokens
 from studio.inference.heads import Head
 from studio.inference.load import load_base, load_tokenizer
 from studio.schema.report import ChatSettings
@@ -52,7 +52,7 @@ def test_what_its_makers_forbid_is_said_nowhere(tmp_path: Path) -> None:
         model.final_logits_bias[0, word] = 100.0
     assert "boats" in alone(model, tokenizer, ids)
     model.generation_config.bad_words_ids = [[word]]
-    assert never_said(model) == [word] and "boats" not in alone(model, tokenizer, ids)
+    assert suppressed_tokens(model) == [word] and "boats" not in alone(model, tokenizer, ids)
 
 
 @pytest.mark.parametrize("wrong", [None, 5])
@@ -84,7 +84,7 @@ def test_all_pieces_of_a_long_text_are_judged(tmp_path: Path) -> None:
     encoding = pair.encoding(learned=True)
     pieces = [each for _, row in rows for each in task_named("completion").examples(row, encoding)]
     assert len(pieces) > 2 * len(rows)
-    judged = judge_texts(pair, rows, roles, lambda *_: None)
+    judged = evaluate_replies(pair, rows, roles, lambda *_: None)
     tokens = sum(len(piece.input_ids) - 1 for piece in pieces)
     assert judged.tuned["tokens"].sum() == tokens and len(judged.tuned["loss"]) == len(rows)
     with torch.no_grad():

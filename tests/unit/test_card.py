@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from studio.export import EXPORTS, export_named
-from studio.export.card import model_card, plain
+from studio.export.card import escape, model_card
 from studio.export.folder import check_clean, check_target, without_paths
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
@@ -121,7 +121,7 @@ def test_a_system_prompt_is_told_and_stands_in_the_snippet() -> None:
 def test_a_users_words_do_not_become_markup(text: str) -> None:
     from markdown_it import MarkdownIt
 
-    shown = MarkdownIt("commonmark").enable("table").render(f"- {plain(text)}: 3 rows")
+    shown = MarkdownIt("commonmark").enable("table").render(f"- {escape(text)}: 3 rows")
     assert shown.count("<") == 4, shown  # a list and one item, opened and closed
 
 

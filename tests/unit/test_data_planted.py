@@ -15,7 +15,7 @@ from studio.data.samples import sample_path
 from studio.data.splits import assign_splits
 from studio.data.table import Row, Table
 from studio.inference.label_quality import label_errors
-from studio.inference.label_suggestions import Vectors
+from studio.inference.label_suggestions import EmbeddingStore
 from studio.schema.dataset import PROBLEM_KINDS, SplitSpec
 from studio.tasks import task_named
 
@@ -323,7 +323,7 @@ def plant_wrong_labels(chance: random.Random) -> Planted:
     texts = {number: row["text"] for number, row in enumerate(rows, 1)}
     labels = {number: row["label"] for number, row in enumerate(rows, 1)}
     with TemporaryDirectory() as folder:
-        vectors = Vectors(Path(folder))
+        vectors = EmbeddingStore(Path(folder))
         vectors.add(list(texts.values()), by_words(texts.values(), words.values()))
         suspects, _ = label_errors(vectors, texts, labels, lambda done, total: None)
     return as_table(rows), SORT, LABELLED, found, {"suspects": suspects}

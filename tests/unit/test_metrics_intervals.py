@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from studio.evaluation.verdict import judgement, of_labels, of_texts
+from studio.evaluation.verdict import judgment, of_labels, of_texts
 from studio.metrics.intervals import FEWEST, interval, paired_difference
 from studio.schema.report import Metric
 
@@ -95,7 +95,7 @@ def loss(base: float | None, tuned: float, low: float | None, high: float | None
     ],
 )
 def test_better_is_said_only_when_the_interval_leaves_out_zero(metric: Metric, expected: str) -> None:
-    assert judgement(metric) == expected
+    assert judgment(metric) == expected
 
 
 def test_the_verdict_on_texts_tells_the_gain() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from studio.api import Studio
-from studio.inference.classify import in_digits
+from studio.inference.classify import format_score
 from studio.schema.dataset import DatasetSpec
 
 ROWS = "title,text,label,kinds\n" + "".join(f"short {n},A longer text {n}.,one,red\n" for n in range(8))
@@ -31,7 +31,7 @@ def test_rows_that_are_yet_to_be_labelled_are_read_by_the_runs_own_column(studio
 
 
 def test_a_score_is_written_with_its_digits() -> None:
-    assert [in_digits(score) for score in (3.25184, 2019.7312, 123456.75, -4, 0.0001234, 0)] == [
+    assert [format_score(score) for score in (3.25184, 2019.7312, 123456.75, -4, 0.0001234, 0)] == [
         "3.2518",
         "2019.7312",
         "123456.75",
