@@ -4,13 +4,17 @@ python scripts/docs.py            write them
 python scripts/docs.py --check    say which are not current, and end with status 1 when one is not
 """
 
+import inspect
 import sys
+import typing
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from studio.api import Studio
 from studio.cli.app import build
 from studio.cli.main import FAILED, REFUSED, TRIED
 from studio.data.checks import CHECKS
@@ -23,6 +27,7 @@ from studio.schema.errors import CODES
 from studio.schema.fields import about
 from studio.schema.limits import Limits
 from studio.schema.models import ModelInfo
+from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.settings_check import range_of
 from studio.tasks import TASKS
 from studio.training.methods import METHODS
@@ -204,18 +209,64 @@ def matrix() -> str:
     return "\n".join(lines) + "\n"
 
 
-def security() -> str:
-    """The page on security, written by hand, with the table of a demo's limits from schema.limits."""
-    page = (DOCS / "security.md").read_text(encoding="utf-8")
-    before, begin, rest = page.partition("<!-- limits:")
+def _filled(page: str, name: str, content: str) -> str:
+    """A page written by hand, with what the code makes between its comments `NAME: …` and `end of NAME`."""
+    before, begin, rest = page.partition(f"<!-- {name}:")
     head, _, rest = rest.partition("\n")
-    _, end, after = rest.partition("<!-- end of limits -->")
+    _, end, after = rest.partition(f"<!-- end of {name} -->")
+    return f"{before}{begin}{head}\n\n{content}\n\n{end}{after}"
+
+
+def security() -> str:
+    """The page on security, with the table of a demo's limits from schema.limits."""
     rows = [
         _row((f"`{name}`", f"{field.default:,g}", field.description or ""))
         for name, field in Limits.model_fields.items()
     ]
     table = "\n".join(["| limit | default | what it limits |", "|---|---|---|", *rows])
-    return f"{before}{begin}{head}\n\n{table}\n\n{end}{after}"
+    return _filled((DOCS / "security.md").read_text(encoding="utf-8"), "limits", table)
+
+
+def python_api() -> str:
+    """The page on the Python API, with requests and services from the code."""
+    requests = []
+    for request in (RunRequest, SearchRequest):
+        fields = [
+            _row((f"`{name}`", f"`{_type(field.annotation)}`", field.description or ""))
+            for name, field in request.model_fields.items()
+        ]
+        requests += [f"### {request.__name__}\n", f"{inspect.getdoc(request)}\n", "| field | type | |", "|---|---|---|"]
+        requests += [*fields, ""]
+    services = []
+    for name, service in inspect.getmembers(Studio, lambda member: isinstance(member, cached_property)):
+        if name.startswith("_"):
+            continue
+        kind = typing.get_type_hints(service.func)["return"]
+        services += [f"### studio.{name}\n", f"{inspect.getdoc(service.func)}\n", "| method | |", "|---|---|"]
+        methods = inspect.getmembers(kind, inspect.isfunction)
+        services += [
+            _row((f"`{method}({_parameters(function)})`", (inspect.getdoc(function) or "").partition("\n\n")[0]))
+            for method, function in methods
+            if not method.startswith("_")
+        ]
+        services.append("")
+    page = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    page = _filled(page, "requests", "\n".join(requests).rstrip())
+    return _filled(page, "services", "\n".join(services).rstrip())
+
+
+def _parameters(function: Any) -> str:
+    shown = []
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        plain = isinstance(parameter.default, str | int | float | bool | tuple | None)
+        default = "" if parameter.default is parameter.empty else f"={parameter.default!r}" if plain else "=…"
+        shown.append(f"{stars}{parameter.name}{default}")
+    return ", ".join(shown)
+
+
+def _type(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
 
 
 def _row(cells: tuple[str, ...]) -> str:
@@ -228,6 +279,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors,
     "matrix.md": matrix,
     "security.md": security,
+    "reference/python.md": python_api,
 }
 
 

@@ -1,5 +1,6 @@
 """The public Python API: `Studio(home)` is composed of services. The page and the command line use nothing else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,8 @@ from studio.services.planning.lengths import LengthCache, Lengths
 from studio.services.planning.planner import Planner
 from studio.services.planning.preview import Previews
 from studio.services.planning.service import Planning
-from studio.services.runners.local import LocalRunner
+from studio.services.runners import Runner, runners
+from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.coach import Coach
 from studio.services.runs.curves import Curves
 from studio.services.runs.reconcile import reconcile
@@ -48,7 +50,8 @@ from studio.store.searches import SearchStore
 class Shared:
     """What all workspaces of a server share: the prepared worker, the model host, downloads and caches."""
 
-    runner: LocalRunner
+    processes: WorkerProcesses
+    runners: Mapping[str, Runner]
     host: HostClient
     downloads: Downloads
     lengths: LengthCache
@@ -57,8 +60,8 @@ class Shared:
     @classmethod
     def of(cls, home: Home) -> "Shared":
         """New ones for a data folder; no process is started before it is needed."""
-        host = HostClient(home)
-        return cls(LocalRunner(home.root), host, Downloads(home), LengthCache(host), Suggester(host))
+        host, processes = HostClient(home), WorkerProcesses(home.root)
+        return cls(processes, runners(home, processes), host, Downloads(home), LengthCache(host), Suggester(host))
 
 
 class Studio:
@@ -92,7 +95,7 @@ class Studio:
     def close(self) -> None:
         """End the processes that this one started, except for runs in progress."""
         self.shared.host.close()
-        self.shared.runner.close()
+        self.shared.processes.close()
 
     def visitor(self, workspace: str, role: Role = "owner") -> "Studio":
         """The same data folder and shared processes for another workspace, or for a member of a team."""
@@ -181,12 +184,12 @@ class Studio:
     def planning(self) -> Planning:
         """Plans and estimates of runs."""
         exclusions = Exclusions(self.datasets, self._lengths, self.preview)
-        return Planning(self.context, self.datasets, self.models, self._planner, exclusions, self.shared.runner)
+        return Planning(self.context, self.datasets, self.models, self._planner, exclusions, self.shared.processes)
 
     @cached_property
     def runs(self) -> Runs:
         """Runs: start, watch, stop, resume, rerun."""
-        return Runs(self.context, self.shared.runner, self.planning, self.shared.host)
+        return Runs(self.context, self.shared.runners, self.shared.processes, self.planning, self.shared.host)
 
     @cached_property
     def curves(self) -> Curves:

@@ -18,8 +18,11 @@ class RunRequest(FrozenModel):
     model: str | None = None
     """A starter, a model of the Hub (OWNER/NAME) or a folder."""
     task: str | None = None
+    """What the model should do; inferred from the columns without it."""
     method: str | None = None
+    """How the model learns, for example `lora`; chosen for task and model without it."""
     preset: str = "balanced"
+    """How thoroughly the model learns: `quick`, `balanced` or `thorough`."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Fields of `TrainingConfig` that are set by hand; dashes or underscores."""
     roles: dict[str, str] | None = None
@@ -33,6 +36,9 @@ class RunRequest(FrozenModel):
     prompts: tuple[str, ...] = ()
     """Test prompts, answered before, during and after training."""
     name: str = ""
+    """Name of the run; the file's name without one."""
+    runner: str = "local"
+    """Where to train."""
 
     @field_validator("settings", "splits", mode="before")
     @classmethod
@@ -49,6 +55,8 @@ class SearchRequest(FrozenModel):
     """A hyperparameter search around a run. Without `trials` and `minutes` the budget is 10 trials."""
 
     run: RunRequest
+    """What all trials have in common."""
     trials: int | None = None
+    """Most trials; None: no limit."""
     minutes: float = 0.0
     """Minutes of training over all trials; 0: no limit."""

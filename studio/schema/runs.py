@@ -11,7 +11,7 @@ from studio.schema.dataset import DatasetSpec, SplitSpec
 RunStatus = Literal[
     "queued", "paused", "starting", "training", "stopping", "finished", "stopped", "interrupted", "failed"
 ]
-ACTIVE: frozenset[str] = frozenset({"queued", "starting", "training", "stopping"})
+ACTIVE: frozenset[RunStatus] = frozenset({"queued", "starting", "training", "stopping"})
 """States in which a worker is, or should be, at work or waiting."""
 WITH_RESULT: frozenset[str] = frozenset({"finished", "stopped"})
 """States in which there may be a tuned model to chat with."""
@@ -87,6 +87,8 @@ class RunSpec(FrozenModel):
     """A dataset that serves as validation whole, when one was given."""
     validation_version: int = 1
     replay: Replay | None = None
+    runner: str = "local"
+    """Where it trains; see services/runners."""
     because: tuple[str, ...] = ()
     """Why the settings are what they are."""
     memory_bytes: int = 0

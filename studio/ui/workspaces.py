@@ -138,7 +138,7 @@ class Workspaces:
                     continue
                 self._close(name)
                 remove_workspace(home, name)
-                self._root.shared.runner.forget(name)
+                self._root.shared.processes.forget(name)
                 shutil.rmtree(home.root / "uploads" / name, ignore_errors=True)
                 gone.append(name)
         if gone:

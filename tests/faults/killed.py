@@ -96,7 +96,7 @@ def _named(*words: str) -> Callable[..., bool]:
 WORKER: dict[str, Trap] = {
     "taken, not yet its turn": on("studio.store.queue", "Queue", "try_start"),
     "its turn, not yet begun": on("studio.store.runs", "RunStore", "begin"),
-    "begun, importing": on("studio.worker.run", "", "import_heavy"),
+    "begun, importing": on("studio.worker.imports", "", "import_heavy"),
     "looking for its rows": on("studio.worker.run", "Worker", "_job"),
     "loading the model": on_event("phase", phase="loading"),
     "reading the rows": on_event("phase", phase="reading", nth=2),
@@ -152,19 +152,28 @@ def worker(moment: str, home: str, run: str) -> int:
 SERVER: dict[str, tuple[str, Trap]] = {
     "start: before the run is made": ("start", on("studio.store.runs", "RunStore", "create")),
     "start: its folder made, not listed": ("start", on("studio.store.runs", "", "write_whole", after=True)),
-    "start: listed, not in the queue": ("start", on("studio.store.queue", "Queue", "ask")),
-    "start: in the queue, no worker": ("start", on("studio.services.runners.local", "LocalRunner", "start")),
-    "start: the worker just begun": ("start", on("studio.services.runners.local", "LocalRunner", "start", after=True)),
+    "start: listed, not in the queue": ("start", on("studio.store.queue", "Queue", "enqueue")),
+    "start: in the queue, no worker": (
+        "start",
+        on("studio.services.runners.worker_processes", "WorkerProcesses", "start"),
+    ),
+    "start: the worker just begun": (
+        "start",
+        on("studio.services.runners.worker_processes", "WorkerProcesses", "start", after=True),
+    ),
     "stop: the wish kept, not said": ("stop", on("studio.store.runs", "RunStore", "set_status")),
     "stop: said": ("stop", on("studio.store.runs", "RunStore", "set_status", after=True)),
     "pause: the wish kept, not said": ("pause", on("studio.store.runs", "RunStore", "set_status", nth=2)),
     "pause: said": ("pause", on("studio.store.runs", "RunStore", "set_status", nth=2, after=True)),
     "resume: before it is said": ("resume", on("studio.store.runs", "RunStore", "set_status")),
-    "resume: said, not in the queue": ("resume", on("studio.store.queue", "Queue", "ask")),
-    "resume: in the queue, no worker": ("resume", on("studio.services.runners.local", "LocalRunner", "start")),
+    "resume: said, not in the queue": ("resume", on("studio.store.queue", "Queue", "enqueue")),
+    "resume: in the queue, no worker": (
+        "resume",
+        on("studio.services.runners.worker_processes", "WorkerProcesses", "start"),
+    ),
     "resume: the worker just begun": (
         "resume",
-        on("studio.services.runners.local", "LocalRunner", "start", after=True),
+        on("studio.services.runners.worker_processes", "WorkerProcesses", "start", after=True),
     ),
     "note: kept, not in the folder": ("note", on("studio.store.runs", "", "redescribe")),
     "delete: its description gone": ("delete", on("pathlib", "Path", "unlink", after=True, when=_named("run.json"))),

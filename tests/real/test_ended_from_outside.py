@@ -4,14 +4,16 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from studio.services.runs.finish import finish
 from worker_runs import add_run, log_of, record_of, start_worker, steps_of, wait_for
 
 from studio.schema.dataset import DatasetRecord
 from studio.services.context import Context
-from studio.services.runs.service import Runs
+from studio.services.runners import runners
+from studio.services.runs.lifecycle import RunLifecycle
+from studio.services.runs.reconcile import reconcile
 from studio.store import Home
 from studio.training.loop.checkpoints import Checkpoints
 from studio.worker.messages import ENDED_FROM_OUTSIDE
@@ -72,14 +74,16 @@ def test_a_killed_run_waits_for_its_turn_and_ends_with_its_best_step_without_ano
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait(10)
     remembering, folder = Remembering(home), home.workspace().runs.folder(run)
-    runs = Runs(Context(home, home.workspace()), remembering)  # type: ignore[arg-type]
+    processes: Any = remembering
+    runs = RunLifecycle(Context(home, home.workspace()), runners(home, processes), processes)
+    reconcile(runs)
     assert runs.get(run).status == "interrupted"
     steps, kept = len(steps_of(home, run)), runs.progress(run).keeps
     assert kept is not None
     other = add_run(home, data, llama)
     home.queue.claim(other, os.getpid())
     assert home.queue.try_start(other)
-    finish(runs, run)
+    runs.finish(run)
     wait_for(lambda: "Waiting" in log_of(home, run))
     home.queue.remove(other)
     assert remembering.workers[0].wait(60) == 0, log_of(home, run)

@@ -20,7 +20,7 @@ from studio.schema.errors import StudioError
 from studio.schema.events import AnyEvent, EvaluationEvent, HeldEvent, ReplyEvent
 from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
-from studio.services.runners.local import LocalRunner
+from studio.services.runners.worker_processes import WorkerProcesses
 from studio.store import Home
 from studio.training.loop.loading import TrainingJob
 from studio.training.trainers import common
@@ -164,8 +164,8 @@ def test_one_that_nobody_wants_ends_and_its_peak_is_forgotten(tmp_path: Path) ->
 
 
 @pytest.fixture
-def runner(home: Home) -> Iterator[LocalRunner]:
-    made = LocalRunner(home.root)
+def runner(home: Home) -> Iterator[WorkerProcesses]:
+    made = WorkerProcesses(home.root)
     yield made
     made.close()
 
@@ -189,7 +189,7 @@ def holds(process: psutil.Process, home: Home) -> bool:
 
 
 def test_the_prepared_process_makes_ready_what_it_is_told_and_takes_it_under_the_id_set_aside(
-    home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
+    home: Home, data: DatasetRecord, llama: str, runner: WorkerProcesses
 ) -> None:
     spec = guess(home, data, llama, precision="float32", max_length=96, epochs=1, test_prompts=PROMPTS)
     runner.make_ready("default", guess(home, data, llama, precision="float32", epochs=3), "20200101-first")
@@ -212,7 +212,7 @@ def test_the_prepared_process_makes_ready_what_it_is_told_and_takes_it_under_the
 
 
 def test_somebody_elses_run_has_the_machine_and_the_process_is_as_it_was_before(
-    home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
+    home: Home, data: DatasetRecord, llama: str, runner: WorkerProcesses
 ) -> None:
     spec = guess(home, data, llama, precision="float32", max_length=96, epochs=1)
     runner.make_ready("default", spec, "20200101-first")
@@ -270,7 +270,7 @@ def test_nothing_is_made_ready_beside_a_model_that_answers(home: Home, data: Dat
 
 
 def test_a_process_that_does_not_listen_is_replaced(home: Home, data: DatasetRecord, llama: str) -> None:
-    runner = LocalRunner(home.root)
+    runner = WorkerProcesses(home.root)
     runner.prepare()
     first = child()
     first.suspend()

@@ -20,7 +20,7 @@ from worker_runs import (
 
 from studio.machine.processes import identity
 from studio.schema.dataset import DatasetRecord
-from studio.services.runners.local import LocalRunner
+from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.run_files import resumable_step
 from studio.store import Home
 
@@ -31,8 +31,8 @@ PREPARED = ("studio.worker", "--prepared")
 
 
 @pytest.fixture
-def runner(home: Home, afresh: None) -> Iterator[LocalRunner]:
-    made = LocalRunner(home.root)
+def runner(home: Home, afresh: None) -> Iterator[WorkerProcesses]:
+    made = WorkerProcesses(home.root)
     yield made
     made.close()
 
@@ -69,7 +69,7 @@ def test_a_run_is_trained_and_described_whole(home: Home, data: DatasetRecord, l
 
 
 def test_a_prepared_worker_is_handed_a_run_and_takes_its_name(
-    home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
+    home: Home, data: DatasetRecord, llama: str, runner: WorkerProcesses
 ) -> None:
     runner.prepare()
     runner.prepare()
@@ -88,7 +88,7 @@ def test_a_prepared_worker_is_handed_a_run_and_takes_its_name(
 
 
 def test_a_prepared_worker_that_is_gone_is_not_waited_for(
-    home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
+    home: Home, data: DatasetRecord, llama: str, runner: WorkerProcesses
 ) -> None:
     runner.prepare()
     wait_for(lambda: children(*PREPARED))
@@ -174,7 +174,7 @@ def test_a_killed_worker_is_noticed_and_its_run_goes_on_from_the_last_checkpoint
 
 
 def test_a_second_run_waits_for_its_turn_and_then_trains(
-    home: Home, data: DatasetRecord, llama: str, runner: LocalRunner
+    home: Home, data: DatasetRecord, llama: str, runner: WorkerProcesses
 ) -> None:
     first, second = add_run(home, data, llama, **LONG), add_run(home, data, llama, **TINY, epochs=1)
     one = start_worker(home, first, fresh=True)

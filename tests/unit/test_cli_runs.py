@@ -14,7 +14,7 @@ from studio.schema.host import RowsRef
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
 from studio.services.planning.lengths import LengthCache, Measured
-from studio.services.runners.local import LocalRunner
+from studio.services.runners.worker_processes import WorkerProcesses
 from tests.hubserver import tiny_folder
 from tests.said import Call, Said, caller
 
@@ -24,7 +24,7 @@ STARTED: list[str] = []
 """Runs for which a worker was asked."""
 
 
-class NoWorkers(LocalRunner):
+class NoWorkers(WorkerProcesses):
     """A runner that only remembers which runs it was asked to start."""
 
     def start(self, workspace: str, run: str, log: Path) -> None:
@@ -41,7 +41,7 @@ class NoHost(LengthCache):
 @pytest.fixture
 def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     """A studio whose runs wait without a worker, as the commands' own studios do."""
-    monkeypatch.setattr("studio.api.base.LocalRunner", NoWorkers)
+    monkeypatch.setattr("studio.api.WorkerProcesses", NoWorkers)
     monkeypatch.setattr("studio.api.base.LengthCache", NoHost)
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
     STARTED.clear()

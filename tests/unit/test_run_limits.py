@@ -13,12 +13,11 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord, RunSpec
-from studio.services.planning.service import own_rows
-from studio.services.runs.run_management import RunManagement
-from studio.services.runs.service import Runs
+from studio.services.runners import runners
 from studio.store import Home, Workspace
 from studio.store.quota import Quota
 from studio.store.removal import has_active_runs, remove_workspace
+from studio.store.run_rows import own_rows
 from studio.worker.run import Worker
 
 ROWS = "question,answer\n" + "".join(f"How is number {n}?,It is fine as number {n}.\n" for n in range(60))
@@ -49,7 +48,9 @@ def visit(home: Home, address: str = "192.0.2.1") -> Studio:
     assert name
     home.workspace(name).visited(address)
     studio = Studio(home, name, demo=True)
-    object.__setattr__(studio.shared, "runner", Starts())
+    starts: Any = Starts()
+    object.__setattr__(studio.shared, "processes", starts)
+    object.__setattr__(studio.shared, "runners", runners(home, starts))
     return studio
 
 
@@ -210,7 +211,7 @@ def test_a_run_archive_counts_as_disk_space(home: Home) -> None:
     with (folder.adapter / "adapter_model.safetensors").open("wb") as file:
         file.truncate(300_000_000)
     with pytest.raises(StudioError) as refusal:
-        RunManagement(Runs(studio.context, Starts())).pack(run)  # type: ignore[arg-type]
+        studio.saved.export_archive(run)
     assert refusal.value.code == "limit-reached"
 
 
@@ -231,7 +232,7 @@ def test_what_a_visitor_s_run_may_not_use_is_refused_when_it_is_started(home: Ho
     for changes in (*asks, {"batch_size": 64, "gradient_accumulation": 64}):
         asked = changed(spec, **changes)
         with pytest.raises(StudioError) as refusal:
-            Runs(studio.context, Starts()).start(asked)  # type: ignore[arg-type]
+            studio.runs.submit(asked)
         assert refusal.value.code in ("not-allowed", "no-such-run", "limit-reached")
 
 
@@ -256,9 +257,9 @@ def test_a_worker_that_begins_again_brings_no_secrets_back(tmp_path: Path) -> No
     shows.write_text("#!/bin/sh\nenv\n")
     shows.chmod(0o755)
     program = (
-        "import sys; from pathlib import Path; from studio.worker import again\n"
+        "import sys; from pathlib import Path; from studio.worker import restart\n"
         "sys.executable = sys.argv[1]\n"
-        "again.start_anew(Path('/home'), 'visitor', 'run', sys.argv[2] == 'visitor')"
+        "restart.restart_worker(Path('/home'), 'visitor', 'run', sys.argv[2] == 'visitor')"
     )
     for whose, there in (("owner", True), ("visitor", False)):
         done = subprocess.run(

@@ -13,7 +13,7 @@ from studio.schema.requests import RunRequest, SearchRequest
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     made = Studio(tmp_path / "home")
-    made.runs.runner = Starts()  # type: ignore[assignment]
+    made.runs.processes = Starts()  # type: ignore[assignment]
     yield made
     made.close()
 

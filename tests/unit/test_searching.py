@@ -11,7 +11,7 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent
 from studio.schema.search import SearchSpec, SearchView
-from studio.services.runners.local import LocalRunner
+from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.search_engine import SearchEngine, against, against_budget, space
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
@@ -189,7 +189,7 @@ def test_the_end_of_a_trials_run_begins_the_next_one_and_of_another_run_nothing(
 
 
 def test_who_started_a_run_is_told_when_its_worker_has_ended(tmp_path: Path) -> None:
-    runner, told = LocalRunner(tmp_path), Queue[str]()
+    runner, told = WorkerProcesses(tmp_path), Queue[str]()
     runner.tell("mine", told.put)
     runner.start("other", "r1", tmp_path / "r1.log")  # neither is known to the worker, which ends at once
     runner.start("mine", "r2", tmp_path / "r2.log")

@@ -20,8 +20,10 @@ from studio.schema.requests import RunRequest
 from studio.schema.runs import RunSpec
 from studio.schema.settings_check import config_from
 from studio.services.context import Context
+from studio.services.runners import runners
+from studio.services.runs.lifecycle import RunLifecycle
+from studio.services.runs.reconcile import reconcile
 from studio.services.runs.run_management import RunManagement
-from studio.services.runs.service import Runs
 from studio.store import Home
 from studio.store.datasets import ROWS
 from studio.ui import run_updates
@@ -60,6 +62,17 @@ def spec(name: str = "support") -> RunSpec:
     return RunSpec(config=config, dataset="data-1", dataset_version=1, data=data, splits=SplitSpec())
 
 
+def reconciled(runs, run):
+    """A run after its state was brought in line with its worker."""
+    reconcile(runs)
+    return runs.get(run)
+
+
+def lifecycle(context, processes):
+    """The runs of a workspace, whose workers are only remembered."""
+    return RunLifecycle(context, runners(context.home, processes), processes)
+
+
 @pytest.fixture
 def runs(tmp_path):
     home = Home(tmp_path)
@@ -79,7 +92,7 @@ def runs(tmp_path):
         format="csv",
     )
     datasets.add(record, folder)
-    return Runs(Context(home, home.workspace()), Starts())
+    return lifecycle(Context(home, home.workspace()), Starts())
 
 
 def whole(checkpoint):
@@ -99,49 +112,51 @@ def living():
 
 
 def test_a_second_run_of_the_same_name_gets_a_number(runs):
-    names = [runs.start(spec()).name for _ in range(3)]
+    names = [runs.submit(spec()).name for _ in range(3)]
     assert names == ["support", "support 2", "support 3"]
 
 
 def test_a_run_that_was_made_ready_is_started_under_the_id_set_aside_and_the_next_one_under_its_own(runs):
-    runs.make_ready(spec())
-    aside = runs.runner.aside
+    runs.prepare_worker(spec())
+    aside = runs.processes.aside
     (runs.store.folder(aside).checkpoints).mkdir(parents=True)  # what makes it ready has been there
-    assert [runs.start(spec()).id == aside for _ in range(2)] == [True, False]
+    assert [runs.submit(spec()).id == aside for _ in range(2)] == [True, False]
 
 
 def test_no_guess_is_made_for_strangers_nor_for_what_has_more_than_this_process(runs):
     more = {"processes": 2}, {"mirror": "tensorboard"}
     others = [spec().model_copy(update={"config": spec().config.model_copy(update=each)}) for each in more]
     for each in (spec("mine"), *others):
-        runs.make_ready(each)
-    Runs(Context(runs.context.home, runs.context.workspace, demo=True), runs.runner).make_ready(spec("a stranger's"))
-    assert runs.runner.made_ready == ["mine", "nothing", "nothing", "nothing"]
+        runs.prepare_worker(each)
+    lifecycle(Context(runs.context.home, runs.context.workspace, demo=True), runs.processes).prepare_worker(
+        spec("a stranger's")
+    )
+    assert runs.processes.made_ready == ["mine", "nothing", "nothing", "nothing"]
 
 
 def test_a_started_run_waits_in_the_queue_and_a_worker_is_asked_for_it(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     assert record.status == "queued"
-    assert runs.runner.started == [("default", record.id)]
+    assert runs.processes.started == [("default", record.id)]
     assert runs.queue.position(record.id) == 0
 
 
 def test_a_run_that_waits_is_taken_out_of_the_queue_by_stop(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     stopped = runs.stop(record.id)
     assert stopped.status == "stopped"
     assert runs.queue.position(record.id) is None
 
 
 def test_a_run_at_work_is_asked_to_stop_and_its_wish_is_kept(runs, living):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.store.begin(record.id, living.pid)
     assert runs.stop(record.id, "discard").status == "stopping"
     assert runs.store.stop_wish(record.id) == "discard"
 
 
 def test_a_finished_run_can_not_be_stopped_or_resumed(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.store.set_status(record.id, "finished")
     for act in (runs.stop, runs.resume):
         with pytest.raises(StudioError) as refusal:
@@ -150,11 +165,11 @@ def test_a_finished_run_can_not_be_stopped_or_resumed(runs):
 
 
 def test_a_run_whose_worker_is_gone_is_interrupted_and_can_go_on(runs, living):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.store.begin(record.id, living.pid)
     living.kill()
     living.wait()
-    found = runs.get(record.id)
+    found = reconciled(runs, record.id)
     assert found.status == "interrupted"
     assert "Resume starts again" in found.reason
     assert runs.resume(record.id).status == "queued"
@@ -162,15 +177,15 @@ def test_a_run_whose_worker_is_gone_is_interrupted_and_can_go_on(runs, living):
 
 
 def test_a_living_process_with_the_same_pid_but_another_start_is_not_taken_for_the_worker(runs, living):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.store.begin(record.id, living.pid)
     assert identity(living.pid)
     runs.store.update(record.id, identity="another-boot:1")
-    assert runs.get(record.id).status == "interrupted"
+    assert reconciled(runs, record.id).status == "interrupted"
 
 
 def test_a_run_at_work_can_not_be_deleted(runs, living):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.store.begin(record.id, living.pid)
     with pytest.raises(StudioError) as refusal:
         runs.delete(record.id)
@@ -179,18 +194,18 @@ def test_a_run_at_work_can_not_be_deleted(runs, living):
 
 
 def test_deleting_a_run_removes_its_folder_and_its_events(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.stop(record.id)
     runs.delete(record.id)
     assert not runs.store.folder(record.id).root.exists()
-    assert runs.events.after(record.id) == []
+    assert runs.event_store.after(record.id) == []
 
 
 def test_the_time_left_follows_the_pace_of_the_last_steps(runs, living):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.store.begin(record.id, living.pid)
     for step in range(1, 5):
-        runs.events.append(
+        runs.event_store.append(
             record.id, StepEvent(step=step, loss=1.0, learning_rate=1e-4, rows_per_second=1.0, memory_bytes=1)
         )
         time.sleep(0.05)
@@ -201,55 +216,55 @@ def test_the_time_left_follows_the_pace_of_the_last_steps(runs, living):
 
 
 def test_a_waiting_run_without_a_worker_gets_a_new_one_from_whoever_looks(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     with runs.queue.db.write() as connection:
         connection.execute("UPDATE entries SET called = ''")
-    runs.look()
-    assert runs.runner.started == [("default", record.id)] * 2
-    runs.look()
-    assert len(runs.runner.started) == 2, "asked for once, not at every look"
+    reconcile(runs)
+    assert runs.processes.started == [("default", record.id)] * 2
+    reconcile(runs)
+    assert len(runs.processes.started) == 2, "asked for once, not at every look"
 
 
 def test_a_name_that_is_too_long_is_refused_with_its_length(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     with pytest.raises(StudioError) as refusal:
-        RunManagement(runs).note(record.id, name="x" * 200)
+        RunManagement(runs).annotate(record.id, name="x" * 200)
     assert "200 characters" in refusal.value.message
 
 
 def test_a_visitor_reads_the_log_without_the_paths_of_the_machine(runs):
-    record, home = runs.start(spec()), runs.context.home
+    record, home = runs.submit(spec()), runs.context.home
     printed = f'File "{sys.prefix}/lib/x.py", for {home.root}/workspaces and /opt/models/private/model.safetensors'
     runs.store.folder(record.id).log.write_text(printed)
-    stranger = Runs(Context(home, home.workspace(), demo=True), runs.runner)
+    stranger = lifecycle(Context(home, home.workspace(), demo=True), runs.processes)
     assert runs.log(record.id) == printed
     assert stranger.log(record.id) == 'File "x.py", for workspaces and model.safetensors'
 
 
 def test_a_waiting_run_is_paused_and_goes_on_at_the_end_of_the_queue(runs):
-    first, second = runs.start(spec()), runs.start(spec())
+    first, second = runs.submit(spec()), runs.submit(spec())
     paused = runs.pause(first.id)
     assert (paused.status, runs.queue.position(first.id), runs.queue.position(second.id)) == ("paused", None, 0)
     assert runs.progress(first.id).sentence == "Paused while it waited."
     assert runs.resume(first.id).status == "queued"
-    assert [each.id for each in runs.waiting()] == [second.id, first.id]
-    assert runs.runner.started == [("default", first.id), ("default", second.id)], "only the next run has a worker"
+    assert [each.id for each in runs.queued()] == [second.id, first.id]
+    assert runs.processes.started == [("default", first.id), ("default", second.id)], "only the next run has a worker"
 
 
 def test_a_run_at_work_is_asked_to_pause_and_may_finish_its_check(runs, living):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.store.begin(record.id, living.pid)
     assert runs.pause(record.id).status == "stopping"
     assert runs.store.stop_wish(record.id) == "pause"
     assert runs.progress(record.id).sentence == "Pausing after this step"
     with runs.store.db.write() as connection:
         connection.execute("UPDATE events SET time = '2020-01-01T00:00:00.000Z'")
-    runs.look()
+    reconcile(runs)
     assert living.poll() is None, "nobody is pressed to pause"
 
 
 def test_a_run_that_has_ended_can_not_be_paused_and_its_wish_stays_as_it_was(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.store.set_status(record.id, "finished")
     with pytest.raises(StudioError) as refusal:
         runs.pause(record.id)
@@ -258,14 +273,14 @@ def test_a_run_that_has_ended_can_not_be_paused_and_its_wish_stays_as_it_was(run
 
 
 def test_a_worker_does_not_begin_what_was_paused_in_that_moment(runs, living):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.pause(record.id)
     assert not runs.store.begin(record.id, living.pid)
     assert runs.get(record.id).status == "paused"
 
 
 def test_a_paused_run_is_thrown_away_with_all_it_had_learned(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     folder = runs.store.folder(record.id)
     runs.pause(record.id)
     for part in (folder.checkpoints / "checkpoint-4", folder.adapter):
@@ -278,9 +293,9 @@ def test_a_paused_run_is_thrown_away_with_all_it_had_learned(runs):
 
 
 def test_the_order_of_the_queue_is_changed_and_refused_in_words(runs):
-    first, second = runs.start(spec()), runs.start(spec())
+    first, second = runs.submit(spec()), runs.submit(spec())
     runs.move(second.id, "first")
-    assert [each.id for each in runs.waiting()] == [second.id, first.id]
+    assert [each.id for each in runs.queued()] == [second.id, first.id]
     assert runs.progress(first.id).sentence == "Waiting: 1 run before it."
     runs.stop(first.id)
     for run, way in ((first.id, "up"), (second.id, "sideways")):
@@ -289,36 +304,36 @@ def test_the_order_of_the_queue_is_changed_and_refused_in_words(runs):
 
 
 def test_a_run_that_does_not_fit_says_what_it_needs_and_what_is_free(runs):
-    record = runs.start(spec().model_copy(update={"memory_bytes": 8 * 2**30}))
+    record = runs.submit(spec().model_copy(update={"memory_bytes": 8 * 2**30}))
     runs.queue.claim(record.id, os.getpid())
     assert not runs.queue.try_start(record.id, 2 * 2**30)
     assert runs.progress(record.id).sentence == "Waiting for memory: it needs about 8.0 GB, and 2.0 GB are free."
 
 
 def test_of_those_who_ask_with_one_key_the_first_makes_a_run_and_the_others_get_it(runs):
-    first, second = (runs.start(spec(), once="page 1") for _ in range(2))
+    first, second = (runs.submit(spec(), once="page 1") for _ in range(2))
     assert first.id == second.id and len(runs.all()) == 1
     assert len([each for each in runs.store.root.iterdir() if each.is_dir()]) == 1
-    assert runs.runner.started == [("default", first.id)]
-    assert runs.start(spec(), once="page 2").id != first.id
+    assert runs.processes.started == [("default", first.id)]
+    assert runs.submit(spec(), once="page 2").id != first.id
 
 
 def test_a_run_that_never_came_into_the_queue_is_found_by_whoever_looks(runs):
     """The server was killed between the two writes."""
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.queue.remove(record.id)
-    runs.runner.started.clear()
-    runs.look()
-    assert runs.runner.started == []
+    runs.processes.started.clear()
+    reconcile(runs)
+    assert runs.processes.started == []
     with runs.store.db.write() as connection:
         connection.execute("UPDATE runs SET created = '2020-01-01T00:00:00.000Z'")
-    runs.look()
-    assert runs.runner.started == [("default", record.id)]
+    reconcile(runs)
+    assert runs.processes.started == [("default", record.id)]
     assert runs.queue.position(record.id) == 0
 
 
 def test_a_run_does_not_go_on_without_its_rows(runs):
-    record, datasets = runs.start(spec()), runs.context.workspace.datasets
+    record, datasets = runs.submit(spec()), runs.context.workspace.datasets
     runs.stop(record.id)
     for remove in (lambda: datasets.rows_path("data-1", 1).unlink(), lambda: datasets.delete("data-1")):
         remove()
@@ -337,32 +352,32 @@ def lost_for_memory(runs, run):
 
 
 def test_a_run_that_the_system_ended_for_want_of_memory_is_tried_once_more_at_half_the_batch(runs):
-    before = runs.start(spec())
+    before = runs.submit(spec())
     size, goes = (getattr(runs.store.spec(before.id).config, name) for name in ("batch_size", "gradient_accumulation"))
     lost_for_memory(runs, before.id)
-    assert runs.get(before.id).status == "queued"
+    assert reconciled(runs, before.id).status == "queued"
     again = runs.store.spec(before.id)
     assert (again.config.batch_size, again.config.gradient_accumulation) == (size // 2, 2 * goes)
     assert again.because[-1].startswith(f"There was not enough memory for {size} rows at once")
-    assert runs.runner.started == [("default", before.id)] * 2 and runs.queue.position(before.id) == 0
-    (advice,) = [each.event for each in runs.after(before.id, kinds=("advice",))]
+    assert runs.processes.started == [("default", before.id)] * 2 and runs.queue.position(before.id) == 0
+    (advice,) = [each.event for each in runs.events(before.id, kinds=("advice",))]
     assert advice.title == "Not enough memory: tried once more"
     lost_for_memory(runs, before.id)
     for _ in range(2):
-        assert runs.get(before.id).status == "interrupted" and "no memory left" in runs.get(before.id).reason
-    assert len(runs.runner.started) == 2
+        assert reconciled(runs, before.id).status == "interrupted" and "no memory left" in runs.get(before.id).reason
+    assert len(runs.processes.started) == 2
 
 
 def test_a_run_that_was_killed_for_another_reason_is_not_tried_by_itself(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     lost_for_memory(runs, record.id)
     runs.store.update(record.id, kills=oom_kills())
-    assert runs.get(record.id).status == "interrupted" and "memory" not in runs.get(record.id).reason
-    assert len(runs.runner.started) == 1
+    assert reconciled(runs, record.id).status == "interrupted" and "memory" not in runs.get(record.id).reason
+    assert len(runs.processes.started) == 1
 
 
 def test_from_where_a_run_goes_on_is_told_alike_wherever_it_is_asked(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     folder = runs.store.folder(record.id)
     assert (runs.progress(record.id).way_on, runs.progress(record.id).saved) == ("", None), "it waits"
     lost_for_memory(runs, record.id)
@@ -370,26 +385,26 @@ def test_from_where_a_run_goes_on_is_told_alike_wherever_it_is_asked(runs):
     for step in (4, 8):
         whole(folder.checkpoints / f"checkpoint-{step}")
     (folder.checkpoints / "checkpoint-8" / "weights").write_text("")  # cut
-    assert "Everything up to step 4 is safe" in runs.get(record.id).reason
+    assert "Everything up to step 4 is safe" in reconciled(runs, record.id).reason
     told = runs.progress(record.id)
     assert (told.saved, told.way_on, runs.checkpoints(record.id)) == (4, "Goes on from step 4.", [4])
     assert run_updates.standing(told)["saved"] == 4 and run_updates.standing(told)["way"] == told.way_on
-    assert run_updates.standing(told)["bytes"] == told.bytes == runs.bytes(record.id) > 0
+    assert run_updates.standing(told)["bytes"] == told.bytes == runs.size(record.id) > 0
     (folder.checkpoints / "checkpoint-4" / "optimizer.pt").unlink()
     told = runs.progress(record.id)
     assert (told.saved, told.way_on) == (None, "Of its checkpoints a file is missing or cut, so it starts again.")
     assert told.way_on in train.bar(told)
     runs.resume(record.id)
-    assert runs.events.last(record.id, "state")[-1].event.message == told.way_on
+    assert runs.event_store.last(record.id, "state")[-1].event.message == told.way_on
 
 
 def test_a_run_for_which_there_is_no_room_on_the_disk_is_neither_made_nor_goes_on(runs):
     endless = {"disk_bytes": 10**18}
     with pytest.raises(StudioError) as refusal:
-        runs.start(spec().model_copy(update=endless))
+        runs.submit(spec().model_copy(update=endless))
     assert refusal.value.code == "disk-full" and "MB needed" in refusal.value.given
     assert runs.all() == [] and not list(runs.store.root.glob("*"))
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.pause(record.id)
     runs.store.replace_spec(record.id, spec().model_copy(update=endless))
     with pytest.raises(StudioError) as refusal:
@@ -399,7 +414,7 @@ def test_a_run_for_which_there_is_no_room_on_the_disk_is_neither_made_nor_goes_o
 
 
 def test_what_a_run_has_saved_already_counts_as_room_for_it(runs, tmp_path):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     runs.pause(record.id)
     free = shutil.disk_usage(tmp_path).free
     checkpoint = runs.store.folder(record.id).checkpoints / "checkpoint-4"
@@ -424,7 +439,7 @@ def test_start_refuses_a_disk_on_which_there_is_no_room_for_what_is_learned(disk
 
 
 def test_a_stop_from_before_a_run_was_resumed_does_not_hurry_the_next_one(runs):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     try:
         runs.store.set_status(record.id, "stopping", "Pauses.")
@@ -434,7 +449,7 @@ def test_a_stop_from_before_a_run_was_resumed_does_not_hurry_the_next_one(runs):
         runs.store.set_status(record.id, "queued")
         assert runs.store.begin(record.id, worker.pid)
         runs.stop(record.id)
-        runs.look()
+        reconcile(runs)
         time.sleep(0.2)
         assert worker.poll() is None, "it has a while to obey"
     finally:
@@ -443,7 +458,7 @@ def test_a_stop_from_before_a_run_was_resumed_does_not_hurry_the_next_one(runs):
 
 
 def test_a_worker_that_hangs_after_stop_is_killed_and_one_that_still_saves_is_not(runs, living):
-    record = runs.start(spec())
+    record = runs.submit(spec())
     folder = runs.store.folder(record.id)
     half_saved = folder.checkpoints / ".checkpoint-4.new" / "weights"
     half_saved.parent.mkdir(parents=True)
@@ -453,11 +468,11 @@ def test_a_worker_that_hangs_after_stop_is_killed_and_one_that_still_saves_is_no
     long_ago = time.time() - 500
     with runs.store.db.write() as connection:
         connection.execute("UPDATE events SET time = '2026-01-01T00:00:00.000Z'")
-    runs.look()
+    reconcile(runs)
     time.sleep(0.2)
     assert living.poll() is None, "its last file was written to a moment ago"
     for file in folder.root.rglob("*"):
         os.utime(file, (long_ago, long_ago))
     folder.log.write_text("what a library prints is no saving\n")
-    runs.look()
+    reconcile(runs)
     assert living.wait(5) == -signal.SIGKILL

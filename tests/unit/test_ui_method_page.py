@@ -9,7 +9,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
-from studio.services.runners.local import LocalRunner
+from studio.services.runners.worker_processes import WorkerProcesses
 from studio.ui.session import Visit
 from studio.ui.tabs.data import import_data, rows
 from studio.ui.tabs.data import tab as data_tab
@@ -20,7 +20,7 @@ Visiting = Callable[..., Visit]
 ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(30))
 
 
-class Notes(LocalRunner):
+class Notes(WorkerProcesses):
     """A runner that only remembers what it was asked to make ready."""
 
     def __init__(self, home: Path) -> None:

@@ -49,7 +49,7 @@ class Suggestions:
                 self._ready()
             except StudioError as error:
                 due, unavailable_reason = False, f"Suggestions need the starter that reads texts. {error.what}"
-        return state.model_copy(update={"due": due, "why_not": unavailable_reason})
+        return state.model_copy(update={"due": due, "unavailable_reason": unavailable_reason})
 
     def now(self, dataset: str, progress: Callable[[int, int, str], None]) -> Learned | None:
         """Learn and suggest now, and wait for it."""

@@ -23,7 +23,7 @@ from studio.services.planning.exclusions import Exclusions
 from studio.services.planning.planner import Planner, Resolved
 from studio.services.planning.probe import probe
 from studio.services.planning.replay_mixing import StartingPoint, starting_point
-from studio.services.runners.local import LocalRunner
+from studio.services.runners.worker_processes import WorkerProcesses
 from studio.tasks import task_named
 from studio.training.planning.memory_budget import MAX_MEMORY_SHARE
 
@@ -38,7 +38,7 @@ class Planning:
         models: Models,
         planner: Planner,
         exclusions: Exclusions,
-        runner: LocalRunner,
+        runner: WorkerProcesses,
     ) -> None:
         self.context, self.datasets, self.models = context, datasets, models
         self.planner, self._exclusions, self._runner = planner, exclusions, runner
@@ -110,6 +110,7 @@ class Planning:
             validation_dataset=other.id if other else None,
             validation_version=other.version if other else 1,
             replay=resolved.start.replay,
+            runner=request.runner,
             because=view.plan.because,
             memory_bytes=view.estimate.memory_bytes,
             disk_bytes=view.estimate.disk_bytes,

@@ -1,164 +1,117 @@
-"""This machine: a worker process of its own session that outlives the server, started fresh or taken prepared."""
+"""This machine as a runner: a queue, one run at a time, and a worker process that outlives the server."""
 
-import json
-import os
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import partial
-from pathlib import Path
+import signal
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from itertools import takewhile
 
-from studio.machine.processes import identity, lives
-from studio.schema.runs import RunSpec
-from studio.store.home import Home
-from studio.store.next_worker import start_worker
-from studio.store.queue import Entry
+from studio.machine.facts import machine_facts
+from studio.machine.processes import end_group
+from studio.schema.events import AnyEvent, StateEvent, StoredEvent
+from studio.schema.runs import StopWish
+from studio.services.runners.base import Offer, Position, RunHandle
+from studio.services.runners.worker_processes import WorkerProcesses
+from studio.store import Home
+from studio.store.files import is_written_to
+from studio.store.next_worker import start_next_worker
 
-Told = Callable[[str], None]
-WATCH_SECONDS = 0.5
-"""Between two looks at a worker that another process has started."""
+TERM_SECONDS, KILL_SECONDS = 90, 150
+"""Seconds after a request to stop until the worker gets SIGTERM, and SIGKILL."""
+SAVING_SECONDS = 60
+"""A worker that has written into its run's folder within so many seconds is saving, and is not killed."""
 
 
 class LocalRunner:
-    """Starts workers. Holds at most one prepared process: all imports done, waiting for a run or making one ready."""
+    """This machine."""
 
+    name = "local"
     title = "This machine"
+    sentence = "One run at a time; the others wait for their turn."
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self._prepared: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
-        self._aside: tuple[str, str] | None = None
-        """The workspace and the id of the run that is made ready."""
-        self._told: dict[str, Told] = {}
-        self._watched: set[int] = set()
-        """Workers whose end a thread waits for; no more of them live than the queue has processes."""
+    def __init__(self, home: Home, processes: WorkerProcesses) -> None:
+        self.home, self.queue, self.processes = home, home.queue, processes
 
-    def prepare(self) -> None:
-        """Have a process import everything now, since a person is about to press Start."""
-        with self._lock:
-            self._prepare()
+    def check(self) -> str:
+        """Always available."""
+        return ""
 
-    def make_ready(self, workspace: str, spec: RunSpec, run: str) -> None:
-        """Have it make a run ready, too, that a person may start next; `run` is its id unless one is set aside."""
-        with self._lock:
-            prepared = self._prepare()
-            if self._aside is None or self._aside[0] != workspace:
-                self._aside = workspace, run
-            told = {
-                "home": str(self.home),
-                "workspace": workspace,
-                "run": self._aside[1],
-                "spec": spec.model_dump(mode="json", exclude={"because"}, exclude_defaults=True),
-            }
-            if not _told(prepared, json.dumps(told)):
-                _end(prepared)
-                self._prepared = None
+    def offers(self) -> tuple[Offer, ...]:
+        """This machine's memory and GPUs."""
+        machine = machine_facts()
+        gpus = tuple(gpu.name for gpu in machine.gpus)
+        return (Offer(name=self.title, memory_bytes=machine.training_memory, gpus=gpus),)
 
-    def set_aside(self, workspace: str) -> str:
-        """The id of the run that is made ready for a workspace, given once; empty when there is none."""
-        with self._lock:
-            if self._aside is None or self._aside[0] != workspace:
-                return ""
-            (_, run), self._aside = self._aside, None
-            return run
+    def require_place(self, run: RunHandle) -> None:
+        """See `Runner`."""
+        workspace = run.workspace
+        self.queue.require_place(workspace.name, workspace.address, workspace.limits, run.id)
 
-    def tell(self, workspace: str, told: Told) -> None:
-        """Have it called with each run of a workspace whose worker has ended, as long as this process lives."""
-        self._told[workspace] = told
+    def submit(self, run: RunHandle, rerun: bool = False) -> None:
+        """See `Runner`. A visitor's turns and limits are shared by network address."""
+        workspace = run.workspace
+        memory = workspace.runs.spec(run.id).memory_bytes
+        self.queue.enqueue(workspace.name, run.id, memory, rerun, owner=workspace.address, limits=workspace.limits)
+        self._start_next()
 
-    def start(self, workspace: str, run: str, log: Path) -> None:
-        """Start a worker for a run in the queue; it waits for its turn by itself."""
-        with self._lock:
-            prepared, self._prepared = self._prepared, None
-        if prepared is None or not _handed(prepared, f"{self.home}\t{workspace}\t{run}"):
-            prepared = start_worker(Home(self.home), workspace, run, log)
-        self._watched.add(prepared.pid)
-        self._watch(prepared.pid, prepared.wait, workspace, run)
+    def is_submitted(self, run: RunHandle) -> bool:
+        """Whether it is in the queue."""
+        return self.queue.position(run.id) is not None
 
-    def watch(self, entries: Sequence[Entry]) -> None:
-        """Notice the end of workers that other workers have started: to report it, and because the first process of a
-        container becomes their parent when theirs has ended."""
-        for entry in entries:
-            pid = entry.pid
-            if pid is None or pid in self._watched or not (entry.workspace in self._told or os.getpid() == 1):
-                continue
-            self._watched.add(pid)
-            self._watch(pid, partial(_wait_for, pid, identity(pid)), entry.workspace, entry.run)
+    def withdraw(self, run: RunHandle) -> None:
+        """Remove it from the queue, and end its waiting worker."""
+        worker = self.queue.worker(run.id)
+        self.queue.remove(run.id)
+        if worker:
+            end_group(worker, signal.SIGTERM)
+        self._start_next()
 
-    def _watch(self, pid: int, wait: Callable[[], object], workspace: str, run: str) -> None:
-        """A process stays a zombie until its exit status is read."""
+    def stop(self, run: RunHandle, wish: StopWish) -> None:
+        """The worker reads the request from the database. One that does not stop in time gets SIGTERM, then SIGKILL.
 
-        def until_it_ends() -> None:
-            wait()
-            self._watched.discard(pid)
-            if told := self._told.get(workspace):
-                told(run)
+        A large model takes time to save.
+        """
+        runs, worker = run.workspace.runs, run.workspace.runs.worker(run.id)
+        if wish == "pause":  # it may finish its validation first
+            return
+        states = reversed(run.workspace.events.last(run.id, "state", 5))
+        stopping = list(takewhile(_is_stopping, states))  # a stop from before a resume does not count
+        if not stopping or worker.pid is None:
+            return
+        waited = datetime.now(UTC).timestamp() - timestamp(stopping[-1].time)
+        if waited > KILL_SECONDS:
+            if not is_written_to(runs.folder(run.id).root, SAVING_SECONDS):
+                end_group(worker.pid, signal.SIGKILL)
+        elif waited > TERM_SECONDS or waited < -1:  # negative: the clock was set back since
+            end_group(worker.pid, signal.SIGTERM)
 
-        threading.Thread(target=until_it_ends, name=f"studio {run}", daemon=True).start()
+    def position(self, run: RunHandle) -> Position | None:
+        """See `Runner`."""
+        for before, entry in enumerate(self.queue.listing()):
+            if entry.run == run.id:
+                return Position(before, None if entry.free is None else (entry.memory, entry.free))
+        return None
 
-    def forget(self, workspace: str) -> None:
-        """The workspace was removed: stop reporting the ends of its runs."""
-        self._told.pop(workspace, None)
+    def events(self, run: RunHandle) -> Iterable[AnyEvent]:
+        """None: the worker saves its events in the workspace's database."""
+        return ()
 
-    def close(self) -> None:
-        """Let the prepared process go; a worker at work is not touched."""
-        with self._lock:
-            prepared, self._prepared, self._aside = self._prepared, None, None
-        if prepared is not None:
-            _end(prepared)
+    def fetch(self, run: RunHandle) -> None:
+        """Nothing: the worker writes into the run's folder."""
 
-    def _prepare(self) -> "subprocess.Popen[bytes]":
-        if self._prepared is not None and self._prepared.poll() is not None:
-            _end(self._prepared)
-            self._prepared = None
-        if self._prepared is None:
-            self._prepared = subprocess.Popen(
-                [sys.executable, "-m", "studio.worker", "--prepared"],
-                stdin=subprocess.PIPE,
-                bufsize=0,  # a line is there at once or refused, and closing writes nothing
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            assert self._prepared.stdin is not None
-            os.set_blocking(self._prepared.stdin.fileno(), False)  # nobody waits for one that does not listen
-        return self._prepared
+    def reconcile(self) -> None:
+        """Kill waiting workers that hang, start the next worker, and watch those that other workers started."""
+        self.queue.end_hung_workers()
+        self._start_next()
+        self.processes.watch(self.queue.listing())
+
+    def _start_next(self) -> None:
+        start_next_worker(self.home, self.processes.start)
 
 
-def _wait_for(pid: int, known_identity: str) -> None:
-    """Until a process has ended that this one has not started; its exit status is read if it is this one's child."""
-    while lives(pid, known_identity):
-        time.sleep(WATCH_SECONDS)
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+def timestamp(time: str) -> float:
+    """Seconds since the epoch of an ISO 8601 time in UTC."""
+    return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
 
 
-def _handed(process: "subprocess.Popen[bytes]", line: str) -> bool:
-    """Whether the process was there to be told, which is the last thing it hears; if not, it is gone for good."""
-    if not _told(process, line):
-        _end(process)
-        return False
-    assert process.stdin is not None
-    process.stdin.close()
-    return process.poll() is None
-
-
-def _told(process: "subprocess.Popen[bytes]", line: str) -> bool:
-    """Whether a whole line is in its pipe."""
-    assert process.stdin is not None
-    whole = f"{line}\n".encode()
-    try:
-        return process.stdin.write(whole) == len(whole)
-    except OSError:
-        return False
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.kill()
-    process.wait()
-    if process.stdin is not None:
-        process.stdin.close()
+def _is_stopping(stored: StoredEvent) -> bool:
+    return isinstance(stored.event, StateEvent) and stored.event.status == "stopping"

@@ -1,27 +1,25 @@
 """The lifecycle of runs: submit, stop, pause, resume, delete, and where each stands. reconcile.py repairs states."""
 
-import signal
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
+from studio.machine.facts import machine_facts
 from studio.machine.paths import without_places
-from studio.machine.processes import end_group
 from studio.metrics import METRICS
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, named
 from studio.schema.events import StepEvent, StoredEvent
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
 from studio.schema.views import Progress
 from studio.services.context import Context
-from studio.services.runners.local import LocalRunner
-from studio.services.runs.queue_places import QueuePlaces
+from studio.services.runners.base import RunHandle, Runner
+from studio.services.runners.local import timestamp
+from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.run_files import end_of, resumable_step, resumable_steps, step_to_keep
 from studio.services.runs.run_messages import goes_on, sentence_of, taken_out
 from studio.store.demo_rules import require_allowed
 from studio.store.files import folder_size, require_room
-from studio.store.next_worker import start_next_worker
 from studio.store.queue import MOVES, Move
 from studio.store.quota import Quota
 from studio.store.run_rows import dataset_versions
@@ -31,13 +29,31 @@ from studio.tasks import task_named
 class RunLifecycle:
     """The runs of a workspace: submitted, stopped, paused, resumed, deleted. Reads have no side effects."""
 
-    def __init__(self, context: Context, runner: LocalRunner) -> None:
-        self.context, self.runner = context, runner
+    def __init__(self, context: Context, runners: Mapping[str, Runner], processes: WorkerProcesses) -> None:
+        """`processes`: the worker processes of this machine, of which one may have prepared the next run."""
+        self.context, self.runners, self.processes = context, runners, processes
         self.store = context.workspace.runs
         self.event_store = context.workspace.events
         self.queue = context.home.queue
         self._here = context.workspace.name
-        self.quota, self.places = Quota(context.workspace), QueuePlaces(context)
+        self.quota = Quota(context.workspace)
+
+    def handle(self, run: str) -> RunHandle:
+        """A run as its runner gets it."""
+        return RunHandle(self.context.workspace, run)
+
+    def runner_of(self, run: str) -> Runner:
+        """Where a run trains, or is to train."""
+        return named(self.runners, self.store.spec(run).runner, "runner", field="runner")
+
+    def has_room(self, run: str = "") -> bool:
+        """Whether the limits allow one more run."""
+        try:
+            runner = self.runner_of(run) if run else next(iter(self.runners.values()))
+            runner.require_place(self.handle(run))
+        except StudioError:
+            return False
+        return True
 
     def submit(self, spec: RunSpec, once: str | None = None) -> RunRecord:
         """Save a run and put it into the queue. It waits for its turn when another run trains.
@@ -47,19 +63,35 @@ class RunLifecycle:
         if spec.config.mirror != "none":
             self.context.owner_only("Sending a run's curve to another program")
         require_allowed(self.context.workspace, spec)
+        runner = named(self.runners, spec.runner, "runner", field="runner")
+        if reason := runner.check():
+            raise StudioError("not-allowed", reason, given=spec.runner, field="runner")
         self.store.sweep()
         require_room(self.store.root.parent, spec.disk_bytes)
         self.quota.require(spec.disk_bytes, "This run", ", or choose LoRA or a smaller model")
         config = spec.config.model_copy(update={"name": self.store.unique_name(spec.config.name)})
-        record = self.store.create(spec.model_copy(update={"config": config}), once, self.runner.set_aside(self._here))
-        if record.status == "queued" and self.queue.position(record.id) is None:
+        record = self.store.create(
+            spec.model_copy(update={"config": config}), once, self.processes.set_aside(self._here)
+        )
+        handle = self.handle(record.id)
+        if record.status == "queued" and not runner.is_submitted(handle):
             try:
-                self.places.ask(record.id)
+                runner.submit(handle)
             except StudioError:
                 self.store.delete(record.id)
                 raise
-            self.call_next()
         return self.get(record.id)
+
+    def prepare_worker(self, spec: RunSpec | None = None) -> None:
+        """Prepare a worker process: imports, and for a `spec` also model and rows, up to the first step.
+
+        A visitor of a demo, and a run with several processes or a GPU, gets the imports alone.
+        """
+        alone = spec and spec.config.processes == 1 and spec.config.mirror == "none" and not machine_facts().gpus
+        if spec and alone and not self.context.demo:
+            self.processes.make_ready(self._here, spec, self.store.new_id())
+        else:
+            self.processes.prepare()
 
     def all(self) -> list[RunRecord]:
         """All runs, newest first, as the database has them."""
@@ -84,7 +116,7 @@ class RunLifecycle:
         if record.status in ("queued", "paused"):
             words = taken_out(record, self.way_on(record.id)[0], wish)
             self.store.set_status(record.id, "stopped", words, only_from=("queued", "paused"), reason=words)
-            self._let_go(record.id)
+            self.runner_of(record.id).withdraw(self.handle(record.id))
             if wish == "discard":
                 self.store.discard_output(record.id)
         elif not self.store.set_status(record.id, "stopping", only_from=("starting", "training", "stopping")):
@@ -101,7 +133,7 @@ class RunLifecycle:
         record = self.get(run)
         words = "Paused while it waited."
         if self.store.set_status(record.id, "paused", words, only_from=("queued",), reason=words):
-            self._let_go(record.id)
+            self.runner_of(record.id).withdraw(self.handle(record.id))
             return self.store.get(record.id)
         self.store.request_stop(record.id, "pause")
         if not self.store.set_status(record.id, "stopping", "Pauses.", only_from=("starting", "training")):
@@ -138,7 +170,7 @@ class RunLifecycle:
         there = folder_size(self.store.folder(record.id).checkpoints)  # what it writes takes their place
         require_room(self.store.root.parent, max(0, spec.disk_bytes - there))
         self.quota.require(max(0, spec.disk_bytes - there), "This run")
-        self.places.require_time(record)
+        self._require_time(record)
         _, words = self.way_on(record.id)
         if not self.queue_again(record, words):
             raise StudioError(
@@ -146,6 +178,21 @@ class RunLifecycle:
                 f"The run {record.name} can't go on.",
                 given=record.status,
                 valid="a run that is paused, was interrupted, stopped or failed",
+            )
+        return self.get(record.id)
+
+    def finish(self, run: str) -> RunRecord:
+        """End an interrupted, paused or failed run with its best checkpoint as the result, without more training."""
+        progress = self.progress(run)
+        record, step, spec = progress.record, progress.keeps, self.store.spec(progress.record.id)
+        words = f"Ends with what it had learned by step {step or 0:,}."
+        self.require_rows(spec)
+        if step is None or not self.queue_again(record, words, stop_wish="keep"):
+            raise StudioError(
+                "wrong-state",
+                f"The run {record.name} has no step to be kept, or has a result already.",
+                given=record.status,
+                valid="a run without a result that has a whole checkpoint, and does not work or wait",
             )
         return self.get(record.id)
 
@@ -196,7 +243,8 @@ class RunLifecycle:
     def progress(self, run: str) -> Progress:
         """How far a run is, in words and numbers."""
         record = self.get(run)
-        position, short = self._place(record)
+        place = self.runner_of(record.id).position(self.handle(record.id)) if record.status == "queued" else None
+        position, short = (place.before, place.memory) if place else (None, None)
         share = record.step / record.steps if record.steps else 0.0
         if record.status == "finished":
             share = 1.0
@@ -234,39 +282,30 @@ class RunLifecycle:
         Raises:
             StudioError `limit-reached`: when a visitor has too many runs there; the run stays as it was.
         """
-        self.places.require(record.id)
+        runner, handle = self.runner_of(record.id), self.handle(record.id)
+        runner.require_place(handle)
         reset = {"stop_wish": None, "reason": "", "ended": None, **changes}
         if not self.store.set_status(record.id, "queued", words, only_from=only_from, **reset):
             return False
         try:
-            self.places.ask(record.id, again=True)
+            runner.submit(handle, rerun=True)
         except StudioError:  # another run was put there in this very moment
             kept = {name: getattr(record, name) for name in ("stop_wish", "reason", "ended")}
             self.store.set_status(record.id, record.status, record.reason, only_from=("queued",), **kept)
             raise
-        self.call_next()
         return True
 
-    def call_next(self) -> None:
-        """Start the worker of the run whose turn is next, if there is none."""
-        start_next_worker(self.context.home, self.runner.start)
-
-    def _let_go(self, run: str) -> None:
-        """Take a run that waits out of the queue, and end its worker."""
-        worker = self.queue.worker(run)
-        self.queue.remove(run)
-        if worker:
-            end_group(worker, signal.SIGTERM)
-        self.call_next()
-
-    def _place(self, record: RunRecord) -> tuple[int | None, tuple[int, int] | None]:
-        """Runs before one that waits, and what it needs and what is free when that is too little."""
-        if record.status != "queued":
-            return None, None
-        for position, entry in enumerate(self.queue.listing()):
-            if entry.run == record.id:
-                return position, None if entry.free is None else (entry.memory, entry.free)
-        return None, None
+    def _require_time(self, record: RunRecord) -> None:
+        """Refuse a run that has trained for as long as the limits allow."""
+        minutes, took = self.context.workspace.limits.run_minutes, (record.seconds or 0.0) / 60
+        if minutes and took >= minutes:
+            raise StudioError(
+                "limit-reached",
+                f"The run {record.name} has trained for as long as this demo allows.",
+                given=f"{took:.0f} minutes",
+                valid=f"up to {minutes:g} minutes for one run",
+                hint="Keep its best step, or install the studio to train longer.",
+            )
 
     def require_rows(self, spec: RunSpec) -> None:
         """What a run learns from must still be here."""
@@ -289,8 +328,3 @@ class RunLifecycle:
         if len(gaps) < 2:
             return None
         return fmean(gaps) * max(0, record.steps - record.step)
-
-
-def timestamp(time: str) -> float:
-    """Seconds since the epoch of an ISO 8601 time in UTC."""
-    return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()

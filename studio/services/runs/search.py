@@ -23,7 +23,7 @@ class Searches(SearchEngine):
     def __init__(self, store: SearchStore, runs: Runs, planning: Planning) -> None:
         super().__init__(store, runs, self._trial)
         self._runs, self._planning = runs, planning
-        runs.runner.tell(runs.context.workspace.name, self.ended)
+        runs.processes.tell(runs.context.workspace.name, self.ended)
 
     def start(self, request: SearchRequest) -> SearchView:
         """Start a search for learning rate, epochs, batch size and LoRA rank. The preset's values are tried first.

@@ -170,7 +170,7 @@ class SearchEngine:
         for trial in study.get_trials(states=(TrialState.RUNNING,)):
             if self._goes_on(spec, study, trial):
                 return
-        if self._is_over(spec, study) or not self.runs.places.has_room():
+        if self._is_over(spec, study) or not self.runs.has_room():
             return
         asked = study.ask()
         config = TrainingConfig.model_validate_json(study.user_attrs["config"])

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from studio.machine.facts import machine_facts
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.events import StoredEvent
@@ -15,7 +14,8 @@ from studio.services.context import Context
 from studio.services.model_host.client import HostClient
 from studio.services.planning.planner import Resolved
 from studio.services.planning.service import Planning
-from studio.services.runners.local import LocalRunner
+from studio.services.runners.base import Runner
+from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.adapter_merge import WAYS, combine
 from studio.services.runs.history import ORDERS, found, in_order
 from studio.services.runs.lifecycle import RunLifecycle
@@ -28,8 +28,15 @@ POLL_SECONDS = 0.5
 class Runs(RunLifecycle):
     """The runs of a workspace."""
 
-    def __init__(self, context: Context, runner: LocalRunner, planning: Planning, host: HostClient) -> None:
-        super().__init__(context, runner)
+    def __init__(
+        self,
+        context: Context,
+        runners: Mapping[str, Runner],
+        processes: WorkerProcesses,
+        planning: Planning,
+        host: HostClient,
+    ) -> None:
+        super().__init__(context, runners, processes)
         self._planning, self._host = planning, host
 
     def start(self, request: RunRequest, once: str | None = None) -> RunRecord:
@@ -47,15 +54,7 @@ class Runs(RunLifecycle):
 
         A visitor of a demo, and a run with several processes or a GPU, gets the imports alone.
         """
-        if request is None:
-            self.runner.prepare()
-            return
-        spec = self._planning.spec_to_start(request)
-        alone = spec.config.processes == 1 and spec.config.mirror == "none" and not machine_facts().gpus
-        if alone and not self.context.demo:
-            self.runner.make_ready(self._here, spec, self.store.new_id())
-        else:
-            self.runner.prepare()
+        self.prepare_worker(self._planning.spec_to_start(request) if request else None)
 
     def watch(self, run: str, after: int = 0, poll_seconds: float = POLL_SECONDS) -> Iterator[StoredEvent]:
         """Events of a run as they come, from the cursor `after` on, until the run ends or is paused."""
@@ -157,18 +156,3 @@ class Runs(RunLifecycle):
             if record.status not in ACTIVE:
                 self.delete(record.id)
         return [record for record in records if record.status in ACTIVE]
-
-    def finish(self, run: str) -> RunRecord:
-        """End an interrupted, paused or failed run with its best checkpoint as the result, without more training."""
-        progress = self.progress(run)
-        record, step, spec = progress.record, progress.keeps, self.spec(progress.record.id)
-        words = f"Ends with what it had learned by step {step or 0:,}."
-        self.require_rows(spec)
-        if step is None or not self.queue_again(record, words, stop_wish="keep"):
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} has no step to be kept, or has a result already.",
-                given=record.status,
-                valid="a run without a result that has a whole checkpoint, and does not work or wait",
-            )
-        return self.get(record.id)
