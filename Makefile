@@ -5,7 +5,9 @@ INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.testable
 RECIPE := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: studio setup test-setup test test-matrix test-faults test-security load-test audit lint bench pictures docs clean help
+IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: studio setup test-setup test test-quick test-matrix test-faults test-security load-test audit lint bench pictures docs clean help
 
 studio: setup  ## set up what is missing and open the studio in the browser
 	$(BIN)/studio
@@ -16,8 +18,10 @@ setup: $(INSTALLED)  ## a virtual environment with the studio and the starter mo
 test-setup: $(TESTABLE)  ## what the tests need on top, a browser included
 
 test: setup test-setup lint  ## everything that is checked
-	$(BIN)/python -m pytest tests/real tests/faults tests/unit tests/security --numprocesses 2 --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/browser tests/real tests/faults tests/unit tests/security $(IN_PARALLEL)
+
+test-quick: setup test-setup lint  ## the quick tests, in less than three minutes
+	$(BIN)/python -m pytest tests/unit -m "not slow" $(IN_PARALLEL)
 
 test-matrix: setup test-setup  ## every task by every method on every family of models that it is on offer for
 	STUDIO_MATRIX=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/real/test_matrix.py
@@ -37,6 +41,7 @@ audit: setup  ## known vulnerabilities of the packages that are installed
 
 lint: setup test-setup  ## style, types and the order of layers
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

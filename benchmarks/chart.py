@@ -28,10 +28,10 @@ STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 CHECK = STEPS // 200
 GOALS = {"first answer": 2_000, "tick": 50, "click to curve": 3_000, "drawn anew": 100}
 """Milliseconds that each may take in the middle at 100,000 steps; a frame that is late by more is felt."""
-CURVE = "document.querySelector('[data-part=loss] path[data-series=train]')?.getAttribute('d').length > 100"
+CURVE = "(document.querySelector('[data-part=loss] .chart')?.chart.plot?.data[0].length || 0) > 100"
 DRAWN = """async () => {
     const times = [];
-    const chart = document.querySelector("[data-part=loss] svg.chart");
+    const chart = document.querySelector("[data-part=loss] .chart");
     const box = document.querySelector("[data-set=log]");
     for (let at = 0; at < 11; at++) {
         const began = performance.now();

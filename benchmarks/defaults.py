@@ -26,6 +26,7 @@ from rows import sample
 
 from studio.api import Studio
 from studio.schema.report import Metric
+from studio.schema.requests import RunRequest
 
 Rows = list[dict[str, Any]]
 TIMES_LABELS = 4
@@ -128,12 +129,12 @@ def write(rows: Rows, path: Path) -> Path:
 
 def judged(studio: Studio, data: str, held: str, model: str, task: str, settings: dict[str, Any]) -> Metric:
     """A run to its end, and the metric that decides."""
-    run = studio.start(data, model, task, settings=settings)
-    while (record := studio.run(run.id)).status in ("queued", "starting", "training", "stopping"):
+    run = studio.runs.start(RunRequest(dataset=data, model=model, task=task, settings=settings))
+    while (record := studio.runs.get(run.id)).status in ("queued", "starting", "training", "stopping"):
         time.sleep(1)
     if record.status != "finished":
         raise SystemExit(f"{record.status}: {record.reason}")
-    return studio.evaluate(run.id, held).metrics[JUDGED_BY[task]]
+    return studio.evaluation.evaluate(run.id, held).metrics[JUDGED_BY[task]]
 
 
 def compared(
@@ -153,8 +154,8 @@ def compared(
     with tempfile.TemporaryDirectory() as place:
         studio = Studio(Path(place) / "home")
         try:
-            held = studio.add_file(write(rows[:kept], Path(place) / "held")).id
-            data = studio.add_file(write(rows[kept : kept + most], Path(place) / "rows")).id
+            held = studio.datasets.add_file(write(rows[:kept], Path(place) / "held")).id
+            data = studio.datasets.add_file(write(rows[kept : kept + most], Path(place) / "rows")).id
             kind = "encoder" if task == "classification" else "causal"
             ours = judged(studio, data, held, model, task, {})
             theirs = judged(studio, data, held, model, task, library(task, kind))

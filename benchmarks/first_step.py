@@ -16,6 +16,7 @@ from homes import ENVIRONMENT
 from rows import SAMPLES
 
 from studio.api import Studio
+from studio.schema.requests import RunRequest
 from studio.schema.runs import ACTIVE
 
 GOAL = 3.0
@@ -39,29 +40,29 @@ def seconds_to_first_step(looking: float, guessed: Any, watched: bool) -> tuple[
     with tempfile.TemporaryDirectory() as folder:
         studio = Studio(folder)
         try:
-            data = studio.add_file(SAMPLES / "support-tone.csv").id
-            prompts = tuple(row["question"] for _, row in studio.rows(data, 1, 3).rows) if watched else ()
+            data = studio.datasets.add_file(SAMPLES / "support-tone.csv").id
+            prompts = tuple(row["question"] for _, row in studio.datasets.rows(data, 1, 3).rows) if watched else ()
             asked = {"dataset": data, "model": "starter-chat", "task": "chat", "prompts": prompts}
             if looking:
-                studio.prepare_worker()
-            studio.plan(data, "starter-chat", "chat")  # as step 3 shows it
+                studio.runs.prepare()
+            studio.planning.plan(RunRequest(dataset=data, model="starter-chat", task="chat"))  # as step 3 shows it
             if guessed is not None:
-                studio.make_ready(**asked, settings=guessed)
+                studio.runs.prepare(RunRequest(**asked, settings=guessed))
             time.sleep(looking)
             if guessed:
-                studio.make_ready(**asked)
+                studio.runs.prepare(RunRequest(**asked))
                 time.sleep(LAST_MOMENT)
             began = time.time()
-            run = studio.start(**asked).id
+            run = studio.runs.start(RunRequest(**asked)).id
             answered = time.time() - began
-            while not (steps := studio.events(run, kinds=("step",))):
-                if studio.run(run).status not in ACTIVE:
-                    raise SystemExit(f"the run ended before its first step: {studio.run(run).reason}")
+            while not (steps := studio.runs.events(run, kinds=("step",))):
+                if studio.runs.get(run).status not in ACTIVE:
+                    raise SystemExit(f"the run ended before its first step: {studio.runs.get(run).reason}")
                 time.sleep(0.02)
             ended = datetime.fromisoformat(steps[0].time.replace("Z", "+00:00")).timestamp()
-            lasted = studio.spec(run).config.rows_a_step / steps[0].event.rows_per_second  # type: ignore[union-attr]
-            studio.stop(run, "discard")
-            while studio.run(run).status in ACTIVE:
+            lasted = studio.runs.spec(run).config.rows_a_step / steps[0].event.rows_per_second  # type: ignore[union-attr]
+            studio.runs.stop(run, "discard")
+            while studio.runs.get(run).status in ACTIVE:
                 time.sleep(0.1)
             return answered, ended - lasted - began
         finally:

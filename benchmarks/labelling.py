@@ -41,10 +41,10 @@ def main() -> int:
     made = texts(ROWS + LABELLED)
     with tempfile.TemporaryDirectory() as folder:
         studio = Studio(Path(folder) / "home")
-        data = studio.add_text("text\n" + "".join(f"{text}\n" for text, _ in made)).id
-        studio.set_labels(data, list(LABELS))
+        data = studio.datasets.add_text("text\n" + "".join(f"{text}\n" for text, _ in made)).id
+        studio.labels.set_names(data, list(LABELS))
         for label in LABELS:
-            studio.label_rows(data, [n for n in range(1, LABELLED + 1) if made[n - 1][1] == label], label)
+            studio.labels.give_many(data, [n for n in range(1, LABELLED + 1) if made[n - 1][1] == label], label)
         read, learned, right = _suggest(studio, data, made)
         rows = ROWS + LABELLED
         print(f"texts read by the starter, and learned from: {rows:,} in {read:.0f} s ({rows / read:.0f} a second)")
@@ -69,13 +69,13 @@ def main() -> int:
 def _suggest(studio: Studio, data: str, made: list[tuple[str, str]]) -> tuple[float, float, float]:
     """Seconds to read the texts, seconds to learn and suggest once they are read, and the share that is right."""
     began = time.monotonic()
-    studio.suggest_labels(data)
+    studio.labels.suggest(data)
     read = time.monotonic() - began
     for file in studio.home.root.rglob("suggestions-*.json"):
         file.unlink()
     again = Studio(studio.home.root)  # as after a restart: nothing is in memory, and the host is started anew
     began = time.monotonic()
-    found = again.suggest_labels(data)
+    found = again.labels.suggest(data)
     learned = time.monotonic() - began
     again.close()
     assert found is not None and len(found.rows) == ROWS
@@ -85,11 +85,11 @@ def _suggest(studio: Studio, data: str, made: list[tuple[str, str]]) -> tuple[fl
 
 def _presses(studio: Studio, data: str, made: list[tuple[str, str]]) -> list[float]:
     """Seconds of each key press: the label is on disk, and the next row is there to be shown."""
-    row = studio.labeling(data).row
+    row = studio.labels.state(data).row
     spent = []
     for _ in range(PRESSES):
         began = time.perf_counter()
-        row = studio.label(data, row or 0, made[(row or 1) - 1][1]).row
+        row = studio.labels.give(data, row or 0, made[(row or 1) - 1][1]).row
         spent.append(time.perf_counter() - began)
         time.sleep(0.02)
     return spent
@@ -97,18 +97,18 @@ def _presses(studio: Studio, data: str, made: list[tuple[str, str]]) -> list[flo
 
 def _while_learning(studio: Studio, data: str, made: list[tuple[str, str]]) -> list[float]:
     """The same with the starter reading other texts in its process."""
-    other = studio.add_text("text\n" + "".join(f"{text}\n" for text, _ in texts(4_000, seed=1))).id
-    studio.set_labels(other, ["a", "b"])
-    studio.begin_suggesting(other)
+    other = studio.datasets.add_text("text\n" + "".join(f"{text}\n" for text, _ in texts(4_000, seed=1))).id
+    studio.labels.set_names(other, ["a", "b"])
+    studio.labels.suggest_in_background(other)
     return _presses(studio, data, made)
 
 
 def _among_many(studio: Studio, path: Path) -> list[float]:
     """The same in a file of a million rows."""
     path.write_text("text\n" + "".join(f"a short message with the number {n}\n" for n in range(MANY)), encoding="utf-8")
-    data = studio.add_file(path).id
+    data = studio.datasets.add_file(path).id
     path.unlink()
-    studio.set_labels(data, list(LABELS))
+    studio.labels.set_names(data, list(LABELS))
     return _presses(studio, data, [("", "refund")] * MANY)
 
 

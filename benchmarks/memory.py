@@ -129,7 +129,7 @@ def one(number: int) -> dict[str, Any]:
     from studio.training.loop.loading import encoding_for
     from studio.training.loop.run import TrainingJob, train
     from studio.training.planning.plan_facts import PlanFacts, largest_batch_tokens, memory_of
-    from studio.worker.run import import_heavy
+    from studio.worker.imports import import_heavy
 
     model, values = CASES[number]
     values = dict(values)

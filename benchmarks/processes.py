@@ -47,7 +47,7 @@ def one(number: int, processes: int, steps: int, method: str) -> dict[str, Any]:
     from studio.schema.dataset import DatasetSpec
     from studio.schema.events import StepEvent
     from studio.training.loop.loading import TrainingJob
-    from studio.worker.run import train_function
+    from studio.worker.imports import train_function
 
     count = processes if number else 1
     config = TrainingConfig(

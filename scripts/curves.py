@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from studio.api import Studio
 from studio.models.starter_install import fetch_starter
 from studio.schema.events import AnyEvent, StateEvent, StepEvent
+from studio.schema.requests import RunRequest
 from studio.schema.runs import ACTIVE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -169,24 +170,26 @@ def record(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         studio = Studio(folder)
         if Path(made["model"]).is_dir():
-            studio.use_folder(made["model"])
-        data = studio.add_text(text(made["rows"]), f"{name}.csv").id
-        held = studio.add_text(text(made["held"]), "held.csv").id if "held" in made else None
+            studio.models.use_folder(made["model"])
+        data = studio.datasets.add_text(text(made["rows"]), f"{name}.csv").id
+        held = studio.datasets.add_text(text(made["held"]), "held.csv").id if "held" in made else None
         prompts = PROMPTS if made["model"] != "starter-classify" else ()
-        run = studio.start(data, made["model"], settings=made["settings"], prompts=prompts, validation=held)
+        run = studio.runs.start(
+            RunRequest(dataset=data, model=made["model"], settings=made["settings"], prompts=prompts, validation=held)
+        )
         began = time.monotonic()
         try:
-            while studio.run(run.id).status in ACTIVE:
+            while studio.runs.get(run.id).status in ACTIVE:
                 time.sleep(0.5)
         finally:  # nobody is left behind when this script is ended
-            if studio.run(run.id).status in ACTIVE:
-                studio.stop(run.id, "discard")
-        ended = studio.run(run.id)
-        events = [each.event for each in studio.events(run.id)]
+            if studio.runs.get(run.id).status in ACTIVE:
+                studio.runs.stop(run.id, "discard")
+        ended = studio.runs.get(run.id)
+        events = [each.event for each in studio.runs.events(run.id)]
         spoken = [event.rule for event in events if event.kind == "advice"]
         took = f"{ended.status}, {ended.step} steps in {time.monotonic() - began:.0f} s"
         print(f"{name}: {took}; {', '.join(spoken) or 'silence'}. {ended.reason}", flush=True)
-        config = studio.spec(run.id).config.model_dump(mode="json", exclude_defaults=True)
+        config = studio.runs.spec(run.id).config.model_dump(mode="json", exclude_defaults=True)
         if Path(made["model"]).is_dir():
             shutil.rmtree(Path(made["model"]).parent)
         lines = [row for event in events if (row := short(event)) is not None]

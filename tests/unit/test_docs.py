@@ -18,7 +18,7 @@ from studio.tasks import TASKS
 from tests.faults.table import EVERY
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GROUP: Any = typer.main.get_command(build())
 COMMANDS: dict[str, Any] = {
     f"{name} {sub}" if sub else name: one
