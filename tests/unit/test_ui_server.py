@@ -11,7 +11,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.ui.security import is_loopback
-from studio.ui.server import serve
+from studio.ui.server import _listen, serve
 from studio.ui.uploads import Uploads, not_kept, plain_name
 
 
@@ -32,6 +32,27 @@ def test_a_taken_port_is_said_with_what_to_do(tmp_path: Path) -> None:
             serve("127.0.0.1", other.getsockname()[1], tmp_path, open_browser=False)
     assert refused.value.code == "port-taken"
     assert "--port" in refused.value.message
+
+
+def test_answers_are_sent_without_waiting_for_more() -> None:
+    """asyncio sets TCP_NODELAY only for sockets that name their protocol; without it each answer takes 40 ms more."""
+
+    async def accepted(listening: socket.socket) -> int:
+        nodelay: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            own = writer.get_extra_info("socket")
+            nodelay.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(note, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            try:
+                return await nodelay
+            finally:
+                writer.close()
+
+    assert asyncio.run(accepted(_listen("127.0.0.1", 0)))
 
 
 @pytest.mark.parametrize(
