@@ -55,7 +55,7 @@ def main(kind: str, path: str) -> None:
     for name in IMPORTED[kind]:
         importlib.import_module(name)
     if kind == forked.TRAINING:
-        from studio.worker.run import import_heavy
+        from studio.worker.imports import import_heavy
 
         import_heavy()
     listener.listen(64)

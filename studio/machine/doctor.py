@@ -8,6 +8,7 @@ from pathlib import Path
 
 from studio.machine.deepspeed import check_deepspeed
 from studio.machine.facts import MachineFacts, machine_facts
+from studio.machine.plugins import LOADED
 from studio.schema.report import MachineCheck
 
 LEAST_MEMORY, LEAST_DISK = 4 << 30, 2 << 30
@@ -27,6 +28,27 @@ def check_machine(home: Path | None = None) -> list[MachineCheck]:
         _gpu(facts),
         _four_bits(),
         check_deepspeed(),
+    ]
+
+
+def check_plugins() -> list[MachineCheck]:
+    """One check for each package that adds something, and one for each plugin that is not used.
+
+    Only plugins that were loaded before are known.
+    """
+    added: dict[str, list[str]] = {}
+    for plugin in LOADED:
+        if not plugin.problem:
+            added.setdefault(plugin.package, []).append(f"{plugin.kind} {plugin.name}")
+    good = [
+        MachineCheck(name="plugin", ok=True, detail=f"{package} adds {', '.join(names)}.", needed=False)
+        for package, names in sorted(added.items())
+    ]
+    fix = "Upgrade the package, or uninstall it."
+    return good + [
+        MachineCheck(name="plugin", ok=False, detail=plugin.problem, fix=fix, needed=False)
+        for plugin in LOADED
+        if plugin.problem
     ]
 
 

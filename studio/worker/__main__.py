@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from studio.store import Home
+from studio.worker.imports import import_heavy
 from studio.worker.logs import set_up_log, write_to
-from studio.worker.run import Worker, import_heavy
+from studio.worker.run import Worker
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

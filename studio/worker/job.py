@@ -16,19 +16,19 @@ from studio.worker.rows import rows_of_run
 
 
 def training_job(
-    workspace: Workspace, run: str, spec: RunSpec, ends: bool = False
+    workspace: Workspace, run: str, spec: RunSpec, finalize_only: bool = False
 ) -> tuple[TrainingJob, dict[str, Any]]:
     """The job, and the row numbers of each split. If all files are on this machine, the Hub is not contacted from here
     on.
 
-    A run that should start from another run's result is refused if that is gone. `ends`: take no more steps, and make
-    the checkpoint the result. Enforces the rules and limits for visitors whatever the spec says.
+    A run that should start from another run's result is refused if that is gone. `finalize_only`: take no more steps,
+    and make the checkpoint the result. Enforces the rules and limits for visitors whatever the spec says.
     """
     require_allowed(workspace, spec)
     home, runs, start = workspace.home, workspace.runs, spec.config.start_from
-    folder, begins_with = runs.folder(run), runs.folder(start).result if start else None
+    folder, start_weights = runs.folder(run), runs.folder(start).result if start else None
     saved = Checkpoints(folder.checkpoints)
-    if start and begins_with is None and not (saved.loadable() if ends else saved.resumable()):
+    if start and start_weights is None and not (saved.loadable() if finalize_only else saved.resumable()):
         raise StudioError(
             "no-such-run",
             "The result that this run begins with is no longer there.",
@@ -49,9 +49,9 @@ def training_job(
         folder=folder.root,
         threads=spec.config.threads or usable_cores(),
         trusted=home.trusts(info),
-        begins_with=begins_with,
-        kept=workspace.encoded,
-        ends=ends,
+        start_weights=start_weights,
+        token_cache=workspace.encoded,
+        finalize_only=finalize_only,
         disk_left=Quota(workspace).left if workspace.is_visitors else None,
     )
     return job, rows.splits

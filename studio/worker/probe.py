@@ -15,9 +15,9 @@ from studio.schema.models import Measured
 from studio.schema.runs import RunSpec
 from studio.store import Home
 from studio.store.demo_rules import require_allowed
+from studio.worker.imports import train_function
 from studio.worker.messages import to_studio_error
 from studio.worker.rows import rows_of_run
-from studio.worker.run import train_function
 
 STEPS = 4
 """The first one warms up, and its time does not count."""

@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def _train(worker: Connection, path: Path) -> Any:
-    from studio.worker.run import import_heavy
+    from studio.worker.imports import import_heavy
 
     import_heavy()
     import torch

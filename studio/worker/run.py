@@ -10,12 +10,11 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from studio.inference.templates import remember_in
 from studio.machine.environment import VISITORS, remove_secrets
-from studio.machine.facts import free_for_training, machine_facts
+from studio.machine.facts import free_for_training
 from studio.machine.paths import without_places
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, AnyEvent, CheckpointEvent, ErrorEvent, PhaseEvent, StepEvent
@@ -32,12 +31,12 @@ from studio.store.runs import WORKING
 from studio.training.loop.checkpoints import Checkpoints
 from studio.training.loop.trackers import needs_hub
 from studio.worker.free_memory import FreeMemory
+from studio.worker.imports import train_function
 from studio.worker.messages import ENDED_FROM_OUTSIDE, log_line, stop_message, to_studio_error
 from studio.worker.restart import restart_worker
 
 if TYPE_CHECKING:
     from studio.training.coach import Coach
-    from studio.training.loop.callbacks import Emit, ShouldStop
     from studio.training.loop.loading import TrainingJob
     from studio.training.loop.outcome import Outcome
     from studio.worker.make_ready import PreparedRun
@@ -55,40 +54,6 @@ pass."""
 HUNG_CHECK_SECONDS = 30.0
 """Seconds between two checks for hung workers while waiting."""
 log = logging.getLogger("studio.worker")
-
-
-def import_heavy() -> None:
-    """Import everything that a run needs and that takes seconds to import. Computes nothing."""
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one process trains on one GPU; TRL refuses several
-    import datasets
-    import peft  # noqa: F401
-    import transformers
-    from trl.chat_template_utils import get_training_chat_template  # noqa: F401
-
-    import studio.training.trainers.classification
-    import studio.training.trainers.sft  # noqa: F401
-
-    if find_spec("deepspeed"):  # accelerate would import it during training, with a warning about the missing GPU
-        if not machine_facts().gpus:
-            os.environ.setdefault("DS_ACCELERATOR", "cpu")
-        import deepspeed  # noqa: F401
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-
-
-def train_function(processes: int) -> "Callable[[TrainingJob, Emit, ShouldStop], Outcome]":
-    """The function that trains: in this process, after all imports, or in several processes that import by
-    themselves."""
-    if processes > 1:
-        from studio.worker import launcher
-
-        return launcher.train
-    import_heavy()
-    from studio.training.loop.run import train
-
-    return train
 
 
 class Worker:
@@ -239,7 +204,7 @@ class Worker:
         from studio.worker.job import training_job
 
         spec = self.runs.spec(self.run)
-        job, splits = training_job(self.workspace, self.run, spec, ends=self._wish == "keep")
+        job, splits = training_job(self.workspace, self.run, spec, finalize_only=self._wish == "keep")
         self._result_bytes = spec.disk_bytes // RESULT_SHARE
         write_whole(self.folder.splits, json.dumps(splits))
         self._threads, self._limit = job.threads, 60 * job.config.max_minutes

@@ -86,7 +86,7 @@ def test_one_that_is_resumed_or_ended_at_its_end_has_its_last_step_too_and_all_i
         assert once_more.path is not None and same(once_more.path, checkpoints.path(first.steps))
 
     (checkpoints.path(first.steps) / "optimizer.pt").unlink()
-    ended, said = run(replace(job, ends=True), lambda: "keep")
+    ended, said = run(replace(job, finalize_only=True), lambda: "keep")
     assert ended.stopped == "keep" and ended.best_step == first.steps and len(of_lost(said)) == 1
     assert ended.path is not None and same(ended.path, checkpoints.path(first.steps))
     assert not [event for event in said if isinstance(event, StepEvent)], "no run can go on from it, and none did"

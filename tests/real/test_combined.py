@@ -134,7 +134,7 @@ def test_a_run_goes_on_from_combined_adapters_with_the_strength_that_they_have(
     assert config.lora_targets == "all-linear"
     job = chat_job(folder.root, base, **{name: getattr(config, name) for name in ("method", "lora_rank", "lora_alpha")})
     goes_on = prepare_model(
-        TrainingJob(**{**vars(job), "begins_with": folder.adapter}), method_named("lora"), head_of(job.info, job.data)
+        TrainingJob(**{**vars(job), "start_weights": folder.adapter}), method_named("lora"), head_of(job.info, job.data)
     )
     torch.testing.assert_close(added(goes_on), beside_base(base, folder.adapter), atol=1e-5, rtol=1e-3)
 

@@ -20,7 +20,7 @@ PAIRS = [
 ]
 
 
-def pair_job(folder: Path, info: ModelInfo, begins_with: Path | None = None, **settings: Any) -> TrainingJob:
+def pair_job(folder: Path, info: ModelInfo, start_weights: Path | None = None, **settings: Any) -> TrainingJob:
     usual = {"precision": "float32", "max_length": 64, "epochs": 1, "learning_rate": 1e-3, "warmup_share": 0.0}
     return TrainingJob(
         config=TrainingConfig(task="preference", model=info.name, **{**usual, **settings}),
@@ -30,14 +30,14 @@ def pair_job(folder: Path, info: ModelInfo, begins_with: Path | None = None, **s
         validation_rows=[],
         folder=folder,
         threads=1,
-        begins_with=begins_with,
+        start_weights=start_weights,
     )
 
 
 def test_pairs_after_a_chat_are_held_back_by_what_the_chat_learned(tmp_path: Path) -> None:
     info = tiny_llama(tmp_path / "base")
     chat, _ = run(chat_job(tmp_path / "chat", info, held=0, method="lora"))
-    outcome, said = run(pair_job(tmp_path / "pairs", info, begins_with=chat.path))
+    outcome, said = run(pair_job(tmp_path / "pairs", info, start_weights=chat.path))
     assert losses(said)[0] == pytest.approx(0.6931, abs=1e-4)  # nothing is preferred yet
     assert not (outcome.path / "ref").exists()
 
@@ -47,7 +47,7 @@ def test_what_the_base_says_is_remembered_without_the_noise_of_a_step(tmp_path: 
     inputs = trainer.data_collator([trainer.train_dataset[n] for n in range(2)])
     trainer.model.eval()
     quiet = trainer.reference_log_probs(inputs)
-    trainer._known = {}
+    trainer._reference = {}
     trainer.model.train()
     learning = trainer.reference_log_probs(inputs)
     assert trainer.model.training
@@ -80,7 +80,7 @@ def score_job(folder: Path, info: ModelInfo, score: float, **settings: Any) -> T
 def test_a_head_that_has_learned_scores_goes_on_from_where_it_was(tmp_path: Path) -> None:
     info = tiny_bert(tmp_path / "base")
     first, _ = run(score_job(tmp_path / "first", info, 3.0))
-    job = replace(score_job(tmp_path / "next", info, 8.0), begins_with=first.path)
+    job = replace(score_job(tmp_path / "next", info, 8.0), start_weights=first.path)
     head = build_run(job, lambda *_: None).trainer.model.classifier
     assert float(head.bias.detach()) == pytest.approx(3.0, abs=0.1)
 

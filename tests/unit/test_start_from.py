@@ -136,7 +136,7 @@ def test_a_run_whose_beginning_was_deleted_while_it_waited_is_refused_and_does_n
     config = config_from({"task": "chat", "model": "starter-chat", "method": "lora", "start_from": earlier})
     spec = RunSpec(config=config, dataset=data, dataset_version=1, data=reading, splits=SplitSpec())
     run = place.runs.create(spec).id
-    assert training_job(place, run, spec)[0].begins_with == place.runs.folder(earlier).adapter
+    assert training_job(place, run, spec)[0].start_weights == place.runs.folder(earlier).adapter
     studio.runs.delete(earlier)
     with pytest.raises(StudioError) as refusal:
         training_job(place, run, spec)
@@ -146,4 +146,4 @@ def test_a_run_whose_beginning_was_deleted_while_it_waited_is_refused_and_does_n
     for name in ("trainer_state.json", "optimizer.pt"):
         (saved / name).write_text("{}")
     (saved / "complete.json").write_text('{"step": 4, "files": {}}')
-    assert training_job(place, run, spec)[0].begins_with is None, "it goes on from its own checkpoint"
+    assert training_job(place, run, spec)[0].start_weights is None, "it goes on from its own checkpoint"

@@ -3,14 +3,15 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from studio.schema.config import VIRTUAL, TrainingConfig
+from studio.schema.config import TrainingConfig
 from studio.tasks import Example, task_named
 from studio.tasks.base import IGNORE_INDEX
+from studio.training.methods import learns_virtual_tokens
 
 
 def uses_packing(config: TrainingConfig) -> bool:
     """Whether the rows of a run are packed. Virtual tokens precede a row, so with them a row must be one text."""
-    return task_named(config.task).packs and config.packing and config.method not in VIRTUAL
+    return task_named(config.task).packs and config.packing and not learns_virtual_tokens(config.method)
 
 
 def pack_documents(examples: Sequence[Example], size: int) -> list[list[Example]]:

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from studio.schema.config import TrainingConfig
 from studio.schema.events import Action, AdviceEvent, ErrorEvent, EvaluationEvent, ReadEvent, ReplyEvent
+from studio.tasks import TASKS
 
-WRITING = ("sft", "seq2seq")
-"""Trainers whose loss is the mean loss of generated tokens."""
-LABELING = ("classification",)
+MODEL_KINDS = ("causal", "encoder", "seq2seq")
 STOP = Action(kind="stop", label="Stop and keep the best")
 
 
@@ -44,9 +43,13 @@ class RunHistory:
         return max(self.points[-1].step if self.points else 0, self.checks[-1].step if self.checks else 0)
 
     @property
-    def trainer(self) -> str:
-        """The trainer, which determines the kind of loss."""
-        return self.read.trainer if self.read else ""
+    def loss_of(self) -> str:
+        """What the loss is about (tasks/base.py: TaskVariant.loss). Empty until the rows are read."""
+        task = TASKS.get(self.config.task)
+        if task is None or self.read is None:
+            return ""
+        variants = (task.variant(kind, {}) for kind in MODEL_KINDS)
+        return next((each.loss for each in variants if each.trainer == self.read.trainer), "")
 
     @property
     def base(self) -> EvaluationEvent | None:

@@ -19,7 +19,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         return None
     if any(abs(check.eval_loss - base) > MIN_CHANGE * base for check in history.tuned):
         return None
-    comparable = history.trainer not in ("preference", "feedback") or abs(base - last) < 1e-3
+    comparable = history.loss_of != "preference" or abs(base - last) < 1e-3
     if not comparable:
         return None
     now = typical_loss([point.loss for point in history.points[-MIN_STEPS:]])

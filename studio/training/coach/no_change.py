@@ -1,7 +1,7 @@
 """The fine-tuned model answers as the base model does."""
 
 from studio.schema.events import AdviceEvent
-from studio.training.coach.base import LABELING, Rule, RunHistory, format_number, percent, rerun_at_rate
+from studio.training.coach.base import Rule, RunHistory, format_number, percent, rerun_at_rate
 
 MIN_CHANGE = 0.01
 """A smaller relative change of validation loss counts as none."""
@@ -39,7 +39,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
 
 def _same_replies(history: RunHistory) -> int | None:
     """The number of prompts if all are answered as by the base model, 0 if one is not, None if it is unknown."""
-    if history.trainer in (*LABELING, "spans"):
+    if history.loss_of in ("labels", "spans"):
         return None  # the head of the base model is not trained
     base = {each.prompt: each.text for each in history.replies if each.who == "base"}
     tuned = {each.prompt: each.text for each in history.replies if each.who == "tuned"}

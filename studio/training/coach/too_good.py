@@ -3,10 +3,10 @@
 from math import log
 
 from studio.schema.events import Action, AdviceEvent
-from studio.training.coach.base import LABELING, WRITING, Rule, RunHistory, format_number, typical_loss
+from studio.training.coach.base import Rule, RunHistory, format_number, typical_loss
 
-NEAR_ZERO = {name: 0.12 for name in WRITING} | {name: 0.02 for name in LABELING}
-"""Thresholds by trainer. A generative model can't be that certain of a text that it does not know."""
+NEAR_ZERO = {"tokens": 0.12, "labels": 0.02}
+"""What the loss is about → threshold. A generative model can't be that certain of a text that it does not know."""
 MAX_EPOCHS = 1.5
 """Only within this many epochs. Later the model may have memorized the rows."""
 WINDOW = 5
@@ -14,9 +14,9 @@ WINDOW = 5
 
 def advise(history: RunHistory) -> AdviceEvent | None:
     """Advice during the first epochs only."""
-    threshold = NEAR_ZERO.get(history.trainer)
+    threshold = NEAR_ZERO.get(history.loss_of)
     labels = history.read.labels if history.read else 0
-    unsuitable = threshold is None or (history.trainer in LABELING and not labels)
+    unsuitable = threshold is None or (history.loss_of == "labels" and not labels)
     if threshold is None or unsuitable or len(history.points) < WINDOW or history.points[-1].epoch > MAX_EPOCHS:
         return None
     threshold += _minimum_loss(history.config.label_smoothing, labels) if labels else 0.0

@@ -2,9 +2,9 @@
 
 from math import log
 
-from studio.schema.config import ADAPTERS
 from studio.schema.events import Action, AdviceEvent
-from studio.training.coach.base import LABELING, WRITING, Rule, RunHistory, format_number, rerun_at_rate, typical_loss
+from studio.training.coach.base import Rule, RunHistory, format_number, rerun_at_rate, typical_loss
+from studio.training.methods import has_rank
 
 HIGH = 2.5
 """Loss per generated token above which a fine-tuned model is still guessing: one word in twelve is right."""
@@ -48,16 +48,16 @@ def advise(history: RunHistory) -> AdviceEvent | None:
 
 
 def _threshold(history: RunHistory) -> float | None:
-    if history.trainer in WRITING:
+    if history.loss_of == "tokens":
         return HIGH
     labels = history.read.labels if history.read else 0
-    return HIGH_FOR_LABELS * log(labels) if history.trainer in LABELING and labels > 1 else None
+    return HIGH_FOR_LABELS * log(labels) if history.loss_of == "labels" and labels > 1 else None
 
 
 def _actions(history: RunHistory) -> tuple[Action, ...]:
     config = history.config
     faster = rerun_at_rate(2 * config.learning_rate, "twice the rate")
-    if config.method in ADAPTERS and config.lora_rank < 64:
+    if has_rank(config.method) and config.lora_rank < 64:
         rank = config.lora_rank * 4
         changes: dict[str, bool | int | float | str] = {"lora_rank": rank, "lora_alpha": config.lora_alpha * 4}
         return Action(kind="repeat", label=f"Run again with rank {rank}", changes=changes), faster

@@ -36,7 +36,7 @@ MAX_TIME_SHARE = 0.05
 
 @dataclass
 class TrainingProgress:
-    """Where a run stands, kept with each checkpoint."""
+    """The progress of a run, saved with each checkpoint."""
 
     step: int = 0
     best_step: int | None = None

@@ -10,7 +10,7 @@ from studio.inference.base_and_tuned import encoding_of
 from studio.inference.heads import Head, head_of
 from studio.inference.load import ADAPTER_WEIGHTS, load_base, load_full, load_tokenizer, weights_folder
 from studio.models.loading_rules import check_trust, loading_arguments
-from studio.schema.config import WHOLE, TrainingConfig
+from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import BASE_KEYS, ModelInfo
@@ -35,13 +35,13 @@ class TrainingJob:
     """The run's folder. Checkpoints, the adapter or the model are written there."""
     threads: int
     """Number of threads at the start."""
-    begins_with: Path | None = None
+    start_weights: Path | None = None
     """An earlier run's adapter or model, from whose weights this run starts."""
     trusted: bool = False
     """The owner trusts the model's code or pickled weights."""
-    kept: Path | None = None
+    token_cache: Path | None = None
     """The cache of tokenized rows."""
-    ends: bool = False
+    finalize_only: bool = False
     """Take no more steps: the checkpoint becomes the result."""
     disk_left: Callable[[], int | None] | None = None
     """Bytes that the run may still write. None for no limit but the disk."""
@@ -50,7 +50,7 @@ class TrainingJob:
 def input_files(job: TrainingJob) -> tuple[tuple[str, int, int], ...]:
     """(path, size, modification time) of the files that a run reads at its start. They change when the files are
     replaced."""
-    folders = [Path(job.info.path or "."), *([job.begins_with] if job.begins_with else [])]
+    folders = [Path(job.info.path or "."), *([job.start_weights] if job.start_weights else [])]
     files = [file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir()) if file.is_file()]
     return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
@@ -63,8 +63,8 @@ def encoding_for(job: TrainingJob) -> Encoding:
 def load_model(job: TrainingJob, method: Method, head: Head | None = None) -> Any:
     """The base model in the precision of the run, or quantized."""
     head = head or head_of(job.info, job.data)
-    if job.begins_with is not None and method.result == "model":
-        return load_full(job.info, job.begins_with, job.config.precision, head, job.trusted)
+    if job.start_weights is not None and method.trains_base_weights:
+        return load_full(job.info, job.start_weights, job.config.precision, head, job.trusted)
     if not method.quantised:
         return load_base(job.info, job.config.precision, head, job.trusted)
     import torch
@@ -103,10 +103,10 @@ def prepare_model(job: TrainingJob, method: Method, head: Head) -> Any:
 
     config = job.config
     model = method.wrap(load_model(job, method, head), config)
-    if job.begins_with is not None and method.result == "adapter":
-        load_adapter_weights(model, job.begins_with)
+    if job.start_weights is not None and not method.trains_base_weights:
+        load_adapter_weights(model, job.start_weights)
     add_noise(model, config.neftune_alpha)
-    if config.dropout is not None and config.method in WHOLE:
+    if config.dropout is not None and method.trains_base_weights:
         for part in model.modules():
             if isinstance(part, Dropout):
                 part.p = config.dropout

@@ -158,7 +158,7 @@ class _Run:
                 validation=validation,
                 callback=self.callback,
                 resumed=self.resume_from is not None,
-                has_start_weights=job.begins_with is not None,
+                has_start_weights=job.start_weights is not None,
                 measure=self._measure,
             )
         )
@@ -177,7 +177,7 @@ class _Run:
     def _find_checkpoint(self) -> tuple[Path, TrainingProgress] | None:
         """The checkpoint to resume from. A run that takes no more steps needs only a loadable one."""
         newest = self.checkpoints.newest()
-        return self.checkpoints.newest_loadable() if self.job.ends else newest
+        return self.checkpoints.newest_loadable() if self.job.finalize_only else newest
 
     def learn(self) -> StopWish | None:
         """Train the remaining steps. Returns the stop request that ended training early, or None."""
@@ -185,7 +185,7 @@ class _Run:
 
         if self.resume_from is None:
             self.schedule.record(self._replies("base", 0))
-        elif self.job.ends:
+        elif self.job.finalize_only:
             self.trainer._load_from_checkpoint(str(self.resume_from))
             return "keep"
         else:
@@ -266,13 +266,13 @@ class _Run:
     def _encode(self, rows: Sequence[Row]) -> list[Example]:
         def on_progress(done: int) -> None:
             wish = self.should_stop()
-            if wish and not (wish == "keep" and self.job.ends):
+            if wish and not (wish == "keep" and self.job.finalize_only):
                 raise StopNow(wish)
             self.emit(PhaseEvent(phase="reading", done=done, total=len(rows), unit="rows"))
 
         job = self.job
         examples = cached_examples(
-            job.kept,
+            job.token_cache,
             lambda: cache_key(rows, self.encoding, job.info),
             len(rows),
             lambda: encode_rows(self.task, rows, self.encoding, on_progress),

@@ -11,7 +11,7 @@ from studio.inference.batches import by_length, padded
 from studio.inference.classify import to_probabilities
 from studio.inference.generate import replies
 from studio.inference.heads import Head
-from studio.inference.spans import rank_spans, logits
+from studio.inference.spans import logits, rank_spans
 from studio.schema.config import TrainingConfig
 from studio.schema.events import ReplyEvent
 from studio.schema.report import ChatSettings

@@ -1,5 +1,6 @@
-"""The registry of methods. A new method is one file and one line here."""
+"""The registry of methods. A new method is one file and one line here, or an installed plugin."""
 
+from studio.machine.plugins import Registry, members_of
 from studio.schema.errors import named
 from studio.training.methods.base import Method
 from studio.training.methods.dora import DoRA
@@ -13,9 +14,9 @@ from studio.training.methods.prompt_tuning import PromptTuning
 from studio.training.methods.qlora import QLoRA
 from studio.training.methods.rslora import RsLoRA
 
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
+METHODS: Registry[Method] = Registry(
+    "methods",
+    (
         LoRA(),
         QLoRA(),
         Full(),
@@ -26,8 +27,10 @@ METHODS: dict[str, Method] = {
         IA3(),
         PromptTuning(),
         PrefixTuning(),
-    )
-}
+    ),
+    name_of=lambda method: method.name,
+    needs=members_of(Method),
+)
 """In the order of the page: the common ones first."""
 
 
@@ -36,4 +39,32 @@ def method_named(name: str) -> Method:
     return named(METHODS, name, "method", field="method")
 
 
-__all__ = ["METHODS", "Method", "method_named"]
+def trains_base_weights(name: str) -> bool:
+    """Whether a method trains weights of the base model itself. False for an unknown name, reported elsewhere."""
+    return name in METHODS and METHODS[name].trains_base_weights
+
+
+def has_rank(name: str) -> bool:
+    """Whether a method trains low-rank matrices. False for an unknown name."""
+    return name in METHODS and METHODS[name].has_rank
+
+
+def learns_virtual_tokens(name: str) -> bool:
+    """Whether a method trains virtual tokens. False for an unknown name."""
+    return name in METHODS and METHODS[name].learns_virtual_tokens
+
+
+def quantizes_base(name: str) -> bool:
+    """Whether a method trains on a quantized copy of the base model. False for an unknown name."""
+    return name in METHODS and METHODS[name].quantised
+
+
+__all__ = [
+    "METHODS",
+    "Method",
+    "has_rank",
+    "learns_virtual_tokens",
+    "method_named",
+    "quantizes_base",
+    "trains_base_weights",
+]

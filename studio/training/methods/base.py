@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from studio.machine.facts import MachineFacts
 from studio.models.trainable_parameters import shares_layers
@@ -11,6 +11,24 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.optimizers import OPTIMIZERS
+
+Rates = Sequence[tuple[int, float, str]]
+"""(up to this many parameters, learning rate, reason), in increasing order."""
+NO_LIMIT = 10**15
+SMALL_ENCODER = 50_000_000
+
+
+class Draft(Protocol):
+    """What a method needs of a plan to choose its size (planning/plan_builder.py: PlanDraft)."""
+
+    info: ModelInfo
+    preset: Any
+    values: dict[str, Any]
+    because: list[str]
+
+    def put(self, name: str, value: Any, reason: str = "") -> None:
+        """Set a value unless the user has set it, and add the reason."""
+        ...
 
 
 class Method(Protocol):
@@ -23,18 +41,51 @@ class Method(Protocol):
     term: str
     result: str
     """`adapter` or `model`: what is saved as the result."""
+    settings: Sequence[str]
+    """Settings that this method uses, of those that not all methods use (`by_method` in schema/config.py)."""
+    shape: Sequence[str]
+    """Settings that can't change when a run continues another run's adapter."""
     mergeable: bool
     """Whether the result can be merged into a model without an adapter."""
+    combines_as: str
+    """The method of several such adapters combined into one. Empty: they can't be combined."""
+    averages: bool
+    """Combined adapters are averaged and not summed."""
+    learns_besides: str
+    """What it trains besides matrices that can be summed, if it can't be combined."""
     quantised: bool
     """Whether the base model is loaded quantized."""
-    family: str
-    """Which learning rates suit it: `low-rank`, `scales`, `prompts`, `last` or `weights`."""
+    has_rank: bool
+    """Whether it trains low-rank matrices."""
+    learns_virtual_tokens: bool
+    """Whether virtual tokens precede the text."""
+    trains_base_weights: bool
+    """Whether weights of the base model itself are trained, and not an adapter."""
+    always_exact: bool
+    """Whether a lower precision saves no memory."""
+    lighter: str
+    """The method to suggest if this one does not fit into memory. Empty: none."""
     supports_checkpointing: bool
     """Whether it supports gradient checkpointing."""
+    exact: Sequence[str]
+    """Parts of weight names that stay in float32: near 1, a bfloat16 changes by at least 1/128."""
     keeps: float
     """Memory of activations per layer, relative to LoRA."""
     cost: float
     """Time of a step relative to LoRA (training.md, 5)."""
+    epoch_factor: float
+    """Factor of LoRA's epochs."""
+    rates: Rates
+    """The usual learning rates by the size of the model."""
+
+    @property
+    def continues(self) -> str:
+        """Results with the same value have the same shape, and a run of one method can start from the other's."""
+        ...
+
+    def is_usual_for(self, model: ModelInfo) -> bool:
+        """Whether this is the default method for a model, instead of `DEFAULT_METHOD`."""
+        ...
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Why it can't be used with this model on this machine. Empty when it can."""
@@ -53,9 +104,68 @@ class Method(Protocol):
         """Share of the layers that the backward pass goes through, and whose activations are kept."""
         ...
 
+    def learning_rate(self, model: ModelInfo, has_labels: bool, rows: int) -> tuple[float, str]:
+        """The usual learning rate and its reason."""
+        ...
+
+    def choose_size(self, draft: Draft) -> None:
+        """Choose the settings for the size of what is trained: rank, virtual tokens or layers."""
+        ...
+
     def wrap(self, model: Any, config: TrainingConfig) -> Any:
         """The loaded model, prepared for training."""
         ...
+
+
+class MethodDefaults:
+    """Defaults that most methods share."""
+
+    settings: Sequence[str] = ()
+    shape: Sequence[str] = ()
+    mergeable = False
+    combines_as = ""
+    averages = False
+    learns_besides = "more than an adapter holds"
+    quantised = False
+    has_rank = False
+    learns_virtual_tokens = False
+    trains_base_weights = False
+    always_exact = False
+    lighter = ""
+    supports_checkpointing = True
+    exact: Sequence[str] = ()
+    keeps = 1.0
+    cost = 1.0
+    epoch_factor = 1.0
+    rates: Rates = ((NO_LIMIT, 2e-4, "usual for an adapter"),)
+
+    @property
+    def continues(self: Any) -> str:
+        """By default, only runs of the same method continue each other."""
+        return str(self.name)
+
+    def is_usual_for(self, model: ModelInfo) -> bool:
+        """Never the default."""
+        return False
+
+    def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
+        """Always available."""
+        return ""
+
+    def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
+        """No problems by default."""
+        return []
+
+    def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
+        """The backward pass goes through all layers."""
+        return 1.0
+
+    def learning_rate(self, model: ModelInfo, has_labels: bool, rows: int) -> tuple[float, str]:
+        """The first of `rates` for a model of this size."""
+        return next((rate, reason) for most, rate, reason in self.rates if model.parameters < most)
+
+    def choose_size(self, draft: Draft) -> None:
+        """Nothing to choose by default."""
 
 
 def frozen_layer_problems(model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
@@ -89,28 +199,11 @@ ALREADY_QUANTIZED = (
 """Why the weights of a quantized model can't be trained themselves."""
 
 
-class AdapterMethod:
+class AdapterMethod(MethodDefaults):
     """Common parts of methods that train a PEFT adapter on a frozen base model."""
 
     result = "adapter"
     mergeable = True
-    quantised = False
-    supports_checkpointing = True
-    keeps = 1.0
-    exact: ClassVar[Sequence[str]] = ()
-    """Parts of weight names that stay in float32: near 1, a bfloat16 changes by at least 1/128."""
-
-    def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
-        """Always available: every model has linear layers."""
-        return ""
-
-    def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
-        """No problems by default."""
-        return []
-
-    def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
-        """The backward pass reaches the adapter of the lowest layer, so it goes through all."""
-        return 1.0
 
     def adapter(self, model: Any, config: TrainingConfig) -> Any:
         """The PEFT config of the adapter."""

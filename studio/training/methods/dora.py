@@ -1,6 +1,7 @@
 """DoRA: LoRA that trains the magnitude of each row of a weight separately from its direction."""
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 from studio.models.trainable_parameters import linear_shapes
 from studio.schema.config import TrainingConfig
@@ -18,7 +19,10 @@ class DoRA(LoRA):
         "more time. Pick it when LoRA comes close and you can wait."
     )
     term = "weight-decomposed low-rank adaptation"
-    exact: ClassVar = ("lora_magnitude_vector",)
+    combines_as = ""
+    learns_besides = "lengths"
+    lighter = "lora"
+    exact: Sequence[str] = ("lora_magnitude_vector",)
     keeps = 1.75
     cost = 1.5
 

@@ -1,5 +1,6 @@
 """Full fine-tuning: all weights are trained."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from studio.machine.facts import MachineFacts
@@ -8,12 +9,24 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.base import ALREADY_QUANTIZED, frozen_layer_problems
+from studio.training.methods.base import (
+    ALREADY_QUANTIZED,
+    NO_LIMIT,
+    SMALL_ENCODER,
+    MethodDefaults,
+    Rates,
+    frozen_layer_problems,
+)
 from studio.training.methods.layers import freeze
 from studio.training.methods.memory_floor import minimum_shortage
 
+USUAL_UP_TO = 500_000_000
+"""Encoders with up to this many parameters are trained fully unless the user chooses another method."""
+MANY_ROWS = 1500
+"""Number of rows from which a small encoder takes enough steps at half the rate, and memorizes fewer label errors."""
 
-class Full:
+
+class Full(MethodDefaults):
     """All weights are trained."""
 
     name = "full"
@@ -24,12 +37,28 @@ class Full:
     )
     term = "full fine-tuning"
     result = "model"
-    mergeable = False
-    quantised = False
-    family = "weights"
-    supports_checkpointing = True
-    keeps = 1.0
+    settings: Sequence[str] = ("layer_decay", "head_first", "dropout", "frozen_layers")
+    continues = "model"
+    trains_base_weights = True
+    always_exact = True
+    lighter = "lora"
     cost = 1.3
+    rates: Rates = (
+        (500_000_000, 5e-5, "all weights of a small model learn"),
+        (NO_LIMIT, 2e-5, "all weights of a model learn"),
+    )
+
+    def is_usual_for(self, model: ModelInfo) -> bool:
+        """Small encoders are trained fully."""
+        return model.kind == "encoder" and model.parameters <= USUAL_UP_TO and not model.quantised
+
+    def learning_rate(self, model: ModelInfo, has_labels: bool, rows: int) -> tuple[float, str]:
+        """Higher for small encoders with labels, and lower again if there are many rows."""
+        if not has_labels or model.parameters >= SMALL_ENCODER:
+            return super().learning_rate(model, has_labels, rows)
+        if rows > MANY_ROWS:
+            return 1e-4, "a small encoder, and many rows to learn from"
+        return 2e-4, "small encoders stand a higher rate than large ones"
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Unavailable for quantized models, and when the memory does not suffice with any sharding and any

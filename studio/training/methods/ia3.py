@@ -1,12 +1,13 @@
 """IA³: the base model is frozen, and factors that scale the activations of attention and feed-forward layers are
 trained."""
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 from studio.models.trainable_parameters import head_parameters, key_width
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
-from studio.training.methods.base import AdapterMethod
+from studio.training.methods.base import NO_LIMIT, AdapterMethod, Rates
 from studio.training.methods.layers import heads_to_save, linear_layers, task_type, transposed
 
 INNER = ("mlp", "ffn", "feed_forward", "feedforward", "output.dense", "fc2", "wo")
@@ -23,9 +24,15 @@ class IA3(AdapterMethod):
         "heart. Pick it for few rows and a change of tone, or for many small variants of one model."
     )
     term = "infused adapter by inhibiting and amplifying inner activations"
-    family = "scales"
-    exact: ClassVar = ("ia3_l",)
+    combines_as = "ia3"
+    averages = True
+    exact: Sequence[str] = ("ia3_l",)
     cost = 0.75
+    epoch_factor = 1.5
+    rates: Rates = (
+        (2_000_000_000, 1e-2, "there are only factors near 1 to learn, and each must move far"),
+        (NO_LIMIT, 5e-3, "there are only factors near 1 to learn, and each must move far"),
+    )
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
         """Keys, values and the inner side of the feed-forward layer in each layer, and a classifier's head."""

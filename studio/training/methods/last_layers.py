@@ -1,5 +1,6 @@
 """Last layers: the top layers of the model are trained, the layers below are frozen."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from studio.machine.facts import MachineFacts
@@ -8,12 +9,12 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.base import ALREADY_QUANTIZED
+from studio.training.methods.base import ALREADY_QUANTIZED, NO_LIMIT, SMALL_ENCODER, Draft, MethodDefaults, Rates
 from studio.training.methods.layers import freeze, layers_in
 from studio.training.methods.memory_floor import minimum_shortage
 
 
-class LastLayers:
+class LastLayers(MethodDefaults):
     """Trains only the last layers."""
 
     name = "last-layers"
@@ -24,12 +25,26 @@ class LastLayers:
     )
     term = "partial fine-tuning of the last layers"
     result = "model"
-    mergeable = False
-    quantised = False
-    family = "last"
-    supports_checkpointing = True
-    keeps = 1.0
+    settings: Sequence[str] = ("layer_decay", "dropout", "last_layers")
+    continues = "model"
+    trains_base_weights = True
+    lighter = "lora"
     cost = 0.55
+    rates: Rates = (
+        (500_000_000, 2e-4, "only the last layers learn, which stand more than all"),
+        (NO_LIMIT, 5e-5, "only the last layers learn, which stand more than all"),
+    )
+
+    def learning_rate(self, model: ModelInfo, has_labels: bool, rows: int) -> tuple[float, str]:
+        """Higher for small encoders with labels."""
+        if has_labels and model.parameters < SMALL_ENCODER:
+            return 5e-4, "a small encoder of which only the last layers learn"
+        return super().learning_rate(model, has_labels, rows)
+
+    def choose_size(self, draft: Draft) -> None:
+        """A quarter of the layers, or half in a thorough run."""
+        layers = max(1, round(draft.info.layers * (0.5 if draft.preset.epoch_factor > 1 else 0.25)))
+        draft.put("last_layers", layers, f"The last {layers} of {draft.info.layers} layers learn.")
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Available for models with one stack of layers, if the last layer fits into memory."""

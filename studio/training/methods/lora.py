@@ -1,12 +1,13 @@
 """LoRA: the base model is frozen, and low-rank matrices beside its linear layers are trained."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from studio.models.trainable_parameters import head_parameters, linear_shapes
+from studio.models.trainable_parameters import has_experts, head_parameters, linear_shapes
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.training.methods.base import AdapterMethod, frozen_layer_problems
+from studio.training.methods.base import NO_LIMIT, AdapterMethod, Draft, Rates, frozen_layer_problems
 from studio.training.methods.layers import heads_to_save, linear_layers, task_type, transposed
 
 
@@ -20,8 +21,27 @@ class LoRA(AdapterMethod):
         "whatever the rows are."
     )
     term = "low-rank adaptation"
-    family = "low-rank"
-    cost = 1.0
+    settings: Sequence[str] = (
+        "loraplus_ratio",
+        "lora_rank",
+        "lora_alpha",
+        "lora_dropout",
+        "lora_targets",
+        "frozen_layers",
+    )
+    shape: Sequence[str] = ("lora_rank", "lora_alpha", "lora_targets", "frozen_layers")
+    combines_as = "lora"
+    has_rank = True
+    lighter = "qlora"
+    rates: Rates = (
+        (500_000_000, 5e-4, "the adapter of a small model stands a high rate"),
+        (2_000_000_000, 3e-4, "an adapter of a model of this size"),
+        (NO_LIMIT, 2e-4, "usual for the adapter of a large model"),
+    )
+    rank_factor = 1
+    """Factor of the preset's rank."""
+    rank_reason = ""
+    """Why the rank is chosen so. Empty: by what the preset's rank can learn."""
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
         """A problem when the rank exceeds the width of the layers, or no trainable layer is left."""
@@ -49,6 +69,20 @@ class LoRA(AdapterMethod):
     def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
         """No gradient is needed below the lowest adapter."""
         return 1 - min(config.frozen_layers, model.layers) / max(model.layers, 1)
+
+    def choose_size(self, draft: Draft) -> None:
+        """The preset's rank, at most the width of the narrowest layer."""
+        widest = min((min(shape) for shape in linear_shapes(draft.info, False, False)), default=1024)
+        rank = max(1, min(draft.preset.rank * self.rank_factor, widest))
+        if has_experts(draft.info):
+            draft.because.append("The experts of this model stay as they are: the adapter stands beside all else.")
+        reason = self.rank_reason or f"enough for {draft.preset.rank_purpose}"
+        draft.put("lora_rank", rank, f"Rank {rank}: {reason}.")
+        draft.put("lora_alpha", self.usual_alpha(int(draft.values["lora_rank"])))
+
+    def usual_alpha(self, rank: int) -> int:
+        """Twice the rank."""
+        return 2 * rank
 
     def adapter(self, model: Any, config: TrainingConfig) -> Any:
         """The LoRA config for the selected linear layers."""

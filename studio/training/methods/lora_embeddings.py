@@ -18,6 +18,9 @@ class LoRAEmbeddings(LoRA):
         "model hardly knows; the file is much larger."
     )
     term = "low-rank adaptation with trained embeddings (modules_to_save)"
+    combines_as = ""
+    learns_besides = "words"
+    lighter = "lora"
     cost = 1.1
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:

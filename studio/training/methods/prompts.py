@@ -1,11 +1,13 @@
 """Common parts of prompt and prefix tuning: trained virtual tokens before the text, and a frozen model."""
 
+from collections.abc import Sequence
+
 from studio.machine.facts import MachineFacts
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.base import AdapterMethod
+from studio.training.methods.base import NO_LIMIT, AdapterMethod, Draft, Rates
 
 SUPERVISED_TRAINER = "sft"
 """The trainer of replies. Other trainers call the model in ways that virtual tokens do not support."""
@@ -16,9 +18,22 @@ MIN_TEXT_TOKENS = 32
 class VirtualTokens(AdapterMethod):
     """Trains virtual tokens before the text."""
 
+    settings: Sequence[str] = ("virtual_tokens",)
+    shape: Sequence[str] = ("virtual_tokens",)
     mergeable = False
-    family = "prompts"
+    learns_besides = "virtual tokens"
+    learns_virtual_tokens = True
     keeps = 0.8
+    epoch_factor = 2.0
+    rates: Rates = (
+        (2_000_000_000, 3e-2, "virtual tokens are few, and learn at high rates only"),
+        (NO_LIMIT, 1e-2, "virtual tokens are few, and learn at high rates only"),
+    )
+
+    def choose_size(self, draft: Draft) -> None:
+        """Twice the preset's rank, at most an eighth of the context."""
+        tokens = max(1, min(2 * draft.preset.rank, (draft.info.context or 2048) // 8))
+        draft.put("virtual_tokens", tokens, f"{tokens} virtual tokens: enough for a tone or a form.")
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Available for causal models with tasks that train on replies."""

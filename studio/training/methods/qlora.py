@@ -1,5 +1,6 @@
 """QLoRA: LoRA on a base model quantized to 4 bits (NF4) or 8 bits (int8) by bitsandbytes. Runs on CPUs too."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from studio.machine.facts import MachineFacts
@@ -23,7 +24,11 @@ class QLoRA(LoRA):
         "models that would not fit otherwise. Afterwards it chats and exports on the full-size model."
     )
     term = "low-rank adaptation on a base quantised to 4-bit NF4 or 8-bit integers"
+    settings: Sequence[str] = (*LoRA.settings, "quantisation")
+    continues = "lora"
+    combines_as = "qlora"
     quantised = True
+    lighter = ""
     cost = 1.15
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:

@@ -1,5 +1,6 @@
 """rsLoRA: LoRA scaled by the square root of the rank, so that large ranks train at full strength."""
 
+import math
 from typing import Any
 
 from studio.schema.config import TrainingConfig
@@ -16,6 +17,12 @@ class RsLoRA(LoRA):
         "with a rank of 32 or more."
     )
     term = "rank-stabilised low-rank adaptation"
+    rank_factor = 4
+    rank_reason = "wide adapters are what rsLoRA is for"
+
+    def usual_alpha(self, rank: int) -> int:
+        """The square root of the rank, twice."""
+        return max(1, round(2 * math.sqrt(rank)))
 
     def variant(self, model: Any, config: TrainingConfig) -> dict[str, Any]:
         """Enables rsLoRA in PEFT."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.machine.facts import MachineFacts
-from studio.schema.config import WHOLE, Plan, TrainingConfig
+from studio.schema.config import Plan, TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.limits import OWNER, Limits
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods import METHODS
+from studio.training.methods import METHODS, Method, trains_base_weights
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning.gradient_checkpointing import supports_checkpointing
 from studio.training.planning.memory_budget import host_memory_budget, memory_budget
@@ -173,8 +173,9 @@ def _offload_to_cpu(config: TrainingConfig, request: FitRequest) -> Change | Non
 
 
 def _use_bfloat16(config: TrainingConfig, request: FitRequest) -> Change | None:
-    exact = config.method in WHOLE and not OPTIMIZERS[config.optimizer].masters
-    if config.precision != "float32" or config.method == "full" or exact:
+    method = METHODS[config.method]
+    exact = method.always_exact or (method.trains_base_weights and not OPTIMIZERS[config.optimizer].masters)
+    if config.precision != "float32" or exact:
         return None
     slow = "" if request.machine.gpus or request.machine.bfloat16_fast else ", and slower on this processor"
     return Change(
@@ -183,7 +184,7 @@ def _use_bfloat16(config: TrainingConfig, request: FitRequest) -> Change | None:
 
 
 def _lighter_optimizer(config: TrainingConfig, request: FitRequest) -> Change | None:
-    if config.method not in WHOLE or config.optimizer == "adafactor":
+    if not trains_base_weights(config.method) or config.optimizer == "adafactor":
         return None
     return Change(
         "Adafactor instead of AdamW: hardly any memory for the optimizer; it may learn a little worse.",
@@ -191,23 +192,30 @@ def _lighter_optimizer(config: TrainingConfig, request: FitRequest) -> Change | 
     )
 
 
-def _use_lora(config: TrainingConfig, request: FitRequest) -> Change | None:
-    if config.method not in ("full", "last-layers", "lora-embeddings", "dora"):
+def _use_adapter(config: TrainingConfig, request: FitRequest) -> Change | None:
+    lighter = _lighter_method(config)
+    if lighter is None or lighter.quantised:
         return None
     title = METHODS[config.method].title
     return Change(
-        f"LoRA instead of {title}: a small adapter learns beside the frozen model, at a rate of its own.",
+        f"{lighter.title} instead of {title}: a small adapter learns beside the frozen model, at a rate of its own.",
         {"optimizer": None, "precision": None, "learning_rate": None},
-        "lora",
+        lighter.name,
     )
 
 
-def _use_qlora(config: TrainingConfig, request: FitRequest) -> Change | None:
-    if config.method not in ("lora", "rslora") or METHODS["qlora"].unavailable_reason(
-        request.info, request.task, request.machine
-    ):
+def _quantize_base(config: TrainingConfig, request: FitRequest) -> Change | None:
+    lighter = _lighter_method(config)
+    if lighter is None or not lighter.quantised:
         return None
-    return Change("QLoRA: the model is held in 4 bits while it learns, and knows a little less.", {}, "qlora")
+    if lighter.unavailable_reason(request.info, request.task, request.machine):
+        return None
+    text = f"{lighter.title}: the model is held in 4 bits while it learns, and knows a little less."
+    return Change(text, {}, lighter.name)
+
+
+def _lighter_method(config: TrainingConfig) -> Method | None:
+    return METHODS.get(METHODS[config.method].lighter)
 
 
 def _shorten_rows(config: TrainingConfig, request: FitRequest) -> Change | None:
@@ -234,8 +242,8 @@ REMEDIES: tuple[Callable[[TrainingConfig, FitRequest], Change | None], ...] = (
     _offload_to_cpu,
     _use_bfloat16,
     _lighter_optimizer,
-    _use_lora,
-    _use_qlora,
+    _use_adapter,
+    _quantize_base,
     _shorten_rows,
 )
 """In order of increasing harm: same result, nearly the same result, a weaker method, less data."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.inference.heads import SINGLE_PASS_HEADS
-from studio.schema.config import WHOLE, TrainingConfig
+from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.distributed.processes import BUCKET
@@ -144,7 +144,7 @@ def _weights(info: ModelInfo, config: TrainingConfig, width: int) -> float:
     """Bytes of the base model as loaded. Embeddings are not quantized."""
     if info.quantised and info.bytes:
         return float(info.bytes)
-    if config.method != "qlora":
+    if not method_named(config.method).quantised:
         return info.parameters * width
     embedding = info.vocabulary * info.hidden
     bytes_per_weight = NF4 if config.quantisation == "4-bit" else INT8
@@ -166,7 +166,7 @@ def _optimizer_memory(info: ModelInfo, config: TrainingConfig, labels: int) -> _
     state, gradients, bucket = learning * (chosen.state_bytes + copies), float(learning * width), 0.0
     step = float(learning * copies)
     if config.processes > 1:
-        is_sharded = bool(config.zero) or (config.fsdp and config.method in WHOLE)
+        is_sharded = bool(config.zero) or (config.fsdp and method_named(config.method).trains_base_weights)
         state, step = (state / config.processes, step / config.processes) if is_sharded else (state, step)
         if config.zero > 1:
             gradients, bucket = gradients / config.processes, float(min(learning, BUCKET) * width)

@@ -12,9 +12,9 @@ from typing import Any
 
 from studio.machine.deepspeed import why_no_deepspeed, why_no_nvme
 from studio.machine.facts import MachineFacts
-from studio.schema.config import WHOLE, TrainingConfig
+from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
-from studio.training.methods import METHODS
+from studio.training.methods import METHODS, trains_base_weights
 
 ZERO_OPTIMIZERS = ("adamw", "sgd")
 """Optimizers that work on a flat vector of all weights, of which DeepSpeed gives each process a slice."""
@@ -92,7 +92,7 @@ def unavailable_offload(machine: MachineFacts) -> dict[str, str]:
 
 @cache
 def _start_disk_check() -> None:
-    """Once, since what is not answered yet would be asked again."""
+    """Start the check in a thread, once."""
     Thread(target=why_no_nvme, daemon=True).start()
 
 
@@ -198,7 +198,7 @@ def _fsdp_problems(config: TrainingConfig, machine: MachineFacts) -> list[Studio
         problems.append(_problem("fsdp", what, f"on with {method.title}", "zero 3, or the method lora"))
     if config.precision == "float16":
         problems.append(_problem("precision", "FSDP trains in bfloat16 or float32.", "float16", "bfloat16 or float32"))
-    if config.method in WHOLE and config.optimizer not in SHARDABLE_OPTIMIZERS:
+    if trains_base_weights(config.method) and config.optimizer not in SHARDABLE_OPTIMIZERS:
         what = f"FSDP gives each process a part of every weight, and the optimizer {config.optimizer} needs it whole."
         problems.append(_problem("optimizer", what, config.optimizer, ", ".join(SHARDABLE_OPTIMIZERS)))
     return problems
@@ -216,6 +216,6 @@ def _precision_problem(config: TrainingConfig, machine: MachineFacts) -> StudioE
 def _optimizer_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
     if config.optimizer in ZERO_OPTIMIZERS:
         return None
-    valid = ", ".join(ZERO_OPTIMIZERS) + ("" if config.method in WHOLE else _or_fsdp(machine))
+    valid = ", ".join(ZERO_OPTIMIZERS) + ("" if trains_base_weights(config.method) else _or_fsdp(machine))
     what = f"ZeRO lays all weights in one row, which the optimizer {config.optimizer} is not made for."
     return _problem("optimizer", what, config.optimizer, valid)

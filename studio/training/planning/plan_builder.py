@@ -25,15 +25,29 @@ class Preset:
     epoch_factor: float
     """Factor of the usual number of epochs."""
     rank: int
+    rank_purpose: str
+    """What this rank can learn."""
     patience: int
 
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("quick", "Quick try", "A third of the passes. Shows soon whether the data is right.", 1 / 3, 8, 2),
-        Preset("balanced", "Balanced", "As many passes as your rows need. Right for most data.", 1, 8, 3),
-        Preset("thorough", "Thorough", "Twice the passes, a wider adapter. For lasting use.", 2, 16, 5),
+        Preset(
+            "quick", "Quick try", "A third of the passes. Shows soon whether the data is right.", 1 / 3, 8, "a look", 2
+        ),
+        Preset(
+            "balanced",
+            "Balanced",
+            "As many passes as your rows need. Right for most data.",
+            1,
+            8,
+            "a tone, a form, a few hundred facts",
+            3,
+        ),
+        Preset(
+            "thorough", "Thorough", "Twice the passes, a wider adapter. For lasting use.", 2, 16, "much that is new", 5
+        ),
     )
 }
 USUAL = "balanced"
@@ -84,7 +98,7 @@ class PlanDraft:
     @property
     def virtual_tokens(self) -> int:
         """Tokens of the context that the method uses itself."""
-        return int(self.values["virtual_tokens"]) if self.method.family == "prompts" else 0
+        return int(self.values["virtual_tokens"]) if self.method.learns_virtual_tokens else 0
 
     @property
     def can_checkpoint(self) -> bool:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from studio.machine.facts import MachineFacts
-from studio.models.trainable_parameters import has_experts, linear_shapes
-from studio.schema.config import HEADED, Plan, TrainingConfig
+from studio.schema.config import DEFAULT_METHOD, Plan, TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.limits import OWNER, Limits
 from studio.schema.models import ModelInfo
@@ -16,7 +15,7 @@ from studio.training.methods import METHODS, method_named
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning.estimate import estimate
 from studio.training.planning.eval_schedule import USUAL_VALIDATIONS, eval_interval, total_steps
-from studio.training.planning.learning_rates import TASK_FACTORS, learning_rate
+from studio.training.planning.learning_rates import learning_rate
 from studio.training.planning.memory_budget import memory_budget
 from studio.training.planning.plan_builder import PRESETS, USUAL, PlanDraft, Preset, preset_named
 from studio.training.planning.plan_facts import PlanFacts, memory_of, splits_long_rows
@@ -41,8 +40,6 @@ __all__ = [
     "preset_named",
 ]
 
-SMALL_ENCODER = 500_000_000
-"""Encoders with up to this many parameters are trained fully."""
 LITTLE_DATA = 150
 """Number of training rows up to which settings against overfitting are suggested for full training."""
 EPOCHS: dict[str, tuple[tuple[int, int], ...]] = {
@@ -52,16 +49,11 @@ EPOCHS: dict[str, tuple[tuple[int, int], ...]] = {
 """(up to this many training rows, epochs). Above the last one, one epoch."""
 VIEWS_PER_LABEL, MAX_EPOCHS_FOR_LABELS = 240, 20
 """How often a model should see rows of each label when they are few, and the maximum number of epochs for it."""
-RANK_PURPOSE = {"quick": "a look", "balanced": "a tone, a form, a few hundred facts", "thorough": "much that is new"}
-"""Preset → what its rank can learn."""
-EPOCH_FACTORS: dict[str, float] = {"scales": 1.5, "prompts": 2}
-"""Family of methods → factor of LoRA's epochs."""
 
 
 def default_method(task: Task, info: ModelInfo) -> str:
-    """Small encoders are trained fully, all other models with an adapter."""
-    whole = info.kind == "encoder" and info.parameters <= SMALL_ENCODER and not info.quantised
-    return "full" if whole else "lora"
+    """The first method that is usual for this model, else `DEFAULT_METHOD`."""
+    return next((method.name for method in METHODS.values() if method.is_usual_for(info)), DEFAULT_METHOD)
 
 
 def make_plan(
@@ -174,7 +166,7 @@ def _set_epochs(draft: PlanDraft) -> None:
     usual = next((epochs for most, epochs in table if rows <= most), 1)
     each = rows / max(1, draft.facts.labels)
     for_labels = min(MAX_EPOCHS_FOR_LABELS, math.ceil(VIEWS_PER_LABEL / max(each, 1))) if draft.task.has_labels else 0
-    slow = EPOCH_FACTORS.get(draft.method.family, 1)
+    slow = draft.method.epoch_factor
     epochs = max(1, round(max(usual, for_labels) * draft.preset.epoch_factor * slow))
     more = "" if slow == 1 else f" {draft.method.title} learns slowly, and needs {slow:g} times the passes of LoRA."
     label_note = f", about {each:,.0f} of each label" if for_labels > usual else ""
@@ -187,10 +179,7 @@ def _set_epochs(draft: PlanDraft) -> None:
 
 
 def _set_learning_rate(draft: PlanDraft) -> None:
-    rate, reason = learning_rate(draft.info, draft.values["method"], draft.task.has_labels, draft.facts.train_rows)
-    if draft.task.name in TASK_FACTORS:
-        share, reason = TASK_FACTORS[draft.task.name]
-        rate *= share
+    rate, reason = learning_rate(draft.info, draft.method.name, draft.task, draft.facts.train_rows)
     draft.put("learning_rate", rate, f"Learning rate {rate:g}: {reason}.")
     draft.put("scheduler", "linear" if draft.task.has_labels else "cosine")
     share = 0.1 if draft.task.has_labels else 0.05
@@ -199,7 +188,7 @@ def _set_learning_rate(draft: PlanDraft) -> None:
     else:
         reason = f"The rate rises over the first {share:.0%} of the steps, so that none upsets it."
         draft.put("warmup_share", share, reason)
-    draft.put("weight_decay", 0.01 if draft.method.result == "model" else 0.0)
+    draft.put("weight_decay", 0.01 if draft.method.trains_base_weights else 0.0)
     if draft.facts.labels:  # scores have none
         draft.put("label_smoothing", 0.1, "Labels are learned with a little doubt (0.1), as some are always wrong.")
 
@@ -221,25 +210,9 @@ def _set_max_length(draft: PlanDraft) -> None:
     draft.put("max_length", length, reason)
 
 
-def _set_adapter_size(draft: PlanDraft) -> None:
+def _set_trained_size(draft: PlanDraft) -> None:
     """The size of what is trained: the rank, the virtual tokens or the layers."""
-    method, preset = draft.method, draft.preset
-    if method.family == "low-rank":
-        wide = method.name == "rslora"
-        widest = min((min(shape) for shape in linear_shapes(draft.info, False, False)), default=1024)
-        rank = max(1, min(preset.rank * (4 if wide else 1), widest))
-        if has_experts(draft.info):
-            draft.because.append("The experts of this model stay as they are: the adapter stands beside all else.")
-        why = "wide adapters are what rsLoRA is for" if wide else f"enough for {RANK_PURPOSE[preset.name]}"
-        draft.put("lora_rank", rank, f"Rank {rank}: {why}.")
-        rank = int(draft.values["lora_rank"])
-        draft.put("lora_alpha", max(1, round(2 * math.sqrt(rank))) if wide else 2 * rank)
-    elif method.family == "prompts":
-        tokens = max(1, min(2 * preset.rank, (draft.info.context or 2048) // 8))
-        draft.put("virtual_tokens", tokens, f"{tokens} virtual tokens: enough for a tone or a form.")
-    elif method.family == "last":
-        layers = max(1, round(draft.info.layers * (0.5 if preset.epoch_factor > 1 else 0.25)))
-        draft.put("last_layers", layers, f"The last {layers} of {draft.info.layers} layers learn.")
+    draft.method.choose_size(draft)
 
 
 def _set_precision(draft: PlanDraft) -> None:
@@ -247,7 +220,7 @@ def _set_precision(draft: PlanDraft) -> None:
     chosen = OPTIMIZERS[draft.config().optimizer]
     if draft.info.kind == "encoder":
         draft.put("precision", "float32", "Computed in float32: the model is small, and it is the most exact.")
-    elif draft.method.result == "model" and not chosen.masters:
+    elif draft.method.trains_base_weights and not chosen.masters:
         draft.put("precision", "float32", f"Computed in float32: {chosen.name} keeps no exact copies of the weights.")
     elif machine.gpus or machine.bfloat16_fast:
         where = "the GPU" if machine.gpus else "this processor"
@@ -318,10 +291,12 @@ def _set_validation(draft: PlanDraft) -> None:
 def _suggest_for_little_data(draft: PlanDraft) -> None:
     """Suggest settings without changing them, since it depends on the rows which of them helps."""
     rows = draft.facts.train_rows
-    whole = draft.info.kind == "encoder" and draft.method.name == "full"
-    if not whole or rows > LITTLE_DATA or {"head_first", "layer_decay", "dropout"} & draft.fixed:
+    remedies = {"head_first", "layer_decay", "dropout"}
+    usable = draft.info.kind == "encoder" and remedies <= set(draft.method.settings)
+    if not usable or rows > LITTLE_DATA or remedies & draft.fixed:
         return
-    head = "the head learn alone at first (only the head learns for: 0.2)" if draft.task.name in HEADED else ""
+    has_head = "head_first" in draft.task.settings
+    head = "the head learn alone at first (only the head learns for: 0.2)" if has_head else ""
     slower = "lower layers move less (rate of each layer below: 0.9)"
     draft.because.append(
         f"Little data: with {rows:,} rows it may help to let {' or '.join(filter(None, [head, slower]))}, or to leave "
@@ -332,7 +307,7 @@ def _suggest_for_little_data(draft: PlanDraft) -> None:
 RULES: tuple[Callable[[PlanDraft], None], ...] = (
     _set_epochs,
     _set_learning_rate,
-    _set_adapter_size,
+    _set_trained_size,
     _set_max_length,
     _set_batch_size,
     _set_precision,

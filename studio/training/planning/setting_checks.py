@@ -4,19 +4,20 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from studio.machine.facts import MachineFacts
-from studio.schema.config import VIRTUAL, WHOLE, TrainingConfig
+from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo
 from studio.schema.settings_check import sifted
 from studio.tasks import Task
 from studio.training.loop.trackers import TRACKERS
-from studio.training.methods import METHODS, method_named
+from studio.training.methods import METHODS, learns_virtual_tokens, method_named, trains_base_weights
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning import parallelism
 from studio.training.planning.eval_schedule import total_steps
 from studio.training.planning.gradient_checkpointing import supports_checkpointing
 from studio.training.planning.plan_facts import PlanFacts, as_trained, splits_long_rows
+from studio.training.planning.setting_scope import applies
 
 CONSTANT_SCHEDULE = "constant"
 """The scheduler that ignores the warmup."""
@@ -114,7 +115,7 @@ def setting_problems(
     chosen = OPTIMIZERS[config.optimizer]
     if why := chosen.unavailable_reason(machine):
         problems.append(StudioError("bad-setting", why, given=chosen.name, valid=_runnable(machine), field="optimizer"))
-    elif not chosen.masters and config.method in WHOLE and values.get("precision") not in (None, "float32"):
+    elif not chosen.masters and trains_base_weights(config.method) and values.get("precision") not in (None, "float32"):
         problems.append(
             StudioError(
                 "bad-setting",
@@ -164,9 +165,9 @@ def settings_without_effect(
     method, idle = method_named(config.method), _idle_reasons(task, info, machine, config, facts)
     for name in by_hand:
         field_info = about(TrainingConfig, name) if name in TrainingConfig.model_fields else None
-        if field_info and field_info.methods and method.name not in field_info.methods:
+        if field_info and not applies(name, method.name):
             sentences.append(f"{field_info.label} makes no difference with {method.title}.")
-        elif field_info and field_info.tasks and task.name not in field_info.tasks:
+        elif field_info and not applies(name, method.name, task.name):
             sentences.append(f"{field_info.label} makes no difference for this task.")
         elif field_info and name in idle and getattr(config, name):  # a setting that is off needs no sentence
             sentences.append(f"{field_info.label} {idle[name]}.")
@@ -187,7 +188,7 @@ def _idle_reasons(
             f"{prefix}a constant rate has no rise; constant_with_warmup has",
         ),
         ("dropout", _has_no_dropout(info), f"{prefix}this model has no layers for it"),
-        ("packing", config.method in VIRTUAL, f"{prefix}with virtual tokens before it, a row is one text"),
+        ("packing", learns_virtual_tokens(config.method), f"{prefix}with virtual tokens before it, a row is one text"),
         ("head_first", kind != "encoder" and not task.has_labels, f"{prefix}a model that writes gets no new layers"),
         ("label_smoothing", scores, f"{prefix}scores have no labels beside the right one"),
         ("balance_labels", scores, f"{prefix}scores are no labels of which some could be rare"),

@@ -1,5 +1,4 @@
-"""The registry of trainers by the name that a task gives. A trainer module, and torch with it, is imported on first
-use."""
+"""Trainers, each a module with a function `build`. It is imported, and torch with it, when a run needs it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +12,6 @@ from studio.tasks import Encoding, Example
 
 if TYPE_CHECKING:
     from studio.training.loop.callbacks import EventCallback
-
-TRAINERS: dict[str, str] = {
-    "sft": "studio.training.trainers.sft",
-    "preference": "studio.training.trainers.preference",
-    "feedback": "studio.training.trainers.feedback",
-    "seq2seq": "studio.training.trainers.seq2seq",
-    "spans": "studio.training.trainers.spans",
-    "classification": "studio.training.trainers.classification",
-}
 
 
 @dataclass(frozen=True)
@@ -45,6 +35,6 @@ class Parts:
 
 
 def builder(name: str) -> Callable[[Parts], Any]:
-    """The `build` function of a trainer."""
-    build: Callable[[Parts], Any] = import_module(TRAINERS[name]).build
+    """The `build` function of a trainer: of a module of this package, or of a plugin's module by its full name."""
+    build: Callable[[Parts], Any] = import_module(name if "." in name else f"{__name__}.{name}").build
     return build

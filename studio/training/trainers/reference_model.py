@@ -35,7 +35,7 @@ class ReferenceModelMixin(FastPathMixin, StudioTrainer):
 
     @property
     def mode(self) -> str:
-        """By which TRL keeps numbers apart."""
+        """The key of TRL's metrics, "train" or "eval"."""
         return "train" if self.model.training else "eval"
 
     def row_counts(self, inputs: Mapping[str, Any]) -> dict[str, float]:
