@@ -33,6 +33,8 @@ from studio.tasks import TASKS
 from studio.training.methods import METHODS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning.presets import PRESETS
+from studio.training.planning.setting_scope import methods_with, tasks_with
+from studio.ui.tabs.registry import TABS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FAMILIES = {
@@ -72,7 +74,7 @@ def settings() -> str:
             if words is None or words.group != group:
                 continue
             shown = f"**`{name}`**" if words.level == "basic" else f"`{name}`"
-            only = [f"only {', '.join(each)}" for each in (words.methods, words.tasks) if each]
+            only = [f"only {', '.join(each)}" for each in (methods_with(name), tasks_with(name)) if each]
             unit = f", in {words.unit}" if words.unit else ""
             cells = (
                 f"{shown}<br>{words.label}",
@@ -206,6 +208,7 @@ def matrix() -> str:
     lines += [_row((f"`sample:{each.name}`", each.task, each.sentence)) for each in SAMPLES.values()]
     lines += ["\n## Exports\n", "| format | |", "|---|---|"]
     lines += [_row((f"`{name}`", f"{each.title}. {each.sentence}")) for name, each in EXPORTS.items()]
+    lines += ["\n## Tabs of the page\n", ", ".join(tab.short_title for tab in TABS.values()) + "."]
     return "\n".join(lines) + "\n"
 
 

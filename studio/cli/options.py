@@ -1,18 +1,30 @@
 """Arguments and options that several commands take, said once."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
-DATA_HELP = (
-    "A file (csv, tsv, xlsx, json, jsonl, parquet, txt, md, zip) or a folder of them, a dataset's id, sample:NAME, or "
-    "hf:OWNER/NAME."
-)
+from studio.data.formats import FORMATS
+from studio.export import EXPORTS
+from studio.schema.config import DEFAULT_METHOD
+from studio.tasks import TASKS
+from studio.training.methods import METHODS
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+EXTENSIONS = [extension.removeprefix(".") for format in FORMATS.values() for extension in format.extensions]
+DATA_HELP = f"A file ({', '.join(EXTENSIONS)}) or a folder of them, a dataset's id, sample:NAME, or hf:OWNER/NAME."
 Data = Annotated[str, typer.Argument(help=DATA_HELP, show_default=False)]
 OptionalData = Annotated[str | None, typer.Argument(help=DATA_HELP, show_default=False)]
 Run = Annotated[str, typer.Argument(help="A run's id, or last.", show_default=False)]
 Task = Annotated[
-    str | None, typer.Option("--task", help="What the model should do; left out, the columns tell.", show_default=False)
+    str | None,
+    typer.Option("--task", help=f"{_listed(TASKS)}; left out, the columns tell.", show_default=False),
 ]
 Model = Annotated[
     str, typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.", show_default=False)
@@ -25,8 +37,7 @@ Method = Annotated[
     str | None,
     typer.Option(
         "--method",
-        help="lora, qlora, full, dora, rslora, lora-embeddings, last-layers, ia3, prompt-tuning or prefix-tuning; left "
-        "out, lora, or full for a small encoder.",
+        help=f"{_listed(METHODS)}; left out, {DEFAULT_METHOD}, or full for a small encoder.",
         show_default=False,
     ),
 ]
@@ -46,6 +57,7 @@ MaxLength = Annotated[int | None, typer.Option(min=16, help="Longest row in toke
 Validation = Annotated[
     str | None, typer.Option(help="Data to be judged by: rows that stand in both are told.", show_default=False)
 ]
+ExportFormat = Annotated[str, typer.Option("--format", help=f"{_listed(EXPORTS)}.", show_default=False)]
 Detach = Annotated[bool, typer.Option("--detach", help="Return at once instead of waiting for the end.")]
 Preset = Annotated[
     str | None,

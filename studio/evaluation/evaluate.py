@@ -1,6 +1,7 @@
 """The evaluation report: both models on the same rows, for any task. The caller passes the rows."""
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from studio.evaluation.evaluators import Evaluation, evaluate_labels, evaluate_replies
 from studio.evaluation.extractive_qa import evaluate_extracted
@@ -31,7 +32,8 @@ EVALUATORS: dict[str, Callable[..., Evaluation]] = {
     "several": evaluate_multilabel,
     "scores": evaluate_scores,
 }
-"""Name of a trainer, or of an evaluator that a task variant requests → the evaluator function."""
+"""Name of a trainer, or of an evaluator that a task variant requests → the evaluator function. A task of a plugin can
+name its own as `package.module:function`."""
 Progress = Callable[[int, int, str], None]
 
 
@@ -59,7 +61,7 @@ def evaluate(
         )
     limit_ = limit or (MOST_LABELS if pair.head.single_pass else MOST_TEXTS)
     chosen = [known[place] for place in sample_of(range(len(known)), limit_, SEED)]
-    evaluation = EVALUATORS[pair.variant.judge or pair.variant.trainer](pair, chosen, roles, progress)
+    evaluation = _evaluator(pair.variant.judge or pair.variant.trainer)(pair, chosen, roles, progress)
     names = list(dict.fromkeys((*pair.variant.metrics, "loss")))
     metrics = _metrics(names, evaluation.base, evaluation.tuned)
     if not metrics:
@@ -78,6 +80,14 @@ def evaluate(
         note=" ".join(filter(None, notes)),
         **evaluation.details,
     )
+
+
+def _evaluator(name: str) -> Callable[..., Evaluation]:
+    if name in EVALUATORS:
+        return EVALUATORS[name]
+    module, _, function = name.partition(":")
+    evaluator: Callable[..., Evaluation] = getattr(import_module(module), function)
+    return evaluator
 
 
 def _label_is_known(pair: ModelPair, row: Row, roles: dict[str, str]) -> bool:

@@ -1,11 +1,18 @@
-"""The registry of export formats. Add one as one file and one line here. torch is not imported here."""
+"""The registry of export formats. Add one as one file and one line here, or as an installed plugin. torch is not
+imported here."""
 
 from studio.export.adapter import Adapter
 from studio.export.base import Exporter, ExportJob
 from studio.export.merged import Merged
+from studio.machine.plugins import Registry, members_of
 from studio.schema.errors import named
 
-EXPORTS: dict[str, Exporter] = {exporter.format: exporter for exporter in (Adapter(), Merged())}
+EXPORTS: Registry[Exporter] = Registry(
+    "exports",
+    (Adapter(), Merged()),
+    name_of=lambda exporter: exporter.format,
+    needs=members_of(Exporter),
+)
 
 
 def export_named(name: str) -> Exporter:

@@ -19,6 +19,7 @@ class Adapter(Exporter):
     title = "Adapter"
     sentence = "Smallest. Needs the base model beside it."
     library = "peft"
+    needs_base = True
 
     def unavailable_reason(self, run: RunRef) -> str:
         """Runs of full fine-tuning have no adapter."""

@@ -119,8 +119,10 @@ def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> li
         ) from error
 
 
-def compare(reference: ReferenceAnswers, answers: list[list[float]], form: str) -> str:
+def compare(reference: ReferenceAnswers, answers: list[list[float]], exact: bool) -> str:
     """How well the answers of an export agree with the chat's, in a sentence.
+
+    Rounding may part replies after some tokens. If `exact`, all must begin the same, else half of them.
 
     Raises:
         StudioError: `format-unavailable` if they differ.
@@ -134,7 +136,7 @@ def compare(reference: ReferenceAnswers, answers: list[list[float]], form: str) 
         return f"Loaded again without the studio: the labels of {count} of {count} texts are the chat's."
     whole = sum(ours == theirs for ours, theirs in pairs)
     begun = sum(ours[:FIRST_WORDS] == theirs[:FIRST_WORDS] for ours, theirs in pairs)
-    if begun < count and (form == "merged" or 2 * begun < count):
+    if begun < count and (exact or 2 * begun < count):
         raise _differs("it does not reply as the chat does", f"{begun} of {count} replies begin the same")
     if whole == count:
         return f"Loaded again without the studio: {whole} of {count} replies are the chat's."

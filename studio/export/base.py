@@ -34,6 +34,10 @@ class Exporter(ABC):
     sentence: str
     library: str
     """The library that loads the export, by its name on the Hub."""
+    needs_base = False
+    """Whether the export is loaded on top of the base model."""
+    exact = False
+    """Whether its replies must begin as the chat's do for every prompt, and not only for half of them."""
 
     @abstractmethod
     def unavailable_reason(self, run: RunRef) -> str:
@@ -76,7 +80,7 @@ class Exporter(ABC):
                 job.model_cache.forget()  # the new process needs the memory
             progress(2, STEPS, "Loading it again in a fresh process")
             answers = agreement_check.export_answers(stage, job.run, reference)
-            tested = agreement_check.compare(reference, answers, self.format)
+            tested = agreement_check.compare(reference, answers, self.exact)
             progress(3, STEPS, "Packing")
             archive = folder.zipped(stage, to) if job.zip else None
             size = folder.size(stage)

@@ -11,16 +11,6 @@ from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import Metric, Report
 from studio.tasks import task_named
 
-PIPELINE_TAGS = {
-    "chat": "text-generation",
-    "classification": "text-classification",
-    "completion": "text-generation",
-    "preference": "text-generation",
-    "feedback": "text-generation",
-    "summarization": "summarization",
-    "question-answering": "question-answering",
-}
-"""Task → the Hub's pipeline tag. Other tasks have none."""
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "loss": "loss", "perplexity": "perplexity"}
 """Metric → its name on the Hub."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -32,6 +22,7 @@ class ExportInfo(Protocol):
 
     format: str
     library: str
+    needs_base: bool
 
     def snippet(self, run: RunRef, place: str) -> str: ...
 
@@ -66,11 +57,11 @@ def front_matter(exporter: ExportInfo, run: RunRef, facts: CardFacts) -> dict[st
     if info.languages:
         fields["language"] = list(info.languages)
     fields["library_name"] = exporter.library
-    if config.task in PIPELINE_TAGS:
-        fields["pipeline_tag"] = PIPELINE_TAGS[config.task]
+    if tag := task_named(config.task).pipeline_tag:
+        fields["pipeline_tag"] = tag
     if info.hub_id:
         fields["base_model"] = info.hub_id
-        fields["base_model_relation"] = "adapter" if exporter.library == "peft" else "finetune"
+        fields["base_model_relation"] = "adapter" if exporter.needs_base else "finetune"
     if facts.dataset.startswith("hf:"):
         fields["datasets"] = [facts.dataset.removeprefix("hf:")]
     fields["tags"] = [TAG, config.method, config.task]
@@ -90,7 +81,7 @@ def _model_index(facts: CardFacts, task: str) -> dict[str, Any]:
         "name": facts.name or facts.run,
         "results": [
             {
-                "task": {"type": PIPELINE_TAGS.get(task, task)},
+                "task": {"type": task_named(task).pipeline_tag or task},
                 "dataset": {"type": "private", "name": facts.dataset or "rows kept apart", "split": facts.report.split},
                 "metrics": [
                     {"type": METRIC_NAMES[name], "value": round(metric.tuned, 4), "name": metric.title or name}
@@ -104,7 +95,7 @@ def _model_index(facts: CardFacts, task: str) -> dict[str, Any]:
 
 def _summary(exporter: ExportInfo, run: RunRef) -> str:
     task = task_named(run.spec.config.task)
-    is_adapter = exporter.library == "peft"
+    is_adapter = exporter.needs_base
     form = "An adapter for" if is_adapter else "A tuned copy of"
     weights = f"Made for the base in {precision_of(run)}." if is_adapter else f"Saved in {precision_of(run)}."
     return f"{form} {_base_name(run)}, made with Fine-tune Studio. Task: {task.title.lower()}, {task.term}. {weights}"
@@ -124,12 +115,12 @@ def _base_section(exporter: ExportInfo, run: RunRef) -> str:
         lines.append(f"- Licence of the base: {escape(info.licence)}")
     if info.note and info.hub_id:
         lines.append(f"- {escape(info.note)}")
-        if exporter.library == "peft":
+        if exporter.needs_base:
             lines.append(
                 "- On the Hub's weights this adapter replies almost, but not exactly, as it did in the studio. "
                 "The merged model has the very weights that it was tuned with."
             )
-    if run.spec.config.method == "qlora":
+    if run.quantized:
         bits = {"4-bit": "a 4-bit (NF4)", "8-bit": "an 8-bit"}[run.spec.config.quantisation]
         lines.append(f"- It was tuned on {bits} copy of the base and is used on the base as it is, unquantised.")
     return "\n".join(lines)
@@ -204,9 +195,7 @@ def _settings_section(run: RunRef, facts: CardFacts) -> str:
     ]
     for name in TrainingConfig.model_fields:
         info = about(TrainingConfig, name)
-        if info is None or (info.methods and config.method not in info.methods):
-            continue
-        if (info.tasks and config.task not in info.tasks) or name == "system_prompt":
+        if info is None or name not in facts.settings or name == "system_prompt":
             continue
         value = getattr(config, name)
         library = f"`{info.library}`" if info.library else ""

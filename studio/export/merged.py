@@ -18,6 +18,7 @@ class Merged(Exporter):
     title = "Merged model"
     sentence = "One folder, for transformers and whatever reads its models."
     library = "transformers"
+    exact = True
 
     def unavailable_reason(self, run: RunRef) -> str:
         """Full models can be exported so, and adapters that can be merged."""

@@ -172,7 +172,7 @@ def load_pair(run: RunRef, one_copy: bool | None = None, bases: BaseModelCache |
         tuned=tuned,
         base=base,
         one_copy=one_copy,
-        how=how(run.spec.config),
+        how=how(run.spec.config, run.quantized),
     )
 
 
@@ -230,9 +230,9 @@ def fits_in_memory(run: RunRef, copies: int) -> bool:
     return machine_facts().memory_available > copies * weights + MEMORY_RESERVE
 
 
-def how(config: TrainingConfig) -> str:
+def how(config: TrainingConfig, quantized: bool) -> str:
     """Return a note on how the fine-tuned model answers, if it needs one."""
-    if config.method == "qlora":
+    if quantized:
         bits = {"4-bit": "a 4-bit", "8-bit": "an 8-bit"}[config.quantisation]
         return f"It learned on {bits} copy of the base and answers on the base as it is, unquantised."
     return ""

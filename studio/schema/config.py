@@ -16,22 +16,8 @@ GROUPS: dict[str, str] = {
     "machine": "Machine",
 }
 """Group → title, in the order of the page."""
-ADAPTERS = ("lora", "qlora", "dora", "rslora", "lora-embeddings")
-"""Methods of LoRA's kind, which have a rank."""
-ADAPTED = (*ADAPTERS, "ia3", "prompt-tuning", "prefix-tuning")
-"""Methods that leave an adapter."""
-SHAPE = ("lora_rank", "lora_alpha", "lora_targets", "frozen_layers", "virtual_tokens")
-"""Settings that an adapter can't change any more once it was made."""
-WHOLE = ("full", "last-layers")
-"""Methods by which weights of the model itself learn."""
-HEADED = ("classification", "question-answering")
-"""Tasks that give a model new layers at its end, where it reads and does not write."""
-VIRTUAL = ("prompt-tuning", "prefix-tuning")
-"""Methods that learn virtual tokens."""
-CONVERSING = ("chat", "preference", "feedback")
-"""Tasks whose rows are conversations."""
-WRITTEN = ("summarization", "question-answering")
-"""Tasks that put a row to a model that writes as one turn of a conversation, or as a text to be read."""
+DEFAULT_METHOD = "lora"
+"""The method of a config that names none, as in files of settings: training/methods has an object of this name."""
 ZERO_WORDS = ("0 · nothing: plain data parallel", "1 · optimizer", "2 · optimizer and gradients", "3 · weights, too")
 OFFLOAD_WORDS = ("where it is computed", "in the machine’s memory", "on its disk (NVMe)")
 
@@ -48,7 +34,7 @@ class TrainingConfig(FrozenModel):
     """What the model should do."""
     model: str
     """The base model: a starter, a Hub name or a folder."""
-    method: str = "lora"
+    method: str = DEFAULT_METHOD
     """How the model learns."""
     preset: str = "balanced"
     """Where the values that were not set by hand come from."""
@@ -101,16 +87,16 @@ class TrainingConfig(FrozenModel):
     ] = setting("adamw", About("learning", "Optimizer", "optim"))
     """What turns gradients into steps. Most others save memory in full training; some need a GPU or a library."""
     loraplus_ratio: float = setting(
-        1.0, About("learning", "Rate of the second side", "loraplus_lr_ratio", "times", methods=ADAPTERS), ge=1, le=64
+        1.0, About("learning", "Rate of the second side", "loraplus_lr_ratio", "times", by_method=True), ge=1, le=64
     )
     """LoRA+: how much faster the adapter's second matrix learns; 16 is usual, 1 is plain LoRA."""
     layer_decay: float = setting(
-        1.0, About("learning", "Rate of each layer below", "", "of the one above", methods=WHOLE), gt=0, le=1
+        1.0, About("learning", "Rate of each layer below", "", "of the one above", by_method=True), gt=0, le=1
     )
     """Lower layers know most of the language and should move less: 0.9 for few rows, 1 for the same rate in all."""
     head_first: float = setting(
         0.0,
-        About("learning", "Only the head learns for", "requires_grad", "share of steps", "expert", ("full",), HEADED),
+        About("learning", "Only the head learns for", "requires_grad", "share of steps", by_method=True, by_task=True),
         ge=0,
         lt=1,
     )
@@ -122,7 +108,7 @@ class TrainingConfig(FrozenModel):
     max_grad_norm: float = setting(1.0, About("learning", "Longest gradient", "max_grad_norm"), gt=0, le=1000)
     """Longer gradients are cut to this length, so that one odd row can't upset the model."""
     label_smoothing: float = setting(
-        0.0, About("learning", "Label smoothing", "label_smoothing_factor", tasks=("classification",)), ge=0, le=0.5
+        0.0, About("learning", "Label smoothing", "label_smoothing_factor", by_task=True), ge=0, le=0.5
     )
     """Share of certainty taken from the right label and spread over the others."""
 
@@ -148,71 +134,63 @@ class TrainingConfig(FrozenModel):
     """A dataset's id or a sample (sample:call-notes) whose rows are mixed in; its columns are matched by themselves."""
     group_by_length: bool = setting(True, About("data", "Rows of like length together", "train_sampling_strategy"))
     """Puts rows of like length in one batch: less padding, more speed."""
-    packing: bool = setting(True, About("data", "Short texts share a row", "packing", tasks=("completion",)))
+    packing: bool = setting(True, About("data", "Short texts share a row", "packing", by_task=True))
     """Fills rows up with several short texts, which do not see each other: fewer rows, more speed."""
-    system_prompt: str = setting("", About("data", "System prompt", "", tasks=(*CONVERSING, *WRITTEN)), max_length=8000)
+    system_prompt: str = setting("", About("data", "System prompt", "", by_task=True), max_length=8000)
     """Put before every conversation that brings none of its own, and before what a model that chats is asked."""
-    learn_replies: Literal["all", "last"] = setting(
-        "all", About("data", "Replies that are learned", "", tasks=("chat",))
-    )
+    learn_replies: Literal["all", "last"] = setting("all", About("data", "Replies that are learned", "", by_task=True))
     """Of a conversation with several replies: all of them, or only the last, the others being read."""
-    thinking: Literal["keep", "drop"] = setting("keep", About("data", "Thinking in replies", "", tasks=("chat",)))
+    thinking: Literal["keep", "drop"] = setting("keep", About("data", "Thinking in replies", "", by_task=True))
     """What stands between <think> and </think>: learned with the reply, or left out."""
-    instruction: str = setting("", About("data", "Instruction", "", tasks=WRITTEN), max_length=2000)
+    instruction: str = setting("", About("data", "Instruction", "", by_task=True), max_length=2000)
     """Put before every text, for models that are told what to do. Empty: as the model knows it."""
     answer_length: int = setting(
-        128, About("data", "Longest answer", "max_target_length", "tokens", tasks=WRITTEN), ge=8, le=4096
+        128, About("data", "Longest answer", "max_target_length", "tokens", by_task=True), ge=8, le=4096
     )
     """Longer answers are cut while learning; a model with a reader and a writer writes no more than this."""
-    stride: int = setting(
-        128, About("data", "Overlap of pieces", "stride", "tokens", tasks=("question-answering",)), ge=0, le=4096
-    )
+    stride: int = setting(128, About("data", "Overlap of pieces", "stride", "tokens", by_task=True), ge=0, le=4096)
     """A long passage is read in pieces that share so many tokens, so that no answer is cut in two."""
-    balance_labels: bool = setting(
-        False, About("learning", "Rare labels count more", "class weights", tasks=("classification",))
-    )
+    balance_labels: bool = setting(False, About("learning", "Rare labels count more", "class weights", by_task=True))
     """Each label counts as much as any other, however few rows it has: more rare ones are found, at some cost."""
-    beta: float = setting(
-        0.1, About("learning", "Tie to the base", "beta", tasks=("preference", "feedback")), gt=0, le=10
-    )
+    beta: float = setting(0.1, About("learning", "Tie to the base", "beta", by_task=True), gt=0, le=10)
     """How dearly the model pays for leaving the base: higher keeps it closer."""
     preference_loss: Literal["sigmoid", "ipo", "hinge"] = setting(
-        "sigmoid", About("learning", "Kind of loss", "loss_type", tasks=("preference",))
+        "sigmoid", About("learning", "Kind of loss", "loss_type", by_task=True)
     )
     """sigmoid is DPO as published; ipo learns less by heart from few pairs; hinge ignores pairs that are clear."""
 
     start_from: str = setting("", About("adapter", "Begin with the result of", "", "run"), max_length=80)
     """An earlier run of the same base model, by its id or last: this run goes on from what that one learned."""
-    lora_rank: int = setting(8, About("adapter", "Rank", "r", "", "basic", ADAPTERS), ge=1, le=1024)
+    lora_rank: int = setting(8, About("adapter", "Rank", "r", "", "basic", by_method=True), ge=1, le=1024)
     """Width of the adapter: more can learn more, and learns by heart sooner."""
-    lora_alpha: int = setting(16, About("adapter", "Strength", "lora_alpha", methods=ADAPTERS), ge=1, le=4096)
+    lora_alpha: int = setting(16, About("adapter", "Strength", "lora_alpha", by_method=True), ge=1, le=4096)
     """How strongly the adapter counts; twice the rank is usual."""
-    lora_dropout: float = setting(0.0, About("adapter", "Dropout", "lora_dropout", methods=ADAPTERS), ge=0, le=0.9)
+    lora_dropout: float = setting(0.0, About("adapter", "Dropout", "lora_dropout", by_method=True), ge=0, le=0.9)
     """Share of the adapter that is switched off at random in each step, against learning by heart."""
     lora_targets: Literal["all-linear", "attention"] = setting(
-        "all-linear", About("adapter", "Layers with an adapter", "target_modules", methods=ADAPTERS)
+        "all-linear", About("adapter", "Layers with an adapter", "target_modules", by_method=True)
     )
     """All linear layers learn most; attention layers alone are quicker."""
     dropout: float | None = setting(
-        None, About("adapter", "Dropout in the model", "hidden_dropout_prob", methods=WHOLE), ge=0, le=0.9
+        None, About("adapter", "Dropout in the model", "hidden_dropout_prob", by_method=True), ge=0, le=0.9
     )
     """Share of what flows through the model that is left out at random, where it has such layers: BERT, T5 and GPT-2
     have, Llama has none. Empty: as it was made."""
     quantisation: Literal["4-bit", "8-bit"] = setting(
-        "4-bit", About("adapter", "Base held in", "load_in_4bit, load_in_8bit", methods=("qlora",))
+        "4-bit", About("adapter", "Base held in", "load_in_4bit, load_in_8bit", by_method=True)
     )
     """4 bits need least memory; 8 bits are more exact, for small models say, and slower on a processor."""
     virtual_tokens: int = setting(
-        16, About("adapter", "Virtual tokens", "num_virtual_tokens", "tokens", "basic", VIRTUAL), ge=1, le=4096
+        16, About("adapter", "Virtual tokens", "num_virtual_tokens", "tokens", "basic", by_method=True), ge=1, le=4096
     )
     """Made-up words before every text that learn what they should mean."""
     last_layers: int = setting(
-        4, About("adapter", "Layers that learn", "", "layers", "basic", ("last-layers",)), ge=1, le=1000
+        4, About("adapter", "Layers that learn", "", "layers", "basic", by_method=True), ge=1, le=1000
     )
     """How many of the last layers learn whole; all below stay as they are."""
     frozen_layers: int = setting(
         0,
-        About("adapter", "Lowest layers frozen", "requires_grad", "layers", methods=(*ADAPTERS, "full")),
+        About("adapter", "Lowest layers frozen", "requires_grad", "layers", by_method=True),
         ge=0,
         le=1000,
     )

@@ -9,29 +9,6 @@ from studio.schema.spans import Spans
 
 Severity = Literal["error", "warning", "note"]
 SplitName = Literal["train", "validation", "test"]
-PROBLEM_KINDS = (
-    "empty",
-    "duplicate",
-    "near-duplicate",
-    "label-conflict",
-    "leakage",
-    "too-long",
-    "too-short",
-    "imbalance",
-    "rare-label",
-    "encoding",
-    "wrong-type",
-    "placeholder",
-    "personal-data",
-    "bad-line",
-    "roles-out-of-order",
-    "wrong-language",
-    "label-error",
-    "equal-pair",
-    "answer-not-found",
-)
-
-
 PIECES = ("document", "heading", "line", "length")
 """What a row of a plain text can be."""
 
@@ -86,6 +63,7 @@ class Problem(FrozenModel):
     """One finding of the doctor."""
 
     kind: str
+    """The check that found it (data/checks)."""
     severity: Severity
     rows: tuple[int, ...] = ()
     """The first 100 rows concerned, from 1 in the order of the file."""

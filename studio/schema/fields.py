@@ -17,9 +17,10 @@ class About:
     unit: str = ""
     level: str = "expert"
     """`basic` is shown first, `expert` below."""
-    methods: tuple[str, ...] = ()
-    """Methods for which it makes a difference; empty: all."""
-    tasks: tuple[str, ...] = ()
+    by_method: bool = False
+    """Only methods that name it in their `settings` use it."""
+    by_task: bool = False
+    """Only tasks that name it in their `settings` use it."""
     words: tuple[str, ...] = ()
     """What the page says for each value of a closed set, in its order; empty: the value itself."""
 

@@ -29,6 +29,8 @@ class RunRef(FrozenModel):
     """The run's folder, with adapter/ or model/ in it."""
     trusted: bool = False
     """The owner of the machine allowed code or pickled weights for this model."""
+    quantized: bool = False
+    """The run learned on a quantized copy of the base model."""
     learned_from: RowsRef | None = None
     """Rows that the run was trained on; among some of them a classifier's base guess looks for neighbours."""
 
@@ -48,6 +50,8 @@ class CardFacts(FrozenModel):
     report: Report | None = None
     best_step: int | None = None
     steps: int = 0
+    settings: tuple[str, ...] = ()
+    """Settings that the run's method and task use."""
 
 
 class Message(FrozenModel):

@@ -30,6 +30,16 @@ class TaskView(FrozenModel):
     term: str
     sample_in: str
     sample_out: str
+    example_roles: tuple[str, ...] = ()
+    """Columns of the example rows."""
+    example_rows: tuple[tuple[str, ...], ...] = ()
+    example_note: str = ""
+    reads_as: str = ""
+    """What each row becomes, as a sentence."""
+    prompt_noun: str = "texts"
+    """What the test prompts are called."""
+    chat_hint: str = ""
+    """What a person should know before they ask both models something."""
     unavailable_reason: str = ""
     roles: tuple[RoleView, ...] = ()
 

@@ -38,6 +38,12 @@ class Catalog:
                 term=task.term,
                 sample_in=task.sample_in,
                 sample_out=task.sample_out,
+                example_roles=task.example_roles,
+                example_rows=task.example_rows,
+                example_note=task.example_note,
+                reads_as=task.reads_as,
+                prompt_noun=task.prompt_noun,
+                chat_hint=task.chat_hint,
                 unavailable_reason=(task.unavailable_reason(info) if info else "")
                 or (rows_unfit(columns, (), task, written_by_hand(task.name)) if columns else ""),
                 roles=tuple(

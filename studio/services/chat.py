@@ -12,6 +12,7 @@ from studio.services.finished_runs import FinishedRuns
 from studio.services.model_host.client import HostClient
 from studio.services.model_host.replies import Replies, labels_of, written
 from studio.tasks import task_named
+from studio.training.methods import quantizes_base
 
 MOST_MESSAGES, MOST_CHARACTERS = 200, 100_000
 CHARACTERS_PER_TOKEN = 32
@@ -82,7 +83,8 @@ class Chat:
 
     def note(self, run: str) -> str:
         """How the fine-tuned model answers, where that needs a note, else empty. Loads nothing."""
-        return how(self.finished.store.spec(self.finished.store.get(run).id).config)
+        config = self.finished.store.spec(self.finished.store.get(run).id).config
+        return how(config, quantizes_base(config.method))
 
     def is_classifier(self, run: str) -> bool:
         """Whether its model answers with labels and probabilities instead of word by word."""

@@ -16,6 +16,7 @@ from studio.services.model_host.client import HostClient
 from studio.store.files import folder_size, require_room, write_whole
 from studio.store.quota import Quota
 from studio.store.runs import RunFolder
+from studio.training.planning.setting_scope import applicable_settings
 
 Progress = Callable[[int, int, str], None] | None
 
@@ -86,7 +87,7 @@ class Exports:
         return Path(kept.zip_path)
 
     def _facts(self, record: RunRecord, folder: RunFolder) -> CardFacts:
-        counts = None
+        counts, config = None, self.context.workspace.runs.spec(record.id).config
         if folder.splits.exists():
             split = json.loads(folder.splits.read_text())
             sizes = {name: len(split.get(name) or []) for name in ("train", "validation", "test")}
@@ -110,6 +111,7 @@ class Exports:
             report=self._report(record.id),
             best_step=record.best_step,
             steps=record.steps,
+            settings=tuple(applicable_settings(config.method, config.task)),
         )
 
 

@@ -9,6 +9,7 @@ from studio.services.context import Context
 from studio.services.datasets.service import Datasets
 from studio.services.models import Models
 from studio.store.runs import RunFolder
+from studio.training.methods import quantizes_base
 
 
 class FinishedRuns:
@@ -28,6 +29,7 @@ class FinishedRuns:
             spec=spec,
             folder=str(folder.root),
             trusted=self.models.trusted(info),
+            quantized=quantizes_base(spec.config.method),
             learned_from=self.rows(record, folder, "train"),
         )
 

@@ -1,10 +1,15 @@
 """This machine, as the page and the command line show it."""
 
-from studio.machine.doctor import check_machine
+from studio.data.checks import CHECKS
+from studio.data.formats import FORMATS
+from studio.export import EXPORTS
+from studio.machine.doctor import check_machine, check_plugins
 from studio.machine.facts import MachineFacts, machine_facts
 from studio.models import check_starters
 from studio.schema.report import MachineCheck
 from studio.services.context import Context
+from studio.tasks import TASKS
+from studio.training.methods import METHODS
 
 
 class Machine:
@@ -19,4 +24,6 @@ class Machine:
 
     def check(self) -> list[MachineCheck]:
         """What may prevent a run on this machine, each with what to do."""
-        return [*check_machine(self.context.home.root), *check_starters()]
+        for registry in (TASKS, METHODS, EXPORTS, CHECKS, FORMATS):
+            registry.load()
+        return [*check_machine(self.context.home.root), *check_starters(), *check_plugins()]

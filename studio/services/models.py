@@ -16,7 +16,7 @@ from studio.schema.models import ModelInfo
 from studio.schema.views import DownloadState, ModelView
 from studio.services.context import Context
 from studio.store import Home
-from studio.tasks import TASKS, Task, task_named
+from studio.tasks import TASKS, Task, default_task, task_named
 from studio.training.methods import METHODS
 from studio.training.planning.gradient_checkpointing import supports_checkpointing
 from studio.training.planning.memory_model import estimate_memory
@@ -92,7 +92,7 @@ class Models:
         sentences = sentences or {}
         wanted = task_named(task) if task else None
         free = machine.training_memory
-        memory, fits = how_it_fits(info, wanted or task_named("chat"), machine)
+        memory, fits = how_it_fits(info, wanted or default_task(), machine)
         why = wanted.unavailable_reason(info) if wanted else ""
         if not why and fits == "too-large":
             whose = "the GPU" if machine.gpus else "this machine"
@@ -264,12 +264,13 @@ def how_it_fits(info: ModelInfo, task: Task, machine: MachineFacts) -> tuple[int
     if not info.parameters:
         return 0, "fits"
     free, gpu = machine.training_memory, bool(machine.gpus)
-    usual = TrainingConfig(task=task.name, model=info.name, method="lora", max_length=min(512, info.context or 512))
+    usual = TrainingConfig(task=task.name, model=info.name, max_length=min(512, info.context or 512))
     memory = estimate_memory(info, usual, gpu=gpu)
     if memory <= free:
         return memory, "tight" if memory > TIGHT * free else "fits"
     least = usual.model_copy(update={"batch_size": 1, "gradient_checkpointing": supports_checkpointing(info)})
-    if not METHODS["qlora"].unavailable_reason(info, task, machine):
-        least = least.model_copy(update={"method": "qlora"})
+    lighter = METHODS.get(METHODS[usual.method].lighter)
+    if lighter is not None and not lighter.unavailable_reason(info, task, machine):
+        least = least.model_copy(update={"method": lighter.name})
     memory = estimate_memory(info, least, gpu=gpu)
     return memory, "too-large" if memory > free else "tight"

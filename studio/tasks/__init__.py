@@ -1,7 +1,8 @@
-"""The registry of tasks. Add a task as one file and one line here."""
+"""The registry of tasks. Add a task as one file and one line here, or as an installed plugin."""
 
 from collections.abc import Mapping
 
+from studio.machine.plugins import Registry, members_of
 from studio.schema.errors import named
 from studio.tasks.base import Encoding, Example, Role, Row, Task, TaskVariant
 from studio.tasks.chat import Chat
@@ -12,9 +13,9 @@ from studio.tasks.preference import Preference
 from studio.tasks.question_answering import QuestionAnswering
 from studio.tasks.summarization import Summarization
 
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
+TASKS: Registry[Task] = Registry(
+    "tasks",
+    (
         Chat(),
         Classification(),
         Summarization(),
@@ -22,8 +23,10 @@ TASKS: dict[str, Task] = {
         Completion(),
         Preference(),
         Feedback(),
-    )
-}
+    ),
+    name_of=lambda task: task.name,
+    needs=members_of(Task),
+)
 """In the order of the page."""
 
 
@@ -32,13 +35,29 @@ def task_named(name: str) -> Task:
     return named(TASKS, name, "task", field="task")
 
 
+def default_task() -> Task:
+    """The task that is assumed until the user has chosen one: the first on the page."""
+    return next(iter(TASKS.values()))
+
+
 def as_turns(task: Task, other_roles: Mapping[str, str], own_roles: Mapping[str, str]) -> bool:
     """Return whether rows with a prompt and a reply must be converted to conversations, to mix with conversations.
 
     `theirs` and `ours` are the roles of both datasets, as column → role.
     """
     single = {"prompt", "reply"} <= set(other_roles.values()) and "messages" not in other_roles.values()
-    return task.name == Chat.name and single and "messages" in own_roles.values()
+    return ("messages",) in task.alternatives and single and "messages" in own_roles.values()
 
 
-__all__ = ["TASKS", "Encoding", "Example", "Role", "Row", "Task", "TaskVariant", "as_turns", "task_named"]
+__all__ = [
+    "TASKS",
+    "Encoding",
+    "Example",
+    "Role",
+    "Row",
+    "Task",
+    "TaskVariant",
+    "as_turns",
+    "default_task",
+    "task_named",
+]

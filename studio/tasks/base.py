@@ -6,7 +6,7 @@ A task imports neither a trainer nor a metric; it refers to them by name. Previe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from studio.data.roles import Role
 from studio.schema.models import ModelInfo
@@ -100,17 +100,32 @@ class TaskVariant:
     head: str
     """The head of the model (inference/heads.py)."""
     trainer: str
+    """A module of studio/training/trainers, or the full name of a plugin's module with a function `build`."""
     metrics: tuple[str, ...]
     best_metric: str
     templated: bool = False
     """Prompts are put into the model's chat template."""
     judge: str = ""
-    """The evaluator (evaluation/evaluate.py). Empty: the one with the trainer's name."""
+    """The evaluator (evaluation/evaluate.py), or `package.module:function`. Empty: the one with the trainer's name."""
+    loss: Literal["tokens", "labels", "spans", "preference"] = "tokens"
+    """What the loss is about, for the coach."""
 
 
 class TaskDefaults:
     """Defaults that most tasks share."""
 
+    has_labels = False
+    settings: tuple[str, ...] = ()
+    example_roles: tuple[str, ...] = ()
+    example_rows: tuple[tuple[str, ...], ...] = ()
+    example_note = ""
+    reads_as = ""
+    prompt_noun = "texts"
+    chat_hint = ""
+    pipeline_tag = ""
+    labeling = ""
+    rate_factor = 1.0
+    rate_reason = ""
     cuts = True
     """Rows longer than the maximum length are truncated."""
     packs = False
@@ -165,6 +180,28 @@ class Task(Protocol):
     alternatives: tuple[tuple[str, ...], ...]
     """Sets of roles, each of which suffices."""
     has_labels: bool
+    settings: tuple[str, ...]
+    """Settings that this task uses, of those that not all tasks use (`by_task` in schema/config.py)."""
+    example_roles: tuple[str, ...]
+    """The columns of the example on the Data tab."""
+    example_rows: tuple[tuple[str, ...], ...]
+    """Two example rows, a cell for each of `example_roles`."""
+    example_note: str
+    """A sentence below the example rows. Empty: none."""
+    reads_as: str
+    """What each row becomes, as a sentence: `each row becomes one prompt and one reply.`"""
+    prompt_noun: str
+    """What the test prompts are called: `prompts` or `texts`."""
+    chat_hint: str
+    """What a person should know before they ask both models something. Empty: nothing."""
+    pipeline_tag: str
+    """The pipeline tag of such models on the Hub. Empty: none."""
+    labeling: str
+    """How a person labels rows for this task (services/labeling/label_tasks.py). Empty: with labels."""
+    rate_factor: float
+    """Factor of the method's usual learning rate."""
+    rate_reason: str
+    """Why the learning rate differs from the method's, if it does."""
     cuts: bool
     """Rows longer than the maximum length are truncated."""
     packs: bool

@@ -123,7 +123,17 @@ class Chat(TaskDefaults):
     sample_out = "It left us on Monday."
     roles: tuple[Role, ...] = (MESSAGES, PROMPT, REPLY, CONTEXT, SYSTEM, HISTORY, TOOLS_ROLE)
     alternatives: tuple[tuple[str, ...], ...] = (("prompt", "reply"), ("messages",))
-    has_labels = False
+    settings: tuple[str, ...] = ("system_prompt", "learn_replies", "thinking")
+    example_roles: tuple[str, ...] = ("prompt", "reply")
+    example_rows: tuple[tuple[str, ...], ...] = (
+        ("Where is my refund?", "It left us on Monday."),
+        ("Do you ship to Norway?", "We do, in 4 to 6 days."),
+    )
+    example_note = "Chat files with turns are read as they are."
+    reads_as = "each row becomes one prompt and one reply."
+    prompt_noun = "prompts"
+    pipeline_tag = "text-generation"
+    labeling = "reply"
     trainer = "sft"
     metrics: tuple[str, ...] = ("loss", "perplexity", "token_accuracy")
     best_metric = "eval_loss"

@@ -104,11 +104,13 @@ _LABELS = (
 )
 _SCORE = ("score", "similarity", "grade", "relevance", "rating", "value", "stars", "label", "target", "mark")
 VARIANTS = {
-    "label": TaskVariant("labels", "classification", ("accuracy", "macro_f1"), "macro_f1"),
+    "label": TaskVariant("labels", "classification", ("accuracy", "macro_f1"), "macro_f1", loss="labels"),
     "labels": TaskVariant(
-        "labels", "classification", ("macro_f1", "micro_f1", "accuracy"), "macro_f1", judge="several"
+        "labels", "classification", ("macro_f1", "micro_f1", "accuracy"), "macro_f1", judge="several", loss="labels"
     ),
-    "score": TaskVariant("labels", "classification", ("pearson", "spearman", "mse"), "pearson", judge="scores"),
+    "score": TaskVariant(
+        "labels", "classification", ("pearson", "spearman", "mse"), "pearson", judge="scores", loss="labels"
+    ),
 }
 """Kind of label → how it is learned and evaluated."""
 
@@ -147,6 +149,16 @@ class Classification(TaskDefaults):
     )
     alternatives: tuple[tuple[str, ...], ...] = (("text", "label"), ("text", "labels"), ("text", "score"))
     has_labels = True
+    settings: tuple[str, ...] = ("head_first", "label_smoothing", "balance_labels")
+    example_roles: tuple[str, ...] = ("text", "label")
+    example_rows: tuple[tuple[str, ...], ...] = (
+        ("Arrived late and the box was open.", "negative"),
+        ("Does what it says.", "positive"),
+    )
+    reads_as = "each row is a text, or two beside each other, with its label."
+    chat_hint = "The base has not learned these labels: its pane is a guess, by the rows that are nearest to yours."
+    pipeline_tag = "text-classification"
+    labeling = "label"
     trainer = "classification"
     metrics: tuple[str, ...] = ("accuracy", "macro_f1")
     best_metric = "macro_f1"

@@ -25,7 +25,15 @@ class Completion(TaskDefaults):
         Role("text", "Text", "A document, or a piece of one; all of it is learned.", True, _TEXT, "alone"),
     )
     alternatives: tuple[tuple[str, ...], ...] = (("text",),)
-    has_labels = False
+    settings: tuple[str, ...] = ("packing",)
+    example_roles: tuple[str, ...] = ("text",)
+    example_rows: tuple[tuple[str, ...], ...] = (
+        ("A chapter, a page, an entry of a diary …",),
+        ("… each in a row, however long.",),
+    )
+    reads_as = "each row is a text that is learned from its first word to its last."
+    chat_hint = "Write a beginning: both go on with it."
+    pipeline_tag = "text-generation"
     cuts = False
     packs = True
     trainer = "sft"

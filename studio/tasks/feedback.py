@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from studio.data.thumbs import thumb_of
-from studio.tasks.base import Encoding, Example, Role, Row
+from studio.tasks.base import Encoding, Example, Role, Row, TaskVariant
 from studio.tasks.chat import CONTEXT, HISTORY, MESSAGES, PROMPT, REPLY, SYSTEM, Chat
 from studio.tasks.conversation import train_last_reply_only
 
@@ -56,6 +56,17 @@ class Feedback(Chat):
         HISTORY,
     )
     alternatives: tuple[tuple[str, ...], ...] = (("prompt", "reply", "thumb"), ("messages", "thumb"))
+    settings: tuple[str, ...] = ("system_prompt", "beta")
+    example_roles: tuple[str, ...] = ("prompt", "reply", "thumb")
+    example_rows: tuple[tuple[str, ...], ...] = (
+        ("Where is my refund?", "It left us on Monday.", "up"),
+        ("Do you ship to Norway?", "No idea.", "down"),
+    )
+    example_note = ""
+    reads_as = "each row is a reply that was liked, or was not."
+    labeling = ""
+    rate_factor = 0.1
+    rate_reason = "a tenth of what is usual, since thumbs move a model far"
     trainer = "feedback"
     metrics: tuple[str, ...] = ("thumbs_told_apart", "reward_gap")
 
@@ -70,6 +81,10 @@ class Feedback(Chat):
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
         """Return the role that a conversation lacks, or the thumb."""
         return super().lacks(values, roles) or ("thumb" if values.get("thumb") is None else "")
+
+    def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
+        """Use a language model that learns which replies are liked."""
+        return replace(super().variant(kind, roles), loss="preference")
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
         """Return the conversation up to its last reply, which the thumb is about."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from studio.data.values import text_of
-from studio.tasks.base import Encoding, Example, Role, Row
+from studio.tasks.base import Encoding, Example, Role, Row, TaskVariant
 from studio.tasks.chat import PROMPT_NAMES, SYSTEM, Chat
 from studio.tasks.conversation import messages_of, train_last_reply_only
 
@@ -43,6 +43,17 @@ class Preference(Chat):
         ("messages", "chosen", "rejected"),
         ("chosen", "rejected"),
     )
+    settings: tuple[str, ...] = ("system_prompt", "beta", "preference_loss")
+    example_roles: tuple[str, ...] = ("prompt", "chosen", "rejected")
+    example_rows: tuple[tuple[str, ...], ...] = (
+        ("Where is my refund?", "It left us on Monday.", "Please wait."),
+        ("Hi", "Hello. How can I help?", "What?"),
+    )
+    example_note = ""
+    reads_as = "each row is a prompt with a better and a worse reply."
+    labeling = "choice"
+    rate_factor = 0.1
+    rate_reason = "a tenth of what is usual, since pairs move a model far"
     sequences = 2
     trainer = "preference"
     metrics: tuple[str, ...] = ("preferred", "reward_accuracy", "reward_margin")
@@ -73,6 +84,10 @@ class Preference(Chat):
     def inconsistency(self, values: Mapping[str, Any]) -> str:
         """Return `equal-pair` if both replies are the same."""
         return EQUAL if values["chosen"] == values["rejected"] else ""
+
+    def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
+        """Use a language model that learns the difference of both replies."""
+        return replace(super().variant(kind, roles), loss="preference")
 
     def turns(self, row: Row, roles: Mapping[str, str], system_prompt: str = "") -> list[dict[str, Any]]:
         """Return the conversation with the chosen reply."""

@@ -45,7 +45,15 @@ class QuestionAnswering(TaskDefaults):
         ),
     )
     alternatives: tuple[tuple[str, ...], ...] = (("question", "context", "answer"),)
-    has_labels = False
+    settings: tuple[str, ...] = ("system_prompt", "instruction", "answer_length", "stride", "head_first")
+    example_roles: tuple[str, ...] = ("question", "context", "answer")
+    example_rows: tuple[tuple[str, ...], ...] = (
+        ("When do you open?", "We open at nine, every day.", "at nine"),
+        ("Who founded it?", "Ada did.", "Ada"),
+    )
+    reads_as = "each row is a question, a passage and the answer in it."
+    chat_hint = "Write the question, then an empty line, then the passage that holds the answer."
+    pipeline_tag = "question-answering"
     cuts = False
     trainer = "spans"
     metrics: tuple[str, ...] = ("exact_match", "f1")
@@ -58,7 +66,7 @@ class QuestionAnswering(TaskDefaults):
     def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
         """Extract the answer with an encoder, or write it with a generative model."""
         if kind == "encoder":
-            return TaskVariant("spans", "spans", self.metrics, self.best_metric)
+            return TaskVariant("spans", "spans", self.metrics, self.best_metric, loss="spans")
         if kind == "seq2seq":
             return TaskVariant("seq2seq", "seq2seq", self.metrics, "eval_loss")
         return TaskVariant("text", "sft", self.metrics, "eval_loss", templated=True, judge="written")

@@ -47,7 +47,15 @@ class Summarization(TaskDefaults):
         ),
     )
     alternatives: tuple[tuple[str, ...], ...] = (("text", "summary"), ("text", "translation"))
-    has_labels = False
+    settings: tuple[str, ...] = ("system_prompt", "instruction", "answer_length")
+    example_roles: tuple[str, ...] = ("text", "summary")
+    example_rows: tuple[tuple[str, ...], ...] = (
+        ("Spoke with Mrs Adeyemi, her order is late …", "Late order: courier tomorrow."),
+        ("A long letter", "A line"),
+    )
+    reads_as = "each row is a text and what is to be written of it."
+    chat_hint = "Paste a text: both write of it what they would."
+    pipeline_tag = "summarization"
     trainer = "seq2seq"
     metrics: tuple[str, ...] = ("rouge1", "rouge2", "rougeL")
     best_metric = "eval_loss"

@@ -9,23 +9,9 @@ from studio.ui.components.region import region
 from studio.ui.icons import icon
 from studio.ui.session import Sessions
 from studio.ui.shell import Shell
-from studio.ui.tabs import chat, evaluate, export, train
-from studio.ui.tabs.data import tab as data_tab
-from studio.ui.tabs.method import tab as method_tab
-from studio.ui.tabs.model import tab as model_tab
-from studio.ui.tabs.runs import tab as runs_tab
+from studio.ui.tabs.registry import TABS
 from studio.ui.uploads import Uploads
 
-PAGES = {
-    "model": ("1 Model", model_tab),
-    "data": ("2 Data", data_tab),
-    "method": ("3 Method", method_tab),
-    "train": ("4 Train", train),
-    "evaluate": ("5 Evaluate", evaluate),
-    "chat": ("6 Chat", chat),
-    "export": ("7 Export", export),
-    "runs": ("Runs", runs_tab),
-}
 BRAND = html('<a class="brand" href="#" data-goto="model">{logo}Fine-tune Studio</a>', logo=icon("logo"))
 
 LOGOUT = html('<form method="post" action="logout"><button class="btn s">Log out</button></form>')
@@ -44,12 +30,12 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Bl
         with gr.Tabs(elem_id="steps"):
             shell = Shell(sessions, files)
             built = []
-            for name, (label, module) in PAGES.items():
-                with gr.Tab(label, id=name):
+            for name, tab in TABS.items():
+                with gr.Tab(tab.title, id=name):
                     notice = region(f"notice-{name}", "notice")
-                    built.append((module, module.build(), shell.at(name, notice)))
-        for module, components, at in built:
-            module.wire(components, at)
+                    built.append((tab, tab.build(), shell.at(name, notice)))
+        for tab, components, at in built:
+            tab.wire(components, at)
         run_bar.wire(bar, shell)
         shell.load()
         gr.HTML(

@@ -4,11 +4,11 @@ Pure functions on events and records; the routes in poll.py send what comes out.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from studio.schema.config import GROUPS, TrainingConfig, settings_of
+from studio.schema.config import GROUPS, TrainingConfig
 from studio.schema.events import (
     AdviceEvent,
     CheckpointEvent,
@@ -24,6 +24,7 @@ from studio.schema.events import (
 )
 from studio.schema.fields import about
 from studio.schema.views import Progress
+from studio.training.planning.setting_scope import applicable_settings
 
 MOST_STEPS = 3000
 """Steps in one answer; beyond it they are thinned, keeping what stands out."""
@@ -145,17 +146,11 @@ def standing(progress: Progress) -> dict[str, Any]:
 def settings(config: TrainingConfig) -> list[dict[str, Any]]:
     """A run's settings for its panel: groups of label, value, unit and the library's name, those that count."""
     groups: dict[str, list[list[str]]] = {}
-    for name in settings_of():
-        told = about(TrainingConfig, name)
-        if told and _counts(told.methods, config.method) and _counts(told.tasks, config.task):
+    for name in applicable_settings(config.method, config.task):
+        if told := about(TrainingConfig, name):
             row = [told.label, _words(getattr(config, name)), told.unit, told.library or name]
             groups.setdefault(told.group, []).append(row)
     return [{"title": GROUPS[group], "rows": rows} for group, rows in groups.items()]
-
-
-def _counts(named: Iterable[str], chosen: str) -> bool:
-    named = tuple(named)
-    return not named or chosen in named
 
 
 def _words(value: Any) -> str:

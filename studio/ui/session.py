@@ -23,7 +23,6 @@ from studio.ui.scheduler import JOB_TURNS, ActionScheduler, Visitor
 from studio.ui.workspaces import Workspaces
 
 HEADER = "x-studio-workspace"
-TABS = ("model", "data", "method", "train", "evaluate", "chat", "export", "runs")
 _LARGEST = 2**53
 T = TypeVar("T")
 MOST_PAGES, PAGES_OF_ONE = 1024, 16

@@ -19,7 +19,7 @@ from studio.schema.errors import StudioError
 from studio.ui.components.basic import alert
 from studio.ui.logs import report
 from studio.ui.markup import Html
-from studio.ui.session import HEADER, TABS, Sessions, Visit
+from studio.ui.session import HEADER, Sessions, Visit
 from studio.ui.uploads import Uploads
 
 Updates = Mapping[Any, Any] | None
@@ -60,7 +60,7 @@ class Shell:
         """The answer to an action; never an error, since Gradio would tell the page nothing of it."""
         data = data if isinstance(data, dict) else {}
         region, page, said, secret = (data.get(name) for name in ("region", "page", "said", "secret"))
-        tab, handler = self.handlers.get(region if isinstance(region, str) else "", (self.pages[TABS[0]], None))
+        tab, handler = self.handlers.get(region if isinstance(region, str) else "", (self.first, None))
         try:
             named = isinstance(page, str) and PAGE_ID.fullmatch(page)
             if handler is None or not named or not isinstance(said, dict) or len(said) > MOST_FIELDS:
@@ -72,6 +72,11 @@ class Shell:
         except Exception as error:
             return tab.refusal(None, error)
 
+    @property
+    def first(self) -> "PageShell":
+        """The tab that a new page opens."""
+        return next(iter(self.pages.values()))
+
     def at(self, name: str, notice: gr.HTML) -> "PageShell":
         """The shell of one tab."""
         self.pages[name] = PageShell(self, name, notice)
@@ -79,7 +84,7 @@ class Shell:
 
     def load(self) -> None:
         """When the page is loaded: restore what was chosen last, and open that tab."""
-        first = self.pages[TABS[0]]
+        first = self.first
 
         def begin(headers: Mapping[str, str], page: str, said: Any) -> Answer:
             try:
@@ -87,7 +92,7 @@ class Shell:
                 visit.begin(visit.text("run", 100))
             except Exception as error:
                 return first.refusal(None, error)
-            if visit.choices.tab in self.pages and visit.choices.tab != TABS[0]:
+            if visit.choices.tab in self.pages and visit.choices.tab != first.name:
                 return first.answer(visit, {}, visit.choices.tab, begin=True)
             return first.shown(visit)
 

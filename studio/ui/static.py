@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,15 @@ TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8
 def content(kind: str) -> bytes:
     """All files of `css/` or `js/`, in the order of their names: those with a number first."""
     files = sorted((HERE / kind).glob(f"*.{kind}"), key=lambda path: path.name)
-    return b"\n".join(path.read_bytes() for path in files)
+    first = [_tabs()] if kind == "js" else []
+    return b"\n".join([*first, *(path.read_bytes() for path in files)])
+
+
+def _tabs() -> bytes:
+    """Name and title of all tabs, for the script."""
+    from studio.ui.tabs.registry import TABS
+
+    return f"window.studioTabs = {json.dumps([[tab.name, tab.short_title] for tab in TABS.values()])};".encode()
 
 
 @cache

@@ -30,6 +30,7 @@ EDGES = {
     "studio.cli.main",
     "studio.host.host",
     "studio.inference.template_process",  # a process, which tells the error of a template
+    "studio.machine.plugins",  # code of installed packages, whose error becomes a sentence
     "studio.machine.process_main",  # a process, whose last line says it
     "studio.models.__main__",  # the way in of `make setup`
     "studio.models.starter_download",  # a thread, whose error the caller raises

@@ -16,6 +16,8 @@ from studio.schema.host import CardFacts, RunRef
 from studio.schema.models import ModelInfo
 from studio.schema.report import Metric, Report
 from studio.schema.runs import RunSpec
+from studio.training.methods import quantizes_base
+from studio.training.planning.setting_scope import applicable_settings, applies
 
 NOTE = "Its weights come from a package and were rounded to 4 bits on the way."
 REPORT = Report(
@@ -54,7 +56,7 @@ def run_of(task: str = "chat", method: str = "lora", home: str = "/home/ann", **
     config = TrainingConfig(task=task, model="starter-chat", method=method, **changes)
     data = DatasetSpec(task=task, roles={}, label_names=labels)
     spec = RunSpec(config=config, dataset="d", dataset_version=1, data=data, splits=SplitSpec())
-    return RunRef(info=info, spec=spec, folder=f"{home}/studio/runs/20261124-ab")
+    return RunRef(info=info, spec=spec, folder=f"{home}/studio/runs/20261124-ab", quantized=quantizes_base(method))
 
 
 def front_of(card: str, tmp_path: Path) -> dict[str, Any]:
@@ -94,13 +96,12 @@ def test_it_states_base_data_splits_metrics_and_where_the_starter_came_from() ->
 
 
 def test_it_lists_every_setting_that_makes_a_difference() -> None:
-    card = model_card(export_named("merged"), run_of(method="full"), FACTS)
+    facts = FACTS.model_copy(update={"settings": tuple(applicable_settings("full", "chat"))})
+    card = model_card(export_named("merged"), run_of(method="full"), facts)
     for name in settings_of():
         told = about(TrainingConfig, name)
         assert told is not None
-        counts = (
-            "full" in (told.methods or ("full",)) and "chat" in (told.tasks or ("chat",)) and name != "system_prompt"
-        )
+        counts = applies(name, "full", "chat") and name != "system_prompt"
         assert (f"| {told.label} |" in card) == counts, name
 
 

@@ -119,7 +119,7 @@ def falling(steps: int, every: int, turn: int) -> list[AnyEvent]:
 
 
 def config(**settings: Any) -> TrainingConfig:
-    return TrainingConfig(task="chat", model="starter-chat", **settings)
+    return TrainingConfig(**{"task": "chat", "model": "starter-chat", **settings})
 
 
 def test_it_takes_its_words_back_when_a_later_check_is_the_lowest_after_all() -> None:
@@ -168,9 +168,10 @@ def test_a_loss_next_to_nothing_within_the_first_pass_is_too_good_to_be_true() -
 
 def test_of_labels_the_least_loss_that_smoothing_leaves_counts_as_nothing() -> None:
     read = ReadEvent(trainer="classification", learned=400, held=40, labels=12)
-    assert [each.rule for each in told(Coach(config(label_smoothing=0.1)), [read, *copying(0.55)])] == []
-    assert [each.rule for each in told(Coach(config(label_smoothing=0.1)), [read, *copying(0.53)])] == ["too-good"]
-    assert [each.rule for each in told(Coach(config()), [read, *copying(0.53)])] == []
+    smoothed = config(task="classification", label_smoothing=0.1)
+    assert [each.rule for each in told(Coach(smoothed), [read, *copying(0.55)])] == []
+    assert [each.rule for each in told(Coach(smoothed), [read, *copying(0.53)])] == ["too-good"]
+    assert [each.rule for each in told(Coach(config(task="classification")), [read, *copying(0.53)])] == []
 
 
 def test_a_loss_that_is_no_number_is_explained_with_its_rate() -> None:

@@ -1,5 +1,7 @@
 """What each method says before anything is loaded: when it can't be used, its settings, and how much learns."""
 
+import inspect
+
 import pytest
 import typer
 
@@ -7,13 +9,13 @@ from studio.cli.options import Method as MethodOption
 from studio.machine.deepspeed import why_no_deepspeed
 from studio.machine.facts import Gpu, MachineFacts
 from studio.models import find_model
-from studio.schema.config import ADAPTERS, VIRTUAL, TrainingConfig, settings_of
+from studio.schema import config
+from studio.schema.config import DEFAULT_METHOD, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo
-from studio.tasks import task_named
+from studio.tasks import TASKS, task_named
 from studio.training.methods import METHODS, Method, method_named
-from studio.training.planning.learning_rates import RATES
 from studio.training.planning.presets import PlanFacts, make_plan
 from studio.training.planning.setting_checks import check_settings
 
@@ -41,12 +43,25 @@ def with_(method: str, **values: object) -> TrainingConfig:
     return TrainingConfig(task="chat", model="m", method=method, **values)  # type: ignore[arg-type]
 
 
-def test_settings_and_rates_name_the_methods_that_there_are() -> None:
-    named = {name for each in settings_of() for name in about(TrainingConfig, each).methods}  # type: ignore[union-attr]
-    assert named <= set(METHODS)
-    assert set(ADAPTERS) == {method.name for method in METHODS.values() if method.family == "low-rank"}
-    assert set(VIRTUAL) == {method.name for method in METHODS.values() if method.family == "prompts"}
-    assert {method.family for method in METHODS.values()} == set(RATES)
+def test_methods_and_tasks_name_the_settings_that_only_some_use() -> None:
+    asked = {name for name in settings_of() if about(TrainingConfig, name).by_method}  # type: ignore[union-attr]
+    assert {name for method in METHODS.values() for name in method.settings} == asked
+    asked = {name for name in settings_of() if about(TrainingConfig, name).by_task}  # type: ignore[union-attr]
+    assert {name for task in TASKS.values() for name in task.settings} == asked
+    assert {method.lighter for method in METHODS.values()} <= {"", *METHODS}
+    assert {method.combines_as for method in METHODS.values()} <= {"", *METHODS}
+    for method in METHODS.values():
+        assert set(method.shape) <= set(method.settings)
+        assert method.trains_base_weights == (method.result == "model")
+        assert ("lora_rank" in method.settings) == method.has_rank
+        assert ("virtual_tokens" in method.settings) == method.learns_virtual_tokens
+    assert DEFAULT_METHOD in METHODS
+
+
+def test_the_schema_names_no_method_and_no_task() -> None:
+    source = inspect.getsource(config)
+    for name in (*METHODS, *TASKS):
+        assert source.count(f'"{name}"') == (name == DEFAULT_METHOD)
 
 
 def test_the_flag_names_every_method() -> None:

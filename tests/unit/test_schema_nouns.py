@@ -5,7 +5,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from studio.schema.dataset import PROBLEM_KINDS, CheckReport
+from studio.schema.dataset import CheckReport
 from studio.schema.events import EVENT, AnyEvent, StoredEvent
 from studio.schema.host import Message
 from studio.schema.report import Answer, ChatSettings
@@ -61,16 +61,6 @@ def test_states_at_work_and_states_with_a_result_do_not_overlap() -> None:
     assert ACTIVE < states
     assert WITH_RESULT < states
     assert not ACTIVE & WITH_RESULT
-
-
-def test_the_kinds_of_problems_are_those_of_the_contract() -> None:
-    contract = (
-        "empty duplicate near-duplicate label-conflict leakage too-long too-short imbalance rare-label encoding "
-        "wrong-type placeholder personal-data bad-line roles-out-of-order"
-    )
-    added = "label-error wrong-language equal-pair answer-not-found"
-    assert set(PROBLEM_KINDS) == {*contract.split(), *added.split()}
-    assert len(PROBLEM_KINDS) == len(set(PROBLEM_KINDS))
 
 
 def test_a_noun_refuses_a_key_that_it_does_not_know() -> None:

@@ -93,7 +93,7 @@ def said(
 
 
 def test_every_setting_for_some_tasks_alone_is_tried_here() -> None:
-    assert {name for name in settings_of() if (told := about(TrainingConfig, name)) and told.tasks} == set(OTHER)
+    assert {name for name in settings_of() if (told := about(TrainingConfig, name)) and told.by_task} == set(OTHER)
 
 
 @pytest.mark.parametrize(("task", "kind"), KINDS)
@@ -101,7 +101,7 @@ def test_a_setting_that_is_not_shown_for_a_task_leaves_its_rows_as_they_are(task
     usual = tokens(task, kind)
     for name, value in OTHER.items():
         told = about(TrainingConfig, name)
-        if told and task not in told.tasks:
+        if told and name not in TASKS[task].settings:
             assert tokens(task, kind, **{name: value}) == usual, name
             assert said(task, info_of(kind), **{name: value})[0].startswith(f"{told.label} makes no difference"), name
 

@@ -30,14 +30,15 @@ from studio.data.checks.wrong_type import WrongType
 from studio.data.phrases import listed, many
 from studio.data.table import Row, Table
 from studio.data.values import label_order
+from studio.machine.plugins import Registry
 from studio.schema.dataset import CheckReport, Problem
 from studio.schema.errors import StudioError, as_one, nearest
 from studio.schema.label_quality import Suspect
 from studio.schema.spans import Spans, numbers_in, spans_of
 
-CHECKS: dict[str, type[Check]] = {
-    each.kind: each
-    for each in (
+CHECKS: Registry[type[Check]] = Registry(
+    "checks",
+    (
         BadLines,
         Empty,
         WrongType,
@@ -57,8 +58,10 @@ CHECKS: dict[str, type[Check]] = {
         Imbalance,
         RareLabel,
         LabelError,
-    )
-}
+    ),
+    name_of=lambda check: check.kind,
+    subclass_of=Check,
+)
 LEAST_ROWS = 8
 LEAST_LABELS = 2
 LEAST_ROWS_OF_A_LABEL = 2

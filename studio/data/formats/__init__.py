@@ -21,6 +21,7 @@ from studio.data.formats.xlsx import XLSX
 from studio.data.formats.zip import zip_format
 from studio.data.phrases import listed, many
 from studio.data.table import Table
+from studio.machine.plugins import Registry, members_of
 from studio.schema.errors import StudioError
 
 
@@ -35,7 +36,12 @@ def _readable(name: str) -> bool:
 
 
 ZIP = zip_format(_in_zip, _readable)
-FORMATS: dict[str, Format] = {each.name: each for each in (CSV, TSV, XLSX, JSON, JSONL, PARQUET, TXT, MARKDOWN, ZIP)}
+FORMATS: Registry[Format] = Registry(
+    "formats",
+    (CSV, TSV, XLSX, JSON, JSONL, PARQUET, TXT, MARKDOWN, ZIP),
+    name_of=lambda format: format.name,
+    needs=members_of(Format),
+)
 MOST_FILES = 10_000
 MIN_READABLE = 5
 """Refuse a folder if less than one file in this many is readable."""

@@ -306,12 +306,14 @@ def unavailable_reason(work: WorkKind, columns: Columns) -> str:
 
 def work_for(task: str) -> str:
     """The kind of work whose rows are for a task."""
-    return next((work.name for work in WORKS.values() if work.task == task), LABELS.name)
+    known = TASKS.get(task)
+    return known.labeling if known is not None and known.labeling in WORKS else LABELS.name
 
 
 def written_by_hand(task: str) -> list[str]:
     """Roles of a task that no column needs to have, since a person can write them in."""
-    return [role for work in WORKS.values() if work.task == task for role in work.written({})]
+    known = TASKS.get(task)
+    return list(WORKS[known.labeling].written({})) if known is not None and known.labeling in WORKS else []
 
 
 def trained_as(work: WorkKind) -> str | None:

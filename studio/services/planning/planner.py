@@ -8,7 +8,7 @@ from studio.data.checks import refusal
 from studio.data.dataset_size import what_rows_allow
 from studio.data.splits import require_columns
 from studio.machine.facts import MachineFacts, machine_facts
-from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.config import DEFAULT_METHOD, TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import Measured, ModelInfo
@@ -36,8 +36,6 @@ USUAL_ROWS = PlanFacts(
 """What is assumed when someone asks what a model would take before having any rows."""
 OWN_ACTIONS = frozenset(TrainingConfig.model_fields) - {*settings_of(), "test_prompts"}
 """Fields of a run that are no settings: task, model, method, preset, name. Test prompts are checked by the api."""
-USUAL_METHOD = "lora"
-"""The method of most models, until it is known of which."""
 Divided = tuple[SplitCounts, PlanFacts]
 """How rows are divided, and how many they are."""
 
@@ -126,7 +124,7 @@ class Planner:
         task, machine = task_named(spec.task) if spec else None, machine_facts()
         problems = [*resolved.start.problems, *not_settings(resolved.start.settings)]
         settings = _settings(spec, resolved.start)
-        method = resolved.start.method or (default_method(task, info) if task and info else USUAL_METHOD)
+        method = resolved.start.method or (default_method(task, info) if task and info else DEFAULT_METHOD)
         if task and info:
             problems += _unsuited(task, info, method, machine)
         rows = typical

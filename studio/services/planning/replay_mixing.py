@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.data.phrases import listed
-from studio.schema.config import HEADED, SHAPE, WHOLE
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.runs import Replay, RunSpec
 from studio.services.context import Context
 from studio.services.datasets.service import Datasets
-from studio.tasks import as_turns, task_named
+from studio.tasks import Task, as_turns, task_named
 from studio.tasks.classification import label_role
+from studio.training.methods import METHODS, method_named, trains_base_weights
 
-SAME = ({"lora", "qlora"}, set(WHOLE))
-"""Methods that leave results of one kind."""
 IN_WORDS = {"label": "one label", "labels": "several labels", "score": "a score"}
 """What a text is given, in words."""
 
@@ -110,13 +108,14 @@ def begin_with(
                 f"The result of {record.name} is of another base model.", given=earlier.model, valid=f"one of {model}"
             )
         )
-    alike = method is None or method == earlier.method or any({method, earlier.method} <= each for each in SAME)
-    if not alike:
+    learned_by = method_named(earlier.method)
+    chosen = METHODS.get(method or earlier.method)
+    if chosen is None or chosen.continues != learned_by.continues:
         problems.append(
             _refused(f"The result of {record.name} is of another kind.", given=method, valid=earlier.method)
         )
     problems += _other_end(record.name, before, spec)
-    for name in () if earlier.method in WHOLE else SHAPE:
+    for name in learned_by.shape:
         told = getattr(earlier, name)
         if asked.get(name) not in (None, told):
             problems.append(
@@ -141,7 +140,7 @@ def _other_end(name: str, before: RunSpec, spec: DatasetSpec) -> list[StudioErro
     """
     earlier, now = task_named(before.data.task), task_named(spec.task)
     if earlier.has_labels != now.has_labels:
-        if before.config.method in WHOLE and now.name in HEADED:
+        if trains_base_weights(before.config.method) and _gets_new_layers(now):
             return []
         return [
             _refused(
@@ -162,6 +161,11 @@ def _other_end(name: str, before: RunSpec, spec: DatasetSpec) -> list[StudioErro
             hint="Choose a run that learned just these labels, or begin with the base model.",
         )
     ]
+
+
+def _gets_new_layers(task: Task) -> bool:
+    """Whether an encoder gets new layers for this task."""
+    return task.variant("encoder", {}).loss in ("labels", "spans")
 
 
 def _labels_of(spec: DatasetSpec) -> tuple[str, tuple[str, ...]]:

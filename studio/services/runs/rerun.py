@@ -7,6 +7,7 @@ from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.fields import about
 from studio.schema.runs import RunRecord
+from studio.training.planning.setting_scope import applicable_settings
 
 OF_LENGTH = ("epochs", "max_steps", "batch_size", "gradient_accumulation", "validation_share", "test_share", "replay")
 """Settings by which a run gets longer or shorter."""
@@ -35,7 +36,7 @@ def changed_settings(before: TrainingConfig, changes: Mapping[str, Any]) -> tupl
             if name in TrainingConfig.model_fields and name not in (*settings_of(), *FIXED, "name")
         ]
     )
-    kept = {name: getattr(before, name) for name in settings_of() if _counts(name, method, before.task)}
+    kept = {name: getattr(before, name) for name in applicable_settings(method, before.task)}
     if any(name in given for name in OF_LENGTH):  # the rhythm of checks follows the length, unless it is set too
         kept.pop("eval_steps")
     own = {key: value for key, value in given.items() if key not in (*FIXED, "name")}
@@ -62,12 +63,6 @@ def extension_reason(record: RunRecord, after: TrainingConfig) -> str:
         f"has come to its end, so this one has its own: the rate begins anew at {after.learning_rate:g}, and so does "
         "the optimizer."
     )
-
-
-def _counts(name: str, method: str, task: str) -> bool:
-    told = about(TrainingConfig, name)
-    assert told is not None
-    return (not told.methods or method in told.methods) and (not told.tasks or task in told.tasks)
 
 
 def _label(name: str) -> str:

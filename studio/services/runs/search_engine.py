@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from studio.schema.config import ADAPTERS, TrainingConfig
+from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent
 from studio.schema.runs import ACTIVE, RunRecord, StopWish
 from studio.schema.search import SearchSpec, SearchView, Trial
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.store.searches import SearchStore
+from studio.training.methods import has_rank
 
 StartTrial = Callable[[SearchSpec, dict[str, Any], str], RunRecord]
 """(search, settings of a trial, name) → its run."""
@@ -294,7 +295,7 @@ def space(config: TrainingConfig, rows: int) -> dict[str, Any]:
             if size <= max(1, rows)
         ),
     }
-    if config.method in ADAPTERS:
+    if has_rank(config.method):
         found["lora_rank"] = tuple(sorted({config.lora_rank, *RANKS}))
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.fields import about
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
+from studio.training.planning.setting_scope import applies
 from studio.ui.components.basic import button, check_input, heading, state, tag
 from studio.ui.components.sparkline import spark
 from studio.ui.markup import Html, html, join
@@ -198,15 +199,12 @@ def usual_settings(configs: Sequence[TrainingConfig]) -> dict[str, object]:
 def _settings(config: TrainingConfig, usual: dict[str, object]) -> Html:
     """A few settings in words; those that differ from most runs in bold, up to four of them."""
     differ = [name for name in settings_of() if str(getattr(config, name)) != usual[name]][:4]
-    named = [*differ, *(name for name in SHOWN if name not in differ and _counts(config, name))][: max(2, len(differ))]
+    named = [*differ, *(name for name in SHOWN if name not in differ and applies(name, config.method))][
+        : max(2, len(differ))
+    ]
     parts = [html("<b>{w}</b>", w=_words(config, name)) if name in differ else _words(config, name) for name in named]
     model = config.model.rsplit("/", 1)[-1]
     return join([html("<b>{m}</b>", m=model) if config.model != usual["model"] else model, *parts], ", ")
-
-
-def _counts(config: TrainingConfig, name: str) -> bool:
-    told = about(TrainingConfig, name)
-    return told is not None and (not told.methods or config.method in told.methods)
 
 
 def _words(config: TrainingConfig, name: str) -> str:

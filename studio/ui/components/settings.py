@@ -4,9 +4,10 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from studio.schema.config import GROUPS, TrainingConfig, settings_of
+from studio.schema.config import GROUPS, TrainingConfig
 from studio.schema.fields import About, about
 from studio.schema.settings_check import range_of
+from studio.training.planning.setting_scope import applicable_settings
 from studio.ui.components.basic import (
     button,
     check_input,
@@ -27,14 +28,8 @@ LONG = 1000
 
 def shown_settings(config: TrainingConfig) -> dict[str, About]:
     """The settings that make a difference for this method and task, in the order of the page."""
-    found = {name: about(TrainingConfig, name) for name in settings_of()}
-    return {
-        name: each
-        for name, each in found.items()
-        if each
-        and (not each.methods or config.method in each.methods)
-        and (not each.tasks or config.task in each.tasks)
-    }
+    found = {name: about(TrainingConfig, name) for name in applicable_settings(config.method, config.task)}
+    return {name: each for name, each in found.items() if each}
 
 
 Off = Mapping[str, Mapping[str, str]]

@@ -1,7 +1,7 @@
 /* Owns: the tabs by hand and keyboard, their ticks, the page's title, and what the server tells after each act. */
 (() => {
   const { studio } = window;
-  const TABS = ["model", "data", "method", "train", "evaluate", "chat", "export", "runs"];
+  const TABS = window.studioTabs.map(([name]) => name);
   /** The server has answered: `done` are the tabs with a tick, `open` the tab to open; `begin`: the page was loaded. */
   studio.beat = ({ done, tab, open, begin }) => {
     for (const f of [...studio.beats]) f();
@@ -26,7 +26,7 @@
   let shown = "model";
   const title = (name) => {
     shown = name;
-    const words = { model: "Model", data: "Data", method: "Method", train: "Train", evaluate: "Evaluate", chat: "Chat", export: "Export", runs: "Runs" };
+    const words = Object.fromEntries(window.studioTabs);
     document.title = `${studio.news ? `${studio.news} · ` : ""}${words[name] || "Model"} · Fine-tune Studio`;
   };
   /** Said anew, when there is news for those who look elsewhere. */

@@ -13,14 +13,6 @@ from studio.ui.selected import reach, selected, with_result
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 
-HOW = {
-    "classification": "The base has not learned these labels: its pane is a guess, by the rows that are nearest to "
-    "yours.",
-    "question-answering": "Write the question, then an empty line, then the passage that holds the answer.",
-    "summarization": "Paste a text: both write of it what they would.",
-    "completion": "Write a beginning: both go on with it.",
-}
-"""Task → what a person should know before asking."""
 TWO_TEXTS = "Write the first text, then an empty line, then the second."
 
 
@@ -63,6 +55,7 @@ def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]
         base = visit.studio.models.get(run.model).info.title
     except StudioError:
         base = run.model
+    hint = next((task.chat_hint for task in visit.studio.catalog.tasks() if task.name == run.task), "")
     two = TWO_TEXTS if "second" in spec.data.roles.values() else ""
     return {
         "run": run.id,
@@ -75,7 +68,7 @@ def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]
         "system": spec.config.system_prompt,
         "turns": "messages" in spec.data.roles.values(),
         "prompts": prompts(visit, run),
-        "how": " ".join(filter(None, [two, HOW.get(run.task, ""), visit.studio.chat.note(run.id)])),
+        "how": " ".join(filter(None, [two, hint, visit.studio.chat.note(run.id)])),
     }
 
 

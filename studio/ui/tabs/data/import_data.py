@@ -17,35 +17,6 @@ from studio.ui.session import Visit
 from studio.ui.tabs.data import import_options
 from studio.ui.uploads import Uploads
 
-SHAPES = {
-    "chat": (
-        ("prompt", "reply"),
-        (("Where is my refund?", "It left us on Monday."), ("Do you ship to Norway?", "We do, in 4 to 6 days.")),
-    ),
-    "classification": (
-        ("text", "label"),
-        (("Arrived late and the box was open.", "negative"), ("Does what it says.", "positive")),
-    ),
-    "preference": (
-        ("prompt", "chosen", "rejected"),
-        (("Where is my refund?", "It left us on Monday.", "Please wait."), ("Hi", "Hello. How can I help?", "What?")),
-    ),
-    "feedback": (
-        ("prompt", "reply", "thumb"),
-        (("Where is my refund?", "It left us on Monday.", "up"), ("Do you ship to Norway?", "No idea.", "down")),
-    ),
-    "summarization": (
-        ("text", "summary"),
-        (("Spoke with Mrs Adeyemi, her order is late …", "Late order: courier tomorrow."), ("A long letter", "A line")),
-    ),
-    "question-answering": (
-        ("question", "context", "answer"),
-        (("When do you open?", "We open at nine, every day.", "at nine"), ("Who founded it?", "Ada did.", "Ada")),
-    ),
-    "completion": (("text",), (("A chapter, a page, an entry of a diary …",), ("… each in a row, however long.",))),
-}
-"""Two example rows for a task; others show their roles alone."""
-
 
 def take_files(visit: Visit, files: Uploads) -> None:
     """Bring in the files that were just sent."""
@@ -332,22 +303,24 @@ def _earlier(visit: Visit) -> Html:
 
 
 def _shape(visit: Visit) -> Html:
-    task = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
+    tasks = visit.studio.catalog.tasks()
+    task = next((each for each in tasks if each.name == visit.choices.task), None)
     title = task.title.lower() if task else "a model"
-    roles, rows = SHAPES.get(task.name if task else "chat", ((), ()))
-    heads: tuple[str, ...] = roles or tuple(role.name for role in task.roles if role.required) if task else roles
-    chat = " Chat files with turns are read as they are." if not task or task.name == "chat" else ""
+    shown = task or tasks[0]
+    heads = shown.example_roles or tuple(role.name for role in shown.roles if role.required)
     return html(
         '<section class="panel flush" aria-labelledby="shape"><div class="bar"><h2 id="shape">What {title} '
         'needs</h2></div><table class="wells">'
         '<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><div class="body stack tight"><p>The columns '
         "may have any name; you say on "
-        'the next screen which is which.{chat}</p><p class="muted">A few hundred rows are a good start. More can be '
+        'the next screen which is which.{note}</p><p class="muted">A few hundred rows are a good start. More can be '
         "added later.</p></div>"
         '<p class="bar foot small">{stay} Nothing is thrown away.</p></section>',
         title=title,
         heads=[html("<th>{r}</th>", r=role) for role in heads],
-        rows=[html("<tr>{cells}</tr>", cells=[html("<td>{c}</td>", c=cell) for cell in row]) for row in rows],
-        chat=chat,
+        rows=[
+            html("<tr>{cells}</tr>", cells=[html("<td>{c}</td>", c=cell) for cell in row]) for row in shown.example_rows
+        ],
+        note=shown.example_note and f" {shown.example_note}",
         stay=limits.WHERE if visit.demo else "Your rows stay on this machine.",
     )

@@ -206,15 +206,7 @@ def _read_as(visit: Visit, looked: Looked) -> Html:
     task = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
     if task is None or looked.report is None:
         return Html("")
-    reason = looked.report.task_reason or {
-        "chat": "each row becomes one prompt and one reply.",
-        "classification": "each row is a text, or two beside each other, with its label.",
-        "summarization": "each row is a text and what is to be written of it.",
-        "question-answering": "each row is a question, a passage and the answer in it.",
-        "preference": "each row is a prompt with a better and a worse reply.",
-        "feedback": "each row is a reply that was liked, or was not.",
-        "completion": "each row is a text that is learned from its first word to its last.",
-    }.get(task.name, "")
+    reason = looked.report.task_reason or task.reads_as
     return html(
         '<span class="muted hide-s">Read as <b class="txt">{task}</b>: {reason}</span>', task=task.title, reason=reason
     )

@@ -57,14 +57,14 @@ def _asked(cell: str) -> str:
 def panel(visit: Visit) -> Html:
     """The fields for them."""
     prompts = [*of(visit), *[""] * MOST][:MOST]
-    chat = visit.choices.task == "chat"
+    task = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
     words = (
         "Answered by the base before the first step and by your model at the end, so that you see the replies change."
     )
     return html(
         '<section class="panel stack tight" aria-labelledby="prompts"><h2 id="prompts">Three {what} to watch</h2><p '
         'class="muted">{words}</p>{inputs}</section>',
-        what="prompts" if chat else "texts",
+        what=task.prompt_noun if task else "texts",
         words=words,
         inputs=[
             text_input(f"prompt-{n}", prompt, "prompt", aria_label=f"Prompt {n + 1}", data_number=n, maxlength=2000)

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.schema.config import TrainingConfig, settings_of
+from studio.schema.config import DEFAULT_METHOD, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.requests import RunRequest
 from studio.schema.runs import ACTIVE
@@ -270,7 +270,7 @@ def _standing(visit: Visit) -> TrainingConfig:
                 "task": chosen.task,
                 "model": chosen.model,
                 "preset": chosen.preset,
-                "method": chosen.method or "lora",
+                "method": chosen.method or DEFAULT_METHOD,
                 **chosen.settings,
             }
         )
