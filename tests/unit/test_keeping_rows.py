@@ -53,7 +53,7 @@ def test_rows_come_along_only_when_it_was_asked_for(studio: Studio, tmp_path: Pa
     file = studio.saved.export_archive(run, tmp_path / "whole.zip", rows=True)
     there = Studio(tmp_path / "there")
     came = there.saved.import_archive(file)
-    assert there.datasets.all() == studio.datasets() and rows_at(there, data) == rows_at(studio, data)
+    assert there.datasets.all() == studio.datasets.all() and rows_at(there, data) == rows_at(studio, data)
     assert linked(there, came.id, data)
     before = there.datasets.all()
     there.saved.import_archive(file)
@@ -134,8 +134,9 @@ def test_a_run_folder_that_is_copied_to_another_home_brings_all_its_rows_along(s
     more = {"validation_dataset": held, "validation_version": 1, "replay": replay}
     run = made(studio, status="stopped", rows=data, more=more)
     copied(studio, run, there)
+    there.reconcile()
     assert [each.id for each in there.runs.all()] == [run]
-    assert {each.id: each for each in there.datasets.all()} == {each.id: each for each in studio.datasets()}
+    assert {each.id: each for each in there.datasets.all()} == {each.id: each for each in studio.datasets.all()}
     there.runs.require_rows(there.runs.spec(run))
     for each in (data, held, general):
         assert rows_at(there, each) == rows_at(studio, each) and linked(there, run, each)
@@ -151,6 +152,7 @@ def test_a_copied_folder_changes_no_rows_that_are_here(studio: Studio, there: St
     there.context.workspace.datasets.rows_path(data, 1).touch()
     inode = there.context.workspace.datasets.rows_path(data, 1).stat().st_ino
     copied(studio, run, there)
+    there.reconcile()
     assert run in {each.id for each in there.runs.all()} and there.datasets.all() == before
     assert there.context.workspace.datasets.rows_path(data, 1).stat().st_ino == inode and linked(there, run, data)
 
@@ -158,8 +160,14 @@ def test_a_copied_folder_changes_no_rows_that_are_here(studio: Studio, there: St
 def test_of_several_that_find_a_copied_folder_at_once_none_loses_its_rows(studio: Studio, there: Studio) -> None:
     run, data = made_of_rows(studio)
     copied(studio, run, there)
+
+    def reconciled(_: int) -> list[str]:
+        studio = Studio(there.home.root)
+        studio.reconcile()
+        return [each.id for each in studio.runs.all()]
+
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: [each.id for each in Studio(there.home.root).runs.all()], range(4)))
+        found = list(pool.map(reconciled, range(4)))
     assert found == [[run]] * 4
     assert rows_at(there, data) == rows_at(studio, data) and linked(there, run, data)
     assert len(there.datasets.all()) == 1
@@ -191,12 +199,14 @@ BAD_FOLDER: dict[str, Callable[[Path, str], Any]] = {
 def test_a_copied_run_whose_rows_are_refused_is_listed_and_says_so(studio: Studio, there: Studio, what: str) -> None:
     run, data = made_of_rows(studio)
     BAD_FOLDER[what](copied(studio, run, there), data)
+    there.reconcile()
     assert [each.id for each in there.runs.all()] == [run] and there.datasets.all() == []
     (said,) = [event.event for event in there.runs.events(run) if isinstance(event.event, AdviceEvent)]
     assert said.title == "Its rows were not taken in" and said.action
     assert not list(there.context.workspace.datasets.root.glob("**/*.parquet"))
     there.runs.delete(run)
     copied(studio, run, there)
+    there.reconcile()
     assert there.runs.all() and linked(there, run, data), "as it advised"
 
 
@@ -211,6 +221,7 @@ def test_deleting_a_dataset_removes_its_rows_from_all_runs_and_none_goes_on(stud
     assert rows_in(studio, both) == [f"{kept}-v1.json", f"{kept}-v1.parquet"]
     assert not list(studio.home.root.glob(f"**/{data}*"))
     assert refusal(lambda: studio.runs.resume(run)).code == "no-such-dataset"
+    studio.reconcile()
     assert len(studio.runs.all()) == 3 and [each.id for each in studio.datasets.all()] == [kept], (
         "it does not come back"
     )

@@ -173,12 +173,16 @@ def test_a_folder_that_was_copied_to_another_home_is_listed_there_with_its_curve
     run = made(studio)
     studio.saved.annotate(run, note="a note", tags=["x"])
     there = Studio(tmp_path / "there")
+    there.reconcile()
     assert there.runs.all() == []
     shutil.copytree(studio.context.workspace.runs.folder(run).root, there.context.workspace.runs.root / run)
+    assert there.runs.all() == [], "a read imports nothing"
+    there.reconcile()
     found = there.runs.all()
     assert found == [studio.runs.get(run)]
     assert curve(there, run) == curve(studio, run)
     assert there.runs.spec(run) == studio.runs.spec(run)
+    there.reconcile()
     assert there.runs.get(run).has_result and there.runs.all() == found, "once"
 
 
@@ -201,8 +205,10 @@ shutil.copytree(source, place, dirs_exist_ok=True)
 """
     copying = subprocess.Popen([sys.executable, "-c", slow, str(source), str(place)], stdout=subprocess.PIPE)
     assert copying.stdout and copying.stdout.readline()
+    there.reconcile()
     assert there.runs.all() == []
     copying.communicate()
+    there.reconcile()
     assert [record.has_result for record in there.runs.all()] == [True]
     assert curve(there, run) == curve(studio, run)
 
@@ -213,6 +219,7 @@ def test_a_folder_is_found_by_its_id_too_and_one_that_was_at_work_is_interrupted
     run = made(studio, status="training")
     there = Studio(tmp_path / "there")
     shutil.copytree(studio.context.workspace.runs.folder(run).root, there.context.workspace.runs.root / run)
+    there.reconcile()
     found = there.runs.get(run)
     assert found.status == "interrupted" and "Resume" in found.reason
     assert curve(there, run)[:-1] == curve(studio, run)
@@ -223,6 +230,7 @@ def test_a_folder_that_is_copied_here_under_a_name_that_is_taken_gets_a_number(s
     runs, mine = [made(studio), made(studio)], made(there)
     for run in runs:
         shutil.copytree(studio.context.workspace.runs.folder(run).root, there.context.workspace.runs.root / run)
+    there.reconcile()
     assert {each.id: each.name for each in there.runs.all()}[mine] == "tone"
     assert sorted(each.name for each in there.runs.all()) == ["tone", "tone 2", "tone 3"]
     for run in runs:
@@ -239,15 +247,17 @@ def test_a_folder_whose_settings_are_nonsense_is_left_alone_and_hurts_nobody(stu
     with studio.context.workspace.db.write() as connection:
         connection.execute("DELETE FROM runs WHERE id = ?", (run,))
     folder.config.write_text(text)
+    studio.reconcile()
     assert [each.id for each in studio.runs.all()] == [kept]
     assert refusal(lambda: studio.runs.get(run)).code == "no-such-run"
     assert folder.config.exists()
     (told,) = studio.storage.recovery_notices()
     assert run in told and "config.yaml" in told
     studio.storage.dismiss_recovery_notices()
-    studio.runs.all()
+    studio.reconcile()
     assert studio.storage.recovery_notices() == [], "once"
     shutil.copy(studio.context.workspace.runs.folder(kept).config, folder.config)
+    studio.reconcile()
     assert {each.id for each in studio.runs.all()} == {run, kept} and studio.storage.recovery_notices() == []
 
 
@@ -259,12 +269,14 @@ def test_settings_of_an_older_or_newer_studio_are_read_as_far_as_they_go(studio:
     there = Studio(tmp_path / "there")
     shutil.copytree(folder.root, there.context.workspace.runs.root / run)
     (there.context.workspace.runs.folder(run).config).write_text(text + "invented: 1\n")
+    there.reconcile()
     assert there.runs.get(run).id == run and there.runs.spec(run).config == studio.runs.spec(run).config
 
 
 def test_a_deleted_run_does_not_come_back(studio: Studio) -> None:
     run = made(studio)
     studio.runs.delete(run)
+    studio.reconcile()
     assert studio.runs.all() == []
 
 
