@@ -32,6 +32,19 @@ class Answer:
 CALL = "/gradio_api/component_server/"
 
 
+def config_of(page: str) -> dict[str, Any]:
+    """Gradio's configuration in the HTML of a page."""
+    found = re.search(r"window\.gradio_config = (\{.*?\});</script>", page, re.DOTALL)
+    assert found
+    config: dict[str, Any] = json.loads(found[1])
+    return config
+
+
+def component_of(config: dict[str, Any]) -> int:
+    """The id of the component with the server function."""
+    return next(each["id"] for each in config["components"] if "act" in (each["props"].get("server_fns") or []))
+
+
 class Asking:
     """One who asks; `secret` is the workspace that the page's script would send."""
 
@@ -78,26 +91,26 @@ class Asking:
     @cached_property
     def config(self) -> dict[str, Any]:
         """What Gradio tells every page about itself."""
-        found = re.search(r"window\.gradio_config = (\{.*?\});</script>", self.get("/").text, re.DOTALL)
-        assert found
-        told: dict[str, Any] = json.loads(found[1])
-        return told
+        return config_of(self.get("/").text)
 
     @cached_property
     def component(self) -> int:
         """The id of the component with the server function."""
-        return next(each["id"] for each in self.config["components"] if "act" in (each["props"].get("server_fns") or []))
+        return component_of(self.config)
 
     def act(self, region: str, act: str, **said: Any) -> Answer:
         """An action of the page, as its script sends it."""
         return self.call({"page": self.page, "region": region, "said": {"act": act, **said}})
 
-    def call(self, data: Any, **headers: str) -> Answer:
-        """The server function with any data; a dictionary gets the visitor's secret."""
+    def body(self, data: Any, **changes: Any) -> dict[str, Any]:
+        """The body of a call of the server function; a dictionary gets the visitor's secret."""
         if isinstance(data, dict):
             data = {"secret": self.secret, **data}
-        value = {"component_id": self.component, "fn_name": "act", "session_hash": self.page, "data": data}
-        return self.post(CALL, value, **headers)
+        return {"component_id": self.component, "fn_name": "act", "session_hash": self.page, "data": data, **changes}
+
+    def call(self, data: Any, **headers: str) -> Answer:
+        """The server function with any data."""
+        return self.post(CALL, self.body(data), **headers)
 
     def do(self, region: str, act: str, **said: Any) -> str:
         """The text of the answer to an action."""

@@ -22,7 +22,7 @@ import psutil
 
 from studio.store import Home, Workspace
 from tests.browser.served import Served
-from tests.real.asking import Answer, Asking
+from tests.real.asking import Answer, Asking, component_of, config_of
 
 TOKEN = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
 """The owner's Hub token on every server here; it opens nothing."""
@@ -114,12 +114,13 @@ class Visitor(Asking):
 
 
 def told(answer: Answer) -> str:
-    """What an answer shows, with the quotes and slashes as a person reads them."""
+    """What an answer shows: the values of all its parts, with the quotes and slashes as a person reads them."""
     text = answer.body.decode(errors="replace")
     with suppress(ValueError):
         value = json.loads(text)
         if isinstance(value, dict):
-            return "\n".join(str(each) for each in value.values())
+            parts = {**value, **value.get("regions", {}), "regions": ""}
+            return "\n".join(str(each) for each in parts.values())
     return text
 
 
@@ -163,6 +164,12 @@ class Stage:
     def locked(self) -> Served:
         """A studio with a password."""
         return self.serve("--host", "0.0.0.0", environment={"STUDIO_PASSWORD": PASSWORD}, own=False)
+
+    @cached_property
+    def locked_component(self) -> int:
+        """The id of the component with the server function, as somebody who knows the password of `locked` sees it."""
+        page = Visitor(self.locked).get("/", cookie=self.cookie).text
+        return component_of(config_of(page))
 
     @cached_property
     def cookie(self) -> str:

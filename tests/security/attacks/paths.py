@@ -160,7 +160,7 @@ def static_files(stage: Stage, path: str) -> Seen:
     )
     status = int(answer.split(b" ")[1]) if answer.startswith(b"HTTP/1.1 ") else 0
     leaked = b"root:x:" in answer or b"\nimport " in answer or b"SQLite format" in answer
-    return seen(leaked or status >= 500 or (status == 200 and "heartbeat" not in path), f"status {status}")
+    return seen(leaked or status >= 500 or status == 200, f"status {status}")
 
 
 CLOSED = [
@@ -178,7 +178,16 @@ CLOSED = [
     "/gradio_api/api/predict",
     "/gradio_api/upload",
     "/gradio_api/upload_progress",
-    "/gradio_api/component_server",
+    "/gradio_api/component_server//",
+    "/gradio_api/component_server/x",
+    "/component_server/",
+    "/gradio_api/queue/join",
+    "/gradio_api/queue/data",
+    "/gradio_api/queue/status",
+    "/gradio_api/cancel",
+    "/gradio_api/reset",
+    "/gradio_api/heartbeat/x",
+    "/studio/press",
     "/gradio_api/token",
     "/gradio_api/user",
     "/gradio_api/mcp",
@@ -199,7 +208,7 @@ def closed_addresses(stage: Stage, path: str) -> Seen:
     answers = who.get(path), who.post(path, {"data": []})
     statuses = [each.status for each in answers]
     leaked = any(b"fn_index" in each.body or b"dependencies" in each.body for each in answers)
-    return seen(leaked or any(each in (200, 422) or each >= 500 for each in statuses), str(statuses))
+    return seen(leaked or any(each not in (404, 405) for each in statuses), str(statuses))
 
 
 FILES = [

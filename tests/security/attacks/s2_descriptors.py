@@ -135,7 +135,7 @@ HALF = {
     b"Content-Length: 1000\r\n\r\n{",
     "an upload of which one byte comes": b"PUT /studio/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Studio-Workspace: %s\r\n"
     b"Content-Length: 900000\r\n\r\na",
-    "a chunk that never ends": b"POST /studio/press HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    "a chunk that never ends": b"POST /gradio_api/component_server/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     b"Transfer-Encoding: chunked\r\n\r\nfffff\r\n{",
     "nothing at all": b"",
 }

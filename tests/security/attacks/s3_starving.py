@@ -24,10 +24,8 @@ def wide(name: str, columns: int = 2, longest: int = 0, cell: int = 0) -> bytes:
     rows[0][0] = "v" + "y" * cell
     plain = "\n".join(",".join(row) for row in [names, *rows]).encode()
     match name:
-        case "csv":
-            return plain
-        case "tsv":
-            return plain.replace(b",", b"\t")
+        case "csv" | "tsv":
+            return plain if name == "csv" else plain.replace(b",", b"\t")
         case "json":
             return json.dumps([dict(zip(names, row, strict=True)) for row in rows]).encode()
         case "jsonl":

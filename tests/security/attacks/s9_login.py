@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote_plus
 
+from studio.ui.security import CALL
 from tests.browser.served import Served
 from tests.security.attack import Seen, attack, seen
 from tests.security.stage import FORM, PASSWORD, Stage, Visitor, logged, timed
@@ -144,6 +145,8 @@ CLOSED = [
     "/gradio_api/queue/data?session_hash=x",
     "/gradio_api/app_id",
     "/gradio_api/heartbeat/x",
+    "/gradio_api/component_server",
+    "/gradio_api/component_server/",
     "/gradio_api/startup-events",
     "/theme.css",
     "/config",
@@ -175,11 +178,14 @@ def reads_without_a_password(stage: Stage, path: str) -> Seen:
 
 WRITES = [
     ("POST", "/studio/press"),
+    ("POST", "/gradio_api/component_server"),
+    ("POST", "/gradio_api/component_server/"),
     ("PUT", "/studio/upload"),
     ("POST", "/studio/ticket"),
     ("POST", "/studio/workspace"),
     ("POST", "/gradio_api/queue/join"),
     ("POST", "/gradio_api/cancel"),
+    ("POST", "/gradio_api/reset"),
     ("POST", "/studio/run/last/chat"),
     ("POST", "/studio/run/last/warm"),
     ("POST", "/"),
@@ -195,6 +201,29 @@ def writes_without_a_password(stage: Stage, payload: tuple[str, str, str]) -> Se
     answer = Visitor(stage.locked).ask(method, path, b"{}", content_type="application/json")
     asks = b'name="password"' in answer.body and b"gradio_config" not in answer.body
     return seen(answer.status not in (400, 401, 403, 404, 405) and not asks, f"{answer.status}: {answer.body[:80]!r}")
+
+
+UNKNOWN = ["", "studio-session=" + "x" * 43, "studio-session=owner", "studio-device=x"]
+
+
+@attack("S9", "An action is done without a password (cookie: {0})", UNKNOWN, quick=1)
+def acts_without_a_password(stage: Stage, cookie: str) -> Seen:
+    """The call is right in all but the cookie."""
+    who = Visitor(stage.locked)
+    body = {
+        "component_id": stage.locked_component,
+        "fn_name": "act",
+        "session_hash": "x",
+        "data": {"secret": "", "page": "a", "region": "model-body", "said": {"act": "task", "value": "chat"}},
+    }
+    inside = who.post(CALL + "/", body, cookie=stage.cookie)
+    assert inside.status == 200 and "model-body" in inside.text
+    statuses = []
+    for path in (CALL, CALL + "/"):
+        for headers in ({}, {"x_studio_role": "owner"}, {"x_studio_workspace": "default"}):
+            answer = who.post(path, body, **({"cookie": cookie} if cookie else {}), **headers)
+            statuses.append(answer.status if "regions" not in answer.text else 200)
+    return seen(any(each != 401 for each in statuses), str(statuses))
 
 
 GUESSES = [

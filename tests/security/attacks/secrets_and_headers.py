@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 
+from studio.ui.security import CALL
 from tests.security.attack import Seen, attack, seen
 from tests.security.stage import TOKEN, Stage, Visitor, log_of, processes_of
 
@@ -133,6 +134,9 @@ REFUSED = [
     ("a page from elsewhere", "POST /studio/workspace", {"origin": "http://evil.example"}),
     ("a missing file", "/studio/static/x.js", {}),
     ("a refusal of the workspace", "/studio/bar", {}),
+    ("an action that is no JSON", "POST /gradio_api/component_server/", {"content_type": "application/json"}),
+    ("an action that is a form", "POST /gradio_api/component_server/", {}),
+    ("the closed event queue", "POST /gradio_api/queue/join", {}),
 ]
 NEEDED = {
     "content-security-policy": "default-src",
@@ -176,8 +180,8 @@ def content_policy(stage: Stage, rule: str) -> Seen:
 @attack("headers", "Another site may read the answers ({0})", ["http://evil.example", "null", "https://huggingface.co"])
 def cross_origin_reading(stage: Stage, origin: str) -> Seen:
     who = stage.anna
-    answers = [who.get(path, origin=origin) for path in ("/studio/bar", "/theme.css", "/")]
-    answers.append(who.ask("OPTIONS", "/studio/press", None, origin=origin, access_control_request_method="POST"))
+    answers = [who.get(path, origin=origin) for path in ("/studio/bar", "/theme.css", "/", CALL)]
+    answers.append(who.ask("OPTIONS", CALL, None, origin=origin, access_control_request_method="POST"))
     allowed = [name for answer in answers for name in answer.headers if name.startswith("access-control-allow")]
     return seen(bool(allowed), str(allowed))
 

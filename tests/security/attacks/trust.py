@@ -49,13 +49,8 @@ def model(stage: Stage, kind: str) -> Path:
             (folder / "tokenizer_config.json").write_text(
                 json.dumps({**kept, "auto_map": {"AutoTokenizer": ["evil.Evil", None]}})
             )
-        case "pickled weights":
-            weights.unlink()
-            (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Evil(ran(stage))))
-        case "a pickle that is called safetensors":
-            weights.write_bytes(pickle.dumps(Evil(ran(stage))))
-        case "a pickled tokenizer":
-            (folder / "tokenizer.json").write_bytes(pickle.dumps(Evil(ran(stage))))
+        case "pickled weights" | "a pickle that is called safetensors" | "a pickled tokenizer":
+            add_pickle(folder, kind, Evil(ran(stage)))
         case "a Jinja template that imports":
             (folder / "chat_template.jinja").write_text(
                 "{{ cycler.__init__.__globals__.os.system('touch " + str(ran(stage)) + "') }}"
@@ -72,6 +67,18 @@ def model(stage: Stage, kind: str) -> Path:
         case _:
             (folder / "config.json").write_text("[" * 100_000 + "]" * 100_000)
     return folder
+
+
+def add_pickle(folder: Path, kind: str, content: Evil) -> None:
+    """Put a pickle in the place of the weights or the tokenizer."""
+    weights = next(iter(folder.glob("*.safetensors")))
+    file = weights
+    if kind == "pickled weights":
+        weights.unlink()
+        file = folder / "pytorch_model.bin"
+    elif kind == "a pickled tokenizer":
+        file = folder / "tokenizer.json"
+    file.write_bytes(pickle.dumps(content))
 
 
 def used(who: Visitor, folder: Path, **headers: str) -> str:
@@ -168,8 +175,8 @@ def member_header(stage: Stage) -> Seen:
         who = member(stage)
     except RuntimeError as error:
         return seen(True, f"there are no roles: {str(error)[-150:]}")
-    body = json.dumps({"page": who.page, "region": "model-body", "said": {"act": "token", "token": "hf_evil"}})
-    answer = who.ask("POST", "/studio/press", body, content_type="application/json", x_studio_role="owner")
+    data = {"page": who.page, "region": "model-body", "said": {"act": "token", "token": "hf_evil"}}
+    answer = who.call({**data, "role": "owner", "x-studio-role": "owner"}, x_studio_role="owner")
     path = who.served.home / "hub-token"
     return seen(path.exists() and path.read_text() == "hf_evil", f"{answer.status}: {answer.text[:100]}")
 
