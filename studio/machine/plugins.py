@@ -53,6 +53,15 @@ def has_plugins(kind: str) -> bool:
     return bool(_found().select(group=group_of(kind)))
 
 
+def packages_with(kind: str) -> list[str]:
+    """The packages that add something of this kind, with their versions. Loads nothing."""
+    return sorted({_package_of(entry) for entry in _found().select(group=group_of(kind))})
+
+
+def _package_of(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown package"
+
+
 @cache
 def _found() -> EntryPoints:
     """All entry points of the installed packages. To find them takes a few hundredths of a second."""
@@ -64,6 +73,24 @@ def members_of(interface: type) -> frozenset[str]:
     bases = [base for base in interface.__mro__ if base not in (object, Protocol, Generic)]
     names = {name for base in bases for name in (*inspect.get_annotations(base), *vars(base))}
     return frozenset(name for name in names if not name.startswith("_"))
+
+
+class _Loading:
+    """A lock for the import of plugins. `depth` is above 1 when a plugin that is being imported needs a registry."""
+
+    def __init__(self) -> None:
+        self._lock, self.depth = RLock(), 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+        self._lock.release()
+
+
+_LOADING = _Loading()
 
 
 class Registry(Mapping[str, T]):
@@ -84,7 +111,7 @@ class Registry(Mapping[str, T]):
         """`needs` are attributes that an object must have. With `subclass_of`, the objects are classes."""
         self.kind, self._name_of, self._needs, self._subclass_of = kind, name_of, needs, subclass_of
         self._objects = {name_of(each): each for each in built_in}
-        self._lock, self._is_loading, self._is_loaded = RLock(), False, False
+        self._is_loaded = False
 
     def __getitem__(self, name: str) -> T:
         if name not in self._objects:
@@ -100,20 +127,19 @@ class Registry(Mapping[str, T]):
         return len(self._objects)
 
     def load(self) -> None:
-        """Load the plugins, once. A plugin that asks for the names meanwhile gets those that are there."""
+        """Load the plugins, once. A plugin that lists names while it is imported gets those that are there: its own
+        module is not ready yet."""
         if self._is_loaded:
             return
-        with self._lock:
-            if self._is_loaded or self._is_loading:
+        with _LOADING:
+            if self._is_loaded or _LOADING.depth > 1:
                 return
-            self._is_loading = True
             for entry in sorted(_found().select(group=group_of(self.kind)), key=lambda each: (each.name, each.value)):
                 self._add(entry)
             self._is_loaded = True
 
     def _add(self, entry: EntryPoint) -> None:
-        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown package"
-        name, problem = entry.name, ""
+        package, name, problem = _package_of(entry), entry.name, ""
         try:
             loaded = self._made(entry.load())
             name = self._name_of(loaded)

@@ -50,7 +50,7 @@ def test_what_was_read_once_comes_back_the_same(tmp_path: Path, rows: list[dict[
         return encode_rows(TASK, rows, encoding, read.append)
 
     def again() -> list[Example]:
-        return cached_examples(tmp_path, lambda: cache_key(rows, encoding, INFO), len(rows), encode)
+        return cached_examples(tmp_path, lambda: cache_key(rows, encoding, INFO, "chat"), len(rows), encode)
 
     first = again()
     assert read and again() == first == encode()
@@ -83,23 +83,23 @@ def test_pairs_and_answers_in_a_text_come_back_the_same(tmp_path: Path) -> None:
 
 
 def test_other_rows_settings_or_roles_are_something_else(rows: list[dict[str, str]], encoding: Encoding) -> None:
-    key = cache_key(rows, encoding, INFO)
-    assert key == cache_key(list(rows), encoding, INFO)
-    assert key != cache_key(rows[1:], encoding, INFO)
-    assert key != cache_key(rows, replace(encoding, max_length=65), INFO)
-    assert key != cache_key(rows, replace(encoding, system_prompt="Be kind."), INFO)
+    key = cache_key(rows, encoding, INFO, "chat")
+    assert key == cache_key(list(rows), encoding, INFO, "chat")
+    assert key != cache_key(rows[1:], encoding, INFO, "chat")
+    assert key != cache_key(rows, replace(encoding, max_length=65), INFO, "chat")
+    assert key != cache_key(rows, replace(encoding, system_prompt="Be kind."), INFO, "chat")
 
 
 def test_another_version_of_the_encoding_or_of_a_library_makes_another_key(
     rows: list[dict[str, str]], encoding: Encoding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = {cache_key(rows, encoding, INFO)}
+    keys = {cache_key(rows, encoding, INFO, "chat")}
     monkeypatch.setattr(token_cache, "ENCODING_VERSION", token_cache.ENCODING_VERSION + 1)
-    keys.add(cache_key(rows, encoding, INFO))
+    keys.add(cache_key(rows, encoding, INFO, "chat"))
     for library in token_cache.LIBRARIES:
         newer = [f"{name} {'99.0' if name == library else '1.0'}" for name in token_cache.LIBRARIES]
         monkeypatch.setattr(token_cache, "_versions", lambda newer=newer: newer)
-        keys.add(cache_key(rows, encoding, INFO))
+        keys.add(cache_key(rows, encoding, INFO, "chat"))
     assert len(keys) == 2 + len(token_cache.LIBRARIES)
 
 
@@ -109,7 +109,7 @@ def test_tokens_of_all_samples_are_those_of_the_encoding_version(tmp_path: Path)
     for name, sample in sorted(SAMPLES.items()):
         info = find_model("starter-classify" if sample.task == "classification" else "starter-chat")
         data = studio.datasets.add_sample(name)
-        spec, _ = studio.datasets.reading(data.id, sample.task)
+        spec = studio.datasets.spec(data.id, sample.task)
         task, config = task_named(sample.task), TrainingConfig(task=sample.task, model=info.name, max_length=256)
         taken = [row for _, row in usable_rows(studio.datasets.table(data.id), task, spec.roles)][:60]
         for each in encode_rows(task, taken, encoding_of(info, load_tokenizer(info), spec, config), lambda _: None):

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from studio.machine.plugins import packages_with
 from studio.schema.models import ModelInfo
 from studio.tasks import Encoding, Example, Row
 
@@ -50,9 +51,9 @@ def cached_examples(
     return examples
 
 
-def cache_key(rows: Sequence[Row], encoding: Encoding, info: ModelInfo) -> str:
+def cache_key(rows: Sequence[Row], encoding: Encoding, info: ModelInfo, task: str) -> str:
     """A hash of everything that the tokens depend on."""
-    digest = hashlib.sha256(json.dumps([ENCODING_VERSION, _versions(), str(info.path)]).encode())
+    digest = hashlib.sha256(json.dumps([ENCODING_VERSION, _versions(), str(info.path), task]).encode())
     for pattern in ("*token*", "vocab*", "merges*", "*.jinja"):
         for file in sorted(Path(info.path or "").glob(pattern)):
             digest.update(file.read_bytes())
@@ -65,7 +66,7 @@ def cache_key(rows: Sequence[Row], encoding: Encoding, info: ModelInfo) -> str:
 
 @cache
 def _versions() -> list[str]:
-    return [f"{name} {version(name)}" for name in LIBRARIES]
+    return [*(f"{name} {version(name)}" for name in LIBRARIES), *packages_with("tasks")]
 
 
 def _save(path: Path, examples: Sequence[Example]) -> None:

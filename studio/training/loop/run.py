@@ -273,7 +273,7 @@ class _Run:
         job = self.job
         examples = cached_examples(
             job.token_cache,
-            lambda: cache_key(rows, self.encoding, job.info),
+            lambda: cache_key(rows, self.encoding, job.info, job.config.task),
             len(rows),
             lambda: encode_rows(self.task, rows, self.encoding, on_progress),
         )
