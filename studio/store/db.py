@@ -23,6 +23,7 @@ WAIT_SECONDS = 30
 IDLE_CONNECTIONS = 2
 """Connections per database that stay open for reuse. Each holds up to three open files."""
 Function = TypeVar("Function", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 
 def now() -> str:
@@ -205,11 +206,11 @@ class Database:
                 raise damaged(self.path) from error
             raise
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """All rows of a query."""
+    def read(self, query: Callable[[sqlite3.Connection], Result]) -> Result:
+        """The result of a function that only reads. A damaged file is replaced, and the function called again."""
         try:
             with self.reading() as connection:
-                return connection.execute(sql, values).fetchall()
+                return query(connection)
         except sqlite3.DatabaseError as error:
             if _is_busy(error):
                 raise busy(self.path) from error
@@ -219,7 +220,11 @@ class Database:
                 raise
             self._replace_damaged()
             with self.reading() as connection:
-                return connection.execute(sql, values).fetchall()
+                return query(connection)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        return self.read(lambda connection: connection.execute(sql, values).fetchall())
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row of a query, or None."""

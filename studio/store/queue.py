@@ -183,8 +183,7 @@ class Queue:
 
     def position(self, run: str) -> int | None:
         """The number of runs before this one (0: it is next), None when it is not in the queue."""
-        with self.db.reading() as connection:
-            runs = [row["run"] for row in _in_order(connection)]
+        runs = [row["run"] for row in self._rows()]
         return runs.index(run) if run in runs else None
 
     def entries(self) -> list[tuple[str, str, bool]]:
@@ -196,8 +195,7 @@ class Queue:
         return [_entry(row) for row in self._rows()]
 
     def _rows(self) -> list[sqlite3.Row]:
-        with self.db.reading() as connection:
-            return _in_order(connection)
+        return self.db.read(_in_order)
 
     def of_workspace(self, workspace: str) -> list[Entry]:
         """The running and waiting runs of a workspace, in the order of their turns."""

@@ -4,7 +4,7 @@ import pytest
 
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
-from studio.services.runs.rerun import changed_settings, in_words
+from studio.services.runs.rerun import changed_settings, rerun_reason
 
 BEFORE = TrainingConfig(
     task="chat", model="m", learning_rate=1e-3, epochs=4, eval_steps=17, lora_rank=4, test_prompts=("Where?",)
@@ -42,6 +42,6 @@ def test_another_task_model_or_preset_is_another_run(name: str, value: str) -> N
 
 def test_the_change_is_said_with_both_values() -> None:
     after = BEFORE.model_copy(update={"learning_rate": 5e-4, "keep_best": False})
-    said = in_words("tone", BEFORE, after)
+    said = rerun_reason("tone", BEFORE, after)
     assert "learning rate 0.0005 instead of 0.001" in said and "keep the best step no instead of yes" in said
-    assert in_words("tone", BEFORE, BEFORE) == "Run again as tone was, with nothing changed."
+    assert rerun_reason("tone", BEFORE, BEFORE) == "Run again as tone was, with nothing changed."

@@ -165,7 +165,7 @@ def test_a_client_that_disconnects_ends_its_chat_at_once(visitor: Studio, asked:
 
 def test_labels_come_as_two_answers_and_count_as_a_chat(visitor: Studio, asked: Asked) -> None:
     run = run_of(visitor)
-    visitor.chat.at_once = lambda run: True  # type: ignore[method-assign]
+    visitor.chat.is_classifier = lambda run: True  # type: ignore[method-assign]
     replies = visitor.chat.ask(run, HELLO, ChatSettings())
     with pytest.raises(StudioError) as refused:
         visitor.chat.classify(run, "The lid cracked.")

@@ -42,7 +42,7 @@ class NoHost(LengthCache):
 def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     """A studio whose runs wait without a worker, as the commands' own studios do."""
     monkeypatch.setattr("studio.api.WorkerProcesses", NoWorkers)
-    monkeypatch.setattr("studio.api.base.LengthCache", NoHost)
+    monkeypatch.setattr("studio.api.LengthCache", NoHost)
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
     STARTED.clear()
     made = Studio(tmp_path / "home")

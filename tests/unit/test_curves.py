@@ -224,6 +224,6 @@ def test_a_stranger_can_not_have_a_curve_sent_elsewhere(tmp_path: Path) -> None:
     demo = Studio(tmp_path / "demo", demo=True)
     spec = demo.home.workspace().runs.spec(made(demo.home, mirror="wandb"))
     with pytest.raises(StudioError) as refused:
-        demo.runs.start(spec)
+        demo.runs.submit(spec)
     assert refused.value.code == "not-allowed"
     demo.close()

@@ -36,9 +36,11 @@ def test_on_a_full_disk_runs_are_listed_and_deleted_though_one_has_lost_its_work
         (folder / "large").write_bytes(bytes(2**20))
     runs.update(lost, pid=2**22 + 1, identity="gone")
     fill(studio)
+    studio.reconcile()
     assert {record.id for record in studio.runs.all()} == {old, lost}
     studio.runs.delete(old)
     assert [record.id for record in studio.runs.all()] == [lost] and not runs.folder(old).root.exists()
+    studio.reconcile()
     assert studio.runs.get(lost).status == "interrupted", "there is room again"
     fill(studio)
     studio.datasets.delete(data)

@@ -19,6 +19,7 @@ from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent, StepEvent
 from studio.schema.report import ExportResult, Metric, Report
 from studio.schema.runs import RunRecord, RunSpec
+from studio.services.runs.service import Runs
 from studio.ui.poll import Tickets, filename, routes
 
 T = TypeVar("T")
@@ -99,8 +100,8 @@ def test_a_crowd_that_opens_one_run_is_answered_alike_and_nobody_else_by_its_ans
     two: Two, page: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, read = two.made_run("anna", steps=1000), []
-    news = Studio.news
-    monkeypatch.setattr(Studio, "news", lambda *asked: read.append(1) or news(*asked))
+    events = Runs.sampled_events
+    monkeypatch.setattr(Runs, "sampled_events", lambda *asked: read.append(1) or events(*asked))
     told = [page.get(f"/studio/run/{run.id}", params={"page": f"p{number}"}).json() for number in range(40)]
     assert len(read) < 20
     assert all(len(each["steps"]) == 1000 and each["about"] and each["run"]["id"] == run.id for each in told)

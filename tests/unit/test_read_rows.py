@@ -28,7 +28,7 @@ def read(task: str, trainer: str, head: Head, learned: list[Example]) -> ReadEve
         folder=Path(),
         threads=1,
     )
-    return read_event(job, trainer, head, learned, held=0)
+    return read_event(job, trainer, head, learned, validation_rows=0)
 
 
 def test_rows_whose_answers_stand_nowhere_are_not_taken_for_rows_that_were_cut_off() -> None:

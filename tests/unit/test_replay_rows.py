@@ -13,7 +13,7 @@ from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
 from studio.services.datasets.service import Datasets
-from studio.services.planning.replay_mixing import general_rows
+from studio.services.planning.replay_mixing import replay_of
 from studio.tasks import task_named
 from studio.worker.rows import rows_of_run
 
@@ -37,8 +37,8 @@ def test_general_rows_of_a_prompt_and_a_reply_stand_among_conversations_as_conve
     own = brought(studio, [{"messages": talk(f"own {n}?", f"own {n}.")} for n in range(40)])
     general = brought(studio, [{"prompt": f"general {n}?", "completion": f"general {n}."} for n in range(40)])
     data = Datasets(studio.context)
-    spec = data.reading(own)[0]
-    replay = general_rows(data, {"replay": 0.2, "replay_from": general}, spec)
+    spec = data.spec(own)
+    replay = replay_of(data, {"replay": 0.2, "replay_from": general}, spec)
     config = TrainingConfig(model="any", task="chat", method="lora", replay=0.2, replay_from=general)
     run = RunSpec(dataset=own, dataset_version=1, data=spec, splits=SplitSpec(), config=config, replay=replay)
     rows = rows_of_run(data.store, run)
@@ -52,4 +52,4 @@ def test_general_rows_that_share_no_way_of_being_read_are_refused(studio: Studio
     general = brought(studio, [{"prompt": f"q {n}?", "reply": f"a {n}.", "thumb": n % 2} for n in range(40)])
     data = Datasets(studio.context)
     with pytest.raises(StudioError, match="lack what these rows have"):
-        general_rows(data, {"replay": 0.2, "replay_from": general}, data.reading(own, "feedback")[0])
+        replay_of(data, {"replay": 0.2, "replay_from": general}, data.spec(own, "feedback"))

@@ -17,16 +17,16 @@ def test_the_columns_that_a_run_learned_are_taken_though_others_have_likelier_na
     data = studio.datasets.open(str(path)).id
     learned = DatasetSpec(task="classification", roles={"title": "text", "kinds": "labels"}, label_names=("red",))
     for inputs in (False, True):
-        assert studio.chat.read_alike(learned, data, inputs) == learned.roles
+        assert studio.evaluation.roles_for(learned, data, inputs) == learned.roles
     guessed = DatasetSpec(task="classification", roles={"words": "text", "sort": "label"}, label_names=("one",))
-    assert studio.chat.read_alike(guessed, data) == {"text": "text", "label": "label"}
+    assert studio.evaluation.roles_for(guessed, data) == {"text": "text", "label": "label"}
 
 
 def test_rows_that_are_yet_to_be_labelled_are_read_by_the_runs_own_column(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "new.csv"
     path.write_text("text,title\n" + "".join(f"A longer text {n}.,short {n}\n" for n in range(8)), encoding="utf-8")
     learned = DatasetSpec(task="classification", roles={"title": "text", "kinds": "labels"}, label_names=("red",))
-    found = studio.chat.read_alike(learned, studio.datasets.open(str(path)).id, inputs=True)
+    found = studio.evaluation.roles_for(learned, studio.datasets.open(str(path)).id, inputs=True)
     assert found["title"] == "text" and "text" not in found
 
 

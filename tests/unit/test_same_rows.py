@@ -1,19 +1,25 @@
 """What is tried again or side by side learns from the same rows, whatever has become of the datasets since."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from test_services_runs import Starts
 
-from studio.api import Studio
+from studio.api import Shared, Studio
 from studio.schema.requests import RunRequest, SearchRequest
+from studio.services.runners import runners
+from studio.services.runners.worker_processes import WorkerProcesses
+from studio.store import Home
 
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    made = Studio(tmp_path / "home")
-    made.runs.processes = Starts()  # type: ignore[assignment]
+    home, starts = Home(tmp_path / "home"), cast(WorkerProcesses, Starts())
+    shared = replace(Shared.of(home), processes=starts, runners=runners(home, starts))
+    made = Studio(home, shared=shared)
     yield made
     made.close()
 
@@ -45,7 +51,7 @@ def test_all_trials_of_a_search_learn_from_the_rows_that_it_began_with(studio: S
     first = view.trials[0].run
     studio.editing.edit(own, 1, {"answer": "It is not."})
     studio.context.workspace.runs.set_status(first, "failed")
-    second = studio.search.get(view.spec.id).trials[1].run
+    second = studio.search.advance(view.spec.id).trials[1].run
     assert second and second != first
     before, after = studio.runs.spec(first), studio.runs.spec(second)
     assert (after.dataset_version, after.data, after.splits) == (1, before.data, before.splits)

@@ -17,18 +17,18 @@ def studio(tmp_path):
 
 @pytest.fixture
 def dataset(studio):
-    return studio.add_text("text\n" + "\n".join(TEXTS) + "\n").id
+    return studio.datasets.add_text("text\n" + "\n".join(TEXTS) + "\n").id
 
 
 def test_the_first_row_comes_first_and_each_label_moves_on(studio, dataset):
-    state = studio.set_labels(dataset, ["refund", "parcel"])
+    state = studio.labels.set_names(dataset, ["refund", "parcel"])
     assert (state.row, state.text, state.total) == (1, TEXTS[0], 12)
-    state = studio.label(dataset, 1, "refund")
+    state = studio.labels.give(dataset, 1, "refund")
     assert (state.row, state.done, state.counts) == (2, 1, {"refund": 1, "parcel": 0})
 
 
 def test_a_label_is_stored_before_the_call_returns(studio, dataset):
-    studio.label(dataset, 1, "refund")
+    studio.labels.give(dataset, 1, "refund")
     again = Studio(studio.home.root)
     assert [(each.row, each.text, each.value) for each in again.labels.state(dataset).recent] == [
         (1, TEXTS[0], "refund")
@@ -37,66 +37,66 @@ def test_a_label_is_stored_before_the_call_returns(studio, dataset):
 
 
 def test_undo_takes_back_the_newest_label_and_shows_its_row_again(studio, dataset):
-    studio.label(dataset, 1, "refund")
-    studio.label(dataset, 2, "parcel")
-    state = studio.undo_label(dataset)
+    studio.labels.give(dataset, 1, "refund")
+    studio.labels.give(dataset, 2, "parcel")
+    state = studio.labels.undo(dataset)
     assert (state.row, state.done) == (2, 1)
-    assert studio.undo_label(dataset).row == 1
-    assert studio.undo_label(dataset).row == 1
+    assert studio.labels.undo(dataset).row == 1
+    assert studio.labels.undo(dataset).row == 1
 
 
 def test_a_skipped_row_comes_again_after_all_others(studio, dataset):
-    assert studio.skip(dataset, 1).row == 2
+    assert studio.labels.skip(dataset, 1).row == 2
     for row in range(2, 13):
-        state = studio.label(dataset, row, "refund")
+        state = studio.labels.give(dataset, row, "refund")
     assert state.row == 1
 
 
 def test_too_few_labels_can_not_be_used_and_the_reason_counts_them(studio, dataset):
-    studio.label(dataset, 1, "refund")
+    studio.labels.give(dataset, 1, "refund")
     with pytest.raises(StudioError) as refusal:
-        studio.use_labels(dataset)
+        studio.labels.apply(dataset)
     assert "so far 1 row has a label" in refusal.value.message
 
 
 def test_used_labels_make_a_new_version_that_can_be_trained_on(studio, dataset):
     for row, _ in enumerate(TEXTS[:10], start=1):
-        studio.label(dataset, row, "refund" if row % 2 else "parcel")
-    record = studio.use_labels(dataset)
+        studio.labels.give(dataset, row, "refund" if row % 2 else "parcel")
+    record = studio.labels.apply(dataset)
     assert record.version == 2
-    report = studio.check(dataset)
+    report = studio.checks.check(dataset)
     assert (report.task, report.usable, report.labels) == ("classification", 10, {"parcel": 5, "refund": 5})
-    assert studio.rows(dataset, version=1).columns == ("text",), "the first version stays as it was"
+    assert studio.datasets.rows(dataset, version=1).columns == ("text",), "the first version stays as it was"
 
 
 def test_a_row_beyond_the_last_is_refused(studio, dataset):
     with pytest.raises(StudioError) as refusal:
-        studio.label(dataset, 99, "refund")
+        studio.labels.give(dataset, 99, "refund")
     assert refusal.value.code == "no-such-row"
     assert "1 to 12" in refusal.value.message
 
 
 def test_labels_that_came_with_the_file_count_as_done(studio):
-    dataset = studio.add_text("text,label\n" + "\n".join(f"{t},{'a' if i < 3 else ''}" for i, t in enumerate(TEXTS))).id
-    state = studio.labeling(dataset)
+    dataset = studio.datasets.add_text("text,label\n" + "\n".join(f"{t},{'a' if i < 3 else ''}" for i, t in enumerate(TEXTS))).id
+    state = studio.labels.state(dataset)
     assert (state.done, state.row, state.labels) == (3, 4, ("a",))
 
 
 def test_html_in_a_label_is_kept_as_text(studio, dataset):
-    state = studio.label(dataset, 1, "<script>alert(1)</script>")
+    state = studio.labels.give(dataset, 1, "<script>alert(1)</script>")
     assert state.recent[0].value == "<script>alert(1)</script>"
 
 
 def test_a_label_that_was_edited_by_hand_after_it_was_used_stays_as_it_was_edited(studio, dataset):
     for row in range(1, 12):
-        studio.label(dataset, row, "refund" if row % 2 else "parcel")
-    studio.use_labels(dataset)
-    studio.edit_row(dataset, 1, {"label": "parcel"})
-    assert studio.labeling(dataset).counts == {"parcel": 6, "refund": 5}
-    studio.label(dataset, 12, "parcel")
-    made = studio.use_labels(dataset)
+        studio.labels.give(dataset, row, "refund" if row % 2 else "parcel")
+    studio.labels.apply(dataset)
+    studio.editing.edit(dataset, 1, {"label": "parcel"})
+    assert studio.labels.state(dataset).counts == {"parcel": 6, "refund": 5}
+    studio.labels.give(dataset, 12, "parcel")
+    made = studio.labels.apply(dataset)
     assert made.note.startswith("1 row labelled")
-    assert studio.rows(dataset, 1, 1).rows[0][1]["label"] == "parcel"
+    assert studio.datasets.rows(dataset, 1, 1).rows[0][1]["label"] == "parcel"
 
 
 def test_labels_do_not_pass_to_other_rows_when_another_sheet_of_as_many_rows_is_read(studio, tmp_path):
@@ -108,24 +108,24 @@ def test_labels_do_not_pass_to_other_rows_when_another_sheet_of_as_many_rows_is_
         for line in (["text"], *([f"{title} say this, number {n}"] for n in range(9))):
             sheet.append(line)
     book.save(tmp_path / "two.xlsx")
-    dataset = studio.add_file(tmp_path / "two.xlsx").id
-    studio.label(dataset, 1, "refund")
-    studio.reread(dataset, sheet="Letters")
-    assert studio.labeling(dataset).done == 0
-    studio.reread(dataset, sheet="Orders")
-    assert studio.labeling(dataset).done == 1
+    dataset = studio.datasets.add_file(tmp_path / "two.xlsx").id
+    studio.labels.give(dataset, 1, "refund")
+    studio.datasets.reread(dataset, sheet="Letters")
+    assert studio.labels.state(dataset).done == 0
+    studio.datasets.reread(dataset, sheet="Orders")
+    assert studio.labels.state(dataset).done == 1
 
 
 def test_labels_of_two_texts_show_both_keep_both_and_get_no_suggestions(studio):
     rows = "".join(f"The lamp {n} is here.,No lamp {n} is here.\n" for n in range(1, 13))
-    dataset = studio.add_text(f"premise,hypothesis\n{rows}").id
-    state = studio.set_labels(dataset, ["follows", "not"])
+    dataset = studio.datasets.add_text(f"premise,hypothesis\n{rows}").id
+    state = studio.labels.set_names(dataset, ["follows", "not"])
     assert state.text == "The lamp 1 is here.\n\nNo lamp 1 is here."
     assert "of two" in state.suggesting.unavailable_reason
     for row in range(1, 13):
-        state = studio.label(dataset, row, "follows" if row % 2 else "not")
-    studio.use_labels(dataset)
-    roles = studio.reading(dataset).roles
+        state = studio.labels.give(dataset, row, "follows" if row % 2 else "not")
+    studio.labels.apply(dataset)
+    roles = studio.datasets.spec(dataset).roles
     assert roles == {"premise": "text", "hypothesis": "second", "label": "label"}
     with pytest.raises(StudioError, match="one text"):
-        studio.suggest_labels(dataset)
+        studio.labels.suggest(dataset)

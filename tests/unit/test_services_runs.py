@@ -44,14 +44,20 @@ class Starts:
     def watch(self, entries) -> None:
         pass
 
+    def tell(self, workspace: str, told) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
     def prepare(self) -> None:
         self.made_ready.append("nothing")
 
-    def make_ready(self, workspace: str, spec: RunSpec, run: str) -> None:
+    def prepare_run(self, workspace: str, spec: RunSpec, run: str) -> None:
         self.made_ready.append(spec.config.name)
         self.aside = run
 
-    def set_aside(self, workspace: str) -> str:
+    def claim_prepared_run(self, workspace: str) -> str:
         aside, self.aside = self.aside, ""
         return aside
 
@@ -388,8 +394,8 @@ def test_from_where_a_run_goes_on_is_told_alike_wherever_it_is_asked(runs):
     assert "Everything up to step 4 is safe" in reconciled(runs, record.id).reason
     told = runs.progress(record.id)
     assert (told.saved, told.way_on, runs.checkpoints(record.id)) == (4, "Goes on from step 4.", [4])
-    assert run_updates.standing(told)["saved"] == 4 and run_updates.standing(told)["way"] == told.way_on
-    assert run_updates.standing(told)["bytes"] == told.bytes == runs.size(record.id) > 0
+    assert run_updates.run_state(told)["saved"] == 4 and run_updates.run_state(told)["way"] == told.way_on
+    assert run_updates.run_state(told)["bytes"] == told.bytes == runs.size(record.id) > 0
     (folder.checkpoints / "checkpoint-4" / "optimizer.pt").unlink()
     told = runs.progress(record.id)
     assert (told.saved, told.way_on) == (None, "Of its checkpoints a file is missing or cut, so it starts again.")

@@ -152,7 +152,7 @@ def test_a_page_that_writes_to_a_slow_disk_holds_up_no_other(tmp_path: Path, mon
             release.wait(20)
         keep(key, value)
 
-    monkeypatch.setattr(slow.studio, "keep_draft", stuck)
+    monkeypatch.setattr(slow.studio.drafts, "put", stuck)
     thread = threading.Thread(target=lambda: slow.choose(name="stuck"))
     thread.start()
     assert writing.wait(10)

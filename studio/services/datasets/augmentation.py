@@ -1,4 +1,4 @@
-"""More rows from those that there are: made, looked at by a person, and only then a version of the dataset."""
+"""Augmentation: new rows made from the rows of a dataset. A person reviews them before they become a version."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -13,43 +13,54 @@ from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
 from studio.services.datasets.service import Datasets
-from studio.services.datasets.split_settings import split_spec, splits_kept
+from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
 from studio.store.split_store import divide_version
 from studio.tasks import task_named
 
 MOST, MOST_BY_MODEL, MOST_IN_DEMO = 2_000, 200, 20
-"""Rows that are made at a time."""
+"""Rows that one request may make."""
 Progress = Callable[[int, int, str], None]
 
 
 class Augmentation:
-    """Rows made from the rows of a workspace's datasets. What was made waits in a draft until a person decides."""
+    """Augmentation of a workspace's datasets. Made rows are saved in a draft until a person accepts or refuses them."""
 
     def __init__(self, datasets: Datasets, models: Models, host: HostClient) -> None:
         self.datasets, self.models, self.host = datasets, models, host.of(datasets.context.workspace)
         self.drafts = datasets.context.workspace.drafts
 
     def ways(self, dataset: str, model: str | None) -> list[WayView]:
-        """All ways, each with why it can't be used."""
+        """All ways to make rows, each with the reason why it can't be used, if any."""
         self.datasets.store.get(dataset)
         return [
-            WayView(name=way.name, title=way.title, sentence=way.sentence, unavailable_reason=self._why_not(way, model))
+            WayView(
+                name=way.name,
+                title=way.title,
+                sentence=way.sentence,
+                unavailable_reason=self._unavailable_reason(way, model),
+            )
             for way in AUGMENTERS.values()
         ]
 
     def proposals(self, dataset: str) -> Proposals:
-        """What was made for the current version."""
+        """The made rows of the current version."""
         kept = self.drafts.get(_key(self.datasets.store.get(dataset)))
         return Proposals.model_validate(kept) if kept else Proposals()
 
     def propose(
-        self, dataset: str, way: str, count: int, model: str | None, seed: int, progress: Progress
+        self,
+        dataset: str,
+        way: str,
+        count: int,
+        model: str | None = None,
+        seed: int = 0,
+        progress: Progress = lambda done, total, words: None,
     ) -> Proposals:
-        """Make so many rows from rows that are learned from, each from another one; they wait to be looked at."""
+        """Make rows from training rows, each from another one. They wait for a review."""
         chosen, record = augmenter_named(way), self.datasets.store.get(dataset)
-        if why := self._why_not(chosen, model):
+        if why := self._unavailable_reason(chosen, model):
             raise StudioError("method-unavailable", why, given=way, hint="Choose another way.", field="way")
         most = MOST_IN_DEMO if self.datasets.context.demo else MOST_BY_MODEL if chosen.needs_model else MOST
         if not 1 <= count <= most:
@@ -59,7 +70,7 @@ class Augmentation:
         sources = self._sources(record, spec)
         picked = random.Random(seed).sample(sources, min(len(sources), count))
         made = (
-            self._written(chosen, picked, model, progress)
+            self._with_model(chosen, picked, model, progress)
             if chosen.needs_model
             else [(row, text, chosen.augment(text, random.Random(f"{seed} {row}"))) for row, text in picked]
         )
@@ -74,35 +85,37 @@ class Augmentation:
         return self._keep(record, proposals)
 
     def decide(self, dataset: str, verdict: Verdict, numbers: Iterable[int] | None = None) -> Proposals:
-        """Keep or refuse proposals by their numbers; None: all that wait."""
+        """Accept or refuse made rows by number. None: all that have no verdict yet."""
         record, proposals = self.datasets.store.get(dataset), self.proposals(dataset)
-        wanted = None if numbers is None else set(numbers)
+        chosen = None if numbers is None else set(numbers)
         known = {row.number for row in proposals.rows}
-        if wanted is not None and not wanted <= known:
+        if chosen is not None and not chosen <= known:
             raise StudioError(
-                "no-such-row", "There is no such made row.", given=sorted(wanted - known), valid=f"1 to {len(known)}"
+                "no-such-row", "There is no such made row.", given=sorted(chosen - known), valid=f"1 to {len(known)}"
             )
         rows = tuple(
             row.model_copy(update={"verdict": verdict})
-            if (row.verdict == "waiting" if wanted is None else row.number in wanted)
+            if (row.verdict == "waiting" if chosen is None else row.number in chosen)
             else row
             for row in proposals.rows
         )
         return self._keep(record, proposals.model_copy(update={"rows": rows}))
 
     def forget(self, dataset: str) -> None:
-        """Throw all proposals away."""
+        """Delete all made rows."""
         self.drafts.put(_key(self.datasets.store.get(dataset)), None)
 
     def use(self, dataset: str) -> DatasetRecord:
-        """A new version of the dataset with the rows that were kept, each marked as made."""
+        """A new version of the dataset with the accepted rows, each marked as synthetic."""
         record, proposals = self.datasets.store.get(dataset), self.proposals(dataset)
         kept = [row for row in proposals.rows if row.verdict == "kept"]
         if not kept:
             raise StudioError("no-such-row", "No made row was kept.", hint="Look at them, and keep the good ones.")
         spec, _ = self.datasets.resolve_spec(dataset)
         table, task = self.datasets.table(dataset), task_named(spec.task)
-        rows = [_made(table.row(each.source), spec, each.before, each.after, proposals.made_by) for each in kept]
+        rows = [
+            _augmented_row(table.row(each.source), spec, each.before, each.after, proposals.made_by) for each in kept
+        ]
         for row in rows:
             if task.missing(row, spec.roles):
                 raise StudioError(
@@ -120,7 +133,7 @@ class Augmentation:
         self.drafts.put(_key(record), proposals.model_dump())
         return proposals
 
-    def _why_not(self, way: Augmenter, model: str | None) -> str:
+    def _unavailable_reason(self, way: Augmenter, model: str | None) -> str:
         if not way.needs_model:
             return ""
         if not model:
@@ -132,9 +145,9 @@ class Augmentation:
         return "" if info.kind == "causal" else "It needs a model that writes; the chosen one reads only."
 
     def _sources(self, record: DatasetRecord, spec: DatasetSpec) -> list[tuple[int, str]]:
-        """Rows that are learned from, brought by a person, and hold one text that asks."""
-        column, table = _asking(spec), self.datasets.table(record.id)
-        division = divide_version(self.datasets.store, record, spec, split_spec(splits_kept(spec)))
+        """Training rows with a text that can be changed, without synthetic rows: row number and text."""
+        column, table = _column_to_change(spec), self.datasets.table(record.id)
+        division = divide_version(self.datasets.store, record, spec, split_spec(saved_splits(spec)))
         learned = set(division.rows("train"))
         return [
             (number, text)
@@ -142,10 +155,10 @@ class Augmentation:
             if number in learned and not is_synthetic(row) and (text := _text(row, column))
         ]
 
-    def _written(
+    def _with_model(
         self, way: Augmenter, picked: list[tuple[int, str]], model: str | None, progress: Progress
     ) -> list[tuple[int, str, str]]:
-        asked = [(row, text, prompt) for row, text in picked if (prompt := way.prompt(text))]
+        prompted = [(row, text, prompt) for row, text in picked if (prompt := way.prompt(text))]
         settings = ChatSettings(temperature=0.7, top_p=0.9, max_new_tokens=160, seed=1)
         assert model is not None
         info = self.models.ready(model)
@@ -153,19 +166,19 @@ class Augmentation:
             "write",
             progress,
             info=info,
-            prompts=[prompt for _, _, prompt in asked],
+            prompts=[prompt for _, _, prompt in prompted],
             settings=settings,
             trusted=self.models.trusted(info),
         )
-        replies = zip(asked, result["texts"], strict=True)
+        replies = zip(prompted, result["texts"], strict=True)
         return [(row, text, way.parse_reply(reply, text)) for (row, text, _), reply in replies]
 
 
-def _asking(spec: DatasetSpec) -> str:
-    """The column that is written anew: a text, a prompt, or the conversation."""
+def _column_to_change(spec: DatasetSpec) -> str:
+    """The column whose text is changed: a text, a prompt, or the conversation."""
     by_role = {role: column for column, role in spec.roles.items()}
     for role in ("text", "prompt", "messages", "question"):
-        if role in by_role and (role != "text" or len(by_role) > 1):  # a text alone is learned as it stands
+        if role in by_role and (role != "text" or len(by_role) > 1):  # a text without a label is itself the target
             return by_role[role]
     raise StudioError(
         "method-unavailable",
@@ -175,8 +188,8 @@ def _asking(spec: DatasetSpec) -> str:
     )
 
 
-def _turn(cell: list[Any]) -> dict[str, Any] | None:
-    """The first thing that a person says in a conversation."""
+def _first_user_turn(cell: list[Any]) -> dict[str, Any] | None:
+    """The first turn of the user in a conversation."""
     turns = (turn for turn in cell if isinstance(turn, dict))
     return next((turn for turn in turns if (turn.get("role") or turn.get("from")) in ("user", "human")), None)
 
@@ -184,19 +197,19 @@ def _turn(cell: list[Any]) -> dict[str, Any] | None:
 def _text(row: Row, column: str) -> str:
     cell = row.get(column)
     if isinstance(cell, list):
-        turn = _turn(cell) or {}
+        turn = _first_user_turn(cell) or {}
         cell = turn.get("content", turn.get("value"))
     return cell.strip() if isinstance(cell, str) else ""
 
 
-def _made(row: Row, spec: DatasetSpec, before: str, after: str, by: str) -> Row:
-    """The source's row with another text, and the marks of a made one."""
-    column, task = _asking(spec), task_named(spec.task)
+def _augmented_row(row: Row, spec: DatasetSpec, before: str, after: str, by: str) -> Row:
+    """The source row with the new text, and the marks of a synthetic row."""
+    column, task = _column_to_change(spec), task_named(spec.task)
     cell: Any = after
     if isinstance(row[column], list):
-        said = _turn(row[column]) or {}
-        name = "content" if "content" in said else "value"
-        cell = [{**turn, name: after} if turn is said else turn for turn in row[column]]
+        first_turn = _first_user_turn(row[column]) or {}
+        name = "content" if "content" in first_turn else "value"
+        cell = [{**turn, name: after} if turn is first_turn else turn for turn in row[column]]
     return {**row, column: cell, MADE_BY: by, MADE_FROM: task.text_of(row, spec.roles)}
 
 
