@@ -77,7 +77,9 @@ def test_a_row_beyond_the_last_is_refused(studio, dataset):
 
 
 def test_labels_that_came_with_the_file_count_as_done(studio):
-    dataset = studio.datasets.add_text("text,label\n" + "\n".join(f"{t},{'a' if i < 3 else ''}" for i, t in enumerate(TEXTS))).id
+    dataset = studio.datasets.add_text(
+        "text,label\n" + "\n".join(f"{t},{'a' if i < 3 else ''}" for i, t in enumerate(TEXTS))
+    ).id
     state = studio.labels.state(dataset)
     assert (state.done, state.row, state.labels) == (3, 4, ("a",))
 
