@@ -21,9 +21,7 @@ from studio.services.evaluation import Evaluation
 from studio.services.exports import Exports
 from studio.services.finished_runs import FinishedRuns
 from studio.services.labeling.active_learning import Suggester
-from studio.services.labeling.annotation_state import AnnotationState
 from studio.services.labeling.labels import Labels
-from studio.services.labeling.suggestions import Suggestions
 from studio.services.machine import Machine
 from studio.services.model_host.client import HostClient
 from studio.services.models import Downloads, Models
@@ -170,8 +168,7 @@ class Studio:
     @cached_property
     def labels(self) -> Labels:
         """Labeling."""
-        state = AnnotationState(self.context, self.datasets)
-        return Labels(state, Suggestions(state, self.models, self.shared.suggester))
+        return Labels(self.context, self.datasets, self.models, self.shared.suggester)
 
     # --- runs ---
 

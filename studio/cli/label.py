@@ -8,7 +8,7 @@ import typer
 from studio.cli.context import Context, command
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
-from studio.schema.labeling import Labeling, LabelList, Learned
+from studio.schema.labeling import Agreement, Labeling, LabelList, Learned
 from studio.ui.numbers import duration, rows, share
 
 PANEL = "Labelling"
@@ -18,7 +18,10 @@ Data = Annotated[
         metavar="DATASET", help="A dataset's id, its file's name, last, or sample:NAME.", show_default=False
     ),
 ]
-Labeller = Annotated[str, typer.Option(help="Who does it; left out, somebody without a name.", show_default=False)]
+Labeler = Annotated[
+    str,
+    typer.Option("--labeller", help="The name of the person; left out, a person without a name.", show_default=False),
+]
 Label = Annotated[str, typer.Argument(help="The label as it is now.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -34,10 +37,10 @@ def register(app: typer.Typer) -> None:
 
 def _rows(app: typer.Typer) -> None:
     @command(app, "show", PANEL)
-    def show(context: Context, data: Data, labeller: Labeller = "") -> None:
+    def show(context: Context, data: Data, labeler: Labeler = "") -> None:
         """Where labelling stands: labels so far, the next row, suggestions, and who labels."""
         record = _opened(context, data)
-        now = context.studio.labels.state(record.id, labeller)
+        now = context.studio.labels.state(record.id, labeler)
         context.answer(now, lambda: _show(context, record, now))
 
     @command(app, "list", PANEL)
@@ -50,10 +53,10 @@ def _rows(app: typer.Typer) -> None:
         search: Annotated[str, typer.Option(help="Only rows that hold this word.", show_default=False)] = "",
         start: Annotated[int, typer.Option(min=1, help="The first of them to be shown.")] = 1,
         count: Annotated[int, typer.Option(min=1, max=1000, help="How many are shown.")] = 25,
-        labeller: Labeller = "",
+        labeler: Labeler = "",
     ) -> None:
         """Many rows with what they have, what is suggested, and who gave it."""
-        page = context.studio.labels.rows(_opened(context, data).id, labeller, only, search, start, count)
+        page = context.studio.labels.rows(_opened(context, data).id, labeler, only, search, start, count)
         context.answer(page, lambda: _show_list(context, page))
 
     @command(app, "put", PANEL)
@@ -66,24 +69,22 @@ def _rows(app: typer.Typer) -> None:
         ] = "",
         unsure: Annotated[bool, typer.Option("--unsure", help="Say that you are unsure of it.")] = False,
         skip: Annotated[bool, typer.Option("--skip", help="Leave it for later.")] = False,
-        labeller: Labeller = "",
+        labeler: Labeler = "",
     ) -> None:
         """Give a row its label, its reply or a choice; stored at once."""
         if bool(value) + unsure + skip != 1:
             raise StudioError("bad-setting", "Say one thing of the row.", valid="a value, --unsure or --skip")
         record = _opened(context, data)
         if value:
-            now = context.studio.labels.give(record.id, row, value, labeller)
+            now = context.studio.labels.give(record.id, row, value, labeler)
         else:
-            now = (context.studio.labels.mark_unsure if unsure else context.studio.labels.skip)(
-                record.id, row, labeller
-            )
+            now = (context.studio.labels.mark_unsure if unsure else context.studio.labels.skip)(record.id, row, labeler)
         context.answer(now, lambda: context.say(_how_far(now)))
 
     @command(app, "undo", PANEL)
-    def undo(context: Context, data: Data, labeller: Labeller = "") -> None:
+    def undo(context: Context, data: Data, labeler: Labeler = "") -> None:
         """Take back what this person did last."""
-        now = context.studio.labels.undo(_opened(context, data).id, labeller)
+        now = context.studio.labels.undo(_opened(context, data).id, labeler)
         context.answer(now, lambda: context.say(_how_far(now)))
 
     @command(app, "as", PANEL)
@@ -125,10 +126,10 @@ def _names(app: typer.Typer) -> None:
         context: Context,
         data: Data,
         labels: Annotated[list[str], typer.Argument(help="Further labels.")],
-        labeller: Labeller = "",
+        labeler: Labeler = "",
     ) -> None:
         """Add labels to those that there are."""
-        now = context.studio.labels.add_names(_opened(context, data).id, labels, labeller)
+        now = context.studio.labels.add_names(_opened(context, data).id, labels, labeler)
         context.answer(now, lambda: context.say(", ".join(now.labels)))
 
     @command(app, "rename", PANEL)
@@ -137,10 +138,10 @@ def _names(app: typer.Typer) -> None:
         data: Data,
         label: Label,
         new: Annotated[str, typer.Argument(help="Its new name.", show_default=False)],
-        labeller: Labeller = "",
+        labeler: Labeler = "",
     ) -> None:
         """Give a label another name, on every row that has it."""
-        count = context.studio.labels.rename(_opened(context, data).id, label, new, labeller=labeller)
+        count = context.studio.labels.rename(_opened(context, data).id, label, new, labeler=labeler)
         context.answer({"rows": count, "label": new}, lambda: context.say(f"{rows(count)} now have the label {new}"))
 
     @command(app, "merge", PANEL)
@@ -150,22 +151,22 @@ def _names(app: typer.Typer) -> None:
         label: Label,
         into: Annotated[str, typer.Argument(help="The label that both will have.", show_default=False)],
         yes: Yes = False,
-        labeller: Labeller = "",
+        labeler: Labeler = "",
     ) -> None:
         """Make two labels one; asks first."""
         record = _opened(context, data)
         known = context.studio.labels.state(record.id).counts
         _ask(context, yes, f"Merge {label} into {into}: {rows(known.get(label, 0))} then have the label {into}?")
-        count = context.studio.labels.rename(record.id, label, into, merge=True, labeller=labeller)
+        count = context.studio.labels.rename(record.id, label, into, merge=True, labeler=labeler)
         context.answer(
             {"rows": count, "label": into}, lambda: context.say(f"{rows(count)} went from {label} to {into}")
         )
 
     @command(app, "remove", PANEL)
-    def remove(context: Context, data: Data, label: Label, labeller: Labeller = "") -> None:
+    def remove(context: Context, data: Data, label: Label, labeler: Labeler = "") -> None:
         """Take away a label that no row has."""
         record = _opened(context, data)
-        context.studio.labels.remove_name(record.id, label, labeller)
+        context.studio.labels.remove_name(record.id, label, labeler)
         now = context.studio.labels.state(record.id)
         context.answer(now, lambda: context.say(", ".join(now.labels)))
 
@@ -181,30 +182,29 @@ def _results(app: typer.Typer) -> None:
                 min=0, max=1, help="Put those on their rows that are at least so sure, 0.95 say.", show_default=False
             ),
         ] = None,
-        labeller: Labeller = "",
+        labeler: Labeler = "",
     ) -> None:
         """Learn from the labels so far and suggest some for the other rows."""
         record = _opened(context, data)
         with context.progress("Rows") as progress:
             learned = context.studio.labels.suggest(record.id, progress)
-        found = learned.rows if learned else {}
-        sure = [row for row, each in found.items() if take is not None and each.sure >= take]
-        taken = context.studio.labels.give_many(record.id, sure, labeller=labeller) if sure else 0
+        suggested = learned.rows if learned else {}
+        sure = [row for row, each in suggested.items() if take is not None and each.sure >= take]
+        taken = context.studio.labels.give_many(record.id, sure, labeler=labeler) if sure else 0
         document = {"id": record.id, "taken": taken, **(learned.model_dump() if learned else {"rows": {}})}
         context.answer(document, lambda: _show_suggestions(context, learned, taken))
 
     @command(app, "agreement", PANEL)
     def agreement(context: Context, data: Data) -> None:
         """How far every two people agree on the rows that both labelled (Cohen's kappa)."""
-        found = context.studio.labels.agreements(_opened(context, data).id)
+        agreements = context.studio.labels.agreements(_opened(context, data).id)
 
         def say() -> None:
-            for each in found:
-                context.say(f"{each.first or 'without a name'} and {each.second or 'without a name'}: {each.sentence}")
-            if not found:
+            _say_agreements(context, agreements)
+            if not agreements:
                 context.say("No two people have labelled the same row yet.")
 
-        context.answer(found, say)
+        context.answer(agreements, say)
 
     @command(app, "use", PANEL)
     def use(context: Context, data: Data) -> None:
@@ -228,12 +228,15 @@ def _results(app: typer.Typer) -> None:
         context: Context,
         data: Data,
         file: Annotated[Path, typer.Argument(help="csv, jsonl or another format of data.", show_default=False)],
-        labeller: Labeller = "",
+        labeler: Labeler = "",
     ) -> None:
         """Take in labels from a file, found by a column row, else by the text."""
-        found = context.studio.labels.import_file(_opened(context, data).id, file, labeller)
-        words = f"{rows(found.taken)} labelled by {found.by}, {found.same:,} were so already, {found.lost:,} lines lost"
-        context.answer(found, lambda: context.say(words))
+        summary = context.studio.labels.import_file(_opened(context, data).id, file, labeler)
+        message = (
+            f"{rows(summary.taken)} labelled by {summary.by}, {summary.same:,} were so already, "
+            f"{summary.lost:,} lines lost"
+        )
+        context.answer(summary, lambda: context.say(message))
 
 
 def _opened(context: Context, data: str) -> DatasetRecord:
@@ -262,10 +265,14 @@ def _show(context: Context, record: DatasetRecord, now: Labeling) -> None:
         context.say(now.suggesting.unavailable_reason)
     if now.trust.shown:
         context.say(f"Suggestions: {now.trust.right:,} of {now.trust.shown:,} right. {now.trust.sentence}")
-    for each in now.agreements:
-        context.say(f"{each.first or 'without a name'} and {each.second or 'without a name'}: {each.sentence}")
+    _say_agreements(context, now.agreements)
     if now.enough:
         context.say(now.enough)
+
+
+def _say_agreements(context: Context, agreements: tuple[Agreement, ...]) -> None:
+    for each in agreements:
+        context.say(f"{each.first or 'without a name'} and {each.second or 'without a name'}: {each.sentence}")
 
 
 def _show_list(context: Context, page: LabelList) -> None:

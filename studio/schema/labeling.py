@@ -121,7 +121,7 @@ class Agreement(FrozenModel):
     """The first rows on which they differ."""
 
 
-class Labeller(FrozenModel):
+class Labeler(FrozenModel):
     """One who labels."""
 
     name: str
@@ -182,7 +182,7 @@ class Labeling(FrozenModel):
     suggesting: SuggestState = SuggestState()
     trust: Trust = Trust()
     labeller: str = ""
-    labellers: tuple[Labeller, ...] = ()
+    labellers: tuple[Labeler, ...] = ()
     agreements: tuple[Agreement, ...] = ()
     new: int = 0
     """Rows whose value differs from the dataset's own: what a new version would bring."""

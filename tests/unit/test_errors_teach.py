@@ -9,8 +9,7 @@ ROOT = Path(__file__).parents[2] / "studio"
 CARRIED = {
     "schema/settings_check.py": "a validator's own words, which name the range",
     "services/runs/history.py": "a rule on lengths, said as such",
-    "services/labeling/service.py": "how many rows are needed, and how many there are",
-    "services/labeling/suggestions.py": "how many rows are needed, and how many there are",
+    "services/labeling/labels.py": "how many rows are needed, and how many there are",
 }
 """Module → what its words are, where the sentence itself says what would be right."""
 BETWEEN_PROGRAMS = {"host/handlers.py", "host/host.py"}

@@ -6,9 +6,9 @@ import pytest
 
 from studio.metrics.agreement import in_words, kappa
 from studio.schema.labeling import Fact
+from studio.services.labeling.active_learning import even_sample, missing_labels
 from studio.services.labeling.agreement import agreements, trust
-from studio.services.labeling.progress import LabelingProgress, undone_by
-from studio.services.labeling.suggestions import even, missing
+from studio.services.labeling.state import LabelingState
 
 
 def presses(right: list[bool]) -> list[Fact]:
@@ -50,18 +50,17 @@ def test_kappa_is_said_in_words(found: float, word: str) -> None:
     assert "only one label" in in_words(40, 40, None)
 
 
-def board(*facts: Fact, rows: int = 30) -> LabelingProgress:
-    made = LabelingProgress(rows)
-    kept = [fact.model_copy(update={"id": number}) for number, fact in enumerate(facts, 1)]
-    made.take(kept, lambda fact: fact.row, undone_by(kept))
-    return made
+def state_of(*facts: Fact, rows: int = 30) -> LabelingState:
+    state = LabelingState(rows)
+    state.apply(fact.model_copy(update={"id": number}) for number, fact in enumerate(facts, 1))
+    return state
 
 
 def test_of_three_people_every_two_are_compared_the_pair_with_most_rows_first() -> None:
     facts = [Fact(version=1, row=row, value="a", labeller="Ann") for row in range(1, 11)]
     facts += [Fact(version=1, row=row, value="b" if row == 1 else "a", labeller="Ben") for row in range(1, 9)]
     facts += [Fact(version=1, row=row, value="a", labeller="Cem") for row in range(8, 11)]
-    found = agreements(board(*facts))
+    found = agreements(state_of(*facts))
     assert [(each.first, each.second, each.rows) for each in found] == [
         ("Ann", "Ben", 8),
         ("Ann", "Cem", 3),
@@ -76,13 +75,13 @@ def test_what_was_taken_back_agrees_with_nobody() -> None:
         Fact(version=1, row=1, value="a", labeller="Ben"),
         Fact(version=1, what="undo", labeller="Ben", undoes=2),
     ]
-    made = board(*facts)
-    assert agreements(made) == () and made.final == {1: "a"}
+    state = state_of(*facts)
+    assert agreements(state) == () and state.values == {1: "a"}
 
 
 def test_an_even_sample_spreads_over_all_rows() -> None:
-    assert even(range(1, 11), 20) == list(range(1, 11))
-    spread = even(range(1, 1_000_001), 20_000)
+    assert even_sample(range(1, 11), 20) == list(range(1, 11))
+    spread = even_sample(range(1, 1_000_001), 20_000)
     assert len(spread) == 20_000 and spread[0] == 1 and spread[-1] > 999_900
     assert {b - a for a, b in pairwise(spread)} == {50}
 
@@ -90,5 +89,6 @@ def test_an_even_sample_spreads_over_all_rows() -> None:
 def test_suggestions_wait_for_two_rows_of_each_label() -> None:
     facts = [Fact(version=1, what="names", value='["' + '", "'.join(f"l{n}" for n in range(10)) + '"]')]
     facts += [Fact(version=1, row=row, value=f"l{row % 10}") for row in range(1, 20)]
-    assert "after 20 labelled rows" in missing(board(*facts)) and "1 to go" in missing(board(*facts))
-    assert missing(board(*facts, Fact(version=1, row=20, value="l0"))) == ""
+    reason = missing_labels(state_of(*facts))
+    assert "after 20 labelled rows" in reason and "1 to go" in reason
+    assert missing_labels(state_of(*facts, Fact(version=1, row=20, value="l0"))) == ""

@@ -1,4 +1,4 @@
-"""Asked of labels as a whole: which are likely wrong, and whether more rows would help. The host does the work."""
+"""Quality of labels: labels that are likely wrong, and a learning curve. The model host does the work."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,28 +11,28 @@ from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef, Texts
 from studio.schema.label_quality import LearningCurve, Suspect
 from studio.services.datasets.service import Datasets, suspects_key
-from studio.services.labeling.suggestions import READER, even
+from studio.services.labeling.active_learning import EMBEDDING_MODEL, even_sample
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
 from studio.tasks import task_named
 
 MOST_ROWS, DEMO_ROWS = 20_000, 2_000
-"""Rows that are judged; of more an even sample."""
+"""Maximum number of rows that are judged; a larger dataset is sampled evenly."""
 LEAST_ROWS, LEAST_EACH = 40, 4
 AGREES = 0.7
-"""Share of the labels that the small classifier must tell right before anybody trusts it about the others."""
+"""Minimum accuracy of the small classifier for its judgment of other labels to count."""
 Progress = Callable[[int, int, str], None]
 
 
 class LabelQuality:
-    """What a small classifier says of a workspace's labels."""
+    """Checks the labels of a workspace's datasets with a small classifier."""
 
     def __init__(self, datasets: Datasets, models: Models, host: HostClient) -> None:
         self.datasets, self.models, self.host = datasets, models, host.of(datasets.context.workspace)
         self.drafts = datasets.context.workspace.drafts
 
     def judge(self, dataset: str, task: str | None, progress: Progress) -> dict[int, Suspect]:
-        """Rows whose label is likely wrong: kept, so that the doctor tells of them from now on."""
+        """Rows whose label is likely wrong. They are saved, and the data checks include them from now on."""
         record, spec, texts, labels = self._read(dataset, task, progress)
         result = self.host.result("judge_labels", progress, texts=texts, labels=labels)
         if result["agrees"] < AGREES:
@@ -42,17 +42,17 @@ class LabelQuality:
                 "tell which of the others are wrong.",
                 hint="More rows for each label would help it, or look at the rows that Evaluate finds worst.",
             )
-        found = {int(row): Suspect.model_validate(each) for row, each in result["rows"].items()}
-        kept = {"roles": spec.roles, "rows": {row: each.model_dump() for row, each in found.items()}}
+        suspects = {int(row): Suspect.model_validate(each) for row, each in result["rows"].items()}
+        kept = {"roles": spec.roles, "rows": {row: each.model_dump() for row, each in suspects.items()}}
         self.drafts.put(suspects_key(record), kept)
-        return found
+        return suspects
 
     def was_judged(self, dataset: str) -> bool:
-        """Whether somebody asked for it already, for the rows as they are."""
+        """Whether the labels of the current rows were judged."""
         return self.drafts.get(suspects_key(self.datasets.store.get(dataset))) is not None
 
     def curve(self, dataset: str, task: str | None, progress: Progress) -> LearningCurve:
-        """How well ever more of the rows do."""
+        """The score of classifiers that are trained on more and more rows."""
         record, spec, texts, labels = self._read(dataset, task, progress)
         result = self.host.result("draw_curve", progress, texts=texts, labels=labels)
         curve = LearningCurve.model_validate(result["curve"])
@@ -61,7 +61,7 @@ class LabelQuality:
         return curve
 
     def known_curve(self, dataset: str) -> LearningCurve | None:
-        """The curve that was drawn for the rows as they are."""
+        """The saved curve of the current rows."""
         kept = self.drafts.get(_curve_key(self.datasets.store.get(dataset)))
         if not kept or kept["roles"] != self.datasets.resolve_spec(dataset)[0].roles:
             return None
@@ -70,14 +70,14 @@ class LabelQuality:
     def _read(
         self, dataset: str, task: str | None, progress: Progress
     ) -> tuple[DatasetRecord, DatasetSpec, Texts, dict[int, str]]:
-        """The labels, and the texts once all of them were read by the starter."""
+        """The texts, embedded by the starter model, and the labels."""
         spec, _ = self.datasets.resolve_spec(dataset, task)
-        record, wanted = self.datasets.store.get(dataset), task_named(spec.task)
+        record, task_info = self.datasets.store.get(dataset), task_named(spec.task)
         column = {role: name for name, role in spec.roles.items()}
-        if not wanted.has_labels or not {"text", "label"} <= column.keys():
+        if not task_info.has_labels or not {"text", "label"} <= column.keys():
             raise StudioError(
                 "method-unavailable",
-                f"{wanted.title} has no labels: this is answered by a small classifier, in seconds.",
+                f"{task_info.title} has no labels: this is answered by a small classifier, in seconds.",
                 given=spec.task,
                 valid="rows with labels",
                 hint="For replies, train on some of the rows and then on all, and compare the two runs.",
@@ -90,11 +90,15 @@ class LabelQuality:
                 hint="Train on some of the rows and then on all, and compare the two runs.",
             )
         rows = usable_rows(
-            self.datasets.table(dataset), wanted, spec.roles, left_out=spec.left_out, rows_left_out=spec.rows_left_out
+            self.datasets.table(dataset),
+            task_info,
+            spec.roles,
+            left_out=spec.left_out,
+            rows_left_out=spec.rows_left_out,
         )
         labels = {number: name for number, row in rows if (name := label_name(row[column["label"]]))}
         most = DEMO_ROWS if self.datasets.context.demo else MOST_ROWS
-        labels = {row: labels[row] for row in even(list(labels), most)}
+        labels = {row: labels[row] for row in even_sample(list(labels), most)}
         if len(set(labels.values())) > len(labels) / LEAST_EACH:
             raise StudioError(
                 "too-many-labels",
@@ -108,10 +112,10 @@ class LabelQuality:
                 f"{len(labels):,} labelled rows are too few for it.",
                 valid=f"at least {LEAST_ROWS} rows, with two labels or more",
             )
-        folder = self.datasets.store.labelling_folder(record.id) / READER
+        folder = self.datasets.store.labelling_folder(record.id) / EMBEDDING_MODEL
         path = self.datasets.store.rows_path(record.id, record.version)
         texts = Texts(rows=RowsRef(path=str(path), numbers=tuple(labels)), column=column["text"], folder=str(folder))
-        self.host.result("embed", progress, info=self.models.ready(READER), texts=texts)
+        self.host.result("embed", progress, info=self.models.ready(EMBEDDING_MODEL), texts=texts)
         return record, spec, texts, labels
 
 
@@ -120,4 +124,4 @@ def _curve_key(record: DatasetRecord) -> str:
 
 
 def ignore_progress(*_: Any) -> None:
-    """Progress that nobody wants to hear of."""
+    """Progress that is not shown."""

@@ -1,1 +1,1 @@
-"""Labelling, whole: service.py has what a person does, the others what that stands on."""
+"""Labeling. `labels.Labels` is the service; the other modules are its parts."""

@@ -1,13 +1,13 @@
-"""Suggestions in the background: the model host reads texts and trains the small classifier, piece by piece.
+"""Label suggestions by active learning: the model host embeds texts and trains a small classifier, in the background.
 
-One of these serves all workspaces of a server; keys hold the dataset's random id. A thread works on one dataset until
-nothing is left to do; what it found is kept on disk, so that a restart begins where it was.
+One `Suggester` serves all workspaces of a server. A thread works on a dataset until nothing is left to do. Embeddings
+and suggestions are saved on disk, so a restart continues from there.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,196 +15,252 @@ from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef, Texts
 from studio.schema.labeling import Learned, Suggestion, SuggestState
 from studio.schema.models import ModelInfo
+from studio.services.labeling.label_tasks import LABELS
+from studio.services.labeling.session import Session
+from studio.services.labeling.state import LabelingState
 from studio.services.model_host.client import HostClient, WorkspaceHost
 from studio.store.db import now
 from studio.store.files import write_whole
 
+EMBEDDING_MODEL = "starter-classify"
+"""The base model whose embeddings the classifier uses."""
 CHUNK = 2_000
-"""Rows that are read before the classifier is looked after again."""
-SOON, SHARE = 5, 0.1
-"""It learns again after so many new labels, or after so large a part of those that it learned from."""
-Key = tuple[str, int, str]
-"""Dataset, version, column."""
-_log = logging.getLogger("studio.services")
+"""Rows that are embedded before the classifier is checked again."""
+NEW_LABELS, NEW_SHARE = 5, 0.1
+"""The classifier is trained again after so many new labels, or after this share of those it was trained on."""
+MAX_POOL, MAX_POOL_IN_DEMO, MAX_LABELED = 20_000, 2_000, 5_000
+"""Most rows that get a suggestion, and most rows to train on. Of more rows, an even sample is used."""
+MIN_ROWS, MIN_ROWS_PER_LABEL = 12, 2
+"""Labeled rows before the first suggestion, and rows that at least two labels need."""
+TWO_TEXTS = "Suggestions are made from one text; these labels are of two."
 Progress = Callable[[int, int, str], None]
+_log = logging.getLogger("studio.services")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What there is to learn from and to suggest for, just now."""
+class TrainingSet:
+    """The labels to train on and the rows to suggest labels for, at one moment."""
 
+    session: Session
     labels: dict[int, str]
     pool: tuple[int, ...]
-    """Rows without a label, for which labels are suggested; a sample of very many."""
+    """Rows without a label, for which labels are suggested."""
     last_fact: int
-    enough: bool
+    missing: str
+    """Why these labels are too few. Empty if they are enough."""
+
+    def texts(self, rows: Sequence[int]) -> Texts:
+        """Return the texts of rows, as a request to the model host names them."""
+        session, numbers = self.session, tuple(sorted(rows))
+        folder = str(session.folder / EMBEDDING_MODEL)
+        return Texts(
+            rows=RowsRef(path=str(session.path), numbers=numbers), column=session.columns["text"], folder=folder
+        )
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where the texts of a dataset lie, and where what is found is kept."""
-
-    rows: Path
-    version: int
-    column: str
-    embeddings: Path
-    kept: Path
-    info: ModelInfo
-    host: WorkspaceHost
-    plan: Callable[[], Plan]
+ReadData = Callable[[], TrainingSet | None]
 
 
 @dataclass
-class _Kept:
+class _Status:
     learned: Learned | None = None
-    read: set[int] = field(default_factory=set)
+    embedded: set[int] = field(default_factory=set)
+    """Rows that have an embedding."""
     busy: bool = False
     done: int = 0
     total: int = 0
-    failed: str = ""
+    failure: str = ""
+
+    def missing_rows(self, data: TrainingSet) -> Iterator[int]:
+        """Yield the rows to embed, labeled ones first."""
+        return (row for rows in (data.labels, data.pool) for row in rows if row not in self.embedded)
+
+    def is_outdated(self, data: TrainingSet) -> bool:
+        """Return whether another training would change suggestions: other labels, more of them, or more embeddings."""
+        learned = self.learned
+        if data.missing or learned is None:
+            return not data.missing
+        if set(learned.names) != set(data.labels.values()):
+            return True
+        if abs(len(data.labels) - learned.labelled) >= max(NEW_LABELS, NEW_SHARE * learned.labelled):
+            return True
+        embedded = sum(row in self.embedded for row in data.pool)
+        return embedded > 1.5 * learned.asked or (embedded > learned.asked and not any(self.missing_rows(data)))
 
 
 class Suggester:
-    """What is suggested for which dataset, and how far that is."""
+    """Suggestions for datasets, and the progress of the work on them."""
 
     def __init__(self, host: HostClient) -> None:
         self.host = host
-        """Each source asks it for its own workspace."""
-        self._kept: dict[Key, _Kept] = {}
+        self._statuses: dict[tuple[str, int, str], _Status] = {}
+        """Dataset, version, text column → status."""
         self._lock = threading.Lock()
 
-    def learned(self, key: Key, file: Path) -> Learned | None:
-        """The last training, from memory or disk."""
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = _Kept(_from_disk(file, key[1]))
-            return self._kept[key].learned
+    def learned(self, session: Session) -> Learned | None:
+        """Return the last training, unless one of its labels has been renamed since."""
+        learned = self._status(session).learned if session.label_task is LABELS else None
+        return learned if learned and set(learned.names) <= set(session.state.labels) else None
 
-    def state(self, key: Key) -> SuggestState:
-        """How far it is."""
-        with self._lock:
-            kept = self._kept.get(key, _Kept())
-            learned = kept.learned
-            return SuggestState(
-                learned_from=learned.labelled if learned else 0,
-                seconds=learned.seconds if learned else 0.0,
-                rows=len(learned.rows) if learned else 0,
-                busy=kept.busy,
-                done=kept.done,
-                total=kept.total,
-                unavailable_reason=kept.failed,
-            )
+    def state(self, session: Session, demo: bool, require_model: Callable[[], object]) -> SuggestState:
+        """Return the progress, and why there are no suggestions. `require_model` raises if the model is missing."""
+        if session.label_task is not LABELS:
+            return SuggestState()
+        if session.columns.get("second"):
+            return SuggestState(unavailable_reason=TWO_TEXTS)
+        status, data = self._status(session), training_set(session, demo)
+        learned, reason = status.learned, status.failure or data.missing
+        due = bool(session.state.labels) and not status.busy and not status.failure
+        due = due and (any(status.missing_rows(data)) or status.is_outdated(data))
+        if due:
+            try:
+                require_model()
+            except StudioError as error:
+                due, reason = False, f"Suggestions need the starter that reads texts. {error.what}"
+        return SuggestState(
+            learned_from=learned.labelled if learned else 0,
+            seconds=learned.seconds if learned else 0.0,
+            rows=len(learned.rows) if learned else 0,
+            busy=status.busy,
+            done=status.done,
+            total=status.total,
+            due=due,
+            unavailable_reason=reason,
+        )
 
-    def is_due(self, key: Key, plan: Plan) -> bool:
-        """Whether there is anything to do: texts to read, or enough new labels to learn from."""
+    def start(self, session: Session, read: ReadData, info: ModelInfo, host: WorkspaceHost) -> None:
+        """Work on a dataset in a thread, unless one does already. See `run`."""
+        status = self._status(session)
         with self._lock:
-            kept = self._kept.get(key, _Kept())
-        return not kept.busy and not kept.failed and (_is_stale(kept, plan) or bool(_unread(kept, plan)))
-
-    def begin(self, key: Key, source: Source) -> None:
-        """Work on a dataset in the background, unless that is done already."""
-        with self._lock:
-            kept = self._kept.setdefault(key, _Kept())
-            if kept.busy:
+            if status.busy:
                 return
-            kept.busy, kept.failed = True, ""
-        threading.Thread(target=self._in_background, args=(kept, source), name="studio suggesting", daemon=True).start()
+            status.busy, status.failure = True, ""
 
-    def run(self, key: Key, source: Source, progress: Progress) -> Learned | None:
-        """The same at once, for a command; None where there is nothing to suggest."""
-        with self._lock:
-            kept = self._kept.setdefault(key, _Kept())
-        self._work(kept, source, progress)
-        return kept.learned
+        def work() -> None:
+            try:
+                self.run(session, read, info, host)
+            except StudioError as error:
+                status.failure = error.what
+            except Exception:
+                _log.exception("suggestions failed")
+                status.failure = "Suggestions can't be made just now; the log of the studio says why."
+            status.busy = False
+
+        threading.Thread(target=work, name="studio suggesting", daemon=True).start()
+
+    def run(
+        self,
+        session: Session,
+        read: ReadData,
+        info: ModelInfo,
+        host: WorkspaceHost,
+        progress: Progress = lambda done, total, words: None,
+    ) -> Learned | None:
+        """Embed texts and train until nothing is left to do. `read` returns the current data; None ends the work.
+
+        Returns the last training; None if nothing was trained.
+        """
+        status = self._status(session)
+        while data := read():
+            rows = list(status.missing_rows(data))
+            if status.is_outdated(data) and (status.embedded or not rows):
+                status.learned = _train(status, data, host)
+            elif rows:
+                _embed(status, data, rows[:CHUNK], info, host, progress)
+            else:
+                break
+        return status.learned
 
     def forget(self, dataset: str) -> None:
-        """A dataset is gone."""
+        """Remove what is known of a deleted dataset."""
         with self._lock:
-            for key in [key for key in self._kept if key[0] == dataset]:
-                del self._kept[key]
+            for key in [key for key in self._statuses if key[0] == dataset]:
+                del self._statuses[key]
 
-    def _in_background(self, kept: _Kept, source: Source) -> None:
-        try:
-            self._work(kept, source, lambda done, total, words: None)
-        except StudioError as error:
-            kept.failed = error.what
-        except Exception:
-            _log.exception("suggestions failed")
-            kept.failed = "Suggestions can't be made just now; the log of the studio says why."
-        kept.busy = False
-
-    def _work(self, kept: _Kept, source: Source, progress: Progress) -> None:
-        while True:
-            plan = source.plan()
-            unread = _unread(kept, plan)
-            if _is_stale(kept, plan) and (kept.read or not unread):
-                self._learn(kept, source, plan)
-            elif unread:
-                self._read(kept, source, unread[:CHUNK], len(plan.pool) + len(plan.labels), progress)
-            else:
-                return
-
-    def _read(self, kept: _Kept, source: Source, rows: list[int], total: int, progress: Progress) -> None:
-        """Have some rows' texts read, as far as nobody has read them before."""
-        before = len(kept.read)
-
-        def moved(done: int, of: int, words: str) -> None:
-            kept.done, kept.total = min(total, before + done), total
-            progress(kept.done, kept.total, words)
-
-        source.host.result("embed", moved, info=source.info, texts=_texts(source, rows))
-        kept.read |= set(rows)
-        kept.done, kept.total = min(total, len(kept.read)), total
-
-    def _learn(self, kept: _Kept, source: Source, plan: Plan) -> None:
-        """Have the classifier learn again, and keep what it says."""
-        began = time.monotonic()
-        asked = [*plan.labels, *(row for row in plan.pool if row in kept.read)]
-        said = source.host.result("suggest", texts=_texts(source, asked), labels=plan.labels)
-        learned = Learned(
-            version=source.version,
-            names=tuple(sorted(set(plan.labels.values()))),
-            labelled=len(plan.labels),
-            asked=len(asked) - len(plan.labels),
-            last_fact=plan.last_fact,
-            time=now(),
-            seconds=round(time.monotonic() - began, 2),
-            rows={int(row): Suggestion(labels=best) for row, best in said["rows"].items()},
-        )
-        source.kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(source.kept, learned.model_dump_json())
-        kept.learned = learned
+    def _status(self, session: Session) -> _Status:
+        """Return the status of a session. The first time, the last training comes from disk."""
+        key = (session.record.id, session.record.version, session.columns["text"])
+        with self._lock:
+            if key not in self._statuses:
+                self._statuses[key] = _Status(_from_disk(session))
+            return self._statuses[key]
 
 
-def _texts(source: Source, rows: list[int]) -> Texts:
-    return Texts(
-        rows=RowsRef(path=str(source.rows), numbers=tuple(sorted(rows))),
-        column=source.column,
-        folder=str(source.embeddings),
+def _embed(
+    status: _Status, data: TrainingSet, rows: list[int], info: ModelInfo, host: WorkspaceHost, progress: Progress
+) -> None:
+    """Have the host embed the texts of some rows, as far as no embedding is saved."""
+    before, total = len(status.embedded), len(data.pool) + len(data.labels)
+
+    def update(done: int, of: int, words: str) -> None:
+        status.done, status.total = min(total, before + done), total
+        progress(status.done, status.total, words)
+
+    host.result("embed", update, info=info, texts=data.texts(rows))
+    status.embedded |= set(rows)
+    status.done, status.total = min(total, len(status.embedded)), total
+
+
+def _train(status: _Status, data: TrainingSet, host: WorkspaceHost) -> Learned:
+    """Have the host train the classifier, and save its suggestions."""
+    began, session = time.monotonic(), data.session
+    pool = [row for row in data.pool if row in status.embedded]
+    result = host.result("suggest", texts=data.texts([*data.labels, *pool]), labels=data.labels)
+    learned = Learned(
+        version=session.record.version,
+        names=tuple(sorted(set(data.labels.values()))),
+        labelled=len(data.labels),
+        asked=len(pool),
+        last_fact=data.last_fact,
+        time=now(),
+        seconds=round(time.monotonic() - began, 2),
+        rows={int(row): Suggestion(labels=labels) for row, labels in result["rows"].items()},
+    )
+    session.folder.mkdir(parents=True, exist_ok=True)
+    write_whole(_file(session), learned.model_dump_json())
+    return learned
+
+
+def _file(session: Session) -> Path:
+    return session.folder / f"suggestions-v{session.record.version}.json"
+
+
+def _from_disk(session: Session) -> Learned | None:
+    try:
+        learned = Learned.model_validate_json(_file(session).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return learned if learned.version == session.record.version else None
+
+
+def training_set(session: Session, demo: bool) -> TrainingSet:
+    """Return the labels and the pool of a session. It runs at each key press, so it looks at a sample of many rows."""
+    state, size = session.state, MAX_POOL_IN_DEMO if demo else MAX_POOL
+    unlabeled = [row for row in even_sample(range(1, state.total + 1), 2 * size) if row not in state.values]
+    return TrainingSet(
+        session=session,
+        labels={row: state.values[row] for row in even_sample(list(state.values), MAX_LABELED)},
+        pool=tuple(even_sample(unlabeled, size)),
+        last_fact=state.last,
+        missing=missing_labels(state),
     )
 
 
-def _unread(kept: _Kept, plan: Plan) -> list[int]:
-    """Rows whose texts are to be read: first those with a label, to learn from."""
-    return [row for row in (*plan.labels, *plan.pool) if row not in kept.read]
+def missing_labels(state: LabelingState) -> str:
+    """Return how many more rows need a label before the first suggestion. Empty if they are enough."""
+    done, needed = len(state.values), max(MIN_ROWS, MIN_ROWS_PER_LABEL * len(state.labels))
+    if done < needed:
+        return (
+            f"Suggestions come after {needed} labelled rows, with {MIN_ROWS_PER_LABEL} or more of at least two labels: "
+            f"{needed - done} to go."
+        )
+    if sum(rows >= MIN_ROWS_PER_LABEL for rows in state.counts.values()) < 2:
+        return f"Suggestions come once at least two labels have {MIN_ROWS_PER_LABEL} rows or more."
+    return ""
 
 
-def _is_stale(kept: _Kept, plan: Plan) -> bool:
-    """Whether learning again would say something new: other labels, more of them, or more texts that were read."""
-    learned = kept.learned
-    if not plan.enough or learned is None:
-        return plan.enough
-    if set(learned.names) != set(plan.labels.values()):
-        return True
-    if abs(len(plan.labels) - learned.labelled) >= max(SOON, SHARE * learned.labelled):
-        return True
-    read = sum(row in kept.read for row in plan.pool)
-    return read > 1.5 * learned.asked or (read > learned.asked and not _unread(kept, plan))
-
-
-def _from_disk(file: Path, version: int) -> Learned | None:
-    try:
-        kept = Learned.model_validate_json(file.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return kept if kept.version == version else None
+def even_sample(rows: Sequence[int], size: int) -> list[int]:
+    """Return at most `size` of the rows, evenly spread."""
+    if len(rows) <= size:
+        return list(rows)
+    return [rows[place * len(rows) // size] for place in range(size)]

@@ -1,80 +1,76 @@
-"""How well it goes: how far people agree on rows that both saw, and how often suggestions were right."""
+"""Quality of labels: the agreement of two people on rows that both labeled, and how often suggestions were right."""
 
 from collections.abc import Iterable
-from itertools import combinations
+from itertools import accumulate, combinations
 
 from studio.metrics.agreement import in_words, kappa, prepare
 from studio.schema.labeling import Agreement, Fact, Point, Trust
-from studio.services.labeling.progress import LabelingProgress
+from studio.services.labeling.state import LabelingState
 
 WINDOW = 50
-"""Key presses over which the share of right suggestions is taken."""
-MOST_POINTS = 60
-LEVEL = 0.04
-"""A share that rose by less than this over a window has levelled off."""
-MOST_DIFFER = 100
+"""Suggestions in the share of right ones."""
+MAX_POINTS = 60
+RISE = 0.04
+"""A share that rises by less than this over a window has leveled off."""
+MAX_DIFFERENT = 100
 
 
-def agreements(board: LabelingProgress) -> tuple[Agreement, ...]:
-    """Every two people who saw the same rows, those with most rows first."""
-    given = {name: board.given_by(name) for name in board.labellers()}
-    if len(given) > 1:
+def agreements(state: LabelingState) -> tuple[Agreement, ...]:
+    """Return the agreement of every two people with common rows. The pair with the most rows comes first."""
+    values = {name: state.given_by(name) for name in sorted(state.labelers())}
+    if len(values) > 1:
         prepare()
-    found = []
-    for first, second in combinations(sorted(given), 2):
-        rows = sorted(given[first].keys() & given[second].keys())
-        if rows:
-            mine, theirs = [given[first][row] for row in rows], [given[second][row] for row in rows]
-            same = sum(one == other for one, other in zip(mine, theirs, strict=True))
-            score = kappa(mine, theirs)
-            differ = tuple(row for row in rows if given[first][row] != given[second][row])
-            found.append(
-                Agreement(
-                    first=first,
-                    second=second,
-                    rows=len(rows),
-                    same=same,
-                    kappa=score,
-                    sentence=in_words(len(rows), same, score),
-                    differ=differ[:MOST_DIFFER],
-                )
-            )
-    return tuple(sorted(found, key=lambda each: -each.rows))
+    pairs = [_agreement(*pair) for pair in combinations(values.items(), 2) if pair[0][1].keys() & pair[1][1].keys()]
+    return tuple(sorted(pairs, key=lambda pair: -pair.rows))
+
+
+def _agreement(first: tuple[str, dict[int, str]], second: tuple[str, dict[int, str]]) -> Agreement:
+    rows = sorted(first[1].keys() & second[1].keys())
+    pairs = [(first[1][row], second[1][row]) for row in rows]
+    same = sum(one == other for one, other in pairs)
+    score = kappa([one for one, _ in pairs], [other for _, other in pairs])
+    return Agreement(
+        first=first[0],
+        second=second[0],
+        rows=len(rows),
+        same=same,
+        kappa=score,
+        sentence=in_words(len(rows), same, score),
+        differ=tuple(row for row, (one, other) in zip(rows, pairs, strict=True) if one != other)[:MAX_DIFFERENT],
+    )
 
 
 def trust(facts: Iterable[Fact]) -> Trust:
-    """The curve of how often the suggestion on the screen was what the person then said."""
+    """Return how often the suggestion on the screen was the value that the person gave, over time."""
     right = [fact.suggested == fact.value for fact in facts if fact.suggested is not None and fact.what == "given"]
     if not right:
         return Trust()
-    sums = [0]
-    for each in right:
-        sums.append(sums[-1] + each)
+    total, sums = len(right), [0, *accumulate(right)]
 
-    def upto(count: int) -> tuple[int, int]:
-        last = min(WINDOW, count)
-        return sums[count] - sums[count - last], last
+    def window(end: int) -> tuple[int, int]:
+        """Return the number of right suggestions of the last ones up to `end`, and how many those are."""
+        size = min(WINDOW, end)
+        return sums[end] - sums[end - size], size
 
-    step = max(1, -(-len(right) // MOST_POINTS))
-    places = sorted({*range(min(5, len(right)), len(right) + 1, step), len(right)})
-    points = tuple(Point(labelled=place, share=upto(place)[0] / upto(place)[1]) for place in places)
-    last_right, last = upto(len(right))
-    before = upto(len(right) - WINDOW) if len(right) >= 2 * WINDOW else None
+    step = -(-total // MAX_POINTS)
+    ends = sorted({*range(min(5, total), total + 1, step), total})
+    last_right, last = window(total)
+    before = window(total - WINDOW) if total >= 2 * WINDOW else None
     return Trust(
-        shown=len(right),
+        shown=total,
         right=sums[-1],
         last=last,
         last_right=last_right,
-        points=points,
+        points=tuple(Point(labelled=end, share=window(end)[0] / window(end)[1]) for end in ends),
         sentence=_advice(last_right / last, before[0] / before[1] if before else None, last),
     )
 
 
-def _advice(now: float, before: float | None, last: int) -> str:
+def _advice(share: float, before: float | None, last: int) -> str:
     if before is None:
         return "" if last < 10 else f"After {2 * WINDOW} suggestions you will see whether they still get better."
-    if now - before >= LEVEL:
+    if share - before >= RISE:
         return "Suggestions still get better: more labels help."
-    if now >= 0.9:
+    if share >= 0.9:
         return "Suggestions are right nearly always and no longer get better: you can stop, and train."
     return "Suggestions no longer get better. More labels will help little; train, or look at what is mixed up."

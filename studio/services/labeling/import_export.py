@@ -1,172 +1,127 @@
-"""Labels out of the studio and into it: as CSV for a spreadsheet, as JSONL for a program; matched by row or by text."""
+"""Export of labels as CSV for a spreadsheet or as JSONL for a program, and import, matched by row number or by text."""
 
 import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from studio.data.formats import read, read_text
 from studio.data.table import Table
 from studio.data.values import for_spreadsheet, label_name
 from studio.schema.errors import StudioError
-from studio.schema.labeling import Carried
-from studio.services.labeling.annotation_state import AnnotationState
-from studio.services.labeling.session import LabelingSession, clean_name
+from studio.schema.labeling import Carried, Fact
+from studio.services.labeling.session import Session, clean_name
 
 FORMATS = ("csv", "jsonl")
+VALUE_COLUMNS = ("label", "labels", "category", "class", "reply", "choice")
+"""Names of columns with values, besides the name of the label task."""
 
 
-class LabelImportExport:
-    """What was given to the rows of a dataset, as a file."""
-
-    def __init__(self, bench: AnnotationState) -> None:
-        self.bench = bench
-
-    def text(self, dataset: str, format: str = "csv", each: bool = False) -> str:
-        """Everything that was given, a row a line; with `each` a line for everyone who gave it something."""
-        if format not in FORMATS:
-            raise StudioError("unknown-format", "Labels go out as CSV or JSONL.", given=format, valid=FORMATS)
-        with self.bench.lock:
-            desk = self.bench.desks.of(dataset)
-            rows = list(_lines(desk, each))
-        if format == "jsonl":
-            return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\r\n")
-        header = list(rows[0]) if rows else ["row", desk.work.name, "labeller", "time"]
-        writer.writerow([for_spreadsheet(name) for name in header])
-        writer.writerows([for_spreadsheet(_flat(row[name])) for name in header] for row in rows)
-        return out.getvalue()
-
-    def write(self, dataset: str, to: Path, each: bool = False) -> int:
-        """The same into a file; how many lines. The file's ending says the format."""
-        self.bench.desks.of(dataset)
-        self.bench.context.owner_only("Writing to a folder of this machine")
-        ending = to.suffix.lower().lstrip(".")
-        text = self.text(dataset, ending or to.name, each)
-        if not to.parent.is_dir():
-            raise StudioError(
-                "unknown-format",
-                "There is no such folder to write to.",
-                given=to.parent,
-                field="to",
-                hint="Make it first, or name another one.",
-            )
-        to.write_text(text, encoding="utf-8", newline="")
-        return text.count("\n") if ending == "jsonl" else _records(text)
-
-    def take_file(self, dataset: str, path: Path, labeller: str = "") -> Carried:
-        """Take labels in from a file."""
-        self.bench.desks.of(dataset)
-        self.bench.context.owner_only("Reading a file by its path")
-        if not path.is_file():
-            raise StudioError(
-                "unreadable-file", "There is no such file.", given=path.name, hint="Check its name and its folder."
-            )
-        return self._take(dataset, read(path, limits=self.bench.datasets.read_limits), labeller)
-
-    def take_text(self, dataset: str, text: str, labeller: str = "") -> Carried:
-        """Take in labels that were pasted."""
-        self.bench.desks.of(dataset)
-        return self._take(dataset, read_text(text, limits=self.bench.datasets.read_limits), labeller)
-
-    def _take(self, dataset: str, table: Table, labeller: str) -> Carried:
-        with self.bench.lock:
-            desk, who = self.bench.desks.of(dataset), clean_name(labeller)
-            value_column = _column(table, desk.work.name, "label", "labels", "category", "class", "reply", "choice")
-            if value_column is None:
-                raise StudioError(
-                    "columns-unclear",
-                    f"No column is called {desk.work.name}.",
-                    given=", ".join(table.columns),
-                    valid=f"a column {desk.work.name}, and a column row or the text",
-                )
-            places = _Places(desk, table, value_column)
-            facts, lost, same, by_name = [], 0, 0, _column(table, "labeller")
-            for cells in table.rows():
-                value = desk.work.checked(label_name(cells.get(value_column)))
-                row = places.of(cells)
-                if not value or row is None:
-                    lost += 1
-                    continue
-                name = clean_name(str(cells.get(by_name) or "")) if by_name else ""
-                mine = desk.board.mine(row, name or who)
-                before = mine.value if mine else None if name or who else desk.board.final.get(row)
-                if before == value:
-                    same += 1
-                    continue
-                facts.append(self.bench.fact(desk, "given", name or who, row, value))
-            self.bench.add(desk, facts)
-        return Carried(taken=len(facts), same=same, lost=lost, by=places.how)
+def export_labels(session: Session, format: str, each: bool) -> str:
+    """Return the values as CSV or JSONL, one line for each row. `each`: one line for each person's value."""
+    if format not in FORMATS:
+        raise StudioError("unknown-format", "Labels go out as CSV or JSONL.", given=format, valid=FORMATS)
+    lines = list(_lines(session, each))
+    if format == "jsonl":
+        return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    header = list(lines[0]) if lines else ["row", session.label_task.name, "labeller", "time"]
+    writer.writerow([for_spreadsheet(name) for name in header])
+    writer.writerows([for_spreadsheet(_flat(line[name])) for name in header] for line in lines)
+    return out.getvalue()
 
 
-class _Places:
-    """Which row of the dataset a line is about: by its number, else by its text."""
-
-    def __init__(self, desk: LabelingSession, table: Table, value_column: str) -> None:
-        self.total = desk.record.rows
-        self.number = _column(table, "row")
-        text = next((c for c in desk.columns.values() if c in table.columns and c != value_column), None)
-        self.text = None if self.number else text
-        self.how = "row" if self.number else "text"
-        if self.number is None and self.text is None:
-            raise StudioError(
-                "columns-unclear",
-                "Nothing says which row a line is about.",
-                given=", ".join(table.columns),
-                valid="a column row with the number, or the dataset's own column with the text",
-            )
-        self._rows: dict[str, list[int]] = defaultdict(list)
-        if self.text:
-            for row, words in desk.texts(range(1, desk.record.rows + 1)).items():
-                self._rows[words.strip()].append(row)
-
-    def of(self, cells: dict[str, Any]) -> int | None:
-        """The row, None when there is none."""
-        if self.number:
-            name = label_name(cells.get(self.number))
-            return int(name) if name.isdecimal() and 1 <= int(name) <= self.total else None
-        # the apostrophe before a formula is ours, from the way out
-        words = str(cells.get(self.text or "") or "").strip()
-        found = self._rows.get(words) or self._rows.get(words.removeprefix("'"))
-        return found.pop(0) if found and len(found) > 1 else next(iter(found or ()), None)
+def count_lines(text: str, format: str) -> int:
+    """Return the number of exported lines. A CSV cell may contain line breaks."""
+    return text.count("\n") if format == "jsonl" else sum(1 for _ in csv.reader(io.StringIO(text, newline=""))) - 1
 
 
-def _lines(desk: LabelingSession, each: bool) -> Iterator[dict[str, Any]]:
-    board = desk.board
-    done = sorted(board.final)
-    texts = desk.texts(done)
-    first = next(iter(desk.columns.values()))
-    times = {fact.id: fact.time for fact, _ in board.history}
-    for row in done:
-        given = [
-            (mark.fact, name, mark.value)
-            for name, mark in board.marks.get(row, {}).items()
-            if mark.what == "given" and mark.value is not None
-        ]
-        newest = max(given, default=(0, "", board.final[row]))
-        for fact, name, value in (sorted(given) or [newest]) if each else [newest]:
+def import_labels(session: Session, table: Table, labeler: str) -> tuple[list[Fact], Carried]:
+    """Return the facts to save, and a summary. Lines with a column `labeller` count as that person's labels."""
+    label_task, state = session.label_task, session.state
+    value_column = _column(table, label_task.name, *VALUE_COLUMNS)
+    if value_column is None:
+        raise StudioError(
+            "columns-unclear",
+            f"No column is called {label_task.name}.",
+            given=", ".join(table.columns),
+            valid=f"a column {label_task.name}, and a column row or the text",
+        )
+    find_row, matched_by = _row_finder(session, table, value_column)
+    name_column = _column(table, "labeller")
+    facts, same, lost = [], 0, 0
+    for cells in table.rows():
+        value, row = label_task.clean(label_name(cells.get(value_column))), find_row(cells)
+        if not value or row is None:
+            lost += 1
+            continue
+        name = clean_name(str(cells.get(name_column) or "")) if name_column else ""
+        mark = state.mark(row, name or labeler)
+        before = mark.value if mark else None if name or labeler else state.values.get(row)
+        if before == value:
+            same += 1
+        else:
+            facts.append(session.fact("given", name or labeler, row, value))
+    return facts, Carried(taken=len(facts), same=same, lost=lost, by=matched_by)
+
+
+def _row_finder(
+    session: Session, table: Table, value_column: str
+) -> tuple[Callable[[Mapping[str, Any]], int | None], str]:
+    """Return the function that finds the row of a line, and how it does: by `row` number, or by `text`."""
+    total, number_column = session.record.rows, _column(table, "row")
+    if number_column is not None:
+
+        def by_number(cells: Mapping[str, Any]) -> int | None:
+            name = label_name(cells.get(number_column))
+            return int(name) if name.isdecimal() and 1 <= int(name) <= total else None
+
+        return by_number, "row"
+    text_column = next((c for c in session.columns.values() if c in table.columns and c != value_column), None)
+    if text_column is None:
+        raise StudioError(
+            "columns-unclear",
+            "Nothing says which row a line is about.",
+            given=", ".join(table.columns),
+            valid="a column row with the number, or the dataset's own column with the text",
+        )
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, text in session.texts(range(1, total + 1)).items():
+        rows[text.strip()].append(row)
+
+    def by_text(cells: Mapping[str, Any]) -> int | None:
+        text = str(cells.get(text_column) or "").strip()
+        # the export puts an apostrophe before a formula
+        places = rows.get(text) or rows.get(text.removeprefix("'"))
+        return places.pop(0) if places and len(places) > 1 else next(iter(places or ()), None)
+
+    return by_text, "text"
+
+
+def _lines(session: Session, each: bool) -> Iterator[dict[str, Any]]:
+    state, rows = session.state, sorted(session.state.values)
+    texts = session.texts(rows)
+    for row in rows:
+        values = [(fact.id, fact.labeller, fact.value, fact.time) for fact in state.given(row)]
+        current = (entry for entry in values if entry[2] == state.values[row])
+        newest = max(current, default=(0, "", state.values[row], ""))
+        for _, labeler, value, time in (sorted(values) or [newest]) if each else [newest]:
             yield {
                 "row": row,
-                first: texts.get(row, ""),
-                desk.work.name: value,
-                "labeller": name,
-                "time": times.get(fact, ""),
+                session.text_column: texts.get(row, ""),
+                session.label_task.name: value,
+                "labeller": labeler,
+                "time": time,
             }
 
 
 def _column(table: Table, *names: str) -> str | None:
+    """Return the first column with one of the names, ignoring case."""
     by_name = {column.strip().lower(): column for column in table.columns}
     return next((by_name[name] for name in names if name in by_name), None)
 
 
 def _flat(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-
-
-def _records(text: str) -> int:
-    """Lines of a CSV that are no header; a cell may hold line ends."""
-    return max(0, sum(1 for _ in csv.reader(io.StringIO(text, newline=""))) - 1)

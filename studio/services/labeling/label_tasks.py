@@ -1,14 +1,14 @@
-"""What can be given to a row: a label, a reply, or which of two replies is better. One class each, and a registry.
+"""What a person gives a row: a label, a reply, or a preference between two replies. Registry of `LabelTask` objects.
 
-Each says which columns it reads and writes, what a person is shown of a row, what a row came with, and what is written
-into the cells of a new version.
+Each object knows the columns that it reads and writes, the text that a person sees, the value that a row already has,
+and the cells of the new version of the dataset.
 """
 
 import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from studio.data.roles import match
 from studio.data.table import Row, Table
@@ -18,337 +18,305 @@ from studio.tasks import TASKS, task_named
 from studio.tasks.conversation import messages_of
 
 Columns = Mapping[str, str]
-"""What the work reads and writes → column."""
-NEW_LABEL, NEW_REPLY, CHOSEN, REJECTED = "label", "reply", "chosen", "rejected"
-LONGEST_LABEL, LONGEST_REPLY = 200, 20_000
-LEAST_ROWS, LEAST_LABELS = 8, 2
+"""Purpose (`text`, `label`, `prompt`, …) → column name. Empty: no such column yet."""
+CHOSEN, REJECTED = "chosen", "rejected"
+MAX_LABEL, MAX_REPLY = 200, 20_000
+"""Characters."""
+MIN_ROWS, MIN_LABELS = 8, 2
 
 
-class WorkKind(Protocol):
-    """One kind of work."""
+class LabelTask:
+    """Base class. By default one column has the values, and its purpose and its default name are the task's name."""
 
     name: Work
     title: str
     task: str
-    """The task that its rows are for."""
-    empty: str | None
-    """What is said of a row whose cells stay empty."""
+    """The training task that learns from the rows."""
     columns: tuple[tuple[str, str, bool], ...]
-    """(what, its name for people, needed) of the columns that a person can choose."""
+    """(purpose, title, required) of the columns that a person can choose."""
+    texts: tuple[str, ...] = ("text", "second")
+    """Purposes of the columns with the text that a person sees."""
+    unlabeled: str | None = None
+    """The value that a row with an empty output cell stands for."""
+    refusal: str
+    """The message for a value that is not valid."""
+    missing_columns = "There is no column to read."
 
     def guess(self, table: Table) -> dict[str, str]:
-        """Which columns it would read and write."""
-        ...
+        """Return the columns that the names and the values of a table suggest."""
+        raise NotImplementedError
 
     def text(self, row: Row, columns: Columns) -> str:
-        """What a person is shown."""
-        ...
-
-    def brought(self, row: Row, columns: Columns) -> str | None:
-        """What the row came with."""
-        ...
-
-    def cells(self, row: Row, columns: Columns, value: str) -> dict[str, Any]:
-        """Column → value of a row that was given something."""
-        ...
-
-    def checked(self, value: str) -> str:
-        """What was given, cleaned; empty when it can't be."""
-        ...
-
-    def too_few(self, counts: Counter[str], done: int) -> str:
-        """Why that can't be trained on yet."""
-        ...
-
-    def note(self, rows: int, columns: Columns) -> str:
-        """The sentence of the new version."""
-        ...
-
-    def roles(self, columns: Columns) -> dict[str, str]:
-        """Column → role in the new version."""
-        ...
-
-    def written(self, columns: Columns) -> dict[str, str]:
-        """What the new version holds that the one before may not have had → its column."""
-        ...
-
-
-class Labels:
-    """A label from a small set."""
-
-    name: Work = "label"
-    title = "Label texts"
-    task = "classification"
-    empty: str | None = None
-    columns: tuple[tuple[str, str, bool], ...] = (
-        ("text", "Column to read", True),
-        ("label", "Column of the labels", False),
-    )
-
-    def guess(self, table: Table) -> dict[str, str]:
-        """The text, one that is read beside it, and the column of labels if the file brought one."""
-        by_role = _by_role(table, "classification")
-        text = by_role.get("text") or longest_column(table)
-        label = by_role.get("label", "")
-        found = {"text": text, "label": label if label != text else ""}
-        return found | ({"second": by_role["second"]} if by_role.get("second", text) != text else {})
-
-    def text(self, row: Row, columns: Columns) -> str:
-        """The text as it is, and below it the second."""
-        parts = [_words(row.get(columns[what])) for what in ("text", "second") if columns.get(what)]
+        """Return the text that a person sees."""
+        parts = [_as_text(row.get(columns[purpose])) for purpose in self.texts if columns.get(purpose)]
         return "\n\n".join(part for part in parts if part)
 
-    def brought(self, row: Row, columns: Columns) -> str | None:
-        """The label that came with the row."""
-        return label_name(row.get(columns["label"])) or None if columns.get("label") else None
+    def value_columns(self, columns: Columns) -> tuple[str, ...]:
+        """Return the columns that `initial` reads. None if rows can't have a value yet."""
+        return (columns[self.name],) if columns.get(self.name) else ()
+
+    def initial(self, row: Row, columns: Columns) -> str | None:
+        """Return the value that the dataset has for a row."""
+        raise NotImplementedError
 
     def cells(self, row: Row, columns: Columns, value: str) -> dict[str, Any]:
-        """The label's cell."""
-        return {columns.get("label") or NEW_LABEL: value}
+        """Return column → new cell of a row with this value."""
+        return {self.output(columns): value}
 
-    def checked(self, value: str) -> str:
-        """A short text without space around it."""
-        value = value.strip()
-        return value if len(value) <= LONGEST_LABEL else ""
+    def clean(self, value: str) -> str:
+        """Return the value as it is saved. Empty if it is not valid."""
+        raise NotImplementedError
 
     def too_few(self, counts: Counter[str], done: int) -> str:
-        """At least eight rows, and two labels with two rows each."""
-        ready = [label for label, rows in counts.items() if rows >= 2]
-        if len(ready) >= LEAST_LABELS and done >= LEAST_ROWS:
+        """Return why the rows are too few to train on. Empty if they are enough."""
+        raise NotImplementedError
+
+    def note(self, rows: int, columns: Columns) -> str:
+        """Return the note of the new version."""
+        raise NotImplementedError
+
+    def roles(self, columns: Columns) -> dict[str, str]:
+        """Return column → role of the new version."""
+        raise NotImplementedError
+
+    def output(self, columns: Columns) -> str:
+        """Return the column that the values are written to."""
+        return columns.get(self.name) or self.name
+
+    def outputs(self, columns: Columns) -> dict[str, str]:
+        """Return purpose → column of the columns that the new version has and the one before may not have had."""
+        return {self.name: self.output(columns)}
+
+    def unavailable_reason(self, columns: Columns) -> str:
+        """Return why these columns do not suffice. Empty if they do."""
+        missing = any(required and not columns.get(purpose) for purpose, _, required in self.columns)
+        return self.missing_columns if missing else ""
+
+
+class ClassLabels(LabelTask):
+    """A label from a small set, for one text or two."""
+
+    name = "label"
+    title = "Label texts"
+    task = "classification"
+    columns = (("text", "Column to read", True), ("label", "Column of the labels", False))
+    refusal = "A label is a short text."
+
+    def guess(self, table: Table) -> dict[str, str]:
+        """Return the text, a second text, and the column of labels if there are such columns."""
+        by_role = _columns_by_role(table, "classification")
+        text, label = by_role.get("text") or longest_column(table), by_role.get("label", "")
+        columns = {"text": text, "label": label if label != text else ""}
+        return columns | ({"second": by_role["second"]} if by_role.get("second", text) != text else {})
+
+    def initial(self, row: Row, columns: Columns) -> str | None:
+        """Return the label of a row."""
+        return label_name(row.get(columns["label"])) or None
+
+    def clean(self, value: str) -> str:
+        """Strip white space. A label has at most 200 characters."""
+        return value.strip() if len(value.strip()) <= MAX_LABEL else ""
+
+    def too_few(self, counts: Counter[str], done: int) -> str:
+        """Require eight rows, and two labels with two rows each."""
+        ready = sum(rows >= 2 for rows in counts.values())
+        if ready >= MIN_LABELS and done >= MIN_ROWS:
             return ""
         return (
-            f"To train, at least {LEAST_ROWS} rows and {LEAST_LABELS} labels with 2 rows each are needed; so far "
-            f"{done} {'row has' if done == 1 else 'rows have'} a label and {len(ready)} "
-            f"{'label has' if len(ready) == 1 else 'labels have'} 2 rows or more."
+            f"To train, at least {MIN_ROWS} rows and {MIN_LABELS} labels with 2 rows each are needed; so far "
+            f"{done} {'row has' if done == 1 else 'rows have'} a label and {ready} "
+            f"{'label has' if ready == 1 else 'labels have'} 2 rows or more."
         )
 
     def note(self, rows: int, columns: Columns) -> str:
-        """What was labelled."""
-        return f"{_rows(rows)} labelled by hand in the column {columns.get('label') or NEW_LABEL}."
+        """Return the number of labeled rows and the column."""
+        return f"{_rows(rows)} labelled by hand in the column {self.output(columns)}."
 
     def roles(self, columns: Columns) -> dict[str, str]:
-        """Text, second text and label."""
-        found = {columns["text"]: "text", columns.get("label") or NEW_LABEL: "label"}
-        return found | ({columns["second"]: "second"} if columns.get("second") else {})
-
-    def written(self, columns: Columns) -> dict[str, str]:
-        """The column of the labels."""
-        return {"label": columns.get("label") or NEW_LABEL}
+        """Return the roles text, second and label."""
+        roles = {columns["text"]: "text", self.output(columns): "label"}
+        return roles | ({columns["second"]: "second"} if columns.get("second") else {})
 
 
-class WrittenReplies:
-    """A reply that is written, or repaired."""
+class WrittenReplies(LabelTask):
+    """A reply to a prompt, or the last reply of a conversation."""
 
-    name: Work = "reply"
+    name = "reply"
     title = "Write replies"
     task = "chat"
-    empty: str | None = None
-    columns: tuple[tuple[str, str, bool], ...] = (
-        ("prompt", "Column to read", True),
-        ("reply", "Column of the replies", False),
-    )
+    columns = (("prompt", "Column to read", True), ("reply", "Column of the replies", False))
+    texts = ("prompt", "context")
+    refusal = "A reply is a text, up to 20,000 letters."
 
     def guess(self, table: Table) -> dict[str, str]:
-        """As chat would read the columns; whole conversations have their last reply repaired."""
-        by_role = _by_role(table, "chat")
+        """Return the columns that the chat task would read. A column of conversations is both prompt and reply."""
+        by_role = _columns_by_role(table, "chat")
         if "messages" in by_role:
             return {"prompt": by_role["messages"], "reply": by_role["messages"]}
         prompt = by_role.get("prompt") or longest_column(table)
-        found = {"prompt": prompt, "reply": by_role.get("reply", "")}
-        return found | ({"context": by_role["context"]} if by_role.get("context", prompt) != prompt else {})
+        columns = {"prompt": prompt, "reply": by_role.get("reply", "")}
+        return columns | ({"context": by_role["context"]} if by_role.get("context", prompt) != prompt else {})
 
     def text(self, row: Row, columns: Columns) -> str:
-        """The prompt and its context; of a conversation all turns before the last reply."""
+        """Return the prompt and its context, or the turns of a conversation before the last reply."""
         if turns := self._turns(row, columns):
             return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns[: self._last(turns)])
-        parts = [_words(row.get(columns[what])) for what in ("prompt", "context") if columns.get(what)]
-        return "\n\n".join(part for part in parts if part)
+        return super().text(row, columns)
 
-    def brought(self, row: Row, columns: Columns) -> str | None:
-        """The reply that came with the row."""
+    def initial(self, row: Row, columns: Columns) -> str | None:
+        """Return the reply of a row."""
         if turns := self._turns(row, columns):
             last = self._last(turns)
             return turns[last]["content"] or None if last < len(turns) else None
-        return text_of(row.get(columns["reply"])) if columns.get("reply") else None
+        return text_of(row.get(columns["reply"]))
 
     def cells(self, row: Row, columns: Columns, value: str) -> dict[str, Any]:
-        """The reply's cell, or the conversation with it."""
+        """Return the cell of the reply, or the conversation with this last reply."""
         if turns := self._turns(row, columns):
             last = self._last(turns)
-            turns[last:last] = [] if last < len(turns) else [{"role": "assistant", "content": value}]
-            turns[last]["content"] = value
+            turns[last:] = [{**(turns[last] if last < len(turns) else {"role": "assistant"}), "content": value}]
             return {columns["reply"]: turns}
-        return {columns.get("reply") or NEW_REPLY: value}
+        return super().cells(row, columns, value)
 
-    def checked(self, value: str) -> str:
-        """A text, not without end."""
-        return value.strip() if len(value) <= LONGEST_REPLY else ""
+    def clean(self, value: str) -> str:
+        """Strip white space. A reply has at most 20,000 characters."""
+        return value.strip() if len(value) <= MAX_REPLY else ""
 
     def too_few(self, counts: Counter[str], done: int) -> str:
-        """At least eight rows with a reply."""
-        if done >= LEAST_ROWS:
-            return ""
-        return f"To train, at least {LEAST_ROWS} rows with a reply are needed; so far {_have(done)} one."
+        """Require eight rows with a reply."""
+        return "" if done >= MIN_ROWS else _need("a reply", done)
 
     def note(self, rows: int, columns: Columns) -> str:
-        """What was written."""
+        """Return the number of rows with a new reply."""
         return f"{_rows(rows)} given a reply by hand."
 
     def roles(self, columns: Columns) -> dict[str, str]:
-        """Prompt and reply, or the conversation."""
+        """Return the roles prompt and reply, or messages."""
         if columns["prompt"] == columns.get("reply"):
             return {columns["prompt"]: "messages"}
-        found = {columns["prompt"]: "prompt", columns.get("reply") or NEW_REPLY: "reply"}
-        return found | ({columns["context"]: "context"} if columns.get("context") else {})
-
-    def written(self, columns: Columns) -> dict[str, str]:
-        """The column of the replies."""
-        return {"reply": columns.get("reply") or NEW_REPLY}
+        roles = {columns["prompt"]: "prompt", self.output(columns): "reply"}
+        return roles | ({columns["context"]: "context"} if columns.get("context") else {})
 
     def _turns(self, row: Row, columns: Columns) -> list[dict[str, Any]]:
-        """A copy of the turns of a conversation; none where the columns hold no conversations."""
+        """Return a copy of the turns of a conversation. Empty if the column has no conversations."""
         if columns["prompt"] != columns.get("reply"):
             return []
         return [dict(turn) for turn in messages_of(row.get(columns["reply"])) or ()]
 
     def _last(self, turns: Sequence[Mapping[str, Any]]) -> int:
-        """Where the last reply stands, or would stand."""
-        places = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]
-        return places[-1] if places and places[-1] == len(turns) - 1 else len(turns)
+        """Return the index of the last reply. After a turn of the user it is the number of turns."""
+        return len(turns) - (turns[-1]["role"] == "assistant")
 
 
-class BetterReplies:
-    """Which of two replies is better."""
+class Preferences(LabelTask):
+    """The better one of two replies."""
 
-    name: Work = "choice"
+    name = "choice"
     title = "Choose the better reply"
     task = "preference"
-    empty: str | None = "both"
-    columns: tuple[tuple[str, str, bool], ...] = (
-        ("prompt", "Column of the prompts", True),
-        ("first", "One reply", True),
-        ("second", "The other", True),
-    )
+    columns = (("prompt", "Column of the prompts", True), ("first", "One reply", True), ("second", "The other", True))
+    texts = ("prompt",)
+    unlabeled = "both"
+    refusal = "Say which reply is better."
+    missing_columns = "It needs two columns with a reply each, answer a and answer b say."
 
     def guess(self, table: Table) -> dict[str, str]:
-        """Two columns whose names differ in a last letter or number (`answer a`, `answer b`), and the prompt."""
-        pair = _pair(table.columns)
+        """Return the prompt, and two columns whose names differ in their ends, like `answer a` and `answer b`."""
+        pair = _reply_columns(table.columns)
         if pair is None:
             return {}
-        rest = [column for column in table.columns if column not in pair]
-        by_role = _by_role(table, "chat")
-        prompt = by_role.get("prompt", "")
-        if prompt not in rest:
-            prompt = longest_column(table, rest) if rest else ""
+        others = [column for column in table.columns if column not in pair]
+        prompt = _columns_by_role(table, "chat").get("prompt", "")
+        if prompt not in others:
+            prompt = longest_column(table, others) if others else ""
         return {"prompt": prompt, "first": pair[0], "second": pair[1]}
 
-    def text(self, row: Row, columns: Columns) -> str:
-        """The prompt."""
-        return _words(row.get(columns.get("prompt", "")))
-
     def replies(self, row: Row, columns: Columns, swapped: bool) -> Replies:
-        """Both replies, left and right."""
-        pair = [_words(row.get(columns[what])) for what in ("first", "second")]
-        left, right = reversed(pair) if swapped else pair
+        """Return both replies, left and right."""
+        first, second = _as_text(row.get(columns["first"])), _as_text(row.get(columns["second"]))
+        left, right = (second, first) if swapped else (first, second)
         return Replies(left=left, right=right, swapped=swapped)
 
-    def brought(self, row: Row, columns: Columns) -> str | None:
-        """What was chosen in an earlier version."""
+    def value_columns(self, columns: Columns) -> tuple[str, ...]:
+        """Return the columns of an earlier version's result, and of both replies."""
+        return CHOSEN, REJECTED, columns["first"], columns["second"]
+
+    def initial(self, row: Row, columns: Columns) -> str | None:
+        """Return the choice of an earlier version."""
         chosen = row.get(CHOSEN)
-        if not chosen or REJECTED not in row:
-            return None
-        return next((what for what in ("first", "second") if row.get(columns[what]) == chosen), None)
+        return next((which for which in ("first", "second") if chosen and row.get(columns[which]) == chosen), None)
 
     def cells(self, row: Row, columns: Columns, value: str) -> dict[str, Any]:
-        """The better reply as chosen, the other as rejected; neither when both are as good."""
+        """Return the better reply as chosen and the other one as rejected. Both are None if neither is better."""
         if value == "both":
             return {CHOSEN: None, REJECTED: None}
-        better, other = ("first", "second") if value == "first" else ("second", "first")
-        return {CHOSEN: row.get(columns[better]), REJECTED: row.get(columns[other])}
+        other = "second" if value == "first" else "first"
+        return {CHOSEN: row.get(columns[value]), REJECTED: row.get(columns[other])}
 
-    def checked(self, value: str) -> str:
-        """One of the three that can be said."""
+    def clean(self, value: str) -> str:
+        """Accept first, second and both."""
         return value if value in CHOICES else ""
 
     def too_few(self, counts: Counter[str], done: int) -> str:
-        """At least eight rows with a better reply."""
+        """Require eight rows with a better reply."""
         ready = counts["first"] + counts["second"]
-        if ready >= LEAST_ROWS:
-            return ""
-        return f"To train, at least {LEAST_ROWS} rows with a better reply are needed; so far {_have(ready)} one."
+        return "" if ready >= MIN_ROWS else _need("a better reply", ready)
 
     def note(self, rows: int, columns: Columns) -> str:
-        """What was chosen."""
+        """Return the number of compared rows and the column."""
         return f"{_rows(rows)} compared by hand: the better reply is in the column {CHOSEN}."
 
     def roles(self, columns: Columns) -> dict[str, str]:
-        """Prompt, chosen and rejected, once there is a task that reads them."""
+        """Return the roles prompt, chosen and rejected."""
         return {columns["prompt"]: "prompt", CHOSEN: "chosen", REJECTED: "rejected"}
 
-    def written(self, columns: Columns) -> dict[str, str]:
-        """Nothing that is read again here: the two replies stay where they are."""
+    def outputs(self, columns: Columns) -> dict[str, str]:
+        """Return nothing: the columns that are read stay the same."""
         return {}
 
 
-LABELS, REPLIES, BETTER = Labels(), WrittenReplies(), BetterReplies()
-WORKS: dict[str, WorkKind] = {work.name: work for work in (LABELS, REPLIES, BETTER)}
+LABELS, REPLIES, PREFERENCES = ClassLabels(), WrittenReplies(), Preferences()
+LABEL_TASKS: dict[str, LabelTask] = {each.name: each for each in (LABELS, REPLIES, PREFERENCES)}
 
 
-def unavailable_reason(work: WorkKind, columns: Columns) -> str:
-    """Why it can't be done with these columns; empty when it can."""
-    lacking = [words for what, words, needed in work.columns if needed and not columns.get(what)]
-    if not lacking:
-        return ""
-    if work is BETTER:
-        return "It needs two columns with a reply each, answer a and answer b say."
-    return "There is no column to read."
-
-
-def work_for(task: str) -> str:
-    """The kind of work whose rows are for a task."""
-    known = TASKS.get(task)
-    return known.labeling if known is not None and known.labeling in WORKS else LABELS.name
+def label_task_for(task: str) -> LabelTask:
+    """Return what rows are given for a training task."""
+    return LABEL_TASKS.get(TASKS[task].labeling if task in TASKS else "", LABELS)
 
 
 def written_by_hand(task: str) -> list[str]:
-    """Roles of a task that no column needs to have, since a person can write them in."""
-    known = TASKS.get(task)
-    return list(WORKS[known.labeling].written({})) if known is not None and known.labeling in WORKS else []
-
-
-def trained_as(work: WorkKind) -> str | None:
-    """The task that can learn from the rows, when the studio has it."""
-    return work.task if work.task in TASKS else None
+    """Return the roles of a training task that need no column, because a person can write the values."""
+    label_task = LABEL_TASKS.get(TASKS[task].labeling) if task in TASKS else None
+    return list(label_task.outputs({})) if label_task else []
 
 
 def longest_column(table: Table, among: Sequence[str] = ()) -> str:
-    """The column with the most text."""
+    """Return the column with the most text."""
     rows = table.sample()
     return max(among or table.columns, key=lambda column: sum(len(str(row.get(column) or "")) for row in rows))
 
 
-def _words(value: Any) -> str:
-    """A cell as a person reads it."""
+def _as_text(value: Any) -> str:
     if value is None:
         return ""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
 
 
-def _by_role(table: Table, task: str) -> dict[str, str]:
+def _columns_by_role(table: Table, task: str) -> dict[str, str]:
     return {role: column for column, role in match(table, task_named(task), {}, partial=True).roles.items()}
 
 
 _ENDS = (("a", "b"), ("1", "2"), ("left", "right"), ("first", "second"), ("base", "tuned"), ("chosen", "rejected"))
 
 
-def _pair(columns: Sequence[str]) -> tuple[str, str] | None:
-    """Two columns that hold a reply each, by their names."""
+def _reply_columns(columns: Sequence[str]) -> tuple[str, str] | None:
+    """Return two columns whose names differ in their ends only, like `answer a` and `answer b`."""
     by_name = {re.sub(r"[\W_]+", " ", column).strip().lower(): column for column in columns}
     for one, other in _ENDS:
         for name, column in by_name.items():
-            if re.search(rf"(^|\b| ){one}$", name) or re.search(rf"[a-z]{one}$" if one == "1" else r"$^", name):
-                twin = name[: len(name) - len(one)] + other
-                if twin in by_name and twin != name:
+            if re.search(rf"(^|\b| ){one}$", name) or (one == "1" and re.search(r"[a-z]1$", name)):
+                twin = name.removesuffix(one) + other
+                if twin in by_name:
                     return column, by_name[twin]
     return None
 
@@ -357,5 +325,6 @@ def _rows(count: int) -> str:
     return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
-def _have(count: int) -> str:
-    return f"{count:,} {'row has' if count == 1 else 'rows have'}"
+def _need(value: str, done: int) -> str:
+    have = f"{_rows(done)} {'has' if done == 1 else 'have'} one"
+    return f"To train, at least {MIN_ROWS} rows with {value} are needed; so far {have}."

@@ -1,166 +1,137 @@
-"""Where labelling stands, put into nouns for page and command line. It changes nothing but what is on the screen."""
+"""Views of a labeling session for the page and the command line: progress with the current row, and a list of rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from studio.data.column import is_among
 from studio.schema.errors import StudioError
-from studio.schema.labeling import (
-    Labeling,
-    Labeller,
-    LabelList,
-    LabelRow,
-    Learned,
-    Recent,
-    Replies,
-    Suggestion,
-    SuggestState,
-)
+from studio.schema.labeling import Labeler, Labeling, LabelList, LabelRow, Recent, SuggestState
 from studio.services.labeling.agreement import agreements, trust
-from studio.services.labeling.label_tasks import BETTER, LABELS, REPLIES, WORKS, trained_as, unavailable_reason
-from studio.services.labeling.order import ORDERS
-from studio.services.labeling.session import LabelingSession, LabelingSessions
+from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, PREFERENCES, REPLIES
+from studio.services.labeling.order import ORDERS, Order, Screen, Suggested
+from studio.services.labeling.session import Session, columns_of
+from studio.services.labeling.state import is_value
 
-RECENT = 8
-SNIPPET = 120
-LIST_TEXT = 400
+RECENT, RECENT_TEXT, LIST_TEXT = 8, 120, 400
 SHOWS = ("all", "open", "done", "unsure", "differ", "sure")
 
 
-def where_it_stands(
-    desks: LabelingSessions, desk: LabelingSession, labeller: str, learned: Learned | None, state: SuggestState
+def labeling_view(
+    session: Session,
+    labeler: str,
+    order: Order,
+    screen: Screen,
+    suggested: Suggested,
+    suggesting: SuggestState,
+    typed: str | None,
 ) -> Labeling:
-    """The row to do now, and all that is said around it."""
-    board = desk.board
-    suggested = learned.rows if learned else {}
-    order = desks.order(desk, labeller, suggested)
-    row = desks.next(desk, labeller, order, suggested, learned.time if learned else "")
-    seen = desks.shown(desk, labeller)
-    suggestion = suggested.get(row) if row and board.is_open(row, labeller) else None
-    desks.show(desk, labeller, row, suggestion, bool(seen and seen.opened and seen.row == row))
-    done = len(board.final)
+    """Return the progress of labeling and the row on a person's screen. `typed`: their unsaved reply to it."""
+    state, label_task, columns, row = session.state, session.label_task, session.columns, screen.row
+    labels = state.labels if label_task is LABELS else ()
+    swapped = bool((row or 0) * 2_654_435_761 >> 7 & 1)  # a hash: the same for a row each time it is shown
     return Labeling(
-        dataset=desk.record.id,
-        work=desk.work.name,
-        works=_works(desks, desk),
-        columns=desk.columns,
-        text_column=next(iter(desk.columns.values()), ""),
-        task=trained_as(desk.work) or "",
-        choosable=tuple((what, words, desk.columns.get(what, "")) for what, words, _ in desk.work.columns),
-        labels=board.labels if desk.work is LABELS else (),
-        counts={name: board.counts.get(name, 0) for name in (board.labels if desk.work is LABELS else ())},
-        done=done,
-        total=desk.record.rows,
-        unsure=len(board.marked("unsure", labeller)),
+        dataset=session.record.id,
+        work=label_task.name,
+        works=tuple(
+            (
+                each.name,
+                each.title,
+                each.unavailable_reason(columns_of(session.record, session.path, each, session.draft)),
+            )
+            for each in LABEL_TASKS.values()
+        ),
+        task=label_task.task,
+        text_column=session.text_column,
+        choosable=tuple((purpose, title, columns.get(purpose, "")) for purpose, title, _ in label_task.columns),
+        columns=columns,
+        labels=labels,
+        counts={name: state.counts.get(name, 0) for name in labels},
+        done=len(state.values),
+        total=session.record.rows,
+        unsure=len(state.marked("unsure", labeler)),
         row=row,
-        text=desk.text(row) if row else "",
-        reply=_reply(desks, desk, labeller, row) if row and desk.work is REPLIES else "",
-        replies=_pair(desk, row) if row and desk.work is BETTER else None,
-        suggestion=suggestion,
-        recent=tuple(_recent(desk, labeller)),
+        text=session.text(row) if row else "",
+        reply=(state.values.get(row, "") if typed is None else typed) if row and label_task is REPLIES else "",
+        replies=PREFERENCES.replies(session.row(row), columns, swapped) if row and label_task is PREFERENCES else None,
+        suggestion=screen.suggestion,
+        recent=tuple(_recent(session, labeler)),
         order=order.name,
-        orders=tuple((each.name, each.title) for each in ORDERS.values() if each.offered(board, labeller, suggested)),
-        enough=desk.work.too_few(board.counts, done),
-        suggesting=state,
-        trust=trust(fact for fact, _ in board.history),
-        labeller=labeller,
-        labellers=tuple(Labeller(name=name, rows=rows) for name, rows in sorted(board.labellers().items())),
-        agreements=agreements(board) if desk.work is not REPLIES else (),
-        new=len(desk.new()),
+        orders=tuple((each.name, each.title) for each in ORDERS.values() if each.is_offered(state, labeler, suggested)),
+        enough=label_task.too_few(state.counts, len(state.values)),
+        suggesting=suggesting,
+        trust=trust(fact for fact, _ in state.history),
+        labeller=labeler,
+        labellers=tuple(Labeler(name=name, rows=rows) for name, rows in sorted(state.labelers().items())),
+        agreements=agreements(state) if label_task is not REPLIES else (),
+        new=len(state.changes(label_task.unlabeled)),
     )
 
 
-def _works(desks: LabelingSessions, desk: LabelingSession) -> tuple[tuple[str, str, str], ...]:
-    draft = desks.draft(desk.record.id)
-    return tuple(
-        (work.name, work.title, unavailable_reason(work, desks.columns_of(desk.record, work, draft)))
-        for work in WORKS.values()
-    )
-
-
-def _pair(desk: LabelingSession, row: int) -> Replies:
-    """Both replies. They change places from row to row, the same way each time a row is shown."""
-    return BETTER.replies(desk.row(row), desk.columns, bool(row * 2_654_435_761 >> 7 & 1))
-
-
-def typed_key(desk: LabelingSession, labeller: str, row: int) -> str:
-    """Under which a reply is kept that was typed and not given yet."""
-    return f"typed:{desk.record.id}:{desk.record.version}:{row}:{labeller}"
-
-
-def _reply(desks: LabelingSessions, desk: LabelingSession, labeller: str, row: int) -> str:
-    typed = desks.drafts.get(typed_key(desk, labeller, row))
-    return str(typed) if typed is not None else desk.board.final.get(row, "")
-
-
-def _recent(desk: LabelingSession, labeller: str) -> Iterable[Recent]:
-    """Rows that this person did last, newest first."""
-    seen: set[int] = set()
-    for fact, row in reversed(desk.board.history):
-        if len(seen) == RECENT:
+def _recent(session: Session, labeler: str) -> Iterator[Recent]:
+    """Yield the rows that this person did last, newest first, each with their last value or mark."""
+    rows: set[int] = set()
+    for fact, row in reversed(session.state.history):
+        if len(rows) == RECENT:
             return
-        mark = desk.board.mine(row, labeller)
-        if row in seen or fact.labeller != labeller or mark is None or mark.fact != fact.id:
+        mark = session.state.mark(row, labeler)
+        if fact.labeller != labeler or mark is None or mark.id != fact.id:
             continue
-        seen.add(row)
+        rows.add(row)
         value = (mark.value or "") if mark.what == "given" else mark.what
-        was = fact.suggested or ""
-        yield Recent(
-            row=row, text=desk.text(row)[:SNIPPET], value=value[:SNIPPET], was=was if was and was != fact.value else ""
-        )
+        was = fact.suggested if fact.suggested and fact.suggested != fact.value else ""
+        yield Recent(row=row, text=session.text(row)[:RECENT_TEXT], value=value[:RECENT_TEXT], was=was)
 
 
-def list_of(
-    desk: LabelingSession, labeller: str, learned: Learned | None, start: int, count: int, show: str, search: str
+def list_view(
+    session: Session, labeler: str, suggested: Suggested, show: str, search: str, start: int, count: int
 ) -> LabelList:
-    """A page of many rows; `show` is one of SHOWS, or `label:NAME`."""
-    suggested = learned.rows if learned else {}
-    numbers = _numbers(desk, labeller, suggested, show)
-    if words := search.strip().lower():
-        found = desk.holding(words)
-        numbers = found if show == "all" else [row for row in numbers if is_among(found, row)]
+    """Return a page of rows. `show` is one of SHOWS, or `label:NAME`."""
+    numbers, search = _numbers(session, labeler, suggested, show), search.strip()
+    if search:
+        matches = session.rows_containing(search.lower())
+        numbers = matches if show == "all" else [row for row in numbers if is_among(matches, row)]
     start = max(1, min(start, len(numbers)))
     page = numbers[start - 1 : start - 1 + count]
-    texts = desk.texts(page)
-    return LabelList(
-        rows=tuple(_list_row(desk, labeller, row, texts.get(row, ""), suggested) for row in page),
-        start=start,
-        total=len(numbers),
-        show=show,
-        search=search.strip(),
-    )
+    texts = session.texts(page)
+    rows = tuple(_list_row(session, labeler, row, texts.get(row, ""), suggested) for row in page)
+    return LabelList(rows=rows, start=start, total=len(numbers), show=show, search=search)
 
 
-def _numbers(desk: LabelingSession, labeller: str, suggested: dict[int, Suggestion], show: str) -> Sequence[int]:
-    board, every = desk.board, range(1, desk.record.rows + 1)
-    if show == "all":
-        return every
-    if show == "open":
-        return [row for row in every if row not in board.final]
-    if show == "done":
-        return sorted(board.final)
-    if show == "unsure":
-        return board.marked("unsure", labeller)
-    if show == "differ":
-        return sorted({row for each in agreements(board) for row in each.differ})
-    if show == "sure":
-        return sorted((row for row in suggested if row not in board.final), key=lambda row: -suggested[row].sure)
-    if show.startswith("label:"):
-        return sorted(row for row, label in board.final.items() if label == show.removeprefix("label:"))
-    raise StudioError("unknown-name", "Rows can't be shown in that way.", given=show, valid=[*SHOWS, "label:NAME"])
+def _numbers(session: Session, labeler: str, suggested: Suggested, show: str) -> Sequence[int]:
+    """Return the numbers of the rows that `show` names."""
+    state, every = session.state, range(1, session.record.rows + 1)
+    numbers: Sequence[int]
+    match show:
+        case "all":
+            numbers = every
+        case "open":
+            numbers = [row for row in every if row not in state.values]
+        case "done":
+            numbers = sorted(state.values)
+        case "unsure":
+            numbers = state.marked("unsure", labeler)
+        case "differ":
+            numbers = sorted({row for each in agreements(state) for row in each.differ})
+        case "sure":
+            unlabeled = (row for row in suggested if row not in state.values)
+            numbers = sorted(unlabeled, key=lambda row: -suggested[row].sure)
+        case _ if show.startswith("label:"):
+            numbers = sorted(row for row, label in state.values.items() if label == show.removeprefix("label:"))
+        case _:
+            raise StudioError(
+                "unknown-name", "Rows can't be shown in that way.", given=show, valid=[*SHOWS, "label:NAME"]
+            )
+    return numbers
 
 
-def _list_row(desk: LabelingSession, labeller: str, row: int, text: str, suggested: dict[int, Suggestion]) -> LabelRow:
-    board, mark = desk.board, desk.board.mine(row, labeller)
+def _list_row(session: Session, labeler: str, row: int, text: str, suggested: Suggested) -> LabelRow:
+    state, mark = session.state, session.state.mark(row, labeler)
+    values = sorted((fact.labeller, fact.value or "") for fact in state.given(row))
     return LabelRow(
         row=row,
         text=text[:LIST_TEXT],
-        value=board.final.get(row, ""),
-        mine=(mark.value or "") if mark and mark.what == "given" else "",
+        value=state.values.get(row, ""),
+        mine=(mark.value or "") if mark and is_value(mark) else "",
         mark=mark.what if mark and mark.what != "given" else "",
-        by=tuple(
-            (name, each.value or "")
-            for name, each in sorted(board.marks.get(row, {}).items())
-            if each.what == "given" and each.value
-        ),
-        suggestion=None if row in board.final else suggested.get(row),
+        by=tuple(pair for pair in values if pair[1]),
+        suggestion=None if row in state.values else suggested.get(row),
     )

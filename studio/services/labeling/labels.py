@@ -1,130 +1,376 @@
-"""Labels of a workspace's datasets, as the page and the command line use them."""
+"""Labels of a workspace's datasets, for the page and the command line. Each action is saved before it returns."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
+from studio.data.formats import read, read_text
+from studio.data.table import Table
 from studio.schema.dataset import DatasetRecord
-from studio.schema.labeling import Agreement, Carried, Labeling, LabelList, Learned
-from studio.services.labeling.annotation_state import AnnotationState
-from studio.services.labeling.import_export import LabelImportExport
-from studio.services.labeling.label_schema import LabelNames
-from studio.services.labeling.service import LabelingService
-from studio.services.labeling.suggestions import Suggestions
+from studio.schema.errors import StudioError, named
+from studio.schema.labeling import Agreement, Carried, Fact, Labeling, LabelList, Learned, What
+from studio.schema.models import ModelInfo
+from studio.services.context import Context
+from studio.services.datasets.service import Datasets
+from studio.services.labeling.active_learning import (
+    EMBEDDING_MODEL,
+    TWO_TEXTS,
+    Progress,
+    ReadData,
+    Suggester,
+    TrainingSet,
+    missing_labels,
+    training_set,
+)
+from studio.services.labeling.import_export import count_lines, export_labels, import_labels
+from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, MAX_REPLY, PREFERENCES, REPLIES
+from studio.services.labeling.label_view import labeling_view, list_view
+from studio.services.labeling.order import AWAY, ORDERS, Screen, Suggested
+from studio.services.labeling.session import Session, Sessions, clean_name
+from studio.services.model_host.client import WorkspaceHost
+from studio.services.models import Models
 
-Progress = Callable[[int, int, str], None]
+MAX_LABELS = 100
 
 
 class Labels:
-    """Labeling. `labeller` is the name of the person; empty for a person alone."""
+    """Labeling. `labeler` is the name of the person; empty for a person alone."""
 
-    def __init__(self, state: AnnotationState, suggestions: Suggestions) -> None:
-        self._service = LabelingService(state, suggestions)
-        self._suggestions, self._names, self._files = suggestions, LabelNames(state), LabelImportExport(state)
+    def __init__(self, context: Context, datasets: Datasets, models: Models, suggester: Suggester) -> None:
+        self.context, self.datasets, self.models, self.suggester = context, datasets, models, suggester
+        self.facts, self.drafts = context.workspace.labels, context.workspace.drafts
+        self.sessions, self._lock = Sessions(context.workspace), threading.RLock()
+        self._info: ModelInfo | None = None
+        self._screens: dict[tuple[str, int, str], dict[str, Screen]] = {}
+        """Dataset, version, label task → labeler → screen."""
 
-    def state(self, dataset: str, labeller: str = "", task: str = "") -> Labeling:
+    # --- views ---
+
+    def state(self, dataset: str, labeler: str = "", task: str = "") -> Labeling:
         """Progress, and the next row; `task` decides what rows get until a person chooses."""
-        return self._service.state(dataset, labeller, task)
+        labeler = clean_name(labeler)
+        with self._lock:
+            self.sessions.follow_task(dataset, task)
+            session = self.sessions.open(dataset)
+            learned = self.suggester.learned(session)
+            suggested: Suggested = learned.rows if learned else {}
+            suggesting = self.suggester.state(session, self.context.demo, self._embedding_model)
+            order, screen = session.order(labeler, suggested), self._screen(session, labeler)
+            since = time.monotonic() - AWAY
+            others = self._screens[session.key].items()
+            taken = {each.row for name, each in others if each.row and name not in ("", labeler) and each.since > since}
+            # a person without a name who then enters one leaves a screen without a name, with the same row
+            renamed = not labeler and screen.row in taken
+            row = screen.row
+            if not row or renamed or not (screen.opened or order.wants(session.state, row, labeler)):
+                row = screen.next(session.state, labeler, order, suggested, learned.time if learned else "", taken)
+            suggestion = suggested.get(row) if row and session.state.is_open(row, labeler) else None
+            screen.show(row, suggestion, screen.opened and screen.row == row)
+            typed = (
+                self.drafts.get(_typed_key(session, labeler, row)) if row and session.label_task is REPLIES else None
+            )
+            return labeling_view(session, labeler, order, screen, suggested, suggesting, typed)
 
     def rows(
-        self, dataset: str, labeller: str = "", show: str = "all", search: str = "", start: int = 1, count: int = 25
+        self, dataset: str, labeler: str = "", show: str = "all", search: str = "", start: int = 1, count: int = 25
     ) -> LabelList:
         """Many rows at once; `show` is all, open, done, unsure, differ, sure or label:NAME."""
-        return self._service.rows(dataset, labeller, show, search, start, count)
-
-    def choose(self, dataset: str, work: str = "", columns: Mapping[str, str] | None = None) -> Labeling:
-        """Choose what rows get (labels, replies or preferences), and the columns to read and write."""
-        self._service.choose(dataset, work, columns)
-        return self.state(dataset)
-
-    def choose_order(self, dataset: str, order: str = "file", labeller: str = "") -> Labeling:
-        """Choose the order of rows for one person."""
-        self._service.choose_order(dataset, order, labeller)
-        return self.state(dataset, labeller)
-
-    def open(self, dataset: str, row: int, labeller: str = "") -> Labeling:
-        """Show a row now, labeled or not."""
-        self._service.open(dataset, row, labeller)
-        return self.state(dataset, labeller)
-
-    def give(self, dataset: str, row: int, label: str, labeller: str = "") -> Labeling:
-        """Give a row a label, a reply or a preference; saved before this returns."""
-        self._service.give(dataset, row, label, labeller)
-        return self.state(dataset, labeller)
-
-    def give_many(self, dataset: str, rows: Sequence[int] = (), label: str = "", labeller: str = "") -> int:
-        """Give many rows a label, or each its suggested one; how many got one."""
-        return self._service.give_many(dataset, rows, label, labeller)
-
-    def skip(self, dataset: str, row: int, labeller: str = "") -> Labeling:
-        """Leave a row for later."""
-        return self._defer(dataset, row, "skip", labeller)
-
-    def mark_unsure(self, dataset: str, row: int, labeller: str = "") -> Labeling:
-        """Mark a row as unsure: it does not come again unless opened."""
-        return self._defer(dataset, row, "unsure", labeller)
-
-    def _defer(self, dataset: str, row: int, reason: Literal["skip", "unsure"], labeller: str) -> Labeling:
-        self._service.put_aside(dataset, row, reason, labeller)
-        return self.state(dataset, labeller)
-
-    def undo(self, dataset: str, labeller: str = "") -> Labeling:
-        """Undo this person's last action."""
-        self._service.undo(dataset, labeller)
-        return self.state(dataset, labeller)
-
-    def type_reply(self, dataset: str, row: int, text: str, labeller: str = "") -> None:
-        """Save a reply that is being typed."""
-        self._service.type_reply(dataset, row, text, labeller)
-
-    def set_names(self, dataset: str, labels: Sequence[str], text_column: str | None = None) -> Labeling:
-        """Set the labels, and the column to read."""
-        if text_column is not None:
-            self._service.choose(dataset, "label", {"text": text_column})
-        self._names.set(dataset, labels)
-        return self.state(dataset)
-
-    def add_names(self, dataset: str, labels: Sequence[str], labeller: str = "") -> Labeling:
-        """Add labels."""
-        self._names.add(dataset, labels, labeller)
-        return self.state(dataset, labeller)
-
-    def rename(self, dataset: str, label: str, new: str, merge: bool = False, labeller: str = "") -> int:
-        """Rename a label; with `merge` the new name may be another label's. Returns how many rows had it."""
-        return self._names.rename(dataset, label, new, merge, labeller)
-
-    def remove_name(self, dataset: str, label: str, labeller: str = "") -> None:
-        """Remove a label that no row has."""
-        self._names.remove(dataset, label, labeller)
-
-    def apply(self, dataset: str) -> DatasetRecord:
-        """A new version of the dataset with the labels in a column."""
-        return self._service.use(dataset)
+        with self._lock:
+            session = self.sessions.open(dataset)
+            return list_view(session, clean_name(labeler), self._suggested(session), show, search, start, count)
 
     def agreements(self, dataset: str) -> tuple[Agreement, ...]:
         """Agreement of every two people on rows that both labeled."""
         return self.state(dataset).agreements
 
+    # --- choices ---
+
+    def choose(self, dataset: str, work: str = "", columns: Mapping[str, str] | None = None) -> Labeling:
+        """Choose what rows get (labels, replies or preferences), and the columns to read and write."""
+        with self._lock:
+            chosen = named(LABEL_TASKS, work, "kind of labelling", field="work") if work else None
+            label_task = chosen or self.sessions.open(dataset).label_task
+            self.sessions.choose_columns(dataset, label_task, columns or {}, label_task.name)
+            return self.state(dataset)
+
+    def choose_order(self, dataset: str, order: str = "file", labeler: str = "") -> Labeling:
+        """Choose the order of rows for one person."""
+        named(ORDERS, order, "order", field="order")
+        with self._opened(dataset, labeler) as (session, labeler):
+            self.sessions.choose(dataset, orders={**session.draft.get("orders", {}), labeler: order})
+            self._screen(session, labeler).show(None)
+            return self.state(dataset, labeler)
+
+    def open(self, dataset: str, row: int, labeler: str = "") -> Labeling:
+        """Show a row now, labeled or not."""
+        with self._opened(dataset, labeler, row) as (session, labeler):
+            self._screen(session, labeler).show(row, opened=True)
+            return self.state(dataset, labeler)
+
+    # --- values of rows ---
+
+    def give(self, dataset: str, row: int, label: str, labeler: str = "") -> Labeling:
+        """Give a row a label, a reply or a preference; saved before this returns."""
+        with self._opened(dataset, labeler, row) as (session, labeler):
+            value, screen = _clean(session, label), self._screen(session, labeler)
+            suggestion = screen.suggestion if screen.row == row else None
+            suggested = {"suggested": suggestion.best, "sure": suggestion.sure} if suggestion else {}
+            self._save(session, session.fact("given", labeler, row, value, **suggested))
+            screen.show(None)
+            if session.label_task is REPLIES:
+                self.drafts.put(_typed_key(session, labeler, row), None)
+            return self.state(dataset, labeler)
+
+    def give_many(self, dataset: str, rows: Sequence[int] = (), label: str = "", labeler: str = "") -> int:
+        """Give many rows a label, or each its suggested one; how many got one."""
+        with self._opened(dataset, labeler, *rows) as (session, labeler):
+            if label:
+                values = dict.fromkeys(rows, _clean(session, label))
+            else:
+                suggested = self._suggested(session)
+                unlabeled = (row for row in rows if row in suggested and row not in session.state.values)
+                values = {row: suggested[row].best for row in unlabeled}
+            self._save(session, *(session.fact("given", labeler, row, value) for row, value in values.items()))
+            return len(values)
+
+    def skip(self, dataset: str, row: int, labeler: str = "") -> Labeling:
+        """Leave a row for later."""
+        return self._mark(dataset, row, "skip", labeler)
+
+    def mark_unsure(self, dataset: str, row: int, labeler: str = "") -> Labeling:
+        """Mark a row as unsure: it does not come again unless opened."""
+        return self._mark(dataset, row, "unsure", labeler)
+
+    def _mark(self, dataset: str, row: int, mark: What, labeler: str) -> Labeling:
+        with self._opened(dataset, labeler, row) as (session, labeler):
+            self._save(session, session.fact(mark, labeler, row))
+            self._screen(session, labeler).show(None)
+            return self.state(dataset, labeler)
+
+    def undo(self, dataset: str, labeler: str = "") -> Labeling:
+        """Undo this person's last action."""
+        with self._opened(dataset, labeler) as (session, labeler):
+            author = (labeler, session.record.version)
+            for fact, row in reversed(session.state.history):
+                if (fact.labeller, fact.version) == author:
+                    self._save(session, session.fact("undo", labeler, undoes=fact.id))
+                    self._screen(session, labeler).show(row, opened=True)
+                    break
+            return self.state(dataset, labeler)
+
+    def type_reply(self, dataset: str, row: int, text: str, labeler: str = "") -> None:
+        """Save a reply that is being typed."""
+        with self._opened(dataset, labeler, row) as (session, labeler):
+            self.drafts.put(_typed_key(session, labeler, row), text[:MAX_REPLY])
+
+    def apply(self, dataset: str) -> DatasetRecord:
+        """A new version of the dataset with the labels in a column."""
+        with self._lock:
+            session = self.sessions.open(dataset)
+            label_task, columns, state = session.label_task, session.columns, session.state
+            if reason := label_task.too_few(state.counts, len(state.values)):
+                raise StudioError("too-few-rows", reason, hint="Label more rows.")
+            changes = state.changes(label_task.unlabeled)
+            if not changes:
+                raise StudioError(
+                    "wrong-state", "Nothing is new.", hint="Label some rows, or go on with the version that there is."
+                )
+            cells = {row: label_task.cells(session.row(row), columns, value) for row, value in changes.items()}
+            new = self.datasets.with_values(dataset, cells, label_task.note(len(changes), columns))
+            self.sessions.choose_columns(dataset, label_task, label_task.outputs(columns))
+            roles = label_task.roles(columns)
+            ignored = {name: "ignore" for name in new.columns if name not in roles}
+            self.datasets.set_roles(dataset, label_task.task, {**roles, **ignored})
+            return self.datasets.store.get(new.id)
+
+    # --- names of labels ---
+
+    def set_names(self, dataset: str, labels: Sequence[str], text_column: str | None = None) -> Labeling:
+        """Set the labels, and the column to read."""
+        if text_column is not None:
+            self.choose(dataset, "label", {"text": text_column})
+        with self._opened(dataset) as (session, labeler):
+            names = _names(_for_labels(session), labels)
+            _require_few(len(names))
+            self._save(session, session.fact("names", labeler, value=json.dumps(names, ensure_ascii=False)))
+            return self.state(dataset)
+
+    def add_names(self, dataset: str, labels: Sequence[str], labeler: str = "") -> Labeling:
+        """Add labels."""
+        with self._opened(dataset, labeler) as (session, labeler):
+            known = _for_labels(session).state.labels
+            new = [name for name in _names(session, labels) if name not in known]
+            _require_few(len(known) + len(new) if new else 0)
+            self._save(session, *(session.fact("add", labeler, value=name) for name in new))
+            return self.state(dataset, labeler)
+
+    def rename(self, dataset: str, label: str, new: str, merge: bool = False, labeler: str = "") -> int:
+        """Rename a label; with `merge` the new name may be another label's. Returns how many rows had it."""
+        with self._opened(dataset, labeler) as (session, labeler):
+            rows, name = _rows_of_label(session, label), _clean(session, new)
+            if name in session.state.labels and name != label and not merge:
+                raise StudioError(
+                    "bad-setting",
+                    f"There is a label {name} already.",
+                    given=name,
+                    hint=f"Merge {label} into {name} if both mean the same.",
+                )
+            if name != label:
+                names = json.dumps([label, name], ensure_ascii=False)
+                self._save(session, session.fact("rename", labeler, value=names))
+            return rows
+
+    def remove_name(self, dataset: str, label: str, labeler: str = "") -> None:
+        """Remove a label that no row has."""
+        with self._opened(dataset, labeler) as (session, labeler):
+            if rows := _rows_of_label(session, label):
+                raise StudioError(
+                    "wrong-state",
+                    f"The label {label} stands on {rows:,} {'row' if rows == 1 else 'rows'}.",
+                    hint="Merge it into another label, or give those rows another one.",
+                )
+            self._save(session, session.fact("remove", labeler, value=label))
+
+    # --- suggestions ---
+
     def suggest(self, dataset: str, progress: Progress = lambda done, total, words: None) -> Learned | None:
         """Train a small classifier on the labels so far and suggest labels for the other rows; waits for it."""
-        return self._suggestions.now(dataset, progress)
+        with self._opened(dataset) as (session, _):
+            reason = TWO_TEXTS if _for_labels(session).columns.get("second") else missing_labels(session.state)
+            if reason:
+                raise StudioError("too-few-rows", reason)
+        return self.suggester.run(*self._suggestion_job(session), progress)
 
     def suggest_in_background(self, dataset: str) -> None:
         """The same in the background; `state` has the progress."""
-        self._suggestions.begin(dataset)
+        with self._opened(dataset) as (session, _):
+            self.suggester.start(*self._suggestion_job(_for_labels(session)))
+
+    # --- files ---
 
     def export_text(self, dataset: str, format: str = "csv", each: bool = False) -> str:
         """The labels as CSV or JSONL; `each`: one line for each person's label."""
-        return self._files.text(dataset, format, each)
+        with self._opened(dataset) as (session, _):
+            return export_labels(session, format, each)
 
     def export_file(self, dataset: str, to: Path | str, each: bool = False) -> int:
         """Write the labels to a file; how many lines."""
-        return self._files.write(dataset, Path(to), each)
+        with self._opened(dataset):
+            self.context.owner_only("Writing to a folder of this machine")
+        to = Path(to)
+        format = to.suffix.lower().lstrip(".")
+        text = self.export_text(dataset, format or to.name, each)
+        if not to.parent.is_dir():
+            raise StudioError(
+                "unknown-format",
+                "There is no such folder to write to.",
+                given=to.parent,
+                field="to",
+                hint="Make it first, or name another one.",
+            )
+        to.write_text(text, encoding="utf-8", newline="")
+        return count_lines(text, format)
 
-    def import_file(self, dataset: str, path: Path | str, labeller: str = "") -> Carried:
+    def import_file(self, dataset: str, path: Path | str, labeler: str = "") -> Carried:
         """Import labels from a file, matched by row number or by text."""
-        return self._files.take_file(dataset, Path(path), labeller)
+        with self._opened(dataset):
+            self.context.owner_only("Reading a file by its path")
+        path = Path(path)
+        if not path.is_file():
+            raise StudioError(
+                "unreadable-file", "There is no such file.", given=path.name, hint="Check its name and its folder."
+            )
+        return self._import(dataset, read(path, limits=self.datasets.read_limits), labeler)
 
-    def import_text(self, dataset: str, text: str, labeller: str = "") -> Carried:
+    def import_text(self, dataset: str, text: str, labeler: str = "") -> Carried:
         """Import labels that were pasted."""
-        return self._files.take_text(dataset, text, labeller)
+        self.datasets.store.get(dataset)
+        return self._import(dataset, read_text(text, limits=self.datasets.read_limits), labeler)
+
+    def _import(self, dataset: str, table: Table, labeler: str) -> Carried:
+        with self._opened(dataset, labeler) as (session, labeler):
+            facts, summary = import_labels(session, table, labeler)
+            self._save(session, *facts)
+            return summary
+
+    # --- sessions ---
+
+    @contextmanager
+    def _opened(self, dataset: str, labeler: str = "", *rows: int) -> Iterator[tuple[Session, str]]:
+        """Hold the lock, and yield the session and the clean name of a person. Refuse rows that do not exist."""
+        with self._lock:
+            session = self.sessions.open(dataset)
+            for row in rows:
+                if not 1 <= row <= session.record.rows:
+                    valid = f"1 to {session.record.rows}"
+                    raise StudioError("no-such-row", "There is no such row.", given=row, valid=valid)
+            yield session, clean_name(labeler)
+
+    def _save(self, session: Session, *facts: Fact) -> None:
+        """Insert a row for each fact, in one transaction. They are applied when the session is opened again."""
+        self.facts.add(session.record.id, facts)
+
+    def _screen(self, session: Session, labeler: str) -> Screen:
+        return self._screens.setdefault(session.key, {}).setdefault(labeler, Screen())
+
+    def _suggested(self, session: Session) -> Suggested:
+        """Return row → suggestion of the last training."""
+        learned = self.suggester.learned(session)
+        return learned.rows if learned else {}
+
+    def _suggestion_job(self, session: Session) -> tuple[Session, ReadData, ModelInfo, WorkspaceHost]:
+        """Return the arguments of `Suggester.run`."""
+
+        def read() -> TrainingSet | None:
+            with self._opened(session.record.id) as (current, _):
+                return training_set(current, self.context.demo) if current.key == session.key else None
+
+        return session, read, self._embedding_model(), self.suggester.host.of(self.context.workspace)
+
+    def _embedding_model(self) -> ModelInfo:
+        """Return the starter that embeds texts. Raise while it is not on this machine."""
+        if self._info is None:
+            self._info = self.models.ready(EMBEDDING_MODEL)
+        return self._info
+
+
+def _typed_key(session: Session, labeler: str, row: int) -> str:
+    """The key of the draft of a reply that is being typed."""
+    return f"typed:{session.record.id}:{session.record.version}:{row}:{labeler}"
+
+
+def _clean(session: Session, value: str) -> str:
+    """Return a value as it is saved. Refuse one that is not valid."""
+    cleaned = session.label_task.clean(value)
+    if not cleaned:
+        valid = "first, second or both" if session.label_task is PREFERENCES else None
+        raise StudioError("bad-setting", session.label_task.refusal, given=value[:200] or "nothing", valid=valid)
+    return cleaned
+
+
+def _for_labels(session: Session) -> Session:
+    """Refuse a session in which rows get something else than labels."""
+    if session.label_task is not LABELS:
+        raise StudioError("wrong-state", "These rows are not given labels just now.", hint="Choose Label texts.")
+    return session
+
+
+def _names(session: Session, labels: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(_clean(session, label) for label in labels if label.strip()))
+
+
+def _require_few(labels: int) -> None:
+    if labels > MAX_LABELS:
+        raise StudioError(
+            "too-many-labels", "Nobody can choose among so many labels.", given=labels, valid=f"up to {MAX_LABELS}"
+        )
+
+
+def _rows_of_label(session: Session, label: str) -> int:
+    """Return the number of rows with a label. Refuse a label that does not exist."""
+    if label not in _for_labels(session).state.labels:
+        raise StudioError("unknown-name", f"There is no label {label}.", valid=session.state.labels)
+    return session.state.counts[label]

@@ -1,235 +1,244 @@
-"""What lies on the desk when somebody labels: the dataset's version, the kind of work, its columns, and the board.
+"""Labeling sessions: a version of a dataset, what its rows are given, the columns, and the state of labeling."""
 
-Which work and which columns were chosen is a draft of the workspace, so that a reload finds them again. Which row is on
-whose screen is known here alone: it is worth nothing after a restart.
-"""
-
-import time
 from array import array
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from studio.data.column import column_of, rows_with
+from studio.data.parquet_store import open_parquet
 from studio.data.table import Row
 from studio.schema.dataset import DatasetRecord
-from studio.schema.errors import StudioError, named
-from studio.schema.labeling import Suggestion
-from studio.services.context import Context
-from studio.services.datasets.service import Datasets
-from studio.services.labeling.label_tasks import LABELS, WORKS, WorkKind, unavailable_reason, work_for
-from studio.services.labeling.order import ORDERS, Order, Queue
-from studio.services.labeling.progress import LabelingProgress
-from studio.services.labeling.repository import BoardRepository, row_of
+from studio.schema.errors import StudioError
+from studio.schema.labeling import Fact, What
+from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, Columns, LabelTask, label_task_for
+from studio.services.labeling.order import ORDERS, Order, Suggested
+from studio.services.labeling.state import LabelingState, Locate
+from studio.store import Workspace
+from studio.store.datasets import DatasetStore
 
-AWAY = 180.0
-"""Seconds after which a row that is on somebody's screen may be given to another person."""
-LONGEST_NAME = 40
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The row on a person's screen, with the suggestion beside it."""
-
-    row: int
-    suggestion: Suggestion | None
-    since: float
-    opened: bool = False
-    """The person asked for this very row."""
+MAX_NAME = 40
+Key = tuple[tuple[str, str], ...]
+"""Purpose and column, sorted: `columns` as the key of a cache."""
 
 
 @dataclass(frozen=True)
-class LabelingSession:
-    """A dataset as it is worked on."""
+class Session:
+    """The current version of a dataset, as it is labeled."""
 
     record: DatasetRecord
     path: Path
-    work: WorkKind
+    """The file with the rows."""
+    folder: Path
+    """The folder for embeddings and suggestions."""
+    label_task: LabelTask
     columns: dict[str, str]
-    board: LabelingProgress
-    own: dict[int, str]
-    """Row → what it came with, by its first name."""
+    """Purpose → column."""
+    draft: dict[str, Any]
+    """What people chose: label task, columns and orders."""
+    state: LabelingState
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """Dataset, version, work."""
-        return self.record.id, self.record.version, self.work.name
+        """Dataset, version and label task."""
+        return self.record.id, self.record.version, self.label_task.name
 
-    def new(self) -> dict[int, str]:
-        """Row → what stands, where the dataset itself holds something else."""
-        empty, final = self.work.empty, self.board.final
-        rows = (
-            final if self.board.renamed else self.board.marks
-        )  # without a new name only rows that were given something
-        return {row: final[row] for row in rows if row in final and self.own.get(row, empty) != final[row]}
+    @property
+    def text_column(self) -> str:
+        """The first column that is read."""
+        return next(iter(self.columns.values()))
+
+    def fact(self, what: What, labeler: str, row: int = 0, value: str | None = None, **fields: Any) -> Fact:
+        """Return a new fact about this version."""
+        work = self.label_task.name
+        return Fact(version=self.record.version, work=work, what=what, row=row, value=value, labeller=labeler, **fields)
 
     def row(self, number: int) -> Row:
-        """A row of the version."""
-        return row_of(self.path, number)
+        """Return a row of the version."""
+        return _row(self.path, number)
 
     def text(self, number: int) -> str:
-        """What a person is shown of a row."""
-        return self.work.text(self.row(number), self.columns)
+        """Return the text of a row that a person sees."""
+        return self.label_task.text(self.row(number), self.columns)
 
     def texts(self, numbers: Collection[int]) -> dict[int, str]:
-        """The same of many rows in one pass, by the first column that is read."""
-        column = next(iter(self.columns.values()))
-        values = column_of(self.path, column, numbers)
-        return {number: self.work.text({column: value}, self.columns) for number, value in values}
+        """Return row → text of many rows. Reads the text column only, in one pass."""
+        values = column_of(self.path, self.text_column, numbers)
+        return {number: self.label_task.text({self.text_column: value}, self.columns) for number, value in values}
 
-    def holding(self, words: str) -> "array[int]":
-        """Rows whose text, by the first column that is read, holds some words."""
-        column = next(iter(self.columns.values()))
-        return _holding(self.path, column, words, self.work.name, tuple(self.columns.items()))
+    def rows_containing(self, words: str) -> "array[int]":
+        """Return the rows whose text contains `words`. Reads the text column only."""
+        return _rows_containing(self.path, self.text_column, words, self.label_task.name, tuple(self.columns.items()))
 
-
-@lru_cache(maxsize=8)
-def _holding(path: Path, column: str, words: str, work: str, columns: tuple[tuple[str, str], ...]) -> "array[int]":
-    """A version never changes, so what was found may be kept for the next page."""
-    return rows_with(path, column, words, lambda value: WORKS[work].text({column: value}, dict(columns)))
-
-
-class LabelingSessions:
-    """The desks of a workspace, and who has which row on the screen."""
-
-    def __init__(self, context: Context, datasets: Datasets) -> None:
-        self.datasets = datasets
-        self.drafts = context.workspace.drafts
-        self.keeper = BoardRepository(datasets.store, context.workspace.labels)
-        self._shown: dict[tuple[str, int, str], dict[str, Shown]] = {}
-        self._queues: dict[tuple[Any, ...], tuple[LabelingProgress, Queue]] = {}
-
-    def of(self, dataset: str) -> LabelingSession:
-        """What lies there now. While nobody chose a kind of work, it follows the task."""
-        record = self.datasets.store.get(dataset)
-        draft = self.draft(dataset)
-        work = WORKS[draft.get("work") or work_for(draft.get("task") or (record.spec.task if record.spec else ""))]
-        columns = self.columns_of(record, work, draft)
-        if unavailable_reason(work, columns) and not draft.get("work"):
-            work = LABELS
-            columns = self.columns_of(record, work, draft)
-        path = self.datasets.store.rows_path(record.id, record.version)
-        if lacking := unavailable_reason(work, columns):
-            raise StudioError("columns-unclear", lacking, valid=record.columns)
-        board, own = self.keeper.board(record, work.name, columns)
-        return LabelingSession(record, path, work, columns, board, own)
-
-    def columns_of(self, record: DatasetRecord, work: WorkKind, draft: Mapping[str, Any]) -> dict[str, str]:
-        """The columns that the work reads and writes: as chosen, else as they suggest themselves."""
-        path = self.datasets.store.rows_path(record.id, record.version)
-        chosen = draft.get("columns", {}).get(work.name, {})
-        return {**_guess(path, work.name), **{w: c for w, c in chosen.items() if c in ("", *record.columns)}}
-
-    # --- what was chosen ---
-
-    def draft(self, dataset: str) -> dict[str, Any]:
-        """Work, columns and orders as they were chosen."""
-        return dict(self.drafts.get(f"labelling:{dataset}") or {})
-
-    def follow(self, dataset: str, task: str) -> None:
-        """The person has chosen another task: what is given to rows follows it, until they choose."""
-        self.datasets.store.get(dataset)
-        draft = self.draft(dataset)
-        if task and draft.get("task") != task:
-            self.drafts.put(f"labelling:{dataset}", {**draft, "task": task, "work": ""})
-
-    def choose_work(self, dataset: str, work: WorkKind) -> None:
-        """Do another kind of work with the rows."""
-        record = self.datasets.store.get(dataset)
-        if lacking := unavailable_reason(work, self.columns_of(record, work, self.draft(dataset))):
-            raise StudioError("columns-unclear", lacking, valid=record.columns)
-        self.drafts.put(f"labelling:{dataset}", {**self.draft(dataset), "work": work.name})
-
-    def choose_column(self, dataset: str, work: WorkKind, what: str, column: str) -> None:
-        """Read or write another column."""
-        record = self.datasets.store.get(dataset)
-        if what not in {each for each, _, _ in work.columns}:
-            raise StudioError(
-                "unknown-name",
-                "That is nothing that is read or written.",
-                given=what,
-                valid=[each for each, _, _ in work.columns],
-            )
-        if column and column not in record.columns:
-            raise StudioError("columns-unclear", f"There is no column {column}.", valid=record.columns)
-        draft = self.draft(dataset)
-        columns = draft.get("columns", {})
-        chosen = {**columns.get(work.name, {}), what: column}
-        self.drafts.put(f"labelling:{dataset}", {**draft, "columns": {**columns, work.name: chosen}})
-
-    def choose_order(self, dataset: str, order: str, labeller: str) -> None:
-        """Have the rows come in another order for one person."""
-        named(ORDERS, order, "order", field="order")
-        draft = self.draft(dataset)
-        self.drafts.put(f"labelling:{dataset}", {**draft, "orders": {**draft.get("orders", {}), labeller: order}})
-
-    def order(self, desk: LabelingSession, labeller: str, suggested: Mapping[int, Suggestion]) -> Order:
-        """The order for a person: as chosen, else the least sure rows first; replies that all have are reviewed."""
-        chosen = self.draft(desk.record.id).get("orders", {}).get(labeller, "")
-        if chosen in ORDERS and ORDERS[chosen].offered(desk.board, labeller, suggested):
-            return ORDERS[chosen]
-        if len(desk.board.brought) == desk.record.rows and desk.work is not LABELS:
+    def order(self, labeler: str, suggested: Suggested) -> Order:
+        """Return the order that a person chose. Default: least sure first, or a review if all rows had values."""
+        chosen = ORDERS.get(self.draft.get("orders", {}).get(labeler, ""))
+        if chosen and chosen.is_offered(self.state, labeler, suggested):
+            return chosen
+        if len(self.state.initial) == self.record.rows and self.label_task is not LABELS:
             return ORDERS["review"]
         return ORDERS["least-sure" if suggested else "file"]
 
-    # --- whose row is which ---
-
-    def shown(self, desk: LabelingSession, labeller: str) -> Shown | None:
-        """What is on a person's screen."""
-        return self._shown.get(desk.key, {}).get(labeller)
-
-    def show(
-        self, desk: LabelingSession, labeller: str, row: int | None, suggestion: Suggestion | None, opened: bool
-    ) -> None:
-        """Put a row on a person's screen, or none."""
-        screens = self._shown.setdefault(desk.key, {})
-        if row is None:
-            screens.pop(labeller, None)
-        else:
-            screens[labeller] = Shown(row, suggestion, time.monotonic(), opened)
-
-    def next(
-        self, desk: LabelingSession, labeller: str, order: Order, suggested: Mapping[int, Suggestion], mark: str
-    ) -> int | None:
-        """The row to do now: the one on the screen while it is wanted, else the next of the order."""
-        recent = time.monotonic() - AWAY
-        screens = self._shown.get(desk.key, {})
-        taken = {each.row for name, each in screens.items() if name not in ("", labeller) and each.since > recent}
-        seen = self.shown(desk, labeller)
-        gone = not labeller and seen is not None and seen.row in taken  # who had no name has given one meanwhile
-        if seen and not gone and (seen.opened or order.wants(desk.board, seen.row, labeller)):
-            return seen.row
-        return self._queue(desk, labeller, order, suggested, mark).next(
-            desk.board, labeller, taken if order.skipped_last else ()
-        )
-
-    def _queue(
-        self, desk: LabelingSession, labeller: str, order: Order, suggested: Mapping[int, Suggestion], mark: str
-    ) -> Queue:
-        if not order.skipped_last:
-            return Queue(order, order.rows(desk.board, labeller, suggested))
-        key = (*desk.key, labeller, order.name, mark if order.name == "least-sure" else "")
-        kept = self._queues.get(key)
-        if kept is None or kept[0] is not desk.board:
-            others = {k: v for k, v in self._queues.items() if k[:5] != key[:5]}
-            kept = (desk.board, Queue(order, order.rows(desk.board, labeller, suggested)))
-            self._queues = {**others, key: kept}
-        return kept[1]
-
 
 def clean_name(name: str) -> str:
-    """A labeller's name: short, without what can't be seen."""
-    return "".join(letter for letter in name if letter.isprintable()).strip()[:LONGEST_NAME].strip()
+    """Return a person's name without characters that are invisible, at most 40 characters."""
+    return "".join(character for character in name if character.isprintable()).strip()[:MAX_NAME].strip()
+
+
+class Sessions:
+    """Opens the sessions of a workspace. What people choose is a draft of the workspace, so it survives a reload."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.store, self.facts, self.drafts = workspace.datasets, workspace.labels, workspace.drafts
+        self._states: dict[tuple[Any, ...], LabelingState] = {}
+        """Dataset, version, label task, columns → state. One for each dataset."""
+
+    def open(self, dataset: str) -> Session:
+        """Return the current session. Until a person chooses a label task, it follows the training task."""
+        record, draft = self.store.get(dataset), self.draft(dataset)
+        path, folder = self.store.rows_path(record.id, record.version), self.store.labelling_folder(record.id)
+        if chosen := draft.get("work"):
+            label_task = LABEL_TASKS[chosen]
+        else:
+            label_task = label_task_for(draft.get("task") or (record.spec.task if record.spec else ""))
+            if label_task.unavailable_reason(columns_of(record, path, label_task, draft)):
+                label_task = LABELS
+        columns = columns_of(record, path, label_task, draft)
+        _require_columns(record, label_task, columns)
+        return Session(record, path, folder, label_task, columns, draft, self._state(record, path, label_task, columns))
+
+    def draft(self, dataset: str) -> dict[str, Any]:
+        """Return what people chose: label task, columns and orders."""
+        return self.drafts.get(f"labelling:{dataset}") or {}
+
+    def choose(self, dataset: str, **choices: Any) -> None:
+        """Save choices."""
+        self.drafts.put(f"labelling:{dataset}", {**self.draft(dataset), **choices})
+
+    def follow_task(self, dataset: str, task: str) -> None:
+        """After a choice of another training task, rows get what it learns from, until a person chooses."""
+        if task and self.draft(self.store.get(dataset).id).get("task") != task:
+            self.choose(dataset, task=task, work="")
+
+    def choose_columns(self, dataset: str, label_task: LabelTask, columns: Columns, work: str | None = None) -> None:
+        """Choose columns to read or write, and with `work` this label task. Refuse columns that do not suffice."""
+        record, draft = self.store.get(dataset), self.draft(dataset)
+        purposes = [purpose for purpose, _, _ in label_task.columns]
+        for purpose, column in columns.items():
+            if purpose not in purposes:
+                what = "That is nothing that is read or written."
+                raise StudioError("unknown-name", what, given=purpose, valid=purposes)
+            if column and column not in record.columns:
+                raise StudioError("columns-unclear", f"There is no column {column}.", valid=record.columns)
+        chosen = draft.get("columns", {})
+        draft["columns"] = {**chosen, label_task.name: {**chosen.get(label_task.name, {}), **columns}}
+        if work:
+            path = self.store.rows_path(record.id, record.version)
+            _require_columns(record, label_task, columns_of(record, path, label_task, draft))
+            draft["work"] = work
+        self.choose(dataset, **draft)
+
+    def _state(self, record: DatasetRecord, path: Path, label_task: LabelTask, columns: Columns) -> LabelingState:
+        """Return the state with all facts, also those that another process has saved."""
+        key = (record.id, record.version, label_task.name, *sorted(columns.items()))
+        state = self._states.get(key)
+        facts = self.facts.after(record.id, state.last) if state else []
+        if state is None or any(fact.what == "undo" for fact in facts):
+            facts = self.facts.after(record.id)
+            state = LabelingState(record.rows, label_task.name, _initial_values(path, label_task.name, _key(columns)))
+            self._states = {other: each for other, each in self._states.items() if other[0] != record.id}
+            self._states[key] = state
+        if facts:
+            state.apply(facts, _locate_in(self.store, record, columns, state))
+        return state
+
+
+def columns_of(record: DatasetRecord, path: Path, label_task: LabelTask, draft: Mapping[str, Any]) -> dict[str, str]:
+    """Return purpose → column: as chosen, else as the names and values suggest."""
+    chosen = draft.get("columns", {}).get(label_task.name, {})
+    known = {purpose: column for purpose, column in chosen.items() if column in ("", *record.columns)}
+    return {**_guess(path, label_task.name), **known}
+
+
+def _require_columns(record: DatasetRecord, label_task: LabelTask, columns: Columns) -> None:
+    if reason := label_task.unavailable_reason(columns):
+        raise StudioError("columns-unclear", reason, valid=record.columns)
+
+
+def _locate_in(store: DatasetStore, record: DatasetRecord, columns: Columns, state: LabelingState) -> Locate:
+    """Return the function that finds the rows of facts about earlier versions in this one.
+
+    A row keeps its values when other rows are removed. A value is outdated if the row's cell has changed since.
+    """
+    column = next(iter(columns.values()))
+
+    @cache
+    def earlier(version: int) -> tuple[dict[int, int] | None, dict[int, str]]:
+        old = store.get(record.id, version)
+        path = store.rows_path(record.id, version)
+        before = _initial_values(path, state.work, _key(columns))
+        if old.asked == record.asked and old.rows == record.rows:
+            return None, before  # no row has moved
+        if column not in old.columns:
+            return {}, before
+        return _moved_rows(path, store.rows_path(record.id, record.version), column), before
+
+    def locate(fact: Fact) -> tuple[int | None, bool]:
+        if fact.version >= record.version:
+            return (fact.row if fact.version == record.version and fact.row <= record.rows else None), False
+        moved, before = earlier(fact.version)
+        row = fact.row if moved is None else moved.get(fact.row)
+        return row, row is not None and state.original.get(row) != before.get(fact.row)
+
+    return locate
+
+
+def _key(columns: Columns) -> Key:
+    return tuple(sorted(columns.items()))
+
+
+# A version of a dataset never changes, so these results are cached.
 
 
 @lru_cache(maxsize=64)
-def _guessed(path: Path, work: str) -> tuple[tuple[str, str], ...]:
-    from studio.data.parquet_store import open_parquet
-
-    return tuple(WORKS[work].guess(open_parquet(path)).items())
+def _guess(path: Path, label_task: str) -> dict[str, str]:
+    return LABEL_TASKS[label_task].guess(open_parquet(path))
 
 
-def _guess(path: Path, work: str) -> dict[str, str]:
-    return dict(_guessed(path, work))
+@lru_cache(maxsize=2048)
+def _row(path: Path, number: int) -> Row:
+    return open_parquet(path).row(number)
+
+
+@lru_cache(maxsize=8)
+def _rows_containing(path: Path, column: str, words: str, label_task: str, columns: Key) -> "array[int]":
+    return rows_with(path, column, words, lambda value: LABEL_TASKS[label_task].text({column: value}, dict(columns)))
+
+
+@lru_cache(maxsize=8)
+def _initial_values(path: Path, label_task: str, key: Key) -> dict[int, str]:
+    """Return row → value in the dataset. Reads the columns with values only."""
+    task, columns = LABEL_TASKS[label_task], dict(key)
+    names = task.value_columns(columns)
+    if not names or not {*names} <= {*open_parquet(path).columns}:
+        return {}
+    values = {}
+    for cells in zip(*(column_of(path, name) for name in names), strict=True):
+        row = {name: value for name, (_, value) in zip(names, cells, strict=True)}
+        if value := task.initial(row, columns):
+            values[cells[0][0]] = value
+    return values
+
+
+@lru_cache(maxsize=8)
+def _moved_rows(old: Path, new: Path, column: str) -> dict[int, int]:
+    """Return row of the old version → row of the new one with the same text, in order for equal texts."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for row, value in column_of(new, column):
+        places[str(value)].append(row)
+    unused = {text: iter(rows) for text, rows in places.items()}
+    pairs = ((row, next(unused.get(str(value), iter(())), None)) for row, value in column_of(old, column))
+    return {row: place for row, place in pairs if place is not None}

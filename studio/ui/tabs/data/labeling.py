@@ -74,7 +74,7 @@ def rename_label(visit: Visit) -> None:
     """Give a label another name."""
     if visit.text("value", 400).strip():
         visit.studio.labels.rename(
-            visit.choices.dataset, visit.text("label", 400), visit.text("value", 400), labeller=visit.labeller
+            visit.choices.dataset, visit.text("label", 400), visit.text("value", 400), labeler=visit.labeller
         )
 
 
@@ -88,7 +88,7 @@ def merge_label(visit: Visit) -> None:
     """Make two labels one."""
     _remember(visit, merge=None)
     visit.studio.labels.rename(
-        visit.choices.dataset, visit.text("label", 400), visit.text("new", 400), merge=True, labeller=visit.labeller
+        visit.choices.dataset, visit.text("label", 400), visit.text("new", 400), merge=True, labeler=visit.labeller
     )
 
 
