@@ -13,47 +13,49 @@ HOST, PORT = "127.0.0.1", 7860
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    command(app, "serve", "The page", offers_json=False)(serve)
+    command(app, "hash-password", "The page")(hash_password)
 
-    @command(app, "serve", "The page", offers_json=False)
-    def serve(
-        context: Context,
-        host: Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs a password.")] = HOST,
-        port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = PORT,
-        demo: Annotated[bool, typer.Option("--demo", help="For the public: each visitor gets a workspace.")] = False,
-        no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
-        allow_host: Annotated[
-            list[str] | None, typer.Option("--allow-host", help="A host name under which the page may be asked for.")
-        ] = None,
-        trusted_proxy: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--trusted-proxy", help="Address or network of a proxy whose X-Forwarded headers are trusted."
-            ),
-        ] = None,
-        limit: Annotated[
-            list[str] | None,
-            typer.Option("--limit", help="A limit of the demo as NAME=VALUE, for example run_minutes=20. 0: no limit."),
-        ] = None,
-    ) -> None:
-        """Serve the page on http://127.0.0.1:7860 and open it in the browser."""
-        _serve(
-            host,
-            port,
-            context.home,
-            demo,
-            allow_host or [],
-            not no_browser,
-            demo_limits(limit or []),
-            trusted_proxy or [],
-        )
 
-    @command(app, "hash-password", "The page")
-    def hash_password(context: Context) -> None:
-        """Ask for a password and print its hash, for the file that STUDIO_PASSWORD_FILE names."""
-        from studio.ui.passwords import ask_for_hash
+def serve(
+    context: Context,
+    host: Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs a password.")] = HOST,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = PORT,
+    demo: Annotated[bool, typer.Option("--demo", help="For the public: each visitor gets a workspace.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", help="A host name under which the page may be asked for.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option("--trusted-proxy", help="Address or network of a proxy whose X-Forwarded headers are trusted."),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", help="A limit of the demo as NAME=VALUE, for example run_minutes=20. 0: no limit."),
+    ] = None,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Let agents use the API by the Model Context Protocol.")] = False,
+) -> None:
+    """Serve the page on http://127.0.0.1:7860 and open it in the browser."""
+    _serve(
+        host,
+        port,
+        context.home,
+        demo,
+        allow_host or [],
+        not no_browser,
+        demo_limits(limit or []),
+        trusted_proxy or [],
+        mcp,
+    )
 
-        line = ask_for_hash()
-        context.answer({"hash": line}, lambda: context.say(line))
+
+def hash_password(context: Context) -> None:
+    """Ask for a password and print its hash, for the file that STUDIO_PASSWORD_FILE names."""
+    from studio.ui.passwords import ask_for_hash
+
+    line = ask_for_hash()
+    context.answer({"hash": line}, lambda: context.say(line))
 
 
 def open_studio(home: Path | None) -> None:
@@ -70,7 +72,8 @@ def _serve(
     open_browser: bool,
     limits: Limits,
     trusted_proxies: list[str],
+    mcp: bool = False,
 ) -> None:
     from studio.ui.server import serve
 
-    serve(host, port, home, demo, allow_hosts, open_browser, limits, trusted_proxies)
+    serve(host, port, home, demo, allow_hosts, open_browser, limits, trusted_proxies, mcp)

@@ -28,6 +28,9 @@ CALL = "/gradio_api/component_server"
 """The address of the page's server function; whoever may see the page may call it, so it checks what it is given."""
 OPEN = (CALL, *(f"/gradio_api/{each}" for each in ("startup-events", "app_id", "theme.css")))
 """What else of Gradio's API the page asks for. All events go through the function, so that the queue is closed."""
+API = ("info", "queue/join", "queue/data", "call", "heartbeat", "reset", "cancel", "mcp")
+"""What the named endpoints for the owner need besides (ui/api.py); a demo has none."""
+API_FOLDERS = tuple(f"/gradio_api/{each}" for each in API)
 REQUESTS, BURST = 60.0, 3000
 """Requests a second of one address in a demo, and the burst before that. A page loads with 80 requests, and the page of
 a running run asks once a second. A class of 30 behind one address loads 30 pages at once."""
@@ -134,12 +137,14 @@ class Guard:
         on_space: bool = False,
         role: str = "owner",
         buckets: Buckets | None = None,
+        api: bool = False,
     ) -> None:
-        """`role` is that of a client without a login; `buckets` limit the requests of an address."""
+        """`role` is that of a client without a login; `buckets` limit the requests of an address; `api`: the named
+        endpoints are offered."""
         self.app = app
         self.hosts = trusted_hosts(allow_hosts)
         self.headers = security_headers(on_space)
-        self.role, self.buckets = role, buckets
+        self.role, self.buckets, self.api = role, buckets, api
         self._open: Counter[str] = Counter()
         """Open requests by address, where they are limited."""
 
@@ -190,7 +195,7 @@ class Guard:
             raise Refused(400, "The studio is not known under this name. Start it with --allow-host NAME to allow it.")
         if scope["method"] not in SAFE_METHODS:
             self._check_origin(scope, hosts[0])
-        if not _known(scope["path"]):
+        if not _known(scope["path"], self.api):
             raise Refused(404, "There is nothing at this address.")
         sizes = header_values(scope["headers"], b"content-length")
         if scope["path"] != UPLOAD and any(not each.isdecimal() or int(each[:20]) > MOST_BODY for each in sizes):
@@ -273,8 +278,11 @@ def _is_local(scope: Scope) -> bool:
     return is_loopback(host_name("".join(header_values(scope["headers"], b"host"))))
 
 
-def _known(path: str) -> bool:
-    """Whether the page needs an address; all others of Gradio's are closed."""
+def _known(path: str, api: bool) -> bool:
+    """Whether the page, or the named endpoints, need an address; all others of Gradio's are closed."""
     if path.startswith("/gradio_api"):
-        return path.removesuffix("/") in OPEN
+        needed = api and any(path == each or path.startswith(f"{each}/") for each in API_FOLDERS)
+        return path.removesuffix("/") in OPEN or (needed and ".." not in path)
+    if path == "/config":
+        return api
     return path in PAGE or path.startswith(FOLDERS)

@@ -9,6 +9,7 @@ import threading
 import webbrowser
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,12 @@ def make_app(
     limits: Limits | None = None,
     trusted: Sequence[str] = (),
     buckets: Buckets | None = None,
+    mcp: bool = False,
 ) -> ASGIApp:
     """The whole application as ASGI: guard, login, our routes, Gradio.
 
     `trusted` are addresses and networks of proxies. `buckets` limit the requests of an address in a demo.
+    `mcp`: agents may call the API's endpoints by the Model Context Protocol.
     """
     quiet_gradio()
     import gradio as gr
@@ -85,7 +88,7 @@ def make_app(
         page,
         path="/",
         theme=theme(),
-        footer_links=[],
+        footer_links=[] if demo else ["api"],
         run_history=False,
         ssr_mode=False,
         show_error=False,
@@ -93,28 +96,21 @@ def make_app(
         allowed_paths=[],
         blocked_paths=[str(sessions.root.home.root)],
         enable_monitoring=False,
-        mcp_server=False,
+        mcp_server=mcp and not demo,
     )
     calls = Calls(static.Preload(mounted), _function_id(page))
     login = Login(calls, accounts, sessions.root.home.secret("devices") if accounts else "")
     role = "member" if demo or accounts else "owner"
     limited = (buckets or Buckets(REQUESTS, BURST)) if demo else None
-    return _guarded(login, allow_hosts, trusted, role, limited)
+    on_space = bool(os.environ.get("SPACE_ID"))
+    guard = Guard(login, allow_hosts, on_space, role, limited, api=not demo)
+    of_space = space_hosts() if on_space else []
+    return proxies.Proxies(guard, trusted, guard.allowed_host, https_hosts=lambda host: host_name(host) in of_space)
 
 
 def _function_id(page: "Blocks") -> int:
     """The id of the component with the page's server function (shell.py); Gradio makes it a method of the component."""
     return next(number for number, block in page.blocks.items() if callable(getattr(block, "act", None)))
-
-
-def _guarded(
-    app: ASGIApp, allow_hosts: Sequence[str], trusted: Sequence[str], role: str, buckets: Buckets | None
-) -> ASGIApp:
-    """The application behind the guard, and before that what removes the headers of proxies that are not trusted."""
-    on_space = bool(os.environ.get("SPACE_ID"))
-    guard = Guard(app, allow_hosts, on_space, role, buckets)
-    of_space = space_hosts() if on_space else []
-    return proxies.Proxies(guard, trusted, guard.allowed_host, https_hosts=lambda host: host_name(host) in of_space)
 
 
 def serve(
@@ -126,12 +122,15 @@ def serve(
     open_browser: bool = True,
     limits: Limits | None = None,
     trusted_proxies: Sequence[str] = (),
+    mcp: bool = False,
 ) -> None:
     """Serve the page until the process is told to end.
 
     `limits` are those of a demo's visitors. `trusted_proxies` are addresses and networks of proxies whose
-    X-Forwarded headers count.
+    X-Forwarded headers count. `mcp`: agents may use the API.
     """
+    if mcp:
+        _require_mcp(demo)
     demo = demo or bool(os.environ.get("SPACE_ID"))
     trusted = proxies.trusted_proxies(trusted_proxies)
     accounts = _accounts(host, demo)
@@ -142,7 +141,7 @@ def serve(
         os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
     home = Path(home or default_home()).expanduser().resolve()
     with _ended_by_signals(), logs.writing(home / "logs"), _empty_folder():
-        app = make_app(home, demo, allow_hosts, accounts, limits, trusted)
+        app = make_app(home, demo, allow_hosts, accounts, limits, trusted, mcp=mcp)
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{listening.getsockname()[1]}"
         print(f"The studio is at {url}", flush=True)
         if open_browser and _has_screen():
@@ -206,6 +205,18 @@ def _has_screen() -> bool:
     )
 
 
+def _require_mcp(demo: bool) -> None:
+    if demo:
+        raise StudioError("not-allowed", "A public demo has no API.", given="--mcp", hint="Leave out --demo or --mcp.")
+    if find_spec("mcp") is None:
+        raise StudioError(
+            "not-allowed",
+            "MCP needs a package that is not installed.",
+            given="--mcp",
+            hint="Install it: pip install 'finetune-studio[mcp]'",
+        )
+
+
 def _accounts(host: str, demo: bool) -> "list[Account]":
     from studio.ui.passwords import accounts_of_environment
 
@@ -222,7 +233,7 @@ def _accounts(host: str, demo: bool) -> "list[Account]":
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sends each piece at once (TCP_NODELAY). Else an answer waits 40 ms for the client.
+    # With the protocol named, asyncio sends each piece at once (TCP_NODELAY). Else an answer waits for 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,0 +1,143 @@
+"""Owns: named API endpoints for the owner of the machine: plan, train, status, chat, predict.
+
+Gradio's "Use via API" page describes them, `gradio_client` calls them, and with `studio serve --mcp` agents call them.
+A public demo has none of them, and members of a team who are not the owner are refused.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from studio.api import RunRequest, Studio
+from studio.schema.errors import StudioError
+from studio.schema.report import Answer, ChatSettings
+from studio.ui.logs import report
+from studio.ui.session import Sessions
+
+T = TypeVar("T")
+
+
+def add(sessions: Sessions) -> None:
+    """Add the endpoints to the Blocks that are being built."""
+
+    def answer(request: gr.Request, work: Callable[[Studio], T]) -> T:
+        try:
+            studio = sessions.studio_of(request.headers)
+            studio.context.require_owner("The API")
+            return work(studio)
+        except StudioError as error:
+            raise gr.Error(error.message, print_exception=False) from error
+        except Exception as error:
+            number = report(error, "in the API")
+            message = f"Something went wrong. The server's log has the cause under {number}."
+            raise gr.Error(message, print_exception=False) from error
+
+    def plan(
+        request: gr.Request,
+        dataset: str,
+        model: str,
+        task: str = "",
+        method: str = "",
+        settings: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Plan a run: its settings with reasons, and the estimated time and memory.
+
+        Args:
+            dataset: a dataset's id, `sample:NAME`, `hf:OWNER/NAME`, or a file of the machine.
+            model: a starter, a model of the Hub or a folder.
+            task: for example `chat`; inferred from the columns when empty.
+            method: for example `lora`; chosen when empty.
+            settings: fields of a run's settings, for example {"epochs": 3}.
+        """
+
+        def work(studio: Studio) -> dict[str, Any]:
+            view = studio.planning.plan(_request(studio, dataset, model, task, method, settings))
+            return {
+                "settings": view.plan.config.model_dump(mode="json"),
+                "because": list(view.plan.because),
+                "estimate": view.estimate.model_dump(mode="json"),
+            }
+
+        return answer(request, work)
+
+    def train(
+        request: gr.Request,
+        dataset: str,
+        model: str,
+        task: str = "",
+        method: str = "",
+        settings: dict[str, Any] | None = None,
+        name: str = "",
+    ) -> dict[str, Any]:
+        """Start a run and return its id at once. `status` follows it. Arguments as for `plan`."""
+
+        def work(studio: Studio) -> dict[str, Any]:
+            wanted = _request(studio, dataset, model, task, method, settings)
+            record = studio.runs.start(wanted.model_copy(update={"name": name}))
+            return {"id": record.id, "name": record.name, "status": record.status}
+
+        return answer(request, work)
+
+    def status(request: gr.Request, run: str = "last") -> dict[str, Any]:
+        """The state of a run: status, step, metrics, and a sentence.
+
+        Args:
+            run: a run's id, or `last`.
+        """
+
+        def work(studio: Studio) -> dict[str, Any]:
+            progress = studio.runs.progress(run)
+            record = progress.record.model_dump(mode="json")
+            return {**record, "share": progress.share, "sentence": progress.sentence}
+
+        return answer(request, work)
+
+    def chat(
+        request: gr.Request, message: str, run: str = "last", system: str = "", max_new_tokens: int = 200
+    ) -> dict[str, Any]:
+        """The replies of the base model and of a run's fine-tuned model to one message.
+
+        Args:
+            message: what to reply to.
+            run: a run's id, or `last`.
+            system: a system prompt.
+            max_new_tokens: most tokens of each reply.
+        """
+
+        def work(studio: Studio) -> dict[str, Any]:
+            settings = ChatSettings(system=system, max_new_tokens=max_new_tokens)
+            texts = {"base": "", "tuned": ""}
+            for chunk in studio.chat.stream(run, [{"role": "user", "content": message}], settings):
+                texts[chunk.who] = chunk.text
+            return texts
+
+        return answer(request, work)
+
+    def predict(request: gr.Request, text: str, run: str = "last") -> dict[str, Any]:
+        """The labels of a text with probabilities, by the base model and by a run's fine-tuned classifier.
+
+        Args:
+            text: what to classify.
+            run: a run's id, or `last`.
+        """
+
+        def work(studio: Studio) -> dict[str, Any]:
+            base, tuned = studio.chat.classify(run, text)
+            return {"base": _labels(base), "tuned": _labels(tuned)}
+
+        return answer(request, work)
+
+    for function in (plan, train, status, chat, predict):
+        gr.api(function, api_name=function.__name__, concurrency_limit=None)
+
+
+def _request(
+    studio: Studio, dataset: str, model: str, task: str, method: str, settings: dict[str, Any] | None
+) -> RunRequest:
+    record = studio.datasets.open(dataset)
+    return RunRequest(dataset=record.id, model=model, task=task or None, method=method or None, settings=settings or {})
+
+
+def _labels(answer: Answer) -> dict[str, Any]:
+    return answer.model_dump(mode="json")

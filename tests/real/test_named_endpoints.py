@@ -1,0 +1,73 @@
+"""The named endpoints for the owner of the machine, by Gradio's own client: a run from a plan to a prediction."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from studio.ui.passwords import hash_password
+from tests.browser.served import Served
+from tests.real.asking import Asking
+
+NAMES = {"/plan", "/train", "/status", "/chat", "/predict"}
+CLOSED = ("/gradio_api/info", "/gradio_api/call/plan", "/gradio_api/mcp/", "/config")
+
+
+def test_the_owner_plans_trains_follows_and_predicts_through_the_api(tmp_path: Path) -> None:
+    served = Served(tmp_path / "home")
+    try:
+        client = Client(served.url, verbose=False)
+        described: Any = client.view_api(return_format="dict", print_info=False)
+        assert set(described["named_endpoints"]) == NAMES
+        few = {"max_steps": 2, "batch_size": 2, "eval_rows": 4}
+        data, model = "sample:intent-routing", "starter-classify"
+        plan = client.predict(data, model, settings=few, api_name="/plan")
+        assert plan["settings"]["max_steps"] == 2 and plan["estimate"]["memory_bytes"] > 0
+        run = client.predict(data, model, settings=few, name="from the API", api_name="/train")["id"]
+        until = time.monotonic() + 200
+        while (state := client.predict(run, api_name="/status"))["status"] in ("queued", "starting", "training"):
+            assert time.monotonic() < until, state
+            time.sleep(1)
+        assert (state["status"], state["step"], state["name"]) == ("finished", 2, "from the API")
+        labels = client.predict("I want my money back", run, api_name="/predict")["tuned"]["labels"]
+        assert labels and 0 < labels[0]["probability"] <= 1
+        with pytest.raises(AppError, match="There is no run nothing"):
+            client.predict("nothing", api_name="/status")
+    finally:
+        served.stop()
+
+
+def test_a_public_demo_has_no_api(tmp_path: Path) -> None:
+    served = Served(tmp_path / "home", "--demo")
+    try:
+        stranger = Asking(served)
+        assert [stranger.get(path).status for path in CLOSED] == [404] * len(CLOSED)
+        assert stranger.post("/gradio_api/queue/join", {}).status == 404
+        assert "plan" not in str(stranger.config.get("dependencies"))
+    finally:
+        served.stop()
+
+
+def test_a_member_of_a_team_who_is_not_the_owner_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = tmp_path / "hashes"
+    hashes.write_text(f"owner {hash_password('the owner')}\nmember {hash_password('a member')}\n")
+    monkeypatch.setenv("STUDIO_PASSWORD_FILE", str(hashes))
+    served = Served(tmp_path / "home")
+    try:
+        for password, allowed in (("the owner", True), ("a member", False)):
+            entered = Asking(served).ask(
+                "POST",
+                "/login",
+                f"password={password.replace(' ', '+')}",
+                content_type="application/x-www-form-urlencoded",
+            )
+            cookie = entered.headers["set-cookie"].split(";")[0]
+            client = Client(served.url, verbose=False, headers={"Cookie": cookie})
+            refusal = "There is no run nothing" if allowed else "for the owner of this studio only"
+            with pytest.raises(AppError, match=refusal):
+                client.predict("nothing", api_name="/status")
+    finally:
+        served.stop()
