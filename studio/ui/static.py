@@ -1,6 +1,9 @@
-"""The page's own style and script, joined and named by their content, so that a browser may keep them for ever."""
+"""The page's style and script, each joined into one file that is named by its content, and the compression of answers.
 
-import gzip
+Starlette's StaticFiles serves files of a folder. Style and script are joined in memory, with the list of tabs, so they
+have a route of their own here; the hash in their address takes the place of its ETag.
+"""
+
 import hashlib
 import json
 from functools import cache
@@ -8,17 +11,23 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HERE = Path(__file__).parent
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+SMALLEST_COMPRESSED = 1000
+"""Bytes of an answer from which on it is compressed."""
+STREAMED = "application/x-ndjson"
+"""The type of chat replies, which are sent as they are written."""
 
 
 @cache
 def content(kind: str) -> bytes:
-    """All files of `css/` or `js/`, in the order of their names: those with a number first."""
-    files = sorted((HERE / kind).glob(f"*.{kind}"), key=lambda path: path.name)
+    """All files of `vendor/`, then of `css/` or `js/`, in the order of their names: those with a number first."""
+    folders = (HERE / "vendor", HERE / kind)
+    files = [path for folder in folders for path in sorted(folder.glob(f"*.{kind}"), key=lambda path: path.name)]
     first = [_tabs()] if kind == "js" else []
     return b"\n".join([*first, *(path.read_bytes() for path in files)])
 
@@ -28,11 +37,6 @@ def _tabs() -> bytes:
     from studio.ui.tabs.registry import TABS
 
     return f"window.studioTabs = {json.dumps([[tab.name, tab.short_title] for tab in TABS.values()])};".encode()
-
-
-@cache
-def _packed(kind: str) -> bytes:
-    return gzip.compress(content(kind), 6)
 
 
 @cache
@@ -57,13 +61,17 @@ def preload() -> str:
 
 
 class Preload:
-    """Adds a Link header to the page, so that the browser loads style and script at once; the page is not cached."""
+    """Adds a Link header to the page, so that the browser loads style and script at once; the page is not cached.
+
+    It also compresses answers, except streams and what Gradio has compressed already.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+        excluded = (*DEFAULT_EXCLUDED_CONTENT_TYPES, STREAMED)
+        self.app = GZipMiddleware(app, SMALLEST_COMPRESSED, compresslevel=6, exclude_content_types=excluded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; only `GET /` is changed."""
+        """Pass on; the answer to `GET /` gets both headers."""
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -83,9 +91,6 @@ def routes() -> APIRouter:
         if kind not in TYPES:
             return PlainTextResponse("There is nothing at this address.", 404)
         kept = "public, max-age=31536000, immutable" if request.url.query == mark(kind) else "no-cache"
-        headers = {"Cache-Control": kept, "Vary": "Accept-Encoding"}
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(_packed(kind), media_type=TYPES[kind], headers={**headers, "Content-Encoding": "gzip"})
-        return Response(content(kind), media_type=TYPES[kind], headers=headers)
+        return Response(content(kind), media_type=TYPES[kind], headers={"Cache-Control": kept})
 
     return router

@@ -11,27 +11,9 @@ window.studio = window.studio || {};
     for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step) out.push(+at.toPrecision(12));
     return out;
   }
-  /** Whole numbers for steps: 0, 60, 120 … and the last one. */
-  function stepTicks(low, high, wanted) {
-    const raw = (high - low) / Math.max(1, wanted);
-    const power = 10 ** Math.floor(Math.log10(Math.max(raw, 1)));
-    const size = Math.max(1, [1, 2, 3, 5, 6, 10].map((times) => times * power).find((step) => step >= raw * 0.999) || 1);
-    const out = [];
-    for (let at = Math.ceil(low / size) * size; at <= high; at += size) out.push(at);
-    const last = out[out.length - 1];
-    if (last !== high) {
-      if (high - last < size * 0.6 && out.length > 1) out.pop();
-      out.push(Math.round(high));
-    }
-    return out;
-  }
-  /** Round times between two numbers of seconds. */
-  function timeTicks(low, high, wanted) {
-    const raw = (high - low) / Math.max(1, wanted), sizes = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200];
-    const size = sizes.find((each) => each >= raw * 0.999) || Math.ceil(raw / 86400) * 86400, out = [];
-    for (let at = Math.ceil(low / size) * size; at <= high; at += size) out.push(at);
-    return out;
-  }
+  /** Round distances between two times, in seconds. */
+  const DAYS = [1, 2, 5, 10, 20, 50, 100, 200, 500].map((days) => days * 86400);
+  const TIMES = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, ...DAYS];
   /** Powers of ten with 2 and 5 between them. */
   function logTicks(low, high) {
     const out = [];
@@ -57,7 +39,7 @@ window.studio = window.studio || {};
     const room = (high - low) * 0.04;
     const round = ticks(low, high, 6);
     const size = round.length > 1 ? round[1] - round[0] : high - low;
-    return [Math.floor((low + room) / size) * size, Math.max(high, Math.ceil((high - room) / size) * size)];
+    return [Math.floor((low + room) / size) * size, Math.max(high, Math.ceil((high - room) / size) * size)].map((value) => +value.toPrecision(12));
   }
   /** A running mean that forgets; the first points are not pulled to zero. Skips what is no number. */
   function smooth(points, keep = 0.82) {
@@ -68,27 +50,6 @@ window.studio = window.studio || {};
       weight = weight * keep + (1 - keep);
       return [x, sum / weight];
     });
-  }
-  /** At most two points a pixel: the lowest and the highest of each column, in their order. */
-  function thin(points, toX, width) {
-    if (points.length <= width * 2) return points;
-    const out = [];
-    let column = null, low = null, high = null;
-    const flush = () => {
-      if (!low) return;
-      if (low === high) out.push(low);
-      else out.push(...(low[0] < high[0] ? [low, high] : [high, low]));
-    };
-    for (const point of points) {
-      const at = Math.floor(toX(point[0]));
-      if (at !== column) { flush(); column = at; low = high = point; }
-      if (point[1] < low[1]) low = point;
-      if (point[1] > high[1]) high = point;
-    }
-    flush();
-    const end = points[points.length - 1];
-    if (out[out.length - 1] !== end) out.push(end);
-    return out;
   }
   /** Of very many steps those that a curve needs, as the server picks them: of each stretch the first, the lowest and the
       highest loss, the longest gradient; and the last of all. */
@@ -129,5 +90,5 @@ window.studio = window.studio || {};
     }
     return rows;
   }
-  Object.assign(window.studio, { scale: { ticks, stepTicks, timeTicks, logTicks, extent, smooth, thin, telling, place, nearest, merge } });
+  Object.assign(window.studio, { scale: { TIMES, logTicks, extent, smooth, telling, place, nearest, merge } });
 })();

@@ -1,27 +1,34 @@
-/* Owns: one line chart, drawn as SVG at its real width. Told what to draw; asks nobody for data.
+/* Owns: one line chart, drawn by uPlot (vendor/) on a canvas. Told what to draw; asks nobody for data.
    studio.chart(host, {label, height, small}).show({series, marks, from, to, tip, stops, log})
-     series  [{name, kind: "before"|"after"|"other", points: [[x, y]…], faint: [[x, y]…], dots, best, dash, format}]
+     series  [{name, kind: "before"|"after"|"other", points: [[x, y]…], faint: [[x, y]…], dots, best, dash}]
      marks   [{x, text, kind: "best"|"gap"|"epoch"|"resume"}] upright lines; "checkpoint"|"advice": signs at the foot
-     words   (x, place) => text                       under the axis; ticks: (low, high, wanted) => [x…]
-     tip     x => {x, title, lines: [text…]}          what stands beside the marker; stops: x values for the keyboard
-   The view (zoom, marker) belongs to the person: new data never changes it. */
+     words   (x, place) => text                       under the axis; sizes: distances between two of them
+     tip     x => {x, title, lines: [text…], dots}    the text beside the marker; stops: x values for the keyboard
+   The view (zoom, marker) belongs to the person: new data never changes it. uPlot gives scales, axes, lines, hover and the
+   selection; marks, the names at the ends, the text beside the marker and the keyboard are ours. */
 (() => {
-  const { h, s, scale, figure } = window.studio;
-  const LEFT = 40, RIGHT = 14, TOP = 16, BOTTOM = 28;
+  const { h, scale, figure } = window.studio;
+  const COLORS = { before: "--before", other: "--before", after: "--accent", best: "--accent", gap: "--error", epoch: "--line", resume: "--text", advice: "--warn", checkpoint: "--muted" };
+  const FORCED = { "--panel": "Canvas", "--accent": "LinkText", "--before": "GrayText" }, forced = matchMedia("(forced-colors: active)");
+  const DASHES = { best: [3, 3], gap: [3, 3], resume: [1, 3] };
+  const SIZES = Array.from({ length: 9 }, (_, power) => [1, 2, 3, 5, 6].map((times) => times * 10 ** power)).flat();
 
   class Chart {
     constructor(host, { label, height = 236, small = false }) {
-      Object.assign(this, { host, label, height, small, data: null, view: null, marker: null, width: 0, drag: null });
+      Object.assign(this, { host, label, height, small, data: null, view: null, marker: null, plot: null, built: "", texts: [] });
       this.said = h("span.sr", { "aria-live": "polite" });
       this.all = h("button.btn.s.chart-all", { type: "button", hidden: true, onclick: () => this.zoom(null) }, "Show all");
-      this.svg = s("svg.chart", {
-        role: "img", tabindex: small ? null : 0, height, "aria-label": label,
-        "aria-keyshortcuts": small ? null : "ArrowLeft ArrowRight + - 0 L",
-        onpointermove: (e) => this.move(e), onpointerleave: () => this.leave(), onpointerdown: (e) => this.down(e),
-        onpointerup: (e) => this.up(e), onpointercancel: () => { this.drag = null; this.draw(); },
-        ondblclick: () => this.zoom(null), onkeydown: (e) => this.key(e), onblur: () => { this.marker = null; this.draw(); },
+      this.probe = h("i", { hidden: true });
+      this.beside = h("div.tipbox", { hidden: true });
+      this.box = h("div.chart", {
+        role: "img", tabindex: small ? null : 0, "aria-label": label, "aria-keyshortcuts": small ? null : "ArrowLeft ArrowRight + - 0 L",
+        onkeydown: (e) => this.key(e), onblur: () => this.point(null), ondblclick: () => this.zoom(null),
+        onpointermove: (e) => { if (e.pointerType === "touch" && this.plot) this.point(this.plot.posToVal(e.clientX - this.plot.rect.left, "x")); },
+        onpointerdown: (e) => { if (!small && e.button === 0 && e.pointerType !== "touch") this.plot?.over.setPointerCapture(e.pointerId); },  /* a selection may leave the chart */
+        onpointercancel: () => this.point(null),
       });
-      host.replaceChildren(h("div.chart-box", {}, this.svg, this.all, this.said));
+      this.box.chart = this;
+      host.replaceChildren(h("div.chart-box", {}, this.box, this.beside, this.all, this.said, this.probe));
       new ResizeObserver(() => this.draw()).observe(host);
     }
 
@@ -33,139 +40,156 @@
     }
 
     paint() {
-      const { data } = this, width = this.width = Math.round(this.host.clientWidth);
-      this.left = this.small ? 44 : LEFT;
-      this.bottom = this.height - BOTTOM;
+      const { data } = this, width = Math.round(this.host.clientWidth), { lines, table } = this.lines();
+      this.drawn = lines;
       this.span = this.view || [data.from, Math.max(data.to, data.from + 1)];
-      const inside = (points) => this.view ? points.slice(Math.max(0, scale.place(points, this.span[0]) - 1), scale.place(points, this.span[1]) + 1) : points;
-      this.drawn = data.series.map((each) => ({ ...each, points: inside(each.points), faint: inside(each.faint || []) }));
-      const seen = this.drawn.flatMap((each) => [...each.points, ...each.faint].filter(([x]) => x >= this.span[0] && x <= this.span[1]).map(([, y]) => y));
-      [this.low, this.high] = scale.extent(seen, data.log);
-      const height = this.bottom - TOP;
-      this.toX = (x) => this.left + ((x - this.span[0]) / (this.span[1] - this.span[0])) * (width - this.left - RIGHT);
-      this.toY = data.log
-        ? (y) => this.bottom - (Math.log(Math.max(y, 1e-12) / this.low) / Math.log(this.high / this.low)) * height
-        : (y) => this.bottom - ((y - this.low) / (this.high - this.low)) * height;
-      const clip = this.clip ||= `clip-${Math.random().toString(36).slice(2)}`;
-      const body = s("g", { "clip-path": `url(#${clip})` }, this.lines());
-      this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
-      this.svg.setAttribute("aria-label", this.label + (data.summary ? `. ${data.summary}` : ""));
-      this.svg.replaceChildren(
-        s("clipPath", { id: clip }, s("rect", { x: this.left - 6, y: 0, width: width - this.left - RIGHT + 12, height: this.bottom + 6 })),
-        ...this.grid(), body, ...this.upright(), ...this.ends(), ...this.selection(), ...this.tip());
+      this.box.setAttribute("aria-label", this.label + (data.summary ? `. ${data.summary}` : ""));
       this.all.hidden = !this.view;
-    }
-
-    grid() {
-      const { data, width } = this, small = this.small;
-      const across = (data.ticks || scale.stepTicks)(this.span[0], this.span[1], Math.max(2, Math.floor((width - this.left) / (small ? 90 : 100))));
-      const up = data.log ? scale.logTicks(this.low, this.high) : scale.ticks(this.low, this.high, small ? 2 : 6);
-      const tick = data.tick || tickText(up);
-      return [
-        ...up.map((y) => s("g", {}, s("line.grid", { x1: this.left, x2: width - RIGHT, y1: this.toY(y), y2: this.toY(y) }),
-          s("text", { x: this.left - 8, y: this.toY(y) + 4, "text-anchor": "end" }, tick(y)))),
-        ...across.map((x, at) => s("text", { x: this.toX(x), y: this.bottom + 20, "text-anchor": "middle" }, at === 0 && small ? data.words?.(x, 1) ?? x.toLocaleString("en") : data.words ? data.words(x, at) : at === 0 ? `step ${x}` : x.toLocaleString("en"))),
-        s("line.axis", { x1: this.left, x2: width - RIGHT, y1: this.bottom, y2: this.bottom }),
-      ];
-    }
-
-    path(points) {
-      let out = "", pen = false;
-      for (const [x, y] of scale.thin(points, this.toX, this.width)) {
-        if (!Number.isFinite(y) || (this.data.log && y <= 0)) { pen = false; continue; }
-        out += `${pen ? "L" : "M"}${this.toX(x).toFixed(1)} ${this.toY(y).toFixed(1)}`;
-        pen = true;
+      const build = JSON.stringify([data.log, lines.map(({ kind, dash, dots, name, pale }) => [kind, dash, dots, name, pale])]);
+      this.painting = true;                /* uPlot moves its cursor while it draws; that is no pointer of the person */
+      if (build !== this.built) {
+        this.plot?.destroy();
+        this.plot = new uPlot(this.options(lines, width), table, this.box);
+        this.built = build;
+        return;                            /* it draws in a microtask, and then calls `ready` */
       }
-      return out;
+      this.plot.batch((plot) => {
+        if (plot.width !== width) plot.setSize({ width, height: this.height });
+        plot.setData(table);
+      });
+      this.painted();
+    }
+    painted() {
+      this.painting = false;
+      this.point(this.marker);
     }
 
+    /** The lines to draw, and their points as columns over one common x; undefined where a line has no point. */
     lines() {
-      return this.drawn.map((each) => [
-        each.faint.length ? s("path.faint", { d: this.path(each.faint) }) : null,
-        s(`path.${each.kind}`, { d: this.path(each.points), "stroke-dasharray": each.dash, "data-series": each.name }),
-        each.dots && each.points.length <= this.width / 8
-          ? each.points.map(([x, y]) => Number.isFinite(y) && s("circle.pt", { cx: this.toX(x), cy: this.toY(y), r: x === each.best ? 5 : 3.5 })) : null,
-        each.dots || each.best === undefined || each.best === null ? null
-          : each.points.filter(([x]) => x === each.best).map(([x, y]) => s(each.kind === "after" ? "circle.pt" : "circle.pt0", { cx: this.toX(x), cy: this.toY(y), r: 4.5 })),
-      ]).flat(2).filter(Boolean);
+      const { log, series, from, to } = this.data;
+      const lines = series.flatMap((each) => [...(each.faint?.length ? [{ name: each.name, kind: each.kind, points: each.faint, pale: true }] : []), each]);
+      const value = (y) => (Number.isFinite(y) && !(log && y <= 0) ? y : null), least = Math.max(1, to - from) * 1e-7;
+      const columns = lines.map(({ points }) => {
+        let last = -Infinity;              /* uPlot joins by x; several steps of the same tenth of a second are all kept */
+        return [points.map(([x]) => (last = Math.max(x, last + least))), points.map(([, y]) => value(y))];
+      });
+      return { lines, table: uPlot.join([[[from, to]], ...columns]) };
     }
 
-    upright() {
-      return (this.data.marks || []).filter(({ x }) => x >= this.span[0] && x <= this.span[1]).flatMap(({ x, text, kind }) => {
-        if (kind === "checkpoint" || kind === "advice") return [this.sign(this.toX(x), kind)];
-        const at = this.toX(x), before = kind === "best" ? at - this.left > 96 : this.width - at < 150;
-        const hidden = kind === "best" && this.marker !== null && !this.small;
-        return [s(`line.${kind}`, { x1: at, x2: at, y1: TOP - 4, y2: this.bottom }),
-          hidden || !text ? null : s(kind === "best" ? "text.ta.halo" : "text.te.halo", { x: at + (before ? -6 : 8), y: TOP + 6, "text-anchor": before ? "end" : "start" }, text)];
-      }).filter(Boolean);
+    /** A color of the page in the scheme that is in use; in forced colors (high contrast) one of the system's. */
+    color(name) {
+      if (forced.matches) return FORCED[name] || "CanvasText";
+      this.probe.style.color = `var(${name})`;
+      return getComputedStyle(this.probe).color;
     }
 
-    /** A square or a triangle that stands on the axis. */
-    sign(x, kind) {
-      const y = this.bottom;
-      return kind === "advice" ? s("path.advice", { d: `M${x - 6} ${y - 1}L${x + 6} ${y - 1}L${x} ${y - 12}Z` }) : s("rect.checkpoint", { x: x - 2.5, y: y - 3, width: 5, height: 6 });
+    options(lines, width, times = 1) {
+      const { small } = this, px = (size) => size * times, color = (name) => () => this.color(name), font = `${px(12)}px ${getComputedStyle(this.box).fontFamily}`;
+      const line = (name, show = true) => ({ show, stroke: color(name), width: px(1) });
+      return {
+        width: px(width), height: px(this.height), padding: [px(16), () => px(Math.max(14, 3.5 * (this.texts.at(-1) || "").length)), 0, 0], legend: { show: false },
+        cursor: { y: false, points: { show: false }, drag: { x: !small, y: false, setScale: false, dist: 6 }, move: (plot, left, top) => [this.snapped(plot, left), top], bind: { dblclick: () => null } },
+        scales: { x: { time: false, range: () => this.span }, y: { distr: this.data.log ? 3 : 1, range: (plot, low, high) => scale.extent(low === null ? [] : [low, high], this.data.log) } },
+        axes: [
+          { stroke: color("--muted"), font, size: px(28), gap: px(10), space: px(small ? 90 : 100), grid: { show: false }, ticks: { show: false }, border: line("--line-field"),
+            incrs: () => this.data.sizes || SIZES, splits: (plot, axis, low, high, size) => this.across(low, high, size),
+            values: (plot, xs) => (this.texts = xs.map((x, at) => (this.data.words ? this.data.words(x, small ? 1 : at) : at || small ? x.toLocaleString("en") : `step ${x}`))) },
+          { stroke: color("--muted"), font, size: (plot, texts) => px(Math.max(small ? 44 : 40, 12 + 7.5 * Math.max(...(texts || [""]).map((text) => text.length)))), gap: px(8), space: px(small ? 40 : 32), grid: line("--line"), ticks: { show: false },
+            ...(this.data.log ? { splits: (plot, axis, low, high) => scale.logTicks(low, high), filter: (plot, ys) => ys } : {}), values: (plot, ys) => ys.map(this.data.tick || tickText(ys)) },
+        ],
+        series: [{}, ...lines.map(({ kind, dash, dots, pale }, at) => ({
+          stroke: color(COLORS[kind]), width: px(pale ? 1 : kind === "after" ? 2 : 1.5), alpha: pale ? 0.35 : 1, dash: dash ? dash.split(" ").map((each) => px(+each)) : undefined,
+          points: dots ? { show: () => this.drawn[at].points.length <= width / 8, size: px(8.5), width: px(1.5), stroke: color("--panel"), fill: color(COLORS[kind]) } : { show: false },
+        }))],
+        hooks: { draw: [(plot) => this.overlay(plot, font, times)], setCursor: [(plot) => this.hovered(plot)], setSelect: [(plot) => this.selected(plot)], ready: [(plot) => { if (plot === this.plot) this.painted(); }] },
+      };
+    }
+
+    /** Where the axis has a text: round steps, and the last one. */
+    across(low, high, size) {
+      const out = [];
+      for (let at = Math.ceil(low / size - 1e-9) * size || 0; at <= high; at += size) out.push(at);
+      if (this.data.sizes || !out.length || out.at(-1) === high) return out;
+      if (high - out.at(-1) < size * 0.6 && out.length > 1) out.pop();
+      return [...out, Math.round(high)];
+    }
+
+    /** What uPlot does not know: marks, the best point, and names at the ends of the lines. */
+    overlay(plot, font, times) {
+      const pen = plot.ctx, ratio = uPlot.pxRatio * times, left = plot.bbox.left / ratio, top = plot.bbox.top / ratio, bottom = top + plot.bbox.height / ratio;
+      const toX = (x) => left + plot.valToPos(x, "x") / times, toY = (y) => top + plot.valToPos(y, "y") / times, inside = (x) => x >= this.span[0] && x <= this.span[1];
+      pen.save();
+      pen.scale(ratio, ratio);
+      const write = (text, x, y, align, name, bold) => {
+        Object.assign(pen, { font: `${bold ? "600 " : ""}${font.replace(/^\S+/, "12px")}`, textAlign: align, textBaseline: "alphabetic", lineWidth: 4, lineJoin: "round", strokeStyle: this.color("--panel"), fillStyle: this.color(name) });
+        pen.setLineDash([]); pen.strokeText(text, x, y); pen.fillText(text, x, y);
+      };
+      const shape = (name, path) => { pen.fillStyle = this.color(name); pen.strokeStyle = this.color("--panel"); pen.lineWidth = 1.5; pen.setLineDash([]); pen.beginPath(); path(); pen.fill(); pen.stroke(); };
+      for (const { x, text, kind } of (this.data.marks || []).filter((mark) => inside(mark.x))) {
+        const at = toX(x), name = COLORS[kind];
+        if (kind === "checkpoint") { shape(name, () => pen.rect(at - 2.5, bottom - 3, 5, 6)); continue; }
+        if (kind === "advice") { shape(name, () => { pen.moveTo(at - 6, bottom - 1); pen.lineTo(at + 6, bottom - 1); pen.lineTo(at, bottom - 12); pen.closePath(); }); continue; }
+        Object.assign(pen, { strokeStyle: this.color(name), lineWidth: 1 });
+        pen.setLineDash(DASHES[kind] || []);
+        pen.beginPath(); pen.moveTo(at, top - 4); pen.lineTo(at, bottom); pen.stroke();
+        const before = kind === "best" ? at - left > 96 : this.host.clientWidth - at < 150;
+        if (text) write(text, at + (before ? -6 : 8), top + 6, before ? "right" : "left", name, true);
+      }
+      for (const { best, kind, points, dots } of this.data.series) {
+        const found = points.find(([x]) => x === best);
+        if (found && inside(best)) shape(COLORS[kind], () => pen.arc(toX(best), toY(found[1]), dots ? 5 : 4.5, 0, 7));
+      }
+      for (const { text, kind, x, y, align } of this.ends(toX, toY, bottom)) write(text, x, y, align, kind === "after" ? "--accent" : kind === "other" ? "--text" : "--muted", kind === "after");
+      pen.restore();
     }
 
     /** Names at the ends of the lines, moved apart where they would touch, put inside where they would not fit. */
-    ends() {
+    ends(toX, toY, bottom) {
       if (this.small) return [];
-      const labels = this.drawn.flatMap((each) => {
-        const end = [...each.points].reverse().find(([x, y]) => Number.isFinite(y) && x <= this.span[1]);
+      const width = this.host.clientWidth, labels = this.data.series.flatMap((each) => {
+        const end = each.points.findLast(([x, y]) => Number.isFinite(y) && x <= this.span[1]);
         if (!end || end[0] < this.span[0]) return [];
-        const text = `${each.name} ${figure(each.value ?? end[1])}`;
-        const x = this.toX(end[0]), fits = x + 10 + text.length * 6.6 < this.width;
-        return [{ text, kind: each.kind, x: fits ? x + (each.dots ? 10 : 8) : this.width - RIGHT, y: this.toY(end[1]) + (fits ? 4 : -10), anchor: fits ? "start" : "end" }];
+        const text = `${each.name} ${figure(each.value ?? end[1])}`, x = toX(end[0]), fits = x + 10 + text.length * 6.6 < width;
+        return [{ text, kind: each.kind, x: fits ? x + (each.dots ? 10 : 8) : width - 14, y: toY(end[1]) + (fits ? 4 : -10), align: fits ? "left" : "right" }];
       }).sort((a, b) => a.y - b.y);
       labels.forEach((label, at) => { if (at && label.y - labels[at - 1].y < 15) label.y = labels[at - 1].y + 15; });
-      const over = labels.length ? labels[labels.length - 1].y - (this.bottom - 4) : 0;
+      const over = labels.length ? labels.at(-1).y - (bottom - 4) : 0;
       if (over > 0) labels.forEach((label) => { label.y -= over; });
-      return labels.map(({ text, kind, x, y, anchor }) =>
-        s(kind === "after" ? "text.ta.halo" : kind === "other" ? "text.t.halo" : "text.halo", { x, y, "text-anchor": anchor }, text));
+      return labels;
     }
 
-    selection() {
-      if (!this.drag?.moved) return [];
-      const [a, b] = [this.drag.from, this.drag.to].sort((one, other) => one - other);
-      return [s("rect.pick", { x: a, y: TOP, width: b - a, height: this.bottom - TOP })];
+    /* --- the marker, and what stands beside it --- */
+    snapped(plot, left) {
+      const told = left >= 0 && this.data.tip?.(plot.posToVal(left, "x"));
+      return told ? plot.valToPos(told.x, "x") : left;
+    }
+    hovered(plot) {
+      const out = plot.cursor.left < 0;
+      if (this.painting || plot !== this.plot) return;
+      if (!out || document.activeElement !== this.box) this.tip(out ? null : plot.posToVal(plot.cursor.left, "x"));
+    }
+    point(x) {
+      if (this.plot) this.plot.setCursor(x === null ? { left: -10, top: -10 } : { left: this.snapped(this.plot, this.plot.valToPos(x, "x")), top: 0 }, false);
+      this.tip(x);
+    }
+    tip(x) {
+      const told = x === null || !this.plot ? null : this.data?.tip?.(x);
+      this.marker = x;
+      this.beside.hidden = !told;
+      if (!told) return;
+      const { bbox } = this.plot, ratio = uPlot.pxRatio, at = bbox.left / ratio + this.plot.valToPos(told.x, "x"), place = (left, top) => `left:${left}px;top:${top}px`;
+      const text = h("div.tip", {}, h("b", {}, told.title), told.lines.map((line) => h("span", {}, line)));
+      this.beside.replaceChildren(text, ...(told.dots || []).map(([y, kind]) => h(`i.${kind}`, { style: place(at, bbox.top / ratio + this.plot.valToPos(y, "y")) })));
+      const width = text.offsetWidth;
+      text.style.cssText = place(at + 12 + width > this.host.clientWidth ? Math.max(2, at - 12 - width) : at + 12, 28);
     }
 
-    tip() {
-      if (this.marker === null || !this.data.tip) return [];
-      const told = this.data.tip(this.marker);
-      if (!told) return [];
-      const x = this.toX(told.x), width = Math.max(...[told.title, ...told.lines].map((line) => line.length)) * 6.4 + 26;
-      const left = x + 12 + width > this.width ? Math.max(2, x - 12 - width) : x + 12, height = 30 + told.lines.length * 17;
-      return [s("line.marker", { x1: x, x2: x, y1: TOP - 4, y2: this.bottom }),
-        ...(told.dots || []).map(([y, kind]) => s(kind === "after" ? "circle.pt" : "circle.pt0", { cx: x, cy: this.toY(y), r: 4.5 })),
-        s("g.tipbox", {}, s("rect.tip", { x: left, y: 20, width, height, rx: 6 }),
-          s("text.t", { x: left + 12, y: 40, "font-weight": 600 }, told.title),
-          ...told.lines.map((line, at) => s("text", { x: left + 12, y: 58 + at * 16 }, line)))];
-    }
-
-    /* --- what the person does --- */
-    at(event) {
-      const box = this.svg.getBoundingClientRect();
-      const x = Math.min(Math.max(event.clientX - box.left, this.left), this.width - RIGHT);
-      return { x, step: this.span[0] + ((x - this.left) / (this.width - this.left - RIGHT)) * (this.span[1] - this.span[0]) };
-    }
-    move(event) {
-      if (!this.width) return;
-      const { x, step } = this.at(event);
-      if (this.drag) { this.drag.to = x; this.drag.moved = Math.abs(x - this.drag.from) > 6; }
-      this.marker = step;
-      this.draw();
-    }
-    leave() { if (!this.drag && document.activeElement !== this.svg) { this.marker = null; this.draw(); } }
-    down(event) {
-      if (this.small || event.button !== 0 || event.pointerType === "touch" || !this.width) return;
-      const { x, step } = this.at(event);
-      this.drag = { from: x, to: x, step, moved: false };
-      this.svg.setPointerCapture(event.pointerId);
-    }
-    up(event) {
-      const drag = this.drag;
-      this.drag = null;
-      if (drag?.moved) this.zoom([drag.step, this.at(event).step].sort((a, b) => a - b));
+    /* --- the view --- */
+    selected(plot) {
+      const { left, width } = plot.select;
+      if (!width) return;
+      this.zoom([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+      plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
     }
     zoom(span) {
       if (span) {
@@ -178,18 +202,18 @@
       this.draw();
     }
     key(event) {
-      if (!this.data || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!this.plot || event.ctrlKey || event.metaKey || event.altKey) return;
       const stops = (this.data.stops || []).filter((x) => x >= this.span[0] && x <= this.span[1]);
       const step = this.marker ?? (event.key === "ArrowLeft" ? Infinity : -Infinity);
       const half = (this.span[1] - this.span[0]) / 4, centre = this.marker ?? (this.span[0] + this.span[1]) / 2;
       const acts = {
-        ArrowRight: () => { this.marker = stops.find((x) => x > step + 1e-9) ?? stops[stops.length - 1] ?? null; },
-        ArrowLeft: () => { this.marker = [...stops].reverse().find((x) => x < step - 1e-9) ?? stops[0] ?? null; },
+        ArrowRight: () => this.point(stops.find((x) => x > step + 1e-9) ?? stops.at(-1) ?? null),
+        ArrowLeft: () => this.point(stops.findLast((x) => x < step - 1e-9) ?? stops[0] ?? null),
         "+": () => this.zoom([centre - half, centre + half]),
         "-": () => this.zoom([centre - half * 4, centre + half * 4]),
         0: () => this.zoom(null),
         l: () => this.host.dispatchEvent(new CustomEvent("logscale", { bubbles: true })),
-        Escape: () => { this.marker = null; },
+        Escape: () => this.point(null),
       };
       const act = acts[event.key === "=" ? "+" : event.key.length === 1 ? event.key.toLowerCase() : event.key];
       if (!act) return;
@@ -197,7 +221,14 @@
       act();
       const told = this.marker !== null && this.data.tip ? this.data.tip(this.marker) : null;
       if (told && event.key.startsWith("Arrow")) this.said.textContent = [told.title, ...told.lines].join(", ");
-      this.draw();
+    }
+
+    /** The chart on a canvas of `times` its size, for a picture. */
+    async canvas(times = 2) {
+      const { lines, table } = this.lines(), plot = new uPlot(this.options(lines, Math.round(this.host.clientWidth), times / uPlot.pxRatio), table);
+      await null;                          /* uPlot draws in a microtask */
+      plot.destroy();
+      return plot.ctx.canvas;
     }
   }
 
@@ -211,4 +242,7 @@
   }
 
   window.studio.chart = (host, options) => new Chart(host, options);
+  const redraw = () => { for (const box of document.querySelectorAll(".chart-box > .chart")) box.chart.draw(); };
+  new MutationObserver(redraw).observe(document.body, { attributeFilter: ["class"] });  /* Gradio's dark mode is a class */
+  forced.addEventListener("change", redraw);
 })();

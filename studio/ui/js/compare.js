@@ -21,14 +21,14 @@
     host.replaceChildren(h("div.row.wrap", {}, h("h2", {}, `${ids.length} runs`), h("span.right.row", {},
       select("What is drawn", [["validation", "Validation loss"], ["train", "Training loss"]], (value) => { view.what = value; }),
       select("Along", [["step", "By step"], ["time", "By time"]], (value) => { view.time = value === "time"; }),
-      h("button.btn.s.quiet", { type: "button", onclick: async () => studio.save(await studio.picture(box.querySelector("svg.chart")), "runs.png") }, "PNG"))), box);
+      h("button.btn.s.quiet", { type: "button", onclick: async () => studio.save(await studio.picture(box.querySelector(".chart")), "runs.png") }, "PNG"))), box);
     const graph = studio.chart(box, { label: "Runs compared" });
     let all = [];
     function draw() {
       const series = all.map((told, at) => ({ name: told.run.name, kind: at ? "other" : "after", dash: DASHES[at] || null, points: points(told, view.what, view.time) })).filter((each) => each.points.length);
       if (!series.length) return;
       const xs = series.map((each) => each.points.at(-1)[0]), words = view.time ? (x) => took(x) : undefined;
-      graph.show({ series, marks: [], from: 0, to: Math.max(1, ...xs), words, ticks: view.time ? scale.timeTicks : undefined,
+      graph.show({ series, marks: [], from: 0, to: Math.max(1, ...xs), words, sizes: view.time ? scale.TIMES : undefined,
         stops: series[0].points.map(([x]) => x), summary: series.map((each) => `${each.name} ${figure(each.points.at(-1)[1])}`).join(", "),
         tip: (x) => ({ x, title: view.time ? `After ${took(x)}` : `Step ${Math.round(x)}`, lines: series.filter((each) => x <= each.points.at(-1)[0] + 1).map((each) => `${each.name} ${figure(scale.nearest(each.points, x)[1])}`), dots: [] }) });
     }

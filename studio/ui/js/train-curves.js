@@ -31,7 +31,7 @@
     const back = times.map(([step, t]) => [t, step]), end = times.length ? times[times.length - 1][1] : 1;
     return {
       x, step: (t) => (back.length ? scale.nearest(back, t)[1] : t), from: 0, to: Math.max(1, end + (run.left || 0)),
-      words: (t, at) => (at === 0 ? `${took(t)}` : took(t)), ticks: scale.timeTicks,
+      words: (t, at) => (at === 0 ? `${took(t)}` : took(t)), sizes: scale.TIMES,
     };
   }
   /** When training began and went on, in seconds after the run was made. */
@@ -73,7 +73,7 @@
     if (exact) lines.push(`train ${figure(exact[1])}, learning rate ${figure(exact[2])}`);
     const happened = signs.filter((each) => each.step === here && each.words).map((each) => each.words);
     lines.push(...happened.slice(0, 3));
-    if (at.ticks) lines.push(`after ${took(at.x(here))}`);
+    if (at.sizes) lines.push(`after ${took(at.x(here))}`);
     const dots = [...(check && check[1] !== null ? [[check[1], "after"]] : []), ...(exact && exact[1] !== null ? [[exact[1], "before"]] : [])];
     return { x: at.x(here), title: here === data.best && check ? `Step ${here}, best so far` : `Step ${here}`, lines, dots };
   }
@@ -97,7 +97,7 @@
       const points = data.steps.map((row) => [at.x(row[0]), row[1] ?? NaN]);
       const series = [{ name: "train", kind: "before", points: view.smooth ? scale.smooth(points, view.keep) : points, faint: view.smooth ? points : [] },
         { name: "validation", kind: "after", dots: true, best: data.best === null || data.best === undefined ? data.best : at.x(data.best), points: data.checks.map((row) => [at.x(row[0]), row[1] ?? NaN]) }];
-      loss.show({ series, marks: signs, from: at.from, to: at.to, log: view.log, summary: facts.summary, words: at.words, ticks: at.ticks,
+      loss.show({ series, marks: signs, from: at.from, to: at.to, log: view.log, summary: facts.summary, words: at.words, sizes: at.sizes,
         stops: (data.checks.length ? data.checks : data.steps).map((row) => at.x(row[0])), tip: (x) => tip(data, at.step(x), at, signs) });
       legend(signs);
       if (!part("fold").open) return;
@@ -106,7 +106,7 @@
         const rows = data.steps.filter((row) => row[column] !== null && row[column] !== undefined);
         part("more").querySelector(`[data-curve="${column}"]`).hidden = !rows.length;
         const format = column === 5 ? (y) => bytes(y * 1e6) : column === 9 ? (y) => `${Math.round(100 * y)} %` : undefined;
-        small[n].show({ series: [{ name: "", kind: "before", points: rows.map((row) => [at.x(row[0]), row[column]]) }], from: at.from, to: at.to, tick: format, ticks: at.ticks, words: at.words,
+        small[n].show({ series: [{ name: "", kind: "before", points: rows.map((row) => [at.x(row[0]), row[column]]) }], from: at.from, to: at.to, tick: format, sizes: at.sizes, words: at.words,
           tip: (x) => { const row = rows.length && scale.nearest(rows, at.step(x)); return row ? { x: at.x(row[0]), title: `Step ${row[0]}`, lines: [words(row[column])], dots: [[row[column], "before"]] } : null; } });
       });
     }
@@ -124,7 +124,7 @@
         of(name).show({
           series: [{ name: "train", kind: "before", points: scale.smooth(steps.map((row) => [at.x(row[0]), row[6][name]])) },
             { name: "validation", kind: "after", dots: true, points: checks.map((row) => [at.x(row[0]), row[3][name]]) }],
-          from: at.from, to: at.to, ticks: at.ticks, words: at.words,
+          from: at.from, to: at.to, sizes: at.sizes, words: at.words,
           tip: (x) => { const row = steps.length && scale.nearest(steps, at.step(x)); return row ? { x: at.x(row[0]), title: `Step ${row[0]}`, lines: [figure(row[6][name])], dots: [[row[6][name], "before"]] } : null; },
         });
       }

@@ -25,7 +25,7 @@
       if (act === "panel") { view.panel = view.panel === more.name ? "" : more.name; draw(); if (view.panel === "log") readLog(); }
       else if (act === "again") live.now();
       else if (act === "notify") { await window.studio.notice.toggle(); draw(); }
-      else if (act === "picture") window.studio.save(await window.studio.picture(part("loss").querySelector("svg.chart")), `${live.data.run.name}.png`);
+      else if (act === "picture") window.studio.save(await window.studio.picture(part("loss").querySelector(".chart")), `${live.data.run.name}.png`);
       else if (!ask || (await window.studio.ask(ask, button.textContent))) send(act, { run, ...more });
     });
 

@@ -1,0 +1,70 @@
+"""Style and script of the page, the libraries in them, and the compression of answers."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import FastAPI
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.testclient import TestClient
+
+from studio.ui import static
+
+VENDOR = static.HERE / "vendor"
+
+
+@pytest.fixture
+def client() -> TestClient:
+    """An application with the routes of style and script, an answer of 20 kB, a small one and a stream."""
+    app = FastAPI()
+    app.include_router(static.routes())
+
+    @app.get("/large")
+    def large() -> JSONResponse:
+        return JSONResponse(["a row of text"] * 1500)
+
+    @app.get("/small")
+    def small() -> JSONResponse:
+        return JSONResponse(["a row of text"])
+
+    @app.get("/stream")
+    def stream() -> StreamingResponse:
+        async def lines() -> AsyncIterator[str]:
+            for number in range(1000):
+                yield f'{{"number": {number}}}\n'
+
+        return StreamingResponse(lines(), media_type=static.STREAMED)
+
+    return TestClient(static.Preload(app))
+
+
+def test_large_answers_are_compressed_and_streams_are_not(client: TestClient) -> None:
+    large = client.get("/large")
+    assert large.headers["content-encoding"] == "gzip"
+    assert int(large.headers["content-length"]) < 1000 and len(large.content) > 20_000
+    assert "content-encoding" not in client.get("/large", headers={"accept-encoding": "identity"}).headers
+    assert "content-encoding" not in client.get("/small").headers
+    assert "content-encoding" not in client.get("/stream").headers
+
+
+@pytest.mark.parametrize("kind", ["css", "js"])
+def test_style_and_script_may_be_kept_under_the_hash_of_their_content(client: TestClient, kind: str) -> None:
+    answer = client.get("/" + static.address(kind))
+    assert answer.content == static.content(kind)
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["content-encoding"] == "gzip" and "accept-encoding" in answer.headers["vary"].lower()
+    assert client.get(f"/studio/static/studio.{kind}?other").headers["cache-control"] == "no-cache"
+    assert client.get("/studio/static/studio.py").status_code == 404
+
+
+def test_libraries_are_listed_with_version_and_license() -> None:
+    readme = (VENDOR / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\w+)\]\(https://\S+\) \| ([\d.]+) \| (.+?) \| .+? \|", readme, re.MULTILINE)
+    assert rows
+    listed = set()
+    for name, version, files in rows:
+        assert (VENDOR / f"{name}.LICENSE").stat().st_size > 300
+        names = re.findall(r"`([^`/]+\.(?:js|css))`", files)
+        assert any(version in (VENDOR / each).read_text(encoding="utf-8")[:300] for each in names), name
+        listed |= set(names)
+    assert listed == {path.name for path in VENDOR.iterdir() if path.suffix in (".js", ".css")}
