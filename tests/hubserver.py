@@ -236,14 +236,19 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(address.path)
         hub.seen.append((self.command, path, dict(self.headers.items())))
         if hub.garbage:
-            return self._page(b"<html>Please log in to this network.</html>")
-        if hub.busy:
-            return self._json(503, {"error": "busy"})
-        if hub.token and self.headers.get("authorization", f"Bearer {hub.token}") != f"Bearer {hub.token}":
+            self._page(b"<html>Please log in to this network.</html>")
+        elif hub.busy:
+            self._json(503, {"error": "busy"})
+        elif hub.token and self.headers.get("authorization", f"Bearer {hub.token}") != f"Bearer {hub.token}":
             wrong = "Invalid credentials in Authorization header"
-            return self._json(401, {"error": wrong}, {"X-Error-Message": wrong})
+            self._json(401, {"error": wrong}, {"X-Error-Message": wrong})
+        else:
+            self._route(path, parse_qs(address.query))
+
+    def _route(self, path: str, query: dict[str, list[str]]) -> None:
+        """Answer by the address."""
         if path == "/api/models":
-            return self._search(parse_qs(address.query))
+            return self._search(query)
         if found := re.fullmatch(r"/api/datasets/(.+?)(?:/tree/(.+))?", path):
             return self._dataset(found[1], found[2])
         if found := re.fullmatch(r"/datasets/(.+?)/resolve/(refs/convert/parquet|\w+)/(.+)", path):

@@ -17,64 +17,64 @@ WIDE = 40
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    command(app, "learning-curve", PANEL)(learning_curve)
+    command(app, "augment", PANEL)(augment)
 
-    @command(app, "learning-curve", PANEL)
-    def learning_curve(
-        context: Context, data: Data, reading: dict[str, Any], task: Task = None, map_: Map = None
-    ) -> None:
-        """Train a small classifier on ever more of the rows, and say whether more rows would help."""
-        record = context.studio.datasets.open(data, **reading)
+
+def learning_curve(context: Context, data: Data, reading: dict[str, Any], task: Task = None, map_: Map = None) -> None:
+    """Train a small classifier on ever more of the rows, and say whether more rows would help."""
+    record = context.studio.datasets.open(data, **reading)
+    read_as(context, record.id, task, map_)
+    with context.progress("Reading texts") as progress:
+        curve = context.studio.label_quality.curve(record.id, task, progress)
+    context.answer(curve, lambda: _show_curve(context, curve))
+
+
+def augment(
+    context: Context,
+    data: Data,
+    reading: dict[str, Any],
+    way: Annotated[str, typer.Option(help="How rows are made: spelling or paraphrase.")] = "spelling",
+    count: Annotated[int, typer.Option(min=1, help="Rows to make, each from another row.")] = 20,
+    model: OptionalModel = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same rows.")] = 42,
+    keep: Annotated[
+        str | None, typer.Option(help="Numbers of made rows to keep, 1,4,9 say, or all.", show_default=False)
+    ] = None,
+    refuse: Annotated[
+        str | None, typer.Option(help="Numbers of made rows to refuse, or all.", show_default=False)
+    ] = None,
+    use: Annotated[
+        bool, typer.Option("--use", help="Make a new version of the dataset with the rows that were kept.")
+    ] = False,
+    task: Task = None,
+    map_: Map = None,
+) -> None:
+    """Make rows from others, look at them, and keep those that are good.
+
+    Made rows wait until they are kept: first `studio augment DATA`, then with the dataset's id or name
+    `--keep 1,2,5` or `--keep all`, and `--use`. They are marked in the columns made_by and made_from, and never
+    stand in validation or test.
+    """
+    anew = keep is None and refuse is None and not use
+    known = not anew and not data.startswith("sample:")
+    record = context.studio.datasets.find(data) if known else context.studio.datasets.open(data, **reading)
+    if anew:
         read_as(context, record.id, task, map_)
-        with context.progress("Reading texts") as progress:
-            curve = context.studio.label_quality.curve(record.id, task, progress)
-        context.answer(curve, lambda: _show_curve(context, curve))
-
-    @command(app, "augment", PANEL)
-    def augment(
-        context: Context,
-        data: Data,
-        reading: dict[str, Any],
-        way: Annotated[str, typer.Option(help="How rows are made: spelling or paraphrase.")] = "spelling",
-        count: Annotated[int, typer.Option(min=1, help="Rows to make, each from another row.")] = 20,
-        model: OptionalModel = None,
-        seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same rows.")] = 42,
-        keep: Annotated[
-            str | None, typer.Option(help="Numbers of made rows to keep, 1,4,9 say, or all.", show_default=False)
-        ] = None,
-        refuse: Annotated[
-            str | None, typer.Option(help="Numbers of made rows to refuse, or all.", show_default=False)
-        ] = None,
-        use: Annotated[
-            bool, typer.Option("--use", help="Make a new version of the dataset with the rows that were kept.")
-        ] = False,
-        task: Task = None,
-        map_: Map = None,
-    ) -> None:
-        """Make rows from others, look at them, and keep those that are good.
-
-        Made rows wait until they are kept: first `studio augment DATA`, then with the dataset's id or name
-        `--keep 1,2,5` or `--keep all`, and `--use`. They are marked in the columns made_by and made_from, and never
-        stand in validation or test.
-        """
-        anew = keep is None and refuse is None and not use
-        known = not anew and not data.startswith("sample:")
-        record = context.studio.datasets.find(data) if known else context.studio.datasets.open(data, **reading)
-        if anew:
-            read_as(context, record.id, task, map_)
-            with context.progress("Making rows") as progress:
-                made = context.studio.augmentation.propose(record.id, way, count, model, seed, progress)
-            context.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(context, record.id, made))
-            return
-        if keep is not None:
-            context.studio.augmentation.decide(record.id, "kept", _numbers(keep))
-        if refuse is not None:
-            context.studio.augmentation.decide(record.id, "refused", _numbers(refuse))
-        made = context.studio.augmentation.proposals(record.id)
-        if not use:
-            context.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(context, record.id, made))
-            return
-        new = context.studio.augmentation.use(record.id)
-        context.answer(new, lambda: context.say(f"{new.id}, version {new.version}: {new.note}"))
+        with context.progress("Making rows") as progress:
+            made = context.studio.augmentation.propose(record.id, way, count, model, seed, progress)
+        context.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(context, record.id, made))
+        return
+    if keep is not None:
+        context.studio.augmentation.decide(record.id, "kept", _numbers(keep))
+    if refuse is not None:
+        context.studio.augmentation.decide(record.id, "refused", _numbers(refuse))
+    made = context.studio.augmentation.proposals(record.id)
+    if not use:
+        context.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(context, record.id, made))
+        return
+    new = context.studio.augmentation.use(record.id)
+    context.answer(new, lambda: context.say(f"{new.id}, version {new.version}: {new.note}"))
 
 
 def _numbers(said: str) -> list[int] | None:

@@ -15,29 +15,30 @@ PANEL = "Runs"
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    command(app, "coach", PANEL)(coach)
 
-    @command(app, "coach", PANEL)
-    def coach(
-        context: Context,
-        run: Run,
-        do: Annotated[
-            str, typer.Option(metavar="RULE", help="Do what this advice proposes, overfitting say.", show_default=False)
-        ] = "",
-        choice: Annotated[int, typer.Option(min=1, help="Which of its proposals, from 1.")] = 1,
-        detach: Detach = False,
-    ) -> None:
-        """Tell what the coach sees in a run, why it matters and what to do; with --do, do it."""
-        record = context.studio.runs.get(run)
-        if not do:
-            said = context.studio.coach.advice(record.id)
-            context.answer([advice_row(each) for each in said], lambda: show_advice(context, said))
-            return
-        made = context.studio.coach.apply(record.id, do, choice)
-        if made.id == record.id:
-            told = f"{made.id} stops and keeps the best."
-            context.answer({"id": made.id, "status": made.status}, lambda: context.note(told))
-        else:
-            see_through(context, made, detach)
+
+def coach(
+    context: Context,
+    run: Run,
+    do: Annotated[
+        str, typer.Option(metavar="RULE", help="Do what this advice proposes, overfitting say.", show_default=False)
+    ] = "",
+    choice: Annotated[int, typer.Option(min=1, help="Which of its proposals, from 1.")] = 1,
+    detach: Detach = False,
+) -> None:
+    """Tell what the coach sees in a run, why it matters and what to do; with --do, do it."""
+    record = context.studio.runs.get(run)
+    if not do:
+        said = context.studio.coach.advice(record.id)
+        context.answer([advice_row(each) for each in said], lambda: show_advice(context, said))
+        return
+    made = context.studio.coach.apply(record.id, do, choice)
+    if made.id == record.id:
+        told = f"{made.id} stops and keeps the best."
+        context.answer({"id": made.id, "status": made.status}, lambda: context.note(told))
+    else:
+        see_through(context, made, detach)
 
 
 def advice_row(advice: AdviceEvent) -> dict[str, object]:

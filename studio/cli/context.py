@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from studio.cli.read_options import reading_given, reading_parameters
-from studio.cli.settings import setting_parameters, settings_given, settings_told
+from studio.cli.settings import parse_settings, setting_parameters, valid_settings
 from studio.cli.terminal import plain
 from studio.schema.base import FrozenModel
 from studio.schema.errors import StudioError
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from studio.api import Studio
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+GROUPS = frozenset({"settings", "wrong", "reading"})
+"""Parameters of a command that several flags are gathered into."""
 HOME_HELP = "Where everything is kept; made when missing."
 
 
@@ -157,46 +159,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 def command(app: typer.Typer, name: str, panel: str, *, offers_json: bool = True) -> Callable[[Function], Function]:
     """Register a function of a `Context` as a command.
 
-    A parameter called `settings` becomes a flag for each field of TrainingConfig, gathered into a dictionary, and one
-    called `reading` a flag for each way to read DATA. A command with a parameter `wrong` is given there what can be no
-    value of a setting, and tells it with all else that is wrong; for any other it is refused before.
+    A parameter `settings` becomes a flag for each field of TrainingConfig, gathered into a dictionary. A parameter
+    `reading` becomes a flag for each way to read DATA. A parameter `wrong` gets the problems of invalid settings, so
+    that the command can report them with others; without it, they are raised before the command runs.
     """
 
     def register(function: Function) -> Function:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        with_settings, with_wrong, with_reading = (
-            any(parameter.name == name for parameter in own) for name in ("settings", "wrong", "reading")
-        )
+        groups = {parameter.name for parameter in own} & GROUPS
 
-        def run(ctx: typer.Context, home: Path | None, as_json: bool = False, **given: Any) -> None:
-            if with_wrong:
-                given["settings"], given["wrong"] = settings_told(given)
-            elif with_settings:
-                given["settings"] = settings_given(given)
-            if with_reading:
-                given["reading"] = reading_given(given)
+        def run(ctx: typer.Context, home: Path | None, as_json: bool = False, **options: Any) -> None:
+            _group_options(options, groups)
             context = Context(home or ctx.obj, as_json)
-            with redirect_stdout(sys.stderr if as_json else sys.stdout):
-                try:
-                    function(context, **given)
-                except (StudioError, typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
-                    raise
-                except Exception as error:
-                    raise UnexpectedError(context.home) from error
-                finally:
-                    context.close()
+            _call(function, context, options)
             if context.status:
                 raise typer.Exit(context.status)
 
-        parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
-        parameters += [each for each in own if each.name not in ("settings", "wrong", "reading")]
-        parameters.append(_option("home", OwnHome, None))
-        if offers_json:
-            parameters.append(_option("as_json", Json, False))
-        if with_reading:
-            parameters += reading_parameters()
-        if with_settings:
-            parameters += setting_parameters()
+        parameters = _parameters(own, groups, offers_json)
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
         )
@@ -206,6 +185,43 @@ def command(app: typer.Typer, name: str, panel: str, *, offers_json: bool = True
         return function
 
     return register
+
+
+def _group_options(options: dict[str, Any], groups: set[str]) -> None:
+    """Replace the flags of settings and of reading by the dictionaries that the command takes."""
+    if "wrong" in groups:
+        options["settings"], options["wrong"] = parse_settings(options)
+    elif "settings" in groups:
+        options["settings"] = valid_settings(options)
+    if "reading" in groups:
+        options["reading"] = reading_given(options)
+
+
+def _call(function: Callable[..., Any], context: Context, options: dict[str, Any]) -> None:
+    """Run a command. Errors that it does not expect become an `UnexpectedError`."""
+    with redirect_stdout(sys.stderr if context.as_json else sys.stdout):
+        try:
+            function(context, **options)
+        except (StudioError, typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise
+        except Exception as error:
+            raise UnexpectedError(context.home) from error
+        finally:
+            context.close()
+
+
+def _parameters(own: list[inspect.Parameter], groups: set[str], offers_json: bool) -> list[inspect.Parameter]:
+    """The parameters that typer makes options of: those of the command, and those that all commands share."""
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+    parameters += [each for each in own if each.name not in GROUPS]
+    parameters.append(_option("home", OwnHome, None))
+    if offers_json:
+        parameters.append(_option("as_json", Json, False))
+    if "reading" in groups:
+        parameters += reading_parameters()
+    if "settings" in groups:
+        parameters += setting_parameters()
+    return parameters
 
 
 def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:

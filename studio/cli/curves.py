@@ -16,30 +16,30 @@ PANEL = "Runs"
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    command(app, "curve", PANEL)(curve)
+    command(app, "compare", PANEL)(compare)
 
-    @command(app, "curve", PANEL)
-    def curve(
-        context: Context,
-        run: Run,
-        out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
-    ) -> None:
-        """Write every step of a run as CSV: losses, rate, gradient, speed, memory, processor, checks."""
-        record = context.studio.runs.get(run)
-        text = context.studio.curves.csv(record.id)
-        out.write_text(text, encoding="utf-8")
-        lines = text.count("\n") - 1
-        context.answer(
-            {"id": record.id, "steps": lines, "out": str(out)}, lambda: context.say(f"{lines:,} steps in {out}")
-        )
 
-    @command(app, "compare", PANEL)
-    def compare(
-        context: Context,
-        runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two to eight runs.", show_default=False)],
-    ) -> None:
-        """Show several runs beside each other: what they reached, and the settings in which they differ."""
-        view = context.studio.curves.compare(runs)
-        context.answer(view, lambda: _show(context, view))
+def curve(
+    context: Context,
+    run: Run,
+    out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
+) -> None:
+    """Write every step of a run as CSV: losses, rate, gradient, speed, memory, processor, checks."""
+    record = context.studio.runs.get(run)
+    text = context.studio.curves.csv(record.id)
+    out.write_text(text, encoding="utf-8")
+    lines = text.count("\n") - 1
+    context.answer({"id": record.id, "steps": lines, "out": str(out)}, lambda: context.say(f"{lines:,} steps in {out}"))
+
+
+def compare(
+    context: Context,
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two to eight runs.", show_default=False)],
+) -> None:
+    """Show several runs beside each other: what they reached, and the settings in which they differ."""
+    view = context.studio.curves.compare(runs)
+    context.answer(view, lambda: _show(context, view))
 
 
 def _show(context: Context, view: CurvesView) -> None:

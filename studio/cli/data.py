@@ -16,52 +16,53 @@ PANEL = "Before a run"
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    command(app, "check", PANEL)(check)
 
-    @command(app, "check", PANEL)
-    def check(
-        context: Context,
-        data: Data,
-        reading: dict[str, Any],
-        task: Task = None,
-        map_: Map = None,
-        model: OptionalModel = None,
-        max_length: MaxLength = None,
-        leave_out: LeaveOut = None,
-        validation: Validation = None,
-        all_rows: Annotated[
-            bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
-        ] = False,
-        label_errors: Annotated[
-            bool, typer.Option("--label-errors", help="Have a small classifier judge which labels are likely wrong.")
-        ] = False,
-    ) -> None:
-        """Look through a dataset: which rows can be used, and what is wrong with the others.
 
-        The exit status is 2, after the report, when it can't be trained on as it is.
-        """
-        from studio.data.checks import refusal
+def check(
+    context: Context,
+    data: Data,
+    reading: dict[str, Any],
+    task: Task = None,
+    map_: Map = None,
+    model: OptionalModel = None,
+    max_length: MaxLength = None,
+    leave_out: LeaveOut = None,
+    validation: Validation = None,
+    all_rows: Annotated[
+        bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
+    ] = False,
+    label_errors: Annotated[
+        bool, typer.Option("--label-errors", help="Have a small classifier judge which labels are likely wrong.")
+    ] = False,
+) -> None:
+    """Look through a dataset: which rows can be used, and what is wrong with the others.
 
-        record = opened(context, data, reading)
-        if label_errors:
-            read_as(context, record.id, task, map_)
-            with context.progress("Reading texts") as progress:
-                context.studio.label_quality.judge(record.id, task, progress)
-        held = opened(context, validation, alike(reading)).id if validation else None
-        with context.progress("Looking at the rows") as move:
-            report = context.studio.checks.check(
-                record.id,
-                task,
-                roles_of(map_),
-                model=model,
-                max_length=max_length,
-                leave_out=leave_out or (),
-                whole=all_rows,
-                validation=held,
-                progress=lambda done: move(done, record.rows),
-            )
-        context.answer(report, lambda: _show_report(context, record, report))
-        if error := refusal(report):
-            raise error
+    The exit status is 2, after the report, when it can't be trained on as it is.
+    """
+    from studio.data.checks import refusal
+
+    record = opened(context, data, reading)
+    if label_errors:
+        read_as(context, record.id, task, map_)
+        with context.progress("Reading texts") as progress:
+            context.studio.label_quality.judge(record.id, task, progress)
+    held = opened(context, validation, alike(reading)).id if validation else None
+    with context.progress("Looking at the rows") as move:
+        report = context.studio.checks.check(
+            record.id,
+            task,
+            roles_of(map_),
+            model=model,
+            max_length=max_length,
+            leave_out=leave_out or (),
+            whole=all_rows,
+            validation=held,
+            progress=lambda done: move(done, record.rows),
+        )
+    context.answer(report, lambda: _show_report(context, record, report))
+    if error := refusal(report):
+        raise error
 
 
 def roles_of(map_: list[str] | None) -> dict[str, str] | None:

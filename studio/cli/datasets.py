@@ -24,156 +24,157 @@ LONGEST = 80
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(name="data")
-
-    @group.callback(invoke_without_command=True)
-    def data(ctx: typer.Context, home: OwnHome = None, as_json: Json = False) -> None:
-        """Datasets that are kept: bring in, list, compare, fix, go back, divide. Without a command: list them."""
-        ctx.obj = home or ctx.obj
-        if ctx.invoked_subcommand is None:
-            _list(Context(ctx.obj, as_json))
-
+    group.callback(invoke_without_command=True)(data)
     app.add_typer(group, rich_help_panel=PANEL)
-    _keeping(group)
-    _versions(group)
-    _changing(group)
+    command(group, "add", "")(add)
+    command(group, "list", "")(list_)
+    command(group, "read", "")(read)
+    command(group, "delete", "")(delete)
+    command(group, "versions", "")(versions)
+    command(group, "compare", "")(compare)
+    command(group, "back", "")(back)
+    command(group, "fix", "")(fix)
+    command(group, "edit", "")(edit)
+    command(group, "split", "")(split)
 
 
-def _keeping(group: typer.Typer) -> None:
-    @command(group, "add", "")
-    def add(context: Context, data: Data, reading: dict[str, Any]) -> None:
-        """Bring rows in and keep them as a dataset; its id is the last line."""
-        record = brought(context, data, reading)
-        context.answer(record, lambda: _show_added(context, record))
-
-    @command(group, "list", "")
-    def list_(context: Context) -> None:
-        """List the datasets, newest first."""
-        _list(context)
-
-    @command(group, "read", "")
-    def read(context: Context, dataset: Dataset, reading: dict[str, Any]) -> None:
-        """Read a dataset's files another way; the flags that are not given stay as they were."""
-        record = context.studio.datasets.find(dataset)
-        made = context.studio.datasets.reread(record.id, **reading)
-        context.answer(made, lambda: _show_version(context, made))
-
-    @command(group, "delete", "")
-    def delete(context: Context, dataset: Dataset) -> None:
-        """Remove a dataset with all its versions and labels."""
-        record = context.studio.datasets.find(dataset)
-        context.studio.datasets.delete(record.id)
-        context.answer(
-            {"id": record.id}, lambda: context.say(f"{record.name} is gone, with its {record.version} versions.")
-        )
+def data(ctx: typer.Context, home: OwnHome = None, as_json: Json = False) -> None:
+    """Datasets that are kept: bring in, list, compare, fix, go back, divide. Without a command: list them."""
+    ctx.obj = home or ctx.obj
+    if ctx.invoked_subcommand is None:
+        _list(Context(ctx.obj, as_json))
 
 
-def _versions(group: typer.Typer) -> None:
-    @command(group, "versions", "")
-    def versions(context: Context, dataset: Dataset) -> None:
-        """List the versions of a dataset, each with what it changed."""
-        record = context.studio.datasets.find(dataset)
-        known = context.studio.versions.all(record.id)
-        context.answer(known, lambda: _show_versions(context, known, record.version))
-
-    @command(group, "compare", "")
-    def compare(
-        context: Context,
-        dataset: Dataset,
-        before: Version,
-        after: Version,
-        only: Annotated[
-            str, typer.Option(help="Show rows that were added, removed or changed alone.", show_default=False)
-        ] = "",
-        start: Annotated[int, typer.Option(min=1, help="First difference to show, from 1.")] = 1,
-        count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
-    ) -> None:
-        """Say what differs between two versions: rows added, removed and changed, cell by cell."""
-        record = context.studio.datasets.find(dataset)
-        found = context.studio.versions.compare(record.id, before, after, start, count, only)
-        context.answer(found, lambda: _show_comparison(context, found))
-
-    @command(group, "back", "")
-    def back(context: Context, dataset: Dataset, version: Version) -> None:
-        """Make another version the current one; the others stay."""
-        record = context.studio.versions.restore(context.studio.datasets.find(dataset).id, version)
-        context.answer(record, lambda: _show_version(context, record))
+def add(context: Context, data: Data, reading: dict[str, Any]) -> None:
+    """Bring rows in and keep them as a dataset; its id is the last line."""
+    record = brought(context, data, reading)
+    context.answer(record, lambda: _show_added(context, record))
 
 
-def _changing(group: typer.Typer) -> None:
-    @command(group, "fix", "")
-    def fix(
-        context: Context,
-        dataset: Dataset,
-        kind: Annotated[str, typer.Argument(help="A kind of finding, duplicate say.", show_default=False)],
-        all_rows: Annotated[
-            bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
-        ] = False,
-        model: OptionalModel = None,
-        max_length: MaxLength = None,
-        validation: Validation = None,
-    ) -> None:
-        """Remove or mend the rows of one kind of finding: a new version. Rows are too long for a --model."""
-        record = context.studio.datasets.find(dataset)
-        held = opened(context, validation, {}).id if validation else None
-        made = context.studio.checks.fix(
-            record.id,
-            kind,
-            whole=all_rows,
-            model=model,
-            max_length=max_length,
-            validation=held,
-        )
-        context.answer(made, lambda: _show_version(context, made))
+def list_(context: Context) -> None:
+    """List the datasets, newest first."""
+    _list(context)
 
-    @command(group, "edit", "")
-    def edit(
-        context: Context,
-        dataset: Dataset,
-        row: Annotated[int, typer.Argument(min=1, help="A row, from 1.", show_default=False)],
-        set_: Annotated[
-            list[str], typer.Option("--set", metavar="COLUMN=TEXT", help="What a cell is to hold.", show_default=False)
-        ],
-    ) -> None:
-        """Write cells of a row anew: a new version."""
-        made = context.studio.editing.edit(context.studio.datasets.find(dataset).id, row, _cells(set_))
-        context.answer(made, lambda: _show_version(context, made))
 
-    @command(group, "split", "")
-    def split(
-        context: Context,
-        dataset: Dataset,
-        validation_share: Annotated[
-            float | None, typer.Option(min=0, max=0.5, help="Share for validation.", show_default=False)
-        ] = None,
-        test_share: Annotated[
-            float | None, typer.Option(min=0, max=0.5, help="Share for the test.", show_default=False)
-        ] = None,
-        group_column: Annotated[
-            str, typer.Option(metavar="COLUMN", help="Rows equal here stay together.", show_default=False)
-        ] = "",
-        time_column: Annotated[
-            str, typer.Option(metavar="COLUMN", help="The latest rows are held back.", show_default=False)
-        ] = "",
-        split_column: Annotated[
-            str, typer.Option(metavar="COLUMN", help="Train, validation or test; none: ignored.", show_default=False)
-        ] = "",
-        stable_splits: Annotated[
-            bool, typer.Option("--stable-splits", help="A row's part is told by its content alone.")
-        ] = False,
-    ) -> None:
-        """Say how the rows are divided from now on, and how many each part gets. Without a flag: by their number."""
-        record = context.studio.datasets.find(dataset)
-        context.studio.datasets.set_splits(
-            record.id,
-            validation_share=validation_share,
-            test_share=test_share,
-            group_column=group_column,
-            time_column=time_column,
-            split_column=split_column,
-            stable_splits=stable_splits,
-        )
-        counts = context.studio.datasets.splits(record.id)
-        context.answer(counts, lambda: _show_splits(context, counts))
+def read(context: Context, dataset: Dataset, reading: dict[str, Any]) -> None:
+    """Read a dataset's files another way; the flags that are not given stay as they were."""
+    record = context.studio.datasets.find(dataset)
+    made = context.studio.datasets.reread(record.id, **reading)
+    context.answer(made, lambda: _show_version(context, made))
+
+
+def delete(context: Context, dataset: Dataset) -> None:
+    """Remove a dataset with all its versions and labels."""
+    record = context.studio.datasets.find(dataset)
+    context.studio.datasets.delete(record.id)
+    context.answer(
+        {"id": record.id}, lambda: context.say(f"{record.name} is gone, with its {record.version} versions.")
+    )
+
+
+def versions(context: Context, dataset: Dataset) -> None:
+    """List the versions of a dataset, each with what it changed."""
+    record = context.studio.datasets.find(dataset)
+    known = context.studio.versions.all(record.id)
+    context.answer(known, lambda: _show_versions(context, known, record.version))
+
+
+def compare(
+    context: Context,
+    dataset: Dataset,
+    before: Version,
+    after: Version,
+    only: Annotated[
+        str, typer.Option(help="Show rows that were added, removed or changed alone.", show_default=False)
+    ] = "",
+    start: Annotated[int, typer.Option(min=1, help="First difference to show, from 1.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
+) -> None:
+    """Say what differs between two versions: rows added, removed and changed, cell by cell."""
+    record = context.studio.datasets.find(dataset)
+    found = context.studio.versions.compare(record.id, before, after, start, count, only)
+    context.answer(found, lambda: _show_comparison(context, found))
+
+
+def back(context: Context, dataset: Dataset, version: Version) -> None:
+    """Make another version the current one; the others stay."""
+    record = context.studio.versions.restore(context.studio.datasets.find(dataset).id, version)
+    context.answer(record, lambda: _show_version(context, record))
+
+
+def fix(
+    context: Context,
+    dataset: Dataset,
+    kind: Annotated[str, typer.Argument(help="A kind of finding, duplicate say.", show_default=False)],
+    all_rows: Annotated[
+        bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
+    ] = False,
+    model: OptionalModel = None,
+    max_length: MaxLength = None,
+    validation: Validation = None,
+) -> None:
+    """Remove or mend the rows of one kind of finding: a new version. Rows are too long for a --model."""
+    record = context.studio.datasets.find(dataset)
+    held = opened(context, validation, {}).id if validation else None
+    made = context.studio.checks.fix(
+        record.id,
+        kind,
+        whole=all_rows,
+        model=model,
+        max_length=max_length,
+        validation=held,
+    )
+    context.answer(made, lambda: _show_version(context, made))
+
+
+def edit(
+    context: Context,
+    dataset: Dataset,
+    row: Annotated[int, typer.Argument(min=1, help="A row, from 1.", show_default=False)],
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="COLUMN=TEXT", help="What a cell is to hold.", show_default=False)
+    ],
+) -> None:
+    """Write cells of a row anew: a new version."""
+    made = context.studio.editing.edit(context.studio.datasets.find(dataset).id, row, _cells(set_))
+    context.answer(made, lambda: _show_version(context, made))
+
+
+def split(
+    context: Context,
+    dataset: Dataset,
+    validation_share: Annotated[
+        float | None, typer.Option(min=0, max=0.5, help="Share for validation.", show_default=False)
+    ] = None,
+    test_share: Annotated[
+        float | None, typer.Option(min=0, max=0.5, help="Share for the test.", show_default=False)
+    ] = None,
+    group_column: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Rows equal here stay together.", show_default=False)
+    ] = "",
+    time_column: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The latest rows are held back.", show_default=False)
+    ] = "",
+    split_column: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Train, validation or test; none: ignored.", show_default=False)
+    ] = "",
+    stable_splits: Annotated[
+        bool, typer.Option("--stable-splits", help="A row's part is told by its content alone.")
+    ] = False,
+) -> None:
+    """Say how the rows are divided from now on, and how many each part gets. Without a flag: by their number."""
+    record = context.studio.datasets.find(dataset)
+    context.studio.datasets.set_splits(
+        record.id,
+        validation_share=validation_share,
+        test_share=test_share,
+        group_column=group_column,
+        time_column=time_column,
+        split_column=split_column,
+        stable_splits=stable_splits,
+    )
+    counts = context.studio.datasets.splits(record.id)
+    context.answer(counts, lambda: _show_splits(context, counts))
 
 
 def _cells(said: list[str]) -> dict[str, str]:

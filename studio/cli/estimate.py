@@ -20,66 +20,65 @@ PANEL = "Before a run"
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    command(app, "estimate", PANEL)(estimate)
 
-    @command(app, "estimate", PANEL)
-    def estimate(
-        context: Context,
-        model: Model,
-        settings: dict[str, Any],
-        wrong: list[StudioError],
-        reading: dict[str, Any],
-        data: OptionalData = None,
-        task: Task = None,
-        method: Method = None,
-        preset: Preset = None,
-        map_: Map = None,
-        leave_out: LeaveOut = None,
-        fit: Annotated[
-            bool, typer.Option("--fit", help="Find settings near to these that fit the memory, and say what changed.")
-        ] = False,
-        probe: Annotated[
-            bool, typer.Option("--probe", help="Measure memory and time by a few real steps on the longest rows.")
-        ] = False,
-    ) -> None:
-        """Say what a run would take before it starts: steps, time, memory, and why the settings are what they are."""
-        dataset = None
-        asked: dict[str, Any] = {
-            "task": task,
-            "method": method,
-            "preset": preset or "balanced",
-            "settings": settings,
-            "leave_out": leave_out or (),
-        }
-        with gathered(wrong):
-            dataset = opened(context, data, reading).id if data else None
-        with gathered(wrong):
-            asked["roles"] = roles_of(map_)
-        if probe and not data:
-            wrong.append(StudioError("bad-setting", "A probe needs rows.", hint="Name the data, or leave --probe out."))
-        if wrong:
-            raise_once([*wrong, *context.studio.planning.problems(RunRequest(dataset=dataset, model=model, **asked))])
-        fitted = context.studio.planning.fit(RunRequest(dataset=dataset, model=model, **asked)) if fit else None
-        if fitted:
-            asked |= {"method": fitted.method, "settings": fitted.settings}
-        if probe and dataset is not None:
-            context.note("A few real steps are made on the longest rows; nothing of them is kept.")
-            view = context.studio.planning.probe(RunRequest(dataset=dataset, model=model, **asked))
-        else:
-            view = (
-                fitted.view
-                if fitted
-                else context.studio.planning.plan(RunRequest(dataset=dataset, model=model, **asked))
-            )
-        document = {
-            **view.estimate.model_dump(),
-            **({"method": fitted.method, "changes": fitted.changes} if fitted else {}),
-            "settings": view.plan.config.model_dump(exclude={"test_prompts"}),
-            "changed": view.plan.changed,
-            "splits": view.splits.model_dump(),
-            "usable": view.usable,
-            "allows": view.allows,
-        }
-        context.answer(document, lambda: _show_plan(context, view, fitted))
+
+def estimate(
+    context: Context,
+    model: Model,
+    settings: dict[str, Any],
+    wrong: list[StudioError],
+    reading: dict[str, Any],
+    data: OptionalData = None,
+    task: Task = None,
+    method: Method = None,
+    preset: Preset = None,
+    map_: Map = None,
+    leave_out: LeaveOut = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Find settings near to these that fit the memory, and say what changed.")
+    ] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Measure memory and time by a few real steps on the longest rows.")
+    ] = False,
+) -> None:
+    """Say what a run would take before it starts: steps, time, memory, and why the settings are what they are."""
+    dataset = None
+    asked: dict[str, Any] = {
+        "task": task,
+        "method": method,
+        "preset": preset or "balanced",
+        "settings": settings,
+        "leave_out": leave_out or (),
+    }
+    with gathered(wrong):
+        dataset = opened(context, data, reading).id if data else None
+    with gathered(wrong):
+        asked["roles"] = roles_of(map_)
+    if probe and not data:
+        wrong.append(StudioError("bad-setting", "A probe needs rows.", hint="Name the data, or leave --probe out."))
+    if wrong:
+        raise_once([*wrong, *context.studio.planning.problems(RunRequest(dataset=dataset, model=model, **asked))])
+    fitted = context.studio.planning.fit(RunRequest(dataset=dataset, model=model, **asked)) if fit else None
+    if fitted:
+        asked |= {"method": fitted.method, "settings": fitted.settings}
+    if probe and dataset is not None:
+        context.note("A few real steps are made on the longest rows; nothing of them is kept.")
+        view = context.studio.planning.probe(RunRequest(dataset=dataset, model=model, **asked))
+    else:
+        view = (
+            fitted.view if fitted else context.studio.planning.plan(RunRequest(dataset=dataset, model=model, **asked))
+        )
+    document = {
+        **view.estimate.model_dump(),
+        **({"method": fitted.method, "changes": fitted.changes} if fitted else {}),
+        "settings": view.plan.config.model_dump(exclude={"test_prompts"}),
+        "changed": view.plan.changed,
+        "splits": view.splits.model_dump(),
+        "usable": view.usable,
+        "allows": view.allows,
+    }
+    context.answer(document, lambda: _show_plan(context, view, fitted))
 
 
 def _show_plan(context: Context, view: PlanView, fitted: FitView | None) -> None:

@@ -4,6 +4,7 @@ import typer
 
 from studio.cli.context import Context, command
 from studio.cli.terminal import plain
+from studio.machine.plugins import has_plugins
 from studio.schema.report import MachineCheck
 
 PANEL = "This machine"
@@ -11,14 +12,19 @@ PANEL = "This machine"
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    command(app, "doctor", PANEL)(doctor)
 
-    @command(app, "doctor", PANEL)
-    def doctor(context: Context) -> None:
-        """Look at this machine: memory, processors, GPUs, libraries, starter models."""
-        checks = context.studio.machine.check()
-        ok = all(check.ok for check in checks if check.needed)
-        context.answer({"ok": ok, "checks": checks}, lambda: _show(context, ok, checks))
-        context.status = 0 if ok else 1
+
+def doctor(context: Context) -> None:
+    """Look at this machine: memory, processors, GPUs, libraries, starter models, plugins."""
+    if has_plugins("tabs"):  # without plugins, the page and gradio need not be loaded
+        from studio.ui.tabs.registry import TABS
+
+        TABS.load()
+    checks = context.studio.machine.check()
+    ok = all(check.ok for check in checks if check.needed)
+    context.answer({"ok": ok, "checks": checks}, lambda: _show(context, ok, checks))
+    context.status = 0 if ok else 1
 
 
 def _show(context: Context, ok: bool, checks: list[MachineCheck]) -> None:

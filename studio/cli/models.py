@@ -18,73 +18,77 @@ Name = Annotated[str, typer.Argument(help="A Hub name, owner/name, or a starter.
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    command(app, "models", PANEL)(models)
+    command(app, "download", PANEL)(download)
+    command(app, "token", PANEL)(token)
+    command(app, "trust", PANEL)(trust)
 
-    @command(app, "models", PANEL)
-    def models(
-        context: Context,
-        name: Annotated[
-            str | None, typer.Argument(help="One model, looked at before it is used.", show_default=False)
-        ] = None,
-        task: Task = None,
-        search: Annotated[str | None, typer.Option(help="Search the Hub.", show_default=False)] = None,
-        add: Annotated[
-            str | None,
-            typer.Option(metavar="DIR", help="List a folder of this machine among the models.", show_default=False),
-        ] = None,
-    ) -> None:
-        """List base models: the starters, those that are here, and with --search those of the Hub; or look at one."""
-        if add:
-            name = context.studio.models.use_folder(add).info.name
-        if name:
-            view = context.studio.models.get(name, task)
-            context.answer([model_row(view)], lambda: _show_model(context, view))
-            return
-        found = context.studio.models.search(search, task) if search else context.studio.models.all(task)
-        context.answer([model_row(view) for view in found], lambda: _show_models(context, found))
 
-    @command(app, "download", PANEL)
-    def download(context: Context, model: Name) -> None:
-        """Bring a model here. Ctrl-C stops it, what has come is kept, and the same command goes on."""
-        try:
-            with context.progress(f"Downloading {model}") as move:
-                info = context.studio.models.download(
-                    model, lambda done, total: move(done, total, f"{model}: {size(done)} of {size(total)}")
-                )
-        except KeyboardInterrupt:
-            context.note("What has come is kept. The same command goes on.")
-            raise
-        document = {"name": info.name, "path": info.path, "bytes": info.bytes, "revision": info.revision}
-        context.answer(document, lambda: context.say(f"{info.name} is here: {info.path} ({size(info.bytes)})"))
+def models(
+    context: Context,
+    name: Annotated[
+        str | None, typer.Argument(help="One model, looked at before it is used.", show_default=False)
+    ] = None,
+    task: Task = None,
+    search: Annotated[str | None, typer.Option(help="Search the Hub.", show_default=False)] = None,
+    add: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="List a folder of this machine among the models.", show_default=False),
+    ] = None,
+) -> None:
+    """List base models: the starters, those that are here, and with --search those of the Hub; or look at one."""
+    if add:
+        name = context.studio.models.use_folder(add).info.name
+    if name:
+        view = context.studio.models.get(name, task)
+        context.answer([model_row(view)], lambda: _show_model(context, view))
+        return
+    found = context.studio.models.search(search, task) if search else context.studio.models.all(task)
+    context.answer([model_row(view) for view in found], lambda: _show_models(context, found))
 
-    @command(app, "token", PANEL)
-    def token(
-        context: Context,
-        remove: Annotated[bool, typer.Option("--remove", help="Remove the token that is kept.")] = False,
-    ) -> None:
-        """Keep a Hub token for gated models: asked for on a terminal, else read from stdin. It is never shown again."""
-        context.studio.models.set_hub_token("" if remove else _typed_token())
-        words = "The token is removed." if remove else "The token is kept in a file that only you can read."
-        if context.studio.models.has_hub_token() and remove:
-            words += " HF_TOKEN of the environment is still used."
-        context.answer({"kept": context.studio.models.has_hub_token()}, lambda: context.say(words))
 
-    @command(app, "trust", PANEL)
-    def trust(
-        context: Context,
-        model: Annotated[str, typer.Argument(help="A Hub name or a folder.", show_default=False)],
-        yes: Annotated[bool, typer.Option("--yes", help="I know who made this model and trust them.")] = False,
-        take_back: Annotated[bool, typer.Option("--take-back", help="Allow it no longer.")] = False,
-    ) -> None:
-        """Allow a model its own code or pickled weights, having been told what it means."""
-        view = context.studio.models.get(model)
-        if not take_back:
-            _ask_for_trust(context, view, yes)
-        after = context.studio.models.trust(view.info.name, not take_back, view.info.fingerprint)
-        words = f"{view.info.name} may {'now' if after.trusted else 'no longer'} be loaded."
-        if not view.info.needs_trust:
-            words = f"{view.info.name} brings no code and no pickle: there is nothing to allow."
-        document = {"name": view.info.name, "trusted": after.trusted, "why": view.info.needs_trust}
-        context.answer(document, lambda: context.say(words))
+def download(context: Context, model: Name) -> None:
+    """Bring a model here. Ctrl-C stops it, what has come is kept, and the same command goes on."""
+    try:
+        with context.progress(f"Downloading {model}") as move:
+            info = context.studio.models.download(
+                model, lambda done, total: move(done, total, f"{model}: {size(done)} of {size(total)}")
+            )
+    except KeyboardInterrupt:
+        context.note("What has come is kept. The same command goes on.")
+        raise
+    document = {"name": info.name, "path": info.path, "bytes": info.bytes, "revision": info.revision}
+    context.answer(document, lambda: context.say(f"{info.name} is here: {info.path} ({size(info.bytes)})"))
+
+
+def token(
+    context: Context,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the token that is kept.")] = False,
+) -> None:
+    """Keep a Hub token for gated models: asked for on a terminal, else read from stdin. It is never shown again."""
+    context.studio.models.set_hub_token("" if remove else _typed_token())
+    words = "The token is removed." if remove else "The token is kept in a file that only you can read."
+    if context.studio.models.has_hub_token() and remove:
+        words += " HF_TOKEN of the environment is still used."
+    context.answer({"kept": context.studio.models.has_hub_token()}, lambda: context.say(words))
+
+
+def trust(
+    context: Context,
+    model: Annotated[str, typer.Argument(help="A Hub name or a folder.", show_default=False)],
+    yes: Annotated[bool, typer.Option("--yes", help="I know who made this model and trust them.")] = False,
+    take_back: Annotated[bool, typer.Option("--take-back", help="Allow it no longer.")] = False,
+) -> None:
+    """Allow a model its own code or pickled weights, having been told what it means."""
+    view = context.studio.models.get(model)
+    if not take_back:
+        _ask_for_trust(context, view, yes)
+    after = context.studio.models.trust(view.info.name, not take_back, view.info.fingerprint)
+    words = f"{view.info.name} may {'now' if after.trusted else 'no longer'} be loaded."
+    if not view.info.needs_trust:
+        words = f"{view.info.name} brings no code and no pickle: there is nothing to allow."
+    document = {"name": view.info.name, "trusted": after.trusted, "why": view.info.needs_trust}
+    context.answer(document, lambda: context.say(words))
 
 
 def _typed_token() -> str:

@@ -19,50 +19,51 @@ SHOWN = 20
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    command(app, "preview", PANEL)(preview)
 
-    @command(app, "preview", PANEL)
-    def preview(
-        context: Context,
-        data: Data,
-        model: Model,
-        reading: dict[str, Any],
-        settings: dict[str, Any],
-        task: Task = None,
-        row: Annotated[int, typer.Option(min=1, help="Row of the file, from 1.")] = 1,
-        longest: Annotated[bool, typer.Option("--longest", help="How long the rows are, the longest first.")] = False,
-        batch: Annotated[
-            bool, typer.Option("--batch", help="The first batch exactly as training will get it, padding included.")
-        ] = False,
-        method: Method = None,
-        preset: Preset = None,
-        map_: Map = None,
-    ) -> None:
-        """Show the exact tokens that training gets of a row, and which of them are learned.
 
-        The longest row is as --max-length says; left out, it is the one that a run would plan.
-        """
-        record, roles = context.studio.datasets.open(data, **reading), roles_of(map_)
-        if batch:
-            with context.progress("Getting the first batch") as progress:
-                found = context.studio.preview.first_batch(
-                    RunRequest(
-                        dataset=record.id,
-                        model=model,
-                        task=task,
-                        method=method,
-                        preset=preset or "balanced",
-                        settings=settings,
-                        roles=roles,
-                    ),
-                    progress=progress,
-                )
-            context.answer(found, lambda: _show_batch(context, found))
-        elif longest:
-            stats = context.studio.preview.lengths(record.id, model, task, settings, roles)
-            context.answer(stats, lambda: _show_lengths(context, stats))
-        else:
-            seen = context.studio.preview.row(record.id, model, task, row, settings, roles)
-            context.answer(seen, lambda: _show_preview(context, seen))
+def preview(
+    context: Context,
+    data: Data,
+    model: Model,
+    reading: dict[str, Any],
+    settings: dict[str, Any],
+    task: Task = None,
+    row: Annotated[int, typer.Option(min=1, help="Row of the file, from 1.")] = 1,
+    longest: Annotated[bool, typer.Option("--longest", help="How long the rows are, the longest first.")] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="The first batch exactly as training will get it, padding included.")
+    ] = False,
+    method: Method = None,
+    preset: Preset = None,
+    map_: Map = None,
+) -> None:
+    """Show the exact tokens that training gets of a row, and which of them are learned.
+
+    The longest row is as --max-length says; left out, it is the one that a run would plan.
+    """
+    record, roles = context.studio.datasets.open(data, **reading), roles_of(map_)
+    if batch:
+        with context.progress("Getting the first batch") as progress:
+            found = context.studio.preview.first_batch(
+                RunRequest(
+                    dataset=record.id,
+                    model=model,
+                    task=task,
+                    method=method,
+                    preset=preset or "balanced",
+                    settings=settings,
+                    roles=roles,
+                ),
+                progress=progress,
+            )
+        context.answer(found, lambda: _show_batch(context, found))
+    elif longest:
+        stats = context.studio.preview.lengths(record.id, model, task, settings, roles)
+        context.answer(stats, lambda: _show_lengths(context, stats))
+    else:
+        seen = context.studio.preview.row(record.id, model, task, row, settings, roles)
+        context.answer(seen, lambda: _show_preview(context, seen))
 
 
 def _show_preview(context: Context, seen: Preview) -> None:

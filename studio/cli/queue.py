@@ -14,44 +14,46 @@ PANEL = "Runs"
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    command(app, "queue", PANEL)(queue)
+    command(app, "pause", PANEL)(pause)
 
-    @command(app, "queue", PANEL)
-    def queue(
-        context: Context,
-        run: Annotated[str | None, typer.Argument(help="A waiting run's id, to be moved.", show_default=False)] = None,
-        move: Annotated[
-            str | None, typer.Option(help="up, down, first or last: its new place.", show_default=False)
-        ] = None,
-    ) -> None:
-        """List what is at work and what waits for its turn, or give a waiting run another place."""
-        if (run is None) != (move is None):
-            raise typer.BadParameter("To move a run, give both its id and --move up, down, first or last.")
-        if run is not None:
-            from studio.store.queue import Move
 
-            context.studio.runs.move(context.studio.runs.get(run).id, cast(Move, move))
-        found = [context.studio.runs.progress(record.id) for record in context.studio.runs.queued()]
-        rows = [
-            {
-                "id": each.record.id,
-                "name": each.record.name,
-                "status": each.record.status,
-                "before": each.position,
-                "sentence": each.sentence,
-            }
-            for each in found
-        ]
-        context.answer(rows, lambda: _show(context, found))
+def queue(
+    context: Context,
+    run: Annotated[str | None, typer.Argument(help="A waiting run's id, to be moved.", show_default=False)] = None,
+    move: Annotated[
+        str | None, typer.Option(help="up, down, first or last: its new place.", show_default=False)
+    ] = None,
+) -> None:
+    """List what is at work and what waits for its turn, or give a waiting run another place."""
+    if (run is None) != (move is None):
+        raise typer.BadParameter("To move a run, give both its id and --move up, down, first or last.")
+    if run is not None:
+        from studio.store.queue import Move
 
-    @command(app, "pause", PANEL)
-    def pause(context: Context, run: Run) -> None:
-        """Give a run's turn away: it goes on with `studio resume` as if nothing was."""
-        record = context.studio.runs.pause(context.studio.runs.get(run).id)
-        words = "is paused" if record.status == "paused" else "pauses after this step, with a checkpoint"
-        context.answer(
-            {"id": record.id, "status": record.status},
-            lambda: context.note(f"{record.id} {words}. It goes on with: studio resume {record.id}"),
-        )
+        context.studio.runs.move(context.studio.runs.get(run).id, cast(Move, move))
+    found = [context.studio.runs.progress(record.id) for record in context.studio.runs.queued()]
+    rows = [
+        {
+            "id": each.record.id,
+            "name": each.record.name,
+            "status": each.record.status,
+            "before": each.position,
+            "sentence": each.sentence,
+        }
+        for each in found
+    ]
+    context.answer(rows, lambda: _show(context, found))
+
+
+def pause(context: Context, run: Run) -> None:
+    """Give a run's turn away: it goes on with `studio resume` as if nothing was."""
+    record = context.studio.runs.pause(context.studio.runs.get(run).id)
+    words = "is paused" if record.status == "paused" else "pauses after this step, with a checkpoint"
+    context.answer(
+        {"id": record.id, "status": record.status},
+        lambda: context.note(f"{record.id} {words}. It goes on with: studio resume {record.id}"),
+    )
 
 
 def _show(context: Context, found: list[Progress]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from studio.cli.context import Context, command
-from studio.cli.options import Run
+from studio.cli.options import ExportFormat, Run
 from studio.cli.read_options import opened
 from studio.cli.terminal import plain
 from studio.schema.report import Answer, ChatSettings, ExportResult, Report
@@ -20,81 +20,83 @@ PANEL = "The result"
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    command(app, "chat", PANEL)(chat)
+    command(app, "predict", PANEL)(predict)
+    command(app, "evaluate", PANEL)(evaluate)
+    command(app, "export", PANEL)(export)
 
-    @command(app, "chat", PANEL)
-    def chat(
-        context: Context,
-        run: Run,
-        prompt: Annotated[str | None, typer.Argument(help="Left out, you are asked.", show_default=False)] = None,
-        system: Annotated[str, typer.Option(help="System prompt.", show_default=False)] = "",
-        max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="The most tokens in a reply.")] = 160,
-        temperature: Annotated[float, typer.Option(min=0, max=2, help="0 takes the likeliest word each time.")] = 0.0,
-        top_p: Annotated[
-            float, typer.Option(help="Only the likeliest words that reach this share, above 0, at most 1.")
-        ] = 0.9,
-        seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same words again.")] = 42,
-    ) -> None:
-        """Ask base and tuned model the same and see both answers."""
-        record = context.studio.runs.get(run)
-        settings = chat_settings(
-            system=system, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
-        )
-        if prompt is not None:
-            base, tuned = _ask(context, record, [{"role": "user", "content": prompt}], settings)
-            document = {"prompt": prompt, "base": answer_row(base), "tuned": answer_row(tuned)}
-            context.answer(document, lambda: _show_answers(context, base, tuned))
-        else:
-            _converse(context, record, settings)
 
-    @command(app, "predict", PANEL)
-    def predict(
-        context: Context,
-        run: Run,
-        data: Annotated[str, typer.Argument(help="Rows to answer or label.", show_default=False)],
-        out: Annotated[
-            Path, typer.Option(help="File to write: csv, tsv, json, jsonl, xlsx or parquet.", show_default=False)
-        ],
-        reading: dict[str, Any],
-        base: Annotated[bool, typer.Option("--base", help="Ask the base instead of the tuned model.")] = False,
-    ) -> None:
-        """Write a file with every column of the rows and what the model says to them."""
-        record = context.studio.runs.get(run)
-        data = opened(context, data, reading).id
-        with context.progress("Rows") as progress:
-            count = context.studio.evaluation.predict(record.id, data, out, base=base, progress=progress)
-        context.answer(
-            {"id": record.id, "rows": count, "out": str(out)}, lambda: context.say(f"{rows(count)} in {out}")
-        )
+def chat(
+    context: Context,
+    run: Run,
+    prompt: Annotated[str | None, typer.Argument(help="Left out, you are asked.", show_default=False)] = None,
+    system: Annotated[str, typer.Option(help="System prompt.", show_default=False)] = "",
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="The most tokens in a reply.")] = 160,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="0 takes the likeliest word each time.")] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(help="Only the likeliest words that reach this share, above 0, at most 1.")
+    ] = 0.9,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same words again.")] = 42,
+) -> None:
+    """Ask base and tuned model the same and see both answers."""
+    record = context.studio.runs.get(run)
+    settings = chat_settings(
+        system=system, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+    )
+    if prompt is not None:
+        base, tuned = _ask(context, record, [{"role": "user", "content": prompt}], settings)
+        document = {"prompt": prompt, "base": answer_row(base), "tuned": answer_row(tuned)}
+        context.answer(document, lambda: _show_answers(context, base, tuned))
+    else:
+        _converse(context, record, settings)
 
-    @command(app, "evaluate", PANEL)
-    def evaluate(
-        context: Context,
-        run: Run,
-        data: Annotated[
-            str | None, typer.Option(metavar="FILE", help="Rows; left out, those kept apart.", show_default=False)
-        ] = None,
-        *,
-        reading: dict[str, Any],
-    ) -> None:
-        """Measure base and tuned model on rows that training never saw."""
-        record = context.studio.runs.get(run)
-        data = opened(context, data, reading).id if data else None
-        with context.progress("Rows") as progress:
-            report = context.studio.evaluation.evaluate(record.id, data, progress=progress)
-        context.answer(report, lambda: _show_report(context, report))
 
-    @command(app, "export", PANEL)
-    def export(
-        context: Context,
-        run: Run,
-        form: Annotated[str, typer.Option("--format", help="adapter or merged.", show_default=False)],
-        to: Annotated[Path, typer.Option(help="Folder to write to; made when missing.", show_default=False)],
-    ) -> None:
-        """Write the adapter or the merged model to a folder, load it again and compare its replies."""
-        record = context.studio.runs.get(run)
-        with context.progress("Exporting") as progress:
-            result = context.studio.exports.create(record.id, form, to, progress=progress)
-        context.answer(result, lambda: _show_export(context, result))
+def predict(
+    context: Context,
+    run: Run,
+    data: Annotated[str, typer.Argument(help="Rows to answer or label.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="File to write: csv, tsv, json, jsonl, xlsx or parquet.", show_default=False)
+    ],
+    reading: dict[str, Any],
+    base: Annotated[bool, typer.Option("--base", help="Ask the base instead of the tuned model.")] = False,
+) -> None:
+    """Write a file with every column of the rows and what the model says to them."""
+    record = context.studio.runs.get(run)
+    data = opened(context, data, reading).id
+    with context.progress("Rows") as progress:
+        count = context.studio.evaluation.predict(record.id, data, out, base=base, progress=progress)
+    context.answer({"id": record.id, "rows": count, "out": str(out)}, lambda: context.say(f"{rows(count)} in {out}"))
+
+
+def evaluate(
+    context: Context,
+    run: Run,
+    data: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Rows; left out, those kept apart.", show_default=False)
+    ] = None,
+    *,
+    reading: dict[str, Any],
+) -> None:
+    """Measure base and tuned model on rows that training never saw."""
+    record = context.studio.runs.get(run)
+    data = opened(context, data, reading).id if data else None
+    with context.progress("Rows") as progress:
+        report = context.studio.evaluation.evaluate(record.id, data, progress=progress)
+    context.answer(report, lambda: _show_report(context, report))
+
+
+def export(
+    context: Context,
+    run: Run,
+    form: ExportFormat,
+    to: Annotated[Path, typer.Option(help="Folder to write to; made when missing.", show_default=False)],
+) -> None:
+    """Write the adapter or the merged model to a folder, load it again and compare its replies."""
+    record = context.studio.runs.get(run)
+    with context.progress("Exporting") as progress:
+        result = context.studio.exports.create(record.id, form, to, progress=progress)
+    context.answer(result, lambda: _show_export(context, result))
 
 
 def chat_settings(**values: Any) -> ChatSettings:

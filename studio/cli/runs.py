@@ -12,7 +12,7 @@ from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
 from studio.schema.events import CheckpointEvent, ErrorEvent, EvaluationEvent, StoredEvent
 from studio.schema.runs import RunRecord
-from studio.services.runs.coach import standing
+from studio.services.runs.coach import current_advice
 from studio.ui.numbers import duration
 
 PANEL = "Runs"
@@ -20,84 +20,88 @@ PANEL = "Runs"
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    command(app, "runs", PANEL)(runs)
+    command(app, "show", PANEL)(show)
+    command(app, "log", PANEL)(log)
+    command(app, "stop", PANEL)(stop)
+    command(app, "combine", PANEL)(combine)
+    command(app, "delete", PANEL)(delete)
 
-    @command(app, "runs", PANEL)
-    def runs(
-        context: Context,
-        find: Annotated[str, typer.Option(help="Words in a name, note, tag, model or rows.", show_default=False)] = "",
-        tag: Annotated[str, typer.Option(help="Only those with a tag.", show_default=False)] = "",
-        sort: Annotated[str, typer.Option(help="newest, oldest, name, loss, time or size.")] = "newest",
-        archived: Annotated[bool, typer.Option("--archived", help="Those that were put aside.")] = False,
-        seen: Annotated[bool, typer.Option("--seen", help="Say no more that a damaged database was mended.")] = False,
-    ) -> None:
-        """List all runs that were not put aside, newest first."""
-        for told in context.studio.storage.recovery_notices():
-            context.note(told if seen else f"{told} (studio runs --seen: say it no more)")
-        if seen:
-            context.studio.storage.dismiss_recovery_notices()
-        found = context.studio.runs.find(find, tag, sort, archived)
-        context.answer([run_row(record) for record in found], lambda: _show_runs(context, found))
 
-    @command(app, "show", PANEL)
-    def show(context: Context, run: Run) -> None:
-        """Show a run: where it stands, its settings, its rows and all that happened."""
-        record = context.studio.runs.get(run)
-        events = context.studio.runs.events(record.id)
-        if context.as_json:
-            context.answer({**run_row(record), **_details(context, record, events)}, lambda: None)
-        else:
-            _show_run(context, record, events)
+def runs(
+    context: Context,
+    find: Annotated[str, typer.Option(help="Words in a name, note, tag, model or rows.", show_default=False)] = "",
+    tag: Annotated[str, typer.Option(help="Only those with a tag.", show_default=False)] = "",
+    sort: Annotated[str, typer.Option(help="newest, oldest, name, loss, time or size.")] = "newest",
+    archived: Annotated[bool, typer.Option("--archived", help="Those that were put aside.")] = False,
+    seen: Annotated[bool, typer.Option("--seen", help="Say no more that a damaged database was mended.")] = False,
+) -> None:
+    """List all runs that were not put aside, newest first."""
+    for told in context.studio.storage.recovery_notices():
+        context.note(told if seen else f"{told} (studio runs --seen: say it no more)")
+    if seen:
+        context.studio.storage.dismiss_recovery_notices()
+    found = context.studio.runs.find(find, tag, sort, archived)
+    context.answer([run_row(record) for record in found], lambda: _show_runs(context, found))
 
-    @command(app, "log", PANEL)
-    def log(context: Context, run: Run) -> None:
-        """Print what a run's process wrote: the place for tracebacks and library messages."""
-        record = context.studio.runs.get(run)
-        text = context.studio.runs.log(record.id)
-        # At a terminal a progress bar's carriage returns are line ends, and nothing in it moves the cursor.
-        shown = plain(text.replace("\r", "\n")) if context.out.is_terminal else text
-        context.answer({"id": record.id, "log": text}, lambda: print(shown, end=""))
 
-    @command(app, "stop", PANEL)
-    def stop(
-        context: Context,
-        run: Run,
-        keep: Annotated[bool, typer.Option("--keep/--discard", help="Keep the best so far, or throw it away.")] = True,
-    ) -> None:
-        """Stop a run after its current step."""
-        record = context.studio.runs.get(run)
-        context.studio.runs.stop(record.id, "keep" if keep else "discard")
-        record = context.studio.runs.get(record.id)
-        what = "keeps the best so far" if keep else "throws away what it learned"
-        context.answer(
-            {"id": record.id, "status": record.status}, lambda: context.note(f"{record.id} stops and {what}.")
-        )
+def show(context: Context, run: Run) -> None:
+    """Show a run: where it stands, its settings, its rows and all that happened."""
+    record = context.studio.runs.get(run)
+    events = context.studio.runs.events(record.id)
+    if context.as_json:
+        context.answer({**run_row(record), **_details(context, record, events)}, lambda: None)
+    else:
+        _show_run(context, record, events)
 
-    @command(app, "combine", PANEL)
-    def combine(
-        context: Context,
-        runs: Annotated[
-            list[str],
-            typer.Argument(metavar="RUN=WEIGHT...", help="Runs of one base model, each with its weight, RUN=0.5 say."),
-        ],
-        how: Annotated[str, typer.Option(help="cat, svd, linear, ties or dare_linear, as PEFT calls them.")] = "cat",
-        name: Annotated[str, typer.Option(help="What the combined run is called.", show_default=False)] = "",
-    ) -> None:
-        """Add up what several runs of one base learned, each with its weight: an adapter and a run of its own."""
-        made = context.studio.runs.combine(dict(_weighted(each) for each in runs), how, name)
-        context.answer({"id": made.id, "status": made.status, "reason": made.reason}, lambda: context.say(made.id))
 
-    @command(app, "delete", PANEL)
-    def delete(
-        context: Context,
-        run: Run,
-        yes: Annotated[bool, typer.Option("--yes", help="Do not ask at a terminal.")] = False,
-    ) -> None:
-        """Delete a run with its checkpoints, its result and its exports."""
-        record = context.studio.runs.get(run)
-        if not yes and not context.as_json and sys.stdin.isatty():
-            typer.confirm(f"Delete {record.name} ({record.id}) with all that it learned?", abort=True, err=True)
-        context.studio.runs.delete(record.id)
-        context.answer({"id": record.id, "deleted": True}, lambda: context.note(f"{record.id} is deleted."))
+def log(context: Context, run: Run) -> None:
+    """Print what a run's process wrote: the place for tracebacks and library messages."""
+    record = context.studio.runs.get(run)
+    text = context.studio.runs.log(record.id)
+    # At a terminal a progress bar's carriage returns are line ends, and nothing in it moves the cursor.
+    shown = plain(text.replace("\r", "\n")) if context.out.is_terminal else text
+    context.answer({"id": record.id, "log": text}, lambda: print(shown, end=""))
+
+
+def stop(
+    context: Context,
+    run: Run,
+    keep: Annotated[bool, typer.Option("--keep/--discard", help="Keep the best so far, or throw it away.")] = True,
+) -> None:
+    """Stop a run after its current step."""
+    record = context.studio.runs.get(run)
+    context.studio.runs.stop(record.id, "keep" if keep else "discard")
+    record = context.studio.runs.get(record.id)
+    what = "keeps the best so far" if keep else "throws away what it learned"
+    context.answer({"id": record.id, "status": record.status}, lambda: context.note(f"{record.id} stops and {what}."))
+
+
+def combine(
+    context: Context,
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN=WEIGHT...", help="Runs of one base model, each with its weight, RUN=0.5 say."),
+    ],
+    how: Annotated[str, typer.Option(help="cat, svd, linear, ties or dare_linear, as PEFT calls them.")] = "cat",
+    name: Annotated[str, typer.Option(help="What the combined run is called.", show_default=False)] = "",
+) -> None:
+    """Add up what several runs of one base learned, each with its weight: an adapter and a run of its own."""
+    made = context.studio.runs.combine(dict(_weighted(each) for each in runs), how, name)
+    context.answer({"id": made.id, "status": made.status, "reason": made.reason}, lambda: context.say(made.id))
+
+
+def delete(
+    context: Context,
+    run: Run,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask at a terminal.")] = False,
+) -> None:
+    """Delete a run with its checkpoints, its result and its exports."""
+    record = context.studio.runs.get(run)
+    if not yes and not context.as_json and sys.stdin.isatty():
+        typer.confirm(f"Delete {record.name} ({record.id}) with all that it learned?", abort=True, err=True)
+    context.studio.runs.delete(record.id)
+    context.answer({"id": record.id, "deleted": True}, lambda: context.note(f"{record.id} is deleted."))
 
 
 def run_row(record: RunRecord) -> dict[str, Any]:
@@ -110,7 +114,7 @@ def run_row(record: RunRecord) -> dict[str, Any]:
 def _details(context: Context, record: RunRecord, events: list[StoredEvent]) -> dict[str, Any]:
     spec = context.studio.runs.spec(record.id)
     checkpoints = [each.event for each in events if isinstance(each.event, CheckpointEvent)]
-    advice = standing([each.event for each in events])
+    advice = current_advice([each.event for each in events])
     return {
         "config": spec.config.model_dump(),
         "because": spec.because,
@@ -157,6 +161,20 @@ def _show_runs(context: Context, found: list[RunRecord]) -> None:
 
 
 def _show_run(context: Context, record: RunRecord, events: list[StoredEvent]) -> None:
+    _show_state(context, record)
+    if resume_words := context.studio.runs.progress(record.id).way_on:
+        context.say(f"{resume_words} Resume it with: studio resume {record.id}")
+    for name, value in record.metrics.items():
+        context.say(f"{name}: {value:.4g}")
+    _show_validations(context, [each.event for each in events if isinstance(each.event, EvaluationEvent)])
+    if advice := current_advice([each.event for each in events]):
+        show_advice(context, advice)
+    for each in events:
+        if isinstance(each.event, ErrorEvent):
+            context.say(f"{each.event.message} {each.event.hint}")
+
+
+def _show_state(context: Context, record: RunRecord) -> None:
     context.say(
         f"{record.name} ({record.id})"
         + "".join(f" · {each}" for each in record.tags)
@@ -175,18 +193,12 @@ def _show_run(context: Context, record: RunRecord, events: list[StoredEvent]) ->
         )
     if record.reason:
         context.say(record.reason)
-    if way_on := context.studio.runs.progress(record.id).way_on:
-        context.say(f"{way_on} Resume it with: studio resume {record.id}")
-    for name, value in record.metrics.items():
-        context.say(f"{name}: {value:.4g}")
-    checks = context.table("Step", "Validation loss", "", right=("Step", "Validation loss"))
-    for each in events:
-        if isinstance(each.event, EvaluationEvent):
-            checks.add_row(f"{each.event.step:,}", f"{each.event.eval_loss:.4f}", "best" if each.event.best else "")
-    if checks.row_count:
-        context.out.print(checks)
-    if said := standing([each.event for each in events]):
-        show_advice(context, said)
-    for each in events:
-        if isinstance(each.event, ErrorEvent):
-            context.say(f"{each.event.message} {each.event.hint}")
+
+
+def _show_validations(context: Context, validations: list[EvaluationEvent]) -> None:
+    if not validations:
+        return
+    table = context.table("Step", "Validation loss", "", right=("Step", "Validation loss"))
+    for each in validations:
+        table.add_row(f"{each.step:,}", f"{each.eval_loss:.4f}", "best" if each.best else "")
+    context.out.print(table)

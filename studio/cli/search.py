@@ -17,76 +17,75 @@ LOOK_SECONDS = 1.0
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    command(app, "search", "Before a run")(search)
 
-    @command(app, "search", "Before a run")
-    def search(
-        context: Context,
-        settings: dict[str, Any],
-        reading: dict[str, Any],
-        data: OptionalData = None,
-        model: OptionalModel = None,
-        task: Task = None,
-        method: Method = None,
-        preset: Preset = None,
-        trials: Annotated[
-            int | None,
-            typer.Option(
-                help="How many sets of settings are tried; left out, 10, or with --minutes as many as they allow.",
-                show_default=False,
-            ),
-        ] = None,
-        minutes: Annotated[
-            float,
-            typer.Option(
-                help="End after so many minutes of training, the trial at work with its best kept; 0: no limit."
-            ),
-        ] = 0.0,
-        map_: Map = None,
-        leave_out: LeaveOut = None,
-        on: Annotated[
-            str | None, typer.Option("--on", help="Go on with an earlier search: its id, or last.", show_default=False)
-        ] = None,
-        stop: Annotated[bool, typer.Option("--stop", help="With --on: begin no further trial.")] = False,
-        detach: Detach = False,
-    ) -> None:
-        """Look for a better learning rate, passes, rows at once and rank by trying; each trial is a run of its own.
 
-        Ctrl-C leaves the trial at work going; --on goes on with the search.
-        """
-        studio = context.studio
-        if on:
-            view = studio.search.stop(on) if stop else studio.search.advance(on)
-        elif data and model:
-            view = studio.search.start(
-                SearchRequest(
-                    run=RunRequest(
-                        dataset=studio.datasets.open(data, **reading).id,
-                        model=model,
-                        task=task,
-                        method=method,
-                        preset=preset or "balanced",
-                        settings=settings,
-                        roles=roles_of(map_),
-                        leave_out=leave_out or (),
-                    ),
-                    trials=trials,
-                    minutes=minutes,
-                )
+def search(
+    context: Context,
+    settings: dict[str, Any],
+    reading: dict[str, Any],
+    data: OptionalData = None,
+    model: OptionalModel = None,
+    task: Task = None,
+    method: Method = None,
+    preset: Preset = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="How many sets of settings are tried; left out, 10, or with --minutes as many as they allow.",
+            show_default=False,
+        ),
+    ] = None,
+    minutes: Annotated[
+        float,
+        typer.Option(help="End after so many minutes of training, the trial at work with its best kept; 0: no limit."),
+    ] = 0.0,
+    map_: Map = None,
+    leave_out: LeaveOut = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help="Go on with an earlier search: its id, or last.", show_default=False)
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="With --on: begin no further trial.")] = False,
+    detach: Detach = False,
+) -> None:
+    """Look for a better learning rate, passes, rows at once and rank by trying; each trial is a run of its own.
+
+    Ctrl-C leaves the trial at work going; --on goes on with the search.
+    """
+    studio = context.studio
+    if on:
+        view = studio.search.stop(on) if stop else studio.search.advance(on)
+    elif data and model:
+        view = studio.search.start(
+            SearchRequest(
+                run=RunRequest(
+                    dataset=studio.datasets.open(data, **reading).id,
+                    model=model,
+                    task=task,
+                    method=method,
+                    preset=preset or "balanced",
+                    settings=settings,
+                    roles=roles_of(map_),
+                    leave_out=leave_out or (),
+                ),
+                trials=trials,
+                minutes=minutes,
             )
-        else:
-            raise StudioError("bad-setting", "A search needs rows and a model.", hint="Or go on with one: --on last.")
-        try:
-            said = ""
-            while view.status == "running" and not detach:
-                if view.sentence != said:
-                    said = view.sentence
-                    context.note(said)
-                time.sleep(LOOK_SECONDS)
-                studio.reconcile()
-                view = studio.search.advance(view.spec.id)
-        except KeyboardInterrupt:
-            context.note(f"The trial at work goes on. Go on with the search: studio search --on {view.spec.id}")
-        context.answer(document(view), lambda: _show(context, view))
+        )
+    else:
+        raise StudioError("bad-setting", "A search needs rows and a model.", hint="Or go on with one: --on last.")
+    try:
+        said = ""
+        while view.status == "running" and not detach:
+            if view.sentence != said:
+                said = view.sentence
+                context.note(said)
+            time.sleep(LOOK_SECONDS)
+            studio.reconcile()
+            view = studio.search.advance(view.spec.id)
+    except KeyboardInterrupt:
+        context.note(f"The trial at work goes on. Go on with the search: studio search --on {view.spec.id}")
+    context.answer(document(view), lambda: _show(context, view))
 
 
 def document(view: SearchView) -> dict[str, Any]:

@@ -23,28 +23,32 @@ def setting_parameters() -> list[inspect.Parameter]:
     return [_parameter(name) for name in settings_of()]
 
 
-def settings_given(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the settings out of a command's keywords; those that were given, as numbers where they are numbers."""
-    taken, problems = settings_told(given)
+def valid_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Remove the settings from a command's options and return those that have a value.
+
+    Raises:
+        StudioError: when a value has the wrong type.
+    """
+    settings, problems = parse_settings(options)
     raise_all(problems)
-    return taken
+    return settings
 
 
-def settings_told(given: dict[str, Any]) -> tuple[dict[str, Any], list[StudioError]]:
-    """The same, and words where a number should be as problems, for a command that tells them with all else."""
-    said = {name: given.pop(name) for name in settings_of()}
-    taken: dict[str, Any] = {}
+def parse_settings(options: dict[str, Any]) -> tuple[dict[str, Any], list[StudioError]]:
+    """Remove the settings from a command's options. Returns those that have a value, and problems of wrong types."""
+    values = {name: options.pop(name) for name in settings_of()}
+    settings: dict[str, Any] = {}
     problems: list[StudioError] = []
-    for name, value in said.items():
+    for name, value in values.items():
         if value is None:
             continue
         kind = _plain_type(TrainingConfig.model_fields[name].annotation)
         try:
-            taken[name] = kind(value)
+            settings[name] = kind(value)
         except ValueError:
             what = f"The setting {name.replace('_', ' ')} can't have this value."
             problems.append(StudioError("bad-setting", what, given=value, valid=range_of(name), field=name))
-    return taken, problems
+    return settings, problems
 
 
 @dataclass(frozen=True)

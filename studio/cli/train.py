@@ -22,91 +22,93 @@ WENT_WRONG = frozenset({"failed", "interrupted"})
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    command(app, "train", PANEL)(train)
+    command(app, "resume", PANEL)(resume)
 
-    @command(app, "train", PANEL)
-    def train(
-        context: Context,
-        data: Data,
-        settings: dict[str, Any],
-        wrong: list[StudioError],
-        reading: dict[str, Any],
-        model: OptionalModel = None,
-        task: Task = None,
-        method: Method = None,
-        preset: Preset = None,
-        config: Annotated[
-            Path | None,
-            typer.Option(
-                help="Settings from a YAML or JSON file, or all that a run's config.yaml asks for; flags win.",
-                show_default=False,
-            ),
-        ] = None,
-        validation: Annotated[
-            str | None, typer.Option(metavar="FILE", help="Rows for validation, kept apart whole.", show_default=False)
-        ] = None,
-        name: Annotated[str | None, typer.Option(help="What the run is called.", show_default=False)] = None,
-        map_: Map = None,
-        leave_out: LeaveOut = None,
-        test_prompt: Annotated[
-            list[str] | None,
-            typer.Option(help="A prompt to be answered before and after training.", show_default=False),
-        ] = None,
-        detach: Detach = False,
-    ) -> None:
-        """Train a model on a dataset and wait for the end; Ctrl-C leaves the run going.
 
-        The last line on stdout is the run's id.
-        """
-        asked = {"model": model, "task": task, "method": method, "preset": preset, "name": name}
-        asked = {key: value for key, value in asked.items() if value is not None}
-        from_file, unread = Asked({}), config is not None
-        if config:
-            with gathered(wrong):
-                from_file, unread = read_config(config), False
-        if from_file.not_known:
-            context.note(f"Left out, since this studio does not know it: {', '.join(from_file.not_known)}.")
-        wrong += from_file.problems
-        values = {**from_file.settings, **settings, **asked}
-        base: str | None = values.get("model")
-        rows: str | None = None
-        if not base and not unread:  # a file that can't be read may name one
-            hint = "Give --model; studio models lists them."
-            wrong.append(StudioError("bad-setting", "No base model was named.", hint=hint, field="model"))
-        told = {
-            "task": values.get("task"),
-            "method": values.get("method"),
-            "preset": values.get("preset", "balanced"),
-            "name": values.get("name", ""),
-            "leave_out": (*from_file.leave_out, *(leave_out or ())),
-        }
-        with gathered(wrong):
-            rows = opened(context, data, reading).id
-        with gathered(wrong):
-            told["roles"] = {**from_file.roles, **(roles_of(map_) or {})} or None
-        with gathered(wrong):
-            told["validation"] = (
-                opened(context, validation, alike(reading)).id if validation else _validation(context, from_file)
-            )
-        chosen = {key: value for key, value in values.items() if key not in NOT_SETTINGS}
-        prompts = tuple(test_prompt or values.get("test_prompts", ()))
-        if wrong:
-            chosen["test_prompts"] = prompts
-            raise_once(
-                [
-                    *wrong,
-                    *context.studio.planning.problems(
-                        RunRequest(dataset=rows, model=base or None, settings=chosen, **told)
-                    ),
-                ]
-            )
-        assert rows and base
-        run = context.studio.runs.start(RunRequest(dataset=rows, model=base, settings=chosen, prompts=prompts, **told))
-        see_through(context, run, detach)
+def train(
+    context: Context,
+    data: Data,
+    settings: dict[str, Any],
+    wrong: list[StudioError],
+    reading: dict[str, Any],
+    model: OptionalModel = None,
+    task: Task = None,
+    method: Method = None,
+    preset: Preset = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Settings from a YAML or JSON file, or all that a run's config.yaml asks for; flags win.",
+            show_default=False,
+        ),
+    ] = None,
+    validation: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Rows for validation, kept apart whole.", show_default=False)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What the run is called.", show_default=False)] = None,
+    map_: Map = None,
+    leave_out: LeaveOut = None,
+    test_prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="A prompt to be answered before and after training.", show_default=False),
+    ] = None,
+    detach: Detach = False,
+) -> None:
+    """Train a model on a dataset and wait for the end; Ctrl-C leaves the run going.
 
-    @command(app, "resume", PANEL)
-    def resume(context: Context, run: Run, detach: Detach = False) -> None:
-        """Go on with a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
-        see_through(context, context.studio.runs.resume(context.studio.runs.get(run).id), detach)
+    The last line on stdout is the run's id.
+    """
+    asked = {"model": model, "task": task, "method": method, "preset": preset, "name": name}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    from_file, unread = Asked({}), config is not None
+    if config:
+        with gathered(wrong):
+            from_file, unread = read_config(config), False
+    if from_file.not_known:
+        context.note(f"Left out, since this studio does not know it: {', '.join(from_file.not_known)}.")
+    wrong += from_file.problems
+    values = {**from_file.settings, **settings, **asked}
+    base: str | None = values.get("model")
+    rows: str | None = None
+    if not base and not unread:  # a file that can't be read may name one
+        hint = "Give --model; studio models lists them."
+        wrong.append(StudioError("bad-setting", "No base model was named.", hint=hint, field="model"))
+    told = {
+        "task": values.get("task"),
+        "method": values.get("method"),
+        "preset": values.get("preset", "balanced"),
+        "name": values.get("name", ""),
+        "leave_out": (*from_file.leave_out, *(leave_out or ())),
+    }
+    with gathered(wrong):
+        rows = opened(context, data, reading).id
+    with gathered(wrong):
+        told["roles"] = {**from_file.roles, **(roles_of(map_) or {})} or None
+    with gathered(wrong):
+        told["validation"] = (
+            opened(context, validation, alike(reading)).id if validation else _validation(context, from_file)
+        )
+    chosen = {key: value for key, value in values.items() if key not in NOT_SETTINGS}
+    prompts = tuple(test_prompt or values.get("test_prompts", ()))
+    if wrong:
+        chosen["test_prompts"] = prompts
+        raise_once(
+            [
+                *wrong,
+                *context.studio.planning.problems(
+                    RunRequest(dataset=rows, model=base or None, settings=chosen, **told)
+                ),
+            ]
+        )
+    assert rows and base
+    run = context.studio.runs.start(RunRequest(dataset=rows, model=base, settings=chosen, prompts=prompts, **told))
+    see_through(context, run, detach)
+
+
+def resume(context: Context, run: Run, detach: Detach = False) -> None:
+    """Go on with a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
+    see_through(context, context.studio.runs.resume(context.studio.runs.get(run).id), detach)
 
 
 def _validation(context: Context, asked: Asked) -> str | None:

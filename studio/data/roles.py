@@ -293,29 +293,32 @@ def _take_content(draft: _Draft, task: RoleTask) -> None:
 
 
 def _take_one(draft: _Draft, role: Role) -> bool:
+    """Match one free column to a role by its content. Return whether a column fits."""
     free = [column for column in draft.free() if not column.bookkeeping]
-    if role.holds in ("labels", "score", "thumb"):
-        return False  # such content is ambiguous: the name or the user must decide
-    if role.holds == "turns":
-        fitting = [column for column in free if column.turns]
-        if len(fitting) == 1:
-            draft.take(fitting[0].name, role.name, "it holds conversations")
-            return True
+    chosen: Column | None = None
+    reason = ""
+    match role.holds:
+        case "labels" | "score" | "thumb":
+            pass  # such content is ambiguous: the name or the user must decide
+        case "turns":
+            chosen = _only_one([column for column in free if column.turns])
+            reason = "it holds conversations"
+        case "label":
+            chosen = _only_one([column for column in free if column.few_values])
+            reason = f"it holds {chosen.distinct} different short values" if chosen else ""
+        case _:
+            if role.holds != "alone" or _is_only_text(draft):
+                texts = [column for column in free if column.prose]
+                chosen = max(texts, key=lambda column: column.mean_length, default=None)
+                reason = "it holds the longest texts"
+    if chosen is None:
         return False
-    if role.holds == "label":
-        fitting = [column for column in free if column.few_values]
-        if len(fitting) == 1:
-            draft.take(fitting[0].name, role.name, f"it holds {fitting[0].distinct} different short values")
-            return True
-        return False
-    fitting = [column for column in free if column.prose]
-    if role.holds == "alone" and not _is_only_text(draft):
-        return False
-    if fitting:
-        longest = max(fitting, key=lambda column: column.mean_length)
-        draft.take(longest.name, role.name, "it holds the longest texts")
-        return True
-    return False
+    draft.take(chosen.name, role.name, reason)
+    return True
+
+
+def _only_one(columns: Sequence[Column]) -> Column | None:
+    return columns[0] if len(columns) == 1 else None
 
 
 def _is_only_text(draft: _Draft) -> bool:

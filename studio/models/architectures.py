@@ -51,10 +51,22 @@ NO_LIMIT = 1_000_000
 
 def kind_of(config: dict[str, Any], pipeline: str = "") -> ModelKind:
     """Return the kind by architecture and model type. `pipeline` is the Hub's pipeline tag, if any."""
-    architecture = architecture_of(config)
-    model_type = str(config.get("model_type") or "")
     if "vision_config" in config or "audio_config" in config:
         return "other"
+    kind = _kind_of_architecture(config)
+    if kind is not None:
+        return kind
+    auto_map = config.get("auto_map")
+    for class_name, own_kind in OWN_CODE.items():
+        if isinstance(auto_map, dict) and class_name in auto_map:
+            return own_kind
+    return PIPELINES.get(pipeline, "other") if not architecture_of(config) else "other"
+
+
+def _kind_of_architecture(config: dict[str, Any]) -> ModelKind | None:
+    """Return the kind by architecture and model type. None if these are unknown."""
+    architecture = architecture_of(config)
+    model_type = str(config.get("model_type") or "")
     if model_type in SEQ2SEQ and architecture.endswith("EncoderModel"):
         return "other"  # an encoder alone: a decoder would have random weights
     if model_type in ENCODERS and not (config.get("is_decoder") or config.get("causal")):
@@ -65,11 +77,7 @@ def kind_of(config: dict[str, Any], pipeline: str = "") -> ModelKind:
         return "causal"
     if model_type in ENCODERS or architecture.endswith(ENCODER_ENDS):
         return "encoder"
-    auto_map = config.get("auto_map")
-    for class_name, kind in OWN_CODE.items():
-        if isinstance(auto_map, dict) and class_name in auto_map:
-            return kind
-    return PIPELINES.get(pipeline, "other") if not architecture else "other"
+    return None
 
 
 def architecture_of(config: dict[str, Any]) -> str:

@@ -36,7 +36,7 @@ class Reading(FrozenModel):
     """Refuse where only a person can tell, several sheets with rows say, instead of taking the first."""
 
     @property
-    def said(self) -> dict[str, Any]:
+    def named_fields(self) -> dict[str, Any]:
         """What was named at all, also where it leaves things to the studio again."""
         return self.model_dump(include=self.model_fields_set - {"ask"})
 

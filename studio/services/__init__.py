@@ -1,1 +1,1 @@
-"""One file an activity. Services join what is kept with what is computed; they start worker and host by module name."""
+"""The use cases of the studio, one class each. Worker and model host are started as processes, by module name."""

@@ -1,4 +1,4 @@
-"""Chat with a run's model beside its base model, and classification of one text. The model host does the work."""
+"""Chat with a run's model and its base model, and classification of one text. The model host does the work."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -10,13 +10,13 @@ from studio.schema.report import Answer, ChatSettings
 from studio.schema.views import ChatChunk
 from studio.services.finished_runs import FinishedRuns
 from studio.services.model_host.client import HostClient
-from studio.services.model_host.replies import Replies, labels_of, written
+from studio.services.model_host.replies import Replies, label_chunks, reply_chunks
 from studio.tasks import task_named
 from studio.training.methods import quantizes_base
 
 MOST_MESSAGES, MOST_CHARACTERS = 200, 100_000
 CHARACTERS_PER_TOKEN = 32
-"""A visitor's conversation may have so many characters for each token that a reply may have."""
+"""Maximum characters of a visitor's conversation for each token that a reply may have."""
 
 
 class Chat:
@@ -31,7 +31,7 @@ class Chat:
         self.host.result("load", run=self.finished.ref(run))
 
     def reserve(self) -> Callable[[], None]:
-        """Take this workspace's place for a chat, before any work is done for it; returns what gives it back.
+        """Take this workspace's place for a chat. Returns a function that frees it.
 
         Raises:
             StudioError `limit-reached`: when the visitor's last message is still being answered.
@@ -45,27 +45,27 @@ class Chat:
         settings: ChatSettings,
         give_back: Callable[[], None] | None = None,
     ) -> Replies:
-        """Both answers to a conversation, whatever the model answers with: replies as they are written, or labels."""
+        """The replies of both models to a conversation: texts as they are written, or labels."""
         give_back = give_back or self.reserve()
         try:
             self._check_messages(messages, settings.system)
             ref = self.finished.ref(run)
             if self.is_classifier(run):
                 text = str(messages[-1]["content"])
-                return Replies(self.host.ask("classify", give_back, run=ref, text=text), labels_of)
+                return Replies(self.host.ask("classify", give_back, run=ref, text=text), label_chunks)
             limit = self.context.workspace.limits.chat_tokens
             limited = self.context.workspace.limits.over("chat_tokens", settings.max_new_tokens)
             if limited:
                 settings = settings.model_copy(update={"max_new_tokens": limit})
             note = f"Limited to {limit:,} tokens in this demo." if limited else ""
             exchange = self.host.ask("chat", give_back, run=ref, messages=list(messages), settings=settings)
-            return Replies(exchange, partial(written, note=note))
+            return Replies(exchange, partial(reply_chunks, note=note))
         except BaseException:
             give_back()
             raise
 
     def stream(self, run: str, messages: Sequence[dict[str, str]], settings: ChatSettings) -> Iterator[ChatChunk]:
-        """Both replies as they are written; ending the iteration stops them."""
+        """Both replies as they are written. Ending the iteration stops them."""
         if self.is_classifier(run):
             raise StudioError(
                 "wrong-state",
@@ -76,22 +76,22 @@ class Chat:
         return self.ask(run, messages, settings)
 
     def classify(self, run: str, text: str) -> tuple[Answer, Answer]:
-        """Labels with probabilities: of the base (a guess by neighbours) and of the tuned model."""
+        """Labels with probabilities: of the base model (estimated from neighbors) and of the fine-tuned model."""
         self._check_messages([{"role": "user", "content": text}])
         result = self.host.result("classify", run=self.finished.ref(run), text=text)
         return Answer.model_validate(result["base"]), Answer.model_validate(result["tuned"])
 
     def note(self, run: str) -> str:
-        """How the fine-tuned model answers, where that needs a note, else empty. Loads nothing."""
+        """A note about how the fine-tuned model answers, or empty. Loads nothing."""
         config = self.finished.store.spec(self.finished.store.get(run).id).config
         return how(config, quantizes_base(config.method))
 
     def is_classifier(self, run: str) -> bool:
-        """Whether its model answers with labels and probabilities instead of word by word."""
+        """Whether the model answers with labels and probabilities."""
         spec = self.finished.store.spec(run)
         try:
             return head_of(self.finished.models.find(spec.config.model), spec.data).single_pass
-        except StudioError:  # the base is gone: nothing can be asked, and what is kept can still be looked at
+        except StudioError:  # the base model is gone: the model can't answer, but saved results can be shown
             return task_named(spec.config.task).has_labels
 
     def _check_messages(self, messages: Sequence[dict[str, str]], system: str = "") -> None:

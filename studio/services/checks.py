@@ -1,4 +1,4 @@
-"""Data checks and fixes of datasets; with a model also which rows are too long for it."""
+"""Data checks and fixes of datasets; with a model also for rows that are too long for it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -64,7 +64,7 @@ class DataChecks:
         return self.datasets.is_checked(dataset, task, whole)
 
     def size_advice(self, dataset: str, task: str | None = None) -> str:
-        """What can be expected of this number of rows, in a sentence."""
+        """What to expect of this number of rows, in a sentence."""
         report = self.datasets.check(dataset, task)
         return what_rows_allow(report.usable, report.labels)
 

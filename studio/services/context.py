@@ -1,4 +1,4 @@
-"""For whom a service works: the home, the workspace, and what this person may do."""
+"""The context of a service: data folder, workspace, and rights."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,13 +11,13 @@ Role = Literal["owner", "member"]
 
 @dataclass(frozen=True)
 class Context:
-    """A workspace of a home; `demo` says that the page is open to anybody."""
+    """A workspace of a data folder. `demo`: the page is open to the public."""
 
     home: Home
     workspace: Workspace
     demo: bool = False
     role: Role = "owner"
-    """In a team: whether this person owns the machine, or is one of those who may use it."""
+    """In a team: the owner of the machine, or a member."""
 
     def owner_only(self, what: str) -> None:
         """Refuse in a demo what only the owner of the machine may do."""

@@ -1,4 +1,4 @@
-"""Drafts: what a person has typed or chosen on the page and not used yet, so that a reload loses nothing."""
+"""Drafts: inputs and choices that were not used yet, saved so that a reload loses nothing."""
 
 from typing import Any
 

@@ -26,7 +26,7 @@ class Evaluation:
         self.host = host.of(self.context.workspace)
 
     def evaluate(self, run: str, data: str | None = None, progress: Progress = None) -> Report:
-        """Base and tuned on rows kept apart (or on a file's); the report is kept with the run."""
+        """Evaluate base and fine-tuned model on held-out rows, or on `data`. The report is saved with the run."""
         record, folder = self.finished.get(run)
         ref = self.finished.ref(record.id)
         if data is None:
@@ -34,7 +34,7 @@ class Evaluation:
             roles = None
         else:
             other = self.datasets.open(data)
-            split, roles = "file", self.read_alike(ref.spec.data, other.id)
+            split, roles = "file", self.roles_for(ref.spec.data, other.id)
             rows = RowsRef(path=str(self.datasets.store.rows_path(other.id, other.version)), numbers=None)
         result = self.host.result("evaluate", progress, run=ref, rows=rows, split=split, roles=roles)
         report = Report.model_validate(result["report"])
@@ -43,12 +43,12 @@ class Evaluation:
         return report
 
     def report(self, run: str) -> Report | None:
-        """The kept report."""
+        """The saved report."""
         folder = self.finished.store.folder(self.finished.store.get(run).id)
         return Report.model_validate_json(folder.report.read_text()) if folder.report.exists() else None
 
     def predict(self, run: str, data: str, out: Path | str, *, base: bool = False, progress: Progress = None) -> int:
-        """Write every row of the data with a prediction; how many rows."""
+        """Write all rows of the data with a prediction each. Returns the number of rows."""
         self.context.owner_only("Writing to a file")
         record, _ = self.finished.get(run)
         out = Path(out)
@@ -56,17 +56,17 @@ class Evaluation:
         source = self.datasets.open(data)
         rows = RowsRef(path=str(self.datasets.store.rows_path(source.id, source.version)), numbers=None)
         ref = self.finished.ref(record.id)
-        roles = self.read_alike(ref.spec.data, source.id, inputs=True)
+        roles = self.roles_for(ref.spec.data, source.id, inputs=True)
         require_room(out.parent, source.bytes)
         result = self.host.result(
             "predict", progress, run=ref, rows=rows, out=str(out.resolve()), base=base, roles=roles
         )
         return int(result["rows"])
 
-    def read_alike(self, learned: DatasetSpec, data: str, inputs: bool = False) -> dict[str, str]:
-        """Column → role of other rows: the run's own columns where they are there, else as the file is read.
+    def roles_for(self, learned: DatasetSpec, data: str, inputs: bool = False) -> dict[str, str]:
+        """Column → role of other rows: the columns of the run where they exist, else as inferred.
 
-        With `inputs` what is to be predicted may be missing.
+        With `inputs` the column to predict may be missing.
         """
         columns = self.datasets.table(data).columns
         own = {column: role for column, role in learned.roles.items() if column in columns}
@@ -75,8 +75,8 @@ class Evaluation:
         if inputs:
             return self.datasets.inputs_of(data, learned.task, own)
         kept = self.datasets.store.get(data).spec
-        asked = None if kept is not None and kept.task == learned.task else own or None
-        return dict(self.datasets.resolve_spec(data, learned.task, asked)[0].roles)
+        roles = None if kept is not None and kept.task == learned.task else own or None
+        return dict(self.datasets.resolve_spec(data, learned.task, roles)[0].roles)
 
     def _held_out(self, record: RunRecord, folder: RunFolder) -> tuple[str, RowsRef]:
         for split in ("test", "validation"):

@@ -1,4 +1,4 @@
-"""Exports of runs: each written, loaded again and compared before it is offered. The model host does the work."""
+"""Exports of runs: each is written, loaded again and compared. The model host does the work."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Exports:
         self.host = host.of(self.context.workspace)
 
     def all(self, run: str) -> list[ExportView]:
-        """Every form, its size, and why it can't be had."""
+        """All export formats, with size, and the reason why one is unavailable."""
         record, folder = self.finished.get(run)
         ref = self.finished.ref(record.id)
         return [
@@ -47,7 +47,7 @@ class Exports:
         ]
 
     def create(self, run: str, format: str, to: Path | None = None, progress: Progress = None) -> ExportResult:
-        """Write an export, loaded again and compared; without `to` into the run's folder, with a zip beside it."""
+        """Write an export, load it again and compare. Without `to`, into the run's folder, with a zip beside it."""
         if to is not None:
             self.context.owner_only("Writing to a folder")
         record, folder = self.finished.get(run)
@@ -78,7 +78,7 @@ class Exports:
         return done
 
     def zip_path(self, run: str, format: str) -> Path:
-        """The zip of an export that was made."""
+        """The zip of an existing export."""
         _, folder = self.finished.get(run)
         export_named(format)
         kept = _kept_export(folder, format)

@@ -51,7 +51,7 @@ class FinishedRuns:
         return record, folder
 
     def rows(self, record: RunRecord, folder: RunFolder, split: str) -> RowsRef | None:
-        """The rows of a split, as the worker saved them; None when they are gone."""
+        """The rows of a split, as the worker saved them. None when they are gone."""
         if not folder.splits.exists():
             return None
         numbers = json.loads(folder.splits.read_text()).get(split) or []

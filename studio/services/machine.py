@@ -23,7 +23,7 @@ class Machine:
         return machine_facts()
 
     def check(self) -> list[MachineCheck]:
-        """What may prevent a run on this machine, each with what to do."""
+        """Checks of this machine: what may prevent a run, each with a fix."""
         for registry in (TASKS, METHODS, EXPORTS, CHECKS, FORMATS):
             registry.load()
         return [*check_machine(self.context.home.root), *check_starters(), *check_plugins()]

@@ -1,4 +1,4 @@
-"""Base models: what there is, what fits, and bringing one here."""
+"""Base models: lists, memory fit and downloads."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -22,24 +22,24 @@ from studio.training.planning.gradient_checkpointing import supports_checkpointi
 from studio.training.planning.memory_model import estimate_memory
 
 TIGHT = 0.8
-"""Above this share of the memory that is there, a run is tight."""
+"""Share of the available memory above which a run is `tight`."""
 FOLDERS = "model-folders"
 
 
 class Models:
-    """Base models for a workspace."""
+    """Base models of a workspace."""
 
     def __init__(self, context: Context, downloads: "Downloads") -> None:
         self.context, self.downloads = context, downloads
 
     def find(self, name: str) -> ModelInfo:
-        """A model by the name a person gives."""
+        """A model by name or folder."""
         if self.context.demo and name not in STARTERS:
             self.context.owner_only("A model other than the starters")
         return _with_tasks(self.context.workspace.find_model(name))
 
     def ready(self, name: str) -> ModelInfo:
-        """A model whose weights are here and may be loaded."""
+        """A model whose weights are on this machine and may be loaded."""
         info = self.find(name)
         if not info.here or info.path is None:
             raise StudioError(
@@ -60,7 +60,7 @@ class Models:
         return info
 
     def trusted(self, info: ModelInfo) -> bool:
-        """Whether the owner allowed code or pickled weights for this model, as it now is."""
+        """Whether the owner has allowed custom code or pickled weights for the current files of this model."""
         return self.context.home.trusts(info)
 
     def get(self, name: str, task: str | None = None) -> ModelView:
@@ -68,9 +68,9 @@ class Models:
         return self.view(self.find(name), task)
 
     def trust(self, name: str, allowed: bool = True, seen: str | None = None) -> ModelView:
-        """Allow a model its own code or pickled weights as they now are, or no longer.
+        """Allow a model's custom code or pickled weights in their current state, or withdraw that.
 
-        `seen` is the fingerprint of what the person was shown; a model that has changed since is refused.
+        `seen` is the fingerprint that the person has seen. A model that has changed since is refused.
         """
         self.context.require_owner("Allowing a model's own code")
         info = self.find(name)
@@ -90,10 +90,10 @@ class Models:
         info = _with_tasks(info)
         machine = machine_facts()
         sentences = sentences or {}
-        wanted = task_named(task) if task else None
+        task_info = task_named(task) if task else None
         free = machine.training_memory
-        memory, fits = how_it_fits(info, wanted or default_task(), machine)
-        why = wanted.unavailable_reason(info) if wanted else ""
+        memory, fits = memory_fit(info, task_info or default_task(), machine)
+        why = task_info.unavailable_reason(info) if task_info else ""
         if not why and fits == "too-large":
             whose = "the GPU" if machine.gpus else "this machine"
             why = f"Needs about {memory / 2**30:.0f} GB at the least; {whose} has {free / 2**30:.0f}."
@@ -110,7 +110,7 @@ class Models:
         )
 
     def all(self, task: str | None = None) -> list[ModelView]:
-        """Starters, what is here, and a few known ones of the Hub."""
+        """Starters, models on this machine, and a few known ones of the Hub."""
         known = {entry.name: entry for entry in CATALOG}
         infos: dict[str, ModelInfo] = {name: self.find(name) for name in STARTERS}
         if not self.context.demo:
@@ -132,17 +132,17 @@ class Models:
         return sorted(views, key=lambda view: bool(view.unavailable_reason))
 
     def search(self, text: str, task: str | None = None, limit: int = 12) -> list[ModelView]:
-        """Models of the Hub whose name holds a text; one of that very name first, which no search finds if private."""
+        """Models of the Hub whose name contains a text. One of exactly that name comes first, which may be private."""
         self.context.owner_only("Searching the Hub")
         text = text.strip()
         if len(text) < 2:
             return []
-        found = search_hub(text, limit=limit, token=self._token())
-        if "/" in text and text not in [info.name for info in found]:
+        models = search_hub(text, limit=limit, token=self._token())
+        if "/" in text and text not in [info.name for info in models]:
             with suppress(StudioError):
                 named = self.find(text)
-                found = [named, *found] if named.source == "hub" else found
-        return [self.view(info, task) for info in found]
+                models = [named, *models] if named.source == "hub" else models
+        return [self.view(info, task) for info in models]
 
     def use_folder(self, path: str) -> ModelView:
         """Add a folder of this machine to the models."""
@@ -153,7 +153,7 @@ class Models:
         return self.view(info)
 
     def start_download(self, name: str) -> None:
-        """Bring a model here in the background."""
+        """Download a model in the background."""
         self.context.owner_only("Downloading a model")
         info = self.find(name)
         self.downloads.start(info, self._token(), self.trusted(info))
@@ -173,14 +173,14 @@ class Models:
         self.context.home.keep_hub_token(token)
 
     def has_hub_token(self) -> bool:
-        """Whether a Hub token is saved; it is never shown."""
+        """Whether a Hub token is saved. The token itself is never returned."""
         return not self.context.demo and self.context.home.hub_token() is not None
 
     def download(self, name: str, progress: Callable[[int, int], None]) -> ModelInfo:
         """Download a model and wait for it; an interrupted download continues. `progress` gets bytes done and total."""
         self.context.owner_only("Downloading a model")
         info = self.find(name)
-        return info if info.here else bring(info, progress, lambda: False, self._token(), self.trusted(info))
+        return info if info.here else download_model(info, progress, lambda: False, self._token(), self.trusted(info))
 
     def _token(self) -> str | None:
         return None if self.context.demo else self.context.home.hub_token()
@@ -193,7 +193,7 @@ class _Download:
 
 
 class Downloads:
-    """Downloads of this server, each in a thread; a cancelled one goes on where it was when started again."""
+    """Downloads of this server, each in a thread. A cancelled one continues when it is started again."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -206,7 +206,7 @@ class Downloads:
             return [each.state for each in self._downloads.values()]
 
     def start(self, info: ModelInfo, token: str | None, trust: bool = False) -> None:
-        """Start one, unless it is running."""
+        """Start a download, unless it is running."""
         with self._lock:
             running = self._downloads.get(info.name)
             if running and running.state.status == "running":
@@ -215,7 +215,7 @@ class Downloads:
         threading.Thread(target=self._run, args=(info, token, trust, this), daemon=True).start()
 
     def cancel(self, name: str) -> None:
-        """Stop one; what has come stays for the next try."""
+        """Cancel a download. Downloaded parts are kept."""
         with self._lock:
             if name in self._downloads:
                 self._downloads[name].stop.set()
@@ -225,26 +225,26 @@ class Downloads:
             this.state = this.state.model_copy(update={"done_bytes": done, "total_bytes": total})
 
         try:
-            bring(info, progress, this.stop.is_set, token, trust)
+            download_model(info, progress, this.stop.is_set, token, trust)
             status, error = ("cancelled" if this.stop.is_set() else "done"), ""
         except StudioError as refusal:
             status, error = "failed", refusal.message
-        except Exception as fault:  # the edge of a thread: what is not foreseen must still be said
+        except Exception as exception:  # the edge of a thread: unexpected errors must be reported too
             status, error = (
                 "failed",
-                f"The download ended with an error ({type(fault).__name__}). Try again: it goes on where it was.",
+                f"The download ended with an error ({type(exception).__name__}). Try again: it goes on where it was.",
             )
         this.state = this.state.model_copy(update={"status": status, "error": error})
 
 
-def bring(
+def download_model(
     info: ModelInfo,
     progress: Callable[[int, int], None],
     should_stop: Callable[[], bool],
     token: str | None,
     trust: bool,
 ) -> ModelInfo:
-    """A model on its way here: a starter from wherever it can be had, any other from the Hub."""
+    """Download a model: a starter from any of its sources, others from the Hub."""
     if info.source == "starter":
         fetch_starter(info.name, lambda _, done, total: progress(done, total))
         return find_model(info.name)
@@ -258,9 +258,11 @@ def _with_tasks(info: ModelInfo) -> ModelInfo:
     )
 
 
-def how_it_fits(info: ModelInfo, task: Task, machine: MachineFacts) -> tuple[int, str]:
-    """Bytes to train by LoRA at a usual length, and whether they `fits`, or are `tight`; where they are too many, the
-    bytes of what "Make it fit" comes to that costs no words of a row: `tight`, or `too-large` even so."""
+def memory_fit(info: ModelInfo, task: Task, machine: MachineFacts) -> tuple[int, str]:
+    """Bytes of memory for LoRA training at a usual length, and `fits`, `tight` or `too-large`.
+
+    When these are too many, the bytes that "Make it fit" reaches without truncating rows: `tight`, or `too-large`.
+    """
     if not info.parameters:
         return 0, "fits"
     free, gpu = machine.training_memory, bool(machine.gpus)

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
 from studio.services.model_host.replies import Replies
-from studio.ui.error_routes import Doors, refusal, unforeseen
+from studio.ui.error_routes import StudioFinder, error_body, unexpected_error_body
 
 MOST_WARMING = 2
 """Threads in which models are loaded ahead. No thread waits for a reply."""
@@ -60,16 +60,16 @@ class Streamed(StreamingResponse):
             self._replies.close()
 
 
-def add(router: APIRouter, doors: Doors) -> None:
+def add(router: APIRouter, studios: StudioFinder) -> None:
     """Add the routes."""
     threads = Threads()
 
     @router.post("/run/{run}/chat")
     async def chat(request: Request, run: str, ask: Ask) -> StreamingResponse:
         """Both replies as they are written."""
-        give_back = doors.studio_of(request.headers).chat.reserve()  # refused here, before a thread is taken
+        give_back = studios.studio_of(request.headers).chat.reserve()  # refused here, before a thread is taken
         try:
-            replies = await doors.run(
+            replies = await studios.run(
                 request.headers, lambda studio: studio.chat.ask(run, ask.messages, ask.settings, give_back)
             )
         except BaseException:
@@ -80,7 +80,7 @@ def add(router: APIRouter, doors: Doors) -> None:
     @router.post("/run/{run}/warm")
     async def warm(request: Request, run: str) -> JSONResponse:
         """Load both models, since a person is about to ask."""
-        studio = doors.studio_of(request.headers)
+        studio = studios.studio_of(request.headers)
         try:
             await to_thread.run_sync(studio.chat.warm_up, run, limiter=threads.warming)
         except StudioError as error:
@@ -96,6 +96,6 @@ async def _lines(replies: Replies) -> AsyncIterator[str]:
         async for piece in replies:
             yield json.dumps(piece.model_dump(exclude_none=True), ensure_ascii=False) + "\n"
     except StudioError as error:
-        yield json.dumps(refusal(error)) + "\n"
+        yield json.dumps(error_body(error)) + "\n"
     except Exception as error:
-        yield json.dumps(unforeseen(error)) + "\n"
+        yield json.dumps(unexpected_error_body(error)) + "\n"

@@ -18,7 +18,7 @@ _STATUS = {"not-allowed": 403, "no-such-run": 404, "too-large": 413, "limit-reac
 T = TypeVar("T")
 
 
-class Doors(Protocol):
+class StudioFinder(Protocol):
     """Who knows the workspaces: `sessions` of session.py."""
 
     def studio_of(self, headers: Headers) -> Studio:
@@ -41,30 +41,30 @@ class PlainErrors(APIRoute):
             try:
                 return await handle(request)
             except StudioError as error:
-                return JSONResponse(refusal(error), _STATUS.get(error.code, 400))
+                return JSONResponse(error_body(error), _STATUS.get(error.code, 400))
             except RequestValidationError as error:
-                return JSONResponse(refusal(_misfit(error)), 422)
+                return JSONResponse(error_body(_invalid_field(error)), 422)
             except (HTTPException, ClientDisconnect):
                 raise
             except Exception as error:
-                return JSONResponse(unforeseen(error), 500)
+                return JSONResponse(unexpected_error_body(error), 500)
 
         return guarded
 
 
-def _misfit(error: RequestValidationError) -> StudioError:
+def _invalid_field(error: RequestValidationError) -> StudioError:
     """What was sent and does not fit, by the name of its field."""
     first = error.errors()[0]
     name = str(first["loc"][-1])
     return StudioError("bad-setting", f"The setting {name} can't have this value.", valid=first["msg"], field=name)
 
 
-def refusal(error: StudioError) -> dict[str, Any]:
+def error_body(error: StudioError) -> dict[str, Any]:
     """An error as the page's scripts read it."""
     return {"error": {"code": error.code, "message": error.message}}
 
 
-def unforeseen(error: Exception) -> dict[str, Any]:
+def unexpected_error_body(error: Exception) -> dict[str, Any]:
     """Write an unexpected error to the log; a plain sentence with its id."""
     sentence = f"Something went wrong here. The server's log has the cause under {report(error, 'in a route')}."
     return {"error": {"code": "", "message": sentence}}

@@ -146,44 +146,63 @@ class Login:
         self._checks, self._known_checks = Checks(_AT_ONCE), Checks(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let through, ask, or answer the login form."""
+        """Answer the addresses of the login itself, and pass other requests to the app if they are allowed."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path, request = scope["path"], Request(scope, receive)
-        if not self.accounts:
-            if path in ("/login", "/logout"):  # Gradio has routes of these names
-                await PlainTextResponse("There is nothing at this address.", 404)(scope, receive, send)
-            else:
-                await self.app(scope, receive, send)
-            return
-        cookie = request.cookies.get(COOKIE, "")
-        account = self.sessions.account(cookie)
-        answer: Response
-        if path == "/login" and scope["method"] == "POST":
+        request = Request(scope, receive)
+        match scope["path"]:
+            case "/login" | "/logout" if not self.accounts:  # Gradio has routes of these names
+                response: ASGIApp | None = _not_found()
+            case "/login":
+                response = await self._login(request)
+            case "/logout":
+                response = self._logout(request)
+            case _:
+                response = self._page_or_app(request)
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def _login(self, request: Request) -> Response | None:
+        """Show the form, or check the password. None when the client has disconnected."""
+        if request.method == "POST":
             try:
-                answer = await self._enter(request)
+                return await self._enter(request)
             except Disconnected:
-                return
+                return None
             except Refused as refused:
-                answer = _asking(refused.sentence, refused.status, dict(refused.answer().headers))
-        elif path == "/logout" and scope["method"] == "POST":
-            answer = self._leave(cookie, secure=scope["scheme"] == "https")
-        elif path == "/logout":
-            answer = PlainTextResponse("There is nothing at this address.", 404)
-        elif account and path == "/login":
-            answer = RedirectResponse("./", 303)
-        elif account:
-            await self.app(with_header(scope, ROLE, account.role), receive, send)
-            return
-        elif path.startswith(STATIC):
-            await self.app(scope, receive, send)
-            return
-        elif path in ("/", "/login"):
-            answer = _asking()
-        else:
-            answer = PlainTextResponse("Log in first: reload the page.", 401)
-        await answer(scope, receive, send)
+                return _login_page(refused.sentence, refused.status, dict(refused.answer().headers))
+        return RedirectResponse("./", 303) if self._account_of(request) else _login_page()
+
+    def _logout(self, request: Request) -> Response:
+        """End the session."""
+        if request.method != "POST":
+            return _not_found()
+        self.sessions.end(request.cookies.get(COOKIE, ""))
+        response = RedirectResponse("./", 303, {"Cache-Control": "no-store"})
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        return response
+
+    def _page_or_app(self, request: Request) -> ASGIApp:
+        """What answers any other address: the app for visitors who are logged in, else the login form or an error."""
+        if not self.accounts:
+            return self.app
+        account = self._account_of(request)
+        if account:
+            return self._app_with_role(account.role)
+        path = request.scope["path"]
+        if path.startswith(STATIC):
+            return self.app
+        return _login_page() if path == "/" else PlainTextResponse("Log in first: reload the page.", 401)
+
+    def _app_with_role(self, role: str) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.app(with_header(scope, ROLE, role), receive, send)
+
+        return app
+
+    def _account_of(self, request: Request) -> Account | None:
+        return self.sessions.account(request.cookies.get(COOKIE, ""))
 
     async def _enter(self, request: Request) -> Response:
         password = _password(request.headers.get("content-type", ""), await read_body(request.receive, _MOST_FORM))
@@ -198,23 +217,21 @@ class Login:
         account = await checks.match(password, self.accounts)
         if account is None:
             await asyncio.sleep(self.guesses.failed(source))
-            return _asking("This is not the password.", 403)
+            return _login_page("This is not the password.", 403)
         self.guesses.right(source)
-        answer = RedirectResponse("./", 303, {"Cache-Control": "no-store"})
+        response = RedirectResponse("./", 303, {"Cache-Control": "no-store"})
         secure = request.url.scheme == "https"
-        _set_cookie(answer, DEVICE, device if known else self.devices.new(), DEVICE_DAYS, secure)
-        _set_cookie(answer, COOKIE, self.sessions.begin(account), DAYS, secure)
-        return answer
-
-    def _leave(self, cookie: str, secure: bool) -> Response:
-        self.sessions.end(cookie)
-        answer = RedirectResponse("./", 303, {"Cache-Control": "no-store"})
-        answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=secure)
-        return answer
+        _set_cookie(response, DEVICE, device if known else self.devices.new(), DEVICE_DAYS, secure)
+        _set_cookie(response, COOKIE, self.sessions.begin(account), DAYS, secure)
+        return response
 
 
-def _set_cookie(answer: Response, name: str, value: str, days: int, secure: bool) -> None:
-    answer.set_cookie(name, value, max_age=days * 86_400, httponly=True, samesite="strict", secure=secure)
+def _not_found() -> Response:
+    return PlainTextResponse("There is nothing at this address.", 404)
+
+
+def _set_cookie(response: Response, name: str, value: str, days: int, secure: bool) -> None:
+    response.set_cookie(name, value, max_age=days * 86_400, httponly=True, samesite="strict", secure=secure)
 
 
 def _password(content_type: str, body: bytes) -> str:
@@ -236,7 +253,7 @@ def _password(content_type: str, body: bytes) -> str:
     return given[0]
 
 
-def _asking(wrong: str = "", status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
+def _login_page(wrong: str = "", status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
     kept = {name: value for name, value in (headers or {}).items() if name == "retry-after"}
     return HTMLResponse(_page(wrong), status, {"Cache-Control": "no-store", **kept})
 

@@ -21,7 +21,7 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE
 from studio.ui import chat_routes, run_updates
-from studio.ui.error_routes import Doors, PlainErrors
+from studio.ui.error_routes import PlainErrors, StudioFinder
 from studio.ui.poll_throttle import Answers, Watchers
 from studio.ui.tabs.evaluate import report_page
 
@@ -32,8 +32,8 @@ _GZIP = b"\x1f\x8b"
 """How packed bytes begin, and JSON never does."""
 
 
-class Wanted(BaseModel):
-    """An export to be downloaded."""
+class ExportRequest(BaseModel):
+    """An export to download."""
 
     run: str
     format: str
@@ -72,22 +72,22 @@ class Tickets:
         return ticket
 
 
-def routes(doors: Doors) -> APIRouter:
+def routes(studios: StudioFinder) -> APIRouter:
     """All routes of this module."""
     router = APIRouter(prefix="/studio", route_class=PlainErrors)
-    _watching(router, doors)
-    _taking(router, doors)
-    chat_routes.add(router, doors)
+    _watching(router, studios)
+    _taking(router, studios)
+    chat_routes.add(router, studios)
     return router
 
 
-def _watching(router: APIRouter, doors: Doors) -> None:
+def _watching(router: APIRouter, studios: StudioFinder) -> None:
     watchers, answers = Watchers(), Answers()
 
     @router.get("/bar")
     async def bar(request: Request, run: str = "") -> Response:
         """The run at work, else the one that is looked at, else the newest."""
-        return await doors.run(
+        return await studios.run(
             request.headers, lambda studio: _answer(_packed({"bar": at_work(studio, None, run)}, pack=False))
         )
 
@@ -106,28 +106,28 @@ def _watching(router: APIRouter, doors: Doors) -> None:
 
             return _answer(answers.get((workspace.name, run, after, pack), made) if watchers.crowded() else made())
 
-        return await doors.run(request.headers, answer)
+        return await studios.run(request.headers, answer)
 
     @router.get("/run/{run}/log")
     async def log(request: Request, run: str) -> PlainTextResponse:
         """What the worker printed."""
-        text = await doors.run(request.headers, lambda studio: studio.runs.log(run))
+        text = await studios.run(request.headers, lambda studio: studio.runs.log(run))
         return PlainTextResponse(text, headers={"Cache-Control": "no-store"})
 
 
 def new_of(studio: Studio, run: str, after: int, wait: float) -> dict[str, Any]:
     """What is new of a run since the cursor, for a page that is to ask again after so many seconds."""
     progress = studio.runs.progress(run)
-    standing = run_updates.standing(progress)
+    state = run_updates.run_state(progress)
     said = run_updates.compact(
         studio.runs.sampled_events(run, after, run_updates.MOST_STEPS), run_updates.seconds_of(progress.record.created)
     )
     said["to"] = said["to"] or after
-    alone = standing["status"] in ACTIVE and standing["status"] != "queued"
-    bar = None if alone else at_work(studio, standing["id"], run)
+    alone = state["status"] in ACTIVE and state["status"] != "queued"
+    bar = None if alone else at_work(studio, state["id"], run)
     told = {"about": about(studio, run)} if after <= 0 else {}
     more = ({"bar": bar} if bar else {}) | ({"wait": round(wait, 1)} if wait > 1 else {})
-    return {"run": standing, **said, **told, **more}
+    return {"run": state, **said, **told, **more}
 
 
 def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] | None:
@@ -141,7 +141,7 @@ def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] 
         or next((r for r in runs if r.id == selected), None)
         or next(iter(runs), None)
     )
-    return None if chosen is None or chosen.id == known else run_updates.standing(studio.runs.progress(chosen.id))
+    return None if chosen is None or chosen.id == known else run_updates.run_state(studio.runs.progress(chosen.id))
 
 
 def about(studio: Studio, run: str) -> dict[str, Any]:
@@ -199,22 +199,14 @@ def _answer(body: bytes) -> Response:
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store", **packed})
 
 
-def _taking(router: APIRouter, doors: Doors) -> None:
+def _taking(router: APIRouter, studios: StudioFinder) -> None:
     tickets = Tickets()
 
     @router.post("/ticket")
-    async def ticket(request: Request, wanted: Wanted) -> JSONResponse:
-        """A link that fetches an export once."""
-
-        def link(studio: Studio) -> str:
-            if wanted.format in ("run", "run-with-rows"):
-                path = studio.saved.export_archive(wanted.run, rows=wanted.format != "run")
-            else:
-                path = studio.exports.zip_path(wanted.run, wanted.format)
-            name = f"{filename(studio.runs.get(wanted.run).name)}-{wanted.format}.zip"
-            return f"/studio/ticket/{tickets.give(path, name)}"
-
-        return JSONResponse({"link": await doors.run(request.headers, link)})
+    async def ticket(request: Request, export: ExportRequest) -> JSONResponse:
+        """A link that downloads an export once."""
+        file, name = await studios.run(request.headers, lambda studio: _export_file(studio, export))
+        return JSONResponse({"link": f"/studio/ticket/{tickets.give(file, name)}"})
 
     @router.get("/ticket/{key}")
     async def take(key: str) -> FileResponse:
@@ -225,28 +217,37 @@ def _taking(router: APIRouter, doors: Doors) -> None:
     @router.get("/labels/{dataset}.{kind}")
     async def labels(request: Request, dataset: str, kind: str, each: bool = False) -> Response:
         """What was given to the rows of a dataset."""
-        text = await doors.run(request.headers, lambda studio: studio.labels.export_text(dataset, kind, each))
+        text = await studios.run(request.headers, lambda studio: studio.labels.export_text(dataset, kind, each))
         return Response(text, media_type="text/csv; charset=utf-8" if kind == "csv" else "application/jsonl")
 
     @router.get("/run/{run}/curve.csv")
     async def curve(request: Request, run: str) -> Response:
         """Every step of a run, exactly."""
-        text = await doors.run(request.headers, lambda studio: studio.curves.csv(run))
+        text = await studios.run(request.headers, lambda studio: studio.curves.csv(run))
         return Response(text, media_type="text/csv; charset=utf-8", headers={"Cache-Control": "no-store"})
 
     @router.get("/run/{run}/report.{kind}")
     async def report(request: Request, run: str, kind: str) -> Response:
-        """The kept report, as JSON or as a page that can be sent."""
+        """The saved report, as JSON or as a standalone page."""
+        return await studios.run(request.headers, lambda studio: _report(studio, run, kind))
 
-        def kept(studio: Studio) -> Response:
-            report = studio.evaluation.report(run)
-            if report is None or kind not in ("json", "html"):
-                raise StudioError("wrong-state", "This run was not evaluated yet.", hint="Press Evaluate first.")
-            if kind == "json":
-                return Response(report.model_dump_json(indent=2), media_type="application/json")
-            return Response(report_page(studio.runs.get(run), report), media_type="text/html; charset=utf-8")
 
-        return await doors.run(request.headers, kept)
+def _export_file(studio: Studio, export: ExportRequest) -> tuple[Path, str]:
+    """The file of an export, and the name under which it is downloaded."""
+    if export.format in ("run", "run-with-rows"):
+        path = studio.saved.export_archive(export.run, rows=export.format != "run")
+    else:
+        path = studio.exports.zip_path(export.run, export.format)
+    return path, f"{filename(studio.runs.get(export.run).name)}-{export.format}.zip"
+
+
+def _report(studio: Studio, run: str, kind: str) -> Response:
+    report = studio.evaluation.report(run)
+    if report is None or kind not in ("json", "html"):
+        raise StudioError("wrong-state", "This run was not evaluated yet.", hint="Press Evaluate first.")
+    if kind == "json":
+        return Response(report.model_dump_json(indent=2), media_type="application/json")
+    return Response(report_page(studio.runs.get(run), report), media_type="text/html; charset=utf-8")
 
 
 def filename(name: str) -> str:

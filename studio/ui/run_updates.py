@@ -115,7 +115,7 @@ def _norm(row: list[Any]) -> float:
     return -math.inf if row[3] is None else row[3]
 
 
-def standing(progress: Progress) -> dict[str, Any]:
+def run_state(progress: Progress) -> dict[str, Any]:
     """Where a run stands: for the run bar, the phases and the facts."""
     record = progress.record
     left = None if progress.seconds_left is None else round(progress.seconds_left)

@@ -1,4 +1,4 @@
-"""Owns: which run the steps 4 to 7 are about: the one that was chosen, else the newest."""
+"""The run that steps 4 to 7 are about: the selected one, else the newest."""
 
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
@@ -6,7 +6,7 @@ from studio.ui.session import Visit
 
 
 def selected(visit: Visit) -> RunRecord | None:
-    """The run that was chosen, the newest when it is gone or none was, None when there is no run."""
+    """The selected run, else the newest, which is then selected. None when there is no run."""
     if visit.choices.run:
         try:
             return visit.studio.runs.get(visit.choices.run)
@@ -18,22 +18,24 @@ def selected(visit: Visit) -> RunRecord | None:
     return newest
 
 
-def meant(visit: Visit) -> str:
-    """The run that a button was drawn for, which this page may have left meanwhile (a server that began anew knows only
-    what was chosen last, in whichever tab); it is the chosen one from now on."""
+def target_run(visit: Visit) -> str:
+    """The id of the run that a button was drawn for; it becomes the selected run.
+
+    Another run may be selected by now, in another tab for example.
+    """
     run = visit.text("run", 100)
     if run and run != visit.choices.run:
         visit.choose(run=visit.studio.runs.get(run).id, reached=())
     return visit.choices.run
 
 
-def reach(visit: Visit, *steps: str) -> None:
-    """Note that steps of the run are done: ticks on their tabs."""
+def mark_done(visit: Visit, *steps: str) -> None:
+    """Mark steps of the run as done: their tabs get ticks."""
     new = tuple(step for step in steps if step not in visit.choices.reached)
     if new:
         visit.choose(reached=(*visit.choices.reached, *new))
 
 
 def with_result(visit: Visit) -> list[RunRecord]:
-    """Runs that have a tuned model, the newest first."""
+    """The runs that have a fine-tuned model, newest first."""
     return [run for run in visit.studio.runs.all() if run.has_result]

@@ -56,22 +56,23 @@ def stop_message(wish: StopWish, kept: bool, step: int, best_step: int | None, w
 
 def log_line(event: AnyEvent, steps: int) -> str:
     """The log line of an event. Empty when the event is not logged."""
+    line = ""
     match event:
         case StepEvent():
-            return (
+            line = (
                 f"step {event.step}/{steps}  loss {event.loss:.4f}  rate {event.learning_rate:.2e}  "
                 f"{event.rows_per_second:.2f} rows/s  {event.memory_bytes / 1e6:,.0f} MB"
             )
         case EvaluationEvent():
             metrics = "".join(f"  {name} {value:.4f}" for name, value in event.metrics.items())
             best = "  best so far" if event.best else ""
-            return f"check at step {event.step}  loss {event.eval_loss:.4f}{metrics}{best}"
+            line = f"check at step {event.step}  loss {event.eval_loss:.4f}{metrics}{best}"
         case CheckpointEvent():
-            return f"saved {event.name}, {event.bytes / 1e6:,.0f} MB"
+            line = f"saved {event.name}, {event.bytes / 1e6:,.0f} MB"
         case PhaseEvent():
-            return f"{event.done:,} of {event.total:,} {event.unit}" if event.done else PHASE_WORDS.get(event.phase, "")
+            line = f"{event.done:,} of {event.total:,} {event.unit}" if event.done else PHASE_WORDS.get(event.phase, "")
         case ReplyEvent():
-            return f"{event.who}: {event.prompt!r} -> {event.text!r}"
+            line = f"{event.who}: {event.prompt!r} -> {event.text!r}"
         case AdviceEvent():
-            return f"coach, step {event.step}: {event.title}. {event.message} {event.why} {event.action}".rstrip()
-    return ""
+            line = f"coach, step {event.step}: {event.title}. {event.message} {event.why} {event.action}".rstrip()
+    return line

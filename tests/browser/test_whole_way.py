@@ -91,6 +91,19 @@ def support_rows(folder: Path) -> Path:
     return path
 
 
+def download_adapter(page: Page, folder: Path) -> Path:
+    """Export the adapter and download it. Returns the file."""
+    tab(page, "7 Export")
+    button(page, "Make adapter").click()
+    download = page.get_by_role("button", name="Download")
+    expect(download).to_be_visible(timeout=3 * MINUTE)
+    with page.expect_download() as coming:
+        download.click()
+    file = folder / coming.value.suggested_filename
+    coming.value.save_as(file)
+    return file
+
+
 def test_from_a_file_to_an_adapter_in_her_hands(page: Page, served: Served, tmp_path: Path) -> None:
     page.get_by_role("radio", name="Chat").first.check()
     button(page, "Next: data").click()
@@ -135,14 +148,7 @@ def test_from_a_file_to_an_adapter_in_her_hands(page: Page, served: Served, tmp_
     said = [pane(page, who).locator(".msg.a .text").nth(3).inner_text() for who in ("base", "tuned")]
     assert said[0] != said[1], "tuning changed nothing"
 
-    tab(page, "7 Export")
-    button(page, "Make adapter").click()
-    take = page.get_by_role("button", name="Download")
-    expect(take).to_be_visible(timeout=3 * MINUTE)
-    with page.expect_download() as coming:
-        take.click()
-    saved = tmp_path / coming.value.suggested_filename
-    coming.value.save_as(saved)
+    saved = download_adapter(page, tmp_path)
     assert saved.name == "shop-answers-adapter.zip"
     names = zipfile.ZipFile(saved).namelist()
     assert any(name.endswith("adapter_model.safetensors") for name in names)

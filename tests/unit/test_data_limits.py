@@ -443,9 +443,11 @@ def test_long_work_on_rows_of_a_visitor_ends_after_some_minutes_and_that_of_an_o
     rows = "question,answer\n" + "\n".join(f"q{number},a{number}" for number in range(20))
     asked = {"dataset": visitor.datasets.add_text(rows, "rows").id, "task": "chat"}
     with pytest.raises(StudioError, match="longer than") as refused:
-        subprocess_jobs.look(visitor.context, asked)
+        subprocess_jobs.check_and_split(visitor.context, asked)
     assert refused.value.code == "limit-reached"
     owner = Studio(tmp_path / "another")
-    report, _ = subprocess_jobs.look(owner.context, {**asked, "dataset": owner.datasets.add_text(rows, "rows").id})
+    report, _ = subprocess_jobs.check_and_split(
+        owner.context, {**asked, "dataset": owner.datasets.add_text(rows, "rows").id}
+    )
     assert report.rows == 20
     owner.close()

@@ -12,7 +12,7 @@ from studio.services.context import Context
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.store import Home
 from studio.store.datasets import ROWS
-from studio.ui.run_updates import standing
+from studio.ui.run_updates import run_state
 from studio.ui.tabs import train
 
 
@@ -64,7 +64,7 @@ def test_the_best_step_is_kept_and_where_its_weights_are_cut_the_last_one(runs: 
 def test_a_checkpoint_that_can_be_loaded_is_enough_where_no_run_can_go_on(runs: RunLifecycle) -> None:
     run = ended(runs, "failed")
     saved(runs, run, 6, best=6, optimizer=False)
-    assert runs.way_on(run)[0] is None and runs.progress(run).keeps == 6
+    assert runs.resume_point(run)[0] is None and runs.progress(run).keeps == 6
 
 
 def test_a_run_that_is_to_keep_its_last_step_does(runs: RunLifecycle) -> None:
@@ -111,8 +111,8 @@ def test_one_with_a_result_is_refused_and_one_whose_rows_are_gone_too(runs: RunL
 
 def test_the_page_offers_it_beside_going_on_and_only_where_there_is_a_step_to_keep(runs: RunLifecycle) -> None:
     progress = runs.progress(run := ended(runs))
-    assert 'data-act="finish"' not in train.bar(progress) and "keeps" not in standing(progress)
+    assert 'data-act="finish"' not in train.bar(progress) and "keeps" not in run_state(progress)
     saved(runs, run, 1200, best=1200)
     drawn = train.bar(progress := runs.progress(run))
-    assert standing(progress)["keeps"] == 1200
+    assert run_state(progress)["keeps"] == 1200
     assert "Keep step 1,200 and finish" in drawn and 'data-act="finish"' in drawn and 'data-act="resume"' in drawn

@@ -14,7 +14,7 @@ from studio.models.inspect import inspect_folder
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.services.models import how_it_fits
+from studio.services.models import memory_fit
 from studio.tasks import task_named
 from studio.training.methods import METHODS
 from studio.training.planning.gradient_checkpointing import UNSUPPORTED, supports_checkpointing
@@ -256,7 +256,7 @@ def test_a_model_is_too_large_only_where_no_setting_makes_it_fit(memory: int, gp
     )
     gpus = (Gpu("G", gpu * GB, gpu * GB),) if gpu else ()
     machine, chat = MachineFacts(8, memory * GB, memory * GB, 500 * GB, gpus, True), task_named("chat")
-    assert how_it_fits(llama, chat, machine)[1] == fits
+    assert memory_fit(llama, chat, machine)[1] == fits
     rows = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
     if fits != "too-large":
         assert fit(FitRequest(chat, llama, "balanced", rows, machine), "lora", {})[0] in ("lora", "qlora")

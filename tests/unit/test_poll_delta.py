@@ -15,7 +15,7 @@ from studio.schema.events import (
 )
 from studio.schema.runs import RunRecord
 from studio.schema.views import Progress
-from studio.ui.run_updates import MOST_STEPS, compact, settings, short, standing, thin
+from studio.ui.run_updates import MOST_STEPS, compact, run_state, settings, short, thin
 
 TIME = "2026-11-24T08:00:00.000Z"
 
@@ -86,7 +86,7 @@ def test_a_tick_of_one_step_is_under_half_a_kilobyte() -> None:
         best_step=120,
     )
     body = {
-        "run": standing(Progress(record=record, share=0.618589743, seconds_left=181.234)),
+        "run": run_state(Progress(record=record, share=0.618589743, seconds_left=181.234)),
         **compact(stored(step(193))),
     }
     assert len(json.dumps(body, separators=(",", ":"))) < 500

@@ -35,7 +35,7 @@ class Starts:
     def watch(self, entries: object) -> None:
         pass
 
-    def set_aside(self, workspace: str) -> str:
+    def claim_prepared_run(self, workspace: str) -> str:
         return ""
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent
 from studio.schema.search import SearchSpec, SearchView
 from studio.services.runners.worker_processes import WorkerProcesses
-from studio.services.runs.search_engine import SearchEngine, against, against_budget, space
+from studio.services.runs.search_engine import SearchEngine, budget_problems, search_problems, space
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
 
@@ -26,7 +26,7 @@ class Runs:
     def __init__(self) -> None:
         self.known: dict[str, Any] = {}
         self.store = self
-        self.places = SimpleNamespace(has_room=lambda: True)
+        self.has_room = lambda: True
 
     def start(self, spec: SearchSpec, settings: dict[str, Any], name: str) -> Any:
         run = SimpleNamespace(id=f"r{len(self.known)}", status="training", seconds=60.0, losses=[], settings=settings)
@@ -181,16 +181,16 @@ def test_the_end_of_a_trials_run_begins_the_next_one_and_of_another_run_nothing(
     other = runs.start(SPEC, {"learning_rate": 1e-3}, "of no search")
     runs.end(first)
     runs.end(other.id)
-    searches(runs, tmp_path).ended(other.id)
+    searches(runs, tmp_path).run_ended(other.id)
     assert len(runs.known) == 2, "nobody has looked"
-    searches(runs, tmp_path).ended(first)
+    searches(runs, tmp_path).run_ended(first)
     assert len(runs.known) == 3
     assert [trial.state for trial in searches(runs, tmp_path).advance(view.spec.id).trials] == ["finished", "running"]
 
 
 def test_who_started_a_run_is_told_when_its_worker_has_ended(tmp_path: Path) -> None:
     runner, told = WorkerProcesses(tmp_path), Queue[str]()
-    runner.tell("mine", told.put)
+    runner.on_run_end("mine", told.put)
     runner.start("other", "r1", tmp_path / "r1.log")  # neither is known to the worker, which ends at once
     runner.start("mine", "r2", tmp_path / "r2.log")
     assert told.get(timeout=60) == "r2" and told.empty()
@@ -208,9 +208,9 @@ def test_what_was_set_by_hand_is_not_varied(runs: Runs, tmp_path: Path) -> None:
 
 
 def test_a_search_with_nothing_to_vary_and_no_rows_to_judge_by_is_told_both() -> None:
-    assert against(CONFIG, {"learning_rate": 1e-3}, 100, 10) == []
+    assert search_problems(CONFIG, {"learning_rate": 1e-3}, 100, 10) == []
     by_hand = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 4, "lora_rank": 8}
-    found = against(CONFIG, by_hand, 100, 0)
+    found = search_problems(CONFIG, by_hand, 100, 0)
     assert [each.field for each in found] == ["validation_share", "learning_rate"]
     assert "validation rows" in found[0].message and "set by hand" in found[1].message
 
@@ -220,8 +220,8 @@ def test_a_search_with_nothing_to_vary_and_no_rows_to_judge_by_is_told_both() ->
     [(0, 0, "trials"), (501, 5, "trials"), (3, -1, "minutes"), (None, float("inf"), "minutes")],
 )
 def test_a_budget_that_can_t_be_is_told_at_its_field(trials: int | None, minutes: float, field: str) -> None:
-    assert [each.field for each in against_budget(trials, minutes)] == [field]
-    assert against_budget(3, 0) == against_budget(None, 5) == []
+    assert [each.field for each in budget_problems(trials, minutes)] == [field]
+    assert budget_problems(3, 0) == budget_problems(None, 5) == []
 
 
 def test_the_space_holds_the_preset_and_stays_within_the_rows() -> None:

@@ -44,7 +44,7 @@ class Starts:
     def watch(self, entries) -> None:
         pass
 
-    def tell(self, workspace: str, told) -> None:
+    def on_run_end(self, workspace: str, callback) -> None:
         pass
 
     def close(self) -> None:

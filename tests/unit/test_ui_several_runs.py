@@ -33,7 +33,7 @@ def tick(visit: Visit, *names: str) -> None:
 
 
 def shown(visit: Visit) -> list[Line]:
-    return runs_tab.read(visit, filters.asked(visit))
+    return runs_tab.read(visit, filters.current(visit))
 
 
 def chosen(name: str) -> Line:
@@ -61,11 +61,11 @@ def on_two_datasets(visit: Visit) -> tuple[str, str, str]:
 
 def test_runs_are_narrowed_to_one_dataset_and_the_heading_names_it(visit: Visit) -> None:
     support, shop, third = on_two_datasets(visit)
-    drawn = filters.panel(visit, filters.asked(visit))
+    drawn = filters.panel(visit, filters.current(visit))
     assert "All datasets" in drawn and f'value="{support}"' in drawn
     assert len(shown(visit)) == 3
     act(visit, filters.by_dataset, value=shop)
-    wanted = filters.asked(visit)
+    wanted = filters.current(visit)
     assert [each.record.id for each in shown(visit)] == [third]
     assert "1 run on shop." in table(shown(visit), "", "", on=wanted.datasets[wanted.dataset])
     act(visit, filters.by_dataset, value="no such dataset")
@@ -74,7 +74,7 @@ def test_runs_are_narrowed_to_one_dataset_and_the_heading_names_it(visit: Visit)
 
 def test_there_is_no_choice_of_a_dataset_where_all_runs_have_one(visit: Visit) -> None:
     made(visit.studio)
-    assert "All datasets" not in filters.panel(visit, filters.asked(visit))
+    assert "All datasets" not in filters.panel(visit, filters.current(visit))
 
 
 def test_what_is_ticked_is_ticked_in_the_table_and_compared(visit: Visit) -> None:

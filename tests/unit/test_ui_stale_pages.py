@@ -17,7 +17,7 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, Limits
 from studio.schema.views import Progress
 from studio.ui.markup import Html
-from studio.ui.selected import meant, selected
+from studio.ui.selected import selected, target_run
 from studio.ui.session import Sessions, Visit
 from studio.ui.tabs import train
 from studio.ui.tabs.data import import_data, labeling, row_editor, rows, stale_guard
@@ -131,7 +131,7 @@ def test_a_button_of_a_run_is_for_that_run_after_the_server_began_anew(visiting:
     anew = Sessions(tmp_path / "home")
     pressed = anew.visit({}, "mine", {"act": "delete", "run": one})
     assert selected(pressed).id == two  # type: ignore[union-attr]
-    assert meant(pressed) == one == pressed.choices.run
+    assert target_run(pressed) == one == pressed.choices.run
     anew.root.close()
 
 
@@ -152,7 +152,7 @@ def test_the_choice_of_a_dataset_stays_while_one_is_chosen_though_the_others_are
     act(mine, filters.by_dataset, value=shop)
     mine.studio.datasets.delete(support)
     assert [each.record.id for each in shown(mine)] == [third]
-    assert "All datasets" in filters.panel(mine, filters.asked(mine))
+    assert "All datasets" in filters.panel(mine, filters.current(mine))
     act(mine, filters.by_dataset, value="")
     assert len(shown(mine)) == 3
 

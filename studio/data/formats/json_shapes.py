@@ -20,28 +20,42 @@ Rows = Iterator[dict[str, Any]]
 def rows_of(item: dict[str, Any], name: str) -> Rows:
     """Return the rows in one object. Raise `StudioError` if it has no known shape."""
     values = list(item.values())
+    rows: Rows | None = None
     if _is_squad(item):
-        return _squad(item)
-    if values and all(isinstance(value, list) for value in values):
-        if any(isinstance(each, dict | list) for value in values for each in value[:1]):
-            return _rows_of_splits(item)
-        if len({len(value) for value in values}) == 1:
-            return (dict(zip(item, row, strict=True)) for row in zip(*values, strict=True))
+        rows = _squad(item)
+    elif values and all(isinstance(value, list) for value in values):
+        rows = _rows_of_lists(item)
     elif values and all(isinstance(value, dict) for value in values):
-        keys = list(values[0])
-        if all(key.isdigit() for key in keys) and all(list(value) == keys for value in values):
-            return ({column: value[key] for column, value in item.items()} for key in keys)
-        return ({"key": key, **value} if "key" not in value else value for key, value in item.items())
+        rows = _rows_of_objects(item)
     elif any(isinstance(value, list) and value and isinstance(value[0], dict | list) for value in values):
-        return _rows_of_splits({key: value for key, value in item.items() if isinstance(value, list)})
+        rows = _rows_of_splits({key: value for key, value in item.items() if isinstance(value, list)})
     elif values and not any(isinstance(value, list | dict) for value in values):
-        return iter([item])
+        rows = iter([item])
+    if rows is not None:
+        return rows
     raise StudioError(
         "unreadable-file",
         f"{name} is one JSON object, and what it holds is neither rows nor columns.",
         given=f"an object of {listed(item)}",
         valid="a list of objects, one object for each row",
     )
+
+
+def _rows_of_lists(item: dict[str, list[Any]]) -> Rows | None:
+    """Return the rows in an object of lists: lists of rows, or columns of equal length. None for other lists."""
+    if any(isinstance(each, dict | list) for value in item.values() for each in value[:1]):
+        return _rows_of_splits(item)
+    if len({len(value) for value in item.values()}) == 1:
+        return (dict(zip(item, row, strict=True)) for row in zip(*item.values(), strict=True))
+    return None
+
+
+def _rows_of_objects(item: dict[str, dict[str, Any]]) -> Rows:
+    """Return the rows in an object of objects: columns with row numbers, as pandas writes them, or rows by key."""
+    keys = list(next(iter(item.values())))
+    if all(key.isdigit() for key in keys) and all(list(value) == keys for value in item.values()):
+        return ({column: value[key] for column, value in item.items()} for key in keys)
+    return ({"key": key, **value} if "key" not in value else value for key, value in item.items())
 
 
 def _rows_of_splits(lists: dict[str, list[Any]]) -> Rows:

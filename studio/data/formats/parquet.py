@@ -34,12 +34,17 @@ def to_plain(value: Any) -> Any:
     """Return a value as JSON types: dates as ISO text, bytes as text, others as numbers or strings."""
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): to_plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(each) for each in value]
+    return _scalar_to_plain(value)
+
+
+def _scalar_to_plain(value: Any) -> Any:
+    """Return a single value that JSON has no type for as text or a number."""
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, Decimal):

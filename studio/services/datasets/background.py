@@ -1,7 +1,7 @@
-"""Long work on rows in a subprocess, for a page that must stay responsive: with progress, and cancelled by an event.
+"""Long work on rows in a subprocess, with progress and cancellation, so that the page stays responsive.
 
-Each method does the same as the one of `Datasets`, `Versions` or `Editing`; what only computes fills the cache, so that
-these answer at once afterwards.
+Each method does the same as the one of `Datasets`, `Versions` or `Editing`. Results that are not saved are cached for
+these.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,11 +13,11 @@ from studio.schema.dataset import CheckReport, DatasetRecord, SplitCounts
 from studio.services.datasets import subprocess_jobs
 from studio.services.datasets.ingestion import import_options
 from studio.services.datasets.service import Datasets
-from studio.services.datasets.split_settings import split_spec, splits_kept
+from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.datasets.versions import Versions
 
 Progress = Callable[[int, int], None]
-"""Gets rows and bytes so far."""
+"""Gets the rows and bytes read so far."""
 
 
 class DatasetJobs:
@@ -79,14 +79,14 @@ class DatasetJobs:
     ) -> None:
         """Check the rows and split them. `splits` are fields of `SplitSpec`."""
         spec, _ = self.datasets.resolve_spec(dataset, task, labels_too=False)
-        split = split_spec({**splits_kept(spec, splits), **splits})
+        split = split_spec({**saved_splits(spec, splits), **splits})
         split_arguments = {"splits": split.model_dump(), "spec": spec.model_dump()}
         arguments = {"dataset": dataset, "task": task, "whole": whole, "divided": split_arguments}
         counts: list[SplitCounts] = []
 
         def check() -> CheckReport:
-            report, found = subprocess_jobs.look(self.context, arguments, progress, cancel)
-            counts.extend([found] if found else [])
+            report, split_counts = subprocess_jobs.check_and_split(self.context, arguments, progress, cancel)
+            counts.extend([split_counts] if split_counts else [])
             return report
 
         def count() -> SplitCounts:

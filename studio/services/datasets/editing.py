@@ -1,4 +1,4 @@
-"""Cells of a row given other values by hand: a new version, as every change is."""
+"""Editing of cells. Each change makes a new version of the dataset."""
 
 import json
 from collections.abc import Mapping
@@ -13,23 +13,23 @@ from studio.services.datasets.service import Datasets
 from studio.tasks import task_named
 
 LONGEST = 100_000
-"""Characters of a cell that can be edited."""
+"""Maximum characters of a cell that can be edited."""
 
 
 class Editing:
-    """Cells of a workspace's datasets, written anew."""
+    """Edits cells of a workspace's datasets."""
 
     def __init__(self, datasets: Datasets) -> None:
         self.datasets = datasets
 
     def cells(self, dataset: str, row: int) -> dict[str, str | None]:
-        """Column → the whole cell as text that can be edited; None for one that is too long for it."""
-        found = self.datasets.table(dataset).row(row)
-        texts = {column: _text(value) for column, value in found.items()}
+        """Column → the cell as text. None for a cell that is too long to edit."""
+        values = self.datasets.table(dataset).row(row)
+        texts = {column: _text(value) for column, value in values.items()}
         return {column: text if len(text) <= LONGEST else None for column, text in texts.items()}
 
     def edit(self, dataset: str, row: int, cells: Mapping[str, str]) -> DatasetRecord:
-        """A version in which some cells of a row have a new text (column → text). Lists and numbers keep their type."""
+        """A new version with new texts in some cells of a row (column → text). Lists and numbers keep their type."""
         record, table = self.datasets.store.get(dataset), self.datasets.table(dataset)
         before = table.row(row)
         raise_all(
@@ -74,7 +74,7 @@ def _text(value: Any) -> str:
 
 
 def _value(text: str, before: Any, column: str, most: int) -> Any:
-    """What a text means in the place of a value."""
+    """The value of a text, with the type of the value that it replaces."""
     if len(text) > most:
         raise StudioError(
             "too-large",

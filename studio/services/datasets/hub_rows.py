@@ -1,4 +1,4 @@
-"""Datasets of the Hub: what one holds, and its rows fetched a piece at a time, no more of them than are wanted."""
+"""Datasets on the Hub: configs and splits of a dataset, and its rows, downloaded in pieces up to a limit."""
 
 import io
 import time
@@ -26,28 +26,28 @@ from studio.schema.errors import StudioError, nearest
 from studio.schema.views import HubDataset, HubSplit
 
 LIMIT = 20_000
-"""Rows of each split that are taken unless told."""
+"""Maximum rows of each split, unless set."""
 SECONDS = 20
 PIECE = 1 << 20
-"""Bytes fetched at once, at least."""
+"""Minimum bytes of a download."""
 MOST_PAGES = 50
 WAITS = (0.25, 1.0)
-"""Seconds before a piece is asked for again after the line broke."""
+"""Seconds before a download is repeated after a network error."""
 NO_DATASET = "The Hub has no dataset of that name, or it is private."
 SAFE = "Parquet, CSV, TSV, JSON, JSON Lines or text files; code is never run"
 
 
 class HubRows:
-    """The datasets of the Hub as one caller sees them."""
+    """Datasets on the Hub, as seen with a token."""
 
     def __init__(self, token: str | None = None, endpoint: str = "") -> None:
         self.remote = Remote(endpoint, token=token)
 
-    def look(self, name: str) -> HubDataset:
-        """What a dataset holds: its configs, their splits, its licence."""
-        info, parts = self._found(name)
+    def inspect(self, name: str) -> HubDataset:
+        """What a dataset contains: its configs, their splits, its license."""
+        info, parts = self._describe_files(name)
         card = info.get("cardData") or {}
-        counted = _counted(card)
+        counted = _row_counts(card)
         return HubDataset(
             name=name,
             revision=str(info.get("sha") or ""),
@@ -63,8 +63,8 @@ class HubRows:
         )
 
     def read(self, name: str, how: Reading, limits: ReadLimits = HARD) -> tuple[Table, list[str]]:
-        """The rows of a config, all its splits or one; and sentences of where they are from."""
-        info, parts = self._found(name)
+        """The rows of a config, of all its splits or one, and sentences about their source."""
+        info, parts = self._describe_files(name)
         config = _chosen(how.hub_config, list(parts), "config", "hub_config", how.ask)
         splits = parts[config]
         if how.hub_split:
@@ -80,8 +80,8 @@ class HubRows:
             notes.append(f"Only the first {limit:,} rows of {listed(cut)} were taken.")
         return table, notes
 
-    def _found(self, name: str) -> tuple[dict[str, Any], SplitFiles]:
-        """What the Hub says of a dataset, and its parts."""
+    def _describe_files(self, name: str) -> tuple[dict[str, Any], SplitFiles]:
+        """The Hub's description of a dataset, and its files by split."""
         from huggingface_hub import constants
 
         if constants.HF_HUB_OFFLINE:
@@ -108,7 +108,7 @@ class HubRows:
         return info, parts
 
     def _files(self, name: str, revision: str) -> list[HubFile]:
-        """All files of a revision; none when it does not exist."""
+        """All files of a revision. Empty when the revision does not exist."""
         from huggingface_hub import errors
 
         address: str | None = f"/api/datasets/{quote(name)}/tree/{quote(revision, safe='')}?recursive=true&expand=false"
@@ -128,7 +128,7 @@ class HubRows:
         return files
 
     def _json(self, address: str) -> tuple[Any, str | None]:
-        """One answer, and the address of the next page."""
+        """One JSON response, and the address of the next page."""
         from huggingface_hub.utils import get_session, hf_raise_for_status
 
         whole = address if address.startswith("http") else self.remote.address + address
@@ -143,18 +143,18 @@ class HubRows:
         def opened(file: HubFile) -> BinaryIO:
             place = f"{quote(name)}/resolve/{quote(file.revision, safe='')}/{quote(file.path)}"
             address = f"{self.remote.address}/datasets/{place}"
-            return io.BufferedReader(_Pieces(address, file.size, self.remote.headers()), PIECE)
+            return io.BufferedReader(_RemoteFile(address, file.size, self.remote.headers()), PIECE)
 
         return opened
 
 
-class _Pieces(io.RawIOBase):
-    """A file of the Hub, of which only the pieces that are read are fetched."""
+class _RemoteFile(io.RawIOBase):
+    """A file on the Hub. Only the pieces that are read are downloaded."""
 
     def __init__(self, address: str, size: int, headers: Mapping[str, str]) -> None:
         self.address, self.size, self.headers, self.at = address, size, headers, 0
         self._piece, self._start = b"", 0
-        """The piece that was fetched last, and where it begins."""
+        """The piece that was downloaded last, and its offset."""
 
     def readable(self) -> bool:
         return True
@@ -183,7 +183,7 @@ class _Pieces(io.RawIOBase):
         return len(got)
 
     def _fetch_again(self, start: int, count: int) -> bytes:
-        """The bytes, asked for again when the line breaks."""
+        """The bytes; the download is repeated after network errors."""
         import httpx2
 
         for wait in WAITS:
@@ -210,27 +210,34 @@ class _Pieces(io.RawIOBase):
         return bytes(got[:count])
 
 
-def _chosen(asked: str, known: Sequence[str], what: str, field: str, ask: bool) -> str:
-    """The one that is meant; asked for where several are there and none is the usual one."""
-    if asked in known:
-        return asked
-    if not asked and (len(known) == 1 or DEFAULT in known or not ask):
+def _chosen(requested: str, known: Sequence[str], what: str, field: str, ask: bool) -> str:
+    """The name that was requested, or the default one.
+
+    Raises:
+        StudioError: for an unknown name, and for no name where `ask` is set and several names without a default exist.
+    """
+    if requested in known:
+        return requested
+    if not requested and (len(known) == 1 or DEFAULT in known or not ask):
         return DEFAULT if DEFAULT in known else known[0]
     flag = field.replace("_", "-")
     raise StudioError(
         "bad-setting",
-        f"There is no {what} {asked} in this dataset." if asked else f"This dataset has several {what}s: choose one.",
+        f"There is no {what} {requested} in this dataset."
+        if requested
+        else f"This dataset has several {what}s: choose one.",
         valid=list(known)[:50],
-        hint=(nearest(asked, known) if asked else "") or f"Name one with --{flag}, or as hf:OWNER/NAME:CONFIG:SPLIT.",
+        hint=(nearest(requested, known) if requested else "")
+        or f"Name one with --{flag}, or as hf:OWNER/NAME:CONFIG:SPLIT.",
         field=field,
     )
 
 
-def _counted(card: Mapping[str, Any]) -> dict[tuple[str, str], int]:
-    """(config, split) → rows, where the card says so."""
-    told = card.get("dataset_info") or []
+def _row_counts(card: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+    """(config, split) → rows, if the card has them."""
+    info = card.get("dataset_info") or []
     counted = {}
-    for each in [told] if isinstance(told, Mapping) else told:
+    for each in [info] if isinstance(info, Mapping) else info:
         for split in each.get("splits") or [] if isinstance(each, Mapping) else []:
             if isinstance(split, Mapping) and isinstance(split.get("num_examples"), int):
                 counted[str(each.get("config_name") or DEFAULT), str(split.get("name"))] = split["num_examples"]
@@ -239,7 +246,7 @@ def _counted(card: Mapping[str, Any]) -> dict[tuple[str, str], int]:
 
 @contextmanager
 def dataset_errors(name: str) -> Iterator[None]:
-    """What the library raises as plain refusals about a dataset."""
+    """Turn exceptions of the library into errors about a dataset."""
     import httpx2
     from huggingface_hub import errors
 

@@ -1,4 +1,4 @@
-"""Bringing rows in: files, folders, pasted text, sample data; reading them another way; keeping them as versions."""
+"""Import of rows: files, folders, pasted text, samples and Hub datasets; versions of datasets."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ from studio.store.quota import Quota
 
 KEPT_BAD_LINES = 100
 CELL = 2000
-"""The most characters of a cell that a page of rows shows."""
+"""Maximum characters of a cell on a page of rows."""
 PASTED = "pasted rows"
 _WORDS = {
     "delimiter": "delimiter",
@@ -75,7 +75,7 @@ def import_options(options: Mapping[str, Any]) -> Reading:
 
 
 class Ingestion:
-    """What comes into a workspace, and the versions that are made of it."""
+    """Imports datasets into a workspace and writes their versions."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -84,7 +84,7 @@ class Ingestion:
 
     @property
     def read_limits(self) -> ReadLimits:
-        """What one dataset of this workspace may have."""
+        """The limits for one dataset of this workspace."""
         workspace = self.context.workspace
         return read_limits(workspace.limits, workspace.is_visitors, memory_available())
 
@@ -120,10 +120,10 @@ class Ingestion:
     def add_text(self, text: str, name: str = PASTED, **options: Any) -> DatasetRecord:
         """Import rows pasted as text. `options` are fields of `Reading`."""
         how = import_options(options)
-        return self._keep(read_text(text, how, self.read_limits), name, "pasted", asked=how, text=text)
+        return self._keep(read_text(text, how, self.read_limits), name, "pasted", requested=how, text=text)
 
     def add_sample(self, name: str) -> DatasetRecord:
-        """Sample data: the same dataset each time, unless it was changed."""
+        """Import a sample. The same dataset each time, unless it was changed."""
         sample = sample_named(name)
         for record in self.store.all():
             if record.source == f"sample:{name}" and record.version == 1:
@@ -152,11 +152,11 @@ class Ingestion:
         name, how = _hub_name(name, import_options(options))
         with report_progress_to(progress):
             table, notes = self._hub().read(name, how, self.read_limits)
-        return self._keep(table, name, f"hf:{name}", asked=how, notes=notes)
+        return self._keep(table, name, f"hf:{name}", requested=how, notes=notes)
 
     def hub_info(self, name: str) -> HubDataset:
         """What a dataset on the Hub contains, before any row is fetched."""
-        return self._hub().look(_hub_name(name, AS_FOUND)[0])
+        return self._hub().inspect(_hub_name(name, AS_FOUND)[0])
 
     def _hub(self) -> HubRows:
         self.context.owner_only("A dataset of the Hub")
@@ -165,7 +165,7 @@ class Ingestion:
     def reread(self, dataset: str, *, progress: ProgressCallback | None = None, **options: Any) -> DatasetRecord:
         """Read a dataset's files with other options: a new version. Options that are not given stay as they were."""
         how, record = import_options(options), self.store.get(dataset)
-        how = Reading(**{**record.asked.chosen, **how.said})
+        how = Reading(**{**record.asked.chosen, **how.named_fields})
         if how == record.asked:
             return record
         if record.source.startswith("hf:"):
@@ -184,16 +184,16 @@ class Ingestion:
         return self._reread(record, table, how)
 
     def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
-        """The version that a new reading makes; the columns keep their roles where they are still there."""
+        """The version with other options. Columns that still exist keep their roles."""
         note = " ".join((f"Read anew: {_in_words(how)}.", *notes, *table.notes))
-        made = self.write(table, record, note, asked=how, notes=notes)
+        made = self.write(table, record, note, requested=how, notes=notes)
         kept = record.spec
         if kept is None or not set(kept.roles) <= set(table.columns):
             return made
         return self.store.keep_spec(record.id, made.version, kept.model_copy(update={"label_names": ()}))
 
     def _files(self, dataset: str) -> tuple[DatasetRecord, dict[str, Path]]:
-        """The version that still has the files as they came, and these: name → path."""
+        """The newest version with original files, and these files: name → path."""
         for record in reversed(self.store.versions(dataset)):
             if paths := self.store.originals(dataset, record.version):
                 names = record.files if len(record.files) == len(paths) else [path.name for path in paths]
@@ -206,13 +206,13 @@ class Ingestion:
         )
 
     def find(self, name: str) -> DatasetRecord:
-        """A dataset by its id, by the name of its file (the newest of that name), or `last`."""
+        """A dataset by id, by file name (the newest with that name), or `last`."""
         known = self.store.all()
-        found = next((each for each in known if name in (each.id, each.name) or name == "last"), None)
-        return found or self.store.get(name)
+        match = next((each for each in known if name in (each.id, each.name) or name == "last"), None)
+        return match or self.store.get(name)
 
     def samples(self) -> list[SampleView]:
-        """What the studio ships."""
+        """The samples that come with the studio."""
         return [
             SampleView(name=s.name, task=s.task, sentence=s.sentence, rows=_sample_rows(s.name), prompts=s.prompts)
             for s in SAMPLES.values()
@@ -223,7 +223,7 @@ class Ingestion:
         record = self.store.get(dataset, version)
         return open_parquet(self.store.rows_path(record.id, record.version))
 
-    # --- keeping ---
+    # --- saving ---
 
     def _keep(
         self,
@@ -231,11 +231,11 @@ class Ingestion:
         name: str,
         source: str,
         originals: Mapping[str, Path] = MappingProxyType({}),
-        asked: Reading = AS_FOUND,
+        requested: Reading = AS_FOUND,
         text: str = "",
         notes: Sequence[str] = (),
     ) -> DatasetRecord:
-        """A new dataset, with the files as they came beside its rows."""
+        """A new dataset, saved with its original files."""
         size = sum(path.stat().st_size for path in originals.values()) or len(text.encode())
         require_room(self.store.root.parent, 2 * size or 2**20)
         self._quota.require(2 * size or 2**20, "This dataset")
@@ -256,7 +256,7 @@ class Ingestion:
                 created=now(),
                 bytes=size or (folder / ROWS).stat().st_size,
                 source=source,
-                asked=asked,
+                asked=requested,
                 files=tuple(originals) or ((name,) if text else ()),
                 **_facts(table, notes),
             )
@@ -268,16 +268,18 @@ class Ingestion:
         record: DatasetRecord,
         note: str,
         spec: DatasetSpec | None = None,
-        asked: Reading | None = None,
+        requested: Reading | None = None,
         notes: Sequence[str] = (),
     ) -> DatasetRecord:
-        """The next version of a dataset. What was read from files anew (`asked`, `notes`) says itself how it was read;
-        all others were read as the version before."""
+        """The next version of a dataset.
+
+        Without `requested` and `notes` it is read with the options of the previous version.
+        """
         self._quota.require(record.bytes, "This version")
         _require_new_columns(table, record, self.read_limits)
         version = max(each.version for each in self.store.versions(record.id)) + 1
         facts = _facts(table, notes)
-        if asked is None:
+        if requested is None:
             facts |= {"found": record.found, "sheets": record.sheets, "notes": record.notes}
         with self.store.filling(record.id, version) as folder:
             self._write_rows(table, folder)
@@ -289,20 +291,20 @@ class Ingestion:
                 created=now(),
                 bytes=(folder / ROWS).stat().st_size,
                 source=record.source,
-                asked=asked or record.asked,
+                asked=requested or record.asked,
                 spec=spec,
                 **facts,
             )
             return self.store.add(made, folder)
 
     def _write_rows(self, table: Table, folder: Path) -> None:
-        """Write the rows, and refuse them when a visitor has no disk space for what they take."""
+        """Write the rows. Refuse them when the visitor's disk space is used up."""
         write_parquet(table, folder / ROWS, self.read_limits)
         self._quota.require(0, "This dataset")
 
 
 def _require_new_columns(table: Table, record: DatasetRecord, limits: ReadLimits) -> None:
-    """Refuse columns of a version whose names are too long, or that are too many; older ones stay as they are."""
+    """Refuse new columns with too long names, or too many columns. Existing columns are not checked."""
     new = set(table.columns) - set(record.columns)
     if new:
         limits.check_columns("The new version", len(table.columns))
@@ -319,10 +321,10 @@ def _require_new_columns(table: Table, record: DatasetRecord, limits: ReadLimits
 
 
 def _hub_name(name: str, how: Reading) -> tuple[str, Reading]:
-    """`OWNER/NAME:CONFIG:SPLIT` as its name and what was chosen with it."""
+    """Split `OWNER/NAME:CONFIG:SPLIT` into the name and the options."""
     name, config, split = [*name.strip().removeprefix("hf:").split(":", 2), "", ""][:3]
-    said = {"hub_config": config, "hub_split": split}
-    said = {key: value for key, value in said.items() if value}
+    chosen = {"hub_config": config, "hub_split": split}
+    chosen = {key: value for key, value in chosen.items() if value}
     if not HUB_NAME.fullmatch(name) or ".." in name:
         raise StudioError(
             "no-such-dataset",
@@ -330,11 +332,11 @@ def _hub_name(name: str, how: Reading) -> tuple[str, Reading]:
             given=name,
             hint="Write it as OWNER/NAME, as in the address of its page.",
         )
-    return name, how.model_copy(update=said)
+    return name, how.model_copy(update=chosen)
 
 
 def _facts(table: Table, notes: Sequence[str] = ()) -> dict[str, object]:
-    """What a record says of its rows; `notes` are told beside those of the table."""
+    """Facts about the rows for a record. `notes` are added to those of the table."""
     return {
         "rows": len(table),
         "columns": table.columns,
@@ -349,7 +351,7 @@ def _facts(table: Table, notes: Sequence[str] = ()) -> dict[str, object]:
 
 
 def _in_words(how: Reading) -> str:
-    """`delimiter semicolon and no line of names`."""
+    """Options in words, for example `delimiter semicolon and no line of names`."""
     words = []
     for name, value in how.chosen.items():
         if name == "header":
@@ -364,8 +366,8 @@ def _sample_rows(name: str) -> int:
     return len(read(sample_path(name)))
 
 
-def shown(value: object) -> str:
-    """A cell as text, nested values as JSON, long ones cut."""
+def cell_text(value: object) -> str:
+    """A cell as text: nested values as JSON, long ones cut."""
     if value is None:
         return ""
     if isinstance(value, (list, dict)):

@@ -44,7 +44,7 @@ class DatasetRoles(Ingestion):
         roles: Mapping[str, str] | None = None,
         labels_too: bool = True,
     ) -> DatasetSpec:
-        """The task and the roles of a dataset's columns; finding its labels reads every row."""
+        """The task and the roles of a dataset's columns. With `labels_too`, all rows are read for the labels."""
         return self.resolve_spec(dataset, task, roles, labels_too=labels_too)[0]
 
     def resolve_spec(
@@ -55,8 +55,10 @@ class DatasetRoles(Ingestion):
         version: int | None = None,
         labels_too: bool = True,
     ) -> tuple[DatasetSpec, str]:
-        """How a dataset is read, and why so: as asked, else as last chosen, else as its columns suggest. Its labels
-        take a look at every row; they are left out where nobody needs them."""
+        """How a dataset is read, and the reason: as given, else as saved, else as its columns suggest.
+
+        With `labels_too`, all rows are read for the labels.
+        """
         record = self.store.get(dataset, version)
         kept = record.spec
         splits = kept.splits if kept else self._earlier_splits(record)
@@ -64,22 +66,22 @@ class DatasetRoles(Ingestion):
             return kept, ""
         columns = self.columns(dataset, record.version)
         if task is None:
-            found = infer(columns, list(TASKS.values()), roles or {})
-            wanted, matched, reason = found.task, found.matched, found.reason
+            inferred = infer(columns, list(TASKS.values()), roles or {})
+            matched_task, matched, reason = inferred.task, inferred.matched, inferred.reason
         else:
-            wanted, reason = task_named(task), ""
-            matched = match(columns, wanted, roles or {})
+            matched_task, reason = task_named(task), ""
+            matched = match(columns, matched_task, roles or {})
         labels: tuple[str, ...] = ()
-        if wanted.has_labels and labels_too:
+        if matched_task.has_labels and labels_too:
             path = self.store.rows_path(record.id, record.version)
-            key = (path, wanted.name, tuple(matched.roles.items()))
+            key = (path, matched_task.name, tuple(matched.roles.items()))
             labels = self.store.computed.labels.get_or_compute(
-                key, lambda: tuple(labels_of(open_parquet(path), wanted, matched.roles))
+                key, lambda: tuple(labels_of(open_parquet(path), matched_task, matched.roles))
             )
-        return DatasetSpec(task=wanted.name, roles=matched.roles, label_names=labels, splits=splits), reason
+        return DatasetSpec(task=matched_task.name, roles=matched.roles, label_names=labels, splits=splits), reason
 
     def columns(self, dataset: str, version: int | None = None) -> Mapping[str, Column]:
-        """What some rows show of each column."""
+        """Statistics of each column, from a sample of rows."""
         record = self.store.get(dataset, version)
         path = self.store.rows_path(record.id, record.version)
         looked: Mapping[str, Column] = self.store.computed.columns.get_or_compute(
@@ -88,7 +90,7 @@ class DatasetRoles(Ingestion):
         return looked
 
     def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
-        """Labels are told anew from the rows as they are read now."""
+        """The labels are read again, because the rows may have changed."""
         made = super()._reread(record, table, how, notes)
         if made.spec is None:
             return made
@@ -96,7 +98,7 @@ class DatasetRoles(Ingestion):
         return self.store.keep_spec(made.id, made.version, spec)
 
     def _earlier_splits(self, record: DatasetRecord) -> SplitSpec | None:
-        """How rows were divided in the version before, where its columns are still there."""
+        """The split settings of the previous version, if its columns still exist."""
         for earlier in reversed(self.store.versions(record.id)):
             if earlier.version < record.version and earlier.spec is not None:
                 splits = earlier.spec.splits
@@ -105,6 +107,6 @@ class DatasetRoles(Ingestion):
         return None
 
     def set_roles(self, dataset: str, task: str, roles: Mapping[str, str]) -> DatasetRecord:
-        """Keep the roles that a person gave to the columns."""
+        """Save the roles that a person has set for the columns."""
         record = self.store.get(dataset)
         return self.store.keep_spec(record.id, record.version, self.resolve_spec(dataset, task, roles)[0])

@@ -16,15 +16,15 @@ from studio.schema.errors import StudioError
 from studio.schema.label_quality import Suspect
 from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, total_of
 from studio.schema.views import RowPage
-from studio.services.datasets.ingestion import shown
+from studio.services.datasets.ingestion import cell_text
 from studio.services.datasets.roles import DatasetRoles
-from studio.services.datasets.split_cache import Shown, division_of
-from studio.services.datasets.split_settings import split_spec, splits_kept
+from studio.services.datasets.split_cache import SplitsDuringCheck, split_assignment
+from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.tasks import task_named
 
 
-def _parts_in(splits: SplitSpec) -> str:
-    """The column of parts that counts: none where a group or the time decides."""
+def _split_column(splits: SplitSpec) -> str:
+    """The split column that is used. None of them where a group or the time decides."""
     return NO_COLUMN if splits.group_column or splits.time_column else splits.split_column
 
 
@@ -42,22 +42,27 @@ class Datasets(DatasetRoles):
         task: str | None = None,
         whole: bool = False,
     ) -> RowPage:
-        """A page of rows as text; `only` shows those of one finding, `whole` as `check` has it. Without `marks_too` the
-        doctor is not asked."""
+        """A page of rows as text.
+
+        Args:
+            only: a kind of problem; only rows with it are returned.
+            marks_too: also check the rows, and mark those with problems.
+            whole: as for `check`.
+        """
         table = self.table(dataset, version)
         problems = self._problems(dataset, version, task, whole) if marks_too or only else ()
         if only:
             every = [each.every for each in problems if each.kind == only]
-            found = every[0] if len(every) == 1 else spans_of(row for each in every for row in numbers_in(each))
-            chosen = [(row, table.row(row)) for row in some_in(found, start, count)]
-            total = total_of(found)
+            row_spans = every[0] if len(every) == 1 else spans_of(row for each in every for row in numbers_in(each))
+            chosen = [(row, table.row(row)) for row in some_in(row_spans, start, count)]
+            total = total_of(row_spans)
         else:
             chosen = list(table.numbered(start, count))
             total = len(table)
         marks = self._marks(dataset, version, task, problems, [number for number, _ in chosen])
         return RowPage(
             columns=table.columns,
-            rows=tuple((number, {column: shown(value) for column, value in row.items()}) for number, row in chosen),
+            rows=tuple((number, {column: cell_text(value) for column, value in row.items()}) for number, row in chosen),
             start=start,
             total=total,
             marks=marks,
@@ -72,7 +77,7 @@ class Datasets(DatasetRoles):
     def _marks(
         self, dataset: str, version: int | None, task: str | None, problems: Sequence[Problem], rows: Sequence[int]
     ) -> dict[int, tuple[tuple[str, str], ...]]:
-        """What was found of some rows, in a word or two each."""
+        """The marks of some rows: kind of problem, and a few words."""
         suspects: dict[int, Suspect] = {}
         if any(problem.kind == LabelError.kind for problem in problems):
             spec, _ = self.resolve_spec(dataset, task, version=version, labels_too=False)
@@ -85,9 +90,9 @@ class Datasets(DatasetRoles):
                     if problem.kind == LabelError.kind and row in suspects:
                         words = f"more like {suspects[row].likelier}"
                     marks.setdefault(row, []).append((problem.kind, words))
-        return {row: tuple(found) for row, found in marks.items()}
+        return {row: tuple(marks_of_row) for row, marks_of_row in marks.items()}
 
-    # --- the doctor ---
+    # --- checks ---
 
     def check(
         self,
@@ -106,12 +111,17 @@ class Datasets(DatasetRoles):
         elsewhere: Callable[[], CheckReport] | None = None,
         bare: bool = False,
     ) -> CheckReport:
-        """What is wrong with the rows, and how many can be used. `lengths`: row number → tokens before any cut;
-        `rows_left_out`: the rows of the kinds to leave out, where they are settled.
+        """What is wrong with the rows, and how many can be used.
 
-        `whole`: near rows are looked for among all, also where a sample is usual. `validation`: the dataset whose rows
-        training will be judged by. `progress` is told how many rows are done. `elsewhere` does the looking, when it was
-        not done before: in a process of its own, say. `bare` leaves out what was told of the labels by a classifier.
+        Args:
+            leave_out: kinds of problems whose rows are left out.
+            rows_left_out: the rows of these kinds, where they are known.
+            lengths: row number → tokens before truncation.
+            whole: search all rows for near-duplicates, also where a sample is the default.
+            validation: id of the dataset that the run is validated on.
+            progress: gets the number of rows checked so far.
+            elsewhere: computes the report when it is not cached, for example in a subprocess.
+            bare: leave out labels that are likely wrong.
         """
         spec, reason = self.resolve_spec(dataset, task, roles, version, labels_too=False)
         left_out = tuple(sorted({*spec.left_out, *leave_out}))
@@ -126,7 +136,7 @@ class Datasets(DatasetRoles):
             hash(tuple((lengths or {}).items())),
             max_length,
             whole,
-            self._held(validation),
+            self._validation_path(validation),
             rows_left_out,
         )
         bare = bare or LabelError.kind in left_out
@@ -142,27 +152,31 @@ class Datasets(DatasetRoles):
                     left_out=left_out,
                     rows_left_out=rows_left_out,
                     progress=progress,
-                    **self._about(record, spec, left_out, lengths, max_length, whole, validation, rows_left_out or ()),
+                    **self._check_options(
+                        record, spec, left_out, lengths, max_length, whole, validation, rows_left_out or ()
+                    ),
                 )
             )
             if report.labels and not left_out:
                 self.store.computed.labels.put((path, spec.task, tuple(spec.roles.items())), tuple(report.labels))
             return report
 
-        found: CheckReport = self.store.computed.reports.get_or_compute(key, checked)
-        report = found.model_copy(update={"task_reason": reason, "notes": record.notes})
+        report: CheckReport = self.store.computed.reports.get_or_compute(key, checked)
+        report = report.model_copy(update={"task_reason": reason, "notes": record.notes})
         return report if bare else with_suspects(report, self.suspects(record, spec))
 
     def suspects(self, record: DatasetRecord, spec: DatasetSpec) -> dict[int, Suspect] | None:
-        """Rows of a version whose label is likely wrong; None when nobody asked for it, or it was read otherwise."""
+        """Rows of a version whose label is likely wrong. None when the labels were not judged with these roles."""
         kept = self.context.workspace.drafts.get(suspects_key(record))
         if not kept or kept["roles"] != spec.roles:
             return None
         return {int(row): Suspect.model_validate(each) for row, each in kept["rows"].items()}
 
     def is_checked(self, dataset: str, task: str | None = None, whole: bool = False) -> bool:
-        """Whether the doctor looked at these rows before, read so; `whole`: at every one of them. He can't have where
-        it is not clear which column is which."""
+        """Whether a report for the current roles is cached; with `whole`, one about all rows.
+
+        False where the roles are unclear.
+        """
         record = self.store.get(dataset)
         try:
             spec, _ = self.resolve_spec(dataset, task, labels_too=False)
@@ -172,14 +186,14 @@ class Datasets(DatasetRoles):
         read_so = (path, spec.task, tuple(spec.roles.items()), tuple(sorted(spec.left_out)), spec.splits)
         return (*read_so, hash(()), 0, whole, None, None) in self.store.computed.reports
 
-    def _held(self, validation: str | None) -> Path | None:
-        """Where the rows of a validation dataset lie."""
+    def _validation_path(self, validation: str | None) -> Path | None:
+        """The Parquet file of a validation dataset."""
         if validation is None:
             return None
         record = self.store.get(validation)
         return self.store.rows_path(record.id, record.version)
 
-    def _about(
+    def _check_options(
         self,
         record: DatasetRecord,
         spec: DatasetSpec,
@@ -190,29 +204,32 @@ class Datasets(DatasetRoles):
         validation: str | None = None,
         rows_left_out: Spans = (),
     ) -> dict[str, Any]:
-        """What checks may know besides the rows; of likely wrong labels where these are asked for."""
+        """Options of the checks; with labels that are likely wrong, if their kind is requested."""
         splits = spec.splits or SplitSpec()
         read = spec.model_copy(update={"left_out": (BadLines.kind,), "rows_left_out": rows_left_out})
-        shown = Shown(self.store, record, read, splits)
+        assignment = SplitsDuringCheck(self.store, record, read, splits)
 
         return {
             "lengths": lengths,
             "max_length": max_length,
             "whole": whole,
             "validation": self.table(validation) if validation else None,
-            "chosen_split_column": _parts_in(splits),
-            "get_splits": shown.parts,
-            "get_row_callback": shown.begin,
+            "chosen_split_column": _split_column(splits),
+            "get_splits": assignment.parts,
+            "get_row_callback": assignment.row_callback,
             "copies_cross_splits": bool(splits.group_column or splits.time_column),
             "suspects": self.suspects(record, spec) if LabelError.kind in kinds else None,
         }
 
-    def settle(self, dataset: str, spec: DatasetSpec, kinds: tuple[str, ...], **about: Any) -> Spans:
-        """The usable rows that are left out with kinds of problems; `about` as `check` is told it."""
+    def rows_left_out(self, dataset: str, spec: DatasetSpec, kinds: tuple[str, ...], **about: Any) -> Spans:
+        """The usable rows that are left out because of kinds of problems. `about` are options of `check`."""
         record = self.store.get(dataset)
         path = self.store.rows_path(record.id, record.version)
-        known = self._about(record, spec, kinds, **about)
-        held, lengths = self._held(about.get("validation")), hash(tuple((known["lengths"] or {}).items()))
+        known = self._check_options(record, spec, kinds, **about)
+        validation_path, lengths = (
+            self._validation_path(about.get("validation")),
+            hash(tuple((known["lengths"] or {}).items())),
+        )
         suspects = tuple(known["suspects"] or ())
         key = (
             path,
@@ -222,13 +239,13 @@ class Datasets(DatasetRoles):
             spec.splits,
             lengths,
             known["max_length"],
-            held,
+            validation_path,
             suspects,
         )
-        found: Spans = self.store.computed.left_out.get_or_compute(
+        rows: Spans = self.store.computed.left_out.get_or_compute(
             key, lambda: find_rows_left_out(open_parquet(path), task_named(spec.task), spec.roles, kinds, **known)
         )
-        return found
+        return rows
 
     def fix(
         self,
@@ -240,11 +257,11 @@ class Datasets(DatasetRoles):
         lengths: Mapping[int, int] | None = None,
         max_length: int = 0,
     ) -> DatasetRecord:
-        """Remove or change the rows of one finding: a new version, the old one stays."""
+        """Remove or repair the rows with one kind of problem: a new version. The old one stays."""
         record = self.store.get(dataset)
         spec, _ = self.resolve_spec(dataset)
         table, task = self.table(dataset), task_named(spec.task)
-        about = self._about(record, spec, [kind], lengths, max_length, whole, validation)
+        about = self._check_options(record, spec, [kind], lengths, max_length, whole, validation)
         fix = fix_of(table, task, spec.roles, kind, **about)
         if not fix:
             raise StudioError(
@@ -258,7 +275,7 @@ class Datasets(DatasetRoles):
         return self.write(new, record, fix.note, spec.model_copy(update={"label_names": labels}))
 
     def inputs_of(self, dataset: str, task: str, own: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Column → role of those columns that a prediction needs; what is to be predicted may be missing."""
+        """Column → role of the columns that a prediction needs. The column to predict may be missing."""
         record = self.store.get(dataset)
         if record.spec is not None and record.spec.task == task:
             return dict(record.spec.roles)
@@ -282,7 +299,7 @@ class Datasets(DatasetRoles):
     def splits(self, dataset: str, **settings: Any) -> SplitCounts:
         """Rows of each split. `settings` are fields of `SplitSpec`; the others are as saved with the dataset."""
         spec = self.resolve_spec(dataset, labels_too=False)[0]
-        return self.count_splits(dataset, split_spec({**splits_kept(spec, settings), **settings}), spec=spec)
+        return self.count_splits(dataset, split_spec({**saved_splits(spec, settings), **settings}), spec=spec)
 
     def count_splits(
         self,
@@ -293,8 +310,10 @@ class Datasets(DatasetRoles):
         validation_file: bool = False,
         elsewhere: Callable[[], SplitCounts] | None = None,
     ) -> SplitCounts:
-        """How many rows each part gets. A version never changes, so its counts are kept: a million rows take seconds.
-        `elsewhere` does the counting, when it was not done before."""
+        """Rows of each split. The counts are cached, because a version never changes.
+
+        `elsewhere` computes them when they are not cached, for example in a subprocess.
+        """
         record = self.store.get(dataset)
         spec = spec or self.resolve_spec(dataset, labels_too=False)[0]
         rows = self.store.rows_path(record.id, record.version)
@@ -303,12 +322,12 @@ class Datasets(DatasetRoles):
         def counted() -> SplitCounts:
             if elsewhere is not None:
                 return elsewhere()
-            return division_of(self.store, record, spec, splits, validation_file).counts
+            return split_assignment(self.store, record, spec, splits, validation_file).counts
 
         counts: SplitCounts = self.store.computed.counts.get_or_compute(key, counted)
         return counts
 
 
 def suspects_key(record: DatasetRecord) -> str:
-    """Where what was found of the labels of a version is kept."""
+    """The key under which suspects of a version are saved."""
     return f"label-errors:{record.id}:{record.version}"

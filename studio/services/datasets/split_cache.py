@@ -1,4 +1,4 @@
-"""The division of a version's rows, kept for the next who asks: the doctor does just before the counts are told."""
+"""Cached split assignments of versions. The data checks compute one while they read the rows."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,54 +12,54 @@ from studio.store.datasets import DatasetStore
 from studio.store.split_store import divide_version, dividing_of
 
 
-def division_of(
+def split_assignment(
     store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec, validation_file: bool = False
 ) -> SplitAssignment:
-    """The usable rows of a version by part."""
-    return _kept(store, record, spec, splits, validation_file, divide_version)
+    """The split of each usable row of a version."""
+    return _cached(store, record, spec, splits, validation_file, divide_version)
 
 
-class Shown:
-    """The parts of a version's rows, for the doctor, who may show the rows while he looks at them himself."""
+class SplitsDuringCheck:
+    """Computes the splits of a version while the data checks read its rows."""
 
     def __init__(self, store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec) -> None:
         self._about = (store, record, spec, splits)
-        self._dividing: Splitter | None = None
+        self._splitter: Splitter | None = None
 
-    def begin(self) -> Callable[[int, Row, Mapping[str, Any]], None] | None:
-        """Who is to be shown each usable row; nobody where the parts are known, or the rows can't be divided."""
+    def row_callback(self) -> Callable[[int, Row, Mapping[str, Any]], None] | None:
+        """A function that takes each usable row. None where the splits are cached, or the rows can't be split."""
         if _key(*self._about, False) in self._about[0].computed.divisions:
             return None
         with suppress(StudioError):
-            self._dividing = dividing_of(*self._about)
-            return self._dividing.add
+            self._splitter = dividing_of(*self._about)
+            return self._splitter.add
         return None
 
     def parts(self) -> Mapping[int, str]:
-        """Row number → part; none where the rows can't be divided: the panel Splits says why."""
+        """Row number → split. Empty where the rows can't be split: `count_splits` gives the reason."""
         store, record, spec, splits = self._about
         try:
-            return _kept(store, record, spec, splits, False, self._divide).splits
+            return _cached(store, record, spec, splits, False, self._divide).splits
         except StudioError:
             return {}
 
     def _divide(self, *about: Any) -> SplitAssignment:
-        if self._dividing is None:
+        if self._splitter is None:
             return divide_version(*about)
         _, _, spec, _ = self._about
-        return self._dividing.assignment(spec.left_out, spec.rows_left_out)
+        return self._splitter.assignment(spec.left_out, spec.rows_left_out)
 
 
 def _key(
     store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec, validation_file: bool
 ) -> tuple:
-    """What decides about the parts."""
+    """All that the assignment depends on."""
     left_out = spec.left_out if record.bad_line_count else ()
     path = store.rows_path(record.id, record.version)
     return (path, spec.task, tuple(spec.roles.items()), left_out, spec.rows_left_out, splits, validation_file)
 
 
-def _kept(
+def _cached(
     store: DatasetStore,
     record: DatasetRecord,
     spec: DatasetSpec,
@@ -68,7 +68,7 @@ def _kept(
     make: Callable[..., SplitAssignment],
 ) -> SplitAssignment:
     key = _key(store, record, spec, splits, validation_file)
-    found: SplitAssignment = store.computed.divisions.get_or_compute(
+    assignment: SplitAssignment = store.computed.divisions.get_or_compute(
         key, lambda: make(store, record, spec, splits, validation_file)
     )
-    return found
+    return assignment

@@ -1,6 +1,7 @@
-"""Long work on rows in a process of its own: reading files, fetching rows from the Hub, checking, splitting, comparing.
-The page stays responsive, and the memory is returned when the work is done. The work reports progress and can be
-cancelled; it then leaves nothing behind.
+"""Long work on rows in a subprocess: reading files, downloading rows, checking, splitting, comparing.
+
+The page stays responsive, and the memory is freed when the work is done. The work reports progress and can be
+cancelled. It then leaves nothing behind.
 """
 
 from base64 import b64decode, b64encode
@@ -29,17 +30,17 @@ from studio.services.datasets.versions import Versions
 from studio.store import Home
 
 Progress = Callable[[int, int], None]
-"""Gets rows and bytes so far."""
+"""Gets the rows and bytes read so far."""
 MANY = 20_000
-"""Rows from which work is worth a process of its own."""
+"""Minimum number of rows for work in a subprocess."""
 VISITORS_SECONDS = 300.0
-"""Seconds that the process may take for a visitor of a demo."""
+"""Time limit for a visitor of a demo, in seconds."""
 NICENESS = 5
-"""How much lower the priority of the process is than that of the server."""
+"""Niceness of the process, relative to the server."""
 
 
 class CheckResult(FrozenModel):
-    """A report, with all rows of each of its problems, which the JSON of a report leaves out."""
+    """A report, with all rows of each problem. The JSON of a report leaves these out."""
 
     report: CheckReport
     every: tuple[Spans, ...]
@@ -63,8 +64,8 @@ class CompareResult(FrozenModel):
     after: str
 
 
-class Stopped(StudioError):
-    """The work was stopped by the person who began it; nothing of it is left."""
+class Cancelled(StudioError):
+    """The work was cancelled. Nothing of it is left."""
 
     def __init__(self) -> None:
         super().__init__("wrong-state", "This was stopped. Nothing was changed.", hint="Begin it again when you like.")
@@ -96,7 +97,7 @@ def reread(
 ) -> DatasetRecord:
     """`Datasets.reread`."""
     return DatasetRecord.model_validate(
-        _run(context, "reread", {"dataset": dataset, "how": how.said}, progress, cancel)
+        _run(context, "reread", {"dataset": dataset, "how": how.named_fields}, progress, cancel)
     )
 
 
@@ -114,11 +115,13 @@ def check(
     return CheckResult.model_validate(_run(context, "check", arguments, progress, cancel)).whole
 
 
-def look(
+def check_and_split(
     context: Context, arguments: Mapping[str, Any], progress: Progress | None = None, cancel: Event | None = None
 ) -> tuple[CheckReport, SplitCounts | None]:
-    """`Datasets.check`, and then the counts of the splits in the same process; None where the rows can't be split.
-    `arguments` also holds `divided`: the arguments of `splits`."""
+    """`Datasets.check`, and then the counts of the splits in the same process.
+
+    The counts are None where the rows can't be split. `arguments` also has `divided`: the arguments of `splits`.
+    """
     result = CheckResult.model_validate(_run(context, "check", arguments, progress, cancel))
     return result.whole, result.counts
 
@@ -151,7 +154,7 @@ def edit(
 def _run(
     context: Context, job: str, arguments: Mapping[str, Any], progress: Progress | None, cancel: Event | None
 ) -> Any:
-    """The result of one of `JOBS`, run in a process of its own."""
+    """The result of one of `JOBS`, run in a subprocess."""
     request = {
         "home": str(context.home.root),
         "workspace": context.workspace.name,
@@ -165,7 +168,7 @@ def _run(
             run_job, request, progress=progress, cancel=cancel, time_limit=time_limit, threads=None, nice=NICENESS
         )
     except ProcessCancelled as error:
-        raise Stopped from error
+        raise Cancelled from error
     except ProcessTimeout as error:
         raise StudioError(
             "limit-reached",
@@ -225,12 +228,14 @@ def _check(
     **options: Any,
 ) -> Any:
     spans = None if rows_left_out is None else tuple((first, last) for first, last in rows_left_out)
-    found = datasets.check(dataset, progress=report, bare=True, rows_left_out=spans, **options)
+    check_report = datasets.check(dataset, progress=report, bare=True, rows_left_out=spans, **options)
     counts = None
     if divided is not None:
-        with suppress(StudioError):  # a caller that asks for the counts alone gets the reason
+        with suppress(StudioError):  # `splits` raises the reason
             counts = _splits(datasets, report, dataset, **divided)
-    return CheckResult(report=found, every=tuple(problem.every for problem in found.problems), counts=counts)
+    return CheckResult(
+        report=check_report, every=tuple(problem.every for problem in check_report.problems), counts=counts
+    )
 
 
 def _splits(

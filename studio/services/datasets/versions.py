@@ -1,4 +1,4 @@
-"""Versions of a dataset side by side."""
+"""Versions of a dataset, compared and restored."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -10,15 +10,15 @@ from studio.data.table_diff import NONE, Difference, changed_cells, compare, kin
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.views import Comparison, RowChange
-from studio.services.datasets.ingestion import Ingestion, shown
+from studio.services.datasets.ingestion import Ingestion, cell_text
 
 FEW = 20_000
-"""Rows of both versions up to which they are compared at once."""
+"""Maximum number of rows of both versions that are compared without a subprocess."""
 KINDS = ("added", "removed", "changed")
 
 
 class Versions:
-    """What changed from one version of a dataset to another."""
+    """Versions of a workspace's datasets."""
 
     def __init__(self, datasets: Ingestion) -> None:
         self.datasets = datasets
@@ -40,10 +40,10 @@ class Versions:
         store = self.datasets.store
         old, new = store.get(dataset, before), store.get(dataset, after)
         paths = [store.rows_path(record.id, record.version) for record in (old, new)]
-        found = self.difference(dataset, before, after)
+        difference = self.difference(dataset, before, after)
         tables = [open_parquet(path) for path in paths]
-        counts = {kind: found.count(kind) for kind in KINDS}
-        chosen = islice(found.pairs(only), max(0, start - 1), max(0, start - 1) + count)
+        counts = {kind: difference.count(kind) for kind in KINDS}
+        chosen = islice(difference.pairs(only), max(0, start - 1), max(0, start - 1) + count)
         rows = []
         for one, other in chosen:
             was = tables[0].row(one) if one != NONE else None
@@ -54,29 +54,31 @@ class Versions:
             before=old.version,
             after=new.version,
             note=new.note,
-            same=found.same,
+            same=difference.same,
             **counts,
             columns=tuple(dict.fromkeys((*new.columns, *old.columns))),
-            columns_added=found.columns_added,
-            columns_removed=found.columns_removed,
+            columns_added=difference.columns_added,
+            columns_removed=difference.columns_removed,
             rows=tuple(rows),
             start=start,
-            total=counts[only] if only else len(found.before),
+            total=counts[only] if only else len(difference.before),
         )
 
     def difference(
         self, dataset: str, before: int, after: int, elsewhere: Callable[[], Difference] | None = None
     ) -> Difference:
-        """What differs; a version never changes, so it is kept for the next page. `elsewhere` does the comparing, when
-        it was not done before."""
+        """What differs between two versions. The result is cached, because versions never change.
+
+        `elsewhere` computes it when it is not cached, for example in a subprocess.
+        """
         key = self._key(dataset, before, after)
-        found: Difference = self.datasets.store.computed.differences.get_or_compute(
+        difference: Difference = self.datasets.store.computed.differences.get_or_compute(
             key, lambda: elsewhere() if elsewhere else compare(*map(open_parquet, key))
         )
-        return found
+        return difference
 
     def is_compared(self, dataset: str, before: int, after: int) -> bool:
-        """Whether `compare` would answer at once: it was done before, or the rows are few."""
+        """Whether `compare` returns at once: the result is cached, or the rows are few."""
         rows = sum(self.datasets.store.get(dataset, version).rows for version in (before, after))
         return rows <= FEW or self._key(dataset, before, after) in self.datasets.store.computed.differences
 
@@ -93,6 +95,6 @@ def _change(before: int, after: int, was: Row | None, now: Row | None) -> RowCha
         kind=kind_of(before, after),
         before=before if before != NONE else None,
         after=after if after != NONE else None,
-        cells={column: shown(value) for column, value in cells.items()},
-        changed={column: (shown(one), shown(other)) for column, (one, other) in changed.items()},
+        cells={column: cell_text(value) for column, value in cells.items()},
+        changed={column: (cell_text(one), cell_text(other)) for column, (one, other) in changed.items()},
     )

@@ -1,1 +1,1 @@
-"""The client of the model host: the child process that keeps models for chat, prediction and evaluation."""
+"""The client of the model host: the child process that loads models for chat, prediction and evaluation."""

@@ -1,7 +1,7 @@
-"""The client of the model host: one child process that keeps models for chat, prediction and evaluation.
+"""The client of the model host: one child process that loads models for chat, prediction and evaluation.
 
-It may run out of memory without ending the server: then every waiting request gets one plain sentence, and the
-next request starts a new host. `HostClient.of` gives each workspace the host with that workspace's limits.
+The host may run out of memory without ending the server. Then each waiting request gets an error, and the next
+request starts a new host. `HostClient.of` gives each workspace the host with that workspace's limits.
 """
 
 import subprocess
@@ -19,24 +19,24 @@ from pydantic import ValidationError
 from studio.machine.environment import child_environment
 from studio.schema.errors import StudioError
 from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, request_line
-from studio.services.model_host.exchange import Exchange, gone
+from studio.services.model_host.exchange import Exchange, host_gone
 from studio.store import Home, Workspace
 
 IDLE_MINUTES = 10
 MOST_LOG = 5_000_000
-"""Bytes of a log after which the next host begins a new one."""
+"""Size of the log after which the next host starts a new one, in bytes."""
 GRACE = 1.0
-"""Seconds in which a host may end by itself when the server does; one that just imports its libraries takes longer."""
+"""Seconds that the host may take to end when the server ends. A host that imports its libraries takes longer."""
 LONG = frozenset(("predict", "evaluate", "export", "first_batch", "embed", "write", "judge_labels", "draw_curve"))
-"""What takes long. One is done at a time; a visitor may have some of them waiting."""
+"""Long operations. One runs at a time; a visitor may have a few waiting."""
 JOB_MINUTES, WAITING_JOBS = 5.0, 2
-"""Of a visitor: the time of one such job, and how many may wait beside those that run."""
+"""Limits of a visitor: minutes of one such job, and waiting jobs beside the running ones."""
 PER_ADDRESS = 4
-"""Visitors with the same network address together may have so many times as much of it as one."""
+"""Factor on the limits for all visitors with the same network address."""
 PROMPT_TIMES = 4
-"""A visitor's conversation may have so many times as many tokens as a reply."""
+"""Factor on a reply's tokens: the tokens that a visitor's conversation may have."""
 KINDS = dict.fromkeys(("chat", "classify"), "chat") | {"load": "load"} | dict.fromkeys(LONG, "job")
-"""Operation → what it is counted as, for visitors."""
+"""Operation → the limit that it counts towards, for visitors."""
 REFUSED = {
     "chat": ("Your last message is still being answered.", "Stop it or wait."),
     "load": ("Your models are being loaded.", "Wait until they are ready."),
@@ -45,17 +45,17 @@ REFUSED = {
 
 
 class Places:
-    """How many chats and jobs each visitor, and each network address, has at this time."""
+    """Counts the chats and jobs of each visitor and of each network address."""
 
     def __init__(self) -> None:
         self._taken: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
     def take(self, kind: str, most: dict[str, int]) -> Callable[[], None]:
-        """Take a place of each owner (who → how many it may have); returns what gives them back, once.
+        """Take a place of each owner (owner → limit). Returns a function that frees them, once.
 
         Raises:
-            StudioError `limit-reached`: when one of them has no place left.
+            StudioError `limit-reached`: when an owner has no place left.
         """
         what, hint = REFUSED[kind]
         with self._lock:
@@ -76,14 +76,14 @@ class Places:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """The log of the next host, to append to. A large one is put aside first, in the place of the one before it."""
+    """Open the log of the next host. A large one is renamed first and replaces the one before it."""
     if path.exists() and path.stat().st_size > MOST_LOG:
         path.replace(path.with_name(f"{path.name}.1"))
     return path.open("ab")
 
 
 class HostClient:
-    """Starts the host when it is first needed, sends requests, and hands each its own answers."""
+    """Starts the host when it is first needed, sends requests, and hands each its own responses."""
 
     def __init__(self, home: Home) -> None:
         self.home, self.places = home, Places()
@@ -94,11 +94,11 @@ class HostClient:
         self._number = 0
 
     def of(self, workspace: Workspace) -> "WorkspaceHost":
-        """The host as one workspace may use it."""
+        """The host with the limits of a workspace."""
         return WorkspaceHost(self, workspace)
 
     def ask(self, op: str, give_back: Callable[[], None] = lambda: None, **fields: Any) -> Exchange:
-        """Send a request. When the caller stops listening before its end, the host ends it too."""
+        """Send a request. When the caller closes the exchange before its end, the host cancels the request."""
         with self._lock:
             self._number += 1
             name = f"{op}-{self._number}"
@@ -125,7 +125,7 @@ class HostClient:
         return _result(self.ask(op, **fields), progress)
 
     def forget(self, folder: str) -> None:
-        """Have the host let go of a run's models, when there is a host."""
+        """Unload a run's models, if a host runs."""
         with self._lock:
             process = self._process
         if process is not None and process.poll() is None:
@@ -164,7 +164,7 @@ class HostClient:
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE,
                         stderr=log,
-                        env=child_environment(visitors=True),  # it works for everyone, and asks no Hub
+                        env=child_environment(visitors=True),  # it works for all workspaces, and never contacts the Hub
                     )
                 threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
             return self._process
@@ -172,24 +172,24 @@ class HostClient:
     def _send(self, process: "subprocess.Popen[bytes]", line: bytes) -> None:
         with self._lock:
             assert process.stdin is not None
-            if process.stdin.closed:  # it was found to have ended
-                raise gone()
+            if process.stdin.closed:  # the host has ended
+                raise host_gone()
             try:
                 process.stdin.write(line)
                 process.stdin.flush()
             except OSError as error:
-                raise gone() from error
+                raise host_gone() from error
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            said = SAID.validate_json(line)
-            name = getattr(said, "id", None) or ""
+            message = SAID.validate_json(line)
+            name = getattr(message, "id", None) or ""
             waiting = self._waiting.get(name)
             exchange = waiting[1]() if waiting else None
-            if exchange is not None and isinstance(said, Chunk | Moved | Done | Failed):
-                exchange.put(said)
-            if not isinstance(said, Chunk | Moved):
+            if exchange is not None and isinstance(message, Chunk | Moved | Done | Failed):
+                exchange.put(message)
+            if not isinstance(message, Chunk | Moved):
                 self._waiting.pop(name, None)
             del exchange
         process.wait()
@@ -197,21 +197,21 @@ class HostClient:
         with self._lock, suppress(OSError):
             assert process.stdin is not None
             process.stdin.close()
-        for name, (asked, listener) in list(self._waiting.items()):
-            if asked is process:
+        for name, (host, listener) in list(self._waiting.items()):
+            if host is process:
                 self._waiting.pop(name, None)
                 if (exchange := listener()) is not None:
                     exchange.put(None)
 
 
 class WorkspaceHost:
-    """The model host as one workspace may use it: its requests take turns with others', and a visitor's have limits."""
+    """The model host for one workspace. Requests take turns with those of others; visitors have limits."""
 
     def __init__(self, client: HostClient, workspace: Workspace) -> None:
         self.client, self.workspace = client, workspace
 
     def place(self, kind: str) -> Callable[[], None]:
-        """Take a place for a chat or a job; returns what gives it back. See `Places.take`."""
+        """Take a place for a chat or a job. Returns a function that frees it. See `Places.take`."""
         limits = self.workspace.limits
         most = {
             "chat": limits.chats_at_once,
@@ -226,16 +226,16 @@ class WorkspaceHost:
         return self.client.places.take(kind, owners)
 
     def ask(self, op: str, give_back: Callable[[], None] | None = None, **fields: Any) -> Exchange:
-        """Send a request; `give_back` when the caller took the place for it."""
+        """Send a request. `give_back` frees the place that the caller has taken for it."""
         visitor = self.workspace.is_visitors
         if give_back is None:
             give_back = self.place(KINDS[op]) if op in KINDS else lambda: None
-        told = {"workspace": self.workspace.name, "visitor": visitor}
+        options = {"workspace": self.workspace.name, "visitor": visitor}
         if visitor and op in LONG:
-            told["seconds"] = JOB_MINUTES * 60
+            options["seconds"] = JOB_MINUTES * 60
         if op == "chat":
-            told["prompt_tokens"] = PROMPT_TIMES * self.workspace.limits.chat_tokens
-        return self.client.ask(op, give_back, **fields, **told)
+            options["prompt_tokens"] = PROMPT_TIMES * self.workspace.limits.chat_tokens
+        return self.client.ask(op, give_back, **fields, **options)
 
     def result(self, op: str, progress: Callable[[int, int, str], None] | None = None, **fields: Any) -> dict[str, Any]:
         """Send a request and wait for its result; `progress` gets (done, total, message)."""
@@ -244,14 +244,14 @@ class WorkspaceHost:
 
 def _result(exchange: Exchange, progress: Callable[[int, int, str], None] | None) -> dict[str, Any]:
     try:
-        for said in exchange:
-            if isinstance(said, Moved) and progress:
-                progress(said.done, said.total, said.message)
-            if isinstance(said, Done):
-                return said.result
+        for message in exchange:
+            if isinstance(message, Moved) and progress:
+                progress(message.done, message.total, message.message)
+            if isinstance(message, Done):
+                return message.result
     finally:
         exchange.close()
-    raise gone()
+    raise host_gone()
 
 
 def _line(name: str, op: str, fields: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""One request to the model host and its answers, read in a thread or in an event loop."""
+"""One request to the model host and its responses, read in a thread or in an event loop."""
 
 import asyncio
 import queue
@@ -8,59 +8,59 @@ from contextlib import suppress
 from studio.schema.errors import StudioError
 from studio.schema.host import Chunk, Done, Failed, Moved
 
-Answered = Chunk | Moved | Done
-Said = Answered | Failed | None
+HostResponse = Chunk | Moved | Done
+HostMessage = HostResponse | Failed | None
 
 
-class Exchange(Iterator[Answered]):
-    """One request and what the host says to it, `Done` last. Iterate it in a thread or, without one, in an event loop.
+class Exchange(Iterator[HostResponse]):
+    """One request and the host's responses, `Done` last. Iterate it in a thread or in an event loop.
 
-    `close`, from any thread, ends the request; whoever waits for it then gets no more. So does forgetting it.
+    `close`, from any thread, cancels the request; readers then get no more responses. So does garbage collection.
     """
 
     def __init__(self, stop: Callable[[], None], give_back: Callable[[], None]) -> None:
-        self._said: queue.SimpleQueue[Said] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[HostMessage] = queue.SimpleQueue()
         self._stop, self._give_back = stop, give_back
         self._ended = self._closed = False
-        self._news: Callable[[], object] = lambda: None
+        self._notify: Callable[[], object] = lambda: None
 
-    def put(self, said: Said) -> None:
-        """Hand over what the host said; None: it has ended."""
-        self._ended = self._ended or not isinstance(said, Chunk | Moved)
-        self._said.put(said)
+    def put(self, message: HostMessage) -> None:
+        """Add a message of the host. None: the host has ended."""
+        self._ended = self._ended or not isinstance(message, Chunk | Moved)
+        self._messages.put(message)
         if self._ended:
             self._give_back()
-        self._news()
+        self._notify()
 
     def close(self) -> None:
-        """End the request, unless it has ended."""
+        """Cancel the request, unless it has ended."""
         if not self._closed:
             self._closed = True
             if not self._ended:
                 self._stop()
             self._give_back()
-            self._said.put(None)
-            self._news()
+            self._messages.put(None)
+            self._notify()
 
-    def __next__(self) -> Answered:
+    def __next__(self) -> HostResponse:
         if self._closed:
             raise StopIteration
-        return self._read(self._said.get())
+        return self._read(self._messages.get())
 
     def __aiter__(self) -> "Exchange":
         return self
 
-    async def __anext__(self) -> Answered:
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
+    async def __anext__(self) -> HostResponse:
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
 
-        def tell() -> None:
-            with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(news.set)
+        def notify() -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(arrived.set)
 
-        self._news = tell
-        while self._said.empty() and not self._closed:
-            await news.wait()
-            news.clear()
+        self._notify = notify
+        while self._messages.empty() and not self._closed:
+            await arrived.wait()
+            arrived.clear()
         try:
             return next(self)
         except StopIteration:
@@ -69,19 +69,19 @@ class Exchange(Iterator[Answered]):
     def __del__(self) -> None:
         self.close()
 
-    def _read(self, said: Said) -> Answered:
+    def _read(self, message: HostMessage) -> HostResponse:
         if self._closed:
             raise StopIteration
-        if not isinstance(said, Chunk | Moved):
+        if not isinstance(message, Chunk | Moved):
             self._closed = True
-        if said is None:
-            raise gone()
-        if isinstance(said, Failed):
-            raise StudioError.from_dict(said.error)
-        return said
+        if message is None:
+            raise host_gone()
+        if isinstance(message, Failed):
+            raise StudioError.from_dict(message.error)
+        return message
 
 
-def gone() -> StudioError:
+def host_gone() -> StudioError:
     return StudioError(
         "host-gone",
         "The process that answers has ended, most likely because it needed more memory than there is.",

@@ -1,4 +1,4 @@
-"""Both answers to a conversation as they come from the model host: replies in pieces, or labels."""
+"""The replies of both models as they come from the model host: texts in pieces, or labels."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -7,18 +7,18 @@ from typing import Literal
 from studio.schema.host import Chunk, Done
 from studio.schema.report import Answer
 from studio.schema.views import ChatChunk
-from studio.services.model_host.exchange import Answered, Exchange
+from studio.services.model_host.exchange import Exchange, HostResponse
 
 WHO: tuple[Literal["base", "tuned"], ...] = ("base", "tuned")
 
 
 class Replies(Iterator[ChatChunk]):
-    """Both answers to a conversation as they come. Iterate it in a thread or, without one, in an event loop.
+    """The replies of both models as they come. Iterate it in a thread or in an event loop.
 
-    `close`, from any thread, ends them. So does forgetting it.
+    `close`, from any thread, cancels them. So does garbage collection.
     """
 
-    def __init__(self, exchange: Exchange, pieces: Callable[[Answered], list[ChatChunk]]) -> None:
+    def __init__(self, exchange: Exchange, pieces: Callable[[HostResponse], list[ChatChunk]]) -> None:
         self._exchange, self._pieces = exchange, pieces
         self._ready: deque[ChatChunk] = deque()
 
@@ -36,23 +36,23 @@ class Replies(Iterator[ChatChunk]):
         return self._ready.popleft()
 
     def close(self) -> None:
-        """End the replies, unless they have ended."""
+        """Cancel the replies, unless they have ended."""
         self._exchange.close()
 
 
-def written(said: Answered, note: str) -> list[ChatChunk]:
-    """A piece of a reply; `note` is added to what is said of how it was answered."""
-    if not isinstance(said, Chunk):
+def reply_chunks(response: HostResponse, note: str) -> list[ChatChunk]:
+    """A piece of a reply. `note` is added to its `how`."""
+    if not isinstance(response, Chunk):
         return []
-    answer = said.answer
+    answer = response.answer
     if answer and note:
         answer = answer.model_copy(update={"how": " ".join(filter(None, (answer.how, note)))})
-    return [ChatChunk(who=said.who, text=said.text, done=said.done, answer=answer)]
+    return [ChatChunk(who=response.who, text=response.text, done=response.done, answer=answer)]
 
 
-def labels_of(said: Answered) -> list[ChatChunk]:
-    """Both models' labels."""
-    if not isinstance(said, Done):
+def label_chunks(response: HostResponse) -> list[ChatChunk]:
+    """The labels of both models."""
+    if not isinstance(response, Done):
         return []
-    answers = ((who, Answer.model_validate(said.result[who])) for who in WHO)
+    answers = ((who, Answer.model_validate(response.result[who])) for who in WHO)
     return [ChatChunk(who=who, text=answer.text, done=True, answer=answer) for who, answer in answers]

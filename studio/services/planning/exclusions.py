@@ -1,4 +1,4 @@
-"""Rows that are left out of a run on purpose: which they are is settled here, once, before anything is planned."""
+"""Rows that are left out of a run. They are determined once, before the run is planned."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,12 +14,12 @@ from studio.tasks import task_named
 
 
 class Exclusions:
-    """What is left out of a workspace's runs."""
+    """Rows that are left out of a workspace's runs."""
 
     def __init__(self, datasets: Datasets, lengths: Lengths, previews: Previews) -> None:
         self.datasets, self.lengths, self.previews = datasets, lengths, previews
 
-    def settled(
+    def with_rows_left_out(
         self,
         dataset: str,
         info: ModelInfo,
@@ -28,7 +28,7 @@ class Exclusions:
         settings: Mapping[str, Any],
         validation: str | None = None,
     ) -> DatasetSpec:
-        """How rows are read, with the kinds that are left out and the rows that this means for such a run."""
+        """The spec with the kinds of problems that are left out, and the rows that have them in such a run."""
         kinds = tuple(sorted({*spec.left_out, *kinds}))
         if not kinds:
             return spec
@@ -38,5 +38,5 @@ class Exclusions:
             about["max_length"] = self.previews.limit(dataset, info, readable, settings)
             measured = self.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")), whole=True)
             about["lengths"] = measured.by_row
-        rows = self.datasets.settle(dataset, spec, kinds, **about)
+        rows = self.datasets.rows_left_out(dataset, spec, kinds, **about)
         return spec.model_copy(update={"left_out": kinds, "rows_left_out": rows})

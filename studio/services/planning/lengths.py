@@ -1,4 +1,4 @@
-"""How long rows are in tokens: counted by the host, kept while the server lives (a version never changes)."""
+"""Lengths of rows in tokens. The model host counts them; they are cached, because a version never changes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from studio.services.model_host.client import HostClient
 from studio.store.cache import Cache
 
 MOST_ROWS = 20_000
-"""Of larger datasets an even sample is counted."""
+"""Maximum number of rows that are counted; a larger dataset is sampled evenly."""
 BINS = 18
 KEPT = 64
-"""Measurements that are kept, of all workspaces."""
+"""Maximum number of cached measurements, of all workspaces."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Lengths in tokens before any cut, 0 for a row that can't be used, and the share of tokens that is learned."""
+    """Lengths in tokens before truncation (0: the row can't be used), and the share of tokens that is learned."""
 
     numbers: list[int]
     lengths: list[int]
     learned_share: float
     heads: Sequence[int] = ()
-    """Tokens that all pieces of a row begin with; 0 where it is read in one go."""
+    """Tokens at the beginning of all pieces of a row. 0 for a row in one piece."""
 
     @cached_property
     def by_row(self) -> dict[int, int]:
@@ -36,14 +36,14 @@ class Measured:
 
 
 class LengthCache:
-    """Shared by all workspaces of a server: keys hold the dataset's random id."""
+    """Measured lengths of all workspaces of a server. Keys contain the dataset's random id."""
 
     def __init__(self, host: HostClient) -> None:
         self.host = host
         self._known: Cache[Measured] = Cache(KEPT)
 
     def get(self, key: tuple, rows: RowsRef, **request: Any) -> Measured:
-        """The measured lengths under a key, counted when they are not known yet."""
+        """The measured lengths with a key, counted if they are not cached."""
 
         def measured() -> Measured:
             result = self.host.result("lengths", rows=rows, **request)
@@ -62,7 +62,7 @@ class Lengths:
     def of(
         self, dataset: str, info: ModelInfo, spec: DatasetSpec, system_prompt: str = "", whole: bool = False
     ) -> Measured:
-        """Lengths of the rows of the current version; a large one is sampled evenly unless `whole`."""
+        """Lengths of the rows of the current version. A large one is sampled evenly, unless `whole`."""
         record = self.datasets.store.get(dataset)
         spec = spec.model_copy(update={"left_out": (), "rows_left_out": ()})  # every row has a length
         step = 1 if whole else max(1, -(-record.rows // MOST_ROWS))

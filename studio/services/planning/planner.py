@@ -1,4 +1,4 @@
-"""A run before it starts: what is known of rows and model becomes a plan and an estimate."""
+"""Plans and estimates of runs, from the rows, the model and the machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from studio.schema.settings_check import UNNAMED, gathered, raise_once, sifted
 from studio.schema.spans import numbers_in
 from studio.schema.views import FitView, PlanView
 from studio.services.datasets.service import Datasets
-from studio.services.datasets.split_settings import split_spec, splits_kept
+from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.planning.lengths import Lengths
 from studio.services.planning.replay_mixing import StartingPoint
 from studio.store.run_rows import own_rows
@@ -33,16 +33,16 @@ USUAL_SPLITS = SplitCounts(
 USUAL_ROWS = PlanFacts(
     rows=400, train_rows=340, validation_rows=40, labels=2, token_lengths=(128,), learned_share=0.6, longest=128
 )
-"""What is assumed when someone asks what a model would take before having any rows."""
+"""Rows that are assumed for an estimate without a dataset."""
 OWN_ACTIONS = frozenset(TrainingConfig.model_fields) - {*settings_of(), "test_prompts"}
-"""Fields of a run that are no settings: task, model, method, preset, name. Test prompts are checked by the api."""
+"""Fields of a run that are not settings: task, model, method, preset, name."""
 Divided = tuple[SplitCounts, PlanFacts]
-"""How rows are divided, and how many they are."""
+"""Sizes of the splits, and facts about the rows."""
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A request with its model, the spec of its rows, and what it starts from. Model and spec may be unknown."""
+    """A request with its model, the spec of its rows, and its starting point. Model and spec may be unknown."""
 
     request: RunRequest
     info: ModelInfo | None
@@ -53,9 +53,9 @@ class Resolved:
     def of_settings(
         cls, dataset: str, info: ModelInfo, spec: DatasetSpec, settings: Mapping[str, Any], **request: Any
     ) -> "Resolved":
-        """Without an earlier run to start from and without replay."""
-        asked = RunRequest(dataset=dataset, model=info.name, settings=dict(settings), **request)
-        return cls(asked, info, spec, StartingPoint(asked.method, asked.all_settings))
+        """A request without an earlier run to start from and without replay."""
+        full_request = RunRequest(dataset=dataset, model=info.name, settings=dict(settings), **request)
+        return cls(full_request, info, spec, StartingPoint(full_request.method, full_request.all_settings))
 
 
 class Planner:
@@ -66,7 +66,7 @@ class Planner:
         self._limits = datasets.context.workspace.limits
 
     def plan(self, resolved: Resolved, measured: Measured | None = None) -> PlanView:
-        """The settings that a run would have, why, and what it would take.
+        """The settings of the run with their reasons, and what it takes.
 
         Without a dataset the plan is for typical rows. `measured`: memory and time of a few real steps.
         """
@@ -74,10 +74,10 @@ class Planner:
         return self._view(request, method, settings, splits, measured)
 
     def fit(self, resolved: Resolved) -> FitView:
-        """The settings nearest to these with which the run fits, and each change with its reason."""
+        """The nearest settings with which the run fits the memory, and each change with its reason."""
         request, method, settings, splits = self._fit_request(resolved)
         fitted, values, changes = fit(request, method, settings)
-        saved = splits_kept(resolved.spec) if resolved.spec else {}
+        saved = saved_splits(resolved.spec) if resolved.spec else {}
         return FitView(
             view=self._view(request, fitted, values, splits),
             method=fitted,
@@ -86,8 +86,8 @@ class Planner:
         )
 
     def problems(self, resolved: Resolved) -> list[StudioError]:
-        """All problems of such a run that can be known without counting tokens."""
-        return self._examined(resolved)[1]
+        """All problems of the run that can be known without counting tokens."""
+        return self._splits_and_problems(resolved)[1]
 
     def _view(
         self,
@@ -104,13 +104,16 @@ class Planner:
         return PlanView(plan=plan, estimate=cost, splits=splits, usable=request.facts.rows, allows=allows)
 
     def _fit_request(self, resolved: Resolved) -> tuple[FitRequest, str, dict[str, Any], SplitCounts]:
-        """All that a plan is made from, with method and settings. Problems are raised before tokens are counted, since
-        that takes seconds."""
+        """All that a plan is made from, with method and settings.
+
+        Raises:
+            StudioError: before tokens are counted, because that takes seconds.
+        """
         request, info, spec = resolved.request, resolved.info, resolved.spec
         assert info is not None and spec is not None
         task = task_named(spec.task)
         settings, method = _settings(spec, resolved.start), resolved.start.method or default_method(task, info)
-        rows, problems = self._examined(resolved, (USUAL_SPLITS, USUAL_ROWS))
+        rows, problems = self._splits_and_problems(resolved, (USUAL_SPLITS, USUAL_ROWS))
         raise_once(problems)
         splits, facts = rows or (USUAL_SPLITS, USUAL_ROWS)
         if request.dataset is not None:
@@ -118,15 +121,17 @@ class Planner:
         fit_request = FitRequest(task, info, request.preset, facts, machine_facts(), request.name, self._limits)
         return fit_request, method, settings, splits
 
-    def _examined(self, resolved: Resolved, typical: Divided | None = None) -> tuple[Divided | None, list[StudioError]]:
-        """The splits of the dataset with its rows counted (tokens are not), else `typical`; and all problems."""
+    def _splits_and_problems(
+        self, resolved: Resolved, typical: Divided | None = None
+    ) -> tuple[Divided | None, list[StudioError]]:
+        """The splits of the dataset, with facts about its rows but no tokens, else `typical`; and all problems."""
         request, info, spec = resolved.request, resolved.info, resolved.spec
         task, machine = task_named(spec.task) if spec else None, machine_facts()
         problems = [*resolved.start.problems, *not_settings(resolved.start.settings)]
         settings = _settings(spec, resolved.start)
         method = resolved.start.method or (default_method(task, info) if task and info else DEFAULT_METHOD)
         if task and info:
-            problems += _unsuited(task, info, method, machine)
+            problems += _suitability_problems(task, info, method, machine)
         rows = typical
         if request.dataset is not None and spec is not None:
             rows = self._rows(request, spec, settings, resolved.start.replay, problems)
@@ -143,7 +148,7 @@ class Planner:
         replay: Replay | None,
         problems: list[StudioError],
     ) -> Divided | None:
-        """Sizes of the splits and facts of the rows; None when a problem, which is added to `problems`, prevents it."""
+        """Sizes of the splits and facts about the rows. None after an error, which is added to `problems`."""
         dataset, validation = request.dataset, request.validation
         assert dataset is not None
         before = len(problems)
@@ -188,11 +193,11 @@ class Planner:
     def _with_tokens(
         self, dataset: str, info: ModelInfo, spec: DatasetSpec, settings: Mapping[str, Any], facts: PlanFacts
     ) -> PlanFacts:
-        """The same with the tokens of the rows counted."""
+        """The facts, with the tokens of the rows counted."""
         measured = self.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")))
         without = frozenset(numbers_in(spec.rows_left_out))
-        told = zip(measured.by_row.items(), measured.heads or [0] * len(measured.numbers), strict=True)
-        counted = [(length, head) for (row, length), head in told if length and row not in without]
+        lengths_and_heads = zip(measured.by_row.items(), measured.heads or [0] * len(measured.numbers), strict=True)
+        counted = [(length, head) for (row, length), head in lengths_and_heads if length and row not in without]
         lengths, heads = [length for length, _ in counted], [head for _, head in counted]
         return replace(
             facts,
@@ -203,25 +208,25 @@ class Planner:
         )
 
 
-def _unsuited(task: Task, info: ModelInfo, method: str, machine: MachineFacts) -> list[StudioError]:
-    """A model that can't do the task, and a method that can't be used with it."""
-    found = []
+def _suitability_problems(task: Task, info: ModelInfo, method: str, machine: MachineFacts) -> list[StudioError]:
+    """Problems of a model that can't do the task, and of a method that can't be used with it."""
+    problems = []
     if why := task.unavailable_reason(info):
-        found.append(StudioError("wrong-model", why, hint="Choose another model or task.", field="model"))
+        problems.append(StudioError("wrong-model", why, hint="Choose another model or task.", field="model"))
     if method in METHODS and (why := METHODS[method].unavailable_reason(info, task, machine)):
-        found.append(StudioError("method-unavailable", why, hint="Choose another method.", field="method"))
-    return found
+        problems.append(StudioError("method-unavailable", why, hint="Choose another method.", field="method"))
+    return problems
 
 
 def _settings(spec: DatasetSpec | None, start: StartingPoint) -> dict[str, Any]:
-    """All that were set by hand, by field name, with those that a person keeps with the rows."""
+    """All settings that were set, by field name, with the split settings saved with the rows."""
     given = {key.replace("-", "_"): value for key, value in start.settings.items()}
     given = {name: value for name, value in given.items() if name not in OWN_ACTIONS}
-    return {**(splits_kept(spec, given) if spec else {}), **given}
+    return {**(saved_splits(spec, given) if spec else {}), **given}
 
 
 def not_settings(settings: Mapping[str, Any]) -> list[StudioError]:
-    """Refusals of fields among the settings that are chosen in another way, for example the model."""
+    """Errors about fields among the settings that are set in another way, for example the model."""
     names = [key.replace("-", "_") for key in settings]
     return [
         StudioError(

@@ -1,4 +1,4 @@
-"""What a model sees of a dataset: a row token by token, the limit, the longest rows, and the first batch of a run."""
+"""Previews of what the model gets: a row token by token, the longest rows, and the first batch of a run."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from studio.schema.preview import Batch, LengthStats
 from studio.schema.report import Preview
 from studio.schema.requests import RunRequest
 from studio.services.datasets.service import Datasets
-from studio.services.datasets.split_settings import split_spec, splits_kept
+from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
 from studio.services.planning.lengths import BINS, Measured
@@ -24,27 +24,27 @@ from studio.services.planning.replay_mixing import StartingPoint
 from studio.store.split_store import divide_version
 
 USUAL = 512
-"""Longest row in tokens where no plan can be made yet."""
+"""Maximum length in tokens where no plan can be made yet."""
 MOST_SHOWN = 50
 FINEST = 800
-"""Different lengths that are told apart; of more, neighbours are put together."""
+"""Bins of the histogram."""
 Progress = Callable[[int, int, str], None] | None
 
 
 class Previews:
-    """What a model sees of a workspace's datasets."""
+    """Previews of a workspace's datasets."""
 
     def __init__(self, datasets: Datasets, models: Models, planner: Planner, host: HostClient) -> None:
         self.datasets, self.models, self.planner = datasets, models, planner
         self.host = host.of(datasets.context.workspace)
 
     def limit(self, dataset: str, info: ModelInfo, spec: DatasetSpec, settings: Mapping[str, Any]) -> int:
-        """The longest row in tokens that training would read: as set by hand, else as it is planned."""
+        """The maximum length in tokens: as set, else as planned."""
         if given := settings.get("max_length"):
             return int(given)
         try:
             plan = self.planner.plan(Resolved.of_settings(dataset, info, spec, _of_rows(settings))).plan
-        except StudioError:  # too few rows, say: a row can be looked at all the same
+        except StudioError:  # for example, too few rows: a row can be shown all the same
             return min(USUAL, info.context or USUAL)
         return plan.config.max_length
 
@@ -57,7 +57,7 @@ class Previews:
         settings: Mapping[str, Any] | None = None,
         roles: Mapping[str, str] | None = None,
     ) -> Preview:
-        """One row, token by token, by the function that training calls."""
+        """One row, token by token, encoded by the function that training uses."""
         settings = settings or {}
         spec, _ = self.datasets.resolve_spec(dataset, task, roles)
         info, cells = self.models.ready(model), self.datasets.table(dataset).row(row)
@@ -106,7 +106,7 @@ class Previews:
             plan = self.planner.plan(
                 Resolved(request, info, spec, StartingPoint(request.method, request.all_settings))
             ).plan
-            splits = split_spec({**splits_kept(spec, request.all_settings), **request.all_settings})
+            splits = split_spec({**saved_splits(spec, request.all_settings), **request.all_settings})
             division = divide_version(self.datasets.store, record, spec, splits)
             path = self.datasets.store.rows_path(record.id, record.version)
             result = self.host.result(
@@ -142,7 +142,7 @@ class Previews:
 
 
 def stats_of(measured: Measured, limit: int) -> LengthStats:
-    """A histogram with the limit in sight, and the longest rows."""
+    """A histogram that includes the limit, and the longest rows."""
     known = {row: length for row, length in measured.by_row.items() if length}
     lengths = sorted(known.values())
     if not lengths:
@@ -164,6 +164,6 @@ def stats_of(measured: Measured, limit: int) -> LengthStats:
 
 
 def _of_rows(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those settings that change what the model sees of a row."""
+    """The settings that change what the model gets of a row."""
     data = {name for name in settings_of() if (words := about(TrainingConfig, name)) and words.group == "data"}
     return {name: value for name, value in settings.items() if name in data and value is not None}

@@ -1,4 +1,4 @@
-"""A short probe of a planned run: a few real steps in a process of its own, never beside a run at work."""
+"""A probe of a planned run: a few real steps in a subprocess, never while a run trains."""
 
 from studio.machine.environment import child_environment
 from studio.machine.limits import oom_kills
@@ -14,7 +14,11 @@ MOST_SECONDS = 300
 
 
 def probe(context: Context, spec: RunSpec) -> Measured:
-    """What a few steps took; a refusal when they can't be made now."""
+    """Memory and time of a few steps.
+
+    Raises:
+        StudioError: when the steps can't be made now.
+    """
     if context.home.queue.has_running_run():
         raise StudioError(
             "wrong-state",
@@ -56,7 +60,7 @@ def probe(context: Context, spec: RunSpec) -> Measured:
             hint=without_places(error.last_line) if context.demo else error.last_line,
         ) from error
     except StudioError as error:
-        shown = error.with_texts(without_places) if visitors else error
-        what = f"The probe could not be done. {shown.what}"
-        raise StudioError.from_dict({**shown.to_dict(), "what": what}) from error
+        safe_error = error.with_texts(without_places) if visitors else error
+        what = f"The probe could not be done. {safe_error.what}"
+        raise StudioError.from_dict({**safe_error.to_dict(), "what": what}) from error
     return Measured.model_validate(measured)

@@ -1,4 +1,4 @@
-"""What a run begins with besides its own rows: general rows mixed in, and an earlier run's result to go on from."""
+"""The starting point of a run: replay rows to mix in, and the result of an earlier run to start from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,40 +15,44 @@ from studio.tasks.classification import label_role
 from studio.training.methods import METHODS, method_named, trains_base_weights
 
 IN_WORDS = {"label": "one label", "labels": "several labels", "score": "a score"}
-"""What a text is given, in words."""
+"""Role → what is assigned to a text, in words."""
 
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """Method and settings of a run, and where its general rows come from; and what speaks against it."""
+    """Method and settings of a run, its replay data, and the problems of these."""
 
     method: str | None
     settings: Mapping[str, Any]
     replay: Replay | None = None
     problems: tuple[StudioError, ...] = ()
-    """For the plan, which tells them with all else that is wrong."""
+    """The plan reports them with all other problems."""
 
 
 def starting_point(
     context: Context, datasets: Datasets, settings: Mapping[str, Any], method: str | None, model: str, spec: DatasetSpec
 ) -> StartingPoint:
-    """The method, the settings and the general rows that a run starts with, and all problems of these."""
+    """The method, the settings and the replay data of a run, and all problems of these."""
     problems: list[StudioError] = []
-    asked = {key.replace("-", "_"): value for key, value in settings.items()}
+    values = {key.replace("-", "_"): value for key, value in settings.items()}
     replay = None
     try:
-        method, asked = begin_with(context, asked, method, model, spec)
+        method, values = start_from_run(context, values, method, model, spec)
     except StudioError as error:
         problems += error.all()
     try:
-        replay = general_rows(datasets, asked, spec)
+        replay = replay_of(datasets, values, spec)
     except StudioError as error:
         problems += error.all()
-    return StartingPoint(method, asked, replay, tuple(problems))
+    return StartingPoint(method, values, replay, tuple(problems))
 
 
-def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetSpec) -> Replay | None:
-    """Where the rows come from that are mixed in, or None; a refusal when they can't be."""
+def replay_of(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetSpec) -> Replay | None:
+    """The replay data, or None without replay.
+
+    Raises:
+        StudioError: when the rows don't fit the task.
+    """
     share, source = settings.get("replay") or 0, str(settings.get("replay_from") or "")
     if share in (0, "0"):
         return None
@@ -74,11 +78,11 @@ def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetS
     raise_all(problems)
     record = datasets.open(source) if source.startswith("sample:") else datasets.store.get(source)
     read, _ = datasets.resolve_spec(record.id, spec.task)
-    given, wanted = set(read.roles.values()), set(spec.roles.values())
-    missing = [role.title for role in task.roles if role.required and role.name in wanted - given]
+    given, needed = set(read.roles.values()), set(spec.roles.values())
+    missing = [role.title for role in task.roles if role.required and role.name in needed - given]
     turned = as_turns(task, read.roles, spec.roles)
-    if missing or not (turned or any(set(one) <= given & wanted for one in task.alternatives)):
-        missing = missing or [role.title for role in task.roles if role.name in wanted - given]
+    if missing or not (turned or any(set(one) <= given & needed for one in task.alternatives)):
+        missing = missing or [role.title for role in task.roles if role.name in needed - given]
         raise StudioError(
             "bad-setting",
             "The general rows lack what these rows have.",
@@ -89,14 +93,18 @@ def general_rows(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetS
     return Replay(dataset=record.id, version=record.version, roles=dict(read.roles), left_out=read.left_out)
 
 
-def begin_with(
+def start_from_run(
     context: Context, settings: Mapping[str, Any], method: str | None, model: str, spec: DatasetSpec
 ) -> tuple[str | None, dict[str, Any]]:
-    """Method and settings of a run that goes on from an earlier run's result; as they are when it does not."""
-    asked = {key.replace("-", "_"): value for key, value in settings.items()}
-    if not asked.get("start_from"):
-        return method, asked
-    record = context.workspace.runs.get(str(asked["start_from"]))
+    """Method and settings of a run that starts from the result of an earlier one; unchanged when it does not.
+
+    Raises:
+        StudioError: with all reasons why it can't start from that run.
+    """
+    values = {key.replace("-", "_"): value for key, value in settings.items()}
+    if not values.get("start_from"):
+        return method, values
+    record = context.workspace.runs.get(str(values["start_from"]))
     before, folder = context.workspace.runs.spec(record.id), context.workspace.runs.folder(record.id)
     earlier = before.config
     problems = []
@@ -114,29 +122,29 @@ def begin_with(
         problems.append(
             _refused(f"The result of {record.name} is of another kind.", given=method, valid=earlier.method)
         )
-    problems += _other_end(record.name, before, spec)
+    problems += _head_problems(record.name, before, spec)
     for name in learned_by.shape:
-        told = getattr(earlier, name)
-        if asked.get(name) not in (None, told):
+        earlier_value = getattr(earlier, name)
+        if values.get(name) not in (None, earlier_value):
             problems.append(
                 StudioError(
                     "bad-setting",
                     f"The adapter of {record.name} was made with another {name.replace('_', ' ')}.",
-                    given=asked[name],
-                    valid=told,
+                    given=values[name],
+                    valid=earlier_value,
                     field=name,
                 )
             )
-        asked[name] = told
+        values[name] = earlier_value
     raise_all(problems)
-    return method or earlier.method, {**asked, "start_from": record.id}
+    return method or earlier.method, {**values, "start_from": record.id}
 
 
-def _other_end(name: str, before: RunSpec, spec: DatasetSpec) -> list[StudioError]:
-    """What speaks against a result because of the layers that it ends in: they are for other labels, or for none.
+def _head_problems(name: str, before: RunSpec, spec: DatasetSpec) -> list[StudioError]:
+    """Problems of a result whose head is for other labels, or for none.
 
-    Tasks without labels end alike on one base, so that a chat goes on from plain text and pairs from a chat. A whole
-    model can be given a new end; an adapter has its own.
+    Tasks without labels have the same head on one base model: chat can start from continued pretraining, and
+    preference training from chat. A whole model can get a new head. An adapter keeps its own.
     """
     earlier, now = task_named(before.data.task), task_named(spec.task)
     if earlier.has_labels != now.has_labels:
@@ -150,14 +158,14 @@ def _other_end(name: str, before: RunSpec, spec: DatasetSpec) -> list[StudioErro
                 hint="Choose a run of the same task, or begin with the base model.",
             )
         ]
-    told, wanted = _labels_of(before.data), _labels_of(spec)
-    if not now.has_labels or not spec.roles or told == wanted:  # without rows no labels are known
+    earlier_labels, labels = _labels_of(before.data), _labels_of(spec)
+    if not now.has_labels or not spec.roles or earlier_labels == labels:  # without rows no labels are known
         return []
     return [
         _refused(
             f"The result of {name} tells other labels apart.",
-            given=_in_words(*told),
-            valid=_in_words(*wanted),
+            given=_in_words(*earlier_labels),
+            valid=_in_words(*labels),
             hint="Choose a run that learned just these labels, or begin with the base model.",
         )
     ]
@@ -169,7 +177,7 @@ def _gets_new_layers(task: Task) -> bool:
 
 
 def _labels_of(spec: DatasetSpec) -> tuple[str, tuple[str, ...]]:
-    """What a text is given, and the labels in the order of their numbers."""
+    """What is assigned to a text, and the labels in the order of their class ids."""
     kind = label_role(spec.roles)
     return kind, () if kind == "score" else spec.label_names
 

@@ -1,4 +1,4 @@
-"""Plans of runs: what a request would do and take on this machine, and all that is wrong with it."""
+"""Plans of runs: the settings and costs of a request on this machine, and its problems."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -44,11 +44,11 @@ class Planning:
         self.planner, self._exclusions, self._runner = planner, exclusions, runner
 
     def plan(self, request: RunRequest) -> PlanView:
-        """What a run would do and take; without a dataset, for typical rows."""
+        """The settings and costs of a run. Without a dataset, for typical rows."""
         return self.planner.plan(self.resolve(request))
 
     def fit(self, request: RunRequest) -> FitView:
-        """The nearest settings with which a run fits this machine's memory, and each change that this needs."""
+        """The nearest settings with which a run fits this machine's memory, and each change."""
         return self.planner.fit(self.resolve(request))
 
     def probe(self, request: RunRequest) -> PlanView:
@@ -63,7 +63,7 @@ class Planning:
         """All problems of a run that can be known before tokens are counted.
 
         Dataset and model may be None, because they were refused before. Problems that depend on what is missing are
-        left out: of a dataset the limits of batch size and validation, of a model what it and its methods can do.
+        left out: of a dataset the limits of batch size and validation, of a model what it and its methods support.
         """
         resolved, problems = self._look_up(request)
         return tuple(self._all_problems(resolved, problems))
@@ -82,7 +82,11 @@ class Planning:
         return resolved
 
     def spec_to_start(self, request: RunRequest) -> RunSpec:
-        """What a worker needs to run a request; refused when it can't run on this machine."""
+        """The spec with which a worker runs a request.
+
+        Raises:
+            StudioError: when the request has problems or does not fit this machine.
+        """
         assert request.dataset is not None
         settings = {**request.settings, "test_prompts": request.prompts}
         resolved = self.resolve(request.model_copy(update={"settings": settings}), ready=True)
@@ -97,7 +101,7 @@ class Planning:
         return self.run_spec(resolved, view)
 
     def run_spec(self, resolved: Resolved, view: PlanView) -> RunSpec:
-        """All that a worker needs to know about a planned run."""
+        """The spec of a planned run."""
         request, spec = resolved.request, resolved.spec
         assert request.dataset is not None and spec is not None
         other = self.datasets.store.get(request.validation) if request.validation else None
@@ -119,11 +123,11 @@ class Planning:
     def starting_point(
         self, settings: Mapping[str, Any], method: str | None, info: ModelInfo, spec: DatasetSpec
     ) -> StartingPoint:
-        """What a run with this model and these rows starts from."""
+        """The starting point of a run with this model and these rows."""
         return starting_point(self.context, self.datasets, settings, method, info.name, spec)
 
     def fits_later(self, view: PlanView) -> bool:
-        """Whether a run would fit this machine once other programs free their memory; it waits for that."""
+        """Whether a run fits this machine once other programs free their memory. It waits for that."""
         machine = machine_facts()
         computed = view.estimate.memory_bytes <= MAX_MEMORY_SHARE * machine.training_memory
         return computed and view.estimate.beside_bytes <= MAX_MEMORY_SHARE * machine.memory_total
@@ -138,7 +142,7 @@ class Planning:
         if estimate.fits or self.fits_later(view):
             return
         sizes = [estimate.memory_bytes, machine.training_memory]
-        if estimate.beside_bytes > MAX_MEMORY_SHARE * machine.memory_total:  # too much, however large the GPU is
+        if estimate.beside_bytes > MAX_MEMORY_SHARE * machine.memory_total:  # also too much with a larger GPU
             sizes = [estimate.beside_bytes, machine.memory_total]
         needed, most = (f"{size / 2**30:.1f} GB" for size in sizes)
         raise StudioError(
@@ -173,7 +177,7 @@ class Planning:
         settings = request.all_settings
         if request.dataset is not None and info and spec:
             with gathered(problems):
-                spec = self._exclusions.settled(
+                spec = self._exclusions.with_rows_left_out(
                     request.dataset, info, spec, request.leave_out, settings, request.validation
                 )
         start = StartingPoint(request.method, settings)

@@ -1,7 +1,7 @@
-"""What a runner must offer: a place where runs train. A further runner is one module and one line in the registry.
+"""The interface of a runner: a place where runs train. Add a runner as one module and one line in the registry.
 
 A runner gets a run's folder, which describes the run (config.yaml, rows), and returns a stream of events. The studio
-saves the events, shows them and decides what happens next. Nothing else knows where a run trains.
+saves the events, shows them and decides what happens next. No other code knows where a run trains.
 """
 
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ from studio.store.runs import RunFolder
 
 
 class Offer(FrozenModel):
-    """Hardware that a runner offers."""
+    """Hardware that a runner provides."""
 
     name: str
     memory_bytes: int
-    """Memory for training: of its GPU, or of the machine where it has none."""
+    """Bytes of memory for training: of the GPU, or of the machine where it has none."""
     gpus: tuple[str, ...] = ()
     """Names of its GPUs."""
     dollars_an_hour: float = 0.0
@@ -28,7 +28,7 @@ class Offer(FrozenModel):
 
 @dataclass(frozen=True)
 class RunHandle:
-    """A run of a workspace, as a runner gets it."""
+    """A run of a workspace, as a runner receives it."""
 
     workspace: Workspace
     id: str
@@ -46,7 +46,7 @@ class Position:
     before: int
     """Runs that train before it."""
     memory: tuple[int, int] | None = None
-    """Bytes that it needs and bytes that are free, when it waits for memory."""
+    """Bytes that it needs and bytes that are free, while it waits for memory."""
 
 
 class Runner(Protocol):
@@ -57,20 +57,20 @@ class Runner(Protocol):
     sentence: str
 
     def check(self) -> str:
-        """Why it can't be used now, and what to do; empty when it can."""
+        """Why the runner can't be used now, and what to do. Empty when it can."""
 
     def offers(self) -> tuple[Offer, ...]:
         """Its hardware."""
 
     def require_place(self, run: RunHandle) -> None:
-        """Refuse at once what `submit` would refuse.
+        """Refuse what `submit` would refuse.
 
         Raises:
             StudioError `limit-reached`.
         """
 
     def submit(self, run: RunHandle, rerun: bool = False) -> None:
-        """Queue a run, or start it. `rerun`: it has ended before and continues from its last checkpoint.
+        """Queue a run, or start it. `rerun`: the run has ended before and continues from its last checkpoint.
 
         Raises:
             StudioError `limit-reached`: when the limits allow no more runs.
@@ -83,16 +83,16 @@ class Runner(Protocol):
         """Take a waiting run out of the queue."""
 
     def stop(self, run: RunHandle, wish: StopWish) -> None:
-        """Ask a running run to stop. Called again, with growing force, until it has."""
+        """Ask a running run to stop. Each further call uses more force, until the run has stopped."""
 
     def position(self, run: RunHandle) -> Position | None:
-        """The place of a waiting run; None when it does not wait."""
+        """The place of a queued run. None when it is not queued."""
 
     def events(self, run: RunHandle) -> Iterable[AnyEvent]:
         """Events that the studio has not saved yet. A worker on this machine saves its events itself."""
 
     def fetch(self, run: RunHandle) -> None:
-        """Bring what an ended run has made into its folder."""
+        """Copy the results of an ended run into its folder."""
 
     def reconcile(self) -> None:
-        """Start what is next, and end processes that hang."""
+        """Start the next run, and kill processes that hang."""

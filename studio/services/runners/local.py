@@ -1,4 +1,4 @@
-"""This machine as a runner: a queue, one run at a time, and a worker process that outlives the server."""
+"""The local runner: a queue, one run at a time, and a worker process that outlives the server."""
 
 import signal
 from collections.abc import Iterable
@@ -18,11 +18,11 @@ from studio.store.next_worker import start_next_worker
 TERM_SECONDS, KILL_SECONDS = 90, 150
 """Seconds after a request to stop until the worker gets SIGTERM, and SIGKILL."""
 SAVING_SECONDS = 60
-"""A worker that has written into its run's folder within so many seconds is saving, and is not killed."""
+"""A worker that wrote into its run's folder within this number of seconds is saving, and is not killed."""
 
 
 class LocalRunner:
-    """This machine."""
+    """Runs on this machine."""
 
     name = "local"
     title = "This machine"
@@ -54,11 +54,11 @@ class LocalRunner:
         self._start_next()
 
     def is_submitted(self, run: RunHandle) -> bool:
-        """Whether it is in the queue."""
+        """Whether the run is in the queue."""
         return self.queue.position(run.id) is not None
 
     def withdraw(self, run: RunHandle) -> None:
-        """Remove it from the queue, and end its waiting worker."""
+        """Remove the run from the queue, and end its waiting worker."""
         worker = self.queue.worker(run.id)
         self.queue.remove(run.id)
         if worker:
@@ -96,7 +96,7 @@ class LocalRunner:
         return ()
 
     def fetch(self, run: RunHandle) -> None:
-        """Nothing: the worker writes into the run's folder."""
+        """Nothing to do: the worker writes into the run's folder."""
 
     def reconcile(self) -> None:
         """Kill waiting workers that hang, start the next worker, and watch those that other workers started."""

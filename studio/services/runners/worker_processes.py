@@ -1,4 +1,4 @@
-"""This machine: a worker process of its own session that outlives the server, started fresh or taken prepared."""
+"""Worker processes of this machine. They outlive the server; one may be prepared in advance."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from studio.store.home import Home
 from studio.store.next_worker import start_worker
 from studio.store.queue import Entry
 
-Told = Callable[[str], None]
+RunEndCallback = Callable[[str], None]
 WATCH_SECONDS = 0.5
-"""Between two looks at a worker that another process has started."""
+"""Seconds between two checks of a worker that another process has started."""
 
 
 class WorkerProcesses:
-    """Starts workers. Holds at most one prepared process: all imports done, waiting for a run or making one ready."""
+    """Starts workers. Keeps at most one prepared process, with all imports done and possibly a run prepared."""
 
     title = "This machine"
 
@@ -31,83 +31,85 @@ class WorkerProcesses:
         self.home = home
         self._prepared: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-        self._aside: tuple[str, str] | None = None
-        """The workspace and the id of the run that is made ready."""
-        self._told: dict[str, Told] = {}
+        self._prepared_run: tuple[str, str] | None = None
+        """The workspace and the id of the run that is prepared."""
+        self._callbacks: dict[str, RunEndCallback] = {}
         self._watched: set[int] = set()
-        """Workers whose end a thread waits for; no more of them live than the queue has processes."""
+        """Process ids of workers whose end a thread waits for."""
 
     def prepare(self) -> None:
-        """Have a process import everything now, since a person is about to press Start."""
+        """Start a process that imports everything, because a run will probably start soon."""
         with self._lock:
             self._prepare()
 
-    def make_ready(self, workspace: str, spec: RunSpec, run: str) -> None:
-        """Have it make a run ready, too, that a person may start next; `run` is its id unless one is set aside."""
+    def prepare_run(self, workspace: str, spec: RunSpec, run: str) -> None:
+        """Also prepare a run that will probably start next. `run` is its id, unless a run has an id already."""
         with self._lock:
             prepared = self._prepare()
-            if self._aside is None or self._aside[0] != workspace:
-                self._aside = workspace, run
-            told = {
+            if self._prepared_run is None or self._prepared_run[0] != workspace:
+                self._prepared_run = workspace, run
+            message = {
                 "home": str(self.home),
                 "workspace": workspace,
-                "run": self._aside[1],
+                "run": self._prepared_run[1],
                 "spec": spec.model_dump(mode="json", exclude={"because"}, exclude_defaults=True),
             }
-            if not _told(prepared, json.dumps(told)):
+            if not _write_line(prepared, json.dumps(message)):
                 _end(prepared)
                 self._prepared = None
 
-    def set_aside(self, workspace: str) -> str:
-        """The id of the run that is made ready for a workspace, given once; empty when there is none."""
+    def claim_prepared_run(self, workspace: str) -> str:
+        """The id of the prepared run of a workspace, once. Empty when there is none."""
         with self._lock:
-            if self._aside is None or self._aside[0] != workspace:
+            if self._prepared_run is None or self._prepared_run[0] != workspace:
                 return ""
-            (_, run), self._aside = self._aside, None
+            (_, run), self._prepared_run = self._prepared_run, None
             return run
 
-    def tell(self, workspace: str, told: Told) -> None:
-        """Have it called with each run of a workspace whose worker has ended, as long as this process lives."""
-        self._told[workspace] = told
+    def on_run_end(self, workspace: str, callback: RunEndCallback) -> None:
+        """Call a function with each run of a workspace whose worker has ended, while this process lives."""
+        self._callbacks[workspace] = callback
 
     def start(self, workspace: str, run: str, log: Path) -> None:
-        """Start a worker for a run in the queue; it waits for its turn by itself."""
+        """Start a worker for a queued run. The worker waits for its turn."""
         with self._lock:
             prepared, self._prepared = self._prepared, None
-        if prepared is None or not _handed(prepared, f"{self.home}\t{workspace}\t{run}"):
+        if prepared is None or not _hand_over(prepared, f"{self.home}\t{workspace}\t{run}"):
             prepared = start_worker(Home(self.home), workspace, run, log)
         self._watched.add(prepared.pid)
         self._watch(prepared.pid, prepared.wait, workspace, run)
 
     def watch(self, entries: Sequence[Entry]) -> None:
-        """Notice the end of workers that other workers have started: to report it, and because the first process of a
-        container becomes their parent when theirs has ended."""
+        """Wait in threads for the ends of workers that other processes have started, to report them.
+
+        As the first process of a container, this process also becomes the parent of orphaned workers.
+        """
         for entry in entries:
             pid = entry.pid
-            if pid is None or pid in self._watched or not (entry.workspace in self._told or os.getpid() == 1):
+            if pid is None or pid in self._watched or not (entry.workspace in self._callbacks or os.getpid() == 1):
                 continue
             self._watched.add(pid)
             self._watch(pid, partial(_wait_for, pid, identity(pid)), entry.workspace, entry.run)
 
     def _watch(self, pid: int, wait: Callable[[], object], workspace: str, run: str) -> None:
-        """A process stays a zombie until its exit status is read."""
+        """Wait in a thread for the end of a worker. A process stays a zombie until its exit status is read."""
 
-        def until_it_ends() -> None:
+        def wait_for_end() -> None:
             wait()
             self._watched.discard(pid)
-            if told := self._told.get(workspace):
-                told(run)
+            if callback := self._callbacks.get(workspace):
+                callback(run)
 
-        threading.Thread(target=until_it_ends, name=f"studio {run}", daemon=True).start()
+        threading.Thread(target=wait_for_end, name=f"studio {run}", daemon=True).start()
 
     def forget(self, workspace: str) -> None:
-        """The workspace was removed: stop reporting the ends of its runs."""
-        self._told.pop(workspace, None)
+        """Stop reporting the ends of runs of a removed workspace."""
+        self._callbacks.pop(workspace, None)
 
     def close(self) -> None:
-        """Let the prepared process go; a worker at work is not touched."""
+        """End the prepared process. Running workers are not touched."""
         with self._lock:
-            prepared, self._prepared, self._aside = self._prepared, None, None
+            prepared, self._prepared, self._prepared_run = self._prepared, None, None
         if prepared is not None:
             _end(prepared)
 
@@ -119,27 +121,27 @@ class WorkerProcesses:
             self._prepared = subprocess.Popen(
                 [sys.executable, "-m", "studio.worker", "--prepared"],
                 stdin=subprocess.PIPE,
-                bufsize=0,  # a line is there at once or refused, and closing writes nothing
+                bufsize=0,  # a line is written at once or refused, and closing writes nothing
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
             assert self._prepared.stdin is not None
-            os.set_blocking(self._prepared.stdin.fileno(), False)  # nobody waits for one that does not listen
+            os.set_blocking(self._prepared.stdin.fileno(), False)  # never wait for a process that does not read
         return self._prepared
 
 
 def _wait_for(pid: int, known_identity: str) -> None:
-    """Until a process has ended that this one has not started; its exit status is read if it is this one's child."""
+    """Wait for the end of a process that another one has started. Reads the exit status of an adopted child."""
     while lives(pid, known_identity):
         time.sleep(WATCH_SECONDS)
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
-def _handed(process: "subprocess.Popen[bytes]", line: str) -> bool:
-    """Whether the process was there to be told, which is the last thing it hears; if not, it is gone for good."""
-    if not _told(process, line):
+def _hand_over(process: "subprocess.Popen[bytes]", line: str) -> bool:
+    """Send the process its run and close the pipe. False when it has ended; it is then cleaned up."""
+    if not _write_line(process, line):
         _end(process)
         return False
     assert process.stdin is not None
@@ -147,8 +149,8 @@ def _handed(process: "subprocess.Popen[bytes]", line: str) -> bool:
     return process.poll() is None
 
 
-def _told(process: "subprocess.Popen[bytes]", line: str) -> bool:
-    """Whether a whole line is in its pipe."""
+def _write_line(process: "subprocess.Popen[bytes]", line: str) -> bool:
+    """Write a line into the pipe of a process. Returns whether all of it was written."""
     assert process.stdin is not None
     whole = f"{line}\n".encode()
     try:

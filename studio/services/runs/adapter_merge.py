@@ -1,4 +1,4 @@
-"""Adapters of one base, added and weighted into one: a run of its own that can be chatted with and exported."""
+"""Adapter merging: adapters of one base model are combined with weights into a new run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,7 @@ from studio.services.context import Context
 from studio.store.db import now
 from studio.store.files import folder_size
 from studio.store.quota import Quota
+from studio.training.methods import METHODS, has_rank, method_named
 
 WAYS: dict[str, str] = {
     "cat": "Side by side: exactly the sum, in a wider adapter.",
@@ -20,20 +21,13 @@ WAYS: dict[str, str] = {
     "ties": "Only the largest changes, where the adapters agree.",
     "dare_linear": "A random half of the changes, made larger.",
 }
-"""PEFT's ways to combine, in plain words."""
-LEARNED_MORE = {
-    "dora": "lengths",
-    "lora-embeddings": "words",
-    "prompt-tuning": "virtual tokens",
-    "prefix-tuning": "virtual tokens",
-}
-"""Methods of adapters that PEFT can't add up, and what they learned besides."""
+"""PEFT's combination types, in plain words."""
 MOST_SECONDS = 600
 SUM_OFF = 0.01
 
 
 def combine(context: Context, weights: Mapping[str, float], how: str, name: str) -> RunRecord:
-    """One adapter of several. `weights` is run → weight; its first run gives settings and rows."""
+    """Combine adapters. `weights` is run → weight; the first run gives settings and rows."""
     store = context.workspace.runs
     runs = {store.get(run).id: float(weight) for run, weight in weights.items()}
     specs = [store.spec(run) for run in runs]
@@ -59,16 +53,18 @@ def combine(context: Context, weights: Mapping[str, float], how: str, name: str)
 
 
 def _shape(specs: list[RunSpec], how: str) -> dict[str, Any]:
-    """Settings of the adapter that is made: plain LoRA, whose strength is its rank, since PEFT has put the strengths
-    of its parts into the weights."""
+    """Settings of the combined adapter: plain LoRA with alpha equal to the rank, since PEFT puts the strengths of the
+    adapters into the weights.
+    """
     configs = [spec.config for spec in specs]
-    if configs[0].method == "ia3":
-        return {}
+    method = METHODS[configs[0].method]
+    if not method.has_rank:
+        return {"method": method.combines_as}
     ranks = [config.lora_rank for config in configs]
     rank = sum(ranks) if how == "cat" else max(ranks)
     wide = any(config.lora_targets != "attention" for config in configs)
     return {
-        "method": "qlora" if configs[0].method == "qlora" else "lora",
+        "method": method.combines_as,
         "lora_rank": rank,
         "lora_alpha": rank,
         "lora_targets": "all-linear" if wide else "attention",
@@ -77,7 +73,7 @@ def _shape(specs: list[RunSpec], how: str) -> dict[str, Any]:
 
 
 def _check(context: Context, runs: list[str], specs: list[RunSpec], weights: list[float], how: str) -> None:
-    """Refuse what can't be combined, all of it at once."""
+    """Raise `StudioError` with all reasons why these runs can't be combined."""
     problems = []
     if len(runs) < 2:
         problems.append(_refused("It takes two runs or more to combine.", "runs", given=len(runs)))
@@ -86,28 +82,12 @@ def _check(context: Context, runs: list[str], specs: list[RunSpec], weights: lis
     if any(not 0 < abs(weight) <= 10 for weight in weights):
         problems.append(_refused("A weight can't have this value.", "weight", given=weights, valid="up to 10, not 0"))
     for run, spec in zip(runs, specs, strict=True):
-        record = context.workspace.runs.get(run)
-        if not (context.workspace.runs.folder(run).adapter / "adapter_config.json").exists():
-            problems.append(_refused(f"The run {record.name} has left no adapter.", "runs", given=run))
-        if spec.config.model != specs[0].config.model:
-            problems.append(
-                _refused(
-                    f"The adapter of {record.name} is of another base model.",
-                    "runs",
-                    given=spec.config.model,
-                    valid=specs[0].config.model,
-                )
-            )
-        more = "a head" if spec.data.label_names else LEARNED_MORE.get(spec.config.method)
-        if more:
-            problems.append(_refused(f"The run {record.name} learned {more}, too, which can't be added.", "runs"))
-        elif (spec.config.method == "ia3") != (specs[0].config.method == "ia3"):
-            problems.append(_refused(f"The adapter of {record.name} is of another kind.", "runs"))
-    if all(spec.config.method == "ia3" for spec in specs) and abs(sum(weights) - 1) > SUM_OFF:
+        problems += _problems_of_run(context, run, spec, specs[0])
+    if all(method_named(spec.config.method).averages for spec in specs) and abs(sum(weights) - 1) > SUM_OFF:
         problems.append(
             _refused("Factors are no sums: their weights must add up to 1.", "weight", given=f"{sum(weights):g} in all")
         )
-    ranks = {spec.config.lora_rank for spec in specs if spec.config.method != "ia3"}
+    ranks = {spec.config.lora_rank for spec in specs if has_rank(spec.config.method)}
     if how in ("linear", "ties", "dare_linear") and len(ranks) > 1:
         problems.append(
             _refused(
@@ -118,6 +98,30 @@ def _check(context: Context, runs: list[str], specs: list[RunSpec], weights: lis
             )
         )
     raise_all(problems)
+
+
+def _problems_of_run(context: Context, run: str, spec: RunSpec, first: RunSpec) -> list[StudioError]:
+    """Why the adapter of a run can't be combined with that of the first run."""
+    problems = []
+    record = context.workspace.runs.get(run)
+    if not (context.workspace.runs.folder(run).adapter / "adapter_config.json").exists():
+        problems.append(_refused(f"The run {record.name} has left no adapter.", "runs", given=run))
+    if spec.config.model != first.config.model:
+        problems.append(
+            _refused(
+                f"The adapter of {record.name} is of another base model.",
+                "runs",
+                given=spec.config.model,
+                valid=first.config.model,
+            )
+        )
+    method, first_method = method_named(spec.config.method), method_named(first.config.method)
+    more = "a head" if spec.data.label_names else "" if method.combines_as else method.learns_besides
+    if more:
+        problems.append(_refused(f"The run {record.name} learned {more}, too, which can't be added.", "runs"))
+    elif (method.has_rank, method.averages) != (first_method.has_rank, first_method.averages):
+        problems.append(_refused(f"The adapter of {record.name} is of another kind.", "runs"))
+    return problems
 
 
 def _refused(what: str, field: str, given: object = None, valid: object = None) -> StudioError:

@@ -1,4 +1,4 @@
-"""The coach's advice on a run as it is now, and applying what it proposes."""
+"""The coach's advice on a run, and applying it."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ class Coach:
         self.runs = runs
 
     def advice(self, run: str) -> list[AdviceEvent]:
-        """The advice that holds now; empty when all is well."""
-        return standing([each.event for each in self.runs.events(self.runs.get(run).id, kinds=("advice",))])
+        """The current advice. Empty when all is well."""
+        return current_advice([each.event for each in self.runs.events(self.runs.get(run).id, kinds=("advice",))])
 
     def apply(self, run: str, rule: str, choice: int = 1) -> RunRecord:
         """Do what an advice proposes. Returns the run that is stopped, or a new one with a change."""
@@ -35,16 +35,20 @@ class Coach:
         return self.runs.rerun(record.id, dict(action.changes))
 
 
-def standing(events: Sequence[AnyEvent]) -> list[AdviceEvent]:
-    """The last word of each rule that was not taken back, and the worker's own words; oldest first."""
-    said = [event for event in events if isinstance(event, AdviceEvent)]
-    last = {event.rule: event for event in said if event.rule}
-    return [event for event in said if not event.rule or (last[event.rule] is event and event.severity != "ok")]
+def current_advice(events: Sequence[AnyEvent]) -> list[AdviceEvent]:
+    """The latest advice of each rule that was not retracted, and the worker's own advice; oldest first."""
+    advice = [event for event in events if isinstance(event, AdviceEvent)]
+    last = {event.rule: event for event in advice if event.rule}
+    return [event for event in advice if not event.rule or (last[event.rule] is event and event.severity != "ok")]
 
 
-def action_of(said: Sequence[AdviceEvent], rule: str, choice: int, status: str) -> Action:
-    """The chosen action (from 1) of a rule's advice; refused when there is none, or no longer."""
-    advice = named({each.rule: each for each in said if each.rule}, rule, "advice", field="rule")
+def action_of(advice_list: Sequence[AdviceEvent], rule: str, choice: int, status: str) -> Action:
+    """The chosen action (from 1) of a rule's advice.
+
+    Raises:
+        StudioError: when there is no such action, or it is no longer possible.
+    """
+    advice = named({each.rule: each for each in advice_list if each.rule}, rule, "advice", field="rule")
     if not 1 <= choice <= len(advice.actions):
         raise StudioError(
             "bad-setting",

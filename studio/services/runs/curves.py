@@ -1,4 +1,4 @@
-"""Curves of runs: one as a table with every step, several beside each other with the settings that differ."""
+"""Curves of runs: one run as a table of all steps, several runs side by side with the settings that differ."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ COLUMNS = (
     "coach",
 )
 MOST = 8
-"""Runs on one chart; more can't be told apart."""
+"""Maximum number of runs on one chart."""
 ALWAYS = ("model", "method")
 EVENT_KINDS = ("step", "evaluation", "advice")
 ALL_EVENTS = 10_000_000
@@ -84,7 +84,7 @@ class Curves:
 
 
 def curve_rows(events: Sequence[StoredEvent], created: str) -> list[dict[str, Any]]:
-    """One row a step, as it was last done; what a check told stands in the row of its step."""
+    """One row for each step, in its latest state. Validations are in the row of their step."""
     began = datetime.fromisoformat(created).timestamp()
     rows: dict[int, dict[str, Any]] = {}
     for stored in events:
@@ -104,16 +104,16 @@ def curve_rows(events: Sequence[StoredEvent], created: str) -> list[dict[str, An
                 **event.metrics,
             }
         elif isinstance(event, EvaluationEvent):
-            told = {f"validation_{name}": value for name, value in event.metrics.items()}
+            metrics = {f"validation_{name}": value for name, value in event.metrics.items()}
             row = rows.setdefault(event.step, {"step": event.step})
-            row |= {"validation_loss": event.eval_loss, "best": int(event.best), **told}
+            row |= {"validation_loss": event.eval_loss, "best": int(event.best), **metrics}
         elif isinstance(event, AdviceEvent):
             rows.setdefault(event.step, {"step": event.step})["coach"] = event.title
     return [rows[step] for step in sorted(rows)]
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """A table with a column for all that any row tells."""
+    """The rows as CSV, with a column for each key."""
     more = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
     out = io.StringIO()
     writer = csv.DictWriter(out, [*COLUMNS, *more], lineterminator="\n")
@@ -123,15 +123,15 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def differences(configs: Sequence[TrainingConfig]) -> tuple[Difference, ...]:
-    """The settings in which these runs differ, with each one's value in words."""
-    found = []
+    """The settings in which these runs differ, with the value of each run in words."""
+    differing = []
     for name in (*ALWAYS, *settings_of()):
         values = [getattr(config, name) for config in configs]
         if any(value != values[0] for value in values):
-            told = about(TrainingConfig, name)
-            label = told.label if told else name.capitalize()
-            found.append(Difference(name=name, label=label, values=tuple(_words(value) for value in values)))
-    return tuple(found)
+            info = about(TrainingConfig, name)
+            label = info.label if info else name.capitalize()
+            differing.append(Difference(name=name, label=label, values=tuple(_words(value) for value in values)))
+    return tuple(differing)
 
 
 def _words(value: Any) -> str:

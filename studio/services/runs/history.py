@@ -1,4 +1,4 @@
-"""What a person does with runs that lie about: find, name, tag, note, put aside; and the sentences for what goes."""
+"""Annotations of runs (name, note, tags), and filtering and sorting of runs."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -19,39 +19,43 @@ ORDERS: dict[str, str] = {
 }
 
 
-def checked(name: str | None, note: str | None, tags: Sequence[str] | None) -> dict[str, Any]:
-    """What a person says of a run, as it is kept; a refusal that names all that can't be."""
+def valid_annotations(name: str | None, note: str | None, tags: Sequence[str] | None) -> dict[str, Any]:
+    """The annotations as they are saved.
+
+    Raises:
+        StudioError: with all problems of these.
+    """
     changes: dict[str, Any] = {}
     problems = []
     if name is not None:
         changes["name"] = name.strip()
         if not 0 < len(changes["name"]) <= 120:
-            problems.append(_bad("A name has 1 to 120 characters.", f"{len(changes['name']):,} characters", "name"))
+            problems.append(_invalid("A name has 1 to 120 characters.", f"{len(changes['name']):,} characters", "name"))
     if note is not None:
         changes["note"] = note.strip()
         if len(changes["note"]) > LONGEST_NOTE:
             given = f"{len(changes['note']):,} characters"
-            problems.append(_bad(f"A note has up to {LONGEST_NOTE:,} characters.", given, "note"))
+            problems.append(_invalid(f"A note has up to {LONGEST_NOTE:,} characters.", given, "note"))
     if tags is not None:
         changes["tags"] = plain_tags(tags)
         if len(changes["tags"]) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in changes["tags"]):
             what = f"A run has up to {MOST_TAGS} tags of up to {LONGEST_TAG} characters."
-            problems.append(_bad(what, f"{len(changes['tags'])} tags", "tags"))
+            problems.append(_invalid(what, f"{len(changes['tags'])} tags", "tags"))
     if problems:
         raise problems[0] if len(problems) == 1 else StudioError(problems[0].code, problems[0].what, problems=problems)
     return changes
 
 
 def plain_tags(tags: Iterable[str]) -> list[str]:
-    """Tags without commas and blanks around them, each once."""
+    """Tags without commas and surrounding spaces, each once."""
     parts = (part.strip() for tag in tags for part in tag.split(","))
     return list(dict.fromkeys(part for part in parts if part))
 
 
-def found(
+def filter_runs(
     records: Iterable[RunRecord], text: str = "", tag: str = "", archived: bool = False, datasets: Any = None
 ) -> list[RunRecord]:
-    """Runs in which every word of a text occurs, with a tag; those put aside only when asked for."""
+    """Runs that contain every word of a text and have a tag. Archived runs only on request."""
     words = text.casefold().split()
     names = datasets or {}
     return [
@@ -59,12 +63,12 @@ def found(
         for record in records
         if record.archived == archived
         and (not tag or tag in record.tags)
-        and all(word in _said(record, names.get(record.dataset, "")) for word in words)
+        and all(word in _searchable_text(record, names.get(record.dataset, "")) for word in words)
     ]
 
 
 def in_order(records: Sequence[RunRecord], order: str, sizes: dict[str, int] | None = None) -> list[RunRecord]:
-    """Runs, newest first, in another order."""
+    """Runs, which come newest first, in another order."""
     if order not in ORDERS:
         raise StudioError("bad-setting", "Runs are not sorted by that.", given=order, valid=list(ORDERS), field="sort")
     match order:
@@ -81,10 +85,10 @@ def in_order(records: Sequence[RunRecord], order: str, sizes: dict[str, int] | N
     return list(records)
 
 
-def _said(record: RunRecord, dataset: str) -> str:
+def _searchable_text(record: RunRecord, dataset: str) -> str:
     parts = (record.id, record.name, record.note, record.model, record.method, record.task, record.status, dataset)
     return " ".join((*parts, *record.tags)).casefold()
 
 
-def _bad(what: str, given: str, field: str) -> StudioError:
+def _invalid(what: str, given: str, field: str) -> StudioError:
     return StudioError("bad-setting", what, given=given, field=field)

@@ -1,4 +1,4 @@
-"""The lifecycle of runs: submit, stop, pause, resume, delete, and where each stands. reconcile.py repairs states."""
+"""The lifecycle of runs: submit, stop, pause, resume, delete, and their progress. reconcile.py repairs states."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
@@ -17,7 +17,7 @@ from studio.services.runners.base import RunHandle, Runner
 from studio.services.runners.local import timestamp
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.run_files import end_of, resumable_step, resumable_steps, step_to_keep
-from studio.services.runs.run_messages import goes_on, sentence_of, taken_out
+from studio.services.runs.run_messages import resume_message, state_message, stopped_message
 from studio.store.demo_rules import require_allowed
 from studio.store.files import folder_size, require_room
 from studio.store.queue import MOVES, Move
@@ -30,7 +30,7 @@ class RunLifecycle:
     """The runs of a workspace: submitted, stopped, paused, resumed, deleted. Reads have no side effects."""
 
     def __init__(self, context: Context, runners: Mapping[str, Runner], processes: WorkerProcesses) -> None:
-        """`processes`: the worker processes of this machine, of which one may have prepared the next run."""
+        """`processes`: the worker processes of this machine. One of them may have prepared the next run."""
         self.context, self.runners, self.processes = context, runners, processes
         self.store = context.workspace.runs
         self.event_store = context.workspace.events
@@ -39,11 +39,11 @@ class RunLifecycle:
         self.quota = Quota(context.workspace)
 
     def handle(self, run: str) -> RunHandle:
-        """A run as its runner gets it."""
+        """A run as its runner receives it."""
         return RunHandle(self.context.workspace, run)
 
     def runner_of(self, run: str) -> Runner:
-        """Where a run trains, or is to train."""
+        """The runner of a run."""
         return named(self.runners, self.store.spec(run).runner, "runner", field="runner")
 
     def has_room(self, run: str = "") -> bool:
@@ -71,7 +71,7 @@ class RunLifecycle:
         self.quota.require(spec.disk_bytes, "This run", ", or choose LoRA or a smaller model")
         config = spec.config.model_copy(update={"name": self.store.unique_name(spec.config.name)})
         record = self.store.create(
-            spec.model_copy(update={"config": config}), once, self.processes.set_aside(self._here)
+            spec.model_copy(update={"config": config}), once, self.processes.claim_prepared_run(self._here)
         )
         handle = self.handle(record.id)
         if record.status == "queued" and not runner.is_submitted(handle):
@@ -89,7 +89,7 @@ class RunLifecycle:
         """
         alone = spec and spec.config.processes == 1 and spec.config.mirror == "none" and not machine_facts().gpus
         if spec and alone and not self.context.demo:
-            self.processes.make_ready(self._here, spec, self.store.new_id())
+            self.processes.prepare_run(self._here, spec, self.store.new_id())
         else:
             self.processes.prepare()
 
@@ -102,7 +102,7 @@ class RunLifecycle:
         return self.store.get(run)
 
     def spec(self, run: str) -> RunSpec:
-        """What a run was asked to do."""
+        """The request of a run."""
         return self.store.spec(run)
 
     def has_adapter(self, run: str) -> bool:
@@ -110,11 +110,11 @@ class RunLifecycle:
         return (self.store.folder(self.store.get(run).id).adapter / "adapter_config.json").exists()
 
     def stop(self, run: str, wish: StopWish = "keep") -> RunRecord:
-        """Ask a run to stop: at the end of its step, keeping the best so far or nothing."""
+        """Ask a run to stop at the end of its step, keeping the best checkpoint or nothing."""
         record = self.get(run)
         self.store.request_stop(record.id, wish)
         if record.status in ("queued", "paused"):
-            words = taken_out(record, self.way_on(record.id)[0], wish)
+            words = stopped_message(record, self.resume_point(record.id)[0], wish)
             self.store.set_status(record.id, "stopped", words, only_from=("queued", "paused"), reason=words)
             self.runner_of(record.id).withdraw(self.handle(record.id))
             if wish == "discard":
@@ -129,7 +129,7 @@ class RunLifecycle:
         return self.store.get(record.id)
 
     def pause(self, run: str) -> RunRecord:
-        """Give the turn away: a run at work ends after its step with a checkpoint, one that waits leaves the queue."""
+        """Pause a run: one that trains ends after its step with a checkpoint, one that waits leaves the queue."""
         record = self.get(run)
         words = "Paused while it waited."
         if self.store.set_status(record.id, "paused", words, only_from=("queued",), reason=words):
@@ -147,7 +147,7 @@ class RunLifecycle:
         return self.store.get(record.id)
 
     def move(self, run: str, way: Move) -> RunRecord:
-        """Give a waiting run another place among the runs of this workspace."""
+        """Move a waiting run among the runs of this workspace."""
         record = self.get(run)
         if way not in MOVES:
             raise StudioError("bad-setting", "There is no such move.", given=way, valid=MOVES, field="move")
@@ -158,20 +158,20 @@ class RunLifecycle:
         return record
 
     def queued(self) -> list[RunRecord]:
-        """The runs of this workspace in the queue, the one at work first, then in the order of their turn."""
+        """The runs of this workspace in the queue, the running one first, then in their order."""
         known = {record.id: record for record in self.store.all()}
         return [known[entry.run] for entry in self.queue.listing() if entry.run in known]
 
     def resume(self, run: str) -> RunRecord:
-        """Go on from the last whole checkpoint, or from the start when there is none."""
+        """Resume from the last complete checkpoint, or from the start when there is none."""
         record = self.get(run)
         spec = self.store.spec(record.id)
         self.require_rows(spec)
-        there = folder_size(self.store.folder(record.id).checkpoints)  # what it writes takes their place
+        there = folder_size(self.store.folder(record.id).checkpoints)  # new checkpoints replace these
         require_room(self.store.root.parent, max(0, spec.disk_bytes - there))
         self.quota.require(max(0, spec.disk_bytes - there), "This run")
         self._require_time(record)
-        _, words = self.way_on(record.id)
+        _, words = self.resume_point(record.id)
         if not self.queue_again(record, words):
             raise StudioError(
                 "wrong-state",
@@ -197,7 +197,7 @@ class RunLifecycle:
         return self.get(record.id)
 
     def delete(self, run: str) -> None:
-        """Remove a run with all it made; one at work is ended first."""
+        """Delete a run with all its files. A running one is ended first."""
         record = self.get(run)
         if record.status in ACTIVE:
             raise StudioError(
@@ -209,39 +209,39 @@ class RunLifecycle:
         self.store.delete(record.id)
 
     def log(self, run: str, most: int = 200_000) -> str:
-        """The end of what the worker printed, and of what each of several processes did."""
+        """The end of the worker's output, and of that of each of several processes."""
         folder = self.store.folder(self.store.get(run).id)
         text = end_of(folder.log, most)
         for path in folder.of_processes:
             text += f"\n--- {path.name} ---\n{end_of(path, most)}"
         if not self.context.demo:
             return text
-        # A visitor may read what went wrong, but not where this machine keeps things.
+        # A visitor may read what went wrong, but not the paths of this machine.
         return without_places(text)
 
     def checkpoints(self, run: str) -> list[int]:
-        """Steps from which a run can go on, in order: of their checkpoints every file is there, and whole."""
+        """Steps from which a run can resume, in order. Their checkpoints are complete."""
         return resumable_steps(self.store.folder(self.store.get(run).id).checkpoints)
 
-    def way_on(self, run: str) -> tuple[int | None, str]:
-        """The step from which a run would go on, and the same in words; None: it would start again."""
+    def resume_point(self, run: str) -> tuple[int | None, str]:
+        """The step from which a run would resume (None: from the start), and a message about it."""
         folder = self.store.folder(self.store.get(run).id).checkpoints
         step = resumable_step(folder)
-        return step, goes_on(step, any(folder.glob("checkpoint-*")))
+        return step, resume_message(step, any(folder.glob("checkpoint-*")))
 
     def size(self, run: str) -> int:
-        """What the run takes on the disk."""
+        """Bytes on disk of a run."""
         return self.store.folder(self.store.get(run).id).bytes
 
     def selection_metric(self, run: str) -> tuple[str, str] | None:
-        """Name and title of the metric by which the best step is chosen; None where it is validation loss."""
+        """Name and title of the metric that selects the best step. None where it is validation loss."""
         spec = self.store.spec(self.get(run).id)
-        # of a model that writes, checks tell loss alone, and the page falls back to it
+        # For generative models, validations have only the loss, which the page then uses.
         metric = METRICS.get(task_named(spec.config.task).variant("encoder", spec.data.roles).best_metric)
         return (metric.name, metric.title) if metric else None
 
     def progress(self, run: str) -> Progress:
-        """How far a run is, in words and numbers."""
+        """The progress of a run, in words and numbers."""
         record = self.get(run)
         place = self.runner_of(record.id).position(self.handle(record.id)) if record.status == "queued" else None
         position, short = (place.before, place.memory) if place else (None, None)
@@ -249,7 +249,7 @@ class RunLifecycle:
         if record.status == "finished":
             share = 1.0
         left = self._seconds_left(record) if record.status == "training" else None
-        saved, way_on = self.way_on(record.id) if record.status in GOES_ON else (None, "")
+        saved, message = self.resume_point(record.id) if record.status in GOES_ON else (None, "")
         keeps = None
         if record.status in GOES_ON and not record.has_result:
             keeps = step_to_keep(self.store.folder(record.id).checkpoints, self.store.spec(record.id).config.keep_best)
@@ -259,9 +259,9 @@ class RunLifecycle:
             seconds_left=left,
             position=position,
             short=short is not None,
-            sentence=sentence_of(record, position, short),
+            sentence=state_message(record, position, short),
             saved=saved,
-            way_on=way_on,
+            way_on=message,
             keeps=keeps,
             bytes=self.size(record.id) if record.status in GOES_ON else 0,
         )
@@ -271,16 +271,16 @@ class RunLifecycle:
         return self.event_store.after(run, after, limit, tuple(kinds))
 
     def sampled_events(self, run: str, after: int, most: int) -> list[StoredEvent]:
-        """As `events`; of more than `most` steps those that a curve needs."""
+        """As `events`, but at most about `most` steps: those that a curve needs."""
         return self.event_store.thinned(run, after, most)
 
     def queue_again(
         self, record: RunRecord, words: str, *, only_from: Collection[str] = GOES_ON, **changes: Any
     ) -> bool:
-        """Put a run that has ended or is paused into the queue; False when its state does not allow it.
+        """Queue a run that has ended or is paused. False when its state does not allow it.
 
         Raises:
-            StudioError `limit-reached`: when a visitor has too many runs there; the run stays as it was.
+            StudioError `limit-reached`: when a visitor has too many runs in the queue. The run stays as it was.
         """
         runner, handle = self.runner_of(record.id), self.handle(record.id)
         runner.require_place(handle)
@@ -289,7 +289,7 @@ class RunLifecycle:
             return False
         try:
             runner.submit(handle, rerun=True)
-        except StudioError:  # another run was put there in this very moment
+        except StudioError:  # another run was queued in this moment
             kept = {name: getattr(record, name) for name in ("stop_wish", "reason", "ended")}
             self.store.set_status(record.id, record.status, record.reason, only_from=("queued",), **kept)
             raise
@@ -308,7 +308,7 @@ class RunLifecycle:
             )
 
     def require_rows(self, spec: RunSpec) -> None:
-        """What a run learns from must still be here."""
+        """Require that the rows of a run still exist."""
         store = self.context.workspace.datasets
         for dataset, version in dataset_versions(spec):
             store.get(dataset, version)
@@ -321,7 +321,7 @@ class RunLifecycle:
                 )
 
     def _seconds_left(self, record: RunRecord) -> float | None:
-        """From the pace of the last steps, evaluations between them included."""
+        """Estimated from the speed of the last steps, including the evaluations between them."""
         steps = self.event_store.last(record.id, "step", 60)
         numbered = [(each.event.step, timestamp(each.time)) for each in steps if isinstance(each.event, StepEvent)]
         gaps = [later[1] - earlier[1] for earlier, later in pairwise(numbered) if later[0] == earlier[0] + 1]

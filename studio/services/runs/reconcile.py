@@ -1,4 +1,4 @@
-"""Reconciles the states of runs with what their runners report: lost workers, stops that hang, runs without a place.
+"""Reconciles the states of runs with the reports of their runners: lost workers, stops that hang, runs without a place.
 
 Reads never do this. The server calls it in a loop (ui/monitor.py), the command line once for each command, and
 `Runs.watch` while it waits.
@@ -16,7 +16,7 @@ from studio.store.files import ignore_full_disk
 from studio.training.loop.oom_retry import TITLE, retry_message, with_half_batch
 
 UNQUEUED_SECONDS = 20
-"""A `queued` run that its runner does not know for so long is submitted: the server was killed before it did."""
+"""Seconds after which a `queued` run that its runner does not know is submitted: the server was killed before that."""
 
 
 def reconcile(runs: RunLifecycle) -> None:

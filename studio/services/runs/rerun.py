@@ -1,4 +1,4 @@
-"""Settings of a rerun: those of the run before, except for the changes. And the sentence that says so."""
+"""Settings of a rerun: those of the earlier run, with changes. And the sentence about it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,17 @@ from studio.schema.runs import RunRecord
 from studio.training.planning.setting_scope import applicable_settings
 
 OF_LENGTH = ("epochs", "max_steps", "batch_size", "gradient_accumulation", "validation_share", "test_share", "replay")
-"""Settings by which a run gets longer or shorter."""
+"""Settings that change the length of a run."""
 FIXED = {"task": "task", "model": "base model", "preset": "preset"}
-"""What a run that is run again keeps."""
+"""Settings that a rerun keeps."""
 
 
 def changed_settings(before: TrainingConfig, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Method and settings of the run again; a refusal when something is changed that makes it another run."""
+    """Method and settings of a rerun.
+
+    Raises:
+        StudioError: for changes that would make it a different run.
+    """
     given = {key.replace("-", "_"): value for key, value in changes.items()}
     for name, word in FIXED.items():
         if given.get(name, getattr(before, name)) != getattr(before, name):
@@ -37,14 +41,14 @@ def changed_settings(before: TrainingConfig, changes: Mapping[str, Any]) -> tupl
         ]
     )
     kept = {name: getattr(before, name) for name in applicable_settings(method, before.task)}
-    if any(name in given for name in OF_LENGTH):  # the rhythm of checks follows the length, unless it is set too
+    if any(name in given for name in OF_LENGTH):  # validations follow the length, unless they are set too
         kept.pop("eval_steps")
     own = {key: value for key, value in given.items() if key not in (*FIXED, "name")}
     return method, {**kept, "test_prompts": before.test_prompts, **own}
 
 
 def rerun_reason(name: str, before: TrainingConfig, after: TrainingConfig) -> str:
-    """What a run again is, and what was changed."""
+    """What a rerun is based on, and what was changed."""
     changed = [each for each in ("method", *settings_of()) if getattr(before, each) != getattr(after, each)]
     if not changed:
         return f"Run again as {name} was, with nothing changed."
@@ -55,7 +59,7 @@ def rerun_reason(name: str, before: TrainingConfig, after: TrainingConfig) -> st
 
 
 def extension_reason(record: RunRecord, after: TrainingConfig) -> str:
-    """What a run for some passes more begins with, and what happens to the schedule."""
+    """What an extension continues from, and its schedule."""
     step = f" by step {record.best_step:,}" if record.best_step is not None else ""
     passes = "1 pass" if after.epochs == 1 else f"{after.epochs:g} passes"
     return (
@@ -66,8 +70,8 @@ def extension_reason(record: RunRecord, after: TrainingConfig) -> str:
 
 
 def _label(name: str) -> str:
-    told = about(TrainingConfig, name) if name != "method" else None
-    return (told.label if told else name).lower()
+    info = about(TrainingConfig, name) if name != "method" else None
+    return (info.label if info else name).lower()
 
 
 def _value(value: Any) -> str:

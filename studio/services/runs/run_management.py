@@ -7,7 +7,7 @@ from pathlib import Path
 
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE, RunRecord
-from studio.services.runs.history import checked
+from studio.services.runs.history import valid_annotations
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.store.datasets import PACKED
 from studio.store.files import folder_size
@@ -31,12 +31,12 @@ class RunManagement:
     ) -> RunRecord:
         """Change name, note, tags or archive flag of a run. A name that is taken gets a number."""
         record = self.runs.get(run)
-        changes = checked(name, note, tags)
+        changes = valid_annotations(name, note, tags)
         if "name" in changes:
             changes["name"] = self.store.unique_name(changes["name"], except_run=record.id)
         if archived is not None:
             if archived and record.status in ACTIVE:
-                raise _at_work(record, "Archive it when it has ended.")
+                raise _still_active(record, "Archive it when it has ended.")
             changes["archived"] = int(archived)
         return self.store.change(record.id, **changes) if changes else record
 
@@ -46,7 +46,7 @@ class RunManagement:
             self.runs.context.owner_only("Writing to a file")
         record = self.runs.get(run)
         if record.status in ACTIVE:
-            raise _at_work(record, "Wait for its end, or pause it.")
+            raise _still_active(record, "Wait for its end, or pause it.")
         folder = self.store.folder(record.id)
         taken = self._rows(record.id) if rows else {}
         self.store.describe(record.id)
@@ -89,7 +89,7 @@ class RunManagement:
         """Remove the checkpoints, which only resuming needs."""
         record = self.runs.get(run)
         if record.status in ACTIVE:
-            raise _at_work(record, "Wait for its end.")
+            raise _still_active(record, "Wait for its end.")
         shutil.rmtree(self.store.folder(record.id).checkpoints, ignore_errors=True)
         return record
 
@@ -104,5 +104,5 @@ class RunManagement:
         return {**parts, "curve, log and settings": folder.bytes - sum(parts.values())}
 
 
-def _at_work(record: RunRecord, hint: str) -> StudioError:
+def _still_active(record: RunRecord, hint: str) -> StudioError:
     return StudioError("wrong-state", f"The run {record.name} is at work.", given=record.status, hint=hint)

@@ -1,10 +1,10 @@
-"""Where a run stands, in plain words."""
+"""Messages about the state of a run."""
 
 from studio.schema.runs import PHASE_WORDS, RunRecord, StopWish
 
 
-def taken_out(record: RunRecord, step: int | None, wish: StopWish) -> str:
-    """What became of a run that was stopped while it waited or was paused."""
+def stopped_message(record: RunRecord, step: int | None, wish: StopWish) -> str:
+    """The reason of a run that was stopped while it waited or was paused. `step`: the last resumable step, if any."""
     if wish == "discard":
         return "Stopped on request; nothing was kept."
     if step is None:
@@ -12,8 +12,13 @@ def taken_out(record: RunRecord, step: int | None, wish: StopWish) -> str:
     return f"Stopped while it {'was paused' if record.status == 'paused' else 'waited'}; step {step:,} is safe."
 
 
-def goes_on(step: int | None, saved: bool) -> str:
-    """From where a run goes on; `saved`: there is a checkpoint, if not a whole one."""
+def resume_message(step: int | None, saved: bool) -> str:
+    """From which step a run resumes.
+
+    Args:
+        step: the last resumable step; None when there is none.
+        saved: whether a checkpoint exists, even an incomplete one.
+    """
     if step is not None:
         return f"Goes on from step {step:,}."
     if saved:
@@ -21,14 +26,15 @@ def goes_on(step: int | None, saved: bool) -> str:
     return "Nothing was saved, so it starts again."
 
 
-def sentence_of(record: RunRecord, position: int | None, short: tuple[int, int] | None = None) -> str:
-    """How far a run is, in a sentence; `short` is what it needs and what is free while that is too little."""
-    if record.status == "queued" and short:
-        needed, free = (f"{size / 2**30:.1f} GB" for size in short)
-        return f"Waiting for memory: it needs about {needed}, and {free} are free."
+def state_message(record: RunRecord, position: int | None, short: tuple[int, int] | None = None) -> str:
+    """The state of a run in a sentence.
+
+    Args:
+        position: number of runs before it in the queue; None when it is not in the queue.
+        short: bytes of memory that it needs and that are free, while it waits for memory.
+    """
     if record.status == "queued":
-        before = "Its turn is next" if not position else f"{position} {'run' if position == 1 else 'runs'} before it"
-        return f"Waiting: {before}."
+        return _waiting_message(position, short)
     if record.status == "training" and record.phase == "training" and record.steps:
         return f"Training, step {record.step:,} of {record.steps:,}"
     if record.status in ("starting", "training"):
@@ -40,3 +46,11 @@ def sentence_of(record: RunRecord, position: int | None, short: tuple[int, int] 
     return record.reason or {"finished": "Finished", "stopped": "Stopped"}.get(
         record.status, record.status.capitalize()
     )
+
+
+def _waiting_message(position: int | None, short: tuple[int, int] | None) -> str:
+    if short:
+        needed, free = (f"{size / 2**30:.1f} GB" for size in short)
+        return f"Waiting for memory: it needs about {needed}, and {free} are free."
+    before = "Its turn is next" if not position else f"{position} {'run' if position == 1 else 'runs'} before it"
+    return f"Waiting: {before}."

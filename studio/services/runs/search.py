@@ -1,4 +1,4 @@
-"""Hyperparameter searches as a person asks for them; search_engine.py runs the trials."""
+"""Hyperparameter searches: start and list. search_engine.py runs the trials."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from studio.schema.search import SearchSpec, SearchView
 from studio.schema.settings_check import gathered, raise_once
 from studio.services.planning.planner import Resolved
 from studio.services.planning.service import Planning
-from studio.services.runs.search_engine import SearchEngine, against, against_budget
+from studio.services.runs.search_engine import SearchEngine, budget_problems, search_problems
 from studio.services.runs.service import Runs
 from studio.store.searches import SearchStore, at_work
 
 DEFAULT_TRIALS = 10
-"""When neither trials nor minutes are given."""
+"""Trials of a search without a number of trials or minutes."""
 
 
 class Searches(SearchEngine):
@@ -23,7 +23,7 @@ class Searches(SearchEngine):
     def __init__(self, store: SearchStore, runs: Runs, planning: Planning) -> None:
         super().__init__(store, runs, self._trial)
         self._runs, self._planning = runs, planning
-        runs.processes.tell(runs.context.workspace.name, self.ended)
+        runs.processes.on_run_end(runs.context.workspace.name, self.run_ended)
 
     def start(self, request: SearchRequest) -> SearchView:
         """Start a search for learning rate, epochs, batch size and LoRA rank. The preset's values are tried first.
@@ -33,13 +33,13 @@ class Searches(SearchEngine):
         Raises:
             StudioError: with all problems of the request at once.
         """
-        run, problems = request.run, against_budget(request.trials, request.minutes)
+        run, problems = request.run, budget_problems(request.trials, request.minutes)
         assert run.dataset is not None and run.model is not None
         with gathered(problems):
             self._planning.models.ready(run.model)
             resolved = self._planning.resolve(run)
             view = self._planning.planner.plan(resolved)
-            problems += against(view.plan.config, run.all_settings, view.splits.train, view.splits.validation)
+            problems += search_problems(view.plan.config, run.all_settings, view.splits.train, view.splits.validation)
         raise_once(problems)
         config, record = view.plan.config, self._planning.datasets.get(run.dataset)
         spec = SearchSpec(

@@ -1,7 +1,7 @@
 """Hyperparameter search: Optuna proposes settings, and each trial is a run in the queue.
 
-`advance` moves a search on. The server calls it every few seconds, the command line while it waits, and the process
-that started a trial when the trial ends.
+`advance` moves a search forward. The server calls it every few seconds, the command line while it waits, and the
+process that started a trial when the trial ends.
 """
 
 import math
@@ -23,15 +23,15 @@ StartTrial = Callable[[SearchSpec, dict[str, Any], str], RunRecord]
 RANKS = (4, 8, 16, 32, 64)
 STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "running"}
 WARM_UP = 2
-"""Trials, and checks of a trial, before one is given up early."""
+"""Number of trials, and of validations of a trial, before trials are pruned."""
 MOST_TRIALS = 500
-"""Of any search, one that has minutes alone, too."""
+"""Maximum number of trials of a search, also of one that is limited by minutes."""
 MOST_FAILED = 5
-"""Trials in a row; when so many have failed, the rows are gone, say, the next one would as well."""
+"""Maximum number of failed trials in a row. Then the next one would probably fail too."""
 
 
-def against_budget(trials: int | None, minutes: float) -> list[StudioError]:
-    """What speaks against so many trials and minutes; None and 0: no limit of that kind."""
+def budget_problems(trials: int | None, minutes: float) -> list[StudioError]:
+    """Problems of a budget. None and 0: no limit of that kind."""
     fits = trials is None or 1 <= trials <= MOST_TRIALS
     if fits and math.isfinite(minutes) and minutes >= 0:
         return []
@@ -46,11 +46,13 @@ def against_budget(trials: int | None, minutes: float) -> list[StudioError]:
     ]
 
 
-def against(config: TrainingConfig, settings: Mapping[str, Any], train_rows: int, held: int) -> list[StudioError]:
-    """What speaks against a search around these settings, of which some were set by hand."""
-    found = []
+def search_problems(
+    config: TrainingConfig, settings: Mapping[str, Any], train_rows: int, validation_rows: int
+) -> list[StudioError]:
+    """Problems of a search around these settings. `settings` were set by hand and are not varied."""
+    problems = []
     if "test_prompts" in settings:
-        found.append(
+        problems.append(
             StudioError(
                 "unknown-setting",
                 "test_prompts is not a setting of a search.",
@@ -58,8 +60,8 @@ def against(config: TrainingConfig, settings: Mapping[str, Any], train_rows: int
                 hint="Leave it out: the trials of a search answer no prompts.",
             )
         )
-    if not held:
-        found.append(
+    if not validation_rows:
+        problems.append(
             StudioError(
                 "too-few-rows",
                 "A search needs validation rows to tell which settings do best.",
@@ -68,7 +70,7 @@ def against(config: TrainingConfig, settings: Mapping[str, Any], train_rows: int
             )
         )
     if not _varied(config, settings, train_rows):
-        found.append(
+        problems.append(
             StudioError(
                 "bad-setting",
                 "All that a search would vary is set by hand.",
@@ -76,24 +78,24 @@ def against(config: TrainingConfig, settings: Mapping[str, Any], train_rows: int
                 hint="Leave some of these settings to the studio, the rate first.",
             )
         )
-    return found
+    return problems
 
 
 def _varied(config: TrainingConfig, settings: Mapping[str, Any], train_rows: int) -> dict[str, Any]:
-    """What a search varies, with the values that are tried first."""
+    """The settings that a search varies, with the values that are tried first."""
     return {name: getattr(config, name) for name in space(config, train_rows) if name not in settings}
 
 
 class SearchEngine:
-    """Searches of a workspace that are under way."""
+    """Runs the searches of a workspace."""
 
     def __init__(self, store: SearchStore, runs: RunLifecycle, start_trial: StartTrial) -> None:
         self.store, self.runs, self._start_trial = store, runs, start_trial
 
     def begin(self, spec: SearchSpec, config: TrainingConfig, train_rows: int) -> SearchView:
-        """Begin a search around the settings of the preset, `config`; `against` has found no problem."""
+        """Start a search around the settings of the preset, `config`. `search_problems` must have found no problem."""
         most = self.store.limits.run_minutes
-        minutes = min(spec.minutes or most, most) if most else spec.minutes  # for all trials of a demo's visitor
+        minutes = min(spec.minutes or most, most) if most else spec.minutes  # for all trials of a visitor
         spec = spec.model_copy(
             update={"id": self.store.new_id(), "first": _varied(config, spec.settings, train_rows), "minutes": minutes}
         )
@@ -105,7 +107,7 @@ class SearchEngine:
         return self.advance(spec.id)
 
     def get(self, search: str) -> SearchView:
-        """A search as it stands."""
+        """The state of a search."""
         spec = self.store.get(search)
         return self._view(spec, self._study(spec))
 
@@ -115,20 +117,20 @@ class SearchEngine:
         study = self._study(spec)
         with self.store.alone(spec.id) as mine:
             if mine:
-                self._move_on(spec, study)
+                self._advance(spec, study)
         view = self._view(spec, study)
         self.store.mark(spec.id, view.status == "running")
         return view
 
-    def ended(self, run: str) -> None:
-        """A run is over: its search goes on, though nobody may be looking."""
+    def run_ended(self, run: str) -> None:
+        """Advance the search of a run that has ended."""
         for spec in self.store.all():
             if self.store.tried(spec.id, run):
                 with suppress(StudioError):
                     self.advance(spec.id)
 
     def stop(self, search: str) -> SearchView:
-        """Begin no further trial, and stop the one at work."""
+        """Start no further trial, and stop the running one."""
         spec = self.store.get(search)
         self.store.stop(spec.id)
         view = self.advance(spec.id)
@@ -142,8 +144,8 @@ class SearchEngine:
         view = self.advance(search)
         if view.best is None:
             raise StudioError("wrong-state", "No trial of this search has ended well yet.", hint="Wait for one.")
-        found = next(trial for trial in view.trials if trial.number == view.best)
-        return {**view.spec.settings, **found.settings}
+        best_trial = next(trial for trial in view.trials if trial.number == view.best)
+        return {**view.spec.settings, **best_trial.settings}
 
     def _study(self, spec: SearchSpec) -> Any:
         import optuna
@@ -151,7 +153,7 @@ class SearchEngine:
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        # Neither sampler nor pruner is kept in the file: they are named each time.
+        # Sampler and pruner are not saved in the file, so they are set each time.
         study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(self.store.trials_file(spec.id)))),
             study_name=spec.id,
@@ -159,77 +161,77 @@ class SearchEngine:
             direction="minimize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=0),
         )
-        # Made anew at each look, so its seed must move on, or every trial would draw the same numbers.
+        # The sampler is made each time. Without another seed, every trial would draw the same numbers.
         seed = spec.seed + len(study.get_trials(deepcopy=False))
         study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=4)
         return study
 
-    def _move_on(self, spec: SearchSpec, study: Any) -> None:
-        """Take in what the trial at work has come to; begin the next one when there is none and the budget allows."""
+    def _advance(self, spec: SearchSpec, study: Any) -> None:
+        """Update the trial that runs. If there is none and the budget allows, start the next one."""
         from optuna.trial import TrialState
 
         for trial in study.get_trials(states=(TrialState.RUNNING,)):
-            if self._goes_on(spec, study, trial):
+            if self._update_trial(spec, study, trial):
                 return
         if self._is_over(spec, study) or not self.runs.has_room():
             return
-        asked = study.ask()
+        trial = study.ask()
         config = TrainingConfig.model_validate_json(study.user_attrs["config"])
-        settings = _suggested(asked, config, study.user_attrs["rows"], set(spec.settings))
+        settings = _suggested(trial, config, study.user_attrs["rows"], set(spec.settings))
         most = self.store.limits.run_steps
-        if most and "max_steps" not in spec.settings:  # more epochs than the preset's may be more than a run may take
+        if most and "max_steps" not in spec.settings:  # a trial with more epochs could exceed the limit of steps
             settings["max_steps"] = most
         try:
-            run = self._start_trial(spec, {**spec.settings, **settings}, f"{spec.name} · trial {asked.number + 1}")
+            run = self._start_trial(spec, {**spec.settings, **settings}, f"{spec.name} · trial {trial.number + 1}")
         except StudioError:
-            study.tell(asked, state=TrialState.FAIL)
+            study.tell(trial, state=TrialState.FAIL)
             return
-        asked.set_user_attr("run", run.id)
+        trial.set_user_attr("run", run.id)
 
-    def _goes_on(self, spec: SearchSpec, study: Any, frozen: Any) -> bool:
-        """Whether a trial is still at work; one that has ended, or is gone, is written down."""
+    def _update_trial(self, spec: SearchSpec, study: Any, frozen: Any) -> bool:
+        """Record the validations of a trial, and its result when its run has ended. Returns whether it still runs."""
         from optuna.trial import Trial as OptunaTrial
         from optuna.trial import TrialState
 
         trial = OptunaTrial(study, frozen._trial_id)
-        run = frozen.user_attrs.get("run")
-        try:
-            record = self.runs.get(run) if run else None
-        except StudioError:
-            record = None
-        if record is None:  # begun by someone who was ended before the run was, or deleted since
+        record = self._run_of(frozen)
+        if record is None:  # the process ended before it started the run, or the run was deleted
             study.tell(frozen.number, state=TrialState.FAIL)
             return False
-        losses = [
-            (each.event.step, each.event.eval_loss)
+        losses = self._validation_losses(record)
+        for index, loss in enumerate(losses):
+            if index not in frozen.intermediate_values:
+                trial.report(loss, index)
+        if record.status not in ACTIVE and record.status != "paused":
+            _tell_result(study, frozen, record, losses)
+            return False
+        if record.status == "training":
+            if self._is_time_over(spec, study, record.seconds or 0.0):
+                self._stop_trial(trial, record, "cut", "keep")
+            elif len(losses) >= WARM_UP and trial.should_prune():
+                self._stop_trial(trial, record, "pruned", "discard")
+        return True
+
+    def _run_of(self, frozen: Any) -> RunRecord | None:
+        """The run of a trial; None when there is none."""
+        run = frozen.user_attrs.get("run")
+        try:
+            return self.runs.get(run) if run else None
+        except StudioError:
+            return None
+
+    def _validation_losses(self, record: RunRecord) -> list[float]:
+        """The validation losses of a run, except that before training."""
+        return [
+            each.event.eval_loss
             for each in self.runs.events(record.id, kinds=("evaluation",))
             if isinstance(each.event, EvaluationEvent) and each.event.step
         ]
-        for check, (_, loss) in enumerate(losses):
-            if check not in frozen.intermediate_values:
-                trial.report(loss, check)
-        if record.status in ACTIVE or record.status == "paused":
-            if record.status == "training":
-                if self._spent(spec, study, record.seconds or 0.0):
-                    self._end(trial, record, "cut", "keep")
-                elif len(losses) >= WARM_UP and trial.should_prune():
-                    self._end(trial, record, "pruned", "discard")
-            return True
-        value = min((loss for _, loss in losses), default=math.nan)
-        # Of a trial that the minutes cut short counts what it had reached: with more time it could only do better.
-        cut, pruned = (frozen.user_attrs.get(why) for why in ("cut", "pruned"))
-        if math.isfinite(value) and (record.status == "finished" or cut):
-            study.tell(frozen.number, value)
-        elif cut or pruned:
-            study.tell(frozen.number, state=TrialState.PRUNED)
-        else:
-            study.tell(frozen.number, state=TrialState.FAIL)
-        return False
 
-    def _end(self, trial: Any, record: RunRecord, why: str, wish: StopWish) -> None:
-        """Have the run of a trial stopped; the reason is written down first, in case that this process is ended."""
+    def _stop_trial(self, trial: Any, record: RunRecord, why: str, wish: StopWish) -> None:
+        """Stop the run of a trial. The reason is saved first, in case this process is ended."""
         trial.set_user_attr(why, True)
-        with suppress(StudioError):  # it has ended by itself just now
+        with suppress(StudioError):  # it has just ended
             self.runs.stop(record.id, wish)
 
     def _is_over(self, spec: SearchSpec, study: Any) -> bool:
@@ -239,18 +241,18 @@ class SearchEngine:
             self.store.stopped(spec.id)
             or len(done) >= (spec.trials or MOST_TRIALS)
             or last == ["FAIL"] * MOST_FAILED
-            or self._spent(spec, study)
+            or self._is_time_over(spec, study)
         )
 
-    def _spent(self, spec: SearchSpec, study: Any, at_work: float = 0.0) -> bool:
-        """Whether the minutes are over, with these seconds of the trial at work."""
+    def _is_time_over(self, spec: SearchSpec, study: Any, running_seconds: float = 0.0) -> bool:
+        """Whether the trials have used up the minutes; `running_seconds` are those of the trial that runs."""
         if not spec.minutes:
             return False
-        took = at_work
+        seconds = running_seconds
         for trial in _done(study):
             with suppress(StudioError):  # a run may be deleted
-                took += self.runs.store.get(trial.user_attrs.get("run", "")).seconds or 0.0
-        return took >= 60 * spec.minutes
+                seconds += self.runs.store.get(trial.user_attrs.get("run", "")).seconds or 0.0
+        return seconds >= 60 * spec.minutes
 
     def _view(self, spec: SearchSpec, study: Any) -> SearchView:
         trials = tuple(
@@ -278,15 +280,32 @@ class SearchEngine:
         )
 
 
+def _tell_result(study: Any, frozen: Any, record: RunRecord, losses: list[float]) -> None:
+    """Record the result of a trial whose run has ended.
+
+    A trial that the time limit ended counts with its lowest loss: with more time it could only do better.
+    """
+    from optuna.trial import TrialState
+
+    value = min(losses, default=math.nan)
+    cut, pruned = (frozen.user_attrs.get(why) for why in ("cut", "pruned"))
+    if math.isfinite(value) and (record.status == "finished" or cut):
+        study.tell(frozen.number, value)
+    elif cut or pruned:
+        study.tell(frozen.number, state=TrialState.PRUNED)
+    else:
+        study.tell(frozen.number, state=TrialState.FAIL)
+
+
 def _done(study: Any) -> list[Any]:
-    """The trials that are over, in their order."""
+    """The trials that have ended, in their order."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
 def space(config: TrainingConfig, rows: int) -> dict[str, Any]:
-    """What is varied, around what the preset takes: (lowest, highest) or the choices."""
+    """The values that are varied, around those of the preset: (lowest, highest) or the choices."""
     rate, passes = config.learning_rate, max(1, round(config.epochs))
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "learning_rate": (rate / 5, min(rate * 5, 0.1)),
         "epochs": (max(1, passes // 2), max(passes * 2, passes + 1)),
         "batch_size": tuple(
@@ -296,8 +315,8 @@ def space(config: TrainingConfig, rows: int) -> dict[str, Any]:
         ),
     }
     if has_rank(config.method):
-        found["lora_rank"] = tuple(sorted({config.lora_rank, *RANKS}))
-    return found
+        values["lora_rank"] = tuple(sorted({config.lora_rank, *RANKS}))
+    return values
 
 
 def _suggested(trial: Any, config: TrainingConfig, rows: int, fixed: set[str]) -> dict[str, Any]:
@@ -317,13 +336,15 @@ def _suggested(trial: Any, config: TrainingConfig, rows: int, fixed: set[str]) -
 
 def _sentence(spec: SearchSpec, trials: tuple[Trial, ...], best: Trial | None) -> str:
     done = sum(trial.state != "running" for trial in trials)
-    said = f"{done} of {spec.trials} trials done" if spec.trials else f"Trials done: {done}"
-    said += f"; it ends after {spec.minutes:g} minutes of training." if spec.minutes else "."
+    sentence = f"{done} of {spec.trials} trials done" if spec.trials else f"Trials done: {done}"
+    sentence += f"; it ends after {spec.minutes:g} minutes of training." if spec.minutes else "."
     if len(trials) >= MOST_FAILED and all(trial.state == "failed" for trial in trials[-MOST_FAILED:]):
-        said += f" The last {MOST_FAILED} have failed, so no other begins."
+        sentence += f" The last {MOST_FAILED} have failed, so no other begins."
     if best is None:
-        return said
+        return sentence
     first = next((trial.value for trial in trials if trial.number == 0), None)
     if first is None or best.number == 0 or best.value is None:
-        return f"{said} The preset does best so far."
-    return f"{said} Trial {best.number + 1} does best: validation loss {best.value:.4f}, the preset's is {first:.4f}."
+        return f"{sentence} The preset does best so far."
+    return (
+        f"{sentence} Trial {best.number + 1} does best: validation loss {best.value:.4f}, the preset's is {first:.4f}."
+    )

@@ -1,4 +1,4 @@
-"""Runs as a person asks for them: start, rerun, extend, watch, combine, find."""
+"""Runs: start, rerun, extend, watch, combine, find."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from studio.services.planning.service import Planning
 from studio.services.runners.base import Runner
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.adapter_merge import WAYS, combine
-from studio.services.runs.history import ORDERS, found, in_order
+from studio.services.runs.history import ORDERS, filter_runs, in_order
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.services.runs.reconcile import reconcile
 from studio.services.runs.rerun import changed_settings, extension_reason, rerun_reason
@@ -135,7 +135,7 @@ class Runs(RunLifecycle):
     def find(self, text: str = "", tag: str = "", sort: str = "newest", archived: bool = False) -> list[RunRecord]:
         """Runs that contain every word of a text (name, note, tags, model, dataset …), sorted by one of `ORDERS`."""
         names = {each.id: each.name for each in self.context.workspace.datasets.all()}
-        records = found(self.all(), text, tag, archived, names)
+        records = filter_runs(self.all(), text, tag, archived, names)
         sizes = {record.id: self.size(record.id) for record in records} if sort == "size" else None
         return in_order(records, sort, sizes)
 

@@ -1,4 +1,4 @@
-"""What lies on this disk and how much it takes: models, datasets, runs, tokens; and removing what is not needed."""
+"""Disk usage of models, datasets, runs and tokens; removal of what is not needed."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from studio.services.runs.lifecycle import RunLifecycle
 from studio.store.files import folder_size
 
 
-def _held(status: str) -> str:
+def _undeletable_reason(status: str) -> str:
     """Why a run can't be deleted now."""
     if status not in ACTIVE:
         return ""
@@ -22,20 +22,20 @@ def _held(status: str) -> str:
 
 
 class Storage:
-    """The disk as a workspace sees it; models are the owner's alone."""
+    """The disk of a workspace. Only the owner sees models."""
 
     def __init__(self, context: Context, runs: RunLifecycle) -> None:
         self.context, self.runs = context, runs
 
     def view(self) -> StorageView:
-        """All that takes room, the largest first."""
+        """All that uses disk space, the largest first."""
         things = [*self._runs(), *self._datasets(), *self._tokens(), *([] if self.context.demo else self._models())]
         return StorageView(
             things=tuple(sorted(things, key=lambda each: -each.bytes)), free_bytes=disk_free(self.context.home.root)
         )
 
     def recovery_notices(self) -> list[str]:
-        """What was recovered from a damaged database, and run folders that can't be read; in sentences."""
+        """Messages about what was recovered from a damaged database, and about run folders that can't be read."""
         return self.context.workspace.recovery_notices()
 
     def dismiss_recovery_notices(self) -> None:
@@ -43,7 +43,7 @@ class Storage:
         self.context.workspace.dismiss_recovery_notices()
 
     def delete_model(self, name: str) -> int:
-        """Remove a Hub model from this machine; the bytes that came free."""
+        """Remove a Hub model from this machine. Returns the bytes that were freed."""
         self.context.owner_only("Deleting a model")
         folder = cached_folder(name)
         if name in STARTERS or folder is None:
@@ -64,7 +64,7 @@ class Storage:
         return size
 
     def delete_tokens(self) -> int:
-        """Remove the rows that are kept as tokens; the bytes that came free."""
+        """Remove the cached tokens. Returns the bytes that were freed."""
         folder = self.context.workspace.encoded
         size = folder_size(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,7 +80,7 @@ class Storage:
                 lost="its tuned model, curve, log and checkpoints"
                 if record.has_result
                 else "its curve, log and checkpoints",
-                kept_by=_held(record.status),
+                kept_by=_undeletable_reason(record.status),
             )
             for record in self.runs.all()
         ]
@@ -111,7 +111,7 @@ class Storage:
         return [kept] if taken else []
 
     def _models(self) -> list[Stored]:
-        """Starters, and what was brought from the Hub; other programs use that cache too."""
+        """Starters, and models from the Hub. Other programs use the Hub's cache too."""
         used = {record.model for record in self.runs.all()}
         starters = [
             Stored(

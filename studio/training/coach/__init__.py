@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from studio.schema.config import TrainingConfig
 from studio.schema.events import (
@@ -93,14 +94,11 @@ class Coach:
     def _record(self, event: AnyEvent) -> None:
         history = self.history
         if isinstance(event, StepEvent):
-            while history.points and history.points[-1].step >= event.step:
-                history.points.pop()
-            while history.checks and history.checks[-1].step >= event.step:  # resumed from an earlier checkpoint
-                history.checks.pop()
+            _drop_from(history.points, event.step)
+            _drop_from(history.checks, event.step)  # resumed from an earlier checkpoint
             history.points.append(Point(event.step, event.loss, event.grad_norm, event.epoch))
         elif isinstance(event, EvaluationEvent):
-            while history.checks and history.checks[-1].step >= event.step:
-                history.checks.pop()
+            _drop_from(history.checks, event.step)
             history.checks.append(event)
         elif isinstance(event, PhaseEvent):
             history.total = event.steps or history.total
@@ -112,6 +110,12 @@ class Coach:
             history.error = event
         elif isinstance(event, AdviceEvent) and event.rule:
             self.advice_by_rule[event.rule] = event
+
+
+def _drop_from(entries: list[Any], step: int) -> None:
+    """Remove the entries of a step and of all later steps."""
+    while entries and entries[-1].step >= step:
+        entries.pop()
 
 
 __all__ = ["RULES", "Coach", "Rule", "Seen"]

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from studio.ui.shell import PageShell
+from studio.ui.session import Visit
+from studio.ui.shell import Handler, PageShell, Updates
 
 
 @dataclass(frozen=True)
@@ -23,3 +24,16 @@ class Tab:
     def short_title(self) -> str:
         """The title without the number."""
         return self.title.lstrip("0123456789 ")
+
+
+def act_then_show(act: Callable[[Visit], None], show: Callable[[Visit], Updates]) -> Handler:
+    """A handler that does an action and then draws the tab.
+
+    When the action is refused, the tab is not drawn again, so that typed text stays.
+    """
+
+    def handler(visit: Visit) -> Updates:
+        act(visit)
+        return show(visit)
+
+    return handler

@@ -9,7 +9,7 @@ from studio.schema.errors import StudioError
 from studio.schema.events import ReplyEvent
 from studio.schema.runs import RunRecord
 from studio.ui.components.region import live, view
-from studio.ui.selected import reach, selected, with_result
+from studio.ui.selected import mark_done, selected, with_result
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 
@@ -37,7 +37,7 @@ def wire(c: Components, shell: PageShell) -> None:
         if run is None or not run.has_result:
             why = f"{run.name} has no tuned model yet." if run else "There is no run yet."
             return {c.view: {"run": "", "why": f"{why} Chat opens when a run has ended."}}
-        reach(visit, "train", "chat")
+        mark_done(visit, "train", "chat")
         return {c.view: told(visit, run, ready)}
 
     def choose(visit: Visit) -> Updates:

@@ -12,7 +12,7 @@ from studio.ui.components.scorecard import SENTENCES, judged, matrix, per_label,
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
 from studio.ui.numbers import about
-from studio.ui.selected import meant, reach, selected
+from studio.ui.selected import mark_done, selected, target_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.static import content
@@ -51,14 +51,14 @@ def wire(c: Components, shell: PageShell) -> None:
         problem = alert(job.error) if job and job.error else Html("")
         if report is None:
             return {c.body: html("{p}{i}", p=problem, i=invitation(run)), c.actions: _bar(run, again=False)}
-        reach(visit, "train", "evaluate")
+        mark_done(visit, "train", "evaluate")
         return {
             c.body: html("{p}{r}", p=problem, r=report_body(run, report, _which(visit))),
             c.actions: _bar(run, again=True),
         }
 
     def evaluate(visit: Visit) -> Updates:
-        run, studio = visit.studio.runs.get(meant(visit)), visit.studio
+        run, studio = visit.studio.runs.get(target_run(visit)), visit.studio
         JOBS.begin(_key(visit, run), Job(), lambda job: studio.evaluation.evaluate(run.id, progress=job.advance))
         return show(visit)
 

@@ -14,7 +14,7 @@ from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import about, size
 from studio.ui.poll import filename
-from studio.ui.selected import meant, reach, selected
+from studio.ui.selected import mark_done, selected, target_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 
@@ -45,7 +45,7 @@ def wire(c: Components, shell: PageShell) -> None:
         jobs = {view.format: JOBS.look(_key(visit, run, view.format)) for view in views}
         chosen = chosen_view(views, str(visit.choices.extra.get("format", "")))
         if any(view.done for view in views):
-            reach(visit, "train", "export")
+            mark_done(visit, "train", "export")
         return {c.body: body(run, views, chosen, jobs), c.actions: bar(run, chosen, jobs.get(chosen.format))}
 
     def choose(visit: Visit) -> Updates:
@@ -53,7 +53,7 @@ def wire(c: Components, shell: PageShell) -> None:
         return show(visit)
 
     def export(visit: Visit) -> Updates:
-        run, studio, form = visit.studio.runs.get(meant(visit)), visit.studio, visit.text("format", 30)
+        run, studio, form = visit.studio.runs.get(target_run(visit)), visit.studio, visit.text("format", 30)
         JOBS.begin(_key(visit, run, form), Job(), lambda job: studio.exports.create(run.id, form, progress=job.advance))
         return show(visit)
 

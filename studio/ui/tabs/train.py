@@ -1,4 +1,4 @@
-"""Owns: step 4. js/train.js draws what is watched, from the poll route; the action bar here follows the run's state."""
+"""4 Train: progress of a run, and its action bar. js/train.js draws the progress from the poll route."""
 
 from dataclasses import dataclass
 
@@ -11,77 +11,95 @@ from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.region import live, region, view
 from studio.ui.markup import Html, html
 from studio.ui.numbers import about, size
-from studio.ui.selected import meant, reach, selected
+from studio.ui.selected import mark_done, selected, target_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
+from studio.ui.tabs.base import act_then_show
 
 
 @dataclass(frozen=True)
 class Components:
-    """What the tab is made of."""
+    """The parts of the tab."""
 
     view: gr.HTML
     actions: gr.HTML
 
 
 def build() -> Components:
-    """Inside the tab."""
+    """Make the tab's components."""
     return Components(view=live("train", view("train")), actions=region("train-actions", "actions-slot"))
 
 
 def wire(c: Components, shell: PageShell) -> None:
-    """What happens when the tab is opened, and when a person acts."""
+    """Wire the tab's handlers."""
 
     def show(visit: Visit) -> Updates:
         run = selected(visit)
         if run is None:
             return {c.view: {"run": "", "state": ""}, c.actions: empty_bar()}
-        reach(visit, *done(visit, run))
+        mark_done(visit, *done(visit, run))
         return {
             c.view: {"run": run.id, "state": state(run)},
             c.actions: bar(visit.studio.runs.progress(run.id)),
         }
 
-    def stop(visit: Visit) -> Updates:
-        visit.studio.runs.stop(meant(visit), "discard" if visit.text("wish") == "discard" else "keep")
-        return show(visit)
-
-    def pause(visit: Visit) -> Updates:
-        visit.studio.runs.pause(meant(visit))
-        return show(visit)
-
-    def resume(visit: Visit) -> Updates:
-        visit.studio.runs.resume(meant(visit))
-        return show(visit)
-
-    def finish(visit: Visit) -> Updates:
-        visit.studio.runs.finish(meant(visit))
-        return show(visit)
-
-    def follow(visit: Visit) -> Updates:
-        made = visit.studio.coach.apply(meant(visit), visit.text("rule", 60), visit.whole("choice", 1))
-        if made.id != visit.choices.run:
-            visit.choose(run=made.id, reached=())
-        return show(visit)
-
-    def delete(visit: Visit) -> Updates:
-        visit.studio.runs.delete(meant(visit))
-        visit.choose(run="", reached=())
-        return show(visit)
-
     shell.page(show)
-    shell.actions(c.view, {"state": show, "delete": delete, "follow": follow})
+    shell.actions(
+        c.view, {"state": show, "delete": act_then_show(delete, show), "follow": act_then_show(follow_advice, show)}
+    )
+    acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete}
+    shell.actions(
+        c.actions, {**{name: act_then_show(act, show) for name, act in acts.items()}, "again": open_rerun_form}
+    )
 
-    def again(visit: Visit) -> None:
-        visit.remember(opened=meant(visit), finding={})
-        visit.goto("runs")
 
-    acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "again": again}
-    shell.actions(c.actions, acts)
+# --- what a person does ---
+
+
+def stop(visit: Visit) -> None:
+    """Stop the run; its best checkpoint is kept or discarded."""
+    visit.studio.runs.stop(target_run(visit), "discard" if visit.text("wish") == "discard" else "keep")
+
+
+def pause(visit: Visit) -> None:
+    """Pause the run."""
+    visit.studio.runs.pause(target_run(visit))
+
+
+def resume(visit: Visit) -> None:
+    """Resume the run."""
+    visit.studio.runs.resume(target_run(visit))
+
+
+def finish(visit: Visit) -> None:
+    """End the run with its best checkpoint as the result."""
+    visit.studio.runs.finish(target_run(visit))
+
+
+def follow_advice(visit: Visit) -> None:
+    """Apply an action that the coach proposes."""
+    run = visit.studio.coach.apply(target_run(visit), visit.text("rule", 60), visit.whole("choice", 1))
+    if run.id != visit.choices.run:
+        visit.choose(run=run.id, reached=())
+
+
+def delete(visit: Visit) -> None:
+    """Delete the run."""
+    visit.studio.runs.delete(target_run(visit))
+    visit.choose(run="", reached=())
+
+
+def open_rerun_form(visit: Visit) -> None:
+    """Open the run on the Runs tab, where it can be run again."""
+    visit.remember(opened=target_run(visit), finding={})
+    visit.goto("runs")
+
+
+# --- what is shown ---
 
 
 def state(run: RunRecord) -> str:
-    """A run's state as js/train.js writes it, to tell whether the action bar still fits."""
+    """A run's state as js/train.js writes it. It shows whether the action bar is up to date."""
     return f"{run.id} {run.status} {'true' if run.has_result else ''}"
 
 
@@ -100,47 +118,47 @@ def done(visit: Visit, run: RunRecord) -> tuple[str, ...]:
 def _exported(visit: Visit, run: RunRecord) -> bool:
     try:
         return any(view.done for view in visit.studio.exports.all(run.id))
-    except StudioError:  # its base model is no longer here, say: no tick, and no word of it on this page
+    except StudioError:  # for example, its base model was removed: no tick
         return False
 
 
 def empty_bar() -> Html:
-    """Without a run there is one way on."""
+    """The action bar without a run."""
     return action_bar("A run starts from step 3.", primary=Primary("Go to step 1", goto="model"))
 
 
 def bar(progress: Progress) -> Html:
-    """What can be done with the run as it stands, one button first."""
+    """The action bar for the state of a run."""
     run, saved = progress.record, progress.saved
     if run.status in ACTIVE:
-        return _at_work(progress)
+        return _running_bar(progress)
     if run.has_result:
-        return _ready(progress)
+        return _result_bar(progress)
     lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
     delete = button("Throw away", "delete", "danger", run=run.id, confirm=f"Throw away {run.name}: {lost}?")
     keep = "" if progress.keeps is None else button(f"Keep step {progress.keeps:,} and finish", "finish", run=run.id)
     reason = progress.way_on if saved is None else f"Everything up to step {saved:,} is safe."
     if run.status == "paused":
         reason = "It has given its turn away."
-    way_on = Primary(_way_on(progress), "resume", run=run.id)
-    return action_bar(reason, primary=way_on, extra=html("{d}{k}", d=delete, k=keep))
+    primary = Primary(_resume_label(progress), "resume", run=run.id)
+    return action_bar(reason, primary=primary, extra=html("{d}{k}", d=delete, k=keep))
 
 
-def _way_on(progress: Progress) -> str:
-    """What the button says: a paused run is continued, any other is resumed, or starts again where nothing is saved."""
+def _resume_label(progress: Progress) -> str:
+    """The label of the button: Continue for a paused run, else Resume, or Start again when nothing is saved."""
     paused, saved = progress.record.status == "paused", progress.saved
     if saved is None:
         return "Continue" if paused else "Start again"
     return f"{'Continue' if paused else 'Resume'} from step {saved:,}"
 
 
-def _ready(progress: Progress) -> Html:
-    """There is a tuned model, be it of an earlier stop of a run that can go on."""
+def _result_bar(progress: Progress) -> Html:
+    """The action bar of a run with a result. The run may still be resumable."""
     run = progress.record
     kept = f"Step {run.best_step} is" if run.best_step is not None else "The tuned model is"
     again = html(
         "{on}{b}",
-        on=button(_way_on(progress), "resume", run=run.id) if run.status in GOES_ON else "",
+        on=button(_resume_label(progress), "resume", run=run.id) if run.status in GOES_ON else "",
         b=button("Again, or longer", "again", run=run.id),
     )
     return html(
@@ -152,7 +170,7 @@ def _ready(progress: Progress) -> Html:
     )
 
 
-def _at_work(progress: Progress) -> Html:
+def _running_bar(progress: Progress) -> Html:
     run = progress.record
     lost = f"{run.step:,} steps of learning" if run.step else "the run"
     stop = button(

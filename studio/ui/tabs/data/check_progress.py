@@ -1,7 +1,7 @@
 """The doctor looking at many rows in the background: the table is on the screen meanwhile. Part of the Data tab."""
 
 from studio.schema.dataset import DatasetRecord, SplitSpec
-from studio.services.datasets.subprocess_jobs import Stopped
+from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.components.basic import button, track
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
@@ -21,7 +21,7 @@ def check_key(visit: Visit) -> str:
     return f"{record.id} {record.version} {visit.choices.task} {roles}"
 
 
-def to_be_looked_at(visit: Visit, record: DatasetRecord) -> bool:
+def needs_check(visit: Visit, record: DatasetRecord) -> bool:
     """Whether there are many rows that nobody looked at."""
     if record.rows <= MANY or visit.choices.extra.get("refused") == check_key(visit):
         return False
@@ -35,7 +35,7 @@ def look(visit: Visit) -> None:
         return
     over = JOBS.take(_key(visit, key))
     if over is not None:
-        if isinstance(over.error, Stopped):
+        if isinstance(over.error, Cancelled):
             visit.remember(stopped=key)
         elif over.error is not None:
             visit.remember(refused=key)

@@ -44,7 +44,7 @@ VIEWS = (
 
 
 @dataclass(frozen=True)
-class Looked:
+class DatasetState:
     """A dataset as it stands: its record, how it is read, and what the doctor says, or why it can't."""
 
     record: DatasetRecord
@@ -71,19 +71,25 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     if chosen.view == "label":
         side, body, actions = labeling.drawn(visit)
         return _frame(visit, side, body), actions
-    looked = describe_column(visit)
-    if chosen.view == "versions":
-        return _frame(visit, "", versions.drawn(visit)), _bar(looked)
-    if chosen.view == "more":
-        body = (
-            augmentation.drawn(visit)
-            if looked.report
-            else note("", "Say first, in the view Rows, which column is which.")
-        )
-        return _frame(visit, "", body), _bar(looked)
-    if chosen.view == "tokens":
-        return _frame(visit, tokens.side(visit), tokens.drawn(visit, looked.refused is None)), _bar(looked)
-    return _frame(visit, _read_as(visit, looked), _rows(visit, looked)), _bar(looked)
+    return _dataset_view(visit)
+
+
+def _dataset_view(visit: Visit) -> tuple[Html, Html]:
+    """Body and action bar of the chosen view of a dataset."""
+    state = dataset_state(visit)
+    side: Html | str = ""
+    match visit.choices.view:
+        case "versions":
+            body = versions.drawn(visit)
+        case "more" if state.report is None:
+            body = note("", "Say first, in the view Rows, which column is which.")
+        case "more":
+            body = augmentation.drawn(visit)
+        case "tokens":
+            side, body = tokens.side(visit), tokens.drawn(visit, state.refused is None)
+        case _:
+            side, body = _read_as(visit, state), _rows(visit, state)
+    return _frame(visit, side, body), _bar(state)
 
 
 def _still_there(visit: Visit) -> bool:
@@ -94,7 +100,7 @@ def _still_there(visit: Visit) -> bool:
     return True
 
 
-def describe_column(visit: Visit) -> Looked:
+def dataset_state(visit: Visit) -> DatasetState:
     """The chosen dataset with its roles and the doctor's report."""
     chosen = visit.choices
     record = visit.studio.datasets.get(chosen.dataset)
@@ -105,21 +111,21 @@ def describe_column(visit: Visit) -> Looked:
         try:
             visit.studio.datasets.spec(record.id, chosen.task, said, labels_too=False)
         except StudioError as error:
-            return Looked(record, roles, None, error)
+            return DatasetState(record, roles, None, error)
     try:
-        if check_progress.to_be_looked_at(visit, record):
+        if check_progress.needs_check(visit, record):
             spec = visit.studio.datasets.spec(record.id, chosen.task, labels_too=False)
-            return Looked(record, {column: spec.roles.get(column) for column in record.columns}, None, None, True)
+            return DatasetState(record, {column: spec.roles.get(column) for column in record.columns}, None, None, True)
         report = _check(visit)
     except StudioError as error:
-        return Looked(record, {column: None for column in record.columns}, None, error)
-    return Looked(record, dict(report.columns), report, None)
+        return DatasetState(record, {column: None for column in record.columns}, None, error)
+    return DatasetState(record, dict(report.columns), report, None)
 
 
 def _check(visit: Visit) -> CheckReport:
     """The doctor's report; with rows that are too long once they were counted, and without them if that fails."""
     chosen = visit.choices
-    if chosen.extra.get("measured") == measure_key(visit):
+    if chosen.extra.get("measured") == measurement_key(visit):
         try:
             return visit.studio.checks.check(
                 chosen.dataset, chosen.task, model=chosen.model, max_length=chosen.settings.get("max_length")
@@ -129,7 +135,7 @@ def _check(visit: Visit) -> CheckReport:
     return visit.studio.checks.check(chosen.dataset, chosen.task, whole=augmentation.every_row(visit))
 
 
-def measure_key(visit: Visit) -> str:
+def measurement_key(visit: Visit) -> str:
     """What was counted in tokens: these rows, read so, by this model."""
     return f"{check_key(visit)} {visit.choices.model}"
 
@@ -202,19 +208,19 @@ def _versions(visit: Visit, record: DatasetRecord) -> list[Html]:
     return made
 
 
-def _read_as(visit: Visit, looked: Looked) -> Html:
+def _read_as(visit: Visit, state: DatasetState) -> Html:
     task = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
-    if task is None or looked.report is None:
+    if task is None or state.report is None:
         return Html("")
-    reason = looked.report.task_reason or task.reads_as
+    reason = state.report.task_reason or task.reads_as
     return html(
         '<span class="muted hide-s">Read as <b class="txt">{task}</b>: {reason}</span>', task=task.title, reason=reason
     )
 
 
-def _rows(visit: Visit, looked: Looked) -> Html:
+def _rows(visit: Visit, state: DatasetState) -> Html:
     chosen = visit.choices
-    marked = looked.report is not None
+    marked = state.report is not None
     page = visit.studio.datasets.rows(
         chosen.dataset,
         chosen.page,
@@ -225,54 +231,54 @@ def _rows(visit: Visit, looked: Looked) -> Html:
         whole=augmentation.every_row(visit),
     )
     known = next((each.roles for each in visit.studio.catalog.tasks() if each.name == chosen.task), ())
-    counts, refused = (None, None) if looked.waiting else splits.counts(visit)
-    if refused and looked.report:
-        looked = replace(looked, refused=refused)
+    counts, refused = (None, None) if state.waiting else splits.counts(visit)
+    if refused and state.report:
+        state = replace(state, refused=refused)
     return html(
         '{sheet}{other}{how}<div class="cols main-side w400"><section class="panel flush" aria-label="Rows">'
         "{table}{foot}</section>"
         '<div class="stack">{cells}{doctor}{closer}{splits}</div></div>{poll}',
         cells=row_editor.panel(visit),
-        sheet=which_sheet(looked.record),
-        how=reading_fold(looked.record),
-        other=_other_task(visit, looked),
-        table=rows_table(page, looked.roles, known),
+        sheet=which_sheet(state.record),
+        how=reading_fold(state.record),
+        other=_other_task(visit, state),
+        table=rows_table(page, state.roles, known),
         foot=rows_foot(page, chosen.only),
-        doctor=check_progress.panel(visit, looked.record)
-        if looked.waiting
+        doctor=check_progress.panel(visit, state.record)
+        if state.waiting
         else doctor_panel(
-            looked.report,
-            looked.refused,
-            max(v.version for v in visit.studio.versions.all(looked.record.id)),
+            state.report,
+            state.refused,
+            max(v.version for v in visit.studio.versions.all(state.record.id)),
         ),
-        closer=augmentation.closer(visit, looked.report),
-        splits=splits_panel(counts, 42, splits.fields(visit, looked.record) if chosen.extra.get("shares") else None)
-        if looked.report
+        closer=augmentation.closer(visit, state.report),
+        splits=splits_panel(counts, 42, splits.fields(visit, state.record) if chosen.extra.get("shares") else None)
+        if state.report
         else "",
-        poll=_next(visit, looked),
+        poll=_next(visit, state),
     )
 
 
-def _next(visit: Visit, looked: Looked) -> Html | str:
+def _next(visit: Visit, state: DatasetState) -> Html | str:
     """What is done now that the table is on the screen: tokens are counted, when the model is here, and the run that
     these rows are for is made ready once a person has looked for a while."""
     chosen = visit.choices
-    if looked.waiting or looked.report is None or looked.record.rows > MOST_COUNTED or not chosen.model:
+    if state.waiting or state.report is None or state.record.rows > MOST_COUNTED or not chosen.model:
         return ""
     if not visit.studio.models.get(chosen.model).info.here:
         return ""
-    if chosen.extra.get("measured") != measure_key(visit):
+    if chosen.extra.get("measured") != measurement_key(visit):
         return html('<i hidden data-poll="100" data-act="measure"></i>')
-    if chosen.extra.get("reckoned") != plan_key(visit) and not looked.report.blocked:
+    if chosen.extra.get("reckoned") != plan_key(visit) and not state.report.blocked:
         return html('<i hidden data-poll="{ms}" data-act="foresee"></i>', ms=LOOKED_AT)
     return ""
 
 
-def _other_task(visit: Visit, looked: Looked) -> Html:
+def _other_task(visit: Visit, state: DatasetState) -> Html:
     """When the rows look like another task's, say so; nothing is changed without a button."""
     try:
-        unsure = looked.record.spec is None or looked.refused
-        guess = visit.studio.datasets.spec(looked.record.id, labels_too=False) if unsure else None
+        unsure = state.record.spec is None or state.refused
+        guess = visit.studio.datasets.spec(state.record.id, labels_too=False) if unsure else None
     except StudioError:
         return Html("")
     if guess is None or guess.task == visit.choices.task:
@@ -289,11 +295,11 @@ def _other_task(visit: Visit, looked: Looked) -> Html:
     )
 
 
-def _bar(looked: Looked) -> Html:
-    report = looked.report
-    if looked.waiting:
+def _bar(state: DatasetState) -> Html:
+    report = state.report
+    if state.waiting:
         return action_bar(
-            html("<b>{n}</b>", n=rows_words(looked.record.rows)), Primary("Next: method", goto="method"), back="model"
+            html("<b>{n}</b>", n=rows_words(state.record.rows)), Primary("Next: method", goto="method"), back="model"
         )
     if report is None or report.blocked:
         why = without_flags(report.blocked) if report else "Say above the table which column is which."

@@ -22,7 +22,7 @@ from studio.ui.tabs.data import (
     tokens,
     versions,
 )
-from studio.ui.tabs.data.rows import describe_column, drawn, measure_key
+from studio.ui.tabs.data.rows import dataset_state, drawn, measurement_key
 from studio.ui.tabs.data.stale_guard import of_this_dataset
 from studio.ui.tabs.method.plan import foresee
 
@@ -93,18 +93,18 @@ def map_column(visit: Visit) -> None:
     """Give a column another role; the column that had it is not used any more. While it is not clear which column is
     which, those that nobody spoke of stay open, so that the last one falls into place by itself."""
     chosen, column, role = visit.choices, visit.text("column"), visit.text("value")
-    looked, tried = describe_column(visit), chosen.extra.get("roles") or {}
-    if looked.refused is None:
-        roles = {name: played or IGNORE for name, played in looked.roles.items()}
+    state, tried = dataset_state(visit), chosen.extra.get("roles") or {}
+    if state.refused is None:
+        roles = {name: played or IGNORE for name, played in state.roles.items()}
     else:
-        roles = {name: tried[name] for name in looked.record.columns if name in tried and tried["of"] == chosen.dataset}
+        roles = {name: tried[name] for name in state.record.columns if name in tried and tried["of"] == chosen.dataset}
     roles |= {name: IGNORE for name, played in roles.items() if played == role}
     roles[column] = role
     visit.remember(roles={"of": chosen.dataset, **roles})
     try:
         visit.studio.datasets.set_roles(chosen.dataset, chosen.task, roles)
     except StudioError:
-        if describe_column(visit).refused is None:
+        if dataset_state(visit).refused is None:
             raise
         return  # the doctor says it, beside the table
     visit.remember(roles=None)
@@ -139,7 +139,7 @@ def go_back(visit: Visit) -> None:
 
 def measure(visit: Visit) -> None:
     """Count tokens too, now that the table is on the screen, while a worker gets ready for the run that may follow."""
-    key, chosen = measure_key(visit), visit.choices
+    key, chosen = measurement_key(visit), visit.choices
     visit.studio.runs.prepare()
     with suppress(StudioError):
         visit.studio.checks.check(

@@ -3,7 +3,7 @@ tab."""
 
 from studio.schema.dataset import DatasetRecord
 from studio.schema.views import Comparison, RowChange
-from studio.services.datasets.subprocess_jobs import Stopped
+from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.components.basic import button, segments, select_input, tag
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, attrs, html
@@ -218,7 +218,7 @@ def look(visit: Visit) -> None:
     over = JOBS.take(key)
     if over is not None and over.error is not None:
         visit.remember(not_compared=key[1])
-        if not isinstance(over.error, Stopped):
+        if not isinstance(over.error, Cancelled):
             raise over.error
     elif over is None and JOBS.get(key) is None:
         JOBS.begin(

@@ -292,21 +292,11 @@ def _details(visit: Visit, view: ModelView | None, downloads: dict[str, Download
 
 
 def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -> Html:
+    reason = _blocked_reason(visit, view)
+    if view is None or reason:
+        return action_bar(reason, Primary("Next: data", disabled=True))
     next_step = Primary("Next: data", goto="data")
-    if view is None and visit.choices.model:
-        return action_bar(
-            html("<b>{n}</b> can’t be looked at just now: the reason is on the right.", n=visit.choices.model),
-            Primary("Next: data", disabled=True),
-        )
-    if view is None:
-        return action_bar("Choose a model.", Primary("Next: data", disabled=True))
     name, info = html("<b>{t}</b>", t=view.info.title), view.info
-    if view.unavailable_reason:
-        return action_bar(html("{n}: {why}", n=name, why=view.unavailable_reason), Primary("Next: data", disabled=True))
-    if info.needs_trust and not view.trusted and not visit.demo:
-        return action_bar(
-            html("{n} is not loaded before you allow it, on the right.", n=name), Primary("Next: data", disabled=True)
-        )
     if info.here:
         return action_bar(html("{n} · {t} · nothing to download", n=name, t=_task_title(visit)), next_step)
     if download and download.status == "running":
@@ -324,6 +314,20 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
         ),
         Primary(_download_words(view), "download"),
     )
+
+
+def _blocked_reason(visit: Visit, view: ModelView | None) -> Html | str:
+    """Why the next step is not available with this model; empty when it is."""
+    if view is None:
+        name = visit.choices.model
+        words = "<b>{n}</b> can’t be looked at just now: the reason is on the right."
+        return html(words, n=name) if name else "Choose a model."
+    name_html = html("<b>{t}</b>", t=view.info.title)
+    if view.unavailable_reason:
+        return html("{n}: {why}", n=name_html, why=view.unavailable_reason)
+    if view.info.needs_trust and not view.trusted and not visit.demo:
+        return html("{n} is not loaded before you allow it, on the right.", n=name_html)
+    return ""
 
 
 def _download_words(view: ModelView) -> str:

@@ -1,4 +1,4 @@
-"""Finding runs: the words, dataset, tag and order by which the table of runs is narrowed."""
+"""Filters of the table of runs: text, dataset, tag and order."""
 
 from dataclasses import dataclass
 
@@ -10,25 +10,25 @@ from studio.ui.session import Visit
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Which runs a person wants to see."""
+class RunQuery:
+    """Which runs the table shows, and the choices of the filters."""
 
     find: str
     tag: str
     dataset: str
-    """Id of the dataset whose runs alone are shown; empty for all."""
+    """Id of a dataset: only its runs are shown. Empty for all."""
     sort: str
     archived: bool
     tags: tuple[str, ...]
     """All tags that runs have."""
     datasets: dict[str, str]
-    """Id and name of the datasets that runs learned from and that are still here."""
+    """Id → name of the datasets that runs were trained on and that still exist."""
     any: bool
     """Whether there are runs at all."""
 
 
-def asked(visit: Visit) -> Asked:
-    """What was asked for last; a dataset, a tag or an order that there is no more counts as none."""
+def current(visit: Visit) -> RunQuery:
+    """The filters as they are set. A dataset, tag or order that no longer exists counts as not set."""
     kept = dict(visit.choices.extra.get("finding") or {})
     runs = visit.studio.runs.all()
     tags = tuple(sorted({tag for record in runs for tag in record.tags}, key=str.casefold))
@@ -36,7 +36,7 @@ def asked(visit: Visit) -> Asked:
     datasets = {each.id: each.name for each in visit.studio.datasets.all() if each.id in used}
     dataset = str(kept.get("dataset", ""))
     tag, sort = str(kept.get("tag", "")), str(kept.get("sort", ""))
-    return Asked(
+    return RunQuery(
         find=str(kept.get("find", "")),
         tag=tag if tag in tags else "",
         dataset=dataset if dataset in datasets else "",
@@ -48,29 +48,29 @@ def asked(visit: Visit) -> Asked:
     )
 
 
-def records(visit: Visit, wanted: Asked) -> list[RunRecord]:
-    """The runs that are to be shown."""
-    found = visit.studio.runs.find(wanted.find, wanted.tag, wanted.sort, wanted.archived)
-    return [each for each in found if wanted.dataset in ("", each.dataset)]
+def records(visit: Visit, query: RunQuery) -> list[RunRecord]:
+    """The runs that match."""
+    runs = visit.studio.runs.find(query.find, query.tag, query.sort, query.archived)
+    return [each for each in runs if query.dataset in ("", each.dataset)]
 
 
-def panel(visit: Visit, wanted: Asked) -> Html:
+def panel(visit: Visit, query: RunQuery) -> Html:
     """The fields."""
     orders = list(visit.studio.runs.orders().items())
     dataset, tag = "", ""
-    if len(wanted.datasets) > 1 or wanted.dataset:
-        choices = [("", "All datasets"), *wanted.datasets.items()]
-        dataset = select_input("run-dataset", choices, wanted.dataset, "find-dataset", label="Dataset")
-    if wanted.tags:
-        choices = [("", "All tags"), *((each, each) for each in wanted.tags)]
-        tag = select_input("run-tag", choices, wanted.tag, "find-tag", label="Tag")
+    if len(query.datasets) > 1 or query.dataset:
+        choices = [("", "All datasets"), *query.datasets.items()]
+        dataset = select_input("run-dataset", choices, query.dataset, "find-dataset", label="Dataset")
+    if query.tags:
+        choices = [("", "All tags"), *((each, each) for each in query.tags)]
+        tag = select_input("run-tag", choices, query.tag, "find-tag", label="Tag")
     return html(
         '<div class="row wrap finding">{dataset}<span class="ibox">{icon}{find}</span>{tag}{sort}{archived}</div>',
         dataset=dataset,
         icon=icon("search"),
         find=text_input(
             "run-find",
-            wanted.find,
+            query.find,
             "find",
             type="search",
             class_="with-i",
@@ -79,8 +79,8 @@ def panel(visit: Visit, wanted: Asked) -> Html:
             data_live="",
         ),
         tag=tag,
-        sort=select_input("run-sort", orders, wanted.sort, "find-sort", label="Order"),
-        archived=check_input("run-archived", "Archived", wanted.archived, "find-archived"),
+        sort=select_input("run-sort", orders, query.sort, "find-sort", label="Order"),
+        archived=check_input("run-archived", "Archived", query.archived, "find-archived"),
     )
 
 
@@ -89,27 +89,27 @@ def _keep(visit: Visit, name: str, value: object) -> None:
 
 
 def find(visit: Visit) -> None:
-    """Look for words."""
+    """Filter by text."""
     _keep(visit, "find", visit.text("value", 200))
 
 
 def by_tag(visit: Visit) -> None:
-    """Only runs with a tag."""
+    """Filter by tag."""
     _keep(visit, "tag", visit.text("value", 60))
 
 
 def by_dataset(visit: Visit) -> None:
-    """Only runs on one dataset, whatever its version."""
+    """Filter by dataset, any version."""
     _keep(visit, "dataset", visit.text("value", 60))
 
 
 def sort(visit: Visit) -> None:
-    """Another order."""
+    """Set the order."""
     _keep(visit, "sort", visit.text("value", 20))
 
 
 def archived(visit: Visit) -> None:
-    """Those that were put aside, or the others."""
+    """Show archived runs, or the others."""
     _keep(visit, "archived", visit.event.get("value") in (True, "true", "on"))
 
 
