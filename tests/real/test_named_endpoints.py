@@ -1,5 +1,6 @@
 """The named endpoints for the owner of the machine, by Gradio's own client: a run from a plan to a prediction."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,28 @@ def test_the_owner_plans_trains_follows_and_predicts_through_the_api(tmp_path: P
         assert labels and 0 < labels[0]["probability"] <= 1
         with pytest.raises(AppError, match="There is no run nothing"):
             client.predict("nothing", api_name="/status")
+    finally:
+        served.stop()
+
+
+def test_agents_use_the_endpoints_by_mcp_where_the_flag_allows_it(tmp_path: Path) -> None:
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    served = Served(tmp_path / "home", "--mcp")
+
+    async def talk() -> tuple[list[str], str]:
+        async with (
+            streamable_http_client(f"{served.url.rstrip('/')}/gradio_api/mcp/") as (receive, send, _),
+            ClientSession(receive, send) as session,
+        ):
+            await session.initialize()
+            tools = [tool.name for tool in (await session.list_tools()).tools]
+            return tools, str((await session.call_tool("status", {"run": "nothing"})).content)
+
+    try:
+        tools, answer = asyncio.run(asyncio.wait_for(talk(), 60))
+        assert {f"/{tool}" for tool in tools} == NAMES and "There is no run nothing" in answer
     finally:
         served.stop()
 
