@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from studio.machine.doctor import check_machine
+from studio.machine.environment import child_environment
 from studio.machine.facts import MachineFacts, disk_free, machine_facts, parse_gpu
 from studio.machine.limits import cpu_quota, memory_left, memory_limit, oom_kills
 from studio.machine.memory import peak_memory
@@ -254,3 +255,12 @@ def test_short_rows_and_few_labels_need_less() -> None:
     config = TrainingConfig(task="classification", model="starter-classify", method="full", precision="float32")
     whole = estimate_memory(info, config, labels=4)
     assert estimate_memory(info, config, labels=4, longest=40) < whole < estimate_memory(info, config, labels=4_000)
+
+
+def test_threads_of_a_child_spin_less_where_the_machine_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = os.cpu_count() or 1
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.2 * cores, 0.0, 0.0))
+    assert "GOMP_SPINCOUNT" not in child_environment(False, {})
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.9 * cores, 0.0, 0.0))
+    assert child_environment(True, {})["GOMP_SPINCOUNT"] == "1000"
+    assert child_environment(False, {"GOMP_SPINCOUNT": "7"})["GOMP_SPINCOUNT"] == "7", "a person's own choice stays"

@@ -78,6 +78,7 @@ def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
         "studio",
         "setup",
         "test-setup",
+        "test-quick",
         "test",
         "test-matrix",
         "test-faults",

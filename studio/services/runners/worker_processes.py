@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from studio.machine.environment import child_environment
 from studio.machine.processes import identity, lives
 from studio.schema.runs import RunSpec
 from studio.store.home import Home
@@ -125,6 +126,7 @@ class WorkerProcesses:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                env=child_environment(visitors=False),
             )
             assert self._prepared.stdin is not None
             os.set_blocking(self._prepared.stdin.fileno(), False)  # never wait for a process that does not read
