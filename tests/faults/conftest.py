@@ -111,7 +111,7 @@ def same(home: Home, run: str, unharmed: dict[int, float]) -> None:
 
 def go_on(studio: Studio, run: str) -> None:
     studio.runs.resume(run)
-    wait_for(lambda: studio.runs.get(run).status not in ("queued", "starting", "training", "stopping"))
+    wait_for(lambda: studio.runs.get(run).status not in ("queued", "starting", "training", "stopping"), studio=studio)
     assert studio.runs.get(run).status == "finished", studio.runs.get(run)
 
 

@@ -198,7 +198,7 @@ def server(moment: str, home: str, *given: str) -> int:
         settings = {"max_length": 64, "max_steps": 3, "eval_rows": 2}
         studio.runs.start(RunRequest(dataset=data, model=model, task="chat", settings=settings), once="a page")
     elif act == "look":
-        studio.runs.all()
+        studio.reconcile()
     elif act == "import":
         studio.saved.import_archive(Path(given[0]))
     elif act == "export":
@@ -206,7 +206,7 @@ def server(moment: str, home: str, *given: str) -> int:
     elif act == "note":
         studio.saved.annotate(given[0], note="a note", tags=["x"])
     else:
-        getattr(studio, "delete_run" if act == "delete" else act)(given[0])
+        getattr(studio.runs, act)(given[0])
     return 0
 
 

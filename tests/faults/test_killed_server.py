@@ -89,7 +89,7 @@ def pressed(tmp_path_factory: pytest.TempPathFactory, llama: str) -> list[float]
     run = studio.runs.start(
         RunRequest(dataset=add_sample(home, "support-tone", 40).id, model=llama, task="chat", settings=SHORT)
     ).id
-    wait_for(ended(studio, run))
+    wait_for(ended(studio, run), studio=studio)
     losses = [event.loss for event in steps_of(home, run)]
     studio.close()
     return losses
@@ -122,6 +122,7 @@ def test_a_server_killed_at_this_moment_leaves_a_state_with_a_way_on(
     try:
         act = SERVER[moment][0]
         told(KILLED_SERVER, moment, ACTS[act](Scene(moment, studio, home, data, llama, unharmed, pressed)))
+        studio.reconcile()
         assert not [each for each in studio.runs.all() if each.status in ("queued", "starting", "stopping")]
     finally:
         studio.close()
@@ -133,7 +134,7 @@ def start(at: Scene) -> str:
     again = at.studio.runs.start(
         RunRequest(dataset=at.data.id, model=at.llama, task="chat", settings=SHORT), once="a page"
     )
-    wait_for(ended(at.studio, again.id))
+    wait_for(ended(at.studio, again.id), studio=at.studio)
     assert [(each.id, each.status) for each in at.studio.runs.all()] == [(again.id, "finished")]
     steps = steps_of(at.home, again.id)
     assert [event.step for event in steps] == [1, 2, 3], "it was trained once"
@@ -163,13 +164,15 @@ def pause(at: Scene) -> str:
 
 def resume(at: Scene) -> str:
     run = lost(at.home, at.data, at.llama)
+    at.studio.reconcile()
     assert at.studio.runs.get(run).status == "interrupted"
     shown = at.studio.runs.events(run)
     killed_at(at.moment, at.home, run)
     long_ago(at.home)
+    at.studio.reconcile()
     if at.studio.runs.get(run).status == "interrupted":
         at.studio.runs.resume(run)
-    wait_for(ended(at.studio, run))
+    wait_for(ended(at.studio, run), studio=at.studio)
     assert at.studio.runs.get(run).status == "finished", at.studio.runs.get(run)
     same(at.home, run, at.unharmed)
     assert at.studio.runs.get(run).metrics["eval_loss"] == pytest.approx(at.unharmed[0], abs=1e-5)
@@ -194,9 +197,11 @@ def note(at: Scene) -> str:
 def delete(at: Scene) -> str:
     run = finished(at.home, at.data, at.llama)
     killed_at(at.moment, at.home, run)
+    at.studio.reconcile()
     left = [each.id for each in at.studio.runs.all()]
     if left:
         at.studio.runs.delete(run)
+    at.studio.reconcile()
     assert at.studio.runs.all() == [], "what was deleted does not come back"
     return "still listed, and deleted at once when asked again" if left else "deleted, and it did not come back"
 
@@ -217,6 +222,7 @@ def take_in(at: Scene) -> str:
     file = at.studio.saved.export_archive(run, at.home.root / "taken.zip")
     at.studio.runs.delete(run)
     killed_at(at.moment, at.home, str(file))
+    at.studio.reconcile()
     found = at.studio.runs.all()
     assert [each.id for each in found] in ([], [run])
     if not found:
@@ -230,6 +236,7 @@ def look(at: Scene) -> str:
     run = lost(at.home, at.data, at.llama)
     shown = [each for each in at.home.workspace().events.after(run)]
     killed_at(at.moment, at.home)
+    at.studio.reconcile()
     assert at.studio.runs.get(run).status == "interrupted"
     states = [each.event.status for each in at.studio.runs.events(run, kinds=("state",))]  # type: ignore[union-attr]
     assert states.count("interrupted") == 1

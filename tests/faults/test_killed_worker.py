@@ -47,18 +47,21 @@ def test_a_worker_killed_at_this_moment_costs_nothing_but_time(
     try:
         kept = [each.id for each in studio.runs.events(run)]
         assert set(acknowledged) <= set(kept), "an event was acknowledged and lost"
+        studio.reconcile()
         record = studio.runs.get(run)
-        if record.status == "queued":  # it had not begun: whoever looks next gives it another worker
+        if record.status == "queued":  # it had not begun: the next to reconcile gives it another worker
             with home.queue.db.write() as connection:
                 connection.execute("UPDATE entries SET called = ''")
-            studio.runs.all()
+            studio.reconcile()
             went_on = "given another worker"
         else:
             assert record.status == "interrupted", record
             words = studio.runs.resume(run).reason
             said = studio.runs.events(run, kinds=("state",))[-1].event.message  # type: ignore[union-attr]
             went_on = said.removesuffix(".") or words
-        wait_for(lambda: studio.runs.get(run).status not in ("queued", "starting", "training", "stopping"))
+        wait_for(
+            lambda: studio.runs.get(run).status not in ("queued", "starting", "training", "stopping"), studio=studio
+        )
         done = record_of(home, run)
         assert done.status == "finished", (done, log_of(home, run))
         losses = {event.step: event.loss for event in steps_of(home, run)}

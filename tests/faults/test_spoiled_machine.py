@@ -129,6 +129,7 @@ def test_a_restart_of_the_machine(
     with home.queue.db.write() as connection:
         connection.execute("UPDATE entries SET pid = ?", (stranger.pid,))
     assert identity(stranger.pid)
+    studio.reconcile()
     assert studio.runs.get(run).status == "interrupted"
     go_on(studio, run)
     assert stranger.poll() is None, "a stranger is never taken for the worker, and never signalled"

@@ -24,11 +24,13 @@ LONG = {**SETTINGS, "epochs": 100, "eval_steps": 20, "test_prompts": ()}
 PRESSES = """
 import sys
 from studio.api import Studio
+from studio.schema.requests import RunRequest
 studio = Studio(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 settings = {"max_length": 64, "max_steps": 2, "eval_rows": 2}
-print(studio.start(sys.argv[2], sys.argv[3], "chat", settings=settings, once="the page").id, flush=True)
+request = RunRequest(dataset=sys.argv[2], model=sys.argv[3], task="chat", settings=settings)
+print(studio.runs.start(request, once="the page").id, flush=True)
 sys.stdin.readline()
 """
 
@@ -69,7 +71,8 @@ LOOKS = """
 import sys
 from studio.api import Studio
 studio = Studio(sys.argv[1])
-print(studio.run(sys.argv[2]).status)
+studio.reconcile()
+print(studio.runs.get(sys.argv[2]).status)
 studio.close()
 """
 
@@ -94,10 +97,12 @@ def test_a_worker_that_hangs(
     wait_for(lambda: len(steps_of(home, run)) >= 6)
     halt(home, worker)
     home.workspace().runs.update(run, beat=time.monotonic() - STALE_SECONDS - 1)  # as if it were so for long
+    studio.reconcile()
     assert studio.runs.get(run).status == "stopping" and worker.poll() is None, "it may obey SIGTERM"
     home.workspace().runs.update(run, beat=time.monotonic() - STALE_SECONDS - END_SECONDS - 1)
-    studio.runs.get(run)
+    studio.reconcile()
     assert worker.wait(10) == -signal.SIGKILL
+    studio.reconcile()
     record = studio.runs.get(run)
     assert record.status == "interrupted" and "it said nothing for 45 minutes, so it was ended" in record.reason
     go_on(studio, run)
@@ -209,6 +214,7 @@ def test_a_full_disk(small_disk: Path, llama: str, unharmed: dict[int, float], t
     filler.unlink()
     studio = Studio(home)
     try:
+        studio.reconcile()
         record = studio.runs.get(run)
         assert record.status in ("failed", "interrupted") and "safe" in record.reason, record
         go_on(studio, run)
@@ -260,6 +266,6 @@ def test_two_who_press_start_at_once(home: Home, data: DatasetRecord, llama: str
         rival.communicate("\n")
     assert len(made) == 1 and [each.id for each in studio.runs.all()] == list(made)
     (run,) = made
-    wait_for(lambda: studio.runs.get(run).status == "finished")
+    wait_for(lambda: studio.runs.get(run).status == "finished", studio=studio)
     assert [event.step for event in steps_of(home, run)] == [1, 2]
     told("two browsers press Start", "the same moment", "one run, trained once")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from studio.api import Studio
 from studio.data.checks import labels_of
 from studio.data.formats import read
 from studio.data.parquet_store import write_parquet
@@ -94,10 +95,13 @@ def steps_of(home: Home, run: str) -> list[StepEvent]:
     return [each.event for each in home.workspace().events.after(run, kinds=("step",))]  # type: ignore[misc]
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
-    """Until it is true."""
+def wait_for(what: Callable[[], Any], seconds: float = 120, studio: Studio | None = None) -> Any:
+    """Wait until a function returns something true. With a `studio`, its runs are reconciled before each call, as the
+    server does."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
+        if studio is not None:
+            studio.reconcile()
         if found := what():
             return found
         time.sleep(0.05)
