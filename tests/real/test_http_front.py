@@ -1,4 +1,4 @@
-"""The served studio under malformed requests, foreign event streams, proxies, few descriptors and signals."""
+"""The served studio under malformed requests, strangers' actions, proxies, few descriptors and signals."""
 
 import json
 import os
@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 
 from studio.ui.passwords import hash_password
+from studio.ui.security import CALL
 from tests.browser.served import Served
-from tests.real.asking import Answer, Asking
+from tests.real.asking import Answer, Asking, component_of, config_of
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
-JOIN, DATA = "/gradio_api/queue/join", "/gradio_api/queue/data"
+CLOSED = ("/gradio_api/queue/join", "/gradio_api/cancel", "/gradio_api/reset", "/studio/press")
+"""Addresses of the event queue, which a demo does not have, and of key presses, which nobody has."""
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +48,8 @@ def visitor(served: Served) -> Asking:
 # --- malformed requests ---
 
 
-def joined(**changes: Any) -> str:
-    return json.dumps({"data": [], "fn_index": 0, "session_hash": "abc", "event_data": None} | changes)
+def call(**changes: Any) -> str:
+    return json.dumps({"component_id": 0, "fn_name": "act", "session_hash": "abc", "data": {}} | changes)
 
 
 BODIES: list[tuple[str, str | bytes]] = [
@@ -61,16 +63,19 @@ BODIES: list[tuple[str, str | bytes]] = [
     (JSON, "[" * 100_000),
     (JSON, '{"data":' * 50_000),
     (JSON, "[" * 900 + "]" * 900),
-    (JSON, '{"data": [], "fn_index": 0, "session_hash": "abc", "event_data": ' + "[" * 200 + "]" * 200 + "}"),
-    *((JSON, joined(fn_index=each)) for each in ("1", -1, 10**30, True, None, 1.5, [], {}, 99_999)),
-    *((JSON, joined(session_hash=each)) for each in (None, "", 1, "\ud800", "a" * 500, "../x", ["a"], "a b")),
-    *((JSON, joined(data=each)) for each in (None, "x", {}, [1] * 50)),
-    *((JSON, joined(trigger_id=each)) for each in ("x", -5, 10**9, True, [])),
-    ("text/plain", joined()),
+    (JSON, '{"component_id": 1, "fn_name": "act", "session_hash": "abc", "data": ' + "[" * 200 + "]" * 200 + "}"),
+    *((JSON, call(component_id=each)) for each in ("1", -1, 10**30, True, None, 1.5, [], {}, 99_999)),
+    *((JSON, call(fn_name=each)) for each in (None, "", 1, "\ud800", "a" * 500, "../x", ["act"], "postprocess")),
+    (JSON, call(data=float("nan"))),
+    ("text/plain", call()),
     (FORM, "a=b"),
-    ("", joined()),
+    ("", call()),
     ("multipart/form-data", b"x"),
-    ("\xff", joined()),
+    (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="fn_name"\r\n\r\nact\r\n--x--\r\n',
+    ),
+    ("\xff", call()),
 ]
 
 
@@ -85,13 +90,14 @@ def refused(served: Served, answer: Answer, before: int) -> None:
     assert "Traceback" not in served.log.read_text() and len(lines_of(served)) <= before + 1
 
 
-@pytest.mark.parametrize("path", [JOIN, "/gradio_api/cancel", "/gradio_api/reset"])
-def test_a_malformed_body_is_refused_in_a_sentence(alone: Served, path: str) -> None:
-    who, before = Asking(alone), len(lines_of(alone))
+@pytest.mark.parametrize("path", [CALL, f"{CALL}/", *CLOSED])
+def test_a_malformed_body_is_refused_in_a_sentence(demo: Served, path: str) -> None:
+    who, before = visitor(demo), len(lines_of(demo))
     for kind, body in BODIES:
-        if "reset" not in path or kind != JSON or len(body) < 10:
-            refused(alone, who.ask("POST", path, body, **({"content_type": kind} if kind else {})), before)
-    assert who.do("model-body", "look"), "the page works"
+        answer = who.ask("POST", path, body, **({"content_type": kind} if kind else {}))
+        refused(demo, answer, before)
+        assert path.startswith(CALL) or answer.status == 404 or path == "/studio/press"
+    assert "model-body" in who.do("model-body", "draw"), "the page works"
 
 
 @pytest.mark.parametrize(
@@ -114,41 +120,46 @@ def test_a_malformed_body_is_refused_in_a_sentence(alone: Served, path: str) -> 
 def test_an_odd_event_is_answered_without_a_traceback(alone: Served, event: Any) -> None:
     who, before = Asking(alone), len(lines_of(alone))
     for region in ("model-body", "data-body", "runs-body"):
-        assert "process_completed" in who.call(who.handler(region), event)
+        answer = who.call({"page": who.page, "region": region, "said": event})
+        assert answer.status == 200 and "regions" in answer.json and "Something went wrong" not in answer.text
     assert "Traceback" not in alone.log.read_text() and len(lines_of(alone)) <= before + 1
 
 
 def test_what_the_page_itself_sends_passes(alone: Served) -> None:
     who = Asking(alone)
-    load = next(each for each in who.config["dependencies"] if each["targets"][0][1] == "load")
-    asked = {"data": [], "event_data": None, "fn_index": load["id"], "trigger_id": load["targets"][0][0]}
-    assert who.post(JOIN, {**asked, "session_hash": who.page}).status == 200
-    assert "process_completed" in who.get(f"{DATA}?session_hash={who.page}").text
+    answer = who.act("page", "load", run="").json
+    assert "model-body" in answer["regions"] and answer["beat"]["tab"] == "model"
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        f"{DATA}?session_hash=unknown",
-        DATA,
-        f"{DATA}?session_hash=",
-        f"{DATA}?session_hash=a&session_hash=b",
-        f"{DATA}?session_hash=%ff%fe",
-        f"{DATA}?session_hash=%zz",
-        f"{DATA}?session_hash=a%0d%0ab",
-        f"{DATA}?" + "a=1&" * 200,
+        "/gradio_api/queue/data?session_hash=unknown",
+        "/gradio_api/queue/data",
+        "/gradio_api/queue/data?session_hash=page",
+        "/gradio_api/queue/data?" + "a=1&" * 200,
+        "/gradio_api/queue/status",
         "/gradio_api/heartbeat/",
-        "/gradio_api/heartbeat/a/b",
+        "/gradio_api/heartbeat/a",
         "/gradio_api/heartbeat/%ff",
-        "/gradio_api/heartbeat/" + "a" * 100,
+        *CLOSED,
     ],
 )
-def test_a_stream_that_does_not_exist_is_refused(alone: Served, path: str) -> None:
+def test_a_demo_has_no_event_queue(demo: Served, path: str) -> None:
+    before = len(lines_of(demo))
+    for answer in (Asking(demo).get(path), Asking(demo).post(path, {"session_hash": "page"})):
+        refused(demo, answer, before)
+        assert answer.status == 404
+
+
+def test_the_server_function_takes_no_other_method(alone: Served) -> None:
     before = len(lines_of(alone))
-    refused(alone, Asking(alone).get(path), before)
+    for method in ("GET", "PUT", "DELETE", "OPTIONS", "EVIL"):
+        for path in (CALL, f"{CALL}/"):
+            refused(alone, Asking(alone).ask(method, path, call(), content_type=JSON), before)
 
 
-@pytest.mark.parametrize("path", ["/login", "/logout", "/studio/press", "/studio/ticket", "/studio/run/last/chat"])
+@pytest.mark.parametrize("path", ["/login", "/logout", CALL, "/studio/ticket", "/studio/run/last/chat"])
 def test_an_odd_form_or_body_leaves_no_traceback(alone: Served, path: str) -> None:
     who, before = Asking(alone), len(lines_of(alone))
     for kind, body in (
@@ -167,52 +178,38 @@ def test_an_odd_form_or_body_leaves_no_traceback(alone: Served, path: str) -> No
 def test_a_chunked_body_that_is_too_long_is_refused(alone: Served) -> None:
     before = len(lines_of(alone))
     pieces = (b"%x\r\n%s\r\n" % (500_000, b" " * 500_000)) * 10 + b"0\r\n\r\n"
-    for path in (JOIN, "/studio/ticket", "/login"):
+    for path in (CALL, "/studio/ticket", "/login"):
         told = Asking(alone).ask("POST", path, pieces, transfer_encoding="chunked", content_type=JSON)
         assert told.status in (404, 413)
     assert "Traceback" not in alone.log.read_text() and len(lines_of(alone)) <= before + 1
 
 
-# --- event streams ---
+# --- actions of strangers ---
 
 
-def begun(who: Asking) -> dict[str, Any]:
-    """An action of a page whose answer was not fetched."""
-    asked = {"data": [], "event_data": {"act": "look"}, "fn_index": who.handler("data-body"), "session_hash": who.page}
-    told: dict[str, Any] = who.post(JOIN, asked).json
-    return told
-
-
-def test_the_answers_of_a_page_are_for_its_visitor_alone(demo: Served) -> None:
+def test_a_page_is_answered_for_its_visitor_alone(demo: Served) -> None:
     anna, ben = visitor(demo), visitor(demo)
-    event = begun(anna)["event_id"]
+    anna.do("model-body", "sample", name="support-tone")
+    anna.do("method-body", "name", value="a-name-of-anna")
+    assert "a-name-of-anna" in anna.do("method-body", "draw")
+    own = {"page": anna.page, "region": "method-body", "said": {"act": "draw"}}
     for outsider in (ben, Asking(demo), Asking(demo, "0" * 48)):
-        told = outsider.get(f"{DATA}?session_hash={anna.page}")
-        assert told.status in (403, 404) and "event_id" not in told.text
-        asked = {"session_hash": anna.page, "fn_index": anna.handler("data-body"), "event_id": event}
-        assert outsider.post("/gradio_api/cancel", asked).status in (403, 404)
-    for outsider in (Asking(demo), Asking(demo, "0" * 48)):
-        assert outsider.get(f"/gradio_api/heartbeat/{anna.page}").status == 403
-    ben.page = anna.page
-    theirs = begun(ben)["event_id"]
-    told = ben.get(f"{DATA}?session_hash={ben.page}").text
-    assert theirs in told and event not in told
-    told = anna.get(f"{DATA}?session_hash={anna.page}").text
-    assert event in told and "process_completed" in told and theirs not in told
+        assert "a-name-of-anna" not in outsider.call(own).text
+    for secret in ([anna.secret], anna.secret[:-1], 7, None, {"secret": anna.secret}):
+        told = Asking(demo).call({**own, "secret": secret}, x_studio_workspace=anna.secret)
+        assert told.status == 200 and "lost its workspace" in told.text
 
 
 def test_a_visitor_with_many_pages_forgets_own_pages_alone(demo: Served) -> None:
     anna, ben = visitor(demo), visitor(demo)
-    begun(anna)
+    anna.do("tab-runs", "open")
     for number in range(60):
         ben.page = f"page{number}"
-        assert "process_completed" in ben.do("runs-body", "look")
-    told = anna.get(f"{DATA}?session_hash={anna.page}")
-    assert told.status == 200 and "process_completed" in told.text
-    assert ben.get(f"{DATA}?session_hash=page0").status == 404
+        assert "runs-body" in ben.do("tab-runs", "open")
+    assert anna.act("model-body", "look").json["beat"]["tab"] == "runs"
 
 
-def test_the_streams_of_two_logins_are_apart_and_logout_ends_them(tmp_path: Path) -> None:
+def test_nobody_acts_without_a_login_and_logout_ends_it(tmp_path: Path) -> None:
     (tmp_path / "hashes").write_text(f"owner {hash_password('one')}\nmember {hash_password('two')}\n")
     served = Served(tmp_path / "home", environment={"STUDIO_PASSWORD_FILE": str(tmp_path / "hashes")})
     try:
@@ -221,16 +218,17 @@ def test_the_streams_of_two_logins_are_apart_and_logout_ends_them(tmp_path: Path
             told = Asking(served).ask("POST", "/login", f"password={password}", content_type=FORM)
             assert told.status == 303
             cookies.append(told.headers["set-cookie"].split(";")[0])
-        config = Asking(served).get("/", cookie=cookies[0]).text
-        found = re.search(r"window\.gradio_config = (\{.*?\});</script>", config, re.DOTALL)
-        assert found
-        number = next(each["id"] for each in json.loads(found[1])["dependencies"] if not each["inputs"])
-        asked = {"data": [], "event_data": {}, "fn_index": number, "session_hash": "mine"}
-        assert Asking(served).post(JOIN, asked, cookie=cookies[0]).status == 200
-        assert Asking(served).get(f"{DATA}?session_hash=mine", cookie=cookies[1]).status == 404
-        assert "process_completed" in Asking(served).get(f"{DATA}?session_hash=mine", cookie=cookies[0]).text
+        who = Asking(served)
+        who.component = component_of(config_of(who.get("/", cookie=cookies[0]).text))
+        token = {"page": "mine", "region": "model-body", "said": {"act": "token", "token": "hf_evil"}}
+        assert who.call(token).status == 401
+        assert who.call(token, cookie="studio-session=x").status == 401
+        member = who.call({**token, "role": "owner"}, cookie=cookies[1], x_studio_role="owner")
+        assert member.status == 200 and not (served.home / "hub-token").exists(), "only the owner saves a token"
+        assert "model-body" in who.call({**token, "said": {"act": "draw"}}, cookie=cookies[1]).text
         left = Asking(served).ask("POST", "/logout", b"", cookie=cookies[0], origin=served.url)
         assert left.status == 303
+        assert who.call(token, cookie=cookies[0]).status == 401
         assert Asking(served).get("/studio/bar", cookie=cookies[0]).status == 401
         assert Asking(served).get("/studio/bar", cookie=cookies[1]).status == 200
     finally:

@@ -23,8 +23,9 @@ from studio.schema.report import ExportResult, Metric, Report
 from studio.schema.runs import RunSpec
 from studio.store import Home
 from studio.store.home import Workspace
+from studio.ui.security import API_FOLDERS
 from tests.browser.served import Served
-from tests.real.asking import Asking
+from tests.real.asking import CALL, Asking
 
 FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
 ROWS = b"question,answer\n" + b"".join(b"Where is number %d?,Under the blue stone %d.\n" % (n, n) for n in range(20))
@@ -138,7 +139,7 @@ def test_names_of_this_machine_are_ours(alone: Served, host: str) -> None:
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "file://", "http://127.0.0.1:1", "http://127.0.0.1"])
 @pytest.mark.parametrize(
-    "path", ["/studio/workspace", "/studio/ticket", "/studio/run/last/chat", "/gradio_api/queue/join"]
+    "path", ["/studio/workspace", "/studio/ticket", "/studio/run/last/chat", "/gradio_api/component_server/"]
 )
 def test_a_page_from_elsewhere_can_change_nothing(alone: Served, origin: str, path: str) -> None:
     assert Asking(alone).post(path, {}, origin=origin).status == 403
@@ -149,7 +150,7 @@ def test_a_page_from_elsewhere_can_read_nothing(alone: Served) -> None:
     told = Asking(alone).get("/studio/bar", origin="http://evil.example")
     assert not [name for name in told.headers if name.startswith("access-control")]
     asked = Asking(alone).ask(
-        "OPTIONS", "/gradio_api/queue/join", origin="http://evil.example", access_control_request_method="POST"
+        "OPTIONS", "/gradio_api/component_server/", origin="http://evil.example", access_control_request_method="POST"
     )
     assert not [name for name in asked.headers if name.startswith("access-control")]
 
@@ -219,7 +220,14 @@ CLOSED = (
     "/gradio_api/api/run",
     "/gradio_api/upload",
     "/gradio_api/upload_progress",
-    "/gradio_api/component_server",
+    "/gradio_api/component_server//",
+    "/gradio_api/component_server/x",
+    "/gradio_api/queue/join",
+    "/gradio_api/queue/data",
+    "/gradio_api/cancel",
+    "/gradio_api/reset",
+    "/gradio_api/heartbeat/x",
+    "/studio/press",
     "/gradio_api/file=/etc/passwd",
     "/gradio_api/file/etc/passwd",
     "/gradio_api/proxy=http://127.0.0.1",
@@ -244,9 +252,14 @@ CLOSED = (
 
 
 @pytest.mark.parametrize("path", CLOSED)
-def test_what_the_page_does_not_need_is_not_there(alone: Served, path: str) -> None:
-    who = Asking(alone)
-    for told in (who.get(path), who.post(path, {"data": []})):
+def test_what_the_page_does_not_need_is_not_there(alone: Served, demo: Served, path: str) -> None:
+    """The owner alone has the addresses of the named endpoints."""
+    people = (
+        [Asking(demo)]
+        if path.rstrip("/") == "/config" or path.startswith(API_FOLDERS)
+        else [Asking(demo), Asking(alone)]
+    )
+    for told in (answer for who in people for answer in (who.get(path), who.post(path, {"data": []}))):
         assert told.status in (404, 405), (path, told.status)
         assert b"root:" not in told.body and b"fn_index" not in told.body
 
@@ -270,11 +283,9 @@ def test_no_path_leads_out_of_gradios_own_files(alone: Served, path: str) -> Non
 
 def test_an_act_is_never_longer_than_a_person_could_make_it(alone: Served) -> None:
     who = Asking(alone)
-    assert who.ask("POST", "/gradio_api/queue/join", b" " * 4_100_000).status == 413
+    assert who.ask("POST", CALL, b" " * 4_100_000).status == 413
     pieces = (b"%x\r\n%s\r\n" % (1_000_000, b" " * 1_000_000)) * 6 + b"0\r\n\r\n"
-    told = who.ask(
-        "POST", "/gradio_api/queue/join", pieces, transfer_encoding="chunked", content_type="application/json"
-    )
+    told = who.ask("POST", CALL, pieces, transfer_encoding="chunked", content_type="application/json")
     assert told.status == 413
 
 
@@ -285,14 +296,15 @@ def test_no_handler_lets_a_visitor_in_who_has_no_workspace(demo: Served, anna: A
     bring(anna)
     for secret in ("", "default", "0" * 48, "../" + anna.secret, anna.secret[:-1], anna.secret.upper() + "x"):
         stranger = Asking(demo, secret)
-        for handler in stranger.config["dependencies"]:
-            said = stranger.call(handler["id"], {"act": "look"})
+        for region in ("page", "tab-data", "data-body", "model-body", "method-body", "runs-body", "chat-view"):
+            said = stranger.do(region, "draw")
             assert "lost its workspace" in said and "stone" not in said
 
 
 def test_no_handler_reads_a_file_whose_path_it_is_given(anna: Asking) -> None:
     for event in ({"act": "file", "ticket": FILE}, {"act": "paste", "pasted": FILE}, FILE, {"act": FILE}):
-        said = anna.call(anna.handler("data-body"), event, [FILE])
+        said = anna.call({"page": anna.page, "region": "data-body", "said": event}).text
+        said += anna.call({**FILE, "page": anna.page, "region": "data-body", "said": event}).text + anna.call(FILE).text
         assert "root:" not in said and "/root" not in said
     for ticket in ("/etc/passwd", "../../../../etc", "..", ".", "", "*", "%2e%2e", "\x00", "a" * 64):
         assert "did not arrive" in anna.do("data-body", "file", ticket=ticket)
@@ -389,9 +401,8 @@ def test_no_act_reaches_anothers_run_or_rows(anna: Asking, ben: Asking, region: 
 
 def test_a_run_named_in_the_address_of_another_is_not_shown(anna: Asking, ben: Asking) -> None:
     run = run_of(anna)
-    load = next(each["id"] for each in ben.config["dependencies"] if each["targets"][0][1] == "load")
     ben.ask("GET", f"/?run={run}")
-    assert run not in ben.call(load) and run not in ben.do("runs-body", "look")
+    assert run not in ben.do("page", "load", run=run) and run not in ben.do("tab-runs", "open")
 
 
 def test_a_ticket_is_used_up_by_its_first_use(anna: Asking) -> None:
@@ -513,7 +524,7 @@ def test_a_password_lets_in_who_knows_it_and_slows_down_who_guesses(
         assert "Password" in who.get("/").text and "gradio_config" not in who.get("/").text
         for path in ("/studio/bar", "/studio/run/last", "/gradio_api/app_id", "/theme.css", "/studio/ticket/x"):
             assert who.get(path).status == 401
-        for method, path in (("POST", "/gradio_api/queue/join"), ("PUT", "/studio/upload"), ("POST", "/studio/ticket")):
+        for method, path in (("POST", CALL), ("PUT", "/studio/upload"), ("POST", "/studio/ticket")):
             assert who.ask(method, path, b"{}").status == 401
         seconds = []
         for guess in ("", "stone", "blue"):

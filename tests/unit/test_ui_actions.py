@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from studio.ui.calls import SESSION, Calls
@@ -14,6 +15,7 @@ from studio.ui.security import CALL
 from studio.ui.server import make_app
 from studio.ui.session import HEADER
 from studio.ui.shell import MOST_FIELDS
+from tests.real.asking import component_of, config_of
 from tests.unit.asgi import Answer, ask, run
 
 HOST = ("host", "127.0.0.1:7860")
@@ -148,11 +150,15 @@ class Page:
         return app
 
     @property
+    def gradio(self) -> Any:
+        """Gradio's application."""
+        routes = self._layer(FastAPI).routes
+        return next(app for each in routes if hasattr(app := getattr(each, "app", None), "state_holder"))
+
+    @property
     def gradio_sessions(self) -> list[str]:
         """The names of the sessions that Gradio keeps."""
-        fast_api = self._layer(Calls).app.app
-        mounted = next(app for each in fast_api.routes if hasattr(app := getattr(each, "app", None), "state_holder"))
-        return list(mounted.state_holder.session_data)
+        return list(self.gradio.state_holder.session_data)
 
     def post(self, path: str, value: Any, *headers: tuple[str, str]) -> Answer:
         answer = run(ask(self.app, path, "POST", (HOST, JSON, *headers), body=json.dumps(value).encode()))
@@ -254,11 +260,7 @@ def test_a_refusal_is_shown_on_the_tab_of_its_action(demo: Page) -> None:
 def test_every_part_answers_odd_values_without_a_fault(alone: Page, caplog: pytest.LogCaptureFixture) -> None:
     from studio.ui.shell import Shell
 
-    function = next(
-        block.act
-        for block in alone._layer(Calls).app.app.routes[-1].app.blocks.blocks.values()
-        if hasattr(block, "act")
-    )
+    function = next(block.act for block in alone.gradio.blocks.blocks.values() if hasattr(block, "act"))
     shell = next(each.cell_contents for each in function.__closure__ or () if isinstance(each.cell_contents, Shell))
     assert len(shell.handlers) > 15
     for region in shell.handlers:
@@ -301,17 +303,19 @@ def test_a_fault_on_the_way_to_an_action_is_a_sentence_with_an_id(
         "/studio/press",
     ],
 )
-def test_the_addresses_of_the_event_queue_do_not_exist(alone: Page, path: str) -> None:
-    assert alone.post(path, {"session_hash": "page", "fn_index": 0, "data": [], "event_id": "x"}).status == 404
-    assert run(ask(alone.app, path, headers=(HOST,))).status == 404
+def test_a_demo_has_no_event_queue(demo: Page, path: str) -> None:
+    assert demo.post(path, {"session_hash": "page", "fn_index": 0, "data": [], "event_id": "x"}).status == 404
+    assert run(ask(demo.app, path, headers=(HOST,))).status == 404
 
 
-def test_the_page_has_no_event_of_gradio_and_one_function(alone: Page) -> None:
-    page = run(ask(alone.app, "/", headers=(HOST,))).body.decode()
-    start = page.index("window.gradio_config = ") + len("window.gradio_config = ")
-    config = json.JSONDecoder().raw_decode(page[start:])[0]
-    assert config["dependencies"] == []
-    assert [each["id"] for each in config["components"] if each["props"].get("server_fns")] == [alone.component]
+def test_the_page_has_one_function_and_no_event_of_gradio_but_the_named_endpoints_of_the_owner(
+    alone: Page, demo: Page
+) -> None:
+    for studio, endpoints in ((demo, set()), (alone, {"plan", "train", "status", "chat", "predict"})):
+        config = config_of(run(ask(studio.app, "/", headers=(HOST,))).body.decode())
+        assert {each["api_name"] for each in config["dependencies"]} == endpoints
+        assert component_of(config) == studio.component
+        assert sum(bool(each["props"].get("server_fns")) for each in config["components"]) == 1
 
 
 def test_the_page_names_its_style_and_script_in_a_link_header_and_no_other_answer_does(alone: Page) -> None:

@@ -234,7 +234,7 @@ def malformed(stage: Stage, payload: tuple[str, str, str, str, bytes | None, dic
     status = getattr(answer, "status", 0)
     lines = len([line for line in log.splitlines() if line.strip()])
     is_closed = "press" in path or path.startswith(("/gradio_api/queue", "/gradio_api/cancel", "/gradio_api/heartbeat"))
-    bad = "Traceback" in log or lines > 2 or status >= 500 or (is_closed and status not in (404, 413))
+    bad = "Traceback" in log or lines > 2 or status >= 500 or (is_closed and status not in (400, 404, 413))
     return seen(bad, f"status {status or answer!r}; {lines} lines of log: {log[-200:]!r}")
 
 

@@ -181,6 +181,19 @@ def member_header(stage: Stage) -> Seen:
     return seen(path.exists() and path.read_text() == "hf_evil", f"{answer.status}: {answer.text[:100]}")
 
 
+@attack("trust", "A member uses the named endpoint {0} of the owner", ["status", "plan", "train", "chat", "predict"])
+def members_api(stage: Stage, name: str) -> Seen:
+    who = member(stage)
+    texts = ["x", "last"] if name in ("chat", "predict") else ["sample:support-tone", "starter-chat"]
+    data = ["last"] if name == "status" else texts
+    begun = who.post(f"/gradio_api/call/{name}", {"data": data}, x_studio_role="owner")
+    event = begun.json.get("event_id", "") if begun.status == 200 else ""
+    who.patience = 20
+    shown = who.get(f"/gradio_api/call/{name}/{event}", x_studio_role="owner").text if event else ""
+    runs = len(who.runs())
+    return seen("event: complete" in shown or bool(runs), f"{begun.status}: {shown[:200]}; runs: {runs}")
+
+
 @attack("trust", "A model with code is used by a visitor of a demo")
 def visitor_uses_code(stage: Stage) -> Seen:
     who = stage.visitor()
