@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from threading import RLock
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -63,8 +63,9 @@ def _package_of(entry: EntryPoint) -> str:
 
 
 @cache
-def _found() -> EntryPoints:
-    """All entry points of the installed packages. To find them takes a few hundredths of a second."""
+def _found() -> Any:
+    """All entry points of the installed packages, with `select(group=…)`. Finding them takes a few hundredths of a
+    second."""
     return entry_points()
 
 

@@ -183,7 +183,7 @@ class Task(Protocol):
     settings: tuple[str, ...]
     """Settings that this task uses, of those that not all tasks use (`by_task` in schema/config.py)."""
     example_roles: tuple[str, ...]
-    """The columns of the example on the Data tab."""
+    """The roles of the columns of the example on the Data tab."""
     example_rows: tuple[tuple[str, ...], ...]
     """Two example rows, a cell for each of `example_roles`."""
     example_note: str

@@ -103,7 +103,7 @@ def test_the_page_has_the_tab_and_offers_the_task_and_the_method(installed: Path
     tabs, task, methods, script = answer_in(installed, code)
     assert tabs[-2:] == ["Runs", "Notes"]
     assert '["notes", "Notes"]' in script
-    assert task["unavailable_reason"] == "" and task["example_roles"] == ["subject", "limerick"]
+    assert task["unavailable_reason"] == "" and task["reads_as"] == "each row is a subject and its limerick."
     assert "query-lora" in methods
 
 

