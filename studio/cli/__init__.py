@@ -1,4 +1,4 @@
-"""The command line: reads what was asked, makes one call to api.py, shows the result. It also starts the page."""
+"""The command line: parses a command, makes one call to the Python API, shows the result. It also starts the page."""
 
 from studio.cli.main import main
 

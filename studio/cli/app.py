@@ -48,7 +48,7 @@ MODULES = (
     machine,
 )
 INTERRUPTED = 130
-"""The status that typer makes of a Ctrl-C."""
+"""The status that typer returns for Ctrl-C."""
 
 
 def build() -> typer.Typer:
@@ -84,7 +84,7 @@ def build() -> typer.Typer:
 
 
 def entry() -> Callable[[Sequence[str]], int]:
-    """The whole command line as a function of its arguments; it returns a status or raises, KeyboardInterrupt too."""
+    """The whole command line as a function of its arguments. It returns a status or raises, also KeyboardInterrupt."""
     command = typer.main.get_command(build())
 
     def run(arguments: Sequence[str]) -> int:

@@ -1,11 +1,11 @@
-"""More from few rows: what more of them would bring, and rows made from others."""
+"""Commands: a learning curve for a dataset, and augmentation."""
 
 from typing import Annotated, Any
 
 import typer
 
 from studio.cli.context import Context, command
-from studio.cli.data import read_as
+from studio.cli.data import save_roles
 from studio.cli.options import Data, Map, OptionalModel, Task
 from studio.schema.augmentation import Proposals
 from studio.schema.errors import StudioError
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def learning_curve(context: Context, data: Data, reading: dict[str, Any], task: Task = None, map_: Map = None) -> None:
     """Train a small classifier on ever more of the rows, and say whether more rows would help."""
     record = context.studio.datasets.open(data, **reading)
-    read_as(context, record.id, task, map_)
+    save_roles(context, record.id, task, map_)
     with context.progress("Reading texts") as progress:
         curve = context.studio.label_quality.curve(record.id, task, progress)
     context.answer(curve, lambda: _show_curve(context, curve))
@@ -60,7 +60,7 @@ def augment(
     known = not anew and not data.startswith("sample:")
     record = context.studio.datasets.find(data) if known else context.studio.datasets.open(data, **reading)
     if anew:
-        read_as(context, record.id, task, map_)
+        save_roles(context, record.id, task, map_)
         with context.progress("Making rows") as progress:
             made = context.studio.augmentation.propose(record.id, way, count, model, seed, progress)
         context.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(context, record.id, made))
@@ -77,15 +77,15 @@ def augment(
     context.answer(new, lambda: context.say(f"{new.id}, version {new.version}: {new.note}"))
 
 
-def _numbers(said: str) -> list[int] | None:
+def _numbers(text: str) -> list[int] | None:
     """1,4,9 as numbers; all as None."""
-    if said.strip() == "all":
+    if text.strip() == "all":
         return None
     try:
-        return [int(each) for each in said.replace(" ", ",").split(",") if each]
+        return [int(each) for each in text.replace(" ", ",").split(",") if each]
     except ValueError:
         raise StudioError(
-            "bad-setting", "Made rows are named by their numbers.", given=said, valid="1,4,9 say, or all"
+            "bad-setting", "Made rows are named by their numbers.", given=text, valid="1,4,9 say, or all"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The command that tells what the coach says of a run, and does what it proposes."""
+"""The command that shows the coach's advice on a run, and applies it."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from studio.cli.context import Context, command
 from studio.cli.options import Detach, Run
 from studio.cli.terminal import plain
-from studio.cli.train import see_through
+from studio.cli.train import wait_and_report
 from studio.schema.events import AdviceEvent
 
 PANEL = "Runs"
@@ -30,27 +30,27 @@ def coach(
     """Tell what the coach sees in a run, why it matters and what to do; with --do, do it."""
     record = context.studio.runs.get(run)
     if not do:
-        said = context.studio.coach.advice(record.id)
-        context.answer([advice_row(each) for each in said], lambda: show_advice(context, said))
+        advice = context.studio.coach.advice(record.id)
+        context.answer([advice_row(each) for each in advice], lambda: show_advice(context, advice))
         return
     made = context.studio.coach.apply(record.id, do, choice)
     if made.id == record.id:
-        told = f"{made.id} stops and keeps the best."
-        context.answer({"id": made.id, "status": made.status}, lambda: context.note(told))
+        message = f"{made.id} stops and keeps the best."
+        context.answer({"id": made.id, "status": made.status}, lambda: context.note(message))
     else:
-        see_through(context, made, detach)
+        wait_and_report(context, made, detach)
 
 
 def advice_row(advice: AdviceEvent) -> dict[str, object]:
-    """An advice as a document."""
+    """An advice as a JSON document."""
     return advice.model_dump(exclude={"kind"})
 
 
-def show_advice(context: Context, said: list[AdviceEvent]) -> None:
-    """Each advice as a person reads it."""
-    if not said:
+def show_advice(context: Context, advice: list[AdviceEvent]) -> None:
+    """Show advice as text."""
+    if not advice:
         context.say("The coach has nothing to say: all is well so far.")
-    for each in said:
+    for each in advice:
         context.say(f"Step {each.step:,}: {plain(each.title)}{f' ({each.rule})' if each.rule else ''}")
         for line in (each.message, each.why, each.action):
             if line:

@@ -1,7 +1,7 @@
 """What all commands share: common options, the studio, and how a result is printed.
 
-A command is a function of a `Context` and of its own options. With `--json` it answers with one document on stdout;
-whatever else is said, by the studio or by a library, goes to stderr.
+A command is a function of a `Context` and of its own options. With `--json`, stdout has one JSON document; all other
+output, also of libraries, goes to stderr.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from studio.cli.read_options import reading_given, reading_parameters
+from studio.cli.read_options import parse_reading, reading_parameters
 from studio.cli.settings import parse_settings, setting_parameters, valid_settings
 from studio.cli.terminal import plain
 from studio.schema.base import FrozenModel
@@ -60,42 +60,42 @@ class Context:
             ) from error
 
     def close(self) -> None:
-        """End what this command started, but never a run at work."""
+        """End the processes that this command started, except running workers."""
         if "studio" in self.__dict__:
             self.studio.close()
 
     @cached_property
     def notes(self) -> "Console":
-        """Where progress and notes go: stderr."""
+        """The console for progress and notes: stderr."""
         from rich.console import Console
 
         return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
 
     @cached_property
     def out(self) -> "Console":
-        """Where answers for people go: stdout."""
+        """The console for results as text: stdout."""
         from rich.console import Console
 
-        # What is read by a program or kept in a file is not broken into lines of a terminal's width.
+        # Lines are not wrapped to a terminal's width when a program or a file reads them.
         return Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 400)
 
     def note(self, text: str) -> None:
-        """Say something that is not the answer."""
+        """Print a message that is not part of the result."""
         self.notes.print(plain(text))
 
     def say(self, text: str = "") -> None:
-        """A line of the answer for people."""
+        """Print a line of the result."""
         self.out.print(plain(text))
 
     def answer(self, document: Any, show: Callable[[], None]) -> None:
-        """The answer: as a JSON document, or as `show` tells it to people."""
+        """Print the result: as a JSON document, or by `show` as text."""
         if self.as_json:
             print_json(document)
         else:
             show()
 
     def table(self, *titles: str, right: tuple[str, ...] = ()) -> "Table":
-        """An empty table in the studio's plain style; columns named in `right` hold numbers."""
+        """An empty table. Columns named in `right` have numbers."""
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -107,7 +107,7 @@ class Context:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[..., None]]:
-        """A bar on stderr while something long is done; yields a function of (done, total, words)."""
+        """Show a progress bar on stderr. Yields a function of (done, total, message)."""
         from rich.progress import BarColumn, Progress, TextColumn
 
         columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}", markup=False))
@@ -121,7 +121,7 @@ class Context:
 
 
 class UnexpectedError(Exception):
-    """An error that no command expected; it is the cause, and `home` is where it will be kept."""
+    """An error that no command expects. It is the cause of this one; `home` is the data folder for its log."""
 
     def __init__(self, home: Path | None) -> None:
         super().__init__("unforeseen")
@@ -129,7 +129,7 @@ class UnexpectedError(Exception):
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on the real stdout, in UTF-8; what is no number becomes null."""
+    """Print a JSON document to the real stdout, in UTF-8. NaN and infinity become null."""
     text = json.dumps(_plain_values(document), ensure_ascii=False, indent=2, allow_nan=False)
     stream = sys.__stdout__
     assert stream is not None
@@ -140,7 +140,7 @@ def print_json(document: Any) -> None:
 
 
 def _plain_values(value: Any) -> Any:
-    """Nouns, tuples and numbers that are none as JSON has them."""
+    """Convert models, tuples and numbers that are not finite to JSON values."""
     if isinstance(value, FrozenModel):
         return _plain_values(value.model_dump())
     if isinstance(value, dict):
@@ -152,7 +152,7 @@ def _plain_values(value: Any) -> Any:
 
 Home = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, envvar="STUDIO_HOME", show_default=False)]
 OwnHome = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, show_default=False)]
-"""The same after the command; it wins over the one before it, and that over the environment."""
+"""The same option after the command. It has priority over the one before the command, and that over the environment."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
 
@@ -194,7 +194,7 @@ def _group_options(options: dict[str, Any], groups: set[str]) -> None:
     elif "settings" in groups:
         options["settings"] = valid_settings(options)
     if "reading" in groups:
-        options["reading"] = reading_given(options)
+        options["reading"] = parse_reading(options)
 
 
 def _call(function: Callable[..., Any], context: Context, options: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Commands about curves: one run's as a table, several runs' beside each other."""
+"""Commands about curves: one run as a table, several runs side by side."""
 
 from pathlib import Path
 from typing import Annotated

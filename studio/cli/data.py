@@ -1,4 +1,4 @@
-"""The command about rows: what is in a dataset, and what is wrong with it."""
+"""The command that checks a dataset."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ import typer
 
 from studio.cli.context import Context, command
 from studio.cli.options import Data, LeaveOut, Map, MaxLength, OptionalModel, Task, Validation
-from studio.cli.read_options import alike, opened
+from studio.cli.read_options import open_dataset, shared_options
 from studio.cli.terminal import plain
 from studio.schema.dataset import CheckReport, DatasetRecord
 from studio.ui.numbers import rows
@@ -42,12 +42,12 @@ def check(
     """
     from studio.data.checks import refusal
 
-    record = opened(context, data, reading)
+    record = open_dataset(context, data, reading)
     if label_errors:
-        read_as(context, record.id, task, map_)
+        save_roles(context, record.id, task, map_)
         with context.progress("Reading texts") as progress:
             context.studio.label_quality.judge(record.id, task, progress)
-    held = opened(context, validation, alike(reading)).id if validation else None
+    validation_id = open_dataset(context, validation, shared_options(reading)).id if validation else None
     with context.progress("Looking at the rows") as move:
         report = context.studio.checks.check(
             record.id,
@@ -57,7 +57,7 @@ def check(
             max_length=max_length,
             leave_out=leave_out or (),
             whole=all_rows,
-            validation=held,
+            validation=validation_id,
             progress=lambda done: move(done, record.rows),
         )
     context.answer(report, lambda: _show_report(context, record, report))
@@ -66,14 +66,14 @@ def check(
 
 
 def roles_of(map_: list[str] | None) -> dict[str, str] | None:
-    """What --map asks for; None when it was not given."""
+    """The roles in `--map`. None when it was not given."""
     from studio.data.roles import parse_map
 
     return parse_map(map_) if map_ else None
 
 
-def read_as(context: Context, dataset: str, task: str | None, map_: list[str] | None) -> None:
-    """Keep what --map says with the dataset, so that all that is asked of it reads it so."""
+def save_roles(context: Context, dataset: str, task: str | None, map_: list[str] | None) -> None:
+    """Save the roles in `--map` with the dataset, so that all other operations use them."""
     if roles := roles_of(map_):
         spec = context.studio.datasets.spec(dataset, task, roles)
         context.studio.datasets.set_roles(dataset, spec.task, roles)

@@ -1,4 +1,4 @@
-"""Commands about datasets that are kept: what there is, their versions, and what differs between two of them."""
+"""Commands about saved datasets: list, import, versions, comparison, edits, splits."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ import typer
 
 from studio.cli.context import Context, Json, OwnHome, command
 from studio.cli.options import Data, MaxLength, OptionalModel, Validation
-from studio.cli.read_options import brought, opened
+from studio.cli.read_options import import_dataset, open_dataset
 from studio.cli.terminal import plain
 from studio.schema.dataset import DatasetRecord, SplitCounts
 from studio.schema.errors import StudioError
@@ -18,7 +18,7 @@ Dataset = Annotated[str, typer.Argument(help="A dataset's id, its file's name, o
 Version = Annotated[int, typer.Argument(min=1, help="A version, from 1.", show_default=False)]
 MARKS = {"added": "+", "removed": "-", "changed": "~"}
 LONGEST = 80
-"""Characters of a cell that a line shows."""
+"""Maximum characters of a cell in a line."""
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def data(ctx: typer.Context, home: OwnHome = None, as_json: Json = False) -> Non
 
 def add(context: Context, data: Data, reading: dict[str, Any]) -> None:
     """Bring rows in and keep them as a dataset; its id is the last line."""
-    record = brought(context, data, reading)
+    record = import_dataset(context, data, reading)
     context.answer(record, lambda: _show_added(context, record))
 
 
@@ -92,8 +92,8 @@ def compare(
 ) -> None:
     """Say what differs between two versions: rows added, removed and changed, cell by cell."""
     record = context.studio.datasets.find(dataset)
-    found = context.studio.versions.compare(record.id, before, after, start, count, only)
-    context.answer(found, lambda: _show_comparison(context, found))
+    comparison = context.studio.versions.compare(record.id, before, after, start, count, only)
+    context.answer(comparison, lambda: _show_comparison(context, comparison))
 
 
 def back(context: Context, dataset: Dataset, version: Version) -> None:
@@ -115,14 +115,14 @@ def fix(
 ) -> None:
     """Remove or mend the rows of one kind of finding: a new version. Rows are too long for a --model."""
     record = context.studio.datasets.find(dataset)
-    held = opened(context, validation, {}).id if validation else None
+    validation_id = open_dataset(context, validation, {}).id if validation else None
     made = context.studio.checks.fix(
         record.id,
         kind,
         whole=all_rows,
         model=model,
         max_length=max_length,
-        validation=held,
+        validation=validation_id,
     )
     context.answer(made, lambda: _show_version(context, made))
 
@@ -177,10 +177,10 @@ def split(
     context.answer(counts, lambda: _show_splits(context, counts))
 
 
-def _cells(said: list[str]) -> dict[str, str]:
-    """What --set asks for: a column ends at the first sign of equality."""
+def _cells(pairs: list[str]) -> dict[str, str]:
+    """Column → text, from `--set`. The column ends at the first equals sign."""
     cells = {}
-    for pair in said:
+    for pair in pairs:
         column, sign, text = pair.partition("=")
         if not sign or not column:
             raise StudioError(
@@ -219,19 +219,24 @@ def _show_versions(context: Context, known: list[DatasetRecord], current: int) -
         _show_version(context, each, each.version == current)
 
 
-def _show_comparison(context: Context, found: Comparison) -> None:
+def _show_comparison(context: Context, comparison: Comparison) -> None:
     context.say(
-        f"From version {found.before} to {found.after}: {rows(found.added)} added, {rows(found.removed)} removed, "
-        f"{rows(found.changed)} changed, {rows(found.same)} the same."
+        f"From version {comparison.before} to {comparison.after}: {rows(comparison.added)} added, "
+        f"{rows(comparison.removed)} removed, {rows(comparison.changed)} changed, {rows(comparison.same)} the same."
     )
-    for words, columns in (("New columns", found.columns_added), ("Columns that are gone", found.columns_removed)):
+    for words, columns in (
+        ("New columns", comparison.columns_added),
+        ("Columns that are gone", comparison.columns_removed),
+    ):
         if columns:
             context.say(f"{words}: {', '.join(columns)}.")
-    for change in found.rows:
+    for change in comparison.rows:
         context.say(_line(change))
-    last = found.start + len(found.rows) - 1
-    if last < found.total:
-        context.note(f"Shown: {found.start} to {last:,} of {found.total:,}. --start {last + 1} shows the next ones.")
+    last = comparison.start + len(comparison.rows) - 1
+    if last < comparison.total:
+        context.note(
+            f"Shown: {comparison.start} to {last:,} of {comparison.total:,}. --start {last + 1} shows the next ones."
+        )
 
 
 def _line(change: RowChange) -> str:

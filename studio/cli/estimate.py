@@ -1,4 +1,4 @@
-"""The command that says what a run would take."""
+"""The command that estimates a run."""
 
 from typing import Annotated, Any
 
@@ -7,7 +7,7 @@ import typer
 from studio.cli.context import Context, command
 from studio.cli.data import roles_of
 from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Preset, Task
-from studio.cli.read_options import opened
+from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
 from studio.schema.requests import RunRequest
@@ -44,7 +44,7 @@ def estimate(
 ) -> None:
     """Say what a run would take before it starts: steps, time, memory, and why the settings are what they are."""
     dataset = None
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "task": task,
         "method": method,
         "preset": preset or "balanced",
@@ -52,22 +52,22 @@ def estimate(
         "leave_out": leave_out or (),
     }
     with gathered(wrong):
-        dataset = opened(context, data, reading).id if data else None
+        dataset = open_dataset(context, data, reading).id if data else None
     with gathered(wrong):
-        asked["roles"] = roles_of(map_)
+        request["roles"] = roles_of(map_)
     if probe and not data:
         wrong.append(StudioError("bad-setting", "A probe needs rows.", hint="Name the data, or leave --probe out."))
     if wrong:
-        raise_once([*wrong, *context.studio.planning.problems(RunRequest(dataset=dataset, model=model, **asked))])
-    fitted = context.studio.planning.fit(RunRequest(dataset=dataset, model=model, **asked)) if fit else None
+        raise_once([*wrong, *context.studio.planning.problems(RunRequest(dataset=dataset, model=model, **request))])
+    fitted = context.studio.planning.fit(RunRequest(dataset=dataset, model=model, **request)) if fit else None
     if fitted:
-        asked |= {"method": fitted.method, "settings": fitted.settings}
+        request |= {"method": fitted.method, "settings": fitted.settings}
     if probe and dataset is not None:
         context.note("A few real steps are made on the longest rows; nothing of them is kept.")
-        view = context.studio.planning.probe(RunRequest(dataset=dataset, model=model, **asked))
+        view = context.studio.planning.probe(RunRequest(dataset=dataset, model=model, **request))
     else:
         view = (
-            fitted.view if fitted else context.studio.planning.plan(RunRequest(dataset=dataset, model=model, **asked))
+            fitted.view if fitted else context.studio.planning.plan(RunRequest(dataset=dataset, model=model, **request))
         )
     document = {
         **view.estimate.model_dump(),

@@ -1,4 +1,4 @@
-"""The outer edge of the command line: every way in which a command can end becomes a status and plain words."""
+"""The entry point of the command line. Every end of a command becomes a status and a message."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from studio.schema.errors import StudioError
 
 DONE, FAILED, REFUSED = 0, 1, 2
 TRIED = frozenset({"training-failed", "out-of-memory", "host-gone", "disk-full", "no-network", "unexpected"})
-"""Codes of what was tried and failed; all other refusals are of what was asked."""
+"""Codes of operations that were tried and failed. All other errors refuse a request."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status."""
+    """Run one command. Returns its exit status."""
     from studio.cli.app import entry
 
     given = list(arguments if arguments is not None else sys.argv[1:])
@@ -31,25 +31,25 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except StudioError as error:
-        tell(error, given)
+        print_error(error, given)
         return FAILED if error.code in TRIED else REFUSED
     except BrokenPipeError:
-        # Whoever read our output has gone (`studio runs | head`): nothing is left to say to anybody.
+        # The reader of our output has ended (`studio runs | head`), so there is nothing more to print.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return FAILED
     except typer.Abort as error:
-        # A question that was left with Ctrl-C or Ctrl-D, and not answered with no, stands there without a line end.
+        # A question that was left with Ctrl-C or Ctrl-D, not answered with no, has no line end.
         print("\nNothing was done." if error.__context__ else "Nothing was done.", file=sys.stderr)
         return FAILED
     except Exception as error:
         return _usage(error, given) if hasattr(error, "format_message") else _unexpected(error)
 
 
-def tell(error: StudioError, arguments: list[str]) -> None:
-    """A refusal on stderr: what, what was given, what would be right, what to do; one block for each problem."""
+def print_error(error: StudioError, arguments: list[str]) -> None:
+    """Print an error to stderr: what happened, the given and the valid value, a hint. One block for each problem."""
     usual = _help_of(next((each for each in arguments if not each.startswith("-")), ""))
     for problem in error.all():
         print(plain(problem.what), file=sys.stderr)
@@ -62,7 +62,7 @@ def tell(error: StudioError, arguments: list[str]) -> None:
 
 
 def _usage(error: Any, arguments: list[str]) -> int:
-    """A mistake in the command itself: an unknown flag, a missing argument, a word where a number should be."""
+    """Print an error in the command itself: an unknown flag, a missing argument, a wrong type."""
     print(plain(str(error.format_message())), file=sys.stderr)
     flags = getattr(getattr(error, "param", None), "opts", [])
     for flag, value in pairwise(arguments):
@@ -79,7 +79,7 @@ def _help_of(command: str) -> str:
 
 
 def _unexpected(error: Exception) -> int:
-    """Something that nobody foresaw: one sentence, and the details in a log file."""
+    """Log an unexpected error, and print a sentence with the path of the log."""
     from studio.store.failures import keep_failure
 
     mark, log = keep_failure(error.__cause__ or error, getattr(error, "home", None))

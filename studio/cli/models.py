@@ -1,4 +1,4 @@
-"""Commands about base models: what there is, bringing one here, a token of the Hub, and allowing code of others."""
+"""Commands about base models: list, download, Hub token, and trust in custom code."""
 
 import sys
 from typing import Annotated, Any
@@ -43,8 +43,8 @@ def models(
         view = context.studio.models.get(name, task)
         context.answer([model_row(view)], lambda: _show_model(context, view))
         return
-    found = context.studio.models.search(search, task) if search else context.studio.models.all(task)
-    context.answer([model_row(view) for view in found], lambda: _show_models(context, found))
+    views = context.studio.models.search(search, task) if search else context.studio.models.all(task)
+    context.answer([model_row(view) for view in views], lambda: _show_models(context, views))
 
 
 def download(context: Context, model: Name) -> None:
@@ -92,7 +92,7 @@ def trust(
 
 
 def _typed_token() -> str:
-    """A token that is not echoed, and does not stay in the shell's history as an argument would."""
+    """Read a token without echo. As an argument it would stay in the shell's history."""
     if sys.stdin.isatty():
         import getpass
 
@@ -113,7 +113,7 @@ def _typed_token() -> str:
 
 
 def _ask_for_trust(context: Context, view: ModelView, yes: bool) -> None:
-    """Say what it means; go on only when a person says yes, on a terminal or by the flag."""
+    """Ask for trust in a model. Accepted answers are yes on a terminal, and the flag."""
     if not view.info.needs_trust or yes:
         return
     context.note(
@@ -131,7 +131,7 @@ def _ask_for_trust(context: Context, view: ModelView, yes: bool) -> None:
 
 
 def model_row(view: ModelView) -> dict[str, Any]:
-    """A base model as the contract lists it, and what is known besides."""
+    """A base model as a JSON document."""
     info = view.info
     keys = ("name", "source", "path", "parameters", "bytes", "licence", "context", "tasks", "here")
     more = (
@@ -158,21 +158,21 @@ def model_row(view: ModelView) -> dict[str, Any]:
 
 
 def _words(view: ModelView) -> str:
-    """Why it can't be chosen, or what should be known before it is."""
+    """Why the model can't be chosen, else remarks about it."""
     if view.unavailable_reason:
         return view.unavailable_reason
-    said = [{"tight": "tight", "too-large": "too large for this machine"}.get(view.fits, "")]
-    said += ["gated" if view.info.gated and not view.info.here else ""]
-    said += ["must be allowed" if view.info.needs_trust and not view.trusted else ""]
-    return ", ".join(filter(None, said))
+    remarks = [{"tight": "tight", "too-large": "too large for this machine"}.get(view.fits, "")]
+    remarks += ["gated" if view.info.gated and not view.info.here else ""]
+    remarks += ["must be allowed" if view.info.needs_trust and not view.trusted else ""]
+    return ", ".join(filter(None, remarks))
 
 
-def _show_models(context: Context, found: list[ModelView]) -> None:
+def _show_models(context: Context, views: list[ModelView]) -> None:
     numbers = ("Parameters", "Size", "Trains in", "Reads", "Downloads")
     table = context.table(
         "Model", "Parameters", "Size", "Here", "Trains in", "Reads", "Downloads", "Licence", "", right=numbers
     )
-    for view in found:
+    for view in views:
         info = view.info
         table.add_row(
             plain(info.name),

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take, said once."""
+"""Arguments and options that several commands share."""
 
 from collections.abc import Iterable
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What the model sees: a row token by token, the longest rows, and the first batch of a run."""
+"""The command that previews what the model gets: a row token by token, the longest rows, and the first batch."""
 
 from typing import Annotated, Any
 
@@ -45,7 +45,7 @@ def preview(
     record, roles = context.studio.datasets.open(data, **reading), roles_of(map_)
     if batch:
         with context.progress("Getting the first batch") as progress:
-            found = context.studio.preview.first_batch(
+            first_batch = context.studio.preview.first_batch(
                 RunRequest(
                     dataset=record.id,
                     model=model,
@@ -57,7 +57,7 @@ def preview(
                 ),
                 progress=progress,
             )
-        context.answer(found, lambda: _show_batch(context, found))
+        context.answer(first_batch, lambda: _show_batch(context, first_batch))
     elif longest:
         stats = context.studio.preview.lengths(record.id, model, task, settings, roles)
         context.answer(stats, lambda: _show_lengths(context, stats))
@@ -101,8 +101,8 @@ def _show_batch(context: Context, batch: Batch) -> None:
     table = context.table(*right, "Learned begins with", right=right)
     for line in batch.rows:
         learned = line.label or f"{sum(token.learned for token in line.tokens):,}"
-        told = [token.text for token in line.tokens if token.learned] or [token.text for token in line.tokens]
-        begins = " ".join("".join(told).split())[:80]
+        texts = [token.text for token in line.tokens if token.learned] or [token.text for token in line.tokens]
+        begins = " ".join("".join(texts).split())[:80]
         number = "" if line.row is None else f"{line.row:,}"
         table.add_row(number, f"{len(line.tokens):,}", plain(learned), f"{line.padding:,}", plain(begins))
     context.out.print(table)

@@ -1,4 +1,4 @@
-"""Waiting for the end of a run: a bar on a terminal, a line now and then elsewhere, both on stderr."""
+"""Waits for the end of a run: a progress bar on a terminal, else lines, both on stderr."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ NOTED = ("evaluation", "advice")
 
 
 def wait(context: Context, run: RunRecord) -> RunRecord:
-    """Follow a run until it is no longer at work or waiting. Ctrl-C leaves it going, and says so."""
+    """Follow a run until it is no longer active. Ctrl-C leaves it running."""
     context.note(f"{run.name} is {run.id}. Ctrl-C leaves it going.")
     cursor = 0
     try:
@@ -24,7 +24,7 @@ def wait(context: Context, run: RunRecord) -> RunRecord:
                 progress = context.studio.runs.progress(run.id)
                 for event in context.studio.runs.events(run.id, after=cursor, kinds=NOTED):
                     cursor = event.id
-                    _tell(context, event)
+                    _note_event(context, event)
                 show(progress)
                 if progress.record.status not in ACTIVE:
                     return progress.record
@@ -34,7 +34,7 @@ def wait(context: Context, run: RunRecord) -> RunRecord:
         return context.studio.runs.get(run.id)
 
 
-def _tell(context: Context, event: StoredEvent) -> None:
+def _note_event(context: Context, event: StoredEvent) -> None:
     if isinstance(event.event, EvaluationEvent):
         best = ", the best so far" if event.event.best else ""
         context.note(f"Step {event.event.step:,}: validation loss {event.event.eval_loss:.4f}{best}.")
@@ -52,14 +52,14 @@ def _display(context: Context) -> Iterator[Callable[[Progress], None]]:
 
 
 def _lines(context: Context) -> Callable[[Progress], None]:
-    """A line for each change of state or phase."""
-    said = ""
+    """Print a line for each change of status or phase."""
+    last = ""
 
     def show(progress: Progress) -> None:
-        nonlocal said
+        nonlocal last
         now = f"{progress.record.status}/{progress.record.phase}"
-        if now != said:
-            said = now
+        if now != last:
+            last = now
             context.note(progress.sentence)
 
     return show

@@ -1,4 +1,4 @@
-"""Commands about the queue: what waits, in which order, and giving a turn away."""
+"""Commands about the queue: list, move, pause."""
 
 from typing import Annotated, cast
 
@@ -32,7 +32,7 @@ def queue(
         from studio.store.queue import Move
 
         context.studio.runs.move(context.studio.runs.get(run).id, cast(Move, move))
-    found = [context.studio.runs.progress(record.id) for record in context.studio.runs.queued()]
+    queued = [context.studio.runs.progress(record.id) for record in context.studio.runs.queued()]
     rows = [
         {
             "id": each.record.id,
@@ -41,9 +41,9 @@ def queue(
             "before": each.position,
             "sentence": each.sentence,
         }
-        for each in found
+        for each in queued
     ]
-    context.answer(rows, lambda: _show(context, found))
+    context.answer(rows, lambda: _show(context, queued))
 
 
 def pause(context: Context, run: Run) -> None:
@@ -56,11 +56,11 @@ def pause(context: Context, run: Run) -> None:
     )
 
 
-def _show(context: Context, found: list[Progress]) -> None:
-    if not found:
+def _show(context: Context, queued: list[Progress]) -> None:
+    if not queued:
         context.say("Nothing is at work, and nothing waits.")
         return
     table = context.table("Run", "Name", "Status", "")
-    for each in found:
+    for each in queued:
         table.add_row(each.record.id, plain(each.record.name), each.record.status, plain(each.sentence))
     context.out.print(table)

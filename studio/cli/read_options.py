@@ -1,4 +1,4 @@
-"""The flags that say how DATA is to be read: one for each field of `Reading`, left to the studio unless given."""
+"""The flags that control how DATA is read: one for each field of `Reading`. The default is detection."""
 
 import inspect
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PANEL = "How the data are read"
 DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|", "pipe": "|", "space": " "}
-"""Words for a delimiter, since some are hard to type."""
+"""Names for delimiters, since some are hard to type."""
 
 
 def _flag(kind: Any, *flags: str, help: str, metavar: str | None = None) -> Any:
@@ -46,24 +46,24 @@ def reading_parameters() -> list[inspect.Parameter]:
     ]
 
 
-def reading_given(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the flags out of a command's keywords; what was not said is left to the studio, or asked for."""
-    taken = {name: value for name in NAMES if (value := given.pop(name)) is not None}
+def parse_reading(options: dict[str, Any]) -> dict[str, Any]:
+    """Remove the flags from a command's options and return those that have a value."""
+    taken = {name: value for name in NAMES if (value := options.pop(name)) is not None}
     if "delimiter" in taken:
         taken["delimiter"] = DELIMITERS.get(taken["delimiter"].strip().lower(), taken["delimiter"])
     return {**taken, "ask": True}
 
 
-def opened(context: "Context", data: str, reading: dict[str, Any]) -> DatasetRecord:
-    """DATA as a dataset; what a person may not expect of how it was read is said."""
-    record = brought(context, data, reading)
+def open_dataset(context: "Context", data: str, reading: dict[str, Any]) -> DatasetRecord:
+    """Import or open DATA as a dataset, and print the notes about how it was read."""
+    record = import_dataset(context, data, reading)
     for note in record.notes:
         context.note(f"{record.name}: {note}")
     return record
 
 
-def brought(context: "Context", data: str, reading: dict[str, Any]) -> DatasetRecord:
-    """DATA as a dataset, with a bar while it is read; its notes are left to the caller."""
+def import_dataset(context: "Context", data: str, reading: dict[str, Any]) -> DatasetRecord:
+    """Import or open DATA as a dataset, with a progress bar. Its notes are left to the caller."""
     path = Path(data)
     total = path.stat().st_size if path.is_file() else 0
     with context.progress("Reading") as move:
@@ -72,7 +72,7 @@ def brought(context: "Context", data: str, reading: dict[str, Any]) -> DatasetRe
         )
 
 
-def alike(reading: dict[str, Any]) -> dict[str, Any]:
-    """How a second file beside DATA is read: in the same way, but for what is said of DATA alone."""
+def shared_options(reading: dict[str, Any]) -> dict[str, Any]:
+    """The options for a second file beside DATA: the same ones, except those about DATA only."""
     own = ("sheet", "hub_config", "hub_split", "row_limit")
     return {name: value for name, value in reading.items() if name not in own}

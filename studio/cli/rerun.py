@@ -1,4 +1,4 @@
-"""Commands that run a run again: with a change, or for some passes more."""
+"""Commands that run a run again: with changes, or for more epochs."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ import typer
 
 from studio.cli.context import Context, command
 from studio.cli.options import Detach, Method, Run
-from studio.cli.train import see_through
+from studio.cli.train import wait_and_report
 
 PANEL = "Runs"
 Name = Annotated[str, typer.Option(help="What the new run is called.", show_default=False)]
@@ -30,7 +30,7 @@ def repeat(
     changes = {**settings, **({"method": method} if method else {})}
     made = context.studio.runs.rerun(context.studio.runs.get(run).id, changes, name)
     context.note(context.studio.runs.spec(made.id).because[0])
-    see_through(context, made, detach)
+    wait_and_report(context, made, detach)
 
 
 def extend(
@@ -43,4 +43,4 @@ def extend(
     """Go on from a finished run's result for some passes more, as a run of its own with a schedule of its own."""
     made = context.studio.runs.extend(context.studio.runs.get(run).id, epochs, name)
     context.note(context.studio.runs.spec(made.id).because[0])
-    see_through(context, made, detach)
+    wait_and_report(context, made, detach)

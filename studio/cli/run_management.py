@@ -1,4 +1,4 @@
-"""Commands about runs that lie about: named, noted, taken along; and about the disk."""
+"""Commands about saved runs: annotate, export, import; and about disk usage."""
 
 from pathlib import Path
 from typing import Annotated

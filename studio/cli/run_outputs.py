@@ -1,4 +1,4 @@
-"""Commands about what a run made: talk to it, let it label or answer rows, measure it, take it away."""
+"""Commands that use the result of a run: chat, predict, evaluate, export."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import typer
 
 from studio.cli.context import Context, command
 from studio.cli.options import ExportFormat, Run
-from studio.cli.read_options import opened
+from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
 from studio.schema.report import Answer, ChatSettings, ExportResult, Report
 from studio.schema.runs import RunRecord
@@ -63,7 +63,7 @@ def predict(
 ) -> None:
     """Write a file with every column of the rows and what the model says to them."""
     record = context.studio.runs.get(run)
-    data = opened(context, data, reading).id
+    data = open_dataset(context, data, reading).id
     with context.progress("Rows") as progress:
         count = context.studio.evaluation.predict(record.id, data, out, base=base, progress=progress)
     context.answer({"id": record.id, "rows": count, "out": str(out)}, lambda: context.say(f"{rows(count)} in {out}"))
@@ -80,7 +80,7 @@ def evaluate(
 ) -> None:
     """Measure base and tuned model on rows that training never saw."""
     record = context.studio.runs.get(run)
-    data = opened(context, data, reading).id if data else None
+    data = open_dataset(context, data, reading).id if data else None
     with context.progress("Rows") as progress:
         report = context.studio.evaluation.evaluate(record.id, data, progress=progress)
     context.answer(report, lambda: _show_report(context, report))
@@ -100,7 +100,11 @@ def export(
 
 
 def chat_settings(**values: Any) -> ChatSettings:
-    """Checked settings of a chat, refused in our own words."""
+    """Chat settings, validated.
+
+    Raises:
+        StudioError: for an invalid value.
+    """
     from pydantic import ValidationError
 
     from studio.schema.errors import StudioError
@@ -120,7 +124,7 @@ def chat_settings(**values: Any) -> ChatSettings:
 
 
 def answer_row(answer: Answer) -> dict[str, Any]:
-    """An answer as the contract prints it: labels with probabilities, or a text."""
+    """An answer as a JSON document: labels with probabilities, or a text."""
     keep = {"labels", "how", "seconds"} if answer.labels else {"text", "tokens", "seconds", "how"}
     return answer.model_dump(include=keep)
 
@@ -143,7 +147,7 @@ def _ask(
 
 @contextmanager
 def _streaming(context: Context) -> Iterator[Callable[[dict[str, str]], None]]:
-    """Both replies side by side while they are written, where a person looks; nothing elsewhere."""
+    """Show both replies side by side while they are written, if stdout is a terminal."""
     if context.as_json or not context.out.is_terminal:
         yield lambda texts: None
         return
@@ -161,8 +165,10 @@ def _streaming(context: Context) -> Iterator[Callable[[dict[str, str]], None]]:
 
 
 def _converse(context: Context, record: RunRecord, settings: ChatSettings) -> None:
-    """One prompt after the other until an empty line or the end of the input. Each prompt stands alone, so that base
-    and tuned are always asked the same."""
+    """Answer prompts until an empty line or the end of the input.
+
+    Each prompt is a new conversation, so that both models always get the same.
+    """
     from studio.schema.errors import StudioError
 
     if context.as_json:

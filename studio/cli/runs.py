@@ -1,4 +1,4 @@
-"""Commands about runs: which there are, how one stands, its log, stopping and deleting it."""
+"""Commands about runs: list, show, log, stop, combine, delete."""
 
 import sys
 from typing import Annotated, Any
@@ -37,12 +37,12 @@ def runs(
     seen: Annotated[bool, typer.Option("--seen", help="Say no more that a damaged database was mended.")] = False,
 ) -> None:
     """List all runs that were not put aside, newest first."""
-    for told in context.studio.storage.recovery_notices():
-        context.note(told if seen else f"{told} (studio runs --seen: say it no more)")
+    for notice in context.studio.storage.recovery_notices():
+        context.note(notice if seen else f"{notice} (studio runs --seen: say it no more)")
     if seen:
         context.studio.storage.dismiss_recovery_notices()
-    found = context.studio.runs.find(find, tag, sort, archived)
-    context.answer([run_row(record) for record in found], lambda: _show_runs(context, found))
+    matching = context.studio.runs.find(find, tag, sort, archived)
+    context.answer([run_row(record) for record in matching], lambda: _show_runs(context, matching))
 
 
 def show(context: Context, run: Run) -> None:
@@ -59,9 +59,9 @@ def log(context: Context, run: Run) -> None:
     """Print what a run's process wrote: the place for tracebacks and library messages."""
     record = context.studio.runs.get(run)
     text = context.studio.runs.log(record.id)
-    # At a terminal a progress bar's carriage returns are line ends, and nothing in it moves the cursor.
-    shown = plain(text.replace("\r", "\n")) if context.out.is_terminal else text
-    context.answer({"id": record.id, "log": text}, lambda: print(shown, end=""))
+    # At a terminal, carriage returns of progress bars become line ends, and control characters are removed.
+    printed = plain(text.replace("\r", "\n")) if context.out.is_terminal else text
+    context.answer({"id": record.id, "log": text}, lambda: print(printed, end=""))
 
 
 def stop(
@@ -105,7 +105,7 @@ def delete(
 
 
 def run_row(record: RunRecord) -> dict[str, Any]:
-    """A run as the contract lists it, and what is known besides."""
+    """A run as a JSON document."""
     first = ("id", "name", "status", "task", "model", "method", "created", "seconds", "metrics")
     values = record.model_dump()
     return {key: values[key] for key in first} | {key: value for key, value in values.items() if key not in first}
@@ -133,7 +133,7 @@ def _details(context: Context, record: RunRecord, events: list[StoredEvent]) -> 
 
 
 def _weighted(text: str) -> tuple[str, float]:
-    """A run and its weight; 1 when none was given."""
+    """A run and its weight. The default weight is 1."""
     run, _, weight = text.partition("=")
     try:
         return run, float(weight or 1)
@@ -141,12 +141,12 @@ def _weighted(text: str) -> tuple[str, float]:
         raise StudioError("bad-setting", "A weight is a number.", given=text, valid=f"{run}=0.5, say") from error
 
 
-def _show_runs(context: Context, found: list[RunRecord]) -> None:
-    if not found:
+def _show_runs(context: Context, runs: list[RunRecord]) -> None:
+    if not runs:
         context.say("There is no run yet. Begin one with: studio train DATA --model starter-chat")
         return
     table = context.table("Run", "Name", "Status", "Task", "Model", "Method", "Time", "Result")
-    for record in found:
+    for record in runs:
         table.add_row(
             record.id,
             plain(record.name),

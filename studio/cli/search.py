@@ -1,4 +1,4 @@
-"""The command that looks for better settings."""
+"""The command for hyperparameter searches."""
 
 import time
 from typing import Annotated, Any
@@ -75,11 +75,11 @@ def search(
     else:
         raise StudioError("bad-setting", "A search needs rows and a model.", hint="Or go on with one: --on last.")
     try:
-        said = ""
+        last = ""
         while view.status == "running" and not detach:
-            if view.sentence != said:
-                said = view.sentence
-                context.note(said)
+            if view.sentence != last:
+                last = view.sentence
+                context.note(last)
             time.sleep(LOOK_SECONDS)
             studio.reconcile()
             view = studio.search.advance(view.spec.id)
@@ -89,7 +89,7 @@ def search(
 
 
 def document(view: SearchView) -> dict[str, Any]:
-    """A search as --json prints it."""
+    """A search as a JSON document."""
     best = next((trial for trial in view.trials if trial.number == view.best), None)
     return {
         "id": view.spec.id,

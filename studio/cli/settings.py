@@ -1,4 +1,4 @@
-"""The flags that are settings: one for each field of TrainingConfig, in kebab case, and the same from a file."""
+"""The flags of settings: one for each field of TrainingConfig, in kebab case; and settings from a file."""
 
 import inspect
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from studio.schema.fields import about
 from studio.schema.settings_check import config_from, range_of
 
 NOT_SETTINGS = ("task", "model", "method", "preset", "name", "test_prompts")
-"""Fields that have an option of their own."""
+"""Fields that have their own options."""
 
 
 def setting_parameters() -> list[inspect.Parameter]:
-    """A keyword parameter for each setting; None when the flag was not given."""
+    """A keyword parameter for each setting. None when the flag is not given."""
     return [_parameter(name) for name in settings_of()]
 
 
@@ -52,24 +52,26 @@ def parse_settings(options: dict[str, Any]) -> tuple[dict[str, Any], list[Studio
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a file asks for: settings, and of a run's own config.yaml how its rows were read."""
+class ConfigFile:
+    """The content of a settings file. A run's own config.yaml also has the options of its rows."""
 
     settings: dict[str, Any]
     roles: dict[str, str] = field(default_factory=dict)
     leave_out: tuple[str, ...] = ()
     validation: str = ""
-    """Id of the dataset that was its validation whole."""
+    """Id of the dataset that was used as the validation set."""
     not_known: tuple[str, ...] = ()
-    """Names of settings of another version of the studio, which are left out."""
+    """Names of settings of another version of the studio. They are left out."""
     problems: tuple[StudioError, ...] = ()
-    """Names that do not exist and values that can't be, none of which is among the settings."""
+    """Unknown names and invalid values. None of these is among the settings."""
 
 
-def read_config(path: Path) -> Asked:
-    """A YAML or JSON file of settings, or a run's own config.yaml. Names that do not exist are problems in a file that
-    a person wrote, and left out of one that another version of the studio wrote. Problems are told and not raised, so
-    that whoever reads the file can refuse them together with what else is wrong."""
+def read_config(path: Path) -> ConfigFile:
+    """Read a YAML or JSON file of settings, or a run's own config.yaml.
+
+    Unknown names are problems in a file that a person wrote. In a run's file they are from another version of the
+    studio, and left out. Problems are returned, not raised, so that the caller can report them with others.
+    """
     values = _document(path)
     of_run = isinstance(values.get("config"), dict)
     settings = {str(key).replace("-", "_"): value for key, value in (values["config"] if of_run else values).items()}
@@ -82,14 +84,18 @@ def read_config(path: Path) -> Asked:
         problems += error.all()
     refused = {problem.field for problem in problems}
     known = {key: value for key, value in known.items() if key not in refused}
-    return _of_run(path, known, values, strange, problems) if of_run else Asked(known, problems=tuple(problems))
+    return _of_run(path, known, values, strange, problems) if of_run else ConfigFile(known, problems=tuple(problems))
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings of such a file; refused when one of them can't be."""
-    asked = read_config(path)
-    raise_all(asked.problems)
-    return asked.settings
+    """The settings in a file.
+
+    Raises:
+        StudioError: when one of them is invalid.
+    """
+    config = read_config(path)
+    raise_all(config.problems)
+    return config.settings
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -125,10 +131,10 @@ def _of_run(
     values: dict[str, Any],
     strange: tuple[str, ...],
     problems: Sequence[StudioError],
-) -> Asked:
-    told = values.get("data") or {}
+) -> ConfigFile:
+    data_section = values.get("data") or {}
     try:
-        fields = {name: value for name, value in dict(told).items() if name in ("roles", "left_out")}
+        fields = {name: value for name, value in dict(data_section).items() if name in ("roles", "left_out")}
         data = DatasetSpec.model_validate({"task": "-", "roles": {}, **fields})
     except (TypeError, ValueError) as error:
         raise StudioError(
@@ -139,7 +145,7 @@ def _of_run(
             hint="Take the settings alone: leave the lines under config: and put them at the margin.",
         ) from error
     validation = str(values.get("validation_dataset") or "")
-    return Asked(settings, data.roles, data.left_out, validation, strange, tuple(problems))
+    return ConfigFile(settings, data.roles, data.left_out, validation, strange, tuple(problems))
 
 
 def _unknown(key: str, path: Path) -> StudioError:
@@ -162,7 +168,7 @@ def _parameter(name: str) -> inspect.Parameter:
         metavar=None if kind is bool else f"<{kind.__name__}>",
         rich_help_panel=f"Settings: {GROUPS[words.group].lower()}",
     )
-    # Numbers are taken as text, so that a word where a number should be is refused as any other bad value is.
+    # Numbers are parsed as text, so that a wrong type is reported like any other invalid value.
     taken = bool if kind is bool else str
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[taken | None, option]
@@ -170,7 +176,7 @@ def _parameter(name: str) -> inspect.Parameter:
 
 
 def _plain_type(annotation: Any) -> Any:
-    """float for float | None; a closed set of words is taken as a text, so that the schema can say what is right."""
+    """float for float | None. A closed set of values is parsed as text, so that the schema can list the valid ones."""
     plain = [each for each in get_args(annotation) if isinstance(each, type) and each is not type(None)]
     if get_origin(annotation) is not None:
         return plain[0] if plain else str

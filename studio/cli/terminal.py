@@ -1,4 +1,4 @@
-"""What a terminal must be spared: control characters in a stranger's text."""
+"""Removes control characters from texts that are printed to a terminal."""
 
 import re
 

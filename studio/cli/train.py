@@ -1,4 +1,4 @@
-"""Commands that start a run or let it go on, and wait for its end."""
+"""Commands that start or resume a run and wait for its end."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +9,8 @@ from studio.cli.context import Context, command
 from studio.cli.data import roles_of
 from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalModel, Preset, Run, Task
 from studio.cli.progress import wait
-from studio.cli.read_options import alike, opened
-from studio.cli.settings import NOT_SETTINGS, Asked, read_config
+from studio.cli.read_options import open_dataset, shared_options
+from studio.cli.settings import NOT_SETTINGS, ConfigFile, read_config
 from studio.schema.errors import StudioError
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
@@ -59,22 +59,22 @@ def train(
 
     The last line on stdout is the run's id.
     """
-    asked = {"model": model, "task": task, "method": method, "preset": preset, "name": name}
-    asked = {key: value for key, value in asked.items() if value is not None}
-    from_file, unread = Asked({}), config is not None
+    options = {"model": model, "task": task, "method": method, "preset": preset, "name": name}
+    options = {key: value for key, value in options.items() if value is not None}
+    from_file, unread = ConfigFile({}), config is not None
     if config:
         with gathered(wrong):
             from_file, unread = read_config(config), False
     if from_file.not_known:
         context.note(f"Left out, since this studio does not know it: {', '.join(from_file.not_known)}.")
     wrong += from_file.problems
-    values = {**from_file.settings, **settings, **asked}
+    values = {**from_file.settings, **settings, **options}
     base: str | None = values.get("model")
     rows: str | None = None
-    if not base and not unread:  # a file that can't be read may name one
+    if not base and not unread:  # a file that can't be read may have one
         hint = "Give --model; studio models lists them."
         wrong.append(StudioError("bad-setting", "No base model was named.", hint=hint, field="model"))
-    told = {
+    fields = {
         "task": values.get("task"),
         "method": values.get("method"),
         "preset": values.get("preset", "balanced"),
@@ -82,12 +82,14 @@ def train(
         "leave_out": (*from_file.leave_out, *(leave_out or ())),
     }
     with gathered(wrong):
-        rows = opened(context, data, reading).id
+        rows = open_dataset(context, data, reading).id
     with gathered(wrong):
-        told["roles"] = {**from_file.roles, **(roles_of(map_) or {})} or None
+        fields["roles"] = {**from_file.roles, **(roles_of(map_) or {})} or None
     with gathered(wrong):
-        told["validation"] = (
-            opened(context, validation, alike(reading)).id if validation else _validation(context, from_file)
+        fields["validation"] = (
+            open_dataset(context, validation, shared_options(reading)).id
+            if validation
+            else _validation(context, from_file)
         )
     chosen = {key: value for key, value in values.items() if key not in NOT_SETTINGS}
     prompts = tuple(test_prompt or values.get("test_prompts", ()))
@@ -97,30 +99,30 @@ def train(
             [
                 *wrong,
                 *context.studio.planning.problems(
-                    RunRequest(dataset=rows, model=base or None, settings=chosen, **told)
+                    RunRequest(dataset=rows, model=base or None, settings=chosen, **fields)
                 ),
             ]
         )
     assert rows and base
-    run = context.studio.runs.start(RunRequest(dataset=rows, model=base, settings=chosen, prompts=prompts, **told))
-    see_through(context, run, detach)
+    run = context.studio.runs.start(RunRequest(dataset=rows, model=base, settings=chosen, prompts=prompts, **fields))
+    wait_and_report(context, run, detach)
 
 
 def resume(context: Context, run: Run, detach: Detach = False) -> None:
     """Go on with a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
-    see_through(context, context.studio.runs.resume(context.studio.runs.get(run).id), detach)
+    wait_and_report(context, context.studio.runs.resume(context.studio.runs.get(run).id), detach)
 
 
-def _validation(context: Context, asked: Asked) -> str | None:
-    """The dataset that was the validation of the run whose config.yaml was given, if it is here."""
-    if not asked.validation or any(each.id == asked.validation for each in context.studio.datasets.all()):
-        return asked.validation or None
+def _validation(context: Context, config_file: ConfigFile) -> str | None:
+    """The validation dataset of the run whose config.yaml was given, if it still exists."""
+    if not config_file.validation or any(each.id == config_file.validation for each in context.studio.datasets.all()):
+        return config_file.validation or None
     context.note("The rows that it was judged by are not here: a share of these rows is, or give --validation.")
     return None
 
 
-def see_through(context: Context, run: RunRecord, detach: bool) -> None:
-    """Wait for the end of a run unless told not to; then its id, and how it ended."""
+def wait_and_report(context: Context, run: RunRecord, detach: bool) -> None:
+    """Wait for the end of a run, unless `detach`. Then print its id, and how it ended."""
     if not detach:
         run = wait(context, run)
     context.answer(

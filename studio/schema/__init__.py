@@ -1,1 +1,1 @@
-"""The nouns of the studio as pydantic models: no I/O, no torch, no gradio, no SQL."""
+"""The data models of the studio, as pydantic models: no I/O, no torch, no gradio, no SQL."""

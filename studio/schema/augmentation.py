@@ -1,4 +1,4 @@
-"""Rows that were made from others and wait for a person's word."""
+"""Rows made by augmentation, which wait for a review."""
 
 from typing import Any, Literal
 
@@ -8,35 +8,35 @@ Verdict = Literal["waiting", "kept", "refused"]
 
 
 class MadeRow(FrozenModel):
-    """One proposal."""
+    """One made row."""
 
     number: int
-    """Its number among the proposals, from 1."""
+    """Its number among the made rows, from 1."""
     source: int
     """The row that it was made from."""
     way: str
     before: str
-    """The source's text."""
+    """The text of the source row."""
     after: str
     verdict: Verdict = "waiting"
 
 
 class Proposals(FrozenModel):
-    """All proposals for a version of a dataset."""
+    """All made rows for a version of a dataset."""
 
     rows: tuple[MadeRow, ...] = ()
     made_by: str = ""
-    """The way, and the model where one wrote."""
+    """How they were made, with the model if one wrote them."""
     skipped: int = 0
-    """Rows for which nothing honest could be made."""
+    """Rows for which nothing plausible could be made."""
 
     def count(self, verdict: Verdict) -> int:
-        """Proposals with that verdict."""
+        """Number of rows with a verdict."""
         return sum(row.verdict == verdict for row in self.rows)
 
 
 class WayView(FrozenModel):
-    """A way to make rows, and why it can't be used."""
+    """A way to make rows, and the reason why it can't be used, if any."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""What is known of a dataset: its columns, the roles they play, its splits, and the doctor's findings."""
+"""Datasets: records, how files are read, roles of columns, splits, and reports of the data checks."""
 
 from typing import Any, Literal
 
@@ -14,35 +14,35 @@ PIECES = ("document", "heading", "line", "length")
 
 
 class Reading(FrozenModel):
-    """How a file is to be read, where a person does not leave it to the studio. Formats take what concerns them."""
+    """Options of how a file is read. Each format uses those that it has; the default is detection."""
 
     delimiter: str = ""
-    """What stands between two cells: one character."""
+    """The character between two cells."""
     encoding: str = ""
-    """The encoding of a text file, cp1252 say."""
+    """The encoding of a text file, for example cp1252."""
     header: bool | None = None
-    """Whether the first line holds the names of the columns."""
+    """Whether the first line has the names of the columns."""
     sheet: str = ""
     """The sheet of a workbook."""
     pieces: str = ""
     """What a row of a plain text is: the document, a section, a line, or a piece of some length (`PIECES`)."""
     hub_config: str = ""
-    """Of a dataset on the Hub: its config."""
+    """The config of a dataset on the Hub."""
     hub_split: str = ""
-    """The split; all of them unless told."""
+    """The split of a dataset on the Hub. The default is all of them."""
     row_limit: int = Field(default=0, ge=0)
-    """The most rows of each split that are fetched; 0 leaves it to the studio."""
+    """Maximum number of rows of each split. 0: the default."""
     ask: bool = Field(default=False, exclude=True)
-    """Refuse where only a person can tell, several sheets with rows say, instead of taking the first."""
+    """Refuse ambiguous files, for example several sheets with rows, instead of taking the first."""
 
     @property
     def named_fields(self) -> dict[str, Any]:
-        """What was named at all, also where it leaves things to the studio again."""
+        """All options that were given, also with their default value."""
         return self.model_dump(include=self.model_fields_set - {"ask"})
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """What a person said, without what is left to the studio."""
+        """The options without those that have their default value."""
         return self.model_dump(exclude_defaults=True)
 
 
@@ -56,66 +56,66 @@ class BadLine(FrozenModel):
     """Line of the file, from 1, as an editor counts."""
     why: str
     row: int = 0
-    """The row that it would be, from 1: a bad line keeps its number."""
+    """The number of its row, from 1. A bad line keeps its number."""
 
 
 class Problem(FrozenModel):
-    """One finding of the doctor."""
+    """One kind of problem that the data checks found."""
 
     kind: str
     """The check that found it (data/checks)."""
     severity: Severity
     rows: tuple[int, ...] = ()
-    """The first 100 rows concerned, from 1 in the order of the file."""
+    """The first 100 rows, from 1 in the order of the file."""
     every: Spans = Field(default=(), exclude=True)
-    """All of them; not in what is printed."""
+    """All rows. Not in JSON."""
     count: int
-    """Rows that the fix would change or remove (of copies: all but the first)."""
+    """Rows that the fix changes or removes (of duplicates: all but the first)."""
     message: str
-    """A sentence: what was found."""
+    """What was found, in a sentence."""
     why: str = ""
     """Why it matters, in a sentence."""
     fix: str = ""
-    """What the fix would do, in a few words; empty when there is none."""
+    """What the fix does, in a few words. Empty when there is none."""
 
 
 class CheckReport(FrozenModel):
-    """What `studio check` finds."""
+    """The result of the data checks."""
 
     task: str
     task_reason: str = ""
-    """How the task was found, when it was not asked for."""
+    """Why this task was inferred. Empty when the task was given."""
     rows: int
     usable: int
     columns: dict[str, str | None]
-    """Column → role, or None when it is not used."""
+    """Column → role, or None when the column is not used."""
     notes: tuple[str, ...] = ()
-    """How the rows were read, as `DatasetRecord.notes`."""
+    """Notes about how the rows were read, as in `DatasetRecord.notes`."""
     problems: tuple[Problem, ...] = ()
     labels: dict[str, int] = Field(default_factory=dict)
-    """Label → usable rows, for tasks with labels."""
+    """Label → number of usable rows, for tasks with labels."""
     blocked: str = ""
-    """Why it can't be trained on as it is; empty when it can."""
+    """Why no run can use the dataset. Empty when one can."""
 
 
 class SplitSpec(FrozenModel):
-    """How rows are divided. None: by the number of rows (docs/data.md)."""
+    """How rows are split. None: by the number of rows (docs/data.md)."""
 
     validation_share: float | None = None
     test_share: float | None = None
     seed: int = 42
     group_column: str = ""
-    """Rows that are equal here stay in one part."""
+    """Rows with equal values in this column stay in one split."""
     time_column: str = ""
-    """The latest rows are for the test, those before them for validation."""
+    """The latest rows are for the test set, those before them for validation."""
     split_column: str = ""
-    """Says of each row which part it is in. Empty: such a column when the file has one; `none`: not looked at."""
+    """The column that names each row's split. Empty: the file's own column, if any. `none`: ignored."""
     stable_splits: bool = False
-    """A row's part is told by its content or group alone, whatever rows are added, removed or moved."""
+    """The split of a row depends on its content or group only, whatever rows are added, removed or moved."""
 
 
 class SplitCounts(FrozenModel):
-    """Rows in each part, and a sentence of why."""
+    """Rows in each split, and the reason in a sentence."""
 
     train: int
     validation: int
@@ -124,27 +124,27 @@ class SplitCounts(FrozenModel):
 
 
 class DatasetSpec(FrozenModel):
-    """How a dataset's rows are read: everything that a run needs besides the rows."""
+    """How a dataset's rows are read: all that a run needs beside the rows."""
 
     task: str
     roles: dict[str, str]
-    """Column → role; columns that play none are left out."""
+    """Column → role. Columns without a role are left out."""
     left_out: tuple[str, ...] = ()
-    """Kinds of problems whose rows are left out on purpose."""
+    """Kinds of problems whose rows are left out."""
     rows_left_out: Spans = ()
-    """Their rows, settled when they were left out; lines that can't be read are told by the rows themselves."""
+    """The rows that were left out with these kinds. Lines that can't be read are not among them."""
     label_names: tuple[str, ...] = ()
-    """Labels in the order of their class numbers."""
+    """Labels in the order of their class ids."""
     splits: SplitSpec | None = None
-    """How a person chose to divide the rows; None leaves it to the run's settings."""
+    """The saved split settings. None: the run's settings apply."""
 
 
 class DatasetRecord(FrozenModel):
-    """A dataset of the workspace, at one version."""
+    """A version of a dataset."""
 
     id: str
     name: str
-    """The file's or the sample's name, for people."""
+    """The name of the file or the sample."""
     version: int
     note: str
     """What this version changed, in a sentence."""
@@ -159,17 +159,18 @@ class DatasetRecord(FrozenModel):
     """Lines that could not be read."""
     bad_line_count: int = 0
     spec: DatasetSpec | None = None
-    """As last chosen on the page; None before anybody looked."""
+    """The saved spec. None before the roles were saved."""
     split_column: str | None = None
-    """Column that says which split a row belongs to, when the file brought its own."""
+    """The column of splits, when the file has its own."""
     files: tuple[str, ...] = ()
-    """The files as people know them, in the order in which they are kept; versions made from others have none."""
+    """Names of the original files in the order in which they are saved. Empty for a version made by a change."""
     asked: Reading = AS_FOUND
-    """How a person wanted them read."""
+    """The options that were given for reading."""
     found: Reading = AS_FOUND
-    """How they were read."""
+    """The options that were used for reading."""
     notes: tuple[str, ...] = ()
-    """What a person may not expect of how they were read, a sentence each: two columns of one name, an encoding that
-    is not UTF-8, sheets or files that were not read."""
+    """Unusual facts about how the files were read, a sentence each: two columns with one name, an encoding other than
+    UTF-8, sheets or files that were not read.
+    """
     sheets: tuple[str, ...] = ()
-    """Sheets of a workbook that hold rows."""
+    """Sheets of a workbook that have rows."""

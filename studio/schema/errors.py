@@ -1,6 +1,6 @@
-"""What the studio says when it refuses: what, what was given, what would be right, and a hint.
+"""Errors with messages: what happened, what was given, what is valid, and a hint.
 
-`CODES` is the closed list; docs/errors.md is made from it, and a test triggers each code.
+`CODES` is the closed list. docs/errors.md is made from it, and a test triggers each code.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -51,15 +51,15 @@ CODES: dict[str, str] = {
 }
 
 LONGEST_GIVEN = 200
-"""Characters of what was given that a message repeats."""
+"""Maximum characters of a given value that a message repeats."""
 
 
 class StudioError(Exception):
-    """A refusal in plain words.
+    """An error with a message for people.
 
-    `what` says what can't be done, `given` what was given, `valid` what would be right, `hint` what to do next.
-    `field` names the setting concerned and `rows` the rows (from 1). `problems` holds all refusals when there is
-    more than one; the error itself then carries the first one's code and a text made of all.
+    `what` says what can't be done, `given` what was given, `valid` what is valid, `hint` what to do next. `field` names
+    the setting and `rows` the rows (from 1). `problems` has all errors when there is more than one; the error itself
+    then has the first one's code and a text made of all.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class StudioError(Exception):
 
     @property
     def message(self) -> str:
-        """The whole refusal as plain text, a line for each problem."""
+        """The whole error as plain text, a line for each problem."""
         if self.problems:
             return "\n".join(problem.message for problem in self.problems)
         parts = [self.what]
@@ -101,11 +101,11 @@ class StudioError(Exception):
         return " ".join(parts)
 
     def all(self) -> tuple["StudioError", ...]:
-        """Every problem, this one alone when there is one."""
+        """All problems. Without any, the error itself."""
         return self.problems or (self,)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as values that JSON can hold, for another process or a file. `from_dict` reverses it."""
+        """All fields as JSON values, for another process or a file. `from_dict` reverses it."""
         return {
             "code": self.code,
             "what": self.what,
@@ -119,14 +119,14 @@ class StudioError(Exception):
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> "StudioError":
-        """The error that `to_dict` described. An unknown code becomes `unexpected`."""
+        """The error from the fields of `to_dict`. An unknown code becomes `unexpected`."""
         values = dict(fields)
         code, what = values.pop("code"), values.pop("what")
         problems = [StudioError.from_dict(each) for each in values.pop("problems", ())]
         return StudioError(code if code in CODES else "unexpected", what, **values, problems=problems)
 
     def with_texts(self, change: Callable[[str], str]) -> "StudioError":
-        """A copy in which `change` has been applied to each text that a person reads, also in the problems."""
+        """A copy with `change` applied to each text for people, also in the problems."""
 
         def changed(value: Any) -> Any:
             if isinstance(value, list):
@@ -141,21 +141,21 @@ class StudioError(Exception):
 
 
 def _is_plain(value: object) -> bool:
-    """Whether JSON returns a value as it was: a number, a text, None, or a list of these."""
+    """Whether JSON keeps a value as it is: a number, a text, None, or a list of these."""
     if isinstance(value, list):
         return all(_is_plain(each) and not isinstance(each, list) for each in value)
     return value is None or isinstance(value, str | int | float)
 
 
 def _plain_valid(valid: object) -> Any:
-    """What is valid: one value, or a list for anything else that `StudioError.message` would list."""
+    """The valid value, or a list for anything else that `StudioError.message` would list."""
     if _is_plain(valid):
         return valid
     return [each if _is_plain(each) else str(each) for each in valid] if isinstance(valid, Iterable) else str(valid)
 
 
 def as_one(problems: Sequence[StudioError]) -> StudioError | None:
-    """No problem, the one there is, or all of them as one error."""
+    """None without problems, the only problem, or one error with all."""
     if len(problems) < 2:
         return problems[0] if problems else None
     flat = [each for problem in problems for each in problem.all()]
@@ -163,7 +163,7 @@ def as_one(problems: Sequence[StudioError]) -> StudioError | None:
 
 
 def raise_all(problems: Sequence[StudioError]) -> None:
-    """Raise nothing, the one problem, or all of them as one error."""
+    """Raise the only problem, or one error with all. Without problems, do nothing."""
     if error := as_one(problems):
         raise error
 
@@ -177,7 +177,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def named(registry: Mapping[str, T], name: str, what: str, *, field: str, code: str = "unknown-name") -> T:
-    """What a registry holds under a name, or a `StudioError` that lists the names and tells the nearest."""
+    """The value of a registry with a name, or a `StudioError` that lists the names and suggests the nearest."""
     if name not in registry:
         raise StudioError(
             code, f"There is no {what} {name}.", valid=list(registry), hint=nearest(name, registry), field=field

@@ -1,4 +1,4 @@
-"""What a worker says, appended to the store and read by id. Times are ISO 8601 in UTC, set by the store."""
+"""Events of a worker, appended to the store and read by id. Times are ISO 8601 in UTC, set by the store."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,68 +17,68 @@ class StepEvent(FrozenModel):
     grad_norm: float | None = None
     rows_per_second: float
     memory_bytes: int
-    """Peak so far in bytes: of the GPU where one learns, else of the worker and its children."""
+    """Peak memory so far in bytes: of the GPU that trains, else of the worker and its children."""
     epoch: float = 0.0
     tokens_per_second: float | None = None
     processor: float | None = None
-    """Share of the processor's cores that this process kept busy since the step before, 0 to 1."""
+    """Share of the CPU cores that this process used since the previous step, 0 to 1."""
     metrics: dict[str, float] = Field(default_factory=dict)
-    """What else the task tells of a step: rewards, say."""
+    """Other metrics of the task in a step, for example rewards."""
 
 
 class EvaluationEvent(FrozenModel):
-    """Loss and the task's metrics on the validation rows."""
+    """Loss and metrics on the validation set."""
 
     kind: Literal["evaluation"] = "evaluation"
     step: int
     eval_loss: float
     metrics: dict[str, float] = Field(default_factory=dict)
     best: bool = False
-    """The best so far: by the task's metric where checks tell it, else the lowest validation loss."""
+    """The best so far: by the task's metric where validations have it, else by validation loss."""
     missed: dict[str, int] = Field(default_factory=dict)
-    """Labels that no row was sorted under, with the number of rows that have them."""
+    """Labels that were predicted for no row, with the number of rows that have them."""
 
 
 class PhaseEvent(FrozenModel):
-    """A new phase of the run begins, or a long one moves on (`done` of `total`, in `unit`)."""
+    """A new phase of the run, or progress of a long one (`done` of `total`, in `unit`)."""
 
     kind: Literal["phase"] = "phase"
     phase: str
     message: str = ""
     steps: int = 0
-    """Steps of the whole run, known from the training phase on."""
+    """Steps of the whole run. Known from the training phase on."""
     done: int | None = None
     total: int | None = None
     unit: str = ""
 
 
 class ReadEvent(FrozenModel):
-    """What was read before the first step, and how much of it was cut off."""
+    """Facts about the data that was read before the first step, and about truncation."""
 
     kind: Literal["read"] = "read"
     trainer: str
-    """What kind of loss the run has, by the registered name of its trainer."""
+    """The kind of loss: the registered name of the trainer."""
     learned: int
-    """Rows that are learned from."""
+    """Training rows."""
     held: int
-    """Validation rows of a check."""
+    """Validation rows that each validation uses."""
     labels: int = 0
-    """Labels of which one fits a row; 0 for other tasks."""
+    """Labels when each row has one; 0 for other tasks."""
     cut: int = 0
-    """Rows that lost their end to the longest row that is allowed."""
+    """Rows that were truncated to the maximum length."""
     lost: int = 0
-    """Rows of which nothing was left to learn."""
+    """Rows that had nothing to learn after truncation."""
     tokens: int = 0
-    """Of all rows before any was cut."""
+    """Share of tokens of all rows before truncation."""
     cut_tokens: int = 0
     longest: int = 0
     """Tokens of the longest row."""
     room: int | None = None
-    """The most tokens that the model can read at once, where it is known."""
+    """The context length of the model, if known."""
 
 
 class ReplyEvent(FrozenModel):
-    """A test prompt answered: by the base at step 0, by the tuned model at checks and at the end."""
+    """A reply to a test prompt: of the base model at step 0, of the fine-tuned model at validations and at the end."""
 
     kind: Literal["reply"] = "reply"
     step: int
@@ -90,25 +90,25 @@ class ReplyEvent(FrozenModel):
 
 
 class HeldRow(FrozenModel):
-    """One validation row in a check."""
+    """One validation row in a validation."""
 
     row: int
-    """Its place among the validation rows, from 1."""
+    """Its number among the validation rows, from 1."""
     loss: float
     said: str
-    """The likeliest label, all likely ones, or the score."""
+    """The prediction: the likeliest label, all likely ones, or the score."""
     share: float | None = None
-    """Probability of what is said."""
+    """Probability of the prediction."""
     right: str = ""
-    """What is right, told once, with the check before the first step."""
+    """The correct value. Only in the validation before the first step."""
     right_share: float | None = None
-    """Probability of what is right."""
+    """Probability of the correct value."""
     text: str = ""
-    """The row, told once."""
+    """The text of the row. Only in the validation before the first step."""
 
 
 class HeldEvent(FrozenModel):
-    """What a classifier says to the validation rows of a check."""
+    """Predictions of a classifier for the validation rows."""
 
     kind: Literal["held"] = "held"
     step: int
@@ -116,7 +116,7 @@ class HeldEvent(FrozenModel):
 
 
 class CheckpointEvent(FrozenModel):
-    """A whole checkpoint lies on disk."""
+    """A complete checkpoint was saved."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     step: int
@@ -126,37 +126,37 @@ class CheckpointEvent(FrozenModel):
 
 
 class Action(FrozenModel):
-    """Something that a button, or `studio coach --do`, does about an advice."""
+    """An action that a button, or `studio coach --do`, applies for an advice."""
 
     kind: Literal["stop", "repeat", "open"]
-    """Stop and keep the best; a fresh run with a change; a tab of the page."""
+    """Stop and keep the best; a new run with changes; a tab of the page."""
     label: str
     changes: dict[str, bool | int | float | str] = Field(default_factory=dict)
-    """Settings of the fresh run that differ from this one's."""
+    """Settings of the new run that differ from this one's."""
     tab: str = ""
 
 
 class AdviceEvent(FrozenModel):
-    """A word of the coach, or of the worker itself."""
+    """Advice of the coach, or of the worker itself."""
 
     kind: Literal["advice"] = "advice"
     step: int
     title: str
     message: str
-    """What is seen, with its numbers."""
+    """What was observed, with numbers."""
     action: str = ""
     """What to do, in a sentence."""
     rule: str = ""
-    """The rule that speaks; empty for the worker's own words."""
+    """The rule that gives the advice. Empty for the worker's own advice."""
     severity: Literal["ok", "info", "warn", "error"] = "warn"
-    """`ok` takes back what the rule said before."""
+    """`ok` retracts the earlier advice of the rule."""
     why: str = ""
     """Why it matters."""
     actions: tuple[Action, ...] = ()
 
 
 class StateEvent(FrozenModel):
-    """The run changed its state, in the same transaction."""
+    """The run changed its status. Saved in the same transaction."""
 
     kind: Literal["state"] = "state"
     status: str
@@ -164,14 +164,14 @@ class StateEvent(FrozenModel):
 
 
 class ErrorEvent(FrozenModel):
-    """Something went wrong, in plain words."""
+    """An error, in plain words."""
 
     kind: Literal["error"] = "error"
     code: str
     message: str
     hint: str = ""
     field: str = ""
-    """The setting concerned."""
+    """The setting that caused it."""
 
 
 AnyEvent = Annotated[
@@ -198,5 +198,5 @@ class StoredEvent(FrozenModel):
     event: AnyEvent
 
     def flat(self) -> dict[str, Any]:
-        """As `studio show --json` prints it: id, time, kind and the event's own fields, side by side."""
+        """The event as `studio show --json` prints it: id, time, kind and its own fields, in one object."""
         return {"id": self.id, "time": self.time, **self.event.model_dump()}

@@ -1,4 +1,4 @@
-"""What is told of labels as a whole: which are likely wrong, and what more of them would bring."""
+"""Quality of labels: rows whose label is likely wrong, and learning curves."""
 
 from studio.schema.base import FrozenModel
 
@@ -7,30 +7,30 @@ class Suspect(FrozenModel):
     """A row whose label is likely wrong."""
 
     label: str
-    """The label that it has."""
+    """The label of the row."""
     likelier: str
-    """The label that a classifier, which never learned from this row, gives it."""
+    """The label that a classifier predicts, which was not trained on this row."""
     chance: float
-    """How sure the classifier is, 0 to 1."""
+    """Probability of that label, 0 to 1."""
 
 
 class CurvePoint(FrozenModel):
-    """How well so many rows do."""
+    """The score with some number of rows."""
 
     rows: int
     score: float
-    """Share of the rows kept apart that were given their label."""
+    """Share of the held-out rows whose label was predicted."""
     low: float
     high: float
-    """The worst and the best of several subsets of that size."""
+    """The lowest and the highest score of several subsets of that size."""
 
 
 class LearningCurve(FrozenModel):
-    """Score by number of rows, and what it means."""
+    """Score by number of rows, and its interpretation."""
 
     points: tuple[CurvePoint, ...]
     held: int
-    """Rows that were kept apart and measured on."""
+    """Held-out rows that the score is measured on."""
     labels: int
     sentence: str = ""
     """Whether more rows would help."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from studio.cli.settings import read_config, read_settings, setting_parameters, settings_given
+from studio.cli.settings import read_config, read_settings, setting_parameters, valid_settings
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
@@ -99,7 +99,7 @@ def test_a_file_can_not_make_python_objects(tmp_path: Path) -> None:
 
 def test_only_flags_that_were_given_are_settings() -> None:
     given = {name: None for name in settings_of()} | {"epochs": 2.0, "keep_best": False, "model": "m"}
-    assert settings_given(given) == {"epochs": 2.0, "keep_best": False}
+    assert valid_settings(given) == {"epochs": 2.0, "keep_best": False}
     assert given == {"model": "m"}
 
 
