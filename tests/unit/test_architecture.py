@@ -47,21 +47,21 @@ EDGES = {
 }
 """Where a process, a thread or a request ends: there an error that nobody foresaw becomes a sentence."""
 TRAINING = (
-    "run",
-    "replies",
-    "callbacks",
-    "loss",
-    "optimizer",
-    "apart",
-    "by_rows",
-    "trainers",
-    "batches",
-    "quick",
-    "log_probs",
-    "first_batch",
-    "head_first",
-    "noise",
-    "sharding",
+    "batching.collators",
+    "batching.packed_attention",
+    "batching.packing_check",
+    "distributed.fsdp",
+    "loop.callbacks",
+    "loop.first_batch",
+    "loop.head_warmup",
+    "loop.run",
+    "loop.sample_replies",
+    "losses.causal_lm",
+    "losses.cpu_fast_path",
+    "losses.log_probs",
+    "losses.neftune",
+    "optimizers.master_weights",
+    "trainers.",
 )
 TRAINERS = tuple(f"studio.training.{name}" for name in TRAINING)
 """What subclasses the libraries' trainers or computes with tensors: a worker imports it when its turn has come."""
