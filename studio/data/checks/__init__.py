@@ -22,17 +22,18 @@ from studio.data.checks.parallel import KINDS, ParallelChecks, ParallelResult, i
 from studio.data.checks.personal_data import PersonalData
 from studio.data.checks.placeholder import Placeholder
 from studio.data.checks.rare_label import RareLabel
+from studio.data.checks.report_errors import refusal
 from studio.data.checks.roles_out_of_order import RolesOutOfOrder
 from studio.data.checks.too_long import TooLong
 from studio.data.checks.too_short import TooShort
 from studio.data.checks.wrong_language import WrongLanguage
 from studio.data.checks.wrong_type import WrongType
-from studio.data.phrases import listed, many
+from studio.data.phrases import many
 from studio.data.table import Row, Table
 from studio.data.values import label_order
 from studio.machine.plugins import Registry
 from studio.schema.dataset import CheckReport, Problem
-from studio.schema.errors import StudioError, as_one, nearest
+from studio.schema.errors import StudioError, nearest
 from studio.schema.label_quality import Suspect
 from studio.schema.spans import Spans, numbers_in, spans_of
 
@@ -62,9 +63,6 @@ CHECKS: Registry[type[Check]] = Registry(
     name_of=lambda check: check.kind,
     subclass_of=Check,
 )
-LEAST_ROWS = 8
-LEAST_LABELS = 2
-LEAST_ROWS_OF_A_LABEL = 2
 MOST_LABELS = 1_000
 MANY_ROWS = 40
 """From this number of usable rows on, the check refuses labels if more than half of the rows differ."""
@@ -197,44 +195,6 @@ def run_checks(context: Context, kinds: Collection[str], skip: Iterable[int]) ->
     return ParallelResult(
         {check.kind: check.problems() for check in done.checks}, near_duplicate_finder(done.context).result
     )
-
-
-def refusal(report: CheckReport) -> StudioError | None:
-    """Return an error with all reasons why the rows can't be used for training, or None if they can."""
-    bad = [
-        StudioError(
-            "bad-line",
-            each.message,
-            hint="Mend the file, or leave these lines out on purpose (--leave-out bad-line).",
-            rows=each.rows,
-        )
-        for each in report.problems
-        if each.kind == BadLines.kind and each.severity == "error"
-    ]
-    few = _too_few(report)
-    return as_one([*bad, few] if few else bad)
-
-
-def _too_few(report: CheckReport) -> StudioError | None:
-    """Return an error if there are too few usable rows, or too few labels with enough rows."""
-    if report.usable < LEAST_ROWS:
-        lost = [each.message for each in report.problems if each.severity == "error" and each.kind != BadLines.kind]
-        return StudioError(
-            "too-few-rows",
-            f"{many(report.usable, 'row')} can be used, of {many(report.rows, 'row')}.",
-            valid=f"at least {LEAST_ROWS} rows",
-            hint=" ".join(lost) or "Bring more rows.",
-        )
-    able = [label for label, count in report.labels.items() if count >= LEAST_ROWS_OF_A_LABEL]
-    if report.labels and len(able) < LEAST_LABELS:
-        return StudioError(
-            "too-few-rows",
-            "There are too few labels to tell apart.",
-            given=f"labels with {LEAST_ROWS_OF_A_LABEL} rows or more: {listed(able) or 'none'}",
-            valid=f"at least {LEAST_LABELS} such labels",
-            hint="Bring rows with other labels too, or choose another column as the label.",
-        )
-    return None
 
 
 def rows_of(

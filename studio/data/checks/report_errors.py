@@ -1,0 +1,48 @@
+"""The error of a report whose rows can't be used for training."""
+
+from studio.data.checks.bad_line import BadLines
+from studio.data.phrases import listed, many
+from studio.schema.dataset import CheckReport
+from studio.schema.errors import StudioError, as_one
+
+LEAST_ROWS = 8
+LEAST_LABELS = 2
+LEAST_ROWS_OF_A_LABEL = 2
+
+
+def refusal(report: CheckReport) -> StudioError | None:
+    """Return an error with all reasons why the rows can't be used for training, or None if they can."""
+    bad = [
+        StudioError(
+            "bad-line",
+            each.message,
+            hint="Mend the file, or leave these lines out on purpose (--leave-out bad-line).",
+            rows=each.rows,
+        )
+        for each in report.problems
+        if each.kind == BadLines.kind and each.severity == "error"
+    ]
+    few = _too_few(report)
+    return as_one([*bad, few] if few else bad)
+
+
+def _too_few(report: CheckReport) -> StudioError | None:
+    """Return an error if there are too few usable rows, or too few labels with enough rows."""
+    if report.usable < LEAST_ROWS:
+        lost = [each.message for each in report.problems if each.severity == "error" and each.kind != BadLines.kind]
+        return StudioError(
+            "too-few-rows",
+            f"{many(report.usable, 'row')} can be used, of {many(report.rows, 'row')}.",
+            valid=f"at least {LEAST_ROWS} rows",
+            hint=" ".join(lost) or "Bring more rows.",
+        )
+    able = [label for label, count in report.labels.items() if count >= LEAST_ROWS_OF_A_LABEL]
+    if report.labels and len(able) < LEAST_LABELS:
+        return StudioError(
+            "too-few-rows",
+            "There are too few labels to tell apart.",
+            given=f"labels with {LEAST_ROWS_OF_A_LABEL} rows or more: {listed(able) or 'none'}",
+            valid=f"at least {LEAST_LABELS} such labels",
+            hint="Bring rows with other labels too, or choose another column as the label.",
+        )
+    return None
