@@ -1,4 +1,4 @@
-/* Owns: one line chart, drawn by uPlot (vendor/) on a canvas. Told what to draw; asks nobody for data.
+/* Owns: one line chart, drawn by uPlot (vendor/) on a canvas. It is given what to draw, and fetches no data.
    studio.chart(host, {label, height, small}).show({series, marks, from, to, tip, stops, log})
      series  [{name, kind: "before"|"after"|"other", points: [[x, y]…], faint: [[x, y]…], dots, best, dash}]
      marks   [{x, text, kind: "best"|"gap"|"epoch"|"resume"}] upright lines; "checkpoint"|"advice": signs at the foot
@@ -8,7 +8,10 @@
    selection; marks, the names at the ends, the text beside the marker and the keyboard are ours. */
 (() => {
   const { h, scale, figure } = window.studio;
-  const COLORS = { before: "--before", other: "--before", after: "--accent", best: "--accent", gap: "--error", epoch: "--line", resume: "--text", advice: "--warn", checkpoint: "--muted" };
+  const COLORS = {
+    before: "--before", other: "--before", after: "--accent", best: "--accent", gap: "--error",
+    epoch: "--line", resume: "--text", advice: "--warn", checkpoint: "--muted",
+  };
   const FORCED = { "--panel": "Canvas", "--accent": "LinkText", "--before": "GrayText" }, forced = matchMedia("(forced-colors: active)");
   const DASHES = { best: [3, 3], gap: [3, 3], resume: [1, 3] };
   const SIZES = Array.from({ length: 9 }, (_, power) => [1, 2, 3, 5, 6].map((times) => times * 10 ** power)).flat();
@@ -24,7 +27,9 @@
         role: "img", tabindex: small ? null : 0, "aria-label": label, "aria-keyshortcuts": small ? null : "ArrowLeft ArrowRight + - 0 L",
         onkeydown: (e) => this.key(e), onblur: () => this.point(null), ondblclick: () => this.zoom(null),
         onpointermove: (e) => { if (e.pointerType === "touch" && this.plot) this.point(this.plot.posToVal(e.clientX - this.plot.rect.left, "x")); },
-        onpointerdown: (e) => { if (!small && e.button === 0 && e.pointerType !== "touch") this.plot?.over.setPointerCapture(e.pointerId); },  /* a selection may leave the chart */
+        onpointerdown: (e) => {            /* a selection may leave the chart */
+          if (!small && e.button === 0 && e.pointerType !== "touch") this.plot?.over.setPointerCapture(e.pointerId);
+        },
         onpointercancel: () => this.point(null),
       });
       this.box.chart = this;
@@ -83,25 +88,61 @@
       return getComputedStyle(this.probe).color;
     }
 
+    /** What uPlot is told: `times` makes everything larger, for a picture. */
     options(lines, width, times = 1) {
-      const { small } = this, px = (size) => size * times, color = (name) => () => this.color(name), font = `${px(12)}px ${getComputedStyle(this.box).fontFamily}`;
-      const line = (name, show = true) => ({ show, stroke: color(name), width: px(1) });
+      const { data, small } = this, px = (size) => size * times, font = `${px(12)}px ${getComputedStyle(this.box).fontFamily}`;
+      const color = (name) => () => this.color(name);
+      const right = () => px(Math.max(14, 3.5 * (this.texts.at(-1) || "").length));
       return {
-        width: px(width), height: px(this.height), padding: [px(16), () => px(Math.max(14, 3.5 * (this.texts.at(-1) || "").length)), 0, 0], legend: { show: false },
-        cursor: { y: false, points: { show: false }, drag: { x: !small, y: false, setScale: false, dist: 6 }, move: (plot, left, top) => [this.snapped(plot, left), top], bind: { dblclick: () => null } },
-        scales: { x: { time: false, range: () => this.span }, y: { distr: this.data.log ? 3 : 1, range: (plot, low, high) => scale.extent(low === null ? [] : [low, high], this.data.log) } },
-        axes: [
-          { stroke: color("--muted"), font, size: px(28), gap: px(10), space: px(small ? 90 : 100), grid: { show: false }, ticks: { show: false }, border: line("--line-field"),
-            incrs: () => this.data.sizes || SIZES, splits: (plot, axis, low, high, size) => this.across(low, high, size),
-            values: (plot, xs) => (this.texts = xs.map((x, at) => (this.data.words ? this.data.words(x, small ? 1 : at) : at || small ? x.toLocaleString("en") : `step ${x}`))) },
-          { stroke: color("--muted"), font, size: (plot, texts) => px(Math.max(small ? 44 : 40, 12 + 7.5 * Math.max(...(texts || [""]).map((text) => text.length)))), gap: px(8), space: px(small ? 40 : 32), grid: line("--line"), ticks: { show: false },
-            ...(this.data.log ? { splits: (plot, axis, low, high) => scale.logTicks(low, high), filter: (plot, ys) => ys } : {}), values: (plot, ys) => ys.map(this.data.tick || tickText(ys)) },
-        ],
-        series: [{}, ...lines.map(({ kind, dash, dots, pale }, at) => ({
-          stroke: color(COLORS[kind]), width: px(pale ? 1 : kind === "after" ? 2 : 1.5), alpha: pale ? 0.35 : 1, dash: dash ? dash.split(" ").map((each) => px(+each)) : undefined,
-          points: dots ? { show: () => this.drawn[at].points.length <= width / 8, size: px(8.5), width: px(1.5), stroke: color("--panel"), fill: color(COLORS[kind]) } : { show: false },
-        }))],
-        hooks: { draw: [(plot) => this.overlay(plot, font, times)], setCursor: [(plot) => this.hovered(plot)], setSelect: [(plot) => this.selected(plot)], ready: [(plot) => { if (plot === this.plot) this.painted(); }] },
+        width: px(width), height: px(this.height), padding: [px(16), right, 0, 0], legend: { show: false },
+        cursor: {
+          y: false, points: { show: false }, drag: { x: !small, y: false, setScale: false, dist: 6 },
+          move: (plot, left, top) => [this.snapped(plot, left), top], bind: { dblclick: () => null },
+        },
+        scales: {
+          x: { time: false, range: () => this.span },
+          y: { distr: data.log ? 3 : 1, range: (plot, low, high) => scale.extent(low === null ? [] : [low, high], data.log) },
+        },
+        axes: [this.xAxis(px, color, font), this.yAxis(px, color, font)],
+        series: [{}, ...lines.map((line, at) => this.series(line, at, px, color, width))],
+        hooks: {
+          draw: [(plot) => this.overlay(plot, font, times)],
+          ready: [(plot) => { if (plot === this.plot) this.painted(); }],
+          setCursor: [(plot) => this.hovered(plot)],
+          setSelect: [(plot) => this.selected(plot)],
+        },
+      };
+    }
+    xAxis(px, color, font) {
+      const { small } = this;
+      const text = (x, at) => {
+        if (this.data.words) return this.data.words(x, small ? 1 : at);
+        return at || small ? x.toLocaleString("en") : `step ${x}`;
+      };
+      return {
+        stroke: color("--muted"), font, size: px(28), gap: px(10), space: px(small ? 90 : 100),
+        grid: { show: false }, ticks: { show: false }, border: { show: true, stroke: color("--line-field"), width: px(1) },
+        incrs: () => this.data.sizes || SIZES, splits: (plot, axis, low, high, size) => this.across(low, high, size),
+        values: (plot, xs) => (this.texts = xs.map(text)),
+      };
+    }
+    yAxis(px, color, font) {
+      const { data, small } = this, longest = (texts) => Math.max(...(texts || [""]).map((text) => text.length));
+      const log = { splits: (plot, axis, low, high) => scale.logTicks(low, high), filter: (plot, ys) => ys };
+      return {
+        stroke: color("--muted"), font, size: (plot, texts) => px(Math.max(small ? 44 : 40, 12 + 7.5 * longest(texts))),
+        gap: px(8), space: px(small ? 40 : 32), grid: { stroke: color("--line"), width: px(1) }, ticks: { show: false },
+        ...(data.log ? log : {}), values: (plot, ys) => ys.map(this.data.tick || tickText(ys)),
+      };
+    }
+    series({ kind, dash, dots, pale }, at, px, color, width) {
+      const points = {
+        show: () => this.drawn[at].points.length <= width / 8,
+        size: px(8.5), width: px(1.5), stroke: color("--panel"), fill: color(COLORS[kind]),
+      };
+      return {
+        stroke: color(COLORS[kind]), width: px(pale ? 1 : kind === "after" ? 2 : 1.5), alpha: pale ? 0.35 : 1,
+        dash: dash?.split(" ").map((each) => px(+each)), points: dots ? points : { show: false },
       };
     }
 
@@ -116,30 +157,46 @@
 
     /** What uPlot does not know: marks, the best point, and names at the ends of the lines. */
     overlay(plot, font, times) {
-      const pen = plot.ctx, ratio = uPlot.pxRatio * times, left = plot.bbox.left / ratio, top = plot.bbox.top / ratio, bottom = top + plot.bbox.height / ratio;
-      const toX = (x) => left + plot.valToPos(x, "x") / times, toY = (y) => top + plot.valToPos(y, "y") / times, inside = (x) => x >= this.span[0] && x <= this.span[1];
+      const pen = plot.ctx, ratio = uPlot.pxRatio * times;
+      const left = plot.bbox.left / ratio, top = plot.bbox.top / ratio, bottom = top + plot.bbox.height / ratio;
+      const toX = (x) => left + plot.valToPos(x, "x") / times, toY = (y) => top + plot.valToPos(y, "y") / times;
+      const inside = (x) => x >= this.span[0] && x <= this.span[1];
       pen.save();
       pen.scale(ratio, ratio);
-      const write = (text, x, y, align, name, bold) => {
-        Object.assign(pen, { font: `${bold ? "600 " : ""}${font.replace(/^\S+/, "12px")}`, textAlign: align, textBaseline: "alphabetic", lineWidth: 4, lineJoin: "round", strokeStyle: this.color("--panel"), fillStyle: this.color(name) });
-        pen.setLineDash([]); pen.strokeText(text, x, y); pen.fillText(text, x, y);
+      const use = (fill, stroke, lineWidth, dash = []) => {
+        Object.assign(pen, { fillStyle: this.color(fill), strokeStyle: this.color(stroke), lineWidth });
+        pen.setLineDash(dash);
       };
-      const shape = (name, path) => { pen.fillStyle = this.color(name); pen.strokeStyle = this.color("--panel"); pen.lineWidth = 1.5; pen.setLineDash([]); pen.beginPath(); path(); pen.fill(); pen.stroke(); };
+      const write = (text, x, y, textAlign, name, bold) => {
+        use(name, "--panel", 4);
+        Object.assign(pen, { font: `${bold ? "600 " : ""}${font.replace(/^\S+/, "12px")}`, textAlign, textBaseline: "alphabetic", lineJoin: "round" });
+        pen.strokeText(text, x, y);
+        pen.fillText(text, x, y);
+      };
+      const shape = (name, path) => {
+        use(name, "--panel", 1.5);
+        pen.fill(path);
+        pen.stroke(path);
+      };
       for (const { x, text, kind } of (this.data.marks || []).filter((mark) => inside(mark.x))) {
         const at = toX(x), name = COLORS[kind];
-        if (kind === "checkpoint") { shape(name, () => pen.rect(at - 2.5, bottom - 3, 5, 6)); continue; }
-        if (kind === "advice") { shape(name, () => { pen.moveTo(at - 6, bottom - 1); pen.lineTo(at + 6, bottom - 1); pen.lineTo(at, bottom - 12); pen.closePath(); }); continue; }
-        Object.assign(pen, { strokeStyle: this.color(name), lineWidth: 1 });
-        pen.setLineDash(DASHES[kind] || []);
-        pen.beginPath(); pen.moveTo(at, top - 4); pen.lineTo(at, bottom); pen.stroke();
-        const before = kind === "best" ? at - left > 96 : this.host.clientWidth - at < 150;
-        if (text) write(text, at + (before ? -6 : 8), top + 6, before ? "right" : "left", name, true);
+        if (kind === "checkpoint") shape(name, new Path2D(`M${at - 2.5} ${bottom - 3}h5v6h-5Z`));
+        else if (kind === "advice") shape(name, new Path2D(`M${at - 6} ${bottom - 1}h12l-6 -11Z`));
+        else {
+          use(name, name, 1, DASHES[kind]);
+          pen.stroke(new Path2D(`M${at} ${top - 4}V${bottom}`));
+          const before = kind === "best" ? at - left > 96 : this.host.clientWidth - at < 150;
+          if (text) write(text, at + (before ? -6 : 8), top + 6, before ? "right" : "left", name, true);
+        }
       }
       for (const { best, kind, points, dots } of this.data.series) {
-        const found = points.find(([x]) => x === best);
-        if (found && inside(best)) shape(COLORS[kind], () => pen.arc(toX(best), toY(found[1]), dots ? 5 : 4.5, 0, 7));
+        const found = points.find(([x]) => x === best), dot = new Path2D();
+        if (!found || !inside(best)) continue;
+        dot.arc(toX(best), toY(found[1]), dots ? 5 : 4.5, 0, 2 * Math.PI);
+        shape(COLORS[kind], dot);
       }
-      for (const { text, kind, x, y, align } of this.ends(toX, toY, bottom)) write(text, x, y, align, kind === "after" ? "--accent" : kind === "other" ? "--text" : "--muted", kind === "after");
+      const words = { after: "--accent", other: "--text" };
+      for (const { text, kind, x, y, align } of this.ends(toX, toY, bottom)) write(text, x, y, align, words[kind] || "--muted", kind === "after");
       pen.restore();
     }
 
