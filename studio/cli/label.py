@@ -1,4 +1,4 @@
-"""`studio label …`: rows are given labels, replies or choices, and what was given goes out and comes in."""
+"""`studio label …`: label rows, write replies, compare replies; import and export."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from studio.schema.errors import StudioError
 from studio.schema.labeling import Agreement, Labeling, LabelList, Learned
 from studio.ui.numbers import duration, rows, share
 
-PANEL = "Labelling"
+PANEL = "Labeling"
 Data = Annotated[
     str,
     typer.Argument(
@@ -28,7 +28,9 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Give rows labels, replies or choices; names, agreement, suggestions; out and in.")
+    group = typer.Typer(
+        help="Label rows, write replies, compare replies; names, agreement, suggestions, import and export."
+    )
     _rows(group)
     _names(group)
     _results(group)
@@ -38,7 +40,7 @@ def register(app: typer.Typer) -> None:
 def _rows(app: typer.Typer) -> None:
     @command(app, "show", PANEL)
     def show(context: Context, data: Data, labeler: Labeler = "") -> None:
-        """Where labelling stands: labels so far, the next row, suggestions, and who labels."""
+        """Show the progress of labeling: labels so far, the next row, suggestions, and people."""
         record = _opened(context, data)
         now = context.studio.labels.state(record.id, labeler)
         context.answer(now, lambda: _show(context, record, now))
@@ -50,12 +52,12 @@ def _rows(app: typer.Typer) -> None:
         only: Annotated[
             str, typer.Option("--show", help="all, open, done, unsure, differ, sure or label:NAME.")
         ] = "all",
-        search: Annotated[str, typer.Option(help="Only rows that hold this word.", show_default=False)] = "",
-        start: Annotated[int, typer.Option(min=1, help="The first of them to be shown.")] = 1,
-        count: Annotated[int, typer.Option(min=1, max=1000, help="How many are shown.")] = 25,
+        search: Annotated[str, typer.Option(help="Only rows that contain this word.", show_default=False)] = "",
+        start: Annotated[int, typer.Option(min=1, help="The first row to show.")] = 1,
+        count: Annotated[int, typer.Option(min=1, max=1000, help="How many rows to show.")] = 25,
         labeler: Labeler = "",
     ) -> None:
-        """Many rows with what they have, what is suggested, and who gave it."""
+        """List rows with their values, suggestions and labelers."""
         page = context.studio.labels.rows(_opened(context, data).id, labeler, only, search, start, count)
         context.answer(page, lambda: _show_list(context, page))
 
@@ -67,11 +69,11 @@ def _rows(app: typer.Typer) -> None:
         value: Annotated[
             str, typer.Argument(help="The label, the reply, or: first, second, both.", show_default=False)
         ] = "",
-        unsure: Annotated[bool, typer.Option("--unsure", help="Say that you are unsure of it.")] = False,
-        skip: Annotated[bool, typer.Option("--skip", help="Leave it for later.")] = False,
+        unsure: Annotated[bool, typer.Option("--unsure", help="Mark the row as unsure.")] = False,
+        skip: Annotated[bool, typer.Option("--skip", help="Skip the row.")] = False,
         labeler: Labeler = "",
     ) -> None:
-        """Give a row its label, its reply or a choice; stored at once."""
+        """Give a row a label, a reply or a choice. It is saved at once."""
         if bool(value) + unsure + skip != 1:
             raise StudioError("bad-setting", "Say one thing of the row.", valid="a value, --unsure or --skip")
         record = _opened(context, data)
@@ -83,7 +85,7 @@ def _rows(app: typer.Typer) -> None:
 
     @command(app, "undo", PANEL)
     def undo(context: Context, data: Data, labeler: Labeler = "") -> None:
-        """Take back what this person did last."""
+        """Undo this person's last action."""
         now = context.studio.labels.undo(_opened(context, data).id, labeler)
         context.answer(now, lambda: context.say(_how_far(now)))
 
@@ -97,12 +99,12 @@ def _rows(app: typer.Typer) -> None:
             typer.Option(
                 "--column",
                 metavar="WHAT=COLUMN",
-                help="What is read or written there: text, label, prompt, reply, first or second.",
+                help="The column to read or write: text, label, prompt, reply, first or second.",
                 show_default=False,
             ),
         ] = None,
     ) -> None:
-        """Say what rows are given, and which columns are read and written."""
+        """Choose what rows get, and the columns to read and write."""
         columns = {each.partition("=")[0]: each.partition("=")[2] for each in column or ()}
         now = context.studio.labels.choose(_opened(context, data).id, work, columns)
         context.answer(
@@ -117,7 +119,7 @@ def _names(app: typer.Typer) -> None:
         data: Data,
         labels: Annotated[list[str], typer.Argument(help="All labels, in the order of their keys.")],
     ) -> None:
-        """Say which labels there are."""
+        """Set the labels."""
         now = context.studio.labels.set_names(_opened(context, data).id, labels)
         context.answer(now, lambda: context.say(", ".join(now.labels)))
 
@@ -128,7 +130,7 @@ def _names(app: typer.Typer) -> None:
         labels: Annotated[list[str], typer.Argument(help="Further labels.")],
         labeler: Labeler = "",
     ) -> None:
-        """Add labels to those that there are."""
+        """Add labels."""
         now = context.studio.labels.add_names(_opened(context, data).id, labels, labeler)
         context.answer(now, lambda: context.say(", ".join(now.labels)))
 
@@ -140,7 +142,7 @@ def _names(app: typer.Typer) -> None:
         new: Annotated[str, typer.Argument(help="Its new name.", show_default=False)],
         labeler: Labeler = "",
     ) -> None:
-        """Give a label another name, on every row that has it."""
+        """Rename a label on every row that has it."""
         count = context.studio.labels.rename(_opened(context, data).id, label, new, labeler=labeler)
         context.answer({"rows": count, "label": new}, lambda: context.say(f"{rows(count)} now have the label {new}"))
 
@@ -153,7 +155,7 @@ def _names(app: typer.Typer) -> None:
         yes: Yes = False,
         labeler: Labeler = "",
     ) -> None:
-        """Make two labels one; asks first."""
+        """Merge two labels. Asks for confirmation."""
         record = _opened(context, data)
         known = context.studio.labels.state(record.id).counts
         _ask(context, yes, f"Merge {label} into {into}: {rows(known.get(label, 0))} then have the label {into}?")
@@ -164,7 +166,7 @@ def _names(app: typer.Typer) -> None:
 
     @command(app, "remove", PANEL)
     def remove(context: Context, data: Data, label: Label, labeler: Labeler = "") -> None:
-        """Take away a label that no row has."""
+        """Remove a label that no row has."""
         record = _opened(context, data)
         context.studio.labels.remove_name(record.id, label, labeler)
         now = context.studio.labels.state(record.id)
@@ -179,12 +181,15 @@ def _results(app: typer.Typer) -> None:
         take: Annotated[
             float | None,
             typer.Option(
-                min=0, max=1, help="Put those on their rows that are at least so sure, 0.95 say.", show_default=False
+                min=0,
+                max=1,
+                help="Accept suggestions with at least this confidence, for example 0.95.",
+                show_default=False,
             ),
         ] = None,
         labeler: Labeler = "",
     ) -> None:
-        """Learn from the labels so far and suggest some for the other rows."""
+        """Train a small classifier on the labels so far, and suggest labels for the other rows."""
         record = _opened(context, data)
         with context.progress("Rows") as progress:
             learned = context.studio.labels.suggest(record.id, progress)
@@ -196,7 +201,7 @@ def _results(app: typer.Typer) -> None:
 
     @command(app, "agreement", PANEL)
     def agreement(context: Context, data: Data) -> None:
-        """How far every two people agree on the rows that both labelled (Cohen's kappa)."""
+        """Show the agreement of every two people on the rows that both labeled (Cohen's kappa)."""
         agreements = context.studio.labels.agreements(_opened(context, data).id)
 
         def say() -> None:
@@ -208,7 +213,7 @@ def _results(app: typer.Typer) -> None:
 
     @command(app, "use", PANEL)
     def use(context: Context, data: Data) -> None:
-        """Make what was given a new version of the dataset, ready to be trained on."""
+        """Make a new version of the dataset with the labels, ready for training."""
         record = context.studio.labels.apply(_opened(context, data).id)
         context.answer(record, lambda: context.say(f"{record.id}, version {record.version}: {record.note}"))
 
@@ -216,10 +221,12 @@ def _results(app: typer.Typer) -> None:
     def export(
         context: Context,
         data: Data,
-        to: Annotated[Path, typer.Option(metavar="FILE", help="It ends in .csv or .jsonl.", show_default=False)],
-        each: Annotated[bool, typer.Option("--each", help="A line for everyone who gave a row something.")] = False,
+        to: Annotated[
+            Path, typer.Option(metavar="FILE", help="A file that ends in .csv or .jsonl.", show_default=False)
+        ],
+        each: Annotated[bool, typer.Option("--each", help="One line for each person's value.")] = False,
     ) -> None:
-        """Write what was given into a file: the row, its text, its label, who gave it, and when."""
+        """Export labels to a file: row, text, label, labeler and time."""
         count = context.studio.labels.export_file(_opened(context, data).id, to, each)
         context.answer({"rows": count, "to": str(to)}, lambda: context.say(f"{rows(count)} in {to}"))
 
@@ -227,10 +234,10 @@ def _results(app: typer.Typer) -> None:
     def import_labels(
         context: Context,
         data: Data,
-        file: Annotated[Path, typer.Argument(help="csv, jsonl or another format of data.", show_default=False)],
+        file: Annotated[Path, typer.Argument(help="CSV, JSONL or another data format.", show_default=False)],
         labeler: Labeler = "",
     ) -> None:
-        """Take in labels from a file, found by a column row, else by the text."""
+        """Import labels from a file, matched by a column row, else by the text."""
         summary = context.studio.labels.import_file(_opened(context, data).id, file, labeler)
         message = (
             f"{rows(summary.taken)} labelled by {summary.by}, {summary.same:,} were so already, "
@@ -240,7 +247,7 @@ def _results(app: typer.Typer) -> None:
 
 
 def _opened(context: Context, data: str) -> DatasetRecord:
-    """A dataset that is kept; sample data are kept when first used."""
+    """Return a dataset. A sample is added to the workspace when first used."""
     return context.studio.datasets.open(data) if data.startswith("sample:") else context.studio.datasets.find(data)
 
 

@@ -1,4 +1,4 @@
-"""What labelling is made of: the facts as they are kept, and where it stands for the person who labels."""
+"""Labeling: the facts as they are stored, and the views of the page and the command line."""
 
 from typing import Literal
 
@@ -7,91 +7,91 @@ from pydantic import Field
 from studio.schema.base import FrozenModel
 
 Work = Literal["label", "reply", "choice"]
-"""What is given to a row: a label, a reply, or which of its two replies is better."""
+"""What a row gets: a label, a reply, or a preference between two replies."""
 What = Literal["given", "skip", "unsure", "names", "add", "remove", "rename", "undo"]
 CHOICES = ("first", "second", "both")
-"""What can be said of two replies; `both`: neither is better."""
+"""Preferences. `both`: neither reply is better."""
 
 
 class Fact(FrozenModel):
-    """One thing that a person did while labelling. Facts are only added; an `undo` names the one that it takes back."""
+    """One action of a person. Facts are append-only; an `undo` has the id of the fact that it undoes."""
 
     id: int = 0
     version: int
     row: int = 0
-    """0 for what concerns no row."""
+    """0 for a fact about no row."""
     work: Work = "label"
     what: What = "given"
     value: str | None = None
-    """The label, the reply or the choice; None takes it back (as the first releases wrote it)."""
+    """The label, the reply or the choice. None removes it, as written by the first releases."""
     labeller: str = ""
-    """Who did it; empty for a person who gave no name."""
+    """The name of the person. Empty: no name."""
     time: str = ""
     suggested: str | None = None
-    """The label that was suggested on the screen at that moment."""
+    """The label that was suggested on the screen."""
     sure: float | None = None
-    """How sure the suggestion was, 0 to 1."""
+    """Probability of the suggestion, 0 to 1."""
     undoes: int | None = None
 
 
 class Suggestion(FrozenModel):
-    """What the small classifier thinks of a row: its likeliest labels, each with a share of 1."""
+    """The most likely labels of a row and their probabilities, most likely first."""
 
     labels: tuple[tuple[str, float], ...]
 
     @property
     def best(self) -> str:
-        """The likeliest label."""
+        """The most likely label."""
         return self.labels[0][0]
 
     @property
     def sure(self) -> float:
-        """How sure it is of that."""
+        """The probability of the most likely label."""
         return self.labels[0][1]
 
 
 class Learned(FrozenModel):
-    """One training of the small classifier, with what it says of the rows that had no label then."""
+    """One training of the small classifier, with its suggestions for the rows without a label."""
 
     version: int
     names: tuple[str, ...]
     labelled: int
-    """Rows that it learned from."""
+    """Rows it was trained on."""
     asked: int
-    """Rows that it was asked about."""
+    """Rows it predicted labels for."""
     last_fact: int
-    """The newest fact that it knew of."""
+    """Id of the newest fact at the time."""
     time: str
     seconds: float
     rows: dict[int, Suggestion] = Field(default_factory=dict)
 
 
 class SuggestState(FrozenModel):
-    """How far suggestions are."""
+    """Progress of suggestions."""
 
     learned_from: int = 0
-    """Labels that the last training had; 0 before the first."""
+    """Labeled rows of the last training. 0 before the first."""
     seconds: float = 0.0
-    """What the last training took."""
+    """Duration of the last training."""
     rows: int = 0
     """Rows without a label that have a suggestion."""
     busy: bool = False
     done: int = 0
     total: int = 0
-    """Rows read so far, and in all, while texts are being read."""
+    """Rows embedded so far, and in all."""
     due: bool = False
-    """Whether there is anything to do: texts to read, or enough new labels to learn from."""
+    """Whether there is something to do: rows to embed, or enough new labels to train on."""
     unavailable_reason: str = ""
-    """Why there are none yet: so many labels are missing, the starter is not here, or it failed."""
+    """Why there are no suggestions: labels or the starter model are missing, or an error."""
 
 
 class Point(FrozenModel):
-    """How often suggestions were right, up to a key press."""
+    """A point of the curve: how often the last suggestions were right."""
 
     labelled: int
-    """Suggestions that were on the screen so far when a person decided."""
+    """Suggestions so far that a person saw and decided on."""
     share: float
-    """Those of the last ones that the person agreed with."""
+    """Share of the last ones that the person accepted."""
 
 
 class Trust(FrozenModel):
@@ -100,68 +100,68 @@ class Trust(FrozenModel):
     shown: int = 0
     right: int = 0
     last: int = 0
-    """How many are counted in the last share."""
+    """Number of suggestions in the last share."""
     last_right: int = 0
     points: tuple[Point, ...] = ()
     sentence: str = ""
-    """What follows from it: go on, or stop."""
+    """Advice: continue, or stop."""
 
 
 class Agreement(FrozenModel):
-    """How far two people agree on the rows that both have seen."""
+    """Agreement of two people on the rows that both labeled."""
 
     first: str
     second: str
     rows: int
     same: int
     kappa: float | None = None
-    """Cohen's kappa; None where it can't be computed."""
+    """Cohen's kappa. None: undefined."""
     sentence: str = ""
     differ: tuple[int, ...] = ()
-    """The first rows on which they differ."""
+    """The first rows with different values."""
 
 
 class Labeler(FrozenModel):
-    """One who labels."""
+    """A person who labels."""
 
     name: str
     rows: int
-    """Rows that they gave something to."""
+    """Rows that they gave a value."""
 
 
 class Recent(FrozenModel):
-    """A row that was done lately."""
+    """A row that was done recently."""
 
     row: int
     text: str
     value: str
     was: str = ""
-    """What was suggested, when the person said something else."""
+    """The suggestion, if the person gave another value."""
 
 
 class Replies(FrozenModel):
-    """Two replies to one prompt, to be compared: left and right are shuffled from row to row."""
+    """Two replies to one prompt. Left and right are shuffled from row to row."""
 
     left: str
     right: str
     swapped: bool
-    """Whether the left one is the second column's."""
+    """Whether the left reply is from the second column."""
 
 
 class Labeling(FrozenModel):
-    """Where labelling stands for one who labels, and the row that is next."""
+    """Progress of labeling for one person, and the row on their screen."""
 
     dataset: str
     work: Work = "label"
     works: tuple[tuple[str, str, str], ...] = ()
-    """(work, its name for people, why it can't be done with these columns)."""
+    """(work, title, why the columns do not suffice)."""
     task: str = ""
-    """The task that can learn from the rows; empty when the studio has none for this work."""
+    """The training task that learns from the rows."""
     text_column: str = ""
     choosable: tuple[tuple[str, str, str], ...] = ()
-    """(what, its name for people, column) of the columns that a person can choose."""
+    """(purpose, title, column) of the columns that a person can choose."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """What the work reads and writes → column."""
+    """Purpose → column."""
     labels: tuple[str, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
     done: int = 0
@@ -170,41 +170,41 @@ class Labeling(FrozenModel):
     row: int | None = None
     text: str = ""
     reply: str = ""
-    """For replies: what the row has now, or what was typed and not kept yet."""
+    """The reply of the row, or the unsaved text that was typed."""
     replies: Replies | None = None
     suggestion: Suggestion | None = None
     recent: tuple[Recent, ...] = ()
     order: str = "file"
     orders: tuple[tuple[str, str], ...] = ()
-    """(name, words) of the orders that can be chosen just now."""
+    """(name, title) of the orders that a person can choose now."""
     enough: str = ""
-    """Why what is labelled can't be trained on yet; empty when it can."""
+    """Why the labels are too few to train on. Empty if they are enough."""
     suggesting: SuggestState = SuggestState()
     trust: Trust = Trust()
     labeller: str = ""
     labellers: tuple[Labeler, ...] = ()
     agreements: tuple[Agreement, ...] = ()
     new: int = 0
-    """Rows whose value differs from the dataset's own: what a new version would bring."""
+    """Rows with another value than in the dataset: the changes of a new version."""
 
 
 class LabelRow(FrozenModel):
-    """A row in the list of many."""
+    """A row of the list."""
 
     row: int
     text: str
     value: str = ""
     mine: str = ""
-    """What the asking person gave it; empty for nothing."""
+    """The value that this person gave it."""
     mark: str = ""
-    """`unsure` or `skip` when the person marked it so."""
+    """`unsure` or `skip` if this person marked it so."""
     by: tuple[tuple[str, str], ...] = ()
-    """(labeller, value) of everybody who gave it something."""
+    """(labeler, value) of each person who gave it a value."""
     suggestion: Suggestion | None = None
 
 
 class LabelList(FrozenModel):
-    """A page of the list of many rows."""
+    """A page of the list of rows."""
 
     rows: tuple[LabelRow, ...]
     start: int
@@ -214,12 +214,12 @@ class LabelList(FrozenModel):
 
 
 class Carried(FrozenModel):
-    """What became of labels that were taken in from a file."""
+    """Result of an import of labels."""
 
     taken: int
     same: int
-    """Lines that say what was there already."""
+    """Lines with the value that the row had already."""
     lost: int
-    """Lines without a label, or about no row."""
+    """Lines without a valid label or without a matching row."""
     by: str
-    """How rows were found: `row` or `text`."""
+    """How rows were matched: `row` or `text`."""

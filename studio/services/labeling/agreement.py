@@ -17,7 +17,7 @@ MAX_DIFFERENT = 100
 
 def agreements(state: LabelingState) -> tuple[Agreement, ...]:
     """Return the agreement of every two people with common rows. The pair with the most rows comes first."""
-    values = {name: state.given_by(name) for name in sorted(state.labelers())}
+    values = {name: state.by_labeler[name] for name in sorted(state.labelers())}
     if len(values) > 1:
         prepare()
     pairs = [_agreement(*pair) for pair in combinations(values.items(), 2) if pair[0][1].keys() & pair[1][1].keys()]

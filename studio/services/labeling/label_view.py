@@ -62,7 +62,7 @@ def labeling_view(
         labeller=labeler,
         labellers=tuple(Labeler(name=name, rows=rows) for name, rows in sorted(state.labelers().items())),
         agreements=agreements(state) if label_task is not REPLIES else (),
-        new=len(state.changes(label_task.unlabeled)),
+        new=len(state.changed),
     )
 
 

@@ -173,13 +173,12 @@ class Labels:
             label_task, columns, state = session.label_task, session.columns, session.state
             if reason := label_task.too_few(state.counts, len(state.values)):
                 raise StudioError("too-few-rows", reason, hint="Label more rows.")
-            changes = state.changes(label_task.unlabeled)
-            if not changes:
+            if not state.changed:
                 raise StudioError(
                     "wrong-state", "Nothing is new.", hint="Label some rows, or go on with the version that there is."
                 )
-            cells = {row: label_task.cells(session.row(row), columns, value) for row, value in changes.items()}
-            new = self.datasets.with_values(dataset, cells, label_task.note(len(changes), columns))
+            cells = {row: label_task.cells(session.row(row), columns, state.values[row]) for row in state.changed}
+            new = self.datasets.with_values(dataset, cells, label_task.note(len(state.changed), columns))
             self.sessions.choose_columns(dataset, label_task, label_task.outputs(columns))
             roles = label_task.roles(columns)
             ignored = {name: "ignore" for name in new.columns if name not in roles}

@@ -148,7 +148,8 @@ class Sessions:
         facts = self.facts.after(record.id, state.last) if state else []
         if state is None or any(fact.what == "undo" for fact in facts):
             facts = self.facts.after(record.id)
-            state = LabelingState(record.rows, label_task.name, _initial_values(path, label_task.name, _key(columns)))
+            original = _initial_values(path, label_task.name, _key(columns))
+            state = LabelingState(record.rows, label_task.name, original, label_task.unlabeled)
             self._states = {other: each for other, each in self._states.items() if other[0] != record.id}
             self._states[key] = state
         if facts:

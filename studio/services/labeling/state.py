@@ -28,6 +28,8 @@ class LabelingState:
     work: Work = "label"
     original: Mapping[int, str] = field(default_factory=dict)
     """Row → value in the dataset."""
+    unlabeled: str | None = None
+    """The value that an empty cell stands for."""
     initial: dict[int, str] = field(init=False)
     """The same, with the new names of renamed labels."""
     values: dict[int, str] = field(init=False)
@@ -36,13 +38,18 @@ class LabelingState:
     """Value → number of rows."""
     marks: dict[int, dict[str, Fact]] = field(default_factory=dict)
     """Row → labeler → their last fact about it, with the new names of renamed labels."""
+    by_labeler: dict[str, dict[int, str]] = field(default_factory=dict)
+    """Labeler → row → value that they gave."""
+    aside: dict[str, dict[int, str]] = field(default_factory=dict)
+    """Labeler → row → `skip` or `unsure`, oldest first."""
+    changed: set[int] = field(default_factory=set)
+    """Rows with another value than in the dataset."""
     names: dict[str, None] = field(default_factory=dict)
     """Labels that a person named, in order."""
     history: list[tuple[Fact, int]] = field(default_factory=list)
     """Facts about rows, oldest first, and their rows in this version."""
     outdated: set[int] = field(default_factory=set)
     """Ids of facts about cells that were changed in a later version."""
-    renamed: bool = False
     last: int = 0
     """Id of the last fact that was applied."""
 
@@ -67,6 +74,13 @@ class LabelingState:
 
     def _mark(self, fact: Fact, row: int, changed: bool) -> None:
         self.marks.setdefault(row, {})[fact.labeller] = fact
+        values, aside = self.by_labeler.setdefault(fact.labeller, {}), self.aside.setdefault(fact.labeller, {})
+        values.pop(row, None)
+        aside.pop(row, None)
+        if fact.what != "given":
+            aside[row] = fact.what
+        elif fact.value is not None:
+            values[row] = fact.value
         self.history.append((fact, row))
         if changed:
             self.outdated.add(fact.id)
@@ -85,6 +99,12 @@ class LabelingState:
         else:
             self.values[row] = value
             self.counts[value] += 1
+        self._compare(row)
+
+    def _compare(self, row: int) -> None:
+        value = self.values.get(row)
+        differs = value is not None and value != self.original.get(row, self.unlabeled)
+        (self.changed.add if differs else self.changed.discard)(row)
 
     def _change_names(self, fact: Fact) -> None:
         value = fact.value or ""
@@ -98,15 +118,16 @@ class LabelingState:
             self._rename(*json.loads(value))
 
     def _rename(self, old: str, new: str) -> None:
-        self.renamed = True
         self.names = dict.fromkeys(new if name == old else name for name in (*self.names, new))
-        for labels in (self.initial, self.values):
+        for labels in (self.initial, self.values, *self.by_labeler.values()):
             labels.update({row: new for row, label in labels.items() if label == old})
         for marks in self.marks.values():
             for labeler, fact in marks.items():
                 if fact.what == "given" and fact.value == old:
                     marks[labeler] = fact.model_copy(update={"value": new})
         self.counts[new] += self.counts.pop(old, 0)
+        for row in self.values:
+            self._compare(row)
 
     # --- queries ---
 
@@ -130,32 +151,12 @@ class LabelingState:
 
     def marked(self, what: str, labeler: str) -> list[int]:
         """Return the rows that a person skipped or is unsure of, oldest first. Omit skipped rows with a value."""
-        facts = [
-            (fact.id, row)
-            for row, marks in self.marks.items()
-            if (fact := marks.get(labeler)) and fact.what == what and (what == "unsure" or row not in self.values)
-        ]
-        return [row for _, row in sorted(facts)]
-
-    def given_by(self, labeler: str) -> dict[int, str]:
-        """Return row → value that a person gave it."""
-        facts = ((row, marks.get(labeler)) for row, marks in self.marks.items())
-        return {row: fact.value for row, fact in facts if fact and fact.what == "given" and fact.value is not None}
+        marks = self.aside.get(labeler, {}).items()
+        return [row for row, mark in marks if mark == what and (what == "unsure" or row not in self.values)]
 
     def labelers(self) -> dict[str, int]:
         """Return labeler → number of rows that they gave a value."""
-        return dict(
-            Counter(fact.labeller for marks in self.marks.values() for fact in filter(is_value, marks.values()))
-        )
-
-    def changes(self, unlabeled: str | None) -> dict[int, str]:
-        """Return row → current value, where the dataset has another one. `unlabeled`: the value of an empty cell."""
-        rows = self.values if self.renamed else self.marks  # without a rename, only marked rows can differ
-        return {
-            row: self.values[row]
-            for row in rows
-            if row in self.values and self.original.get(row, unlabeled) != self.values[row]
-        }
+        return {labeler: len(values) for labeler, values in self.by_labeler.items() if values}
 
 
 def _id(fact: Fact) -> int:

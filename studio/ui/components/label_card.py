@@ -1,4 +1,4 @@
-"""The card of the row that is labelled now: labels by key, a reply to write, or two replies to compare."""
+"""The card of the current row: labels with their keys, a reply to write, or two replies to compare."""
 
 from studio.schema.labeling import Labeling
 from studio.ui.components.basic import button, select_input, tag, textarea, track
@@ -11,7 +11,7 @@ _GIVES = {"label": "has a label", "reply": "has a reply", "choice": "is compared
 
 
 def card(now: Labeling) -> Html:
-    """The row, and what can be given to it."""
+    """Return the card of the current row."""
     if now.row is None:
         return _all_done(now)
     return html(
@@ -38,23 +38,23 @@ def card(now: Labeling) -> Html:
 
 
 def _all_done(now: Labeling) -> Html:
-    words = f"No row is left in the order: {dict(now.orders).get(now.order, now.order)}."
+    message = f"No row is left in the order: {dict(now.orders).get(now.order, now.order)}."
     if now.done >= now.total:
-        words = f"Every row {_GIVES[now.work]}."
+        message = f"Every row {_GIVES[now.work]}."
     return html(
         '<section class="panel stack mid labelcard" tabindex="0" data-hotkeys data-shown="none" aria-label="Row to '
-        'label"><p><b>{words}</b>{unsure} Use them, look at the rows in another order, or take the last one back.</p>'
+        'label"><p><b>{message}</b>{unsure} Use them, look at the rows in another order, or take the last one back.</p>'
         '<div class="row"><span class="w200">{order}</span>{u}</div></section>',
-        words=words,
+        message=message,
         order=_order(now),
         unsure=f" You were unsure of {now.unsure:,}." if now.unsure else "",
         u=_undo(now),
     )
 
 
-def _with_key(key: str, words: str) -> Html:
-    """A button's words, with the key that does the same."""
-    return html('<span class="kbd" aria-hidden="true">{k}</span>{w}', k=key, w=words)
+def _with_key(key: str, text: str) -> Html:
+    """Return a button's text with its key."""
+    return html('<span class="kbd" aria-hidden="true">{k}</span>{w}', k=key, w=text)
 
 
 def _undo(now: Labeling) -> Html:
@@ -177,7 +177,7 @@ def _enter(now: Labeling) -> Html:
 
 
 def recent(now: Labeling) -> Html:
-    """The rows that were done last; each can be opened again."""
+    """Return the last three rows. Each can be opened again."""
     if not now.recent:
         return Html("")
     rows = [

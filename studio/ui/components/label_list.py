@@ -1,4 +1,4 @@
-"""Many rows at once: a page of rows with what they have, ticks, and what can be put on the ticked ones."""
+"""Many rows at once: a page of rows with values and checkboxes, and labels for the ticked rows."""
 
 from studio.schema.labeling import Labeling, LabelList, LabelRow
 from studio.ui.components.basic import button, select_input, tag, text_input
@@ -19,7 +19,7 @@ SHOWS = (
 
 
 def label_list(now: Labeling, page: LabelList) -> Html:
-    """The list, with the bar above it and the ways on below."""
+    """Return the list, with the search bar above it and the page buttons below."""
     return html(
         '<section class="panel flush labellist" aria-label="Many rows">{bar}{many}<div class="scroll-x" tabindex="0" '
         'role="region" aria-label="Rows, scrolls sideways"><table><thead><tr><th class="pick"><input type="checkbox" '

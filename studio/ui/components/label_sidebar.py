@@ -1,4 +1,4 @@
-"""Beside the card: labels so far, suggestions and how often they were right, who labels, and labels in and out."""
+"""The panels beside the card: labels so far, suggestions and their accuracy, people, columns, import and export."""
 
 from studio.schema.labeling import Agreement, Labeling, Trust
 from studio.ui.components.basic import button, field, fold, note, select_input, text_input, textarea, track
@@ -7,15 +7,15 @@ from studio.ui.numbers import duration, share
 from studio.ui.numbers import rows as rows_words
 
 FEW = 30
-"""Rows of a label below which more are better."""
+"""A label with fewer rows gets a hint."""
 ALONE = "somebody without a name"
 WIDTH, HEIGHT, EDGE = 320, 72, 4
-LOOK_AGAIN = 700
-"""Milliseconds between two looks while suggestions are made."""
+POLL_INTERVAL = 700
+"""Milliseconds between two requests while suggestions are made."""
 
 
 def so_far(now: Labeling) -> Html:
-    """Each label with its rows, a further one, and what can be done to them."""
+    """Return the labels with their numbers of rows, and the forms to add and change labels."""
     most = max([*now.counts.values(), 1])
     rows = [
         html(
@@ -41,7 +41,7 @@ def so_far(now: Labeling) -> Html:
 
 
 def _change(now: Labeling) -> Html:
-    """Another name for a label, two labels that become one, and one that goes."""
+    """Return the forms to rename, merge and remove labels."""
     rows = [_one(now, number, name) for number, name in enumerate(now.labels)]
     return fold("Change labels", "rename, merge", html('<ul class="stack mid">{r}</ul>', r=rows), key="change-labels")
 
@@ -64,8 +64,8 @@ def _one(now: Labeling, number: int, name: str) -> Html:
             data_label=name,
         ),
         remove=html(
-            '<button type="button" class="btn s"{told}>Remove</button>',
-            told=attrs(data_act="remove-label", data_label=name, aria_label=f"Remove {name}"),
+            '<button type="button" class="btn s"{attrs}>Remove</button>',
+            attrs=attrs(data_act="remove-label", data_label=name, aria_label=f"Remove {name}"),
         )
         if not now.counts.get(name, 0)
         else "",
@@ -73,7 +73,7 @@ def _one(now: Labeling, number: int, name: str) -> Html:
 
 
 def merging(now: Labeling, label: str, into: str) -> Html:
-    """The question before two labels become one."""
+    """Return the question before two labels are merged."""
     rows = now.counts.get(label, 0)
     question = note(
         "warn",
@@ -94,10 +94,10 @@ def merging(now: Labeling, label: str, into: str) -> Html:
     return html('<div data-key="merging">{q}</div>', q=question)
 
 
-def suggestions(now: Labeling, look: bool) -> Html:
-    """How far suggestions are, and how often they were right; `look`: the page asks again while there is more to come.
+def suggestions(now: Labeling, poll: bool) -> Html:
+    """Return the progress of suggestions and how often they were right. `poll`: the page updates the panel.
 
-    Not where rows are ticked: to be drawn anew would take the ticks away.
+    The list of rows does not poll, because an update would remove the ticks.
     """
     if now.work != "label" or not now.labels:
         return Html("")
@@ -133,30 +133,30 @@ def suggestions(now: Labeling, look: bool) -> Html:
         else "",
         look=html(
             '<button type="button" hidden data-act="suggesting" data-quiet data-again="{ms}">Look</button>',
-            ms=LOOK_AGAIN,
+            ms=POLL_INTERVAL,
         )
-        if look and (state.busy or state.due)
+        if poll and (state.busy or state.due)
         else "",
     )
 
 
-def _agreed(seen: Trust) -> str:
-    if not seen.shown:
+def _agreed(trust: Trust) -> str:
+    if not trust.shown:
         return " It is shown beside the labels; Enter takes it."
-    return f" You agreed with {seen.last_right} of the last {seen.last}."
+    return f" You agreed with {trust.last_right} of the last {trust.last}."
 
 
-def curve(seen: Trust) -> Html:
-    """How often suggestions were right, from the first to the last."""
-    points = seen.points
+def curve(trust: Trust) -> Html:
+    """Return a chart of how often suggestions were right."""
+    points = trust.points
     first, last = points[0].labelled, points[-1].labelled
 
     def place(labelled: int, part: float) -> str:
         across = (labelled - first) / (last - first) if last > first else 1.0
         return f"{EDGE + across * (WIDTH - 2 * EDGE):.1f},{HEIGHT - EDGE - part * (HEIGHT - 2 * EDGE):.1f}"
 
-    now = share(seen.last_right / seen.last)
-    words = f"Of {seen.shown:,} suggestions {seen.right:,} were right; of the last {seen.last}, {now}"
+    now = share(trust.last_right / trust.last)
+    words = f"Of {trust.shown:,} suggestions {trust.right:,} were right; of the last {trust.last}, {now}"
     return html(
         '<figure class="stack tight"><svg class="chart curve" viewBox="0 0 {w} {h}" role="img" aria-label="{words}">'
         '<line x1="0" x2="{w}" y1="{top}" y2="{top}"/><line x1="0" x2="{w}" y1="{low}" y2="{low}"/>'
@@ -168,15 +168,15 @@ def curve(seen: Trust) -> Html:
         low=HEIGHT - EDGE,
         words=words,
         points=" ".join(place(each.labelled, each.share) for each in points),
-        advice=seen.sentence,
+        advice=trust.sentence,
         hard=" With the least sure rows first you see the hard ones; on the others it is right more often."
-        if seen.last_right < 0.9 * seen.last
+        if trust.last_right < 0.9 * trust.last
         else "",
     )
 
 
 def who(now: Labeling) -> Html:
-    """Who labels from here, who else does, and how far they agree."""
+    """Return the name of this person, the other people, and their agreement."""
     name = text_input(
         "labeller", now.labeller, "labeller", helped=True, placeholder="Your name", data_labeller=True, maxlength=40
     )
@@ -204,45 +204,45 @@ def who(now: Labeling) -> Html:
     )
 
 
-def agreement(found: Agreement) -> Html:
-    """Two people, and how far they agree."""
+def agreement(pair: Agreement) -> Html:
+    """Return the agreement of two people."""
     return html(
         '<div class="stack tight"><p><b>{a} and {b}:</b> {words}</p>{show}</div>',
-        a=found.first or ALONE,
-        b=found.second or ALONE,
-        words=found.sentence,
+        a=pair.first or ALONE,
+        b=pair.second or ALONE,
+        words=pair.sentence,
         show=html('<div class="row">{b}</div>', b=button("Show where you differ", "label-show", "s", show="differ"))
-        if found.differ
+        if pair.differ
         else "",
     )
 
 
-def columns(now: Labeling, known: tuple[str, ...]) -> Html:
-    """Which columns are read and written, and which work is done."""
-    if len(known) < 2:
+def columns(now: Labeling, names: tuple[str, ...]) -> Html:
+    """Return the choice of the columns to read and write."""
+    if len(names) < 2:
         return Html("")
-    first = now.choosable[:1] if now.work == "label" else now.choosable
-    made = []
-    for what, words, column in first:
-        options = [(each, each) for each in known]
+    choosable = now.choosable[:1] if now.work == "label" else now.choosable
+    fields = []
+    for what, title, column in choosable:
+        options = [(each, each) for each in names]
         if what in ("label", "reply"):
             options.insert(0, ("", f"A new column {what}"))
         name = "text-column" if what == "text" else f"column-{what}"
-        made.append(
+        fields.append(
             field(
                 name,
-                words,
+                title,
                 select_input(name, options, column, "label-column", helped=True, data_what=what),
                 "The text that a label is put on." if what == "text" else "",
             )
         )
-    return html('<section class="panel stack mid">{made}</section>', made=made)
+    return html('<section class="panel stack mid">{fields}</section>', fields=fields)
 
 
-def carrying(now: Labeling, dataset: str, name: str) -> Html:
-    """Labels out, and in."""
+def import_export(now: Labeling, dataset: str, name: str) -> Html:
+    """Return the buttons to save labels as a file, and the form to import labels."""
 
-    def take(kind: str) -> Html:
+    def save_button(kind: str) -> Html:
         return html(
             '<button type="button" class="btn s" data-save="studio/labels/{dataset}.{kind}" data-name="{name}-'
             'labels.{kind}"{off}>Save as {title}</button>',
@@ -262,8 +262,8 @@ def carrying(now: Labeling, dataset: str, name: str) -> Html:
             html(
                 '<div class="stack mid"><div class="row wrap">{csv}{jsonl}</div>{paste}'
                 '<div class="row">{take}</div></div>',
-                csv=take("csv"),
-                jsonl=take("jsonl"),
+                csv=save_button("csv"),
+                jsonl=save_button("jsonl"),
                 paste=field(
                     "pasted-labels",
                     "Paste labels",

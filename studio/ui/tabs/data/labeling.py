@@ -1,4 +1,4 @@
-"""Labelling: one row at a time by keys, or many at once; each key press stored at once. Part of the Data tab."""
+"""Labeling, a part of the Data tab: one row at a time by key, or many at once. Each key press is saved at once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,17 +25,17 @@ def _state(visit: Visit) -> Labeling:
 
 
 def put(visit: Visit) -> None:
-    """Put a label on the row that is shown; stored before the next one is."""
+    """Give the row on the screen a label or a preference. It is saved before the next row is shown."""
     visit.studio.labels.give(visit.choices.dataset, _row(visit), visit.text("label", 400), visit.labeller)
 
 
 def keep_reply(visit: Visit) -> None:
-    """Keep the reply that was written."""
+    """Give the row on the screen a reply."""
     visit.studio.labels.give(visit.choices.dataset, _row(visit), visit.text("reply", 30_000), visit.labeller)
 
 
 def type_reply(visit: Visit) -> None:
-    """Keep what was typed so far."""
+    """Save a reply that is being typed."""
     visit.studio.labels.type_reply(visit.choices.dataset, _row(visit), visit.text("value"), visit.labeller)
 
 
@@ -45,33 +45,33 @@ def skip(visit: Visit) -> None:
 
 
 def unsure(visit: Visit) -> None:
-    """Say that one is unsure of the row."""
+    """Mark the row as unsure."""
     visit.studio.labels.mark_unsure(visit.choices.dataset, _row(visit), visit.labeller)
 
 
 def undo(visit: Visit) -> None:
-    """Take the last thing back."""
+    """Undo the last action."""
     visit.studio.labels.undo(visit.choices.dataset, visit.labeller)
 
 
 def open_row(visit: Visit) -> None:
-    """Have one row come now."""
+    """Show a row now."""
     visit.studio.labels.open(visit.choices.dataset, _row(visit), visit.labeller)
     _remember(visit, view="one")
 
 
 def set_labels(visit: Visit) -> None:
-    """Say which labels there are."""
+    """Set the labels."""
     visit.studio.labels.set_names(visit.choices.dataset, _lines(visit.text("labels")))
 
 
 def add_label(visit: Visit) -> None:
-    """Add one label to those that there are."""
+    """Add labels."""
     visit.studio.labels.add_names(visit.choices.dataset, _lines(visit.text("new_label", 400)), visit.labeller)
 
 
 def rename_label(visit: Visit) -> None:
-    """Give a label another name."""
+    """Rename a label."""
     if visit.text("value", 400).strip():
         visit.studio.labels.rename(
             visit.choices.dataset, visit.text("label", 400), visit.text("value", 400), labeler=visit.labeller
@@ -79,13 +79,13 @@ def rename_label(visit: Visit) -> None:
 
 
 def ask_merge(visit: Visit) -> None:
-    """Ask before two labels become one; an empty name takes the question back."""
+    """Ask for confirmation before two labels are merged. An empty name cancels."""
     into = visit.text("value", 400)
     _remember(visit, merge=[visit.text("label", 400), into] if into else None)
 
 
 def merge_label(visit: Visit) -> None:
-    """Make two labels one."""
+    """Merge two labels."""
     _remember(visit, merge=None)
     visit.studio.labels.rename(
         visit.choices.dataset, visit.text("label", 400), visit.text("new", 400), merge=True, labeler=visit.labeller
@@ -93,52 +93,52 @@ def merge_label(visit: Visit) -> None:
 
 
 def remove_label(visit: Visit) -> None:
-    """Take a label away that no row has."""
+    """Remove a label that no row has."""
     visit.studio.labels.remove_name(visit.choices.dataset, visit.text("label", 400), visit.labeller)
 
 
 def pick_column(visit: Visit) -> None:
-    """Say which column is read or written."""
+    """Choose a column to read or write."""
     visit.studio.labels.choose(visit.choices.dataset, "", {visit.text("what", 40): visit.text("value")})
 
 
 def pick_work(visit: Visit) -> None:
-    """Give rows something else."""
+    """Choose what rows get: labels, replies or preferences."""
     visit.studio.labels.choose(visit.choices.dataset, visit.text("value", 40))
 
 
 def pick_order(visit: Visit) -> None:
-    """Have the rows come in another order."""
+    """Choose the order of rows."""
     visit.studio.labels.choose_order(visit.choices.dataset, visit.text("value", 40), visit.labeller)
 
 
 def second_opinion(visit: Visit) -> None:
-    """Go through the rows that others labelled, without seeing what they said."""
+    """Show rows that others labeled, without their labels."""
     visit.studio.labels.choose_order(visit.choices.dataset, "second", visit.labeller)
 
 
 def pick_view(visit: Visit) -> None:
-    """One row at a time, or many."""
+    """Switch between one row at a time and many at once."""
     _remember(visit, view=visit.text("value", 20))
 
 
 def show_rows(visit: Visit) -> None:
-    """Say which rows the list shows."""
+    """Choose which rows the list shows."""
     _remember(visit, view="list", show=visit.text("show", 300) or visit.text("value", 300), start=1)
 
 
 def search(visit: Visit) -> None:
-    """Look for a word in the list."""
+    """Search the list."""
     _remember(visit, search=visit.text("value", 200), start=1)
 
 
 def turn(visit: Visit) -> None:
-    """Go to other rows of the list."""
+    """Turn a page of the list."""
     _remember(visit, start=max(1, visit.whole("value", 1)))
 
 
 def label_many(visit: Visit) -> None:
-    """Put one label on the ticked rows."""
+    """Give the ticked rows one label."""
     label = visit.text("many-label", 400)
     if not label:
         raise StudioError(
@@ -148,27 +148,27 @@ def label_many(visit: Visit) -> None:
 
 
 def take_suggestions(visit: Visit) -> None:
-    """Put on the ticked rows what is suggested for each."""
+    """Give each ticked row its suggested label."""
     visit.studio.labels.give_many(visit.choices.dataset, _ticked(visit), "", visit.labeller)
 
 
 def suggest(visit: Visit) -> None:
-    """Read texts and learn in the background, if there is anything to do."""
+    """Embed texts and train in the background, if there is something to do."""
     if visit.text("act") == "suggest-again" or _state(visit).suggesting.due:
         visit.studio.labels.suggest_in_background(visit.choices.dataset)
 
 
 def paste(visit: Visit) -> None:
-    """Take in labels that were pasted."""
+    """Import pasted labels."""
     visit.studio.labels.import_text(visit.choices.dataset, visit.text("pasted-labels", 5_000_000), visit.labeller)
 
 
 def name_labeller(visit: Visit) -> None:
-    """The name is kept by the browser; here it is only shown."""
+    """Draw the page with the new name. The browser saves it in a cookie."""
 
 
 def use(visit: Visit) -> None:
-    """Make what was given a new version of the data, and go on with the task that learns from it."""
+    """Make a new version of the dataset with the labels, and choose the task that learns from them."""
     from studio.ui.tabs.data.import_data import choose_task
 
     task = _state(visit).task
@@ -227,37 +227,38 @@ def _ticked(visit: Visit) -> list[int]:
     return rows
 
 
-def _remember(visit: Visit, **things: Any) -> None:
-    visit.add("label", **things)
+def _remember(visit: Visit, **choices: Any) -> None:
+    visit.add("label", **choices)
 
 
-def _seen(visit: Visit) -> dict[str, Any]:
-    """Which of the two views is open, and what the list shows."""
-    kept = visit.choices.extra.get("label")
-    return dict(kept) if isinstance(kept, dict) else {}
+def _choices(visit: Visit) -> dict[str, Any]:
+    """Return the open view, and what the list shows."""
+    choices = visit.choices.extra.get("label")
+    return dict(choices) if isinstance(choices, dict) else {}
 
 
 def drawn(visit: Visit) -> tuple[Html, Html, Html]:
-    """How far it is, the rows, and the action bar; or, first, the question which labels there are."""
+    """Return the progress, the rows and the action bar. Without labels, a form asks for their names."""
     now = _state(visit)
     record = visit.studio.datasets.get(visit.choices.dataset)
     if now.work == "label" and not now.labels:
-        first = _first(now, record.columns)
-        return (
-            _how_far(now),
-            first,
-            action_bar("Name your labels first.", Primary("Use these labels", disabled=True), back="model"),
-        )
-    seen = _seen(visit)
-    merge = seen.get("merge")
+        bar = action_bar("Name your labels first.", Primary("Use these labels", disabled=True), back="model")
+        return _progress(now), _names_form(now, record.columns), bar
+    choices = _choices(visit)
+    merge = choices.get("merge")
     main = (
         label_list(
             now,
             visit.studio.labels.rows(
-                record.id, visit.labeller, seen.get("show", "all"), seen.get("search", ""), seen.get("start", 1), PAGE
+                record.id,
+                visit.labeller,
+                choices.get("show", "all"),
+                choices.get("search", ""),
+                choices.get("start", 1),
+                PAGE,
             ),
         )
-        if seen.get("view") == "list"
+        if choices.get("view") == "list"
         else [card(now), recent(now)]
     )
     body = html(
@@ -265,21 +266,21 @@ def drawn(visit: Visit) -> tuple[Html, Html, Html]:
         '<div class="cols main-side" data-key="labelcols"><div class="stack">{main}</div>'
         '<div class="stack">{side}</div></div>',
         merge=label_sidebar.merging(now, *merge) if merge and set(merge) <= set(now.labels) else "",
-        views=segments("label-view", "label-view", VIEWS, seen.get("view", "one"), "Ways to label"),
+        views=segments("label-view", "label-view", VIEWS, choices.get("view", "one"), "Ways to label"),
         works=_works(now),
         main=main,
         side=[
             label_sidebar.so_far(now) if now.work == "label" else "",
-            label_sidebar.suggestions(now, look=seen.get("view") != "list"),
+            label_sidebar.suggestions(now, poll=choices.get("view") != "list"),
             label_sidebar.who(now),
             label_sidebar.columns(now, record.columns),
-            label_sidebar.carrying(now, record.id, record.name.rsplit(".", 1)[0]),
+            label_sidebar.import_export(now, record.id, record.name.rsplit(".", 1)[0]),
         ],
     )
-    return _how_far(now), body, _bar(now)
+    return _progress(now), body, _bar(now)
 
 
-def _how_far(now: Labeling) -> Html:
+def _progress(now: Labeling) -> Html:
     share = now.done / max(1, now.total)
     return html(
         '<b>{done:,}</b><span class="muted nowrap">of {total:,} {what}</span><span class="labelprog">{track}</span>',
@@ -291,29 +292,29 @@ def _how_far(now: Labeling) -> Html:
 
 
 def _works(now: Labeling) -> Html:
-    """What is given to the rows; asked only where the columns leave a choice."""
-    can = [(name, title) for name, title, unavailable_reason in now.works if not unavailable_reason]
-    if len(can) < 2:
+    """Return the choice of what rows get, if the columns allow more than one kind."""
+    options = [(name, title) for name, title, unavailable_reason in now.works if not unavailable_reason]
+    if len(options) < 2:
         return Html("")
-    return select_input("label-work", can, now.work, "label-work", small=True, label="What rows are given")
+    return select_input("label-work", options, now.work, "label-work", small=True, label="What rows are given")
 
 
 def _bar(now: Labeling) -> Html:
-    word = _USE[now.work]
+    action = _USE[now.work]
     if now.enough:
-        return action_bar(now.enough, Primary(word, disabled=True), back="model")
+        return action_bar(now.enough, Primary(action, disabled=True), back="model")
     if not now.new:
         return action_bar("All of it is in the data already.", Primary("Next: method", goto="method"), back="model")
-    words = html(
+    message = html(
         "<b>{n:,} {what}</b> are enough to try{more}.",
         n=now.done,
         what=_COUNTED[now.work],
         more=f"; {STEADY} give a steadier number" if now.done < STEADY else "",
     )
-    return action_bar(words, Primary(word, "use-labels"), back="model")
+    return action_bar(message, Primary(action, "use-labels"), back="model")
 
 
-def _first(now: Labeling, columns: tuple[str, ...]) -> Html:
+def _names_form(now: Labeling, columns: tuple[str, ...]) -> Html:
     area = textarea("labels", "", "", rows=5, helped=True, placeholder="negative\nneutral\npositive")
     return html(
         '<div class="row wrap labelwork"><span class="right">{works}</span></div><div class="cols main-side"><section '
