@@ -126,7 +126,7 @@ def test_a_disk_that_is_full_is_said_by_everything_that_writes_and_nothing_is_lo
         record = studio.datasets.add_text("text\n" + "".join(f"This is number {n}\n" for n in range(40)))
         studio.labels.set_names(record.id, ["good", "bad"])
         studio.labels.give(record.id, 1, "good")
-        studio.runs.all()
+        studio.reconcile()
         filler = fill(small_disk)
         for write in (
             lambda: [studio.labels.give(record.id, row, "bad") for row in range(2, 41)],
@@ -205,7 +205,7 @@ def test_a_second_run_is_taken_waits_for_the_first_and_then_has_its_turn(home: H
         data = studio.datasets.add_sample("support-tone").id
         settings = {"max_length": 64, "epochs": 100, "early_stopping_patience": 0}
         first = studio.runs.start(RunRequest(dataset=data, model=llama, task="chat", settings=settings))
-        wait_for(lambda: studio.runs.get(first.id).step > 2)
+        wait_for(lambda: studio.runs.get(first.id).step > 2, studio=studio)
         few = {"max_length": 64, "max_steps": 2, "eval_rows": 2}
         second = call(home.root, "train", data, "--model", llama, "--max-length", "64", "--max-steps", "2", "--detach")
         assert second.returncode == 0
@@ -215,7 +215,7 @@ def test_a_second_run_is_taken_waits_for_the_first_and_then_has_its_turn(home: H
         assert [studio.runs.progress(run).position for run in (waiting, third.id)] == [1, 2]
         assert "1 run before it" in studio.runs.progress(waiting).sentence
         studio.runs.stop(first.id, "discard")
-        wait_for(lambda: studio.runs.get(third.id).status == "finished")
+        wait_for(lambda: studio.runs.get(third.id).status == "finished", studio=studio)
         assert studio.runs.get(waiting).status == "finished" and studio.runs.get(first.id).status == "stopped"
     finally:
         studio.close()

@@ -28,7 +28,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 def done(studio: Studio, run: RunRecord) -> RunRecord:
-    wait_for(lambda: studio.runs.get(run.id).status not in ("queued", "starting", "training"))
+    wait_for(lambda: studio.runs.get(run.id).status not in ("queued", "starting", "training"), studio=studio)
     found = studio.runs.get(run.id)
     assert found.status == "finished", log_of(studio.home, run.id)
     return found

@@ -66,6 +66,7 @@ class Home:
         deadline = time.monotonic() + seconds
         try:
             while time.monotonic() < deadline:
+                studio.reconcile()
                 events = [each.flat() for each in studio.runs.events(run)]
                 checkpoints = [each for each in events if each["kind"] == "checkpoint"]
                 shown = {"status": studio.runs.get(run).status, "events": events, "checkpoints": checkpoints}

@@ -35,7 +35,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 def through(studio: Studio, view: SearchView) -> SearchView:
     """Until it is over."""
-    wait_for(lambda: studio.search.get(view.spec.id).status != "running", 240)
+    wait_for(lambda: studio.search.advance(view.spec.id).status != "running", 240, studio)
     return studio.search.get(view.spec.id)
 
 
@@ -48,8 +48,8 @@ def test_a_search_of_six_trials_is_no_worse_than_the_preset_and_survives_a_kille
         SearchRequest(run=RunRequest(dataset=data, model=model, task="chat", settings=FEW), trials=6)
     )
     assert begun.status == "running" and begun.trials[0].settings == begun.spec.first
-    wait_for(lambda: len(studio.search.get(begun.spec.id).trials) >= 2)
-    second = wait_for(lambda: studio.search.get(begun.spec.id).trials[1].run)
+    wait_for(lambda: len(studio.search.advance(begun.spec.id).trials) >= 2, studio=studio)
+    second = wait_for(lambda: studio.search.advance(begun.spec.id).trials[1].run, studio=studio)
     worker = wait_for(lambda: studio.context.workspace.runs.worker(second).pid)
     os.kill(worker, signal.SIGKILL)
     again = Studio(tmp_path / "home")  # the server was started anew
@@ -93,7 +93,7 @@ def test_a_search_is_stopped_and_can_not_do_without_validation_rows(studio: Stud
             run=RunRequest(dataset=data, model=model, task="chat", settings={"max_length": 64, "epochs": 200}), trials=3
         )
     )
-    wait_for(lambda: studio.runs.get(begun.trials[0].run).step > 1)
+    wait_for(lambda: studio.runs.get(begun.trials[0].run).step > 1, studio=studio)
     studio.search.stop(begun.spec.id)
     done = through(studio, begun)
     assert done.status == "stopped" and len(done.trials) == 1
@@ -124,11 +124,12 @@ def test_a_new_server_goes_on_with_a_search_and_gives_up_a_bad_trial_though_nobo
     study = gone.search._study(begun.spec)
     study.enqueue_trial(begun.spec.first)
     study.enqueue_trial({"learning_rate": 1e-12, "epochs": 1000})  # learns nothing, for very long
-    gone.shared.runner.tell("default", lambda run: None)  # a server that is gone hears nothing of the trial's end
+    # A server that is gone hears nothing of the trial's end.
+    gone.shared.processes.on_run_end("default", lambda run: None)
     gone.close()
     again = Studio(tmp_path / "home")
     try:
-        wait_for(lambda: again.runs.get(begun.trials[0].run).status == "finished", 240)
+        wait_for(lambda: again.runs.get(begun.trials[0].run).status == "finished", 240, again)
         assert len(again.runs.all()) == 1 and again.search.running() == [("default", begun.spec.id)]
         with Monitor(again, seconds=0.2, search_seconds=0.2):
             wait_for(lambda: not again.search.running(), 240)
@@ -146,7 +147,7 @@ def test_a_server_that_starts_goes_on_with_a_visitors_search_though_no_page_is_o
     runs: Any = SimpleNamespace(
         get=lambda run: SimpleNamespace(id=run, status="queued"),
         events=lambda run, kinds: [],
-        places=SimpleNamespace(has_room=lambda: True),
+        has_room=lambda: True,
     )
     spec = SearchSpec(id="", name="of a run that is lost", dataset="d", model="m", trials=1)
     begun = SearchEngine(SearchStore(home.workspace(visitor)), runs, lambda *_: runs.get("lost"))

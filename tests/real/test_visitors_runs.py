@@ -24,7 +24,7 @@ from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO
 from studio.schema.runs import RunSpec
-from studio.services.runners.local import LocalRunner
+from studio.services.runners.worker_processes import WorkerProcesses
 from studio.store import Home, Workspace
 from studio.training.loop.checkpoints import Checkpoints
 from studio.training.loop.run import train
@@ -59,7 +59,7 @@ def queue_run(place: Workspace, model: str, **settings: Any) -> str:
 
 
 def start(place: Workspace, run: str) -> None:
-    LocalRunner(place.home.root).start(place.name, run, place.runs.folder(run).log)
+    WorkerProcesses(place.home.root).start(place.name, run, place.runs.folder(run).log)
 
 
 def ended(place: Workspace, run: str) -> Any:
@@ -146,7 +146,7 @@ def test_only_the_next_run_has_a_process_and_each_worker_starts_the_next_one(
     tiny = {"precision": "float32", "learning_rate": 1e-2, "max_length": 64, "eval_rows": 2}
     long = {"epochs": 1000, "early_stopping_patience": 0}
     runs = [add_run(home, data, llama, **tiny, **(long if number == 0 else {"max_steps": 2})) for number in range(4)]
-    studio.runs.all()  # whoever looks starts the first one's worker
+    studio.reconcile()  # starts the first one's worker
     wait_for(lambda: len(steps_of(home, runs[0])) >= 2, 240)
     wait_for(lambda: home.queue.worker(runs[1]), 60)
     time.sleep(2)
@@ -178,14 +178,15 @@ def test_a_turn_survives_the_death_of_the_worker_at_work_and_of_the_next_one(
     studio = Studio(home.root)
     tiny = {"precision": "float32", "learning_rate": 1e-2, "max_length": 64, "eval_rows": 2}
     first, second, third = (add_run(home, data, llama, **tiny, max_steps=200 if n == 0 else 2) for n in range(3))
-    studio.runs.all()
+    studio.reconcile()
     wait_for(lambda: steps_of(home, first), 240)
     workers = [psutil.Process(wait_for(lambda run=run: home.queue.worker(run))) for run in (first, second)]
     for worker in reversed(workers):
         worker.kill()
     with home.queue.db.write() as connection:
         connection.execute("UPDATE entries SET called = ''")
-    wait_for(lambda: studio.runs.get(second).status == "finished" and studio.runs.get(third).status == "finished", 400)
+    both = (second, third)
+    wait_for(lambda: all(studio.runs.get(run).status == "finished" for run in both), 400, studio)
     assert studio.runs.get(first).status == "interrupted", log_of(home, first)
     studio.close()
 

@@ -27,7 +27,7 @@ from studio.api import Studio
 studio = Studio(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-studio.runs()
+studio.reconcile()
 print("looked", flush=True)
 sys.stdin.readline()
 """
@@ -201,15 +201,21 @@ def test_a_run_that_was_taken_to_another_home_is_chatted_with_and_exported_there
     file = studio.saved.export_archive(run, tmp_path / "run.zip")
     copied, taken = Studio(tmp_path / "copied"), Studio(tmp_path / "taken")
     asked = [{"role": "user", "content": "Where is my parcel?"}]
+    plain = ChatSettings(temperature=0.0, max_new_tokens=8)
+
+    def reply(of: Studio) -> str:
+        """The whole reply of the tuned model: each piece has all of it so far."""
+        return [chunk.text for chunk in of.chat.stream(run, asked, plain) if chunk.who == "tuned"][-1]
+
     try:
         shutil.copytree(home.workspace().runs.folder(run).root, copied.context.workspace.runs.root / run)
         assert taken.saved.import_archive(file).id == run
-        plain = ChatSettings(temperature=0.0, max_new_tokens=8)
-        here = "".join(chunk.text for chunk in studio.chat.stream(run, asked, plain) if chunk.who == "tuned")
+        here = reply(studio)
+        assert here
         for there in (copied, taken):
+            there.reconcile()
             assert [each.status for each in there.runs.all()] == ["finished"]
-            said = "".join(chunk.text for chunk in there.chat.stream(run, asked, plain) if chunk.who == "tuned")
-            assert said == here
+            assert reply(there) == here
             assert there.exports.create(run, "adapter").tested
         assert [each.id for each in copied.datasets.all()] == [data.id], "a folder has its rows in it"
         assert copied.evaluation.evaluate(run)
