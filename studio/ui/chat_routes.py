@@ -1,4 +1,4 @@
-"""Owns: the routes of the chat: both models made ready, and both replies as they are written."""
+"""The routes of the chat: load both models, and stream both replies."""
 
 import json
 from collections.abc import AsyncIterator
@@ -17,26 +17,26 @@ from studio.services.model_host.replies import Replies
 from studio.ui.error_routes import StudioFinder, error_body, unexpected_error_body
 
 MOST_WARMING = 2
-"""Threads in which models are loaded ahead. No thread waits for a reply."""
+"""Threads that load models in advance. No thread waits for a reply."""
 
 
 class Ask(BaseModel):
-    """A prompt for both models, with what was said before."""
+    """A prompt for both models, with the conversation so far."""
 
     messages: list[dict[str, str]] = Field(max_length=400)
     settings: ChatSettings = ChatSettings()
 
 
 class Threads:
-    """Threads of their own for what takes long, so that the page's other requests have theirs."""
+    """Separate threads for long work, so that other requests are not delayed."""
 
     @cached_property
     def warming(self) -> CapacityLimiter:
-        """For models to be loaded ahead."""
+        """For loading models in advance."""
         return CapacityLimiter(MOST_WARMING)
 
 
-class Streamed(StreamingResponse):
+class ReplyStream(StreamingResponse):
     """A line of JSON for each piece of both replies. A client that disconnects ends them at once."""
 
     def __init__(self, replies: Replies) -> None:
@@ -67,7 +67,7 @@ def add(router: APIRouter, studios: StudioFinder) -> None:
     @router.post("/run/{run}/chat")
     async def chat(request: Request, run: str, ask: Ask) -> StreamingResponse:
         """Both replies as they are written."""
-        give_back = studios.studio_of(request.headers).chat.reserve()  # refused here, before a thread is taken
+        give_back = studios.studio_of(request.headers).chat.reserve()  # may refuse, before a thread is used
         try:
             replies = await studios.run(
                 request.headers, lambda studio: studio.chat.ask(run, ask.messages, ask.settings, give_back)
@@ -75,11 +75,11 @@ def add(router: APIRouter, studios: StudioFinder) -> None:
         except BaseException:
             give_back()
             raise
-        return Streamed(replies)
+        return ReplyStream(replies)
 
     @router.post("/run/{run}/warm")
     async def warm(request: Request, run: str) -> JSONResponse:
-        """Load both models, since a person is about to ask."""
+        """Load both models, because a prompt will probably follow."""
         studio = studios.studio_of(request.headers)
         try:
             await to_thread.run_sync(studio.chat.warm_up, run, limiter=threads.warming)
@@ -91,7 +91,7 @@ def add(router: APIRouter, studios: StudioFinder) -> None:
 
 
 async def _lines(replies: Replies) -> AsyncIterator[str]:
-    """Lines of JSON; an error becomes the last one, since the answer has begun by then."""
+    """Lines of JSON. An error is the last line, since the response has already begun."""
     try:
         async for piece in replies:
             yield json.dumps(piece.model_dump(exclude_none=True), ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""Owns: how a route finds out who asks, and how it refuses: in one plain sentence, never with a traceback."""
+"""Errors of routes as plain sentences without tracebacks, and the interface that finds a visitor's Studio."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -19,19 +19,23 @@ T = TypeVar("T")
 
 
 class StudioFinder(Protocol):
-    """Who knows the workspaces: `sessions` of session.py."""
+    """Finds the Studio of a visitor by the headers of a request. `Sessions` of session.py implements it."""
 
     def studio_of(self, headers: Headers) -> Studio:
-        """The visitor's studio; StudioError `not-allowed` when the secret is unknown."""
+        """The visitor's Studio.
+
+        Raises:
+            StudioError `not-allowed`: when the secret is unknown.
+        """
         ...
 
     async def run(self, headers: Headers, function: Callable[[Studio], T]) -> T:
-        """What a function returns of the visitor's studio, in a thread, when it is the visitor's turn."""
+        """The result of a function of the visitor's Studio. It is called in a thread, when it is the visitor's turn."""
         ...
 
 
 class PlainErrors(APIRoute):
-    """A route that answers a refusal in plain words, and anything unforeseen with a number for the log."""
+    """A route that returns errors as plain sentences. Unexpected errors are logged with an id."""
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """Wrap the route's own handler."""
@@ -53,18 +57,18 @@ class PlainErrors(APIRoute):
 
 
 def _invalid_field(error: RequestValidationError) -> StudioError:
-    """What was sent and does not fit, by the name of its field."""
+    """The error for an invalid field of a request."""
     first = error.errors()[0]
     name = str(first["loc"][-1])
     return StudioError("bad-setting", f"The setting {name} can't have this value.", valid=first["msg"], field=name)
 
 
 def error_body(error: StudioError) -> dict[str, Any]:
-    """An error as the page's scripts read it."""
+    """An error as JSON for the page's scripts."""
     return {"error": {"code": error.code, "message": error.message}}
 
 
 def unexpected_error_body(error: Exception) -> dict[str, Any]:
-    """Write an unexpected error to the log; a plain sentence with its id."""
+    """Log an unexpected error. Returns a sentence with its id, as JSON for the page's scripts."""
     sentence = f"Something went wrong here. The server's log has the cause under {report(error, 'in a route')}."
     return {"error": {"code": "", "message": sentence}}

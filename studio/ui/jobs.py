@@ -1,7 +1,6 @@
-"""Owns: the jobs of this server: long work that a page began, with its progress, its result, and a way to cancel it.
+"""The jobs of this server: long work that a page has started, with progress, result and cancellation.
 
-Each job has a thread, and is known by workspace and name, so that a reload finds it again. Results are saved by the
-services.
+Each job has a thread and a key of workspace and name, so that a reload finds it again. The services save results.
 """
 
 import threading

@@ -1,9 +1,8 @@
-"""A password before the page, wherever others can reach it: sessions, and limits for guesses. Hashes: passwords.py.
+"""The login: sessions, and limits for guesses of passwords. passwords.py has the hashes.
 
-A right password is never kept waiting by wrong ones: each is checked at once, and only the answer to a wrong one is
-late. Guesses are counted by address, and apart from that by device: a browser that logged in before has a signed device
-cookie, so that others behind the same address can't lock it out (OWASP, "Slow Down Online Guessing Attacks with Device
-Cookies").
+Wrong passwords do not delay a right one: each is checked at once, and only the response to a wrong one is late. Guesses
+are counted by address and by device: a browser that has logged in before has a signed device cookie, so that others
+behind the same address can't lock it out (OWASP, "Slow Down Online Guessing Attacks with Device Cookies").
 """
 
 import asyncio
@@ -39,14 +38,14 @@ _SESSIONS = 50
 
 
 class Guesses:
-    """How many wrong passwords came from where. No more addresses and devices are remembered than fit."""
+    """Counts wrong passwords by source. The number of remembered sources is limited."""
 
     def __init__(self, rate: float = GUESSES, burst: float = BURST, most: int = 10_000) -> None:
         self.buckets, self.most = Buckets(rate, burst, most), most
         self._failures: OrderedDict[str, int] = OrderedDict()
 
     def failed(self, source: str) -> float:
-        """Count a wrong password; the seconds that its answer is delayed."""
+        """Count a wrong password. Returns the delay of the response in seconds."""
         failures = self._failures.pop(source, 0) + 1
         self._failures[source] = failures
         if len(self._failures) > self.most:
@@ -54,7 +53,7 @@ class Guesses:
         return min(_LONGEST_DELAY, _FAILED_DELAY * 2 ** min(failures - 1, 6))
 
     def right(self, source: str) -> None:
-        """The right password came from there: the next wrong one is answered soon."""
+        """Reset the count of a source after a right password."""
         self._failures.pop(source, None)
 
     @property
@@ -64,13 +63,13 @@ class Guesses:
 
 
 class Sessions:
-    """Who is logged in: hashes of cookies, until when, and with which account."""
+    """Login sessions: hash of the cookie → end and account."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[float, Account]] = OrderedDict()
 
     def begin(self, account: Account) -> str:
-        """A new session; its cookie."""
+        """Start a session. Returns its cookie."""
         cookie = secrets.token_urlsafe(32)
         own = [key for key, (_, each) in self._known.items() if each == account]
         for key in own[: max(0, len(own) + 1 - _SESSIONS)]:
@@ -89,7 +88,7 @@ class Sessions:
 
     @staticmethod
     def key(cookie: str) -> str:
-        """The name of a session, which does not give its cookie away."""
+        """The key of a session: a hash of its cookie."""
         return hashlib.sha256(cookie.encode()).hexdigest()
 
 
@@ -132,7 +131,7 @@ class Checks:
 
 
 class Login:
-    """Asks for the password, lets those through who gave it, and says in a header with which role."""
+    """Requires a password, and passes the role of the visitor to the app in a header."""
 
     def __init__(
         self, app: ASGIApp, accounts: Sequence[Account], key: str = "", guesses: Guesses | None = None

@@ -43,12 +43,12 @@ def _scrypt(password: str, salt: bytes) -> bytes:
 
 def matching(password: str, accounts: Sequence[Account]) -> Account | None:
     """The account of a password, an owner's first; takes as long for a wrong password as for a right one."""
-    found = []
+    accounts_found = []
     for account in accounts:
         _, salt, known = account.hash.split("$")
         if hmac.compare_digest(_scrypt(password, base64.b64decode(salt)), base64.b64decode(known)):
-            found.append(account)
-    return min(found, key=lambda account: ROLES.index(account.role), default=None)
+            accounts_found.append(account)
+    return min(accounts_found, key=lambda account: ROLES.index(account.role), default=None)
 
 
 def accounts_of_environment() -> list[Account]:

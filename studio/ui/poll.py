@@ -1,7 +1,7 @@
-"""Routes that the page's own scripts ask: what is new in a run, and downloads. chat_routes.py has the chat.
+"""Routes for the page's scripts: updates of a run, and downloads. chat_routes.py has the chat.
 
-Each finds the visitor's workspace by the secret in a header, so that nobody is answered about another's run. No path
-comes from a request: files are named by run and format alone.
+Each finds the visitor's workspace by the secret in a header, so that visitors have access to their own runs only. No
+path comes from a request: files are named by run and format.
 """
 
 import gzip
@@ -22,14 +22,14 @@ from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE
 from studio.ui import chat_routes, run_updates
 from studio.ui.error_routes import PlainErrors, StudioFinder
-from studio.ui.poll_throttle import Answers, Watchers
+from studio.ui.poll_throttle import ResponseCache, Watchers
 from studio.ui.tabs.evaluate import report_page
 
 TICKET_SECONDS = 120
 PACKED = 8_000
-"""Bytes of an answer above which it is packed."""
+"""Size above which a response is compressed, in bytes."""
 _GZIP = b"\x1f\x8b"
-"""How packed bytes begin, and JSON never does."""
+"""The first bytes of compressed data. JSON never begins so."""
 
 
 class ExportRequest(BaseModel):
@@ -41,7 +41,7 @@ class ExportRequest(BaseModel):
 
 @dataclass(frozen=True)
 class Ticket:
-    """Leave to fetch one file once: a plain link can't carry the workspace's header."""
+    """Permission to download one file once. A plain link can't have the workspace's header."""
 
     path: Path
     name: str
@@ -49,7 +49,7 @@ class Ticket:
 
 
 class Tickets:
-    """Tickets that were given out and not used; each is random and lasts for two minutes."""
+    """Tickets that were issued and not used. Each is random and valid for two minutes."""
 
     def __init__(self) -> None:
         self._open: dict[str, Ticket] = {}
@@ -63,7 +63,7 @@ class Tickets:
         return key
 
     def take(self, key: str) -> Ticket:
-        """The ticket, which is used up by this."""
+        """A ticket, which is then used up."""
         ticket = self._open.pop(key, None)
         if ticket is None or ticket.until < time.monotonic():
             raise StudioError("not-allowed", "This link has been used, or is too old.", hint="Press Download again.")
@@ -75,25 +75,25 @@ class Tickets:
 def routes(studios: StudioFinder) -> APIRouter:
     """All routes of this module."""
     router = APIRouter(prefix="/studio", route_class=PlainErrors)
-    _watching(router, studios)
-    _taking(router, studios)
+    _add_update_routes(router, studios)
+    _add_download_routes(router, studios)
     chat_routes.add(router, studios)
     return router
 
 
-def _watching(router: APIRouter, studios: StudioFinder) -> None:
-    watchers, answers = Watchers(), Answers()
+def _add_update_routes(router: APIRouter, studios: StudioFinder) -> None:
+    watchers, responses = Watchers(), ResponseCache()
 
     @router.get("/bar")
     async def bar(request: Request, run: str = "") -> Response:
-        """The run at work, else the one that is looked at, else the newest."""
+        """The running run, else the selected one, else the newest."""
         return await studios.run(
             request.headers, lambda studio: _answer(_packed({"bar": at_work(studio, None, run)}, pack=False))
         )
 
     @router.get("/run/{run}")
     async def news(request: Request, run: str, after: int = 0, page: str = "") -> Response:
-        """What is new of a run since the cursor, from the beginning also what it is about; and when to ask again."""
+        """Updates of a run since the cursor, with its description at the start; and when to poll again."""
         pack = "gzip" in request.headers.get("accept-encoding", "")
 
         def answer(studio: Studio) -> Response:
@@ -104,7 +104,7 @@ def _watching(router: APIRouter, studios: StudioFinder) -> None:
             def made() -> bytes:
                 return _packed(new_of(studio, run, max(0, min(after, 2**53)), wait), pack)
 
-            return _answer(answers.get((workspace.name, run, after, pack), made) if watchers.crowded() else made())
+            return _answer(responses.get((workspace.name, run, after, pack), made) if watchers.crowded() else made())
 
         return await studios.run(request.headers, answer)
 
@@ -116,22 +116,22 @@ def _watching(router: APIRouter, studios: StudioFinder) -> None:
 
 
 def new_of(studio: Studio, run: str, after: int, wait: float) -> dict[str, Any]:
-    """What is new of a run since the cursor, for a page that is to ask again after so many seconds."""
+    """Updates of a run since the cursor, for a page that polls again after `wait` seconds."""
     progress = studio.runs.progress(run)
     state = run_updates.run_state(progress)
-    said = run_updates.compact(
+    updates = run_updates.compact(
         studio.runs.sampled_events(run, after, run_updates.MOST_STEPS), run_updates.seconds_of(progress.record.created)
     )
-    said["to"] = said["to"] or after
+    updates["to"] = updates["to"] or after
     alone = state["status"] in ACTIVE and state["status"] != "queued"
     bar = None if alone else at_work(studio, state["id"], run)
-    told = {"about": about(studio, run)} if after <= 0 else {}
+    description = {"about": about(studio, run)} if after <= 0 else {}
     more = ({"bar": bar} if bar else {}) | ({"wait": round(wait, 1)} if wait > 1 else {})
-    return {"run": state, **said, **told, **more}
+    return {"run": state, **updates, **description, **more}
 
 
 def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] | None:
-    """Where the run for the bar stands; None when it is the one that the caller knows, or when there is none."""
+    """The state of the run for the bar. None when the caller knows it, or when there is no run."""
     runs = studio.runs.all()
     working = [record for record in runs if record.status in ACTIVE]
     first = next((record for record in reversed(working) if record.status != "queued"), None)
@@ -145,7 +145,7 @@ def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] 
 
 
 def about(studio: Studio, run: str) -> dict[str, Any]:
-    """What does not change while a run is watched: model, method, data and settings, in words."""
+    """The description of a run, which does not change: model, method, data and settings, in words."""
     record, config = studio.runs.get(run), studio.runs.spec(run).config
     return {
         "model": _title(studio, config.model),
@@ -189,7 +189,7 @@ def _data(studio: Studio, dataset: str, version: int) -> str:
 
 
 def _packed(body: dict[str, Any], pack: bool) -> bytes:
-    """An answer as it is sent: packed where that is understood and saves something."""
+    """The bytes of a response, compressed if the client supports it and it is large."""
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     return gzip.compress(text, 5) if pack and len(text) > PACKED else text
 
@@ -199,7 +199,7 @@ def _answer(body: bytes) -> Response:
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store", **packed})
 
 
-def _taking(router: APIRouter, studios: StudioFinder) -> None:
+def _add_download_routes(router: APIRouter, studios: StudioFinder) -> None:
     tickets = Tickets()
 
     @router.post("/ticket")
@@ -216,13 +216,13 @@ def _taking(router: APIRouter, studios: StudioFinder) -> None:
 
     @router.get("/labels/{dataset}.{kind}")
     async def labels(request: Request, dataset: str, kind: str, each: bool = False) -> Response:
-        """What was given to the rows of a dataset."""
+        """The labels of a dataset's rows."""
         text = await studios.run(request.headers, lambda studio: studio.labels.export_text(dataset, kind, each))
         return Response(text, media_type="text/csv; charset=utf-8" if kind == "csv" else "application/jsonl")
 
     @router.get("/run/{run}/curve.csv")
     async def curve(request: Request, run: str) -> Response:
-        """Every step of a run, exactly."""
+        """All steps of a run as CSV."""
         text = await studios.run(request.headers, lambda studio: studio.curves.csv(run))
         return Response(text, media_type="text/csv; charset=utf-8", headers={"Cache-Control": "no-store"})
 

@@ -1,6 +1,6 @@
-"""Owns: how often pages ask what is new, and that a crowd of them costs little more than a few.
+"""Throttling of polls, so that many pages cost little more than a few.
 
-Pages ask once a second, less often the more of them there are; and what many ask in one moment is made once.
+Pages poll once a second, and less often when there are many. Equal requests at the same time are computed once.
 """
 
 import threading
@@ -8,28 +8,28 @@ import time
 from collections.abc import Callable, Hashable
 
 SEEN_SECONDS = 10.0
-"""A page that has not asked for so long is not there any more."""
+"""Seconds after which a page that has not polled is forgotten."""
 A_SECOND = 50
-"""Questions that are answered a second: about a tenth of a core."""
+"""Maximum requests a second: about a tenth of a core."""
 LONGEST = 4.0
-"""Seconds: no page is further behind than this and its answer."""
+"""Maximum seconds between two polls of a page."""
 MOST = 10_000
-"""Names that are remembered at most."""
+"""Maximum number of pages that are remembered."""
 CROWD = 10
-"""Pages; more than so many share their answers."""
+"""Number of pages above which responses are shared."""
 SHARED_SECONDS = 0.5
-"""For so long after it was begun an answer is given to others that ask the same."""
+"""Seconds for which a response is shared, from its beginning."""
 
 
 class Watchers:
-    """The pages that ask."""
+    """The pages that poll."""
 
     def __init__(self) -> None:
         self._seen: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def wait(self, page: str) -> float:
-        """Seconds until the page is to ask again."""
+        """Seconds until the next poll of a page."""
         now = time.monotonic()
         with self._lock:
             self._seen.pop(page, None)
@@ -41,32 +41,32 @@ class Watchers:
             return min(LONGEST, max(1.0, len(self._seen) / A_SECOND))
 
     def crowded(self) -> bool:
-        """Whether so many pages ask that answers are to be shared."""
+        """Whether there are so many pages that responses are shared."""
         return len(self._seen) > CROWD
 
 
-class _Answer:
-    """An answer that is being made, or was made a moment ago."""
+class _CachedResponse:
+    """A response that is being computed, or was computed just now."""
 
     def __init__(self, begun: float) -> None:
         self.begun, self.lock = begun, threading.Lock()
         self.body: bytes | None = None
 
 
-class Answers:
-    """Answers of the last moment, for all who ask the same."""
+class ResponseCache:
+    """The latest responses, shared by equal requests."""
 
     def __init__(self) -> None:
-        self._made: dict[Hashable, _Answer] = {}
+        self._made: dict[Hashable, _CachedResponse] = {}
         self._lock = threading.Lock()
 
-    def get(self, asked: Hashable, make: Callable[[], bytes]) -> bytes:
-        """What `make` returns, now or a moment ago; who asks while another's is being made waits for that one."""
+    def get(self, question: Hashable, make: Callable[[], bytes]) -> bytes:
+        """The result of `make`, possibly of a moment ago. Waits for one that is being computed."""
         with self._lock:
             now = time.monotonic()
             while self._made and now - next(iter(self._made.values())).begun > SHARED_SECONDS:
                 del self._made[next(iter(self._made))]
-            answer = self._made.setdefault(asked, _Answer(now))
+            answer = self._made.setdefault(question, _CachedResponse(now))
         with answer.lock:
             if answer.body is None:
                 answer.body = make()

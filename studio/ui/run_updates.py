@@ -1,6 +1,6 @@
-"""Owns: what is new of a run, small enough to be sent every second: rows instead of objects, thinned when long.
+"""Updates of a run in compact form, small enough to send every second: rows instead of objects, thinned when long.
 
-Pure functions on events and records; the routes in poll.py send what comes out.
+Pure functions on events and records. The routes in poll.py send the results.
 """
 
 import math
@@ -27,7 +27,7 @@ from studio.schema.views import Progress
 from studio.training.planning.setting_scope import applicable_settings
 
 MOST_STEPS = 3000
-"""Steps in one answer; beyond it they are thinned, keeping what stands out."""
+"""Maximum steps in one response. More are thinned, keeping extremes."""
 
 
 def compact(events: Sequence[StoredEvent], since: float | None = None) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def compact(events: Sequence[StoredEvent], since: float | None = None) -> dict[s
         elif isinstance(event, CheckpointEvent):
             lists.setdefault("checkpoints", []).append([event.step, event.bytes, int(event.best)])
         elif isinstance(event, HeldEvent):
-            lists.setdefault("held", []).append([event.step, [_held(row) for row in event.rows]])
+            lists.setdefault("held", []).append([event.step, [_validation_row(row) for row in event.rows]])
         elif isinstance(event, ReadEvent):
             read = {"read": event.model_dump(exclude={"kind"})}
         elif isinstance(event, ReplyEvent):
@@ -64,15 +64,15 @@ def compact(events: Sequence[StoredEvent], since: float | None = None) -> dict[s
     return {**lists, **read, "to": events[-1].id if events else None}
 
 
-def _held(row: HeldRow) -> list[Any]:
-    """[row, loss, said, share, share of what is right], and the first time what is right and the text."""
-    told = [row.row, short(row.loss, 3), row.said, row.share and short(row.share, 3)]
-    told.append(row.right_share and short(row.right_share, 3))
-    return [*told, row.right, row.text] if row.text else told
+def _validation_row(row: HeldRow) -> list[Any]:
+    """[row, loss, prediction, its probability, probability of the correct value], at first also that and the text."""
+    values = [row.row, short(row.loss, 3), row.said, row.share and short(row.share, 3)]
+    values.append(row.right_share and short(row.right_share, 3))
+    return [*values, row.right, row.text] if row.text else values
 
 
 def seconds_of(time: str) -> float:
-    """A stored time as seconds."""
+    """A stored time as seconds since the epoch."""
     return datetime.fromisoformat(time).timestamp()
 
 
@@ -89,12 +89,12 @@ def _step(event: StepEvent, after: float | None) -> list[Any]:
 
 
 def short(value: float, figures: int = 5) -> float | None:
-    """A number with few figures; None for what JSON can't say (not a number, endless)."""
+    """A number with few digits. None for NaN and infinity, which JSON does not have."""
     return float(f"{value:.{figures}g}") if math.isfinite(value) else None
 
 
 def thin(rows: list[list[Any]], most: int = MOST_STEPS) -> list[list[Any]]:
-    """At most about that many rows: of each stretch its first, its lowest and highest loss and its longest gradient."""
+    """At most about `most` rows: of each section the first, the extremes of loss, and the largest gradient norm."""
     if len(rows) <= most:
         return rows
     stretch = math.ceil(len(rows) * 4 / most)
@@ -116,7 +116,7 @@ def _norm(row: list[Any]) -> float:
 
 
 def run_state(progress: Progress) -> dict[str, Any]:
-    """Where a run stands: for the run bar, the phases and the facts."""
+    """The state of a run, for the run bar, the phases and the facts."""
     record = progress.record
     left = None if progress.seconds_left is None else round(progress.seconds_left)
     fields = {
@@ -144,12 +144,12 @@ def run_state(progress: Progress) -> dict[str, Any]:
 
 
 def settings(config: TrainingConfig) -> list[dict[str, Any]]:
-    """A run's settings for its panel: groups of label, value, unit and the library's name, those that count."""
+    """The settings that apply to a run, for its panel: groups of label, value, unit and the library's name."""
     groups: dict[str, list[list[str]]] = {}
     for name in applicable_settings(config.method, config.task):
-        if told := about(TrainingConfig, name):
-            row = [told.label, _words(getattr(config, name)), told.unit, told.library or name]
-            groups.setdefault(told.group, []).append(row)
+        if info := about(TrainingConfig, name):
+            row = [info.label, _words(getattr(config, name)), info.unit, info.library or name]
+            groups.setdefault(info.group, []).append(row)
     return [{"title": GROUPS[group], "rows": rows} for group, rows in groups.items()]
 
 

@@ -1,8 +1,8 @@
-"""Owns: which visitor's work is done next. Page actions and long jobs have threads of their own, shared out fairly.
+"""Fair scheduling of visitors' work. Page actions and long jobs have separate threads.
 
-Work is known by its visitor and the visitor's network address. Of those who wait, the visitor who was served longest
-ago comes first, and neither a visitor nor an address has more than so many pieces of work in progress. So one visitor
-with slow actions delays the others by no more than a share of the CPU.
+Work belongs to a visitor and a network address. Of the waiting visitors, the one served longest ago is next. The work
+in progress of a visitor and of an address is limited. So a visitor with slow actions delays others by no more than
+a share of the CPU.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ ACTION_THREADS = 12
 JOB_THREADS = 3
 """Long jobs (reading a file, evaluation, export) that run at the same time, of all visitors of a demo."""
 JOBS_PER_ADDRESS = 2
-"""Of all visitors with one network address, so that one job of another address can always begin."""
+"""Limit for all visitors with one network address, so that a job of another address can always start."""
 PER_ADDRESS = 3
 """Visitors whose full share one network address may take: people behind one router share their address."""
 WAITING_JOBS = 6
@@ -36,7 +36,7 @@ MOST_SERVED = 1_000
 
 
 class Visitor(NamedTuple):
-    """Whose work it is; both are empty where there is only one person."""
+    """The owner of some work. Both fields are empty without visitors."""
 
     workspace: str = ""
     address: str = ""
@@ -194,7 +194,7 @@ JOB_TURNS = JobScheduler()
 
 
 def too_many(what: str, most: int) -> StudioError:
-    """The refusal of one more piece of work."""
+    """The error when too much work waits."""
     return StudioError(
         "limit-reached",
         f"Too many {what} of yours are waiting.",

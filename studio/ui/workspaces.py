@@ -47,20 +47,20 @@ class Workspaces:
         key = workspace, role
         with self._lock:
             self._used[workspace] = time.monotonic()
-            found = self._open.get(key)
-            if found is not None:
+            open_studio = self._open.get(key)
+            if open_studio is not None:
                 self._open.move_to_end(key)
-        if found is not None:
-            return found
+        if open_studio is not None:
+            return open_studio
         opened = self._root.visitor(workspace, role)  # reads the disk, so not under the lock
         opened.reconcile()  # so that the first page shows no state of a worker that is gone
         with self._lock:
-            found = self._open.setdefault(key, opened)
+            open_studio = self._open.setdefault(key, opened)
             self._open.move_to_end(key)
             closed = [self._open.popitem(last=False)[1] for _ in range(len(self._open) - self.most_open)]
         for each in closed:
             each.context.workspace.close()
-        return found
+        return open_studio
 
     def in_use(self) -> list[str]:
         """Workspaces that a page has asked for a moment ago."""

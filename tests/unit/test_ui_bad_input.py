@@ -57,7 +57,7 @@ def send(visit: Visiting, files: Uploads, path: Path) -> str:
     while "Looking at" in shown:
         assert time.monotonic() < until
         time.sleep(0.05)
-        check_progress.look(visit())
+        check_progress.check(visit())
         shown = tab(visit)
     return f"{told} {shown}"
 

@@ -35,7 +35,7 @@ def told(sessions: Sessions, **settings: Any) -> str:
     run = runs.create(spec)
     (runs.folder(run.id).adapter).mkdir(parents=True)
     runs.set_status(run.id, "finished", has_result=True)
-    return str(chat.told(visit, visit.studio.runs.get(run.id), [])["how"])
+    return str(chat.view_data(visit, visit.studio.runs.get(run.id), [])["how"])
 
 
 def test_a_run_that_learned_on_fewer_bits_says_on_which_base_it_answers(sessions: Sessions) -> None:

@@ -56,7 +56,7 @@ def wait_for(visit: Visiting, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while import_options.at_work(visit()) is not None:
         assert time.monotonic() < until
-        import_data.go_on(visit())
+        import_data.open_when_read(visit())
         time.sleep(0.05)
 
 
@@ -171,7 +171,7 @@ def test_a_large_file_is_read_in_the_background_with_progress(visit: Visiting, f
     assert "Looking at 60,000 rows" in page(visit)
     until = time.monotonic() + 60
     while "rows can be used" not in page(visit):
-        check_progress.look(visit())
+        check_progress.check(visit())
         assert time.monotonic() < until
         time.sleep(0.1)
     assert made.studio.checks.is_cached(made.choices.dataset, "classification")
@@ -215,7 +215,7 @@ def test_many_rows_are_mended_in_the_background(visit: Visiting) -> None:
 
 def test_looking_can_be_stopped_and_taken_up_again(visit: Visiting, files: Uploads) -> None:
     made = opened(visit, large(30_000).decode())
-    check_progress.look(visit())
+    check_progress.check(visit())
     check_progress.stop(visit())
     drawn = page(visit)
     assert "Nobody looked at these rows" in drawn and "Look at the rows" in drawn
@@ -309,7 +309,7 @@ def test_a_hub_dataset_is_looked_at_chosen_and_fetched(visit: Visiting, monkeypa
         hub.add_dataset("someone/mood", sent, card=card)
         made = visit(value="someone/mood")
         made.choose(task="classification", model="", view="bring")
-        import_options.hub_look(made)
+        import_options.hub_inspect(made)
         drawn = page(visit)
         assert "Fetch these rows" in drawn and "licence apache-2.0" in drawn and "2 configs" in drawn
         import_options.hub_choose(visit(name="hub_config", value="de"))
@@ -332,7 +332,7 @@ def test_without_a_network_the_page_says_so(visit: Visiting, monkeypatch: pytest
     made = visit(value="someone/mood")
     made.choose(view="bring")
     with pytest.raises(StudioError) as caught:
-        import_options.hub_look(made)
+        import_options.hub_inspect(made)
     assert caught.value.code == "no-network"
     assert "A Hub dataset" in page(visit) and 'value="someone/mood"' in page(visit), "what was typed is still there"
 
@@ -368,16 +368,16 @@ def test_versions_of_many_rows_are_compared_in_the_background_and_that_can_be_st
     made.studio.datasets.with_values(dataset, {7: {"text": "another text"}}, "One cell.")
     made.choose(view="versions")
     assert "Comparing" in page(visit) and 'data-act="compare-look"' in page(visit)
-    versions.look(visit())
+    versions.update(visit())
     versions.stop(visit())
     assert "These two were not compared." in page(visit)
-    versions.look(visit())
+    versions.update(visit())
     assert "These two were not compared." in page(visit), "nobody asked for it again"
     versions.again(visit())
     until = time.monotonic() + 60
     while "Comparing" in page(visit):
         assert time.monotonic() < until
-        versions.look(visit())
+        versions.update(visit())
         time.sleep(0.05)
     drawn = page(visit)
     assert "11,999 rows the same" in drawn and "another text" in drawn and "text number 6" in drawn

@@ -14,7 +14,7 @@ from studio.ui.session import Visit
 from studio.ui.tabs.data import import_data, rows
 from studio.ui.tabs.data import tab as data_tab
 from studio.ui.tabs.method import tab as method_tab
-from studio.ui.tabs.method.plan import foresee
+from studio.ui.tabs.method.plan import prepare_early
 
 Visiting = Callable[..., Visit]
 ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(30))
@@ -30,7 +30,7 @@ class Notes(WorkerProcesses):
     def prepare(self) -> None:
         pass
 
-    def make_ready(self, workspace: str, spec: RunSpec, run: str) -> None:
+    def prepare_run(self, workspace: str, spec: RunSpec, run: str) -> None:
         self.asked.append(spec)
 
     def start(self, workspace: str, run: str, log: Path) -> None:
@@ -41,8 +41,8 @@ class Notes(WorkerProcesses):
 def notes(visit: Visiting, monkeypatch: pytest.MonkeyPatch) -> Notes:
     studio = visit().studio
     made = Notes(studio.home.root)
-    monkeypatch.setattr(studio.runs, "runner", made)
-    monkeypatch.setattr(studio, "shared", replace(studio.shared, runner=made))
+    monkeypatch.setattr(studio.runs, "processes", made)
+    monkeypatch.setattr(studio, "shared", replace(studio.shared, processes=made))
     visit().choose(task="chat", model="starter-chat")
     import_data.open_dataset(visit(), visit().studio.datasets.add_text(ROWS))
     return made
@@ -53,7 +53,7 @@ def test_what_start_would_begin_is_made_ready_once_the_plan_is_there_with_the_pr
 ) -> None:
     method_tab.drawn(visit())
     assert notes.asked == [], "the rows are still being counted"
-    method_tab.reckon(visit())
+    method_tab.compute_plan(visit())
     method_tab.drawn(visit())
     (asked,) = notes.asked
     assert asked.config.test_prompts == ("Where is number 0?", "Where is number 1?", "Where is number 2?")
@@ -68,7 +68,7 @@ def test_while_rows_are_looked_at_the_run_is_made_ready_and_step_3_has_nothing_t
     assert 'data-act="measure"' in str(rows.drawn(visit())[0]), "tokens are counted first"
     data_tab.measure(visit())
     assert re.search(r'data-poll="3000" data-act="foresee"', str(rows.drawn(visit())[0]))
-    foresee(visit())
+    prepare_early(visit())
     assert [asked.config.test_prompts[0] for asked in notes.asked] == ["Where is number 0?"]
     assert "data-poll" not in str(rows.drawn(visit())[0])
     assert 'data-act="reckon"' not in str(method_tab.drawn(visit())[0])
@@ -82,7 +82,7 @@ def test_rows_that_can_not_be_trained_on_are_not_made_ready(visit: Visiting, not
 
 
 def test_what_can_not_be_started_is_not_made_ready(visit: Visiting, notes: Notes) -> None:
-    method_tab.reckon(visit())
+    method_tab.compute_plan(visit())
     method_tab.set_value(visit(name="learning_rate", value="much"))
     method_tab.drawn(visit())
     method_tab.reset(visit(name="learning_rate"))
@@ -93,7 +93,7 @@ def test_what_can_not_be_started_is_not_made_ready(visit: Visiting, notes: Notes
 
 def test_what_a_plan_refuses_stands_at_the_fields_that_were_set_by_hand(visit: Visiting, notes: Notes) -> None:
     visit().choose(settings={"max_length": 100_000, "batch_size": 5000})
-    method_tab.reckon(visit())
+    method_tab.compute_plan(visit())
     body, _ = method_tab.drawn(visit())
     for name, words in {"max_length": "longer than the model can read", "batch_size": "5"}.items():
         at_field = re.search(rf'id="e-{name}"[^>]*>(.*?)<', str(body))

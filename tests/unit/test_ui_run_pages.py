@@ -9,7 +9,7 @@ from studio.schema.config import TrainingConfig
 from studio.schema.report import ExportResult, JudgedRow, Metric, Preview, Report
 from studio.schema.runs import RunRecord
 from studio.schema.views import ExportView, Progress
-from studio.ui.components.scorecard import judged, matrix, per_label, scorecard, signed, value
+from studio.ui.components.scorecard import matrix, per_label, row_table, scorecard, signed, value
 from studio.ui.components.sparkline import spark
 from studio.ui.components.tokens import template_panel
 from studio.ui.jobs import Job
@@ -146,7 +146,7 @@ def test_the_verdict_is_the_heading_and_what_it_rests_on_stands_under_it() -> No
 
 
 def test_no_rows_is_said() -> None:
-    assert "no such rows" in judged((), labels=True)
+    assert "no such rows" in row_table((), labels=True)
 
 
 def test_labels_have_their_scores() -> None:

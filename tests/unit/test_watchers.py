@@ -7,7 +7,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.ui import poll_throttle
-from studio.ui.poll_throttle import CROWD, LONGEST, Answers, Watchers
+from studio.ui.poll_throttle import CROWD, LONGEST, ResponseCache, Watchers
 
 
 def test_a_few_pages_ask_every_second_and_two_hundred_every_four() -> None:
@@ -33,7 +33,7 @@ def test_only_a_crowd_shares_answers() -> None:
 
 
 def test_what_many_ask_in_one_moment_is_made_once_and_a_moment_later_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers, made, gate = Answers(), [], threading.Event()
+    answers, made, gate = ResponseCache(), [], threading.Event()
 
     def make() -> bytes:
         gate.wait(5)
@@ -55,7 +55,7 @@ def test_an_answer_that_could_not_be_made_is_refused_to_all_who_waited_and_made_
     def fail() -> bytes:
         raise StudioError("no-such-run", "It is gone.")
 
-    answers = Answers()
+    answers = ResponseCache()
     for _ in range(2):
         with pytest.raises(StudioError, match="gone"):
             answers.get("run 1", fail)

@@ -1,4 +1,4 @@
-"""The small pieces that every tab uses: headings, notes, buttons, cards, meters, fields and the action bar."""
+"""Components that all tabs use: headings, notes, buttons, cards, meters, fields and the action bar."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -19,7 +19,7 @@ _FLAGS = re.compile(
 
 
 def heading(title: Any, sentence: Any = "", side: Any = "") -> Html:
-    """The one heading of a tab, a sentence under it, and buttons on its right."""
+    """The heading of a tab, a sentence under it, and buttons on its right."""
     return html(
         '<div class="head"><div><h1>{title}</h1>{sentence}</div>{side}</div>',
         title=title,
@@ -39,12 +39,12 @@ def state(kind: str, word: Any, icon_name: str = "") -> Html:
 
 
 def tag(text: Any, kind: str = "") -> Html:
-    """A small tinted word."""
+    """A small colored word."""
     return html('<span class="tag {kind}">{text}</span>', kind=kind, text=text)
 
 
 def note(kind: str, body: Any, button: Any = "") -> Html:
-    """A framed remark: ok, warn, error, acc or plain."""
+    """A framed note: ok, warn, error, acc or plain."""
     return html(
         '<div class="note {kind}">{icon}<div class="grow">{body}</div>{button}</div>',
         kind=kind,
@@ -55,7 +55,7 @@ def note(kind: str, body: Any, button: Any = "") -> Html:
 
 
 def alert(error: StudioError) -> Html:
-    """A refusal, said aloud by screen readers: what, which setting or rows, and what to do."""
+    """An error, announced by screen readers: what happened, which setting or rows, and what to do."""
     return html(
         '<div class="note error" role="alert" tabindex="-1" data-code="{code}">{icon}<div class="grow stack '
         'tight">{lines}</div></div>',
@@ -66,7 +66,7 @@ def alert(error: StudioError) -> Html:
 
 
 def without_flags(words: str) -> str:
-    """What is said to those at a command line and at a page alike, without the flags, which mean nothing here."""
+    """A message for command line and page without its command-line flags."""
     return _FLAGS.sub("", words)
 
 
@@ -80,7 +80,7 @@ def _problem(error: StudioError) -> Html:
 
 
 def button(label: Any, act: str = "", kind: str = "", icon_name: str = "", disabled: bool = False, **data: Any) -> Html:
-    """A button that sends `act`; further words become data-attributes (aria_label stays itself)."""
+    """A button that sends `act`. Other arguments become data attributes, except `aria_label`."""
     aria = data.pop("aria_label", None)
     return html(
         '<button type="button" class="btn {kind}"{attrs}>{icon}{label}</button>',
@@ -98,20 +98,20 @@ def button(label: Any, act: str = "", kind: str = "", icon_name: str = "", disab
 
 @dataclass(frozen=True)
 class Primary:
-    """The next thing to do: sends `act`, or opens a tab by `goto`."""
+    """The primary button: sends `act`, or opens the tab `goto`."""
 
     label: str
     act: str = ""
     goto: str = ""
     disabled: bool = False
     run: str | None = None
-    """The run that the act is for."""
+    """The run that the action is for."""
     newest: str | None = None
-    """The newest run when the button was drawn: who presses the same button again is given the run that it made."""
+    """The newest run when the button was drawn. A second click on the same button gets the run of the first."""
 
 
 def action_bar(reason: Any = "", primary: Primary | None = None, back: str = "", extra: Any = "") -> Html:
-    """The bar at the bottom of a tab: back, the reason, and the one primary button."""
+    """The bar at the bottom of a tab: back, a sentence, and the primary button."""
     made = ""
     if primary:
         made = html(
@@ -138,7 +138,7 @@ def action_bar(reason: Any = "", primary: Primary | None = None, back: str = "",
 
 
 def track(share: float, kind: str = "", label: str = "") -> Html:
-    """A thin bar, 0 to 1, with its words for screen readers."""
+    """A thin progress bar, 0 to 1, with a label for screen readers."""
     return html(
         '<span class="track"{attrs}><i class="{kind}" style="width:{width:.1f}%"></i></span>',
         attrs=attrs(role="img", aria_label=label) if label else attrs(aria_hidden="true"),
@@ -148,7 +148,7 @@ def track(share: float, kind: str = "", label: str = "") -> Html:
 
 
 def meter(label: Any, value: Any, whole: Any, share: float, kind: str = "") -> Html:
-    """A named amount: `Memory  3.9 of 24 GB` over a bar."""
+    """A labeled amount over a bar: `Memory  3.9 of 24 GB`."""
     return html(
         '<div class="meter"><span class="row"><span class="grow">{label}</span><span><b>{value}</b> '
         '<span class="muted">{whole}</span></span></span>{track}</div>',
@@ -166,7 +166,7 @@ def facts(pairs: Iterable[tuple[Any, Any]]) -> Html:
 
 @dataclass(frozen=True)
 class Card:
-    """One choice with a title and a sentence; `why_not` greys it and says why."""
+    """One choice with a title and a sentence. `why_not` disables it and is shown."""
 
     value: str
     title: str
@@ -180,7 +180,7 @@ class Card:
 
 
 def cards(name: str, act: str, choices: Sequence[Card], chosen: str, label: str, columns: int = 3) -> Html:
-    """Choice cards: radios, so that one can be greyed with its reason."""
+    """Choice cards. They are radio buttons, which can be disabled with a reason."""
     return html(
         '<div class="cards {two}" role="radiogroup" aria-label="{label}">{cards}</div>',
         two="two" if columns == 2 else "",
@@ -217,7 +217,7 @@ def _card(name: str, act: str, card: Card, chosen: str) -> Html:
 def segments(
     name: str, act: str, choices: Sequence[tuple[str, str, str]], chosen: str, label: str, classes: str = ""
 ) -> Html:
-    """Joined radios: (value, words, why not). A greyed one says why to screen readers and on the line below."""
+    """Joined radio buttons: (value, label, reason why it is disabled). Reasons are shown on the line below."""
     return html(
         '<div class="seg {classes}" role="radiogroup" aria-label="{label}">{made}</div>',
         classes=classes,
@@ -238,7 +238,7 @@ def segments(
 
 
 def fold(title: Any, summary: Any, body: Any, open_: bool = False, key: str = "") -> Html:
-    """A fold with its summary in the label; whether it is open is the person's alone once drawn."""
+    """A fold with a summary in its title. `open_` counts only when it is first drawn."""
     return html(
         '<details class="fold"{attrs}><summary>{icon}<b>{title}</b><span>{summary}</span></summary>'
         '<div class="body">{body}</div></details>',
@@ -251,7 +251,7 @@ def fold(title: Any, summary: Any, body: Any, open_: bool = False, key: str = ""
 
 
 def field(name: str, label: Any, control: Any, help_: Any = "", error: str = "", library: str = "") -> Html:
-    """A control with its label, the library's name, help, and what is wrong with it."""
+    """A control with its label, the library's name, help, and its error."""
     return html(
         '<div class="field {bad}"><div class="row"><label for="f-{name}">{label}</label>{library}</div>{control}'
         "{error}{help}</div>",
@@ -266,7 +266,7 @@ def field(name: str, label: Any, control: Any, help_: Any = "", error: str = "",
 
 
 def wrong_words(name: str, error: str) -> Html:
-    """What is wrong with a control, if anything is."""
+    """The error of a control, if any."""
     return html('<p class="wrong" id="e-{name}" role="alert">{e}</p>', name=name, e=error) if error else Html("")
 
 
@@ -321,7 +321,7 @@ def select_input(
     off: Collection[str] = (),
     **more: Any,
 ) -> Html:
-    """A drop-down of (value, words); those in `off` are greyed."""
+    """A drop-down of (value, label). Those in `off` are disabled."""
     return html(
         '<span class="select {small}"><select{attrs}>{options}</select>{icon}</span>',
         small="s" if small else "",
@@ -348,7 +348,7 @@ def select_input(
 def check_input(
     name: str, words: Any, checked: bool, act: str = "", helped: bool = False, error: str = "", disabled: bool = False
 ) -> Html:
-    """A box to tick, with its words beside it."""
+    """A checkbox with its label."""
     return html(
         '<label class="check"><input type="checkbox"{attrs}><span>{words}</span></label>',
         attrs=attrs(

@@ -1,4 +1,4 @@
-"""The first batch of a run, as training will read it: what is read, what is learned, and what is only filled up."""
+"""The first batch of a run, as training gets it: context tokens, learned tokens and padding."""
 
 from itertools import groupby
 
@@ -8,11 +8,11 @@ from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import rows as rows_words
 
 MOST = 400
-"""Tokens of a line that are drawn."""
+"""Maximum tokens of a line that are drawn."""
 
 
 def batch_panel(batch: Batch | None) -> Html:
-    """The batch, or the button that fetches it."""
+    """The batch, or the button that computes it."""
     if batch is None:
         body = html(
             '<div class="body stack tight"><p class="muted">Which rows training reads together in its first step, in '
@@ -54,14 +54,14 @@ def _line(line: BatchRow) -> Html:
     learned = sum(token.learned for token in line.tokens)
     name = "Several rows" if line.row is None else f"Row {line.row:,}"
     what = f"the label {line.label}" if line.label else f"{learned:,} learned"
-    said = f"{name}: {len(line.tokens):,} tokens, {what}, {line.padding:,} places of padding"
+    label_text = f"{name}: {len(line.tokens):,} tokens, {what}, {line.padding:,} places of padding"
     parts = [(len(list(part)), "l" if mine else "") for mine, part in groupby(line.tokens, lambda t: t.learned)]
     parts += [(line.padding, "p")] if line.padding else []
     return html(
         '<li><span class="who">{who}</span><span class="strip" role="img"{label}>{parts}</span><small class="num">'
         "{n:,} + {p:,}</small></li>",
         who=button(name, "row", "s quiet", value=line.row, aria_label=f"Show {name.lower()}") if line.row else name,
-        label=attrs(aria_label=said),
+        label=attrs(aria_label=label_text),
         parts=[html('<i class="{c}" style="flex:{n}"></i>', c=css, n=count) for count, css in parts],
         n=len(line.tokens),
         p=line.padding,

@@ -1,4 +1,4 @@
-"""A learning curve: the score by the number of rows, each size with its spread."""
+"""A learning curve: the score by number of rows, each with its spread."""
 
 from math import log2
 
@@ -10,7 +10,7 @@ WIDE, TALL, LEFT, TOP = 320, 120, 34, 8
 
 
 def curve_chart(curve: LearningCurve) -> Html:
-    """Points joined by a line; sizes double from one to the next, so they stand at equal distances."""
+    """The chart. Sizes double from point to point, so the points have equal distances."""
     floor = max(0.0, min(point.low for point in curve.points) - 0.05)
     first, last = log2(curve.points[0].rows), log2(curve.points[-1].rows)
 
@@ -20,13 +20,13 @@ def curve_chart(curve: LearningCurve) -> Html:
     def y(score: float) -> float:
         return TOP + (TALL - TOP - 24) * (1 - (score - floor) / max(1e-6, 1 - floor))
 
-    said = ", ".join(f"{point.rows:,} rows {100 * point.score:.0f} %" for point in curve.points)
+    points_text = ", ".join(f"{point.rows:,} rows {100 * point.score:.0f} %" for point in curve.points)
     return html(
         '<svg class="chart" viewBox="0 0 {w} {t}"{label}>{grid}{spread}<polyline class="after" points="{line}"/>{dots}'
         "{words}</svg>",
         w=WIDE,
         t=TALL,
-        label=attrs(role="img", aria_label=f"Rows given their own label, by the number of rows: {said}"),
+        label=attrs(role="img", aria_label=f"Rows given their own label, by the number of rows: {points_text}"),
         grid=[
             html(
                 '<line class="grid" x1="{l}" x2="{w}" y1="{y:.1f}" y2="{y:.1f}"/><text x="0" y="{ty:.1f}">{p:.0f} '

@@ -1,4 +1,4 @@
-"""The doctor's findings with their buttons, and how rows are divided."""
+"""The report of the data checks with buttons, and the splits."""
 
 from studio.schema.dataset import CheckReport, Problem, SplitCounts
 from studio.schema.errors import StudioError
@@ -15,7 +15,7 @@ ICONS = {
 
 
 def doctor_panel(report: CheckReport | None, refused: StudioError | None, version: int) -> Html:
-    """What was found, worst first; nothing is changed without a button."""
+    """The problems, worst first, with buttons to fix them."""
     if report is None:
         return html(
             '<section class="panel flush" aria-labelledby="doc"><div class="bar"><h2 id="doc">Doctor</h2></div><div '
@@ -24,17 +24,17 @@ def doctor_panel(report: CheckReport | None, refused: StudioError | None, versio
         )
     usable = f"{report.usable:,} of {report.rows:,} rows can be used"
     order = {"error": 0, "warning": 1, "note": 2}
-    found = sorted(report.problems, key=lambda problem: order[problem.severity])
+    problems = sorted(report.problems, key=lambda problem: order[problem.severity])
     return html(
         '<section class="panel flush" aria-labelledby="doc"><div class="bar"><h2 id="doc">Doctor</h2><span '
         'class="right">{usable}</span></div>'
         '{list}<p class="bar foot small">{foot}</p></section>',
         usable=state("ok" if not report.blocked else "error", usable),
-        list=html('<ul class="list doctor">{rows}</ul>', rows=[_finding(each) for each in found])
-        if found
+        list=html('<ul class="list doctor">{rows}</ul>', rows=[_finding(each) for each in problems])
+        if problems
         else html('<p class="body muted">Nothing stands out. No copies, no gaps, nothing that can’t be read.</p>'),
         foot=f"A fix makes version {version + 1} and says what it did. Version {version} stays."
-        if found
+        if problems
         else "Nothing was changed.",
     )
 
@@ -78,7 +78,7 @@ def _finding(problem: Problem) -> Html:
 
 
 def short_fix(fix: str) -> str:
-    """The first word or two of what a fix would do, for its button."""
+    """The first words of a fix, for its button."""
     for words in ("Leave out", "Remove", "Mask", "Move", "Merge"):
         if fix.lower().startswith(words.lower()) or (words == "Leave out" and fix.startswith("Leave")):
             return words
@@ -86,7 +86,7 @@ def short_fix(fix: str) -> str:
 
 
 def splits_panel(counts: SplitCounts | None, seed: int, changing: Html | None) -> Html:
-    """Train, validation and test, as a bar and in numbers."""
+    """Train, validation and test rows, as a bar and in numbers."""
     if counts is None:
         return Html("")
     total = max(1, counts.train + counts.validation + counts.test)

@@ -1,4 +1,4 @@
-"""How a file was read and how it could be read, a dataset of the Hub before its rows come, and long work under way."""
+"""Options of how a file was read, a Hub dataset before import, and the progress of imports."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ TABLES = ("csv", "tsv", "zip", "files")
 
 
 def reading_fold(record: DatasetRecord, open_: bool = False) -> Html:
-    """How the file was read, with the values that were found; a change reads it again, as a new version."""
+    """The options that a file was read with. A change reads it again, as a new version."""
     fields = [
         each
         for each in (
@@ -52,21 +52,21 @@ def reading_fold(record: DatasetRecord, open_: bool = False) -> Html:
 
 def summary(record: DatasetRecord) -> str:
     """`CSV, comma, utf-8, first line names the columns`."""
-    found = record.found
+    detected = record.found
     words = [record.format.upper() if record.format not in ("files", "hub") else ""]
-    words += [dict(DELIMITERS).get(found.delimiter, found.delimiter), found.encoding]
-    if found.header is not None:
-        words.append("first line names the columns" if found.header else "no line of names")
-    words.append(f"sheet {found.sheet}" if found.sheet else "")
-    words.append(f"a row is {PIECE_WORDS[found.pieces]}" if found.pieces else "")
+    words += [dict(DELIMITERS).get(detected.delimiter, detected.delimiter), detected.encoding]
+    if detected.header is not None:
+        words.append("first line names the columns" if detected.header else "no line of names")
+    words.append(f"sheet {detected.sheet}" if detected.sheet else "")
+    words.append(f"a row is {PIECE_WORDS[detected.pieces]}" if detected.pieces else "")
     return ", ".join(word for word in words if word)
 
 
-def _choice(record: DatasetRecord, name: str, label: str, choices: Sequence[tuple[str, str]], found: str) -> Html:
-    """A drop-down whose first entry leaves it to the studio, and says what it found."""
-    asked = getattr(record.asked, name)
-    chosen = {None: "", True: "yes", False: "no"}.get(asked, asked) if name == "header" else asked
-    words = dict(choices).get(found, found)
+def _choice(record: DatasetRecord, name: str, label: str, choices: Sequence[tuple[str, str]], detected: str) -> Html:
+    """A drop-down whose first entry is the detected value."""
+    requested = getattr(record.asked, name)
+    chosen = {None: "", True: "yes", False: "no"}.get(requested, requested) if name == "header" else requested
+    words = dict(choices).get(detected, detected)
     offered = [(AS_FOUND, f"As found: {words}" if words else "As found"), *choices]
     if chosen and chosen not in dict(offered):
         offered.append((chosen, chosen))
@@ -82,17 +82,19 @@ def _delimiter(record: DatasetRecord) -> Html | None:
 def _header(record: DatasetRecord) -> Html | None:
     if record.format not in TABLES:
         return None
-    found = "" if record.found.header is None else "yes" if record.found.header else "no"
+    detected = "" if record.found.header is None else "yes" if record.found.header else "no"
     choices = (("yes", "yes, the names of the columns"), ("no", "no, a row like the others"))
-    return _choice(record, "header", "First line holds names", choices, found)
+    return _choice(record, "header", "First line holds names", choices, detected)
 
 
 def _encoding(record: DatasetRecord) -> Html | None:
     if record.format not in TEXT_FORMATS or record.source == "pasted":
         return None
-    found = record.found.encoding
-    control = text_input("encoding", record.asked.encoding, "reread", helped=True, placeholder=found or "as found")
-    return field("encoding", "Encoding", control, f"Found: {found}." if found else "utf-8, cp1252 or shift_jis, say.")
+    encoding = record.found.encoding
+    control = text_input("encoding", record.asked.encoding, "reread", helped=True, placeholder=encoding or "as found")
+    return field(
+        "encoding", "Encoding", control, f"Found: {encoding}." if encoding else "utf-8, cp1252 or shift_jis, say."
+    )
 
 
 def _sheet(record: DatasetRecord) -> Html | None:
@@ -116,7 +118,7 @@ def _hub(record: DatasetRecord) -> list[Html]:
 
 
 def which_sheet(record: DatasetRecord) -> Html:
-    """Asked as long as nobody has said which of several sheets is meant."""
+    """The choice of a sheet, while none of several was chosen."""
     if len(record.sheets) < 2 or record.asked.sheet:
         return Html("")
     buttons = [
@@ -143,7 +145,7 @@ def which_sheet(record: DatasetRecord) -> Html:
 
 
 def under_way(job: Job) -> Html:
-    """Long work with its progress, and a way to stop it."""
+    """The progress of an import, with a button to stop it."""
     done = [rows_words(job.done)] if job.done else []
     if job.bytes:
         done.append(f"{size(job.bytes)} of {size(job.total)}" if job.total else size(job.bytes))
@@ -160,16 +162,18 @@ def under_way(job: Job) -> Html:
     )
 
 
-def hub_form(chosen_so_far: Mapping[str, str], found: HubDataset | None) -> Html:
-    """The Hub's dataset: its name, and when that is known, its configs and splits."""
+def hub_form(chosen_so_far: Mapping[str, str], dataset: HubDataset | None) -> Html:
+    """The form of a Hub dataset: its name, then its configs and splits."""
     name, config = chosen_so_far.get("name", ""), chosen_so_far.get("config", "")
-    asked = text_input("hub", name, "hub-look", helped=True, placeholder="OWNER/NAME", data_enter="hub-look")
-    form = field("hub", "Name of a dataset on the Hub", asked, "As in the address of its page. Press Enter to look.")
-    if found is None:
+    name_input = text_input("hub", name, "hub-look", helped=True, placeholder="OWNER/NAME", data_enter="hub-look")
+    form = field(
+        "hub", "Name of a dataset on the Hub", name_input, "As in the address of its page. Press Enter to look."
+    )
+    if dataset is None:
         return html('<div class="stack mid">{form}</div>', form=form)
-    configs = list(found.configs)
+    configs = list(dataset.configs)
     config = config if config in configs else "default" if "default" in configs else configs[0]
-    splits = found.configs[config]
+    splits = dataset.configs[config]
     choices = [("", "all splits"), *((each.name, _split_words(each.name, each.rows, each.bytes)) for each in splits)]
     chosen: list[Any] = []
     if len(configs) > 1:
@@ -183,8 +187,8 @@ def hub_form(chosen_so_far: Mapping[str, str], found: HubDataset | None) -> Html
     chosen.append(field("row_limit", "Most rows of each split", limit, "Only what is needed is fetched."))
     facts = join(
         [
-            f"{found.name}",
-            f"licence {found.licence}" if found.licence else "licence not said",
+            f"{dataset.name}",
+            f"licence {dataset.licence}" if dataset.licence else "licence not said",
             f"{len(configs)} config{'s' if len(configs) > 1 else ''}",
         ],
         " · ",

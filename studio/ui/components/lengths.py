@@ -1,4 +1,4 @@
-"""How long the rows are: a histogram in which the limit is a line that can be moved, and the longest rows."""
+"""Lengths of rows: a histogram with the maximum length as a slider, and the longest rows."""
 
 import json
 
@@ -7,13 +7,13 @@ from studio.ui.components.basic import button, facts, tag
 from studio.ui.markup import Html, attrs, html
 
 LISTED = 8
-"""Rows in the list of the longest."""
+"""Number of rows in the list of the longest."""
 LEAST = 16
-"""The shortest limit there is."""
+"""The smallest maximum length."""
 
 
 def lengths_panel(stats: LengthStats, this: int | None, by_hand: bool) -> Html:
-    """The histogram, what the limit cuts, and how to change it."""
+    """The histogram, the rows that are truncated, and the slider."""
     raised = max(LEAST, -(-stats.longest // 32) * 32)
     return html(
         '<section class="panel stack mid" aria-labelledby="len"><div class="row"><h2 id="len">Lengths of {n:,} rows'
@@ -21,7 +21,7 @@ def lengths_panel(stats: LengthStats, this: int | None, by_hand: bool) -> Html:
         '</p><div class="row gap">{raise_}{planned}</div>{facts}{sampled}</section>',
         n=stats.rows,
         chart=histogram(stats, this),
-        said=said(stats),
+        said=limit_sentence(stats),
         raise_=button(f"Raise limit to {raised:,}", "limit", "s", value=raised)
         if stats.over and raised <= stats.most
         else "",
@@ -36,8 +36,8 @@ def lengths_panel(stats: LengthStats, this: int | None, by_hand: bool) -> Html:
     )
 
 
-def said(stats: LengthStats) -> str:
-    """What the limit means; the script says the same while the line is moved."""
+def limit_sentence(stats: LengthStats) -> str:
+    """The effect of the maximum length. The script updates it while the slider moves."""
     cut = {0: "no row is cut", 1: "1 row is cut"}.get(stats.over, f"{stats.over:,} rows are cut")
     return f"At {stats.limit:,} tokens {cut}. What is cut is never learned."
 
@@ -99,7 +99,7 @@ def _bars(stats: LengthStats, this: int | None) -> list[Html]:
 
 
 def longest_panel(stats: LengthStats, row: int) -> Html:
-    """The longest rows, each a way to look at it."""
+    """The longest rows, each with a button that shows it."""
     return html(
         '<section class="panel flush" aria-labelledby="longest"><div class="bar"><h2 id="longest">The longest rows</h2>'
         '</div><ul class="list">{rows}</ul></section>',

@@ -1,4 +1,4 @@
-"""The limits of a public demo, in words: above all tabs and where files are chosen, before anything is uploaded."""
+"""The limits of a public demo in words, shown above the tabs and at the upload."""
 
 from studio.schema.limits import MB, Limits
 from studio.ui.icons import icon
@@ -9,7 +9,7 @@ WHERE = "Your rows and runs are seen only in this browser."
 
 
 def banner(limits: Limits) -> Html:
-    """What a visitor should know of the demo: how long things are kept, and what a visitor may use."""
+    """A banner about the demo: how long data is kept, and the limits."""
     kept = (
         f"They are deleted {duration(limits.workspace_hours * 3600)} after your last visit."
         if limits.workspace_hours
@@ -26,7 +26,7 @@ def banner(limits: Limits) -> Html:
 
 
 def sentences(limits: Limits) -> list[str]:
-    """What a visitor may use, a sentence for each kind of limit that is set."""
+    """The limits of a visitor, a sentence for each kind that is set."""
     kinds = {
         "Files": files(limits),
         "Training": _listed(
@@ -44,7 +44,7 @@ def sentences(limits: Limits) -> list[str]:
 
 
 def files(limits: Limits) -> str:
-    """What a file may hold; empty where there is no limit."""
+    """The limits of a file. Empty when there are none."""
     return _listed(
         (limits.upload_mb, f"{limits.upload_mb} MB"),
         (limits.rows_per_dataset, f"{limits.rows_per_dataset:,} rows"),

@@ -1,4 +1,4 @@
-"""Rows and details of base models."""
+"""List entries and details of base models."""
 
 from collections.abc import Mapping
 
@@ -38,12 +38,12 @@ LICENCES = {"apache-2.0": "Apache 2.0", "mit": "MIT", "": "not stated", "other":
 
 
 def licence_words(licence: str) -> str:
-    """A licence as people write it."""
+    """The usual spelling of a license."""
     return LICENCES.get(licence.lower(), licence)
 
 
 def model_rows(models: list[ModelView], chosen: str, downloads: Mapping[str, DownloadState], label: str) -> Html:
-    """Models as radios in rows, the ones that can't be chosen with their reason."""
+    """Models as radio buttons. Those that can't be chosen have a reason."""
     return html(
         '<div role="radiogroup" aria-label="{label}" class="mlist">{rows}</div>',
         label=label,
@@ -71,7 +71,7 @@ def _row(view: ModelView, chosen: str, download: DownloadState | None) -> Html:
 
 
 def _of_hub(info: ModelInfo) -> str:
-    """What a search tells besides the size: whose it is, under which licence, and how many take it."""
+    """Facts about a search result: owner, license and downloads."""
     taken = f"{info.downloads:,} downloads a month" if info.downloads else ""
     return " · ".join(each for each in (info.hub_id, licence_words(info.licence), taken) if each)
 
@@ -124,7 +124,7 @@ def _memory(view: ModelView) -> Html:
 
 
 def model_details(view: ModelView, titles: Mapping[str, str]) -> Html:
-    """What is known of a model before it is used; `titles` are those of the tasks."""
+    """Details of a model. `titles`: task → title."""
     info = view.info
     writes = info.kind == "causal"
     pairs = [
@@ -174,7 +174,7 @@ def _words(view: ModelView) -> Html:
 
 
 def trust_question(view: ModelView) -> Html:
-    """What it means to load a model that brings code or pickles."""
+    """The question whether to trust a model with custom code or pickles."""
     return html(
         '<div class="stack tight">{note}{check}{button}</div>',
         note=note(
@@ -195,7 +195,7 @@ def trust_question(view: ModelView) -> Html:
 
 
 def trust_kept() -> Html:
-    """That it was allowed, and the way back."""
+    """A note that the model is trusted, with a button to withdraw that."""
     return note(
         "warn",
         html("<p>You allowed this model to run code of its own, or to be read from a pickle.</p>"),
@@ -204,7 +204,7 @@ def trust_kept() -> Html:
 
 
 def token_form(name: str, has_token: bool) -> Html:
-    """How to get a gated model of the Hub."""
+    """The form of a Hub token, for gated models."""
     steps = html(
         "<p><b>The makers ask you to accept their terms first.</b> Open the model’s page on the Hub ({name}), log in "
         "and accept; "

@@ -1,4 +1,4 @@
-"""This run, before it starts: time, steps, memory, what learns, and why."""
+"""The plan of a run: time, steps, memory, trainable parameters, and reasons."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from studio.ui.numbers import count, memory_of, time_range
 
 
 def plan_panel(view: PlanView, cores: int) -> Html:
-    """The figures of the run, all reckoned from these settings."""
+    """The estimates for these settings."""
     e, config = view.estimate, view.plan.config
     done, total = memory_of(e.memory_bytes, e.available_bytes)
     share = e.memory_bytes / max(1, e.available_bytes)
@@ -71,7 +71,7 @@ def _passes(epochs: float, steps: int) -> str:
 
 
 def fitted_panel(changes: Sequence[str]) -> Html:
-    """What was changed to make the run fit, least harm first."""
+    """The changes that made the run fit the memory."""
     if not changes:
         return Html("")
     rows = [html("<li>{c}</li>", c=change) for change in changes]
@@ -79,7 +79,7 @@ def fitted_panel(changes: Sequence[str]) -> Html:
 
 
 def why_panel(view: PlanView) -> Html:
-    """The sentences that say why the values are what they are."""
+    """The reasons for the values of settings."""
     sentences = [*dict.fromkeys([*view.plan.because, *view.estimate.because])]
     if not sentences:
         return Html("")

@@ -1,4 +1,4 @@
-"""More than one process, before it starts: what each would hold, by the way in which they share the run out."""
+"""Memory of a run with several processes, for each way to distribute it."""
 
 from studio.schema.models import Estimate, ProcessMemory
 from studio.ui.components.basic import fold, tag
@@ -13,7 +13,7 @@ WHY = (
 
 
 def processes_panel(estimate: Estimate) -> Html:
-    """A fold with a line for each way, the chosen one marked."""
+    """A fold with a line for each way, with the chosen one marked."""
     lines = estimate.per_process
     if not lines:
         return Html("")
@@ -47,5 +47,5 @@ def _line(line: ProcessMemory) -> Html:
 
 
 def _megabytes(count: int) -> str:
-    """Exactly enough to tell one way from another."""
+    """Megabytes, exact enough to show the difference between two ways."""
     return f"{count / 2**20:,.0f} MB"

@@ -1,7 +1,7 @@
-"""Parts of the page: regions, which the server draws as HTML, and live parts, which draw themselves.
+"""Parts of the page: regions, which the server draws as HTML, and live parts, which a script draws.
 
-Both are gr.HTML with a script. What a person does in one is sent by the server function `act` (ui/shell.py), and its
-answer says which parts to draw.
+Both are gr.HTML with a script. Actions in one are sent by the server function `act` (ui/shell.py). Its answer names the
+parts to draw.
 """
 
 from pathlib import Path

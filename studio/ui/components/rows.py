@@ -1,4 +1,4 @@
-"""The table of rows with a role above each column, and the bar under it."""
+"""The table of rows with a role above each column, and its page buttons."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,18 +9,18 @@ from studio.ui.markup import Html, attrs, html
 
 PAGE = 12
 WIDEST = 100
-"""Columns that are shown, beside those with a role: a browser takes seconds to draw thousands."""
+"""Maximum number of columns, beside those with a role: a browser takes seconds to draw thousands."""
 IGNORE = "ignore"
 CELL = 300
 MARKS = {"empty": "error", "bad-line": "error", "wrong-type": "error", "label-conflict": "error"}
 LOUD = ("reply", "label", "messages", "text", "prompt")
-"""Roles in whose column a row's marks stand, the first that there is."""
+"""Roles whose column shows the marks of a row. The first existing one is used."""
 
 
 def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[RoleView]) -> Html:
-    """Rows as text; every cell is escaped. Columns can be given a role where any is known."""
-    shown = [(at, each) for at, each in enumerate(page.columns) if at < WIDEST or roles.get(each)]
-    wide = max(0, len(shown) - 4) * 150 + 640
+    """Rows as text, with all cells escaped. With `known` roles, columns have a selector of roles."""
+    columns = [(at, each) for at, each in enumerate(page.columns) if at < WIDEST or roles.get(each)]
+    wide = max(0, len(columns) - 4) * 150 + 640
     loud = next(
         (column for role in LOUD for column, played in roles.items() if played == role),
         page.columns[-1] if page.columns else "",
@@ -33,10 +33,10 @@ def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[R
         'class="sr">Row</span></th>{heads}'
         "</tr></thead><tbody>{rows}</tbody></table></div>{hidden}",
         style=attrs(style=f"min-width:{wide}px"),
-        cols=[Html("<col>") if column in used else Html('<col style="width:128px">') for _, column in shown],
-        heads=[_head(column, roles.get(column), known, number) for number, column in shown],
-        rows=[_row(number, row, page, [column for _, column in shown], roles, loud) for number, row in page.rows],
-        hidden=_hidden(len(page.columns) - len(shown)),
+        cols=[Html("<col>") if column in used else Html('<col style="width:128px">') for _, column in columns],
+        heads=[_head(column, roles.get(column), known, number) for number, column in columns],
+        rows=[_row(number, row, page, [column for _, column in columns], roles, loud) for number, row in page.rows],
+        hidden=_hidden(len(page.columns) - len(columns)),
     )
 
 
@@ -91,7 +91,7 @@ def _row(
 
 
 def rows_foot(page: RowPage, only: str) -> Html:
-    """Where in the rows the table is, and the ways on."""
+    """The position in the rows, and buttons to other pages."""
     last = page.start + len(page.rows) - 1
     words = f"Rows {page.start:,} to {last:,} of {page.total:,}" if page.rows else "No rows to show"
     if only:

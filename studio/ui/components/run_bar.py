@@ -1,4 +1,4 @@
-"""Owns: the bar above the tabs that shows the run at work from wherever you are. js/runbar.js draws it."""
+"""The bar above the tabs that shows the running run on all tabs. js/runbar.js draws it."""
 
 import gradio as gr
 
@@ -15,7 +15,7 @@ def build() -> gr.HTML:
 
 
 def wire(c: gr.HTML, shell: Shell) -> None:
-    """Its button opens that run: to watch it, or to chat."""
+    """Its button opens the run, to watch it or to chat."""
 
     def opened(visit: Visit) -> Updates:
         run = visit.studio.runs.get(visit.text("run", 100))

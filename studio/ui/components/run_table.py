@@ -1,4 +1,4 @@
-"""The table of runs: how each went, what they differ in, and what can be done with it."""
+"""The table of runs: results, settings that differ, and actions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,19 +25,19 @@ STATES: dict[str, tuple[str, str, str]] = {
     "failed": ("error", "error", "Failed"),
 }
 SHOWN = ("learning_rate", "lora_rank", "epochs")
-"""Settings that are named even when they are the same everywhere."""
+"""Settings that are shown even when they are the same in all runs."""
 
 
 NONE = Html(
     '<tr><td colspan="9" class="muted">No run is like that. Ask for fewer words, another dataset or tag.</td></tr>'
 )
 CORRELATIONS = ("pearson", "spearman")
-"""Metrics that lie between -1 and 1, and are no shares."""
+"""Metrics between -1 and 1, which are not shown as percentages."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One run with what the table says of it."""
+    """One run, as the table shows it."""
 
     record: RunRecord
     config: TrainingConfig
@@ -48,15 +48,15 @@ class Line:
     waits: str = ""
     """What it waits for, in a sentence."""
     ends: tuple[bool, bool] = (True, True)
-    """Whether it is the first, and the last, of those that wait."""
+    """Whether it is the first, and the last, in the queue."""
     chosen: bool = False
-    """Ticked, to be compared or to have several things done to it together."""
+    """Whether it is ticked, for comparison and bulk actions."""
     more: Html | None = None
-    """What is shown below it, when it is open."""
+    """The content below it, when it is open."""
 
 
 def table(lines: Sequence[Line], selected: str, renaming: str, side: Html | str = "", on: str = "") -> Html:
-    """The runs, newest first; asks again by itself while one is at work. `on` names the dataset that all learn from."""
+    """The table. The page polls it while a run is active. `on`: name of the dataset that all runs were trained on."""
     working = any(each.record.status in ACTIVE for each in lines)
     usual = usual_settings([each.config for each in lines])
     counted = f"{_counted(len(lines))} on {on}" if on else _counted(len(lines))
@@ -129,7 +129,7 @@ def _tick(each: Line) -> Html:
 
 
 def _tags(record: RunRecord) -> Html:
-    """Its tags, and the beginning of its note."""
+    """The tags of a run, and the beginning of its note."""
     tags = [html(" {t}", t=tag(each)) for each in record.tags]
     first = record.note.splitlines()[0] if record.note else ""
     words = html("<br>{n}", n=first if len(first) <= 80 else f"{first[:79]}…") if first else ""
@@ -137,14 +137,14 @@ def _tags(record: RunRecord) -> Html:
 
 
 def _waits(each: Line) -> Html | str:
-    """What a run waits for, and its place among those that wait."""
+    """What a queued run waits for, and buttons to move it."""
     if not each.waits:
         return ""
     first, last = each.ends
     name = each.record.name
     moves = [
         button(
-            html('<span class="sr">{w} {n}</span>', w=said, n=name),
+            html('<span class="sr">{w} {n}</span>', w=word, n=name),
             "move",
             "s quiet",
             sign,
@@ -152,14 +152,14 @@ def _waits(each: Line) -> Html | str:
             run=each.record.id,
             way=way,
         )
-        for way, sign, said, off in (("up", "up", "Earlier:", first), ("down", "down", "Later:", last))
+        for way, sign, word, off in (("up", "up", "Earlier:", first), ("down", "down", "Later:", last))
     ]
     words = each.waits.removeprefix("Waiting: ")
     return html('<small class="d">{w}</small><span class="row moves">{m}</span>', w=words, m=moves)
 
 
 def _scores(record: RunRecord) -> Html:
-    """The first metric that is a share, in per cent, or a correlation; a task may have none."""
+    """The first metric that is a percentage or a correlation. A task may have none."""
     shares = [
         (name, number)
         for name, number in record.metrics.items()
@@ -188,7 +188,7 @@ def _acts(each: Line) -> Html:
 
 
 def usual_settings(configs: Sequence[TrainingConfig]) -> dict[str, object]:
-    """The value that most runs have, for every setting."""
+    """The most common value of each setting."""
     return {
         name: Counter(str(getattr(config, name)) for config in configs).most_common(1)[0][0]
         for name in (*settings_of(), "model")
@@ -197,7 +197,7 @@ def usual_settings(configs: Sequence[TrainingConfig]) -> dict[str, object]:
 
 
 def _settings(config: TrainingConfig, usual: dict[str, object]) -> Html:
-    """A few settings in words; those that differ from most runs in bold, up to four of them."""
+    """A few settings in words. Up to four that differ from most runs are bold."""
     differ = [name for name in settings_of() if str(getattr(config, name)) != usual[name]][:4]
     named = [*differ, *(name for name in SHOWN if name not in differ and applies(name, config.method))][
         : max(2, len(differ))
@@ -208,20 +208,20 @@ def _settings(config: TrainingConfig, usual: dict[str, object]) -> Html:
 
 
 def _words(config: TrainingConfig, name: str) -> str:
-    told, number = about(TrainingConfig, name), getattr(config, name)
-    label = (told.label if told else name).lower()
-    shown = (
+    info, number = about(TrainingConfig, name), getattr(config, name)
+    label = (info.label if info else name).lower()
+    value = (
         f"{number:g}"
         if isinstance(number, float)
         else {True: "yes", False: "no"}.get(number, str(number))
         if isinstance(number, bool)
         else str(number)
     )
-    return f"{label} {shown}"
+    return f"{label} {value}"
 
 
 def _small(sign: str, word: str, act: str, record: RunRecord, confirm: str | None = None) -> Html:
-    """A button with a sign, named for those who hear the page and for those who wait over it."""
+    """A button with an icon, and a name for screen readers."""
     kind = "s quiet danger" if act == "delete" else "s quiet"
     name = html('<span class="sr">{w} {n}</span>', w=word, n=record.name)
     return button(name, act, kind, sign, run=record.id, confirm=confirm)

@@ -1,4 +1,4 @@
-"""Owns: a report as HTML: scorecard, what it mixes up, labels, and the rows that tell most. Pure functions."""
+"""A report as HTML: scorecard, confusion matrix, scores by label, and selected rows. Pure functions."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,11 @@ SENTENCES = {
 }
 
 AGAINST_BASE = ("reward_accuracy", "reward_margin", "reward_gap")
-"""Metrics that are reckoned against the base, which has none of its own."""
+"""Metrics that are relative to the base model, which has no value."""
 
 
 def scorecard(report: Report, name: str) -> Html:
-    """Every metric of base and tuned, with the interval and the gain."""
+    """All metrics of base and fine-tuned model, with the interval and the gain."""
     return html(
         '<section class="panel flush" aria-labelledby="score"><div class="bar"><h2 id="score">Scorecard</h2>'
         '<div class="legend right small"><span><i class="sq b"></i>base</span><span><i class="sq"></i>tuned · '
@@ -55,7 +55,7 @@ def _metric(key: str, metric: Metric) -> Html:
 
 
 def _is_better(metric: Metric) -> bool:
-    """Only where the interval of the gain holds no zero."""
+    """Whether the interval of the gain excludes zero."""
     if metric.gain_low is None or metric.gain_high is None:
         return False
     return metric.gain_low > 0 if metric.higher_is_better else metric.gain_high < 0
@@ -74,7 +74,7 @@ def _as_share(metric: Metric) -> bool:
 
 
 def value(number: float, share: bool) -> str:
-    """A score as people read it: per cent with one place, else three figures."""
+    """A score as text: a percentage with one decimal place, else three digits."""
     return f"{number * 100:.1f}" if share else f"{number:.3g}"
 
 
@@ -84,7 +84,7 @@ def signed(number: float, share: bool) -> str:
 
 
 def _plot(metric: Metric) -> Html:
-    """Base as a dot, tuned as a dot in its interval, from 0 to 100 per cent."""
+    """Both models as dots, the fine-tuned one with its interval, from 0 to 100%."""
     marks = [*_whisker("before", metric.base_low, metric.base_high), *_whisker("after", metric.low, metric.high)]
     if metric.base is not None:
         marks.append(html('<circle class="pt0" cx="{x:.1f}" cy="14" r="4.5"/>', x=_x(metric.base)))
@@ -107,7 +107,7 @@ def _x(share: float) -> float:
 
 
 def matrix(confusion: dict[str, dict[str, int]]) -> Html:
-    """Expected label against what the tuned model said."""
+    """Expected label against the label of the fine-tuned model."""
     labels = list(confusion)
     if len(labels) > 12:
         return _mixups(confusion)
@@ -142,7 +142,7 @@ def _matrix_row(label: str, row: dict[str, int], labels: list[str]) -> Html:
 
 
 def _mixups(confusion: dict[str, dict[str, int]]) -> Html:
-    """With many labels: the pairs that are taken for each other most often."""
+    """The most frequent confusions, for many labels."""
     taken = ((n, label, other) for label, row in confusion.items() for other, n in row.items())
     pairs = sorted((each for each in taken if each[0] and each[1] != each[2]), reverse=True)[:8]
     return html(
@@ -179,8 +179,8 @@ def per_label(scores: dict[str, dict[str, float]]) -> Html:
     )
 
 
-def judged(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
-    """Rows with what was expected and what both said."""
+def row_table(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
+    """Rows with the expected value and the replies of both models."""
     if not rows:
         return html('<p class="muted body">There are no such rows.</p>')
     words = tag if labels else (lambda text, kind="": html('<span class="cell-text">{t}</span>', t=text))

@@ -1,4 +1,4 @@
-"""All settings as folds of fields, made from TrainingConfig: nothing here knows a setting by its name."""
+"""All settings as fields in folds, made from TrainingConfig. No code here depends on the name of a setting."""
 
 import typing
 from collections.abc import Mapping
@@ -23,29 +23,29 @@ from studio.ui.markup import Html, html, join
 from studio.ui.numbers import share
 
 LONG = 1000
-"""A text that may be longer than this gets several lines."""
+"""Maximum characters of a one-line field."""
 
 
 def shown_settings(config: TrainingConfig) -> dict[str, About]:
-    """The settings that make a difference for this method and task, in the order of the page."""
-    found = {name: about(TrainingConfig, name) for name in applicable_settings(config.method, config.task)}
-    return {name: each for name, each in found.items() if each}
+    """The settings that apply to this method and task, in the order of the page."""
+    infos = {name: about(TrainingConfig, name) for name in applicable_settings(config.method, config.task)}
+    return {name: each for name, each in infos.items() if each}
 
 
 Off = Mapping[str, Mapping[str, str]]
-"""What can't be chosen on this machine: setting → value → why not. Or what is said of each value."""
+"""Setting → value → text: why it can't be chosen on this machine, or what it does."""
 NOTHING: Off = {}
 
 
 def settings_panel(
-    config: TrainingConfig, changed: Mapping[str, Any], wrong: Mapping[str, Any], off: Off, said: Off = NOTHING
+    config: TrainingConfig, changed: Mapping[str, Any], wrong: Mapping[str, Any], off: Off, value_help: Off = NOTHING
 ) -> Html:
-    """Every setting, one fold a group; what was set by hand and what can't be is said in the fold's own line."""
+    """All settings, a fold for each group. Its title shows changed and invalid settings."""
     known = shown_settings(config)
     groups = []
     for group, title in GROUPS.items():
         mine = {name: each for name, each in known.items() if each.group == group}
-        groups.append(_group(title, mine, config, changed, wrong, off, said))
+        groups.append(_group(title, mine, config, changed, wrong, off, value_help))
     return html(
         '<section class="panel flush" aria-labelledby="all"><div class="bar"><h2 id="all">All settings</h2><span '
         'class="right row">{back}'
@@ -62,7 +62,7 @@ def _group(
     changed: Mapping[str, Any],
     wrong: Mapping[str, Any],
     off: Off,
-    said: Off,
+    value_help: Off,
 ) -> Html:
     if not known:
         return Html("")
@@ -77,7 +77,7 @@ def _group(
     body = html(
         '<div class="settings">{fields}</div>',
         fields=[
-            _field(name, known[name], getattr(config, name), name in changed, wrong.get(name), off, said)
+            _field(name, known[name], getattr(config, name), name in changed, wrong.get(name), off, value_help)
             for name in ordered
         ],
     )
@@ -94,7 +94,7 @@ def _plain(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: Off, said: Off) -> Html:
+def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: Off, value_help: Off) -> Html:
     described = TrainingConfig.model_fields[name].description or ""
     error, reset, not_here = str(wrong[1]) if wrong else "", _reset(name, changed or bool(wrong)), off.get(name, {})
     if isinstance(value, bool):
@@ -114,7 +114,7 @@ def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: O
     unit = f", {what.unit}" if what.unit and what.unit.lower() not in what.label.lower() else ""
     label = html('{label}<span class="muted">{unit}</span>', label=what.label, unit=unit)
     help_ = html('{d} <span class="nowrap">{r}</span>{off}', d=described, r=_range(name), off=_not_here(not_here))
-    control = _control(name, wrong[0] if wrong else value, error, not_here, said.get(name, {}))
+    control = _control(name, wrong[0] if wrong else value, error, not_here, value_help.get(name, {}))
     made = field(name, label, control, help_, error, what.library)
     return html('<div class="one">{f}{r}</div>', f=made, r=reset)
 
@@ -139,15 +139,15 @@ def _reset(name: str, changed: bool) -> Html:
 
 
 def _not_here(off: Mapping[str, str]) -> Html:
-    """Each reason on a line of its own: some end in a command that is to be typed."""
+    """The reasons, a line each: some end in a command to type."""
     if not off:
         return Html("")
     return html("<br>Not on offer here: {why}", why=join(dict.fromkeys(off.values()), Html("<br>")))
 
 
-def _control(name: str, value: Any, error: str, off: Mapping[str, str], said: Mapping[str, str]) -> Html:
+def _control(name: str, value: Any, error: str, off: Mapping[str, str], value_help: Mapping[str, str]) -> Html:
     if choices_of(name):
-        return select_input(name, _words_of(name, said), str(value), "set", error=error, helped=True, off=off)
+        return select_input(name, _words_of(name, value_help), str(value), "set", error=error, helped=True, off=off)
     if _longest(name) > LONG:
         return textarea(name, value, "set", rows=3, error=error, helped=True)
     text = (
@@ -170,16 +170,19 @@ def _control(name: str, value: Any, error: str, off: Mapping[str, str], said: Ma
 
 
 def choices_of(name: str) -> tuple[str, ...]:
-    """The values of a setting that has only a few."""
+    """The values of a setting with a closed set."""
     kind = TrainingConfig.model_fields[name].annotation
     return tuple(map(str, typing.get_args(kind))) if typing.get_origin(kind) is Literal else ()
 
 
-def _words_of(name: str, said: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Each of these values with what is said for it."""
-    values, told = choices_of(name), about(TrainingConfig, name)
-    words = told.words if told and told.words else [value.replace("_", " ") for value in values]
-    more = [f"{word} · {said[value]}" if value in said else word for value, word in zip(values, words, strict=True)]
+def _words_of(name: str, value_help: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The values of a setting, each with its help."""
+    values, info = choices_of(name), about(TrainingConfig, name)
+    words = info.words if info and info.words else [value.replace("_", " ") for value in values]
+    more = [
+        f"{word} · {value_help[value]}" if value in value_help else word
+        for value, word in zip(values, words, strict=True)
+    ]
     return list(zip(values, more, strict=True))
 
 
@@ -188,5 +191,5 @@ def _longest(name: str) -> int:
 
 
 def as_shares(part: float) -> str:
-    """`1.8 %`, with a digit more when it is small."""
+    """A percentage like `1.8 %`, with one more digit when it is small."""
     return share(part, 0 if part >= 0.1 else 1 if part >= 0.001 else 3)

@@ -1,4 +1,4 @@
-"""Owns: a curve in miniature, as SVG without a script."""
+"""A small curve, as SVG without a script."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ WIDTH, HEIGHT, EDGE = 88, 24, 3
 
 
 def spark(points: Sequence[tuple[int, float]], best: int | None, chosen: bool = False) -> Html:
-    """The checks of a run as a small line; the best one is a dot."""
+    """The validations of a run as a small line. The best one is a dot."""
     drawn = [(step, loss) for step, loss in points if math.isfinite(loss)]
     if not drawn:
         return Html("")

@@ -1,4 +1,4 @@
-"""Rows that were made from others, each beside its source, to be kept or refused."""
+"""Review of made rows, each beside its source row."""
 
 from studio.schema.augmentation import MadeRow, Proposals
 from studio.ui.components.basic import button, tag
@@ -9,9 +9,9 @@ PAGE = 20
 
 
 def review_panel(proposals: Proposals, page: int) -> Html:
-    """A page of them with their verdicts, and what to do with all."""
+    """A page of made rows with their verdicts, and buttons for all."""
     kept = proposals.count("kept")
-    waiting, shown = proposals.count("waiting"), proposals.rows[page - 1 : page - 1 + PAGE]
+    waiting, page_rows = proposals.count("waiting"), proposals.rows[page - 1 : page - 1 + PAGE]
     skipped = f" For {proposals.skipped:,} rows nothing honest could be made." if proposals.skipped else ""
     return html(
         '<section class="panel flush" aria-labelledby="made"><div class="bar"><h2 id="made">Rows made from yours</h2>'
@@ -20,7 +20,7 @@ def review_panel(proposals: Proposals, page: int) -> Html:
         '<div class="bar foot"><span class="row gap">{all}{none}{forget}</span><span class="right row">{back}{on}{use}'
         "</span></div></section>",
         words=f"{waiting:,} wait · {kept:,} kept · {proposals.count('refused'):,} refused",
-        rows=[_proposal(row) for row in shown],
+        rows=[_proposal(row) for row in page_rows],
         by=proposals.made_by,
         skipped=skipped,
         all=button("Keep all that wait", "keep-made", "s", disabled=not waiting),

@@ -1,4 +1,4 @@
-"""What the model sees: the very tokens of a row, grey when read and blue when learned, and how long the rows are."""
+"""What the model gets: the tokens of a row, gray for context and blue for learned ones, and the template."""
 
 import re
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ SPEAKERS = {
     "tool": "Tool",
 }
 MOST = 6000
-"""Tokens that are drawn; what is beyond is said."""
+"""Maximum number of tokens that are drawn."""
 
 
 def is_special(text: str) -> bool:
-    """Whether a token is a mark of the template and no word."""
+    """Whether a token is a special token of the template."""
     return bool(SPECIAL.fullmatch(text.strip()))
 
 
 def turns(tokens: Sequence[TokenView]) -> list[tuple[str, list[TokenView]]]:
-    """Tokens in turns, each with its name: by the template's own marks, else by what is read and what is learned."""
+    """Tokens grouped into turns with names: by the template's special tokens, else by context and learned tokens."""
     starts = {token.text for token in tokens if is_special(token.text) and "start" in token.text}
     if not starts:
         return [
@@ -53,7 +53,7 @@ def tokens_panel(preview: Preview, limit: int, special: bool) -> Html:
     whole = f"{len(preview.tokens):,} tokens of {limit:,}, " + (
         f"{cut:,} cut off" if preview.truncated else "nothing cut"
     )
-    shown = preview.tokens[:MOST]
+    tokens = preview.tokens[:MOST]
     if preview.label and not learned:
         legend = html(
             '<span><i class="sq b"></i>Read <b>{r:,}</b></span><span><i class="sq"></i>Learned <b>the label</b></span>',
@@ -78,7 +78,7 @@ def tokens_panel(preview: Preview, limit: int, special: bool) -> Html:
         whole=whole,
         check=check_input("special", "Show special tokens", special, "special"),
         plain="" if special else "no-special",
-        turns=[_turn(name, part) for name, part in turns(shown)],
+        turns=[_turn(name, part) for name, part in turns(tokens)],
         cut=_cut_off(preview),
         answer=(
             _turn("Worse reply", preview.worse)
@@ -125,7 +125,7 @@ def _label(label: str) -> Html:
 
 
 def _cut_off(preview: Preview) -> Html:
-    """Where the limit falls, and what is behind it."""
+    """Where the row is truncated, and the tokens behind that."""
     if not preview.truncated:
         return Html("")
     lost = max(len(preview.beyond), preview.full_length - len(preview.tokens))
@@ -152,7 +152,7 @@ OWN_SIGNS = (
 
 
 def template_panel(preview: Preview) -> Html:
-    """How a row is put together, in the model's own template."""
+    """How a row is formatted by the model's template."""
     if not preview.template:
         return Html("")
     small, words = CHAT_TEMPLATE if preview.templated else OWN_SIGNS

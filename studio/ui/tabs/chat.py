@@ -1,4 +1,4 @@
-"""Owns: step 6: talk to base and tuned side by side. js/chat.js asks the chat route and draws what comes."""
+"""6 Chat: chat with base and fine-tuned model side by side. js/chat.js calls the chat route and draws the replies."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,18 +18,18 @@ TWO_TEXTS = "Write the first text, then an empty line, then the second."
 
 @dataclass(frozen=True)
 class Components:
-    """What the tab is made of."""
+    """The parts of the tab."""
 
     view: gr.HTML
 
 
 def build() -> Components:
-    """Inside the tab."""
+    """Make the tab's components."""
     return Components(view=live("chat", view("chat")))
 
 
 def wire(c: Components, shell: PageShell) -> None:
-    """What happens when the tab is opened, and when another run is chosen."""
+    """Wire the tab's handlers."""
 
     def show(visit: Visit) -> Updates:
         run = selected(visit)
@@ -38,7 +38,7 @@ def wire(c: Components, shell: PageShell) -> None:
             why = f"{run.name} has no tuned model yet." if run else "There is no run yet."
             return {c.view: {"run": "", "why": f"{why} Chat opens when a run has ended."}}
         mark_done(visit, "train", "chat")
-        return {c.view: told(visit, run, ready)}
+        return {c.view: view_data(visit, run, ready)}
 
     def choose(visit: Visit) -> Updates:
         visit.choose(run=visit.studio.runs.get(visit.text("run", 100)).id, reached=())
@@ -48,8 +48,8 @@ def wire(c: Components, shell: PageShell) -> None:
     shell.actions(c.view, {"look": show, "choose": choose})
 
 
-def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]:
-    """What js/chat.js needs to know of the run."""
+def view_data(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]:
+    """The run as js/chat.js needs it."""
     spec, labels = visit.studio.runs.spec(run.id), visit.studio.chat.is_classifier(run.id)
     try:
         base = visit.studio.models.get(run.model).info.title
@@ -73,10 +73,10 @@ def told(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]
 
 
 def prompts(visit: Visit, run: RunRecord) -> list[list[str]]:
-    """The prompts that the run answered by both: prompt, base, tuned."""
-    said = [
+    """Test prompts that both models have answered: prompt, base reply, fine-tuned reply."""
+    replies = [
         each.event for each in visit.studio.runs.events(run.id, kinds=("reply",)) if isinstance(each.event, ReplyEvent)
     ]
-    base = {event.prompt: event.text for event in said if event.who == "base"}
-    tuned = {event.prompt: event.text for event in said if event.who == "tuned"}
+    base = {event.prompt: event.text for event in replies if event.who == "base"}
+    tuned = {event.prompt: event.text for event in replies if event.who == "tuned"}
     return [[prompt, base[prompt], tuned[prompt]] for prompt in base if prompt in tuned]

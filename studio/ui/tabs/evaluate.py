@@ -1,4 +1,4 @@
-"""Owns: step 5: base and tuned on rows that training never learned from, the verdict first."""
+"""5 Evaluate: base and fine-tuned model on held-out rows, the verdict first."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from studio.schema.report import Report
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import Primary, action_bar, alert, button, heading, segments, track
 from studio.ui.components.region import region
-from studio.ui.components.scorecard import SENTENCES, judged, matrix, per_label, scorecard
+from studio.ui.components.scorecard import SENTENCES, matrix, per_label, row_table, scorecard
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
 from studio.ui.numbers import about
@@ -20,19 +20,19 @@ from studio.ui.static import content
 
 @dataclass(frozen=True)
 class Components:
-    """What the tab is made of."""
+    """The parts of the tab."""
 
     body: gr.HTML
     actions: gr.HTML
 
 
 def build() -> Components:
-    """Inside the tab."""
+    """Make the tab's components."""
     return Components(body=region("evaluate-body"), actions=region("evaluate-actions", "actions-slot"))
 
 
 def wire(c: Components, shell: PageShell) -> None:
-    """What happens when the tab is opened, and when a person acts."""
+    """Wire the tab's handlers."""
 
     def show(visit: Visit) -> Updates:
         run = selected(visit)
@@ -76,8 +76,8 @@ def _key(visit: Visit, run: RunRecord) -> Key:
 
 
 def _which(visit: Visit) -> str:
-    wanted = visit.choices.extra.get("judged")
-    return wanted if wanted in ("best", "changed") else "worst"
+    chosen = visit.choices.extra.get("judged")
+    return chosen if chosen in ("best", "changed") else "worst"
 
 
 def _bar(run: RunRecord, again: bool) -> Html:
@@ -92,13 +92,13 @@ def _bar(run: RunRecord, again: bool) -> Html:
 
 
 def not_yet(run: RunRecord | None) -> Html:
-    """Without a tuned model there is nothing to evaluate."""
+    """The page without a fine-tuned model."""
     why = f"{run.name} has no tuned model yet." if run else "There is no run yet."
     return heading("Nothing to evaluate yet", f"{why} Evaluate opens when a run has ended.")
 
 
 def invitation(run: RunRecord) -> Html:
-    """What Evaluate will do."""
+    """What Evaluate does."""
     return html(
         '{head}<section class="panel stack tight"><p>The base and the tuned model get the same rows, which training '
         "never "
@@ -109,7 +109,7 @@ def invitation(run: RunRecord) -> Html:
 
 
 def at_work(run: RunRecord, job: Job) -> Html:
-    """How far it is; asks again by itself."""
+    """Progress of the evaluation. The page polls it."""
     left = f" · {about(job.seconds_left)} left" if job.seconds_left else ""
     rows = f"{job.done:,} of {job.total:,}" if job.total else "loading both models"
     return html(
@@ -126,7 +126,7 @@ def at_work(run: RunRecord, job: Job) -> Html:
 
 
 def report_body(run: RunRecord, report: Report, which: str) -> Html:
-    """The verdict first, then what it rests on."""
+    """The report: the verdict first, then its details."""
     save = html(
         '<button type="button" class="btn s" data-save="studio/run/{run}/report.html" '
         'data-name="{name}-report.html">Save report'
@@ -146,7 +146,7 @@ def report_body(run: RunRecord, report: Report, which: str) -> Html:
         head=verdict(report, save),
         top=_top(run, report),
         chosen=chosen,
-        rows=judged(rows, report.confusion is not None),
+        rows=row_table(rows, report.confusion is not None),
         labels=per_label(report.per_label) if report.per_label else "",
         foot=foot(run, report),
     )
@@ -161,13 +161,13 @@ def _top(run: RunRecord, report: Report) -> Html:
 
 
 def verdict(report: Report, side: Html | str = "") -> Html:
-    """The verdict's first sentence as the heading; what it rests on under it."""
+    """The first sentence of the verdict as the heading, the rest under it."""
     first, _, rest = report.verdict.partition(". ")
     return heading(f"{first.rstrip('.')}.", " ".join(filter(None, (rest, report.note))), side)
 
 
 def foot(run: RunRecord, report: Report) -> Html:
-    """Which rows, of which run, and how the intervals came about."""
+    """The rows, the run, and how the intervals were computed."""
     step = f", step {run.best_step}" if run.best_step is not None else ""
     return html(
         '<p class="small">{n:,} {which} · {model}, {method}{step} · 95 % intervals by drawing the rows again</p>',
@@ -180,7 +180,7 @@ def foot(run: RunRecord, report: Report) -> Html:
 
 
 def report_page(run: RunRecord, report: Report) -> str:
-    """The report as a page of its own that can be saved and sent; it asks no server for anything."""
+    """The report as a standalone page that can be saved and sent. It needs no server."""
     style = Html(content("css").decode())
     body = html(
         '<main class="column"><div class="stack">{head}{top}<section class="panel flush"><div class="bar"><h2>Worst '
@@ -189,8 +189,8 @@ def report_page(run: RunRecord, report: Report) -> str:
         "rows</h2></div>{best}</section>{labels}{foot}</div></main>",
         head=verdict(report),
         top=_top(run, report),
-        worst=judged(report.worst_rows, report.confusion is not None),
-        best=judged(report.best_rows, report.confusion is not None),
+        worst=row_table(report.worst_rows, report.confusion is not None),
+        best=row_table(report.best_rows, report.confusion is not None),
         labels=per_label(report.per_label) if report.per_label else "",
         foot=foot(run, report),
     )

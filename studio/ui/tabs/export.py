@@ -1,4 +1,4 @@
-"""Owns: step 7: the forms in which a tuned model can be taken away, each loaded again before it is offered."""
+"""7 Export: the formats in which a fine-tuned model can be exported. Each export is loaded again and compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from studio.ui.shell import PageShell, Updates
 
 @dataclass(frozen=True)
 class Components:
-    """What the tab is made of."""
+    """The parts of the tab."""
 
     body: gr.HTML
     actions: gr.HTML
 
 
 def build() -> Components:
-    """Inside the tab."""
+    """Make the tab's components."""
     return Components(body=region("export-body"), actions=region("export-actions", "actions-slot"))
 
 
 def wire(c: Components, shell: PageShell) -> None:
-    """What happens when the tab is opened, and when a person acts."""
+    """Wire the tab's handlers."""
 
     def show(visit: Visit) -> Updates:
         run = selected(visit)
@@ -66,15 +66,15 @@ def _key(visit: Visit, run: RunRecord, form: str) -> Key:
     return visit.workspace, f"{run.id} export {form[:30]}"
 
 
-def chosen_view(views: Sequence[ExportView], wanted: str) -> ExportView:
-    """The form that was chosen, else the first that can be had."""
-    return next((view for view in views if view.format == wanted and not view.unavailable_reason), None) or next(
+def chosen_view(views: Sequence[ExportView], format_: str) -> ExportView:
+    """The chosen format, else the first available one."""
+    return next((view for view in views if view.format == format_ and not view.unavailable_reason), None) or next(
         (view for view in views if not view.unavailable_reason), views[0]
     )
 
 
 def body(run: RunRecord, views: Sequence[ExportView], chosen: ExportView, jobs: dict[str, Job | None]) -> Html:
-    """The forms on the left, the chosen one on the right."""
+    """The formats on the left, the chosen one on the right."""
     step = f", step {run.best_step}" if run.best_step is not None else ""
     problems = [alert(job.error) for job in jobs.values() if job and job.error]
     again = any(job and not job.ended for job in jobs.values())
@@ -124,7 +124,7 @@ def _state(view: ExportView, job: Job | None) -> Html:
 
 
 def detail(run: RunRecord, view: ExportView) -> Html:
-    """The chosen form: its file, what was tested, how it is used."""
+    """The chosen format: its file, what was tested, how to use it."""
     if view.done is None:
         return html(
             '<section class="panel stack" aria-labelledby="form-title"><h2 '
@@ -159,7 +159,7 @@ def detail(run: RunRecord, view: ExportView) -> Html:
 
 
 def bar(run: RunRecord, view: ExportView, job: Job | None) -> Html:
-    """Make it, or take it."""
+    """The action bar: make the export, or download it."""
     if job and not job.ended:
         wait = html(
             '<span class="row">{t}<span class="nowrap">{p:.0f} %</span></span>',

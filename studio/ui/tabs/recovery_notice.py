@@ -1,4 +1,4 @@
-"""What is said when the database was found damaged: what was brought back, and where the copy lies."""
+"""The notice after a damaged database was recovered: what was recovered, and where the copy is."""
 
 from studio.ui.components.basic import button, note
 from studio.ui.markup import Html, html
@@ -6,18 +6,18 @@ from studio.ui.session import Visit
 
 
 def panel(visit: Visit) -> Html | str:
-    """A remark for each time that it happened, until the person has seen it."""
+    """A note for each recovery, until it is dismissed."""
     return html(
         "{notes}",
         notes=[
-            note("warn", html("<p>{t}</p>", t=told), button("I have seen it", "seen", "s"))
-            for told in visit.studio.storage.recovery_notices()
+            note("warn", html("<p>{t}</p>", t=notice), button("I have seen it", "seen", "s"))
+            for notice in visit.studio.storage.recovery_notices()
         ],
     )
 
 
 def seen(visit: Visit) -> None:
-    """Say it no more."""
+    """Dismiss the notices."""
     visit.studio.storage.dismiss_recovery_notices()
 
 

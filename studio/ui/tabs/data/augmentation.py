@@ -1,5 +1,7 @@
-"""More from few rows: what the number allows, a learning curve, wrong labels, and rows made from others, which a person
-looks at before they count. Part of the Data tab."""
+"""More from few rows: advice on the number of rows, a learning curve, likely wrong labels, and augmentation.
+
+Part of the Data tab.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,23 +19,23 @@ from studio.ui.numbers import rows as rows_words
 from studio.ui.session import Visit
 
 SAMPLED = 100_000
-"""Rows beyond which the doctor takes a sample where he compares rows."""
+"""Maximum number of rows that are compared; of larger datasets a sample."""
 USUAL = 20
-"""Rows that are made when nobody says how many."""
+"""Default number of rows to make."""
 
 
 def judge(visit: Visit) -> None:
-    """Have a small classifier judge the labels."""
+    """Look for likely wrong labels with a small classifier."""
     _begin(visit, "judge", visit.studio.label_quality.judge, task=visit.choices.task)
 
 
 def draw_curve(visit: Visit) -> None:
-    """Train on ever more of the rows."""
+    """Compute the learning curve."""
     _begin(visit, "curve", visit.studio.label_quality.curve, task=visit.choices.task)
 
 
-def look_at_all(visit: Visit) -> None:
-    """Have the doctor look at every row where he took a sample, in a process of its own."""
+def check_all_rows(visit: Visit) -> None:
+    """Check all rows instead of a sample, in a subprocess."""
     chosen, studio = visit.choices, visit.studio
 
     def do(job: Job) -> None:
@@ -48,19 +50,19 @@ def look_at_all(visit: Visit) -> None:
 
 
 def every_row(visit: Visit) -> bool:
-    """Whether the doctor has looked at every row of these, because somebody asked for it."""
+    """Whether all rows were checked, on request."""
     return visit.studio.checks.is_cached(visit.choices.dataset, visit.choices.task, whole=True)
 
 
-def _begin(visit: Visit, what: str, work: Callable[..., Any], **told: Any) -> None:
-    """In the background, so that the page stays usable."""
+def _begin(visit: Visit, what: str, work: Callable[..., Any], **options: Any) -> None:
+    """Start a job in the background, so that the page stays responsive."""
     dataset = visit.choices.dataset
 
     def do(job: Job) -> None:
         def progress(done: int, total: int, words: str) -> None:
             job.done, job.total, job.title = done, total, words
 
-        work(dataset, progress=progress, **told)
+        work(dataset, progress=progress, **options)
 
     JOBS.take(_key(visit, what))
     JOBS.begin(_key(visit, what), Job("Getting ready"), do)
@@ -70,8 +72,8 @@ def _key(visit: Visit, what: str) -> Key:
     return visit.workspace, f"{what} {visit.choices.dataset}"
 
 
-def _at(visit: Visit, what: str) -> Job | None:
-    """Work that is being done, or was refused; what is done and well is forgotten."""
+def _running_job(visit: Visit, what: str) -> Job | None:
+    """A job that runs or has failed. A successful one is removed."""
     job = JOBS.get(_key(visit, what))
     if job is not None and job.ended and job.error is None:
         JOBS.take(_key(visit, what))
@@ -80,7 +82,7 @@ def _at(visit: Visit, what: str) -> Job | None:
 
 
 def look_again(visit: Visit) -> None:
-    """Draw how far the work is."""
+    """Draw the progress."""
 
 
 def pick_way(visit: Visit) -> None:
@@ -89,12 +91,12 @@ def pick_way(visit: Visit) -> None:
 
 
 def pick_count(visit: Visit) -> None:
-    """Choose how many."""
+    """Choose the number of rows to make."""
     visit.remember(make=max(1, visit.whole("value", USUAL)))
 
 
 def make(visit: Visit) -> None:
-    """Make rows; they wait for a word."""
+    """Make rows, which wait for a review."""
     extra = visit.choices.extra
     _begin(
         visit,
@@ -108,12 +110,12 @@ def make(visit: Visit) -> None:
 
 
 def keep(visit: Visit) -> None:
-    """Keep a made row, or all that wait."""
+    """Accept a made row, or all without a verdict."""
     _decide(visit, "kept")
 
 
 def refuse(visit: Visit) -> None:
-    """Refuse a made row, or all that wait."""
+    """Refuse a made row, or all without a verdict."""
     _decide(visit, "refused")
 
 
@@ -123,23 +125,23 @@ def _decide(visit: Visit, verdict: Any) -> None:
 
 
 def turn(visit: Visit) -> None:
-    """Go to other made rows."""
+    """Go to another page of made rows."""
     visit.remember(made_page=max(1, visit.whole("value", 1)))
 
 
 def forget(visit: Visit) -> None:
-    """Throw away what was made."""
+    """Delete the made rows."""
     visit.studio.augmentation.forget(visit.choices.dataset)
 
 
 def use(visit: Visit) -> None:
-    """A new version with what was kept."""
+    """Make a new version with the accepted rows."""
     visit.studio.augmentation.use(visit.choices.dataset)
     visit.choose(view="rows", page=1, only="")
 
 
 ACTS: dict[str, Callable[[Visit], None]] = {
-    "whole": look_at_all,
+    "whole": check_all_rows,
     "judge": judge,
     "curve": draw_curve,
     "look": look_again,
@@ -154,20 +156,20 @@ ACTS: dict[str, Callable[[Visit], None]] = {
 }
 
 
-def closer(visit: Visit, report: CheckReport | None) -> Html:
-    """Under the doctor: what he looks at only when he is asked."""
+def extra_checks(visit: Visit, report: CheckReport | None) -> Html:
+    """Checks that run on request, under the report of the data checks."""
     if report is None:
         return Html("")
     return html("{sample}{labels}", sample=_sample(visit, report), labels=_labels(visit, report))
 
 
 def _sample(visit: Visit, report: CheckReport) -> Html:
-    """Where a sample was looked at, the way to all rows."""
+    """A button that checks all rows, where a sample was checked."""
     if report.rows <= SAMPLED or every_row(visit):
         return Html("")
-    job = _at(visit, "whole")
+    job = _running_job(visit, "whole")
     body = (
-        _working(job, "whole", "Look at every row")
+        _progress(job, "whole", "Look at every row")
         if job
         else html(
             '<p class="muted small">Near copies and languages were looked for in a sample of {n:,} rows or so.</p>'
@@ -182,14 +184,16 @@ def _sample(visit: Visit, report: CheckReport) -> Html:
 def _labels(visit: Visit, report: CheckReport) -> Html:
     if not report.labels:
         return Html("")
-    job, dataset = _at(visit, "judge"), visit.choices.dataset
-    found = any(each.kind == "label-error" for each in report.problems)
+    job, dataset = _running_job(visit, "judge"), visit.choices.dataset
+    has_suspects = any(each.kind == "label-error" for each in report.problems)
     if job:
-        body = _working(job, "judge", "Look for wrong labels")
+        body = _progress(job, "judge", "Look for wrong labels")
     elif visit.studio.label_quality.was_judged(dataset):
         body = html(
             '<p class="muted small">{words}</p>',
-            words="The labels were judged: see above." if found else "The labels were judged: none is likely wrong.",
+            words="The labels were judged: see above."
+            if has_suspects
+            else "The labels were judged: none is likely wrong.",
         )
     else:
         body = html(
@@ -203,8 +207,8 @@ def _labels(visit: Visit, report: CheckReport) -> Html:
     )
 
 
-def _working(job: Job, act: str, label: str) -> Html:
-    """How far a piece of work is, or why it was refused."""
+def _progress(job: Job, act: str, label: str) -> Html:
+    """The progress of a job, or its error."""
     if job.error:
         return html('{alert}<div class="row">{b}</div>', alert=alert(job.error), b=button(label, act, "s"))
     words, share = job.title, job.share
@@ -226,7 +230,7 @@ def drawn(visit: Visit) -> Html:
     return html(
         '<div class="cols main-side w400"><div class="stack">{made}</div><div class="stack">{allows}{curve}</div>'
         "</div>",
-        made=_made(visit),
+        made=_made_rows(visit),
         allows=html(
             '<section class="panel stack tight" aria-labelledby="allows"><h2 id="allows">What your rows allow</h2>'
             "<p>{s}</p></section>",
@@ -239,10 +243,10 @@ def drawn(visit: Visit) -> Html:
 def _curve(visit: Visit) -> Html:
     if not _has_labels(visit):
         return Html("")
-    job, known = _at(visit, "curve"), visit.studio.label_quality.known_curve(visit.choices.dataset)
+    job, known = _running_job(visit, "curve"), visit.studio.label_quality.known_curve(visit.choices.dataset)
     body: Any
     if job:
-        body = _working(job, "curve", "Draw the learning curve")
+        body = _progress(job, "curve", "Draw the learning curve")
     elif known:
         body = _drawn_curve(known)
     else:
@@ -272,11 +276,11 @@ def _has_labels(visit: Visit) -> bool:
     return known is not None and any(role.name == "label" for role in known.roles)
 
 
-def _made(visit: Visit) -> Html:
-    job = _at(visit, "make")
+def _made_rows(visit: Visit) -> Html:
+    job = _running_job(visit, "make")
     proposals = visit.studio.augmentation.proposals(visit.choices.dataset)
     if job and not job.ended:
-        body = html('<div class="body stack tight">{w}</div>', w=_working(job, "make", "Make rows"))
+        body = html('<div class="body stack tight">{w}</div>', w=_progress(job, "make", "Make rows"))
     elif proposals.rows:
         return review_panel(proposals, int(visit.choices.extra.get("made_page", 1)))
     else:

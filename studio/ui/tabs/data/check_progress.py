@@ -1,4 +1,4 @@
-"""The doctor looking at many rows in the background: the table is on the screen meanwhile. Part of the Data tab."""
+"""Data checks of many rows in the background, while the table is shown. Part of the Data tab."""
 
 from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.services.datasets.subprocess_jobs import Cancelled
@@ -9,27 +9,27 @@ from studio.ui.numbers import rows as rows_words
 from studio.ui.session import Visit
 
 TOLD = 20_000
-"""Rows after which the doctor says how far he is."""
+"""Rows at the end for which the page says that rows are compared."""
 MANY = 5_000
-"""Rows from which the doctor looks after the table is shown, in a process of its own."""
+"""Minimum number of rows that are checked in a subprocess, after the table is shown."""
 
 
 def check_key(visit: Visit) -> str:
-    """What the doctor looks at: these rows, read so."""
+    """A key for the rows and roles that are checked."""
     record = visit.studio.datasets.get(visit.choices.dataset)
     roles = sorted(record.spec.roles.items()) if record.spec else ""
     return f"{record.id} {record.version} {visit.choices.task} {roles}"
 
 
 def needs_check(visit: Visit, record: DatasetRecord) -> bool:
-    """Whether there are many rows that nobody looked at."""
+    """Whether many rows were not checked yet."""
     if record.rows <= MANY or visit.choices.extra.get("refused") == check_key(visit):
         return False
     return not visit.studio.checks.is_cached(record.id, visit.choices.task)
 
 
-def look(visit: Visit) -> None:
-    """Have the doctor look, or see how far he is."""
+def check(visit: Visit) -> None:
+    """Start the checks, or update their progress."""
     key, chosen = check_key(visit), visit.choices
     if chosen.extra.get("stopped") == key:
         return
@@ -52,20 +52,20 @@ def look(visit: Visit) -> None:
 
 
 def stop(visit: Visit) -> None:
-    """Don't look; the rows can be used as they are."""
+    """Stop the checks. The rows can be used without them."""
     key = check_key(visit)
     JOBS.cancel(_key(visit, key))
     visit.remember(stopped=key)
 
 
 def again(visit: Visit) -> None:
-    """Look after all."""
+    """Start the stopped checks again."""
     visit.remember(stopped="")
-    look(visit)
+    check(visit)
 
 
 def panel(visit: Visit, record: DatasetRecord) -> Html:
-    """The doctor while he looks, or when he was stopped."""
+    """The progress of the checks, or that they were stopped."""
     key = check_key(visit)
     job = JOBS.get(_key(visit, key))
     if visit.choices.extra.get("stopped") == key and job is None:
@@ -96,4 +96,4 @@ def _key(visit: Visit, key: str) -> Key:
     return visit.workspace, f"looking {key}"
 
 
-ACTS = {"check": look, "stop-looking": stop, "look-again": again}
+ACTS = {"check": check, "stop-looking": stop, "look-again": again}

@@ -1,4 +1,4 @@
-"""Bringing rows in: a file, pasted rows, sample data, or a dataset from before. Part of the Data tab."""
+"""Import of rows: files, pasted rows, samples, Hub datasets, or an existing dataset. Part of the Data tab."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,30 +19,30 @@ from studio.ui.uploads import Uploads
 
 
 def take_files(visit: Visit, files: Uploads) -> None:
-    """Bring in the files that were just sent."""
+    """Import the files that were just sent."""
     if record := import_options.take_files(visit, files):
         open_dataset(visit, record)
 
 
-def go_on(visit: Visit) -> None:
-    """Look whether what is being read is there by now."""
+def open_when_read(visit: Visit) -> None:
+    """Open the dataset when it has been read."""
     if record := import_options.finished(visit):
         open_dataset(visit, record, same=record.id == visit.choices.dataset)
 
 
 def reread(visit: Visit) -> None:
-    """Read the same files another way."""
+    """Read the same files with other options."""
     if record := import_options.reread(visit):
         open_dataset(visit, record, same=True)
 
 
 def paste(visit: Visit) -> None:
-    """Bring in pasted rows."""
+    """Import pasted rows."""
     open_dataset(visit, visit.studio.datasets.add_text(visit.text("pasted", 5_000_000)))
 
 
 def use_sample(visit: Visit) -> None:
-    """Bring in sample data."""
+    """Import a sample."""
     sample = next((each for each in visit.studio.datasets.samples() if each.name == visit.text("name")), None)
     if sample is None:
         raise StudioError(
@@ -57,33 +57,33 @@ def use_sample(visit: Visit) -> None:
 
 
 def reopen(visit: Visit) -> None:
-    """Open a dataset from before."""
+    """Open an existing dataset."""
     open_dataset(visit, visit.studio.datasets.get(visit.text("dataset", 80)))
 
 
 def delete(visit: Visit) -> None:
-    """Remove a dataset with its versions and labels."""
+    """Delete a dataset with its versions and labels."""
     visit.studio.datasets.delete(visit.text("dataset", 80))
     if visit.choices.dataset == visit.text("dataset", 80):
         visit.choose(dataset="")
 
 
 def show_ways(visit: Visit) -> None:
-    """Show the ways of bringing rows in, with one open."""
+    """Show the ways to import rows, with one open."""
     visit.remember(fold=visit.text("fold"))
     visit.choose(view="bring")
 
 
 def keep(visit: Visit) -> None:
-    """Back to the rows that are there."""
+    """Return to the current rows."""
     visit.choose(view="rows")
 
 
 ACTS: dict[str, Callable[[Visit], None]] = {
-    "reading": go_on,
+    "reading": open_when_read,
     "stop-reading": import_options.stop,
     "reread": reread,
-    "hub-look": import_options.hub_look,
+    "hub-look": import_options.hub_inspect,
     "hub-choose": import_options.hub_choose,
     "hub-fetch": import_options.hub_fetch,
     "paste": paste,
@@ -96,7 +96,7 @@ ACTS: dict[str, Callable[[Visit], None]] = {
 
 
 def open_dataset(visit: Visit, record: DatasetRecord, same: bool = False) -> None:
-    """Work with a dataset; what belonged to the one before is forgotten, unless it is another version of it."""
+    """Open a dataset and reset the choices for the previous one, unless it is another version of it."""
     if same:
         visit.remember(roles=None)
         visit.choose(version=None, view="rows", page=1, only="", row=1)
@@ -117,21 +117,21 @@ def open_dataset(visit: Visit, record: DatasetRecord, same: bool = False) -> Non
         settings=settings,
     )
     if not visit.choices.task:
-        with suppress(StudioError):  # the columns do not say it: then the tab asks
+        with suppress(StudioError):  # the columns do not show it: then the tab asks
             choose_task(visit, visit.studio.datasets.spec(record.id, labels_too=False).task)
 
 
-def own_model(visit: Visit) -> str:
-    """The chosen model when the person brought it; a starter gives way to another."""
+def users_model(visit: Visit) -> str:
+    """The chosen model, unless it is a starter, which may be replaced."""
     starters = [view.info.name for view in visit.studio.models.all() if view.info.source == "starter"]
     return "" if visit.choices.model in starters else visit.choices.model
 
 
 def tasks_here(visit: Visit) -> list[TaskView]:
-    """All tasks, each with why the rows that are here, or the model that the person brought, can't do it."""
+    """All tasks, each with the reason why it does not fit the current rows or the chosen model, if any."""
     known = [each.id for each in visit.studio.datasets.all()]
     return visit.studio.catalog.tasks(
-        own_model(visit), visit.choices.dataset if visit.choices.dataset in known else None
+        users_model(visit), visit.choices.dataset if visit.choices.dataset in known else None
     )
 
 
@@ -140,7 +140,7 @@ def choose_task(visit: Visit, task: str) -> None:
 
     A model that the person brought stays; what it can't do is refused.
     """
-    chosen, own = visit.choices, own_model(visit)
+    chosen, own = visit.choices, users_model(visit)
     if own and task != chosen.task:
         why = next((each.unavailable_reason for each in visit.studio.catalog.tasks(own) if each.name == task), "")
         if why:
@@ -162,15 +162,15 @@ def choose_task(visit: Visit, task: str) -> None:
 
 
 def drawn(visit: Visit) -> tuple[Html, Html]:
-    """The ways in, and what the task needs."""
+    """The ways to import rows, and the columns that the task needs."""
     chosen = visit.choices
     body = html(
         '{head}<div class="cols main-side w400"><div class="stack">{drop}<section class="panel flush" '
         'aria-label="Other ways">{ways}</section>'
         "{earlier}</div>{shape}</div>",
         head=heading("Bring your rows", "One row for each example: what comes in, and what should come out."),
-        drop=_drop(visit),
-        ways=[_paste(visit), _samples(visit), _hub_way(visit), _label_way(visit)],
+        drop=_drop_zone(visit),
+        ways=[_paste(visit), _samples(visit), _hub_fold(visit), _label_fold(visit)],
         earlier=_earlier(visit),
         shape=_shape(visit),
     )
@@ -181,7 +181,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     )
 
 
-def _drop(visit: Visit) -> Html:
+def _drop_zone(visit: Visit) -> Html:
     most = limits.files(visit.limits)
     limit = f" Up to {most}." if most else ""
     return html(
@@ -244,19 +244,19 @@ def _samples(visit: Visit) -> Html:
     )
 
 
-def _hub_way(visit: Visit) -> Html:
+def _hub_fold(visit: Visit) -> Html:
     if visit.demo:
         return Html("")
     return fold(
         "A Hub dataset",
         "by its name, no more rows than you want",
-        hub_form(import_options.hub_choices(visit), import_options.hub_seen(visit)),
+        hub_form(import_options.hub_choices(visit), import_options.hub_dataset(visit)),
         visit.choices.extra.get("fold") == "hub",
         _key(visit, "hub"),
     )
 
 
-def _label_way(visit: Visit) -> Html:
+def _label_fold(visit: Visit) -> Html:
     words = html(
         "<p>Bring a file with one text a row; a column of labels is not needed. Then open the view <b>Label</b>, "
         "name your labels, and put "
@@ -268,7 +268,7 @@ def _label_way(visit: Visit) -> Html:
 
 
 def _key(visit: Visit, name: str) -> str:
-    """A fold that is to be open is another one for the script, so that it opens."""
+    """A key that changes when the fold has to open: the script then takes it for a new one."""
     return f"way-{name}-{visit.choices.extra.get('fold') == name}"
 
 
@@ -306,8 +306,8 @@ def _shape(visit: Visit) -> Html:
     tasks = visit.studio.catalog.tasks()
     task = next((each for each in tasks if each.name == visit.choices.task), None)
     title = task.title.lower() if task else "a model"
-    shown = task or tasks[0]
-    heads = shown.example_roles or tuple(role.name for role in shown.roles if role.required)
+    example_task = task or tasks[0]
+    heads = example_task.example_roles or tuple(role.name for role in example_task.roles if role.required)
     return html(
         '<section class="panel flush" aria-labelledby="shape"><div class="bar"><h2 id="shape">What {title} '
         'needs</h2></div><table class="wells">'
@@ -319,8 +319,9 @@ def _shape(visit: Visit) -> Html:
         title=title,
         heads=[html("<th>{r}</th>", r=role) for role in heads],
         rows=[
-            html("<tr>{cells}</tr>", cells=[html("<td>{c}</td>", c=cell) for cell in row]) for row in shown.example_rows
+            html("<tr>{cells}</tr>", cells=[html("<td>{c}</td>", c=cell) for cell in row])
+            for row in example_task.example_rows
         ],
-        note=shown.example_note and f" {shown.example_note}",
+        note=example_task.example_note and f" {example_task.example_note}",
         stay=limits.WHERE if visit.demo else "Your rows stay on this machine.",
     )

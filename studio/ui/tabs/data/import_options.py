@@ -1,5 +1,5 @@
-"""Reading files, fetching rows of the Hub, reading another way: at once when it is little, else in the background with
-progress and a way to stop it. Part of the Data tab."""
+"""Reading files, downloading Hub rows, and reading again with other options: directly for small files, else in the
+background with progress and cancellation. Part of the Data tab."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,24 +18,24 @@ from studio.ui.session import Visit
 from studio.ui.uploads import Uploads
 
 AT_ONCE = 2_000_000
-"""Bytes that are read while the person waits: beginning another process takes about as long."""
+"""Maximum size in bytes for reading without a subprocess, whose start takes about as long."""
 MOST_FILES = 1_000
 _SEEN: Cache[HubDataset] = Cache(64)
-"""Workspace → the dataset of the Hub that was looked at last."""
+"""Workspace → the Hub dataset that was inspected last."""
 
 
 def key_of(visit: Visit) -> Key:
-    """Where the work of a workspace is found."""
+    """The job key of a workspace."""
     return visit.workspace, "reading"
 
 
 def at_work(visit: Visit) -> Job | None:
-    """What is being read for this workspace."""
+    """The running job of this workspace."""
     return JOBS.get(key_of(visit))
 
 
 def drawn(job: Job) -> tuple[Html, Html]:
-    """The tab while something is read."""
+    """The tab while files are read."""
     body = html(
         '{head}<div class="cols main-side w400"><div class="stack">{panel}</div></div>',
         head=heading("Bring your rows", "This takes a moment. You can leave the tab, or the page, and come back."),
@@ -45,7 +45,7 @@ def drawn(job: Job) -> tuple[Html, Html]:
 
 
 def take_files(visit: Visit, files: Uploads) -> DatasetRecord | None:
-    """Bring in the files that were just sent; None when that goes on in the background."""
+    """Import the files that were just sent. None when they are read in the background."""
     tickets = (visit.text("tickets", 40 * MOST_FILES) or visit.text("ticket", 64)).split()
     if len(tickets) > MOST_FILES:
         raise StudioError(
@@ -58,7 +58,7 @@ def take_files(visit: Visit, files: Uploads) -> DatasetRecord | None:
     paths: dict[str, Path] = {}
     for ticket in tickets or [""]:
         path = files.take(visit.workspace, ticket)
-        paths[_free(path.name, paths)] = path
+        paths[_free_name(path.name, paths)] = path
 
     def forget() -> None:
         for path in paths.values():
@@ -90,8 +90,8 @@ def _add(visit: Visit, paths: dict[str, Path]) -> DatasetRecord:
     return visit.studio.datasets.add_files(paths)
 
 
-def _free(name: str, taken: dict[str, Path]) -> str:
-    """The name, with a number when another file of the same name was sent too."""
+def _free_name(name: str, taken: dict[str, Path]) -> str:
+    """The name, with a number when another file has the same name."""
     stem, dot, ending = name.rpartition(".")
     number = 2
     free = name
@@ -102,7 +102,7 @@ def _free(name: str, taken: dict[str, Path]) -> str:
 
 
 def reread(visit: Visit) -> DatasetRecord | None:
-    """Read the same files another way."""
+    """Read the same files with other options."""
     record = visit.studio.datasets.get(visit.choices.dataset)
     how = _how(visit.text("name", 40), visit.text("value", 500))
     if record.bytes <= AT_ONCE and not record.source.startswith("hf:"):
@@ -117,7 +117,7 @@ def reread(visit: Visit) -> DatasetRecord | None:
 
 
 def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
-    """Mend or remove the rows of a finding; of many rows in the background."""
+    """Repair or remove the rows with a kind of problem, in the background for many rows."""
     record, studio = visit.studio.datasets.get(visit.choices.dataset), visit.studio
     if record.rows <= MANY_ROWS:
         chosen = visit.choices
@@ -133,7 +133,7 @@ def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
 
 
 def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
-    """Write cells of a row anew; of many rows in the background."""
+    """Change cells of a row, in the background for many rows."""
     record, studio = visit.studio.datasets.get(visit.choices.dataset), visit.studio
     if record.rows <= MANY_ROWS:
         return studio.editing.edit(record.id, row, cells)
@@ -146,7 +146,7 @@ def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
 
 
 def _how(name: str, value: str) -> dict[str, Any]:
-    """A change to how a file is read; nothing leaves it to the studio."""
+    """The changed option. An empty value resets it to the default."""
     if name == "header":
         return {"header": {"yes": True, "no": False}.get(value)}
     if name == "row_limit":
@@ -167,7 +167,7 @@ def _begin(visit: Visit, job: Job, do: Callable[[Job], DatasetRecord]) -> None:
 
 
 def finished(visit: Visit) -> DatasetRecord | None:
-    """What came of the reading, once; its refusal is raised. None while it is at work."""
+    """The imported dataset, once. Raises the error of a failed import. None while it runs."""
     job = JOBS.take(key_of(visit))
     if job is None:
         return None
@@ -178,26 +178,26 @@ def finished(visit: Visit) -> DatasetRecord | None:
 
 
 def stop(visit: Visit) -> None:
-    """Stop reading; nothing of it is kept."""
+    """Stop reading. Nothing is saved."""
     JOBS.cancel(key_of(visit))
 
 
 # --- the Hub ---
 
 
-def hub_seen(visit: Visit) -> HubDataset | None:
-    """The dataset that was looked at last, when it is the one that is named."""
-    found = _SEEN.get(visit.workspace)
-    return found if found is not None and found.name == hub_choices(visit).get("name") else None
+def hub_dataset(visit: Visit) -> HubDataset | None:
+    """The dataset that was inspected last, when its name is still in the form."""
+    dataset = _SEEN.get(visit.workspace)
+    return dataset if dataset is not None and dataset.name == hub_choices(visit).get("name") else None
 
 
 def hub_choices(visit: Visit) -> dict[str, str]:
-    """Name, config, split and limit as they were typed."""
+    """Name, config, split and limit as typed."""
     return visit.choices.extra.get("hub") or {}
 
 
-def hub_look(visit: Visit) -> None:
-    """Ask the Hub what a dataset holds."""
+def hub_inspect(visit: Visit) -> None:
+    """Inspect a dataset on the Hub."""
     name = visit.text("value", 200).strip().removeprefix("hf:")
     visit.remember(hub={"name": name}, fold="hub")
     if name:
@@ -205,7 +205,7 @@ def hub_look(visit: Visit) -> None:
 
 
 def hub_choose(visit: Visit) -> None:
-    """Choose a config, a split, or how many rows."""
+    """Choose a config, a split, or the maximum number of rows."""
     which = {"hub_config": "config", "hub_split": "split", "row_limit": "limit"}.get(visit.text("name", 40))
     if which is None:
         return
@@ -217,11 +217,11 @@ def hub_choose(visit: Visit) -> None:
 
 
 def hub_fetch(visit: Visit) -> None:
-    """Fetch the rows that were chosen."""
-    found, chosen = hub_seen(visit), hub_choices(visit)
-    if found is None:
+    """Download the chosen rows."""
+    dataset, chosen = hub_dataset(visit), hub_choices(visit)
+    if dataset is None:
         raise StudioError("no-such-dataset", "Name a dataset of the Hub first.", hint="Type its name and press Enter.")
-    known = list(found.configs)
+    known = list(dataset.configs)
     config = chosen.get("config") or ("default" if "default" in known else known[0])
     how: dict[str, Any] = {"hub_config": config}
     if chosen.get("split"):
@@ -231,6 +231,6 @@ def hub_fetch(visit: Visit) -> None:
     studio = visit.studio
     _begin(
         visit,
-        Job(f"Fetching {found.name} from the Hub"),
-        lambda job: studio.jobs.add_hub(found.name, job.read, job.cancelled, **how),
+        Job(f"Fetching {dataset.name} from the Hub"),
+        lambda job: studio.jobs.add_hub(dataset.name, job.read, job.cancelled, **how),
     )

@@ -1,4 +1,4 @@
-"""A row of the table opened, so that its cells can be written anew. Part of the Data tab."""
+"""Editor of one row of the table. Part of the Data tab."""
 
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import button, field, textarea
@@ -9,13 +9,13 @@ from studio.ui.tabs.data import import_options
 from studio.ui.tabs.data.stale_guard import changed, require_same
 
 MOST_SHOWN = 40
-"""Columns that are offered; of more, the first."""
+"""Maximum number of columns in the editor."""
 LINE = 90
-"""Characters of a line, about: a field is as high as its text, within reason."""
+"""Approximate characters of a line. The height of a field follows its text, up to a limit."""
 
 
 def panel(visit: Visit) -> Html | str:
-    """The opened row, a field for each cell."""
+    """The open row, with a field for each cell."""
     kept = visit.choices.extra.get("opened_row") or {}
     record = visit.studio.datasets.get(visit.choices.dataset)
     if kept.get("of") != record.id or kept.get("version") != record.version:
@@ -58,12 +58,12 @@ def open_row(visit: Visit) -> None:
 
 
 def close_row(visit: Visit) -> None:
-    """Close it."""
+    """Close the row."""
     visit.remember(opened_row=None)
 
 
 def save_cell(visit: Visit) -> None:
-    """Put what was written into the cell: a new version. The row stays open, and the table where it is."""
+    """Save a cell: a new version. The row stays open, and the table stays on its page."""
     record, row, number = (
         visit.studio.datasets.get(visit.choices.dataset),
         visit.whole("row", 1),

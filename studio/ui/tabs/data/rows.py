@@ -1,4 +1,4 @@
-"""The views of the rows: the table with its roles, the doctor and the splits. Part of the Data tab."""
+"""The view of the rows: the table with roles, the data checks and the splits. Part of the Data tab."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,9 +31,9 @@ from studio.ui.tabs.data.check_progress import check_key
 from studio.ui.tabs.method.plan import plan_key
 
 MOST_COUNTED = 20_000
-"""Rows up to which the doctor also counts tokens by himself."""
+"""Maximum number of rows whose tokens are counted without a request."""
 LOOKED_AT = 3000
-"""Milliseconds for which rows are looked at before their run is made ready."""
+"""Milliseconds before a run on the shown rows is prepared."""
 VIEWS = (
     ("rows", "Rows", ""),
     ("tokens", "What the model sees", ""),
@@ -45,14 +45,14 @@ VIEWS = (
 
 @dataclass(frozen=True)
 class DatasetState:
-    """A dataset as it stands: its record, how it is read, and what the doctor says, or why it can't."""
+    """The state of a dataset: its record, its roles, and the report of the data checks or why there is none."""
 
     record: DatasetRecord
     roles: dict[str, str | None]
     report: CheckReport | None
     refused: StudioError | None
     waiting: bool = False
-    """Many rows: the table is shown first, and then looked at."""
+    """There are many rows: the table is shown first, and checked afterwards."""
 
 
 def drawn(visit: Visit) -> tuple[Html, Html]:
@@ -101,15 +101,15 @@ def _still_there(visit: Visit) -> bool:
 
 
 def dataset_state(visit: Visit) -> DatasetState:
-    """The chosen dataset with its roles and the doctor's report."""
+    """The open dataset with its roles and the report of the data checks."""
     chosen = visit.choices
     record = visit.studio.datasets.get(chosen.dataset)
     tried = chosen.extra.get("roles") or {}
     if tried.get("of") == record.id:
         roles = {column: None if tried.get(column, IGNORE) == IGNORE else tried[column] for column in record.columns}
-        said = {column: tried[column] for column in record.columns if column in tried}
+        given_roles = {column: tried[column] for column in record.columns if column in tried}
         try:
-            visit.studio.datasets.spec(record.id, chosen.task, said, labels_too=False)
+            visit.studio.datasets.spec(record.id, chosen.task, given_roles, labels_too=False)
         except StudioError as error:
             return DatasetState(record, roles, None, error)
     try:
@@ -123,7 +123,7 @@ def dataset_state(visit: Visit) -> DatasetState:
 
 
 def _check(visit: Visit) -> CheckReport:
-    """The doctor's report; with rows that are too long once they were counted, and without them if that fails."""
+    """The report of the data checks; with rows that are too long, if tokens were counted."""
     chosen = visit.choices
     if chosen.extra.get("measured") == measurement_key(visit):
         try:
@@ -136,7 +136,7 @@ def _check(visit: Visit) -> CheckReport:
 
 
 def measurement_key(visit: Visit) -> str:
-    """What was counted in tokens: these rows, read so, by this model."""
+    """A key for the rows, roles and model whose tokens were counted."""
     return f"{check_key(visit)} {visit.choices.model}"
 
 
@@ -197,7 +197,7 @@ def _version(record: DatasetRecord) -> Html:
 
 
 def _versions(visit: Visit, record: DatasetRecord) -> list[Html]:
-    """Ways to the version before, and to the one after when one went back."""
+    """Buttons for the previous and the next version."""
     known = [each.version for each in visit.studio.versions.all(record.id)]
     before, after = [v for v in known if v < record.version], [v for v in known if v > record.version]
     made = []
@@ -251,7 +251,7 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
             state.refused,
             max(v.version for v in visit.studio.versions.all(state.record.id)),
         ),
-        closer=augmentation.closer(visit, state.report),
+        closer=augmentation.extra_checks(visit, state.report),
         splits=splits_panel(counts, 42, splits.fields(visit, state.record) if chosen.extra.get("shares") else None)
         if state.report
         else "",
@@ -260,8 +260,7 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
 
 
 def _next(visit: Visit, state: DatasetState) -> Html | str:
-    """What is done now that the table is on the screen: tokens are counted, when the model is here, and the run that
-    these rows are for is made ready once a person has looked for a while."""
+    """What the page requests after the table was drawn: a count of the tokens, and after a while a prepared run."""
     chosen = visit.choices
     if state.waiting or state.report is None or state.record.rows > MOST_COUNTED or not chosen.model:
         return ""
@@ -275,7 +274,7 @@ def _next(visit: Visit, state: DatasetState) -> Html | str:
 
 
 def _other_task(visit: Visit, state: DatasetState) -> Html:
-    """When the rows look like another task's, say so; nothing is changed without a button."""
+    """A note when the columns look like those of another task, with a button to change it."""
     try:
         unsure = state.record.spec is None or state.refused
         guess = visit.studio.datasets.spec(state.record.id, labels_too=False) if unsure else None

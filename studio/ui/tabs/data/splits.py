@@ -1,5 +1,5 @@
-"""How rows are divided: shares, a group that stays together, time, or a column of parts; kept with the dataset. Part of
-the Data tab."""
+"""Split settings: fractions, a group column, a time column, or a split column; saved with the dataset. Part of the Data
+tab."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ FIELDS = tuple(name for name in SplitSpec.model_fields if name != "seed")
 
 
 def chosen(visit: Visit) -> dict[str, Any]:
-    """What was said of the splits, as settings."""
+    """The split settings that are set."""
     settings = visit.choices.settings
     return {name: settings[name] for name in FIELDS if settings.get(name) not in (None, "")}
 
 
 def counts(visit: Visit) -> tuple[SplitCounts | None, StudioError | None]:
-    """Rows in each part, or why they can't be divided so."""
+    """Rows of each split, or why they can't be split so."""
     try:
         return visit.studio.datasets.splits(visit.choices.dataset, **chosen(visit)), None
     except StudioError as error:
@@ -32,7 +32,7 @@ def counts(visit: Visit) -> tuple[SplitCounts | None, StudioError | None]:
 
 
 def fields(visit: Visit, record: DatasetRecord) -> Html:
-    """The form to change how rows are divided."""
+    """The form of the split settings."""
     now = chosen(visit)
     way = next((name for name in WAYS if now.get(name)), visit.choices.extra.get("way") or "")
     own = f"As the file says, in {record.split_column}" if record.split_column else "At random, equal texts together"
@@ -62,8 +62,8 @@ def fields(visit: Visit, record: DatasetRecord) -> Html:
 
 def _share(visit: Visit, name: str, label: str) -> Html:
     value = visit.choices.settings.get(name)
-    shown = "" if value is None else f"{value * 100:g}"
-    control = text_input(name, shown, "share", helped=True, inputmode="decimal")
+    percent = "" if value is None else f"{value * 100:g}"
+    control = text_input(name, percent, "share", helped=True, inputmode="decimal")
     return field(name, label, control, "0 to 50. Empty: by the number of rows.")
 
 
@@ -73,7 +73,7 @@ def change(visit: Visit) -> None:
 
 
 def set_share(visit: Visit) -> None:
-    """Keep another share back; an empty field leaves it to the studio."""
+    """Set the fraction of a split. Empty: the default."""
     name, text = visit.text("name"), visit.text("value").strip().rstrip("%").replace(",", ".").strip()
     try:
         _keep(visit, {name: float(text) / 100 if text else None})
@@ -84,26 +84,26 @@ def set_share(visit: Visit) -> None:
 
 
 def set_way(visit: Visit) -> None:
-    """Divide another way; its column is chosen next."""
+    """Set how rows are split. The column is chosen next."""
     way = visit.text("value")
     visit.remember(way=way if way in WAYS else "")
     _keep(visit, dict.fromkeys(WAYS, ""))
 
 
 def set_column(visit: Visit) -> None:
-    """The column of the way that was chosen."""
+    """Set the column."""
     name = visit.text("name")
     if name in WAYS:
         _keep(visit, {**dict.fromkeys(WAYS, ""), name: visit.text("value", 500)})
 
 
 def set_stable(visit: Visit) -> None:
-    """Divide by content alone, or not."""
+    """Split by content, or not."""
     _keep(visit, {"stable_splits": visit.event.get("value") is True})
 
 
 def _keep(visit: Visit, changes: dict[str, Any]) -> None:
-    """Divide so from now on, unless it can't be."""
+    """Save the settings, unless the rows can't be split so."""
     if not set(changes) <= set(FIELDS):
         return
     now = {name: value for name, value in {**chosen(visit), **changes}.items() if value not in (None, "", False)}

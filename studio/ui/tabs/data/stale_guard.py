@@ -1,7 +1,7 @@
-"""Which rows the page stands for: an act on a row is for the row that was on the screen, whatever has come since.
+"""Guards against stale pages: an action is for the dataset and the rows that were on the screen.
 
-Another tab, another person or a server that began anew may have made another version, or opened another dataset; a
-row's number then means another row. What a person does says what was drawn (`data-about`, see js/2-region.js).
+Another tab, another person or a restart of the server may have made another version, or opened another dataset. Then a
+row's number may mean another row. Actions carry what was drawn (`data-about`, see js/2-region.js).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,17 +14,17 @@ from studio.ui.session import Visit
 
 
 def mark(record: DatasetRecord) -> Html:
-    """What is drawn, for what is done to it."""
+    """A mark of the drawn dataset and version, which actions carry."""
     return html('<i hidden data-about="{d} {v}"></i>', d=record.id, v=record.version)
 
 
 def of_this_dataset(act: Callable[[Visit], None]) -> Callable[[Visit], None]:
-    """The act, refused when it was meant for another dataset than the one that is worked with."""
+    """The action, refused when it was for another dataset than the open one."""
 
     @wraps(act)
     def done(visit: Visit) -> None:
-        meant = visit.text("about", 200).partition(" ")[0]
-        if meant and meant != visit.choices.dataset:
+        dataset = visit.text("about", 200).partition(" ")[0]
+        if dataset and dataset != visit.choices.dataset:
             raise changed("Another dataset was opened since this page was drawn.")
         act(visit)
 
@@ -32,7 +32,7 @@ def of_this_dataset(act: Callable[[Visit], None]) -> Callable[[Visit], None]:
 
 
 def require_same(visit: Visit, rows: Sequence[int]) -> None:
-    """Refuse when one of the rows, by its number, is another one now than it was on the page."""
+    """Refuse when the row with one of these numbers has changed since it was drawn."""
     dataset, version = visit.choices.dataset, visit.text("about", 200).rpartition(" ")[2]
     if not version.isdecimal() or int(version) == visit.studio.datasets.get(dataset).version:
         return
@@ -49,5 +49,5 @@ def _same(visit: Visit, dataset: str, version: int, row: int) -> bool:
 
 
 def changed(words: str) -> StudioError:
-    """What was done is not kept, and why."""
+    """The error for a stale action."""
     return StudioError("wrong-state", words, hint="Nothing was done. Look at what is drawn now, then do it again.")

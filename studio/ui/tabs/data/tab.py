@@ -1,4 +1,4 @@
-"""2 Data: bringing rows in, saying what the columns are, and looking at what is wrong with them."""
+"""2 Data: import of rows, roles of columns, and data checks."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from studio.ui.tabs.data import (
 )
 from studio.ui.tabs.data.rows import dataset_state, drawn, measurement_key
 from studio.ui.tabs.data.stale_guard import of_this_dataset
-from studio.ui.tabs.method.plan import foresee
+from studio.ui.tabs.method.plan import prepare_early
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def wire(c: Components, shell: PageShell) -> None:
         "fix": fix,
         "version": go_back,
         "measure": measure,
-        "foresee": foresee,
+        "foresee": prepare_early,
         "file": file,
         **check_progress.ACTS,
         **splits.ACTS,
@@ -80,7 +80,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
 
 def pick_view(visit: Visit) -> None:
-    """Look at the data another way."""
+    """Choose a view of the data."""
     visit.choose(view=visit.text("value"))
 
 
@@ -90,8 +90,10 @@ def pick_task(visit: Visit) -> None:
 
 
 def map_column(visit: Visit) -> None:
-    """Give a column another role; the column that had it is not used any more. While it is not clear which column is
-    which, those that nobody spoke of stay open, so that the last one falls into place by itself."""
+    """Give a column another role. The column that had it loses it.
+
+    While the roles are unclear, columns without a chosen role stay open, so that the last one is inferred.
+    """
     chosen, column, role = visit.choices, visit.text("column"), visit.text("value")
     state, tried = dataset_state(visit), chosen.extra.get("roles") or {}
     if state.refused is None:
@@ -106,7 +108,7 @@ def map_column(visit: Visit) -> None:
     except StudioError:
         if dataset_state(visit).refused is None:
             raise
-        return  # the doctor says it, beside the table
+        return  # the report beside the table has the error
     visit.remember(roles=None)
     visit.choose(page=1, only="")
 
@@ -117,7 +119,7 @@ def turn_page(visit: Visit) -> None:
 
 
 def show_only(visit: Visit) -> None:
-    """Show the rows of one finding, or all again; rows that are cut are shown as tokens."""
+    """Show the rows with one kind of problem, or all. Truncated rows are shown as tokens."""
     kind = visit.text("finding")
     if kind == "too-long":
         visit.choose(view="tokens", row=max(1, visit.whole("row", 1)))
@@ -126,7 +128,7 @@ def show_only(visit: Visit) -> None:
 
 
 def fix(visit: Visit) -> None:
-    """Remove the rows of a finding: a new version."""
+    """Remove or repair the rows with one kind of problem: a new version."""
     if import_options.fix(visit, visit.text("finding"), augmentation.every_row(visit)):
         visit.choose(page=1, only="", version=None)
 
@@ -138,7 +140,7 @@ def go_back(visit: Visit) -> None:
 
 
 def measure(visit: Visit) -> None:
-    """Count tokens too, now that the table is on the screen, while a worker gets ready for the run that may follow."""
+    """Count tokens after the table was drawn, while a worker is prepared for the next run."""
     key, chosen = measurement_key(visit), visit.choices
     visit.studio.runs.prepare()
     with suppress(StudioError):

@@ -1,4 +1,4 @@
-"""What rows are for, asked where their columns do not say it. Part of the Data tab."""
+"""The choice of a task, where the columns do not show it. Part of the Data tab."""
 
 from studio.schema.dataset import DatasetRecord
 from studio.ui.components.basic import Card, Primary, action_bar, cards
@@ -37,5 +37,5 @@ def drawn(visit: Visit, record: DatasetRecord) -> Html:
 
 
 def bar() -> Html:
-    """The way on, once a task is chosen."""
+    """The action bar before a task is chosen."""
     return action_bar("Choose what the model should do.", Primary("Next: method", disabled=True), back="model")

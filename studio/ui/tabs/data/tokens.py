@@ -1,5 +1,4 @@
-"""What the model sees: one row as the tokens that training gets, how long the rows are, and the first batch. Part of
-the Data tab."""
+"""What the model gets: one row as tokens, the lengths of the rows, and the first batch. Part of the Data tab."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,18 +16,18 @@ from studio.ui.session import Visit
 
 
 def pick_row(visit: Visit) -> None:
-    """Look at another row."""
+    """Show another row."""
     most = visit.studio.datasets.get(visit.choices.dataset).rows
     visit.choose(row=min(max(1, visit.whole("value", 1)), max(1, most)))
 
 
 def show_special(visit: Visit) -> None:
-    """Show the template's marks, or hide them."""
+    """Show or hide the tokens of the template."""
     visit.remember(special=bool(visit.event.get("value")))
 
 
 def set_limit(visit: Visit) -> None:
-    """Cut rows at another length; 0 leaves it to the plan."""
+    """Set the maximum length. 0: as planned."""
     settings = {name: value for name, value in visit.choices.settings.items() if name != "max_length"}
     if value := visit.whole("value"):
         settings["max_length"] = max(LEAST, value)
@@ -36,7 +35,7 @@ def set_limit(visit: Visit) -> None:
 
 
 def count(visit: Visit) -> None:
-    """Load the model's tokenizer and draw the row, now that the view is on the screen."""
+    """Load the tokenizer and encode the row, after the view was drawn."""
     key, chosen = _key(visit), visit.choices
     with suppress(StudioError):
         visit.studio.preview.lengths(chosen.dataset, chosen.model, chosen.task, chosen.settings)
@@ -45,7 +44,7 @@ def count(visit: Visit) -> None:
 
 
 def fetch_batch(visit: Visit) -> None:
-    """Have the run's own trainer made, and ask it for its first batch."""
+    """Compute the first batch with the trainer of the run."""
     visit.studio.preview.first_batch(RunRequest(**_run(visit)))
 
 
@@ -63,7 +62,7 @@ def _key(visit: Visit) -> str:
 
 
 def _run(visit: Visit) -> dict[str, Any]:
-    """The run as it stands on this page."""
+    """The fields of a run request with the current choices."""
     chosen = visit.choices
     return {
         "dataset": chosen.dataset,
@@ -76,7 +75,7 @@ def _run(visit: Visit) -> dict[str, Any]:
 
 
 def side(visit: Visit) -> Html:
-    """Which row is shown, and the ways to others."""
+    """The number of the row, with buttons to others."""
     row, most = visit.choices.row, visit.studio.datasets.get(visit.choices.dataset).rows
     return html(
         '<label class="muted nowrap" for="f-row">Row</label>{input}<span class="muted nowrap">of '
@@ -89,7 +88,7 @@ def side(visit: Visit) -> Html:
 
 
 def drawn(visit: Visit, readable: bool) -> Html:
-    """The row as tokens and the lengths of all; the first look waits until the view is on the screen."""
+    """The row as tokens, and the lengths of all. The tokenizer is loaded after the view was drawn."""
     chosen = visit.choices
     if not readable:
         return note("", "Say first, in the view Rows, which column is which.")
@@ -125,7 +124,7 @@ def _stats(visit: Visit) -> LengthStats | None:
 
 
 def _batch(visit: Visit) -> Batch | None:
-    """The batch, when it was fetched for these rows and settings."""
+    """The batch, if it was computed for these rows and settings."""
     try:
         return visit.studio.preview.cached_first_batch(RunRequest(**_run(visit)))
     except StudioError:

@@ -1,5 +1,4 @@
-"""The view of a dataset's versions: what each changed, two of them side by side, and the way back. Part of the Data
-tab."""
+"""The view of a dataset's versions: what each changed, comparison of two, and restoring one. Part of the Data tab."""
 
 from studio.schema.dataset import DatasetRecord
 from studio.schema.views import Comparison, RowChange
@@ -17,7 +16,7 @@ WORDS = {"added": ("added", "ok"), "removed": ("removed", "error"), "changed": (
 
 
 def drawn(visit: Visit) -> Html:
-    """All versions, and below them two of them compared."""
+    """All versions, and below them a comparison of two."""
     record = visit.studio.datasets.get(visit.choices.dataset)
     known = visit.studio.versions.all(record.id)
     return html(
@@ -47,7 +46,7 @@ def _version(each: DatasetRecord, current: DatasetRecord) -> Html:
 
 
 def chosen(visit: Visit, known: list[DatasetRecord]) -> tuple[int, int]:
-    """The two versions to compare: as chosen, else the last two."""
+    """The two versions to compare: the chosen ones, else the last two."""
     kept = visit.choices.extra.get("compared") or {}
     numbers = [each.version for each in known]
     if kept.get("of") == visit.choices.dataset and {kept.get("before"), kept.get("after")} <= set(numbers):
@@ -59,24 +58,24 @@ def _compared(visit: Visit, known: list[DatasetRecord]) -> Html:
     before, after = chosen(visit, known)
     kept = visit.choices.extra.get("compared") or {}
     if not visit.studio.versions.is_compared(visit.choices.dataset, before, after):
-        return _under_way(visit, known, before, after)
+        return _progress(visit, known, before, after)
     only, start = kept.get("only", ""), max(1, kept.get("start", 1))
-    found = visit.studio.versions.compare(visit.choices.dataset, before, after, start, PAGE, only)
-    shown = [("", f"All {found.added + found.removed + found.changed:,}", "")]
-    shown += [(kind, f"{getattr(found, kind):,} {words}", "") for kind, (words, _) in WORDS.items()]
+    comparison = visit.studio.versions.compare(visit.choices.dataset, before, after, start, PAGE, only)
+    kinds = [("", f"All {comparison.added + comparison.removed + comparison.changed:,}", "")]
+    kinds += [(kind, f"{getattr(comparison, kind):,} {words}", "") for kind, (words, _) in WORDS.items()]
     return html(
         '<section class="panel flush" aria-labelledby="cmp"><div class="bar wrap"><h2 id="cmp">Compare</h2>{pair}'
         '<span class="right">{kinds}</span></div>{columns}{table}{foot}</section>',
         pair=_pair(known, before, after),
-        kinds=segments("only", "compare", shown, only, "Rows shown"),
-        columns=_columns(found),
-        table=_table(found),
-        foot=_foot(found),
+        kinds=segments("only", "compare", kinds, only, "Rows shown"),
+        columns=_columns(comparison),
+        table=_table(comparison),
+        foot=_foot(comparison),
     )
 
 
 def _pair(known: list[DatasetRecord], before: int, after: int) -> Html:
-    """The two versions, to be chosen."""
+    """Selectors of the two versions."""
     versions = [(str(each.version), f"Version {each.version}") for each in known]
     return html(
         '{one}<span class="muted">with</span>{other}',
@@ -85,8 +84,8 @@ def _pair(known: list[DatasetRecord], before: int, after: int) -> Html:
     )
 
 
-def _under_way(visit: Visit, known: list[DatasetRecord], before: int, after: int) -> Html:
-    """Many rows: they are compared by another process, and the page asks until it is done."""
+def _progress(visit: Visit, known: list[DatasetRecord], before: int, after: int) -> Html:
+    """The progress of a comparison of many rows in a subprocess. The page polls it."""
     key = _key(visit, before, after)
     job = JOBS.get(key)
     if visit.choices.extra.get("not_compared") == key[1] and job is None:
@@ -114,25 +113,25 @@ def _key(visit: Visit, before: int, after: int) -> Key:
     return visit.workspace, f"comparing {visit.choices.dataset} {before} {after}"
 
 
-def _columns(found: Comparison) -> Html | str:
-    words = [("New columns", found.columns_added), ("Columns that are gone", found.columns_removed)]
-    said = [f"{title}: {', '.join(names)}." for title, names in words if names]
-    return html('<p class="body muted">{s}</p>', s=" ".join(said)) if said else ""
+def _columns(comparison: Comparison) -> Html | str:
+    words = [("New columns", comparison.columns_added), ("Columns that are gone", comparison.columns_removed)]
+    sentences = [f"{title}: {', '.join(names)}." for title, names in words if names]
+    return html('<p class="body muted">{s}</p>', s=" ".join(sentences)) if sentences else ""
 
 
-def _table(found: Comparison) -> Html:
-    if not found.rows:
-        return html('<p class="body muted">No row differs: {n} are the same.</p>', n=rows_words(found.same))
-    wide = max(0, len(found.columns) - 4) * 150 + 640
+def _table(comparison: Comparison) -> Html:
+    if not comparison.rows:
+        return html('<p class="body muted">No row differs: {n} are the same.</p>', n=rows_words(comparison.same))
+    wide = max(0, len(comparison.columns) - 4) * 150 + 640
     return html(
         '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows that differ, scrolls sideways"><table '
         'class="grid-table compared"{style}><colgroup><col style="width:72px"><col style="width:96px">{cols}</colgroup>'
         '<thead><tr><th>Row</th><th><span class="sr">What happened</span></th>{heads}</tr></thead>'
         "<tbody>{rows}</tbody></table></div>",
         style=attrs(style=f"min-width:{wide}px"),
-        cols=[Html("<col>") for _ in found.columns],
-        heads=[html("<th>{c}</th>", c=column) for column in found.columns],
-        rows=[_row(each, found.columns) for each in found.rows],
+        cols=[Html("<col>") for _ in comparison.columns],
+        heads=[html("<th>{c}</th>", c=column) for column in comparison.columns],
+        rows=[_row(each, comparison.columns) for each in comparison.rows],
     )
 
 
@@ -149,7 +148,7 @@ def _row(change: RowChange, columns: tuple[str, ...]) -> Html:
 
 
 def _cell(change: RowChange, column: str) -> Html:
-    """A changed cell says both: what was, struck out, and what is."""
+    """A changed cell shows both texts, the old one struck out."""
     if column not in change.changed:
         return html("<td{a}>{t}</td>", a=attrs(class_="muted"), t=change.cells.get(column, "")[:CELL])
     before, after = change.changed[column]
@@ -160,30 +159,30 @@ def _cell(change: RowChange, column: str) -> Html:
     )
 
 
-def _foot(found: Comparison) -> Html:
-    last = found.start + len(found.rows) - 1
-    words = f"Differences {found.start:,} to {last:,} of {found.total:,}" if found.rows else ""
+def _foot(comparison: Comparison) -> Html:
+    last = comparison.start + len(comparison.rows) - 1
+    words = f"Differences {comparison.start:,} to {last:,} of {comparison.total:,}" if comparison.rows else ""
     return html(
         '<div class="bar foot"><span class="muted" aria-live="polite">{words} · {same} the same</span>'
         '<span class="right row">{back}{on}</span></div>',
         words=words,
-        same=rows_words(found.same),
+        same=rows_words(comparison.same),
         back=button(
             "Previous",
             "compare",
             "s",
-            disabled=found.start <= 1,
+            disabled=comparison.start <= 1,
             name="start",
-            value=max(1, found.start - PAGE),
+            value=max(1, comparison.start - PAGE),
             aria_label="Previous differences",
         ),
         on=button(
             "Next",
             "compare",
             "s",
-            disabled=last >= found.total,
+            disabled=last >= comparison.total,
             name="start",
-            value=found.start + PAGE,
+            value=comparison.start + PAGE,
             aria_label="Next differences",
         ),
     )
@@ -205,8 +204,8 @@ def compare(visit: Visit) -> None:
     visit.remember(compared=now)
 
 
-def look(visit: Visit) -> None:
-    """Have the two versions compared, or see whether it is done."""
+def update(visit: Visit) -> None:
+    """Start the comparison, or update its progress."""
     known = visit.studio.versions.all(visit.choices.dataset)
     if len(known) < 2:
         return
@@ -229,7 +228,7 @@ def look(visit: Visit) -> None:
 
 
 def stop(visit: Visit) -> None:
-    """Leave the two versions uncompared."""
+    """Stop the comparison."""
     before, after = chosen(visit, visit.studio.versions.all(visit.choices.dataset))
     key = _key(visit, before, after)
     JOBS.cancel(key)
@@ -237,9 +236,9 @@ def stop(visit: Visit) -> None:
 
 
 def again(visit: Visit) -> None:
-    """Compare them after all."""
+    """Start the stopped comparison again."""
     visit.remember(not_compared="")
-    look(visit)
+    update(visit)
 
 
-ACTS = {"compare": compare, "compare-look": look, "stop-comparing": stop, "compare-again": again}
+ACTS = {"compare": compare, "compare-look": update, "stop-comparing": stop, "compare-again": again}

@@ -1,4 +1,4 @@
-"""The plan of the Method tab: worked out, made to fit, sharpened by a few real steps, and made ready before Start."""
+"""The plan of the Method tab: computed, fitted to the memory, measured by a few real steps; and the prepared run."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +12,7 @@ from studio.ui.tabs.method import prompts
 
 
 def name_of(visit: Visit) -> str:
-    """The run's name, the data's own until another is given."""
+    """The name of the run. The default is the name of the dataset."""
     return visit.choices.name or Path(visit.studio.datasets.get(visit.choices.dataset).name).stem
 
 
@@ -22,7 +22,7 @@ def plan_key(visit: Visit) -> str:
 
 
 def planned(visit: Visit, method: str = "") -> PlanView | StudioError:
-    """The plan for what is chosen (or with another method), or why there is none."""
+    """The plan for the current choices (or with another method), or why there is none."""
     chosen = visit.choices
     try:
         return visit.studio.planning.plan(
@@ -40,8 +40,8 @@ def planned(visit: Visit, method: str = "") -> PlanView | StudioError:
         return error
 
 
-def asked(visit: Visit) -> dict[str, Any]:
-    """What is chosen, as a run is asked for."""
+def run_fields(visit: Visit) -> dict[str, Any]:
+    """The fields of a run request with the current choices."""
     chosen = visit.choices
     return {
         "dataset": chosen.dataset,
@@ -55,22 +55,21 @@ def asked(visit: Visit) -> dict[str, Any]:
     }
 
 
-def make_ready(visit: Visit) -> None:
-    """Have the run stand before its first step by the time that Start is pressed."""
-    with suppress(StudioError):  # Start will say why
-        visit.studio.runs.prepare(RunRequest(**asked(visit)))
+def prepare_run(visit: Visit) -> None:
+    """Prepare the run up to its first step, before Start is pressed."""
+    with suppress(StudioError):  # Start reports the reason
+        visit.studio.runs.prepare(RunRequest(**run_fields(visit)))
 
 
-def foresee(visit: Visit) -> None:
-    """The same while a person still looks at rows, with the plan that step 3 will show: nothing is lost when it is
-    changed there."""
+def prepare_early(visit: Visit) -> None:
+    """Prepare the run while the rows are shown, with the plan of step 3. It can still be changed there."""
     key = plan_key(visit)
-    make_ready(visit)
+    prepare_run(visit)
     visit.remember(reckoned=key)
 
 
-def sharpened(visit: Visit, view: PlanView | StudioError) -> PlanView | StudioError:
-    """With what a probe measured in place of the estimate."""
+def with_measurement(visit: Visit, view: PlanView | StudioError) -> PlanView | StudioError:
+    """The plan with measured memory and time, if a probe was made."""
     measured = kept(visit, "measured")
     if not measured or isinstance(view, StudioError):
         return view
@@ -82,9 +81,9 @@ def sharpened(visit: Visit, view: PlanView | StudioError) -> PlanView | StudioEr
 
 
 def make_it_fit(visit: Visit) -> None:
-    """Change settings until the run fits the memory, least harm first, and say which."""
+    """Change settings until the run fits the memory, and remember the changes."""
     chosen = visit.choices
-    found = visit.studio.planning.fit(
+    fitted = visit.studio.planning.fit(
         RunRequest(
             dataset=chosen.dataset,
             model=chosen.model,
@@ -95,14 +94,14 @@ def make_it_fit(visit: Visit) -> None:
             name=name_of(visit),
         )
     )
-    visit.choose(method=found.method, settings=found.settings)
-    visit.remember(fitted=[_fitted_key(visit), *found.changes], wrong={})
+    visit.choose(method=fitted.method, settings=fitted.settings)
+    visit.remember(fitted=[_fitted_key(visit), *fitted.changes], wrong={})
 
 
 def measure(visit: Visit) -> None:
-    """Make a few real steps, and show what they took in place of the estimate."""
+    """Measure memory and time by a few real steps."""
     chosen = visit.choices
-    found = visit.studio.planning.probe(
+    view = visit.studio.planning.probe(
         RunRequest(
             dataset=chosen.dataset,
             model=chosen.model,
@@ -113,17 +112,17 @@ def measure(visit: Visit) -> None:
             name=name_of(visit),
         )
     )
-    visit.remember(measured=[_fitted_key(visit), found.estimate.memory_bytes, found.estimate.seconds])
+    visit.remember(measured=[_fitted_key(visit), view.estimate.memory_bytes, view.estimate.seconds])
 
 
 def _fitted_key(visit: Visit) -> str:
-    """What a fit or a probe was made for: it counts no more when anything of it changes."""
+    """A key of the choices that a fit or a probe was made for."""
     chosen = visit.choices
     values = " ".join(f"{name}={value}" for name, value in sorted(chosen.settings.items()))
     return f"{plan_key(visit)} {chosen.method} {chosen.preset} {values}"
 
 
 def kept(visit: Visit, name: str) -> list[Any]:
-    """What a fit or a probe found, when it was for what is chosen now."""
-    found = visit.choices.extra.get(name) or [""]
-    return list(found[1:]) if found[0] == _fitted_key(visit) else []
+    """The result of a fit or a probe, if it was made for the current choices."""
+    saved = visit.choices.extra.get(name) or [""]
+    return list(saved[1:]) if saved[0] == _fitted_key(visit) else []

@@ -1,4 +1,4 @@
-"""The prompts to watch: asked before the first step and after the last. Part of the Method tab."""
+"""Test prompts: answered before the first step and after the last. Part of the Method tab."""
 
 import json
 
@@ -11,7 +11,7 @@ MOST = 3
 
 
 def change(visit: Visit) -> None:
-    """Change one of the prompts to watch."""
+    """Change one of the test prompts."""
     prompts = [*of(visit), *[""] * MOST][:MOST]
     number = min(max(visit.whole("number"), 0), MOST - 1)
     prompts[number] = visit.text("value", 2000)
@@ -19,7 +19,7 @@ def change(visit: Visit) -> None:
 
 
 def of(visit: Visit) -> tuple[str, ...]:
-    """The prompts to watch: as chosen, else the first rows' own."""
+    """The test prompts: as chosen, else from the first rows."""
     chosen = visit.choices
     if chosen.prompts is not None:
         return chosen.prompts
@@ -33,29 +33,29 @@ def of(visit: Visit) -> tuple[str, ...]:
     columns = [by_role[role] for role in asks if role in by_role]
     columns = columns if both else columns[:1]
     page = visit.studio.datasets.rows(chosen.dataset, 1, 12)
-    found = dict.fromkeys(_asked("\n\n".join(row.get(each, "") for each in columns)) for _, row in page.rows)
-    return tuple(text for text in found if text)[:MOST]
+    texts = dict.fromkeys(_prompt_in("\n\n".join(row.get(each, "") for each in columns)) for _, row in page.rows)
+    return tuple(text for text in texts if text)[:MOST]
 
 
-def _asked(cell: str) -> str:
-    """What a person asks in a cell: its text, or the first turn of theirs in a conversation; short ones only."""
+def _prompt_in(cell: str) -> str:
+    """The prompt in a cell: its text, or the user's first turn in a conversation. Only short ones."""
     text = cell
     if cell.startswith("[{"):
         try:
             turns = json.loads(cell)
         except ValueError:
             return ""
-        said = (
+        turns_of_user = (
             turn.get("content", turn.get("value", ""))
             for turn in turns
             if turn.get("role", turn.get("from")) in ("user", "human")
         )
-        text = str(next(said, ""))
+        text = str(next(turns_of_user, ""))
     return text.strip() if len(text) <= 400 else ""
 
 
 def panel(visit: Visit) -> Html:
-    """The fields for them."""
+    """The fields of the test prompts."""
     prompts = [*of(visit), *[""] * MOST][:MOST]
     task = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
     words = (

@@ -1,4 +1,4 @@
-"""Search on the Method tab: a fold with its budget, a live table of trials, and "Use the best"."""
+"""Hyperparameter search on the Method tab: budget, a live table of trials, and "Use the best"."""
 
 import math
 from typing import Any
@@ -13,12 +13,12 @@ from studio.ui.session import Visit
 
 USUAL = "6"
 LOOK = "2000"
-"""Milliseconds between two looks at a search at work."""
+"""Milliseconds between two updates of a running search."""
 WORDS = {"running": "at work", "finished": "done", "pruned": "given up early", "failed": "failed"}
 
 
 def panel(visit: Visit) -> Html:
-    """The fold; open while a search is at work."""
+    """The fold. Open while a search runs."""
     view = _view(visit)
     working = view is not None and view.status == "running"
     budget, minutes = _budget(visit)
@@ -77,7 +77,7 @@ def _row(trial: Trial, names: list[str], best: bool) -> Html:
 
 
 def _view(visit: Visit) -> SearchView | None:
-    """This page's search, moved on by looking."""
+    """The search of this page."""
     search = str(visit.choices.extra.get("search") or "")
     if not search:
         return None
@@ -88,23 +88,23 @@ def _view(visit: Visit) -> SearchView | None:
 
 
 def _budget(visit: Visit) -> tuple[str, str]:
-    """Trials and minutes as they were typed; a field that nobody has touched has the usual number of trials."""
+    """Trials and minutes as typed. The default is the usual number of trials."""
     kept = visit.choices.extra
     return str(kept.get("search_trials", USUAL)), str(kept.get("search_minutes", ""))
 
 
 def set_trials(visit: Visit) -> None:
-    """Set the budget."""
+    """Set the number of trials."""
     visit.remember(search_trials=visit.text("value", 10).strip())
 
 
 def set_minutes(visit: Visit) -> None:
-    """Set the longest time."""
+    """Set the minutes."""
     visit.remember(search_minutes=visit.text("value", 10).strip())
 
 
 def start(visit: Visit) -> None:
-    """Begin a search with what is chosen; what was set by hand stays as it is in every trial."""
+    """Start a search. Settings that were set by hand stay the same in all trials."""
     chosen, (trials, typed) = visit.choices, _budget(visit)
     minutes = _minutes(typed or "0")
     view = visit.studio.search.start(
@@ -138,29 +138,29 @@ def _trials(typed: str) -> int:
 
 def _minutes(typed: str) -> float:
     try:
-        found = float(typed.replace(",", "."))
+        minutes = float(typed.replace(",", "."))
     except ValueError:
-        found = math.nan
-    if not math.isfinite(found):
+        minutes = math.nan
+    if not math.isfinite(minutes):
         raise StudioError(
             "bad-setting", "A number of minutes is a number.", given=typed, valid="0 or more", field="minutes"
         )
-    return found
+    return minutes
 
 
 def look(visit: Visit) -> None:
-    """Draw again; drawing moves the search on."""
+    """Draw the search again."""
 
 
 def stop(visit: Visit) -> None:
-    """Begin no further trial."""
+    """Start no further trial."""
     visit.studio.search.stop(str(visit.choices.extra.get("search") or ""))
 
 
 def use_best(visit: Visit) -> None:
-    """The best trial's settings as if set by hand."""
-    found: dict[str, Any] = visit.studio.search.best_settings(str(visit.choices.extra.get("search") or ""))
-    visit.choose(settings={**visit.choices.settings, **found})
+    """Use the settings of the best trial as if set by hand."""
+    settings: dict[str, Any] = visit.studio.search.best_settings(str(visit.choices.extra.get("search") or ""))
+    visit.choose(settings={**visit.choices.settings, **settings})
 
 
 ACTS = {
@@ -171,4 +171,4 @@ ACTS = {
     "search-stop": stop,
     "search-best": use_best,
 }
-"""What a person can do here."""
+"""The actions of the fold."""

@@ -1,4 +1,4 @@
-"""3 Method: how thoroughly and by which method the model learns, what that takes, and Start."""
+"""3 Method: preset, method and settings, the plan, and Start."""
 
 import hashlib
 import json
@@ -38,19 +38,19 @@ from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.tabs.method import prompts, search
 from studio.ui.tabs.method.plan import (
-    asked,
     kept,
     make_it_fit,
-    make_ready,
     measure,
     name_of,
     plan_key,
     planned,
-    sharpened,
+    prepare_run,
+    run_fields,
+    with_measurement,
 )
 
 USUAL = 3
-"""Methods that are shown at once, in the order of the registry; the others are one fold down."""
+"""Methods that are shown first, in the order of the registry. The others are in a fold."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def wire(c: Components, shell: PageShell) -> None:
         "defaults": back_to_defaults,
         "prompt": prompts.change,
         "name": set_name,
-        "reckon": reckon,
+        "reckon": compute_plan,
         "start": start,
         "fit": make_it_fit,
         "probe": measure,
@@ -97,19 +97,19 @@ def wire(c: Components, shell: PageShell) -> None:
 
 
 def pick_preset(visit: Visit) -> None:
-    """Choose how thoroughly; what was set by hand stays."""
+    """Choose a preset. Settings that were set by hand stay."""
     visit.choose(preset=visit.text("value"))
 
 
 def pick_method(visit: Visit) -> None:
-    """Choose how the model learns."""
+    """Choose a method."""
     visit.choose(method=visit.text("value"))
 
 
 def set_value(visit: Visit) -> None:
-    """Set one setting by hand; a value that can't be stays in its field with the reason."""
+    """Set a setting. An invalid value stays in its field with the reason."""
     name, given = visit.text("name", 60), visit.event.get("value")
-    if name not in settings_of():  # the model, the task and the like have checked actions of their own
+    if name not in settings_of():  # model, task and others have their own checked actions
         raise StudioError("unknown-setting", "There is no setting with this name.", given=name, valid=settings_of())
     text = given.strip() if isinstance(given, str) else given
     if text == "":
@@ -125,14 +125,14 @@ def set_value(visit: Visit) -> None:
 
 
 def reset(visit: Visit) -> None:
-    """Leave a setting to the studio again."""
+    """Reset a setting to its default."""
     name = visit.text("name", 60)
     visit.choose(settings={key: value for key, value in visit.choices.settings.items() if key != name})
     _note_wrong(visit, name, None)
 
 
 def back_to_defaults(visit: Visit) -> None:
-    """Leave all settings to the studio again."""
+    """Reset all settings to their defaults."""
     visit.remember(wrong={})
     visit.choose(settings={})
 
@@ -142,8 +142,8 @@ def set_name(visit: Visit) -> None:
     visit.choose(name=visit.text("value", 120).strip())
 
 
-def reckon(visit: Visit) -> None:
-    """Work the plan out, now that the page is on the screen, while a worker gets ready."""
+def compute_plan(visit: Visit) -> None:
+    """Compute the plan after the page was drawn, while a worker is prepared."""
     key = plan_key(visit)
     visit.studio.runs.prepare()
     planned(visit)
@@ -151,19 +151,19 @@ def reckon(visit: Visit) -> None:
 
 
 def start(visit: Visit) -> None:
-    """Start the run and go to it."""
+    """Start the run and open it."""
     visit.settle()
     if _wrong(visit):
         raise StudioError("bad-setting", "A setting can't have the value that was typed.", hint="See All settings.")
-    run = visit.studio.runs.start(RunRequest(**asked(visit)), once=_once(visit))
+    run = visit.studio.runs.start(RunRequest(**run_fields(visit)), once=_once(visit))
     visit.choose(run=run.id, reached=())
     visit.goto("train")
 
 
 def _once(visit: Visit) -> str:
-    """The same for two browsers, or two clicks, that press Start for the same run on the same page."""
+    """A key that is equal for two clicks on Start, or two browsers, with the same choices on the same page."""
     chosen = visit.choices
-    asked = [
+    parts = [
         plan_key(visit),
         chosen.method,
         chosen.preset,
@@ -172,14 +172,18 @@ def _once(visit: Visit) -> str:
         list(prompts.of(visit)),
         visit.text("newest", 100),
     ]
-    return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
-# --- what is known ---
+# --- settings ---
 
 
 def typed(name: str, text: Any) -> Any:
-    """What was typed as the setting's own type, or why it can't be."""
+    """The typed value with the type of the setting.
+
+    Raises:
+        StudioError: for an invalid value.
+    """
     if isinstance(text, str) and text[:1].isdigit():
         text = (
             text.replace(" ", "").replace(",", ".")
@@ -199,9 +203,9 @@ def _wrong(visit: Visit) -> dict[str, Any]:
 
 
 def _refused(settings: Mapping[str, Any], view: PlanView | StudioError | None) -> dict[str, list[str]]:
-    """What was set by hand and the plan refuses, by its field: as it was set, and why."""
-    told = view.all() if isinstance(view, StudioError) else []
-    return {each.field: [str(settings[each.field]), each.message] for each in told if each.field in settings}
+    """Settings that the plan refuses: field → the value and the reason."""
+    problems = view.all() if isinstance(view, StudioError) else []
+    return {each.field: [str(settings[each.field]), each.message] for each in problems if each.field in settings}
 
 
 # --- what is shown ---
@@ -213,7 +217,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     missing = "model" if not chosen.task or not chosen.model else "data" if not chosen.dataset else ""
     if missing:
         words = {"model": "Choose a model first, in step 1.", "data": "Bring rows first, in step 2."}[missing]
-        # A file may still be on its way in: look again.
+        # A file may still be uploading, so the page polls.
         body = html(
             '{h}<section class="panel"><p class="muted">{w}</p></section>'
             '<i hidden data-poll="2000" data-repeat data-act="draw"></i>',
@@ -222,9 +226,9 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         )
         return body, action_bar(words, Primary(f"Go to {missing}", goto=missing))
     ready = chosen.extra.get("reckoned") == plan_key(visit)
-    view = sharpened(visit, planned(visit)) if ready else None
+    view = with_measurement(visit, planned(visit)) if ready else None
     if isinstance(view, PlanView) and not _wrong(visit):
-        make_ready(visit)
+        prepare_run(visit)
     return _page(visit, view), _bar(visit, view)
 
 
@@ -236,7 +240,7 @@ def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
         if plan
         else "Filled in from your rows and this machine."
     )
-    config = plan.plan.config if plan else _standing(visit)
+    config = plan.plan.config if plan else _config_without_plan(visit)
     presets = [Card(each.name, each.title, each.sentence) for each in visit.studio.catalog.presets()]
     return html(
         '{head}<div class="cols main-side"><div class="stack">{preset}{method}{settings}{search}</div><div '
@@ -261,8 +265,8 @@ def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
     )
 
 
-def _standing(visit: Visit) -> TrainingConfig:
-    """The settings as they can be told without a plan: set by hand, else as declared."""
+def _config_without_plan(visit: Visit) -> TrainingConfig:
+    """The settings without a plan: set by hand, else the declared defaults."""
     chosen = visit.choices
     try:
         return config_from(
@@ -290,12 +294,12 @@ def _methods(visit: Visit, chosen: str, ready: bool) -> Html:
         side = f"{each.name} · {memory(plan.estimate.memory_bytes)}" if isinstance(plan, PlanView) else each.name
         choices.append(Card(each.name, each.title, each.sentence, side, each.unavailable_reason))
     usual, more = choices[:USUAL], choices[USUAL:]
-    shown = cards("method", "method", usual, chosen, "Method")
+    usual_cards = cards("method", "method", usual, chosen, "Method")
     if not more:
-        return shown
+        return usual_cards
     names = ", ".join(each.title for each in more)
     rest = cards("method", "method", more, chosen, "More methods", 2)
-    return shown + fold("More methods", names, rest, any(each.value == chosen for each in more), "more-methods")
+    return usual_cards + fold("More methods", names, rest, any(each.value == chosen for each in more), "more-methods")
 
 
 def _this_run(visit: Visit, view: PlanView | StudioError | None) -> Html:
@@ -333,7 +337,7 @@ def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
     estimate = view.estimate
     if not estimate.fits:
         words = f"Needs {memory(estimate.memory_bytes)}; {memory(estimate.available_bytes)} are free"
-        if estimate.memory_bytes <= estimate.available_bytes:  # then it is the machine's own, beside the GPUs
+        if estimate.memory_bytes <= estimate.available_bytes:  # then the machine's memory is short, not the GPU's
             words = estimate.short.rstrip(".")
         if visit.studio.planning.fits_later(view):
             wait = f"{words} now. It waits until there is enough."

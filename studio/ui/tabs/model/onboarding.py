@@ -1,4 +1,4 @@
-"""The first minute: what should your model do, or sample data with one click. Part of the Model tab."""
+"""The first page: choice of a task, or a sample with one click. Part of the Model tab."""
 
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import Card, Primary, action_bar, button, cards, heading
@@ -9,7 +9,7 @@ from studio.ui.tabs.data.import_data import choose_task, tasks_here
 
 
 def use_sample(visit: Visit) -> None:
-    """Fill steps 1 to 3 with sample data and lead to Start."""
+    """Fill steps 1 to 3 with a sample, and open step 3."""
     sample = next((each for each in visit.studio.datasets.samples() if each.name == visit.text("name")), None)
     if sample is None:
         raise StudioError(
@@ -36,12 +36,12 @@ def use_sample(visit: Visit) -> None:
 
 
 def bar() -> Html:
-    """What is to be done first."""
+    """The action bar of the first page."""
     return action_bar("Pick a task, or use a sample.", Primary("Next: data", disabled=True))
 
 
 def drawn(visit: Visit) -> Html:
-    """Tasks as cards, samples as rows, and what this machine is."""
+    """Tasks as cards, samples as rows, and facts about this machine."""
     tasks = {task.name: task for task in tasks_here(visit)}
     choices = [
         Card(t.name, t.title, t.sentence, "", t.unavailable_reason, t.sample_in, t.sample_out, t.term)
@@ -57,7 +57,7 @@ def drawn(visit: Visit) -> Html:
 
 
 def samples_panel(visit: Visit, titles: dict[str, str]) -> Html:
-    """Sample data, one row each with its button."""
+    """The samples, a row each with its button."""
     rows = [
         html(
             '<tr><td class="nowrap"><b>{name}</b></td><td class="nowrap hide-s">{task}</td><td>{sentence}</td>'

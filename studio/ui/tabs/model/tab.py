@@ -1,4 +1,4 @@
-"""1 Model: what should it do, and which model learns it."""
+"""1 Model: the task and the base model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +68,7 @@ def wire(c: Components, shell: PageShell) -> None:
 
 
 def pick_task(visit: Visit) -> None:
-    """Choose what the model should do; the starter that is made for it is chosen with it."""
+    """Choose a task. A starter for it is chosen with it."""
     task = next((each for each in tasks_here(visit) if each.name == visit.text("value")), None)
     if task and task.unavailable_reason:
         raise StudioError(
@@ -87,7 +87,7 @@ def pick_model(visit: Visit) -> None:
 
 
 def use_folder(visit: Visit) -> None:
-    """Take a folder of this machine as the model."""
+    """Use a folder of this machine as the model."""
     path = visit.text("value", 4000).strip()
     visit.remember(folder=path)
     if path:
@@ -95,7 +95,7 @@ def use_folder(visit: Visit) -> None:
 
 
 def find_on_hub(visit: Visit) -> bool:
-    """Remember what is searched for; whether it differs from before."""
+    """Save the search text. Returns whether it has changed."""
     text = visit.text("value", 200).strip()
     changed = text != visit.choices.extra.get("found", "")
     visit.remember(found=text)
@@ -103,26 +103,26 @@ def find_on_hub(visit: Visit) -> bool:
 
 
 def look(visit: Visit) -> None:
-    """See how far the downloads are."""
+    """Update the progress of downloads."""
 
 
 def download(visit: Visit) -> None:
-    """Bring the chosen model here."""
+    """Download the chosen model."""
     visit.studio.models.start_download(visit.choices.model)
 
 
 def cancel(visit: Visit) -> None:
-    """Stop a download; what is here stays."""
+    """Stop a download. Downloaded parts are kept."""
     visit.studio.models.cancel_download(visit.text("name", 300))
 
 
 def trust(visit: Visit) -> None:
-    """Allow the chosen model its own code, as it was shown; or no longer."""
+    """Allow the chosen model's custom code as it was shown, or withdraw that."""
     visit.studio.models.trust(visit.choices.model, not visit.text("back"), visit.text("seen", 100))
 
 
 def keep_token(visit: Visit) -> None:
-    """Keep a Hub token."""
+    """Save a Hub token."""
     visit.studio.models.set_hub_token(visit.text("token", 400).strip())
 
 
@@ -138,11 +138,11 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     chosen = visit.choices
     models = visit.studio.models.all(chosen.task)
     downloads = {} if visit.demo else {each.name: each for each in visit.studio.models.download_states()}
-    found, sorry = _found(visit, {view.info.name for view in models})
-    view = next((each for each in [*models, *found] if each.info.name == chosen.model), None)
-    silent: StudioError | None = None
+    hub_models, remark = _hub_results(visit, {view.info.name for view in models})
+    view = next((each for each in [*models, *hub_models] if each.info.name == chosen.model), None)
+    error: StudioError | None = None
     if view is None and chosen.model:
-        view, silent = _elsewhere(visit)
+        view, error = _chosen_model(visit)
         models = [view, *models] if view else models
     body = html(
         '{head}{task}<div class="cols main-side"><section class="panel flush" '
@@ -154,8 +154,8 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
         ),
         task=_task_segments(visit),
         list=_list(visit, models, downloads),
-        search="" if visit.demo else _search(visit, found, sorry, downloads),
-        details=_details(visit, view, downloads) if silent is None else _unanswered(visit, silent),
+        search="" if visit.demo else _search(visit, hub_models, remark, downloads),
+        details=_details(visit, view, downloads) if error is None else _unanswered(visit, error),
         poll=html('<i hidden data-poll="1000" data-act="look"></i>')
         if any(d.status == "running" for d in downloads.values())
         else "",
@@ -163,10 +163,10 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     return {c.body: body, c.actions: _bar(visit, view, downloads.get(chosen.model))}
 
 
-def _elsewhere(visit: Visit) -> tuple[ModelView | None, StudioError | None]:
-    """A chosen model that no list holds: one of the Hub, found before. It is dropped only when there is none any more.
+def _chosen_model(visit: Visit) -> tuple[ModelView | None, StudioError | None]:
+    """The chosen model when no list has it, for example one found on the Hub; and the error if it can't be inspected.
 
-    Without a network, or with a token that does not fit, it stays chosen.
+    It is deselected when it does not exist, but not without a network or with a wrong token.
     """
     try:
         return visit.studio.models.get(visit.choices.model, visit.choices.task), None
@@ -176,26 +176,28 @@ def _elsewhere(visit: Visit) -> tuple[ModelView | None, StudioError | None]:
         return None, error
 
 
-def _found(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
-    """What the Hub has for the text searched for, or why nothing can be said."""
+def _hub_results(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
+    """Hub models for the search text, and a remark when there are none."""
     text = "" if visit.demo else visit.choices.extra.get("found", "")
     if len(text) < 2:
         return [], ""
     try:
-        found = [each for each in visit.studio.models.search(text, visit.choices.task) if each.info.name not in known]
+        hub_models = [
+            each for each in visit.studio.models.search(text, visit.choices.task) if each.info.name not in known
+        ]
     except StudioError as error:
         return [], html('<div class="body">{note}</div>', note=note("warn", html("<p>{m}</p>", m=error.message)))
     words = html('<p class="bar muted">No other model of the Hub has “{text}” in its name.</p>', text=text)
-    return found, "" if found else words
+    return hub_models, "" if hub_models else words
 
 
 def _task_segments(visit: Visit) -> Html:
     tasks = tasks_here(visit)
     off = [task for task in tasks if task.unavailable_reason and task.name != visit.choices.task]
-    shown = [(task.name, task.title, task.unavailable_reason if task in off else "") for task in tasks]
+    segments_of_tasks = [(task.name, task.title, task.unavailable_reason if task in off else "") for task in tasks]
     return html(
         '<div class="field"><span class="label" id="whatdo">What should it do?</span>{seg}{off}</div>',
-        seg=segments("task", "task", shown, visit.choices.task, "What should it do?"),
+        seg=segments("task", "task", segments_of_tasks, visit.choices.task, "What should it do?"),
         off=html(
             '<details class="small muted" data-key="off-tasks"><summary>{n} can’t be chosen now</summary>{why}'
             "</details>",
@@ -221,7 +223,7 @@ def _list(visit: Visit, models: list[ModelView], downloads: dict[str, DownloadSt
     )
 
 
-def _search(visit: Visit, found: list[ModelView], sorry: Any, downloads: dict[str, DownloadState]) -> Html:
+def _search(visit: Visit, hub_models: list[ModelView], sorry: Any, downloads: dict[str, DownloadState]) -> Html:
     extra = visit.choices.extra
     field = (
         '<span class="ibox grow">{icon}<input class="input with-i" type="search" name="{name}" value="{value}" '
@@ -250,9 +252,9 @@ def _search(visit: Visit, found: list[ModelView], sorry: Any, downloads: dict[st
         '{rows}<div class="bar foot finds">{hub}{folder}</div><div aria-live="polite">{sorry}</div>',
         rows=html(
             '<p class="bar foot"><b>Found on the Hub</b></p>{r}',
-            r=model_rows(found, visit.choices.model, downloads, "Found on the Hub"),
+            r=model_rows(hub_models, visit.choices.model, downloads, "Found on the Hub"),
         )
-        if found
+        if hub_models
         else "",
         hub=hub,
         folder=folder,
@@ -261,7 +263,7 @@ def _search(visit: Visit, found: list[ModelView], sorry: Any, downloads: dict[st
 
 
 def _unanswered(visit: Visit, error: StudioError) -> Html:
-    """Why nothing is known of the chosen model just now."""
+    """Why the chosen model can't be inspected now."""
     kept = visit.choices.model
     return html(
         '<div><h2 id="about">{title}</h2>{small}</div>{alert}{token}',

@@ -1,4 +1,4 @@
-"""Combining adapters: a fold under the table of runs."""
+"""A form to combine adapters, in a fold under the table of runs."""
 
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
@@ -10,7 +10,7 @@ USUAL = "cat"
 
 
 def panel(visit: Visit, records: list[RunRecord]) -> Html:
-    """A weight for each run that has an adapter, a way, a name; nothing while there are fewer than two."""
+    """A weight for each run with an adapter, and the method. Empty when there are fewer than two."""
     able = [each for each in records if each.has_result and visit.studio.runs.has_adapter(each.id)]
     if len(able) < 2:
         return Html("")
@@ -53,12 +53,12 @@ def weigh(visit: Visit) -> None:
 
 
 def choose_how(visit: Visit) -> None:
-    """Set the way."""
+    """Set the method."""
     visit.remember(combine_how=visit.text("value", 40))
 
 
 def combine(visit: Visit) -> None:
-    """Make the combined run and select it."""
+    """Combine the adapters and select the new run."""
     weights = {run: _number(text) for run, text in _kept(visit, "weights").items() if text}
     made = visit.studio.runs.combine(weights, str(visit.choices.extra.get("combine_how") or USUAL))
     visit.remember(weights={})

@@ -1,4 +1,4 @@
-"""The runs that are ticked in the table: deleted or put aside together, from the bar below it. Those at work stay."""
+"""Bulk actions on the ticked runs: delete or archive them, from the action bar. Active runs are left alone."""
 
 from collections.abc import Sequence
 
@@ -13,26 +13,26 @@ from studio.ui.tabs.runs.compare import TICKED, ticked
 LOST = "their curves, logs, checkpoints and tuned models"
 
 
-def bar(shown: Sequence[Line], archived: bool) -> Html:
-    """What can be done together with the runs that are chosen of these; `archived`: they are put aside already."""
+def bar(all_lines: Sequence[Line], archived: bool) -> Html:
+    """The action bar for the ticked runs. `archived`: the table shows archived runs."""
     primary = Primary("New run", goto="model")
-    lines = [each for each in shown if each.chosen]
-    if not lines:
+    all_lines = [each for each in all_lines if each.chosen]
+    if not all_lines:
         return action_bar("", primary)
-    able = [each for each in lines if each.record.status not in ACTIVE]
-    stays = _stays(len(lines) - len(able))
-    reason = html("<b>{n}</b> chosen.{s}", n=_runs(len(lines)), s=f" {stays}" if stays else "")
+    able = [each for each in all_lines if each.record.status not in ACTIVE]
+    stays = _stays(len(all_lines) - len(able))
+    reason = html("<b>{n}</b> chosen.{s}", n=_runs(len(all_lines)), s=f" {stays}" if stays else "")
     acts = _acts(able, archived, stays) if able else ""
-    return action_bar(reason, primary, extra=html("{c}{a}", c=_choices(shown, lines), a=acts))
+    return action_bar(reason, primary, extra=html("{c}{a}", c=_choices(all_lines, all_lines), a=acts))
 
 
-def _choices(shown: Sequence[Line], chosen: Sequence[Line]) -> Html:
-    """All that are shown instead of these, where there are more, and none of them."""
-    more = len(shown) > len(chosen)
-    ids = " ".join(each.record.id for each in shown)
+def _choices(lines: Sequence[Line], chosen: Sequence[Line]) -> Html:
+    """Buttons that tick all runs of the table, or none."""
+    more = len(lines) > len(chosen)
+    ids = " ".join(each.record.id for each in lines)
     return html(
         "{a}{n}",
-        a=button(f"Choose all {len(shown)}", "choose-several", "quiet", runs=ids) if more else "",
+        a=button(f"Choose all {len(lines)}", "choose-several", "quiet", runs=ids) if more else "",
         n=button("Choose none", "choose-several", "quiet", runs=""),
     )
 
@@ -56,40 +56,40 @@ def _runs(number: int) -> str:
 
 
 def _stays(number: int) -> str:
-    """That runs at work are left alone."""
+    """A sentence about active runs, which are left alone."""
     if not number:
         return ""
     return "One is at work and stays." if number == 1 else f"{number} are at work and stay."
 
 
 def choose(visit: Visit) -> None:
-    """Choose these runs, and no others."""
-    asked = visit.text("runs").split()
-    visit.remember(compared=[each.id for each in _here(visit, asked)][-TICKED:])
+    """Tick these runs, and no others."""
+    ids = visit.text("runs").split()
+    visit.remember(compared=[each.id for each in _here(visit, ids)][-TICKED:])
 
 
 def delete(visit: Visit) -> None:
-    """Remove the runs that were named in the question, and no other."""
-    asked = visit.text("runs").split()
-    stay = {each.id for each in visit.studio.runs.delete_many([each.id for each in _here(visit, asked)])}
-    _untick(visit, set(asked) - stay)
-    if visit.choices.run in set(asked) - stay:
+    """Delete the runs that the question named."""
+    ids = visit.text("runs").split()
+    stay = {each.id for each in visit.studio.runs.delete_many([each.id for each in _here(visit, ids)])}
+    _untick(visit, set(ids) - stay)
+    if visit.choices.run in set(ids) - stay:
         visit.choose(run="", reached=())
 
 
 def archive(visit: Visit) -> None:
-    """Put them aside, or back; one that has begun to work meanwhile stays."""
-    asked, aside = visit.text("runs").split(), bool(visit.text("to", 5))
-    stay = {each.id for each in _here(visit, asked) if aside and each.status in ACTIVE}
-    for record in _here(visit, asked):
+    """Archive runs, or put them back. Active ones are left alone."""
+    ids, aside = visit.text("runs").split(), bool(visit.text("to", 5))
+    stay = {each.id for each in _here(visit, ids) if aside and each.status in ACTIVE}
+    for record in _here(visit, ids):
         if record.id not in stay:
             visit.studio.saved.annotate(record.id, archived=aside)
-    _untick(visit, set(asked) - stay)
+    _untick(visit, set(ids) - stay)
 
 
-def _here(visit: Visit, asked: Sequence[str]) -> list[RunRecord]:
-    """Those of the runs that are still there: another tab may have deleted some."""
-    return [each for each in visit.studio.runs.all() if each.id in asked]
+def _here(visit: Visit, ids: Sequence[str]) -> list[RunRecord]:
+    """The runs that still exist: another tab may have deleted some."""
+    return [each for each in visit.studio.runs.all() if each.id in ids]
 
 
 def _untick(visit: Visit, gone: set[str]) -> None:

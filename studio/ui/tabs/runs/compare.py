@@ -1,4 +1,4 @@
-"""The runs that are ticked in the table, on one chart with the settings in which they differ: a panel above it."""
+"""Comparison of the ticked runs: one chart, and the settings that differ."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from studio.ui.numbers import duration
 from studio.ui.session import Visit
 
 TICKED = 500
-"""Runs that are remembered as ticked."""
+"""Maximum number of ticked runs."""
 
 
 def panel(visit: Visit, records: Sequence[RunRecord]) -> Html:
-    """A chart that js/compare.js draws, and a table; nothing while there are fewer than two runs that have begun."""
+    """A chart that js/compare.js draws, and a table. Empty with fewer than two runs that have trained."""
     begun = [each for each in records if each.step]
     if len(begun) < 2:
         return Html("")
@@ -47,7 +47,7 @@ def _compared(visit: Visit, chosen: Sequence[str]) -> Html:
 
 
 def _table(view: CurvesView) -> Html:
-    """Columns are runs; first what they reached, then what differs."""
+    """One column for each run: first its results, then the settings that differ."""
     lines = [
         ("Best loss", ["not yet" if run.best_loss is None else f"{run.best_loss:.3f}" for run in view.runs]),
         ("Time", [duration(run.seconds) if run.seconds else "" for run in view.runs]),
@@ -65,14 +65,14 @@ def _table(view: CurvesView) -> Html:
 
 
 def pick(visit: Visit) -> None:
-    """Tick a run, or take its tick away."""
-    run, wanted = visit.text("name", 120).removeprefix("pick-"), visit.event.get("value") in (True, "true", "on")
-    new = [visit.studio.runs.get(run).id] if wanted else []
+    """Tick or untick a run."""
+    run, is_ticked = visit.text("name", 120).removeprefix("pick-"), visit.event.get("value") in (True, "true", "on")
+    new = [visit.studio.runs.get(run).id] if is_ticked else []
     kept = [each for each in ticked(visit) if each != run]  # not before: another tick may be on its way
     visit.remember(compared=[*kept, *new][-TICKED:])
 
 
 def ticked(visit: Visit) -> list[str]:
-    """Ids of the runs that are ticked, the latest last; some may be gone, or not among those that are shown."""
+    """Ids of the ticked runs, the latest last. Some may be deleted or not in the table."""
     kept = visit.choices.extra.get("compared")
     return [str(each) for each in kept] if isinstance(kept, list) else []

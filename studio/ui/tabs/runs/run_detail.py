@@ -1,4 +1,4 @@
-"""One run of the table, opened: its name, tags and note, what it takes on the disk, and running it again."""
+"""An open run of the table: name, tags, note, disk usage, and a form to run it again."""
 
 from typing import Any
 
@@ -15,16 +15,16 @@ from studio.ui.tabs.method.tab import typed
 
 
 def panel(visit: Visit, record: RunRecord) -> Html:
-    """All that can be done with a run beside opening it."""
+    """Annotations of the run, and the form to run it again."""
     return html(
         '<section class="opened" aria-label="More of {n}"><div class="cols c2">{own}{again}</div></section>',
         n=record.name,
-        own=_own(visit, record),
-        again=_again(visit, record),
+        own=_annotations(visit, record),
+        again=_rerun_form(visit, record),
     )
 
 
-def _own(visit: Visit, record: RunRecord) -> Html:
+def _annotations(visit: Visit, record: RunRecord) -> Html:
     at_work = record.status in ACTIVE
     key = record.id
     parts = [(name, size(taken)) for name, taken in visit.studio.saved.size_by_part(record.id).items() if taken]
@@ -40,8 +40,8 @@ def _own(visit: Visit, record: RunRecord) -> Html:
                 button("Pause", "run-pause", run=key) if record.status in ("queued", "starting", "training") else "",
                 button("Continue", "run-resume", run=key) if record.status == "paused" else "",
                 _archive(record) if not at_work else "",
-                _taken_along(key) if not at_work else "",
-                _without_checkpoints(visit, record) if not at_work else "",
+                _download_buttons(key) if not at_work else "",
+                _remove_checkpoints_button(visit, record) if not at_work else "",
             )
             if each
         ],
@@ -49,7 +49,7 @@ def _own(visit: Visit, record: RunRecord) -> Html:
     )
 
 
-def _taken_along(run: str) -> Html:
+def _download_buttons(run: str) -> Html:
     return html(
         '<button type="button" class="btn" data-download="run" data-run="{r}">Save as a file</button>'
         '<button type="button" class="btn" data-download="run-with-rows" data-run="{r}" '
@@ -64,7 +64,7 @@ def _archive(record: RunRecord) -> Html:
     return button("Archive", "run-archive", run=record.id, to="yes")
 
 
-def _without_checkpoints(visit: Visit, record: RunRecord) -> Html | str:
+def _remove_checkpoints_button(visit: Visit, record: RunRecord) -> Html | str:
     taken = visit.studio.saved.size_by_part(record.id)["checkpoints"]
     if not taken:
         return ""
@@ -73,14 +73,14 @@ def _without_checkpoints(visit: Visit, record: RunRecord) -> Html | str:
     return button("Remove checkpoints", "run-checkpoints", "danger", run=record.id, confirm=question)
 
 
-# --- again ---
+# --- run again ---
 
 
-def _again(visit: Visit, record: RunRecord) -> Html:
-    config, kept = visit.studio.runs.spec(record.id).config, _kept(visit, record.id)
-    shown = shown_settings(config)
-    names = [name for name, each in shown.items() if each.level == "basic" or name in kept["more"]]
-    others = [("", "Another setting …"), *((name, each.label) for name, each in shown.items() if name not in names)]
+def _rerun_form(visit: Visit, record: RunRecord) -> Html:
+    config, kept = visit.studio.runs.spec(record.id).config, _rerun_state(visit, record.id)
+    available = shown_settings(config)
+    names = [name for name, each in available.items() if each.level == "basic" or name in kept["more"]]
+    others = [("", "Another setting …"), *((name, each.label) for name, each in available.items() if name not in names)]
     changed = [name for name in names if name in kept["changes"]]
     return html(
         '<div class="stack mid"><h3>Run again with a change</h3><p class="small">The same rows and parts, all settings '
@@ -90,13 +90,13 @@ def _again(visit: Visit, record: RunRecord) -> Html:
         more=select_input("again-more", others, "", "again-more", label="Another setting"),
         start=button("Run again", "again-start", "accent", run=record.id, disabled=bool(kept["wrong"])),
         words=_changes(changed, config, kept),
-        longer=_longer(record) if record.has_result and record.status not in ACTIVE else "",
+        longer=_extension_form(record) if record.has_result and record.status not in ACTIVE else "",
     )
 
 
 def _setting(name: str, config: TrainingConfig, kept: dict[str, Any]) -> Html:
-    told = about(TrainingConfig, name)
-    label = told.label if told else name
+    info = about(TrainingConfig, name)
+    label = info.label if info else name
     value, error = kept["changes"].get(name, _plain(getattr(config, name))), kept["wrong"].get(name, "")
     choices = choices_of(name) or (("yes", "no") if isinstance(getattr(config, name), bool) else ())
     field_name = f"again-{name}"
@@ -112,13 +112,13 @@ def _changes(changed: list[str], config: TrainingConfig, kept: dict[str, Any]) -
         return "Nothing is changed yet: it would do the same again."
     parts = []
     for name in changed:
-        told = about(TrainingConfig, name)
-        label = (told.label if told else name).lower()
+        info = about(TrainingConfig, name)
+        label = (info.label if info else name).lower()
         parts.append(f"{label} {kept['changes'][name]} instead of {_plain(getattr(config, name))}")
     return f"With {', '.join(parts)}."
 
 
-def _longer(record: RunRecord) -> Html:
+def _extension_form(record: RunRecord) -> Html:
     return html(
         '<div class="stack tight"><h3>Go on for some passes more</h3><p class="small">A run of its own that begins '
         "with what this one learned. This one’s schedule has come to its end, so the rate begins anew, and so does the "
@@ -136,8 +136,8 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _kept(visit: Visit, run: str) -> dict[str, Any]:
-    """What was changed for running this run again."""
+def _rerun_state(visit: Visit, run: str) -> dict[str, Any]:
+    """The changes in the form to run this run again."""
     kept = dict(visit.choices.extra.get("again") or {})
     empty: dict[str, Any] = {"run": run, "changes": {}, "wrong": {}, "more": []}
     return {**empty, **kept} if kept.get("run") == run else empty
@@ -147,13 +147,13 @@ def _kept(visit: Visit, run: str) -> dict[str, Any]:
 
 
 def toggle(visit: Visit) -> None:
-    """Open a run of the table, or close it."""
+    """Open or close a run of the table."""
     run = visit.text("run", 100)
     visit.remember(opened="" if visit.choices.extra.get("opened") == run else run)
 
 
 def note(visit: Visit) -> None:
-    """Change its name, tags or note."""
+    """Change name, tags or note."""
     run, value = visit.text("run", 100), visit.text("value", 2_000_000)
     match visit.text("name", 20):
         case "run-name":
@@ -165,29 +165,29 @@ def note(visit: Visit) -> None:
 
 
 def archive(visit: Visit) -> None:
-    """Put it aside, or back."""
+    """Archive the run, or put it back."""
     visit.studio.saved.annotate(visit.text("run", 100), archived=bool(visit.text("to", 5)))
 
 
 def pause(visit: Visit) -> None:
-    """Give its turn away."""
+    """Pause the run."""
     visit.studio.runs.pause(visit.text("run", 100))
 
 
-def go_on(visit: Visit) -> None:
-    """Put a paused run into the queue again."""
+def resume(visit: Visit) -> None:
+    """Resume a paused run."""
     visit.studio.runs.resume(visit.text("run", 100))
 
 
 def checkpoints(visit: Visit) -> None:
-    """Remove what only going on needs."""
+    """Remove the checkpoints, which only resuming needs."""
     visit.studio.saved.remove_checkpoints(visit.text("run", 100))
 
 
-def set_again(visit: Visit) -> None:
-    """Change a setting for running it again; what it was before is no change."""
+def set_rerun_setting(visit: Visit) -> None:
+    """Change a setting for the rerun. The earlier value is no change."""
     run, name = str(visit.choices.extra.get("opened", "")), visit.text("name", 80).removeprefix("again-")
-    config, kept, text = visit.studio.runs.spec(run).config, _kept(visit, run), visit.text("value", 8000).strip()
+    config, kept, text = visit.studio.runs.spec(run).config, _rerun_state(visit, run), visit.text("value", 8000).strip()
     if name not in settings_of():
         return
     changes = {key: value for key, value in kept["changes"].items() if key != name}
@@ -201,19 +201,19 @@ def set_again(visit: Visit) -> None:
     visit.remember(again={**kept, "changes": changes, "wrong": wrong})
 
 
-def more_again(visit: Visit) -> None:
-    """Show another setting to be changed."""
+def show_rerun_setting(visit: Visit) -> None:
+    """Show another setting in the form."""
     run, name = str(visit.choices.extra.get("opened", "")), visit.text("value", 80)
-    kept = _kept(visit, run)
+    kept = _rerun_state(visit, run)
     if name in settings_of():
         visit.remember(again={**kept, "more": [*kept["more"], name]})
 
 
-def start_again(visit: Visit) -> None:
-    """Run it again, with what was changed."""
+def start_rerun(visit: Visit) -> None:
+    """Run it again with the changes."""
     run = visit.text("run", 100)
     visit.settle()
-    changes = {name: typed(name, text) for name, text in _kept(visit, run)["changes"].items()}
+    changes = {name: typed(name, text) for name, text in _rerun_state(visit, run)["changes"].items()}
     made = visit.studio.runs.rerun(run, changes)
     visit.remember(again={})
     visit.choose(run=made.id, reached=())
@@ -221,7 +221,7 @@ def start_again(visit: Visit) -> None:
 
 
 def extend(visit: Visit) -> None:
-    """Go on from its result for some passes more."""
+    """Continue from its result for more epochs."""
     made = visit.studio.runs.extend(visit.text("run", 100), float(typed("epochs", visit.text("passes", 20))))
     visit.choose(run=made.id, reached=())
     visit.goto("train")
@@ -232,10 +232,10 @@ ACTS = {
     "run-note": note,
     "run-archive": archive,
     "run-pause": pause,
-    "run-resume": go_on,
+    "run-resume": resume,
     "run-checkpoints": checkpoints,
-    "again-set": set_again,
-    "again-more": more_again,
+    "again-set": set_rerun_setting,
+    "again-more": show_rerun_setting,
 }
-LEADING = {"again-start": start_again, "run-extend": extend}
-"""Acts after which another tab is shown."""
+LEADING = {"again-start": start_rerun, "run-extend": extend}
+"""Actions after which another tab opens."""

@@ -1,4 +1,4 @@
-"""What takes room on the disk: a panel under the table of runs, reckoned only when asked for."""
+"""Disk usage: a panel under the table of runs, computed on request."""
 
 from studio.schema.views import Stored
 from studio.ui.components.basic import button
@@ -8,11 +8,11 @@ from studio.ui.session import Visit
 
 KINDS = {"run": "Run", "dataset": "Rows", "model": "Model", "tokens": "Tokens"}
 MOST = 200
-"""Things that are listed; the largest come first."""
+"""Maximum number of entries; the largest come first."""
 
 
 def panel(visit: Visit) -> Html:
-    """Everything that takes room, with a way to delete it."""
+    """All that uses disk space, with buttons to delete it."""
     if not visit.choices.extra.get("storage"):
         return html(
             '<section class="panel row" aria-label="Storage"><span class="grow"><b>Storage</b> <span class="muted">'
@@ -58,12 +58,12 @@ def _row(each: Stored) -> Html:
 
 
 def show(visit: Visit) -> None:
-    """Open the panel, or close it."""
+    """Open or close the panel."""
     visit.remember(storage=bool(visit.text("to", 5)))
 
 
 def delete(visit: Visit) -> None:
-    """Delete one thing of the list."""
+    """Delete one entry of the list."""
     name = visit.text("id", 200)
     match visit.text("what", 20):
         case "run":
