@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from studio.api import Studio
-from studio.services.datasets.subprocess_jobs import Stopped
+from studio.services.datasets.subprocess_jobs import Cancelled
 
 READ = """
 import sys
@@ -78,7 +78,7 @@ def test_the_page_stays_quick_while_a_hundred_thousand_rows_are_looked_at(tmp_pa
 def test_long_work_is_stopped_at_once_and_leaves_nothing(tmp_path: Path, large: Path) -> None:
     studio = Studio(tmp_path / "home")
     stop = threading.Event()
-    with pytest.raises(Stopped):
+    with pytest.raises(Cancelled):
         studio.jobs.add_files({"large.csv": large}, lambda rows, size: stop.set(), stop)
     assert studio.datasets.all() == [] and not list((tmp_path / "home").rglob("*.parquet"))
     assert not list((tmp_path / "home").rglob(".v1.new"))
@@ -86,7 +86,7 @@ def test_long_work_is_stopped_at_once_and_leaves_nothing(tmp_path: Path, large: 
     stop.clear()
     threading.Timer(1.5, stop.set).start()
     start = time.monotonic()
-    with pytest.raises(Stopped):
+    with pytest.raises(Cancelled):
         studio.jobs.check(record.id, "classification", None, stop)
     assert time.monotonic() - start < 6
     assert not studio.checks.is_cached(record.id, "classification")

@@ -91,7 +91,7 @@ def test_a_killed_run_waits_for_its_turn_and_ends_with_its_best_step_without_ano
     assert (record.status, record.has_result, record.best_step) == ("stopped", True, kept)
     assert f"step {kept}" in record.reason and "is kept" in record.reason
     assert len(steps_of(home, run)) == steps, "it learned on"
-    states = [each.event.status for each in runs.events.after(run, kinds=("state",))]  # type: ignore[union-attr]
+    states = [each.event.status for each in runs.event_store.after(run, kinds=("state",))]  # type: ignore[union-attr]
     assert states[-3:] == ["queued", "starting", "stopped"], "nobody waits for it to stop in time"
     weights = "adapter_model.safetensors"
     best = Checkpoints(folder.checkpoints).path(kept)

@@ -192,13 +192,13 @@ def test_the_prepared_process_makes_ready_what_it_is_told_and_takes_it_under_the
     home: Home, data: DatasetRecord, llama: str, runner: WorkerProcesses
 ) -> None:
     spec = guess(home, data, llama, precision="float32", max_length=96, epochs=1, test_prompts=PROMPTS)
-    runner.make_ready("default", guess(home, data, llama, precision="float32", epochs=3), "20200101-first")
-    runner.make_ready("default", spec, "20200101-later")
+    runner.prepare_run("default", guess(home, data, llama, precision="float32", epochs=3), "20200101-first")
+    runner.prepare_run("default", spec, "20200101-later")
     place = home.workspace().runs.folder("20200101-first").checkpoints
     wait_for(place.is_dir)
     process = child()
-    assert runner.set_aside("other") == "" and runner.set_aside("default") == "20200101-first"
-    assert runner.set_aside("default") == "", "it is given once"
+    assert runner.claim_prepared_run("other") == "" and runner.claim_prepared_run("default") == "20200101-first"
+    assert runner.claim_prepared_run("default") == "", "it is given once"
     run = home.workspace().runs.create(spec, run="20200101-first").id
     home.queue.enqueue("default", run)
     runner.start("default", run, home.workspace().runs.folder(run).log)
@@ -215,14 +215,14 @@ def test_somebody_elses_run_has_the_machine_and_the_process_is_as_it_was_before(
     home: Home, data: DatasetRecord, llama: str, runner: WorkerProcesses
 ) -> None:
     spec = guess(home, data, llama, precision="float32", max_length=96, epochs=1)
-    runner.make_ready("default", spec, "20200101-first")
+    runner.prepare_run("default", spec, "20200101-first")
     wait_for(home.workspace().runs.folder("20200101-first").checkpoints.is_dir)
     process = child()
     assert holds(process, home)
     other = add_run(home, data, llama)
     wait_for(lambda: not holds(process, home))
     wait_for(lambda: "--prepared" in process.cmdline())  # for a moment, while it begins anew, it has no name
-    runner.make_ready("default", spec, "20200101-first")
+    runner.prepare_run("default", spec, "20200101-first")
     wait_for(lambda: holds(process, home))
     home.queue.remove(other)
 
@@ -276,7 +276,7 @@ def test_a_process_that_does_not_listen_is_replaced(home: Home, data: DatasetRec
     first.suspend()
     long = guess(home, data, llama, test_prompts=("How? " * 400,) * 3)
     for _ in range(20):  # more than a pipe holds
-        runner.make_ready("default", long, "20200101-first")
+        runner.prepare_run("default", long, "20200101-first")
     runner.close()
     assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE
     assert not [each for each in psutil.Process().children() if "--prepared" in each.cmdline()]

@@ -18,7 +18,7 @@ from studio.schema.runs import RunSpec
 from studio.services.model_host import client
 from studio.services.model_host.client import HostClient
 from studio.services.model_host.exchange import Exchange
-from studio.ui.chat_routes import Streamed
+from studio.ui.chat_routes import ReplyStream
 
 HELLO = [{"role": "user", "content": "Where is my parcel?"}]
 LONG = ChatSettings(max_new_tokens=4096)
@@ -151,7 +151,7 @@ def test_a_client_that_disconnects_ends_its_chat_at_once(visitor: Studio, asked:
             sent.append(message)
 
         scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
-        answering = asyncio.create_task(Streamed(replies)(scope, receive, send))
+        answering = asyncio.create_task(ReplyStream(replies)(scope, receive, send))
         if begun:
             asked.exchanges.get().put(Chunk(id="c", who="base", text="Hi"))
         await asyncio.sleep(0.1)

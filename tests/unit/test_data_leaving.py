@@ -94,7 +94,9 @@ def test_a_run_learns_from_no_row_that_was_left_out(studio: Studio) -> None:
     )
     spec = studio.datasets.spec(data.id)
     info = ModelInfo.model_construct(name="none", context=512)
-    settled = studio.planning._exclusions.settled(data.id, info, spec, ["duplicate", "leakage"], {}, judged_by.id)
+    settled = studio.planning._exclusions.with_rows_left_out(
+        data.id, info, spec, ["duplicate", "leakage"], {}, judged_by.id
+    )
     assert settled.rows_left_out == ((3, 3), (41, 41), (61, 61)) and settled.left_out == ("duplicate", "leakage")
     counts = studio.datasets.count_splits(data.id, SplitSpec(), spec=settled, validation_file=True)
     run = RunSpec(

@@ -31,7 +31,9 @@ class LabelQuality:
         self.datasets, self.models, self.host = datasets, models, host.of(datasets.context.workspace)
         self.drafts = datasets.context.workspace.drafts
 
-    def judge(self, dataset: str, task: str | None, progress: Progress) -> dict[int, Suspect]:
+    def judge(
+        self, dataset: str, task: str | None = None, progress: Progress = lambda done, total, words: None
+    ) -> dict[int, Suspect]:
         """Rows whose label is likely wrong. They are saved, and the data checks include them from now on."""
         record, spec, texts, labels = self._read(dataset, task, progress)
         result = self.host.result("judge_labels", progress, texts=texts, labels=labels)
@@ -51,7 +53,9 @@ class LabelQuality:
         """Whether the labels of the current rows were judged."""
         return self.drafts.get(suspects_key(self.datasets.store.get(dataset))) is not None
 
-    def curve(self, dataset: str, task: str | None, progress: Progress) -> LearningCurve:
+    def curve(
+        self, dataset: str, task: str | None = None, progress: Progress = lambda done, total, words: None
+    ) -> LearningCurve:
         """The score of classifiers that are trained on more and more rows."""
         record, spec, texts, labels = self._read(dataset, task, progress)
         result = self.host.result("draw_curve", progress, texts=texts, labels=labels)
