@@ -95,6 +95,7 @@ def test_a_label_that_was_edited_by_hand_after_it_was_used_stays_as_it_was_edite
     studio.labels.apply(dataset)
     studio.editing.edit(dataset, 1, {"label": "parcel"})
     assert studio.labels.state(dataset).counts == {"parcel": 6, "refund": 5}
+    assert studio.labels.export_text(dataset).splitlines()[1].startswith(f"1,{TEXTS[0]},parcel,")
     studio.labels.give(dataset, 12, "parcel")
     made = studio.labels.apply(dataset)
     assert made.note.startswith("1 row labelled")
