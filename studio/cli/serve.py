@@ -1,4 +1,4 @@
-"""The command that opens the page."""
+"""The commands that serve the page and hash a password."""
 
 from pathlib import Path
 from typing import Annotated
@@ -59,7 +59,7 @@ def hash_password(context: Context) -> None:
 
 
 def open_studio(home: Path | None) -> None:
-    """`studio` alone: serve the page and open it."""
+    """Serve the page and open it, as `studio` without a command does."""
     _serve(HOST, PORT, home, False, [], True, demo_limits(), [])
 
 

@@ -1,1 +1,1 @@
-"""The page: the only place that imports gradio. Reads what a person did, makes one call to api.py, shows the result."""
+"""The page: the only package that imports gradio. It reads actions, calls the Python API, and shows results."""

@@ -1,4 +1,4 @@
-"""Owns: named API endpoints for the owner of the machine: plan, train, status, chat, predict.
+"""Named API endpoints for the owner of the machine: plan, train, status, chat, predict.
 
 Gradio's "Use via API" page describes them, `gradio_client` calls them, and with `studio serve --mcp` agents call them.
 A public demo has none of them, and members of a team who are not the owner are refused.
@@ -22,16 +22,7 @@ def add(sessions: Sessions) -> None:
     """Add the endpoints to the Blocks that are being built."""
 
     def answer(request: gr.Request, work: Callable[[Studio], T]) -> T:
-        try:
-            studio = sessions.studio_of(request.headers)
-            studio.context.require_owner("The API")
-            return work(studio)
-        except StudioError as error:
-            raise gr.Error(error.message, print_exception=False) from error
-        except Exception as error:
-            number = report(error, "in the API")
-            message = f"Something went wrong. The server's log has the cause under {number}."
-            raise gr.Error(message, print_exception=False) from error
+        return _answer(sessions, request, work)
 
     def plan(
         request: gr.Request,
@@ -50,16 +41,7 @@ def add(sessions: Sessions) -> None:
             method: for example `lora`; chosen when empty.
             settings: fields of a run's settings, for example {"epochs": 3}.
         """
-
-        def work(studio: Studio) -> dict[str, Any]:
-            view = studio.planning.plan(_request(studio, dataset, model, task, method, settings))
-            return {
-                "settings": view.plan.config.model_dump(mode="json"),
-                "because": list(view.plan.because),
-                "estimate": view.estimate.model_dump(mode="json"),
-            }
-
-        return answer(request, work)
+        return answer(request, lambda studio: _plan(studio, _request(studio, dataset, model, task, method, settings)))
 
     def train(
         request: gr.Request,
@@ -71,13 +53,9 @@ def add(sessions: Sessions) -> None:
         name: str = "",
     ) -> dict[str, Any]:
         """Start a run and return its id at once. `status` follows it. Arguments as for `plan`."""
-
-        def work(studio: Studio) -> dict[str, Any]:
-            wanted = _request(studio, dataset, model, task, method, settings)
-            record = studio.runs.start(wanted.model_copy(update={"name": name}))
-            return {"id": record.id, "name": record.name, "status": record.status}
-
-        return answer(request, work)
+        return answer(
+            request, lambda studio: _train(studio, _request(studio, dataset, model, task, method, settings), name)
+        )
 
     def status(request: gr.Request, run: str = "last") -> dict[str, Any]:
         """The state of a run: status, step, metrics, and a sentence.
@@ -85,13 +63,7 @@ def add(sessions: Sessions) -> None:
         Args:
             run: a run's id, or `last`.
         """
-
-        def work(studio: Studio) -> dict[str, Any]:
-            progress = studio.runs.progress(run)
-            record = progress.record.model_dump(mode="json")
-            return {**record, "share": progress.share, "sentence": progress.sentence}
-
-        return answer(request, work)
+        return answer(request, lambda studio: _status(studio, run))
 
     def chat(
         request: gr.Request, message: str, run: str = "last", system: str = "", max_new_tokens: int = 200
@@ -104,15 +76,10 @@ def add(sessions: Sessions) -> None:
             system: a system prompt.
             max_new_tokens: most tokens of each reply.
         """
-
-        def work(studio: Studio) -> dict[str, Any]:
-            settings = ChatSettings(system=system, max_new_tokens=max_new_tokens)
-            texts = {"base": "", "tuned": ""}
-            for chunk in studio.chat.stream(run, [{"role": "user", "content": message}], settings):
-                texts[chunk.who] = chunk.text
-            return texts
-
-        return answer(request, work)
+        return answer(
+            request,
+            lambda studio: _chat(studio, run, message, ChatSettings(system=system, max_new_tokens=max_new_tokens)),
+        )
 
     def predict(request: gr.Request, text: str, run: str = "last") -> dict[str, Any]:
         """The labels of a text with probabilities, by the base model and by a run's fine-tuned classifier.
@@ -121,15 +88,56 @@ def add(sessions: Sessions) -> None:
             text: what to classify.
             run: a run's id, or `last`.
         """
-
-        def work(studio: Studio) -> dict[str, Any]:
-            base, tuned = studio.chat.classify(run, text)
-            return {"base": _labels(base), "tuned": _labels(tuned)}
-
-        return answer(request, work)
+        return answer(request, lambda studio: _predict(studio, run, text))
 
     for function in (plan, train, status, chat, predict):
         gr.api(function, api_name=function.__name__, concurrency_limit=None)
+
+
+def _answer(sessions: Sessions, request: gr.Request, work: Callable[[Studio], T]) -> T:
+    """The result of some work for the owner. Errors become messages of Gradio."""
+    try:
+        studio = sessions.studio_of(request.headers)
+        studio.context.require_owner("The API")
+        return work(studio)
+    except StudioError as error:
+        raise gr.Error(error.message, print_exception=False) from error
+    except Exception as error:
+        number = report(error, "in the API")
+        message = f"Something went wrong. The server's log has the cause under {number}."
+        raise gr.Error(message, print_exception=False) from error
+
+
+def _plan(studio: Studio, request: RunRequest) -> dict[str, Any]:
+    view = studio.planning.plan(request)
+    return {
+        "settings": view.plan.config.model_dump(mode="json"),
+        "because": list(view.plan.because),
+        "estimate": view.estimate.model_dump(mode="json"),
+    }
+
+
+def _train(studio: Studio, request: RunRequest, name: str) -> dict[str, Any]:
+    record = studio.runs.start(request.model_copy(update={"name": name}))
+    return {"id": record.id, "name": record.name, "status": record.status}
+
+
+def _status(studio: Studio, run: str) -> dict[str, Any]:
+    progress = studio.runs.progress(run)
+    record = progress.record.model_dump(mode="json")
+    return {**record, "share": progress.share, "sentence": progress.sentence}
+
+
+def _chat(studio: Studio, run: str, message: str, settings: ChatSettings) -> dict[str, Any]:
+    texts = {"base": "", "tuned": ""}
+    for chunk in studio.chat.stream(run, [{"role": "user", "content": message}], settings):
+        texts[chunk.who] = chunk.text
+    return texts
+
+
+def _predict(studio: Studio, run: str, text: str) -> dict[str, Any]:
+    base, tuned = studio.chat.classify(run, text)
+    return {"base": _labels(base), "tuned": _labels(tuned)}
 
 
 def _request(

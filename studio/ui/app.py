@@ -1,4 +1,4 @@
-"""The page as one Blocks: header, steps as tabs, one module a tab."""
+"""The page as Gradio Blocks: header, and tabs with a module each."""
 
 import gradio as gr
 

@@ -1,4 +1,4 @@
-"""The icons, as inline SVG in one stroke width; each stands beside a word, so all are hidden from screen readers."""
+"""The icons, as inline SVG. Each has a text beside it, so all are hidden from screen readers."""
 
 from studio.ui.markup import Html, html
 

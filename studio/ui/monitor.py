@@ -1,4 +1,4 @@
-"""Owns: the loop of the server that keeps runs and searches going, also while no page is open.
+"""The server's loop that reconciles runs and advances searches, also while no page is open.
 
 Each second it reconciles the workspaces that have runs in the queue or an open page: lost workers are noticed, hanging
 stops are enforced, the next run starts. Every few seconds it advances the running searches of all workspaces.
@@ -33,9 +33,9 @@ class Monitor:
         self._seconds, self._search_every = seconds, max(1, round(search_seconds / seconds))
         self._over = threading.Event()
         self._studios: dict[str, Studio] = {}
-        """Workspaces in work; others are dropped, with their database connections."""
+        """Workspaces in use. Others are dropped, with their database connections."""
         self._failed: dict[tuple[str, str], str] = {}
-        """What failed last, by workspace and work, so that the log says it once."""
+        """The last failures by workspace and work, so that each is logged once."""
         self._thread = threading.Thread(target=self._loop, name="studio monitor", daemon=True)
 
     def __enter__(self) -> "Monitor":

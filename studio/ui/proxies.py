@@ -123,7 +123,7 @@ class Proxies:
         self._reported = ProxyHeadersMiddleware(self._cleaned, trusted_hosts=list(trusted))  # type: ignore[arg-type]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on as it came from its client."""
+        """Pass the request on with the client's address, scheme and host."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return

@@ -45,7 +45,7 @@ class Choices:
     page: int = 1
     """First row of the table."""
     only: str = ""
-    """Kind of finding whose rows alone are shown."""
+    """Kind of problem: only rows with it are shown."""
     method: str = ""
     preset: str = "balanced"
     settings: dict[str, Any] = field(default_factory=dict)
@@ -58,11 +58,11 @@ class Choices:
     reached: tuple[str, ...] = ()
     """Steps of the selected run that were done."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """Small things that a page wants to find again, under its own name."""
+    """Other values that a page saves, by name."""
 
     @classmethod
     def from_draft(cls, draft: Any) -> "Choices":
-        """Choices as they were kept; what an older version kept and is no longer known is left out."""
+        """Choices from a draft. Unknown fields of another version are left out."""
         known = {each.name for each in fields(cls)}
         kept = {key: value for key, value in draft.items() if key in known} if isinstance(draft, dict) else {}
         for name in ("prompts", "reached"):
@@ -85,7 +85,7 @@ class OpenPage:
         self.running = 0
         """Actions of the page in progress."""
         self.mark = 0
-        """Grows whenever something was chosen or done."""
+        """Increases with each change or action."""
 
 
 class Sessions:
@@ -108,11 +108,15 @@ class Sessions:
             self.root.home.hide_secrets()
 
     def visitor_of(self, headers: Mapping[str, str]) -> Visitor:
-        """Whose work a request is; StudioError `not-allowed` when the secret is unknown."""
+        """The visitor of a request.
+
+        Raises:
+            StudioError `not-allowed`: when the secret is unknown.
+        """
         return Visitor(self.workspace_of(headers), headers.get(ADDRESS, "") if self.demo else "")
 
     def workspace_of(self, headers: Mapping[str, str]) -> str:
-        """The workspace of whoever sends these headers; nothing else is ever trusted."""
+        """The workspace of the sender of these headers. Nothing else is trusted."""
         if not self.demo:
             return "default"
         name = self.root.home.visitor_workspace(headers.get(HEADER, ""))
@@ -125,7 +129,7 @@ class Sessions:
         return self.workspaces.studio(self.workspace_of(headers), self._role_of(headers))
 
     async def run(self, headers: Mapping[str, str], function: Callable[[Studio], T]) -> T:
-        """What a function returns of the visitor's studio, in a thread, when it is the visitor's turn."""
+        """The result of a function of the visitor's Studio. It is called in a thread, when it is the visitor's turn."""
         return await self.requests.run(self.visitor_of(headers), lambda: function(self.studio_of(headers)))
 
     def new_secret(self, headers: Mapping[str, str]) -> str:
@@ -137,7 +141,7 @@ class Sessions:
         return headers[HEADER]
 
     def admit(self, visitor: Visitor) -> None:
-        """Note that a visitor is here and about to write something, or refuse a new one when the demo is full."""
+        """Record a visit before something is written, or refuse a new visitor when the demo is full."""
         if self.demo:
             self.workspaces.admit(visitor.workspace, visitor.address)
 
@@ -145,7 +149,7 @@ class Sessions:
         return "member" if headers.get(ROLE) == "member" else "owner"
 
     def visit(self, headers: Mapping[str, str], page: str, event: Any = None) -> "Visit":
-        """One act of one open page."""
+        """One action of an open page."""
         visit = Visit(self, self.visitor_of(headers), self.studio_of(headers), page or "", event)
         visit.labeller = labeller_of(headers)
         return visit
@@ -163,7 +167,7 @@ class Sessions:
             return page
 
     def choices(self, key: tuple[str, str], studio: Studio) -> Choices:
-        """What an open page has chosen; a new page begins with what was chosen last."""
+        """The choices of an open page. A new page starts with the latest choices."""
         page = self.page(key)
         with page.lock:
             if page.choices is None:
@@ -180,7 +184,7 @@ class Sessions:
             studio.drafts.put("page", asdict(page.choices))
 
     def working(self, key: tuple[str, str], change: int) -> int:
-        """Count the acts of an open page that are being done."""
+        """Count the running actions of an open page."""
         page = self.page(key)
         with page.lock:
             page.running = max(0, page.running + change)
@@ -192,14 +196,14 @@ class Sessions:
         return self.page(key).mark
 
     def forget(self, key: tuple[str, str]) -> None:
-        """Begin again from the draft: the page was loaded anew."""
+        """Load the choices from the draft, because the page was reloaded."""
         page = self.page(key)
         with page.lock:
             page.choices = None
 
 
 class Visit:
-    """What a handler is given: whose studio, what was chosen, and what was just done."""
+    """The input of a handler: the visitor's Studio, the choices of the page, and the action."""
 
     def __init__(self, sessions: Sessions, visitor: Visitor, studio: Studio, page: str, event: Any) -> None:
         self._sessions, self._visitor = sessions, visitor
@@ -214,11 +218,11 @@ class Visit:
 
     @property
     def choices(self) -> Choices:
-        """As they stand now."""
+        """The current choices."""
         return self._sessions.choices(self._key, self.studio)
 
     def choose(self, **changes: Any) -> None:
-        """Change choices; kept at once."""
+        """Change choices, and save them."""
         self._change(lambda _: changes)
 
     def remember(self, **things: Any) -> None:
@@ -243,7 +247,7 @@ class Visit:
         self._sessions.admit(self._visitor)
 
     def goto(self, tab: str) -> None:
-        """Open a tab when the handler is done."""
+        """Open a tab after the handler."""
         self.choose(tab=tab)
         self.wanted_tab = tab
 

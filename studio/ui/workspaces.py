@@ -1,4 +1,4 @@
-"""Owns: which workspaces are open, and which visitors of a demo are let in and for how long their things are kept."""
+"""Open workspaces, admission of a demo's visitors, and deletion of unused workspaces."""
 
 import logging
 import shutil
@@ -29,7 +29,7 @@ _log = logging.getLogger("studio.ui")
 
 
 class Workspaces:
-    """The Studio of each workspace that was used last; others are closed, and opened again when needed."""
+    """The Studios of recently used workspaces. Others are closed, and opened again when needed."""
 
     def __init__(self, root: Studio, limits: Limits) -> None:
         self._root, self._limits = root, limits
@@ -63,7 +63,7 @@ class Workspaces:
         return open_studio
 
     def in_use(self) -> list[str]:
-        """Workspaces that a page has asked for a moment ago."""
+        """Workspaces that a page has used recently."""
         oldest = time.monotonic() - IN_USE_SECONDS
         with self._lock:
             self._used = {workspace: used for workspace, used in self._used.items() if used >= oldest}
@@ -125,7 +125,7 @@ class Workspaces:
             )
 
     def sweep(self) -> list[str]:
-        """Delete the workspaces of visitors who were not here for the allowed time; their names."""
+        """Delete workspaces that were not visited for the allowed time. Returns their names."""
         home, hours = self._root.home, self._limits.workspace_hours
         sweep_removed(home)
         busy = {entry.workspace for entry in home.queue.listing()}

@@ -353,7 +353,9 @@ CONTRACTS = (
         "ui/error_routes.py", "override", ROUTE, ("get_route_handler", "errors become sentences", "", "__init__")
     ),
     # others
-    *contracts("services/runs/search_engine.py", "attribute", "optuna.trial.FrozenTrial", ("_trial_id", "a trial continues")),
+    *contracts(
+        "services/runs/search_engine.py", "attribute", "optuna.trial.FrozenTrial", ("_trial_id", "a trial continues")
+    ),
     *contracts(
         "services/runs/search_engine.py", "attribute", "optuna.trial", ("Trial", "a trial continues", "study, trial_id")
     ),
