@@ -31,7 +31,7 @@ class TaskView(FrozenModel):
     sample_in: str
     sample_out: str
     example_roles: tuple[str, ...] = ()
-    """Columns of the example rows."""
+    """Roles of the columns of the example rows."""
     example_rows: tuple[tuple[str, ...], ...] = ()
     example_note: str = ""
     reads_as: str = ""

@@ -116,7 +116,10 @@ def test_a_clock_that_was_set_back_leaves_no_run_waiting_for_a_worker(queue: Que
     queue.enqueue("default", "a")
     with queue.db.write() as connection:
         connection.execute("UPDATE entries SET called = '2099-01-01T00:00:00.000Z'")
-    assert [each and each.run for each in (queue.next_to_start(lambda: GB), queue.next_to_start(lambda: GB))] == ["a", None]
+    assert [each and each.run for each in (queue.next_to_start(lambda: GB), queue.next_to_start(lambda: GB))] == [
+        "a",
+        None,
+    ]
 
 
 def test_turns_rotate_between_addresses_so_that_new_workspaces_win_none(queue: Queue) -> None:

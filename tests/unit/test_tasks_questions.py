@@ -11,7 +11,7 @@ from studio.data.formats import read_text
 from studio.data.roles import infer
 from studio.metrics.answers import exact, f1, observe
 from studio.tasks import TASKS, task_named
-from studio.tasks.question_answering import answers_of, answer_span
+from studio.tasks.question_answering import answer_span, answers_of
 from studio.tasks.text_to_text import split_pair
 
 TASK = task_named("question-answering")
