@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_keeping_runs import made
+from test_run_management import made
 
 from studio.api import Studio
 from studio.schema.errors import StudioError

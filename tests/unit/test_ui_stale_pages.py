@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_keeping_runs import made
-from test_ui_several_runs import act, on_two_datasets, shown, tick
+from test_run_management import made
+from test_ui_bulk_actions import act, on_two_datasets, shown, tick
 
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, Limits

@@ -14,7 +14,7 @@ from studio.api import Studio
 from studio.schema.events import AdviceEvent
 from studio.schema.runs import Replay
 from studio.store.files import folder_size
-from tests.unit.test_keeping_runs import made, put, refusal, rewritten
+from tests.unit.test_run_management import made, put, refusal, rewritten
 
 ROWS = "question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12))
 

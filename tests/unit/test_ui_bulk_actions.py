@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_keeping_runs import made
+from test_run_management import made
 from test_ui_run_pages import EVIL, a_line
 
 from studio.ui.components.run_table import Line, table
