@@ -2,33 +2,42 @@
 
 Of Gradio, a page may call one server function (shell.py). Gradio keeps a session for every name that a page invents, so
 all pages have one name here. The function knows its visitor by the secret in the request.
+The named endpoints (api.py) use Gradio's queue. They are for the owner of the machine alone.
 Text with half a character (a lone surrogate) could not be written into an answer: it becomes a question mark.
 """
 
 import json
+import re
+from collections.abc import Collection
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from studio.ui.bodies import Disconnected, Refused, json_of, read_body, replay
-from studio.ui.security import CALL, UPLOAD
+from studio.ui.proxies import ROLE
+from studio.ui.security import API_FOLDERS, CALL, UPLOAD
 
 SESSION = "page"
+JOIN = "/gradio_api/queue/join"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Calls:
     """Checks what is sent."""
 
-    def __init__(self, app: ASGIApp, component: int) -> None:
-        """`component` is the id of the component with the page's server function."""
-        self.app, self.component = app, component
+    def __init__(self, app: ASGIApp, component: int, endpoints: Collection[int] = ()) -> None:
+        """`component`: the id of the component with the page's server function. `endpoints`: numbers of the named
+        endpoints."""
+        self.app, self.component, self.endpoints = app, component, endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is as the page sends it; refuse the rest in a sentence."""
-        if scope["type"] == "http" and scope["path"] != UPLOAD and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+        if scope["type"] == "http" and scope["path"] != UPLOAD:
             try:
-                scope, receive = await self._checked(dict(scope), receive)
+                _require_owner(scope)
+                if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                    scope, receive = await self._checked(dict(scope), receive)
             except Refused as refused:
                 await refused.answer()(scope, receive, send)
                 return
@@ -45,6 +54,8 @@ class Calls:
         value = json_of(body) if is_json and body else None
         if is_call:
             value = self._call(value)
+        elif scope["path"].rstrip("/") == JOIN:
+            self._check_join(value)
         if value is not None:
             body = _encoded(value)
             kept = [pair for pair in scope["headers"] if pair[0] not in (b"content-length", b"transfer-encoding")]
@@ -58,6 +69,23 @@ class Calls:
         if type(component) is not int or component != self.component or name != "act":  # True is no number here
             raise Refused(400, "There is no such function.")
         return {"component_id": component, "fn_name": name, "data": called.get("data"), "session_hash": SESSION}
+
+    def _check_join(self, value: Any) -> None:
+        """Refuse a call of an endpoint that Gradio would answer with a traceback in the log."""
+        called = value if isinstance(value, dict) else {}
+        number, session = called.get("fn_index"), called.get("session_hash")
+        if type(number) is not int or number not in self.endpoints or not isinstance(called.get("data"), list):
+            raise Refused(400, "There is no such endpoint.")
+        if not isinstance(session, str) or not _NAME.fullmatch(session):
+            raise Refused(400, "This is not the name of a session.")
+
+
+def _require_owner(scope: Scope) -> None:
+    """The named endpoints are for the owner: other members of a team could read the answers of a known session."""
+    path = scope["path"]
+    if path == "/config" or path.startswith(API_FOLDERS):
+        if Headers(scope=scope).get(ROLE) != "owner":
+            raise Refused(403, "The API is for the owner of this studio only.")
 
 
 def _encoded(value: Any) -> bytes:

@@ -98,7 +98,7 @@ def make_app(
         enable_monitoring=False,
         mcp_server=mcp and not demo,
     )
-    calls = Calls(static.Preload(mounted), _function_id(page))
+    calls = Calls(static.Preload(mounted), _function_id(page), page.fns)
     login = Login(calls, accounts, sessions.root.home.secret("devices") if accounts else "")
     role = "member" if demo or accounts else "owner"
     limited = (buckets or Buckets(REQUESTS, BURST)) if demo else None

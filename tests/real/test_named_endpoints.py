@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +82,42 @@ def test_a_member_of_a_team_who_is_not_the_owner_is_refused(tmp_path: Path, monk
     served = Served(tmp_path / "home")
     try:
         for password, allowed in (("the owner", True), ("a member", False)):
-            entered = Asking(served).ask(
+            asking = Asking(served)
+            entered = asking.ask(
                 "POST",
                 "/login",
                 f"password={password.replace(' ', '+')}",
                 content_type="application/x-www-form-urlencoded",
             )
             cookie = entered.headers["set-cookie"].split(";")[0]
-            client = Client(served.url, verbose=False, headers={"Cookie": cookie})
-            refusal = "There is no run nothing" if allowed else "for the owner of this studio only"
-            with pytest.raises(AppError, match=refusal):
-                client.predict("nothing", api_name="/status")
+            status = 200 if allowed else 403
+            assert [asking.get(path, cookie=cookie).status for path in ("/config", "/gradio_api/info")] == [status] * 2
+            if allowed:
+                client = Client(served.url, verbose=False, headers={"Cookie": cookie})
+                with pytest.raises(AppError, match="There is no run nothing"):
+                    client.predict("nothing", api_name="/status")
     finally:
         served.stop()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fn_index": 99, "data": [], "session_hash": "a"},
+        {"fn_index": True, "data": [], "session_hash": "a"},
+        {"fn_index": 0, "data": "x", "session_hash": "a"},
+        {"fn_index": 0, "data": [], "session_hash": "../x"},
+        [],
+        None,
+    ],
+)
+def test_a_call_that_names_no_endpoint_is_refused_without_a_traceback(alone: Asking, wrong: Any) -> None:
+    assert alone.post("/gradio_api/queue/join", wrong).status == 400
+    assert "Traceback" not in alone.served.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+    served = Served(tmp_path_factory.mktemp("alone") / "home")
+    yield Asking(served)
+    served.stop()
