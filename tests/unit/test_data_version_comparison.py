@@ -107,10 +107,10 @@ def test_before_and_what_differs_give_after(edits: list[tuple[str, int]]) -> Non
 def test_a_hundred_thousand_rows_are_compared_in_seconds() -> None:
     before = table_of([{"text": f"row number {n}", "label": n % 7} for n in range(100_000)])
     after = changed(before, remove=range(1, 100_000, 50), values={n: {"label": 9} for n in range(2, 90_000, 40)})
-    start = time.monotonic()
+    start = time.process_time()  # of this process alone, since others may keep the machine busy
     found = compare(before, after)
     assert (found.count("removed"), found.count("changed")) == (2000, 2250)
-    assert time.monotonic() - start < 8
+    assert time.process_time() - start < 8
 
 
 # --- through the doors ---

@@ -65,7 +65,9 @@ class RunLifecycle:
         require_allowed(self.context.workspace, spec)
         runner = named(self.runners, spec.runner, "runner", field="runner")
         if reason := runner.check():
-            raise StudioError("not-allowed", reason, given=spec.runner, field="runner")
+            raise StudioError(
+                "not-allowed", reason, given=spec.runner, hint="Choose another place to train.", field="runner"
+            )
         self.store.sweep()
         require_room(self.store.root.parent, spec.disk_bytes)
         self.quota.require(spec.disk_bytes, "This run", ", or choose LoRA or a smaller model")

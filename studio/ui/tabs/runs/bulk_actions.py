@@ -13,17 +13,17 @@ from studio.ui.tabs.runs.compare import TICKED, ticked
 LOST = "their curves, logs, checkpoints and tuned models"
 
 
-def bar(all_lines: Sequence[Line], archived: bool) -> Html:
+def bar(lines: Sequence[Line], archived: bool) -> Html:
     """The action bar for the ticked runs. `archived`: the table shows archived runs."""
     primary = Primary("New run", goto="model")
-    all_lines = [each for each in all_lines if each.chosen]
-    if not all_lines:
+    chosen = [each for each in lines if each.chosen]
+    if not chosen:
         return action_bar("", primary)
-    able = [each for each in all_lines if each.record.status not in ACTIVE]
-    stays = _stays(len(all_lines) - len(able))
-    reason = html("<b>{n}</b> chosen.{s}", n=_runs(len(all_lines)), s=f" {stays}" if stays else "")
+    able = [each for each in chosen if each.record.status not in ACTIVE]
+    stays = _stays(len(chosen) - len(able))
+    reason = html("<b>{n}</b> chosen.{s}", n=_runs(len(chosen)), s=f" {stays}" if stays else "")
     acts = _acts(able, archived, stays) if able else ""
-    return action_bar(reason, primary, extra=html("{c}{a}", c=_choices(all_lines, all_lines), a=acts))
+    return action_bar(reason, primary, extra=html("{c}{a}", c=_choices(lines, chosen), a=acts))
 
 
 def _choices(lines: Sequence[Line], chosen: Sequence[Line]) -> Html:
