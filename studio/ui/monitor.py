@@ -1,7 +1,8 @@
 """The server's loop that reconciles runs and advances searches, also while no page is open.
 
 Each second it reconciles the workspaces that have runs in the queue or an open page: lost workers are noticed, hanging
-stops are enforced, the next run starts. Every few seconds it advances the running searches of all workspaces.
+stops are enforced, the next run starts. Every few seconds it advances the running searches of all workspaces, and
+reconciles the first workspace also while nothing happens.
 """
 
 import logging
@@ -60,7 +61,8 @@ class Monitor:
         except Exception:
             _log.exception("The queue can't be read.")
             return
-        in_work = {self._root.context.workspace.name, *queued, *self._open_workspaces()}
+        first = {self._root.context.workspace.name} if search else set()
+        in_work = {*first, *queued, *self._open_workspaces()}
         needed = in_work | {workspace for workspace, _ in searches}
         self._studios = {name: studio for name, studio in self._studios.items() if name in needed or not search}
         for workspace in in_work:
