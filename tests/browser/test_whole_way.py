@@ -54,7 +54,8 @@ def start(page: Page) -> None:
 
 
 def until(page: Page, condition: str, minutes: float = 2) -> None:
-    page.wait_for_function(condition, timeout=minutes * MINUTE, polling=200)
+    there = "!!window.studio?.live"  # after a reload the script is loaded again
+    page.wait_for_function(f"{there} && ({condition})", timeout=minutes * MINUTE, polling=200)
 
 
 def ends_well(page: Page) -> None:
