@@ -103,6 +103,7 @@ def test_only_the_store_speaks_sql(path: Path) -> None:
     assert "sqlite3" not in imports_of(path)
 
 
+@pytest.mark.slow
 def test_the_command_line_loads_nothing_heavy() -> None:
     assert loaded_after("import studio.cli; from studio.cli.app import entry; entry()") == set()
 

@@ -358,6 +358,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("place", ELSEWHERE)
+@pytest.mark.slow
 def test_a_path_of_another_place_is_no_data_and_no_model(
     place: str, studio: Studio, model: Path, call: Callable[..., Said]
 ) -> None:

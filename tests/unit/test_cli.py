@@ -289,6 +289,7 @@ def test_strange_text_is_printed_as_json_and_spared_a_terminal(call: Call, tmp_p
     assert "\x1b[31m" not in call("check", path, *mapping).out
 
 
+@pytest.mark.slow
 def test_check_loads_nothing_heavy(questions: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from studio.cli.main import run; status = run(sys.argv[1:]); "
@@ -389,6 +390,7 @@ def test_an_unforeseen_error_is_one_sentence_and_a_log(call: Call, tmp_path: Pat
 
 
 @pytest.mark.parametrize("arguments", [["models"], ["models", "--json"], ["--help"]], ids=str)
+@pytest.mark.slow
 def test_a_reader_that_goes_away_hears_nothing_more(tmp_path: Path, arguments: list[str]) -> None:
     environment = {**os.environ, "STUDIO_HOME": str(tmp_path)}
     reader, writer = os.pipe()

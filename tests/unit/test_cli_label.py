@@ -64,6 +64,7 @@ def test_labels_are_added_renamed_and_merged_after_asking(
     assert told(capfd, "show", "last")["counts"] == {"parcel": 1}
 
 
+@pytest.mark.slow
 def test_two_labellers_agree_in_words_and_numbers(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for row in range(1, 9):
         told(capfd, "put", "last", str(row), "refund" if row % 2 else "parcel", "--labeller", "Ann")

@@ -124,6 +124,7 @@ def test_a_folder_is_listed_among_the_models_once_it_was_named(call: Call, tmp_p
     assert str(folder) in [each["name"] for each in call("models")[1]]
 
 
+@pytest.mark.slow
 def test_a_download_left_with_ctrl_c_goes_on_where_it_was(hub: HubServer, tmp_path: Path) -> None:
     hub.add(tiny_repo(files={"spm.model": os.urandom(16_000_000)}))
     hub.slow = 0.3

@@ -188,6 +188,7 @@ def test_another_error_than_the_rates_is_not_the_coachs() -> None:
     assert Coach(config()).observe(ErrorEvent(code="disk-full", message="No room.")) == []
 
 
+@pytest.mark.slow
 def test_it_looks_at_a_hundred_thousand_steps_in_time() -> None:
     import time
 

@@ -148,6 +148,7 @@ def message(contract: Contract, problems: list[str]) -> str:
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda each: f"{each.file}-{each.name}-{each.kind}")
+@pytest.mark.slow
 def test_a_library_still_has_the_name_that_a_file_depends_on(contract: Contract) -> None:
     problems = [*broken(contract)]
     assert not problems, message(contract, problems)

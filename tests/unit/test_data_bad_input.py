@@ -146,6 +146,7 @@ def test_long_questions_of_a_survey_are_names_and_so_is_a_word_that_comes_back(t
     assert pairs.columns == ("column 1", "column 2") and len(pairs) == 20
 
 
+@pytest.mark.slow
 def test_five_thousand_columns_are_read_and_kept(tmp_path: Path) -> None:
     from studio.data.parquet_store import open_parquet, write_parquet
 
@@ -319,6 +320,7 @@ def test_zips_that_are_broken_empty_or_hold_nothing_readable_are_refused(tmp_pat
     assert error.code == "unknown-format" and "picture.png" in str(error.given)
 
 
+@pytest.mark.slow
 def test_what_needs_more_memory_than_it_may_ends_its_own_process_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

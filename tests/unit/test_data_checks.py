@@ -352,6 +352,7 @@ def test_at_most_a_hundred_rows_are_named_and_all_are_counted() -> None:
     assert (problem.count, problem.rows) == (150, tuple(range(101, 201)))
 
 
+@pytest.mark.slow
 def test_errors_come_before_warnings_and_progress_is_told() -> None:
     rows = pairs(45_000)
     rows[5] = dict(rows[4])

@@ -95,6 +95,7 @@ def test_a_way_of_reading_that_does_not_exist_is_refused(studio: Studio, tmp_pat
 
 
 @pytest.mark.parametrize("command", ["check", "preview", "estimate", "train", "predict", "evaluate"])
+@pytest.mark.slow
 def test_every_command_that_reads_data_takes_the_same_flags(command: str) -> None:
     import typer
 
@@ -120,6 +121,7 @@ def test_the_flags_of_the_command_line_say_how_a_file_is_read(call: Callable[...
     assert [each.rows for each in studio.datasets.all() if each.name == "book.txt"] == [30]
 
 
+@pytest.mark.slow
 def test_a_workbook_with_several_sheets_asks_which(call: Callable[..., Any], tmp_path: Path) -> None:
     rows = [["text", "label"], *([line.split(";")[0], line.split(";")[1]] for line in LINES)]
     path = workbook(tmp_path / "b.xlsx", Cover=[["Hello"]], Orders=rows, Letters=rows[:15])

@@ -257,6 +257,7 @@ def bomb(path: Path, rows: int, value: str, **columns: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_parquet_file_of_millions_of_equal_rows_is_refused_at_once(tmp_path: Path, visitor: Studio) -> None:
     path = bomb(tmp_path / "rows.parquet", 3_000_000, "the same text")
     assert path.stat().st_size < 100_000
@@ -274,6 +275,7 @@ def test_a_parquet_file_of_millions_of_equal_rows_is_refused_at_once(tmp_path: P
     assert answer[0] == "too-large" and int(answer[1]) < 5_000_000, "refused for its owner too, and nothing was decoded"
 
 
+@pytest.mark.slow
 def test_equal_long_values_are_counted_while_they_are_read(tmp_path: Path) -> None:
     path = bomb(tmp_path / "rows.parquet", 15_000, "y" * 50_000)
     limits = read_limits(DEMO, visitor=True, memory=8 << 30)
@@ -287,6 +289,7 @@ def test_equal_long_values_are_counted_while_they_are_read(tmp_path: Path) -> No
     assert error.valid == "at most 200 MB, half of the free memory"
 
 
+@pytest.mark.slow
 def test_long_lists_of_equal_values_are_refused_by_the_footer(tmp_path: Path) -> None:
     import numpy
     import pyarrow
@@ -434,6 +437,7 @@ def test_a_header_of_empty_names_takes_time_in_proportion_to_its_length(tmp_path
     assert time.process_time() - began < 10, "the time grows with the square of the length"
 
 
+@pytest.mark.slow
 def test_long_work_on_rows_of_a_visitor_ends_after_some_minutes_and_that_of_an_owner_does_not(
     visitor: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, afresh: None
 ) -> None:

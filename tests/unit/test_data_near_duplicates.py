@@ -105,6 +105,7 @@ def test_beyond_a_number_of_rows_a_sample_is_compared_in_which_pairs_stay_togeth
     assert "sample" not in whole[0].message and whole[0].count == 100
 
 
+@pytest.mark.slow
 def test_ten_thousand_texts_are_compared_in_two_seconds() -> None:
     chance = random.Random(5)
     words = ["".join(chance.choices("abcdefghijklmnop", k=chance.randint(2, 9))) for _ in range(5000)]

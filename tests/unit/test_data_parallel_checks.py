@@ -54,6 +54,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = on_disk(tmp_path)
     alone = looked(table)

@@ -421,6 +421,7 @@ def test_each_kind_of_the_contract_is_planted() -> None:
     assert set(PLANTED) == set(CHECKS)
 
 
+@pytest.mark.slow
 def test_the_table_of_the_docs_names_each_kind_with_its_severity() -> None:
     docs = Path(__file__).parents[2] / "docs" / "data.md"
     lines = [line.split("|") for line in docs.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]

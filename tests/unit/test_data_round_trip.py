@@ -73,6 +73,7 @@ def same(kind: str, text: str) -> str:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=ROWS, kind=some.sampled_from(FORMATS))
+@pytest.mark.slow
 def test_rows_are_written_read_kept_and_mapped_and_come_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], kind: str
 ) -> None:
@@ -130,6 +131,7 @@ FILLED = some.tuples(ANY, ANY).filter(lambda row: all(cell.strip() for cell in r
     kind=some.sampled_from(FORMATS),
     quoting=some.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
 )
+@pytest.mark.slow
 def test_with_everything_left_to_the_studio_hostile_cells_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], kind: str, quoting: Any
 ) -> None:

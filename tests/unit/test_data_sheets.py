@@ -46,6 +46,7 @@ def zipped(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["files", "zip"])
+@pytest.mark.slow
 def test_which_sheet_of_the_workbooks_among_files_is_asked_and_can_be_chosen(tmp_path: Path, packed: bool) -> None:
     sessions = Sessions(tmp_path / "home")
     visit = sessions.visit({}, "page", {})
@@ -67,6 +68,7 @@ def test_which_sheet_of_the_workbooks_among_files_is_asked_and_can_be_chosen(tmp
     sessions.root.close()
 
 
+@pytest.mark.slow
 def test_the_command_line_asks_which_sheet_of_a_workbook_in_a_zip_is_meant(
     call: Callable[..., tuple[int, Any, str]], tmp_path: Path
 ) -> None:
@@ -77,6 +79,7 @@ def test_the_command_line_asks_which_sheet_of_a_workbook_in_a_zip_is_meant(
     assert status == 0 and report["rows"] == 30
 
 
+@pytest.mark.slow
 def test_a_zip_of_one_workbook_is_asked_about_as_the_workbook_is(studio: Studio, tmp_path: Path) -> None:
     with ZipFile(tmp_path / "one.zip", "w") as archive:
         archive.write(book(tmp_path / "book.xlsx", Orders="order", Letters="letter"), "book.xlsx")

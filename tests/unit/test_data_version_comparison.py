@@ -104,6 +104,7 @@ def test_before_and_what_differs_give_after(edits: list[tuple[str, int]]) -> Non
     assert len(removed) + len(swapped) + len(added) <= len(gone) + len(cells) + len(new)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_are_compared_in_seconds() -> None:
     before = table_of([{"text": f"row number {n}", "label": n % 7} for n in range(100_000)])
     after = changed(before, remove=range(1, 100_000, 50), values={n: {"label": 9} for n in range(2, 90_000, 40)})
@@ -167,6 +168,7 @@ def test_the_command_line_lists_fixes_compares_and_goes_back(call: Callable[...,
     assert call("data", "delete", dataset)[0] == 0 and call("data", "versions", dataset)[0] == 2
 
 
+@pytest.mark.slow
 def test_the_command_line_divides_by_a_column_from_then_on(call: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text,label,customer\n" + "".join(f"text {n},{'ab'[n % 2]},c{n % 9}\n" for n in range(60)))

@@ -43,6 +43,7 @@ def shell_commands() -> list[Any]:
     return [pytest.param(line, id=f"{page.name}: {line}") for page in PAGES for line in commands_in(page)]
 
 
+@pytest.mark.slow
 def test_the_pages_made_from_the_code_are_current() -> None:
     done = subprocess.run([sys.executable, ROOT / "scripts" / "docs.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

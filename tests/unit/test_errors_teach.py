@@ -42,5 +42,6 @@ def test_a_refusal_says_what_would_be_right_or_what_to_do(path: Path) -> None:
         assert not silent
 
 
+@pytest.mark.slow
 def test_there_are_refusals_to_look_at() -> None:
     assert sum(len(calls(path)) for path in MODULES) > 200

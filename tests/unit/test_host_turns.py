@@ -103,6 +103,7 @@ def test_an_exchange_that_is_closed_wakes_who_waits_for_it_and_gives_its_place_b
     places.take("chat", {"anna": 1})
 
 
+@pytest.mark.slow
 def test_an_exchange_that_is_forgotten_ends() -> None:
     places = Places()
     asked, stopped = exchange(places)

@@ -22,6 +22,7 @@ def test_an_interval_holds_the_true_mean_about_as_often_as_it_says() -> None:
     assert 178 <= held <= 199, f"{held} of 200"
 
 
+@pytest.mark.slow
 def test_of_few_rows_chance_is_no_oftener_called_a_gain_than_it_says() -> None:
     random = np.random.default_rng(5)
     none, called = {"value": np.zeros(6)}, 0

@@ -59,6 +59,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
 
 
+@pytest.mark.slow
 def test_a_page_s_settings_choose_no_model_task_method_or_name(home: Home, tmp_path: Path) -> None:
     for studio in (visit(home), Studio(tmp_path / "own")):
         data = studio.datasets.add_text(ROWS, "rows").id
@@ -142,6 +143,7 @@ def test_a_visitor_has_one_run_that_trains_and_one_that_waits_however_they_are_a
     assert {entry.run for entry in home.queue.listing()} == {first.id, third.id}
 
 
+@pytest.mark.slow
 def test_a_network_address_has_four_runs_over_all_its_workspaces(home: Home) -> None:
     asked = []
     for number in range(5):

@@ -420,6 +420,7 @@ def test_a_file_that_is_no_zip_is_refused(studio: Studio, tmp_path: Path, conten
     assert refusal(lambda: studio.saved.import_archive(file)).code == "unreadable-file"
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_before_a_byte_of_it_is_written(studio: Studio, tmp_path: Path) -> None:
     file = tmp_path / "bomb.zip"
     studio.saved.export_archive(made(studio), file)

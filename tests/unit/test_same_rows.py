@@ -30,6 +30,7 @@ def rows(studio: Studio, what: str) -> str:
     ).id
 
 
+@pytest.mark.slow
 def test_a_run_again_mixes_in_the_general_rows_that_it_was_given(studio: Studio) -> None:
     own, general = rows(studio, "it"), rows(studio, "that")
     mixed = {"replay": 0.2, "replay_from": general}

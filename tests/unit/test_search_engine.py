@@ -188,6 +188,7 @@ def test_the_end_of_a_trials_run_begins_the_next_one_and_of_another_run_nothing(
     assert [trial.state for trial in searches(runs, tmp_path).advance(view.spec.id).trials] == ["finished", "running"]
 
 
+@pytest.mark.slow
 def test_who_started_a_run_is_told_when_its_worker_has_ended(tmp_path: Path) -> None:
     runner, told = WorkerProcesses(tmp_path), Queue[str]()
     runner.on_run_end("mine", told.put)

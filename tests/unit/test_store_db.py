@@ -80,6 +80,7 @@ def test_a_migration_is_applied_once_when_many_open_the_file_at_the_same_time(tm
     assert all(columns(db, "notes") == ["id", "text", "colour"] for db in opened)
 
 
+@pytest.mark.slow
 def test_processes_that_make_a_file_at_the_same_moment_do_not_trip_over_each_other(tmp_path: Path) -> None:
     for attempt in range(3):
         path, moment = tmp_path / f"{attempt}.db", str(time.time() + 0.8)

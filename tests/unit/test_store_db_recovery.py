@@ -103,6 +103,7 @@ def test_rows_are_listed_again_with_the_way_they_are_read(tmp_path: Path) -> Non
     assert again.datasets.rows(data.id, 1, 12, marks_too=False).rows
 
 
+@pytest.mark.slow
 def test_labels_that_can_be_read_are_taken_over(tmp_path: Path) -> None:
     studio = Studio(tmp_path)
     data = studio.datasets.add_text("text\n" + "".join(f"This is number {n}\n" for n in range(40)))

@@ -47,6 +47,7 @@ def test_a_secret_is_never_readable_by_others_not_even_for_a_moment(tmp_path: Pa
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_the_old_text_or_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "state.txt"
     for _ in range(3):

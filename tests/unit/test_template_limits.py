@@ -52,6 +52,7 @@ def tokenizer() -> Any:
 
 
 @pytest.mark.parametrize("template", ENDLESS.values(), ids=ENDLESS)
+@pytest.mark.slow
 def test_a_template_that_goes_over_a_limit_is_refused_and_at_once_the_next_time(
     home: Path, tokenizer: Any, template: str
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_template_that_goes_over_a_limit_is_refused_and_at_once_the_next_time(
     assert templates._renderer._process is None, "it was rendered again"
 
 
+@pytest.mark.slow
 def test_a_loop_that_begins_for_certain_words_only_is_refused(home: Path, tokenizer: Any) -> None:
     tokenizer.chat_template = "{% if 'parcel' in messages[0]['content'] %}" + LOOPS + "{% endif %}" + USUAL
     assert rendering.render(tokenizer, [{"role": "user", "content": "Hello"}]).startswith("<|im_start|>user")
@@ -76,6 +78,7 @@ def test_a_loop_that_begins_for_certain_words_only_is_refused(home: Path, tokeni
     assert refused.value.code == "unsafe-model" and "3 seconds" in refused.value.what
 
 
+@pytest.mark.slow
 def test_another_process_of_the_home_refuses_it_at_once(home: Path, tokenizer: Any) -> None:
     tokenizer.chat_template = LOOPS
     with pytest.raises(StudioError):
@@ -90,6 +93,7 @@ def test_another_process_of_the_home_refuses_it_at_once(home: Path, tokenizer: A
     assert json.loads((home / templates.REFUSED_FILE).read_text())
 
 
+@pytest.mark.slow
 def test_trl_looks_at_a_template_within_the_same_limits(home: Path, tokenizer: Any) -> None:
     tokenizer.chat_template = LOOPS
     with pytest.raises(StudioError) as refused:

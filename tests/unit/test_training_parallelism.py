@@ -142,6 +142,7 @@ def test_what_no_zero_shares_out_can_t_be_held_elsewhere() -> None:
     assert "Only what ZeRO shares out" in wrong(processes=2, offload="cpu")["offload"]
 
 
+@pytest.mark.slow
 def test_the_disk_is_offered_only_where_deepspeed_can_write_to_it() -> None:
     values = settings(processes=2, zero=3, offload="nvme")
     if why := why_no_nvme():

@@ -191,6 +191,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 LOOK = {"page": "mine", "region": "model-body", "said": {"act": "task", "value": "chat"}}
 
 
+@pytest.mark.slow
 def test_invented_session_names_leave_one_session_in_gradio(alone: Page) -> None:
     for number in range(100):
         assert "model-body" in alone.act(LOOK, session=f"invented-{number}")

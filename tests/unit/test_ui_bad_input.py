@@ -68,6 +68,7 @@ def tab(visit: Visiting) -> str:
 
 
 @pytest.mark.parametrize("bad", FILES.values(), ids=list(FILES))
+@pytest.mark.slow
 def test_the_data_tab_says_of_a_bad_file_what_the_command_line_says_and_leads_no_further(
     bad: Bad, visit: Visiting, call: Call, tmp_path: Path
 ) -> None:

@@ -232,6 +232,7 @@ def test_a_client_that_does_not_read_is_closed(quick: Running) -> None:
         assert len(rest(line)) < 40_000_000
 
 
+@pytest.mark.slow
 def test_one_address_holds_so_many_connections_and_a_trusted_proxy_as_many_as_there_are() -> None:
     slow = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
     with served(total=30, address=5) as running, ExitStack() as lines:

@@ -156,6 +156,7 @@ def large(rows_: int = 60_000) -> bytes:
     return ("text,label\n" + "".join(f"This is text number {n} of many,{'ab'[n % 2]}\n" for n in range(rows_))).encode()
 
 
+@pytest.mark.slow
 def test_a_large_file_is_read_in_the_background_with_progress(visit: Visiting, files: Uploads) -> None:
     made = visit(tickets=send(files, ("large.csv", large())))
     made.choose(task="classification", model="")
@@ -294,6 +295,7 @@ def test_changed_cells_show_what_was_and_what_is(visit: Visiting) -> None:
 # --- the Hub ---
 
 
+@pytest.mark.slow
 def test_a_hub_dataset_is_looked_at_chosen_and_fetched(visit: Visiting, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 

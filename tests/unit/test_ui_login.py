@@ -47,6 +47,7 @@ async def page(login: Login, cookie: str, path: str = "/studio/bar", method: str
     return await ask(login, path, method, [("host", "127.0.0.1:7860"), ("cookie", cookie)])
 
 
+@pytest.mark.slow
 def test_wrong_guesses_keep_nobody_waiting_who_knows_the_password() -> None:
     async def flood() -> None:
         login, _ = front()

@@ -92,6 +92,7 @@ def test_a_label_is_taken_though_there_is_another_version_when_its_row_is_the_sa
     assert labels(mine) == {"second text": "neg"}
 
 
+@pytest.mark.slow
 def test_pasted_labels_are_taken_in_to_the_last_one_however_long_the_text_that_the_page_sends(
     visiting: Visiting,
 ) -> None:

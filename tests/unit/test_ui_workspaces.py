@@ -37,6 +37,7 @@ def test_looking_at_the_page_makes_no_workspace_and_the_first_choice_does(tmp_pa
     assert Sessions(tmp_path, demo=True).visit(who, "another", {}).choices.task == "chat"
 
 
+@pytest.mark.slow
 def test_hundreds_of_visitors_leave_few_files_open(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path, demo=True, limits=Limits(workspaces=0, workspaces_per_address=0))
     sessions.workspaces.most_open = 8
