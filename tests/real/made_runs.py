@@ -15,6 +15,7 @@ from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.host import RowsRef, RunRef
 from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
+from studio.training.methods import quantizes_base
 
 LABELS = ("bug", "praise", "question")
 TEXTS = [
@@ -129,7 +130,7 @@ def label_run(info: ModelInfo, folder: Path, method: str = "lora", **more: Any) 
 def _run(info: ModelInfo, folder: Path, config: TrainingConfig, data: DatasetSpec) -> RunRef:
     folder.mkdir(parents=True, exist_ok=True)
     spec = RunSpec(config=config, dataset="data-1", dataset_version=1, data=data, splits=SplitSpec())
-    return RunRef(info=info, spec=spec, folder=str(folder))
+    return RunRef(info=info, spec=spec, folder=str(folder), quantized=quantizes_base(spec.config.method))
 
 
 def _adapter(model: Any, kind: str, folder: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_loss_that_is_no_number_ends_the_run_at_once_and_keeps_what_was_good(t
     def emit(event: Any) -> None:
         said.append(event)
         if isinstance(event, StepEvent) and event.step == 7:  # the weights run away
-            trainer = next(each for each in gc.get_objects() if type(each).__name__ == "ReplyTrainer")
+            trainer = next(each for each in gc.get_objects() if type(each).__name__ == "SupervisedTrainer")
             with torch.no_grad():
                 next(weight for weight in trainer.model.parameters() if weight.requires_grad).fill_(float("nan"))
 

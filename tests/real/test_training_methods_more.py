@@ -25,7 +25,7 @@ from studio.schema.models import ModelInfo
 from studio.schema.report import ChatSettings, ExportResult
 from studio.schema.runs import RunSpec
 from studio.training.loop.loading import TrainingJob
-from studio.training.methods import METHODS
+from studio.training.methods import METHODS, quantizes_base
 
 IDS = [1, 4093, 198, 5000, 260, 34, 17]
 ON_TEXT: dict[str, dict[str, Any]] = {
@@ -61,7 +61,7 @@ with torch.no_grad():
 def ref_of(job: TrainingJob) -> RunRef:
     """The run as the host is told of it."""
     spec = RunSpec(config=job.config, dataset="d", dataset_version=1, data=job.data, splits=SplitSpec())
-    return RunRef(info=job.info, spec=spec, folder=str(job.folder))
+    return RunRef(info=job.info, spec=spec, folder=str(job.folder), quantized=quantizes_base(job.config.method))
 
 
 def plainly(info: ModelInfo, folder: Path, precision: str) -> torch.Tensor:
