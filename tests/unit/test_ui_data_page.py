@@ -346,6 +346,7 @@ def test_a_process_that_is_ended_from_outside_is_said_and_leaves_nothing(
 
     made = visit(tickets=send(files, ("large.csv", large(400_000))))
     made.choose(task="classification", model="")
+    earlier = set(psutil.Process().children())  # a process of an earlier test may still be ending
     import_data.take_files(made, files)
     until = time.monotonic() + 20
 
@@ -354,7 +355,7 @@ def test_a_process_that_is_ended_from_outside_is_said_and_leaves_nothing(
             return "studio.services.datasets.subprocess_jobs:run_job" in process.cmdline()
         return False
 
-    while not (children := [each for each in psutil.Process().children() if reads(each)]):
+    while not (children := [each for each in {*psutil.Process().children()} - earlier if reads(each)]):
         assert time.monotonic() < until
         time.sleep(0.02)
     children[0].kill()
