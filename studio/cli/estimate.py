@@ -43,32 +43,33 @@ def estimate(
     ] = False,
 ) -> None:
     """Say what a run would take before it starts: steps, time, memory, and why the settings are what they are."""
-    dataset = None
-    request: dict[str, Any] = {
-        "task": task,
-        "method": method,
-        "preset": preset or "balanced",
-        "settings": settings,
-        "leave_out": leave_out or (),
-    }
+    dataset = roles = None
     with gathered(wrong):
         dataset = open_dataset(context, data, reading).id if data else None
     with gathered(wrong):
-        request["roles"] = roles_of(map_)
+        roles = roles_of(map_)
     if probe and not data:
         wrong.append(StudioError("bad-setting", "A probe needs rows.", hint="Name the data, or leave --probe out."))
+    request = RunRequest(
+        dataset=dataset,
+        model=model,
+        task=task,
+        method=method,
+        preset=preset or "balanced",
+        settings=settings,
+        roles=roles,
+        leave_out=tuple(leave_out or ()),
+    )
     if wrong:
-        raise_once([*wrong, *context.studio.planning.problems(RunRequest(dataset=dataset, model=model, **request))])
-    fitted = context.studio.planning.fit(RunRequest(dataset=dataset, model=model, **request)) if fit else None
+        raise_once([*wrong, *context.studio.planning.problems(request)])
+    fitted = context.studio.planning.fit(request) if fit else None
     if fitted:
-        request |= {"method": fitted.method, "settings": fitted.settings}
+        request = request.model_copy(update={"method": fitted.method, "settings": fitted.settings})
     if probe and dataset is not None:
         context.note("A few real steps are made on the longest rows; nothing of them is kept.")
-        view = context.studio.planning.probe(RunRequest(dataset=dataset, model=model, **request))
+        view = context.studio.planning.probe(request)
     else:
-        view = (
-            fitted.view if fitted else context.studio.planning.plan(RunRequest(dataset=dataset, model=model, **request))
-        )
+        view = fitted.view if fitted else context.studio.planning.plan(request)
     document = {
         **view.estimate.model_dump(),
         **({"method": fitted.method, "changes": fitted.changes} if fitted else {}),

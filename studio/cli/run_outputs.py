@@ -107,20 +107,12 @@ def chat_settings(**values: Any) -> ChatSettings:
     """
     from pydantic import ValidationError
 
-    from studio.schema.errors import StudioError
+    from studio.schema.errors import invalid_value
 
     try:
         return ChatSettings(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise StudioError(
-            "bad-setting",
-            f"The setting {name.replace('_', ' ')} can't have this value.",
-            given=first["input"],
-            valid=first["msg"],
-            field=name,
-        ) from error
+        raise invalid_value(error, "The setting {name} can't have this value.") from error
 
 
 def answer_row(answer: Answer) -> dict[str, Any]:

@@ -84,11 +84,7 @@ def evaluate_replies(pair: ModelPair, rows: Numbered, roles: dict[str, str], pro
     left_out, more = len(rows) - len(learned), sum(len(pieces) > max_pieces for pieces in all_pieces)
     note = f"{left_out:,} rows are so long that nothing of the reply is left and were left out." if left_out else ""
     note += f"Of {more:,} long texts {max_pieces:,} pieces each were read." if more else ""
-    details = {
-        "best_rows": tuple(row(place, float(mean["tuned"][place])) for place in picks.best),
-        "worst_rows": tuple(row(place, float(mean["tuned"][place])) for place in picks.worst),
-        "changed_rows": tuple(row(place, float(gain[place])) for place in picks.changed),
-    }
+    details = picks.judged(row, mean["tuned"], gain)
     return Evaluation([number for number, *_ in learned], base, tuned, of_texts, note, details)
 
 
@@ -118,6 +114,7 @@ def evaluate_labels(pair: ModelPair, rows: Numbered, roles: dict[str, str], prog
     )
     differs = observed["tuned"]["predicted"] != observed.get("base", observed["tuned"])["predicted"]
     picks = pick_rows(probability, np.where(differs, gain, 0))
+    picks.changed = [place for place in picks.changed if differs[place]]
 
     def row(place: int, score: float) -> JudgedRow:
         number, values = rows[place]
@@ -134,9 +131,7 @@ def evaluate_labels(pair: ModelPair, rows: Numbered, roles: dict[str, str], prog
     details: dict[str, Any] = {
         "per_label": per_label(expected, observed["tuned"]["predicted"], pair.labels),
         "confusion": confusion(expected, observed["tuned"]["predicted"], pair.labels),
-        "best_rows": tuple(row(place, float(probability[place])) for place in picks.best),
-        "worst_rows": tuple(row(place, float(probability[place])) for place in picks.worst),
-        "changed_rows": tuple(row(place, float(gain[place])) for place in picks.changed if differs[place]),
+        **picks.judged(row, probability, gain),
     }
     numbers = [number for number, _ in rows]
     describe = partial(of_labels, per_label=details["per_label"])
@@ -152,6 +147,14 @@ class PickedRows:
     @property
     def all(self) -> list[int]:
         return sorted({*self.best, *self.worst, *self.changed})
+
+    def judged(self, row: Callable[[int, float], JudgedRow], quality: Any, gain: Any) -> dict[str, Any]:
+        """Return the rows as fields of a report. `row` gets the place and the score: `gain` for a changed row."""
+        return {
+            "best_rows": tuple(row(place, float(quality[place])) for place in self.best),
+            "worst_rows": tuple(row(place, float(quality[place])) for place in self.worst),
+            "changed_rows": tuple(row(place, float(gain[place])) for place in self.changed),
+        }
 
 
 def pick_rows(quality: Any, gain: Any) -> PickedRows:

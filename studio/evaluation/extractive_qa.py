@@ -42,11 +42,7 @@ def evaluate_extracted(pair: ModelPair, rows: Numbered, roles: dict[str, str], p
             score=round(score, 4),
         )
 
-    details: dict[str, Any] = {
-        "best_rows": tuple(row(place, float(quality[place])) for place in picks.best),
-        "worst_rows": tuple(row(place, float(quality[place])) for place in picks.worst),
-        "changed_rows": tuple(row(place, float(gain[place])) for place in picks.changed),
-    }
+    details: dict[str, Any] = picks.judged(row, quality, gain)
     describe = partial(of_score, name="f1", title="F1", as_share=True)
     note = "" if pair.base_has_qa_head else GUESS_NOTE
     return Evaluation([number for number, _ in rows], observed["base"], observed["tuned"], describe, note, details)

@@ -38,11 +38,7 @@ def evaluate_generated(pair: ModelPair, rows: Numbered, roles: dict[str, str], p
             score=round(score, 4),
         )
 
-    details: dict[str, Any] = {
-        "best_rows": tuple(row(place, float(quality[place])) for place in picks.best),
-        "worst_rows": tuple(row(place, float(quality[place])) for place in picks.worst),
-        "changed_rows": tuple(row(place, float(gain[place])) for place in picks.changed),
-    }
+    details: dict[str, Any] = picks.judged(row, quality, gain)
     name = pair.variant.metrics[-1]
     describe = partial(of_score, name=name, title=METRICS[name].title, as_share=METRICS[name].as_share)
     return Evaluation([number for number, _ in rows], observed["base"], observed["tuned"], describe, "", details)

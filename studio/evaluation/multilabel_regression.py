@@ -63,7 +63,7 @@ def _rows(
 ) -> dict[str, Any]:
     picks = pick_rows(quality, change)
 
-    def row(place: int) -> JudgedRow:
+    def row(place: int, score: float) -> JudgedRow:
         number, values = rows[place]
         predictions = {who: predicted_label(pair, each[place]) for who, each in outputs.items()}
         return JudgedRow(
@@ -72,11 +72,7 @@ def _rows(
             expected=pair.task.expected(values, roles),
             base=predictions.get("base", ""),
             tuned=predictions["tuned"],
-            score=round(float(quality[place]), 4),
+            score=round(score, 4),
         )
 
-    return {
-        "best_rows": tuple(map(row, picks.best)),
-        "worst_rows": tuple(map(row, picks.worst)),
-        "changed_rows": tuple(map(row, picks.changed)),
-    }
+    return picks.judged(row, quality, quality)

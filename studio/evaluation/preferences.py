@@ -109,7 +109,7 @@ def _rows(
     picks = pick_rows(quality, change)
     replies = generate_replies(pair, [encoded[place][1] for place in picks.all], roles, progress)
 
-    def row(place: int) -> JudgedRow:
+    def row(place: int, score: float) -> JudgedRow:
         number, values, _ = encoded[place]
         base, tuned = replies[picks.all.index(place)]
         return JudgedRow(
@@ -118,14 +118,10 @@ def _rows(
             expected=pair.task.expected(values, roles),
             base=base,
             tuned=tuned,
-            score=round(float(quality[place]), 4),
+            score=round(score, 4),
         )
 
-    return {
-        "best_rows": tuple(map(row, picks.best)),
-        "worst_rows": tuple(map(row, picks.worst)),
-        "changed_rows": tuple(map(row, picks.changed)),
-    }
+    return picks.judged(row, quality, quality)
 
 
 def _note_left_out(rows: int) -> str:

@@ -4,7 +4,10 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 T = TypeVar("T")
 
@@ -166,6 +169,14 @@ def raise_all(problems: Sequence[StudioError]) -> None:
     """Raise the only problem, or one error with all. Without problems, do nothing."""
     if error := as_one(problems):
         raise error
+
+
+def invalid_value(error: "ValidationError", sentence: str) -> StudioError:
+    """The first problem that pydantic found. `{name}` in the sentence stands for the field's name."""
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    message = sentence.format(name=name.replace("_", " "))
+    return StudioError("bad-setting", message, given=first["input"], valid=first["msg"], field=name)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
+from studio.schema.requests import RunRequest
 from studio.services.context import Role
 from studio.ui.labeler import labeller_of
 from studio.ui.proxies import ADDRESS, ROLE
@@ -69,6 +70,11 @@ class Choices:
             if kept.get(name) is not None and name in kept:
                 kept[name] = tuple(kept[name])
         return cls(**kept)
+
+    def run_request(self, **changes: Any) -> RunRequest:
+        """The run that these choices ask for. `changes` are further fields of the request, or other values."""
+        chosen = {name: getattr(self, name) for name in ("dataset", "model", "task", "preset", "settings")}
+        return RunRequest(**{**chosen, "method": self.method or None, **changes})
 
     def done(self) -> tuple[str, ...]:
         """Steps with a tick."""

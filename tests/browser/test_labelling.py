@@ -13,31 +13,12 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from studio.store.home import Home
 from tests.browser.conftest import listen, ready
 from tests.browser.served import Served
+from tests.support_messages import FORMS
 
 MINUTE = 60_000
 MARGIN = 0.2
 """How far above chance the accuracy on validation must be, stated before any training was tried."""
 LABELS = ("refund", "delivery", "broken")
-FORMS = {
-    "refund": (
-        "I want my money back for the {}.",
-        "When do I get the money for the {} that I sent back?",
-        "You charged me twice for the {}.",
-        "Please refund the {}, it was too expensive.",
-    ),
-    "delivery": (
-        "My {} has not arrived yet.",
-        "Where is the parcel with my {}?",
-        "The courier lost the {} on the way.",
-        "When will the {} be delivered?",
-    ),
-    "broken": (
-        "The {} broke on the second day.",
-        "My {} does not turn on.",
-        "There is a crack in the {}.",
-        "The {} stopped working after a week.",
-    ),
-}
 THINGS = ("kettle", "lamp", "blender", "chair", "radio", "mirror", "clock")
 TRUTH = {form.format(thing): label for thing in THINGS for label, forms in FORMS.items() for form in forms}
 

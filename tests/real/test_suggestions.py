@@ -7,29 +7,10 @@ from pathlib import Path
 import pytest
 
 from studio.api import Studio
+from tests.support_messages import FORMS
 
-SUBJECTS = {
-    "refund": (
-        "I want my money back for the {}.",
-        "When do I get the money for the {} that I sent back?",
-        "You charged me twice for the {}.",
-        "Please refund the {}, it was too expensive.",
-    ),
-    "delivery": (
-        "My {} has not arrived yet.",
-        "Where is the parcel with my {}?",
-        "The courier lost the {} on the way.",
-        "When will the {} be delivered?",
-    ),
-    "broken": (
-        "The {} broke on the second day.",
-        "My {} does not turn on.",
-        "There is a crack in the {}.",
-        "The {} stopped working after a week.",
-    ),
-}
 THINGS = ("kettle", "lamp", "blender", "chair", "radio", "mirror", "clock", "scarf", "toaster", "phone")
-ROWS = [(form.format(thing), label) for thing in THINGS for label, forms in SUBJECTS.items() for form in forms]
+ROWS = [(form.format(thing), label) for thing in THINGS for label, forms in FORMS.items() for form in forms]
 
 
 @pytest.fixture
@@ -42,7 +23,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 def labelled(studio: Studio, rows: int) -> str:
     order = sorted(range(len(ROWS)), key=lambda n: n * 37 % len(ROWS))
     data = studio.datasets.add_text("text\n" + "".join(f"{ROWS[n][0]}\n" for n in order)).id
-    studio.labels.set_names(data, list(SUBJECTS))
+    studio.labels.set_names(data, list(FORMS))
     for row in range(1, rows + 1):
         studio.labels.give(data, row, ROWS[order[row - 1]][1])
     return data
@@ -99,7 +80,7 @@ def test_the_suggestion_on_the_screen_is_kept_with_the_key_press_and_makes_the_c
     right = 0
     for number in range(20):
         assert state.row is not None and state.suggestion is not None
-        label = truth(state.text) if number else next(name for name in SUBJECTS if name != state.suggestion.best)
+        label = truth(state.text) if number else next(name for name in FORMS if name != state.suggestion.best)
         right += label == state.suggestion.best
         state = studio.labels.give(data, state.row, label, "Ann")
     assert (state.trust.shown, state.trust.right) == (20, right)

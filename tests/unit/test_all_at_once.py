@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
-from studio.machine.facts import MachineFacts
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.schema.requests import RunRequest
@@ -18,25 +17,10 @@ from studio.tasks import TASKS, task_named
 from studio.training.methods import METHODS
 from studio.training.planning.presets import PlanFacts, plan_problems
 from tests.hubserver import tiny_folder
+from tests.model_facts import MACHINE, MODEL
 from tests.said import Call, caller
 
 ROWS = "text,label\n" + "".join(f"This is text number {n},{('good', 'bad')[n % 2]}\n" for n in range(40))
-MACHINE = MachineFacts(cores=4, memory_total=2**35, memory_available=2**35, disk_free=2**40, bfloat16_fast=True)
-MODEL = ModelInfo(
-    name="m",
-    title="M",
-    source="folder",
-    kind="causal",
-    architecture="LlamaForCausalLM",
-    parameters=134_515_008,
-    layers=30,
-    hidden=576,
-    intermediate=1536,
-    vocabulary=49152,
-    context=2048,
-    tasks=("chat",),
-    here=True,
-)
 COUNTED = PlanFacts(400, 340, 40, 0, [], 0.6, 0)
 WRONG: dict[str, tuple[Any, str]] = {
     "lerning_rat": (1, "There is no setting lerning_rat."),

@@ -18,21 +18,8 @@ from studio.tasks import TASKS, task_named
 from studio.training.methods import METHODS, Method, method_named
 from studio.training.planning.presets import PlanFacts, make_plan
 from studio.training.planning.setting_checks import check_settings
+from tests.model_facts import GB, LAPTOP, SMALL
 
-GB = 2**30
-LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
-SMALL = ModelInfo(
-    name="starter-chat",
-    title="SmolLM2 135M",
-    source="starter",
-    kind="causal",
-    parameters=134_515_008,
-    context=8192,
-    layers=30,
-    hidden=576,
-    intermediate=1536,
-    vocabulary=49_152,
-)
 ENCODER = SMALL.model_copy(update={"kind": "encoder", "parameters": 22_713_216, "layers": 6})
 T5 = SMALL.model_copy(update={"kind": "seq2seq"})
 MOE = SMALL.model_copy(update={"architecture": "Qwen3MoeForCausalLM"})

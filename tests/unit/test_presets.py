@@ -13,23 +13,10 @@ from studio.training.methods import METHODS, method_named
 from studio.training.planning.eval_schedule import total_steps
 from studio.training.planning.plan_facts import as_trained
 from studio.training.planning.presets import PRESETS, PlanFacts, default_method, estimate, make_plan
+from tests.model_facts import GB, LAPTOP, SMALL
 
-GB = 2**30
-LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
 OLD = MachineFacts(4, 8 * GB, 6 * GB, 50 * GB, (), False)
 GPU = MachineFacts(16, 64 * GB, 60 * GB, 50 * GB, (Gpu("A100", 80 * GB, 78 * GB),), True)
-SMALL = ModelInfo(
-    name="starter-chat",
-    title="SmolLM2 135M",
-    source="starter",
-    kind="causal",
-    parameters=134_515_008,
-    context=8192,
-    layers=30,
-    hidden=576,
-    intermediate=1536,
-    vocabulary=49_152,
-)
 LARGE = SMALL.model_copy(
     update={"name": "a/b", "parameters": 7 * 10**9, "layers": 32, "hidden": 4096, "intermediate": 11008}
 )

@@ -13,7 +13,7 @@ from studio.machine.facts import Gpu, MachineFacts
 from studio.schema.config import Plan, TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
-from studio.schema.models import Estimate, ModelInfo, ProcessMemory
+from studio.schema.models import Estimate, ProcessMemory
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunSpec
 from studio.schema.settings_check import config_from
@@ -37,24 +37,9 @@ from studio.training.planning.presets import make_plan
 from studio.training.planning.setting_checks import check_settings, row_problems
 from studio.ui.components.processes import processes_panel
 from studio.ui.components.settings import settings_panel
+from tests.model_facts import MACHINE, MODEL
 
-MACHINE = MachineFacts(cores=4, memory_total=2**35, memory_available=2**35, disk_free=2**40, bfloat16_fast=True)
 GPUS = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),) * 4)
-MODEL = ModelInfo(
-    name="m",
-    title="M",
-    source="folder",
-    kind="causal",
-    architecture="LlamaForCausalLM",
-    parameters=134_515_008,
-    layers=30,
-    hidden=576,
-    intermediate=1536,
-    vocabulary=49152,
-    context=2048,
-    tasks=("chat",),
-    here=True,
-)
 FACTS = PlanFacts(400, 340, 40, 0, [100] * 340, 0.6, 128)
 CASES = [case for case in product(range(1, 34), range(1, 5), range(1, 5)) if case[0] >= case[2]]
 

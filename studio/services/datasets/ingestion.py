@@ -20,7 +20,7 @@ from studio.data.table import Table
 from studio.machine.facts import memory_available
 from studio.models.sources.hub import HUB_NAME
 from studio.schema.dataset import DatasetRecord, DatasetSpec
-from studio.schema.errors import StudioError, raise_all
+from studio.schema.errors import StudioError, invalid_value, raise_all
 from studio.schema.views import HubDataset, SampleView
 from studio.services.context import Context
 from studio.services.datasets.hub_rows import HubRows
@@ -63,15 +63,7 @@ def import_options(options: Mapping[str, Any]) -> Reading:
     try:
         return Reading(**options)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise StudioError(
-            "bad-setting",
-            f"A file can't be read with this {name.replace('_', ' ')}.",
-            given=first["input"],
-            valid=first["msg"],
-            field=name,
-        ) from error
+        raise invalid_value(error, "A file can't be read with this {name}.") from error
 
 
 class Ingestion:

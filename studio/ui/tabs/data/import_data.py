@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.schema.errors import StudioError
-from studio.schema.views import TaskView
+from studio.schema.views import SampleView, TaskView
 from studio.ui.components import limits
 from studio.ui.components.basic import Primary, action_bar, button, field, fold, heading, textarea
 from studio.ui.components.import_preview import hub_form
@@ -41,16 +41,20 @@ def paste(visit: Visit) -> None:
     open_dataset(visit, visit.studio.datasets.add_text(visit.text("pasted", 5_000_000)))
 
 
+def requested_sample(visit: Visit) -> SampleView:
+    """The sample that the event names."""
+    samples, name = visit.studio.datasets.samples(), visit.text("name")
+    for sample in samples:
+        if sample.name == name:
+            return sample
+    raise StudioError(
+        "no-such-sample", "There is no sample of that name.", given=name, valid=[each.name for each in samples]
+    )
+
+
 def use_sample(visit: Visit) -> None:
     """Import a sample."""
-    sample = next((each for each in visit.studio.datasets.samples() if each.name == visit.text("name")), None)
-    if sample is None:
-        raise StudioError(
-            "no-such-sample",
-            "There is no sample of that name.",
-            given=visit.text("name"),
-            valid=[each.name for each in visit.studio.datasets.samples()],
-        )
+    sample = requested_sample(visit)
     choose_task(visit, sample.task)
     open_dataset(visit, visit.studio.datasets.add_sample(sample.name))
     visit.choose(prompts=sample.prompts[:3] or None, name=sample.name)

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from studio.schema.errors import StudioError
 from studio.schema.preview import Batch, LengthStats
-from studio.schema.requests import RunRequest
 from studio.ui.components.basic import alert, button, note, text_input
 from studio.ui.components.batch import batch_panel
 from studio.ui.components.lengths import LEAST, lengths_panel, longest_panel
@@ -45,7 +43,7 @@ def count(visit: Visit) -> None:
 
 def fetch_batch(visit: Visit) -> None:
     """Compute the first batch with the trainer of the run."""
-    visit.studio.preview.first_batch(RunRequest(**_run(visit)))
+    visit.studio.preview.first_batch(visit.choices.run_request())
 
 
 ACTS: dict[str, Callable[[Visit], None]] = {
@@ -59,19 +57,6 @@ ACTS: dict[str, Callable[[Visit], None]] = {
 
 def _key(visit: Visit) -> str:
     return f"{visit.choices.model} {visit.choices.dataset}"
-
-
-def _run(visit: Visit) -> dict[str, Any]:
-    """The fields of a run request with the current choices."""
-    chosen = visit.choices
-    return {
-        "dataset": chosen.dataset,
-        "model": chosen.model,
-        "task": chosen.task,
-        "method": chosen.method or None,
-        "preset": chosen.preset or "balanced",
-        "settings": chosen.settings,
-    }
 
 
 def side(visit: Visit) -> Html:
@@ -126,7 +111,7 @@ def _stats(visit: Visit) -> LengthStats | None:
 def _batch(visit: Visit) -> Batch | None:
     """The batch, if it was computed for these rows and settings."""
     try:
-        return visit.studio.preview.cached_first_batch(RunRequest(**_run(visit)))
+        return visit.studio.preview.cached_first_batch(visit.choices.run_request())
     except StudioError:
         return None
 

@@ -23,42 +23,23 @@ def plan_key(visit: Visit) -> str:
 
 def planned(visit: Visit, method: str = "") -> PlanView | StudioError:
     """The plan for the current choices (or with another method), or why there is none."""
-    chosen = visit.choices
+    other = {"method": method} if method else {}
     try:
-        return visit.studio.planning.plan(
-            RunRequest(
-                dataset=chosen.dataset,
-                model=chosen.model,
-                task=chosen.task,
-                method=method or chosen.method or None,
-                preset=chosen.preset,
-                settings=chosen.settings,
-                name=name_of(visit),
-            )
-        )
+        return visit.studio.planning.plan(visit.choices.run_request(name=name_of(visit), **other))
     except StudioError as error:
         return error
 
 
-def run_fields(visit: Visit) -> dict[str, Any]:
-    """The fields of a run request with the current choices."""
-    chosen = visit.choices
-    return {
-        "dataset": chosen.dataset,
-        "model": chosen.model,
-        "task": chosen.task,
-        "method": chosen.method or None,
-        "preset": chosen.preset,
-        "settings": chosen.settings,
-        "name": name_of(visit),
-        "prompts": tuple(prompt.strip() for prompt in prompts.of(visit) if prompt.strip()),
-    }
+def run_request(visit: Visit) -> RunRequest:
+    """The run that Start starts: the current choices, with the run's name and the prompts that are not empty."""
+    written = tuple(prompt.strip() for prompt in prompts.of(visit) if prompt.strip())
+    return visit.choices.run_request(name=name_of(visit), prompts=written)
 
 
 def prepare_run(visit: Visit) -> None:
     """Prepare the run up to its first step, before Start is pressed."""
     with suppress(StudioError):  # Start reports the reason
-        visit.studio.runs.prepare(RunRequest(**run_fields(visit)))
+        visit.studio.runs.prepare(run_request(visit))
 
 
 def prepare_early(visit: Visit) -> None:
@@ -82,36 +63,14 @@ def with_measurement(visit: Visit, view: PlanView | StudioError) -> PlanView | S
 
 def make_it_fit(visit: Visit) -> None:
     """Change settings until the run fits the memory, and remember the changes."""
-    chosen = visit.choices
-    fitted = visit.studio.planning.fit(
-        RunRequest(
-            dataset=chosen.dataset,
-            model=chosen.model,
-            task=chosen.task,
-            method=chosen.method or None,
-            preset=chosen.preset,
-            settings=chosen.settings,
-            name=name_of(visit),
-        )
-    )
+    fitted = visit.studio.planning.fit(visit.choices.run_request(name=name_of(visit)))
     visit.choose(method=fitted.method, settings=fitted.settings)
     visit.remember(fitted=[_fitted_key(visit), *fitted.changes], wrong={})
 
 
 def measure(visit: Visit) -> None:
     """Measure memory and time by a few real steps."""
-    chosen = visit.choices
-    view = visit.studio.planning.probe(
-        RunRequest(
-            dataset=chosen.dataset,
-            model=chosen.model,
-            task=chosen.task,
-            method=chosen.method or None,
-            preset=chosen.preset,
-            settings=chosen.settings,
-            name=name_of(visit),
-        )
-    )
+    view = visit.studio.planning.probe(visit.choices.run_request(name=name_of(visit)))
     visit.remember(measured=[_fitted_key(visit), view.estimate.memory_bytes, view.estimate.seconds])
 
 

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from studio.schema.errors import StudioError
-from studio.schema.requests import RunRequest, SearchRequest
+from studio.schema.requests import SearchRequest
 from studio.schema.search import SearchView, Trial
 from studio.ui.components.basic import button, field, fold, text_input
 from studio.ui.components.sparkline import spark
@@ -105,18 +105,11 @@ def set_minutes(visit: Visit) -> None:
 
 def start(visit: Visit) -> None:
     """Start a search. Settings that were set by hand stay the same in all trials."""
-    chosen, (trials, typed) = visit.choices, _budget(visit)
+    trials, typed = _budget(visit)
     minutes = _minutes(typed or "0")
     view = visit.studio.search.start(
         SearchRequest(
-            run=RunRequest(
-                dataset=chosen.dataset,
-                model=chosen.model,
-                task=chosen.task,
-                method=chosen.method or None,
-                preset=chosen.preset,
-                settings=chosen.settings,
-            ),
+            run=visit.choices.run_request(),
             trials=None if minutes and not trials else _trials(trials),
             minutes=minutes,
         )

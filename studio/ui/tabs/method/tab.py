@@ -10,7 +10,6 @@ import gradio as gr
 
 from studio.schema.config import DEFAULT_METHOD, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
-from studio.schema.requests import RunRequest
 from studio.schema.runs import ACTIVE
 from studio.schema.settings_check import config_from
 from studio.schema.views import PlanView
@@ -45,7 +44,7 @@ from studio.ui.tabs.method.plan import (
     plan_key,
     planned,
     prepare_run,
-    run_fields,
+    run_request,
     with_measurement,
 )
 
@@ -155,7 +154,7 @@ def start(visit: Visit) -> None:
     visit.settle()
     if _wrong(visit):
         raise StudioError("bad-setting", "A setting can't have the value that was typed.", hint="See All settings.")
-    run = visit.studio.runs.start(RunRequest(**run_fields(visit)), once=_once(visit))
+    run = visit.studio.runs.start(run_request(visit), once=_once(visit))
     visit.choose(run=run.id, reached=())
     visit.goto("train")
 

@@ -1,23 +1,15 @@
 """The first page: choice of a task, or a sample with one click. Part of the Model tab."""
 
-from studio.schema.errors import StudioError
 from studio.ui.components.basic import Card, Primary, action_bar, button, cards, heading
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
-from studio.ui.tabs.data.import_data import choose_task, tasks_here
+from studio.ui.tabs.data.import_data import choose_task, requested_sample, tasks_here
 
 
 def use_sample(visit: Visit) -> None:
     """Fill steps 1 to 3 with a sample, and open step 3."""
-    sample = next((each for each in visit.studio.datasets.samples() if each.name == visit.text("name")), None)
-    if sample is None:
-        raise StudioError(
-            "no-such-sample",
-            "There is no sample of that name.",
-            given=visit.text("name"),
-            valid=[each.name for each in visit.studio.datasets.samples()],
-        )
+    sample = requested_sample(visit)
     choose_task(visit, sample.task)
     record = visit.studio.datasets.add_sample(sample.name)
     visit.choose(
