@@ -2,8 +2,11 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -12,7 +15,9 @@ from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
+from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.runs import RunSpec
+from tests.model_facts import SMALL
 from tests.visitors import new_visitor
 
 ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(20))
@@ -45,14 +50,35 @@ GIVEN: dict[str, Any] = {
     "rule": "overfitting",
     "most": 10,
     "cells": {"question": "Where is it?"},
+    "spec": DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"}),
+    "kinds": ("duplicate",),
+    "values": {1: {"question": "Where is it?"}},
+    "note": "Row 1 edited",
+    "info": SMALL,
 }
 """Something plausible for every parameter that has no default."""
+QUIET: dict[str, Any] = {
+    "runs.events": [],
+    "runs.sampled_events": [],
+    "runs.has_room": False,
+    "search.run_ended": None,
+    "versions.all": [],
+    "preview.limit": 512,  # the default without a plan
+}
+"""What answers as if there were nothing, instead of an error."""
 
 
 def acts(on: str) -> list[str]:
-    """Names of all that a Studio can do with a run, or with a dataset."""
-    public = [(name, each) for name, each in inspect.getmembers(Studio, callable) if not name.startswith("_")]
-    return [name for name, each in public if on in inspect.signature(each).parameters]
+    """Names, as service.method, of all that a Studio can do with a run, a dataset or a request."""
+    services = inspect.getmembers(Studio, lambda member: isinstance(member, cached_property))
+    methods = [
+        (f"{service}.{name}", method)
+        for service, made in services
+        if not service.startswith("_")
+        for name, method in inspect.getmembers(get_type_hints(made.func)["return"], inspect.isfunction)
+        if not name.startswith("_")
+    ]
+    return [name for name, method in methods if on in inspect.signature(method).parameters]
 
 
 @pytest.fixture
@@ -81,8 +107,8 @@ def run_of(anna: Studio) -> tuple[str, str]:
     return data.id, run
 
 
-def call(studio: Studio, name: str, out: Path, **named: str) -> Any:
-    act: Callable[..., Any] = getattr(studio, name)
+def call(studio: Studio, name: str, out: Path, **named: Any) -> Any:
+    act: Callable[..., Any] = attrgetter(name)(studio)
     parameters = inspect.signature(act).parameters
     needed = {
         key
@@ -99,12 +125,14 @@ def test_no_act_knows_anothers_run(name: str, two: tuple[Studio, Studio], tmp_pa
     anna, ben = two
     _, run = run_of(anna)
     before = anna.runs.get(run), anna.runs.events(run)
-    if name in ("events", "news"):
-        assert not call(ben, name, tmp_path, run=run)
-        return
-    with pytest.raises(StudioError) as caught:
-        call(ben, name, tmp_path / "out.csv", run=run)
-    assert caught.value.code == ("not-allowed" if name == "predict" else "no-such-run")
+    if name == "runs.handle":  # no more than a name in the own workspace
+        assert call(ben, name, tmp_path, run=run).workspace is ben.context.workspace
+    elif name in QUIET:
+        assert call(ben, name, tmp_path, run=run) == QUIET[name]
+    else:
+        with pytest.raises(StudioError) as caught:
+            call(ben, name, tmp_path / "out.csv", run=run)
+        assert caught.value.code == ("not-allowed" if name == "evaluation.predict" else "no-such-run")
     assert (anna.runs.get(run), anna.runs.events(run)) == before and ben.runs.all() == []
 
 
@@ -113,17 +141,32 @@ def test_no_act_knows_anothers_dataset(name: str, two: tuple[Studio, Studio], tm
     anna, ben = two
     data, _ = run_of(anna)
     before = anna.versions.all(data)
-    if name == "versions":
-        assert ben.versions.all(data) == []
-        return
-    if name == "problems":  # tells what is refused
-        told = [each.code for each in call(ben, name, tmp_path, dataset=data)]
-        assert "no-such-dataset" in told, told
-        return
-    with pytest.raises(StudioError) as caught:
-        call(ben, name, tmp_path / "out.csv", dataset=data)
-    assert caught.value.code == "no-such-dataset"
+    if name in QUIET:
+        settings = {"settings": {}} if name == "preview.limit" else {}
+        assert call(ben, name, tmp_path, dataset=data, **settings) == QUIET[name]
+    else:
+        with pytest.raises(StudioError) as caught:
+            call(ben, name, tmp_path / "out.csv", dataset=data)
+        assert caught.value.code == "no-such-dataset"
     assert anna.versions.all(data) == before and ben.datasets.all() == []
+
+
+@pytest.mark.parametrize("name", acts("request"))
+def test_no_request_reaches_anothers_dataset(name: str, two: tuple[Studio, Studio], tmp_path: Path) -> None:
+    anna, ben = two
+    data, _ = run_of(anna)
+    run = RunRequest(dataset=data, model="starter-chat", task="chat")
+    request = SearchRequest(run=run) if name == "search.start" else run
+    if name == "planning.problems":  # tells what is refused
+        assert "no-such-dataset" in [each.code for each in call(ben, name, tmp_path, request=request)]
+    elif name in ("preview.cached_first_batch", "runs.prepare"):
+        with suppress(StudioError):
+            assert not call(ben, name, tmp_path, request=request)
+    else:
+        with pytest.raises(StudioError) as caught:
+            call(ben, name, tmp_path, request=request)
+        assert caught.value.code == "no-such-dataset"
+    assert ben.runs.all() == [] and ben.datasets.all() == []
 
 
 @pytest.mark.parametrize(
