@@ -1,4 +1,4 @@
-"""What the browser tests share: one Chromium, a studio with an empty home, and a page that must not make a noise."""
+"""What the browser tests share: a Chromium, a studio with an empty home, and a page that must not make a noise."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "test_whole_way" not in item.nodeid)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests."""
+    """One Chromium for the tests of a file: while Playwright is on, no other test of this process can run an event loop."""
     with sync_playwright() as play:
         opened = play.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield opened

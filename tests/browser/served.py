@@ -56,6 +56,7 @@ class Served:
             self.process.wait(10)
             return
         self.process.kill()
+        self.process.wait()
 
 
 def chromium() -> str | None:

@@ -40,6 +40,16 @@ def test_a_tab_clicked_while_the_page_opens_another_one_is_drawn(browser: Browse
         context.close()
 
 
+def test_what_a_person_does_while_a_tab_is_not_set_up_yet_leaves_no_empty_page(page: Page, served: Served) -> None:
+    tab(page, "2 Data")  # with which the next page begins
+    expect(page.get_by_label("Choose a file").first).to_be_attached()
+    page.add_init_script("addEventListener('click', (e) => { if (!e.isTrusted) e.stopImmediatePropagation(); }, true)")
+    page.goto(served.url)
+    ready(page)
+    page.mouse.click(5, 600)
+    expect(page.get_by_role("radio", name="Chat").first).to_be_visible()
+
+
 @pytest.mark.parametrize("pause", [0, 7, 15, 30])
 def test_of_many_things_done_in_a_row_none_is_lost(page: Page, tmp_path: Path, pause: int) -> None:
     to_the_method(page, tmp_path)

@@ -7,8 +7,8 @@
     for (const f of [...studio.beats]) f();
     studio.done(done);
     if (tab) title(tab);
-    if (open && begin && picked) studio.act(`tab-${picked}`, { act: "open", unasked: true });   /* chosen while the page loaded */
-    else if (open) studio.goto(open);
+    if (begin && open) current = "";                       /* nothing is drawn yet */
+    if (open) studio.goto((begin && picked) || open);      /* `picked`: chosen while the page loaded */
   };
 
   const bar = () => document.querySelector("#steps .tab-container:not(.visually-hidden)");
@@ -19,7 +19,7 @@
   document.addEventListener("click", (e) => { const tab = e.isTrusted && e.target.closest?.("#steps button[role=tab]"); if (tab) picked = TABS[tabs().indexOf(tab)] || picked; }, true);
   studio.goto = (name, tries = 30, since = hands) => {
     const tab = tabs()[TABS.indexOf(name)];
-    if (tab?.getAttribute("aria-selected") === "true" || hands !== since) return;
+    if (tab?.getAttribute("aria-selected") === "true" || hands !== since) { opened(); return; }
     if (tab) { tab.click(); window.scrollTo(0, 0); }
     if (tries) setTimeout(studio.goto, 150, name, tries - 1, since);
   };
