@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for the tests of a file: while Playwright is on, no other test of this process can run an event loop."""
+    """One Chromium for each file: while Playwright is on, other tests of this process can run no event loop."""
     with sync_playwright() as play:
         opened = play.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield opened
