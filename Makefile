@@ -27,7 +27,7 @@ test-matrix: setup test-setup  ## every task by every method on every family of 
 	STUDIO_MATRIX=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/real/test_matrix.py
 	STUDIO_MATRIX=all $(BIN)/python -m pytest -q tests/real/test_processes.py
 
-test-faults: setup test-setup  ## a run under every fault, and the table of docs/faults.md
+test-faults: setup test-setup  ## a run under every fault, and the table of docs/background/failures.md
 	STUDIO_FAULTS=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/faults
 
 test-security: setup test-setup  ## the attack suite, as a table; status 1 when an attack succeeded

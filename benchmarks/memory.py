@@ -181,7 +181,7 @@ def measured(number: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """The table, as docs/training.md has it; the exit status."""
+    """The table, as docs/background/memory-and-speed.md has it; the exit status."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", type=int, nargs="*", help="numbers of configurations, from 0")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)

@@ -277,10 +277,10 @@ def _row(cells: tuple[str, ...]) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "settings.md": settings,
-    "commands.md": commands,
-    "errors.md": errors,
-    "matrix.md": matrix,
+    "reference/settings.md": settings,
+    "reference/commands.md": commands,
+    "reference/errors.md": errors,
+    "reference/matrix.md": matrix,
     "security.md": security,
     "reference/python.md": python_api,
 }

@@ -149,7 +149,7 @@ def _of_run(
 
 
 def _unknown(key: str, path: Path) -> StudioError:
-    hint = nearest(key, TrainingConfig.model_fields) or "All settings: docs/settings.md"
+    hint = nearest(key, TrainingConfig.model_fields) or "All settings: docs/reference/settings.md"
     return StudioError("unknown-setting", f"There is no setting {key}.", given=f"{key} in {path}", hint=hint, field=key)
 
 

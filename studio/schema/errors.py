@@ -1,6 +1,6 @@
 """Errors with messages: what happened, what was given, what is valid, and a hint.
 
-`CODES` is the closed list. docs/errors.md is made from it, and a test triggers each code.
+`CODES` is the closed list. docs/reference/errors.md is made from it, and a test triggers each code.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

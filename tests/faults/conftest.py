@@ -40,7 +40,7 @@ SETTINGS: dict[str, Any] = {
     "lora_dropout": 0.1,
 }
 """18 steps, a check and a checkpoint every 5."""
-TABLE = HERE.parent.parent / "docs" / "faults.md"
+TABLE = HERE.parent.parent / "docs" / "background" / "failures.md"
 Told = Callable[[str, str, str], None]
 
 
@@ -135,7 +135,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         return
     terminalreporter.write_line("\n".join(table))
     if ALL and (lack := missing(rows)):
-        terminalreporter.write_line(f"docs/faults.md stays as it was; {len(lack)} of {len(EVERY)} lines are missing:")
+        terminalreporter.write_line(f"{TABLE.name} stays as it was; {len(lack)} of {len(EVERY)} lines are missing:")
         terminalreporter.write_line("\n".join(f"- {each}" for each in lack))
     elif ALL:
         TABLE.write_text(HEAD + "\n".join(table) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Every line of docs/faults.md by what befalls and when: a table with fewer lines, or with others, is not written."""
+"""Every line of docs/background/failures.md, by fault and moment. An incomplete table is not written."""
 
 from .killed import SERVER, WORKER
 

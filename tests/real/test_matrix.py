@@ -1,4 +1,4 @@
-"""The matrix of docs/matrix.md, cell by cell: each task, on each family of models, by each method on offer for it.
+"""The matrix of docs/reference/matrix.md, cell by cell: each task, on each family of models, by each method.
 
 `make test` takes a fair sample, in which every task, every family and every method comes up; `make test-matrix` all.
 """
@@ -104,7 +104,7 @@ def test_every_task_every_family_and_every_method_is_in_the_sample() -> None:
 
 
 def test_each_cell_that_the_docs_show_green_is_one_that_is_tested() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "matrix.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "matrix.md").read_text(encoding="utf-8")
     table = page.split("## Methods for tasks and models")[1].split("\n## ")[0]
     assert sum(line.split(" | ").count("yes") + line.endswith("| yes |") for line in table.splitlines()) == len(
         on_offer()

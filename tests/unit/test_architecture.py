@@ -138,6 +138,6 @@ def test_a_broad_except_stands_only_at_the_edges(path: Path) -> None:
 
 def test_nothing_that_is_shipped_names_a_machine_or_work_left_to_do() -> None:
     left = re.compile(r"# ?(TODO|FIXME|XXX)\b|/(?:root|work|tmp)/|/home/(?!user\b|runner\b)[a-z]")
-    for path in [*MODULES, ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for path in [*MODULES, ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         found = left.search(path.read_text(encoding="utf-8"))
         assert not found, f"{path.relative_to(ROOT)}: {found.group()}"

@@ -80,19 +80,19 @@ def test_links_lead_to_files_that_exist(path: Path) -> None:
 def test_each_command_has_help_and_a_place_in_the_reference(name: str) -> None:
     command = COMMANDS[name]
     assert command.help
-    assert f"\n## {name}\n" in (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert f"\n## {name}\n" in (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
     for parameter in command.params:
         assert parameter.help, f"{name}: {parameter.name} has no help"
 
 
 @pytest.mark.parametrize("name", settings_of())
 def test_each_setting_stands_in_the_docs(name: str) -> None:
-    assert f"`{name}`" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert f"`{name}`" in (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 
 
 def test_each_fault_stands_in_the_table_with_what_was_found() -> None:
     """And no other line: `make test-faults` writes the table when it is whole."""
-    text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "background" / "failures.md").read_text(encoding="utf-8")
     told = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines() if line[:1] == "|"]
     assert [line[:2] for line in told[2:]] == list(EVERY)
     assert all(found for _, _, found in told)

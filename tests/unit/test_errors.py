@@ -17,7 +17,8 @@ def sources(folder: str) -> dict[Path, str]:
 
 @pytest.mark.parametrize("code", CODES)
 def test_each_code_has_a_place_in_the_docs(code: str) -> None:
-    headings = re.findall(r"^## (\S+)$", (ROOT / "docs" / "errors.md").read_text(encoding="utf-8"), re.MULTILINE)
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (\S+)$", page, re.MULTILINE)
     assert headings.count(code) == 1
 
 

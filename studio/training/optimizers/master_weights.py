@@ -1,8 +1,8 @@
 """AdamW with float32 copies of weights in shorter formats.
 
 A bfloat16 weight near 0.04 can't change by less than 0.00016, so AdamW on bfloat16 weights loses most updates at small
-learning rates (docs/training.md: a loss of 3.34 where float32 reached 1.80). The copies cost memory only for trained
-weights, which are few in an adapter. Also a schedule-free AdamW that can be saved after any step.
+learning rates (docs/background/how-a-run-trains.md: a loss of 3.34 where float32 reached 1.80). The copies cost memory
+only for trained weights, which are few in an adapter. Also a schedule-free AdamW that can be saved after any step.
 """
 
 from collections.abc import Callable, Sequence

@@ -11,7 +11,7 @@ from studio.training.planning.parallelism import strategy_of
 from studio.training.planning.plan_facts import PlanFacts, as_trained, label_count, memory_of, per_process
 
 CORE_SPEED = {"bfloat16": 4.0e10, "float16": 4.0e10, "float32": 2.0e10}
-"""Tokens × parameters per second and core with LoRA, measured (docs/training.md)."""
+"""Tokens × parameters per second and core with LoRA, measured (docs/background/memory-and-speed.md)."""
 SLOW_BFLOAT16 = 0.4e10
 """The same for a CPU without bfloat16 instructions."""
 GPU_SPEED = 1.5e12
