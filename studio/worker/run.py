@@ -189,7 +189,7 @@ class Worker:
         if not self._owns_run():
             log.error("Run %s was taken for lost meanwhile; what it has become is not this worker's to say.", self.run)
             return
-        if outcome.stopped is None:
+        if outcome.stopped in (None, "keep"):
             self._append_all(self.coach.end())
         if outcome.stopped == "discard":
             self.runs.discard_output(self.run)

@@ -92,9 +92,9 @@ def test_a_run_that_really_overfits_is_told_so_and_the_buttons_do_what_they_say(
     )
     page = look(run.id)
     coach = page.locator("[data-part=side]")
-    expect(coach).to_contain_text("Learning by heart", timeout=240_000)
+    expect(coach).to_contain_text("Overfitting", timeout=240_000)
     expect(coach).to_contain_text("Validation loss has risen since step")
-    expect(coach).to_contain_text("better at the rows it learns from and worse at rows it has not seen")
+    expect(coach).to_contain_text("memorizes the training rows")
     expect(page.locator("[data-part=marks]")).to_contain_text("coach")
     told = mine.coach.advice(run.id)
     assert [each.rule for each in told] == ["overfitting"]

@@ -60,20 +60,23 @@ def test_there_is_a_good_run_of_every_sample() -> None:
 
 @pytest.mark.parametrize("name", GOOD)
 def test_it_is_silent_when_all_is_well(name: str) -> None:
-    assert [(each.rule, each.step, each.message) for each in replayed(name)] == []
+    said = replayed(name)
+    assert [(each.rule, each.message) for each in said if each.rule != "summary"] == []
+    assert [each.rule for each in said] == ["summary"]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [name for name in RULES if name != "summary"])
 def test_each_rule_speaks_once_on_a_run_that_needs_it(rule: str) -> None:
-    said = [each for each in replayed(rule) if each.rule == rule]
-    assert len(said) == 1, [each.rule for each in replayed(rule)]
+    said = [each for each in replayed(rule) if each.rule == rule and each.severity != "ok"]
+    assert said, [each.rule for each in replayed(rule)]
     advice = said[0]
+    assert not [each for each in said[1:] if each.title != advice.title], "it repeats itself only with later figures"
     assert advice.severity != "ok"
     assert advice.title and advice.message and advice.why and advice.action and advice.actions
     assert any(letter.isdigit() for letter in advice.message), "it tells no numbers"
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [name for name in RULES if name != "summary"])
 def test_what_it_proposes_is_a_setting_that_changes_something(rule: str) -> None:
     config, _ = recorded(rule)
     advice = next(each for each in replayed(rule) if each.rule == rule)
@@ -86,16 +89,17 @@ def test_what_it_proposes_is_a_setting_that_changes_something(rule: str) -> None
 
 def test_a_loss_that_jumps_again_and_again_is_told_its_rate_while_it_is_lower_than_at_first() -> None:
     said = replayed("spikes")
-    assert [each.rule for each in said] == ["rate-too-high"]
+    assert [each.rule for each in said] == ["rate-too-high", "rate-too-high", "summary"]
     assert "Training loss jumped" in said[0].message and [each.kind for each in said[0].actions][-1] == "stop"
+    assert "stop" not in [each.kind for each in said[1].actions], "the run has ended"
 
 
 def test_a_model_that_collapsed_at_once_is_told_its_rate_and_not_that_it_is_too_small() -> None:
-    assert [each.rule for each in replayed("collapsed")] == ["rate-too-high"]
+    assert {each.rule for each in replayed("collapsed")} == {"rate-too-high", "summary"}
 
 
 def test_a_model_that_its_rate_has_thrown_to_chance_is_not_told_to_take_a_higher_one() -> None:
-    assert [each.rule for each in replayed("no-better-than-chance")] == ["rate-too-high"]
+    assert {each.rule for each in replayed("no-better-than-chance")} == {"rate-too-high", "summary"}
 
 
 def test_overfitting_is_told_early_enough_to_be_of_use() -> None:
@@ -162,7 +166,7 @@ def test_a_loss_next_to_nothing_within_the_first_pass_is_too_good_to_be_true() -
     read = ReadEvent(trainer="sft", learned=400, held=40)
     said = told(Coach(config()), [read, *copying(0.02)])
     assert [each.rule for each in said] == ["too-good"]
-    assert said[0].actions[0].tab == "data" and "before the rows were read once" in said[0].message
+    assert said[0].actions[0].tab == "data" and "before the end of epoch 1" in said[0].message
     assert told(Coach(config()), [read, *copying(0.4)]) == []
 
 
@@ -186,6 +190,77 @@ def test_a_loss_that_is_no_number_is_explained_with_its_rate() -> None:
 
 def test_another_error_than_the_rates_is_not_the_coachs() -> None:
     assert Coach(config()).observe(ErrorEvent(code="disk-full", message="No room.")) == []
+
+
+def test_labels_that_are_predicted_later_are_not_reported_at_the_end() -> None:
+    coach = Coach(config(task="classification"))
+    read = ReadEvent(trainer="classification", learned=700, held=80, labels=8)
+    halfway = [PhaseEvent(phase="training", steps=100), read, check(0, 2.0)]
+    halfway += [check(number, 2.0 - number / 100, missed={"refund": 5, "parcel": 4}) for number in (40, 50)]
+    said = told(coach, halfway)
+    assert [each.title for each in said] == ["2 labels are never predicted"] and "parcel (4 rows)" in said[0].message
+    said = told(coach, [check(60, 1.3, missed={"refund": 5})])
+    assert [each.title for each in said] == ["A label is never predicted"]
+    assert told(coach, [check(70, 1.2, missed={"refund": 5})]) == []
+    back = told(coach, [step(80, 1.0), check(80, 1.0, missed={"rare": 1})])
+    assert [(each.rule, each.severity) for each in back] == [("never-predicted", "ok")]
+    assert [each.rule for each in coach.end()] == ["summary"]
+
+
+def test_labels_that_are_still_missing_at_the_end_are_reported_with_the_last_validations() -> None:
+    coach = Coach(config(task="classification"))
+    told(coach, [PhaseEvent(phase="training", steps=100), check(0, 2.0)])
+    told(coach, [check(number, 1.5 - number / 200, missed={"refund": 5}) for number in (50, 75, 100)])
+    said = {each.rule: each for each in coach.end()}
+    assert "steps 75 and 100" in said["never-predicted"].message
+
+
+def ended(events: list[AnyEvent], **settings: Any) -> AdviceEvent:
+    coach = Coach(config(**settings))
+    told(coach, [ReadEvent(trainer="sft", learned=400, held=40), *events])
+    return next(each for each in coach.end() if each.rule == "summary")
+
+
+def test_the_summary_tells_the_result_the_trend_and_one_thing_to_try() -> None:
+    improving = ended(falling(60, 10, turn=60))
+    assert improving.message == "Validation loss went from 3.00 to 1.80 (40% lower)."
+    assert "at step 60, was the best: the model was still improving" in improving.why
+    assert [action.changes for action in improving.actions] == [{"epochs": 2 * config().epochs}]
+    flat = ended(
+        [
+            PhaseEvent(phase="training", steps=20),
+            check(0, 3.0),
+            step(10, 2.0),
+            check(10, 2.0, best=True),
+            check(20, 1.999, best=True),
+        ]
+    )
+    assert "only by little" in flat.why and flat.actions[0].tab == "evaluate"
+    overfit = ended(falling(60, 10, turn=30))
+    assert "at step 30. Later ones were not better" in overfit.why
+    assert overfit.action == "To try next: Train for fewer epochs, or add rows."
+    assert [action.changes for action in overfit.actions] == [{"learning_rate": config().learning_rate / 2}]
+    blind = ended([PhaseEvent(phase="training", steps=20), step(10, 3.0), step(20, 1.0)])
+    assert "Without validation rows" in blind.why
+
+
+def test_the_summary_of_a_classifier_names_its_metric() -> None:
+    coach = Coach(config(task="classification"))
+    read = ReadEvent(trainer="classification", learned=700, held=80, labels=8)
+    scores = [check(10 * at, 2.0 - at / 2, metrics={"macro_f1": 0.3 * at}, best=True) for at in (1, 2, 3)]
+    told(coach, [PhaseEvent(phase="training", steps=30), read, check(0, 2.1), step(10, 1.5), *scores])
+    (summary,) = coach.end()
+    assert "90%" in summary.message and "still improving" in summary.why
+
+
+def test_a_resumed_run_retracts_its_summary() -> None:
+    coach = Coach(config())
+    told(coach, falling(60, 10, turn=60))
+    past = coach.end()
+    resumed = Coach(config(), [*falling(60, 10, turn=60), *past])
+    back = told(resumed, [step(61, 0.9), step(65, 0.9)])
+    assert [(each.rule, each.severity) for each in back] == [("summary", "ok")]
+    assert [each.rule for each in resumed.end()] == ["summary"]
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""The coach: rules that watch the events of a run and give advice. Each rule is a module and gives its advice once.
+"""The coach: rules that watch the events of a run and give advice. Each rule is a module.
+
+An advice ends when its rule retracts it. At the end of a run, advice that only applied during training is brought up to
+date, and the last rule sums the run up.
 
 `Coach` receives event by event and keeps what the rules need. It emits nothing; the caller emits the advice.
 """
@@ -25,6 +28,7 @@ from studio.training.coach import (
     no_change,
     noisy,
     overfitting,
+    summary,
     too_good,
     truncation,
     underfitting,
@@ -42,9 +46,10 @@ _MODULES = (
     never_predicted,
     noisy,
     no_change,
+    summary,
 )
 RULES: dict[str, Rule] = {module.RULE.name: module.RULE for module in _MODULES}
-"""In order of priority. A rule may be silent when another one has given similar advice."""
+"""In order of priority. A rule may be silent while another one gives similar advice."""
 CHECK_EVERY = 5
 """Steps between two checks of the rules. They are also checked after each validation."""
 
@@ -69,27 +74,33 @@ class Coach:
         return self._check()
 
     def end(self) -> list[AdviceEvent]:
-        """Returns the advice about the finished run."""
+        """Returns the advice about the finished run. No current advice proposes to stop it any more."""
         self.history.ended = True
-        return self._check()
+        new = {each.rule: each for each in self._check()}
+        for rule, advice in list(self.advice_by_rule.items()):
+            actions = tuple(each for each in advice.actions if each.kind != "stop")
+            if advice.severity != "ok" and actions != advice.actions:
+                new[rule] = advice.model_copy(update={"actions": actions})
+                self._keep(new[rule])
+        return sorted(new.values(), key=lambda each: each.rule == summary.RULE.name)
 
     def _check(self) -> list[AdviceEvent]:
         advice = []
         for rule in RULES.values():
             last = self.advice_by_rule.get(rule.name)
             if last is None or last.severity == "ok":
-                silent = any(name in self.advice_by_rule for name in rule.unless)
+                silent = any(name in self.history.current for name in rule.unless)
                 new = None if silent or self._already_retracted(last) else rule.advise(self.history)
             else:
-                new = rule.retract(self.history, last)
+                new = rule.update(self.history, last)
             if new is not None:
-                self.advice_by_rule[rule.name] = new
+                self._keep(new)
                 advice.append(new)
         return advice
 
     def _already_retracted(self, last: AdviceEvent | None) -> bool:
         """Whether a rule that retracted its advice would repeat it for the same validation."""
-        return last is not None and self.history.step <= last.step
+        return last is not None and not self.history.ended and self.history.step <= last.step
 
     def _record(self, event: AnyEvent) -> None:
         history = self.history
@@ -109,7 +120,13 @@ class Coach:
         elif isinstance(event, ErrorEvent):
             history.error = event
         elif isinstance(event, AdviceEvent) and event.rule:
-            self.advice_by_rule[event.rule] = event
+            self._keep(event)
+
+    def _keep(self, advice: AdviceEvent) -> None:
+        self.advice_by_rule[advice.rule] = advice
+        self.history.current.pop(advice.rule, None)
+        if advice.severity != "ok":
+            self.history.current[advice.rule] = advice
 
 
 def _drop_from(entries: list[Any], step: int) -> None:
@@ -118,4 +135,4 @@ def _drop_from(entries: list[Any], step: int) -> None:
         entries.pop()
 
 
-__all__ = ["RULES", "Coach", "Rule", "Seen"]
+__all__ = ["RULES", "Coach", "Rule"]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from studio.schema.config import TrainingConfig
 from studio.schema.events import Action, AdviceEvent, ErrorEvent, EvaluationEvent, ReadEvent, ReplyEvent
 from studio.tasks import TASKS
+from studio.tasks.base import TaskVariant
 
 MODEL_KINDS = ("causal", "encoder", "seq2seq")
 STOP = Action(kind="stop", label="Stop and keep the best")
@@ -36,6 +37,8 @@ class RunHistory:
     read: ReadEvent | None = None
     error: ErrorEvent | None = None
     ended: bool = False
+    current: dict[str, AdviceEvent] = field(default_factory=dict)
+    """Advice that applies now, by rule."""
 
     @property
     def step(self) -> int:
@@ -43,13 +46,18 @@ class RunHistory:
         return max(self.points[-1].step if self.points else 0, self.checks[-1].step if self.checks else 0)
 
     @property
-    def loss_of(self) -> str:
-        """What the loss is about (tasks/base.py: TaskVariant.loss). Empty until the rows are read."""
+    def variant(self) -> TaskVariant | None:
+        """How the task is trained. None until the rows are read."""
         task = TASKS.get(self.config.task)
         if task is None or self.read is None:
-            return ""
+            return None
         variants = (task.variant(kind, {}) for kind in MODEL_KINDS)
-        return next((each.loss for each in variants if each.trainer == self.read.trainer), "")
+        return next((each for each in variants if each.trainer == self.read.trainer), None)
+
+    @property
+    def loss_of(self) -> str:
+        """What the loss is about (tasks/base.py: TaskVariant.loss). Empty until the rows are read."""
+        return self.variant.loss if self.variant else ""
 
     @property
     def base(self) -> EvaluationEvent | None:
@@ -76,10 +84,16 @@ class Rule:
 
     name: str
     advise: Callable[[RunHistory], AdviceEvent | None]
-    retract: Callable[[RunHistory, AdviceEvent], AdviceEvent | None] = lambda history, advice: None
-    """Retracts the advice when it no longer applies. Arguments: history and the advice given."""
+    update: Callable[[RunHistory, AdviceEvent], AdviceEvent | None] = lambda history, advice: None
+    """Arguments: history and the advice given. Returns a new version of it, a retraction when it no longer applies
+    (severity `ok`), or None to leave it as it is."""
     unless: tuple[str, ...] = ()
-    """Rules that give similar advice. If one has spoken, this one is silent."""
+    """Rules that give similar advice. While one of them applies, this one is silent."""
+
+
+def retraction(advice: AdviceEvent, step: int, title: str, message: str) -> AdviceEvent:
+    """Ends an advice that no longer applies."""
+    return AdviceEvent(rule=advice.rule, severity="ok", step=step, title=title, message=message)
 
 
 def typical_loss(losses: Sequence[float]) -> float:
@@ -110,14 +124,26 @@ def format_number(number: float) -> str:
 
 
 def percent(share: float) -> str:
-    """0.07 as `7 %`."""
-    return f"{100 * share:.0f} %" if abs(share) >= 0.01 else f"{100 * share:.1f} %"
+    """0.07 as `7%`."""
+    return f"{100 * share:.0f}%" if abs(share) >= 0.01 else f"{100 * share:.1f}%"
 
 
-def rerun_at_rate(rate: float, description: str) -> Action:
-    """The action to run again with another learning rate."""
+def rerun_at_rate(rate: float, factor: str) -> Action:
+    """The action to run again with another learning rate; `factor`: "half", for example."""
     rounded = float(f"{min(rate, 0.1):.2g}")
-    return Action(kind="repeat", label=f"Run again at {description} ({rounded:g})", changes={"learning_rate": rounded})
+    label = f"Run again with {factor} the learning rate ({rounded:g})"
+    return Action(kind="repeat", label=label, changes={"learning_rate": rounded})
+
+
+def rerun_with_epochs(epochs: float) -> Action:
+    """The action to run again with another number of epochs."""
+    word = "epoch" if epochs == 1 else "epochs"
+    return Action(kind="repeat", label=f"Run again with {epochs:g} {word}", changes={"epochs": epochs})
+
+
+def twice_the_epochs(history: RunHistory) -> Action:
+    """The action to run again, twice as long."""
+    return rerun_with_epochs(float(min(1000, 2 * history.config.epochs)))
 
 
 def one_decimal(epochs: float) -> float:

@@ -13,12 +13,12 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         rule="diverged",
         severity="error",
         step=history.step,
-        title="The loss ran away",
-        message=f"In step {history.step + 1:,} the loss stopped being a number, at a learning rate of "
+        title="Training diverged",
+        message=f"In step {history.step + 1:,} the loss became infinite or not a number (NaN), at a learning rate of "
         f"{history.config.learning_rate:g}.{last_loss}",
-        why="Each step threw the weights further than the one before, so that nothing in them is of use any more.",
-        action="Run again at a tenth of the rate. What was saved before is safe.",
-        actions=(rerun_at_rate(history.config.learning_rate / 10, "a tenth of the rate"),),
+        why="Each step changed the weights more than the step before, until they were unusable.",
+        action="Run again with a tenth of the learning rate. Checkpoints that were saved before are safe.",
+        actions=(rerun_at_rate(history.config.learning_rate / 10, "a tenth of"),),
     )
 
 

@@ -1,7 +1,7 @@
 """The loss jumps or ends above its start: the steps are too large."""
 
 from studio.schema.events import AdviceEvent
-from studio.training.coach.base import STOP, Rule, RunHistory, format_number, rerun_at_rate, typical_loss
+from studio.training.coach.base import STOP, Rule, RunHistory, format_number, rerun_at_rate, retraction, typical_loss
 
 WINDOW = 5
 """Number of steps whose median is used as the current loss."""
@@ -10,6 +10,8 @@ ABOVE = 1.25
 SPIKE, GRADIENT = 2.5, 3.0
 """Multiples of the usual loss and gradient norm of the preceding steps that count as a jump."""
 BEFORE, SPIKES = 20, 3
+RECOVERED = 0.9
+"""Multiple of the initial loss below which training has recovered."""
 
 
 def advise(history: RunHistory) -> AdviceEvent | None:
@@ -21,17 +23,26 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     if not message:
         return None
     rate = history.config.learning_rate
-    actions = [rerun_at_rate(rate / 2, "half the rate"), rerun_at_rate(rate / 10, "a tenth of the rate")]
+    actions = [rerun_at_rate(rate / 2, "half"), rerun_at_rate(rate / 10, "a tenth of")]
     return AdviceEvent(
         rule="rate-too-high",
         severity="error",
         step=history.step,
         title="The learning rate is too high",
         message=message,
-        why="Each step overshoots, and the next one has to undo it; what the base knew is lost on the way.",
-        action=f"Run again at a lower rate than {rate:g}.",
+        why="Each step overshoots, and the next step has to undo it. The model forgets what the base model knew.",
+        action=f"Run again with a learning rate below {rate:g}.",
         actions=(*(reversed(actions) if worse else actions), STOP),
     )
+
+
+def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
+    """Retract the advice when the loss is below its start and has not jumped for a while."""
+    now = typical_loss([point.loss for point in history.points[-WINDOW:]])
+    if history.step - advice.step < 3 * BEFORE or now > RECOVERED * _start(history) or _spikes(history):
+        return None
+    message = f"Training loss is {format_number(now)} and has not jumped for {history.step - advice.step:,} steps."
+    return retraction(advice, history.step, "Training loss has recovered", message)
 
 
 def _start(history: RunHistory) -> float:
@@ -45,9 +56,9 @@ def _worse_than_start(history: RunHistory) -> str:
     if now <= first * ABOVE or now - first < 0.2:
         return ""
     top = max(point.norm or 0.0 for point in history.points)
-    norm = f" The longest gradient so far was {format_number(top)}." if top else ""
+    norm = f" The largest gradient norm so far was {format_number(top)}." if top else ""
     return (
-        f"Training loss is {format_number(now)} around step {history.step:,}; it began at {format_number(first)}.{norm}"
+        f"Training loss is {format_number(now)} around step {history.step:,}. It began at {format_number(first)}.{norm}"
     )
 
 
@@ -66,11 +77,11 @@ def _spikes(history: RunHistory) -> str:
     if len(jumps) < SPIKES:
         return ""
     highest, usual = max(jumps, key=lambda each: each[0].loss)
-    norm = f", with a gradient of length {format_number(highest.norm)}" if highest.norm else ""
+    norm = f", with a gradient norm of {format_number(highest.norm)}" if highest.norm else ""
     return (
-        f"Training loss jumped {len(jumps)} times in the last {len(recent)} steps: at step {highest.step:,} to "
-        f"{format_number(highest.loss)}, where {format_number(usual)} was usual{norm}."
+        f"Training loss jumped {len(jumps)} times in the last {len(recent)} steps. At step {highest.step:,} it rose to "
+        f"{format_number(highest.loss)} from the usual {format_number(usual)}{norm}."
     )
 
 
-RULE = Rule("rate-too-high", advise, unless=("diverged",))
+RULE = Rule("rate-too-high", advise, update, unless=("diverged",))

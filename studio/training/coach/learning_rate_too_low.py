@@ -1,7 +1,16 @@
 """Neither loss changes: the steps are too small."""
 
 from studio.schema.events import AdviceEvent
-from studio.training.coach.base import STOP, Rule, RunHistory, format_number, percent, rerun_at_rate, typical_loss
+from studio.training.coach.base import (
+    STOP,
+    Rule,
+    RunHistory,
+    format_number,
+    percent,
+    rerun_at_rate,
+    retraction,
+    typical_loss,
+)
 
 MIN_CHANGE = 0.005
 """A smaller relative change counts as none."""
@@ -27,14 +36,27 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         rule="rate-too-low",
         severity="warn",
         step=history.step,
-        title="Hardly anything is learned",
+        title="The model hardly learns",
         message=f"Validation loss was {format_number(base)} before the first step and is {format_number(last)} at step "
-        f"{history.tuned[-1].step:,}: a change of {percent(abs(last - base) / base)}. Training loss is "
+        f"{history.tuned[-1].step:,}, a change of {percent(abs(last - base) / base)}. Training loss is "
         f"{format_number(now)}.",
-        why=f"At a learning rate of {history.config.learning_rate:g} each step moves the weights too little.",
-        action="Run again at ten times the rate.",
-        actions=(rerun_at_rate(10 * history.config.learning_rate, "ten times the rate"), STOP),
+        why=f"At a learning rate of {history.config.learning_rate:g} each step changes the weights too little.",
+        action="Run again with ten times the learning rate.",
+        actions=(rerun_at_rate(10 * history.config.learning_rate, "ten times"), STOP),
     )
 
 
-RULE = Rule("rate-too-low", advise, unless=("rate-too-high",))
+def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
+    """Retract the advice when validation loss has fallen after all."""
+    if not history.base or not history.tuned:
+        return None
+    base, last = history.base.eval_loss, history.tuned[-1].eval_loss
+    if base - last <= 2 * MIN_CHANGE * base:
+        return None
+    message = (
+        f"Validation loss has fallen from {format_number(base)} to {format_number(last)} ({percent(1 - last / base)})."
+    )
+    return retraction(advice, history.step, "The model is learning now", message)
+
+
+RULE = Rule("rate-too-low", advise, update, unless=("rate-too-high",))

@@ -1,7 +1,7 @@
 """A label that is never predicted."""
 
 from studio.schema.events import Action, AdviceEvent
-from studio.training.coach.base import Rule, RunHistory
+from studio.training.coach.base import Rule, RunHistory, retraction, twice_the_epochs
 
 MIN_ROWS = 3
 """A label with fewer validation rows may be missed by chance."""
@@ -22,11 +22,11 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         rule="never-predicted",
         severity="warn",
         step=last.step,
-        title="A label is never given" if len(missed) == 1 else f"{len(missed)} labels are never given",
-        message=f"In the checks at steps {before.step:,} and {last.step:,} no validation row was sorted under {named}"
-        f"{more}.",
-        why="Where a label has few rows, never giving it costs little on average; for those rows it is always wrong.",
-        action="Let rare labels count more" if not history.config.balance_labels else "Bring more rows of it.",
+        title="A label is never predicted" if len(missed) == 1 else f"{len(missed)} labels are never predicted",
+        message=f"In the validations at steps {before.step:,} and {last.step:,} the model predicted {named}{more} for "
+        "no row.",
+        why="Ignoring a label with few rows costs little on average, but for its own rows the model is always wrong.",
+        action="Give rare labels more weight." if not history.config.balance_labels else "Add rows with that label.",
         actions=_actions(history),
     )
 
@@ -34,11 +34,23 @@ def advise(history: RunHistory) -> AdviceEvent | None:
 def _actions(history: RunHistory) -> tuple[Action, ...]:
     if not history.config.balance_labels:
         change = Action(
-            kind="repeat", label="Run again with rare labels counting more", changes={"balance_labels": True}
+            kind="repeat", label="Run again with more weight on rare labels", changes={"balance_labels": True}
         )
         return (change,)
-    epochs = float(min(1000, 2 * history.config.epochs))
-    return (Action(kind="repeat", label=f"Run again with {epochs:g} passes", changes={"epochs": epochs}),)
+    return (twice_the_epochs(history),)
 
 
-RULE = Rule("never-predicted", advise, unless=("rate-too-low", "rate-too-high", "underfitting"))
+def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
+    """Retract the advice when all labels are predicted. Repeat it when other labels are missing, and at the end."""
+    if not history.tuned:
+        return None
+    last = history.tuned[-1]
+    if last.step > advice.step and not any(rows >= MIN_ROWS for rows in last.missed.values()):
+        message = f"In the validation at step {last.step:,} each label was predicted at least once."
+        return retraction(advice, last.step, "All labels are predicted now", message)
+    new = advise(history)
+    changed = new is not None and (new.title != advice.title or (history.ended and new.step > advice.step))
+    return new if changed else None
+
+
+RULE = Rule("never-predicted", advise, update, unless=("rate-too-low", "rate-too-high", "underfitting"))

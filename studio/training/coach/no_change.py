@@ -1,7 +1,7 @@
 """The fine-tuned model answers as the base model does."""
 
 from studio.schema.events import AdviceEvent
-from studio.training.coach.base import Rule, RunHistory, format_number, percent, rerun_at_rate
+from studio.training.coach.base import Rule, RunHistory, format_number, percent, rerun_at_rate, retraction
 
 MIN_CHANGE = 0.01
 """A smaller relative change of validation loss counts as none."""
@@ -18,7 +18,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     sentences = []
     if same:
         words = "The test prompt is" if same == 1 else f"All {same} test prompts are"
-        sentences.append(f"{words} answered as before, or nearly.")
+        sentences.append(f"{words} answered as by the base model, or nearly.")
     if history.base and history.tuned:
         sentences.append(
             f"Validation loss went from {format_number(history.base.eval_loss)} to "
@@ -29,11 +29,11 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         rule="no-change",
         severity="warn",
         step=history.step,
-        title="The model is as it was",
+        title="The model has hardly changed",
         message=" ".join(sentences),
-        why="Either the base could do this already, or too little was learned to be seen.",
-        action="Run again with more passes or at a higher rate; or keep the base.",
-        actions=(rerun_at_rate(5 * history.config.learning_rate, "five times the rate"),),
+        why="Either the base model could do this already, or the model learned too little to notice.",
+        action="Run again with more epochs or a higher learning rate, or use the base model as it is.",
+        actions=(rerun_at_rate(5 * history.config.learning_rate, "five times"),),
     )
 
 
@@ -62,4 +62,11 @@ def _change(history: RunHistory) -> float | None:
     return max(abs(check.eval_loss / history.base.eval_loss - 1) for check in history.tuned)
 
 
-RULE = Rule("no-change", advise, unless=("rate-too-low",))
+def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
+    """Retract the advice when the run is resumed."""
+    if history.ended:
+        return None
+    return retraction(advice, history.step, "Training was resumed", "The result is not known yet.")
+
+
+RULE = Rule("no-change", advise, update, unless=("rate-too-low",))

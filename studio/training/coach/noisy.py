@@ -1,7 +1,7 @@
 """Validation loss is noisy, because there are too few validation rows."""
 
 from studio.schema.events import Action, AdviceEvent
-from studio.training.coach.base import Rule, RunHistory, format_number, mean, noise
+from studio.training.coach.base import Rule, RunHistory, format_number, mean, noise, retraction
 
 MIN_CHECKS = 8
 """Minimum number of validations to tell noise from a trend."""
@@ -22,18 +22,17 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     if scatter < VISIBLE * mean(losses) or scatter < drift:
         return None
     share = min(0.5, max(0.2, 2 * (history.config.validation_share or 0.1)))
-    percents = f"{100 * share:.0f} %"
+    percents = f"{100 * share:.0f}%"
     return AdviceEvent(
         rule="noisy-validation",
         severity="info",
         step=history.step,
-        title="Too few validation rows to tell",
-        message=f"In the last {MIN_CHECKS} checks validation loss jumped by about {format_number(scatter)} from one "
-        "to the next, "
-        f"and went {format_number(drift)} in all. It is measured on {validation_rows} "
+        title="Too few validation rows",
+        message=f"In the last {MIN_CHECKS} validations the loss varied by about {format_number(scatter)}, but "
+        f"changed by only {format_number(drift)} in total. It is measured on {validation_rows} "
         f"{'row' if validation_rows == 1 else 'rows'}.",
-        why="Which step is the best is then chance, and early stopping may end the run for nothing.",
-        action=f"Run again with {percents} of the rows kept for validation.",
+        why="Chance then decides which step counts as the best, and early stopping may end the run too early.",
+        action=f"Run again with {percents} of the rows for validation.",
         actions=(
             Action(
                 kind="repeat", label=f"Run again with {percents} for validation", changes={"validation_share": share}
@@ -42,4 +41,12 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     )
 
 
-RULE = Rule("noisy-validation", advise, unless=("rate-too-high",))
+def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
+    """At the end: repeat the advice with the last figures, or retract it."""
+    if not history.ended or history.step <= advice.step:
+        return None
+    message = f"The last {MIN_CHECKS} validations show a clear trend."
+    return advise(history) or retraction(advice, history.step, "Validation loss has a clear trend now", message)
+
+
+RULE = Rule("noisy-validation", advise, update, unless=("rate-too-high",))

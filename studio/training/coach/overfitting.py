@@ -10,6 +10,9 @@ from studio.training.coach.base import (
     noise,
     one_decimal,
     percent,
+    rerun_at_rate,
+    rerun_with_epochs,
+    retraction,
     typical_loss,
 )
 
@@ -30,36 +33,40 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         return None
     lowest, last, loss_before, loss_now = turning_point
     rise = last.eval_loss / lowest.eval_loss - 1
-    stops = history.config.early_stopping_patience and not history.ended
     return AdviceEvent(
         rule="overfitting",
         severity="warn",
         step=last.step,
-        title="Learning by heart",
+        title="Overfitting",
         message=f"Validation loss has risen since step {lowest.step:,}, from {format_number(lowest.eval_loss)} to "
         f"{format_number(last.eval_loss)} at step {last.step:,} ({percent(rise)}), while training loss fell from "
         f"{format_number(loss_before)} to {format_number(loss_now)}.",
-        why="The model gets better at the rows it learns from and worse at rows it has not seen.",
-        action=f"Stopping now keeps step {lowest.step:,}."
-        + (" It stops by itself if checks go on like this." if stops else ""),
+        why="The model memorizes the training rows and gets worse on rows that it is not trained on.",
+        action=_what_to_do(history, lowest),
         actions=(STOP, _fewer_epochs(history, lowest)),
     )
 
 
-def retract(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
-    """Retract the advice when a later validation is the new minimum."""
+def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
+    """Retract the advice when a later validation is the new minimum. At the end, say what was kept."""
     lowest = min(history.tuned, key=lambda check: check.eval_loss, default=None)
-    if lowest is None or lowest.step <= advice.step:
+    if lowest is None:
         return None
-    return AdviceEvent(
-        rule="overfitting",
-        severity="ok",
-        step=lowest.step,
-        title="Validation loss falls again",
-        message=f"Validation loss {format_number(lowest.eval_loss)} at step {lowest.step:,} is the lowest so far: "
-        "what was "
-        "said of learning by heart no longer holds.",
+    if lowest.step <= advice.step:
+        ended = advice.model_copy(update={"action": _what_to_do(history, lowest)})
+        return (advise(history) or ended) if history.ended and ended != advice else None
+    message = (
+        f"Validation loss {format_number(lowest.eval_loss)} at step {lowest.step:,} is the lowest so far. "
+        "The model does not overfit."
     )
+    return retraction(advice, lowest.step, "Validation loss is falling again", message)
+
+
+def _what_to_do(history: RunHistory, lowest: EvaluationEvent) -> str:
+    if history.ended:
+        return "Train for fewer epochs, or add rows."
+    stops = " Early stopping ends the run if this continues." if history.config.early_stopping_patience else ""
+    return f"If you stop now, step {lowest.step:,} is the result.{stops}"
 
 
 def _turning_point(history: RunHistory) -> tuple[EvaluationEvent, EvaluationEvent, float, float] | None:
@@ -95,10 +102,8 @@ def _fewer_epochs(history: RunHistory, lowest: EvaluationEvent) -> Action:
     epoch = next((point.epoch for point in history.points if point.step >= lowest.step), history.config.epochs)
     epochs = one_decimal(epoch)
     if epochs < history.config.epochs:
-        words = "pass" if epochs == 1 else "passes"
-        return Action(kind="repeat", label=f"Run again with {epochs:g} {words}", changes={"epochs": epochs})
-    rate = float(f"{history.config.learning_rate / 2:.2g}")
-    return Action(kind="repeat", label=f"Run again at half the rate ({rate:g})", changes={"learning_rate": rate})
+        return rerun_with_epochs(epochs)
+    return rerun_at_rate(history.config.learning_rate / 2, "half")
 
 
-RULE = Rule("overfitting", advise, retract)
+RULE = Rule("overfitting", advise, update)

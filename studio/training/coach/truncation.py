@@ -17,18 +17,22 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     actions: tuple[Action, ...] = ()
     if longer > max_length:
         actions = (
-            Action(kind="repeat", label=f"Run again with rows of {longer:,} tokens", changes={"max_length": longer}),
+            Action(
+                kind="repeat",
+                label=f"Run again with a maximum length of {longer:,} tokens",
+                changes={"max_length": longer},
+            ),
         )
     return AdviceEvent(
         rule="cut-off",
         severity="warn",
         step=history.step,
-        title="Most of the rows is cut off",
+        title="Many rows are truncated",
         message=_message(read, max_length),
-        why="What is beyond the cut is never learned, and most replies have no end.",
-        action="Allow longer rows; they need more memory."
+        why="The model never sees what comes after the maximum length, and most replies have no end.",
+        action="Raise the maximum length. Longer rows need more memory."
         if actions
-        else "Shorten the rows, or take another base model: this one can't read longer ones.",
+        else "Shorten the rows, or choose a base model with a longer context.",
         actions=actions or (Action(kind="open", label="Look at the rows", tab="data"),),
     )
 
@@ -38,11 +42,10 @@ def _truncated_share(read: ReadEvent) -> float:
 
 
 def _message(read: ReadEvent, max_length: int) -> str:
-    lost = f" Of {read.lost:,} rows nothing is left to learn." if read.lost else ""
+    lost = f" {read.lost:,} rows have no reply left to learn from." if read.lost else ""
     return (
-        f"{percent(_truncated_share(read))} of all tokens are not read: {read.cut:,} of {read.learned:,} rows are "
-        "longer than "
-        f"{max_length:,} tokens, the longest has {read.longest:,}.{lost}"
+        f"{percent(_truncated_share(read))} of all tokens are left out. {read.cut:,} of {read.learned:,} rows "
+        f"are longer than the maximum length of {max_length:,} tokens. The longest has {read.longest:,}.{lost}"
     )
 
 

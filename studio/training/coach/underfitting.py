@@ -3,7 +3,15 @@
 from math import log
 
 from studio.schema.events import Action, AdviceEvent
-from studio.training.coach.base import Rule, RunHistory, format_number, rerun_at_rate, typical_loss
+from studio.training.coach.base import (
+    Rule,
+    RunHistory,
+    format_number,
+    rerun_at_rate,
+    retraction,
+    twice_the_epochs,
+    typical_loss,
+)
 from studio.training.methods import has_rank
 
 HIGH = 2.5
@@ -37,12 +45,11 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         rule="underfitting",
         severity="warn",
         step=history.step,
-        title="It has stopped learning, too early",
-        message=f"Training loss lies flat at {format_number(last)} (it was {format_number(third)} a quarter of the "
-        "run before), and "
-        f"validation loss at {format_number(checks[0])}. Above {format_number(threshold)} a model is mostly guessing.",
-        why="More of the same changes little: what learns is too small, or moves too little, for these rows.",
-        action="Run again with more that learns, or at a higher rate.",
+        title="Underfitting",
+        message=f"Training loss has stayed at {format_number(last)} (a quarter ago {format_number(third)}) and "
+        f"validation loss at {format_number(checks[0])}. Above {format_number(threshold)} a model mostly guesses.",
+        why="More training alone changes little: too little is trainable, or it changes too slowly, for these rows.",
+        action="Run again with more trainable parameters or a higher learning rate.",
         actions=_actions(history),
     )
 
@@ -56,13 +63,23 @@ def _threshold(history: RunHistory) -> float | None:
 
 def _actions(history: RunHistory) -> tuple[Action, ...]:
     config = history.config
-    faster = rerun_at_rate(2 * config.learning_rate, "twice the rate")
+    faster = rerun_at_rate(2 * config.learning_rate, "twice")
     if has_rank(config.method) and config.lora_rank < 64:
         rank = config.lora_rank * 4
         changes: dict[str, bool | int | float | str] = {"lora_rank": rank, "lora_alpha": config.lora_alpha * 4}
         return Action(kind="repeat", label=f"Run again with rank {rank}", changes=changes), faster
-    epochs = float(min(1000, 2 * config.epochs))
-    return faster, Action(kind="repeat", label=f"Run again with {epochs:g} passes", changes={"epochs": epochs})
+    return faster, twice_the_epochs(history)
 
 
-RULE = Rule("underfitting", advise, unless=("rate-too-low", "rate-too-high"))
+def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
+    """Retract the advice when validation loss has fallen below the threshold. Repeat it at the end."""
+    if not history.tuned:
+        return None
+    threshold, loss = _threshold(history), history.tuned[-1].eval_loss
+    if threshold is not None and loss < threshold:
+        message = f"Validation loss is {format_number(loss)}, below {format_number(threshold)}."
+        return retraction(advice, history.step, "The model has learned more", message)
+    return advise(history) if history.ended and history.step > advice.step else None
+
+
+RULE = Rule("underfitting", advise, update, unless=("rate-too-low", "rate-too-high"))

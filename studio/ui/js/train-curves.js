@@ -54,7 +54,7 @@
     const out = epochs(data).map((step, n) => ({ x: at.x(step), step, kind: "epoch", text: "", words: `pass ${n + 1} ends` }));
     for (const step of resumes(data)) out.push({ x: at.x(step), step, kind: "resume", text: "", words: "went on from here" });
     for (const [step] of data.checkpoints) out.push({ x: at.x(step), step, kind: "checkpoint", words: "saved" });
-    for (const each of data.advice) if (each.severity !== "ok") out.push({ x: at.x(each.step), step: each.step, kind: "advice", words: `coach: ${each.title}` });
+    for (const each of data.advice) if (each.severity !== "ok" && each.rule !== "summary") out.push({ x: at.x(each.step), step: each.step, kind: "advice", words: `coach: ${each.title}` });
     if (data.best !== null && data.best !== undefined && data.checks.length > 1) out.push({ x: at.x(data.best), step: data.best, kind: "best", text: `best, step ${data.best}` });
     if (LOST.includes(run.status) && data.steps.length) out.push({ x: at.x(run.step), step: run.step, kind: "gap", text: `${run.status === "failed" ? "failed" : "worker lost"}, step ${run.step}` });
     return out;

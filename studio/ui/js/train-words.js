@@ -93,13 +93,13 @@
     if (/SIGTERM/.test(run.reason)) return ["warn", "info", false, "Its process was asked to end", `Not from this page, but by the system or another program (SIGTERM). ${kept}`];
     return ["ok", "tick", false, /its longest time/.test(run.reason) ? "Its longest time was over" : "Stopped by you", kept];
   }
-  /* --- the coach: what stands, the gravest first; a rule's last word counts, and `ok` takes it back --- */
+  /* --- the coach: current advice, the summary first, then by severity; `ok` retracts the advice of a rule --- */
   const GRAVE = { error: 0, warn: 1, undefined: 1, info: 2 };
   function standing(said) {
     const last = new Map();
     for (const each of said) if (each.rule) last.set(each.rule, each);
     return said.filter((each) => !each.rule || (last.get(each.rule) === each && each.severity !== "ok"))
-      .sort((a, b) => GRAVE[a.severity] - GRAVE[b.severity] || b.step - a.step);
+      .sort((a, b) => (b.rule === "summary") - (a.rule === "summary") || GRAVE[a.severity] - GRAVE[b.severity] || b.step - a.step);
   }
   function doing(run, data, each, first) {
     return (each.actions || []).map((action, at) => ({ ...action, at: at + 1 })).filter((action) => action.kind !== "stop" || ["starting", "training"].includes(run.status))
