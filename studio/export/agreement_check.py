@@ -17,7 +17,7 @@ from studio.inference.load import weights_folder
 from studio.inference.model_cache import ModelCache
 from studio.inference.spans import chances
 from studio.machine.environment import child_environment
-from studio.machine.run_in_process import ProcessError, run_in_process
+from studio.machine.run_in_process import ProcessError, ProcessLimits, run_in_process
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.schema.report import ChatSettings
@@ -101,9 +101,8 @@ def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> li
             run_in_process,
             f"{Path(__file__).with_name('reload_check.py')}:answer",
             {"task": task},
+            ProcessLimits(environment=child_environment(visitors=True), threads=threads),  # it needs no secret
             cancel=cancel,
-            environment=child_environment(visitors=True),  # it needs no secret
-            threads=threads,
         )
         try:
             while not wait((answers,), LOOK).done:

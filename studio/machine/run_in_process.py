@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from threading import Event, Thread
 from typing import IO, Any
 
@@ -56,17 +57,32 @@ class ProcessCrashed(ProcessError):
     number = ""
 
 
+@dataclass(frozen=True)
+class ProcessLimits:
+    """What a process may use."""
+
+    memory: int | None = None
+    """Bytes of address space."""
+    seconds: float | None = None
+    """Seconds that it may take, its start included."""
+    environment: Mapping[str, str] | None = None
+    """Its environment variables; None: those of this process."""
+    threads: int | None = 1
+    """Threads of numerical libraries; None: as the environment has it."""
+    nice: int | None = None
+    """How much lower its priority is than that of this process."""
+
+
+NO_LIMITS = ProcessLimits()
+
+
 def run_in_process(
     function: str | Callable[..., Any],
     arguments: Mapping[str, Any] | None = None,
+    limits: ProcessLimits = NO_LIMITS,
     *,
     progress: Callable[..., None] | None = None,
     cancel: Event | None = None,
-    memory_limit: int | None = None,
-    time_limit: float | None = None,
-    environment: Mapping[str, str] | None = None,
-    threads: int | None = 1,
-    nice: int | None = None,
 ) -> Any:
     """Call a function in a process of its own, and return its result.
 
@@ -74,13 +90,9 @@ def run_in_process(
         function: A function at the top of a module, "module:name", or "path/file.py:name" for a file outside of any
             package, which then runs without the studio.
         arguments: Its keyword arguments. They and the result must be values that JSON can hold.
+        limits: What the process may use.
         progress: Called here with what the function passes to its own argument `progress`, if it has one.
         cancel: Set it to end the process: SIGTERM first, and SIGKILL when it has not ended within `GRACE` seconds.
-        memory_limit: Bytes of address space that the process may use.
-        time_limit: Seconds that it may take, its start included.
-        environment: Its environment variables; None: those of this process.
-        threads: Threads of numerical libraries; None: as the environment has it.
-        nice: How much lower its priority is than that of this process.
 
     Raises:
         StudioError: The one that the function raised, with all of its fields.
@@ -89,15 +101,15 @@ def run_in_process(
     name = function if isinstance(function, str) else f"{function.__module__}:{function.__qualname__}"
     request = {
         "arguments": dict(arguments or {}),
-        "memory_limit": memory_limit,
-        "nice": nice,
+        "memory_limit": limits.memory,
+        "nice": limits.nice,
         "progress": progress is not None,
     }
-    variables = dict(os.environ if environment is None else environment)
-    if threads is not None:
-        variables.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    variables = dict(os.environ if limits.environment is None else limits.environment)
+    if limits.threads is not None:
+        variables.update(dict.fromkeys(THREAD_VARIABLES, str(limits.threads)))
     line = json.dumps(request).encode() + b"\n"
-    with _started(name, variables) as process, _supervised(process, cancel, time_limit) as supervisor:
+    with _started(name, variables) as process, _supervised(process, cancel, limits.seconds) as supervisor:
         assert process.stdin is not None and process.stdout is not None
         with suppress(BrokenPipeError):  # it ended before it could read: the exit status tells why
             process.stdin.write(line)
@@ -109,7 +121,7 @@ def run_in_process(
         return response["result"]
     if "error" in response and not supervisor.reason:
         raise StudioError.from_dict(response["error"])
-    raise _process_error(name, response, process.returncode, supervisor, memory_limit)
+    raise _process_error(name, response, process.returncode, supervisor, limits.memory)
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -57,33 +58,36 @@ LONGEST_GIVEN = 200
 """Maximum characters of a given value that a message repeats."""
 
 
+@dataclass(eq=False, repr=False)
 class StudioError(Exception):
     """An error with a message for people.
 
-    `what` says what can't be done, `given` what was given, `valid` what is valid, `hint` what to do next. `field` names
-    the setting and `rows` the rows (from 1). `problems` has all errors when there is more than one; the error itself
-    then has the first one's code and a text made of all.
+    `problems` has all errors when there is more than one; the error itself then has the first one's code and a text
+    made of all.
     """
 
-    def __init__(
-        self,
-        code: str,
-        what: str,
-        *,
-        given: object = None,
-        valid: object = None,
-        hint: str = "",
-        field: str = "",
-        rows: Sequence[int] = (),
-        problems: Sequence["StudioError"] = (),
-    ) -> None:
-        if code not in CODES:
-            raise ValueError(f"unknown error code {code!r}")
-        if isinstance(given, str) and len(given) > LONGEST_GIVEN:
-            given = f"{given[:LONGEST_GIVEN]} …"
-        self.code, self.what, self.given, self.valid, self.hint = code, what, given, valid, hint
-        self.field, self.rows = field, tuple(rows)
-        self.problems: tuple[StudioError, ...] = tuple(problems)
+    code: str
+    """One of `CODES`."""
+    what: str
+    """What can't be done."""
+    _: KW_ONLY
+    given: object = None
+    valid: object = None
+    """What is valid instead of `given`."""
+    hint: str = ""
+    """What to do next."""
+    field: str = ""
+    """Name of the setting."""
+    rows: Sequence[int] = ()
+    """Numbers of the rows, from 1."""
+    problems: Sequence["StudioError"] = ()
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"unknown error code {self.code!r}")
+        if isinstance(self.given, str) and len(self.given) > LONGEST_GIVEN:
+            self.given = f"{self.given[:LONGEST_GIVEN]} …"
+        self.rows, self.problems = tuple(self.rows), tuple(self.problems)
         super().__init__(self.message)
 
     @property
@@ -103,7 +107,7 @@ class StudioError(Exception):
             parts.append(self.hint)
         return " ".join(parts)
 
-    def all(self) -> tuple["StudioError", ...]:
+    def all(self) -> Sequence["StudioError"]:
         """All problems. Without any, the error itself."""
         return self.problems or (self,)
 

@@ -49,6 +49,17 @@ class Entry(NamedTuple):
     """The pid of its live worker."""
 
 
+class Owner(NamedTuple):
+    """Who shares turns and limits."""
+
+    name: str = ""
+    """A visitor's network address. Empty: each workspace is its own owner."""
+    limits: Limits = OWNER
+
+
+NO_LIMITS = Owner()
+
+
 class Queue:
     """Queued runs, and model hosts that are answering and need a core."""
 
@@ -61,38 +72,34 @@ class Queue:
         run: str,
         memory: int = 0,
         rerun: bool = False,
-        *,
-        owner: str = "",
-        limits: Limits = OWNER,
+        owner: Owner = NO_LIMITS,
     ) -> None:
         """Add a run to the end of the queue. A waiting run keeps its place; one whose worker died during training does
         not.
 
-        `rerun`: the run has ended and should continue. A worker that is just ending loses its claim. Owners with the
-        same name share turns and limits; the default owner is the workspace.
+        `rerun`: the run has ended and should continue. A worker that is just ending loses its claim.
 
         Raises:
             StudioError `limit-reached`: the workspace or the owner has as many runs as the limits allow.
         """
-        owner = owner or workspace
         with self.db.write() as connection:
             self._forget_dead(connection)
             if rerun:
                 connection.execute("DELETE FROM entries WHERE run = ? AND state = 'running'", (run,))
             if connection.execute("SELECT 1 FROM entries WHERE run = ?", (run,)).fetchone():
                 return
-            _require_slot(_in_order(connection), workspace, owner, limits)
+            _require_slot(_in_order(connection), workspace, owner)
             connection.execute(
                 "INSERT INTO entries (workspace, run, asked, memory, owner, place) "
                 "SELECT ?, ?, ?, ?, ?, coalesce(max(place), 0) + 1 FROM entries",
-                (workspace, run, now(), memory, owner),
+                (workspace, run, now(), memory, owner.name or workspace),
             )
 
-    def require_place(self, workspace: str, owner: str, limits: Limits, run: str = "") -> None:
+    def require_place(self, workspace: str, owner: Owner, run: str = "") -> None:
         """Raise the error that `enqueue` would raise. A run that is in the queue already is accepted."""
         rows = self._rows()
         if all(row["run"] != run for row in rows):
-            _require_slot(rows, workspace, owner or workspace, limits)
+            _require_slot(rows, workspace, owner)
 
     def next_to_start(
         self, free: Callable[[], int], may: Callable[[str], bool] = lambda workspace: True
@@ -291,8 +298,9 @@ def fair_order(waiting: Sequence[sqlite3.Row], turns: Mapping[str, int]) -> list
     return order
 
 
-def _require_slot(rows: Sequence[sqlite3.Row], workspace: str, owner: str, limits: Limits) -> None:
+def _require_slot(rows: Sequence[sqlite3.Row], workspace: str, owner: Owner) -> None:
     """Raise an error when one more run exceeds the limits. The first run of all counts as running."""
+    limits = owner.limits
     waiting = sum(row["workspace"] == workspace for row in rows[1:])
     if rows and limits.over("waiting_runs", waiting + 1):
         raise _too_many_runs(
@@ -307,7 +315,7 @@ def _require_slot(rows: Sequence[sqlite3.Row], workspace: str, owner: str, limit
             f"{own} running or waiting",
             f"up to {limits.running_runs} running and {limits.waiting_runs} waiting",
         )
-    together = sum(row["owner"] == owner for row in rows)
+    together = sum(row["owner"] == (owner.name or workspace) for row in rows)
     if limits.over("runs_per_address", together + 1):
         raise _too_many_runs(
             "Your network address has as many runs as this demo allows.",

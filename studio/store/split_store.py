@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from studio.data.checks import usable_values
@@ -26,62 +27,86 @@ SCHEME = 1
 """Increase it when the assignment changes, so that cached splits are not used any more."""
 
 
-def divide_version(
-    store: DatasetStore,
-    record: DatasetRecord,
-    spec: DatasetSpec,
-    splits: SplitSpec,
-    validation_file: bool = False,
-) -> SplitAssignment:
-    """The usable rows of a version by split. `spec` states how the columns are used."""
-    dividing = dividing_of(store, record, spec, splits, validation_file)
-    for row in usable_values(dividing.table, dividing.task, spec.roles, left_out=spec.left_out):
-        dividing.add(*row)
-    return dividing.assignment(spec.left_out, spec.rows_left_out)
+@dataclass(frozen=True)
+class VersionSplit:
+    """The usable rows of a version by split."""
 
+    store: DatasetStore
+    record: DatasetRecord
+    spec: DatasetSpec
+    """How the columns are used."""
+    splits: SplitSpec
+    validation_file: bool = False
 
-def dividing_of(
-    store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec, validation_file: bool = False
-) -> Splitter:
-    """The object that assigns the usable rows of a version to splits, once they are passed to it."""
-    return Splitter(
-        open_parquet(store.rows_path(record.id, record.version)),
-        task_named(spec.task),
-        spec.roles,
-        splits,
-        validation_file=validation_file,
-        split_column=record.split_column,
-        known=_known(store, record, spec, splits, validation_file),
-    )
+    @property
+    def path(self) -> Path:
+        """The file with the rows."""
+        return self.store.rows_path(self.record.id, self.record.version)
 
+    @property
+    def key(self) -> tuple:
+        """All that the assignment depends on."""
+        spec, left_out = self.spec, self.spec.left_out if self.record.bad_line_count else ()
+        return (
+            self.path,
+            spec.task,
+            tuple(spec.roles.items()),
+            left_out,
+            spec.rows_left_out,
+            self.splits,
+            self.validation_file,
+        )
 
-def _known(
-    store: DatasetStore, record: DatasetRecord, spec: DatasetSpec, splits: SplitSpec, validation_file: bool
-) -> Known:
-    """Text or group hash → split in the earlier versions, divided one after the other."""
-    if splits.time_column or splits.stable_splits:
-        return {}
-    earlier = [each for each in store.versions(record.id) if each.version < record.version]
-    reads = [each.spec.roles if each.spec and each.spec.task == spec.task else spec.roles for each in earlier]
-    key_parts = [SCHEME, spec.task, splits.model_dump(), validation_file]
-    paths = [_cache_path(store, each, [*key_parts, reads[:upto]]) for upto, each in enumerate(earlier, 1)]
-    cached = next((place for place in range(len(paths), 0, -1) if paths[place - 1].exists()), 0)
-    known = _load(paths[cached - 1]) if cached else {}
-    for each, roles, path in list(zip(earlier, reads, paths, strict=True))[cached:]:
-        with suppress(StudioError):  # its columns differed, or it had no usable rows
-            division = assign_splits(
-                open_parquet(store.rows_path(each.id, each.version)),
-                task_named(spec.task),
-                roles,
-                splits,
-                left_out=(BadLines.kind,),
-                validation_file=validation_file,
-                split_column=each.split_column,
-                known=known,
-            )
-            known = {**known, **division.splits_by_key}
-        _save(path, known)
-    return known
+    def assign(self) -> SplitAssignment:
+        """Read the rows and assign them."""
+        splitter = self.splitter()
+        for row in usable_values(splitter.table, splitter.task, self.spec.roles, left_out=self.spec.left_out):
+            splitter.add(*row)
+        return splitter.assignment(self.spec.left_out, self.spec.rows_left_out)
+
+    def cached(self, assign: Callable[[], SplitAssignment] | None = None) -> SplitAssignment:
+        """The assignment, made by `assign` where it is not cached."""
+        assignment: SplitAssignment = self.store.computed.divisions.get_or_compute(self.key, assign or self.assign)
+        return assignment
+
+    def splitter(self) -> Splitter:
+        """The object that assigns the usable rows, once they are passed to it."""
+        return Splitter(
+            open_parquet(self.path),
+            task_named(self.spec.task),
+            self.spec.roles,
+            self.splits,
+            validation_file=self.validation_file,
+            split_column=self.record.split_column,
+            known=self._known(),
+        )
+
+    def _known(self) -> Known:
+        """Text or group hash → split in the earlier versions, divided one after the other."""
+        store, spec, splits = self.store, self.spec, self.splits
+        if splits.time_column or splits.stable_splits:
+            return {}
+        earlier = [each for each in store.versions(self.record.id) if each.version < self.record.version]
+        reads = [each.spec.roles if each.spec and each.spec.task == spec.task else spec.roles for each in earlier]
+        key_parts = [SCHEME, spec.task, splits.model_dump(), self.validation_file]
+        paths = [_cache_path(store, each, [*key_parts, reads[:upto]]) for upto, each in enumerate(earlier, 1)]
+        cached = next((place for place in range(len(paths), 0, -1) if paths[place - 1].exists()), 0)
+        known = _load(paths[cached - 1]) if cached else {}
+        for each, roles, path in list(zip(earlier, reads, paths, strict=True))[cached:]:
+            with suppress(StudioError):  # its columns differed, or it had no usable rows
+                division = assign_splits(
+                    open_parquet(store.rows_path(each.id, each.version)),
+                    task_named(spec.task),
+                    roles,
+                    splits,
+                    left_out=(BadLines.kind,),
+                    validation_file=self.validation_file,
+                    split_column=each.split_column,
+                    known=known,
+                )
+                known = {**known, **division.splits_by_key}
+            _save(path, known)
+        return known
 
 
 def _cache_path(store: DatasetStore, record: DatasetRecord, key_parts: list[object]) -> Path:

@@ -11,7 +11,7 @@ from studio.data.table import Row
 from studio.schema.runs import Replay, RunSpec
 from studio.store.datasets import DatasetStore
 from studio.store.run_rows import own_rows
-from studio.store.split_store import divide_version
+from studio.store.split_store import VersionSplit
 from studio.tasks import Task, as_turns, task_named
 from studio.tasks.chat import Chat
 
@@ -34,7 +34,7 @@ def rows_of_run(datasets: DatasetStore, spec: RunSpec, most: int = 0) -> RunRows
     task, reading = task_named(spec.data.task), spec.data
     record = datasets.get(spec.dataset, spec.dataset_version)
     table = open_parquet(datasets.rows_path(spec.dataset, spec.dataset_version))
-    division = divide_version(datasets, record, reading, spec.splits, spec.validation_dataset is not None)
+    division = VersionSplit(datasets, record, reading, spec.splits, spec.validation_dataset is not None).assign()
     splits: dict[str, Any] = {name: division.rows(name) for name in ("train", "validation", "test")}
     count = own_rows(len(splits["train"]), most, spec.config.replay if spec.replay else 0.0)
     sampled = count < len(splits["train"])

@@ -14,7 +14,7 @@ from studio.data.splits import assign_splits
 from studio.data.table import Row, Table
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
-from studio.store.split_store import divide_version
+from studio.store.split_store import VersionSplit
 from studio.tasks import task_named
 
 CHAT, SORT = task_named("chat"), task_named("classification")
@@ -53,7 +53,7 @@ def parts(studio: Studio, dataset: str, version: int, splits: SplitSpec | None =
     """Question → part."""
     record = studio.datasets.get(dataset, version)
     spec = record.spec or studio.datasets.spec(dataset)
-    of = divide_version(studio.datasets.store, record, spec, splits or SplitSpec()).splits
+    of = VersionSplit(studio.datasets.store, record, spec, splits or SplitSpec()).assign().splits
     return {
         str(row.get("question", row.get("text"))): of[number]
         for number, row in studio.datasets.table(dataset, version).numbered()
@@ -82,9 +82,9 @@ def test_a_fix_moves_no_row_to_another_part(studio: Studio, splits: SplitSpec) -
         row
         for row, part in alone.splits.items()
         if part
-        != divide_version(
-            studio.datasets.store, studio.datasets.get(record.id), studio.datasets.spec(record.id), splits
-        ).splits[row]
+        != VersionSplit(studio.datasets.store, studio.datasets.get(record.id), studio.datasets.spec(record.id), splits)
+        .assign()
+        .splits[row]
     ]
     assert moved or splits.group_column, "without the earlier versions some rows would have moved"
 

@@ -17,6 +17,7 @@ from studio.machine.environment import child_environment
 from studio.machine.run_in_process import (
     ProcessCancelled,
     ProcessCrashed,
+    ProcessLimits,
     ProcessOutOfMemory,
     ProcessTimeout,
     run_in_process,
@@ -100,16 +101,16 @@ def test_a_process_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
 
 
 def test_too_much_memory_is_an_error_of_its_own() -> None:
-    assert run_in_process(f"{FUNCTIONS}:take_memory", {"size": 1 << 20}, memory_limit=1 << 30) == 1 << 20
+    assert run_in_process(f"{FUNCTIONS}:take_memory", {"size": 1 << 20}, ProcessLimits(memory=1 << 30)) == 1 << 20
     with pytest.raises(ProcessOutOfMemory) as caught:
-        run_in_process(f"{FUNCTIONS}:take_memory", {"size": 1 << 31}, memory_limit=1 << 30)
+        run_in_process(f"{FUNCTIONS}:take_memory", {"size": 1 << 31}, ProcessLimits(memory=1 << 30))
     assert caught.value.code == "out-of-memory" and "1.1 GB" in caught.value.what
 
 
 def test_too_much_time_is_an_error_of_its_own(tmp_path: Path) -> None:
     began, file = time.monotonic(), tmp_path / "half"
     with pytest.raises(ProcessTimeout) as caught:
-        run_in_process(f"{FUNCTIONS}:write_until_stopped", {"path": str(file)}, time_limit=0.5)
+        run_in_process(f"{FUNCTIONS}:write_until_stopped", {"path": str(file)}, ProcessLimits(seconds=0.5))
     assert caught.value.code == "limit-reached" and "0.5 seconds" in caught.value.what
     assert time.monotonic() - began < 5 and not file.exists()
 
@@ -208,7 +209,8 @@ def test_environment_threads_and_priority_are_as_the_caller_says(monkeypatch: py
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     usual = call("facts")
     assert usual["environment"]["HF_TOKEN"] and usual["environment"]["OMP_NUM_THREADS"] == "1"
-    other = run_in_process(f"{FUNCTIONS}:facts", environment=child_environment(visitors=True), threads=None, nice=5)
+    limits = ProcessLimits(environment=child_environment(visitors=True), threads=None, nice=5)
+    other = run_in_process(f"{FUNCTIONS}:facts", limits=limits)
     assert "HF_TOKEN" not in other["environment"] and other["environment"]["OMP_NUM_THREADS"] == "7"
     assert other["nice"] == usual["nice"] + 5
 

@@ -10,7 +10,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO
-from studio.store.queue import Queue
+from studio.store.queue import Owner, Queue
 
 GB = 2**30
 
@@ -124,47 +124,47 @@ def test_a_clock_that_was_set_back_leaves_no_run_waiting_for_a_worker(queue: Que
 
 def test_turns_rotate_between_addresses_so_that_new_workspaces_win_none(queue: Queue) -> None:
     for number in range(4):
-        queue.enqueue(f"visitor-{number}", f"run {number}", owner="one address")
-    queue.enqueue("visitor-9", "other", owner="another address")
+        queue.enqueue(f"visitor-{number}", f"run {number}", owner=Owner("one address"))
+    queue.enqueue("visitor-9", "other", owner=Owner("another address"))
     assert [run for _, run, _ in queue.entries()] == ["run 0", "other", "run 1", "run 2", "run 3"]
     for run in ("run 0", "other", "run 1"):
         queue.claim(run, os.getpid())
         take(queue, run)
-    queue.enqueue("visitor-5", "new workspace", owner="one address")
-    queue.enqueue("visitor-9", "other again", owner="another address")
+    queue.enqueue("visitor-5", "new workspace", owner=Owner("one address"))
+    queue.enqueue("visitor-9", "other again", owner=Owner("another address"))
     assert [run for _, run, _ in queue.entries()] == ["other again", "run 2", "run 3", "new workspace"]
 
 
 def test_one_run_trains_and_one_waits_for_a_visitor_and_more_are_refused(queue: Queue) -> None:
-    queue.enqueue("visitor-1", "a", limits=DEMO)
-    queue.enqueue("visitor-1", "b", limits=DEMO)
-    queue.enqueue("visitor-1", "b", limits=DEMO)
+    queue.enqueue("visitor-1", "a", owner=Owner("", DEMO))
+    queue.enqueue("visitor-1", "b", owner=Owner("", DEMO))
+    queue.enqueue("visitor-1", "b", owner=Owner("", DEMO))
     with pytest.raises(StudioError) as refusal:
-        queue.enqueue("visitor-1", "c", limits=DEMO)
+        queue.enqueue("visitor-1", "c", owner=Owner("", DEMO))
     assert refusal.value.code == "limit-reached" and "up to 1 waiting" in refusal.value.message
     with pytest.raises(StudioError):
-        queue.require_place("visitor-1", "", DEMO)
-    queue.require_place("visitor-1", "", DEMO, "b")
-    queue.enqueue("visitor-2", "c", limits=DEMO)
+        queue.require_place("visitor-1", Owner("", DEMO))
+    queue.require_place("visitor-1", Owner("", DEMO), "b")
+    queue.enqueue("visitor-2", "c", owner=Owner("", DEMO))
     with pytest.raises(StudioError):
-        queue.enqueue("visitor-2", "d", limits=DEMO)
+        queue.enqueue("visitor-2", "d", owner=Owner("", DEMO))
     for run in "efgh":
         queue.enqueue("default", run)
 
 
 def test_a_network_address_has_a_limit_over_all_its_workspaces(queue: Queue) -> None:
     for number in range(DEMO.runs_per_address):
-        queue.enqueue(f"visitor-{number}", f"run {number}", owner="one address", limits=DEMO)
+        queue.enqueue(f"visitor-{number}", f"run {number}", owner=Owner("one address", DEMO))
     with pytest.raises(StudioError) as refusal:
-        queue.enqueue("visitor-9", "more", owner="one address", limits=DEMO)
+        queue.enqueue("visitor-9", "more", owner=Owner("one address", DEMO))
     assert refusal.value.code == "limit-reached" and "network address" in refusal.value.message
-    queue.enqueue("visitor-10", "another", owner="another address", limits=DEMO)
+    queue.enqueue("visitor-10", "another", owner=Owner("another address", DEMO))
 
 
 def test_of_many_that_ask_at_once_no_more_than_the_limit_come_into_the_queue(queue: Queue) -> None:
     def ask_one(number: int) -> bool:
         try:
-            queue.enqueue("visitor-1", f"run {number}", limits=DEMO)
+            queue.enqueue("visitor-1", f"run {number}", owner=Owner("", DEMO))
         except StudioError:
             return False
         return True

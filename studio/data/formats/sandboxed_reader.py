@@ -11,7 +11,7 @@ from studio.data.columnar import Builder
 from studio.data.formats.base import HARD, Format, Reading, ReadLimits
 from studio.data.table import Table
 from studio.machine.environment import child_environment
-from studio.machine.run_in_process import ProcessError, run_in_process
+from studio.machine.run_in_process import ProcessError, ProcessLimits, run_in_process
 from studio.schema.errors import StudioError
 
 MEMORY = 3 << 30
@@ -56,14 +56,7 @@ def read_sandboxed(
         }
         environment = {**child_environment(visitors=True), **_SMALL_POOLS, "TMPDIR": folder}
         try:
-            run_in_process(
-                send_rows,
-                arguments,
-                progress=receive,
-                memory_limit=memory,
-                time_limit=seconds,
-                environment=environment,
-            )
+            run_in_process(send_rows, arguments, ProcessLimits(memory, seconds, environment), progress=receive)
         except ProcessError as error:
             raise StudioError(
                 "too-large",

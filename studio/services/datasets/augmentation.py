@@ -16,7 +16,7 @@ from studio.services.datasets.service import Datasets
 from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
-from studio.store.split_store import divide_version
+from studio.store.split_store import VersionSplit
 from studio.tasks import task_named
 
 MOST, MOST_BY_MODEL, MOST_IN_DEMO = 2_000, 200, 20
@@ -147,7 +147,7 @@ class Augmentation:
     def _sources(self, record: DatasetRecord, spec: DatasetSpec) -> list[tuple[int, str]]:
         """Training rows with a text that can be changed, without synthetic rows: row number and text."""
         column, table = _column_to_change(spec), self.datasets.table(record.id)
-        division = divide_version(self.datasets.store, record, spec, split_spec(saved_splits(spec)))
+        division = VersionSplit(self.datasets.store, record, spec, split_spec(saved_splits(spec))).assign()
         learned = set(division.rows("train"))
         return [
             (number, text)

@@ -18,8 +18,9 @@ from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, tot
 from studio.schema.views import RowPage
 from studio.services.datasets.ingestion import cell_text
 from studio.services.datasets.roles import DatasetRoles
-from studio.services.datasets.split_cache import SplitsDuringCheck, split_assignment
+from studio.services.datasets.split_cache import SplitsDuringCheck
 from studio.services.datasets.split_settings import saved_splits, split_spec
+from studio.store.split_store import VersionSplit
 from studio.tasks import task_named
 
 
@@ -207,7 +208,7 @@ class Datasets(DatasetRoles):
         """Options of the checks; with labels that are likely wrong, if their kind is requested."""
         splits = spec.splits or SplitSpec()
         read = spec.model_copy(update={"left_out": (BadLines.kind,), "rows_left_out": rows_left_out})
-        assignment = SplitsDuringCheck(self.store, record, read, splits)
+        assignment = SplitsDuringCheck(VersionSplit(self.store, record, read, splits))
 
         return {
             "lengths": lengths,
@@ -322,7 +323,7 @@ class Datasets(DatasetRoles):
         def counted() -> SplitCounts:
             if elsewhere is not None:
                 return elsewhere()
-            return split_assignment(self.store, record, spec, splits, validation_file).counts
+            return VersionSplit(self.store, record, spec, splits, validation_file).cached().counts
 
         counts: SplitCounts = self.store.computed.counts.get_or_compute(key, counted)
         return counts

@@ -21,7 +21,7 @@ from studio.services.models import Models
 from studio.services.planning.lengths import BINS, Measured
 from studio.services.planning.planner import Planner, Resolved
 from studio.services.planning.replay_mixing import StartingPoint
-from studio.store.split_store import divide_version
+from studio.store.split_store import VersionSplit
 
 USUAL = 512
 """Maximum length in tokens where no plan can be made yet."""
@@ -107,7 +107,7 @@ class Previews:
                 Resolved(request, info, spec, StartingPoint(request.method, request.all_settings))
             ).plan
             splits = split_spec({**saved_splits(spec, request.all_settings), **request.all_settings})
-            division = divide_version(self.datasets.store, record, spec, splits)
+            division = VersionSplit(self.datasets.store, record, spec, splits).assign()
             path = self.datasets.store.rows_path(record.id, record.version)
             result = self.host.result(
                 "first_batch",

@@ -3,7 +3,7 @@
 from studio.machine.environment import child_environment
 from studio.machine.limits import oom_kills
 from studio.machine.paths import without_places
-from studio.machine.run_in_process import ProcessError, ProcessTimeout, run_in_process
+from studio.machine.run_in_process import ProcessError, ProcessLimits, ProcessTimeout, run_in_process
 from studio.schema.errors import StudioError
 from studio.schema.models import Measured
 from studio.schema.runs import RunSpec
@@ -32,13 +32,12 @@ def probe(context: Context, spec: RunSpec) -> Measured:
         "workspace": context.workspace.name,
         "spec": spec.model_dump(mode="json"),
     }
+    environment = {"HF_HUB_OFFLINE": "1", **child_environment(visitors)}
     try:
         measured = run_in_process(
             "studio.worker.probe:run",
             arguments,
-            time_limit=MOST_SECONDS,
-            environment={"HF_HUB_OFFLINE": "1", **child_environment(visitors)},
-            threads=None,
+            ProcessLimits(seconds=MOST_SECONDS, environment=environment, threads=None),
         )
     except ProcessTimeout as error:
         raise StudioError(

@@ -14,6 +14,7 @@ from studio.services.runners.worker_processes import WorkerProcesses
 from studio.store import Home
 from studio.store.files import is_written_to
 from studio.store.next_worker import start_next_worker
+from studio.store.queue import Owner
 
 TERM_SECONDS, KILL_SECONDS = 90, 150
 """Seconds after a request to stop until the worker gets SIGTERM, and SIGKILL."""
@@ -43,14 +44,12 @@ class LocalRunner:
 
     def require_place(self, run: RunHandle) -> None:
         """See `Runner`."""
-        workspace = run.workspace
-        self.queue.require_place(workspace.name, workspace.address, workspace.limits, run.id)
+        self.queue.require_place(run.workspace.name, _owner(run), run.id)
 
     def submit(self, run: RunHandle, rerun: bool = False) -> None:
         """See `Runner`. A visitor's turns and limits are shared by network address."""
-        workspace = run.workspace
-        memory = workspace.runs.spec(run.id).memory_bytes
-        self.queue.enqueue(workspace.name, run.id, memory, rerun, owner=workspace.address, limits=workspace.limits)
+        memory = run.workspace.runs.spec(run.id).memory_bytes
+        self.queue.enqueue(run.workspace.name, run.id, memory, rerun, _owner(run))
         self._start_next()
 
     def is_submitted(self, run: RunHandle) -> bool:
@@ -106,6 +105,10 @@ class LocalRunner:
 
     def _start_next(self) -> None:
         start_next_worker(self.home, self.processes.start)
+
+
+def _owner(run: RunHandle) -> Owner:
+    return Owner(run.workspace.address, run.workspace.limits)
 
 
 def timestamp(time: str) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 from studio.machine.environment import child_environment
 from studio.machine.paths import without_places
-from studio.machine.run_in_process import ProcessError, ProcessTimeout, run_in_process
+from studio.machine.run_in_process import ProcessError, ProcessLimits, ProcessTimeout, run_in_process
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.runs import RunRecord, RunSpec
 from studio.services.context import Context
@@ -138,13 +138,12 @@ def _make(context: Context, made: str, runs: Mapping[str, float], how: str) -> N
         "weights": list(runs.values()),
         "method": how,
     }
+    environment = {"HF_HUB_OFFLINE": "1", **child_environment(visitors)}
     try:
         run_in_process(
             "studio.worker.combine:run",
             arguments,
-            time_limit=MOST_SECONDS,
-            environment={"HF_HUB_OFFLINE": "1", **child_environment(visitors)},
-            threads=None,
+            ProcessLimits(seconds=MOST_SECONDS, environment=environment, threads=None),
         )
     except ProcessTimeout as error:
         raise StudioError(
