@@ -11,10 +11,10 @@ from studio.services.chat import Chat
 from studio.services.checks import DataChecks
 from studio.services.context import Context, Role
 from studio.services.datasets.augmentation import Augmentation
-from studio.services.datasets.background import DatasetJobs
 from studio.services.datasets.editing import Editing
 from studio.services.datasets.label_quality import LabelQuality
 from studio.services.datasets.service import Datasets
+from studio.services.datasets.subprocess_jobs import DatasetJobs
 from studio.services.datasets.versions import Versions
 from studio.services.drafts import Drafts
 from studio.services.evaluation import Evaluation

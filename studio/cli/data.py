@@ -41,6 +41,7 @@ def check(
     The exit status is 2, after the report, when it can't be trained on as it is.
     """
     from studio.data.checks import refusal
+    from studio.services.datasets.check_options import CheckOptions
 
     record = open_dataset(context, data, reading)
     if label_errors:
@@ -49,17 +50,15 @@ def check(
             context.studio.label_quality.judge(record.id, task, progress)
     validation_id = open_dataset(context, validation, shared_options(reading)).id if validation else None
     with context.progress("Looking at the rows") as move:
-        report = context.studio.checks.check(
-            record.id,
-            task,
+        options = CheckOptions(
             roles_of(map_),
             model=model,
             max_length=max_length,
             leave_out=leave_out or (),
             whole=all_rows,
             validation=validation_id,
-            progress=lambda done: move(done, record.rows),
         )
+        report = context.studio.checks.check(record.id, task, options, lambda done: move(done, record.rows))
     context.answer(report, lambda: _show_report(context, record, report))
     if error := refusal(report):
         raise error

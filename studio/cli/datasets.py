@@ -11,6 +11,7 @@ from studio.cli.terminal import plain
 from studio.schema.dataset import DatasetRecord, SplitCounts
 from studio.schema.errors import StudioError
 from studio.schema.views import Comparison, RowChange
+from studio.services.datasets.check_options import CheckOptions
 from studio.ui.numbers import rows, size
 
 PANEL = "Before a run"
@@ -116,14 +117,8 @@ def fix(
     """Remove or mend the rows of one kind of finding: a new version. Rows are too long for a --model."""
     record = context.studio.datasets.find(dataset)
     validation_id = open_dataset(context, validation, {}).id if validation else None
-    made = context.studio.checks.fix(
-        record.id,
-        kind,
-        whole=all_rows,
-        model=model,
-        max_length=max_length,
-        validation=validation_id,
-    )
+    options = CheckOptions(whole=all_rows, model=model, max_length=max_length, validation=validation_id)
+    made = context.studio.checks.fix(record.id, kind, options)
     context.answer(made, lambda: _show_version(context, made))
 
 

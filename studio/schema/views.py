@@ -1,6 +1,6 @@
 """What api.py hands to page and command line: facts already judged, ready to be shown."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -10,6 +10,16 @@ from studio.schema.dataset import SplitCounts
 from studio.schema.models import Estimate, ModelInfo
 from studio.schema.report import Answer, ExportResult
 from studio.schema.runs import RunRecord
+
+
+class Page(NamedTuple):
+    """A part of a list: `count` entries from the one at position `start`, from 1."""
+
+    start: int = 1
+    count: int = 12
+
+
+FIRST_PAGE = Page()
 
 
 class RoleView(FrozenModel):

@@ -76,7 +76,7 @@ def test_200_mb_of_csv_are_read_checked_and_shown_in_little_memory(tmp_path: Pat
     assert peak < 900_000 or peak == before, f"{peak / 1000:,.0f} MB"
     studio = Studio(tmp_path / "home")
     try:
-        page = studio.datasets.rows(studio.datasets.all()[0].id, rows - 5, 12, marks_too=False)
+        page = studio.datasets.rows(studio.datasets.all()[0].id, rows - 5, 12)
         assert [number for number, _ in page.rows] == list(range(rows - 5, rows + 1))
     finally:
         studio.close()

@@ -10,6 +10,7 @@ from studio.api import Studio
 from studio.data.formats import read
 from studio.data.samples import sample_path
 from studio.schema.errors import StudioError
+from studio.services.datasets.check_options import CheckOptions
 
 FLIPPED = 16
 
@@ -47,7 +48,7 @@ def test_wrong_labels_are_found_told_fixed_and_taken_back(studio: Studio, tmp_pa
     assert moved
     [problem] = [each for each in studio.checks.check(data.id).problems if each.kind == "label-error"]
     assert problem.count == len(found) and problem.severity == "warning"
-    shown = studio.datasets.rows(data.id, only="label-error")
+    shown = studio.datasets.checked_rows(data.id, only="label-error")
     assert shown.total == len(found)
     row = shown.rows[0][0]
     assert ("label-error", f"more like {found[row].likelier}") in shown.marks[row]
@@ -100,6 +101,6 @@ def test_a_model_paraphrases_and_what_is_kept_is_learned_from_alone(studio: Stud
 
 def test_every_row_is_looked_at_in_a_process_of_its_own_when_it_is_asked_for(studio: Studio) -> None:
     data = studio.datasets.add_sample("support-tone")
-    studio.jobs.check(data.id, "chat", whole=True)
+    studio.jobs.check(data.id, "chat", CheckOptions(whole=True))
     assert studio.checks.is_cached(data.id, "chat", whole=True) and not studio.checks.is_cached(data.id, "chat")
-    assert studio.checks.check(data.id, "chat", whole=True).usable == data.rows
+    assert studio.checks.check(data.id, "chat", CheckOptions(whole=True)).usable == data.rows

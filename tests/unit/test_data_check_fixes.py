@@ -11,6 +11,7 @@ from studio.data.formats import read, read_text
 from studio.data.personal_data import find_personal_data, luhn, masked
 from studio.data.table import Row, Table
 from studio.schema.dataset import Problem
+from studio.services.datasets.check_options import CheckOptions
 from studio.tasks import Task, task_named
 
 CHAT = task_named("chat")
@@ -347,8 +348,8 @@ def test_rows_shared_with_a_validation_dataset_are_found_and_removed_through_the
     rows, judged_by = (studio.datasets.add_text(text).id for text in texts)
     assert studio.checks.check(rows).problems == ()
     told: list[int] = []
-    leak = studio.checks.check(rows, validation=judged_by, whole=True, progress=told.append).problems[0]
+    leak = studio.checks.check(rows, None, CheckOptions(validation=judged_by, whole=True), told.append).problems[0]
     assert (leak.kind, leak.rows) == ("leakage", (4, 5))
-    fixed = studio.checks.fix(rows, "leakage", validation=judged_by)
+    fixed = studio.checks.fix(rows, "leakage", CheckOptions(validation=judged_by))
     assert (fixed.rows, fixed.note) == (18, "2 rows removed: leakage.")
-    assert studio.checks.check(rows, validation=judged_by).problems == ()
+    assert studio.checks.check(rows, None, CheckOptions(validation=judged_by)).problems == ()

@@ -10,7 +10,7 @@ import pytest
 from studio.api import Studio
 from studio.data.checks import check, find_rows_left_out, usable_rows
 from studio.data.formats import read_text
-from studio.data.splits import assign_splits
+from studio.data.splits import Splitter
 from studio.data.table import Row, Table
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
@@ -19,6 +19,8 @@ from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
 from studio.schema.settings_check import config_from
 from studio.schema.spans import is_in, numbers_in, some_in, spans_of, total_of
+from studio.schema.views import Page
+from studio.services.datasets.check_options import CheckOptions
 from studio.tasks import task_named
 from studio.worker.rows import rows_of_run
 
@@ -73,7 +75,7 @@ def test_rows_of_kinds_that_need_more_than_the_rows_are_left_out_everywhere(kind
     assert check(table(rows), task, roles, left_out=[kind], rows_left_out=gone, **about).usable == 58
     how: dict[str, Any] = {"left_out": [kind], "rows_left_out": gone}
     assert not {3, 41} & {number for number, _ in usable_rows(table(rows), task, roles, **how)}
-    counts = assign_splits(table(rows), task, roles, **how).counts
+    counts = Splitter(table(rows), task, roles).assign(**how).counts
     assert counts.train + counts.validation + counts.test == 58
 
 
@@ -111,7 +113,9 @@ def test_a_run_learns_from_no_row_that_was_left_out(studio: Studio) -> None:
     learned = rows_of_run(studio.context.workspace.datasets, kept)
     assert not {3, 41, 61} & {number for part in ("train", "validation", "test") for number in learned.splits[part]}
     assert len(learned.train) == counts.train == 58 and len(learned.validation) == 12
-    report = studio.checks.check(data.id, leave_out=["duplicate", "leakage"], validation=judged_by.id)
+    report = studio.checks.check(
+        data.id, options=CheckOptions(leave_out=["duplicate", "leakage"], validation=judged_by.id)
+    )
     assert report.usable == 58
 
 
@@ -161,10 +165,10 @@ def test_all_rows_of_a_finding_are_shown_page_by_page(studio: Studio, apart: boo
         studio.jobs.check(record.id, "chat")
     found = studio.checks.check(record.id, "chat").problems[0]
     assert (found.kind, found.count, len(found.rows)) == ("duplicate", 380, 100)
-    last = studio.datasets.rows(record.id, 373, 12, only="duplicate", task="chat")
+    last = studio.datasets.checked_rows(record.id, "chat", Page(373), "duplicate")
     assert last.total == 380 and [number for number, _ in last.rows] == list(range(393, 401))
     assert last.marks[400] == (("duplicate", "duplicate"),)
-    assert studio.datasets.rows(record.id, 300, 1, task="chat").marks == {300: (("duplicate", "duplicate"),)}
+    assert studio.datasets.checked_rows(record.id, "chat", Page(300, 1)).marks == {300: (("duplicate", "duplicate"),)}
     assert "every" not in found.model_dump(), "a printed report names the first hundred"
 
 
@@ -177,8 +181,8 @@ def test_rows_that_only_a_look_at_all_finds_are_shown_when_all_were_looked_at(
     rows += [{**row, "answer": f"{row['answer']} Yes."} for row in rows]
     monkeypatch.setattr(near_duplicate, "MOST", 30)
     record = studio.datasets.add_text(lines(rows))
-    sampled = studio.datasets.rows(record.id, only="near-duplicate", task="chat").total
-    assert studio.datasets.rows(record.id, only="near-duplicate", task="chat", whole=True).total == 60 > sampled
+    sampled = studio.datasets.checked_rows(record.id, "chat", only="near-duplicate").total
+    assert studio.datasets.checked_rows(record.id, "chat", only="near-duplicate", whole=True).total == 60 > sampled
 
 
 def test_of_many_rows_lengths_are_a_sample_and_that_is_said() -> None:

@@ -405,7 +405,7 @@ def test_a_page_of_the_widest_table_of_a_visitor_takes_little_time(tmp_path: Pat
             studio.datasets.spec(record.id, task, labels_too=False)
         refused(lambda: studio.datasets.spec(record.id, "chat", labels_too=False))
         studio.checks.check(record.id, "classification")
-        studio.datasets.rows(record.id, 1, 12, task="classification")
+        studio.datasets.checked_rows(record.id, "classification")
         studio.datasets.splits(record.id)
         return seconds() - began
 

@@ -10,10 +10,11 @@ from studio.api import Studio
 from studio.data.checks import check, fix_of
 from studio.data.formats import read_text
 from studio.data.split_assignment import split
-from studio.data.splits import assign_splits
+from studio.data.splits import Splitter
 from studio.data.table import Row, Table
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
+from studio.services.datasets.check_options import CheckOptions
 from studio.store.split_store import VersionSplit
 from studio.tasks import task_named
 
@@ -77,7 +78,7 @@ def test_a_fix_moves_no_row_to_another_part(studio: Studio, splits: SplitSpec) -
         after = parts(studio, record.id, version, splits)
         assert after and after == {question: before[question] for question in after}
     assert len(after) < len(before)
-    alone = assign_splits(studio.datasets.table(record.id), CHAT, PAIR, splits)
+    alone = Splitter(studio.datasets.table(record.id), CHAT, PAIR, splits).assign()
     moved = [
         row
         for row, part in alone.splits.items()
@@ -133,14 +134,14 @@ def test_parts_of_earlier_versions_are_worked_out_once_and_again_when_what_was_k
 
 
 def test_rows_that_are_left_out_move_no_other_row() -> None:
-    whole = assign_splits(table(pairs()), CHAT, PAIR).splits
-    some = assign_splits(table(pairs()), CHAT, PAIR, left_out=["leakage"], rows_left_out=((3, 9), (70, 70)))
+    whole = Splitter(table(pairs()), CHAT, PAIR).assign().splits
+    some = Splitter(table(pairs()), CHAT, PAIR).assign(left_out=["leakage"], rows_left_out=((3, 9), (70, 70)))
     assert some.splits == {number: part for number, part in whole.items() if not 3 <= number <= 9 and number != 70}
     counts = some.counts
     assert counts.train + counts.validation + counts.test == 112
     held = [(number, number) for number, part in whole.items() if part == "validation"]
     with pytest.raises(StudioError, match="All rows for validation are left out"):
-        assign_splits(table(pairs()), CHAT, PAIR, left_out=["near-duplicate"], rows_left_out=tuple(held))
+        Splitter(table(pairs()), CHAT, PAIR).assign(left_out=["near-duplicate"], rows_left_out=tuple(held))
 
 
 def test_by_content_alone_the_number_of_rows_moves_none() -> None:
@@ -157,7 +158,7 @@ def test_by_content_alone_the_number_of_rows_moves_none() -> None:
 
 
 def told(studio: Studio, dataset: str) -> dict[str, Any]:
-    return {each.kind: each for each in studio.checks.check(dataset, "chat", PAIR).problems}
+    return {each.kind: each for each in studio.checks.check(dataset, "chat", CheckOptions(PAIR)).problems}
 
 
 @pytest.mark.parametrize("way", ["group_column", "time_column"])
@@ -170,7 +171,7 @@ def test_a_copy_under_another_group_or_another_day_is_told_where_it_gives_the_te
     column = {"group_column": "customer", "time_column": "day"}[way]
     studio.datasets.set_splits(clean.id, **{way: column})
     assert studio.checks.check(clean.id).problems == ()
-    of = assign_splits(table(rows), CHAT, PAIR, SplitSpec(**{way: column})).splits
+    of = Splitter(table(rows), CHAT, PAIR, SplitSpec(**{way: column})).assign().splits
     held = next(n for n in sorted(of, reverse=True) if of[n] == "validation")
     train = next(n for n in sorted(of) if of[n] == "train")
     rows[train - 1] = {**rows[held - 1], column: rows[train - 1][column]}
@@ -189,7 +190,7 @@ def test_near_copies_on_both_sides_of_the_studios_own_parts_are_told_and_removed
     studio: Studio,
 ) -> None:
     rows = pairs()
-    of = assign_splits(table(rows), CHAT, PAIR).splits
+    of = Splitter(table(rows), CHAT, PAIR).assign().splits
     held = [n for n in of if of[n] == "validation"][:3]
     train = [n for n in of if of[n] == "train"]
     planted = []

@@ -100,7 +100,7 @@ def test_rows_are_listed_again_with_the_way_they_are_read(tmp_path: Path) -> Non
     spoil(settle(studio.context.workspace), 0, 1)
     again = Studio(tmp_path)
     assert again.datasets.all() == [kept]
-    assert again.datasets.rows(data.id, 1, 12, marks_too=False).rows
+    assert again.datasets.rows(data.id, 1, 12).rows
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """Datasets: their rows, checks, fixes and splits."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from studio.data.checks import check, find_rows_left_out, fix_of, labels_of, with_suspects
@@ -10,12 +9,13 @@ from studio.data.checks.label_error import LabelError
 from studio.data.parquet_store import open_parquet
 from studio.data.roles import match
 from studio.data.split_names import NO_COLUMN
-from studio.data.table import changed
+from studio.data.table import Row, Table, changed
 from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Problem, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.label_quality import Suspect
 from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, total_of
-from studio.schema.views import RowPage
+from studio.schema.views import FIRST_PAGE, Page, RowPage
+from studio.services.datasets.check_options import DEFAULT_CHECKS, CheckOptions
 from studio.services.datasets.ingestion import cell_text
 from studio.services.datasets.roles import DatasetRoles
 from studio.services.datasets.split_cache import SplitsDuringCheck
@@ -32,57 +32,42 @@ def _split_column(splits: SplitSpec) -> str:
 class Datasets(DatasetRoles):
     """The datasets of a workspace."""
 
-    def rows(
-        self,
-        dataset: str,
-        start: int = 1,
-        count: int = 12,
-        version: int | None = None,
-        only: str = "",
-        marks_too: bool = True,
-        task: str | None = None,
-        whole: bool = False,
+    def rows(self, dataset: str, start: int = 1, count: int = 12, version: int | None = None) -> RowPage:
+        """A page of rows as text."""
+        table = self.table(dataset, version)
+        return _row_page(table, table.numbered(start, count), start, len(table))
+
+    def checked_rows(
+        self, dataset: str, task: str | None = None, page: Page = FIRST_PAGE, only: str = "", whole: bool = False
     ) -> RowPage:
-        """A page of rows as text.
+        """A page of rows as text, in which rows with problems are marked.
 
         Args:
             only: a kind of problem; only rows with it are returned.
-            marks_too: also check the rows, and mark those with problems.
-            whole: as for `check`.
+            whole: as in `CheckOptions`.
         """
-        table = self.table(dataset, version)
-        problems = self._problems(dataset, version, task, whole) if marks_too or only else ()
+        table = self.table(dataset)
+        try:
+            problems = self.check(dataset, task, CheckOptions(whole=whole)).problems
+        except StudioError:
+            problems = ()
         if only:
             every = [each.every for each in problems if each.kind == only]
-            row_spans = every[0] if len(every) == 1 else spans_of(row for each in every for row in numbers_in(each))
-            chosen = [(row, table.row(row)) for row in some_in(row_spans, start, count)]
-            total = total_of(row_spans)
+            spans = every[0] if len(every) == 1 else spans_of(row for each in every for row in numbers_in(each))
+            rows, total = [(row, table.row(row)) for row in some_in(spans, *page)], total_of(spans)
         else:
-            chosen = list(table.numbered(start, count))
-            total = len(table)
-        marks = self._marks(dataset, version, task, problems, [number for number, _ in chosen])
-        return RowPage(
-            columns=table.columns,
-            rows=tuple((number, {column: cell_text(value) for column, value in row.items()}) for number, row in chosen),
-            start=start,
-            total=total,
-            marks=marks,
-        )
-
-    def _problems(self, dataset: str, version: int | None, task: str | None, whole: bool) -> tuple[Problem, ...]:
-        try:
-            return self.check(dataset, task, version=version, whole=whole).problems
-        except StudioError:
-            return ()
+            rows, total = list(table.numbered(*page)), len(table)
+        marks = self._marks(dataset, task, problems, [number for number, _ in rows])
+        return _row_page(table, rows, page.start, total).model_copy(update={"marks": marks})
 
     def _marks(
-        self, dataset: str, version: int | None, task: str | None, problems: Sequence[Problem], rows: Sequence[int]
+        self, dataset: str, task: str | None, problems: Sequence[Problem], rows: Sequence[int]
     ) -> dict[int, tuple[tuple[str, str], ...]]:
         """The marks of some rows: kind of problem, and a few words."""
         suspects: dict[int, Suspect] = {}
         if any(problem.kind == LabelError.kind for problem in problems):
-            spec, _ = self.resolve_spec(dataset, task, version=version, labels_too=False)
-            suspects = self.suspects(self.store.get(dataset, version), spec) or {}
+            spec, _ = self.resolve_spec(dataset, task, labels_too=False)
+            suspects = self.suspects(self.store.get(dataset), spec) or {}
         marks: dict[int, list[tuple[str, str]]] = {}
         for row in rows:
             for problem in problems:
@@ -99,48 +84,20 @@ class Datasets(DatasetRoles):
         self,
         dataset: str,
         task: str | None = None,
-        roles: Mapping[str, str] | None = None,
-        *,
-        version: int | None = None,
-        leave_out: Iterable[str] = (),
-        rows_left_out: Spans | None = None,
-        lengths: Mapping[int, int] | None = None,
-        max_length: int = 0,
-        whole: bool = False,
-        validation: str | None = None,
+        options: CheckOptions = DEFAULT_CHECKS,
         progress: Callable[[int], None] | None = None,
         elsewhere: Callable[[], CheckReport] | None = None,
-        bare: bool = False,
     ) -> CheckReport:
         """What is wrong with the rows, and how many can be used.
 
         Args:
-            leave_out: kinds of problems whose rows are left out.
-            rows_left_out: the rows of these kinds, where they are known.
-            lengths: row number → tokens before truncation.
-            whole: search all rows for near-duplicates, also where a sample is the default.
-            validation: id of the dataset that the run is validated on.
             progress: gets the number of rows checked so far.
             elsewhere: computes the report when it is not cached, for example in a subprocess.
-            bare: leave out labels that are likely wrong.
         """
-        spec, reason = self.resolve_spec(dataset, task, roles, version, labels_too=False)
-        left_out = tuple(sorted({*spec.left_out, *leave_out}))
-        record = self.store.get(dataset, version)
+        spec, reason = self.resolve_spec(dataset, task, options.roles, options.version, labels_too=False)
+        left_out = tuple(sorted({*spec.left_out, *options.leave_out}))
+        record = self.store.get(dataset, options.version)
         path = self.store.rows_path(record.id, record.version)
-        key = (
-            path,
-            spec.task,
-            tuple(spec.roles.items()),
-            left_out,
-            spec.splits,
-            hash(tuple((lengths or {}).items())),
-            max_length,
-            whole,
-            self._validation_path(validation),
-            rows_left_out,
-        )
-        bare = bare or LabelError.kind in left_out
 
         def checked() -> CheckReport:
             report = (
@@ -151,20 +108,21 @@ class Datasets(DatasetRoles):
                     task_named(spec.task),
                     spec.roles,
                     left_out=left_out,
-                    rows_left_out=rows_left_out,
+                    rows_left_out=options.rows_left_out,
                     progress=progress,
-                    **self._check_options(
-                        record, spec, left_out, lengths, max_length, whole, validation, rows_left_out or ()
-                    ),
+                    **self._check_context(record, spec, left_out, options),
                 )
             )
             if report.labels and not left_out:
                 self.store.computed.labels.put((path, spec.task, tuple(spec.roles.items())), tuple(report.labels))
             return report
 
+        key = self._check_key(record, spec, left_out, options)
         report: CheckReport = self.store.computed.reports.get_or_compute(key, checked)
         report = report.model_copy(update={"task_reason": reason, "notes": record.notes})
-        return report if bare else with_suspects(report, self.suspects(record, spec))
+        if not options.suspects or LabelError.kind in left_out:
+            return report
+        return with_suspects(report, self.suspects(record, spec))
 
     def suspects(self, record: DatasetRecord, spec: DatasetSpec) -> dict[int, Suspect] | None:
         """Rows of a version whose label is likely wrong. None when the labels were not judged with these roles."""
@@ -178,43 +136,36 @@ class Datasets(DatasetRoles):
 
         False where the roles are unclear.
         """
-        record = self.store.get(dataset)
         try:
             spec, _ = self.resolve_spec(dataset, task, labels_too=False)
         except StudioError:
             return False
-        path = self.store.rows_path(record.id, record.version)
-        read_so = (path, spec.task, tuple(spec.roles.items()), tuple(sorted(spec.left_out)), spec.splits)
-        return (*read_so, hash(()), 0, whole, None, None) in self.store.computed.reports
+        left_out = tuple(sorted(spec.left_out))
+        key = self._check_key(self.store.get(dataset), spec, left_out, CheckOptions(whole=whole))
+        return key in self.store.computed.reports
 
-    def _validation_path(self, validation: str | None) -> Path | None:
-        """The Parquet file of a validation dataset."""
-        if validation is None:
-            return None
-        record = self.store.get(validation)
-        return self.store.rows_path(record.id, record.version)
+    def _check_key(
+        self, record: DatasetRecord, spec: DatasetSpec, kinds: tuple[str, ...], options: CheckOptions
+    ) -> tuple:
+        """All that the result of checks depends on."""
+        paths = [self.store.rows_path(record.id, record.version)]
+        if options.validation:
+            other = self.store.get(options.validation)
+            paths.append(self.store.rows_path(other.id, other.version))
+        return (*paths, spec.task, tuple(spec.roles.items()), kinds, spec.splits, *options.key)
 
-    def _check_options(
-        self,
-        record: DatasetRecord,
-        spec: DatasetSpec,
-        kinds: Collection[str],
-        lengths: Mapping[int, int] | None = None,
-        max_length: int = 0,
-        whole: bool = False,
-        validation: str | None = None,
-        rows_left_out: Spans = (),
+    def _check_context(
+        self, record: DatasetRecord, spec: DatasetSpec, kinds: Collection[str], options: CheckOptions
     ) -> dict[str, Any]:
-        """Options of the checks; with labels that are likely wrong, if their kind is requested."""
+        """What the checks know beside the rows; with labels that are likely wrong, if their kind is requested."""
         splits = spec.splits or SplitSpec()
-        read = spec.model_copy(update={"left_out": (BadLines.kind,), "rows_left_out": rows_left_out})
+        read = spec.model_copy(update={"left_out": (BadLines.kind,), "rows_left_out": options.rows_left_out or ()})
         assignment = SplitsDuringCheck(VersionSplit(self.store, record, read, splits))
-
         return {
-            "lengths": lengths,
-            "max_length": max_length,
-            "whole": whole,
-            "validation": self.table(validation) if validation else None,
+            "lengths": options.lengths,
+            "max_length": options.max_length or 0,
+            "whole": options.whole,
+            "validation": self.table(options.validation) if options.validation else None,
             "chosen_split_column": _split_column(splits),
             "get_splits": assignment.parts,
             "get_row_callback": assignment.row_callback,
@@ -222,48 +173,22 @@ class Datasets(DatasetRoles):
             "suspects": self.suspects(record, spec) if LabelError.kind in kinds else None,
         }
 
-    def rows_left_out(self, dataset: str, spec: DatasetSpec, kinds: tuple[str, ...], **about: Any) -> Spans:
-        """The usable rows that are left out because of kinds of problems. `about` are options of `check`."""
-        record = self.store.get(dataset)
-        path = self.store.rows_path(record.id, record.version)
-        known = self._check_options(record, spec, kinds, **about)
-        validation_path, lengths = (
-            self._validation_path(about.get("validation")),
-            hash(tuple((known["lengths"] or {}).items())),
-        )
-        suspects = tuple(known["suspects"] or ())
-        key = (
-            path,
-            spec.task,
-            tuple(spec.roles.items()),
-            kinds,
-            spec.splits,
-            lengths,
-            known["max_length"],
-            validation_path,
-            suspects,
-        )
+    def rows_left_out(self, dataset: str, spec: DatasetSpec, options: CheckOptions) -> Spans:
+        """The usable rows that are left out because of the kinds of problems in `options.leave_out`."""
+        record, kinds = self.store.get(dataset), tuple(options.leave_out)
+        known = self._check_context(record, spec, kinds, options)
+        key = (*self._check_key(record, spec, kinds, options), tuple(known["suspects"] or ()))
         rows: Spans = self.store.computed.left_out.get_or_compute(
-            key, lambda: find_rows_left_out(open_parquet(path), task_named(spec.task), spec.roles, kinds, **known)
+            key, lambda: find_rows_left_out(open_parquet(key[0]), task_named(spec.task), spec.roles, kinds, **known)
         )
         return rows
 
-    def fix(
-        self,
-        dataset: str,
-        kind: str,
-        *,
-        whole: bool = False,
-        validation: str | None = None,
-        lengths: Mapping[int, int] | None = None,
-        max_length: int = 0,
-    ) -> DatasetRecord:
+    def fix(self, dataset: str, kind: str, options: CheckOptions = DEFAULT_CHECKS) -> DatasetRecord:
         """Remove or repair the rows with one kind of problem: a new version. The old one stays."""
         record = self.store.get(dataset)
         spec, _ = self.resolve_spec(dataset)
         table, task = self.table(dataset), task_named(spec.task)
-        about = self._check_options(record, spec, [kind], lengths, max_length, whole, validation)
-        fix = fix_of(table, task, spec.roles, kind, **about)
+        fix = fix_of(table, task, spec.roles, kind, **self._check_context(record, spec, [kind], options))
         if not fix:
             raise StudioError(
                 "no-such-row",
@@ -315,18 +240,17 @@ class Datasets(DatasetRoles):
 
         `elsewhere` computes them when they are not cached, for example in a subprocess.
         """
-        record = self.store.get(dataset)
         spec = spec or self.resolve_spec(dataset, labels_too=False)[0]
-        rows = self.store.rows_path(record.id, record.version)
-        key = (rows, spec.task, tuple(spec.roles.items()), spec.left_out, spec.rows_left_out, splits, validation_file)
-
-        def counted() -> SplitCounts:
-            if elsewhere is not None:
-                return elsewhere()
-            return VersionSplit(self.store, record, spec, splits, validation_file).cached().counts
-
-        counts: SplitCounts = self.store.computed.counts.get_or_compute(key, counted)
+        split = VersionSplit(self.store, self.store.get(dataset), spec, splits, validation_file)
+        counts: SplitCounts = self.store.computed.counts.get_or_compute(
+            split.key, elsewhere or (lambda: split.cached().counts)
+        )
         return counts
+
+
+def _row_page(table: Table, rows: Iterable[tuple[int, Row]], start: int, total: int) -> RowPage:
+    texts = tuple((number, {column: cell_text(value) for column, value in row.items()}) for number, row in rows)
+    return RowPage(columns=table.columns, rows=texts, start=start, total=total)
 
 
 def suspects_key(record: DatasetRecord) -> str:

@@ -15,17 +15,21 @@ from studio.data.table_diff import Difference
 from studio.machine.run_in_process import (
     ProcessCancelled,
     ProcessCrashed,
+    ProcessLimits,
     ProcessOutOfMemory,
     ProcessTimeout,
     run_in_process,
 )
 from studio.schema.base import FrozenModel
-from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Reading, SplitCounts, SplitSpec
+from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.spans import Spans
 from studio.services.context import Context
+from studio.services.datasets.check_options import CheckOptions
 from studio.services.datasets.editing import Editing
+from studio.services.datasets.ingestion import import_options
 from studio.services.datasets.service import Datasets
+from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.datasets.versions import Versions
 from studio.store import Home
 
@@ -71,102 +75,135 @@ class Cancelled(StudioError):
         super().__init__("wrong-state", "This was stopped. Nothing was changed.", hint="Begin it again when you like.")
 
 
-def read_files(
-    context: Context,
-    paths: Mapping[str, Path],
-    how: Reading,
-    progress: Progress | None = None,
-    cancel: Event | None = None,
-) -> DatasetRecord:
-    """`Datasets.add_files`."""
-    arguments = {"paths": {name: str(path) for name, path in paths.items()}, "how": how.chosen}
-    return DatasetRecord.model_validate(_run(context, "read_files", arguments, progress, cancel))
+class DatasetJobs:
+    """Work on a workspace's datasets, each in a subprocess.
 
+    Each method does the same as the one of `Datasets`, `Versions` or `Editing`. Results that are not saved are cached
+    for these.
+    """
 
-def fetch_rows(
-    context: Context, name: str, how: Reading, progress: Progress | None = None, cancel: Event | None = None
-) -> DatasetRecord:
-    """`Datasets.add_hub`."""
-    return DatasetRecord.model_validate(
-        _run(context, "fetch_rows", {"name": name, "how": how.chosen}, progress, cancel)
-    )
+    def __init__(self, datasets: Datasets, versions: Versions) -> None:
+        self.datasets, self.versions, self.context = datasets, versions, datasets.context
 
+    def add_files(
+        self, paths: Mapping[str, Path], progress: Progress | None = None, cancel: Event | None = None, **options: Any
+    ) -> DatasetRecord:
+        """Import files, name → path."""
+        arguments = {"paths": {name: str(path) for name, path in paths.items()}, "how": import_options(options).chosen}
+        return self._record("read_files", arguments, progress, cancel)
 
-def reread(
-    context: Context, dataset: str, how: Reading, progress: Progress | None = None, cancel: Event | None = None
-) -> DatasetRecord:
-    """`Datasets.reread`."""
-    return DatasetRecord.model_validate(
-        _run(context, "reread", {"dataset": dataset, "how": how.named_fields}, progress, cancel)
-    )
+    def add_hub(
+        self, name: str, progress: Progress | None = None, cancel: Event | None = None, **options: Any
+    ) -> DatasetRecord:
+        """Import rows of a dataset on the Hub."""
+        return self._record("fetch_rows", {"name": name, "how": import_options(options).chosen}, progress, cancel)
 
+    def reread(
+        self, dataset: str, progress: Progress | None = None, cancel: Event | None = None, **options: Any
+    ) -> DatasetRecord:
+        """Read a dataset's files with other options: a new version."""
+        arguments = {"dataset": dataset, "how": import_options(options).named_fields}
+        return self._record("reread", arguments, progress, cancel)
 
-def fix(
-    context: Context, arguments: Mapping[str, Any], progress: Progress | None = None, cancel: Event | None = None
-) -> DatasetRecord:
-    """`Datasets.fix`."""
-    return DatasetRecord.model_validate(_run(context, "fix", arguments, progress, cancel))
+    def fix(
+        self,
+        dataset: str,
+        kind: str,
+        whole: bool = False,
+        progress: Progress | None = None,
+        cancel: Event | None = None,
+    ) -> DatasetRecord:
+        """Remove or repair the rows with one kind of problem: a new version."""
+        return self._record("fix", {"dataset": dataset, "kind": kind, "whole": whole}, progress, cancel)
 
+    def edit_row(
+        self,
+        dataset: str,
+        row: int,
+        cells: Mapping[str, str],
+        progress: Progress | None = None,
+        cancel: Event | None = None,
+    ) -> DatasetRecord:
+        """Change cells of a row: a new version."""
+        return self._record("edit", {"dataset": dataset, "row": row, "cells": dict(cells)}, progress, cancel)
 
-def check(
-    context: Context, arguments: Mapping[str, Any], progress: Progress | None = None, cancel: Event | None = None
-) -> CheckReport:
-    """`Datasets.check`."""
-    return CheckResult.model_validate(_run(context, "check", arguments, progress, cancel)).whole
+    def check(
+        self,
+        dataset: str,
+        task: str,
+        progress: Progress | None = None,
+        cancel: Event | None = None,
+        whole: bool = False,
+        **splits: Any,
+    ) -> None:
+        """Check the rows and split them, in one process. `splits` are fields of `SplitSpec`."""
+        spec, _ = self.datasets.resolve_spec(dataset, task, labels_too=False)
+        split = split_spec({**saved_splits(spec, splits), **splits})
+        split_arguments = {"splits": split.model_dump(), "spec": spec.model_dump()}
+        arguments = {"dataset": dataset, "task": task, "whole": whole, "divided": split_arguments}
+        counts: list[SplitCounts] = []
+
+        def check() -> CheckReport:
+            report, split_counts = check_and_split(self.context, arguments, progress, cancel)
+            counts.extend([split_counts] if split_counts else [])
+            return report
+
+        def count() -> SplitCounts:
+            if counts:
+                return counts[0]
+            again = {"dataset": dataset, **split_arguments}
+            return SplitCounts.model_validate(_run(self.context, "splits", again, progress, cancel))
+
+        self.datasets.check(dataset, task, CheckOptions(whole=whole), elsewhere=check)
+        self.datasets.count_splits(dataset, split, spec=spec, elsewhere=count)
+
+    def compare_versions(
+        self,
+        dataset: str,
+        before: int,
+        after: int,
+        progress: Progress | None = None,
+        cancel: Event | None = None,
+    ) -> None:
+        """Compare two versions."""
+        arguments = {"dataset": dataset, "before": before, "after": after}
+
+        def compare() -> Difference:
+            result = CompareResult.model_validate(_run(self.context, "compare", arguments, progress, cancel))
+            difference = Difference(result.columns_added, result.columns_removed, same=result.same)
+            for numbers, packed in ((difference.before, result.before), (difference.after, result.after)):
+                numbers.frombytes(b64decode(packed))
+            return difference
+
+        self.versions.difference(dataset, before, after, elsewhere=compare)
+
+    def _record(
+        self, job: str, arguments: Mapping[str, Any], progress: Progress | None, cancel: Event | None
+    ) -> DatasetRecord:
+        return DatasetRecord.model_validate(_run(self.context, job, arguments, progress, cancel))
 
 
 def check_and_split(
     context: Context, arguments: Mapping[str, Any], progress: Progress | None = None, cancel: Event | None = None
 ) -> tuple[CheckReport, SplitCounts | None]:
-    """`Datasets.check`, and then the counts of the splits in the same process.
+    """`Datasets.check`, and with `divided` (the arguments of `Datasets.count_splits`) the counts of the splits.
 
-    The counts are None where the rows can't be split. `arguments` also has `divided`: the arguments of `splits`.
+    The counts are None where the rows can't be split.
     """
     result = CheckResult.model_validate(_run(context, "check", arguments, progress, cancel))
     return result.whole, result.counts
-
-
-def splits(
-    context: Context, arguments: Mapping[str, Any], progress: Progress | None = None, cancel: Event | None = None
-) -> SplitCounts:
-    """`Datasets.count_splits`; the arguments `splits` and `spec` are dumped models."""
-    return SplitCounts.model_validate(_run(context, "splits", arguments, progress, cancel))
-
-
-def compare(
-    context: Context, arguments: Mapping[str, Any], progress: Progress | None = None, cancel: Event | None = None
-) -> Difference:
-    """`Versions.difference`: what differs between the versions `before` and `after` of a dataset."""
-    result = CompareResult.model_validate(_run(context, "compare", arguments, progress, cancel))
-    difference = Difference(result.columns_added, result.columns_removed, same=result.same)
-    for numbers, packed in ((difference.before, result.before), (difference.after, result.after)):
-        numbers.frombytes(b64decode(packed))
-    return difference
-
-
-def edit(
-    context: Context, arguments: Mapping[str, Any], progress: Progress | None = None, cancel: Event | None = None
-) -> DatasetRecord:
-    """`Editing.edit`."""
-    return DatasetRecord.model_validate(_run(context, "edit", arguments, progress, cancel))
 
 
 def _run(
     context: Context, job: str, arguments: Mapping[str, Any], progress: Progress | None, cancel: Event | None
 ) -> Any:
     """The result of one of `JOBS`, run in a subprocess."""
-    request = {
-        "home": str(context.home.root),
-        "workspace": context.workspace.name,
-        "demo": context.demo,
-        "job": job,
-        "arguments": dict(arguments),
-    }
-    time_limit = VISITORS_SECONDS if context.workspace.is_visitors else None
+    place = {"home": str(context.home.root), "workspace": context.workspace.name, "demo": context.demo}
+    request = {"context": place, "job": job, "arguments": dict(arguments)}
+    seconds = VISITORS_SECONDS if context.workspace.is_visitors else None
+    limits = ProcessLimits(seconds=seconds, threads=None, nice=NICENESS)
     try:
-        return run_in_process(
-            run_job, request, progress=progress, cancel=cancel, time_limit=time_limit, threads=None, nice=NICENESS
-        )
+        return run_in_process(run_job, request, limits, progress=progress, cancel=cancel)
     except ProcessCancelled as error:
         raise Cancelled from error
     except ProcessTimeout as error:
@@ -188,10 +225,10 @@ def _run(
 # --- in the process ---
 
 
-def run_job(home: str, workspace: str, demo: bool, job: str, arguments: dict[str, Any], progress: Progress) -> Any:
-    """Run one of `JOBS` for a workspace."""
-    root = Home(Path(home))
-    datasets = Datasets(Context(root, root.workspace(workspace), demo))
+def run_job(context: dict[str, Any], job: str, arguments: dict[str, Any], progress: Progress) -> Any:
+    """Run one of `JOBS` for a workspace. `context` names the data folder and the workspace."""
+    home = Home(Path(context["home"]))
+    datasets = Datasets(Context(home, home.workspace(context["workspace"]), context["demo"]))
 
     def report(rows: int, size: int = 0) -> None:
         progress(rows, size)
@@ -207,28 +244,18 @@ def _read_files(datasets: Datasets, report: Callable[..., None], paths: dict[str
     return datasets.add_files(files, progress=report, **how)
 
 
-def _fetch_rows(datasets: Datasets, report: Callable[..., None], name: str, how: dict[str, Any]) -> Any:
-    return datasets.add_hub(name, progress=report, **how)
-
-
-def _reread(datasets: Datasets, report: Callable[..., None], dataset: str, how: dict[str, Any]) -> Any:
-    return datasets.reread(dataset, progress=report, **how)
-
-
-def _fix(datasets: Datasets, report: Callable[..., None], dataset: str, kind: str, whole: bool) -> Any:
-    return datasets.fix(dataset, kind, whole=whole)
-
-
 def _check(
     datasets: Datasets,
     report: Callable[..., None],
     dataset: str,
-    rows_left_out: Any = None,
-    divided: Any = None,
+    task: str,
+    divided: dict[str, Any] | None = None,
     **options: Any,
-) -> Any:
-    spans = None if rows_left_out is None else tuple((first, last) for first, last in rows_left_out)
-    check_report = datasets.check(dataset, progress=report, bare=True, rows_left_out=spans, **options)
+) -> CheckResult:
+    """Check the rows. `options` are fields of `CheckOptions`."""
+    if options.get("rows_left_out") is not None:
+        options["rows_left_out"] = tuple((first, last) for first, last in options["rows_left_out"])
+    check_report = datasets.check(dataset, task, CheckOptions(**options, suspects=False), report)
     counts = None
     if divided is not None:
         with suppress(StudioError):  # `splits` raises the reason
@@ -256,17 +283,13 @@ def _compare(datasets: Datasets, report: Callable[..., None], dataset: str, befo
     )
 
 
-def _edit(datasets: Datasets, report: Callable[..., None], **arguments: Any) -> Any:
-    return Editing(datasets).edit(**arguments)
-
-
 JOBS: dict[str, Callable[..., Any]] = {
     "read_files": _read_files,
-    "fetch_rows": _fetch_rows,
-    "reread": _reread,
-    "fix": _fix,
+    "fetch_rows": lambda datasets, report, name, how: datasets.add_hub(name, progress=report, **how),
+    "reread": lambda datasets, report, dataset, how: datasets.reread(dataset, progress=report, **how),
+    "fix": lambda datasets, _, dataset, kind, whole: datasets.fix(dataset, kind, CheckOptions(whole=whole)),
     "check": _check,
     "splits": _splits,
     "compare": _compare,
-    "edit": _edit,
+    "edit": lambda datasets, _, **arguments: Editing(datasets).edit(**arguments),
 }

@@ -1,12 +1,14 @@
 """Rows that are left out of a run. They are determined once, before the run is planned."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from studio.data.checks.bad_line import BadLines
 from studio.data.checks.too_long import TooLong
 from studio.schema.dataset import DatasetSpec
 from studio.schema.models import ModelInfo
+from studio.services.datasets.check_options import CheckOptions
 from studio.services.datasets.service import Datasets
 from studio.services.planning.lengths import Lengths
 from studio.services.planning.preview import Previews
@@ -32,11 +34,11 @@ class Exclusions:
         kinds = tuple(sorted({*spec.left_out, *kinds}))
         if not kinds:
             return spec
-        about: dict[str, Any] = {"validation": validation}
+        options = CheckOptions(leave_out=kinds, validation=validation)
         if TooLong.kind in kinds and task_named(spec.task).cuts:
             readable = spec.model_copy(update={"left_out": (BadLines.kind,)})
-            about["max_length"] = self.previews.limit(dataset, info, readable, settings)
+            limit = self.previews.limit(dataset, info, readable, settings)
             measured = self.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")), whole=True)
-            about["lengths"] = measured.by_row
-        rows = self.datasets.rows_left_out(dataset, spec, kinds, **about)
+            options = replace(options, max_length=limit, lengths=measured.by_row)
+        rows = self.datasets.rows_left_out(dataset, spec, options)
         return spec.model_copy(update={"left_out": kinds, "rows_left_out": rows})

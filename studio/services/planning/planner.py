@@ -17,6 +17,7 @@ from studio.schema.runs import Replay
 from studio.schema.settings_check import UNNAMED, gathered, raise_once, sifted
 from studio.schema.spans import numbers_in
 from studio.schema.views import FitView, PlanView
+from studio.services.datasets.check_options import CheckOptions
 from studio.services.datasets.service import Datasets
 from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.planning.lengths import Lengths
@@ -24,8 +25,16 @@ from studio.services.planning.replay_mixing import StartingPoint
 from studio.store.run_rows import own_rows
 from studio.tasks import Task, task_named
 from studio.training.methods import METHODS
-from studio.training.planning.memory_fit import FitRequest, fit
-from studio.training.planning.presets import PlanFacts, default_method, estimate, plan_problems
+from studio.training.planning.memory_fit import fit
+from studio.training.planning.presets import (
+    KnownParts,
+    PlanFacts,
+    PlanRequest,
+    default_method,
+    estimate,
+    make_plan,
+    plan_problems,
+)
 
 USUAL_SPLITS = SplitCounts(
     train=340, validation=40, test=20, because="No rows were given: reckoned for 400 rows of 128 tokens."
@@ -70,12 +79,12 @@ class Planner:
 
         Without a dataset the plan is for typical rows. `measured`: memory and time of a few real steps.
         """
-        request, method, settings, splits = self._fit_request(resolved)
+        request, method, settings, splits = self._plan_request(resolved)
         return self._view(request, method, settings, splits, measured)
 
     def fit(self, resolved: Resolved) -> FitView:
         """The nearest settings with which the run fits the memory, and each change with its reason."""
-        request, method, settings, splits = self._fit_request(resolved)
+        request, method, settings, splits = self._plan_request(resolved)
         fitted, values, changes = fit(request, method, settings)
         saved = saved_splits(resolved.spec) if resolved.spec else {}
         return FitView(
@@ -91,19 +100,19 @@ class Planner:
 
     def _view(
         self,
-        request: FitRequest,
+        request: PlanRequest,
         method: str,
         settings: Mapping[str, Any],
         splits: SplitCounts,
         measured: Measured | None = None,
     ) -> PlanView:
-        plan = request.plan(method, dict(settings))
+        plan = make_plan(request, method, settings)
         cost = estimate(plan, request.info, request.facts, request.machine, measured)
         known = request.facts is not USUAL_ROWS
         allows = what_rows_allow(request.facts.rows, kinds=request.facts.labels) if known else ""
         return PlanView(plan=plan, estimate=cost, splits=splits, usable=request.facts.rows, allows=allows)
 
-    def _fit_request(self, resolved: Resolved) -> tuple[FitRequest, str, dict[str, Any], SplitCounts]:
+    def _plan_request(self, resolved: Resolved) -> tuple[PlanRequest, str, dict[str, Any], SplitCounts]:
         """All that a plan is made from, with method and settings.
 
         Raises:
@@ -118,8 +127,8 @@ class Planner:
         splits, facts = rows or (USUAL_SPLITS, USUAL_ROWS)
         if request.dataset is not None:
             facts = self._with_tokens(request.dataset, info, spec, settings, facts)
-        fit_request = FitRequest(task, info, request.preset, facts, machine_facts(), request.name, self._limits)
-        return fit_request, method, settings, splits
+        plan_request = PlanRequest(task, info, request.preset, facts, machine_facts(), request.name, self._limits)
+        return plan_request, method, settings, splits
 
     def _splits_and_problems(
         self, resolved: Resolved, typical: Divided | None = None
@@ -138,7 +147,7 @@ class Planner:
         head = {"task": spec.task if spec else UNNAMED, "model": info.name if info else UNNAMED}
         values = {**settings, **head, "method": method, "preset": request.preset, "name": request.name}
         facts = rows[1] if rows else None
-        return rows, problems + plan_problems(task, info, facts, machine, values, self._limits)
+        return rows, problems + plan_problems(KnownParts(task, info, facts, machine, self._limits), values)
 
     def _rows(
         self,
@@ -155,14 +164,13 @@ class Planner:
         config, kept, wrong = sifted({"task": UNNAMED, "model": UNNAMED, **settings})
         validation_rows = None
         with gathered(problems):
-            report = self.datasets.check(
-                dataset, spec.task, spec.roles, leave_out=spec.left_out, rows_left_out=spec.rows_left_out
-            )
+            options = CheckOptions(spec.roles, leave_out=spec.left_out, rows_left_out=spec.rows_left_out)
+            report = self.datasets.check(dataset, spec.task, options)
             if unusable := refusal(report):
                 problems.append(unusable)
         if validation is not None:
             with gathered(problems):
-                validation_rows = self.datasets.check(validation, spec.task, spec.roles).usable
+                validation_rows = self.datasets.check(validation, spec.task, CheckOptions(spec.roles)).usable
         with gathered(problems):
             require_columns(self.datasets.store.get(dataset).columns, split_spec(kept))
         open_ = {each.field for each in (*problems, *wrong)} & {*SplitSpec.model_fields, "replay", "replay_from"}

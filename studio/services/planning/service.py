@@ -15,9 +15,10 @@ from studio.schema.runs import RunSpec
 from studio.schema.settings_check import gathered, raise_once
 from studio.schema.views import FitView, PlanView
 from studio.services.context import Context
-from studio.services.datasets import subprocess_jobs
+from studio.services.datasets.check_options import CheckOptions
 from studio.services.datasets.service import Datasets
 from studio.services.datasets.split_settings import split_spec
+from studio.services.datasets.subprocess_jobs import MANY, check_and_split
 from studio.services.models import Models
 from studio.services.planning.exclusions import Exclusions
 from studio.services.planning.planner import Planner, Resolved
@@ -118,6 +119,7 @@ class Planning:
             because=view.plan.because,
             memory_bytes=view.estimate.memory_bytes,
             disk_bytes=view.estimate.disk_bytes,
+            seconds=view.estimate.seconds,
         )
 
     def starting_point(
@@ -198,19 +200,12 @@ class Planning:
 
     def _check_rows(self, dataset: str, spec: DatasetSpec) -> None:
         """Check the rows, so that the plan knows their problems. Another process checks large datasets."""
-        arguments = {
-            "dataset": dataset,
-            "task": spec.task,
+        options: dict[str, Any] = {
             "roles": spec.roles,
-            "leave_out": list(spec.left_out),
+            "leave_out": spec.left_out,
             "rows_left_out": spec.rows_left_out,
         }
-        large = self.datasets.store.get(dataset).rows > subprocess_jobs.MANY
-        self.datasets.check(
-            dataset,
-            spec.task,
-            spec.roles,
-            leave_out=spec.left_out,
-            rows_left_out=spec.rows_left_out,
-            elsewhere=(lambda: subprocess_jobs.check(self.context, arguments)) if large else None,
-        )
+        arguments = {"dataset": dataset, "task": spec.task, **options}
+        large = self.datasets.store.get(dataset).rows > MANY
+        elsewhere = (lambda: check_and_split(self.context, arguments)[0]) if large else None
+        self.datasets.check(dataset, spec.task, CheckOptions(**options), elsewhere=elsewhere)

@@ -8,6 +8,7 @@ from typing import Any
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.views import HubDataset
+from studio.services.datasets.check_options import CheckOptions
 from studio.services.datasets.subprocess_jobs import MANY as MANY_ROWS
 from studio.store.cache import Cache
 from studio.ui.components.basic import Primary, action_bar, heading
@@ -121,9 +122,8 @@ def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
     record, studio = visit.studio.datasets.get(visit.choices.dataset), visit.studio
     if record.rows <= MANY_ROWS:
         chosen = visit.choices
-        return studio.checks.fix(
-            record.id, kind, whole=whole, model=chosen.model or None, max_length=chosen.settings.get("max_length")
-        )
+        options = CheckOptions(whole=whole, model=chosen.model or None, max_length=chosen.settings.get("max_length"))
+        return studio.checks.fix(record.id, kind, options)
     _begin(
         visit,
         Job(f"Mending {record.name}"),

@@ -5,6 +5,8 @@ from typing import Any
 
 from studio.schema.dataset import CheckReport, DatasetRecord
 from studio.schema.errors import StudioError
+from studio.schema.views import Page
+from studio.services.datasets.check_options import CheckOptions
 from studio.ui.components.basic import Primary, action_bar, button, heading, note, segments, without_flags
 from studio.ui.components.data_checks import doctor_panel, splits_panel
 from studio.ui.components.import_preview import reading_fold, which_sheet
@@ -127,12 +129,11 @@ def _check(visit: Visit) -> CheckReport:
     chosen = visit.choices
     if chosen.extra.get("measured") == measurement_key(visit):
         try:
-            return visit.studio.checks.check(
-                chosen.dataset, chosen.task, model=chosen.model, max_length=chosen.settings.get("max_length")
-            )
+            options = CheckOptions(model=chosen.model, max_length=chosen.settings.get("max_length"))
+            return visit.studio.checks.check(chosen.dataset, chosen.task, options)
         except StudioError:
             return visit.studio.checks.check(chosen.dataset, chosen.task)
-    return visit.studio.checks.check(chosen.dataset, chosen.task, whole=augmentation.every_row(visit))
+    return visit.studio.checks.check(chosen.dataset, chosen.task, CheckOptions(whole=augmentation.every_row(visit)))
 
 
 def measurement_key(visit: Visit) -> str:
@@ -220,16 +221,11 @@ def _read_as(visit: Visit, state: DatasetState) -> Html:
 
 def _rows(visit: Visit, state: DatasetState) -> Html:
     chosen = visit.choices
-    marked = state.report is not None
-    page = visit.studio.datasets.rows(
-        chosen.dataset,
-        chosen.page,
-        PAGE,
-        only=chosen.only,
-        marks_too=marked,
-        task=chosen.task or None,
-        whole=augmentation.every_row(visit),
-    )
+    if state.report is None and not chosen.only:
+        page = visit.studio.datasets.rows(chosen.dataset, chosen.page, PAGE)
+    else:
+        shown, whole = Page(chosen.page, PAGE), augmentation.every_row(visit)
+        page = visit.studio.datasets.checked_rows(chosen.dataset, chosen.task or None, shown, chosen.only, whole)
     known = next((each.roles for each in visit.studio.catalog.tasks() if each.name == chosen.task), ())
     counts, refused = (None, None) if state.waiting else splits.counts(visit)
     if refused and state.report:

@@ -41,7 +41,7 @@ def require_same(visit: Visit, rows: Sequence[int]) -> None:
 
 
 def _same(visit: Visit, dataset: str, version: int, row: int) -> bool:
-    pages = [visit.studio.datasets.rows(dataset, row, 1, version=each, marks_too=False) for each in (version, None)]
+    pages = [visit.studio.datasets.rows(dataset, row, 1, each) for each in (version, None)]
     before, now = ([cells for _, cells in page.rows] for page in pages)
     if not before or not now:
         return False

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from studio.schema.errors import StudioError
+from studio.services.datasets.check_options import CheckOptions
 from studio.ui.components.region import region
 from studio.ui.components.rows import IGNORE
 from studio.ui.session import Visit
@@ -144,7 +145,6 @@ def measure(visit: Visit) -> None:
     key, chosen = measurement_key(visit), visit.choices
     visit.studio.runs.prepare()
     with suppress(StudioError):
-        visit.studio.checks.check(
-            chosen.dataset, chosen.task, model=chosen.model, max_length=chosen.settings.get("max_length")
-        )
+        options = CheckOptions(model=chosen.model, max_length=chosen.settings.get("max_length"))
+        visit.studio.checks.check(chosen.dataset, chosen.task, options)
     visit.remember(measured=key)

@@ -11,7 +11,7 @@ from studio.ui.tabs.data.import_data import tasks_here
 def drawn(visit: Visit, record: DatasetRecord) -> Html:
     """The tasks to choose from, each with an example, and below them the rows."""
     chosen = visit.choices
-    page = visit.studio.datasets.rows(chosen.dataset, chosen.page, PAGE, marks_too=False)
+    page = visit.studio.datasets.rows(chosen.dataset, chosen.page, PAGE)
     known = [
         Card(
             t.name,
