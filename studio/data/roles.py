@@ -38,6 +38,8 @@ class Role:
     messages)."""
     beside_turns: bool = False
     """Also used for rows that hold a whole conversation."""
+    beside: tuple[tuple[str, str], ...] = ()
+    """Names of two columns. The first has this role if the file has both."""
 
 
 class RoleTask(Protocol):
@@ -181,6 +183,7 @@ def _confidence(
         if is_named_label and others and columns[column].few_values:
             is_contested = 1
     enough = {name for names in task.alternatives for name in names}
+    enough |= {role.name for role in task.roles if role.beside}
     named = sum(role in enough and "name" in matched.reasons[column] for column, role in matched.roles.items())
     turns = any(required[role].holds == "turns" for role in matched.roles.values())
     return is_contested, 2 * len(enough) if turns else named, -_alias_rank(task, matched, columns)
@@ -233,6 +236,7 @@ def _take_explicit(draft: _Draft, task: RoleTask, explicit: Mapping[str, str | N
 
 def _take_names(draft: _Draft, task: RoleTask) -> None:
     """Match exact names first, for all roles, then names whose first or last word matches (`customer question`)."""
+    _take_pairs(draft, task)
     for partial_match in (False, True):
         for role in task.roles:
             if role.name in draft.roles.values() or (role.holds == "alone" and not _is_only_text(draft)):
@@ -242,11 +246,25 @@ def _take_names(draft: _Draft, task: RoleTask) -> None:
                 draft.take(column.name, role.name, f"by its name, {column.name}")
 
 
+def _take_pairs(draft: _Draft, task: RoleTask) -> None:
+    """Match names that have a role only beside another name."""
+    named = {" ".join(column.words): column for column in draft.free()}
+    for role in task.roles:
+        for name, other in role.beside:
+            column = named.get(name)
+            if column is None or other not in named or role.name in draft.roles.values():
+                continue
+            if column.few_values if role.holds == "label" else column.can_hold(role.holds):
+                draft.take(column.name, role.name, f"by its name, {column.name}, beside {named[other].name}")
+
+
 def _by_name(columns: list[Column], role: Role, partial_match: bool) -> Column | None:
     named: dict[str, list[Column]] = {}
     for column in columns:
         for name in _near_names(column) if partial_match else {" ".join(column.words)}:
             named.setdefault(name, []).append(column)
+    if partial_match and role.holds == "turns":  # of several conversations, none is the conversation
+        named = {name: fitting for name, fitting in named.items() if len(fitting) == 1}
     fitting = (column for alias in role.aliases for column in named.get(alias, ()) if column.can_hold(role.holds))
     return next(fitting, None)
 

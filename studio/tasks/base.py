@@ -141,6 +141,10 @@ class TaskDefaults:
         """Return the kind of data check for a complete row that a model can't learn from, or ""."""
         return ""
 
+    def unreadable_part(self, cell: Any) -> str:
+        """Return what can't be read in a cell with several parts, for an error message. Empty: the cell as a whole."""
+        return ""
+
     def examples(self: Any, row: Row, encoding: Encoding) -> list[Example]:
         """Return the examples of a row: here always one."""
         return [self.encode(row, encoding)]

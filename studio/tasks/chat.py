@@ -14,6 +14,7 @@ from studio.tasks.conversation import (
     messages_of,
     tools_of,
     train_last_reply_only,
+    unreadable_part,
     without_reasoning,
 )
 
@@ -174,6 +175,10 @@ class Chat(TaskDefaults):
         if "assistant" not in roles_with_content:
             return "reply"
         return "" if "user" in roles_with_content else "prompt"
+
+    def unreadable_part(self, cell: Any) -> str:
+        """Return the role or the content that can't be read in a conversation."""
+        return unreadable_part(cell)
 
     def turns(self, row: Row, roles: Mapping[str, str], system_prompt: str = "") -> list[dict[str, Any]]:
         """Return the row as a conversation with its replies."""

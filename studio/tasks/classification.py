@@ -63,7 +63,12 @@ _SECOND = (
     "second text",
     "passage",
 )
+_SECOND_BESIDE = (("sentence", "question"),)
+"""Name of a second text → name of the first text beside it, as in GLUE's QNLI. Alone it is the first text."""
+_LABEL_BESIDE = (("answer", "passage"),)
+"""Name of a label → name of the second text beside it, as in BoolQ. Without few different values it is an answer."""
 _LABEL = (
+    "gold label",
     "label name",
     "label text",
     "label",
@@ -135,6 +140,7 @@ class Classification(TaskDefaults):
             "What is read beside it, where the label says how two texts go together.",
             False,
             _SECOND,
+            beside=_SECOND_BESIDE,
         ),
         Role(
             "labels",
@@ -145,7 +151,9 @@ class Classification(TaskDefaults):
             "labels",
         ),
         Role("score", "Score", "A number on a scale, to be told as near as can be.", False, _SCORE, "score"),
-        Role("label", "Label", "The one name that fits, from a small set.", True, _LABEL, "label"),
+        Role(
+            "label", "Label", "The one name that fits, from a small set.", True, _LABEL, "label", beside=_LABEL_BESIDE
+        ),
     )
     alternatives: tuple[tuple[str, ...], ...] = (("text", "label"), ("text", "labels"), ("text", "score"))
     has_labels = True

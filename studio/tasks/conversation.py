@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from studio.data.phrases import short
 from studio.data.values import is_blank
 
 ROLES = {
@@ -33,6 +34,14 @@ ROLES = {
 """Names of speakers in the formats of LLaMA-Factory, ShareGPT, OpenAI and others → role."""
 UNTRAINED = "weight"
 """OpenAI's files give weight 0 to replies that are not learned."""
+_WEIGHTS = (UNTRAINED, "loss_weight")
+"""Keys of a message's weight, in OpenAI's files and in LLaMA-Factory's."""
+_SMALLEST_WEIGHT = 1e-6
+"""Up to this weight LLaMA-Factory does not train on a message."""
+TEXT, REASONING, CALL = "text", "reasoning", "tool_call"
+"""Types of the parts of a content that can be read."""
+_PART_KEYS = {TEXT: ("text", "value"), REASONING: ("value",), CALL: ("value",)}
+"""Type of a part → keys of its text, in OpenAI's files and in LLaMA-Factory's."""
 
 
 TOOLS, CALLS = "tools", "tool_calls"
@@ -43,23 +52,63 @@ _ARRAY = re.compile(r"\barray\((\[[^\]]*\]), dtype=\w+\)")
 """How NumPy prints a list, which pandas writes into CSV files."""
 THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 """The model's reasoning before a reply."""
+_SPEAKER = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
+"""The start of a turn in a transcript."""
+Parts = dict[str, list[str]]
+"""Type of a part → the texts of these parts of a content."""
 
 
 def messages_of(value: Any) -> list[dict[str, Any]] | None:
     """Return the messages in a cell, or None if it has none or they can't be read."""
-    if isinstance(value, str):
-        value = parsed(value)
-    if isinstance(value, dict):
-        value = value.get("messages", value.get("conversations"))
-    if not isinstance(value, list) or not value:
-        return None
     turns = []
-    for item in value:
+    for item in _items(value):
         turn = _message(item)
         if turn is None:
             return None
         turns.append(turn)
-    return turns
+    return turns or None
+
+
+def unreadable_part(value: Any) -> str:
+    """Return what can't be read in a list of messages, for an error message: `content [{"type": "image", …}]`.
+
+    Empty if the value is no such list, or all of its messages can be read.
+    """
+    unreadable = next((item for item in _items(value) if _message(item) is None), "")
+    if not isinstance(unreadable, dict):
+        return f"the message {excerpt(unreadable)}" if unreadable != "" else ""
+    speaker = _speaker(unreadable)
+    if speaker not in ROLES:
+        roles = ", ".join(sorted(set(ROLES.values())))
+        return f"the role {excerpt(speaker)}, not one of {roles}" if speaker else "a message without a role"
+    content = unreadable.get("content", unreadable.get("value"))
+    if not isinstance(content, list):
+        return f"content {excerpt(content)}"
+    return f"content [{excerpt(next((part for part in content if not _is_readable(part, ROLES[speaker])), content))}]"
+
+
+def excerpt(value: Any) -> str:
+    """Return the start of a value as JSON. An object is shown with its first key: `{"type": "image", …}`."""
+    if isinstance(value, dict) and value:
+        first = next(iter(value)) if "type" not in value else "type"
+        shown = f"{json.dumps(first)}: {short(json.dumps(value[first], ensure_ascii=False))}"
+        return f"{{{shown}, …}}" if len(value) > 1 else f"{{{shown}}}"
+    return short(json.dumps(value, ensure_ascii=False), 60)
+
+
+def transcript_of(transcript: str | None) -> list[dict[str, Any]]:
+    r"""Return the messages of a transcript as in hh-rlhf: `\n\nHuman: …\n\nAssistant: …`. Empty for other texts.
+
+    A reply without words at the end is left out: it is still to come.
+    """
+    before, *pieces = _SPEAKER.split(transcript or "")
+    if before.strip() or len(pieces) < 4 or pieces[0] != "Human":
+        return []
+    turns = [
+        {"role": ROLES[speaker.lower()], "content": text.strip()}
+        for speaker, text in zip(pieces[::2], pieces[1::2], strict=True)
+    ]
+    return turns if turns[-1]["content"] or turns[-1]["role"] == "user" else turns[:-1]
 
 
 def history_of(value: Any) -> list[dict[str, Any]]:
@@ -91,25 +140,41 @@ def parsed(text: str) -> Any:
     return None
 
 
+def _items(value: Any) -> list[Any]:
+    """Return the items of a cell that holds a list of messages, or its JSON. Empty for other values."""
+    if isinstance(value, str):
+        value = parsed(value)
+    if isinstance(value, dict):
+        value = value.get("messages", value.get("conversations"))
+    return value if isinstance(value, list) else []
+
+
+def _speaker(item: dict[str, Any]) -> str:
+    return str(item.get("role", item.get("from", ""))).strip().lower()
+
+
 def _message(item: Any) -> dict[str, Any] | None:
     if not isinstance(item, dict):
         return None
-    speaker = str(item.get("role", item.get("from", ""))).strip().lower()
-    role, content = ROLES.get(speaker), _content(item.get("content", item.get("value")))
-    calls = _calls(item.get(CALLS) or item.get("function_call"))
+    speaker = _speaker(item)
+    role = ROLES.get(speaker)
+    parts = _parts(item.get("content", item.get("value")), role) if role else None
+    if role is None or parts is None:
+        return None
+    content = "".join(parts[TEXT])
+    calls = _calls([parsed(call) for call in parts[CALL]] or item.get(CALLS) or item.get("function_call"))
     if speaker == "function_call" and content and (calls_in_text := _calls(parsed(content))):
         content, calls = "", calls_in_text
-    if role is None or content is None:
-        return None
-    thought = item.get("reasoning_content") or item.get("thinking")
+    thought = "".join(parts[REASONING]) or item.get("reasoning_content") or item.get("thinking")
     if role == "assistant" and isinstance(thought, str) and thought.strip() and "<think>" not in content:
         content = f"<think>\n{thought.strip()}\n</think>\n\n{content}"
     turn: dict[str, Any] = {"role": role, "content": content}
     turn |= {key: item[key] for key in NAMES if isinstance(item.get(key), str) and item[key]}
     if role == "assistant" and calls:
         turn[CALLS] = calls
-    if item.get(UNTRAINED) == 0:
-        turn[UNTRAINED] = 0
+    weight = next((item[key] for key in _WEIGHTS if isinstance(item.get(key), int | float)), 1)
+    if role == "assistant" and weight != 1:
+        turn[UNTRAINED] = 0 if weight <= _SMALLEST_WEIGHT else weight
     return turn
 
 
@@ -160,11 +225,32 @@ def _calls(value: Any) -> list[dict[str, Any]]:
     return calls
 
 
-def _content(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        parts = [part.get("text") for part in value if isinstance(part, dict) and part.get("type", "text") == "text"]
-        if len(parts) == len(value) and all(isinstance(part, str) for part in parts):
-            return "".join(str(part) for part in parts)
-    return "" if is_blank(value) else None
+def _parts(content: Any, role: str) -> Parts | None:
+    """Return the parts of a content by their type. None if there is a part that can't be read, such as an image."""
+    parts: Parts = {TEXT: [], REASONING: [], CALL: []}
+    if isinstance(content, str):
+        parts[TEXT].append(content)
+    elif not isinstance(content, list):
+        return parts if is_blank(content) else None
+    else:
+        for part in content:
+            if not _is_readable(part, role):
+                return None
+            parts[_type_of(part)].append(_text_of_part(part) or "")
+    return parts
+
+
+def _is_readable(part: Any, role: str) -> bool:
+    """Return whether a part of a content can be read. Only the assistant has reasoning and tool calls."""
+    text, type_ = _text_of_part(part), _type_of(part)
+    if text is None or (type_ != TEXT and role != "assistant"):
+        return False
+    return type_ != CALL or bool(_calls(parsed(text)))
+
+
+def _type_of(part: Any) -> str:
+    return str(part.get("type", TEXT)) if isinstance(part, dict) else ""
+
+
+def _text_of_part(part: Any) -> str | None:
+    return next((part[key] for key in _PART_KEYS.get(_type_of(part), ()) if isinstance(part.get(key), str)), None)

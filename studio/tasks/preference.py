@@ -1,17 +1,17 @@
 """Preference: a prompt with two replies, of which one is better. The model learns to prefer such replies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from studio.data.values import text_of
 from studio.tasks.base import Encoding, Example, Role, Row, TaskVariant
 from studio.tasks.chat import PROMPT_NAMES, SYSTEM, Chat
-from studio.tasks.conversation import messages_of, train_last_reply_only
+from studio.tasks.conversation import messages_of, train_last_reply_only, transcript_of
 
-_CHOSEN = ("chosen", "preferred", "accepted", "better", "good", "winner", "best", "positive")
-_REJECTED = ("rejected", "dispreferred", "worse", "bad", "loser", "worst", "negative")
-EQUAL = "equal-pair"
+_CHOSEN = ("chosen", "chosen messages", "preferred", "accepted", "better", "good", "winner", "best", "positive")
+_REJECTED = ("rejected", "rejected messages", "dispreferred", "worse", "bad", "loser", "worst", "negative")
+EQUAL, DIFFERENT_PROMPTS = "equal-pair", "different-prompts"
 
 
 class Preference(Chat):
@@ -63,10 +63,12 @@ class Preference(Chat):
         cells = {role: row.get(column) for column, role in roles.items()}
         before, replies = _before(cells), {name: _reply_messages(cells.get(name)) for name in ("chosen", "rejected")}
         both = [turns for turns in replies.values() if turns]
-        if not before and len(both) == 2:
-            before = _common_prefix(*both)
         values: dict[str, Any] = {role: None for role in cells}
-        values |= {name: turns[-1]["content"].strip() or None for name, turns in replies.items() if turns}
+        if not before and len(both) == 2:
+            before = both[0][:-1]
+            if before != both[1][:-1]:
+                values[DIFFERENT_PROMPTS] = True
+        values |= {name: turns[-1]["content"].strip() for name, turns in replies.items() if turns}
         texts = [values.get(name) for name in replies]
         if before and before[-1]["role"] == "assistant" and before[-1]["content"].strip() in texts:
             before = before[:-1]  # a whole conversation: its last reply is one of both
@@ -75,14 +77,19 @@ class Preference(Chat):
         return values
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
-        """Return the prompt or the reply that a row lacks."""
+        """Return the prompt or the reply that a row lacks. Without a prompt column, the replies hold the prompt."""
+        prompt_role = next((role for role in ("prompt", "messages") if role in roles.values()), "")
         user_messages = [turn for turn in _messages_in(values) if turn["role"] == "user"]
-        if not any(turn["content"].strip() for turn in user_messages):
-            return "messages" if "messages" in roles.values() and "prompt" not in roles.values() else "prompt"
-        return next((role for role in ("chosen", "rejected") if not values.get(role)), "")
+        has_prompt = any(turn["content"].strip() for turn in user_messages)
+        if prompt_role and not has_prompt:
+            return prompt_role
+        lacking_reply = next((role for role in ("chosen", "rejected") if not values.get(role)), "")
+        return lacking_reply or ("" if has_prompt else "prompt")
 
     def inconsistency(self, values: Mapping[str, Any]) -> str:
-        """Return `equal-pair` if both replies are the same."""
+        """Return `equal-pair` if both replies are the same, `different-prompts` if they follow different messages."""
+        if values.get(DIFFERENT_PROMPTS):
+            return DIFFERENT_PROMPTS
         return EQUAL if values["chosen"] == values["rejected"] else ""
 
     def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
@@ -128,10 +135,10 @@ def _messages_in(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _before(cells: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the messages before the replies, from the prompt and messages columns."""
     turns = list(messages_of(cells.get("messages")) or [])
-    prompt = messages_of(cells.get("prompt"))
+    text = text_of(cells.get("prompt"))
+    prompt = messages_of(cells.get("prompt")) or transcript_of(text)
     if prompt:
         return [*turns, *prompt]
-    text = text_of(cells.get("prompt"))
     user_positions = [place for place, turn in enumerate(turns) if turn["role"] == "user"]
     if user_positions and turns[user_positions[-1]]["content"].strip() == text:
         return turns[: user_positions[-1] + 1]  # as in UltraFeedback: the conversation has the prompt and the reply
@@ -139,19 +146,12 @@ def _before(cells: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _reply_messages(cell: Any) -> list[dict[str, Any]]:
-    """Return a reply as messages that end with it. The cell can hold a text, one message, or a conversation."""
-    turns = messages_of([cell] if isinstance(cell, dict) and "messages" not in cell else cell)
-    if turns:
-        return turns if turns[-1]["role"] == "assistant" else []
+    """Return a reply as messages that end with it. The cell can hold a text, one message, or a conversation.
+
+    The reply is empty if a conversation has none at its end. Return no messages for an empty or unreadable cell.
+    """
     text = text_of(cell)
+    turns = messages_of([cell] if isinstance(cell, dict) and "messages" not in cell else cell) or transcript_of(text)
+    if turns:
+        return turns if turns[-1]["role"] == "assistant" else [*turns, {"role": "assistant", "content": ""}]
     return [{"role": "assistant", "content": text}] if text else []
-
-
-def _common_prefix(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the messages that two conversations have in common at the start, without their last replies."""
-    same = []
-    for mine, yours in zip(one[:-1], other[:-1], strict=False):
-        if mine != yours:
-            break
-        same.append(mine)
-    return same

@@ -48,6 +48,15 @@ class EqualPair(InconsistentRow):
     why = "Of two equal replies none is better."
 
 
+class DifferentPrompts(InconsistentRow):
+    kind = "different-prompts"
+    counted_words = (
+        "row has two conversations that differ before their last reply",
+        "rows have two conversations that differ before their last reply",
+    )
+    why = "Two replies can only be compared if they follow the same messages."
+
+
 class AnswerNotFound(InconsistentRow):
     """Rows whose answer is not in the passage.
 

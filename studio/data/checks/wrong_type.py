@@ -1,9 +1,36 @@
 """Cells with a value of the wrong type, for example a list where a text is needed."""
 
+import json
+from dataclasses import dataclass
+from typing import Any
+
 from studio.data.checks.base import Check, Context, RowView
-from studio.data.phrases import many
+from studio.data.formats.json_lines import kind_of
+from studio.data.phrases import many, short
 from studio.data.values import is_blank
 from studio.schema.dataset import Problem
+
+_EXPECTED = {
+    "turns": '[{"role": "user", "content": "…"}, …]',
+    "pairs": '[["question", "answer"], …]',
+    "label": 'one name, such as "refund"',
+    "labels": '["refund", "urgent"]',
+    "score": "a number, such as 3.5",
+    "thumb": "true or false",
+}
+"""`holds` of a role → what its cells should have."""
+_A_TEXT = 'a text, such as "Where is my refund?"'
+
+
+@dataclass
+class _Unreadable:
+    """The unreadable cells of one column."""
+
+    role: str
+    example: str
+    kinds: set[str]
+    """What the cells have: `a list`, `a text` …"""
+    count: int = 0
 
 
 class WrongType(Check):
@@ -13,14 +40,21 @@ class WrongType(Check):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.workbook = context.table.format == "xlsx"
+        self.formulas = 0
+        self.by_column: dict[str, _Unreadable] = {}
 
     def visit(self, view: RowView) -> None:
-        if not view.lacks or self._formula(view):
+        if self._formula(view):
             self.row_numbers.append(view.number)
+            self.formulas += 1
             return
-        has_value = view.lacks in view.values and not is_blank(view.row.get(self.context.column_of(view.lacks)))
-        if has_value and view.values[view.lacks] is None:
+        if not view.lacks:
+            return
+        column = self.context.column_of(view.lacks)
+        cell = view.row.get(column)
+        if view.lacks in view.values and view.values[view.lacks] is None and not is_blank(cell):
             self.row_numbers.append(view.number)
+            self._count(view, column, cell)
 
     def rejects(self, view: RowView) -> bool:
         """Return whether a complete row is unusable because of a formula."""
@@ -30,15 +64,27 @@ class WrongType(Check):
         """Return whether a value is the text of a formula, because the workbook holds no result for it."""
         return self.workbook and any(isinstance(value, str) and value[:1] == "=" for value in view.values.values())
 
+    def _count(self, view: RowView, column: str, cell: Any) -> None:
+        part = getattr(self.context.task, "unreadable_part", lambda _: "")(cell)
+        if column not in self.by_column:
+            shown = part or short(json.dumps(cell, ensure_ascii=False), 60)
+            self.by_column[column] = _Unreadable(view.lacks, f"Row {view.number:,} has {shown}.", set())
+        unreadable = self.by_column[column]
+        unreadable.count += 1
+        unreadable.kinds.add("a list" if part else kind_of(cell))
+
+    def _sentences(self, column: str, unreadable: _Unreadable) -> str:
+        rows = many(unreadable.count, "row has", "rows have")
+        what = next(iter(unreadable.kinds)) if len(unreadable.kinds) == 1 else "a value"
+        holds = next((role.holds for role in self.context.task.roles if role.name == unreadable.role), "text")
+        expected = _EXPECTED.get(holds, _A_TEXT)
+        return f'{rows} {what} in the column "{column}" that we can\'t read. Expected: {expected}. {unreadable.example}'
+
     def problems(self) -> list[Problem]:
         if not self.row_numbers:
             return []
-        what = "a formula without its result" if self.workbook else "something else than the role needs, a list say"
-        return [
-            self.problem(
-                "error",
-                f"{many(len(self.row_numbers), 'row holds', 'rows hold')} {what}.",
-                "It can't be put into words for the model; the row is not trained on.",
-                "Leave them out",
-            )
-        ]
+        sentences = [self._sentences(*item) for item in self.by_column.items()]
+        if self.formulas:
+            sentences.insert(0, f"{many(self.formulas, 'row has', 'rows have')} a formula without its result.")
+        why = "These rows are not used for training. Correct them, or leave them out."
+        return [self.problem("error", " ".join(sentences), why, "Leave them out")]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from studio.data.columnar import Builder
-from studio.data.formats import json_lines
+from studio.data.formats import json_lines, pandas_json
 from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.encoding import UNDECODABLE, encoding_of, open_text
 from studio.data.formats.json_lines import broken_text, kind_of
@@ -40,6 +40,9 @@ def read_text(text: str, builder: Builder, has_undecodable: bool) -> Table:
         _refuse(text, match.start(), "A byte is not valid in the file's encoding", builder)
     if not isinstance(item, dict):
         _refuse(text, start, f"It is {kind_of(item)}, not a list of objects", builder)
+    if pandas_json.is_split(item):
+        pandas_json.add_split(item, builder)
+        return builder.table()
     for row in rows_of(item, builder.name):
         if why := broken_text("\\u", row):
             builder.add_bad(1, why)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from studio.data.columns import words_of
+from studio.data.formats import pandas_json
 from studio.data.phrases import listed
 from studio.data.split_names import split_name
 from studio.schema.errors import StudioError
@@ -23,6 +24,8 @@ def rows_of(item: dict[str, Any], name: str) -> Rows:
     rows: Rows | None = None
     if _is_squad(item):
         rows = _squad(item)
+    elif pandas_json.is_table(item):
+        rows = pandas_json.rows_of_table(item)
     elif values and all(isinstance(value, list) for value in values):
         rows = _rows_of_lists(item)
     elif values and all(isinstance(value, dict) for value in values):
