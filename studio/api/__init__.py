@@ -25,7 +25,6 @@ from studio.services.labeling.labels import Labels
 from studio.services.machine import Machine
 from studio.services.model_host.client import HostClient
 from studio.services.models import Downloads, Models
-from studio.services.planning.exclusions import Exclusions
 from studio.services.planning.lengths import LengthCache, Lengths
 from studio.services.planning.planner import Planner
 from studio.services.planning.preview import Previews
@@ -180,8 +179,7 @@ class Studio:
     @cached_property
     def planning(self) -> Planning:
         """Plans and estimates of runs."""
-        exclusions = Exclusions(self.datasets, self._lengths, self.preview)
-        return Planning(self.context, self.datasets, self.models, self._planner, exclusions, self.shared.processes)
+        return Planning(self.models, self._planner, self.preview, self.shared.processes)
 
     @cached_property
     def runs(self) -> Runs:

@@ -43,26 +43,24 @@ def preview(
     The longest row is as --max-length says; left out, it is the one that a run would plan.
     """
     record, roles = context.studio.datasets.open(data, **reading), roles_of(map_)
+    request = RunRequest(
+        dataset=record.id,
+        model=model,
+        task=task,
+        method=method,
+        preset=preset or "balanced",
+        settings=settings,
+        roles=roles,
+    )
     if batch:
         with context.progress("Getting the first batch") as progress:
-            first_batch = context.studio.preview.first_batch(
-                RunRequest(
-                    dataset=record.id,
-                    model=model,
-                    task=task,
-                    method=method,
-                    preset=preset or "balanced",
-                    settings=settings,
-                    roles=roles,
-                ),
-                progress=progress,
-            )
+            first_batch = context.studio.preview.first_batch(request, progress)
         context.answer(first_batch, lambda: _show_batch(context, first_batch))
     elif longest:
-        stats = context.studio.preview.lengths(record.id, model, task, settings, roles)
+        stats = context.studio.preview.lengths(request)
         context.answer(stats, lambda: _show_lengths(context, stats))
     else:
-        seen = context.studio.preview.row(record.id, model, task, row, settings, roles)
+        seen = context.studio.preview.row(request, row)
         context.answer(seen, lambda: _show_preview(context, seen))
 
 

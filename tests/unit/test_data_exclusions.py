@@ -16,6 +16,7 @@ from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.label_quality import Suspect
 from studio.schema.models import ModelInfo
+from studio.schema.requests import RunRequest
 from studio.schema.runs import RunSpec
 from studio.schema.settings_check import config_from
 from studio.schema.spans import is_in, numbers_in, some_in, spans_of, total_of
@@ -96,9 +97,8 @@ def test_a_run_learns_from_no_row_that_was_left_out(studio: Studio) -> None:
     )
     spec = studio.datasets.spec(data.id)
     info = ModelInfo.model_construct(name="none", context=512)
-    settled = studio.planning._exclusions.with_rows_left_out(
-        data.id, info, spec, ["duplicate", "leakage"], {}, judged_by.id
-    )
+    request = RunRequest(dataset=data.id, leave_out=("duplicate", "leakage"), validation=judged_by.id)
+    settled = studio.planning._with_rows_left_out(request, info, spec)
     assert settled.rows_left_out == ((3, 3), (41, 41), (61, 61)) and settled.left_out == ("duplicate", "leakage")
     counts = studio.datasets.count_splits(data.id, SplitSpec(), spec=settled, validation_file=True)
     run = RunSpec(

@@ -17,6 +17,7 @@ from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
 from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.runs import RunSpec
+from studio.services.datasets.check_options import CheckOptions
 from tests.model_facts import SMALL
 from tests.visitors import new_visitor
 
@@ -55,6 +56,7 @@ GIVEN: dict[str, Any] = {
     "values": {1: {"question": "Where is it?"}},
     "note": "Row 1 edited",
     "info": SMALL,
+    "options": CheckOptions(leave_out=("duplicate",)),
 }
 """Something plausible for every parameter that has no default."""
 QUIET: dict[str, Any] = {

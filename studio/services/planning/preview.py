@@ -48,19 +48,10 @@ class Previews:
             return min(USUAL, info.context or USUAL)
         return plan.config.max_length
 
-    def row(
-        self,
-        dataset: str,
-        model: str,
-        task: str | None = None,
-        row: int = 1,
-        settings: Mapping[str, Any] | None = None,
-        roles: Mapping[str, str] | None = None,
-    ) -> Preview:
+    def row(self, request: RunRequest, row: int = 1) -> Preview:
         """One row, token by token, encoded by the function that training uses."""
-        settings = settings or {}
-        spec, _ = self.datasets.resolve_spec(dataset, task, roles)
-        info, cells = self.models.ready(model), self.datasets.table(dataset).row(row)
+        dataset, info, spec = self._of(request)
+        settings, cells = request.all_settings, self.datasets.table(dataset).row(row)
         limit = self.limit(dataset, info, spec, settings)
         data_settings = {key: value for key, value in _of_rows(settings).items() if key != "max_length"}
         result = self.host.result(
@@ -78,18 +69,10 @@ class Previews:
         )
         return Preview.model_validate({**result["preview"], "limit": limit})
 
-    def lengths(
-        self,
-        dataset: str,
-        model: str,
-        task: str | None = None,
-        settings: Mapping[str, Any] | None = None,
-        roles: Mapping[str, str] | None = None,
-    ) -> LengthStats:
+    def lengths(self, request: RunRequest) -> LengthStats:
         """How long the rows are in tokens, how many are truncated, and which are the longest."""
-        settings = settings or {}
-        spec, _ = self.datasets.resolve_spec(dataset, task, roles)
-        info = self.models.ready(model)
+        dataset, info, spec = self._of(request)
+        settings = request.all_settings
         measured = self.planner.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")))
         limit = self.limit(dataset, info, spec, settings)
         stats = stats_of(measured, limit)

@@ -7,7 +7,10 @@ from typing import Any
 from studio.data.phrases import listed
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError, raise_all
+from studio.schema.models import ModelInfo
+from studio.schema.requests import RunRequest
 from studio.schema.runs import Replay, RunSpec
+from studio.schema.settings_check import gathered
 from studio.services.context import Context
 from studio.services.datasets.service import Datasets
 from studio.tasks import Task, as_turns, task_named
@@ -29,21 +32,14 @@ class StartingPoint:
     """The plan reports them with all other problems."""
 
 
-def starting_point(
-    context: Context, datasets: Datasets, settings: Mapping[str, Any], method: str | None, model: str, spec: DatasetSpec
-) -> StartingPoint:
+def starting_point(datasets: Datasets, request: RunRequest, info: ModelInfo, spec: DatasetSpec) -> StartingPoint:
     """The method, the settings and the replay data of a run, and all problems of these."""
     problems: list[StudioError] = []
-    values = {key.replace("-", "_"): value for key, value in settings.items()}
-    replay = None
-    try:
-        method, values = start_from_run(context, values, method, model, spec)
-    except StudioError as error:
-        problems += error.all()
-    try:
+    method, values, replay = request.method, request.all_settings, None
+    with gathered(problems):
+        method, values = start_from_run(datasets.context, values, method, info.name, spec)
+    with gathered(problems):
         replay = replay_of(datasets, values, spec)
-    except StudioError as error:
-        problems += error.all()
     return StartingPoint(method, values, replay, tuple(problems))
 
 

@@ -1,27 +1,26 @@
 """Plans of runs: the settings and costs of a request on this machine, and its problems."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from studio.data.checks.bad_line import BadLines
+from studio.data.checks.too_long import TooLong
 from studio.machine.facts import machine_facts
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.schema.requests import RunRequest
-from studio.schema.runs import RunSpec
+from studio.schema.runs import Replay, RunSpec
 from studio.schema.settings_check import gathered, raise_once
 from studio.schema.views import FitView, PlanView
-from studio.services.context import Context
 from studio.services.datasets.check_options import CheckOptions
-from studio.services.datasets.service import Datasets
 from studio.services.datasets.split_settings import split_spec
 from studio.services.datasets.subprocess_jobs import MANY, check_and_split
 from studio.services.models import Models
-from studio.services.planning.exclusions import Exclusions
 from studio.services.planning.planner import Planner, Resolved
+from studio.services.planning.preview import Previews
 from studio.services.planning.probe import probe
 from studio.services.planning.replay_mixing import StartingPoint, starting_point
 from studio.services.runners.worker_processes import WorkerProcesses
@@ -32,17 +31,9 @@ from studio.training.planning.memory_budget import MAX_MEMORY_SHARE
 class Planning:
     """Plans of a workspace's runs."""
 
-    def __init__(
-        self,
-        context: Context,
-        datasets: Datasets,
-        models: Models,
-        planner: Planner,
-        exclusions: Exclusions,
-        runner: WorkerProcesses,
-    ) -> None:
-        self.context, self.datasets, self.models = context, datasets, models
-        self.planner, self._exclusions, self._runner = planner, exclusions, runner
+    def __init__(self, models: Models, planner: Planner, previews: Previews, processes: WorkerProcesses) -> None:
+        self.models, self.planner, self._previews, self._processes = models, planner, previews, processes
+        self.datasets, self.context = planner.datasets, planner.datasets.context
 
     def plan(self, request: RunRequest) -> PlanView:
         """The settings and costs of a run. Without a dataset, for typical rows."""
@@ -55,7 +46,7 @@ class Planning:
     def probe(self, request: RunRequest) -> PlanView:
         """A plan whose memory and time are measured by a few real steps on the longest rows."""
         resolved = self.resolve(request, ready=True)
-        self._runner.close()  # a process that prepares a run would be measured as well
+        self._processes.close()  # a process that prepares a run would be measured as well
         view = self.planner.plan(resolved)
         measured = probe(self.context, self.run_spec(resolved, view))
         return self.planner.plan(resolved, measured)
@@ -91,14 +82,31 @@ class Planning:
         assert request.dataset is not None
         settings = {**request.settings, "test_prompts": request.prompts}
         resolved = self.resolve(request.model_copy(update={"settings": settings}), ready=True)
-        info, spec = resolved.info, resolved.spec
-        assert info is not None and spec is not None
+        spec = resolved.spec
+        assert spec is not None
         name = request.name or Path(self.datasets.store.get(request.dataset).name).stem
         resolved = replace(resolved, request=resolved.request.model_copy(update={"name": name}))
         with suppress(StudioError):  # the plan reports it with all other problems
             self._check_rows(request.dataset, spec)
+        return self._fitting_spec(resolved)
+
+    def spec_on_rows(self, request: RunRequest, spec: DatasetSpec, replay: Replay | None = None) -> RunSpec:
+        """The spec of a run on the rows of an earlier one, read as they were then. `replay`: its replay data.
+
+        Raises:
+            StudioError: when the request has problems or does not fit this machine.
+        """
+        assert request.model is not None
+        info = self.models.ready(request.model)
+        start = starting_point(self.datasets, request, info, spec)
+        if start.replay and replay:
+            start = replace(start, replay=replay)
+        return self._fitting_spec(Resolved(request, info, spec, start))
+
+    def _fitting_spec(self, resolved: Resolved) -> RunSpec:
         view = self.planner.plan(resolved)
-        self.require_fit(info, view)
+        assert resolved.info is not None
+        self._require_fit(resolved.info, view)
         return self.run_spec(resolved, view)
 
     def run_spec(self, resolved: Resolved, view: PlanView) -> RunSpec:
@@ -122,19 +130,13 @@ class Planning:
             seconds=view.estimate.seconds,
         )
 
-    def starting_point(
-        self, settings: Mapping[str, Any], method: str | None, info: ModelInfo, spec: DatasetSpec
-    ) -> StartingPoint:
-        """The starting point of a run with this model and these rows."""
-        return starting_point(self.context, self.datasets, settings, method, info.name, spec)
-
     def fits_later(self, view: PlanView) -> bool:
         """Whether a run fits this machine once other programs free their memory. It waits for that."""
         machine = machine_facts()
         computed = view.estimate.memory_bytes <= MAX_MEMORY_SHARE * machine.training_memory
         return computed and view.estimate.beside_bytes <= MAX_MEMORY_SHARE * machine.memory_total
 
-    def require_fit(self, info: ModelInfo, view: PlanView) -> None:
+    def _require_fit(self, info: ModelInfo, view: PlanView) -> None:
         """Refuse a run that never fits this machine.
 
         Raises:
@@ -176,16 +178,32 @@ class Planning:
             elif request.task or info:
                 task = task_named(request.task or next(iter(info.tasks if info else ()), ""))
                 spec = DatasetSpec(task=task.name, roles={})
-        settings = request.all_settings
         if request.dataset is not None and info and spec:
             with gathered(problems):
-                spec = self._exclusions.with_rows_left_out(
-                    request.dataset, info, spec, request.leave_out, settings, request.validation
-                )
-        start = StartingPoint(request.method, settings)
+                spec = self._with_rows_left_out(request, info, spec)
+        start = StartingPoint(request.method, request.all_settings)
         if info and spec:
-            start = self.starting_point(settings, request.method, info, spec)
+            start = starting_point(self.datasets, request, info, spec)
         return Resolved(request, info, spec, start), problems
+
+    def _with_rows_left_out(self, request: RunRequest, info: ModelInfo, spec: DatasetSpec) -> DatasetSpec:
+        """The spec with the kinds of problems that are left out, and the rows that have them in such a run.
+
+        They are determined once, before the run is planned.
+        """
+        kinds, settings = tuple(sorted({*spec.left_out, *request.leave_out})), request.all_settings
+        if not kinds:
+            return spec
+        assert request.dataset is not None
+        options = CheckOptions(leave_out=kinds, validation=request.validation)
+        if TooLong.kind in kinds and task_named(spec.task).cuts:
+            readable = spec.model_copy(update={"left_out": (BadLines.kind,)})
+            limit = self._previews.limit(request.dataset, info, readable, settings)
+            system_prompt = str(settings.get("system_prompt", ""))
+            measured = self.planner.lengths.of(request.dataset, info, spec, system_prompt, whole=True)
+            options = replace(options, max_length=limit, lengths=measured.by_row)
+        rows = self.datasets.rows_left_out(request.dataset, spec, options)
+        return spec.model_copy(update={"left_out": kinds, "rows_left_out": rows})
 
     def _model(self, name: str | None, ready: bool, problems: list[StudioError]) -> ModelInfo | None:
         if name is None:

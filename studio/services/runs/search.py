@@ -7,7 +7,6 @@ from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.runs import RunRecord
 from studio.schema.search import SearchSpec, SearchView
 from studio.schema.settings_check import gathered, raise_once
-from studio.services.planning.planner import Resolved
 from studio.services.planning.service import Planning
 from studio.services.runs.search_engine import SearchEngine, budget_problems, search_problems
 from studio.services.runs.service import Runs
@@ -84,12 +83,7 @@ class Searches(SearchEngine):
         )
         if spec.data is None:  # a search of an older version
             return self._runs.start(request)
-        info = self._planning.models.ready(spec.model)
-        start = self._planning.starting_point(settings, spec.method, info, spec.data)
-        resolved = Resolved(request, info, spec.data, start)
-        view = self._planning.planner.plan(resolved)
-        self._planning.require_fit(info, view)
-        run = self._planning.run_spec(resolved, view)
+        run = self._planning.spec_on_rows(request, spec.data)
         run = run.model_copy(update={"dataset_version": spec.dataset_version})
         self._runs.require_rows(run)
         return self._runs.submit(run)

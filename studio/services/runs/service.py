@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from studio.schema.config import TrainingConfig
@@ -12,7 +11,6 @@ from studio.schema.requests import RunRequest
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.services.context import Context
 from studio.services.model_host.client import HostClient
-from studio.services.planning.planner import Resolved
 from studio.services.planning.service import Planning
 from studio.services.runners.base import Runner
 from studio.services.runners.worker_processes import WorkerProcesses
@@ -101,26 +99,21 @@ class Runs(RunLifecycle):
         reason: Callable[[TrainingConfig, TrainingConfig], str],
     ) -> RunRecord:
         before = self.spec(record.id)
-        info = self._planning.models.ready(before.config.model)
         method, settings = changed_settings(before.config, changes)
         self.require_rows(before)
-        start = self._planning.starting_point(settings, method, info, before.data)
-        if start.replay and before.replay and settings.get("replay_from") == before.config.replay_from:
-            start = replace(start, replay=before.replay)  # the version that it was trained on, with its spec
         request = RunRequest(
             dataset=before.dataset,
-            model=info.name,
+            model=before.config.model,
             method=method,
             preset=before.config.preset,
             settings=settings,
             name=name,
             validation=before.validation_dataset,
+            runner=before.runner,
         )
-        resolved = Resolved(request, info, before.data, start)
-        view = self._planning.planner.plan(resolved)
-        self._planning.require_fit(info, view)
-        spec = self._planning.run_spec(resolved, view)
-        because = (reason(before.config, view.plan.config), *view.plan.because)
+        replay = before.replay if settings.get("replay_from") == before.config.replay_from else None
+        spec = self._planning.spec_on_rows(request, before.data, replay)
+        because = (reason(before.config, spec.config), *spec.because)
         versions = {"dataset_version": before.dataset_version, "validation_version": before.validation_version}
         return self.submit(spec.model_copy(update={**versions, "because": because}))
 

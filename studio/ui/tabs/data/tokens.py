@@ -36,8 +36,8 @@ def count(visit: Visit) -> None:
     """Load the tokenizer and encode the row, after the view was drawn."""
     key, chosen = _key(visit), visit.choices
     with suppress(StudioError):
-        visit.studio.preview.lengths(chosen.dataset, chosen.model, chosen.task, chosen.settings)
-        visit.studio.preview.row(chosen.dataset, chosen.model, chosen.task, chosen.row, chosen.settings)
+        visit.studio.preview.lengths(chosen.run_request())
+        visit.studio.preview.row(chosen.run_request(), chosen.row)
     visit.remember(counted=key)
 
 
@@ -86,7 +86,7 @@ def drawn(visit: Visit, readable: bool) -> Html:
         )
     stats = _stats(visit)
     try:
-        preview = visit.studio.preview.row(chosen.dataset, chosen.model, chosen.task, chosen.row, chosen.settings)
+        preview = visit.studio.preview.row(chosen.run_request(), chosen.row)
     except StudioError as error:
         return html("{a}{l}", a=alert(error), l=_lengths(visit, stats, None))
     return html(
@@ -100,9 +100,8 @@ def drawn(visit: Visit, readable: bool) -> Html:
 
 
 def _stats(visit: Visit) -> LengthStats | None:
-    chosen = visit.choices
     try:
-        stats = visit.studio.preview.lengths(chosen.dataset, chosen.model, chosen.task, chosen.settings)
+        stats = visit.studio.preview.lengths(visit.choices.run_request())
     except StudioError:
         return None
     return stats if stats.rows else None
