@@ -3,11 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.testable
+DOCUMENTABLE := $(VENV)/.documentable
 RECIPE := pyproject.toml constraints.txt scripts/install.sh
 
 IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: studio setup test-setup test test-quick test-matrix test-faults test-security load-test audit lint bench pictures docs clean help
+.PHONY: studio setup test-setup test test-quick test-matrix test-faults test-security load-test audit lint bench pictures docs docs-site clean help
 
 studio: setup  ## set up what is missing and open the studio in the browser
 	$(BIN)/studio
@@ -55,6 +56,9 @@ pictures: setup test-setup  ## the pictures of the README, from the real page
 docs: setup test-setup  ## the tables in docs/ that are made from the code
 	$(BIN)/python scripts/docs.py
 
+docs-site: $(DOCUMENTABLE)  ## the docs as a searchable site in build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:  ## remove what can be made again, but not the virtual environment
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
@@ -77,4 +81,8 @@ $(INSTALLED): $(RECIPE) | $(BIN)/python
 $(TESTABLE): $(RECIPE) scripts/chromium.sh | $(INSTALLED)
 	@scripts/install.sh $(VENV) test
 	@scripts/chromium.sh $(VENV)
+	@touch $@
+
+$(DOCUMENTABLE): $(RECIPE) | $(INSTALLED)
+	@scripts/install.sh $(VENV) docs
 	@touch $@
