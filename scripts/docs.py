@@ -1,7 +1,7 @@
-"""Makes the pages of docs/ that are output: settings, commands, errors and what there is.
+"""Generates pages of docs/ from the code: settings, commands, errors, what works together, and parts of others.
 
 python scripts/docs.py            write them
-python scripts/docs.py --check    say which are not current, and end with status 1 when one is not
+python scripts/docs.py --check    name the pages that are not current; status 1 if there is one
 """
 
 import inspect
@@ -48,7 +48,7 @@ FAMILIES = {
 }
 """Family → kind of model, and the class of one: what tests/real/test_matrix.py trains."""
 LARGE = MachineFacts(cores=16, memory_total=2**37, memory_available=2**37, disk_free=2**40)
-"""The page must not depend on the machine that makes it."""
+"""The page must not depend on the machine that generates it."""
 MADE = "<!-- Made by scripts/docs.py: change the code, then run it. -->\n"
 
 
@@ -57,16 +57,17 @@ def settings() -> str:
     lines = [
         MADE,
         "# Settings\n",
-        "Every setting of a run. What is not set by hand is worked out from rows, model, method and machine; the",
-        "studio says what it chose and why, on the page under Method and with `studio estimate`. A setting is a flag",
-        "of `studio train` and `studio estimate` (`--learning-rate 0.0001`), a line of a file given with `--config`",
-        "(`learning_rate: 0.0001`), and a field of the page under All settings.\n",
-        "The default below is where nothing better is known. Settings in bold are shown first on the page.\n",
+        "Every setting of a run. The studio works out what you do not set, from rows, model, method and machine. The",
+        "Method tab and `studio estimate` show each value with its reason.\n",
+        "A setting is a field under All settings, a flag of `studio train` and `studio estimate`",
+        "(`--learning-rate 0.0001`), and a line of a file given with `--config` (`learning_rate: 0.0001`).\n",
+        "The default applies when nothing better is known. Basic settings are in bold.",
+        "[Choose a method and settings](../guides/choose-a-method.md) says what to change first.\n",
     ]
     for group, title in GROUPS.items():
         lines += [
             f"## {title}\n",
-            "| setting | what it does | values | default | in the library |",
+            "| setting | what it does | values | default | library name |",
             "|---|---|---|---|---|",
         ]
         for name in settings_of():
@@ -91,7 +92,7 @@ def settings() -> str:
 def _default(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "worked out" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value) or "none"
+    return "computed" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value) or "none"
 
 
 def commands() -> str:
@@ -101,11 +102,11 @@ def commands() -> str:
         MADE,
         "# Commands\n",
         f"{group.help}\n",
-        "`--home DIR` or `$STUDIO_HOME` says where everything is kept; a folder of the user's own otherwise. With",
-        "`--json` a command prints one JSON document on stdout and nothing else there; progress and notes go to",
-        "stderr. The exit status is 0 when it is done, 1 when it was tried and failed, 2 when what was asked can't be",
-        "done. DATA is a file (csv, tsv, xlsx, json, jsonl, parquet, txt, md, zip), a folder of files, a dataset's id,",
-        "`sample:NAME`, or `hf:OWNER/NAME`. RUN is a run's id, or `last`.\n",
+        "- `--home DIR` or `$STUDIO_HOME` chooses the data folder. By default it is a folder of the user.",
+        "- With `--json`, a command prints one JSON document on stdout. Progress and notes go to stderr.",
+        "- Exit status: 0 done, 1 tried and failed, 2 refused.",
+        "- DATA is a file (csv, tsv, xlsx, json, jsonl, parquet, txt, md, zip), a folder of files, a dataset's id,",
+        "  `sample:NAME`, or `hf:OWNER/NAME`. RUN is a run's id, or `last`.\n",
     ]
     for name, each in group.commands.items():
         if hasattr(each, "commands"):
@@ -128,11 +129,11 @@ def _command(name: str, each: Any) -> list[str]:
         flags = ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts))
         default = option.default
         known = option.show_default and default not in (None, False, "", []) and not option.secondary_opts
-        note = f" Left out: {default}." if known else ""
-        lines.append(_row((f"{flags}{' (needed)' if option.required else ''}", f"{option.help}{note}")))
+        note = f" Default: {default}." if known else ""
+        lines.append(_row((f"{flags}{' (required)' if option.required else ''}", f"{option.help}{note}")))
     lines.append("")
     if len(own) < len(options):
-        lines.append("Every setting is a flag as well: see [settings.md](settings.md).\n")
+        lines.append("Every [setting](settings.md) is also a flag.\n")
     return lines
 
 
@@ -141,22 +142,66 @@ def _shown(parameter: Any) -> str:
     return name if parameter.required else f"[{name}]"
 
 
+FIXES = {
+    "bad-setting": "Change the setting to a value in the range that the message names.",
+    "unknown-setting": "Check the spelling. [Settings](settings.md) lists all names.",
+    "unknown-name": "Check the spelling. [What works together](matrix.md) lists all names.",
+    "no-such-run": "List the runs with `studio runs`, and use an id from there, or `last`.",
+    "no-such-dataset": "List the datasets with `studio data list`.",
+    "no-such-row": "Rows are numbered from 1, without the header. Use a smaller number.",
+    "no-such-sample": "Use one of the [samples](matrix.md#sample-data).",
+    "unreadable-file": "Open the file in the program that made it, and save it again. Check its file extension.",
+    "bad-line": "Correct the lines that the message names, or leave them out: `--leave-out bad-line`.",
+    "unknown-format": "Save the data as CSV, Excel, JSON, JSON Lines, Parquet or text.",
+    "sheet-unclear": "Choose a sheet: `--sheet NAME`.",
+    "empty-data": "Check that the file has rows below its header.",
+    "too-large": "Use a smaller file, or part of it. The owner of a demo can raise the limit.",
+    "columns-unclear": "Say what a column is: `--map COLUMN=ROLE`.",
+    "too-few-rows": "Add rows, or repair the rows that the check reports.",
+    "too-many-labels": "Choose another column as label, or merge labels.",
+    "no-network": "Check the network, and try again. The starters work without it.",
+    "no-such-model": "Check the name on the Hub, or the path of the folder.",
+    "gated-model": "Accept the terms on the model's page, then save a token with `studio token`.",
+    "gated-dataset": "Accept the terms on the dataset's page, then save a token with `studio token`.",
+    "unsafe-model": "Choose another model. If you trust its author: `studio trust MODEL`.",
+    "broken-model": "Download the model again, or add the missing files to its folder.",
+    "wrong-model": "Choose a model for the task: [What works together](matrix.md#methods-for-tasks-and-models).",
+    "method-unavailable": "Choose another method. The message gives the reason.",
+    "does-not-fit": "`studio estimate DATA --model MODEL --fit` finds settings that fit.",
+    "disk-full": "Free disk space. `studio storage` shows what uses it. Then resume the run.",
+    "out-of-memory": "Close other programs, or lower batch size and maximum length.",
+    "wrong-state": "Look at the run with `studio show RUN`, and wait or resume it.",
+    "not-allowed": "Ask the owner of the studio, or run your own.",
+    "limit-reached": "Wait, delete something, or run your own studio. The page shows the limits.",
+    "port-taken": "Use another port: `studio serve --port 7861`.",
+    "password-needed": "Set `STUDIO_PASSWORD`, or listen on 127.0.0.1 only.",
+    "format-unavailable": "Export the other format. The message gives the reason.",
+    "host-gone": "Try again. If it happens again, free some memory, and look at the log.",
+    "damaged-database": "Check that your runs and datasets are there. Keep the damaged file until you are sure.",
+    "busy-database": "Close the other program. The data folder must be on a local disk.",
+    "damaged-run": "Restore the run's folder from a backup, or run it again: `studio repeat RUN`.",
+    "unexpected": "Read the log that the message names, and report it without private data.",
+    "training-failed": "Read the log: `studio log RUN`.",
+}
+"""Code of an error → what to do about it."""
+
+
 def errors() -> str:
-    """What the studio says when it refuses, from schema.errors.CODES."""
+    """The reference of errors: cause from schema.errors.CODES, and what to do."""
     lines = [
         MADE,
         "# Errors\n",
-        "What the studio says when it can't do what was asked. Every message says what can't be done, what was given,",
-        "what would be right where that is known, and what to do next; on the page it stands at the field or the rows",
-        "concerned, on the command line on stderr. The code is for scripts and for finding this page.\n",
+        "Each message says what happened, what was given, what is expected, and what to do. The page shows it beside",
+        "the field or the rows. The command line prints it on stderr. Python code has it in `StudioError.code`.",
+        "[Troubleshooting](../guides/troubleshooting.md) starts from symptoms.\n",
     ]
-    for code, words in CODES.items():
+    for code, cause in CODES.items():
         status = FAILED if code in TRIED else REFUSED
-        lines += [f"## {code}\n", f"{words} Exit status {status}.\n"]
+        lines += [f"## {code}\n", f"**Cause.** {cause}\n", f"**Fix.** {FIXES[code]}\n", f"Exit status {status}.\n"]
     lines += [
-        "## An error that nobody foresaw\n",
-        "The page and the command line then say one sentence with a number, and the details are in",
-        "`HOME/logs/error-NUMBER.log` (tokens are blanked out). Exit status 1.\n",
+        "## Errors without a code\n",
+        "Page and command line print one sentence with a number. The details are in `HOME/logs/error-NUMBER.log`,",
+        "without tokens. Exit status 1.\n",
     ]
     return "\n".join(lines)
 
@@ -165,9 +210,9 @@ def matrix() -> str:
     """What can be combined with what, from the registries."""
     lines = [
         MADE,
-        "# What there is\n",
-        "Everything that is registered: each is one file and one line in a registry. What can't be chosen stays",
-        "visible on the page and says why.\n",
+        "# What works together\n",
+        "All tasks, methods, model families, optimizers, presets, formats and exports, and what can be combined. The",
+        "page shows what is unavailable, with the reason.\n",
         "## Tasks\n",
         "| task | what the model learns | term | columns (needed in bold) | metrics |",
         "|---|---|---|---|---|",
@@ -182,28 +227,30 @@ def matrix() -> str:
     ]
     lines += [
         "\n## Methods for tasks and models\n",
-        "Others of the same kind (Mistral, Gemma, DeBERTa …) are as the nearest of these. `make test-matrix` trains",
-        "each cell that says yes, on a tiny model of the family.\n",
+        "Other families (Mistral, Gemma, DeBERTa …) behave like the most similar one here. `make test-matrix` trains",
+        "each combination that says yes, on a tiny model of the family. The reasons are below the table.\n",
         "| task | family | " + " | ".join(METHODS) + " |",
     ]
     lines.append("|---" * (2 + len(METHODS)) + "|")
+    reasons: list[str] = []
     for task in TASKS.values():
         for family, (kind, architecture) in FAMILIES.items():
             info = ModelInfo(
                 name="x", title="x", source="folder", kind=kind, architecture=architecture, tasks=(task.name,)
             )  # type: ignore[arg-type]
             cells = [
-                task.unavailable_reason(info) or m.unavailable_reason(info, task, LARGE) or "yes"
+                _numbered(task.unavailable_reason(info) or m.unavailable_reason(info, task, LARGE), reasons)
                 for m in METHODS.values()
             ]
             lines.append(_row((f"`{task.name}`", family, *cells)))
+    lines += ["", *(f"{number}. {reason}" for number, reason in enumerate(reasons, 1))]
     lines += ["\n## Optimizers\n", "| optimizer | | in transformers |", "|---|---|---|"]
     lines += [_row((f"`{each.name}`", each.sentence, f"`{each.library}`")) for each in OPTIMIZERS.values()]
     lines += ["\n## Presets\n", "| preset | |", "|---|---|"]
     lines += [_row((f"`{each.name}`", f"{each.title}. {each.sentence}")) for each in PRESETS.values()]
-    lines += ["\n## Files\n", "| format | endings |", "|---|---|"]
+    lines += ["\n## Formats\n", "| format | extensions |", "|---|---|"]
     lines += [_row((each.title, ", ".join(each.extensions))) for each in FORMATS.values()]
-    lines += ["\n## What the doctor looks for\n", ", ".join(f"`{kind}`" for kind in CHECKS) + "."]
+    lines += ["\n## Checks\n", ", ".join(f"`{kind}`" for kind in CHECKS) + "."]
     lines += ["\n## Sample data\n", "| sample | task | |", "|---|---|---|"]
     lines += [_row((f"`sample:{each.name}`", each.task, each.sentence)) for each in SAMPLES.values()]
     lines += ["\n## Exports\n", "| format | |", "|---|---|"]
@@ -212,8 +259,17 @@ def matrix() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _numbered(reason: str, reasons: list[str]) -> str:
+    """A cell of the table: `yes`, or `no` with the number of its reason, which is added to the list."""
+    if not reason:
+        return "yes"
+    if reason not in reasons:
+        reasons.append(reason)
+    return f"no ({reasons.index(reason) + 1})"
+
+
 def _filled(page: str, name: str, content: str) -> str:
-    """A page written by hand, with what the code makes between its comments `NAME: …` and `end of NAME`."""
+    """A hand-written page, with generated content between its comments `NAME: …` and `end of NAME`."""
     before, begin, rest = page.partition(f"<!-- {name}:")
     head, _, rest = rest.partition("\n")
     _, end, after = rest.partition(f"<!-- end of {name} -->")
@@ -287,7 +343,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def stale() -> list[str]:
-    """Names of pages that are not what the code would make now."""
+    """Names of pages that differ from what the code generates."""
     return [
         name
         for name, make in PAGES.items()
