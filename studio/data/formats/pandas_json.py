@@ -11,7 +11,8 @@ from studio.data.formats.json_lines import broken_text, kind_of
 from studio.data.phrases import many
 
 INDEX = "index"
-_SPLIT_KEYS = frozenset(("columns", INDEX, "data"))
+_SPLIT_KEYS = frozenset(("columns", INDEX, "data", "index_names", "column_names"))
+"""The last two are in the form that pandas calls tight."""
 
 
 def is_split(item: dict[str, Any]) -> bool:
