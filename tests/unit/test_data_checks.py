@@ -49,7 +49,7 @@ def test_every_check_has_a_kind_of_the_contract_and_a_docstring() -> None:
     contract = (
         "empty duplicate near-duplicate label-conflict leakage too-long too-short imbalance rare-label encoding "
         "wrong-type placeholder personal-data bad-line roles-out-of-order label-error wrong-language equal-pair "
-        "answer-not-found"
+        "answer-not-found different-prompts fractional-weight"
     )
     assert set(CHECKS) >= set(contract.split()), "kinds are kept in reports, and named by --leave-out"
     for kind, each in CHECKS.items():

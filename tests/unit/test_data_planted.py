@@ -350,6 +350,41 @@ def plant_equal_pairs(chance: random.Random) -> Planted:
     return as_table(rows), task_named("preference"), roles, {index + 1 for index in places}, {}
 
 
+def plant_different_prompts(chance: random.Random) -> Planted:
+    def conversation(*texts: str) -> list[dict[str, str]]:
+        return [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
+
+    rows = [
+        {
+            "chosen": conversation("Hi", "Hello.", row["question"], row["answer"]),
+            "rejected": conversation("Hi", "Hello.", row["question"], f"No idea. {row['answer'][:40]}"),
+        }
+        for row in chat_rows()
+    ]
+    places = chosen(rows, chance)
+    for place, index in enumerate(places):
+        reply = rows[index]["rejected"]
+        rows[index]["rejected"] = [[*reply[:1], *conversation("", "What?")[1:], *reply[2:]], reply[2:]][place % 2]
+    roles = {"chosen": "chosen", "rejected": "rejected"}
+    return as_table(rows), task_named("preference"), roles, {index + 1 for index in places}, {}
+
+
+def plant_fractional_weights(chance: random.Random) -> Planted:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": row["question"], "loss_weight": 0.0},
+                {"role": "assistant", "content": row["answer"], "loss_weight": float(place % 2)},
+            ]
+        }
+        for place, row in enumerate(chat_rows())
+    ]
+    places = chosen(rows, chance)
+    for place, index in enumerate(places):
+        rows[index]["messages"][1]["loss_weight"] = (0.5, 2, 0.1)[place % 3]
+    return as_table(rows), CHAT, {"messages": "messages"}, {index + 1 for index in places}, {}
+
+
 def plant_lost_answers(chance: random.Random) -> Planted:
     rows: list[Row] = []
     for row in chat_rows():
@@ -412,6 +447,8 @@ PLANTED: dict[str, list[Callable[[random.Random], Planted]]] = {
     "rare-label": [plant_rare],
     "label-error": [plant_wrong_labels],
     "equal-pair": [plant_equal_pairs],
+    "different-prompts": [plant_different_prompts],
+    "fractional-weight": [plant_fractional_weights],
     "answer-not-found": [plant_lost_answers],
     "wrong-language": [plant_languages, plant_translations],
 }

@@ -12,8 +12,9 @@ from studio.data.checks.duplicate import Duplicate
 from studio.data.checks.empty import Empty
 from studio.data.checks.encoding import Encoding
 from studio.data.checks.fixing import Fix
+from studio.data.checks.fractional_weight import FractionalWeight
 from studio.data.checks.imbalance import Imbalance
-from studio.data.checks.inconsistent import AnswerNotFound, EqualPair
+from studio.data.checks.inconsistent import AnswerNotFound, DifferentPrompts, EqualPair
 from studio.data.checks.label_conflict import LabelConflict
 from studio.data.checks.label_error import LabelError, problem_of
 from studio.data.checks.leakage import Leakage
@@ -44,12 +45,14 @@ CHECKS: Registry[type[Check]] = Registry(
         Empty,
         WrongType,
         EqualPair,
+        DifferentPrompts,
         AnswerNotFound,
         Duplicate,
         NearDuplicate,
         Leakage,
         LabelConflict,
         RolesOutOfOrder,
+        FractionalWeight,
         Encoding,
         PersonalData,
         Placeholder,
