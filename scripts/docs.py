@@ -283,7 +283,7 @@ def security() -> str:
         for name, field in Limits.model_fields.items()
     ]
     table = "\n".join(["| limit | default | what it limits |", "|---|---|---|", *rows])
-    return _filled((DOCS / "security.md").read_text(encoding="utf-8"), "limits", table)
+    return _filled((DOCS / "background" / "security.md").read_text(encoding="utf-8"), "limits", table)
 
 
 def python_api() -> str:
@@ -337,7 +337,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/commands.md": commands,
     "reference/errors.md": errors,
     "reference/matrix.md": matrix,
-    "security.md": security,
+    "background/security.md": security,
     "reference/python.md": python_api,
 }
 

@@ -99,7 +99,7 @@ class CheckReport(FrozenModel):
 
 
 class SplitSpec(FrozenModel):
-    """How rows are split. None: by the number of rows (docs/data.md)."""
+    """How rows are split. None: by the number of rows (docs/reference/data.md)."""
 
     validation_share: float | None = None
     test_share: float | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+PAGES = ("README.md", "docs/tutorial/first-model.md", "docs/reference/data.md", "docs/guides/label-data.md")
 FEW_STEPS = ["--max-steps", "2", "--max-length", "96", "--eval-rows", "4"]
 """Added to a training, so that the test ends in the time of a test."""
 
@@ -28,7 +29,7 @@ def test_the_commands_of_the_readme_and_the_docs_run(tmp_path: Path) -> None:
     (tmp_path / "questions.csv").write_text("question,answer,customer,day\n" + "".join([*asked, asked[3]]))
     (tmp_path / "book.txt").write_text("".join(f"This is line {n} of a book.\n" for n in range(40)))
     environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    lines = [line for page in ("README.md", "docs/data.md", "docs/guides/label-data.md") for line in studio_lines(page)]
+    lines = [line for page in PAGES for line in studio_lines(page)]
     assert {line[1] for line in lines} >= {"check", "train", "chat", "export"}
     for line in lines:
         command = [sys.executable, "-m", *line, *(FEW_STEPS if line[1] == "train" else [])]

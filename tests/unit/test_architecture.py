@@ -1,4 +1,4 @@
-"""The house as docs/architecture.md draws it: imports point down, and the shell starts fast."""
+"""The house as docs/background/architecture.md draws it: imports point down, and the shell starts fast."""
 
 import ast
 import re

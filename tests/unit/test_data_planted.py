@@ -460,7 +460,7 @@ def test_each_kind_of_the_contract_is_planted() -> None:
 
 @pytest.mark.slow
 def test_the_table_of_the_docs_names_each_kind_with_its_severity() -> None:
-    docs = Path(__file__).parents[2] / "docs" / "data.md"
+    docs = Path(__file__).parents[2] / "docs" / "reference" / "data.md"
     lines = [line.split("|") for line in docs.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     said = {cells[1].strip(" `"): cells[3].strip() for cells in lines if len(cells) == 6}
     assert set(said) >= set(CHECKS)
