@@ -7,7 +7,7 @@ import typer
 from studio.cli.context import Context, command
 from studio.cli.data import save_roles
 from studio.cli.options import Data, Map, OptionalModel, Task
-from studio.schema.augmentation import Proposals
+from studio.schema.augmentation import AugmentationRequest, Proposals
 from studio.schema.errors import StudioError
 from studio.schema.label_quality import LearningCurve
 
@@ -61,8 +61,9 @@ def augment(
     record = context.studio.datasets.find(data) if known else context.studio.datasets.open(data, **reading)
     if anew:
         save_roles(context, record.id, task, map_)
+        wanted = AugmentationRequest(way=way, count=count, model=model, seed=seed)
         with context.progress("Making rows") as progress:
-            made = context.studio.augmentation.propose(record.id, way, count, model, seed, progress)
+            made = context.studio.augmentation.propose(record.id, wanted, progress)
         context.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(context, record.id, made))
         return
     if keep is not None:

@@ -10,7 +10,7 @@ from studio.cli.read_options import import_dataset, open_dataset
 from studio.cli.terminal import plain
 from studio.schema.dataset import DatasetRecord, SplitCounts
 from studio.schema.errors import StudioError
-from studio.schema.views import Comparison, RowChange
+from studio.schema.views import Comparison, Page, RowChange
 from studio.services.datasets.check_options import CheckOptions
 from studio.ui.numbers import rows, size
 
@@ -93,7 +93,7 @@ def compare(
 ) -> None:
     """Say what differs between two versions: rows added, removed and changed, cell by cell."""
     record = context.studio.datasets.find(dataset)
-    comparison = context.studio.versions.compare(record.id, before, after, start, count, only)
+    comparison = context.studio.versions.compare(record.id, before, after, Page(start, count), only)
     context.answer(comparison, lambda: _show_comparison(context, comparison))
 
 

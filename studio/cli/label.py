@@ -9,6 +9,7 @@ from studio.cli.context import Context, command
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Agreement, Labeling, LabelList, Learned
+from studio.schema.views import Page
 from studio.ui.numbers import duration, rows, share
 
 PANEL = "Labeling"
@@ -58,7 +59,7 @@ def _rows(app: typer.Typer) -> None:
         labeler: Labeler = "",
     ) -> None:
         """List rows with their values, suggestions and labelers."""
-        page = context.studio.labels.rows(_opened(context, data).id, labeler, only, search, start, count)
+        page = context.studio.labels.rows(_opened(context, data).id, labeler, only, search, Page(start, count))
         context.answer(page, lambda: _show_list(context, page))
 
     @command(app, "put", PANEL)

@@ -7,6 +7,17 @@ from studio.schema.base import FrozenModel
 Verdict = Literal["waiting", "kept", "refused"]
 
 
+class AugmentationRequest(FrozenModel):
+    """Which rows to make."""
+
+    way: str
+    """Name of a way to make rows."""
+    count: int
+    model: str | None = None
+    """The model that writes them, for ways that need one."""
+    seed: int = 0
+
+
 class MadeRow(FrozenModel):
     """One made row."""
 

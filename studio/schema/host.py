@@ -126,7 +126,6 @@ class Evaluate(Request):
     rows: RowsRef
     split: str = "test"
     roles: dict[str, str] | None = None
-    limit: int | None = None
 
 
 class Export(Request):

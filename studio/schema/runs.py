@@ -92,9 +92,11 @@ class RunSpec(FrozenModel):
     because: tuple[str, ...] = ()
     """Why the settings are what they are."""
     memory_bytes: int = 0
-    """What it is reckoned to need at its peak; 0 when nobody reckoned."""
+    """Estimated peak memory; 0 when unknown."""
     disk_bytes: int = 0
-    """What its checkpoints and its result are reckoned to take on the disk; 0 when nobody reckoned."""
+    """Estimated disk space of its checkpoints and its result; 0 when unknown."""
+    seconds: float = 0.0
+    """Estimated duration; 0 when unknown."""
     tried_again: bool = False
     """It ran out of memory, and is tried once more with fewer rows at once."""
 

@@ -2,6 +2,7 @@
 
 from studio.data.task_fit import unfit_reason as rows_unfit
 from studio.machine.facts import machine_facts
+from studio.schema.base import fields_of
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.schema.views import MethodView, PresetView, RoleView, TaskView
@@ -32,24 +33,9 @@ class Catalog:
         columns = self.datasets.columns(dataset) if dataset else None
         return [
             TaskView(
-                name=task.name,
-                title=task.title,
-                sentence=task.sentence,
-                term=task.term,
-                sample_in=task.sample_in,
-                sample_out=task.sample_out,
-                example_roles=task.example_roles,
-                example_rows=task.example_rows,
-                example_note=task.example_note,
-                reads_as=task.reads_as,
-                prompt_noun=task.prompt_noun,
-                chat_hint=task.chat_hint,
+                **{**fields_of(TaskView, task), "roles": [fields_of(RoleView, role) for role in task.roles]},
                 unavailable_reason=(task.unavailable_reason(info) if info else "")
                 or (rows_unfit(columns, (), task, written_by_hand(task.name)) if columns else ""),
-                roles=tuple(
-                    RoleView(name=role.name, title=role.title, help=role.help, required=role.required)
-                    for role in task.roles
-                ),
             )
             for task in TASKS.values()
         ]
@@ -59,10 +45,7 @@ class Catalog:
         info, machine = self.models.find(model), machine_facts()
         return [
             MethodView(
-                name=method.name,
-                title=method.title,
-                sentence=method.sentence,
-                term=method.term,
+                **fields_of(MethodView, method),
                 unavailable_reason=method.unavailable_reason(info, task_named(task), machine),
             )
             for method in METHODS.values()
@@ -70,7 +53,7 @@ class Catalog:
 
     def presets(self) -> list[PresetView]:
         """The presets, each with a sentence."""
-        return [PresetView(name=each.name, title=each.title, sentence=each.sentence) for each in PRESETS.values()]
+        return [PresetView(**fields_of(PresetView, each)) for each in PRESETS.values()]
 
     def unavailable_values(self) -> dict[str, dict[str, str]]:
         """Setting → value → why it can't be chosen on this machine."""

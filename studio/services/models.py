@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from studio.machine.facts import MachineFacts, machine_facts
-from studio.models import cached_models, download, find_model, search_hub
+from studio.models import Download, cached_models, find_model, search_hub
 from studio.models.catalog import CATALOG
 from studio.models.starter_install import fetch_starter
 from studio.models.starters import STARTERS
@@ -248,7 +248,7 @@ def download_model(
     if info.source == "starter":
         fetch_starter(info.name, lambda _, done, total: progress(done, total))
         return find_model(info.name)
-    return download(info, progress=progress, should_stop=should_stop, token=token, trust=trust)
+    return Download(info, progress, should_stop, token, trust).run()
 
 
 def _with_tasks(info: ModelInfo) -> ModelInfo:

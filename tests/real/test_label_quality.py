@@ -9,6 +9,7 @@ import pytest
 from studio.api import Studio
 from studio.data.formats import read
 from studio.data.samples import sample_path
+from studio.schema.augmentation import AugmentationRequest
 from studio.schema.errors import StudioError
 from studio.services.datasets.check_options import CheckOptions
 
@@ -85,7 +86,7 @@ def test_rows_without_labels_and_labels_that_nobody_can_tell_are_refused(studio:
 
 def test_a_model_paraphrases_and_what_is_kept_is_learned_from_alone(studio: Studio) -> None:
     data = studio.datasets.add_sample("support-tone")
-    made = studio.augmentation.propose(data.id, "paraphrase", 12, model="starter-chat")
+    made = studio.augmentation.propose(data.id, AugmentationRequest(way="paraphrase", count=12, model="starter-chat"))
     assert len(made.rows) + made.skipped == 12 and "starter-chat" in made.made_by
     for row in made.rows:
         assert row.after != row.before and studio.datasets.splits(data.id).validation

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from studio.api import Studio
+from studio.schema.views import Page
 from tests.support_messages import FORMS
 
 THINGS = ("kettle", "lamp", "blender", "chair", "radio", "mirror", "clock", "scarf", "toaster", "phone")
@@ -39,7 +40,7 @@ def test_thirty_labels_suggest_the_others_far_better_than_chance(studio: Studio)
     learned = studio.labels.suggest(data, lambda done, total, words: told.append((done, total)))
     assert learned is not None and learned.labelled == 30
     assert set(learned.rows) == set(range(31, 121)), "each row without a label gets a suggestion"
-    texts = {each.row: each.text for each in studio.labels.rows(data, count=200).rows}
+    texts = {each.row: each.text for each in studio.labels.rows(data, page=Page(1, 200)).rows}
     right = sum(said.best == truth(texts[row]) for row, said in learned.rows.items())
     assert right / 90 >= 0.8, "chance would be a third"
     assert all(abs(sum(share for _, share in said.labels) - 1) < 0.01 for said in learned.rows.values())
@@ -64,7 +65,7 @@ def test_what_was_read_is_not_read_again_and_what_was_learned_outlives_a_restart
     state = again.labels.state(data)
     assert first is not None and state.suggestion == first.rows[state.row or 0]
     for row in range(31, 41):
-        again.labels.give(data, row, truth(again.labels.rows(data, start=row, count=1).rows[0].text))
+        again.labels.give(data, row, truth(again.labels.rows(data, page=Page(row, 1)).rows[0].text))
     second = again.labels.suggest(data)
     again.close()
     assert second is not None and second.labelled == 40
@@ -121,7 +122,7 @@ def test_suggested_labels_can_be_taken_for_many_rows_at_once(studio: Studio) -> 
     data = labelled(studio, 30)
     learned = studio.labels.suggest(data)
     assert learned is not None
-    page = studio.labels.rows(data, show="sure", count=10)
+    page = studio.labels.rows(data, show="sure", page=Page(1, 10))
     sure = [each.suggestion.sure for each in page.rows if each.suggestion]
     assert sure == sorted(sure, reverse=True) and len(sure) == 10
     assert studio.labels.give_many(data, [each.row for each in page.rows]) == 10

@@ -6,6 +6,7 @@ import pytest
 
 from studio.api import Studio
 from studio.data.dataset_size import describe_learning_curve, what_rows_allow
+from studio.schema.augmentation import AugmentationRequest
 from studio.schema.errors import StudioError
 from studio.schema.label_quality import CurvePoint, LearningCurve
 
@@ -17,10 +18,10 @@ def studio(tmp_path: Path) -> Studio:
 
 def test_made_rows_come_from_rows_that_are_learned_from_and_wait(studio: Studio, tmp_path: Path) -> None:
     data = studio.datasets.add_sample("support-tone")
-    made = studio.augmentation.propose(data.id, "spelling", 30)
+    made = studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=30))
     assert len(made.rows) == 30 and made.count("waiting") == 30
-    assert studio.augmentation.propose(data.id, "spelling", 30) == made
-    assert studio.augmentation.propose(data.id, "spelling", 30, seed=1) != made
+    assert studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=30)) == made
+    assert studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=30, seed=1)) != made
     assert studio.datasets.get(data.id).version == 1
     parts = studio.datasets.splits(data.id)
     studio.augmentation.decide(data.id, "kept")
@@ -34,7 +35,7 @@ def test_made_rows_come_from_rows_that_are_learned_from_and_wait(studio: Studio,
 
 def test_a_word_on_a_made_row_outlives_the_server(studio: Studio, tmp_path: Path) -> None:
     data = studio.datasets.add_sample("intent-routing")
-    studio.augmentation.propose(data.id, "spelling", 10)
+    studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=10))
     studio.augmentation.decide(data.id, "refused", [2, 3])
     again = Studio(tmp_path / "home")
     assert again.augmentation.proposals(data.id).count("refused") == 2
@@ -49,28 +50,30 @@ def test_a_word_on_a_made_row_outlives_the_server(studio: Studio, tmp_path: Path
 
 def test_no_row_is_made_from_a_made_one(studio: Studio) -> None:
     data = studio.datasets.add_sample("support-tone")
-    studio.augmentation.propose(data.id, "spelling", 200)
+    studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=200))
     studio.augmentation.decide(data.id, "kept")
     studio.augmentation.use(data.id)
-    sources = {row.source for row in studio.augmentation.propose(data.id, "spelling", 300).rows}
+    sources = {
+        row.source for row in studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=300)).rows
+    }
     assert sources and max(sources) <= data.rows
 
 
 def test_what_can_not_be_made_is_refused_in_words(studio: Studio, tmp_path: Path) -> None:
     data = studio.datasets.add_sample("support-tone")
     with pytest.raises(StudioError, match="at a time"):
-        studio.augmentation.propose(data.id, "spelling", 100_000)
+        studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=100_000))
     with pytest.raises(StudioError, match="needs a model"):
-        studio.augmentation.propose(data.id, "paraphrase", 5)
+        studio.augmentation.propose(data.id, AugmentationRequest(way="paraphrase", count=5))
     with pytest.raises(StudioError, match="No made row was kept"):
         studio.augmentation.use(data.id)
-    studio.augmentation.propose(data.id, "spelling", 3)
+    studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=3))
     with pytest.raises(StudioError, match="no such made row"):
         studio.augmentation.decide(data.id, "kept", [4])
     book = tmp_path / "book.txt"
     book.write_text("\n".join(f"This is line {number} of a book that is learned as it stands." for number in range(60)))
     with pytest.raises(StudioError, match="no rows can be made"):
-        studio.augmentation.propose(studio.datasets.add_file(book).id, "spelling", 5)
+        studio.augmentation.propose(studio.datasets.add_file(book).id, AugmentationRequest(way="spelling", count=5))
     ways = {way.name: way.unavailable_reason for way in studio.augmentation.ways(data.id, "starter-classify")}
     assert ways["spelling"] == "" and "model" in ways["paraphrase"]
 

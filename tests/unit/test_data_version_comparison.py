@@ -18,6 +18,7 @@ from studio.data.formats import read_text
 from studio.data.table import Table, changed
 from studio.data.table_diff import changed_cells, compare, kind_of
 from studio.schema.errors import StudioError
+from studio.schema.views import Page
 
 
 def table_of(rows: list[dict[str, Any]]) -> Table:
@@ -136,7 +137,7 @@ def test_versions_are_compared_a_page_at_a_time_with_cells_marked(studio: Studio
     rows = [(each.kind, each.before, each.after) for each in found.rows]
     assert rows == [("removed", 41, None), ("removed", 42, None)]
     assert found.note.startswith("2 rows removed") and found.rows[0].cells["text"] == "text 1"
-    back = studio.versions.compare(first.id, 2, 1, start=2, count=1, only="added")
+    back = studio.versions.compare(first.id, 2, 1, Page(2, 1), only="added")
     assert back.total == 2 and [each.after for each in back.rows] == [42]
     with pytest.raises(StudioError) as caught:
         studio.versions.compare(first.id, 1, 7)

@@ -10,6 +10,7 @@ import pytest
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
+from studio.schema.views import Page
 
 TEXTS = [f"message {number} about {'refunds' if number % 2 else 'parcels'}" for number in range(1, 25)]
 PAIRS = "question,answer a,answer b\n" + "".join(f"Ask {n}?,short {n},a longer one {n}\n" for n in range(1, 11))
@@ -208,10 +209,10 @@ def test_many_rows_get_a_label_at_once(studio: Studio, dataset: str) -> None:
 
 
 def test_the_list_finds_rows_by_a_word(studio: Studio, dataset: str) -> None:
-    page = studio.labels.rows(dataset, search="REFUNDS", count=5)
+    page = studio.labels.rows(dataset, search="REFUNDS", page=Page(1, 5))
     assert page.total == 12
     assert [each.row for each in page.rows] == [1, 3, 5, 7, 9]
-    assert studio.labels.rows(dataset, search="refunds", start=11, count=5).rows[-1].row == 23
+    assert studio.labels.rows(dataset, search="refunds", page=Page(11, 5)).rows[-1].row == 23
 
 
 def test_a_word_is_found_among_all_rows_however_many_there_are(studio: Studio) -> None:
@@ -243,7 +244,7 @@ def test_labels_follow_their_rows_when_rows_around_them_are_removed(studio: Stud
     studio.labels.choose(data, "label", {"text": "question"})
     studio.labels.give(data, 1, "refund")
     studio.labels.give(data, 10, "parcel")
-    ten = studio.labels.rows(data, count=50).rows[9].text
+    ten = studio.labels.rows(data, page=Page(1, 50)).rows[9].text
     studio.checks.fix(data, "duplicate")
     state = studio.labels.state(data)
     assert (state.total, state.done) == (25, 2)

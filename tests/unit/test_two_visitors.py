@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from studio.api import Studio
+from studio.schema.augmentation import AugmentationRequest
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
@@ -56,6 +57,7 @@ GIVEN: dict[str, Any] = {
     "values": {1: {"question": "Where is it?"}},
     "note": "Row 1 edited",
     "info": SMALL,
+    "wanted": AugmentationRequest(way="spelling", count=2),
     "options": CheckOptions(leave_out=("duplicate",)),
 }
 """Something plausible for every parameter that has no default."""

@@ -8,7 +8,8 @@ from studio.data.augment import AUGMENTERS, Augmenter, augmenter_named
 from studio.data.phrases import many
 from studio.data.synthetic import MADE_BY, MADE_FROM, is_synthetic, with_synthetic
 from studio.data.table import Row
-from studio.schema.augmentation import MadeRow, Proposals, Verdict, WayView
+from studio.schema.augmentation import AugmentationRequest, MadeRow, Proposals, Verdict, WayView
+from studio.schema.base import fields_of
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
@@ -35,12 +36,7 @@ class Augmentation:
         """All ways to make rows, each with the reason why it can't be used, if any."""
         self.datasets.store.get(dataset)
         return [
-            WayView(
-                name=way.name,
-                title=way.title,
-                sentence=way.sentence,
-                unavailable_reason=self._unavailable_reason(way, model),
-            )
+            WayView(**fields_of(WayView, way), unavailable_reason=self._unavailable_reason(way, model))
             for way in AUGMENTERS.values()
         ]
 
@@ -50,15 +46,10 @@ class Augmentation:
         return Proposals.model_validate(kept) if kept else Proposals()
 
     def propose(
-        self,
-        dataset: str,
-        way: str,
-        count: int,
-        model: str | None = None,
-        seed: int = 0,
-        progress: Progress = lambda done, total, words: None,
+        self, dataset: str, wanted: AugmentationRequest, progress: Progress = lambda done, total, words: None
     ) -> Proposals:
         """Make rows from training rows, each from another one. They wait for a review."""
+        way, count, model, seed = wanted.way, wanted.count, wanted.model, wanted.seed
         chosen, record = augmenter_named(way), self.datasets.store.get(dataset)
         if why := self._unavailable_reason(chosen, model):
             raise StudioError("method-unavailable", why, given=way, hint="Choose another way.", field="way")

@@ -136,12 +136,12 @@ class Datasets(DatasetRoles):
 
         False where the roles are unclear.
         """
+        record = self.store.get(dataset)
         try:
             spec, _ = self.resolve_spec(dataset, task, labels_too=False)
         except StudioError:
             return False
-        left_out = tuple(sorted(spec.left_out))
-        key = self._check_key(self.store.get(dataset), spec, left_out, CheckOptions(whole=whole))
+        key = self._check_key(record, spec, tuple(sorted(spec.left_out)), CheckOptions(whole=whole))
         return key in self.store.computed.reports
 
     def _check_key(

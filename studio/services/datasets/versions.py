@@ -9,7 +9,7 @@ from studio.data.table import Row
 from studio.data.table_diff import NONE, Difference, changed_cells, compare, kind_of
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
-from studio.schema.views import Comparison, RowChange
+from studio.schema.views import FIRST_PAGE, Comparison, Page, RowChange
 from studio.services.datasets.ingestion import Ingestion, cell_text
 
 FEW = 20_000
@@ -31,9 +31,7 @@ class Versions:
         """Make an earlier version the current one."""
         return self.datasets.store.go_to(dataset, version)
 
-    def compare(
-        self, dataset: str, before: int, after: int, start: int = 1, count: int = 12, only: str = ""
-    ) -> Comparison:
+    def compare(self, dataset: str, before: int, after: int, page: Page = FIRST_PAGE, only: str = "") -> Comparison:
         """How many rows were added, removed and changed, and a page of them."""
         if only and only not in KINDS:
             raise StudioError("bad-setting", f"No row is {only}.", valid=list(KINDS), field="only")
@@ -43,7 +41,8 @@ class Versions:
         difference = self.difference(dataset, before, after)
         tables = [open_parquet(path) for path in paths]
         counts = {kind: difference.count(kind) for kind in KINDS}
-        chosen = islice(difference.pairs(only), max(0, start - 1), max(0, start - 1) + count)
+        first = max(0, page.start - 1)
+        chosen = islice(difference.pairs(only), first, first + page.count)
         rows = []
         for one, other in chosen:
             was = tables[0].row(one) if one != NONE else None
@@ -60,7 +59,7 @@ class Versions:
             columns_added=difference.columns_added,
             columns_removed=difference.columns_removed,
             rows=tuple(rows),
-            start=start,
+            start=page.start,
             total=counts[only] if only else len(difference.before),
         )
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from studio.schema.errors import StudioError
@@ -166,7 +167,7 @@ class Suggester:
             if status.is_outdated(data) and (status.embedded or not rows):
                 status.learned = _train(status, data, host)
             elif rows:
-                _embed(status, data, rows[:CHUNK], info, host, progress)
+                _embed(status, data, rows[:CHUNK], partial(host.result, "embed", info=info), progress)
             else:
                 break
         return status.learned
@@ -187,7 +188,7 @@ class Suggester:
 
 
 def _embed(
-    status: _Status, data: TrainingSet, rows: list[int], info: ModelInfo, host: WorkspaceHost, progress: Progress
+    status: _Status, data: TrainingSet, rows: list[int], embed: Callable[..., object], progress: Progress
 ) -> None:
     """Have the host embed the texts of some rows, as far as no embedding is saved."""
     before, total = len(status.embedded), len(data.pool) + len(data.labels)
@@ -196,7 +197,7 @@ def _embed(
         status.done, status.total = min(total, before + done), total
         progress(status.done, status.total, words)
 
-    host.result("embed", update, info=info, texts=data.texts(rows))
+    embed(update, texts=data.texts(rows))
     status.embedded |= set(rows)
     status.done, status.total = min(total, len(status.embedded)), total
 

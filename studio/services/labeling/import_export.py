@@ -38,7 +38,7 @@ def count_lines(text: str, format: str) -> int:
     return text.count("\n") if format == "jsonl" else sum(1 for _ in csv.reader(io.StringIO(text, newline=""))) - 1
 
 
-def import_labels(session: Session, table: Table, labeler: str) -> tuple[list[Fact], Carried]:
+def import_labels(session: Session, table: Table) -> tuple[list[Fact], Carried]:
     """Return the facts to save, and a summary. Lines with a column `labeller` count as that person's labels."""
     label_task, state = session.label_task, session.state
     value_column = _column(table, label_task.name, *VALUE_COLUMNS)
@@ -58,12 +58,13 @@ def import_labels(session: Session, table: Table, labeler: str) -> tuple[list[Fa
             lost += 1
             continue
         name = clean_name(str(cells.get(name_column) or "")) if name_column else ""
-        mark = state.mark(row, name or labeler)
-        before = mark.value if mark else None if name or labeler else state.values.get(row)
+        labeler = name or session.labeler
+        mark = state.mark(row, labeler)
+        before = mark.value if mark else None if labeler else state.values.get(row)
         if before == value:
             same += 1
         else:
-            facts.append(session.fact("given", name or labeler, row, value))
+            facts.append(session.fact("given", row, value, labeller=labeler))
     return facts, Carried(taken=len(facts), same=same, lost=lost, by=matched_by)
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from studio.data.column import is_among
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Labeler, Labeling, LabelList, LabelRow, Recent, SuggestState
+from studio.schema.views import Page
 from studio.services.labeling.agreement import agreements, trust
 from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, PREFERENCES, REPLIES
-from studio.services.labeling.order import ORDERS, Order, Screen, Suggested
+from studio.services.labeling.order import ORDERS, Order, Screen
 from studio.services.labeling.session import Session, columns_of
 from studio.services.labeling.state import is_value
 
@@ -16,13 +17,7 @@ SHOWS = ("all", "open", "done", "unsure", "differ", "sure")
 
 
 def labeling_view(
-    session: Session,
-    labeler: str,
-    order: Order,
-    screen: Screen,
-    suggested: Suggested,
-    suggesting: SuggestState,
-    typed: str | None,
+    session: Session, order: Order, screen: Screen, suggesting: SuggestState, typed: str | None
 ) -> Labeling:
     """Return the progress of labeling and the row on a person's screen. `typed`: their unsaved reply to it."""
     state, label_task, columns, row = session.state, session.label_task, session.columns, screen.row
@@ -47,33 +42,33 @@ def labeling_view(
         counts={name: state.counts.get(name, 0) for name in labels},
         done=len(state.values),
         total=session.record.rows,
-        unsure=len(state.marked("unsure", labeler)),
+        unsure=len(state.marked("unsure", session.labeler)),
         row=row,
         text=session.text(row) if row else "",
         reply=(state.values.get(row, "") if typed is None else typed) if row and label_task is REPLIES else "",
         replies=PREFERENCES.replies(session.row(row), columns, swapped) if row and label_task is PREFERENCES else None,
         suggestion=screen.suggestion,
-        recent=tuple(_recent(session, labeler)),
+        recent=tuple(_recent(session)),
         order=order.name,
-        orders=tuple((each.name, each.title) for each in ORDERS.values() if each.is_offered(state, labeler, suggested)),
+        orders=tuple((each.name, each.title) for each in ORDERS.values() if each.is_offered(session)),
         enough=label_task.too_few(state.counts, len(state.values)),
         suggesting=suggesting,
         trust=trust(fact for fact, _ in state.history),
-        labeller=labeler,
+        labeller=session.labeler,
         labellers=tuple(Labeler(name=name, rows=rows) for name, rows in sorted(state.labelers().items())),
         agreements=agreements(state) if label_task is not REPLIES else (),
         new=len(state.changed),
     )
 
 
-def _recent(session: Session, labeler: str) -> Iterator[Recent]:
+def _recent(session: Session) -> Iterator[Recent]:
     """Yield the rows that this person did last, newest first, each with their last value or mark."""
     rows: set[int] = set()
     for fact, row in reversed(session.state.history):
         if len(rows) == RECENT:
             return
-        mark = session.state.mark(row, labeler)
-        if fact.labeller != labeler or mark is None or mark.id != fact.id:
+        mark = session.state.mark(row, session.labeler)
+        if fact.labeller != session.labeler or mark is None or mark.id != fact.id:
             continue
         rows.add(row)
         value = (mark.value or "") if mark.what == "given" else mark.what
@@ -81,22 +76,20 @@ def _recent(session: Session, labeler: str) -> Iterator[Recent]:
         yield Recent(row=row, text=session.text(row)[:RECENT_TEXT], value=value[:RECENT_TEXT], was=was)
 
 
-def list_view(
-    session: Session, labeler: str, suggested: Suggested, show: str, search: str, start: int, count: int
-) -> LabelList:
+def list_view(session: Session, show: str, search: str, page: Page) -> LabelList:
     """Return a page of rows. `show` is one of SHOWS, or `label:NAME`."""
-    numbers, search = _numbers(session, labeler, suggested, show), search.strip()
+    numbers, search = _numbers(session, show), search.strip()
     if search:
         matches = session.rows_containing(search.lower())
         numbers = matches if show == "all" else [row for row in numbers if is_among(matches, row)]
-    start = max(1, min(start, len(numbers)))
-    page = numbers[start - 1 : start - 1 + count]
-    texts = session.texts(page)
-    rows = tuple(_list_row(session, labeler, row, texts.get(row, ""), suggested) for row in page)
+    start = max(1, min(page.start, len(numbers)))
+    shown = numbers[start - 1 : start - 1 + page.count]
+    texts = session.texts(shown)
+    rows = tuple(_list_row(session, row, texts.get(row, "")) for row in shown)
     return LabelList(rows=rows, start=start, total=len(numbers), show=show, search=search)
 
 
-def _numbers(session: Session, labeler: str, suggested: Suggested, show: str) -> Sequence[int]:
+def _numbers(session: Session, show: str) -> Sequence[int]:
     """Return the numbers of the rows that `show` names."""
     state, every = session.state, range(1, session.record.rows + 1)
     numbers: Sequence[int]
@@ -108,12 +101,12 @@ def _numbers(session: Session, labeler: str, suggested: Suggested, show: str) ->
         case "done":
             numbers = sorted(state.values)
         case "unsure":
-            numbers = state.marked("unsure", labeler)
+            numbers = state.marked("unsure", session.labeler)
         case "differ":
             numbers = sorted({row for each in agreements(state) for row in each.differ})
         case "sure":
-            unlabeled = (row for row in suggested if row not in state.values)
-            numbers = sorted(unlabeled, key=lambda row: -suggested[row].sure)
+            unlabeled = (row for row in session.suggested if row not in state.values)
+            numbers = sorted(unlabeled, key=lambda row: -session.suggested[row].sure)
         case _ if show.startswith("label:"):
             numbers = sorted(row for row, label in state.values.items() if label == show.removeprefix("label:"))
         case _:
@@ -123,8 +116,8 @@ def _numbers(session: Session, labeler: str, suggested: Suggested, show: str) ->
     return numbers
 
 
-def _list_row(session: Session, labeler: str, row: int, text: str, suggested: Suggested) -> LabelRow:
-    state, mark = session.state, session.state.mark(row, labeler)
+def _list_row(session: Session, row: int, text: str) -> LabelRow:
+    state, mark = session.state, session.state.mark(row, session.labeler)
     values = sorted((fact.labeller, fact.value or "") for fact in state.given(row))
     return LabelRow(
         row=row,
@@ -133,5 +126,5 @@ def _list_row(session: Session, labeler: str, row: int, text: str, suggested: Su
         mine=(mark.value or "") if mark and is_value(mark) else "",
         mark=mark.what if mark and mark.what != "given" else "",
         by=tuple(pair for pair in values if pair[1]),
-        suggestion=None if row in state.values else suggested.get(row),
+        suggestion=None if row in state.values else session.suggested.get(row),
     )

@@ -5,53 +5,57 @@ Rows on another person's screen are left out, so two people never label the same
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio.schema.labeling import Suggestion
-from studio.services.labeling.state import LabelingState
 
-Suggested = Mapping[int, Suggestion]
-"""Row → its suggestion."""
+if TYPE_CHECKING:
+    from studio.services.labeling.session import Session
+
 AWAY = 180.0
 """Seconds after which a row on one person's screen may be shown to another person."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """One order of rows. The functions get the state, the name of the person, and suggestions or a row."""
+    """One order of rows, for the person of a session."""
 
     name: str
     title: str
-    rows: Callable[[LabelingState, str, Suggested], Sequence[int]]
+    rows: Callable[["Session"], Sequence[int]]
     """Candidates, in order."""
-    wants: Callable[[LabelingState, int, str], bool]
+    wants: Callable[["Session", int], bool]
     """Whether a candidate is still to be shown to this person."""
-    is_offered: Callable[[LabelingState, str, Suggested], bool] = lambda state, labeler, suggested: True
+    is_offered: Callable[["Session"], bool] = lambda session: True
     is_selection: bool = False
     """The candidates depend on the labels so far. Rows on other screens are not left out, skipped rows don't return."""
 
 
-def _is_open(state: LabelingState, row: int, labeler: str) -> bool:
-    return state.is_open(row, labeler)
+def _is_open(session: "Session", row: int) -> bool:
+    return session.state.is_open(row, session.labeler)
 
 
-def _is_unseen(state: LabelingState, row: int, labeler: str) -> bool:
-    return state.mark(row, labeler) is None
+def _is_unseen(session: "Session", row: int) -> bool:
+    return session.state.mark(row, session.labeler) is None
 
 
-def _needs_second_opinion(state: LabelingState, row: int, labeler: str) -> bool:
-    return state.mark(row, labeler) is None and any(fact.labeller != labeler for fact in state.given(row))
+def _needs_second_opinion(session: "Session", row: int) -> bool:
+    return _is_unseen(session, row) and any(fact.labeller != session.labeler for fact in session.state.given(row))
 
 
-def _is_unsure(state: LabelingState, row: int, labeler: str) -> bool:
-    mark = state.mark(row, labeler)
+def _is_unsure(session: "Session", row: int) -> bool:
+    mark = session.state.mark(row, session.labeler)
     return mark is not None and mark.what == "unsure"
 
 
-def _all_rows(state: LabelingState, labeler: str, suggested: Suggested) -> Sequence[int]:
-    return range(1, state.total + 1)
+def _all_rows(session: "Session") -> Sequence[int]:
+    return range(1, session.state.total + 1)
+
+
+def _unsure_rows(session: "Session") -> Sequence[int]:
+    return session.state.marked("unsure", session.labeler)
 
 
 def _shuffled(rows: Iterable[int], seed: str) -> list[int]:
@@ -60,55 +64,43 @@ def _shuffled(rows: Iterable[int], seed: str) -> list[int]:
     return rows
 
 
-def _least_sure_first(state: LabelingState, labeler: str, suggested: Suggested) -> Sequence[int]:
+def _least_sure_first(session: "Session") -> Sequence[int]:
+    suggested = session.suggested
     ranked = sorted(suggested, key=lambda row: (suggested[row].sure, row))
-    return [*ranked, *(row for row in range(1, state.total + 1) if row not in suggested)]
+    return [*ranked, *(row for row in _all_rows(session) if row not in suggested)]
 
 
-def _labeled_by_others(state: LabelingState, labeler: str, suggested: Suggested) -> Sequence[int]:
-    return _shuffled(
-        (row for row in sorted(state.marks) if _needs_second_opinion(state, row, labeler)), f"{labeler} second"
-    )
+def _labeled_by_others(session: "Session") -> Sequence[int]:
+    rows = (row for row in sorted(session.state.marks) if _needs_second_opinion(session, row))
+    return _shuffled(rows, f"{session.labeler} second")
 
 
 ORDERS: dict[str, Order] = {
     order.name: order
     for order in (
         Order("file", "As in the file", _all_rows, _is_open),
-        Order(
-            "least-sure",
-            "Least sure first",
-            _least_sure_first,
-            _is_open,
-            lambda state, labeler, suggested: bool(suggested),
-        ),
+        Order("least-sure", "Least sure first", _least_sure_first, _is_open, lambda session: bool(session.suggested)),
         Order(
             "random",
             "Random",
-            lambda state, labeler, suggested: _shuffled(range(1, state.total + 1), f"{labeler} {state.total}"),
+            lambda session: _shuffled(_all_rows(session), f"{session.labeler} {session.state.total}"),
             _is_open,
         ),
-        Order(
-            "review",
-            "Every row, done or not",
-            _all_rows,
-            _is_unseen,
-            lambda state, labeler, suggested: bool(state.initial),
-        ),
+        Order("review", "Every row, done or not", _all_rows, _is_unseen, lambda session: bool(session.state.initial)),
         Order(
             "second",
             "Second opinion: rows of others",
             _labeled_by_others,
             _needs_second_opinion,
-            lambda state, labeler, suggested: any(name != labeler for name in state.labelers()),
+            lambda session: any(name != session.labeler for name in session.state.labelers()),
             is_selection=True,
         ),
         Order(
             "unsure",
             "Those I was unsure of",
-            lambda state, labeler, suggested: state.marked("unsure", labeler),
+            _unsure_rows,
             _is_unsure,
-            lambda state, labeler, suggested: bool(state.marked("unsure", labeler)),
+            lambda session: bool(_unsure_rows(session)),
             is_selection=True,
         ),
     )
@@ -135,34 +127,26 @@ class Screen:
         """Put a row on the screen, or none."""
         self.row, self.suggestion, self.opened, self.since = row, suggestion, opened, time.monotonic()
 
-    def next(
-        self,
-        state: LabelingState,
-        labeler: str,
-        order: Order,
-        suggested: Suggested,
-        trained: str,
-        taken: Collection[int],
-    ) -> int | None:
+    def next(self, session: "Session", order: Order, taken: Collection[int]) -> int | None:
         """Return the row that the queue has next. `taken` are rows on other screens.
 
         The queue is made anew after another choice of order, an undo, and, for `least-sure`, a training of the
-        classifier at the time `trained`.
+        classifier.
         """
         if order.is_selection:
-            return next(
-                (row for row in order.rows(state, labeler, suggested) if order.wants(state, row, labeler)), None
-            )
-        source = (state, order.name, trained if order.name == "least-sure" else "")
+            return next((row for row in order.rows(session) if order.wants(session, row)), None)
+        trained = session.learned.time if session.learned and order.name == "least-sure" else ""
+        source = (session.state, order.name, trained)
         if source != self._source:
-            self._source, self._queue, self._passed = source, order.rows(state, labeler, suggested), 0
+            self._source, self._queue, self._passed = source, order.rows(session), 0
         first_taken = None
         for place in range(self._passed, len(self._queue)):
             row = self._queue[place]
-            if order.wants(state, row, labeler):
+            if order.wants(session, row):
                 if row not in taken:
                     return row
                 first_taken = first_taken or row
-            elif first_taken is None and row in state.values:
+            elif first_taken is None and row in session.state.values:
                 self._passed = place + 1
-        return next((row for row in state.marked("skip", labeler) if row not in taken), first_taken)
+        skipped = session.state.marked("skip", session.labeler)
+        return next((row for row in skipped if row not in taken), first_taken)

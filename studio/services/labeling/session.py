@@ -2,9 +2,9 @@
 
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ from studio.data.parquet_store import open_parquet
 from studio.data.table import Row
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
-from studio.schema.labeling import Fact, What
-from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, Columns, LabelTask, label_task_for
-from studio.services.labeling.order import ORDERS, Order, Suggested
+from studio.schema.labeling import Fact, Learned, Suggestion, What
+from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, Columns, LabelTask
+from studio.services.labeling.order import ORDERS, Order
 from studio.services.labeling.state import LabelingState, Locate
-from studio.store import Workspace
 from studio.store.datasets import DatasetStore
 
 MAX_NAME = 40
@@ -40,6 +39,19 @@ class Session:
     draft: dict[str, Any]
     """What people chose: label task, columns and orders."""
     state: LabelingState
+    labeler: str
+    """The name of the person. Empty for a person alone."""
+    find_learned: Callable[["Session"], Learned | None]
+
+    @cached_property
+    def learned(self) -> Learned | None:
+        """The last training of the classifier that suggests labels."""
+        return self.find_learned(self)
+
+    @property
+    def suggested(self) -> Mapping[int, Suggestion]:
+        """Row → its suggestion."""
+        return self.learned.rows if self.learned else {}
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -51,10 +63,10 @@ class Session:
         """The first column that is read."""
         return next(iter(self.columns.values()))
 
-    def fact(self, what: What, labeler: str, row: int = 0, value: str | None = None, **fields: Any) -> Fact:
-        """Return a new fact about this version."""
-        work = self.label_task.name
-        return Fact(version=self.record.version, work=work, what=what, row=row, value=value, labeller=labeler, **fields)
+    def fact(self, what: What, row: int = 0, value: str | None = None, **fields: Any) -> Fact:
+        """Return a new fact about this version, by default of this person."""
+        about = {"version": self.record.version, "work": self.label_task.name, "labeller": self.labeler, **fields}
+        return Fact(what=what, row=row, value=value, **about)
 
     def row(self, number: int) -> Row:
         """Return a row of the version."""
@@ -73,88 +85,19 @@ class Session:
         """Return the rows whose text contains `words`. Reads the text column only."""
         return _rows_containing(self.path, self.text_column, words, self.label_task.name, tuple(self.columns.items()))
 
-    def order(self, labeler: str, suggested: Suggested) -> Order:
-        """Return the order that a person chose. Default: least sure first, or a review if all rows had values."""
-        chosen = ORDERS.get(self.draft.get("orders", {}).get(labeler, ""))
-        if chosen and chosen.is_offered(self.state, labeler, suggested):
+    def order(self) -> Order:
+        """Return the order that the person chose. Default: least sure first, or a review if all rows had values."""
+        chosen = ORDERS.get(self.draft.get("orders", {}).get(self.labeler, ""))
+        if chosen and chosen.is_offered(self):
             return chosen
         if len(self.state.initial) == self.record.rows and self.label_task is not LABELS:
             return ORDERS["review"]
-        return ORDERS["least-sure" if suggested else "file"]
+        return ORDERS["least-sure" if self.suggested else "file"]
 
 
 def clean_name(name: str) -> str:
     """Return a person's name without characters that are invisible, at most 40 characters."""
     return "".join(character for character in name if character.isprintable()).strip()[:MAX_NAME].strip()
-
-
-class Sessions:
-    """Opens the sessions of a workspace. What people choose is a draft of the workspace, so it survives a reload."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.store, self.facts, self.drafts = workspace.datasets, workspace.labels, workspace.drafts
-        self._states: dict[tuple[Any, ...], LabelingState] = {}
-        """Dataset, version, label task, columns → state. One for each dataset."""
-
-    def open(self, dataset: str) -> Session:
-        """Return the current session. Until a person chooses a label task, it follows the training task."""
-        record, draft = self.store.get(dataset), self.draft(dataset)
-        path, folder = self.store.rows_path(record.id, record.version), self.store.labelling_folder(record.id)
-        if chosen := draft.get("work"):
-            label_task = LABEL_TASKS[chosen]
-        else:
-            label_task = label_task_for(draft.get("task") or (record.spec.task if record.spec else ""))
-            if label_task.unavailable_reason(columns_of(record, path, label_task, draft)):
-                label_task = LABELS
-        columns = columns_of(record, path, label_task, draft)
-        _require_columns(record, label_task, columns)
-        return Session(record, path, folder, label_task, columns, draft, self._state(record, path, label_task, columns))
-
-    def draft(self, dataset: str) -> dict[str, Any]:
-        """Return what people chose: label task, columns and orders."""
-        return self.drafts.get(f"labelling:{dataset}") or {}
-
-    def choose(self, dataset: str, **choices: Any) -> None:
-        """Save choices."""
-        self.drafts.put(f"labelling:{dataset}", {**self.draft(dataset), **choices})
-
-    def follow_task(self, dataset: str, task: str) -> None:
-        """After a choice of another training task, rows get what it learns from, until a person chooses."""
-        if task and self.draft(self.store.get(dataset).id).get("task") != task:
-            self.choose(dataset, task=task, work="")
-
-    def choose_columns(self, dataset: str, label_task: LabelTask, columns: Columns, work: str | None = None) -> None:
-        """Choose columns to read or write, and with `work` this label task. Refuse columns that do not suffice."""
-        record, draft = self.store.get(dataset), self.draft(dataset)
-        purposes = [purpose for purpose, _, _ in label_task.columns]
-        for purpose, column in columns.items():
-            if purpose not in purposes:
-                what = "That is nothing that is read or written."
-                raise StudioError("unknown-name", what, given=purpose, valid=purposes)
-            if column and column not in record.columns:
-                raise StudioError("columns-unclear", f"There is no column {column}.", valid=record.columns)
-        chosen = draft.get("columns", {})
-        draft["columns"] = {**chosen, label_task.name: {**chosen.get(label_task.name, {}), **columns}}
-        if work:
-            path = self.store.rows_path(record.id, record.version)
-            _require_columns(record, label_task, columns_of(record, path, label_task, draft))
-            draft["work"] = work
-        self.choose(dataset, **draft)
-
-    def _state(self, record: DatasetRecord, path: Path, label_task: LabelTask, columns: Columns) -> LabelingState:
-        """Return the state with all facts, also those that another process has saved."""
-        key = (record.id, record.version, label_task.name, *sorted(columns.items()))
-        state = self._states.get(key)
-        facts = self.facts.after(record.id, state.last) if state else []
-        if state is None or any(fact.what == "undo" for fact in facts):
-            facts = self.facts.after(record.id)
-            original = _initial_values(path, label_task.name, _key(columns))
-            state = LabelingState(record.rows, label_task.name, original, label_task.unlabeled)
-            self._states = {other: each for other, each in self._states.items() if other[0] != record.id}
-            self._states[key] = state
-        if facts:
-            state.apply(facts, _locate_in(self.store, record, columns, state))
-        return state
 
 
 def columns_of(record: DatasetRecord, path: Path, label_task: LabelTask, draft: Mapping[str, Any]) -> dict[str, str]:
@@ -164,12 +107,18 @@ def columns_of(record: DatasetRecord, path: Path, label_task: LabelTask, draft: 
     return {**_guess(path, label_task.name), **known}
 
 
-def _require_columns(record: DatasetRecord, label_task: LabelTask, columns: Columns) -> None:
+def require_columns(record: DatasetRecord, label_task: LabelTask, columns: Columns) -> None:
     if reason := label_task.unavailable_reason(columns):
         raise StudioError("columns-unclear", reason, valid=record.columns)
 
 
-def _locate_in(store: DatasetStore, record: DatasetRecord, columns: Columns, state: LabelingState) -> Locate:
+def new_state(path: Path, record: DatasetRecord, label_task: LabelTask, columns: Columns) -> LabelingState:
+    """Return the state of a version before any fact."""
+    original = _initial_values(path, label_task.name, _key(columns))
+    return LabelingState(record.rows, label_task.name, original, label_task.unlabeled)
+
+
+def locate_in(store: DatasetStore, record: DatasetRecord, columns: Columns, state: LabelingState) -> Locate:
     """Return the function that finds the rows of facts about earlier versions in this one.
 
     A row keeps its values when other rows are removed. A value is outdated if the row's cell has changed since.

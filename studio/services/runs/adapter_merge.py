@@ -134,8 +134,7 @@ def _make(context: Context, made: str, runs: Mapping[str, float], how: str) -> N
         "home": str(context.home.root),
         "workspace": context.workspace.name,
         "new_run": made,
-        "runs": list(runs),
-        "weights": list(runs.values()),
+        "weights": dict(runs),
         "method": how,
     }
     environment = {"HF_HUB_OFFLINE": "1", **child_environment(visitors)}

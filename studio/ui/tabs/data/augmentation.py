@@ -4,14 +4,15 @@ Part of the Data tab.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from studio.schema.augmentation import Proposals
+from studio.schema.augmentation import AugmentationRequest, Proposals
 from studio.schema.dataset import CheckReport
 from studio.schema.errors import StudioError
-from studio.schema.label_quality import LearningCurve
 from studio.ui.components.basic import alert, button, note, segments, text_input, track
 from studio.ui.components.curve import curve_chart
+from studio.ui.components.layout import panel, poll, stack, with_button
 from studio.ui.components.synthetic_rows import review_panel
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
@@ -37,16 +38,13 @@ def draw_curve(visit: Visit) -> None:
 def check_all_rows(visit: Visit) -> None:
     """Check all rows instead of a sample, in a subprocess."""
     chosen, studio = visit.choices, visit.studio
-
-    def do(job: Job) -> None:
-        def tell(rows: int, size: int) -> None:
-            job.title = "Looking at every row"
-            job.read(rows, size)
-
-        studio.jobs.check(chosen.dataset, chosen.task, tell, job.cancelled, whole=True)
-
+    job = Job("Looking at every row", total=studio.datasets.get(chosen.dataset).rows)
     JOBS.take(_key(visit, "whole"))
-    JOBS.begin(_key(visit, "whole"), Job("Looking at every row", total=studio.datasets.get(chosen.dataset).rows), do)
+    JOBS.begin(
+        _key(visit, "whole"),
+        job,
+        lambda job: studio.jobs.check(chosen.dataset, chosen.task, job.read, job.cancelled, whole=True),
+    )
 
 
 def every_row(visit: Visit) -> bool:
@@ -57,15 +55,8 @@ def every_row(visit: Visit) -> bool:
 def _begin(visit: Visit, what: str, work: Callable[..., Any], **options: Any) -> None:
     """Start a job in the background, so that the page stays responsive."""
     dataset = visit.choices.dataset
-
-    def do(job: Job) -> None:
-        def progress(done: int, total: int, words: str) -> None:
-            job.done, job.total, job.title = done, total, words
-
-        work(dataset, progress=progress, **options)
-
     JOBS.take(_key(visit, what))
-    JOBS.begin(_key(visit, what), Job("Getting ready"), do)
+    JOBS.begin(_key(visit, what), Job("Getting ready"), lambda job: work(dataset, progress=job.advance, **options))
 
 
 def _key(visit: Visit, what: str) -> Key:
@@ -81,10 +72,6 @@ def _running_job(visit: Visit, what: str) -> Job | None:
     return job
 
 
-def look_again(visit: Visit) -> None:
-    """Draw the progress."""
-
-
 def pick_way(visit: Visit) -> None:
     """Choose how rows are made."""
     visit.remember(way=visit.text("value"))
@@ -97,29 +84,15 @@ def pick_count(visit: Visit) -> None:
 
 def make(visit: Visit) -> None:
     """Make rows, which wait for a review."""
-    extra = visit.choices.extra
-    _begin(
-        visit,
-        "make",
-        visit.studio.augmentation.propose,
-        way=extra.get("way", "spelling"),
-        count=int(extra.get("make", USUAL)),
-        model=visit.choices.model,
-    )
+    extra, propose = visit.choices.extra, visit.studio.augmentation.propose
+    way, count = extra.get("way", "spelling"), int(extra.get("make", USUAL))
+    wanted = AugmentationRequest(way=way, count=count, model=visit.choices.model or None)
+    _begin(visit, "make", propose, wanted=wanted)
     visit.remember(made_page=1)
 
 
-def keep(visit: Visit) -> None:
-    """Accept a made row, or all without a verdict."""
-    _decide(visit, "kept")
-
-
-def refuse(visit: Visit) -> None:
-    """Refuse a made row, or all without a verdict."""
-    _decide(visit, "refused")
-
-
 def _decide(visit: Visit, verdict: Any) -> None:
+    """Accept or refuse a made row, or all without a verdict."""
     number = visit.whole("number")
     visit.studio.augmentation.decide(visit.choices.dataset, verdict, [number] if number else None)
 
@@ -144,12 +117,12 @@ ACTS: dict[str, Callable[[Visit], None]] = {
     "whole": check_all_rows,
     "judge": judge,
     "curve": draw_curve,
-    "look": look_again,
+    "look": lambda visit: None,
     "way": pick_way,
     "make-count": pick_count,
     "make": make,
-    "keep-made": keep,
-    "refuse-made": refuse,
+    "keep-made": partial(_decide, verdict="kept"),
+    "refuse-made": partial(_decide, verdict="refused"),
     "made-page": turn,
     "forget-made": forget,
     "use-made": use,
@@ -167,56 +140,40 @@ def _sample(visit: Visit, report: CheckReport) -> Html:
     """A button that checks all rows, where a sample was checked."""
     if report.rows <= SAMPLED or every_row(visit):
         return Html("")
-    job = _running_job(visit, "whole")
-    body = (
-        _progress(job, "whole", "Look at every row")
-        if job
-        else html(
-            '<p class="muted small">Near copies and languages were looked for in a sample of {n:,} rows or so.</p>'
-            '<div class="row">{b}</div>',
-            n=SAMPLED,
-            b=button("Look at every row", "whole", "s"),
-        )
-    )
+    words = f"Near copies and languages were looked for in a sample of {SAMPLED:,} rows or so."
+    body = _progress_or_offer(visit, "whole", "Look at every row", words)
     return html('<section class="panel stack tight" aria-label="A sample was looked at">{body}</section>', body=body)
 
 
 def _labels(visit: Visit, report: CheckReport) -> Html:
     if not report.labels:
         return Html("")
-    job, dataset = _running_job(visit, "judge"), visit.choices.dataset
-    has_suspects = any(each.kind == "label-error" for each in report.problems)
-    if job:
-        body = _progress(job, "judge", "Look for wrong labels")
-    elif visit.studio.label_quality.was_judged(dataset):
-        body = html(
-            '<p class="muted small">{words}</p>',
-            words="The labels were judged: see above."
-            if has_suspects
-            else "The labels were judged: none is likely wrong.",
+    if visit.studio.label_quality.was_judged(visit.choices.dataset) and not _running_job(visit, "judge"):
+        has_suspects = any(each.kind == "label-error" for each in report.problems)
+        words = (
+            "The labels were judged: see above." if has_suspects else "The labels were judged: none is likely wrong."
         )
-    else:
-        body = html(
-            '<p class="muted small">A small classifier can judge each label, having learned from the other rows.</p>'
-            '<div class="row">{b}</div>',
-            b=button("Look for wrong labels", "judge", "s"),
-        )
-    return html(
-        '<section class="panel stack tight" aria-labelledby="closer"><h2 id="closer">Labels</h2>{body}</section>',
-        body=body,
-    )
+        return stack("Labels", "closer", html('<p class="muted small">{words}</p>', words=words))
+    words = "A small classifier can judge each label, having learned from the other rows."
+    return stack("Labels", "closer", _progress_or_offer(visit, "judge", "Look for wrong labels", words))
+
+
+def _progress_or_offer(visit: Visit, act: str, label: str, words: str, classes: str = "muted small") -> Html:
+    """The progress of the job that an action starts, or what it does, with its button."""
+    if job := _running_job(visit, act):
+        return _progress(job, act, label)
+    return with_button(words, button(label, act, "s"), classes)
 
 
 def _progress(job: Job, act: str, label: str) -> Html:
     """The progress of a job, or its error."""
     if job.error:
         return html('{alert}<div class="row">{b}</div>', alert=alert(job.error), b=button(label, act, "s"))
-    words, share = job.title, job.share
     return html(
-        '<p class="muted small" role="status">{words} …</p>{track}<i hidden data-poll="600" data-repeat '
-        'data-act="look"></i>',
-        words=words,
-        track=track(share, "", f"{words}: {100 * share:.0f} percent"),
+        '<p class="muted small" role="status">{words} …</p>{track}{poll}',
+        words=job.title,
+        track=track(job.share, "", f"{job.title}: {100 * job.share:.0f} percent"),
+        poll=poll("look", 600),
     )
 
 
@@ -231,49 +188,29 @@ def drawn(visit: Visit) -> Html:
         '<div class="cols main-side w400"><div class="stack">{made}</div><div class="stack">{allows}{curve}</div>'
         "</div>",
         made=_made_rows(visit),
-        allows=html(
-            '<section class="panel stack tight" aria-labelledby="allows"><h2 id="allows">What your rows allow</h2>'
-            "<p>{s}</p></section>",
-            s=allows,
-        ),
+        allows=stack("What your rows allow", "allows", html("<p>{s}</p>", s=allows)),
         curve=_curve(visit),
     )
 
 
 def _curve(visit: Visit) -> Html:
-    if not _has_labels(visit):
+    task = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
+    if task is None or not any(role.name == "label" for role in task.roles):
         return Html("")
-    job, known = _running_job(visit, "curve"), visit.studio.label_quality.known_curve(visit.choices.dataset)
-    body: Any
-    if job:
-        body = _progress(job, "curve", "Draw the learning curve")
-    elif known:
-        body = _drawn_curve(known)
-    else:
+    known = visit.studio.label_quality.known_curve(visit.choices.dataset)
+    if known and not _running_job(visit, "curve"):
         body = html(
-            '<p class="muted">Trains a small classifier on ever more of your rows, and measures each on rows kept '
-            'apart. Takes seconds.</p><div class="row">{b}</div>',
-            b=button("Draw the learning curve", "curve", "s"),
+            '{chart}<p>{s}</p><div class="row">{b}</div>',
+            chart=curve_chart(known),
+            s=known.sentence,
+            b=button("Draw it again", "curve", "s quiet"),
         )
-    return html(
-        '<section class="panel stack mid" aria-labelledby="curve"><h2 id="curve">Would more rows help?</h2>{body}'
-        "</section>",
-        body=body,
-    )
-
-
-def _drawn_curve(curve: LearningCurve) -> Html:
-    return html(
-        '{chart}<p>{s}</p><div class="row">{b}</div>',
-        chart=curve_chart(curve),
-        s=curve.sentence,
-        b=button("Draw it again", "curve", "s quiet"),
-    )
-
-
-def _has_labels(visit: Visit) -> bool:
-    known = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
-    return known is not None and any(role.name == "label" for role in known.roles)
+    else:
+        words = (
+            "Trains a small classifier on ever more of your rows, and measures each on rows kept apart. Takes seconds."
+        )
+        body = _progress_or_offer(visit, "curve", "Draw the learning curve", words, "muted")
+    return stack("Would more rows help?", "curve", body, "mid")
 
 
 def _made_rows(visit: Visit) -> Html:
@@ -286,37 +223,26 @@ def _made_rows(visit: Visit) -> Html:
     else:
         refused = alert(job.error) if job and job.error else ""
         body = html('<div class="body stack mid">{r}{f}</div>', r=refused, f=_form(visit, proposals))
-    return html(
-        '<section class="panel flush" aria-labelledby="made"><div class="bar"><h2 id="made">Rows made from yours</h2>'
-        "</div>{body}</section>",
-        body=body,
-    )
+    return panel("Rows made from yours", "made", body)
 
 
 def _form(visit: Visit, proposals: Proposals) -> Html:
     extra, ways = visit.choices.extra, visit.studio.augmentation.ways(visit.choices.dataset, visit.choices.model)
-    chosen = next((way for way in ways if way.name == extra.get("way")), ways[0])
-    chosen = ways[0] if chosen.unavailable_reason else chosen
-    reasons = [
-        html('<p class="muted small">{t}: {w}</p>', t=way.title, w=way.unavailable_reason)
-        for way in ways
-        if way.unavailable_reason
-    ]
-    none = (
-        note("warn", f"For {rows_words(proposals.skipped)} nothing honest could be made.") if proposals.skipped else ""
-    )
+    able = [way for way in ways if not way.unavailable_reason]
+    chosen = next((way for way in able if way.name == extra.get("way")), ways[0])
+    choices = [(way.name, way.title, way.unavailable_reason) for way in ways]
+    count = int(extra.get("make", USUAL))
+    skipped = f"For {rows_words(proposals.skipped)} nothing honest could be made."
     return html(
         "{none}<p>Made rows are marked as made, wait until you have looked at them, and never stand in validation or "
         'test. What is expected (the reply, the label) stays as it is.</p>{ways}<p class="muted">{sentence}</p>'
         '{reasons}<div class="row gap"><label for="f-make">Rows to make</label>{count}{make}</div>',
-        none=none,
-        ways=segments(
-            "way", "way", [(w.name, w.title, w.unavailable_reason) for w in ways], chosen.name, "Way to make rows"
-        ),
+        none=note("warn", skipped) if proposals.skipped else "",
+        ways=segments("way", "way", choices, chosen.name, "Way to make rows"),
         sentence=chosen.sentence,
-        reasons=reasons,
-        count=text_input(
-            "make", int(extra.get("make", USUAL)), "make-count", inputmode="numeric", size=5, class_="rowno"
-        ),
+        reasons=[
+            html('<p class="muted small">{t}: {w}</p>', t=title, w=reason) for _, title, reason in choices if reason
+        ],
+        count=text_input("make", count, "make-count", inputmode="numeric", size=5, class_="rowno"),
         make=button("Make rows", "make", "primary"),
     )

@@ -1,12 +1,13 @@
 """Labeling, a part of the Data tab: one row at a time by key, or many at once. Each key press is saved at once."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Labeling
+from studio.schema.views import Page
 from studio.ui.components import label_sidebar
-from studio.ui.components.basic import Primary, action_bar, button, field, segments, select_input, textarea, track
+from studio.ui.components.basic import Field, Primary, action_bar, button, segments, select_input, track
 from studio.ui.components.label_card import card, recent
 from studio.ui.components.label_list import PAGE, label_list
 from studio.ui.markup import Html, html
@@ -15,9 +16,6 @@ from studio.ui.tabs.data.stale_guard import require_same
 
 STEADY = 300
 VIEWS = (("one", "One at a time", ""), ("list", "Many at once", ""))
-_DONE = {"label": "labelled", "reply": "with a reply", "choice": "compared"}
-_USE = {"label": "Use these labels", "reply": "Use these replies", "choice": "Use these choices"}
-_COUNTED = {"label": "labels", "reply": "replies", "choice": "choices"}
 
 
 def _state(visit: Visit) -> Labeling:
@@ -57,7 +55,7 @@ def undo(visit: Visit) -> None:
 def open_row(visit: Visit) -> None:
     """Show a row now."""
     visit.studio.labels.open(visit.choices.dataset, _row(visit), visit.labeller)
-    _remember(visit, view="one")
+    visit.add("label", view="one")
 
 
 def set_labels(visit: Visit) -> None:
@@ -72,24 +70,22 @@ def add_label(visit: Visit) -> None:
 
 def rename_label(visit: Visit) -> None:
     """Rename a label."""
-    if visit.text("value", 400).strip():
-        visit.studio.labels.rename(
-            visit.choices.dataset, visit.text("label", 400), visit.text("value", 400), labeler=visit.labeller
-        )
+    label, new = visit.text("label", 400), visit.text("value", 400)
+    if new.strip():
+        visit.studio.labels.rename(visit.choices.dataset, label, new, labeler=visit.labeller)
 
 
 def ask_merge(visit: Visit) -> None:
     """Ask for confirmation before two labels are merged. An empty name cancels."""
     into = visit.text("value", 400)
-    _remember(visit, merge=[visit.text("label", 400), into] if into else None)
+    visit.add("label", merge=[visit.text("label", 400), into] if into else None)
 
 
 def merge_label(visit: Visit) -> None:
     """Merge two labels."""
-    _remember(visit, merge=None)
-    visit.studio.labels.rename(
-        visit.choices.dataset, visit.text("label", 400), visit.text("new", 400), merge=True, labeler=visit.labeller
-    )
+    visit.add("label", merge=None)
+    label, new = visit.text("label", 400), visit.text("new", 400)
+    visit.studio.labels.rename(visit.choices.dataset, label, new, merge=True, labeler=visit.labeller)
 
 
 def remove_label(visit: Visit) -> None:
@@ -119,31 +115,29 @@ def second_opinion(visit: Visit) -> None:
 
 def pick_view(visit: Visit) -> None:
     """Switch between one row at a time and many at once."""
-    _remember(visit, view=visit.text("value", 20))
+    visit.add("label", view=visit.text("value", 20))
 
 
 def show_rows(visit: Visit) -> None:
     """Choose which rows the list shows."""
-    _remember(visit, view="list", show=visit.text("show", 300) or visit.text("value", 300), start=1)
+    visit.add("label", view="list", show=visit.text("show", 300) or visit.text("value", 300), start=1)
 
 
 def search(visit: Visit) -> None:
     """Search the list."""
-    _remember(visit, search=visit.text("value", 200), start=1)
+    visit.add("label", search=visit.text("value", 200), start=1)
 
 
 def turn(visit: Visit) -> None:
     """Turn a page of the list."""
-    _remember(visit, start=max(1, visit.whole("value", 1)))
+    visit.add("label", start=max(1, visit.whole("value", 1)))
 
 
 def label_many(visit: Visit) -> None:
     """Give the ticked rows one label."""
-    label = visit.text("many-label", 400)
+    label, hint = visit.text("many-label", 400), "Choose one first."
     if not label:
-        raise StudioError(
-            "bad-setting", "No label was chosen for the ticked rows.", hint="Choose one first.", field="many-label"
-        )
+        raise StudioError("bad-setting", "No label was chosen for the ticked rows.", hint=hint, field="many-label")
     visit.studio.labels.give_many(visit.choices.dataset, _ticked(visit), label, visit.labeller)
 
 
@@ -161,10 +155,6 @@ def suggest(visit: Visit) -> None:
 def paste(visit: Visit) -> None:
     """Import pasted labels."""
     visit.studio.labels.import_text(visit.choices.dataset, visit.text("pasted-labels", 5_000_000), visit.labeller)
-
-
-def name_labeller(visit: Visit) -> None:
-    """Draw the page with the new name. The browser saves it in a cookie."""
 
 
 def use(visit: Visit) -> None:
@@ -204,7 +194,7 @@ ACTS: dict[str, Callable[[Visit], None]] = {
     "take-suggestions": take_suggestions,
     "suggesting": suggest,
     "suggest-again": suggest,
-    "labeller": name_labeller,
+    "labeller": lambda visit: None,  # the browser saves the name in a cookie
     "paste-labels": paste,
     "use-labels": use,
 }
@@ -227,10 +217,6 @@ def _ticked(visit: Visit) -> list[int]:
     return rows
 
 
-def _remember(visit: Visit, **choices: Any) -> None:
-    visit.add("label", **choices)
-
-
 def _choices(visit: Visit) -> dict[str, Any]:
     """Return the open view, and what the list shows."""
     choices = visit.choices.extra.get("label")
@@ -245,33 +231,22 @@ def drawn(visit: Visit) -> tuple[Html, Html, Html]:
         bar = action_bar("Name your labels first.", Primary("Use these labels", disabled=True), back="model")
         return _progress(now), _names_form(now, record.columns), bar
     choices = _choices(visit)
-    merge = choices.get("merge")
-    main = (
-        label_list(
-            now,
-            visit.studio.labels.rows(
-                record.id,
-                visit.labeller,
-                choices.get("show", "all"),
-                choices.get("search", ""),
-                choices.get("start", 1),
-                PAGE,
-            ),
-        )
-        if choices.get("view") == "list"
-        else [card(now), recent(now)]
-    )
+    merge, view = choices.get("merge"), choices.get("view", "one")
+    main: Any = [card(now), recent(now)]
+    if view == "list":
+        kept = (choices.get("show", "all"), choices.get("search", ""), choices.get("start", 1))
+        main = label_list(now, visit.studio.labels.rows(record.id, visit.labeller, *kept[:2], Page(kept[2], PAGE)))
     body = html(
         '{merge}<div class="row wrap labelwork" data-key="labelwork">{views}<span class="right">{works}</span></div>'
         '<div class="cols main-side" data-key="labelcols"><div class="stack">{main}</div>'
         '<div class="stack">{side}</div></div>',
         merge=label_sidebar.merging(now, *merge) if merge and set(merge) <= set(now.labels) else "",
-        views=segments("label-view", "label-view", VIEWS, choices.get("view", "one"), "Ways to label"),
+        views=segments("label-view", "label-view", VIEWS, view, "Ways to label"),
         works=_works(now),
         main=main,
         side=[
-            label_sidebar.so_far(now) if now.work == "label" else "",
-            label_sidebar.suggestions(now, poll=choices.get("view") != "list"),
+            now.work == "label" and label_sidebar.so_far(now),
+            label_sidebar.suggestions(now, poll=view != "list"),
             label_sidebar.who(now),
             label_sidebar.columns(now, record.columns),
             label_sidebar.import_export(now, record.id, record.name.rsplit(".", 1)[0]),
@@ -281,13 +256,13 @@ def drawn(visit: Visit) -> tuple[Html, Html, Html]:
 
 
 def _progress(now: Labeling) -> Html:
-    share = now.done / max(1, now.total)
+    what = WORDS[now.work].done
     return html(
         '<b>{done:,}</b><span class="muted nowrap">of {total:,} {what}</span><span class="labelprog">{track}</span>',
         done=now.done,
         total=now.total,
-        what=_DONE[now.work],
-        track=track(share, label=f"{now.done} of {now.total} rows {_DONE[now.work]}"),
+        what=what,
+        track=track(now.done / max(1, now.total), label=f"{now.done} of {now.total} rows {what}"),
     )
 
 
@@ -296,38 +271,45 @@ def _works(now: Labeling) -> Html:
     options = [(name, title) for name, title, unavailable_reason in now.works if not unavailable_reason]
     if len(options) < 2:
         return Html("")
-    return select_input("label-work", options, now.work, "label-work", small=True, label="What rows are given")
+    words = "What rows are given"
+    return select_input("label-work", options, now.work, "label-work", class_="s", aria_label=words)
 
 
 def _bar(now: Labeling) -> Html:
-    action = _USE[now.work]
+    words = WORDS[now.work]
     if now.enough:
-        return action_bar(now.enough, Primary(action, disabled=True), back="model")
+        return action_bar(now.enough, Primary(words.use, disabled=True), back="model")
     if not now.new:
         return action_bar("All of it is in the data already.", Primary("Next: method", goto="method"), back="model")
-    message = html(
-        "<b>{n:,} {what}</b> are enough to try{more}.",
-        n=now.done,
-        what=_COUNTED[now.work],
-        more=f"; {STEADY} give a steadier number" if now.done < STEADY else "",
-    )
-    return action_bar(message, Primary(action, "use-labels"), back="model")
+    more = f"; {STEADY} give a steadier number" if now.done < STEADY else ""
+    message = html("<b>{n:,} {what}</b> are enough to try{more}.", n=now.done, what=words.counted, more=more)
+    return action_bar(message, Primary(words.use, "use-labels"), back="model")
 
 
 def _names_form(now: Labeling, columns: tuple[str, ...]) -> Html:
-    area = textarea("labels", "", "", rows=5, helped=True, placeholder="negative\nneutral\npositive")
+    help_ = "Short names. The first nine get the keys 1 to 9. More can be added later."
+    labels = Field("labels", "Labels, one a line", help_)
     return html(
         '<div class="row wrap labelwork"><span class="right">{works}</span></div><div class="cols main-side"><section '
-        'class="panel stack" aria-labelledby="which"><h2 id="which">Which '
-        "labels are there?</h2>{labels}"
+        'class="panel stack" aria-labelledby="which"><h2 id="which">Which labels are there?</h2>{labels}'
         '<div class="row">{use}</div></section>{column}</div>',
         works=_works(now),
-        labels=field(
-            "labels",
-            "Labels, one a line",
-            area,
-            "Short names. The first nine get the keys 1 to 9. More can be added later.",
-        ),
+        labels=labels.area("", "", rows=5, placeholder="negative\nneutral\npositive"),
         use=button("Start labelling", "set-labels", "accent", take="labels"),
         column=label_sidebar.columns(now, columns),
     )
+
+
+class Words(NamedTuple):
+    """What rows get, in words."""
+
+    done: str
+    use: str
+    counted: str
+
+
+WORDS = {
+    "label": Words("labelled", "Use these labels", "labels"),
+    "reply": Words("with a reply", "Use these replies", "replies"),
+    "choice": Words("compared", "Use these choices", "choices"),
+}

@@ -1,9 +1,10 @@
 """The view of a dataset's versions: what each changed, comparison of two, and restoring one. Part of the Data tab."""
 
 from studio.schema.dataset import DatasetRecord
-from studio.schema.views import Comparison, RowChange
+from studio.schema.views import Comparison, Page, RowChange
 from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.components.basic import button, segments, select_input, tag
+from studio.ui.components.layout import page_buttons, panel, poll, with_button
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import ago
@@ -29,19 +30,16 @@ def drawn(visit: Visit) -> Html:
 
 
 def _version(each: DatasetRecord, current: DatasetRecord) -> Html:
-    here = each.version == current.version
-    back = button(
-        "Use this one", "version", "s", version=each.version, aria_label=f"Use version {each.version}", stay="yes"
-    )
+    here, name = each.version == current.version, f"Use version {each.version}"
     return html(
         '<li><span class="grow"><span class="row"><b>Version {v}</b>{now}</span>'
         "<small>{rows} · {when} · {note}</small></span>{back}</li>",
         v=each.version,
-        now=tag("current", "ok") if here else "",
+        now=here and tag("current", "ok"),
         rows=rows_words(each.rows),
         when=ago(each.created),
         note=each.note,
-        back="" if here else back,
+        back=not here and button("Use this one", "version", "s", version=each.version, aria_label=name, stay="yes"),
     )
 
 
@@ -57,55 +55,34 @@ def chosen(visit: Visit, known: list[DatasetRecord]) -> tuple[int, int]:
 def _compared(visit: Visit, known: list[DatasetRecord]) -> Html:
     before, after = chosen(visit, known)
     kept = visit.choices.extra.get("compared") or {}
+    versions, small = [(str(each.version), f"Version {each.version}") for each in known], {"class_": "s"}
+    pair = html(
+        '{one}<span class="muted">with</span>{other}',
+        one=select_input("before", versions, str(before), "compare", aria_label="Earlier version", **small),
+        other=select_input("after", versions, str(after), "compare", aria_label="Later version", **small),
+    )
     if not visit.studio.versions.is_compared(visit.choices.dataset, before, after):
-        return _progress(visit, known, before, after)
+        body = html('<div class="body stack tight">{p}</div>', p=_progress(visit, _key(visit, before, after)))
+        return panel("Compare", "cmp", body, pair, "bar wrap")
     only, start = kept.get("only", ""), max(1, kept.get("start", 1))
-    comparison = visit.studio.versions.compare(visit.choices.dataset, before, after, start, PAGE, only)
+    comparison = visit.studio.versions.compare(visit.choices.dataset, before, after, Page(start, PAGE), only)
     kinds = [("", f"All {comparison.added + comparison.removed + comparison.changed:,}", "")]
     kinds += [(kind, f"{getattr(comparison, kind):,} {words}", "") for kind, (words, _) in WORDS.items()]
-    return html(
-        '<section class="panel flush" aria-labelledby="cmp"><div class="bar wrap"><h2 id="cmp">Compare</h2>{pair}'
-        '<span class="right">{kinds}</span></div>{columns}{table}{foot}</section>',
-        pair=_pair(known, before, after),
-        kinds=segments("only", "compare", kinds, only, "Rows shown"),
-        columns=_columns(comparison),
-        table=_table(comparison),
-        foot=_foot(comparison),
-    )
+    shown = html('<span class="right">{s}</span>', s=segments("only", "compare", kinds, only, "Rows shown"))
+    body = html("{c}{t}{f}", c=_columns(comparison), t=_table(comparison), f=_foot(comparison))
+    return panel("Compare", "cmp", body, pair + shown, "bar wrap")
 
 
-def _pair(known: list[DatasetRecord], before: int, after: int) -> Html:
-    """Selectors of the two versions."""
-    versions = [(str(each.version), f"Version {each.version}") for each in known]
-    return html(
-        '{one}<span class="muted">with</span>{other}',
-        one=select_input("before", versions, str(before), "compare", small=True, label="Earlier version"),
-        other=select_input("after", versions, str(after), "compare", small=True, label="Later version"),
-    )
-
-
-def _progress(visit: Visit, known: list[DatasetRecord], before: int, after: int) -> Html:
+def _progress(visit: Visit, key: Key) -> Html:
     """The progress of a comparison of many rows in a subprocess. The page polls it."""
-    key = _key(visit, before, after)
     job = JOBS.get(key)
     if visit.choices.extra.get("not_compared") == key[1] and job is None:
-        body = html(
-            '<p class="muted">These two were not compared.</p><div class="row">{b}</div>',
-            b=button("Compare them", "compare-again", "s"),
-        )
-    else:
-        body = html(
-            '<p class="muted" role="status">Comparing{s} …</p><div class="row">{b}</div>'
-            '<i hidden data-poll="{wait}" data-repeat data-act="compare-look"></i>',
-            s=f": {job.seconds:.0f} s" if job else "",
-            b=button("Stop", "stop-comparing", "s", aria_label="Stop comparing"),
-            wait=500 if job else 100,
-        )
+        return with_button("These two were not compared.", button("Compare them", "compare-again", "s"), "muted")
     return html(
-        '<section class="panel flush" aria-labelledby="cmp"><div class="bar wrap"><h2 id="cmp">Compare</h2>{pair}</div>'
-        '<div class="body stack tight">{body}</div></section>',
-        pair=_pair(known, before, after),
-        body=body,
+        '<p class="muted" role="status">Comparing{s} …</p><div class="row">{b}</div>{poll}',
+        s=f": {job.seconds:.0f} s" if job else "",
+        b=button("Stop", "stop-comparing", "s", aria_label="Stop comparing"),
+        poll=poll("compare-look", 500 if job else 100),
     )
 
 
@@ -164,27 +141,10 @@ def _foot(comparison: Comparison) -> Html:
     words = f"Differences {comparison.start:,} to {last:,} of {comparison.total:,}" if comparison.rows else ""
     return html(
         '<div class="bar foot"><span class="muted" aria-live="polite">{words} · {same} the same</span>'
-        '<span class="right row">{back}{on}</span></div>',
+        '<span class="right row">{turn}</span></div>',
         words=words,
         same=rows_words(comparison.same),
-        back=button(
-            "Previous",
-            "compare",
-            "s",
-            disabled=comparison.start <= 1,
-            name="start",
-            value=max(1, comparison.start - PAGE),
-            aria_label="Previous differences",
-        ),
-        on=button(
-            "Next",
-            "compare",
-            "s",
-            disabled=last >= comparison.total,
-            name="start",
-            value=comparison.start + PAGE,
-            aria_label="Next differences",
-        ),
+        turn=page_buttons("compare", comparison.start, comparison.total, PAGE, "differences", name="start"),
     )
 
 
@@ -211,20 +171,19 @@ def update(visit: Visit) -> None:
         return
     before, after = chosen(visit, known)
     key, studio, dataset = _key(visit, before, after), visit.studio, visit.choices.dataset
-    if visit.choices.extra.get("not_compared") == key[1] or studio.versions.is_compared(dataset, before, after):
-        JOBS.take(key)
-        return
     over = JOBS.take(key)
+    if visit.choices.extra.get("not_compared") == key[1] or studio.versions.is_compared(dataset, before, after):
+        return
     if over is not None and over.error is not None:
         visit.remember(not_compared=key[1])
         if not isinstance(over.error, Cancelled):
             raise over.error
     elif over is None and JOBS.get(key) is None:
-        JOBS.begin(
-            key,
-            Job("Comparing"),
-            lambda job: studio.jobs.compare_versions(dataset, before, after, job.read, job.cancelled),
-        )
+
+        def compare_versions(job: Job) -> None:
+            studio.jobs.compare_versions(dataset, before, after, job.read, job.cancelled)
+
+        JOBS.begin(key, Job("Comparing"), compare_versions)
 
 
 def stop(visit: Visit) -> None:
