@@ -34,8 +34,8 @@ ROLES = {
 """Names of speakers in the formats of LLaMA-Factory, ShareGPT, OpenAI and others → role."""
 UNTRAINED = "weight"
 """OpenAI's files give weight 0 to replies that are not learned."""
-_WEIGHTS = (UNTRAINED, "loss_weight")
-"""Keys of a message's weight, in OpenAI's files and in LLaMA-Factory's."""
+_LOSS_WEIGHT = "loss_weight"
+"""The same in LLaMA-Factory's files."""
 _SMALLEST_WEIGHT = 1e-6
 """Up to this weight LLaMA-Factory does not train on a message."""
 TEXT, REASONING, CALL = "text", "reasoning", "tool_call"
@@ -54,8 +54,6 @@ THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 """The model's reasoning before a reply."""
 _SPEAKER = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 """The start of a turn in a transcript."""
-Parts = dict[str, list[str]]
-"""Type of a part → the texts of these parts of a content."""
 
 
 def messages_of(value: Any) -> list[dict[str, Any]] | None:
@@ -101,7 +99,9 @@ def transcript_of(transcript: str | None) -> list[dict[str, Any]]:
 
     A reply without words at the end is left out: it is still to come.
     """
-    before, *pieces = _SPEAKER.split(transcript or "")
+    if not transcript or "\n\nAssistant:" not in transcript:
+        return []
+    before, *pieces = _SPEAKER.split(transcript)
     if before.strip() or len(pieces) < 4 or pieces[0] != "Human":
         return []
     turns = [
@@ -157,23 +157,28 @@ def _message(item: Any) -> dict[str, Any] | None:
     if not isinstance(item, dict):
         return None
     speaker = _speaker(item)
-    role = ROLES.get(speaker)
-    parts = _parts(item.get("content", item.get("value")), role) if role else None
-    if role is None or parts is None:
+    role, content = ROLES.get(speaker), item.get("content", item.get("value"))
+    if isinstance(content, list):
+        if not all(_is_readable(part, role) for part in content):
+            return None
+        item = _without_parts(item, content)
+        content = item["content"]
+    elif not isinstance(content, str):
+        content = "" if is_blank(content) else None
+    if role is None or content is None:
         return None
-    content = "".join(parts[TEXT])
-    calls = _calls([parsed(call) for call in parts[CALL]] or item.get(CALLS) or item.get("function_call"))
+    calls = _calls(item.get(CALLS) or item.get("function_call"))
     if speaker == "function_call" and content and (calls_in_text := _calls(parsed(content))):
         content, calls = "", calls_in_text
-    thought = "".join(parts[REASONING]) or item.get("reasoning_content") or item.get("thinking")
+    thought = item.get("reasoning_content") or item.get("thinking")
     if role == "assistant" and isinstance(thought, str) and thought.strip() and "<think>" not in content:
         content = f"<think>\n{thought.strip()}\n</think>\n\n{content}"
     turn: dict[str, Any] = {"role": role, "content": content}
     turn |= {key: item[key] for key in NAMES if isinstance(item.get(key), str) and item[key]}
     if role == "assistant" and calls:
         turn[CALLS] = calls
-    weight = next((item[key] for key in _WEIGHTS if isinstance(item.get(key), int | float)), 1)
-    if role == "assistant" and weight != 1:
+    weight = item.get(_LOSS_WEIGHT) if item.get(UNTRAINED) is None else item[UNTRAINED]
+    if role == "assistant" and isinstance(weight, int | float) and weight != 1:
         turn[UNTRAINED] = 0 if weight <= _SMALLEST_WEIGHT else weight
     return turn
 
@@ -225,22 +230,20 @@ def _calls(value: Any) -> list[dict[str, Any]]:
     return calls
 
 
-def _parts(content: Any, role: str) -> Parts | None:
-    """Return the parts of a content by their type. None if there is a part that can't be read, such as an image."""
-    parts: Parts = {TEXT: [], REASONING: [], CALL: []}
-    if isinstance(content, str):
-        parts[TEXT].append(content)
-    elif not isinstance(content, list):
-        return parts if is_blank(content) else None
-    else:
-        for part in content:
-            if not _is_readable(part, role):
-                return None
-            parts[_type_of(part)].append(_text_of_part(part) or "")
-    return parts
+def _without_parts(item: dict[str, Any], content: list[Any]) -> dict[str, Any]:
+    """Return a message with its readable parts as text, reasoning and tool calls, in OpenAI's keys."""
+    texts: dict[str, list[str]] = {TEXT: [], REASONING: [], CALL: []}
+    for part in content:
+        texts[_type_of(part)].append(_text_of_part(part) or "")
+    keys: dict[str, Any] = {"content": "".join(texts[TEXT])}
+    if texts[REASONING]:
+        keys["reasoning_content"] = "".join(texts[REASONING])
+    if texts[CALL]:
+        keys[CALLS] = [parsed(call) for call in texts[CALL]]
+    return {**item, **keys}
 
 
-def _is_readable(part: Any, role: str) -> bool:
+def _is_readable(part: Any, role: str | None) -> bool:
     """Return whether a part of a content can be read. Only the assistant has reasoning and tool calls."""
     text, type_ = _text_of_part(part), _type_of(part)
     if text is None or (type_ != TEXT and role != "assistant"):
