@@ -1,4 +1,4 @@
-"""What the tests under faults share: a home, a tiny model, a run that nothing befell, and the table in docs/."""
+"""What the tests under faults share: a home, a tiny model, an undisturbed run, and the table in docs/."""
 
 import os
 import signal
@@ -67,7 +67,7 @@ def data(home: Home) -> DatasetRecord:
 
 @pytest.fixture(scope="session")
 def unharmed(tmp_path_factory: pytest.TempPathFactory, llama: str) -> dict[int, float]:
-    """The losses of a run that nothing befell, by step; its best validation loss under 0."""
+    """The losses of an undisturbed run, by step; its best validation loss under 0."""
     home = Home(tmp_path_factory.mktemp("unharmed"))
     run = add_run(home, add_sample(home, "support-tone", 40), llama, **SETTINGS)
     assert start_worker(home, run).wait(120) == 0
@@ -117,7 +117,7 @@ def go_on(studio: Studio, run: str) -> None:
 
 @pytest.fixture
 def told(record_property: Callable[[str, object], None]) -> Told:
-    """A line of the table: what befell, at which moment, and what was found afterwards."""
+    """A line of the table: failure, moment and result."""
 
     def tell(what: str, moment: str, found: str) -> None:
         assert (what, moment) in EVERY, "a line that the table does not know"

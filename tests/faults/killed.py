@@ -94,36 +94,36 @@ def _named(*words: str) -> Callable[..., bool]:
 
 
 WORKER: dict[str, Trap] = {
-    "taken, not yet its turn": on("studio.store.queue", "Queue", "try_start"),
-    "its turn, not yet begun": on("studio.store.runs", "RunStore", "begin"),
-    "begun, importing": on("studio.worker.imports", "", "import_heavy"),
-    "looking for its rows": on("studio.worker.run", "Worker", "_job"),
+    "claimed, waiting for its turn": on("studio.store.queue", "Queue", "try_start"),
+    "its turn, not started": on("studio.store.runs", "RunStore", "begin"),
+    "started, importing": on("studio.worker.imports", "", "import_heavy"),
+    "finding its rows": on("studio.worker.run", "Worker", "_job"),
     "loading the model": on_event("phase", phase="loading"),
     "reading the rows": on_event("phase", phase="reading", nth=2),
     "answering the prompts before the first step": on_event("reply", after=False),
-    "the first check is kept": on_event("evaluation", step=0),
-    "before the first step is kept": on_event("step", after=False, step=1),
-    "the first step is kept": on_event("step", step=1),
-    "a step is done and not kept": on_event("step", after=False, step=8),
-    "a step is kept": on_event("step", step=13),
-    "in the middle of a check": on(
+    "the first validation is saved": on_event("evaluation", step=0),
+    "before the first step is saved": on_event("step", after=False, step=1),
+    "the first step is saved": on_event("step", step=1),
+    "a step is done, not saved": on_event("step", after=False, step=8),
+    "a step is saved": on_event("step", step=13),
+    "during a validation": on(
         "studio.training.loop.callbacks",
         "EventCallback",
         "on_prediction_step",
         when=lambda _, args, state, *rest, **more: state.global_step == 10,
     ),
-    "a check is kept, its checkpoint not begun": on_event("evaluation", step=10),
+    "a validation is saved, its checkpoint not started": on_event("evaluation", step=10),
     "a checkpoint half written": on("torch", "", "save", nth=6),
     "a checkpoint written, not marked": on("studio.training.loop.checkpoints", "", "_write", nth=2),
-    "a checkpoint marked, not in its place": on("pathlib", "Path", "rename", nth=2, when=_named(".new/checkpoint-")),
-    "a checkpoint in its place, not told": on_event("checkpoint", after=False, nth=2),
+    "a checkpoint marked, not renamed": on("pathlib", "Path", "rename", nth=2, when=_named(".new/checkpoint-")),
+    "a checkpoint renamed, no event": on_event("checkpoint", after=False, nth=2),
     "an old checkpoint half removed": half_removed,
-    "the run's description half written": on("studio.store.run_folder_import", "", "write_whole", nth=4),
+    "run.json half written": on("studio.store.run_folder_import", "", "write_whole", nth=4),
     "saving: the result written, not synced": on(
         "studio.training.loop.checkpoints", "", "sync_tree", when=_named(".adapter.new")
     ),
-    "saving: the result not in its place": on("pathlib", "Path", "rename", when=_named(".adapter.new")),
-    "saved, its end not kept": on(
+    "saving: the result not renamed": on("pathlib", "Path", "rename", when=_named(".adapter.new")),
+    "result saved, end of the run not saved": on(
         "studio.store.runs", "RunStore", "set_status", when=lambda _, run, status, *rest, **more: status == "finished"
     ),
 }
@@ -150,38 +150,38 @@ def worker(moment: str, home: str, run: str) -> int:
 
 
 SERVER: dict[str, tuple[str, Trap]] = {
-    "start: before the run is made": ("start", on("studio.store.runs", "RunStore", "create")),
-    "start: its folder made, not listed": ("start", on("studio.store.runs", "", "write_whole", after=True)),
-    "start: listed, not in the queue": ("start", on("studio.store.queue", "Queue", "enqueue")),
+    "start: before the run exists": ("start", on("studio.store.runs", "RunStore", "create")),
+    "start: folder written, not in the database": ("start", on("studio.store.runs", "", "write_whole", after=True)),
+    "start: in the database, not in the queue": ("start", on("studio.store.queue", "Queue", "enqueue")),
     "start: in the queue, no worker": (
         "start",
         on("studio.services.runners.worker_processes", "WorkerProcesses", "start"),
     ),
-    "start: the worker just begun": (
+    "start: the worker just started": (
         "start",
         on("studio.services.runners.worker_processes", "WorkerProcesses", "start", after=True),
     ),
-    "stop: the wish kept, not said": ("stop", on("studio.store.runs", "RunStore", "set_status")),
-    "stop: said": ("stop", on("studio.store.runs", "RunStore", "set_status", after=True)),
-    "pause: the wish kept, not said": ("pause", on("studio.store.runs", "RunStore", "set_status", nth=2)),
-    "pause: said": ("pause", on("studio.store.runs", "RunStore", "set_status", nth=2, after=True)),
-    "resume: before it is said": ("resume", on("studio.store.runs", "RunStore", "set_status")),
-    "resume: said, not in the queue": ("resume", on("studio.store.queue", "Queue", "enqueue")),
+    "stop: request saved, no event": ("stop", on("studio.store.runs", "RunStore", "set_status")),
+    "stop: event saved": ("stop", on("studio.store.runs", "RunStore", "set_status", after=True)),
+    "pause: request saved, no event": ("pause", on("studio.store.runs", "RunStore", "set_status", nth=2)),
+    "pause: event saved": ("pause", on("studio.store.runs", "RunStore", "set_status", nth=2, after=True)),
+    "resume: before the event": ("resume", on("studio.store.runs", "RunStore", "set_status")),
+    "resume: event saved, not in the queue": ("resume", on("studio.store.queue", "Queue", "enqueue")),
     "resume: in the queue, no worker": (
         "resume",
         on("studio.services.runners.worker_processes", "WorkerProcesses", "start"),
     ),
-    "resume: the worker just begun": (
+    "resume: the worker just started": (
         "resume",
         on("studio.services.runners.worker_processes", "WorkerProcesses", "start", after=True),
     ),
-    "note: kept, not in the folder": ("note", on("studio.store.runs", "", "redescribe")),
-    "delete: its description gone": ("delete", on("pathlib", "Path", "unlink", after=True, when=_named("run.json"))),
-    "delete: unlisted, its folder there": ("delete", on("shutil", "", "rmtree")),
+    "note: in the database, not in the folder": ("note", on("studio.store.runs", "", "redescribe")),
+    "delete: run.json removed": ("delete", on("pathlib", "Path", "unlink", after=True, when=_named("run.json"))),
+    "delete: not in the database, folder still there": ("delete", on("shutil", "", "rmtree")),
     "export: half written": ("export", on("zipfile", "ZipFile", "write", nth=3)),
-    "import: half taken out": ("import", on("studio.store.run_archive", "", "_copy", nth=3)),
-    "import: in its place, not listed": ("import", on("studio.store.runs", "", "import_copied_runs")),
-    "looking: a lost run found, not said": ("look", on("studio.store.runs", "RunStore", "_set_status")),
+    "import: half extracted": ("import", on("studio.store.run_archive", "", "_copy", nth=3)),
+    "import: folder in place, not in the database": ("import", on("studio.store.runs", "", "import_copied_runs")),
+    "reconcile: a lost run found, no event": ("look", on("studio.store.runs", "RunStore", "_set_status")),
 }
 """Moment → the act that is done, and where it dies."""
 

@@ -22,7 +22,7 @@ from .conftest import ALL, SETTINGS, Told, go_on, halt, same
 from .killed import SERVER
 from .table import KILLED_SERVER
 
-SAMPLE = ("start: listed, not in the queue", "resume: said, not in the queue", "import: half taken out")
+SAMPLE = ("start: in the database, not in the queue", "resume: event saved, not in the queue", "import: half extracted")
 SHORT = {"max_length": 64, "max_steps": 3, "eval_rows": 2}
 
 
@@ -83,7 +83,7 @@ def kept(studio: Studio, run: str, shown: list[StoredEvent]) -> str:
 
 @pytest.fixture(scope="session")
 def pressed(tmp_path_factory: pytest.TempPathFactory, llama: str) -> list[float]:
-    """The losses of what Start makes when nothing befalls it."""
+    """The losses of the run of Start without a failure."""
     home = Home(tmp_path_factory.mktemp("pressed"))
     studio = Studio(home.root)
     run = studio.runs.start(
@@ -139,7 +139,7 @@ def start(at: Scene) -> str:
     steps = steps_of(at.home, again.id)
     assert [event.step for event in steps] == [1, 2, 3], "it was trained once"
     assert [event.loss for event in steps] == pytest.approx(at.pressed, abs=1e-5)
-    return "Start pressed again: one run, trained once, the same losses"
+    return "after Start again: one run, trained once, the same losses"
 
 
 def stop(at: Scene) -> str:
@@ -149,7 +149,7 @@ def stop(at: Scene) -> str:
     worker.send_signal(signal.SIGCONT)
     assert worker.wait(60) == 0, log_of(at.home, run)
     assert (at.studio.runs.get(run).status, at.studio.runs.get(run).has_result) == ("stopped", True)
-    return f"the worker stopped and kept the best; {on_to_the_end(at, run, shown)}"
+    return f"the worker stopped, best checkpoint kept; {on_to_the_end(at, run, shown)}"
 
 
 def pause(at: Scene) -> str:
@@ -176,7 +176,7 @@ def resume(at: Scene) -> str:
     assert at.studio.runs.get(run).status == "finished", at.studio.runs.get(run)
     same(at.home, run, at.unharmed)
     assert at.studio.runs.get(run).metrics["eval_loss"] == pytest.approx(at.unharmed[0], abs=1e-5)
-    return f"the run went on; {kept(at.studio, run, shown)}; the same losses"
+    return f"the run continued; {kept(at.studio, run, shown)}; the same losses"
 
 
 def on_to_the_end(at: Scene, run: str, shown: list[StoredEvent]) -> str:
@@ -191,7 +191,7 @@ def note(at: Scene) -> str:
     shown = at.studio.runs.events(run)
     killed_at(at.moment, at.home, run)
     assert at.studio.runs.get(run).note == "a note" and at.studio.runs.get(run).tags == ("x",)
-    return f"the note was kept; {kept(at.studio, run, shown)}"
+    return f"the note was saved; {kept(at.studio, run, shown)}"
 
 
 def delete(at: Scene) -> str:
@@ -203,7 +203,7 @@ def delete(at: Scene) -> str:
         at.studio.runs.delete(run)
     at.studio.reconcile()
     assert at.studio.runs.all() == [], "what was deleted does not come back"
-    return "still listed, and deleted at once when asked again" if left else "deleted, and it did not come back"
+    return "still listed; the next delete removed it" if left else "deleted, and not listed again"
 
 
 def export(at: Scene) -> str:
@@ -213,7 +213,7 @@ def export(at: Scene) -> str:
     assert not out.exists(), "no half file is taken for a whole one"
     with zipfile.ZipFile(at.studio.saved.export_archive(run, out)) as archive:
         assert archive.testzip() is None
-    return f"no half file; made when asked again; {kept(at.studio, run, shown)}"
+    return f"no half file; the next export was complete; {kept(at.studio, run, shown)}"
 
 
 def take_in(at: Scene) -> str:
@@ -228,7 +228,7 @@ def take_in(at: Scene) -> str:
     if not found:
         assert at.studio.saved.import_archive(file).id == run
     assert at.studio.runs.get(run).has_result and [each.event for each in at.studio.runs.events(run)] == shown
-    how = "whole in its place, and listed by the next one" if found else "nothing of it; taken in when asked again"
+    how = "complete, and listed by the next server" if found else "nothing remained; the next import worked"
     return f"{how}; {len(shown)} events, 0 lost"
 
 
@@ -240,7 +240,7 @@ def look(at: Scene) -> str:
     assert at.studio.runs.get(run).status == "interrupted"
     states = [each.event.status for each in at.studio.runs.events(run, kinds=("state",))]  # type: ignore[union-attr]
     assert states.count("interrupted") == 1
-    return f"said once, by the next one; {on_to_the_end(at, run, shown)}"
+    return f"one event, by the next server; {on_to_the_end(at, run, shown)}"
 
 
 ACTS = {

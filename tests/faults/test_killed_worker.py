@@ -17,7 +17,12 @@ from .conftest import ALL, SETTINGS, Told
 from .killed import WORKER
 from .table import KILLED_WORKER
 
-SAMPLE = ("loading the model", "in the middle of a check", "a checkpoint half written", "saved, its end not kept")
+SAMPLE = (
+    "loading the model",
+    "during a validation",
+    "a checkpoint half written",
+    "result saved, end of the run not saved",
+)
 
 
 def killed_at(moment: str, home: Home, run: str) -> list[int]:
@@ -53,7 +58,7 @@ def test_a_worker_killed_at_this_moment_costs_nothing_but_time(
             with home.queue.db.write() as connection:
                 connection.execute("UPDATE entries SET called = ''")
             studio.reconcile()
-            went_on = "given another worker"
+            went_on = "another worker took it"
         else:
             assert record.status == "interrupted", record
             words = studio.runs.resume(run).reason

@@ -1,4 +1,4 @@
-"""What befalls a run from outside: a damaged database, a clock, a lost model, a restart."""
+"""Failures from outside a run: a damaged database, a clock, a lost model, a restart."""
 
 import os
 import signal
@@ -70,9 +70,9 @@ def test_a_damaged_database(
     finally:
         studio.close()
     told(
-        "the whole database overwritten with noise",
+        "the whole database overwritten",
         "a step",
-        "kept aside and told; the run went on and finished; run and rows listed again from their folders, the curve "
+        "damaged file kept and reported; the run finished; run and rows listed again from their folders, the curve "
         f"but for {18 - len(steps)} of 18 steps since the last checkpoint",
     )
 
@@ -135,7 +135,7 @@ def test_a_restart_of_the_machine(
     assert stranger.poll() is None, "a stranger is never taken for the worker, and never signalled"
     stranger.communicate()
     same(home, run, unharmed)
-    told("the machine restarted, the pid used again", "a step", "interrupted, resumed, the same losses")
+    told("the machine restarted, the process number reused", "a step", "interrupted, resumed, the same losses")
 
 
 def test_the_description_survives_a_reader_and_a_writer_at_once(home: Home, data: DatasetRecord, llama: str) -> None:

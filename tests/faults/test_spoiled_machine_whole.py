@@ -1,4 +1,4 @@
-"""What befalls a run from outside and is tested in tests/real too: here for the whole table, and with its losses."""
+"""Failures from outside a run and is tested in tests/real too: here for the whole table, and with its losses."""
 
 import os
 import signal
@@ -86,7 +86,7 @@ def test_sigterm(home: Home, data: DatasetRecord, llama: str, told: Told) -> Non
     assert worker.wait(60) == 0, log_of(home, run)
     took = time.monotonic() - began
     assert (record_of(home, run).status, record_of(home, run).has_result) == ("stopped", True)
-    told("SIGTERM to the worker", "a step", f"stopped after {took:.1f} s, the best step kept")
+    told("SIGTERM to the worker", "a step", f"stopped after {took:.1f} s, best checkpoint kept")
 
 
 def test_a_worker_that_hangs(
@@ -123,7 +123,7 @@ def test_out_of_memory(home: Home, data: DatasetRecord, llama: str, told: Told) 
     said = record.reason.split(".")[0]
     assert record.status == "failed" and said == "The run needed more memory than there is", record
     assert home.queue.entries() == []
-    told("no more memory, a limit on the process", "a step", f"{record.status}: “{said}.”")
+    told("out of memory: limit of the process", "a step", f"{record.status}: “{said}.”")
 
 
 @pytest.fixture
@@ -188,7 +188,11 @@ def test_killed_by_the_system_for_want_of_memory(
     assert "the system ended it, since there was no memory left" in reason
     wait_for(lambda: record_of(home, run).status == "finished")
     assert home.workspace().runs.spec(run).config.batch_size == 1
-    told("no more memory, killed by the system", "a step", "named as that; tried once more at half the batch, finished")
+    told(
+        "out of memory: killed by the system",
+        "a step",
+        "reported as such; tried once more with half the batch size, finished",
+    )
 
 
 @pytest.fixture
@@ -224,7 +228,7 @@ def test_a_full_disk(small_disk: Path, llama: str, unharmed: dict[int, float], t
     told(
         "a full disk, a small tmpfs",
         "after the first checkpoint",
-        "stopped with its last checkpoint safe; with room again it went on to the same losses",
+        "stopped, last checkpoint safe; with free space it resumed to the same losses",
     )
 
 
@@ -268,4 +272,4 @@ def test_two_who_press_start_at_once(home: Home, data: DatasetRecord, llama: str
     (run,) = made
     wait_for(lambda: studio.runs.get(run).status == "finished", studio=studio)
     assert [event.step for event in steps_of(home, run)] == [1, 2]
-    told("two browsers press Start", "the same moment", "one run, trained once")
+    told("Start pressed in two browsers", "the same moment", "one run, trained once")
