@@ -29,7 +29,7 @@ from studio.services.planning.lengths import LengthCache, Lengths
 from studio.services.planning.planner import Planner
 from studio.services.planning.preview import Previews
 from studio.services.planning.service import Planning
-from studio.services.runners import Runner, runners
+from studio.services.runners import Runner, Runners
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.coach import Coach
 from studio.services.runs.curves import Curves
@@ -58,7 +58,7 @@ class Shared:
     def of(cls, home: Home) -> "Shared":
         """New ones for a data folder; no process is started before it is needed."""
         host, processes = HostClient(home), WorkerProcesses(home.root)
-        return cls(processes, runners(home, processes), host, Downloads(home), LengthCache(host), Suggester(host))
+        return cls(processes, Runners(home, processes), host, Downloads(home), LengthCache(host), Suggester(host))
 
 
 class Studio:

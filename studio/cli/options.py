@@ -7,6 +7,7 @@ import typer
 
 from studio.data.formats import FORMATS
 from studio.export import EXPORTS
+from studio.machine.plugins import has_plugins
 from studio.schema.config import DEFAULT_METHOD
 from studio.tasks import TASKS
 from studio.training.methods import METHODS
@@ -39,6 +40,15 @@ Method = Annotated[
         "--method",
         help=f"{_listed(METHODS)}; left out, {DEFAULT_METHOD}, or full for a small encoder.",
         show_default=False,
+    ),
+]
+Runner = Annotated[
+    str,
+    typer.Option(
+        "--runner",
+        help="Where to train: local, or a runner of an installed plugin.",
+        show_default=False,
+        hidden=not has_plugins("runners"),
     ),
 ]
 Map = Annotated[

@@ -7,7 +7,7 @@ import typer
 
 from studio.cli.context import Context, command
 from studio.cli.data import roles_of
-from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalModel, Preset, Run, Task
+from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalModel, Preset, Run, Runner, Task
 from studio.cli.progress import wait
 from studio.cli.read_options import open_dataset, shared_options
 from studio.cli.settings import NOT_SETTINGS, ConfigFile, read_config
@@ -53,6 +53,7 @@ def train(
         list[str] | None,
         typer.Option(help="A prompt to be answered before and after training.", show_default=False),
     ] = None,
+    runner: Runner = "local",
     detach: Detach = False,
 ) -> None:
     """Train a model on a dataset and wait for the end; Ctrl-C leaves the run going.
@@ -79,6 +80,7 @@ def train(
         "method": values.get("method"),
         "preset": values.get("preset", "balanced"),
         "name": values.get("name", ""),
+        "runner": runner,
         "leave_out": (*from_file.leave_out, *(leave_out or ())),
     }
     with gathered(wrong):

@@ -19,7 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from threading import RLock
 from typing import Any, Generic, Protocol, TypeVar
 
-KINDS = ("tasks", "methods", "exports", "checks", "formats", "tabs")
+KINDS = ("tasks", "methods", "exports", "checks", "formats", "runners", "tabs")
 """What a plugin can add. The entry point group of tasks is `finetune_studio.tasks`."""
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 """Names appear in flags, file names and saved runs."""

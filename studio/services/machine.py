@@ -8,6 +8,7 @@ from studio.machine.facts import MachineFacts, machine_facts
 from studio.models import check_starters
 from studio.schema.report import MachineCheck
 from studio.services.context import Context
+from studio.services.runners import RUNNERS
 from studio.tasks import TASKS
 from studio.training.methods import METHODS
 
@@ -24,6 +25,6 @@ class Machine:
 
     def check(self) -> list[MachineCheck]:
         """Checks of this machine: what may prevent a run, each with a fix."""
-        for registry in (TASKS, METHODS, EXPORTS, CHECKS, FORMATS):
+        for registry in (TASKS, METHODS, EXPORTS, CHECKS, FORMATS, RUNNERS):
             registry.load()
         return [*check_machine(self.context.home.root), *check_starters(), *check_plugins()]

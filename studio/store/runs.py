@@ -194,15 +194,17 @@ class RunStore:
                     row = self._active_rows(row["id"])[0]
                 end(row)
 
-    def reconcile(self, safe: Safe | None = None) -> list[RunRecord]:
+    def reconcile(self, safe: Safe | None = None, elsewhere: Collection[str] = ()) -> list[RunRecord]:
         """Mark runs as interrupted whose worker died, and return them. Hung workers are ended first.
 
-        `safe` returns the step from which a run can resume.
+        `safe` returns the step from which a run can resume. Runs `elsewhere` have no worker on this machine.
         """
         self.end_hung_workers()
         lost = []
         for row in self._active_rows():
-            if not lives(row["pid"], row["identity"]) and self._mark_interrupted(row, safe):
+            if row["id"] in elsewhere or lives(row["pid"], row["identity"]):
+                continue
+            if self._mark_interrupted(row, safe):
                 lost.append(self.get(row["id"]))
                 if self.folder(row["id"]).record.exists():
                     self.describe(row["id"])

@@ -11,7 +11,7 @@ from worker_runs import add_run, log_of, record_of, start_worker, steps_of, wait
 
 from studio.schema.dataset import DatasetRecord
 from studio.services.context import Context
-from studio.services.runners import runners
+from studio.services.runners import Runners
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.services.runs.reconcile import reconcile
 from studio.store import Home
@@ -75,7 +75,7 @@ def test_a_killed_run_waits_for_its_turn_and_ends_with_its_best_step_without_ano
     worker.wait(10)
     remembering, folder = Remembering(home), home.workspace().runs.folder(run)
     processes: Any = remembering
-    runs = RunLifecycle(Context(home, home.workspace()), runners(home, processes), processes)
+    runs = RunLifecycle(Context(home, home.workspace()), Runners(home, processes), processes)
     reconcile(runs)
     assert runs.get(run).status == "interrupted"
     steps, kept = len(steps_of(home, run)), runs.progress(run).keeps

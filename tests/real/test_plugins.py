@@ -1,4 +1,5 @@
-"""Plugins: a package outside the studio adds a task, a method, an export, a check, a file format and a tab.
+"""Plugins: a package outside the studio adds a task, a method, an export, a check, a file format, a runner
+and a tab.
 
 Each process here is started with the package's folder on PYTHONPATH, as if the package were installed.
 """
@@ -21,6 +22,7 @@ ADDED = {
     "exports": "merged-float16",
     "checks": "shouting",
     "formats": "pipes",
+    "runners": "gentle",
     "tabs": "notes",
 }
 pytestmark = pytest.mark.usefixtures("afresh")
@@ -73,10 +75,12 @@ def test_every_registry_has_the_built_in_objects_and_then_those_of_the_package(i
         from studio.data.checks import CHECKS
         from studio.data.formats import FORMATS
         from studio.export import EXPORTS
+        from studio.services.runners import RUNNERS
         from studio.tasks import TASKS
         from studio.training.methods import METHODS
         from studio.ui.tabs.registry import TABS
-        print(json.dumps({each.kind: list(each) for each in (TASKS, METHODS, EXPORTS, CHECKS, FORMATS, TABS)}))
+        registries = (TASKS, METHODS, EXPORTS, CHECKS, FORMATS, RUNNERS, TABS)
+        print(json.dumps({each.kind: list(each) for each in registries}))
     """
     found, built_in = answer_in(installed, code), answer_in(PACKAGE / "missing", code)
     for kind, name in ADDED.items():
@@ -130,6 +134,28 @@ def test_the_command_line_names_them_and_the_settings_accept_them(installed: Pat
         print(json.dumps([config.method, applies("lora_rank", config.method), applies("lora_targets", config.method)]))
     """
     assert answer_in(installed, checked) == ["query-lora", True, False]
+
+
+def test_a_run_trains_with_the_runner_of_the_package(installed: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("question,answer\n" + "".join(f"Where is {n}?,Under stone {n}.\n" for n in range(40)))
+    assert "--runner" in run_in(installed, "-m", "studio", "train", "--help").stdout
+    assert "--runner" not in run_in(PACKAGE / "missing", "-m", "studio", "train", "--help").stdout
+    asked = ("--model", "starter-chat", "--max-steps", "1", "--runner", "gentle", "--detach", "--home", str(tmp_path))
+    done = run_in(installed, "-m", "studio", "train", str(rows), *asked)
+    assert done.returncode == 0, done.stderr
+    run = done.stdout.split()[-1]
+    code = f"""
+        import json
+        from pathlib import Path
+        from studio.api import Studio
+        studio = Studio(Path({str(tmp_path)!r}))
+        print(json.dumps([studio.runs.spec({run!r}).runner, studio.runs.runner_of({run!r}).title]))
+        studio.runs.stop({run!r}, "discard")
+    """
+    assert answer_in(installed, code) == ["gentle", "This machine, gently"]
+    done = run_in(PACKAGE / "missing", "-m", "studio", "train", str(rows), *asked)
+    assert done.returncode == 2 and "There is no runner gentle" in done.stderr
 
 
 def test_the_generated_docs_list_them(installed: Path) -> None:

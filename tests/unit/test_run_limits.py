@@ -13,7 +13,7 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord, RunSpec
-from studio.services.runners import runners
+from studio.services.runners import Runners
 from studio.store import Home, Workspace
 from studio.store.quota import Quota
 from studio.store.removal import has_active_runs, remove_workspace
@@ -50,7 +50,7 @@ def visit(home: Home, address: str = "192.0.2.1") -> Studio:
     studio = Studio(home, name, demo=True)
     starts: Any = Starts()
     object.__setattr__(studio.shared, "processes", starts)
-    object.__setattr__(studio.shared, "runners", runners(home, starts))
+    object.__setattr__(studio.shared, "runners", Runners(home, starts))
     return studio
 
 

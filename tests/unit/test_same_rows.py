@@ -10,7 +10,7 @@ from test_services_runs import Starts
 
 from studio.api import Shared, Studio
 from studio.schema.requests import RunRequest, SearchRequest
-from studio.services.runners import runners
+from studio.services.runners import Runners
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.store import Home
 
@@ -18,7 +18,7 @@ from studio.store import Home
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     home, starts = Home(tmp_path / "home"), cast(WorkerProcesses, Starts())
-    shared = replace(Shared.of(home), processes=starts, runners=runners(home, starts))
+    shared = replace(Shared.of(home), processes=starts, runners=Runners(home, starts))
     made = Studio(home, shared=shared)
     yield made
     made.close()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ from studio.machine.limits import oom_kills
 from studio.machine.processes import identity
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
-from studio.schema.events import StepEvent
+from studio.schema.events import AnyEvent, PhaseEvent, StateEvent, StepEvent
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunSpec
 from studio.schema.settings_check import config_from
 from studio.services.context import Context
-from studio.services.runners import runners
+from studio.services.runners import Runner, Runners
+from studio.services.runners.base import Position, RunHandle
+from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.services.runs.reconcile import reconcile
 from studio.services.runs.run_management import RunManagement
@@ -76,7 +79,7 @@ def reconciled(runs, run):
 
 def lifecycle(context, processes):
     """The runs of a workspace, whose workers are only remembered."""
-    return RunLifecycle(context, runners(context.home, processes), processes)
+    return RunLifecycle(context, Runners(context.home, processes), processes)
 
 
 @pytest.fixture
@@ -482,3 +485,46 @@ def test_a_worker_that_hangs_after_stop_is_killed_and_one_that_still_saves_is_no
     folder.log.write_text("what a library prints is no saving\n")
     reconcile(runs)
     assert living.wait(5) == -signal.SIGKILL
+
+
+class Away(Runner):
+    """A runner whose machine trains as the test says."""
+
+    name, title, sentence = "away", "Another machine", "It trains elsewhere."
+
+    def __init__(self, home: Home, processes: WorkerProcesses) -> None:
+        super().__init__(home, processes)
+        self.reported: list[AnyEvent] = []
+        self.submitted: set[str] = set()
+
+    def submit(self, run: RunHandle, rerun: bool = False) -> None:
+        self.submitted.add(run.id)
+
+    def is_submitted(self, run: RunHandle) -> bool:
+        return run.id in self.submitted
+
+    def position(self, run: RunHandle) -> Position | None:
+        return Position(0)
+
+    def events(self, run: RunHandle) -> Iterable[AnyEvent]:
+        events, self.reported = self.reported, []
+        return events
+
+    def fetch(self, run: RunHandle) -> None:
+        run.folder.adapter.mkdir()
+        (run.folder.adapter / "adapter_config.json").write_text("{}")
+
+
+def test_a_run_elsewhere_has_the_events_and_states_of_its_runner(runs: RunLifecycle) -> None:
+    away = Away(runs.context.home, runs.processes)
+    runs.runners = {**runs.runners, "away": away}
+    run = runs.submit(spec().model_copy(update={"runner": "away"})).id
+    away.reported = [StateEvent(status="training"), PhaseEvent(phase="training", steps=2)]
+    reconcile(runs)
+    assert runs.get(run).status == "training", "no worker of this machine is missed"
+    away.reported = [StateEvent(status="finished", message="Done.")]
+    reconcile(runs)
+    record = runs.get(run)
+    assert (record.status, record.has_result, record.reason) == ("finished", True, "Done.") and record.ended
+    assert [each.event.kind for each in runs.events(run)] == ["state", "state", "phase", "state"]
+    assert runs.queue.listing() == []

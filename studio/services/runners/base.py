@@ -1,4 +1,4 @@
-"""The interface of a runner: a place where runs train. Add a runner as one module and one line in the registry.
+"""The interface of a runner: a place where runs train. Add one as a module and a line in the registry, or as a plugin.
 
 A runner gets a run's folder, which describes the run (config.yaml, rows), and returns a stream of events. The studio
 saves the events, shows them and decides what happens next. No other code knows where a run trains.
@@ -6,12 +6,12 @@ saves the events, shows them and decides what happens next. No other code knows 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from studio.schema.base import FrozenModel
 from studio.schema.events import AnyEvent
 from studio.schema.runs import StopWish
-from studio.store import Workspace
+from studio.services.runners.worker_processes import WorkerProcesses
+from studio.store import Home, Workspace
 from studio.store.runs import RunFolder
 
 
@@ -49,18 +49,25 @@ class Position:
     """Bytes that it needs and bytes that are free, while it waits for memory."""
 
 
-class Runner(Protocol):
-    """A place where runs train."""
+class Runner:
+    """A place where runs train. One object serves a data folder; it is made when it is first needed."""
 
     name: str
     title: str
     sentence: str
+    is_elsewhere = True
+    """Runs train on other machines: the studio saves what `events` returns, and sees no process of theirs."""
+
+    def __init__(self, home: Home, processes: WorkerProcesses) -> None:
+        self.home, self.processes = home, processes
 
     def check(self) -> str:
         """Why the runner can't be used now, and what to do. Empty when it can."""
+        return ""
 
     def offers(self) -> tuple[Offer, ...]:
         """Its hardware."""
+        raise NotImplementedError
 
     def require_place(self, run: RunHandle) -> None:
         """Refuse what `submit` would refuse.
@@ -75,21 +82,27 @@ class Runner(Protocol):
         Raises:
             StudioError `limit-reached`: when the limits allow no more runs.
         """
+        raise NotImplementedError
 
     def is_submitted(self, run: RunHandle) -> bool:
         """Whether the runner knows the run."""
+        raise NotImplementedError
 
     def withdraw(self, run: RunHandle) -> None:
         """Take a waiting run out of the queue."""
+        raise NotImplementedError
 
     def stop(self, run: RunHandle, wish: StopWish) -> None:
         """Ask a running run to stop. Each further call uses more force, until the run has stopped."""
+        raise NotImplementedError
 
     def position(self, run: RunHandle) -> Position | None:
         """The place of a queued run. None when it is not queued."""
+        raise NotImplementedError
 
     def events(self, run: RunHandle) -> Iterable[AnyEvent]:
         """Events that the studio has not saved yet. A worker on this machine saves its events itself."""
+        return ()
 
     def fetch(self, run: RunHandle) -> None:
         """Copy the results of an ended run into its folder."""

@@ -1,15 +1,14 @@
 """The local runner: a queue, one run at a time, and a worker process that outlives the server."""
 
 import signal
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import takewhile
 
 from studio.machine.facts import machine_facts
 from studio.machine.processes import end_group
-from studio.schema.events import AnyEvent, StateEvent, StoredEvent
+from studio.schema.events import StateEvent, StoredEvent
 from studio.schema.runs import StopWish
-from studio.services.runners.base import Offer, Position, RunHandle
+from studio.services.runners.base import Offer, Position, RunHandle, Runner
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.store import Home
 from studio.store.files import is_written_to
@@ -22,19 +21,18 @@ SAVING_SECONDS = 60
 """A worker that wrote into its run's folder within this number of seconds is saving, and is not killed."""
 
 
-class LocalRunner:
+class LocalRunner(Runner):
     """Runs on this machine."""
 
     name = "local"
     title = "This machine"
     sentence = "One run at a time; the others wait for their turn."
 
-    def __init__(self, home: Home, processes: WorkerProcesses) -> None:
-        self.home, self.queue, self.processes = home, home.queue, processes
+    is_elsewhere = False
 
-    def check(self) -> str:
-        """Always available."""
-        return ""
+    def __init__(self, home: Home, processes: WorkerProcesses) -> None:
+        super().__init__(home, processes)
+        self.queue = home.queue
 
     def offers(self) -> tuple[Offer, ...]:
         """This machine's memory and GPUs."""
@@ -89,13 +87,6 @@ class LocalRunner:
             if entry.run == run.id:
                 return Position(before, None if entry.free is None else (entry.memory, entry.free))
         return None
-
-    def events(self, run: RunHandle) -> Iterable[AnyEvent]:
-        """None: the worker saves its events in the workspace's database."""
-        return ()
-
-    def fetch(self, run: RunHandle) -> None:
-        """Nothing to do: the worker writes into the run's folder."""
 
     def reconcile(self) -> None:
         """Kill waiting workers that hang, start the next worker, and watch those that other workers started."""

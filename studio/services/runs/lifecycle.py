@@ -13,6 +13,7 @@ from studio.schema.events import StepEvent, StoredEvent
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
 from studio.schema.views import Progress
 from studio.services.context import Context
+from studio.services.runners import LOCAL
 from studio.services.runners.base import RunHandle, Runner
 from studio.services.runners.local import timestamp
 from studio.services.runners.worker_processes import WorkerProcesses
@@ -49,7 +50,7 @@ class RunLifecycle:
     def has_room(self, run: str = "") -> bool:
         """Whether the limits allow one more run."""
         try:
-            runner = self.runner_of(run) if run else next(iter(self.runners.values()))
+            runner = self.runner_of(run) if run else self.runners[LOCAL]
             runner.require_place(self.handle(run))
         except StudioError:
             return False
@@ -62,6 +63,8 @@ class RunLifecycle:
         """
         if spec.config.mirror != "none":
             self.context.owner_only("Sending a run's curve to another program")
+        if spec.runner != LOCAL:
+            self.context.owner_only("Training elsewhere")
         require_allowed(self.context.workspace, spec)
         runner = named(self.runners, spec.runner, "runner", field="runner")
         if reason := runner.check():
@@ -72,9 +75,8 @@ class RunLifecycle:
         require_room(self.store.root.parent, spec.disk_bytes)
         self.quota.require(spec.disk_bytes, "This run", ", or choose LoRA or a smaller model")
         config = spec.config.model_copy(update={"name": self.store.unique_name(spec.config.name)})
-        record = self.store.create(
-            spec.model_copy(update={"config": config}), once, self.processes.claim_prepared_run(self._here)
-        )
+        prepared = self.processes.claim_prepared_run(self._here) if spec.runner == LOCAL else ""
+        record = self.store.create(spec.model_copy(update={"config": config}), once, prepared)
         handle = self.handle(record.id)
         if record.status == "queued" and not runner.is_submitted(handle):
             try:
@@ -90,7 +92,7 @@ class RunLifecycle:
         A visitor of a demo, and a run with several processes or a GPU, gets the imports alone.
         """
         alone = spec and spec.config.processes == 1 and spec.config.mirror == "none" and not machine_facts().gpus
-        if spec and alone and not self.context.demo:
+        if spec and alone and spec.runner == LOCAL and not self.context.demo:
             self.processes.prepare_run(self._here, spec, self.store.new_id())
         else:
             self.processes.prepare()

@@ -4,14 +4,18 @@ Reads never do this. The server calls it in a loop (ui/monitor.py), the command 
 `Runs.watch` while it waits.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import cast
 
 from studio.schema.errors import StudioError
-from studio.schema.events import AdviceEvent
-from studio.schema.runs import ACTIVE
+from studio.schema.events import AdviceEvent, StateEvent
+from studio.schema.runs import ACTIVE, RunStatus
+from studio.services.runners import LOCAL, Runner
 from studio.services.runners.local import timestamp
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.services.runs.run_files import resumable_step
+from studio.store.db import now
 from studio.store.files import ignore_full_disk
 from studio.training.loop.oom_retry import TITLE, retry_message, with_half_batch
 
@@ -26,27 +30,44 @@ def reconcile(runs: RunLifecycle) -> None:
     """
     runs.store.import_copied_runs()
     with ignore_full_disk():
-        _save_events(runs)
-        runs.store.reconcile(resumable_step)
+        active = _active(runs)
+        elsewhere = {run: runner for run, runner in active.items() if runner.is_elsewhere}
+        for run, runner in elsewhere.items():
+            _save_events(runs, run, runner)
+        runs.store.reconcile(resumable_step, elsewhere)
         for run in runs.store.killed_for_memory():
             _retry_with_half_batch(runs, run)
-        for run, _ in runs.store.in_state("stopping"):
-            runs.runner_of(run).stop(runs.handle(run), runs.store.stop_wish(run) or "keep")
-        for runner in runs.runners.values():
+        for run, runner in _active(runs, "stopping").items():
+            runner.stop(runs.handle(run), runs.store.stop_wish(run) or "keep")
+        for runner in {runs.runners[LOCAL], *active.values()}:
             runner.reconcile()
         for run, created in runs.store.in_state("queued"):
-            if _age(created) > UNQUEUED_SECONDS and not runs.runner_of(run).is_submitted(runs.handle(run)):
+            if _age(created) > UNQUEUED_SECONDS:
                 _submit_again(runs, run)
 
 
-def _save_events(runs: RunLifecycle) -> None:
-    """Save the events of runs that train elsewhere, and fetch the results of those that have ended."""
-    for run in [run for status in sorted(ACTIVE) for run, _ in runs.store.in_state(status)]:
-        runner, handle = runs.runner_of(run), runs.handle(run)
-        for event in runner.events(handle):
+def _active(runs: RunLifecycle, *statuses: RunStatus) -> dict[str, Runner]:
+    """Active runs and their runners, without those of a runner that is no longer installed."""
+    known = {}
+    for status in statuses or sorted(ACTIVE):
+        for run, _ in runs.store.in_state(status):
+            with suppress(StudioError):
+                known[run] = runs.runner_of(run)
+    return known
+
+
+def _save_events(runs: RunLifecycle, run: str, runner: Runner) -> None:
+    """Save the events and the state of a run that trains elsewhere, and fetch the results when it has ended."""
+    for event in runner.events(runs.handle(run)):
+        if not isinstance(event, StateEvent):
             runs.event_store.append(run, event)
-        if runs.store.get(run).status not in ACTIVE:
-            runner.fetch(handle)
+            continue
+        status = cast(RunStatus, event.status)
+        ended = {} if status in ACTIVE else {"ended": now(), "reason": event.message}
+        runs.store.set_status(run, status, event.message, only_from=ACTIVE, **ended)
+    if runs.store.get(run).status not in ACTIVE:
+        runner.fetch(runs.handle(run))
+        runs.store.update(run, has_result=runs.store.folder(run).result is not None)
 
 
 def _retry_with_half_batch(runs: RunLifecycle, run: str) -> None:
@@ -63,9 +84,11 @@ def _retry_with_half_batch(runs: RunLifecycle, run: str) -> None:
 
 
 def _submit_again(runs: RunLifecycle, run: str) -> None:
-    """Submit a queued run, or stop it where the limits leave no place for it."""
+    """Submit a queued run that its runner does not know. Stop it where there is no place for it, or no such runner."""
     try:
-        runs.runner_of(run).submit(runs.handle(run))
+        runner, handle = runs.runner_of(run), runs.handle(run)
+        if not runner.is_submitted(handle):
+            runner.submit(handle)
     except StudioError as error:
         reason = f"Not started. {error.message}"
         runs.store.set_status(run, "stopped", reason, only_from=("queued",), reason=reason)

@@ -1,5 +1,6 @@
 """A plugin of Fine-tune Studio with one object of each kind. Its tab is in tab.py, since it imports gradio."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from studio.export.merged import Merged
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import Problem
 from studio.schema.models import ModelInfo
+from studio.services.runners import LocalRunner
 from studio.tasks.base import Encoding, Role, Row, Turn
 from studio.tasks.chat import Chat
 from studio.training.methods.layers import head_modules
@@ -109,6 +111,21 @@ class Shouting(Check):
             return []
         message = f"{len(self.row_numbers):,} rows are written in capital letters."
         return [self.problem("note", message, "The model would shout, too.", "Leave them out")]
+
+
+class Gentle(LocalRunner):
+    """Runs on this machine at the lowest priority."""
+
+    name = "gentle"
+    title = "This machine, gently"
+    sentence = "At the lowest priority, so that other programs stay fast."
+
+    def reconcile(self) -> None:
+        """Lower the priority of the workers of its runs."""
+        super().reconcile()
+        for entry in self.queue.listing():
+            if entry.pid and self.home.workspace(entry.workspace).runs.spec(entry.run).runner == self.name:
+                os.setpriority(os.PRIO_PROCESS, entry.pid, 19)
 
 
 def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
