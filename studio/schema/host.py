@@ -1,4 +1,4 @@
-"""What is said to the model host and what it says: one JSON document a line, each of these nouns one kind of line."""
+"""Messages to the model host and from it: one JSON document a line, each of these models one kind of line."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -14,17 +14,21 @@ from studio.schema.runs import RunSpec
 
 
 class RowsRef(FrozenModel):
-    """Rows of a dataset: the Parquet file, and which of them (from 1; None: all)."""
+    """Rows of a dataset."""
 
     path: str
+    """The Parquet file."""
     numbers: tuple[int, ...] | None = None
+    """Row numbers from 1. None: all rows."""
 
 
 class RunRef(FrozenModel):
-    """A run with everything resolved, so that nothing has to be looked up."""
+    """A run with everything resolved, so that the model host has nothing to look up."""
 
     info: ModelInfo
+    """The base model."""
     spec: RunSpec
+    """The request of the run."""
     folder: str
     """The run's folder, with adapter/ or model/ in it."""
     trusted: bool = False
@@ -39,17 +43,27 @@ class CardFacts(FrozenModel):
     """What a model card states that is not in the run's spec."""
 
     run: str
+    """Id of the run."""
     name: str
+    """Name of the run."""
     created: str = ""
+    """ISO 8601 in UTC."""
     seconds: float | None = None
+    """Training time in seconds."""
     dataset: str = ""
     """The data's name for people."""
     rows: int = 0
+    """Rows of the dataset."""
     splits: SplitCounts | None = None
+    """Rows in each split."""
     metrics: dict[str, float] = Field(default_factory=dict)
+    """Metrics of the run, by name."""
     report: Report | None = None
+    """The saved evaluation."""
     best_step: int | None = None
+    """The step whose weights are the result."""
     steps: int = 0
+    """Steps of the whole run."""
     settings: tuple[str, ...] = ()
     """Settings that the run's method and task use."""
 
@@ -58,191 +72,225 @@ class Message(FrozenModel):
     """One turn of a conversation."""
 
     role: str
+    """`system`, `user` or `assistant`."""
     content: str
+    """The text. In an assistant's turn: of the fine-tuned model."""
     base: str | None = None
-    """In an assistant's turn: what the base said there, when `content` is what the tuned model said."""
+    """In an assistant's turn: the base model's reply."""
 
     def as_said_by(self, who: str) -> dict[str, str]:
-        """The turn as it stands in that model's own conversation."""
+        """The turn in the conversation of one of the models, `base` or `tuned`."""
         return {"role": self.role, "content": self.base if who == "base" and self.base is not None else self.content}
 
 
+class Texts(FrozenModel):
+    """The texts of a column."""
+
+    rows: RowsRef
+    """The rows that have the texts."""
+    column: str
+    """Name of the column."""
+    folder: str
+    """The folder that caches their embeddings."""
+
+
 class Request(FrozenModel):
-    """Fields of every request: its id, and the workspace that asks."""
+    """Fields of every request."""
 
     id: str
+    """The id that the responses repeat."""
     workspace: str = ""
-    """Requests of different workspaces take turns."""
+    """The workspace that asks. Requests of different workspaces take turns."""
     visitor: bool = False
     """A visitor of a demo asks: the tuned model shares the weights of its base model with those of other visitors."""
     seconds: float = 0
     """Time after which long work is ended; 0: no limit."""
 
 
-class Load(Request):
-    """Load base and tuned, so that the next answer comes soon."""
+class ForRun(Request):
+    """A request to the base model and the fine-tuned model of a run."""
 
-    op: Literal["load"] = "load"
     run: RunRef
+    """The run."""
 
 
-class Chat(Request):
-    """Answer a conversation with both models, side by side."""
+class ForModel(Request):
+    """A request to a base model or its tokenizer."""
 
-    op: Literal["chat"] = "chat"
-    run: RunRef
-    messages: tuple[Message, ...]
-    settings: ChatSettings = ChatSettings()
-    prompt_tokens: int = 0
-    """Most tokens of the conversation; 0: as many as the model can read."""
-
-
-class Classify(Request):
-    """Labels and probabilities of a text, by both models."""
-
-    op: Literal["classify"] = "classify"
-    run: RunRef
-    text: str
-
-
-class Predict(Request):
-    """A prediction for each row, into a file."""
-
-    op: Literal["predict"] = "predict"
-    run: RunRef
-    rows: RowsRef
-    out: str
-    base: bool = False
-    roles: dict[str, str] | None = None
-    """Column → role; None: as the run read its rows."""
-    settings: ChatSettings = ChatSettings()
-
-
-class Evaluate(Request):
-    """Judge base and tuned on the same rows."""
-
-    op: Literal["evaluate"] = "evaluate"
-    run: RunRef
-    rows: RowsRef
-    split: str = "test"
-    roles: dict[str, str] | None = None
-
-
-class Export(Request):
-    """Write the tuned model for use elsewhere, load it again and compare."""
-
-    op: Literal["export"] = "export"
-    run: RunRef
-    format: str
-    to: str
-    facts: CardFacts
-    zip: bool = True
-
-
-class PreviewRow(Request):
-    """The tokens of one row, as training gets them."""
-
-    op: Literal["preview"] = "preview"
     info: ModelInfo
+    """The base model."""
+    trusted: bool = False
+    """The owner of the machine allowed code or pickled weights for this model."""
+
+
+class ForEncoding(ForModel):
+    """A request to encode rows as training does."""
+
     task: str
-    row: dict[str, Any]
+    """Name of the task."""
     roles: dict[str, str]
-    number: int = 1
+    """Column → role."""
     max_length: int = 512
+    """Tokens after which rows are truncated."""
     system_prompt: str = ""
+    """The system prompt of the run."""
     label_names: tuple[str, ...] = ()
+    """Labels in the order of their class ids."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the run that change what the model sees, by name."""
-    trusted: bool = False
 
 
-class Lengths(Request):
-    """How many tokens each row has before anything is cut."""
+class ForLabels(Request):
+    """A request to train a small classifier on texts that were embedded before."""
 
-    op: Literal["lengths"] = "lengths"
-    info: ModelInfo
-    task: str
-    rows: RowsRef
-    roles: dict[str, str]
-    max_length: int = 512
-    system_prompt: str = ""
-    label_names: tuple[str, ...] = ()
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """Settings of the run that change what the model sees, by name."""
-    trusted: bool = False
-
-
-class FirstBatch(Request):
-    """The first batch of a run that is not started: what its trainer would read first."""
-
-    op: Literal["first_batch"] = "first_batch"
-    info: ModelInfo
-    config: TrainingConfig
-    data: DatasetSpec
-    rows: RowsRef
-    """Rows to learn from."""
-    trusted: bool = False
-
-
-class CountTokens(Request):
-    """How many tokens some texts have."""
-
-    op: Literal["count_tokens"] = "count_tokens"
-    info: ModelInfo
-    texts: tuple[str, ...]
-    trusted: bool = False
-
-
-class Texts(FrozenModel):
-    """The texts of a column, and the folder in which their embeddings are kept."""
-
-    rows: RowsRef
-    column: str
-    folder: str
-
-
-class Embed(Request):
-    """Read texts, so that labels can be suggested for them."""
-
-    op: Literal["embed"] = "embed"
-    info: ModelInfo
     texts: Texts
-    trusted: bool = False
-
-
-class Suggest(Request):
-    """Learn from the rows that have a label, and say what the others could be."""
-
-    op: Literal["suggest"] = "suggest"
-    texts: Texts
+    """The texts."""
     labels: dict[int, str]
     """Row → its label."""
 
 
-class Write(Request):
+class Load(ForRun):
+    """Load both models, so that the next reply comes soon."""
+
+    op: Literal["load"] = "load"
+
+
+class Chat(ForRun):
+    """Answer a conversation with both models."""
+
+    op: Literal["chat"] = "chat"
+    messages: tuple[Message, ...]
+    """The conversation. The last turn is the user's."""
+    settings: ChatSettings = ChatSettings()
+    """How replies are generated."""
+    prompt_tokens: int = 0
+    """Maximum tokens of the conversation; 0: the context length of the model."""
+
+
+class Classify(ForRun):
+    """Labels and probabilities of a text, by both models."""
+
+    op: Literal["classify"] = "classify"
+    text: str
+    """The text."""
+
+
+class Predict(ForRun):
+    """Write a prediction for each row into a file."""
+
+    op: Literal["predict"] = "predict"
+    rows: RowsRef
+    """The rows."""
+    out: str
+    """Path of the file. Its suffix names the format."""
+    base: bool = False
+    """Predict with the base model."""
+    roles: dict[str, str] | None = None
+    """Column → role; None: as the run read its rows."""
+    settings: ChatSettings = ChatSettings()
+    """How replies are generated."""
+
+
+class Evaluate(ForRun):
+    """Evaluate both models on the same rows."""
+
+    op: Literal["evaluate"] = "evaluate"
+    rows: RowsRef
+    """The rows."""
+    split: str = "test"
+    """`test`, `validation` or `file`."""
+    roles: dict[str, str] | None = None
+    """Column → role; None: as the run read its rows."""
+    limit: int | None = None
+    """Maximum number of rows; None: all."""
+
+
+class Export(ForRun):
+    """Write the fine-tuned model for use elsewhere, load it again and compare."""
+
+    op: Literal["export"] = "export"
+    format: str
+    """Name of the export format."""
+    to: str
+    """The folder to write."""
+    facts: CardFacts
+    """Facts for the model card."""
+    zip: bool = True
+    """Write a zip file beside the folder."""
+
+
+class PreviewRow(ForEncoding):
+    """The tokens of one row, as training gets them."""
+
+    op: Literal["preview"] = "preview"
+    row: dict[str, Any]
+    """Column → cell."""
+    number: int = 1
+    """The row's number, from 1."""
+
+
+class Lengths(ForEncoding):
+    """The number of tokens of each row before truncation."""
+
+    op: Literal["lengths"] = "lengths"
+    rows: RowsRef
+    """The rows."""
+
+
+class FirstBatch(ForModel):
+    """The first batch of a run that is not started, as its trainer makes it."""
+
+    op: Literal["first_batch"] = "first_batch"
+    config: TrainingConfig
+    """The planned settings."""
+    data: DatasetSpec
+    """How the rows are read."""
+    rows: RowsRef
+    """Training rows."""
+
+
+class CountTokens(ForModel):
+    """The number of tokens of some texts."""
+
+    op: Literal["count_tokens"] = "count_tokens"
+    texts: tuple[str, ...]
+    """The texts."""
+
+
+class Embed(ForModel):
+    """Compute the embeddings of texts and cache them."""
+
+    op: Literal["embed"] = "embed"
+    texts: Texts
+    """The texts."""
+
+
+class Suggest(ForLabels):
+    """Suggest labels for the texts that have none."""
+
+    op: Literal["suggest"] = "suggest"
+
+
+class Write(ForModel):
     """A base model's replies to prompts, each a conversation of its own."""
 
     op: Literal["write"] = "write"
-    info: ModelInfo
     prompts: tuple[str, ...]
+    """The prompts."""
     settings: ChatSettings = ChatSettings()
-    trusted: bool = False
+    """How replies are generated."""
 
 
-class JudgeLabels(Request):
-    """Which labels are likely wrong, judged by a small classifier on texts that were read."""
+class JudgeLabels(ForLabels):
+    """Find labels that are likely wrong."""
 
     op: Literal["judge_labels"] = "judge_labels"
-    texts: Texts
-    labels: dict[int, str]
 
 
-class DrawCurve(Request):
-    """How well ever more of the labelled rows do."""
+class DrawCurve(ForLabels):
+    """The score of the classifier by number of training rows."""
 
     op: Literal["draw_curve"] = "draw_curve"
-    texts: Texts
-    labels: dict[int, str]
 
 
 class Stop(Request):
@@ -250,17 +298,19 @@ class Stop(Request):
 
     op: Literal["stop"] = "stop"
     target: str
+    """Id of that request."""
 
 
 class Unload(Request):
-    """Let go of a run's models, or of all."""
+    """Unload the models of a run, or all."""
 
     op: Literal["unload"] = "unload"
     folder: str = ""
+    """The run's folder. Empty: all models."""
 
 
 class Ping(Request):
-    """Is it there, and what does it keep?"""
+    """Whether the host responds, and which models it has loaded."""
 
     op: Literal["ping"] = "ping"
 
@@ -290,40 +340,53 @@ REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
 
 
 class Ready(FrozenModel):
-    """The first line: the host reads."""
+    """The first line: the host reads requests."""
 
     event: Literal["ready"] = "ready"
     pid: int
+    """Process id of the host."""
 
 
 class Chunk(FrozenModel):
-    """A piece of a reply; `text` is the whole reply so far."""
+    """A piece of a reply."""
 
     event: Literal["chunk"] = "chunk"
     id: str
+    """Id of the request."""
     who: Literal["base", "tuned"]
+    """The model that replies."""
     text: str
+    """The whole reply so far."""
     done: bool = False
+    """The reply is complete."""
     answer: Answer | None = None
+    """The complete reply, when `done`."""
 
 
 class Moved(FrozenModel):
-    """Long work moved on."""
+    """Progress of long work."""
 
     event: Literal["progress"] = "progress"
     id: str
+    """Id of the request."""
     done: int
+    """Units of work that are done."""
     total: int
+    """Units of work in all."""
     message: str = ""
+    """What the host does, in words."""
 
 
 class Done(FrozenModel):
-    """A request is answered."""
+    """A request is complete."""
 
     event: Literal["done"] = "done"
     id: str
+    """Id of the request."""
     stopped: bool = False
+    """It was cancelled."""
     result: dict[str, Any] = Field(default_factory=dict)
+    """The result, by name."""
 
 
 class Failed(FrozenModel):
@@ -331,7 +394,9 @@ class Failed(FrozenModel):
 
     event: Literal["error"] = "error"
     id: str | None
+    """Id of the request. None when it could not be read."""
     error: dict[str, Any]
+    """`StudioError.to_dict()`."""
 
 
 AnySaid = Annotated[Ready | Chunk | Moved | Done | Failed, Field(discriminator="event")]

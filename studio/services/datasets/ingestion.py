@@ -2,9 +2,9 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -43,6 +43,22 @@ _WORDS = {
     "row_limit": "rows of each split at most",
 }
 _DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "space"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows came from, and how they were read."""
+
+    name: str
+    kind: str
+    """As in `DatasetRecord.source`."""
+    how: Reading = AS_FOUND
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """The original files, name → path."""
+    text: str = ""
+    """The text that was pasted."""
+    notes: Sequence[str] = ()
+    """Sentences about the source."""
 
 
 def import_options(options: Mapping[str, Any]) -> Reading:
@@ -91,7 +107,7 @@ class Ingestion:
             raise StudioError("unreadable-file", "There is no such file.", given=name, hint=hint)
         with report_progress_to(progress):
             table = read(path, name=name, limits=self.read_limits, how=how)
-        return self._keep(table, name, "file", {name: path}, how)
+        return self._keep(table, Source(name, "file", how, {name: path}))
 
     def add_files(
         self,
@@ -107,12 +123,12 @@ class Ingestion:
         name = name or (next(iter(paths)) if len(paths) == 1 else many(len(paths), "file"))
         with report_progress_to(progress):
             table = read_many(paths, name=name, limits=self.read_limits, how=how, notes=notes)
-        return self._keep(table, name, "file", paths, how)
+        return self._keep(table, Source(name, "file", how, paths))
 
     def add_text(self, text: str, name: str = PASTED, **options: Any) -> DatasetRecord:
         """Import rows pasted as text. `options` are fields of `Reading`."""
         how = import_options(options)
-        return self._keep(read_text(text, how, self.read_limits), name, "pasted", requested=how, text=text)
+        return self._keep(read_text(text, how, self.read_limits), Source(name, "pasted", how, text=text))
 
     def add_sample(self, name: str) -> DatasetRecord:
         """Import a sample. The same dataset each time, unless it was changed."""
@@ -120,7 +136,8 @@ class Ingestion:
         for record in self.store.all():
             if record.source == f"sample:{name}" and record.version == 1:
                 return record
-        return self._keep(read(sample_path(name)), sample.file, f"sample:{name}", {sample.file: sample_path(name)})
+        path = sample_path(name)
+        return self._keep(read(path), Source(sample.file, f"sample:{name}", files={sample.file: path}))
 
     def open(self, data: str, progress: ProgressCallback | None = None, **options: Any) -> DatasetRecord:
         """DATA of the command line: a dataset's id, `sample:NAME`, `hf:OWNER/NAME`, a file or a folder of files."""
@@ -144,7 +161,7 @@ class Ingestion:
         name, how = _hub_name(name, import_options(options))
         with report_progress_to(progress):
             table, notes = self._hub().read(name, how, self.read_limits)
-        return self._keep(table, name, f"hf:{name}", requested=how, notes=notes)
+        return self._keep(table, Source(name, f"hf:{name}", how, notes=notes))
 
     def hub_info(self, name: str) -> HubDataset:
         """What a dataset on the Hub contains, before any row is fetched."""
@@ -178,7 +195,7 @@ class Ingestion:
     def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
         """The version with other options. Columns that still exist keep their roles."""
         note = " ".join((f"Read anew: {_in_words(how)}.", *notes, *table.notes))
-        made = self.write(table, record, note, requested=how, notes=notes)
+        made = self.write(table, record, note, source=Source(record.name, record.source, how, notes=notes))
         kept = record.spec
         if kept is None or not set(kept.roles) <= set(table.columns):
             return made
@@ -217,40 +234,31 @@ class Ingestion:
 
     # --- saving ---
 
-    def _keep(
-        self,
-        table: Table,
-        name: str,
-        source: str,
-        originals: Mapping[str, Path] = MappingProxyType({}),
-        requested: Reading = AS_FOUND,
-        text: str = "",
-        notes: Sequence[str] = (),
-    ) -> DatasetRecord:
+    def _keep(self, table: Table, source: Source) -> DatasetRecord:
         """A new dataset, saved with its original files."""
-        size = sum(path.stat().st_size for path in originals.values()) or len(text.encode())
+        size = sum(path.stat().st_size for path in source.files.values()) or len(source.text.encode())
         require_room(self.store.root.parent, 2 * size or 2**20)
         self._quota.require(2 * size or 2**20, "This dataset")
         self.store.sweep()
         dataset = self.store.new_id()
         with self.store.filling(dataset, 1) as folder:
             self._write_rows(table, folder)
-            for number, (given, path) in enumerate(originals.items(), 1):
-                which = f"-{number}" if len(originals) > 1 else ""
+            for number, (given, path) in enumerate(source.files.items(), 1):
+                which = f"-{number}" if len(source.files) > 1 else ""
                 shutil.copyfile(path, folder / f"original{which}{Path(given).suffix.lower()[:12]}")
-            if text:
-                (folder / "original.txt").write_text(text, encoding="utf-8", newline="")
+            if source.text:
+                (folder / "original.txt").write_text(source.text, encoding="utf-8", newline="")
             record = DatasetRecord(
                 id=dataset,
-                name=name,
+                name=source.name,
                 version=1,
-                note=" ".join(("As it came.", *notes, *table.notes)),
+                note=" ".join(("As it came.", *source.notes, *table.notes)),
                 created=now(),
                 bytes=size or (folder / ROWS).stat().st_size,
-                source=source,
-                asked=requested,
-                files=tuple(originals) or ((name,) if text else ()),
-                **_facts(table, notes),
+                source=source.kind,
+                asked=source.how,
+                files=tuple(source.files) or ((source.name,) if source.text else ()),
+                **_facts(table, source.notes),
             )
             return self.store.add(record, folder)
 
@@ -260,18 +268,14 @@ class Ingestion:
         record: DatasetRecord,
         note: str,
         spec: DatasetSpec | None = None,
-        requested: Reading | None = None,
-        notes: Sequence[str] = (),
+        source: Source | None = None,
     ) -> DatasetRecord:
-        """The next version of a dataset.
-
-        Without `requested` and `notes` it is read with the options of the previous version.
-        """
+        """The next version of a dataset. `source`: its files were read again; None: it is made from the last one."""
         self._quota.require(record.bytes, "This version")
         _require_new_columns(table, record, self.read_limits)
         version = max(each.version for each in self.store.versions(record.id)) + 1
-        facts = _facts(table, notes)
-        if requested is None:
+        facts = _facts(table, source.notes if source else ())
+        if source is None:
             facts |= {"found": record.found, "sheets": record.sheets, "notes": record.notes}
         with self.store.filling(record.id, version) as folder:
             self._write_rows(table, folder)
@@ -283,7 +287,7 @@ class Ingestion:
                 created=now(),
                 bytes=(folder / ROWS).stat().st_size,
                 source=record.source,
-                asked=requested or record.asked,
+                asked=source.how if source else record.asked,
                 spec=spec,
                 **facts,
             )
