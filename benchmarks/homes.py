@@ -19,7 +19,7 @@ from studio.schema.runs import RunSpec
 from studio.store import Home
 from studio.store.datasets import ROWS
 from studio.tasks import TASKS, Encoding, task_named
-from studio.training.planning.presets import PlanFacts, default_method, make_plan
+from studio.training.planning.presets import PlanFacts, PlanRequest, default_method, make_plan
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -53,13 +53,13 @@ def add_file(home: Home, file: Path) -> DatasetRecord:
 def add_run(home: Home, data: DatasetRecord, model: str, prompts: Sequence[str] = ()) -> str:
     """A run with the defaults that the Method tab would show."""
     from studio.data.parquet_store import open_parquet
-    from studio.data.splits import assign_splits
+    from studio.data.splits import Splitter
     from studio.inference.load import load_tokenizer, training_template
 
     assert data.spec is not None
     task, info = task_named(data.spec.task), find_model(model)
     table = open_parquet(home.workspace().datasets.rows_path(data.id, 1))
-    counts = assign_splits(table, task, data.spec.roles, SplitSpec()).counts
+    counts = Splitter(table, task, data.spec.roles, SplitSpec()).assign().counts
     tokenizer = load_tokenizer(info)
     template = training_template(tokenizer) if not task.has_labels else None
     encoding = Encoding(tokenizer, data.spec.roles, info.context, data.spec.label_names, "", template)
@@ -74,7 +74,9 @@ def add_run(home: Home, data: DatasetRecord, model: str, prompts: Sequence[str] 
         max(lengths),
     )
     settings: dict[str, Any] = {"test_prompts": tuple(prompts)}
-    plan = make_plan(task, info, default_method(task, info), "balanced", facts, machine_facts(), settings, "benchmark")
+    plan = make_plan(
+        PlanRequest(task, info, "balanced", facts, machine_facts(), "benchmark"), default_method(task, info), settings
+    )
     spec = RunSpec(config=plan.config, dataset=data.id, dataset_version=1, data=data.spec, splits=SplitSpec())
     run = home.workspace().runs.create(spec).id
     home.queue.enqueue("default", run)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from studio.data import progress
 from studio.data.limits import HARD, LONGEST_NAME, NAME, ReadLimits, too_deep
 from studio.data.phrases import many, short
-from studio.data.table import Table
+from studio.data.table import Table, TableInfo
 from studio.schema.dataset import BadLine, Reading
 from studio.schema.errors import StudioError
 
@@ -328,18 +328,15 @@ class Builder:
             self.notes.append(f"{many(self._renamed - NOTED_NAMES, 'more column')} had no name, or a repeated one.")
         if self._shortened:
             self.notes.append(f"Shortened to {NAME:,} characters: {many(self._shortened, 'column name')}.")
-        return Table(
-            columns,
-            _InMemory(columns, self._blocks, self._rows),
-            format=self.format,
-            encoding=self.encoding,
-            delimiter=self.delimiter,
-            notes=self.notes,
-            bad_lines=self.bad_lines,
-            detected=Reading(**self._detected()),
-            sheets=self.sheets,
-        )
-
-    def _detected(self) -> dict[str, Any]:
         known = {"delimiter": self.delimiter, "encoding": self.encoding.removesuffix("-sig")}
-        return {**{name: value for name, value in known.items() if value}, **self.detected}
+        detected = Reading(**{name: value for name, value in known.items() if value} | self.detected)
+        info = TableInfo(
+            self.format,
+            self.encoding,
+            self.delimiter,
+            tuple(self.notes),
+            tuple(self.bad_lines),
+            detected,
+            tuple(self.sheets),
+        )
+        return Table(columns, _InMemory(columns, self._blocks, self._rows), info)

@@ -11,40 +11,17 @@ from studio.data.thumbs import thumb_of
 from studio.data.values import is_blank, label_name
 
 _SPLIT_WORDS = re.compile(r"[\s_\-./]+|(?<=[a-z])(?=[A-Z])")
-_BOOKKEEPING = {
-    "id",
-    "ids",
-    "uuid",
-    "guid",
-    "index",
-    "idx",
-    "date",
-    "time",
-    "timestamp",
-    "datetime",
-    "created",
-    "updated",
-    "url",
-    "link",
-    "uri",
-    "hash",
-    "unnamed",
-    "row",
-    "nr",
-    "no",
-    "number",
-    "filename",
-    "file",
-    "path",
-    "split",
-    "fold",
-    "author",
-}
+_BOOKKEEPING = frozenset(
+    "id ids uuid guid index idx date time timestamp datetime created updated url link uri hash unnamed row nr no "
+    "number filename file path split fold author".split()
+)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
 _PART = re.compile(r"[+-]?\d*[.,]\d*[1-9]\d*")
 SEPARATORS = ("|", ";", ",")
 """Characters that can separate several labels in one cell."""
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+_STATISTICS = {"turns": "turns", "pairs": "pairs", "thumb": "thumbs", "labels": "label_lists", "score": "scores"}
+"""What a role holds → the statistic that shows it."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +69,8 @@ class Column:
         """Return whether the content fits a role (see `Role.holds`). True for a column without values."""
         if not self.filled:
             return True
-        if holds in ("turns", "pairs", "thumb", "labels", "score"):
-            return {
-                "turns": self.turns,
-                "pairs": self.pairs,
-                "thumb": self.thumbs,
-                "labels": self.label_lists,
-                "score": self.scores,
-            }[holds]
+        if holds in _STATISTICS:
+            return bool(getattr(self, _STATISTICS[holds]))
         if holds == "reply":
             return True
         if holds == "label":

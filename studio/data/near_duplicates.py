@@ -149,15 +149,23 @@ class Texts:
 
         Short words (a, the, my) and typos do not change the meaning.
         """
-        if len(a) != len(b) or len(a) > SHORT or len(self._codes) > _SYMBOLS:
+        if len(a) > SHORT or (differing := self._only_difference(a, b)) is None:
             return False
+        return self._letters_apart(*differing, _MIN_CONTENT_LETTERS) > 1
+
+    def _only_difference(self, a: str, b: str) -> tuple[str, str] | None:
+        """Return the only two words that differ between texts of equal length. None if there are several."""
+        if len(a) != len(b) or len(self._codes) > _SYMBOLS:
+            return None
         differing = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
-        if len(differing) != 1 or _BORDER in differing[0]:
-            return False
+        return differing[0] if len(differing) == 1 and _BORDER not in differing[0] else None
+
+    def _letters_apart(self, x: str, y: str, least: int) -> int:
+        """Return how many letters two words differ in: 0, 1 or 2 for more. 0 if one has fewer letters than `least`."""
         from rapidfuzz.distance import OSA
 
-        one, other = (self._names[ord(word) - 1] for word in differing[0])
-        return min(len(one), len(other)) >= _MIN_CONTENT_LETTERS and OSA.distance(one, other, score_cutoff=1) > 1
+        one, other = self._names[ord(x) - 1], self._names[ord(y) - 1]
+        return OSA.distance(one, other, score_cutoff=1) if min(len(one), len(other)) >= least else 0
 
     @cached_property
     def _word_counts(self) -> Counter[str]:
@@ -173,15 +181,8 @@ class Texts:
 
     def _is_typo(self, a: str, b: str) -> bool:
         """Return whether all words but one agree, and that one occurs nowhere else and is one letter off."""
-        if len(a) != len(b) or len(a) < 3 or len(self._codes) > _SYMBOLS:
+        if len(a) < 3 or (differing := self._only_difference(a, b)) is None:
             return False
-        differing = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
-        if len(differing) != 1 or _BORDER in differing[0]:
+        if min(self._word_counts[word] for word in differing) > 1:
             return False
-        x, y = differing[0]
-        if min(self._word_counts[x], self._word_counts[y]) > 1:
-            return False
-        from rapidfuzz.distance import OSA
-
-        one, other = self._names[ord(x) - 1], self._names[ord(y) - 1]
-        return min(len(one), len(other)) >= _MIN_TYPO_LETTERS and OSA.distance(one, other, score_cutoff=1) == 1
+        return self._letters_apart(*differing, _MIN_TYPO_LETTERS) == 1

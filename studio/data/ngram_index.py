@@ -29,7 +29,6 @@ class PairCounts(Protocol):
     def rarest(self, texts: Sequence[str], limit_of: Callable[[int], int]) -> Iterator[list[int]]:
         """Yield the rarest pairs of each text, sorted by count and then by value. `limit_of` maps the number of words
         to the number of pairs. A text with one word yields the word itself."""
-        ...
 
 
 def count_pairs(texts: Sequence[str]) -> PairCounts:

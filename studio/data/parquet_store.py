@@ -11,7 +11,7 @@ from typing import Any
 
 from studio.data.columnar import SLICE, packed, unpack
 from studio.data.limits import HARD, ReadLimits
-from studio.data.table import Table
+from studio.data.table import Table, TableInfo
 from studio.schema.dataset import BadLine
 from studio.schema.errors import StudioError
 
@@ -86,12 +86,6 @@ def open_parquet(path: Path) -> Table:
         raise StudioError(
             "unreadable-file", f"The kept rows in {path.name} can't be read.", hint="Bring the data again."
         ) from error
-    return Table(
-        columns,
-        _OnDisk(path, columns, groups, info["as_json"]),
-        format=info["format"],
-        encoding=info["encoding"],
-        delimiter=info["delimiter"],
-        notes=info["notes"],
-        bad_lines=[BadLine(**bad) for bad in info["bad_lines"]],
-    )
+    bad_lines = tuple(BadLine(**bad) for bad in info["bad_lines"])
+    table_info = TableInfo(info["format"], info["encoding"], info["delimiter"], tuple(info["notes"]), bad_lines)
+    return Table(columns, _OnDisk(path, columns, groups, info["as_json"]), table_info)

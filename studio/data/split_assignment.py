@@ -151,11 +151,8 @@ def assign_keyed(
             fixed[row[0]] = split_
         else:
             rows_.append(row)
-    file_has = set(fixed.values())
-    if file_has:
-        return _with_file_splits(
-            fixed, rows_, spec, validation_file or "validation" in file_has, "test" in file_has, known
-        )
+    if fixed:
+        return _with_file_splits(fixed, rows_, spec, validation_file, known)
     fractions = default_fractions(len(rows_), spec, validation_file=validation_file)
     has_known = any(key in known for _, key, _ in rows_) and fractions.validation + fractions.test > 0
     because = f"{fractions.because} What was here before stays in its part." if has_known else fractions.because
@@ -165,12 +162,13 @@ def assign_keyed(
 
 
 def _with_file_splits(
-    fixed: dict[int, SplitName], rows_: list[Keyed], spec: SplitSpec, validated: bool, tested: bool, known: Known
+    fixed: dict[int, SplitName], rows_: list[Keyed], spec: SplitSpec, validation_file: bool, known: Known
 ) -> SplitAssignment:
     """Keep the file's own splits. If there is no validation split, take it from the training rows."""
     because = "The file brought its own parts."
     splits: dict[int, SplitName] = {number: "train" for number, _, _ in rows_}
-    if not validated:
+    tested = "test" in fixed.values()
+    if not validation_file and "validation" not in fixed.values():
         usual = default_fractions(len(rows_), spec)
         carved = SplitFractions(usual.validation, 0.0 if tested else usual.test, "")
         splits = _assign(rows_, carved, spec, known)

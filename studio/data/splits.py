@@ -2,7 +2,7 @@
 column."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 from studio.data.checks import usable_values
@@ -104,33 +104,34 @@ def by_time(
     return make_assignment({number: held_out_splits.get(number, "train") for number in rows}, words)
 
 
+@dataclass
 class Splitter:
     """Collects the usable rows of a table, then assigns them to splits.
 
-    The prompt text and the label decide, or a column in `spec`. `split_column` is the file's own split column. Texts or
-    groups in `known` keep their split.
+    The prompt text and the label decide, or a column in `spec`.
     """
 
-    def __init__(
-        self,
-        table: Table,
-        task: Any,
-        roles: Mapping[str, str],
-        spec: SplitSpec | None = None,
-        *,
-        validation_file: bool = False,
-        split_column: str | None = None,
-        known: Known = MappingProxyType({}),
-    ) -> None:
-        self.table, self.task, self.roles = table, task, roles
-        self.spec, self.validation_file, self.known = spec or SplitSpec(), validation_file, known
-        require_columns(table.columns, self.spec)
-        split_column = self.spec.split_column or (
-            None if self.spec.group_column or self.spec.time_column else split_column
-        )
-        self.split_column = None if split_column == NO_COLUMN else split_column
-        self.labeled = task.has_labels and "label" in roles.values()
-        self.has_synthetic = MADE_FROM in table.columns
+    table: Table
+    task: Any
+    roles: Mapping[str, str]
+    """Column → role."""
+    spec: SplitSpec = field(default_factory=SplitSpec)
+    validation_file: bool = False
+    """Validation rows come from another file."""
+    split_column: str | None = None
+    """The file's own split column."""
+    known: Known = field(default_factory=dict)
+    """Texts or groups that keep their split."""
+
+    def __post_init__(self) -> None:
+        spec = self.spec
+        require_columns(self.table.columns, spec)
+        if spec.split_column or spec.group_column or spec.time_column:
+            self.split_column = spec.split_column
+        if self.split_column == NO_COLUMN:
+            self.split_column = None
+        self.labeled = self.task.has_labels and "label" in self.roles.values()
+        self.has_synthetic = MADE_FROM in self.table.columns
         self.file_splits: dict[int, str] = {}
         self.keyed_rows: list[Keyed] = []
         self.groups: list[Keyed] = []
@@ -156,6 +157,12 @@ class Splitter:
             self.groups.append((number, key if is_blank(group) else key_for(spec.seed, f"group {group}"), ""))
         if spec.time_column:
             self.times[number] = row.get(spec.time_column)
+
+    def assign(self, left_out: Collection[str] = (), rows_left_out: Spans = ()) -> SplitAssignment:
+        """Assign the usable rows of the table."""
+        for row in usable_values(self.table, self.task, self.roles, left_out=left_out):
+            self.add(*row)
+        return self.assignment(left_out, rows_left_out)
 
     def assignment(self, left_out: Collection[str] = (), rows_left_out: Spans = ()) -> SplitAssignment:
         """Return the splits of the rows without those left out. Leaving rows out moves no other row."""
@@ -200,23 +207,6 @@ class Splitter:
                 yield number, f"{self.task.text_in(values)}\n{self.task.expected_in(values)}"
 
 
-def assign_splits(
-    table: Table,
-    task: Any,
-    roles: Mapping[str, str],
-    spec: SplitSpec | None = None,
-    *,
-    left_out: Collection[str] = (),
-    rows_left_out: Spans = (),
-    **about: Any,
-) -> SplitAssignment:
-    """Assign the usable rows of a table to splits. `about` has further arguments of `Splitter`."""
-    splitter = Splitter(table, task, roles, spec, **about)
-    for number, row, values in usable_values(table, task, roles, left_out=left_out):
-        splitter.add(number, row, values)
-    return splitter.assignment(left_out, rows_left_out)
-
-
 def _with_synthetic_rows(
     assignment: SplitAssignment, synthetic: Sequence[tuple[int, str, str]], originals: Mapping[int, tuple[str, str]]
 ) -> SplitAssignment:
@@ -257,7 +247,6 @@ __all__ = [
     "SplitAssignment",
     "SplitFractions",
     "Splitter",
-    "assign_splits",
     "by_time",
     "default_fractions",
     "require_columns",

@@ -4,10 +4,10 @@ A synthetic row has two columns that say how it was made and from which text. It
 Otherwise it is left out. So it is never in validation or test, and does not leak a row that is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from studio.data.table import Row, Source, Table
+from studio.data.table import Row, Table
 
 MADE_BY, MADE_FROM = "made_by", "made_from"
 """Columns: how a row was made, and the text of its source row."""
@@ -54,7 +54,7 @@ class _WithRows:
     def __len__(self) -> int:
         return len(self.table) + len(self.rows)
 
-    def values(self, start: int) -> Iterable[Sequence[Any]]:
+    def values(self, start: int) -> Iterator[Sequence[Any]]:
         original_count = len(self.table)
         if start <= original_count:
             for _, row in self.table.numbered(start):
@@ -66,13 +66,4 @@ class _WithRows:
 def with_synthetic(table: Table, rows: Sequence[Row]) -> Table:
     """Return the table with synthetic rows appended, and the columns that mark them."""
     columns = (*table.columns, *(mark for mark in MARKS if mark not in table.columns))
-    source: Source = _WithRows(table, columns, rows)  # type: ignore[assignment]
-    return Table(
-        columns,
-        source,
-        format=table.format,
-        encoding=table.encoding,
-        delimiter=table.delimiter,
-        notes=table.notes,
-        bad_lines=table.bad_lines,
-    )
+    return Table(columns, _WithRows(table, columns, rows), table.info)

@@ -6,6 +6,7 @@ could not be read keeps its row number, and all its values are None.
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any, Protocol
@@ -31,31 +32,29 @@ class Source(Protocol):
 
     def values(self, start: int) -> Iterator[Sequence[Any]]:
         """Yield the values of each row in column order, from row number `start` (counted from 1) on."""
-        ...
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """How the rows of a table were read."""
+
+    format: str
+    encoding: str = ""
+    delimiter: str = ""
+    notes: tuple[str, ...] = ()
+    bad_lines: tuple[BadLine, ...] = ()
+    detected: Reading = AS_FOUND
+    sheets: tuple[str, ...] = ()
 
 
 class Table:
     """Columns, rows numbered from 1, and notes from reading them."""
 
-    def __init__(
-        self,
-        columns: Sequence[str],
-        source: Source,
-        *,
-        format: str,
-        encoding: str = "",
-        delimiter: str = "",
-        notes: Sequence[str] = (),
-        bad_lines: Sequence[BadLine] = (),
-        detected: Reading = AS_FOUND,
-        sheets: Sequence[str] = (),
-    ) -> None:
-        self.columns = tuple(columns)
-        self.detected, self.sheets = detected, tuple(sheets)
-        self.source = source
-        self.format, self.encoding, self.delimiter = format, encoding, delimiter
-        self.notes = tuple(notes)
-        self.bad_lines = tuple(bad_lines)
+    def __init__(self, columns: Sequence[str], source: Source, info: TableInfo) -> None:
+        self.columns, self.source, self.info = tuple(columns), source, info
+        self.format, self.encoding, self.delimiter = info.format, info.encoding, info.delimiter
+        self.notes, self.bad_lines = info.notes, info.bad_lines
+        self.detected, self.sheets = info.detected, info.sheets
 
     @cached_property
     def bad_rows(self) -> frozenset[int]:
@@ -130,17 +129,11 @@ def changed(table: Table, *, remove: Collection[int] = (), values: Cells | None 
     new = {column: None for cell in cells.values() for column in cell if column not in table.columns}
     columns = (*table.columns, *new)
     removed_set = set(removed)
-    bad_lines = [
+    bad_lines = tuple(
         bad.model_copy(update={"row": bad.row - bisect_left(removed, bad.row)})
         for bad in table.bad_lines
         if bad.row not in removed_set and bad.row not in cells
-    ]
-    return Table(
-        columns,
-        _Changed(table, columns, removed, cells),
-        format=table.format,
-        encoding=table.encoding,
-        delimiter=table.delimiter,
-        notes=(*table.notes, *([note] if note else [])),
-        bad_lines=bad_lines,
     )
+    notes = (*table.notes, *([note] if note else []))
+    info = replace(table.info, notes=notes, bad_lines=bad_lines)
+    return Table(columns, _Changed(table, columns, removed, cells), info)

@@ -5,7 +5,7 @@ rows above it were removed.
 """
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,21 +47,7 @@ def kind_of(before: int, after: int) -> str:
 
 def compare(before: Table, after: Table) -> Difference:
     """Return the difference. Memory holds three integers per row, and the rows of one place at a time."""
-    old, new = before.columns, after.columns
-    common = [column for column in old if column in new]
-    every = [*old, *(column for column in new if column not in old)]
-    difference = Difference(
-        tuple(column for column in new if column not in old), tuple(column for column in old if column not in new)
-    )
-    matches = array("Q", bytes(8 * (len(before) + 1)))
-    taken = bytearray(len(after) + 1)
-    same = bytearray(len(before) + 1)
-    _match(before, after, every, matches, taken, lambda number: same.__setitem__(number, 1))
-    if common and len(common) < len(every):
-        _match(before, after, common, matches, taken)
-    difference.same = sum(same)
-    _walk(before, after, common, matches, taken, same, difference)
-    return difference
+    return _Comparison(before, after).difference()
 
 
 def changed_cells(before: Row, after: Row) -> dict[str, tuple[Any, Any]]:
@@ -86,94 +72,85 @@ def _keys(table: Table, columns: Sequence[str]) -> "array[int]":
     return keys
 
 
-def _match(
-    before: Table,
-    after: Table,
-    columns: Sequence[str],
-    matches: "array[int]",
-    taken: bytearray,
-    on_match: Callable[[int], None] = lambda number: None,
-) -> None:
-    """Match rows that are equal in some columns and have no match yet."""
-    unmatched: dict[int, list[int]] = {}
-    for number, key in enumerate(_keys(after, columns), 1):
-        if not taken[number]:
-            unmatched.setdefault(key, []).append(number)
-    for queue in unmatched.values():
-        queue.reverse()
-    for number, key in enumerate(_keys(before, columns), 1):
-        if matches[number] == NONE and (queue := unmatched.get(key)):  # type: ignore[assignment]
-            matches[number] = queue.pop()
-            taken[matches[number]] = 1
-            on_match(number)
+class _Comparison:
+    """Two tables, and the rows that are matched so far."""
 
+    def __init__(self, before: Table, after: Table) -> None:
+        self.before, self.after = before, after
+        self.common = [column for column in before.columns if column in after.columns]
+        self.matches = array("Q", bytes(8 * (len(before) + 1)))
+        """The row after of each row before. Index 0 is unused."""
+        self.taken = bytearray(len(after) + 1)
 
-def _walk(
-    before: Table,
-    after: Table,
-    common: Sequence[str],
-    matches: "array[int]",
-    taken: bytearray,
-    same: bytearray,
-    difference: Difference,
-) -> None:
-    """Walk through both tables. Unmatched rows are compared with those in the same place."""
-    position = 1
-    removed: list[int] = []
+    def difference(self) -> Difference:
+        """Match equal rows, then rows that are equal in the common columns, then similar rows in the same place."""
+        old, new = self.before.columns, self.after.columns
+        added = tuple(column for column in new if column not in old)
+        difference = Difference(added, tuple(column for column in old if column not in new))
+        self._match([*old, *added])
+        same = bytearray(number != NONE for number in self.matches)
+        if self.common and len(self.common) < len(old) + len(added):
+            self._match(self.common)
+        difference.same = sum(same)
+        for number, partner in self._pairs():
+            if not (number and same[number]):
+                difference.before.append(number)
+                difference.after.append(partner)
+        return difference
 
-    def close(upto: int) -> None:
-        nonlocal position
-        added = [number for number in range(position, upto) if not taken[number]]
-        for pair in _paired(before, after, common, removed, added):
-            difference.before.append(pair[0])
-            difference.after.append(pair[1])
-        removed.clear()
-        position = max(position, upto)
+    def _match(self, columns: Sequence[str]) -> None:
+        """Match rows that are equal in some columns and have no match yet."""
+        unmatched: dict[int, list[int]] = {}
+        for number, key in enumerate(_keys(self.after, columns), 1):
+            if not self.taken[number]:
+                unmatched.setdefault(key, []).append(number)
+        for numbers in unmatched.values():
+            numbers.reverse()
+        for number, key in enumerate(_keys(self.before, columns), 1):
+            if self.matches[number] == NONE and (queue := unmatched.get(key)):
+                self.matches[number] = queue.pop()
+                self.taken[self.matches[number]] = 1
 
-    for number in range(1, len(before) + 1):
-        partner = matches[number]
-        if partner == NONE:
-            removed.append(number)
-            continue
-        if partner >= position:
-            close(partner)
-            position = partner + 1
-        if not same[number]:
-            difference.before.append(number)
-            difference.after.append(partner)
-    close(len(after) + 1)
+    def _pairs(self) -> Iterator[tuple[int, int]]:
+        """Yield all rows in table order, also equal ones. Unmatched rows are compared with those in the same place."""
+        position = 1
+        removed: list[int] = []
+        for number in range(1, len(self.before) + 1):
+            partner = self.matches[number]
+            if partner == NONE:
+                removed.append(number)
+                continue
+            if partner >= position:
+                yield from self._paired(removed, self._added(position, partner))
+                removed, position = [], partner + 1
+            yield number, partner
+        yield from self._paired(removed, self._added(position, len(self.after) + 1))
 
+    def _added(self, first: int, upto: int) -> list[int]:
+        return [number for number in range(first, upto) if not self.taken[number]]
 
-def _paired(
-    before: Table, after: Table, common: Sequence[str], removed: Sequence[int], added: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Pair rows of one place: changed if they are similar, else removed or added."""
-    if not removed or not added or not common:
-        return [*((number, NONE) for number in removed), *((NONE, number) for number in added)]
-    if len(removed) * len(added) > MAX_COMPARED or len(removed) == len(added):
-        pairs = list(zip(removed, added, strict=False))
-    else:
-        pairs = _most_alike(before, after, common, removed, added)
-    partner = dict(pairs)
-    matched = set(partner.values())
-    removed_or_changed = [(number, partner.get(number, NONE)) for number in removed]
-    return [*removed_or_changed, *((NONE, number) for number in added if number not in matched)]
+    def _paired(self, removed: Sequence[int], added: Sequence[int]) -> list[tuple[int, int]]:
+        """Pair rows of one place: changed if they are similar, else removed or added."""
+        partner: dict[int, int] = {}
+        if removed and added and self.common:
+            in_order = len(removed) * len(added) > MAX_COMPARED or len(removed) == len(added)
+            partner = dict(zip(removed, added, strict=False)) if in_order else self._most_alike(removed, added)
+        matched = set(partner.values())
+        removed_or_changed = [(number, partner.get(number, NONE)) for number in removed]
+        return [*removed_or_changed, *((NONE, number) for number in added if number not in matched)]
 
-
-def _most_alike(
-    before: Table, after: Table, common: Sequence[str], removed: Sequence[int], added: Sequence[int]
-) -> list[tuple[int, int]]:
-    old = {number: before.row(number) for number in removed}
-    new = {number: after.row(number) for number in added}
-    scored = sorted(
-        (-sum(one[column] == other[column] and not is_blank(one[column]) for column in common), a, b)
-        for a, one in old.items()
-        for b, other in new.items()
-    )
-    pairs: dict[int, int] = {}
-    matched: set[int] = set()
-    for score, a, b in scored:
-        if score and a not in pairs and b not in matched:
-            pairs[a] = b
-            matched.add(b)
-    return sorted(pairs.items())
+    def _most_alike(self, removed: Sequence[int], added: Sequence[int]) -> dict[int, int]:
+        old = {number: self.before.row(number) for number in removed}
+        new = {number: self.after.row(number) for number in added}
+        scored = sorted(
+            (-sum(one[column] == other[column] and not is_blank(one[column]) for column in self.common), a, b)
+            for a, one in old.items()
+            for b, other in new.items()
+        )
+        pairs: dict[int, int] = {}
+        matched: set[int] = set()
+        for score, a, b in scored:
+            if score and a not in pairs and b not in matched:
+                pairs[a] = b
+                matched.add(b)
+        return pairs

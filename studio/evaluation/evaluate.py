@@ -43,11 +43,10 @@ def evaluate(
     split: str,
     progress: Progress,
     roles: dict[str, str] | None = None,
-    limit: int | None = None,
 ) -> Report:
     """Evaluate the base and the fine-tuned model on (number, row) pairs.
 
-    At most `limit` rows are used, sampled with a fixed seed. Raise `StudioError` if no row is usable.
+    Of many rows, a sample with a fixed seed is used. Raise `StudioError` if no row is usable.
     """
     roles = pair.run.spec.data.roles if roles is None else roles
     usable = [(number, row) for number, row in rows if not pair.task.missing(row, roles)]
@@ -59,8 +58,8 @@ def evaluate(
             given=f"{len(rows):,} rows, none usable",
             hint="Give a file with rows that have both what is asked and what is right.",
         )
-    limit_ = limit or (MOST_LABELS if pair.head.single_pass else MOST_TEXTS)
-    chosen = [known[place] for place in sample_of(range(len(known)), limit_, SEED)]
+    most = MOST_LABELS if pair.head.single_pass else MOST_TEXTS
+    chosen = [known[place] for place in sample_of(range(len(known)), most, SEED)]
     evaluation = _evaluator(pair.variant.judge or pair.variant.trainer)(pair, chosen, roles, progress)
     names = list(dict.fromkeys((*pair.variant.metrics, "loss")))
     metrics = _metrics(names, evaluation.base, evaluation.tuned)
@@ -111,10 +110,8 @@ def _metrics(names: Sequence[str], base: Observations | None, tuned: Observation
             as_share=metric_info.as_share,
         )
         if base is not None and name in of_base:
-            base_ci, gain_ci = (
-                interval(metric_info.compute, base, SEED),
-                paired_difference(metric_info.compute, base, tuned, SEED),
-            )
+            base_ci = interval(metric_info.compute, base, SEED)
+            gain_ci = paired_difference(metric_info.compute, base, tuned, SEED)
             fields = {"base_low": base_ci and base_ci.low, "base_high": base_ci and base_ci.high}
             fields |= {"gain_low": gain_ci and gain_ci.low, "gain_high": gain_ci and gain_ci.high}
             metric = metric.model_copy(update=fields)

@@ -8,12 +8,13 @@ from typing import Any
 from studio.evaluation.reply_loss import reply_losses
 from studio.evaluation.verdict import of_labels, of_texts
 from studio.inference.base_and_tuned import ModelPair
-from studio.inference.classify import neighbors, probabilities
+from studio.inference.classify import neighbors, predicted_label, probabilities
+from studio.inference.generate import BatchOptions
 from studio.inference.predict import replies_in_batches
 from studio.metrics import Observations
 from studio.metrics.scores import confusion, per_label
 from studio.schema.report import ChatSettings, JudgedRow, Metric
-from studio.tasks import Row
+from studio.tasks import Example, Row
 
 SHOWN = 3
 """Number of best, worst and most changed rows."""
@@ -55,83 +56,38 @@ def evaluate_replies(pair: ModelPair, rows: Numbered, roles: dict[str, str], pro
         return Evaluation([], {}, {}, of_texts)
     examples = [example for *_, pieces in learned for example in pieces]
     first = np.cumsum([0, *(len(pieces) for *_, pieces in learned)])[:-1]
-    total = 2 * len(examples)
-
-    def report_from(before: int) -> Callable[[int], None]:
-        return lambda done: progress(before + done, total, "Reading the replies")
-
-    observed_each = (
-        reply_losses(pair, who, examples, report_from(at * len(examples))) for at, who in enumerate(("base", "tuned"))
+    base, tuned = (
+        {name: np.add.reduceat(values, first) for name, values in each.items()}
+        for each in losses_of_both(pair, examples, progress).values()
     )
-    base, tuned = ({name: np.add.reduceat(values, first) for name, values in each.items()} for each in observed_each)
     mean = {who: each["loss"] / each["tokens"] for who, each in (("base", base), ("tuned", tuned))}
-    gain = mean["base"] - mean["tuned"]
-    picks = pick_rows(-mean["tuned"], gain)
-    replies_by_row = generate_replies(pair, [learned[place][1] for place in picks.all], roles, progress)
-
-    def row(place: int, score: float) -> JudgedRow:
-        number, values, _ = learned[place]
-        replies = replies_by_row[picks.all.index(place)]
-        return JudgedRow(
-            row=number,
-            text=pair.task.text_of(values, roles),
-            expected=pair.task.expected(values, roles),
-            base=replies[0],
-            tuned=replies[1],
-            score=round(score, 4),
-        )
-
+    picks = pick_rows(-mean["tuned"], mean["base"] - mean["tuned"])
+    picks.quality = mean["tuned"]
+    usable = [(number, row) for number, row, _ in learned]
     left_out, more = len(rows) - len(learned), sum(len(pieces) > max_pieces for pieces in all_pieces)
     note = f"{left_out:,} rows are so long that nothing of the reply is left and were left out." if left_out else ""
     note += f"Of {more:,} long texts {max_pieces:,} pieces each were read." if more else ""
-    details = picks.judged(row, mean["tuned"], gain)
-    return Evaluation([number for number, *_ in learned], base, tuned, of_texts, note, details)
+    details = report_rows(pair, usable, roles, picks, replies_to(picks, pair, usable, roles, progress))
+    return Evaluation([number for number, _ in usable], base, tuned, of_texts, note, details)
 
 
 def evaluate_labels(pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Evaluation:
     """Predict the label of each row. The base's prediction is that of its nearest neighbors."""
     import numpy as np
 
-    encoding = pair.encoding(roles)
-    ids = [pair.task.prompt_ids(pair.task.text_of(row, roles), encoding) for _, row in rows]
     expected = np.array([pair.labels.index(pair.task.expected(row, roles)) for _, row in rows])
-    total = 2 * len(ids)
-    probabilities_by_model = {"tuned": probabilities(pair, ids, lambda done: progress(done, total, "Sorting the rows"))}
-    note = "The rows that the run learned from are not here, so the base could not guess."
-    if pair.run.learned_from is not None:
-        nearest = neighbors(pair)
-        probabilities_by_model["base"] = nearest.probabilities(
-            pair, ids, lambda done: progress(len(ids) + done, total, "Asking the base")
-        )
-        note = nearest.how
-    observed = {
-        who: {"expected": expected, "predicted": each.argmax(1)} for who, each in probabilities_by_model.items()
-    }
-    probability = probabilities_by_model["tuned"][np.arange(len(ids)), expected]
+    outputs, note = outputs_of_both(pair, rows, roles, progress, "Sorting the rows")
+    observed = {who: {"expected": expected, "predicted": each.argmax(1)} for who, each in outputs.items()}
+    probability = outputs["tuned"][np.arange(len(rows)), expected]
     observed["tuned"]["loss"] = -np.log(np.maximum(probability, LEAST))
-    gain = probability - (
-        probabilities_by_model["base"][np.arange(len(ids)), expected] if "base" in probabilities_by_model else 0
-    )
+    gain = probability - (outputs["base"][np.arange(len(rows)), expected] if "base" in outputs else 0)
     differs = observed["tuned"]["predicted"] != observed.get("base", observed["tuned"])["predicted"]
     picks = pick_rows(probability, np.where(differs, gain, 0))
     picks.changed = [place for place in picks.changed if differs[place]]
-
-    def row(place: int, score: float) -> JudgedRow:
-        number, values = rows[place]
-        predictions = {who: pair.labels[int(each["predicted"][place])] for who, each in observed.items()}
-        return JudgedRow(
-            row=number,
-            text=pair.task.text_of(values, roles),
-            expected=pair.task.expected(values, roles),
-            base=predictions.get("base", ""),
-            tuned=predictions["tuned"],
-            score=round(score, 4),
-        )
-
     details: dict[str, Any] = {
         "per_label": per_label(expected, observed["tuned"]["predicted"], pair.labels),
         "confusion": confusion(expected, observed["tuned"]["predicted"], pair.labels),
-        **picks.judged(row, probability, gain),
+        **report_rows(pair, rows, roles, picks, predictions_at(picks, pair, outputs)),
     }
     numbers = [number for number, _ in rows]
     describe = partial(of_labels, per_label=details["per_label"])
@@ -140,21 +96,19 @@ def evaluate_labels(pair: ModelPair, rows: Numbered, roles: dict[str, str], prog
 
 @dataclass
 class PickedRows:
+    """Places of the rows to show."""
+
     best: list[int]
     worst: list[int]
     changed: list[int]
+    quality: Any
+    """The scores of the best and the worst rows, by place."""
+    gain: Any
+    """The scores of the changed rows."""
 
     @property
     def all(self) -> list[int]:
         return sorted({*self.best, *self.worst, *self.changed})
-
-    def judged(self, row: Callable[[int, float], JudgedRow], quality: Any, gain: Any) -> dict[str, Any]:
-        """Return the rows as fields of a report. `row` gets the place and the score: `gain` for a changed row."""
-        return {
-            "best_rows": tuple(row(place, float(quality[place])) for place in self.best),
-            "worst_rows": tuple(row(place, float(quality[place])) for place in self.worst),
-            "changed_rows": tuple(row(place, float(gain[place])) for place in self.changed),
-        }
 
 
 def pick_rows(quality: Any, gain: Any) -> PickedRows:
@@ -163,7 +117,85 @@ def pick_rows(quality: Any, gain: Any) -> PickedRows:
     best = order[:SHOWN]
     worst = [place for place in order[::-1][:SHOWN] if place not in best]
     changed = [int(place) for place in abs(gain).argsort(kind="stable")[::-1][:SHOWN]]
-    return PickedRows(best, worst, changed)
+    return PickedRows(best, worst, changed, quality, gain)
+
+
+def report_rows(
+    pair: ModelPair, rows: Numbered, roles: dict[str, str], picks: PickedRows, answers: Mapping[int, tuple[str, str]]
+) -> dict[str, tuple[JudgedRow, ...]]:
+    """Return the picked rows as fields of a report. `answers` has those of base and fine-tuned model by place."""
+
+    def judged(places: list[int], scores: Any) -> tuple[JudgedRow, ...]:
+        return tuple(
+            JudgedRow(
+                row=rows[place][0],
+                text=pair.task.text_of(rows[place][1], roles),
+                expected=pair.task.expected(rows[place][1], roles),
+                base=answers[place][0],
+                tuned=answers[place][1],
+                score=round(float(scores[place]), 4),
+            )
+            for place in places
+        )
+
+    return {
+        "best_rows": judged(picks.best, picks.quality),
+        "worst_rows": judged(picks.worst, picks.quality),
+        "changed_rows": judged(picks.changed, picks.gain),
+    }
+
+
+def losses_of_both(
+    pair: ModelPair, examples: Sequence[Example], progress: Progress, part: int = 0, parts: int = 1
+) -> dict[str, Observations]:
+    """Return the losses of some replies under both models. `part` numbers the calls of an evaluation with several."""
+    count = len(examples)
+
+    def report_from(before: int) -> Callable[[int], None]:
+        return lambda done: progress(before + done, 2 * parts * count, "Reading the replies")
+
+    return {
+        who: reply_losses(pair, who, examples, report_from((2 * part + at) * count))
+        for at, who in enumerate(("base", "tuned"))
+    }
+
+
+def outputs_of_both(
+    pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress, message: str
+) -> tuple[dict[str, Any], str]:
+    """Return the outputs of a classifier and of the base's guess, rows × labels, and a note on the guess.
+
+    Without the training rows there is no guess.
+    """
+    encoding = pair.encoding(roles)
+    ids = [pair.task.prompt_ids(pair.task.text_of(row, roles), encoding) for _, row in rows]
+    total = 2 * len(ids)
+    outputs = {"tuned": probabilities(pair, ids, lambda done: progress(done, total, message))}
+    if pair.run.learned_from is None:
+        return outputs, "The rows that the run learned from are not here, so the base could not guess."
+    nearest = neighbors(pair)
+    outputs["base"] = nearest.probabilities(pair, ids, lambda done: progress(len(ids) + done, total, "Asking the base"))
+    return outputs, nearest.how
+
+
+def predictions_at(picks: PickedRows, pair: ModelPair, outputs: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
+    """Return the predictions of both models for the picked rows, by place. Empty texts where the base has none."""
+    base = outputs.get("base")
+    return {
+        place: (
+            "" if base is None else predicted_label(pair, base[place]),
+            predicted_label(pair, outputs["tuned"][place]),
+        )
+        for place in picks.all
+    }
+
+
+def replies_to(
+    picks: PickedRows, pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress
+) -> dict[int, tuple[str, str]]:
+    """Return the replies of both models to the picked rows, by place."""
+    replies = generate_replies(pair, [rows[place][1] for place in picks.all], roles, progress)
+    return dict(zip(picks.all, replies, strict=True))
 
 
 def generate_replies(
@@ -178,5 +210,5 @@ def generate_replies(
         def report(done: int, total: int, before: int = before) -> None:
             progress(before + done, 2 * total, "Writing replies")
 
-        replies.append(replies_in_batches(pair, prompts, who, reply, report, lambda: False))
+        replies.append(replies_in_batches(pair, prompts, who, BatchOptions(reply, report)))
     return list(zip(*replies, strict=True))

@@ -1,14 +1,12 @@
 """Evaluation of extracted answers: exact match and F1, as in the official SQuAD script."""
 
 from functools import partial
-from typing import Any
 
-from studio.evaluation.evaluators import Evaluation, Numbered, Progress, pick_rows
+from studio.evaluation.evaluators import Evaluation, Numbered, Progress, pick_rows, report_rows
 from studio.evaluation.verdict import of_score
 from studio.inference.base_and_tuned import ModelPair
 from studio.inference.spans import GUESS_NOTE, extract_answers
 from studio.metrics.answers import observe
-from studio.schema.report import JudgedRow
 from studio.tasks.question_answering import NO_ANSWER
 
 
@@ -29,20 +27,13 @@ def evaluate_extracted(pair: ModelPair, rows: Numbered, roles: dict[str, str], p
     accepted = [pair.task.accepted(row, roles) for _, row in rows]
     observed = {who: observe(each, accepted) for who, each in texts.items()}
     quality = observed["tuned"]["f1"]
-    gain = quality - observed["base"]["f1"]
-    picks = pick_rows(quality, gain)
-
-    def row(place: int, score: float) -> JudgedRow:
-        return JudgedRow(
-            row=rows[place][0],
-            text=pair.task.text_of(rows[place][1], roles),
-            expected=accepted[place][0] if accepted[place] else NO_ANSWER,
-            base=texts["base"][place] or NO_ANSWER,
-            tuned=texts["tuned"][place] or NO_ANSWER,
-            score=round(score, 4),
-        )
-
-    details: dict[str, Any] = picks.judged(row, quality, gain)
+    picks = pick_rows(quality, quality - observed["base"]["f1"])
+    shown = {who: [text or NO_ANSWER for text in each] for who, each in texts.items()}
+    answers = dict(enumerate(zip(shown["base"], shown["tuned"], strict=True)))
+    details = {
+        name: tuple(row.model_copy(update={"expected": row.expected or NO_ANSWER}) for row in judged)
+        for name, judged in report_rows(pair, rows, roles, picks, answers).items()
+    }
     describe = partial(of_score, name="f1", title="F1", as_share=True)
     note = "" if pair.base_has_qa_head else GUESS_NOTE
     return Evaluation([number for number, _ in rows], observed["base"], observed["tuned"], describe, note, details)

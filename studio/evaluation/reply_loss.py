@@ -24,11 +24,10 @@ def reply_losses(
     done = 0
     vocabulary = max(1, pair.run.info.vocabulary or 50_000)
     most_tokens = max(256, MOST_LOGITS // vocabulary)
-    with pair.model_for(who) as model:
-        for batch in by_length([len(example.input_ids) for example in examples], most_tokens):
-            sums_[:, batch] = _batch(model, pair.tokenizer.pad_token_id, [examples[each] for each in batch])
-            done += len(batch)
-            progress(done)
+    for batch in by_length([len(example.input_ids) for example in examples], most_tokens):
+        sums_[:, batch] = _batch(pair.model_for(who), pair.tokenizer.pad_token_id, [examples[each] for each in batch])
+        done += len(batch)
+        progress(done)
     return {"loss": sums_[0], "tokens": sums_[1], "right": sums_[2]}
 
 

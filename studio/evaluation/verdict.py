@@ -50,9 +50,7 @@ def of_labels(metrics: Mapping[str, Metric], rows: int, per_label: Mapping[str, 
     accuracy = metrics["accuracy"]
     text = f"{OPENING[judgment(accuracy)]}{_count(accuracy.tuned, rows)} of {rows:,} rows kept apart are labelled right"
     text += "." if accuracy.base is None else f"; the base's guess has {_count(accuracy.base, rows)}."
-    if accuracy.gain_low is not None and accuracy.gain_high is not None:
-        low, high = accuracy.gain_low * 100, accuracy.gain_high * 100
-        text += f" The true gain lies between {low:.0f} and {high:.0f} points (95 % interval)."
+    text += _gain_in_points(accuracy)
     present = {label: values for label, values in per_label.items() if values["rows"]}
     weakest = min(present, key=lambda label: present[label]["recall"], default="")
     if len(present) > 1 and present[weakest]["recall"] < WEAK:
@@ -85,10 +83,14 @@ def of_share(metrics: Mapping[str, Metric], rows: int, name: str, words: str) ->
     metric = metrics[name]
     text = f"{OPENING[judgment(metric)]}of {rows:,} {words} {metric.tuned:.0%}"
     text += "." if metric.base is None else f"; the base in {metric.base:.0%}."
-    if metric.gain_low is not None and metric.gain_high is not None:
-        low, high = metric.gain_low * 100, metric.gain_high * 100
-        text += f" The true gain lies between {low:.0f} and {high:.0f} points (95 % interval)."
-    return text
+    return text + _gain_in_points(metric)
+
+
+def _gain_in_points(metric: Metric) -> str:
+    if metric.gain_low is None or metric.gain_high is None:
+        return ""
+    low, high = metric.gain_low * 100, metric.gain_high * 100
+    return f" The true gain lies between {low:.0f} and {high:.0f} points (95 % interval)."
 
 
 def _count(share: float, rows: int) -> str:

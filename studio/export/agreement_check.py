@@ -64,8 +64,7 @@ def reference_answers(model_cache: ModelCache, run: RunRef) -> ReferenceAnswers:
     if pair.head.single_pass:
         shares = probabilities(pair, ids)
         return ReferenceAnswers(inputs, [list(map(float, row)) for row in shares], pair.labels, [], _pad(pair))
-    with pair.model_for("tuned") as model:
-        ends = sorted(end_tokens(model, pair.tokenizer))
+    ends = sorted(end_tokens(pair.tuned, pair.tokenizer))
     return ReferenceAnswers(inputs, [list(map(float, _reply(pair, each))) for each in ids], (), ends, _pad(pair))
 
 
@@ -146,10 +145,9 @@ def compare(reference: ReferenceAnswers, answers: list[list[float]], exact: bool
 
 
 def _reply(pair: ModelPair, prompt: list[int]) -> list[int]:
-    with pair.model_for("tuned") as model:
-        reply = Reply(model, pair.tokenizer, prompt, ChatSettings(max_new_tokens=TOKENS))
-        while reply.step():
-            pass
+    reply = Reply(pair.tuned, pair.tokenizer, prompt, ChatSettings(max_new_tokens=TOKENS))
+    while reply.step():
+        pass
     return reply.ids
 
 

@@ -17,18 +17,9 @@ from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.tasks.rendering import portable_template
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-    "chat_template.jinja",
+TOKENIZER_FILES = tuple(
+    "tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.json vocab.txt "
+    "merges.txt spiece.model tokenizer.model sentencepiece.bpe.model chat_template.jinja".split()
 )
 ALLOWED = frozenset((".safetensors", ".json", ".jinja", ".md", ".txt", ".model"))
 """Allowed extensions in an export: no pickle, no optimizer state."""

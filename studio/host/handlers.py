@@ -86,6 +86,7 @@ def _classify(host: "Host", request: Classify) -> Result:
 
 
 def _predict(host: "Host", request: Predict) -> Result:
+    from studio.inference.generate import BatchOptions
     from studio.inference.predict import predict, write_predictions, writer_for
     from studio.inference.rows import read_rows
 
@@ -93,10 +94,10 @@ def _predict(host: "Host", request: Predict) -> Result:
     writer_for(out)
     rows = [row for _, row in read_rows(request.rows)]
     roles = request.run.spec.data.roles if request.roles is None else request.roles
-    on_progress, stop = host.progress_reporter(request, "Predicting"), host.stop_of(request)
+    options = BatchOptions(request.settings, host.progress_reporter(request, "Predicting"), host.stop_of(request))
     with _models(host, request) as pair:
-        predictions = predict(pair, rows, roles, request.settings, request.base, on_progress, stop)
-    if host.stop_of(request)():
+        predictions = predict(pair, rows, roles, request.base, options)
+    if options.stop():
         raise Stopped
     write_predictions(out, list(rows[0]) if rows else [], rows, predictions)
     return {"rows": len(rows), "path": str(out)}
@@ -108,7 +109,7 @@ def _evaluate(host: "Host", request: Evaluate) -> Result:
 
     rows = read_rows(request.rows)
     with _models(host, request) as pair:
-        report = evaluate(pair, rows, request.split, host.progress_reporter(request), request.roles, request.limit)
+        report = evaluate(pair, rows, request.split, host.progress_reporter(request), request.roles)
     return {"report": report.model_dump()}
 
 
@@ -202,10 +203,11 @@ def _suggest(host: "Host", request: Suggest) -> Result:
 
 def _write(host: "Host", request: Write) -> Result:
     from studio.inference.base_replies import base_model_replies
+    from studio.inference.generate import BatchOptions
 
-    on_progress, stop = host.progress_reporter(request, "Writing"), host.stop_of(request)
-    texts = base_model_replies(request.info, request.prompts, request.settings, on_progress, stop, request.trusted)
-    if stop():
+    options = BatchOptions(request.settings, host.progress_reporter(request, "Writing"), host.stop_of(request))
+    texts = base_model_replies(request.info, request.prompts, options, request.trusted)
+    if options.stop():
         raise Stopped
     return {"texts": texts}
 
@@ -223,10 +225,8 @@ def _draw_curve(host: "Host", request: DrawCurve) -> Result:
     from studio.inference.label_quality import learning_curve
     from studio.inference.label_suggestions import EmbeddingStore
 
-    vectors, on_progress = (
-        EmbeddingStore(Path(request.texts.folder)),
-        host.progress_reporter(request, "Training on ever more rows"),
-    )
+    on_progress = host.progress_reporter(request, "Training on ever more rows")
+    vectors = EmbeddingStore(Path(request.texts.folder))
     return {"curve": learning_curve(vectors, _texts(request.texts), request.labels, on_progress).model_dump()}
 
 

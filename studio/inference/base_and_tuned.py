@@ -7,8 +7,7 @@ them.
 """
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,20 +53,14 @@ class ModelPair:
     """A note on how the fine-tuned model answers, if it needs one."""
     neighbors: Any = None
     """The base's nearest-neighbor classifier, created on first use (classify.py)."""
+    task: Task = field(init=False)
     head: Head = field(init=False)
     variant: TaskVariant = field(init=False)
-    _task: Task = field(init=False)
 
     def __post_init__(self) -> None:
-        self._task = task_named(self.run.spec.config.task)
-        self.head, self.variant = (
-            head_of(self.run.info, self.run.spec.data),
-            variant_of(self.run.info, self.run.spec.data),
-        )
-
-    @property
-    def task(self) -> Task:
-        return self._task
+        info, data = self.run.info, self.run.spec.data
+        self.task = task_named(self.run.spec.config.task)
+        self.head, self.variant = head_of(info, data), variant_of(info, data)
 
     @property
     def config(self) -> TrainingConfig:
@@ -93,10 +86,9 @@ class ModelPair:
         config = self.config.model_copy(update={"system_prompt": system}) if system else self.config
         return encoding_of(self.run.info, self.tokenizer, data, config, learned)
 
-    @contextmanager
-    def model_for(self, who: str) -> Iterator[Any]:
-        """Yield the model named `base` or `tuned`."""
-        yield self.tuned if who == "tuned" else self.base
+    def model_for(self, who: str) -> Any:
+        """Return the model named `base` or `tuned`."""
+        return self.tuned if who == "tuned" else self.base
 
 
 class BaseModelCache:

@@ -63,11 +63,11 @@ def over_rows(
 
 def embeddings(pair: ModelPair, ids: Sequence[Sequence[int]], progress: Progress = no_progress) -> Any:
     """Return the base's last hidden states averaged over each row's tokens, as numpy array of rows × hidden size."""
+    return over_rows(pair.model_for("base"), pair, ids, mean_states, progress)
 
-    def averages(model: Any, batch: dict[str, Any]) -> Any:
-        hidden = model(**batch).last_hidden_state.float()
-        mask = batch["attention_mask"].unsqueeze(-1)
-        return (hidden * mask).sum(1) / mask.sum(1)
 
-    with pair.model_for("base") as model:
-        return over_rows(model, pair, ids, averages, progress)
+def mean_states(model: Any, inputs: dict[str, Any]) -> Any:
+    """Return the last hidden states averaged over each row's tokens, as tensor of rows × hidden size."""
+    hidden = model(**inputs).last_hidden_state.float()
+    mask = inputs["attention_mask"].unsqueeze(-1)
+    return (hidden * mask).sum(1) / mask.sum(1)

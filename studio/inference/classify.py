@@ -22,16 +22,21 @@ SAMPLE = 500
 NUM_NEIGHBORS = 10
 
 
+def neighbor_means(vectors: Any, targets: Any) -> Any:
+    """Return a fitted regressor: the targets of the most similar rows, weighted by their distance."""
+    from sklearn.neighbors import KNeighborsRegressor
+
+    count = min(NUM_NEIGHBORS, len(vectors))
+    return KNeighborsRegressor(count, metric="cosine", weights="distance", algorithm="brute").fit(vectors, targets)
+
+
 class NearestNeighbors:
     """Some training rows with their labels, by the base's embeddings."""
 
     def __init__(self, pair: ModelPair) -> None:
-        from sklearn.neighbors import KNeighborsRegressor
-
         ids, targets = _learned_rows(pair)
         self.rows, self.num_neighbors = len(ids), min(NUM_NEIGHBORS, len(ids))
-        self._means = KNeighborsRegressor(self.num_neighbors, metric="cosine", weights="distance", algorithm="brute")
-        self._means.fit(embeddings(pair, ids), targets)
+        self._means = neighbor_means(embeddings(pair, ids), targets)
 
     @property
     def how(self) -> str:
@@ -76,8 +81,7 @@ def probabilities(pair: ModelPair, ids: Sequence[Sequence[int]], progress: Progr
     def probabilities_(model: Any, batch: dict[str, Any]) -> Any:
         return to_probabilities(model(**batch).logits.float(), pair.head.problem)
 
-    with pair.model_for("tuned") as model:
-        return over_rows(model, pair, ids, probabilities_, progress)
+    return over_rows(pair.model_for("tuned"), pair, ids, probabilities_, progress)
 
 
 def to_probabilities(logits: Any, problem: str) -> Any:

@@ -6,7 +6,8 @@ Temperature 0 picks the likeliest token. With a higher temperature, the same see
 import inspect
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from studio.inference.interruption import pause
@@ -32,6 +33,22 @@ NEUTRAL_GENERATION: Mapping[str, Any] = {
 a model for summaries of 56 words or more could not write a headline."""
 REPLACEMENT = "\ufffd"
 """The replacement character, which ends a text while the bytes of a character are incomplete."""
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How many prompts are answered: generation settings, progress and cancellation."""
+
+    settings: ChatSettings
+    progress: Callable[[int, int], None]
+    """Called with the rows done and all rows."""
+    stop: Callable[[], bool] = lambda: False
+
+    def limited(self, max_tokens: int, **changes: Any) -> ChatSettings:
+        """Return the settings with a limit of the reply's tokens."""
+        return self.settings.model_copy(
+            update={"max_new_tokens": min(self.settings.max_new_tokens, max_tokens), **changes}
+        )
 
 
 class Reply:
@@ -116,25 +133,6 @@ class Reply:
         """Return the text so far, without an incomplete character at the end."""
         text: str = self._tokenizer.decode(self.ids, skip_special_tokens=True)
         return self.text if text.endswith(REPLACEMENT) else text
-
-
-def stream(
-    model: Any,
-    tokenizer: Any,
-    prompt_ids: Sequence[int],
-    settings: ChatSettings,
-    stop: Callable[[], bool] = lambda: False,
-    context: int = 2**20,
-) -> Iterator[str]:
-    """Yield the whole text so far, each time it grows."""
-    reply, text = Reply(model, tokenizer, prompt_ids, settings, context), ""
-    while not stop():
-        more = reply.step()
-        if reply.text != text:
-            text = reply.text
-            yield text
-        if not more:
-            return
 
 
 def reply(model: Any, tokenizer: Any, prompt_ids: Sequence[int], settings: ChatSettings) -> Answer:

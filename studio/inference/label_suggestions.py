@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from studio.inference.batches import by_length, padded
+from studio.inference.batches import by_length, mean_states, padded
 
 MAX_TOKENS = 128
 """Maximum tokens of a text. This is the starter model's length, and enough to show what a text is about."""
@@ -101,9 +101,7 @@ def _averages(model: Any, tokenizer: Any, texts: Sequence[str]) -> Any:
     for batch in by_length([len(row) for row in ids]):
         with torch.no_grad():
             inputs = padded([ids[each] for each in batch], tokenizer.pad_token_id, model.device)
-            hidden = model(**inputs).last_hidden_state.float()
-            mask = inputs["attention_mask"].unsqueeze(-1)
-            out = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1)
+            out = torch.nn.functional.normalize(mean_states(model, inputs), dim=1)
         for each, row in zip(batch, out.cpu(), strict=True):
             results[each] = row.numpy()
     return np.stack(results)

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,11 @@ from studio.data.values import for_spreadsheet
 from studio.inference.base_and_tuned import ModelPair
 from studio.inference.batches import by_length
 from studio.inference.classify import neighbors, predicted_label, probabilities
-from studio.inference.generate import max_reply_tokens, replies
+from studio.inference.generate import BatchOptions, max_reply_tokens, replies
 from studio.inference.spans import extract_answers
 from studio.schema.errors import StudioError
-from studio.schema.report import ChatSettings
 from studio.tasks import Row
 
-Progress = Callable[[int, int], None]
 Prediction = tuple[str, float | None]
 """A reply or a label, and the probability of a label."""
 MOST_TOKENS = 2048
@@ -25,17 +24,15 @@ MOST_TOKENS = 2048
 
 
 def predict(
-    pair: ModelPair,
-    rows: Sequence[Row],
-    roles: dict[str, str],
-    settings: ChatSettings,
-    base: bool,
-    progress: Progress,
-    stop: Callable[[], bool],
+    pair: ModelPair, rows: Sequence[Row], roles: dict[str, str], base: bool, options: BatchOptions
 ) -> list[Prediction]:
     """Return the prediction of the fine-tuned (or base) model for each row. Empty for a row without input."""
     predictions: list[Prediction] = [("", None)] * len(rows)
-    encoding = pair.encoding(roles, settings.system)
+    encoding, progress, who = (
+        pair.encoding(roles, options.settings.system),
+        options.progress,
+        "base" if base else "tuned",
+    )
     usable = [number for number, row in enumerate(rows) if pair.task.text_of(row, roles).strip()]
     ids = [pair.task.prompt_ids(pair.task.prompt_of(rows[number], roles), encoding) for number in usable]
     if not usable:
@@ -43,17 +40,12 @@ def predict(
     if pair.head.name == "spans":
         values = [pair.task.values(rows[number], roles) for number in usable]
         questions = [(each.get("question") or "", each.get("context") or "") for each in values]
-        spans = extract_answers(
-            pair, questions, "base" if base else "tuned", lambda done: progress(done, len(questions))
-        )
+        spans = extract_answers(pair, questions, who, lambda done: progress(done, len(questions)))
         answers: list[Prediction] = [(each[0].text, each[0].share) for each in spans]
     elif pair.head.single_pass:
         answers = labels_of(pair, ids, base, lambda done: progress(done, len(ids)))
     else:
-        answers = [
-            (text, None)
-            for text in replies_in_batches(pair, ids, "base" if base else "tuned", settings, progress, stop)
-        ]
+        answers = [(text, None) for text in replies_in_batches(pair, ids, who, options)]
     for number, answer in zip(usable, answers, strict=True):
         predictions[number] = answer
     return predictions
@@ -63,42 +55,29 @@ def labels_of(
     pair: ModelPair, ids: Sequence[Sequence[int]], base: bool, progress: Callable[[int], None]
 ) -> list[Prediction]:
     """Return the likeliest label of each row, with its probability."""
-    if base:
-        outputs = neighbors(pair).probabilities(pair, ids, progress)
-    else:
-        outputs = probabilities(pair, ids, progress)
+    outputs = (neighbors(pair).probabilities if base else probabilities)(pair, ids, progress)
     is_label = pair.head.problem != "regression"
     return [(predicted_label(pair, row), float(row.max()) if is_label else None) for row in outputs]
 
 
-def replies_in_batches(
-    pair: ModelPair,
-    prompts: Sequence[Sequence[int]],
-    who: str,
-    settings: ChatSettings,
-    progress: Progress,
-    stop: Callable[[], bool],
-) -> list[str]:
+def replies_in_batches(pair: ModelPair, prompts: Sequence[Sequence[int]], who: str, options: BatchOptions) -> list[str]:
     """Return a reply to each prompt, in batches of similar length. Prompts that are too long lose their beginning."""
-    max_prompt = pair.context - min(settings.max_new_tokens, pair.context // 2)
+    max_prompt = pair.context - min(options.settings.max_new_tokens, pair.context // 2)
     is_encoder_decoder = pair.head.name == "seq2seq"  # reads its prompt, cut already, elsewhere than it writes
     truncated = [prompt if is_encoder_decoder else prompt[-max_prompt:] for prompt in prompts]
     texts_, done = [""] * len(truncated), 0
     for batch in by_length([len(prompt) for prompt in truncated], MOST_TOKENS, most_rows=16):
-        if stop():
+        if options.stop():
             break
-        max_tokens = (
-            pair.context
-            if is_encoder_decoder
-            else min(max_reply_tokens(truncated[each], pair.context) for each in batch)
-        )
-        limited = settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, max_tokens)})
-        with pair.model_for(who) as model:
-            texts = replies(model, pair.tokenizer, [truncated[each] for each in batch], limited, stop)
+        max_tokens = pair.context
+        if not is_encoder_decoder:
+            max_tokens = min(max_reply_tokens(truncated[each], pair.context) for each in batch)
+        limited, chunk = options.limited(max_tokens), [truncated[each] for each in batch]
+        texts = replies(pair.model_for(who), pair.tokenizer, chunk, limited, options.stop)
         for each, text in zip(batch, texts, strict=True):
             texts_[each] = text
         done += len(batch)
-        progress(done, len(truncated))
+        options.progress(done, len(truncated))
     return texts_
 
 
@@ -155,10 +134,6 @@ def _csv(path: Path, header: list[str], rows: Iterable[dict[str, Any]], delimite
         writer.writerows([for_spreadsheet(_flat(row.get(column))) for column in header] for row in rows)
 
 
-def _tsv(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> None:
-    _csv(path, header, rows, "\t")
-
-
 def _jsonl(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8") as out:
         for row in rows:
@@ -207,7 +182,7 @@ def _xlsx(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> None
 
 WRITERS: dict[str, Callable[[Path, list[str], Iterable[dict[str, Any]]], None]] = {
     ".csv": _csv,
-    ".tsv": _tsv,
+    ".tsv": partial(_csv, delimiter="\t"),
     ".jsonl": _jsonl,
     ".json": _json,
     ".parquet": _parquet,

@@ -13,18 +13,6 @@ MIN_INTERVAL = 0.04
 MODELS = ("base", "tuned")
 
 
-def side_by_side(
-    pair: ModelPair,
-    prompt_ids: Sequence[int],
-    settings: ChatSettings,
-    stop: Callable[[], bool] = lambda: False,
-    base_prompt_ids: Sequence[int] | None = None,
-) -> Iterator[ChatChunk]:
-    """Yield both replies as they grow. The last chunk of each is `done` and has the answer, also after a stop."""
-    steps = step_by_step(pair, prompt_ids, settings, stop, base_prompt_ids)
-    return (chunk for chunk in steps if chunk is not None)
-
-
 def step_by_step(
     pair: ModelPair,
     prompt_ids: Sequence[int],
@@ -32,16 +20,14 @@ def step_by_step(
     stop: Callable[[], bool] = lambda: False,
     base_prompt_ids: Sequence[int] | None = None,
 ) -> Iterator[ChatChunk | None]:
-    """Like `side_by_side`, one token of one model at a time. Yields None after a token without new output.
+    """Yield both replies as they grow, one token of one model at a time, and None after a token without new output.
 
-    So several conversations can advance in turn. Each reply has its own cache and random generator. In a conversation
+    So several conversations can advance in turn. The last chunk of each model is `done` and has the answer, also after
+    a stop. Each reply has its own cache and random generator. In a conversation
     each model continues from its own replies: `base_prompt_ids` is the base's prompt.
     """
     prompts = {"base": prompt_ids if base_prompt_ids is None else base_prompt_ids, "tuned": prompt_ids}
-    replies = {}
-    for who in MODELS:
-        with pair.model_for(who) as model:
-            replies[who] = Reply(model, pair.tokenizer, prompts[who], settings, pair.context)
+    replies = {who: Reply(pair.model_for(who), pair.tokenizer, prompts[who], settings, pair.context) for who in MODELS}
     sent_text, sent_time = dict.fromkeys(MODELS, ""), dict.fromkeys(MODELS, 0.0)
     open_models = list(MODELS)
     while open_models:

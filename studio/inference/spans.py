@@ -72,8 +72,7 @@ def extract_answers(
         return [_guess(pair, question, context) for question, context in questions]
     encoding = pair.encoding()
     pieces = [windows(question, context, encoding) for question, context in questions]
-    with pair.model_for(who) as model:
-        outputs = logits(model, encoding, [piece for each in pieces for piece in each], progress)
+    outputs = logits(pair.model_for(who), encoding, [piece for each in pieces for piece in each], progress)
     results, offset = [], 0
     for (_, context), each in zip(questions, pieces, strict=True):
         piece_outputs = outputs[offset : offset + len(each)]
@@ -129,8 +128,8 @@ def chances(pair: ModelPair, questions: Sequence[Question]) -> list[list[float]]
     import torch
 
     encoding = pair.encoding()
-    with pair.model_for("tuned") as model:
-        outputs = logits(model, encoding, [windows(question, context, encoding)[0] for question, context in questions])
+    first_pieces = [windows(question, context, encoding)[0] for question, context in questions]
+    outputs = logits(pair.model_for("tuned"), encoding, first_pieces)
     return [torch.cat([torch.tensor(part).softmax(0) for part in each]).tolist() for each in outputs]
 
 

@@ -16,5 +16,4 @@ def warm_up(pair: ModelPair) -> None:
         return
     prompt = pair.task.prompt_ids([{"role": "user", "content": TEXT}], pair.encoding())
     for who in ("base", "tuned"):
-        with pair.model_for(who) as model:
-            Reply(model, pair.tokenizer, prompt, ChatSettings(max_new_tokens=1)).step()
+        Reply(pair.model_for(who), pair.tokenizer, prompt, ChatSettings(max_new_tokens=1)).step()

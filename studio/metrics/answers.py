@@ -39,17 +39,8 @@ def observe(predictions: Sequence[str], accepted: Sequence[Sequence[str]]) -> di
     import numpy as np
 
     references = [[each for each in right if normalize(each)] or [""] for right in accepted]
+    pairs = list(zip(predictions, references, strict=True))
     return {
-        "exact": np.array(
-            [
-                max(exact(prediction, each) for each in right)
-                for prediction, right in zip(predictions, references, strict=True)
-            ]
-        ),
-        "f1": np.array(
-            [
-                max(f1(prediction, each) for each in right)
-                for prediction, right in zip(predictions, references, strict=True)
-            ]
-        ),
+        name: np.array([max(score(prediction, each) for each in right) for prediction, right in pairs])
+        for name, score in (("exact", exact), ("f1", f1))
     }

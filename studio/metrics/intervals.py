@@ -30,8 +30,7 @@ class Interval:
 
 def interval(compute: Compute, observed: Observations, seed: int = 0, resamples: int = RESAMPLES) -> Interval | None:
     """Return the interval of a metric over rows, or None for too few rows."""
-    samples = _draws(_rows(observed), seed, resamples)
-    return _percentiles([compute(_take(observed, rows)) for rows in samples], _rows(observed))
+    return _percentiles([compute(_take(observed, rows)) for rows in _draws(observed, seed, resamples)], _rows(observed))
 
 
 def paired_difference(
@@ -44,10 +43,9 @@ def paired_difference(
     """
     if _rows(base) != _rows(tuned):
         raise ValueError("both must have seen the same rows")
-    samples = _draws(_rows(base), seed, resamples)
-    difference = _percentiles(
-        [compute(_take(tuned, rows)) - compute(_take(base, rows)) for rows in samples], _rows(base)
-    )
+    samples = _draws(base, seed, resamples)
+    differences = [compute(_take(tuned, rows)) - compute(_take(base, rows)) for rows in samples]
+    difference = _percentiles(differences, _rows(base))
     if difference is None or _differing_rows(base, tuned) >= FEWEST:
         return difference
     return Interval(min(difference.low, 0.0), max(difference.high, 0.0))
@@ -63,9 +61,10 @@ def _differing_rows(base: Observations, tuned: Observations) -> int:
     return int(differs.sum())
 
 
-def _draws(rows: int, seed: int, resamples: int) -> list[Any]:
+def _draws(observed: Observations, seed: int, resamples: int) -> list[Any]:
     import numpy as np
 
+    rows = _rows(observed)
     if rows < FEWEST:
         return []
     random = np.random.default_rng(seed)

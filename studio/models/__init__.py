@@ -7,7 +7,7 @@ and transformers.
 from pathlib import Path
 
 from studio.models.catalog import CATALOG
-from studio.models.download import download
+from studio.models.download import Download
 from studio.models.hub_files import disable_hub_access
 from studio.models.inspect import inspect_folder
 from studio.models.loading_rules import check_trust, loading_arguments, tokenizer_arguments
@@ -21,12 +21,12 @@ from studio.schema.models import ModelInfo
 __all__ = [
     "SOURCES",
     "STARTERS",
+    "Download",
     "cached_folder",
     "cached_models",
     "check_starters",
     "check_trust",
     "disable_hub_access",
-    "download",
     "fetch_starters",
     "find_model",
     "inspect_folder",

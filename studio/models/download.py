@@ -10,7 +10,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,168 +43,139 @@ class _File:
     sha256: str
 
 
-def download(
-    info: ModelInfo,
-    progress: Report,
-    should_stop: Callable[[], bool] = lambda: False,
-    token: str | None = None,
-    trust: bool = False,
-    source: HubSource | None = None,
-) -> ModelInfo:
-    """Download the missing files of a Hub model and return its description.
+@dataclass(frozen=True)
+class Download:
+    """A download of a Hub model."""
 
-    If `should_stop` returns true, keep what was downloaded and return `info` unchanged (not `here`). The next call
-    resumes. Raise `StudioError` for an unsafe model, a network failure, a full disk, or an unusable repository.
-    """
-    source = source or HubSource()
-    check_trust(info, trust)
-    require_network(info.name)
-    remote = Remote(source.endpoint, source.cache, token)
-    try:
-        with hub_errors(info.name):
-            hub_info = remote.api().model_info(info.name, files_metadata=True, timeout=10, token=remote.auth)
-            _fetch(remote, hub_info, trust, progress, should_stop)
-    except _DownloadStopped:
-        return info
-    except OSError as error:
-        raise _disk_full(info.name) if error.errno in FULL else error from error
-    cached = source.cached(info.name)
-    if cached is None:
-        raise StudioError(
-            "broken-model",
-            "The model was fetched, but it lacks weights or a tokenizer that can be used here.",
-            given=info.name,
-            valid="a repository with config.json, model.safetensors and a tokenizer",
-            hint="A quantised or converted copy (GGUF, ONNX, an adapter) is no base model.",
-            field="model",
-        )
-    return cached.model_copy(update={"gated": info.gated, "downloads": info.downloads})
+    info: ModelInfo
+    progress: Report
+    should_stop: Callable[[], bool] = lambda: False
+    token: str | None = None
+    trust: bool = False
+    source: HubSource = field(default_factory=HubSource)
 
+    @property
+    def remote(self) -> Remote:
+        """The Hub with the credentials of this download."""
+        return Remote(self.source.endpoint, self.source.cache, self.token)
 
-def _fetch(remote: Remote, hub_info: Any, trust: bool, progress: Report, should_stop: Callable[[], bool]) -> None:
-    """Download large files directly, and the others through the library."""
-    from huggingface_hub import snapshot_download
+    def run(self) -> ModelInfo:
+        """Download the missing files and return the model's description.
 
-    siblings = {sibling.rfilename: sibling for sibling in hub_info.siblings or []}
-    needed = needed_files(siblings, trust)
-    large = [_File(name, lfs.size, lfs.sha256) for name in needed if (lfs := siblings[name].lfs)]
-    small = sum(siblings[name].size or 0 for name in needed if not siblings[name].lfs)
-    blobs = _blobs(remote, hub_info.id)
-    total, done = sum(file.size for file in large) + small, 0
-    missing = sum(file.size - _bytes_present(blobs, file) for file in large)
-    if shutil.disk_usage(blobs).free < missing + MIN_FREE_BYTES:
-        raise _disk_full(hub_info.id, missing + MIN_FREE_BYTES)
-    for file in large:
-        size_before = done
-        _fetch_file(
-            remote,
-            hub_info,
-            file,
-            blobs,
-            lambda received, start=size_before: progress(start + received, total),  # type: ignore[misc]
-            should_stop,
-        )
-        done += file.size
-        progress(done, total)
-    if should_stop():
-        raise _DownloadStopped
-    snapshot_download(
-        hub_info.id,
-        cache_dir=remote.cache or None,
-        endpoint=remote.address,
-        token=remote.auth,
-        allow_patterns=needed,
-        etag_timeout=10,
-        tqdm_class=_silent_bar(),
-    )
-    progress(total, total)
-
-
-def _fetch_file(
-    remote: Remote,
-    hub_info: Any,
-    file: _File,
-    blobs: Path,
-    report: Callable[[int], None],
-    should_stop: Callable[[], bool],
-) -> None:
-    """Download one file, resuming from what is present, with retries after connection failures."""
-    import httpx2
-
-    target, partial_file = blobs / file.sha256, blobs / f"{file.sha256}.part"
-    if target.exists():
-        return
-    with _locked(partial_file, hub_info.id):
-        failures = 0
-        while partial_file.stat().st_size < file.size:
-            size_before = partial_file.stat().st_size
-            try:
-                _stream(remote, hub_info, file, partial_file, report, should_stop)
-            except httpx2.TransportError as error:
-                failures = failures + 1 if partial_file.stat().st_size == size_before else 1
-                if failures >= MAX_FAILURES:
-                    raise unreachable(hub_info.id) from error
-                time.sleep(min(2**failures / 4, 5))
-            if should_stop():
-                raise _DownloadStopped
-        with partial_file.open("rb") as stream:
-            is_valid = hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
-        if not is_valid:
-            partial_file.unlink()
+        If `should_stop` returns true, keep what was downloaded and return `info` unchanged (not `here`). The next
+        download resumes. Raise `StudioError` for an unsafe model, a network failure, a full disk, or an unusable
+        repository.
+        """
+        info, remote = self.info, self.remote
+        check_trust(info, self.trust)
+        require_network(info.name)
+        try:
+            with hub_errors(info.name):
+                self._fetch(remote.api().model_info(info.name, files_metadata=True, timeout=10, token=remote.auth))
+        except _DownloadStopped:
+            return info
+        except OSError as error:
+            raise _disk_full(info.name) if error.errno in FULL else error from error
+        cached = self.source.cached(info.name)
+        if cached is None:
             raise StudioError(
                 "broken-model",
-                "A file came damaged from the Hub and was thrown away.",
-                given=f"{hub_info.id}/{file.name}",
-                hint="Download it again.",
+                "The model was fetched, but it lacks weights or a tokenizer that can be used here.",
+                given=info.name,
+                valid="a repository with config.json, model.safetensors and a tokenizer",
+                hint="A quantised or converted copy (GGUF, ONNX, an adapter) is no base model.",
+                field="model",
             )
-        partial_file.replace(target)
+        return cached.model_copy(update={"gated": info.gated, "downloads": info.downloads})
 
+    def _fetch(self, hub_info: Any) -> None:
+        """Download large files directly, and the others through the library."""
+        from huggingface_hub import snapshot_download
 
-def _stream(
-    remote: Remote,
-    hub_info: Any,
-    file: _File,
-    partial_file: Path,
-    report: Callable[[int], None],
-    should_stop: Callable[[], bool],
-) -> None:
-    """Append to the partial file until it is complete, the connection fails, or the download is stopped."""
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import get_session, hf_raise_for_status
-
-    received = partial_file.stat().st_size
-    headers = {**remote.headers(), "Accept-Encoding": "identity", "Range": f"bytes={received}-"}
-    url = hf_hub_url(hub_info.id, file.name, revision=hub_info.sha, endpoint=remote.address)
-    with get_session().stream("GET", url, headers=headers, timeout=10, follow_redirects=True) as response:
-        if response.status_code in (401, 403) and hub_info.gated:
-            raise gated(hub_info.id)
-        hf_raise_for_status(response)
-        with partial_file.open("ab" if response.status_code == 206 else "wb") as out:
-            received = received if response.status_code == 206 else 0
-            for chunk in response.iter_raw():
-                out.write(chunk)
-                received += len(chunk)
-                report(received)
-                if should_stop():
-                    return
-    if received > file.size:
-        partial_file.unlink()
-        raise StudioError(
-            "broken-model",
-            "The Hub sent more than it announced, and it was thrown away.",
-            given=f"{hub_info.id}/{file.name}",
-            hint="Download it again.",
+        siblings = {sibling.rfilename: sibling for sibling in hub_info.siblings or []}
+        needed = needed_files(siblings, self.trust)
+        large = [_File(name, lfs.size, lfs.sha256) for name in needed if (lfs := siblings[name].lfs)]
+        small = sum(siblings[name].size or 0 for name in needed if not siblings[name].lfs)
+        blobs = self.source.folder(hub_info.id) / "blobs"
+        blobs.mkdir(parents=True, exist_ok=True)
+        total, done = sum(file.size for file in large) + small, 0
+        missing = sum(file.size - _bytes_present(blobs, file) for file in large)
+        if shutil.disk_usage(blobs).free < missing + MIN_FREE_BYTES:
+            raise _disk_full(hub_info.id, missing + MIN_FREE_BYTES)
+        for file in large:
+            self._fetch_file(hub_info, file, blobs, partial(self._report, done, total))
+            done += file.size
+            self.progress(done, total)
+        if self.should_stop():
+            raise _DownloadStopped
+        snapshot_download(
+            hub_info.id,
+            cache_dir=self.source.cache or None,
+            endpoint=self.remote.address,
+            token=self.remote.auth,
+            allow_patterns=needed,
+            etag_timeout=10,
+            tqdm_class=_silent_bar(),
         )
+        self.progress(total, total)
+
+    def _report(self, before: int, total: int, received: int) -> None:
+        self.progress(before + received, total)
+
+    def _fetch_file(self, hub_info: Any, file: _File, blobs: Path, report: Callable[[int], None]) -> None:
+        """Download one file, resuming from what is present, with retries after connection failures."""
+        import httpx2
+
+        target, partial_file = blobs / file.sha256, blobs / f"{file.sha256}.part"
+        if target.exists():
+            return
+        with _locked(partial_file, hub_info.id):
+            failures = 0
+            while partial_file.stat().st_size < file.size:
+                size_before = partial_file.stat().st_size
+                try:
+                    self._stream(hub_info, file, partial_file, report)
+                except httpx2.TransportError as error:
+                    failures = failures + 1 if partial_file.stat().st_size == size_before else 1
+                    if failures >= MAX_FAILURES:
+                        raise unreachable(hub_info.id) from error
+                    time.sleep(min(2**failures / 4, 5))
+                if self.should_stop():
+                    raise _DownloadStopped
+            with partial_file.open("rb") as stream:
+                is_valid = hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
+            if not is_valid:
+                partial_file.unlink()
+                raise _broken(f"{hub_info.id}/{file.name}", "A file came damaged from the Hub and was thrown away.")
+            partial_file.replace(target)
+
+    def _stream(self, hub_info: Any, file: _File, partial_file: Path, report: Callable[[int], None]) -> None:
+        """Append to the partial file until it is complete, the connection fails, or the download is stopped."""
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.utils import get_session, hf_raise_for_status
+
+        received = partial_file.stat().st_size
+        headers = {**self.remote.headers(), "Accept-Encoding": "identity", "Range": f"bytes={received}-"}
+        url = hf_hub_url(hub_info.id, file.name, revision=hub_info.sha, endpoint=self.remote.address)
+        with get_session().stream("GET", url, headers=headers, timeout=10, follow_redirects=True) as response:
+            if response.status_code in (401, 403) and hub_info.gated:
+                raise gated(hub_info.id)
+            hf_raise_for_status(response)
+            with partial_file.open("ab" if response.status_code == 206 else "wb") as out:
+                received = received if response.status_code == 206 else 0
+                for chunk in response.iter_raw():
+                    out.write(chunk)
+                    received += len(chunk)
+                    report(received)
+                    if self.should_stop():
+                        return
+        if received > file.size:
+            partial_file.unlink()
+            raise _broken(f"{hub_info.id}/{file.name}", "The Hub sent more than it announced, and it was thrown away.")
 
 
-def _blobs(remote: Remote, name: str) -> Path:
-    """Return the library's cache folder for file contents, named by checksum."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    folder = Path(remote.cache or constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "blobs"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _broken(file: str, what: str) -> StudioError:
+    return StudioError("broken-model", what, given=file, hint="Download it again.")
 
 
 def _bytes_present(blobs: Path, file: _File) -> int:

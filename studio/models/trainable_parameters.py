@@ -8,21 +8,8 @@ from studio.models.weights import read_weights
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 
-NO_LINEAR = (
-    "embed",
-    "wte",
-    "wpe",
-    "shared.weight",
-    "norm",
-    "ln_",
-    "lm_head",
-    "score",
-    "cls.",
-    "classifier",
-    "bias",
-    "predict",
-    "vocab_",
-    "head.dense",
+NO_LINEAR = tuple(
+    "embed wte wpe shared.weight norm ln_ lm_head score cls. classifier bias predict vocab_ head.dense".split()
 )
 """Weights with two dimensions whose names contain one of these are not linear layers for adapters."""
 ATTENTION = ("attn", "attention")
@@ -122,17 +109,7 @@ def _typical_shapes(info: ModelInfo, only_attention: bool, frozen: int) -> list[
     return (attention if only_attention else attention + rest) * max(info.layers - frozen, 0)
 
 
-TWO_LAYER_HEADS = (
-    "roberta",
-    "xlmroberta",
-    "camembert",
-    "electra",
-    "distilbert",
-    "deberta",
-    "mpnet",
-    "longformer",
-    "modernbert",
-)
+TWO_LAYER_HEADS = tuple("roberta xlmroberta camembert electra distilbert deberta mpnet longformer modernbert".split())
 """Prefixes, in lower case, of architectures whose new head has an extra layer before the labels."""
 
 

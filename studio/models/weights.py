@@ -15,18 +15,9 @@ COUNTED = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 """Number formats of weights. Integers and booleans are indices and masks, or packed quantized weights."""
 PACKED = {("weight", "U8"): 2, ("weight", "I8"): 1, ("qweight", "I32"): 8}
 """Last part of a name and number format → weights per integer, for bitsandbytes, GPTQ and AWQ."""
-BUFFERS = (
-    "position_ids",
-    "inv_freq",
-    "masked_bias",
-    "absmax",
-    "quant_map",
-    "nested_absmax",
-    "nested_quant_map",
-    "SCB",
-    "scales",
-    "weight_scale",
-    "weight_scale_inv",
+BUFFERS = tuple(
+    "position_ids inv_freq masked_bias absmax quant_map nested_absmax nested_quant_map SCB scales weight_scale "
+    "weight_scale_inv".split()
 )
 """Tensors that are not weights: masks, and the scales of a quantized model."""
 DTYPE_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}

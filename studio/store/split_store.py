@@ -12,11 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.data.checks import usable_values
 from studio.data.checks.bad_line import BadLines
 from studio.data.parquet_store import open_parquet
 from studio.data.split_assignment import Known
-from studio.data.splits import SplitAssignment, Splitter, assign_splits
+from studio.data.splits import SplitAssignment, Splitter
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.store.datasets import DatasetStore
@@ -59,10 +58,7 @@ class VersionSplit:
 
     def assign(self) -> SplitAssignment:
         """Read the rows and assign them."""
-        splitter = self.splitter()
-        for row in usable_values(splitter.table, splitter.task, self.spec.roles, left_out=self.spec.left_out):
-            splitter.add(*row)
-        return splitter.assignment(self.spec.left_out, self.spec.rows_left_out)
+        return self.splitter().assign(self.spec.left_out, self.spec.rows_left_out)
 
     def cached(self, assign: Callable[[], SplitAssignment] | None = None) -> SplitAssignment:
         """The assignment, made by `assign` where it is not cached."""
@@ -94,17 +90,9 @@ class VersionSplit:
         known = _load(paths[cached - 1]) if cached else {}
         for each, roles, path in list(zip(earlier, reads, paths, strict=True))[cached:]:
             with suppress(StudioError):  # its columns differed, or it had no usable rows
-                division = assign_splits(
-                    open_parquet(store.rows_path(each.id, each.version)),
-                    task_named(spec.task),
-                    roles,
-                    splits,
-                    left_out=(BadLines.kind,),
-                    validation_file=self.validation_file,
-                    split_column=each.split_column,
-                    known=known,
-                )
-                known = {**known, **division.splits_by_key}
+                table, task = open_parquet(store.rows_path(each.id, each.version)), task_named(spec.task)
+                splitter = Splitter(table, task, roles, splits, self.validation_file, each.split_column, known)
+                known = {**known, **splitter.assign((BadLines.kind,)).splits_by_key}
             _save(path, known)
         return known
 

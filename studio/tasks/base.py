@@ -157,6 +157,10 @@ class TaskDefaults:
         """Return the input of a row as text."""
         return str(self.text_in(self.values(row, roles)))
 
+    def prompt_of(self, row: Row, roles: Mapping[str, str]) -> Any:
+        """Return the prompt of a row: here its input as text."""
+        return self.text_of(row, roles)
+
     def expected(self: Any, row: Row, roles: Mapping[str, str]) -> str:
         """Return the expected output for a row."""
         return str(self.expected_in(self.values(row, roles)))
@@ -220,79 +224,60 @@ class Task(Protocol):
 
     def unavailable_reason(self, model: ModelInfo) -> str:
         """Return why the model can't do this task, or "" if it can."""
-        ...
 
     def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
         """Return how this task works with this kind of model and these roles."""
-        ...
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
         """Return the row's cleaned values by role. None for a missing value."""
-        ...
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
         """Return the required role that cleaned values lack, or ""."""
-        ...
 
     def missing(self, row: Row, roles: Mapping[str, str]) -> str:
         """Return the required role that the row lacks, or ""."""
-        ...
 
     def encode(self, row: Row, encoding: Encoding) -> Example:
         """Return the row as training uses it. For a row in several pieces, return the first."""
-        ...
 
     def inconsistency(self, values: Mapping[str, Any]) -> str:
         """Return the kind of data check for a complete row that a model can't learn from, or ""."""
-        ...
 
     def examples(self, row: Row, encoding: Encoding) -> list[Example]:
         """Return all pieces of a row as training uses them."""
-        ...
 
     def model_input(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
         """Return a new prompt for the tokenizer: messages for a chat template, or a text or pair of texts."""
-        ...
 
     def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str | list[dict[str, Any]]:
         """Return the prompt of a row, for `prompt_ids`: a text, or the messages before the last reply."""
-        ...
 
     def comparison_prompt(self, row: Row, roles: Mapping[str, str]) -> Any:
         """Return the prompt for comparing the model's answer with the row's expected output."""
-        ...
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
         """Return the token ids of a new prompt or conversation, as in chat and prediction."""
-        ...
 
     def types_of(self, ids: Sequence[int], encoding: Encoding) -> list[int]:
         """Return the token type ids of a prompt. Empty: the model does not use them."""
-        ...
 
     def text_in(self, values: Mapping[str, Any]) -> str:
         """Return the input in a row's values as text."""
-        ...
 
     def text_of(self, row: Row, roles: Mapping[str, str]) -> str:
         """Return the input of a row as text."""
-        ...
 
     def expected_in(self, values: Mapping[str, Any]) -> str:
         """Return the expected output in a row's values as text."""
-        ...
 
     def expected(self, row: Row, roles: Mapping[str, str]) -> str:
         """Return the expected output for a row."""
-        ...
 
     def accepted(self, row: Row, roles: Mapping[str, str]) -> list[str]:
         """Return all correct answers for a row. Empty if there is no answer."""
-        ...
 
     def template(self, encoding: Encoding) -> str:
         """Return how a row is formatted, for the preview."""
-        ...
 
 
 __all__ = ["IGNORE_INDEX", "Encoding", "Example", "Role", "Row", "Task", "TaskDefaults", "TaskVariant", "Turn"]

@@ -6,7 +6,7 @@ from typing import Any
 from studio.data.values import text_of
 from studio.schema.models import ModelInfo
 from studio.tasks import rendering
-from studio.tasks.base import IGNORE_INDEX, Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
+from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
 from studio.tasks.conversation import (
     TOOLS,
     has_content,
@@ -17,61 +17,18 @@ from studio.tasks.conversation import (
     unreadable_part,
     without_reasoning,
 )
+from studio.tasks.text_to_text import conversation_example
 
-PROMPT_NAMES = (
-    "prompt",
-    "instruction",
-    "instructions",
-    "question",
-    "query",
-    "request",
-    "user",
-    "human",
-    "customer",
-    "user message",
-    "input",
-    "message",
-    "source",
-    "text",
-    "article",
-    "document",
-    "dialogue",
-    "note",
-    "passage",
-    "content",
-    "title",
+PROMPT_NAMES = tuple(
+    "prompt, instruction, instructions, question, query, request, user, human, customer, user message, input, "
+    "message, source, text, article, document, dialogue, note, passage, content, title".split(", ")
 )
-REPLY_NAMES = (
-    "reply",
-    "response",
-    "answer",
-    "output",
-    "completion",
-    "assistant",
-    "bot",
-    "gpt",
-    "summary",
-    "solution",
-    "target",
-    "assistant message",
-    "translation",
-    "headline",
-    "highlights",
-    "result",
+REPLY_NAMES = tuple(
+    "reply, response, answer, output, completion, assistant, bot, gpt, summary, solution, target, "
+    "assistant message, translation, headline, highlights, result".split(", ")
 )
-CONTEXT_NAMES = (
-    "context",
-    "input",
-    "note",
-    "passage",
-    "document",
-    "article",
-    "text",
-    "background",
-    "transcript",
-    "details",
-    "body",
-    "dialogue",
+CONTEXT_NAMES = tuple(
+    "context input note passage document article text background transcript details body dialogue".split()
 )
 
 
@@ -204,15 +161,7 @@ class Chat(TaskDefaults):
             turns = without_reasoning(turns)
         if encoding.learn_replies == "last":
             turns = train_last_reply_only(turns)
-        return self.encode_turns(turns, encoding)
-
-    def encode_turns(self, turns: Sequence[dict[str, Any]], encoding: Encoding) -> Example:
-        """Return the token ids of messages. Their replies are learned, except those with weight 0."""
-        ids, learned = rendering.encode_conversation(encoding.tokenizer, turns, encoding.training_template)
-        length = len(ids)
-        ids, learned = ids[: encoding.max_length], learned[: encoding.max_length]
-        labels = [token if marked else IGNORE_INDEX for token, marked in zip(ids, learned, strict=True)]
-        return Example(ids, labels, length, learned)
+        return conversation_example(turns, encoding)
 
     def prompt_of(self, row: Row, roles: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the messages before the last reply, or all messages of a row without one."""

@@ -14,98 +14,27 @@ from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVa
 from studio.tasks.conversation import parsed
 from studio.tasks.text_to_text import split_pair
 
-_TEXT = (
-    "text",
-    "sentence",
-    "review",
-    "message",
-    "comment",
-    "tweet",
-    "post",
-    "utterance",
-    "content",
-    "body",
-    "document",
-    "description",
-    "email",
-    "ticket",
-    "feedback",
-    "query",
-    "question",
-    "request",
-    "title",
-    "headline",
-    "article",
-    "subject",
-    "input",
-    "prompt",
-    "note",
-    "premise",
-    "sentence1",
-    "sentence 1",
-    "question1",
-    "question 1",
-    "text1",
-    "text 1",
-    "sentence a",
-    "text a",
+_TEXT = tuple(
+    "text, sentence, review, message, comment, tweet, post, utterance, content, body, document, description, "
+    "email, ticket, feedback, query, question, request, title, headline, article, subject, input, prompt, note, "
+    "premise, sentence1, sentence 1, question1, question 1, text1, text 1, sentence a, text a".split(", ")
 )
-_SECOND = (
-    "hypothesis",
-    "sentence2",
-    "sentence 2",
-    "question2",
-    "question 2",
-    "text2",
-    "text 2",
-    "sentence b",
-    "text b",
-    "second text",
-    "passage",
+_SECOND = tuple(
+    "hypothesis, sentence2, sentence 2, question2, question 2, text2, text 2, sentence b, text b, second text, "
+    "passage".split(", ")
 )
 _SECOND_BESIDE = (("sentence", "question"),)
 """Name of a second text → name of the first text beside it, as in GLUE's QNLI. Alone it is the first text."""
 _LABEL_BESIDE = (("answer", "passage"),)
 """Name of a label → name of the second text beside it, as in BoolQ. Without few different values it is an answer."""
-_LABEL = (
-    "gold label",
-    "label name",
-    "label text",
-    "label",
-    "labels",
-    "category",
-    "class",
-    "intent",
-    "sentiment",
-    "topic",
-    "emotion",
-    "tag",
-    "target",
-    "rating",
-    "stars",
-    "score",
-    "polarity",
-    "genre",
-    "department",
-    "priority",
-    "severity",
-    "status",
-    "type",
+_LABEL = tuple(
+    "gold label, label name, label text, label, labels, category, class, intent, sentiment, topic, emotion, tag, "
+    "target, rating, stars, score, polarity, genre, department, priority, severity, status, type".split(", ")
 )
 
 
-_LABELS = (
-    "labels",
-    "tags",
-    "categories",
-    "topics",
-    "classes",
-    "genres",
-    "emotions",
-    "label names",
-    "intents",
-    "label",
-    "category",
+_LABELS = tuple(
+    "labels, tags, categories, topics, classes, genres, emotions, label names, intents, label, category".split(", ")
 )
 _SCORE = ("score", "similarity", "grade", "relevance", "rating", "value", "stars", "label", "target", "mark")
 VARIANTS = {
@@ -181,11 +110,7 @@ class Classification(TaskDefaults):
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
         """Return the text and the label's name."""
-        values: dict[str, Any] = {}
-        for column, role in roles.items():
-            cell = row.get(column)
-            values[role] = READ.get(role, text_of)(cell)
-        return values
+        return {role: READ.get(role, text_of)(row.get(column)) for column, role in roles.items()}
 
     def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
         """Train a classification head on top of the model."""
@@ -212,10 +137,6 @@ class Classification(TaskDefaults):
         if not _is_text_pair(encoding) or not _marks_second(encoding.tokenizer):
             return []
         return _types_by_separator(ids, encoding.tokenizer.sep_token_id)
-
-    def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
-        """Return the text. For a pair, the second text follows after an empty line."""
-        return self.text_of(row, roles)
 
     def prompt_ids(self, prompt: str | Sequence[Turn], encoding: Encoding) -> list[int]:
         """Return the token ids of a new text."""

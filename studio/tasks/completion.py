@@ -74,10 +74,6 @@ class Completion(TaskDefaults):
             for at in range(0, len(ids), size)
         ]
 
-    def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
-        """Return the text to continue."""
-        return self.text_of(row, roles)
-
     def comparison_prompt(self, row: Row, roles: Mapping[str, str]) -> str:
         """Return the first words of the text."""
         return _split_opening(self.text_of(row, roles))[0]

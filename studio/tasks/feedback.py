@@ -8,24 +8,11 @@ from studio.data.thumbs import thumb_of
 from studio.tasks.base import Encoding, Example, Role, Row, TaskVariant
 from studio.tasks.chat import CONTEXT, HISTORY, MESSAGES, PROMPT, REPLY, SYSTEM, Chat
 from studio.tasks.conversation import train_last_reply_only
+from studio.tasks.text_to_text import conversation_example
 
-_THUMB = (
-    "thumb",
-    "thumbs",
-    "thumbs up",
-    "feedback",
-    "liked",
-    "kto tag",
-    "label",
-    "desirable",
-    "is good",
-    "good",
-    "vote",
-    "upvote",
-    "upvoted",
-    "rating",
-    "accepted",
-    "helpful",
+_THUMB = tuple(
+    "thumb, thumbs, thumbs up, feedback, liked, kto tag, label, desirable, is good, good, vote, upvote, upvoted, "
+    "rating, accepted, helpful".split(", ")
 )
 
 
@@ -91,7 +78,7 @@ class Feedback(Chat):
         turns = self.turns(row, encoding.roles, encoding.system_prompt)
         last = max((place for place, turn in enumerate(turns) if turn["role"] == "assistant"), default=len(turns) - 1)
         is_liked = bool(self.values(row, encoding.roles).get("thumb"))
-        encoded = self.encode_turns(train_last_reply_only(turns[: last + 1]), encoding)
+        encoded = conversation_example(train_last_reply_only(turns[: last + 1]), encoding)
         return replace(encoded, liked=is_liked, label="thumb up" if is_liked else "thumb down")
 
     def liked(self, row: Row, roles: Mapping[str, str]) -> bool:

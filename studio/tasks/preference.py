@@ -8,6 +8,7 @@ from studio.data.values import text_of
 from studio.tasks.base import Encoding, Example, Role, Row, TaskVariant
 from studio.tasks.chat import PROMPT_NAMES, SYSTEM, Chat
 from studio.tasks.conversation import messages_of, train_last_reply_only, transcript_of
+from studio.tasks.text_to_text import conversation_example
 
 _CHOSEN = ("chosen", "chosen messages", "preferred", "accepted", "better", "good", "winner", "best", "positive")
 _REJECTED = ("rejected", "rejected messages", "dispreferred", "worse", "bad", "loser", "worst", "negative")
@@ -105,7 +106,7 @@ class Preference(Chat):
         """Return the conversation with the chosen reply; `other` has the rejected reply."""
         values = self.values(row, encoding.roles)
         better, worse = (
-            self.encode_turns(
+            conversation_example(
                 train_last_reply_only(self._with_reply(values, values[name], encoding.system_prompt)), encoding
             )
             for name in ("chosen", "rejected")

@@ -8,7 +8,7 @@ from typing import Any
 from studio.data.values import is_blank, text_of
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.tasks import rendering, text_to_text
+from studio.tasks import text_to_text
 from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
 from studio.tasks.conversation import parsed
 
@@ -73,11 +73,9 @@ class QuestionAnswering(TaskDefaults):
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
         """Return question and passage unchanged, because positions in them count, and the answers."""
-        values: dict[str, Any] = {}
-        for column, role in roles.items():
-            cell = row.get(column)
-            values[role] = answers_of(cell) if role == "answer" else _raw_text(cell)
-        return values
+        return {
+            role: (answers_of if role == "answer" else _raw_text)(row.get(column)) for column, role in roles.items()
+        }
 
     def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str:
         """Return the role that a row lacks. An empty list of answers is valid: the passage has no answer."""
@@ -117,10 +115,6 @@ class QuestionAnswering(TaskDefaults):
             for piece in windows(question, context, encoding)
         ]
 
-    def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
-        """Return the question, and the passage below it."""
-        return self.text_of(row, roles)
-
     def model_input(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
         """Return question and passage as a pair, in T5's format, or as messages."""
         text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
@@ -157,10 +151,7 @@ class QuestionAnswering(TaskDefaults):
         if encoding.kind == "encoder":
             tokenizer = encoding.tokenizer
             return str(tokenizer.decode(tokenizer(*input_)["input_ids"]))
-        if isinstance(input_, str):
-            return f"{input_} → {{answer}}"
-        reply = {"role": "assistant", "content": "{answer}"}
-        return rendering.render(encoding.tokenizer, [*input_, reply], encoding.training_template)
+        return text_to_text.template(input_, "answer", encoding)
 
 
 def answers_of(cell: Any) -> Answers | None:

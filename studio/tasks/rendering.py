@@ -201,7 +201,5 @@ def _encode_by_token_prefix(
 
 
 def _common_length(ids: Sequence[int], others: Sequence[int]) -> int:
-    for index, (one, other) in enumerate(zip(ids, others, strict=False)):
-        if one != other:
-            return index
-    return min(len(ids), len(others))
+    pairs = zip(ids, others, strict=False)
+    return next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(ids), len(others)))

@@ -22,23 +22,19 @@ def spans_of_replies(turns: Turns, text: str, render: Render) -> list[tuple[int,
     """Return (start, end) in characters of each reply in the text."""
     spans: list[tuple[int, int]] = []
     for index, turn in enumerate(turns):
-        if turn["role"] != "assistant":
-            continue
-        after = spans[-1][1] if spans else 0
-        with_prompt = render(turns[:index], add_generation_prompt=True) if index else ""
-        with_reply = text if index == len(turns) - 1 else render(turns[: index + 1])
-        is_prefix = index > 0 and text.startswith(with_prompt) and text.startswith(with_reply)
-        if is_prefix and after <= len(with_prompt) < len(with_reply):
-            spans.append((len(with_prompt), len(with_reply)))
-        else:
-            spans.append(_find_by_difference(turns, index, text, render, with_prompt, with_reply, after))
+        if turn["role"] == "assistant":
+            spans.append(_span_of_reply(turns, index, text, render, spans[-1][1] if spans else 0))
     return spans
 
 
-def _find_by_difference(
-    turns: Turns, index: int, text: str, render: Render, with_prompt: str, with_reply: str, after: int
-) -> tuple[int, int]:
-    """Find a reply by the difference when another one is in its place."""
+def _span_of_reply(turns: Turns, index: int, text: str, render: Render, after: int) -> tuple[int, int]:
+    """Find the reply of one message, which begins at `after` or later: by the texts up to its begin and its end, or by
+    the difference when another reply is in its place."""
+    with_prompt = render(turns[:index], add_generation_prompt=True) if index else ""
+    with_reply = text if index == len(turns) - 1 else render(turns[: index + 1])
+    is_prefix = index > 0 and text.startswith(with_prompt) and text.startswith(with_reply)
+    if is_prefix and after <= len(with_prompt) < len(with_reply):
+        return len(with_prompt), len(with_reply)
     others = [*turns[:index], _with_other_reply(turns[index]), *turns[index + 1 :]]
     begin, end = _difference(text, render(others))
     if begin >= end:  # the template does not write it

@@ -5,23 +5,12 @@ from typing import Any
 
 from studio.data.values import text_of
 from studio.schema.models import ModelInfo
-from studio.tasks import rendering, text_to_text
+from studio.tasks import text_to_text
 from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
 
-_TEXT = (
-    "document",
-    "article",
-    "dialogue",
-    "transcript",
-    "story",
-    "report",
-    "passage",
-    "body",
-    "long text",
-    "source text",
-    "source",
-    "text",
-    "content",
+_TEXT = tuple(
+    "document, article, dialogue, transcript, story, report, passage, body, long text, source text, source, text, "
+    "content".split(", ")
 )
 _SUMMARY = ("summary", "highlights", "tldr", "tl dr", "abstract", "headline", "gist", "short", "summaries")
 _TRANSLATION = ("translation", "translated", "target text", "translated text")
@@ -88,10 +77,6 @@ class Summarization(TaskDefaults):
         text, output = values.get("text") or "", values.get(target) or ""
         return text_to_text.example(self.model_input(text, encoding), output, encoding)
 
-    def prompt_of(self, row: Row, roles: Mapping[str, str]) -> str:
-        """Return the text."""
-        return self.text_of(row, roles)
-
     def model_input(self, prompt: str | Sequence[Turn], encoding: Encoding) -> Any:
         """Return the text after the instruction, as one text or as messages for the chat template."""
         text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
@@ -115,11 +100,7 @@ class Summarization(TaskDefaults):
 
     def template(self, encoding: Encoding) -> str:
         """Return how the text is formatted."""
-        input_ = self.model_input("{text}", encoding)
-        if isinstance(input_, str):
-            return f"{input_} → {{{_target(encoding.roles)}}}"
-        reply = {"role": "assistant", "content": f"{{{_target(encoding.roles)}}}"}
-        return rendering.render(encoding.tokenizer, [*input_, reply], encoding.training_template)
+        return text_to_text.template(self.model_input("{text}", encoding), _target(encoding.roles), encoding)
 
 
 def _target(roles: Mapping[str, str]) -> str:

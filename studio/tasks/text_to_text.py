@@ -1,5 +1,6 @@
 """Input and output texts as tokens, for encoder–decoder and generative models."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from studio.tasks import rendering
@@ -34,11 +35,23 @@ def example(input_: Any, output: str, encoding: Encoding) -> Example:
     """Return an example with input and output. Only the output is learned."""
     if isinstance(input_, str):
         return _encoder_decoder_example(input_, output, encoding)
-    whole = [*input_, {"role": "assistant", "content": output}]
-    ids, learned = rendering.encode_conversation(encoding.tokenizer, whole, encoding.training_template)
+    return conversation_example([*input_, {"role": "assistant", "content": output}], encoding)
+
+
+def conversation_example(turns: Sequence[dict[str, Any]], encoding: Encoding) -> Example:
+    """Return the token ids of messages, truncated. Their replies are learned, except those with weight 0."""
+    ids, learned = rendering.encode_conversation(encoding.tokenizer, turns, encoding.training_template)
     cut, marks = ids[: encoding.max_length], learned[: encoding.max_length]
     labels = [token if marked else IGNORE_INDEX for token, marked in zip(cut, marks, strict=True)]
     return Example(cut, labels, len(ids), marks)
+
+
+def template(input_: Any, output_role: str, encoding: Encoding) -> str:
+    """Return how a row is formatted, for the preview, from its input with placeholders."""
+    if isinstance(input_, str):
+        return f"{input_} → {{{output_role}}}"
+    reply = {"role": "assistant", "content": f"{{{output_role}}}"}
+    return rendering.render(encoding.tokenizer, [*input_, reply], encoding.training_template)
 
 
 def _encoder_decoder_example(input_: str, output: str, encoding: Encoding) -> Example:

@@ -2,13 +2,11 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from studio.inference.heads import head_of
-from studio.inference.load import adapter_kind, load_base
-from studio.schema.dataset import DatasetSpec
+from studio.inference.load import adapter_kind
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.training.loop.checkpoints import replace_folder
@@ -19,23 +17,15 @@ DENSITY = 0.5
 MADE = "made"
 
 
-def combine(
-    info: ModelInfo,
-    data: DatasetSpec,
-    precision: str,
-    folders: Sequence[Path],
-    weights: Sequence[float],
-    how: str,
-    target: Path,
-    trusted: bool = False,
-) -> None:
+def combine(base: Any, info: ModelInfo, adapters: Mapping[Path, float], how: str, target: Path) -> None:
     """Write the weighted sum of several adapters to `target`.
 
-    `how` is PEFT's combination type, which only LoRA adapters have.
+    `base` is the loaded base model, with its head. `adapters` has the weight of each folder. `how` is PEFT's
+    combination type, which only LoRA adapters have.
     """
     from peft import PeftModel
 
-    base = load_base(info, precision, head_of(info, data), trusted)
+    folders, weights = list(adapters), list(adapters.values())
     names = [f"a{number}" for number in range(len(folders))]
     model: Any = PeftModel.from_pretrained(base, str(folders[0]), adapter_name=names[0])
     for name, folder in zip(names[1:], folders[1:], strict=True):
@@ -49,7 +39,7 @@ def combine(
         if how in ("ties", "dare_linear"):
             more["density"] = DENSITY
     try:
-        model.add_weighted_adapter(adapters=names, weights=list(weights), adapter_name=MADE, **more)
+        model.add_weighted_adapter(adapters=names, weights=weights, adapter_name=MADE, **more)
     except ValueError as error:
         raise StudioError(
             "bad-setting",

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from studio.machine.memory import forget_peak
 from studio.schema.events import AnyEvent, EvaluationEvent, PhaseEvent, ReadEvent
-from studio.schema.runs import StopWish
 from studio.training.loop.loading import TrainingJob, input_files
 from studio.training.loop.outcome import Outcome
 
@@ -32,7 +31,7 @@ class PreparedRun:
         self._input_files = input_files(job)
         self._events: list[AnyEvent] = []
         self._emit: Emit | None = None
-        self._should_stop: ShouldStop = _no_request
+        self._should_stop: ShouldStop = lambda: None
         self._checks = False
         self._lock, self._continue = threading.Lock(), threading.Event()
         thread = ThreadPoolExecutor(1, "ready")
@@ -60,7 +59,7 @@ class PreparedRun:
 
     def drop(self) -> None:
         """Cancel the prepared run, release its memory and reset the recorded peak."""
-        self._should_stop = _discard_request
+        self._should_stop = lambda: "discard"
         self._continue.set()
         self._outcome.exception()  # the outcome of a dropped run is irrelevant
         del self._outcome
@@ -89,14 +88,6 @@ class PreparedRun:
         if self._checks:
             return isinstance(event, EvaluationEvent) and event.step == 0
         return isinstance(event, PhaseEvent) and event.phase == "training"
-
-
-def _no_request() -> StopWish | None:
-    return None
-
-
-def _discard_request() -> StopWish | None:
-    return "discard"
 
 
 def _without_name(job: TrainingJob) -> TrainingJob:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.data.parquet_store import write_parquet
-from studio.data.table import Table
+from studio.data.table import Table, TableInfo
 from studio.models import find_model
 from studio.models.inspect import inspect_folder
 from studio.models.starter_install import fetch_starter
@@ -84,7 +84,7 @@ def rows_file(rows: Sequence[dict[str, Any]], path: Path) -> RowsRef:
         def values(self, start: int) -> Any:
             return ([row[column] for column in rows[0]] for row in rows[start - 1 :])
 
-    write_parquet(Table(list(rows[0]), Source(), format="csv"), path)
+    write_parquet(Table(list(rows[0]), Source(), TableInfo("csv")), path)
     return RowsRef(path=str(path))
 
 

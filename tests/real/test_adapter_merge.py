@@ -89,7 +89,9 @@ def two(base: ModelInfo, folder: Path, **settings: Any) -> list[torch.Tensor]:
 def test_each_way_adds_what_it_says(method: str, how: str, rank: int, base: ModelInfo, tmp_path: Path) -> None:
     changes = two(base, tmp_path, method=method)
     job = chat_job(tmp_path, base, method=method)
-    combine(base, job.data, "float32", [tmp_path / f"{n}" / "adapter" for n in (1, 2)], WEIGHTS, how, tmp_path / "made")
+    model = load_base(base, "float32", head_of(base, job.data))
+    adapters = {tmp_path / f"{n}" / "adapter": weight for n, weight in zip((1, 2), WEIGHTS, strict=True)}
+    combine(model, base, adapters, how, tmp_path / "made")
     made = beside_base(base, tmp_path / "made")
     exactly = sum(weight * change for weight, change in zip(WEIGHTS, changes, strict=True))
     assert isinstance(exactly, torch.Tensor)

@@ -77,9 +77,12 @@ def test_validation_rows_are_said_to_flatter(talker: ModelPair) -> None:
     assert "chose the best step" in report.note
 
 
-def test_of_too_many_rows_the_same_ones_are_drawn_each_time_and_it_is_said(talker: ModelPair) -> None:
+def test_of_too_many_rows_the_same_ones_are_drawn_each_time_and_it_is_said(
+    talker: ModelPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.evaluation.evaluate.MOST_TEXTS", 8)
     rows = [(number, CHAT_ROWS[number % 6]) for number in range(1, 41)]
-    first, again = (evaluate(talker, rows, "test", silent, limit=8) for _ in range(2))
+    first, again = (evaluate(talker, rows, "test", silent) for _ in range(2))
     assert first == again and first.rows == 8
     assert "8 of 40 rows were drawn at random (seed 42)." in first.note
 

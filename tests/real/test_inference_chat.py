@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +12,9 @@ import pytest
 from made_runs import chat_run, starter, tiny_llama
 
 from studio.inference.base_and_tuned import ModelPair, load_pair
-from studio.inference.generate import Reply, reply, stream
+from studio.inference.generate import Reply, reply
 from studio.inference.load import load_base, load_tokenizer
-from studio.inference.side_by_side import side_by_side
+from studio.inference.side_by_side import step_by_step
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.schema.report import Answer, ChatSettings
@@ -51,8 +51,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
     return load_pair(chat_run(tiny_llama(folder / "base"), folder / "run", precision="float32"))
 
 
-def ends(chunks: list[ChatChunk]) -> dict[str, Answer]:
-    return {chunk.who: chunk.answer for chunk in chunks if chunk.answer is not None}
+def ends(chunks: Iterable[ChatChunk | None]) -> dict[str, Answer]:
+    return {chunk.who: chunk.answer for chunk in chunks if chunk and chunk.answer}
 
 
 @pytest.mark.parametrize("one_copy", [False, True], ids=["two copies", "one copy"])
@@ -62,7 +62,7 @@ def test_the_base_pane_says_token_for_token_what_the_base_alone_says(
     pair = load_pair(run, one_copy)
     prompt = pair.task.prompt_ids(QUESTION, pair.encoding())
     assert prompt == base_alone[1]
-    said = ends(list(side_by_side(pair, prompt, ChatSettings(max_new_tokens=TOKENS))))
+    said = ends(step_by_step(pair, prompt, ChatSettings(max_new_tokens=TOKENS)))
     assert said["base"].text == base_alone[0]
     assert said["tuned"].text != base_alone[0], "the adapter changes nothing, so this test shows nothing"
 
@@ -71,21 +71,20 @@ def test_a_chat_within_an_evaluation_of_the_base_is_answered_by_the_right_model(
     beside, settings = load_pair(tiny.run, one_copy=True), ChatSettings(max_new_tokens=8)
 
     def said(who: str) -> str:
-        with beside.model_for(who) as model:
-            return reply(model, beside.tokenizer, [1, 5, 9], settings).text
+        return reply(beside.model_for(who), beside.tokenizer, [1, 5, 9], settings).text
 
     alone = {who: said(who) for who in ("base", "tuned")}
     assert alone["base"] != alone["tuned"]
-    with beside.model_for("base") as model:
-        assert said("tuned") == alone["tuned"] and said("base") == alone["base"]
-        assert reply(model, beside.tokenizer, [1, 5, 9], settings).text == alone["base"]
+    model = beside.model_for("base")
+    assert said("tuned") == alone["tuned"] and said("base") == alone["base"]
+    assert reply(model, beside.tokenizer, [1, 5, 9], settings).text == alone["base"]
     assert said("tuned") == alone["tuned"]
 
 
 def test_both_panes_move_by_turns(tiny: ModelPair) -> None:
     prompt = tiny.task.prompt_ids(QUESTION, tiny.encoding())
     replies = {who: 0 for who in ("base", "tuned")}
-    for chunk in side_by_side(tiny, prompt, ChatSettings(max_new_tokens=200)):
+    for chunk in filter(None, step_by_step(tiny, prompt, ChatSettings(max_new_tokens=200))):
         replies[chunk.who] += 1
         if chunk.done:
             break
@@ -101,7 +100,7 @@ def test_a_stop_keeps_what_was_said_so_far(tiny: ModelPair) -> None:
         return asked > 10
 
     prompt = tiny.task.prompt_ids(QUESTION, tiny.encoding())
-    said = ends(list(side_by_side(tiny, prompt, ChatSettings(max_new_tokens=200), stop)))
+    said = ends(step_by_step(tiny, prompt, ChatSettings(max_new_tokens=200), stop))
     assert {who: answer.tokens for who, answer in said.items()} == {"base": 5, "tuned": 5}
 
 
@@ -159,7 +158,12 @@ class Spelling:
 
 def spelled(tokenizer: Any, text: str) -> Iterator[str]:
     ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], 2]
-    return stream(Spelling(ids, len(tokenizer)), tokenizer, [1], ChatSettings())
+    whole, text, more = Reply(Spelling(ids, len(tokenizer)), tokenizer, [1], ChatSettings()), "", True
+    while more:
+        more = whole.step()
+        if whole.text != text:
+            text = whole.text
+            yield text
 
 
 def test_characters_in_several_tokens_are_never_shown_in_pieces(tiny: ModelPair) -> None:
@@ -239,5 +243,5 @@ def test_one_copy_or_two_is_chosen_by_the_memory_that_is_free(tiny: ModelPair) -
 def test_qlora_says_that_the_base_is_unquantised(tmp_path: Path) -> None:
     pair = load_pair(chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", "qlora", "float32"))
     prompt = pair.task.prompt_ids(QUESTION, pair.encoding())
-    said = ends(list(side_by_side(pair, prompt, ChatSettings(max_new_tokens=2))))
+    said = ends(step_by_step(pair, prompt, ChatSettings(max_new_tokens=2)))
     assert "unquantised" in said["tuned"].how and "unquantised" not in said["base"].how

@@ -11,6 +11,7 @@ from made_runs import CHAT_ROWS, LABELS, TEXTS, chat_run, label_run, starter, ti
 from studio.inference.base_and_tuned import ModelPair, load_pair
 from studio.inference.batches import by_length
 from studio.inference.classify import NUM_NEIGHBORS, classify, probabilities
+from studio.inference.generate import BatchOptions
 from studio.inference.load import load_tokenizer, training_template
 from studio.inference.predict import WRITERS, predict, write_predictions, writer_for
 from studio.inference.preview import EXACT, lengths, pieces, preview
@@ -86,7 +87,7 @@ def test_without_the_rows_it_learned_from_the_base_does_not_guess(sorter: ModelP
 
 def test_every_row_gets_a_label_with_confidence_and_an_empty_one_none(sorter: ModelPair) -> None:
     rows = [{"text": "It broke."}, {"text": None}, {"text": "Lovely!"}]
-    found = predict(sorter, rows, {"text": "text"}, ChatSettings(), False, silent, lambda: False)
+    found = predict(sorter, rows, {"text": "text"}, False, BatchOptions(ChatSettings(), silent))
     assert found[1] == ("", None)
     assert all(
         label in LABELS and confidence is not None and 1 / 3 <= confidence <= 1 for label, confidence in found[::2]
@@ -97,7 +98,7 @@ def test_every_row_gets_a_reply_and_base_and_tuned_differ(talker: ModelPair) -> 
     settings = ChatSettings(max_new_tokens=8)
     moves: list[tuple[int, int]] = []
     said = {
-        base: predict(talker, CHAT_ROWS, ROLES, settings, base, lambda *move: moves.append(move), lambda: False)
+        base: predict(talker, CHAT_ROWS, ROLES, base, BatchOptions(settings, lambda *move: moves.append(move)))
         for base in (False, True)
     }
     assert [len(each) for each in said.values()] == [len(CHAT_ROWS)] * 2
@@ -107,22 +108,22 @@ def test_every_row_gets_a_reply_and_base_and_tuned_differ(talker: ModelPair) -> 
 
 def test_replies_of_a_batch_are_those_of_each_row_alone(talker: ModelPair) -> None:
     settings = ChatSettings(max_new_tokens=6)
-    together = predict(talker, CHAT_ROWS, ROLES, settings, False, silent, lambda: False)
+    together = predict(talker, CHAT_ROWS, ROLES, False, BatchOptions(settings, silent))
     for place in (0, 3):
-        assert predict(talker, [CHAT_ROWS[place]], ROLES, settings, False, silent, lambda: False) == [together[place]]
+        assert predict(talker, [CHAT_ROWS[place]], ROLES, False, BatchOptions(settings, silent)) == [together[place]]
 
 
 @pytest.mark.parametrize("roles", [ROLES, {"question": "prompt"}], ids=["empty reply", "no reply column"])
 def test_a_row_without_a_reply_gets_one(talker: ModelPair, roles: dict[str, str]) -> None:
     rows = [{"question": CHAT_ROWS[0]["question"], "answer": ""}]
     settings = ChatSettings(max_new_tokens=6)
-    whole = predict(talker, CHAT_ROWS[:1], ROLES, settings, False, silent, lambda: False)
-    assert predict(talker, rows, roles, settings, False, silent, lambda: False) == whole
+    whole = predict(talker, CHAT_ROWS[:1], ROLES, False, BatchOptions(settings, silent))
+    assert predict(talker, rows, roles, False, BatchOptions(settings, silent)) == whole
 
 
 def test_of_a_prompt_that_is_too_long_the_end_is_read(talker: ModelPair) -> None:
     rows = [{"question": "Why? " * 400 + CHAT_ROWS[0]["question"], "answer": ""}]
-    found = predict(talker, rows, ROLES, ChatSettings(max_new_tokens=6), False, silent, lambda: False)
+    found = predict(talker, rows, ROLES, False, BatchOptions(ChatSettings(max_new_tokens=6), silent))
     assert found[0][0]
 
 

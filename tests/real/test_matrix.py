@@ -169,11 +169,9 @@ def test_a_cell_of_the_matrix_learns_and_its_result_says_the_same_to_plain_libra
     assert pair.head == head
     assert outcome.path is not None and outcome.path.name == METHODS[method].result
     ids = pair.tokenizer("Where is my lamp?")["input_ids"]
-    with pair.model_for("tuned") as model:
-        ours = says(model, ids, head)
+    ours = says(pair.tuned, ids, head)
     theirs = says(plainly(info, outcome.path, head, precision), ids, head)
     near = 1e-3 if precision == "float32" else 0.1
     torch.testing.assert_close(theirs, ours, atol=near, rtol=near)
     if head.generates:
-        with pair.model_for("base") as model:
-            assert (says(model, ids, head) - ours).abs().max() > near, "and not what the base says"
+        assert (says(pair.base, ids, head) - ours).abs().max() > near, "and not what the base says"

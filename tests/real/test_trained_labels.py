@@ -10,6 +10,7 @@ from task_runs import asked_plainly, tiny_model, train_rows
 from studio.evaluation.evaluate import evaluate
 from studio.export import ExportJob, export_named
 from studio.inference.classify import classify, probabilities
+from studio.inference.generate import BatchOptions
 from studio.inference.heads import Head
 from studio.inference.model_cache import ModelCache
 from studio.inference.predict import predict
@@ -75,7 +76,7 @@ def test_a_run_with_several_labels_a_row_learns_them_and_its_result_tells_them_a
     np.testing.assert_allclose(ours, plain, atol=1e-4)
     base, tuned = classify(pair, text)
     assert set(tuned.text.split(", ")) == {"broken", "late"} and "guess" in base.how
-    said = predict(pair, [{"text": text}], {"text": "text"}, ChatSettings(), False, lambda *_: None, lambda: False)
+    said = predict(pair, [{"text": text}], {"text": "text"}, False, BatchOptions(ChatSettings(), lambda *_: None))
     assert said[0][0] == tuned.text
     assert run.ref.learned_from is not None
     report = evaluate(pair, read_rows(run.ref.learned_from)[:20], "file", lambda *_: None)
@@ -137,7 +138,7 @@ def test_a_run_on_two_texts_beside_each_other_learns_and_its_result_says_alike(t
     assert abs(swapped - ours).max() > 1e-6, "which text is which makes a difference"
     row = {"premise": first, "hypothesis": second}
     said = predict(
-        pair, [row], {"premise": "text", "hypothesis": "second"}, ChatSettings(), False, lambda *_: None, lambda: False
+        pair, [row], {"premise": "text", "hypothesis": "second"}, False, BatchOptions(ChatSettings(), lambda *_: None)
     )
     assert said[0][0] == classify(pair, f"{first}\n\n{second}")[1].text
     assert run.ref.learned_from is not None

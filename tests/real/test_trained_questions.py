@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 
 from studio.evaluation.evaluate import evaluate
 from studio.inference.classify import classify
+from studio.inference.generate import BatchOptions
 from studio.inference.predict import predict
 from studio.inference.rows import read_rows
 from studio.inference.spans import extract_answers, rank_spans
@@ -126,7 +127,7 @@ def test_a_run_on_questions_learns_to_point_and_its_result_points_alike_without_
     base, tuned = classify(pair, "\n\n".join(asked))
     assert tuned.labels[0].label == (ours.text or "no answer") and "guess" in base.how
     assert base.labels[0].label != tuned.labels[0].label  # the base guesses a whole sentence
-    said = predict(pair, ROWS[:3], run.spec.roles, ChatSettings(), False, lambda *_: None, lambda: False)
+    said = predict(pair, ROWS[:3], run.spec.roles, False, BatchOptions(ChatSettings(), lambda *_: None))
     assert said[0][0] == ours.text and said[0][1] == pytest.approx(ours.share, abs=1e-4)
     assert run.ref.learned_from is not None
     report = evaluate(pair, read_rows(run.ref.learned_from)[:16], "file", lambda *_: None)

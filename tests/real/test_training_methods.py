@@ -118,7 +118,8 @@ def test_factors_beside_a_head_of_several_layers_are_merged_into_a_plain_model(t
     run_ = random_run(info, tmp_path / "run", data, "ia3")
     base = AutoModelForSequenceClassification.from_pretrained(str(info.path), num_labels=len(LABELS))
     plain = PeftModel.from_pretrained(base, str(tmp_path / "run" / "adapter")).eval()
-    with torch.no_grad(), load_pair(run_).model_for("tuned") as model:
+    model = load_pair(run_).tuned
+    with torch.no_grad():
         assert not hasattr(model, "peft_config")
         torch.testing.assert_close(model(input_ids=IDS).logits, plain(input_ids=IDS).logits, atol=1e-4, rtol=1e-4)
 

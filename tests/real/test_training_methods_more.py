@@ -72,8 +72,8 @@ def plainly(info: ModelInfo, folder: Path, precision: str) -> torch.Tensor:
 
 def last_logits(pair: ModelPair, who: str) -> torch.Tensor:
     """What the studio computes for the same tokens."""
-    with torch.no_grad(), pair.model_for(who) as model:
-        logits: torch.Tensor = model(input_ids=torch.tensor([IDS])).logits[0, -1].float()
+    with torch.no_grad():
+        logits: torch.Tensor = pair.model_for(who)(input_ids=torch.tensor([IDS])).logits[0, -1].float()
     return logits
 
 
@@ -151,8 +151,8 @@ def test_a_method_sorts_texts_too(tmp_path: Path, method: str) -> None:
         plain = PeftModel.from_pretrained(kind.from_pretrained(str(info.path), num_labels=len(LABELS)), outcome.path)
     else:
         plain = kind.from_pretrained(str(outcome.path))
-    pair = load_pair(ref_of(job))
-    with torch.no_grad(), pair.model_for("tuned") as model:
+    model = load_pair(ref_of(job)).tuned
+    with torch.no_grad():
         torch.testing.assert_close(plain.eval()(input_ids=ids).logits, model(input_ids=ids).logits, atol=1e-4, rtol=0)
 
 

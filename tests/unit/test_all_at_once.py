@@ -15,7 +15,7 @@ from studio.schema.requests import RunRequest
 from studio.schema.settings_check import sifted
 from studio.tasks import TASKS, task_named
 from studio.training.methods import METHODS
-from studio.training.planning.presets import PlanFacts, plan_problems
+from studio.training.planning.presets import KnownParts, PlanFacts, plan_problems
 from tests.hubserver import tiny_folder
 from tests.model_facts import MACHINE, MODEL
 from tests.said import Call, caller
@@ -129,7 +129,7 @@ def told(
 ) -> set[str]:
     """The settings that something is said of."""
     head = {"task": task, "model": "m", "method": "lora", "preset": "balanced"}
-    return {each.field for each in plan_problems(task_named(task), info, facts, MACHINE, head | asked)}
+    return {each.field for each in plan_problems(KnownParts(task_named(task), info, facts, MACHINE), head | asked)}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from studio.data.checks import CHECKS, check, rows_of
 from studio.data.formats import read, read_text
 from studio.data.samples import sample_path
-from studio.data.splits import assign_splits
+from studio.data.splits import Splitter
 from studio.data.table import Row, Table
 from studio.inference.label_quality import label_errors
 from studio.inference.label_suggestions import EmbeddingStore
@@ -185,7 +185,7 @@ def plant_leaks_in_the_usual_parts(chance: random.Random) -> Planted:
 def _across(rows: list[Row], places: list[int], splits: SplitSpec) -> Planted:
     """Those of the planted pairs that are apart: the row of each that is learned from."""
     table = as_table(rows)
-    part = assign_splits(table, CHAT, PAIR, splits).splits
+    part = Splitter(table, CHAT, PAIR, splits).assign().splits
     pairs = [(index + 1, index + 1 - len(rows) // 2) for index in places]
     apart = [pair for pair in pairs if "train" in (part[pair[0]], part[pair[1]]) and part[pair[0]] != part[pair[1]]]
     apart = [pair for pair in apart if {part[row] for row in pair} != {"validation", "test"}]

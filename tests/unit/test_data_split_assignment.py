@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 
 from studio.api import Studio
 from studio.data.formats import read_text
-from studio.data.splits import SplitAssignment, assign_splits, split
+from studio.data.splits import SplitAssignment, Splitter, split
 from studio.data.table import Table
 from studio.data.timestamps import moments_of
 from studio.schema.dataset import SplitSpec
@@ -36,9 +36,9 @@ def rows(count: int, **more: Any) -> list[dict[str, Any]]:
 
 
 def divided(made: list[dict[str, Any]], validation_file: bool = False, **spec: Any) -> SplitAssignment:
-    return assign_splits(
+    return Splitter(
         table_of(made), task_named("classification"), ROLES, SplitSpec(**spec), validation_file=validation_file
-    )
+    ).assign()
 
 
 def refused(made: list[dict[str, Any]], **spec: Any) -> StudioError:
@@ -153,8 +153,8 @@ def test_a_column_of_parts_of_any_name_can_be_chosen_and_the_usual_one_ignored()
     assert (chosen.counts.train, chosen.counts.validation, chosen.counts.test) == (40, 10, 10)
     table = table_of(rows(60, split=lambda n: "test" if n > 50 else "val" if n > 40 else "train"))
     about = (table, task_named("classification"), ROLES)
-    assert assign_splits(*about, SplitSpec(), split_column="split").counts.test == 10
-    ignored = assign_splits(*about, SplitSpec(split_column="none"), split_column="split").counts
+    assert Splitter(*about, SplitSpec(), split_column="split").assign().counts.test == 10
+    ignored = Splitter(*about, SplitSpec(split_column="none"), split_column="split").assign().counts
     assert ignored.test == 0 and ignored.validation == 10 and ignored.because.startswith("With 40 to 399 rows")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from studio.data.formats import read, read_text
 from studio.data.samples import sample_path
 from studio.data.split_names import split_column_of
-from studio.data.splits import SplitAssignment, assign_splits, default_fractions, split
+from studio.data.splits import SplitAssignment, Splitter, default_fractions, split
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.tasks import task_named
@@ -166,7 +166,7 @@ def test_a_column_of_parts_is_recognised() -> None:
 def test_a_table_is_divided_by_what_its_rows_ask() -> None:
     roles = {"message": "text", "intent": "label"}
     table = read(sample_path("intent-routing"))
-    division = assign_splits(table, task_named("classification"), roles)
+    division = Splitter(table, task_named("classification"), roles).assign()
     train, validation, test = counts(division)
     assert train + validation + test == len(table) and abs(validation - 48) <= 4 and abs(test - 24) <= 4
     intents = {table.row(number)["intent"] for number in division.rows("validation")}
@@ -177,17 +177,19 @@ def test_rows_that_can_not_be_used_are_in_no_split() -> None:
     lines = "".join(f'"question {n}","{"answer" if n % 10 else ""}"\n' for n in range(1, 101))
     table = read_text("question,answer\n" + lines + "broken\n")
     roles = {"question": "prompt", "answer": "reply"}
-    division = assign_splits(table, task_named("chat"), roles, left_out=["bad-line"])
+    division = Splitter(table, task_named("chat"), roles).assign(left_out=["bad-line"])
     assert len(division.splits) == 90 and not {10, 20, 101} & set(division.splits)
 
 
 def test_one_prompt_for_all_rows_is_divided_by_its_replies() -> None:
     table = read_text("prompt,reply\n" + "".join(f"Write a slogan.,Slogan number {n}\n" for n in range(100)))
-    assert counts(assign_splits(table, task_named("chat"), {"prompt": "prompt", "reply": "reply"})) == (85, 15, 0)
+    assert counts(Splitter(table, task_named("chat"), {"prompt": "prompt", "reply": "reply"}).assign()) == (85, 15, 0)
 
 
 def test_the_column_of_parts_divides_a_table() -> None:
     lines = "".join(f"q{n},a{n},{'test' if n > 80 else 'train'}\n" for n in range(1, 101))
     table = read_text("prompt,reply,split\n" + lines)
-    division = assign_splits(table, task_named("chat"), {"prompt": "prompt", "reply": "reply"}, split_column="split")
+    division = Splitter(
+        table, task_named("chat"), {"prompt": "prompt", "reply": "reply"}, split_column="split"
+    ).assign()
     assert division.rows("test") == list(range(81, 101))

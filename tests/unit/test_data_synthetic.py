@@ -10,7 +10,7 @@ from studio.data.augment import AUGMENTERS, augmenter_named
 from studio.data.checks import check
 from studio.data.formats import read_text
 from studio.data.roles import match
-from studio.data.splits import assign_splits
+from studio.data.splits import Splitter
 from studio.data.synthetic import MADE_BY, MADE_FROM, with_synthetic
 from studio.data.table import Row, Table
 from studio.schema.dataset import SplitSpec
@@ -40,8 +40,8 @@ def test_a_made_row_follows_its_source_and_is_never_judged_by(kind: str, spec: S
         (chat_rows(), "question", CHAT, PAIR) if kind == "chat" else (label_rows(), "text", SORT, LABELLED)
     )
     rows = list({row[column]: row for row in rows}.values())
-    plain = assign_splits(as_table(rows), task, roles, spec)
-    division = assign_splits(with_one_of_each(rows, column), task, roles, spec)
+    plain = Splitter(as_table(rows), task, roles, spec).assign()
+    division = Splitter(with_one_of_each(rows, column), task, roles, spec).assign()
     assert {number: part for number, part in division.splits.items() if number <= len(rows)} == plain.splits
     for number in range(1, len(rows) + 1):
         expected = "train" if plain.splits[number] == "train" else None
@@ -59,7 +59,7 @@ def test_a_made_row_keeps_to_its_sources_group_and_time_and_part() -> None:
         for part in [("train", "validation")[number % 4 == 0]]
     ]
     for spec in (SplitSpec(group_column="who"), SplitSpec(time_column="when"), SplitSpec(split_column="split")):
-        division = assign_splits(with_one_of_each(rows, "question"), CHAT, PAIR, spec)
+        division = Splitter(with_one_of_each(rows, "question"), CHAT, PAIR, spec).assign()
         held = [number for number in range(1, 121) if division.splits[number] != "train"]
         assert held
         for number in held:
@@ -71,7 +71,7 @@ def test_a_made_row_whose_source_was_changed_or_removed_is_left_out() -> None:
     rows = chat_rows()[:100]
     table = with_one_of_each(rows, "question").rows()
     table[4]["question"] = "Something else altogether?"
-    division = assign_splits(as_table(table), CHAT, PAIR)
+    division = Splitter(as_table(table), CHAT, PAIR).assign()
     assert 105 not in division.splits and 5 in division.splits
 
 
@@ -154,6 +154,6 @@ def test_a_conversation_is_compared_by_what_people_say_in_it() -> None:
         for number in range(60)
     ]
     table = read_text("\n".join(json.dumps(row) for row in rows + made))
-    division = assign_splits(table, CHAT, {"messages": "messages"})
+    division = Splitter(table, CHAT, {"messages": "messages"}).assign()
     assert division.counts.train == 2 * sum(part == "train" for number, part in division.splits.items() if number <= 60)
     assert all(division.splits[number] == "train" for number in division.splits if number > 60)

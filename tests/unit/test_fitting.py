@@ -14,8 +14,10 @@ from studio.tasks import task_named
 from studio.training.loop.oom_retry import with_half_batch
 from studio.training.planning.estimate import estimate
 from studio.training.planning.memory_budget import MAX_MEMORY_SHARE, memory_budget
-from studio.training.planning.memory_fit import FitRequest, fit
+from studio.training.planning.memory_fit import fit
+from studio.training.planning.plan_builder import PlanRequest
 from studio.training.planning.plan_facts import PlanFacts, memory_of
+from studio.training.planning.presets import make_plan
 
 GB = 2**30
 LARGE = ModelInfo(
@@ -32,10 +34,10 @@ LARGE = ModelInfo(
 )
 
 
-def asked(free: float, longest: int = 1000, info: ModelInfo = LARGE) -> FitRequest:
+def asked(free: float, longest: int = 1000, info: ModelInfo = LARGE) -> PlanRequest:
     machine = MachineFacts(4, 64 * GB, round(free * GB), 50 * GB, (), True)
     rows = PlanFacts(400, 340, 40, 0, [longest // 2] * 50 + [longest] * 50, 0.5, longest)
-    return FitRequest(task_named("chat"), info, "balanced", rows, machine)
+    return PlanRequest(task_named("chat"), info, "balanced", rows, machine)
 
 
 def test_what_fits_is_left_as_it_is() -> None:
@@ -48,7 +50,7 @@ def test_rows_at_once_go_first_since_the_same_is_learned() -> None:
     assert method == "lora"
     assert settings["batch_size"] * settings["gradient_accumulation"] == 32 and settings["batch_size"] < 32
     assert "rows at once instead of 32" in changes[0].sentence or "row at once" in changes[0].sentence
-    plan = place.plan(method, settings)
+    plan = make_plan(place, method, settings)
     assert memory_of(plan.config, place.info, place.facts, place.machine) <= memory_budget(place.machine)
 
 
@@ -82,7 +84,7 @@ def test_on_gpus_more_is_shared_out_before_less_is_learned_and_nothing_that_zero
         said = [change.sentence for change in changes]
         assert any(wanted in words for words in said), (free, said)
         assert settings["processes"] == 2 and settings.get("optimizer", "adamw") == "adamw"
-        plan = place.plan(method, settings)
+        plan = make_plan(place, method, settings)
         assert memory_of(plan.config, place.info, place.facts, place.machine) <= memory_budget(place.machine)
 
 
@@ -105,13 +107,13 @@ def test_the_machine_s_memory_is_filled_only_by_several_gpus_and_only_where_it_h
 def test_what_is_held_beside_gpus_must_fit_the_machine_s_own_memory_and_the_short_one_is_named() -> None:
     shared = {"processes": 2, "zero": 3, "precision": "float32", "batch_size": 1, "offload": "cpu"}
 
-    def on(free: float, of_gpu: float) -> FitRequest:
+    def on(free: float, of_gpu: float) -> PlanRequest:
         place = asked(free)
         return replace(place, machine=replace(place.machine, gpus=(Gpu("G", 80 * GB, round(of_gpu * GB)),) * 2))
 
     def told(free: float, of_gpu: float) -> Estimate:
         place = on(free, of_gpu)
-        return estimate(place.plan("full", shared), place.info, place.facts, place.machine)
+        return estimate(make_plan(place, "full", shared), place.info, place.facts, place.machine)
 
     both, machine, gpu, none = told(60, 40), told(10, 40), told(60, 1), told(10, 1)
     assert both.fits and not both.short and both.beside_bytes > 10 * GB

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.models.download import download
+from studio.models.download import Download
 from studio.models.sources.hub import HubSource
 from studio.schema.errors import StudioError
 from tests.hubserver import HubServer, Repo, tiny_repo
@@ -66,7 +66,7 @@ def test_a_download_brings_only_safe_files_and_tells_every_byte(hub: HubServer, 
     info = source.find("someone/tiny")
     assert info is not None
     told: list[tuple[int, int]] = []
-    here = download(info, lambda done, total: told.append((done, total)), source=source)
+    here = Download(info, lambda done, total: told.append((done, total)), source=source).run()
     assert here.here and here.path
     names = {path.name for path in Path(here.path).iterdir()}
     assert names == {"config.json", "tokenizer_config.json", "tokenizer.json", "README.md", "model.safetensors"}
@@ -80,7 +80,7 @@ def test_what_is_here_is_found_without_a_request(hub: HubServer, source: HubSour
     hub.add(tiny_repo())
     info = source.find("someone/tiny")
     assert info is not None
-    download(info, quiet, source=source)
+    Download(info, quiet, source=source).run()
     hub.seen.clear()
     again = source.find("someone/tiny")
     assert again is not None and again.here and again.hub_id == "someone/tiny"
@@ -94,14 +94,14 @@ def test_a_stopped_download_goes_on_where_it_was(hub: HubServer, source: HubSour
     hub.add(tiny_repo(files={"model.safetensors": weights, "spm.model": os.urandom(3_000_000)}))
     info = source.find("someone/tiny")
     assert info is not None
-    stopped = download(info, quiet, lambda: bool(list(tmp_path.rglob("*.part"))), source=source)
+    stopped = Download(info, quiet, lambda: bool(list(tmp_path.rglob("*.part"))), source=source).run()
     assert not stopped.here
     part = next(tmp_path.rglob("*.part"))
     size = part.stat().st_size
     assert size > 0
     hub.seen.clear()
     told: list[int] = []
-    assert download(info, lambda done, total: told.append(done), source=source).here
+    assert Download(info, lambda done, total: told.append(done), source=source).run().here
     assert f"bytes={size}-" in [headers.get("Range") or headers.get("range") for headers in hub.asked("/resolve/")]
     assert not list(tmp_path.rglob("*.part"))
 
@@ -111,7 +111,7 @@ def test_a_broken_line_is_mended_by_going_on(hub: HubServer, source: HubSource) 
     info = source.find("someone/tiny")
     assert info is not None
     hub.cut_after = 100_000
-    here = download(info, quiet, source=source)
+    here = Download(info, quiet, source=source).run()
     assert here.path and (Path(here.path) / "model.safetensors").read_bytes() == repo.files["model.safetensors"]
     ranges = [headers.get("Range") or headers.get("range") for headers in hub.asked("model.safetensors")]
     assert "bytes=100000-" in ranges
@@ -123,11 +123,11 @@ def test_a_damaged_file_is_thrown_away(hub: HubServer, source: HubSource, tmp_pa
     assert info is not None
     hub.damage = True
     with pytest.raises(StudioError, match="damaged") as refused:
-        download(info, quiet, source=source)
+        Download(info, quiet, source=source).run()
     assert refused.value.code == "broken-model"
     assert not list(tmp_path.rglob("*.part"))
     hub.damage = False
-    assert download(info, quiet, source=source).here
+    assert Download(info, quiet, source=source).run().here
 
 
 def test_a_gated_model_says_what_to_do_and_opens_with_a_token(hub: HubServer, source: HubSource) -> None:
@@ -136,10 +136,10 @@ def test_a_gated_model_says_what_to_do_and_opens_with_a_token(hub: HubServer, so
     info = source.find("company/closed")
     assert info is not None and info.gated
     with pytest.raises(StudioError) as refused:
-        download(info, quiet, source=source)
+        Download(info, quiet, source=source).run()
     assert refused.value.code == "gated-model"
     assert "accept the terms" in refused.value.hint
-    assert download(info, quiet, source=source, token=hub.token).here
+    assert Download(info, quiet, source=source, token=hub.token).run().here
 
 
 def test_a_wrong_token_is_named_as_the_trouble(hub: HubServer, source: HubSource) -> None:
@@ -157,7 +157,7 @@ def test_no_token_of_this_machine_is_sent(hub: HubServer, source: HubSource, mon
     info = source.find("someone/tiny")
     assert info is not None
     source.search("tiny", 5)
-    download(info, quiet, source=source)
+    Download(info, quiet, source=source).run()
     assert not [1 for _, _, headers in hub.seen if "authorization" in {name.lower() for name in headers}]
 
 
@@ -172,12 +172,12 @@ def test_code_of_its_own_and_pickles_are_named_and_not_fetched(hub: HubServer, s
         info = source.find(name)
         assert info is not None and words in info.needs_trust
         with pytest.raises(StudioError) as refused:
-            download(info, quiet, source=source)
+            Download(info, quiet, source=source).run()
         assert refused.value.code == "unsafe-model"
     assert hub.asked("modeling_x.py") == [] and hub.asked("pytorch_model.bin") == []
     info = source.find("someone/pickled")
     assert info is not None
-    assert download(info, quiet, source=source, trust=True).needs_trust
+    assert Download(info, quiet, source=source, trust=True).run().needs_trust
 
 
 def test_a_name_that_the_hub_does_not_know(hub: HubServer, source: HubSource) -> None:
@@ -191,7 +191,7 @@ def test_a_repository_without_a_model_says_so_after_the_download(hub: HubServer,
     info = source.find("someone/quants")
     assert info is not None
     with pytest.raises(StudioError) as refused:
-        download(info, quiet, source=source, trust=True)
+        Download(info, quiet, source=source, trust=True).run()
     assert refused.value.code == "broken-model"
 
 
@@ -215,19 +215,19 @@ def test_two_downloads_of_one_model_do_not_write_into_each_other(
     hub.add(tiny_repo())
     info = source.find("someone/tiny")
     assert info is not None
-    download(info, quiet, lambda: bool(list(tmp_path.rglob("*.part"))), source=source)
+    Download(info, quiet, lambda: bool(list(tmp_path.rglob("*.part"))), source=source).run()
     with next(tmp_path.rglob("*.part")).open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(StudioError, match="already") as refused:
-            download(info, quiet, source=source)
+            Download(info, quiet, source=source).run()
     assert refused.value.code == "wrong-state"
 
 
 def test_the_endpoint_of_the_environment_is_asked(tmp_path: Path) -> None:
     program = (
-        "import json; from studio.models import download, find_model, search_hub\n"
+        "import json; from studio.models import Download, find_model, search_hub\n"
         "names = [info.name for info in search_hub('tiny')]\n"
-        "here = download(find_model('someone/tiny'), lambda done, total: None)\n"
+        "here = Download(find_model('someone/tiny'), lambda done, total: None).run()\n"
         "print(json.dumps([names, here.here, find_model('someone/tiny').here]))"
     )
     with HubServer() as hub:

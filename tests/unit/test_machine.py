@@ -14,7 +14,7 @@ from studio.machine.limits import cpu_quota, memory_left, memory_limit, oom_kill
 from studio.machine.memory import peak_memory
 from studio.models import find_model
 from studio.schema.config import TrainingConfig
-from studio.training.planning.memory_model import estimate_memory
+from studio.training.planning.memory_model import RowFacts, estimate_memory
 
 ON_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="affinity and /proc are Linux's")
 
@@ -229,7 +229,7 @@ def test_the_estimate_is_near_what_was_measured(
 ) -> None:
     values = {"method": method, "precision": precision, "batch_size": batch, "max_length": length}
     config = TrainingConfig(task="chat", model="starter-chat", gradient_checkpointing=twice, **values)  # type: ignore[arg-type]
-    estimate = estimate_memory(find_model("starter-chat"), config, learned_share=share) / 2**20
+    estimate = estimate_memory(find_model("starter-chat"), config, RowFacts(learned_share=share)) / 2**20
     assert 0.95 * peak < estimate < 1.15 * peak
 
 
@@ -239,7 +239,7 @@ def test_the_estimate_is_near_for_an_encoder_too(
 ) -> None:
     values = {"method": method, "precision": precision, "batch_size": batch, "max_length": length}
     config = TrainingConfig(task="classification", model="starter-classify", **values)  # type: ignore[arg-type]
-    estimate = estimate_memory(find_model("starter-classify"), config, labels=4) / 2**20
+    estimate = estimate_memory(find_model("starter-classify"), config, RowFacts(labels=4)) / 2**20
     assert 0.95 * peak < estimate < 1.3 * peak
 
 
@@ -253,8 +253,12 @@ def test_four_bits_take_a_third_of_the_weights() -> None:
 def test_short_rows_and_few_labels_need_less() -> None:
     info = find_model("starter-classify")
     config = TrainingConfig(task="classification", model="starter-classify", method="full", precision="float32")
-    whole = estimate_memory(info, config, labels=4)
-    assert estimate_memory(info, config, labels=4, longest=40) < whole < estimate_memory(info, config, labels=4_000)
+    whole = estimate_memory(info, config, RowFacts(labels=4))
+    assert (
+        estimate_memory(info, config, RowFacts(labels=4, longest=40))
+        < whole
+        < estimate_memory(info, config, RowFacts(labels=4_000))
+    )
 
 
 def test_threads_of_a_child_spin_less_where_the_machine_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from studio.schema.fields import about
 from studio.schema.models import ModelInfo
 from studio.tasks import TASKS, task_named
 from studio.training.methods import METHODS, Method, method_named
-from studio.training.planning.presets import PlanFacts, make_plan
+from studio.training.planning.presets import PlanFacts, PlanRequest, make_plan
 from studio.training.planning.setting_checks import check_settings
 from tests.model_facts import GB, LAPTOP, SMALL
 
@@ -63,7 +63,7 @@ def test_each_says_how_it_learns_and_is_planned_for_the_starter(method: Method) 
     assert found.term and found.result in ("adapter", "model")
     assert found.unavailable_reason(SMALL, CHAT, LAPTOP) == ""
     rows = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
-    made = make_plan(CHAT, SMALL, found.name, "balanced", rows, LAPTOP, {}, "")
+    made = make_plan(PlanRequest(CHAT, SMALL, "balanced", rows, LAPTOP), found.name, {})
     assert made.config.method == found.name
     assert 0 < found.learned(SMALL, made.config, 0) <= SMALL.parameters
     assert 0 < found.depth(SMALL, made.config) <= 1
@@ -155,7 +155,7 @@ def test_a_value_out_of_range_hides_no_other_problem() -> None:
 def test_virtual_tokens_are_taken_off_the_longest_row() -> None:
     short = SMALL.model_copy(update={"context": 256})
     rows = PlanFacts(400, 340, 40, 0, [200] * 9, 0.5, 400)
-    made = make_plan(CHAT, short, "prefix-tuning", "balanced", rows, LAPTOP, {}, "")
+    made = make_plan(PlanRequest(CHAT, short, "balanced", rows, LAPTOP), "prefix-tuning", {})
     assert made.config.max_length + made.config.virtual_tokens <= 256
 
 

@@ -18,8 +18,8 @@ from studio.services.models import memory_fit
 from studio.tasks import task_named
 from studio.training.methods import METHODS
 from studio.training.planning.gradient_checkpointing import UNSUPPORTED, supports_checkpointing
-from studio.training.planning.memory_fit import FitRequest, fit
-from studio.training.planning.presets import PlanFacts, make_plan
+from studio.training.planning.memory_fit import fit
+from studio.training.planning.presets import PlanFacts, PlanRequest, make_plan
 from studio.training.planning.setting_checks import check_settings
 
 GB = 2**30
@@ -160,7 +160,7 @@ def test_beside_experts_an_adapter_may_be_as_wide_as_beside_other_layers(made: A
     rows = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
     for name in ("MixtralForCausalLM", "Qwen2MoeForCausalLM"):
         info = made(name)
-        plan = make_plan(task_named("chat"), info, "lora", "thorough", rows, LAPTOP, {}, "")
+        plan = make_plan(PlanRequest(task_named("chat"), info, "thorough", rows, LAPTOP), "lora", {})
         assert plan.config.lora_rank == 16 and any("experts" in line for line in plan.because)
         check_settings(info, LAPTOP, {"task": "chat", "model": info.name, "method": "lora", "lora_rank": 16})
 
@@ -180,9 +180,11 @@ def test_what_a_model_s_code_can_t_compute_twice_is_refused_and_never_planned(ma
         )
     full = MachineFacts(2, 4 * GB, GB // 2, 50 * GB, (), True)
     rows = PlanFacts(400, 340, 40, 3, [90] * 9, 0.5, 180)
-    assert not make_plan(sort, info, "full", "balanced", rows, full, {}, "").config.gradient_checkpointing
+    assert not make_plan(PlanRequest(sort, info, "balanced", rows, full), "full", {}).config.gradient_checkpointing
     llama = made("LlamaForCausalLM")
-    assert make_plan(task_named("chat"), llama, "lora", "balanced", rows, full, {}, "").config.gradient_checkpointing
+    assert make_plan(
+        PlanRequest(task_named("chat"), llama, "balanced", rows, full), "lora", {}
+    ).config.gradient_checkpointing
 
 
 def test_the_models_that_can_t_compute_twice_are_those_of_which_transformers_says_so() -> None:
@@ -259,7 +261,7 @@ def test_a_model_is_too_large_only_where_no_setting_makes_it_fit(memory: int, gp
     assert memory_fit(llama, chat, machine)[1] == fits
     rows = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
     if fits != "too-large":
-        assert fit(FitRequest(chat, llama, "balanced", rows, machine), "lora", {})[0] in ("lora", "qlora")
+        assert fit(PlanRequest(chat, llama, "balanced", rows, machine), "lora", {})[0] in ("lora", "qlora")
 
 
 @pytest.mark.parametrize(

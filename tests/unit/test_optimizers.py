@@ -16,7 +16,7 @@ from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.optimizers import MODULES, OPTIMIZERS, make_optimizer
 from studio.training.optimizers.param_groups import parameter_groups, rate_factor
-from studio.training.planning.presets import PlanFacts, make_plan
+from studio.training.planning.presets import PlanFacts, PlanRequest, make_plan
 from studio.training.planning.setting_checks import check_settings
 
 GB = 2**30
@@ -141,7 +141,7 @@ def test_those_that_page_say_why_they_do_not_run_without_a_gpu() -> None:
 
 
 def test_weights_are_exact_where_the_optimizer_keeps_no_copies() -> None:
-    made = make_plan(task_named("chat"), SMALL, "full", "balanced", ROWS, HERE, {"optimizer": "adafactor"}, "")
+    made = make_plan(PlanRequest(task_named("chat"), SMALL, "balanced", ROWS, HERE), "full", {"optimizer": "adafactor"})
     assert made.config.precision == "float32"
     with pytest.raises(StudioError, match="keeps no exact copies") as refused:
         check_settings(
@@ -185,12 +185,16 @@ def test_the_first_group_learns_at_the_rate_that_was_set() -> None:
     ],
 )
 def test_a_setting_without_effect_is_said(method: str, by_hand: dict[str, Any], word: str) -> None:
-    made = make_plan(task_named("chat"), SMALL, method, "balanced", ROWS, HERE, by_hand, "")
+    made = make_plan(PlanRequest(task_named("chat"), SMALL, "balanced", ROWS, HERE), method, by_hand)
     assert any(word in reason for reason in made.because)
 
 
 def test_all_that_rows_can_not_fulfil_is_told_at_once() -> None:
     few = PlanFacts(20, 16, 4, 0, [90] * 9, 0.5, 180)
     with pytest.raises(StudioError) as refused:
-        make_plan(task_named("chat"), SMALL, "lora", "balanced", few, HERE, {"batch_size": 64, "eval_steps": 5000}, "")
+        make_plan(
+            PlanRequest(task_named("chat"), SMALL, "balanced", few, HERE),
+            "lora",
+            {"batch_size": 64, "eval_steps": 5000},
+        )
     assert {each.field for each in refused.value.all()} == {"batch_size", "eval_steps"}

@@ -12,7 +12,7 @@ from studio.tasks import task_named
 from studio.training.methods import METHODS, method_named
 from studio.training.planning.eval_schedule import total_steps
 from studio.training.planning.plan_facts import as_trained
-from studio.training.planning.presets import PRESETS, PlanFacts, default_method, estimate, make_plan
+from studio.training.planning.presets import PRESETS, PlanFacts, PlanRequest, default_method, estimate, make_plan
 from tests.model_facts import GB, LAPTOP, SMALL
 
 OLD = MachineFacts(4, 8 * GB, 6 * GB, 50 * GB, (), False)
@@ -43,7 +43,7 @@ def plan(
 ) -> Plan:
     task = task_named("classification" if rows.labels else "chat")
     method = by_hand.pop("method", default_method(task, info))
-    return make_plan(task, info, method, preset, rows, machine, by_hand, "a run")
+    return make_plan(PlanRequest(task, info, preset, rows, machine, "a run"), method, by_hand)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_steady_rate_has_no_rise_and_says_of_none() -> None:
 
 def test_labels_are_learned_with_a_little_doubt_and_scores_with_none() -> None:
     assert plan(facts(400, labels=3), ENCODER).config.label_smoothing == 0.1
-    scores = make_plan(task_named("classification"), ENCODER, "full", "balanced", facts(400), LAPTOP, {}, "")
+    scores = make_plan(PlanRequest(task_named("classification"), ENCODER, "balanced", facts(400), LAPTOP), "full", {})
     assert scores.config.label_smoothing == 0 and not any("doubt" in why for why in scores.because)
 
 
@@ -251,10 +251,12 @@ def test_long_texts_that_share_no_row_count_as_the_pieces_in_which_they_are_lear
 def test_a_check_that_comes_only_because_texts_are_learned_in_pieces_is_not_refused() -> None:
     rows = PlanFacts(110, 100, 10, 0, [640] * 110, 1.0, 640)
     by_hand = {"max_length": 64, "packing": False, "epochs": 1, "batch_size": 4, "eval_steps": 200}
-    made = make_plan(task_named("completion"), SMALL, "lora", "balanced", rows, LAPTOP, by_hand, "")
+    made = make_plan(PlanRequest(task_named("completion"), SMALL, "balanced", rows, LAPTOP), "lora", by_hand)
     assert made.config.eval_steps == 200 < estimate(made, SMALL, rows, LAPTOP).steps == 250
     with pytest.raises(StudioError, match="never happen"):
-        make_plan(task_named("chat"), SMALL, "lora", "balanced", rows, LAPTOP, {**by_hand, "packing": True}, "")
+        make_plan(
+            PlanRequest(task_named("chat"), SMALL, "balanced", rows, LAPTOP), "lora", {**by_hand, "packing": True}
+        )
 
 
 @pytest.mark.parametrize(
@@ -262,5 +264,5 @@ def test_a_check_that_comes_only_because_texts_are_learned_in_pieces_is_not_refu
 )
 def test_only_a_model_that_points_at_answers_reads_a_long_passage_in_pieces(info: ModelInfo, words: str) -> None:
     rows = PlanFacts(440, 400, 40, 0, [90] * 99 + [5000], 0.1, 5000)
-    made = make_plan(task_named("question-answering"), info, "lora", "balanced", rows, LAPTOP, {}, "")
+    made = make_plan(PlanRequest(task_named("question-answering"), info, "balanced", rows, LAPTOP), "lora", {})
     assert any(words in reason for reason in made.because)

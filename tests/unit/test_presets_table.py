@@ -10,7 +10,7 @@ from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.methods import METHODS
 from studio.training.planning.plan_facts import PlanFacts
-from studio.training.planning.presets import PRESETS, make_plan
+from studio.training.planning.presets import PRESETS, PlanRequest, make_plan
 
 GB = 2**30
 LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
@@ -85,7 +85,7 @@ def plan(info: ModelInfo, method: str, preset: str, rows: int, machine: MachineF
     labels = 5 if info is ENCODER else 0
     facts = PlanFacts(rows + 60, rows, 60, labels, [90] * 99 + [180], 0.5, 180)
     task = task_named("classification" if labels else "chat")
-    return make_plan(task, info, method, preset, facts, machine, by_hand, "")
+    return make_plan(PlanRequest(task, info, preset, facts, machine), method, by_hand)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_where_there_are_few_rows_of_each_label_there_are_more_passes(
     rows: int, labels: int, passes: int, why: str
 ) -> None:
     facts = PlanFacts(rows + 60, rows, 60, labels, [30] * 100, 1.0, 30)
-    made = make_plan(task_named("classification"), ENCODER, "full", "balanced", facts, LAPTOP, {}, "")
+    made = make_plan(PlanRequest(task_named("classification"), ENCODER, "balanced", facts, LAPTOP), "full", {})
     assert made.config.epochs == passes
     assert f"{passes} passes, because there are {why}" in made.because
 
@@ -154,7 +154,7 @@ def test_what_was_set_by_hand_needs_no_reason(name: str) -> None:
 )
 def test_how_often_a_run_is_checked_is_said_with_the_reason(rows: int, held: int, words: str) -> None:
     facts = PlanFacts(rows + held, rows, held, 0, [90] * 99 + [180], 0.5, 180)
-    made = make_plan(task_named("chat"), SMALL, "lora", "balanced", facts, LAPTOP, {}, "")
+    made = make_plan(PlanRequest(task_named("chat"), SMALL, "balanced", facts, LAPTOP), "lora", {})
     assert words in made.because
     assert f"every {made.config.eval_steps} steps" in words
 

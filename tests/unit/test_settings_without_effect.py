@@ -14,6 +14,7 @@ from studio.schema.dataset import DatasetSpec
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo
 from studio.tasks import TASKS, task_named
+from studio.training.planning.plan_builder import PlanRequest
 from studio.training.planning.plan_facts import PlanFacts
 from studio.training.planning.setting_checks import WITHOUT_DROPOUT, settings_without_effect
 
@@ -91,7 +92,8 @@ def said(
 ) -> list[str]:
     config = TrainingConfig.model_validate({"task": task, "model": "m", **by_hand})
     facts = PlanFacts(400, 340, held, labels, [90] * 9, 0.5, 180)
-    return settings_without_effect(task_named(task), info, machine, config, facts, by_hand)
+    request = PlanRequest(task_named(task), info, "balanced", facts, machine)
+    return settings_without_effect(request, config, by_hand)
 
 
 def test_every_setting_for_some_tasks_alone_is_tried_here() -> None:

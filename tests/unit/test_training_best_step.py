@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from studio.schema.events import AnyEvent
-from studio.training.loop.callbacks import EventCallback
+from studio.training.loop.callbacks import EventCallback, ValidationRules
 from studio.training.loop.checkpoints import Checkpoints, TrainingProgress
 
 
@@ -16,16 +16,8 @@ def judged(
     """After (validation loss, macro F1) at steps 10, 20 …"""
     said: list[AnyEvent] = []
     standing = TrainingProgress()
-    callback = EventCallback(
-        said.append,
-        lambda: None,
-        standing,
-        Checkpoints(tmp_path),
-        every=10,
-        validates=True,
-        patience=patience,
-        best_metric=metric,
-    )
+    rules = ValidationRules(10, True, patience, metric)
+    callback = EventCallback(said.append, lambda: None, standing, Checkpoints(tmp_path), rules)
     for number, (loss, score) in enumerate(checks, start=1):
         callback._update_best(10 * number, loss, {} if score is None else {"macro_f1": score})
         if standing.early:
@@ -66,15 +58,8 @@ def test_neither_score_nor_loss_better_for_two_checks_ends_it(tmp_path: Path) ->
 def saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: dict[int, float], *, due: bool) -> list[int]:
     """Steps that are saved of a run of 40 with a check every ten; without validation rows where there are no losses."""
     monkeypatch.setattr(Checkpoints, "due", lambda self: due)
-    callback = EventCallback(
-        lambda event: None,
-        lambda: None,
-        TrainingProgress(),
-        Checkpoints(tmp_path),
-        every=10,
-        validates=bool(losses),
-        patience=0,
-    )
+    rules = ValidationRules(every=10, validates=bool(losses), patience=0)
+    callback = EventCallback(lambda event: None, lambda: None, TrainingProgress(), Checkpoints(tmp_path), rules)
     callback.trainer = SimpleNamespace(missed=dict)
     saved = []
     for step in range(0, 41):

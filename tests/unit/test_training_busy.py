@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from studio.machine import facts
-from studio.training.loop.callbacks import EventCallback
+from studio.training.loop.callbacks import EventCallback, ValidationRules
 from studio.training.loop.checkpoints import Checkpoints, TrainingProgress
 
 
@@ -25,9 +25,8 @@ def one_core() -> Iterator[None]:
 
 def share(folder: Path, cores: float) -> float:
     """What is told of ten seconds in which `cores` of them were at work."""
-    callback = EventCallback(
-        lambda event: None, lambda: None, TrainingProgress(), Checkpoints(folder), every=10, validates=False, patience=0
-    )
+    rules = ValidationRules(every=10, validates=False, patience=0)
+    callback = EventCallback(lambda event: None, lambda: None, TrainingProgress(), Checkpoints(folder), rules)
     assert callback._cpu_use() is None, "nothing is known before the first step"
     callback._clocks = (time.monotonic() - 10, time.process_time() - 10 * cores)
     told = callback._cpu_use()

@@ -31,12 +31,12 @@ from studio.training.loop.checkpoints import Checkpoints, TrainingProgress
 from studio.training.planning import parallelism
 from studio.training.planning.estimate import estimate
 from studio.training.planning.eval_schedule import steps_per_epoch
-from studio.training.planning.memory_fit import FitRequest, fit
+from studio.training.planning.memory_fit import fit
 from studio.training.planning.plan_facts import PlanFacts, per_process
-from studio.training.planning.presets import make_plan
+from studio.training.planning.presets import PlanRequest, make_plan
 from studio.training.planning.setting_checks import check_settings, row_problems
 from studio.ui.components.processes import processes_panel
-from studio.ui.components.settings import settings_panel
+from studio.ui.components.settings import SettingsView, settings_panel
 from tests.model_facts import MACHINE, MODEL
 
 GPUS = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),) * 4)
@@ -258,7 +258,7 @@ def test_without_deepspeed_several_gpus_are_told_of_fsdp_and_make_it_fit_takes_i
     alone, *_, shared = per_process(config, MODEL, FACTS, GPUS)
     small = replace(MACHINE, gpus=(Gpu("G", 2 * shared.process_bytes, 2 * shared.process_bytes),) * 4)
     assert alone.process_bytes > 2 * shared.process_bytes
-    asked = FitRequest(task_named("chat"), MODEL, "balanced", FACTS, small)
+    asked = PlanRequest(task_named("chat"), MODEL, "balanced", FACTS, small)
     method, values, changes = fit(
         asked, "full", {"processes": 4, "precision": "float32", "batch_size": 1, "gradient_checkpointing": True}
     )
@@ -291,7 +291,9 @@ def test_under_fsdp_a_gpu_holds_a_part_of_a_whole_models_numbers_and_all_of_an_a
 
 
 def planned(**changes: Any) -> tuple[Plan, Estimate]:
-    plan = make_plan(task_named("chat"), MODEL, changes.pop("method", "lora"), "balanced", FACTS, MACHINE, changes, "")
+    plan = make_plan(
+        PlanRequest(task_named("chat"), MODEL, "balanced", FACTS, MACHINE), changes.pop("method", "lora"), changes
+    )
     return plan, estimate(plan, MODEL, FACTS, MACHINE)
 
 
@@ -330,7 +332,7 @@ def test_the_estimate_of_several_processes_is_of_all_of_them() -> None:
 def test_what_does_not_fit_in_several_processes_is_first_tried_in_one() -> None:
     needed = planned(processes=2)[1].memory_bytes
     small = replace(MACHINE, memory_available=needed)
-    asked = FitRequest(task_named("chat"), MODEL, "balanced", FACTS, small)
+    asked = PlanRequest(task_named("chat"), MODEL, "balanced", FACTS, small)
     _, values, changes = fit(asked, "lora", {"processes": 2, "zero": 1})
     assert values["processes"] == 1 and values["zero"] == 0
     assert "One process instead of 2" in changes[0].sentence
@@ -365,7 +367,7 @@ def test_the_page_shows_each_way_escaped_and_says_what_is_not_offered() -> None:
 
 def test_the_stages_are_a_choice_in_words_on_the_page() -> None:
     config = TrainingConfig(task="chat", model="m", processes=2, zero=2)
-    made = settings_panel(config, {}, {}, {"zero": {"3": "No."}})
+    made = settings_panel(SettingsView(config, off={"zero": {"3": "No."}}))
     assert '<option value="2" selected>2 · optimizer and gradients</option>' in made
     assert '<option value="3" disabled>' in made and "what they share out: 2" in made
 
@@ -373,12 +375,13 @@ def test_the_stages_are_a_choice_in_words_on_the_page() -> None:
 def test_a_box_that_can_t_be_ticked_here_is_greyed_with_the_reason_and_one_that_was_says_what_is_wrong() -> None:
     config = TrainingConfig(task="chat", model="m")
     off = parallelism.unavailable_fsdp(MACHINE)
-    box = settings_panel(config, {}, {}, {"fsdp": off}).split('id="f-fsdp"')[1].split("</div>")[0]
+    box = settings_panel(SettingsView(config, off={"fsdp": off})).split('id="f-fsdp"')[1].split("</div>")[0]
     assert " disabled" in box and "have one memory" in box
-    box = settings_panel(config, {}, {}, {"fsdp": {}}).split('id="f-fsdp"')[1].split("</div>")[0]
+    box = settings_panel(SettingsView(config, off={"fsdp": {}})).split('id="f-fsdp"')[1].split("</div>")[0]
     assert " disabled" not in box and "Not on offer" not in box
     ticked = config.model_copy(update={"fsdp": True})
-    box = settings_panel(ticked, {"fsdp": True}, {"fsdp": (True, "Not <here>.")}, {"fsdp": off}).split("f-fsdp")[1]
+    view = SettingsView(ticked, {"fsdp": True}, {"fsdp": (True, "Not <here>.")}, {"fsdp": off})
+    box = settings_panel(view).split("f-fsdp")[1]
     assert 'role="alert">Not &lt;here&gt;.' in box and " disabled" not in box.split("</label>")[0]
 
 

@@ -1,9 +1,8 @@
 """Paraphrase: a loaded model rewrites a text. Unusable replies are discarded here."""
 
-import random
 import re
 
-from studio.data.augment.base import same_numbers
+from studio.data.augment.base import Augmenter, same_numbers
 
 LONGEST = 600
 """Maximum number of characters of a text. Small models lose longer texts."""
@@ -15,17 +14,13 @@ SAME, STRANGE = 0.95, 0.2
 """Word overlap (Jaccard) of text and reply. From SAME on, nothing changed. Below STRANGE, the meaning differs."""
 
 
-class Paraphrase:
+class Paraphrase(Augmenter):
     """A paraphrase by the chosen model."""
 
     name = "paraphrase"
     title = "Paraphrase"
     sentence = "The chosen model says the same in other words. Small models are poor at it: look at each row."
     needs_model = True
-
-    def augment(self, text: str, chance: random.Random) -> str:
-        """Return "": this method needs a model."""
-        return ""
 
     def prompt(self, text: str) -> str:
         """Return the instruction for the model, or "" for a text longer than `LONGEST` characters."""

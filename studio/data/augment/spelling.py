@@ -3,6 +3,8 @@
 import random
 import re
 
+from studio.data.augment.base import Augmenter
+
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _NEIGHBORS = {
     "a": "sq",
@@ -38,13 +40,12 @@ LEAST = 3
 """Minimum number of words in a text."""
 
 
-class Spelling:
+class Spelling(Augmenter):
     """Random typing errors."""
 
     name = "spelling"
     title = "Spelling noise"
     sentence = "Letters swapped, doubled, left out or hit beside, in a word or two. Numbers and names in capitals stay."
-    needs_model = False
 
     def augment(self, text: str, chance: random.Random) -> str:
         """Return the text with a typing error in one or more words, or "" if the text is too short."""
@@ -55,14 +56,6 @@ class Spelling:
         for match in sorted(chosen, key=lambda each: -each.start()):
             text = text[: match.start()] + _misspelled(match[0], chance) + text[match.end() :]
         return text
-
-    def prompt(self, text: str) -> str:
-        """Return "": no model is needed."""
-        return ""
-
-    def parse_reply(self, reply: str, text: str) -> str:
-        """Return "": no model is needed."""
-        return ""
 
 
 def _misspelled(word: str, chance: random.Random) -> str:

@@ -70,7 +70,6 @@ MOST_LABELS = 1_000
 MANY_ROWS = 40
 """From this number of usable rows on, the check refuses labels if more than half of the rows differ."""
 _PROGRESS_EVERY = 20_000
-Progress = Callable[[int], None]
 
 
 class _Pass:
@@ -92,7 +91,7 @@ class _Pass:
         self.usable = 0
         self.labels: dict[str, int] = {}
 
-    def run(self, progress: Progress | None = None) -> "_Pass":
+    def run(self, progress: Callable[[int], None] | None = None) -> "_Pass":
         context, task, roles, bad = self.context, self.context.task, self.context.roles, self.context.table.bad_rows
         get_row_callback = context.get_row_callback() if self.parallel and context.get_row_callback else None
         for number, row in context.table.numbered():
@@ -137,10 +136,8 @@ def check(
     task: Any,
     roles: Mapping[str, str],
     *,
-    task_reason: str = "",
     left_out: Collection[str] = (),
     rows_left_out: Spans | None = None,
-    progress: Progress | None = None,
     **about: Any,
 ) -> CheckReport:
     """Check the rows of a table for a task.
@@ -156,14 +153,13 @@ def check(
         rows_left_out, notes = _find_left_out(context, left_out)
     kinds, skip = CHECKS.keys() - _kinds_to_drop(left_out), frozenset(numbers_in(rows_left_out))
     with _parallel_checks(context, kinds, skip) as parallel:
-        checked = _Pass(context, kinds, skip, parallel).run(progress)
+        checked = _Pass(context, kinds, skip, parallel).run(context.progress)
         if len(checked.labels) > checked.usable / 2 and checked.usable >= MANY_ROWS:
             raise _too_many(context, f"{len(checked.labels):,} different values in {checked.usable:,} rows")
         problems = checked.problems()
     problems = [_as_left_out(each) if each.kind in left_out else each for each in problems] + notes
     report = CheckReport(
         task=task.name,
-        task_reason=task_reason,
         rows=len(table),
         usable=checked.usable,
         columns={column: roles.get(column) for column in table.columns},

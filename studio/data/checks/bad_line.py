@@ -2,7 +2,6 @@
 
 from studio.data.checks.base import Check, RowView
 from studio.data.phrases import many
-from studio.schema.dataset import Problem
 
 NAMED = 3
 
@@ -10,6 +9,9 @@ NAMED = 3
 class BadLines(Check):
     kind = "bad-line"
     unusable = True
+    severity = "error"
+    why = "What stands there would be lost without a word; so nothing is trained on until you decide."
+    fix = "Leave them out"
 
     def visit(self, view: RowView) -> None:
         """Do nothing: a bad line has no values."""
@@ -17,17 +19,8 @@ class BadLines(Check):
     def finish(self) -> None:
         self.row_numbers.extend(bad.row for bad in self.context.table.bad_lines)
 
-    def problems(self) -> list[Problem]:
+    def message(self) -> str:
         lines = self.context.table.bad_lines
-        if not lines:
-            return []
         named = " ".join(f"Line {bad.line}: {bad.why}" for bad in lines[:NAMED])
         more = f" And {many(len(lines) - NAMED, 'more line')}." if len(lines) > NAMED else ""
-        return [
-            self.problem(
-                "error",
-                f"{many(len(lines), 'line')} can't be read. {named}{more}",
-                "What stands there would be lost without a word; so nothing is trained on until you decide.",
-                "Leave them out",
-            )
-        ]
+        return f"{many(len(lines), 'line')} can't be read. {named}{more}"

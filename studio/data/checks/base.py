@@ -7,9 +7,8 @@ from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
-from studio.data.roles import Role
 from studio.data.split_names import NO_COLUMN, split_column_of
 from studio.data.table import Row, Table
 from studio.schema.dataset import Problem, Severity
@@ -20,23 +19,6 @@ SHOWN = 100
 """Maximum number of row numbers named in a problem."""
 Lengths = Mapping[int, int]
 """Row number → number of tokens before truncation."""
-
-
-class CheckedTask(Protocol):
-    """What the checks need from a task."""
-
-    name: str
-    title: str
-    roles: tuple[Role, ...]
-    alternatives: tuple[tuple[str, ...], ...]
-    has_labels: bool
-    cuts: bool
-
-    def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]: ...
-
-    def lacks(self, values: Mapping[str, Any], roles: Mapping[str, str]) -> str: ...
-
-    def text_of(self, row: Row, roles: Mapping[str, str]) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -65,6 +47,8 @@ class Context:
     splits during the same pass."""
     copies_cross_splits: bool = False
     """Equal texts can be in different splits, because rows are split by group or by time."""
+    progress: Callable[[int], None] | None = None
+    """Called with the number of rows checked so far."""
     shared: dict[str, Any] = field(default_factory=dict)
     """Objects that several checks of one pass share. The first check that needs one creates it."""
 
@@ -121,6 +105,11 @@ class Check:
     """Check rows that can't be used, instead of those that can."""
     usable_too = False
     """With `unusable`: check usable rows too."""
+    severity: Severity = "warning"
+    why = ""
+    """Why the problem matters."""
+    fix = ""
+    """What the fix does. Empty: there is none."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -144,9 +133,15 @@ class Check:
     def finish(self) -> None:
         """Finish after the last row, for results that need all rows."""
 
-    def problems(self) -> list[Problem]:
-        """Return the problems."""
+    def message(self) -> str:
+        """Return what is wrong with the collected rows. Called if there are any."""
         raise NotImplementedError
+
+    def problems(self) -> list[Problem]:
+        """Return the problems: here one about the collected rows."""
+        if not self.row_numbers:
+            return []
+        return [self.problem(self.severity, self.message(), self.why, self.fix)]
 
     def fixed_cells(self, number: int, row: Row) -> dict[str, Any]:
         """Return new values by column for a row with this problem. Empty: the fix removes the row."""

@@ -4,7 +4,6 @@ from typing import Any
 
 from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import many
-from studio.schema.dataset import Problem
 
 
 def key_of(values: dict[str, Any]) -> int:
@@ -17,6 +16,8 @@ def key_of(values: dict[str, Any]) -> int:
 
 class Duplicate(Check):
     kind = "duplicate"
+    why = "Copies weigh more than other rows, and one that is tested on may have been learned by heart."
+    fix = "Remove the copies"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -29,14 +30,5 @@ class Duplicate(Check):
         else:
             self.known.add(key)
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
-        return [
-            self.problem(
-                "warning",
-                f"{many(len(self.row_numbers), 'row is an exact copy', 'rows are exact copies')} of a row above.",
-                "Copies weigh more than other rows, and one that is tested on may have been learned by heart.",
-                "Remove the copies",
-            )
-        ]
+    def message(self) -> str:
+        return f"{many(len(self.row_numbers), 'row is an exact copy', 'rows are exact copies')} of a row above."

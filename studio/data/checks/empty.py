@@ -5,12 +5,14 @@ from collections import Counter
 from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import listed, many
 from studio.data.values import is_blank
-from studio.schema.dataset import Problem
 
 
 class Empty(Check):
     kind = "empty"
     unusable = True
+    severity = "error"
+    why = "Nothing can be learned from such a row; it is counted and not trained on."
+    fix = "Leave them out"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -27,20 +29,11 @@ class Empty(Check):
             return False
         return view.values.get(view.lacks, "") == "" or is_blank(view.row.get(self.context.column_of(view.lacks)))
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
+    def message(self) -> str:
         many_roles = len(self.by_role) > 1
         parts = []
         for role, count in self.by_role.most_common():
             column = self.context.column_of(role)
             where = f"in {column}" if column in self.context.roles else f"as {role}"
             parts.append(f"nothing {where}" + (f" ({count:,})" if many_roles else ""))
-        return [
-            self.problem(
-                "error",
-                f"{many(len(self.row_numbers), 'row has', 'rows have')} {listed(parts)}.",
-                "Nothing can be learned from such a row; it is counted and not trained on.",
-                "Leave them out",
-            )
-        ]
+        return f"{many(len(self.row_numbers), 'row has', 'rows have')} {listed(parts)}."

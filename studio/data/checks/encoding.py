@@ -4,7 +4,6 @@ from studio.data.checks.base import Context, RowView
 from studio.data.checks.cell_edits import TextCheck
 from studio.data.phrases import listed, many, short
 from studio.data.table import Row
-from studio.schema.dataset import Problem
 
 _LOST = "�"
 NAMED = 3
@@ -23,6 +22,7 @@ def repaired(text: str) -> str:
 class Encoding(TextCheck):
     kind = "encoding"
     changed = "repaired"
+    why = "The model would learn to write such characters."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -44,21 +44,16 @@ class Encoding(TextCheck):
     def fixed_cells(self, number: int, row: Row) -> dict[str, object]:
         return {} if number in self.lost else super().fixed_cells(number, row)
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
-        lost, some = len(self.lost), len(self.lost) < len(self.row_numbers)
-        gone = f" In {many(lost, 'row')} something is lost for good." if lost else ""
-        fix = "Repair them" if not lost else "Repair them, and remove those that are lost" if some else "Remove them"
-        return [
-            self.problem(
-                "warning",
-                f"{many(len(self.row_numbers), 'row holds', 'rows hold')} characters that were decoded the wrong way: "
-                f"{listed(self.examples, NAMED)}.{gone}",
-                "The model would learn to write such characters.",
-                fix,
-            )
-        ]
+    def finish(self) -> None:
+        some = len(self.lost) < len(self.row_numbers)
+        self.fix = "Remove them" if self.lost else "Repair them"
+        if self.lost and some:
+            self.fix = "Repair them, and remove those that are lost"
+
+    def message(self) -> str:
+        gone = f" In {many(len(self.lost), 'row')} something is lost for good." if self.lost else ""
+        rows, examples = many(len(self.row_numbers), "row holds", "rows hold"), listed(self.examples, NAMED)
+        return f"{rows} characters that were decoded the wrong way: {examples}.{gone}"
 
 
 def _damage(text: str) -> str:

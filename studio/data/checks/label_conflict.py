@@ -6,11 +6,12 @@ from studio.data.checks.base import Check, Context, RowView
 from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import labels_of_row, without_labels
 from studio.data.phrases import many
-from studio.schema.dataset import Problem
 
 
 class LabelConflict(Check):
     kind = "label-conflict"
+    why = "At most one of the labels is right, and the model can't learn both."
+    fix = "Leave these rows out"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -39,15 +40,6 @@ class LabelConflict(Check):
             )
         self.count = len(conflicting)
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
-        return [
-            self.problem(
-                "warning",
-                f"{many(self.count, 'text stands', 'texts stand')} under different labels, in "
-                f"{many(len(self.row_numbers), 'row')}.",
-                "At most one of the labels is right, and the model can't learn both.",
-                "Leave these rows out",
-            )
-        ]
+    def message(self) -> str:
+        texts, rows = many(self.count, "text stands", "texts stand"), many(len(self.row_numbers), "row")
+        return f"{texts} under different labels, in {rows}."

@@ -14,13 +14,14 @@ from studio.data.near_duplicates import Texts, in_sample
 from studio.data.phrases import many
 from studio.data.split_names import split_name
 from studio.data.table import Table
-from studio.schema.dataset import Problem
 
 HELD_OUT = ("validation", "test")
 
 
 class Leakage(Check):
     kind = "leakage"
+    why = "What was learned by heart can't be tested: scores come out too good."
+    fix = "Remove them from training"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -114,9 +115,7 @@ class Leakage(Check):
             if split.get(number) == "train"
         }
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
+    def message(self) -> str:
         near = len(self.row_numbers) - self.exact
         also = (
             "" if not near else " nearly" if not self.exact else f", {near:,} of them with other words here and there"
@@ -124,15 +123,8 @@ class Leakage(Check):
         compared = len(self.texts) if self.has_fixed_splits else self.near.result.compared
         sampled = f" Near ones were looked for in a sample of {many(compared, 'row')}." if self.one_in > 1 else ""
         where = "the validation file" if self.context.validation is not None else "validation or test"
-        return [
-            self.problem(
-                "warning",
-                f"{many(len(self.row_numbers), 'row', 'rows')} for training also "
-                f"stand{'s' if len(self.row_numbers) == 1 else ''} in {where}{also}.{sampled}",
-                "What was learned by heart can't be tested: scores come out too good.",
-                "Remove them from training",
-            )
-        ]
+        rows = many(len(self.row_numbers), "row for training also stands", "rows for training also stand")
+        return f"{rows} in {where}{also}.{sampled}"
 
 
 def _key(view: RowView) -> int:

@@ -11,7 +11,6 @@ from studio.data.checks.labels import labels_of_row
 from studio.data.near_duplicates import Texts, in_sample
 from studio.data.phrases import many
 from studio.data.synthetic import is_synthetic
-from studio.schema.dataset import Problem
 
 MOST = 100_000
 """Maximum number of rows to compare, unless all rows are requested."""
@@ -62,12 +61,10 @@ class NearDuplicateFinder(Protocol):
 
     def visit(self, view: RowView) -> None:
         """Add a row."""
-        ...
 
     @property
     def result(self) -> NearDuplicates:
         """The near duplicates. Valid after the last row."""
-        ...
 
 
 def near_duplicate_finder(context: Context) -> NearDuplicateFinder:
@@ -107,6 +104,8 @@ class LocalFinder:
 
 class NearDuplicate(Check):
     kind = "near-duplicate"
+    why = "Near copies weigh more than other rows, and one that is tested on may have been learned by heart."
+    fix = "Remove the later ones"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -118,17 +117,8 @@ class NearDuplicate(Check):
     def finish(self) -> None:
         self.row_numbers.extend(number for number, _ in self.near.result.pairs)
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
+    def message(self) -> str:
         compared = many(self.near.result.compared, "row")
         sampled = f" Looked for in a sample of {compared}." if self.near.one_in > 1 else ""
-        return [
-            self.problem(
-                "warning",
-                f"{many(len(self.row_numbers), 'row is', 'rows are')} nearly the same as a row above: nine in ten "
-                f"words agree, in the same order.{sampled}",
-                "Near copies weigh more than other rows, and one that is tested on may have been learned by heart.",
-                "Remove the later ones",
-            )
-        ]
+        rows = many(len(self.row_numbers), "row is", "rows are")
+        return f"{rows} nearly the same as a row above: nine in ten words agree, in the same order.{sampled}"

@@ -6,7 +6,6 @@ from studio.data.checks.base import Context, RowView
 from studio.data.checks.cell_edits import TextCheck
 from studio.data.personal_data import PERSONAL_DATA, find_personal_data, masked, may_contain_any
 from studio.data.phrases import listed, many
-from studio.schema.dataset import Problem
 
 NAMED = 3
 
@@ -14,6 +13,7 @@ NAMED = 3
 class PersonalData(TextCheck):
     kind = "personal-data"
     changed = "masked"
+    why = "A model can learn such data by heart and tell it to anybody."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -33,16 +33,10 @@ class PersonalData(TextCheck):
     def change(self, text: str) -> str:
         return masked(text)
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
+    def finish(self) -> None:
+        self.fix = f"Mask them: {listed(PERSONAL_DATA[name].mask for name in self.counts)} instead"
+
+    def message(self) -> str:
         counted = listed(many(count, *PERSONAL_DATA[name].words) for name, count in self.counts.most_common())
-        return [
-            self.problem(
-                "warning",
-                f"{many(len(self.row_numbers), 'row holds', 'rows hold')} personal data: {counted} "
-                f"({listed(self.examples, NAMED)}).",
-                "A model can learn such data by heart and tell it to anybody.",
-                f"Mask them: {listed(PERSONAL_DATA[name].mask for name in self.counts)} instead",
-            )
-        ]
+        rows = many(len(self.row_numbers), "row holds", "rows hold")
+        return f"{rows} personal data: {counted} ({listed(self.examples, NAMED)})."

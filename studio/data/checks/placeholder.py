@@ -4,25 +4,9 @@ import re
 
 from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import listed, many, short
-from studio.schema.dataset import Problem
 
 _FIELD = re.compile(r"(?<!\$)\{\{\s*[A-Za-z_][\w -]+\}\}")
-_WHOLE = {
-    "n/a",
-    "#n/a",
-    "na",
-    "nan",
-    "null",
-    "todo",
-    "tbd",
-    "fixme",
-    "xxx",
-    "xxxx",
-    "???",
-    "placeholder",
-    "<na>",
-    "none.",
-}
+_WHOLE = frozenset("n/a #n/a na nan null todo tbd fixme xxx xxxx ??? placeholder <na> none.".split())
 _OPEN = re.compile(r"(TODO|TBD|FIXME)\b\s*[:\-]")
 
 
@@ -39,6 +23,8 @@ def placeholder_in(text: str) -> str:
 
 class Placeholder(Check):
     kind = "placeholder"
+    why = "The model learns to say the placeholder itself."
+    fix = "Leave them out, or fill them in"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -51,14 +37,6 @@ class Placeholder(Check):
             if len(self.examples) < 20:
                 self.examples.update(dict.fromkeys(short(hit) for hit in hits))
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
-        return [
-            self.problem(
-                "warning",
-                f"{many(len(self.row_numbers), 'row holds', 'rows hold')} a placeholder: {listed(self.examples, 3)}.",
-                "The model learns to say the placeholder itself.",
-                "Leave them out, or fill them in",
-            )
-        ]
+    def message(self) -> str:
+        rows = many(len(self.row_numbers), "row holds", "rows hold")
+        return f"{rows} a placeholder: {listed(self.examples, 3)}."

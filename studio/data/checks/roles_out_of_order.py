@@ -4,7 +4,6 @@ from typing import Any
 
 from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import many
-from studio.schema.dataset import Problem
 
 _NEXT = {
     "": ("system", "user"),
@@ -28,6 +27,8 @@ def in_order(messages: list[dict[str, Any]]) -> bool:
 
 class RolesOutOfOrder(Check):
     kind = "roles-out-of-order"
+    why = "Many models refuse such conversations, and others learn to answer themselves."
+    fix = "Leave them out"
 
     @classmethod
     def applies(cls, context: Context) -> bool:
@@ -37,15 +38,6 @@ class RolesOutOfOrder(Check):
         if not in_order(view.values["messages"]):
             self.row_numbers.append(view.number)
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
-        return [
-            self.problem(
-                "warning",
-                f"In {many(len(self.row_numbers), 'conversation')} the turns are out of order: two by the same "
-                "side, or the model speaks first.",
-                "Many models refuse such conversations, and others learn to answer themselves.",
-                "Leave them out",
-            )
-        ]
+    def message(self) -> str:
+        conversations = many(len(self.row_numbers), "conversation")
+        return f"In {conversations} the turns are out of order: two by the same side, or the model speaks first."

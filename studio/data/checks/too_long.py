@@ -2,11 +2,12 @@
 
 from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import many, share
-from studio.schema.dataset import Problem
 
 
 class TooLong(Check):
     kind = "too-long"
+    why = "What is cut is not learned: a reply then ends in the middle."
+    fix = "Leave them out, or allow longer rows"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -37,21 +38,14 @@ class TooLong(Check):
             self.cut += length - self.context.max_length
             self.longest = max(self.longest, length)
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
+    def message(self) -> str:
         assert self.context.lengths is not None
         sampled = len(self.context.lengths) < len(self.context.table)
         of = f"Of a sample of {many(self.rows, 'row')} " if sampled else ""
         them = "them" if sampled else "the rows"
         whole = " All rows are counted when asked for (--all-rows), and before any is left out." if sampled else ""
-        return [
-            self.problem(
-                "warning",
-                f"{of}{many(len(self.row_numbers), 'row is', 'rows are')} longer than {self.context.max_length:,} "
-                f"tokens ({share(len(self.row_numbers), self.rows)} of {them}; the longest has {self.longest:,}). "
-                f"{share(self.cut, self.tokens)} of their tokens are cut off at the end.{whole}",
-                "What is cut is not learned: a reply then ends in the middle.",
-                "Leave them out, or allow longer rows",
-            )
-        ]
+        return (
+            f"{of}{many(len(self.row_numbers), 'row is', 'rows are')} longer than {self.context.max_length:,} tokens "
+            f"({share(len(self.row_numbers), self.rows)} of {them}; the longest has {self.longest:,}). "
+            f"{share(self.cut, self.tokens)} of their tokens are cut off at the end.{whole}"
+        )

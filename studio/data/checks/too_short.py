@@ -7,7 +7,6 @@ from unicodedata import category
 
 from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import many
-from studio.schema.dataset import Problem
 
 SHORT_REPLY, USUAL_REPLY = 12, 80
 """Maximum characters of a very short reply, and the minimum median length of all replies."""
@@ -23,6 +22,8 @@ _ONE_WORD = re.compile(r"\b(?:a|one|the|single) word\b")
 
 class TooShort(Check):
     kind = "too-short"
+    why = "Little can be learned from them, and a few are enough to make a model curt."
+    fix = "Remove them"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -64,19 +65,10 @@ class TooShort(Check):
         if len(numbers) <= MOST_SHARE * len(self.lengths):
             self.row_numbers.extend(numbers)
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
+    def message(self) -> str:
         what = ("text is", "texts are") if self.context.task.has_labels else ("reply is", "replies are")
-        return [
-            self.problem(
-                "warning",
-                f"{many(len(self.row_numbers), *what)} very short: {self.limit} characters or fewer, or "
-                "nothing but signs.",
-                "Little can be learned from them, and a few are enough to make a model curt.",
-                "Remove them",
-            )
-        ]
+        texts = many(len(self.row_numbers), *what)
+        return f"{texts} very short: {self.limit} characters or fewer, or nothing but signs."
 
 
 def _is_only_punctuation(text: str) -> bool:

@@ -12,7 +12,6 @@ from functools import cached_property
 from studio.data.checks.base import Check, Context, RowView, messages_in
 from studio.data.languages import READ, are_close, is_named, language_of, name_of, prose
 from studio.data.phrases import listed, many
-from studio.schema.dataset import Problem
 
 BUFFER = 400
 """Number of texts from which a side's language and its usual words are determined."""
@@ -81,6 +80,11 @@ class _Side:
 
 class WrongLanguage(Check):
     kind = "wrong-language"
+    why = (
+        "A few rows in another language are learned badly, and may make the model change languages in the middle of "
+        "a reply."
+    )
+    fix = "Remove them"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -108,22 +112,14 @@ class WrongLanguage(Check):
                 side.fit()
         self.row_numbers.extend(sorted({number for side in self.sides.values() for number in side.others}))
 
-    def problems(self) -> list[Problem]:
-        if not self.row_numbers:
-            return []
+    def message(self) -> str:
         counts = Counter(name_of(code) for side in self.sides.values() for code in side.others.values())
         usual = listed(dict.fromkeys(name_of(side.language) for side in self.sides.values() if side.others))
         sampled = f" Looked for in a sample of {many(self.checked, 'row')}." if self.one_in > 1 else ""
-        return [
-            self.problem(
-                "warning",
-                f"{many(len(self.row_numbers), 'row is', 'rows are')} in another language than the rest, "
-                f"which is {usual}: {listed(f'{name} ({count:,})' for name, count in counts.most_common())}.{sampled}",
-                "A few rows in another language are learned badly, and may make the model change languages in the "
-                "middle of a reply.",
-                "Remove them",
-            )
-        ]
+        return (
+            f"{many(len(self.row_numbers), 'row is', 'rows are')} in another language than the rest, which is {usual}: "
+            f"{listed(f'{name} ({count:,})' for name, count in counts.most_common())}.{sampled}"
+        )
 
 
 def _sides_of(view: RowView) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Several files as one table. The file of each row is recorded as a split or as a file name."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from studio.data.columnar import Builder
@@ -28,17 +29,7 @@ def join(
     """Return the rows of all files as one table, with columns merged by name. Each file is opened when it is read."""
     if len(files) == 1:
         table = files[0][1](how)
-        return Table(
-            table.columns,
-            table.source,
-            format=table.format,
-            encoding=table.encoding,
-            delimiter=table.delimiter,
-            notes=[*notes, *table.notes],
-            bad_lines=table.bad_lines,
-            detected=table.detected,
-            sheets=table.sheets,
-        )
+        return Table(table.columns, table.source, replace(table.info, notes=(*notes, *table.notes)))
     builder = Builder(name, format, limits)
     builder.notes += notes
     splits = [_split_of(file_name) for file_name, _ in files]

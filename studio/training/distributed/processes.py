@@ -59,10 +59,11 @@ def broadcast_from_main(value: T) -> T:
     """The value of the main process, in all processes."""
     if world_size() == 1:
         return value
+    import torch
     import torch.distributed as dist
 
     values = [value]
-    dist.broadcast_object_list(values, src=0, device=_cpu())
+    dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
     return values[0]
 
 
@@ -179,9 +180,3 @@ def deepspeed_config(config: TrainingConfig, gpu: bool, offload_folder: Path) ->
         "bf16": {"enabled": "auto"},
         "fp16": {"enabled": "auto"},
     }
-
-
-def _cpu() -> Any:
-    import torch
-
-    return torch.device("cpu")

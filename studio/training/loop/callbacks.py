@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import TrainerCallback
@@ -33,6 +34,18 @@ class StopNow(Exception):
         self.wish = wish
 
 
+@dataclass(frozen=True)
+class ValidationRules:
+    """When to validate, and what the best step and early stopping depend on."""
+
+    every: int
+    """Steps between two validations, or two checkpoints if there are no validation rows."""
+    validates: bool
+    patience: int
+    """Validations without an improvement that end the run. 0: no early stopping."""
+    best_metric: str = ""
+
+
 class EventCallback(TrainerCallback):
     """Emits events, obeys stop requests, decides when to validate and to save, and finds the best step.
 
@@ -45,15 +58,12 @@ class EventCallback(TrainerCallback):
         should_stop: ShouldStop,
         progress: TrainingProgress,
         checkpoints: Checkpoints,
-        *,
-        every: int,
-        validates: bool,
-        patience: int,
-        best_metric: str = "",
+        rules: ValidationRules,
     ) -> None:
         self.emit, self.should_stop = emit, should_stop
         self.progress, self.checkpoints = progress, checkpoints
-        self.every, self.validates, self.patience, self.best_metric = every, validates, patience, best_metric
+        self.every, self.validates = rules.every, rules.validates
+        self.patience, self.best_metric = rules.patience, rules.best_metric
         self.stopped: StopWish | None = None
         self.last_metrics: dict[str, float] = {}
         self.trainer: Any = None

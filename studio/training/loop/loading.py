@@ -16,6 +16,7 @@ from studio.schema.errors import StudioError
 from studio.schema.models import BASE_KEYS, ModelInfo
 from studio.tasks import Encoding, Example, Row, Task, task_named
 from studio.training.methods import Method
+from studio.training.methods.base import bad_setting
 
 REPORT_EVERY = 500
 """Rows between two progress reports while reading."""
@@ -142,13 +143,8 @@ def load_adapter_weights(model: Any, folder: Path) -> None:
 
 
 def _adapter_mismatch(given: str) -> StudioError:
-    return StudioError(
-        "bad-setting",
-        "The adapter that this run should begin with does not fit its base model.",
-        given=given,
-        valid="an adapter of the same base, method and shape",
-        field="start_from",
-    )
+    what = "The adapter that this run should begin with does not fit its base model."
+    return bad_setting("start_from", what, given, "an adapter of the same base, method and shape")
 
 
 def encode_rows(

@@ -18,7 +18,7 @@ from studio.training.batching.packing_check import supports_packing
 from studio.training.batching.token_cache import cache_key, cached_examples
 from studio.training.distributed.fsdp import mark_as_sharded
 from studio.training.distributed.processes import barrier, broadcast_from_main, gathered_weights, is_main_process
-from studio.training.loop.callbacks import Diverged, Emit, EventCallback, ShouldStop, StopNow
+from studio.training.loop.callbacks import Diverged, Emit, EventCallback, ShouldStop, StopNow, ValidationRules
 from studio.training.loop.checkpoints import Checkpoints, QuotaExceeded, TrainingProgress, replace_folder
 from studio.training.loop.eval_predictions import MAX_ROWS, with_texts, without_targets
 from studio.training.loop.head_warmup import HeadWarmup
@@ -32,7 +32,7 @@ from studio.training.loop.loading import (
     set_base_model,
 )
 from studio.training.loop.outcome import Outcome
-from studio.training.loop.sample_replies import answer_prompts
+from studio.training.loop.sample_replies import SAMPLE, PromptAnswerer
 from studio.training.loop.sample_schedule import SampleSchedule
 from studio.training.methods import Method, method_named
 from studio.training.planning.data_stats import read_event
@@ -40,30 +40,9 @@ from studio.training.planning.eval_schedule import eval_interval
 from studio.training.trainers import Parts, builder
 
 STEP_SETTINGS = frozenset(
-    {
-        "name",
-        "preset",
-        "epochs",
-        "max_steps",
-        "max_minutes",
-        "learning_rate",
-        "gradient_accumulation",
-        "scheduler",
-        "warmup_share",
-        "optimizer",
-        "loraplus_ratio",
-        "layer_decay",
-        "head_first",
-        "neftune_alpha",
-        "weight_decay",
-        "max_grad_norm",
-        "test_prompts",
-        "watch_share",
-        "eval_steps",
-        "early_stopping_patience",
-        "keep_best",
-        "mirror",
-    }
+    "name preset epochs max_steps max_minutes learning_rate gradient_accumulation scheduler warmup_share "
+    "optimizer loraplus_ratio layer_decay head_first neftune_alpha weight_decay max_grad_norm test_prompts "
+    "watch_share eval_steps early_stopping_patience keep_best mirror".split()
 )
 """Settings that affect only training steps. The validation before the first step does not depend on them."""
 
@@ -114,6 +93,7 @@ class _Run:
         self.learned: list[Example]
         self.trainer: Any
         self.callback: EventCallback
+        self.answerer: PromptAnswerer
 
     def build(self) -> None:
         """Load the model and the rows, and create the trainer."""
@@ -137,15 +117,11 @@ class _Run:
         learned = self.learned = self._encode(job.train_rows)
         validation = self._encode(sample_rows(job.validation_rows, config.eval_rows, config.seed))
         require_examples(learned, job.train_rows, config)
-        self.callback = EventCallback(
-            self.emit,
-            self.should_stop,
-            self.progress,
-            self.checkpoints,
-            every=eval_interval(len(learned), len(validation), config),
-            validates=bool(validation),
-            patience=config.early_stopping_patience,
-            best_metric=self.variant.best_metric,
+        every = eval_interval(len(learned), len(validation), config)
+        rules = ValidationRules(every, bool(validation), config.early_stopping_patience, self.variant.best_metric)
+        self.callback = EventCallback(self.emit, self.should_stop, self.progress, self.checkpoints, rules)
+        self.answerer = PromptAnswerer(
+            job, self.task, self.encoding, self.head, learned[:SAMPLE], self.emit, self.should_stop
         )
         self.trainer = builder(self.variant.trainer)(
             Parts(
@@ -306,21 +282,7 @@ class _Run:
 
     def _replies(self, who: str, step: int, during: bool = False) -> float:
         """Answer the test prompts. Returns the seconds."""
-        config = self.job.config
-        return answer_prompts(
-            self.trainer.model,
-            self.task,
-            self.encoding,
-            config,
-            self.head,
-            self.learned,
-            who,
-            step,
-            self.emit,
-            self.should_stop,
-            during,
-            self._base_key() if who == "base" else None,
-        )
+        return self.answerer.answer(self.trainer.model, who, step, during)
 
     def _first_validation_key(self, examples: Sequence[Example]) -> tuple[Any, ...]:
         """Everything that the validation before the first step depends on."""
@@ -331,11 +293,6 @@ class _Run:
             self.job.threads,
             rows,
         )
-
-    def _base_key(self) -> tuple[Any, ...]:
-        """Everything besides the prompts that the base model's replies depend on."""
-        config = self.job.config
-        return input_files(self.job), config.method, config.precision, config.quantisation, self.job.threads
 
     def _measure(self, observed: Mapping[str, Any]) -> dict[str, float]:
         """The task's metrics for the observations of the validation rows."""

@@ -4,20 +4,21 @@ training, all generated in the same way."""
 import time
 from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from studio.inference.base_and_tuned import backbone_of
-from studio.inference.batches import by_length, padded
-from studio.inference.classify import to_probabilities
+from studio.inference.batches import by_length, mean_states, padded
+from studio.inference.classify import neighbor_means, to_probabilities
 from studio.inference.generate import replies
 from studio.inference.heads import Head
 from studio.inference.spans import logits, rank_spans
-from studio.schema.config import TrainingConfig
 from studio.schema.events import ReplyEvent
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, Example, Task
 from studio.tasks.question_answering import NO_ANSWER, windows
 from studio.training.loop.callbacks import Emit, ShouldStop
+from studio.training.loop.loading import TrainingJob, input_files
 
 MAX_TOKENS, MAX_TOKENS_DURING = 96, 64
 """Maximum tokens of a reply. Fewer while training waits for it."""
@@ -25,83 +26,84 @@ _BASE_REPLIES: dict[Hashable, tuple[list[str], float]] = {}
 """Replies of base models in this process, and the seconds they took. If a run is prepared again after a change of
 settings, they are reused. Training draws no random numbers from it."""
 NEIGHBOR_NOTE = "a guess by its nearest neighbours"
-SAMPLE, NEIGHBORS = 200, 10
-"""Number of rows that are searched for similar ones, and number of neighbors."""
+SAMPLE = 200
+"""Number of rows that are searched for similar ones."""
 
 
-def answer_prompts(
-    model: Any,
-    task: Task,
-    encoding: Encoding,
-    config: TrainingConfig,
-    head: Head,
-    learned: Sequence[Example],
-    who: str,
-    step: int,
-    emit: Emit,
-    should_stop: ShouldStop,
-    during: bool = False,
-    base: Hashable = None,
-) -> float:
-    """Emit a `ReplyEvent` for each prompt. Returns the seconds. `during` training, replies are shorter and incomplete
-    ones are not emitted.
+@dataclass(frozen=True)
+class PromptAnswerer:
+    """Answers the test prompts of a run, with its model at any step."""
 
-    `base` is a key of everything besides the prompts that the base model's replies depend on.
-    """
-    if not config.test_prompts:
-        return 0.0
-    import torch
+    job: TrainingJob
+    task: Task
+    encoding: Encoding
+    head: Head
+    sample: Sequence[Example]
+    """Training rows in which a classifier's base model finds similar ones."""
+    emit: Emit
+    should_stop: ShouldStop
 
-    prompts = [task.prompt_ids(prompt, encoding)[-config.max_length :] for prompt in config.test_prompts]
-    began = time.perf_counter()
-    model.eval()
-    key = (base, *map(tuple, prompts))
-    # An untrained adapter changes nothing, but costs a third of the time.
-    without_adapter = model.disable_adapter() if who == "base" and hasattr(model, "disable_adapter") else nullcontext()
-    with torch.no_grad(), without_adapter:
-        if head.generates and base and key in _BASE_REPLIES:
-            texts, seconds_before = _BASE_REPLIES[key]
-            began -= seconds_before
-        elif head.generates:
-            settings = ChatSettings(
-                temperature=0.0, max_new_tokens=MAX_TOKENS_DURING if during or who == "base" else MAX_TOKENS
-            )
-            texts = replies(model, encoding.tokenizer, prompts, settings, lambda: should_stop() is not None)
-        elif head.name == "spans":
-            texts = [_extracted(model, task, encoding, prompt, who) for prompt in config.test_prompts]
-        elif who == "base":
-            texts = _nearest_labels(model, encoding, head, prompts, learned[:SAMPLE])
-        else:
-            texts = [_label(model, encoding, head, prompt) for prompt in prompts]
-    duration = time.perf_counter() - began
-    if head.generates and base and should_stop() is None:
-        _BASE_REPLIES[key] = texts, duration
-    if during and should_stop() is not None:
+    def answer(self, model: Any, who: str, step: int, during: bool = False) -> float:
+        """Emit a `ReplyEvent` for each prompt. Returns the seconds. `during` training, replies are shorter and
+        incomplete ones are not emitted."""
+        config, head, tokenizer = self.job.config, self.head, self.encoding.tokenizer
+        if not config.test_prompts:
+            return 0.0
+        import torch
+
+        prompts = [self.task.prompt_ids(prompt, self.encoding)[-config.max_length :] for prompt in config.test_prompts]
+        began = time.perf_counter()
+        model.eval()
+        cached = head.generates and who == "base"
+        key = (self._base_key(), *map(tuple, prompts)) if cached else None
+        # An untrained adapter changes nothing, but costs a third of the time.
+        has_adapter = who == "base" and hasattr(model, "disable_adapter")
+        with torch.no_grad(), model.disable_adapter() if has_adapter else nullcontext():
+            if cached and key in _BASE_REPLIES:
+                texts, seconds_before = _BASE_REPLIES[key]
+                began -= seconds_before
+            elif head.generates:
+                most = MAX_TOKENS_DURING if during or who == "base" else MAX_TOKENS
+                settings = ChatSettings(temperature=0.0, max_new_tokens=most)
+                texts = replies(model, tokenizer, prompts, settings, lambda: self.should_stop() is not None)
+            elif head.name == "spans":
+                texts = [self._extracted(model, prompt, who) for prompt in config.test_prompts]
+            elif who == "base":
+                texts = _nearest_labels(model, self.encoding, head, prompts, self.sample)
+            else:
+                texts = [self._label(model, prompt) for prompt in prompts]
+        duration = time.perf_counter() - began
+        if cached and self.should_stop() is None:
+            _BASE_REPLIES[key] = texts, duration
+        if during and self.should_stop() is not None:
+            return duration
+        seconds = round(duration / len(prompts), 2)
+        for prompt, text in zip(config.test_prompts, texts, strict=True):
+            tokens = 0 if head.single_pass else len(tokenizer(text, add_special_tokens=False)["input_ids"])
+            self.emit(ReplyEvent(step=step, prompt=prompt, text=text, who=who, tokens=tokens, seconds=seconds))
         return duration
-    seconds = duration / len(prompts)
-    for prompt, text in zip(config.test_prompts, texts, strict=True):
-        tokens = 0 if head.single_pass else len(encoding.tokenizer(text, add_special_tokens=False)["input_ids"])
-        emit(ReplyEvent(step=step, prompt=prompt, text=text, who=who, tokens=tokens, seconds=round(seconds, 2)))
-    return duration
 
+    def _base_key(self) -> Hashable:
+        """Everything besides the prompts that the base model's replies depend on."""
+        config = self.job.config
+        return input_files(self.job), config.method, config.precision, config.quantisation, self.job.threads
 
-def _extracted(model: Any, task: Task, encoding: Encoding, prompt: str, who: str) -> str:
-    """The most likely answer. A base model is not trained to extract answers."""
-    if who == "base":
-        return "The base has not learned to point at answers."
-    question, context = task.model_input(prompt, encoding)
-    pieces = windows(question, context, encoding)
-    predictions = logits(model, encoding, pieces)
-    span = rank_spans(pieces, [start for start, _ in predictions], [end for _, end in predictions], context)[0]
-    return f"{span.text or NO_ANSWER} ({span.share:.0%})"
+    def _extracted(self, model: Any, prompt: str, who: str) -> str:
+        """The most likely answer. A base model is not trained to extract answers."""
+        if who == "base":
+            return "The base has not learned to point at answers."
+        question, context = self.task.model_input(prompt, self.encoding)
+        pieces = windows(question, context, self.encoding)
+        predictions = logits(model, self.encoding, pieces)
+        span = rank_spans(pieces, [start for start, _ in predictions], [end for _, end in predictions], context)[0]
+        return f"{span.text or NO_ANSWER} ({span.share:.0%})"
 
+    def _label(self, model: Any, prompt: list[int]) -> str:
+        """The most likely label with its probability, all likely labels, or the score."""
+        import torch
 
-def _label(model: Any, encoding: Encoding, head: Head, prompt: list[int]) -> str:
-    """The most likely label with its probability, all likely labels, or the score."""
-    import torch
-
-    logits = model(input_ids=torch.tensor([prompt], device=model.device)).logits[0].float()
-    return _as_text(head, to_probabilities(logits, head.problem).tolist())
+        logits = model(input_ids=torch.tensor([prompt], device=model.device)).logits[0].float()
+        return _as_text(self.head, to_probabilities(logits, self.head.problem).tolist())
 
 
 def _as_text(head: Head, shares: Sequence[float]) -> str:
@@ -117,18 +119,13 @@ def _nearest_labels(
 ) -> list[str]:
     """The base model of a classifier has no trained head, so it gets the labels of the most similar rows."""
     import numpy as np
-    from sklearn.neighbors import KNeighborsRegressor
 
     embeddings = _embeddings(model, encoding, [example.input_ids for example in examples])
-    finder = KNeighborsRegressor(
-        min(NEIGHBORS, len(embeddings)), metric="cosine", weights="distance", algorithm="brute"
-    )
     labels = np.array([example.labels for example in examples], dtype=float)
     if not head.problem:
         labels = np.eye(len(head.labels))[labels.astype(int)]
-    finder.fit(embeddings, labels.reshape(len(examples), -1))
-    predicted = finder.predict(_embeddings(model, encoding, prompts))
-    texts = [_as_text(head, list(shares)) for shares in predicted]
+    means = neighbor_means(embeddings, labels.reshape(len(examples), -1))
+    texts = [_as_text(head, list(shares)) for shares in means.predict(_embeddings(model, encoding, prompts))]
     return [f"{each[:-1]}, {NEIGHBOR_NOTE})" if each.endswith(")") else f"{each} ({NEIGHBOR_NOTE})" for each in texts]
 
 
@@ -139,8 +136,6 @@ def _embeddings(model: Any, encoding: Encoding, rows: Sequence[list[int]]) -> An
     backbone, vectors = backbone_of(model), [torch.empty(0)] * len(rows)
     for batch in by_length([len(row) for row in rows]):
         inputs = padded([rows[each] for each in batch], encoding.tokenizer.pad_token_id, model.device)
-        mask = inputs["attention_mask"].unsqueeze(-1)
-        hidden = backbone(**inputs).last_hidden_state.float()
-        for each, row in zip(batch, ((hidden * mask).sum(1) / mask.sum(1)).cpu(), strict=True):
+        for each, row in zip(batch, mean_states(backbone, inputs).cpu(), strict=True):
             vectors[each] = row
     return torch.stack(vectors).numpy()

@@ -7,6 +7,7 @@ time.
 
 import functools
 import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -86,29 +87,43 @@ def install_chunked_loss(model: Any, padding_free: bool) -> None:
     Rows are padded on the right. With `padding_free` they are concatenated for the computation. The call goes through
     the model's forward, so that wrappers (PEFT, data parallel) see it.
     """
+
+    def learned_loss(self: Any, labels: torch.Tensor, inputs: dict[str, Any]) -> dict[str, Any]:
+        hidden, targets, learned = learned_states(self, labels, inputs, padding_free)
+        head = self.get_output_embeddings()
+        return {"loss": ChunkedCrossEntropy.apply(hidden, head.weight, head.bias, targets), "tokens": len(learned)}
+
+    replace_forward(model, "learned_loss", learned_loss)
+
+
+def replace_forward(model: Any, flag: str, compute: Callable[[Any, torch.Tensor, dict[str, Any]], Any]) -> None:
+    """Have a call of the model with this flag return what `compute` returns for the model, the labels and the further
+    inputs. Other calls stay as they are."""
     original = model.forward
 
     @functools.wraps(type(model).forward)
-    def forward(self: Any, *args: Any, learned_loss: bool = False, labels: Any = None, **kwargs: Any) -> Any:
+    def forward(self: Any, *args: Any, labels: Any = None, **kwargs: Any) -> Any:
         set_row_lengths(None)
-        if not learned_loss:
-            return original(*args, **kwargs) if labels is None else original(*args, labels=labels, **kwargs)
-        if padding_free:
-            hidden, targets = packed_states(
-                self, kwargs["input_ids"], kwargs["attention_mask"], labels, kwargs.get(PARTS)
-            )
-        else:  # causal attention ignores later positions, so padding on the right needs no mask
-            inputs = {name: kwargs[name] for name in INPUTS if kwargs.get(name) is not None}
-            hidden, targets = self.base_model(**inputs, use_cache=False).last_hidden_state, labels
-        hidden, targets = hidden[:, :-1].reshape(-1, hidden.shape[-1]), targets[:, 1:].flatten()
-        learned = (targets != IGNORE_INDEX).nonzero().squeeze(1)
-        head = self.get_output_embeddings()
-        loss = ChunkedCrossEntropy.apply(
-            hidden.index_select(0, learned), head.weight, head.bias, targets.index_select(0, learned)
-        )
-        return {"loss": loss, "tokens": len(learned)}
+        if kwargs.pop(flag, False):
+            return compute(self, labels, kwargs)
+        return original(*args, **kwargs) if labels is None else original(*args, labels=labels, **kwargs)
 
     model.forward = types.MethodType(forward, model)
+
+
+def learned_states(
+    model: Any, labels: torch.Tensor, inputs: dict[str, Any], padding_free: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of all trained tokens: the hidden states that predict them, the tokens, and their places among all predicted
+    tokens of the batch."""
+    if padding_free:
+        hidden, targets = packed_states(model, inputs["input_ids"], inputs["attention_mask"], labels, inputs.get(PARTS))
+    else:  # causal attention ignores later positions, so padding on the right needs no mask
+        known = {name: inputs[name] for name in INPUTS if inputs.get(name) is not None}
+        hidden, targets = model.base_model(**known, use_cache=False).last_hidden_state, labels
+    hidden, targets = hidden[:, :-1].reshape(-1, hidden.shape[-1]), targets[:, 1:].flatten()
+    learned = (targets != IGNORE_INDEX).nonzero().squeeze(1)
+    return hidden.index_select(0, learned), targets.index_select(0, learned), learned
 
 
 def packed_states(

@@ -5,8 +5,6 @@ logits of every position for it. Here only trained positions are computed, witho
 the gradient is computed while the logits exist.
 """
 
-import functools
-import types
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +12,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from studio.tasks.base import IGNORE_INDEX
-from studio.training.batching.packed_attention import set_row_lengths
-from studio.training.losses.causal_lm import CHUNK_LOGITS, INPUTS, packed_states
+from studio.training.losses.causal_lm import CHUNK_LOGITS, learned_states, replace_forward
 
 
 @dataclass
@@ -82,32 +78,18 @@ def _chunk_log_probs(head: torch.nn.Linear, hidden: torch.Tensor, labels: torch.
 def install_log_probs(model: Any, padding_free: bool) -> None:
     """Replace the forward of a model, so that `model(..., fused_lm_head=True, labels=…)` returns the
     log-probabilities. Statistics that TRL only logs are zero."""
-    original = model.forward
 
-    @functools.wraps(type(model).forward)
-    def forward(self: Any, *args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any) -> Any:
-        set_row_lengths(None)
-        if not fused_lm_head:
-            return original(*args, **kwargs) if labels is None else original(*args, labels=labels, **kwargs)
-        if padding_free:
-            mask = kwargs["attention_mask"]
-            hidden, targets = packed_states(self, kwargs["input_ids"], mask, labels)
-            positions = mask.nonzero()
-        else:  # causal attention ignores later positions, so padding on the right needs no mask
-            inputs = {name: kwargs[name] for name in INPUTS if kwargs.get(name) is not None}
-            hidden, targets = self.base_model(**inputs, use_cache=False).last_hidden_state, labels
-            positions = None
+    def statistics(self: Any, labels: torch.Tensor, inputs: dict[str, Any]) -> TokenStatistics:
+        hidden, targets, at = learned_states(self, labels, inputs, padding_free)
+        log_probs = token_log_probs(self.get_output_embeddings(), hidden, targets)
         rows, width = labels.shape
-        hidden, targets = hidden[:, :-1].reshape(-1, hidden.shape[-1]), targets[:, 1:].flatten()
-        learned = (targets != IGNORE_INDEX).nonzero().squeeze(1)
-        head = self.get_output_embeddings()
-        log_probs = token_log_probs(head, hidden.index_select(0, learned), targets.index_select(0, learned))
-        at = learned if positions is None else _matrix_positions(positions[1:], width).index_select(0, learned)
+        if padding_free:
+            at = _matrix_positions(inputs["attention_mask"].nonzero()[1:], width).index_select(0, at)
         matrix = log_probs.new_zeros(rows * (width - 1)).index_copy(0, at, log_probs).view(rows, width - 1)
         zeros = torch.zeros_like(matrix)
         return TokenStatistics(log_probs=matrix, entropy=zeros, mean_logits=zeros, is_top1=zeros.bool())
 
-    model.forward = types.MethodType(forward, model)
+    replace_forward(model, "fused_lm_head", statistics)
 
 
 def _matrix_positions(tokens: torch.Tensor, width: int) -> torch.Tensor:

@@ -28,7 +28,6 @@ class Draft(Protocol):
 
     def put(self, name: str, value: Any, reason: str = "") -> None:
         """Set a value unless the user has set it, and add the reason."""
-        ...
 
 
 class Method(Protocol):
@@ -81,40 +80,31 @@ class Method(Protocol):
     @property
     def continues(self) -> str:
         """Results with the same value have the same shape, and a run of one method can start from the other's."""
-        ...
 
     def is_usual_for(self, model: ModelInfo) -> bool:
         """Whether this is the default method for a model, instead of `DEFAULT_METHOD`."""
-        ...
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Why it can't be used with this model on this machine. Empty when it can."""
-        ...
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
         """All settings that conflict with this method on this model."""
-        ...
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
         """The number of trainable parameters. `labels` is the number of labels of a classifier, 0 for generated
         text."""
-        ...
 
     def depth(self, model: ModelInfo, config: TrainingConfig) -> float:
         """Share of the layers that the backward pass goes through, and whose activations are kept."""
-        ...
 
     def learning_rate(self, model: ModelInfo, has_labels: bool, rows: int) -> tuple[float, str]:
         """The usual learning rate and its reason."""
-        ...
 
     def choose_size(self, draft: Draft) -> None:
         """Choose the settings for the size of what is trained: rank, virtual tokens or layers."""
-        ...
 
     def wrap(self, model: Any, config: TrainingConfig) -> Any:
         """The loaded model, prepared for training."""
-        ...
 
 
 class MethodDefaults:
@@ -168,29 +158,21 @@ class MethodDefaults:
         """Nothing to choose by default."""
 
 
+def bad_setting(field: str, what: str, given: object, valid: object = None, hint: str = "") -> StudioError:
+    """The error for a setting of a run."""
+    return StudioError("bad-setting", what, given=given, valid=valid, hint=hint, field=field)
+
+
 def frozen_layer_problems(model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
     """A problem when no trainable layer is left."""
-    if config.frozen_layers and shares_layers(model):
-        return [
-            StudioError(
-                "bad-setting",
-                "All layers of this model are one and the same: with the lowest all would be frozen.",
-                given=f"{config.frozen_layers:,} layers frozen",
-                valid="0",
-                field="frozen_layers",
-            )
-        ]
-    if not model.layers or config.frozen_layers < model.layers:
+    frozen = config.frozen_layers
+    if frozen and shares_layers(model):
+        what = "All layers of this model are one and the same: with the lowest all would be frozen."
+        return [bad_setting("frozen_layers", what, f"{frozen:,} layers frozen", "0")]
+    if not model.layers or frozen < model.layers:
         return []
-    return [
-        StudioError(
-            "bad-setting",
-            "No layer would be left to learn.",
-            given=f"{config.frozen_layers:,} of {model.layers:,} layers frozen",
-            valid=f"up to {model.layers - 1:,}",
-            field="frozen_layers",
-        )
-    ]
+    given, valid = f"{frozen:,} of {model.layers:,} layers frozen", f"up to {model.layers - 1:,}"
+    return [bad_setting("frozen_layers", "No layer would be left to learn.", given, valid)]
 
 
 ALREADY_QUANTIZED = (

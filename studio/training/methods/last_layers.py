@@ -9,7 +9,15 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.base import ALREADY_QUANTIZED, NO_LIMIT, SMALL_ENCODER, Draft, MethodDefaults, Rates
+from studio.training.methods.base import (
+    ALREADY_QUANTIZED,
+    NO_LIMIT,
+    SMALL_ENCODER,
+    Draft,
+    MethodDefaults,
+    Rates,
+    bad_setting,
+)
 from studio.training.methods.layers import freeze, layers_in
 from studio.training.methods.memory_floor import minimum_shortage
 
@@ -63,15 +71,8 @@ class LastLayers(MethodDefaults):
         """A problem when more layers are requested than exist."""
         if not model.layers or config.last_layers <= model.layers:
             return []
-        return [
-            StudioError(
-                "bad-setting",
-                "The model has fewer layers than are to learn.",
-                given=f"{config.last_layers:,} layers",
-                valid=f"up to {model.layers:,}",
-                field="last_layers",
-            )
-        ]
+        what = "The model has fewer layers than are to learn."
+        return [bad_setting("last_layers", what, f"{config.last_layers:,} layers", f"up to {model.layers:,}")]
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:
         """All parameters above the frozen layers, and a classifier's head."""

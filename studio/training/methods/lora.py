@@ -7,7 +7,7 @@ from studio.models.trainable_parameters import has_experts, head_parameters, lin
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.training.methods.base import NO_LIMIT, AdapterMethod, Draft, Rates, frozen_layer_problems
+from studio.training.methods.base import NO_LIMIT, AdapterMethod, Draft, Rates, bad_setting, frozen_layer_problems
 from studio.training.methods.layers import heads_to_save, linear_layers, task_type, transposed
 
 
@@ -49,16 +49,11 @@ class LoRA(AdapterMethod):
         shapes = linear_shapes(model, config.lora_targets == "attention", classify=False)
         widest = max((min(shape) for shape in shapes), default=model.hidden)
         if widest and config.lora_rank > widest:
-            problems.append(
-                StudioError(
-                    "bad-setting",
-                    "The adapter would be wider than the layers beside which it stands: full training learns more "
-                    "for less.",
-                    given=f"a rank of {config.lora_rank:,}",
-                    valid=f"up to {widest:,}; 8 to 64 is usual",
-                    field="lora_rank",
-                )
+            what = (
+                "The adapter would be wider than the layers beside which it stands: full training learns more for less."
             )
+            given, valid = f"a rank of {config.lora_rank:,}", f"up to {widest:,}; 8 to 64 is usual"
+            problems.append(bad_setting("lora_rank", what, given, valid))
         return problems
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:

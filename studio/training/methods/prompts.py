@@ -7,7 +7,7 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.base import NO_LIMIT, AdapterMethod, Draft, Rates
+from studio.training.methods.base import NO_LIMIT, AdapterMethod, Draft, Rates, bad_setting
 
 SUPERVISED_TRAINER = "sft"
 """The trainer of replies. Other trainers call the model in ways that virtual tokens do not support."""
@@ -50,33 +50,15 @@ class VirtualTokens(AdapterMethod):
         problems = []
         context = model.context or 2**20
         if config.virtual_tokens > context - MIN_TEXT_TOKENS:
-            problems.append(
-                StudioError(
-                    "bad-setting",
-                    "The virtual tokens leave no room for the text in what the model can read.",
-                    given=f"{config.virtual_tokens:,} virtual tokens, and a context of {context:,}",
-                    valid=f"up to {max(1, context - MIN_TEXT_TOKENS):,}; 8 to 50 is usual",
-                    field="virtual_tokens",
-                )
-            )
+            what = "The virtual tokens leave no room for the text in what the model can read."
+            given = f"{config.virtual_tokens:,} virtual tokens, and a context of {context:,}"
+            valid = f"up to {max(1, context - MIN_TEXT_TOKENS):,}; 8 to 50 is usual"
+            problems.append(bad_setting("virtual_tokens", what, given, valid))
         elif config.max_length + config.virtual_tokens > context:
-            problems.append(
-                StudioError(
-                    "bad-setting",
-                    "The longest row and the virtual tokens together are longer than the model can read.",
-                    given=f"{config.max_length:,} and {config.virtual_tokens:,} tokens",
-                    valid=f"up to {context:,} together",
-                    field="max_length",
-                )
-            )
+            what = "The longest row and the virtual tokens together are longer than the model can read."
+            given = f"{config.max_length:,} and {config.virtual_tokens:,} tokens"
+            problems.append(bad_setting("max_length", what, given, f"up to {context:,} together"))
         if config.gradient_checkpointing and not self.supports_checkpointing:
-            problems.append(
-                StudioError(
-                    "bad-setting",
-                    f"Activations can't be computed twice with {self.title}.",  # type: ignore[attr-defined]
-                    given="gradient_checkpointing",
-                    hint="Leave it off, or choose another method.",
-                    field="gradient_checkpointing",
-                )
-            )
+            what, name = f"Activations can't be computed twice with {self.title}.", "gradient_checkpointing"  # type: ignore[attr-defined]
+            problems.append(bad_setting(name, what, name, hint="Leave it off, or choose another method."))
         return problems

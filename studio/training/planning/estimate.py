@@ -43,7 +43,7 @@ def estimate(
         beside_bytes=host_memory,
         beside_available_bytes=machine.memory_available if host_memory else 0,
         short=short,
-        seconds=round(_seconds(config, info, facts, machine, steps, rows_a_step, measured), 1),
+        seconds=round(_seconds(config, info, facts, machine, measured), 1),
         steps=steps,
         epochs=round(steps * rows_a_step / max(1, facts.train_rows), 2) if config.max_steps else config.epochs,
         effective_batch_size=config.rows_a_step,
@@ -85,14 +85,9 @@ def _gb(size: int) -> str:
 
 
 def _seconds(
-    config: TrainingConfig,
-    info: ModelInfo,
-    facts: PlanFacts,
-    machine: MachineFacts,
-    steps: int,
-    rows_a_step: int,
-    measured: Measured | None,
+    config: TrainingConfig, info: ModelInfo, facts: PlanFacts, machine: MachineFacts, measured: Measured | None
 ) -> float:
+    steps, rows_a_step = total_steps(facts.train_rows, config), min(config.rows_a_step, facts.train_rows)
     tokens = min(facts.mean_length, config.max_length) * task_named(config.task).sequences
     if measured and measured.tokens_per_second:
         row = tokens / measured.tokens_per_second

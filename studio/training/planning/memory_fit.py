@@ -8,19 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from studio.machine.facts import MachineFacts
 from studio.schema.config import Plan, TrainingConfig
 from studio.schema.errors import StudioError
-from studio.schema.limits import OWNER, Limits
-from studio.schema.models import ModelInfo
-from studio.tasks import Task
 from studio.training.methods import METHODS, Method, trains_base_weights
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning.gradient_checkpointing import supports_checkpointing
 from studio.training.planning.memory_budget import host_memory_budget, memory_budget
 from studio.training.planning.memory_model import offloaded_memory
 from studio.training.planning.parallelism import next_strategy, strategy_of
-from studio.training.planning.plan_facts import PlanFacts, label_count, memory_of
+from studio.training.planning.plan_builder import PlanRequest
+from studio.training.planning.plan_facts import label_count, memory_of
 from studio.training.planning.presets import make_plan
 
 MIN_LENGTH = 64
@@ -36,60 +33,43 @@ class Change:
     method: str = ""
 
 
-@dataclass(frozen=True)
-class FitRequest:
-    """The run to fit, and the machine."""
-
-    task: Task
-    info: ModelInfo
-    preset: str
-    facts: PlanFacts
-    machine: MachineFacts
-    name: str = ""
-    limits: Limits = OWNER
-
-    def plan(self, method: str, settings: dict[str, Any]) -> Plan:
-        """The complete plan for a method and some settings."""
-        return make_plan(
-            self.task, self.info, method, self.preset, self.facts, self.machine, settings, self.name, self.limits
-        )
-
-    def fits(self, plan: Plan) -> bool:
-        """Whether the plan fits, with a margin, into the memory of the GPU and of the machine."""
-        computed = memory_of(plan.config, self.info, self.facts, self.machine) <= memory_budget(self.machine)
-        return computed and self.offload_fits(plan.config)
-
-    def offload_fits(self, config: TrainingConfig) -> bool:
-        """Whether the machine's memory can hold the data that is offloaded from the GPUs."""
-        offloaded = offloaded_memory(self.info, config, label_count(config, self.facts)) if self.machine.gpus else 0
-        return offloaded <= host_memory_budget(self.machine)
+def _fits(plan: Plan, request: PlanRequest) -> bool:
+    """Whether the plan fits, with a margin, into the memory of the GPU and of the machine."""
+    needed = memory_of(plan.config, request.info, request.facts, request.machine)
+    return needed <= memory_budget(request.machine) and _offload_fits(plan.config, request)
 
 
-def fit(request: FitRequest, method: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any], list[Change]]:
+def _offload_fits(config: TrainingConfig, request: PlanRequest) -> bool:
+    """Whether the machine's memory can hold the data that is offloaded from the GPUs."""
+    if not request.machine.gpus:
+        return True
+    offloaded = offloaded_memory(request.info, config, label_count(config, request.facts))
+    return offloaded <= host_memory_budget(request.machine)
+
+
+def fit(request: PlanRequest, method: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any], list[Change]]:
     """Method, settings and changes that fit. Raises `does-not-fit` when nothing does."""
     settings = dict(settings)
     changes: list[Change] = []
-    plan = request.plan(method, settings)
+    plan = make_plan(request, method, settings)
     for remedy in REMEDIES:
         for _ in range(20):
-            if request.fits(plan):
+            if _fits(plan, request):
                 return method, settings, changes
             change = remedy(plan.config, request)
             if change is None:
                 break
             changed = change.method or method, _merged(settings, change.settings)
             try:
-                plan = request.plan(*changed)
+                plan = make_plan(request, *changed)
             except StudioError:  # conflicts with another setting, for example an optimizer that ZeRO can't shard
                 break
             method, settings = changed
             changes.append(change)
-    if request.fits(plan):
+    if _fits(plan, request):
         return method, settings, changes
-    needed, available = (
-        memory_of(plan.config, request.info, request.facts, request.machine),
-        memory_budget(request.machine),
-    )
+    needed = memory_of(plan.config, request.info, request.facts, request.machine)
+    available = memory_budget(request.machine)
     raise StudioError(
         "does-not-fit",
         f"{request.info.title} does not fit this machine's memory, whatever the settings.",
@@ -104,8 +84,8 @@ def _merged(settings: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]
     return {name: value for name, value in {**settings, **changed}.items() if value is not None}
 
 
-def _keep_on_gpu(config: TrainingConfig, request: FitRequest) -> Change | None:
-    if request.offload_fits(config):
+def _keep_on_gpu(config: TrainingConfig, request: PlanRequest) -> Change | None:
+    if _offload_fits(config, request):
         return None
     return Change(
         "What the GPUs share out is held in their own memory: this machine's has no room for it. It learns the same.",
@@ -113,14 +93,14 @@ def _keep_on_gpu(config: TrainingConfig, request: FitRequest) -> Change | None:
     )
 
 
-def _single_process(config: TrainingConfig, request: FitRequest) -> Change | None:
+def _single_process(config: TrainingConfig, request: PlanRequest) -> Change | None:
     if config.processes == 1 or request.machine.gpus:
         return None
     alone = {"processes": 1, "zero": 0, "fsdp": False, "offload": "none", "batch_size": config.together}
     return Change(f"One process instead of {config.processes}: it learns the same, and holds all but once.", alone)
 
 
-def _halve_batch_size(config: TrainingConfig, request: FitRequest) -> Change | None:
+def _halve_batch_size(config: TrainingConfig, request: PlanRequest) -> Change | None:
     size, accumulation = config.batch_size // 2, config.gradient_accumulation * 2
     if not size or accumulation > 1024:
         return None
@@ -131,7 +111,7 @@ def _halve_batch_size(config: TrainingConfig, request: FitRequest) -> Change | N
     )
 
 
-def _checkpoint_activations(config: TrainingConfig, request: FitRequest) -> Change | None:
+def _checkpoint_activations(config: TrainingConfig, request: PlanRequest) -> Change | None:
     if (
         config.gradient_checkpointing
         or not METHODS[config.method].supports_checkpointing
@@ -144,7 +124,7 @@ def _checkpoint_activations(config: TrainingConfig, request: FitRequest) -> Chan
     )
 
 
-def _shard_more(config: TrainingConfig, request: FitRequest) -> Change | None:
+def _shard_more(config: TrainingConfig, request: PlanRequest) -> Change | None:
     if (
         config.processes == 1
         or not request.machine.gpus
@@ -159,11 +139,11 @@ def _shard_more(config: TrainingConfig, request: FitRequest) -> Change | None:
     )
 
 
-def _offload_to_cpu(config: TrainingConfig, request: FitRequest) -> Change | None:
+def _offload_to_cpu(config: TrainingConfig, request: PlanRequest) -> Change | None:
     if config.processes == 1 or not request.machine.gpus or not config.zero or config.offload != "none":
         return None
     offloading = config.model_copy(update={"offload": "cpu"})
-    if not request.offload_fits(offloading):
+    if not _offload_fits(offloading, request):
         return None
     return Change(
         "What the GPUs share out is held in the machine's memory instead of theirs: it learns the same, and slower, "
@@ -172,7 +152,7 @@ def _offload_to_cpu(config: TrainingConfig, request: FitRequest) -> Change | Non
     )
 
 
-def _use_bfloat16(config: TrainingConfig, request: FitRequest) -> Change | None:
+def _use_bfloat16(config: TrainingConfig, request: PlanRequest) -> Change | None:
     method = METHODS[config.method]
     exact = method.always_exact or (method.trains_base_weights and not OPTIMIZERS[config.optimizer].masters)
     if config.precision != "float32" or exact:
@@ -183,7 +163,7 @@ def _use_bfloat16(config: TrainingConfig, request: FitRequest) -> Change | None:
     )
 
 
-def _lighter_optimizer(config: TrainingConfig, request: FitRequest) -> Change | None:
+def _lighter_optimizer(config: TrainingConfig, request: PlanRequest) -> Change | None:
     if not trains_base_weights(config.method) or config.optimizer == "adafactor":
         return None
     return Change(
@@ -192,7 +172,7 @@ def _lighter_optimizer(config: TrainingConfig, request: FitRequest) -> Change | 
     )
 
 
-def _use_adapter(config: TrainingConfig, request: FitRequest) -> Change | None:
+def _use_adapter(config: TrainingConfig, request: PlanRequest) -> Change | None:
     lighter = _lighter_method(config)
     if lighter is None or lighter.quantised:
         return None
@@ -204,7 +184,7 @@ def _use_adapter(config: TrainingConfig, request: FitRequest) -> Change | None:
     )
 
 
-def _quantize_base(config: TrainingConfig, request: FitRequest) -> Change | None:
+def _quantize_base(config: TrainingConfig, request: PlanRequest) -> Change | None:
     lighter = _lighter_method(config)
     if lighter is None or not lighter.quantised:
         return None
@@ -218,7 +198,7 @@ def _lighter_method(config: TrainingConfig) -> Method | None:
     return METHODS.get(METHODS[config.method].lighter)
 
 
-def _shorten_rows(config: TrainingConfig, request: FitRequest) -> Change | None:
+def _shorten_rows(config: TrainingConfig, request: PlanRequest) -> Change | None:
     longest = min(config.max_length, request.facts.longest or config.max_length)
     new_length = max(MIN_LENGTH, longest // 2)
     if new_length >= longest:
@@ -233,7 +213,7 @@ def _shorten_rows(config: TrainingConfig, request: FitRequest) -> Change | None:
     )
 
 
-REMEDIES: tuple[Callable[[TrainingConfig, FitRequest], Change | None], ...] = (
+REMEDIES: tuple[Callable[[TrainingConfig, PlanRequest], Change | None], ...] = (
     _keep_on_gpu,
     _single_process,
     _halve_batch_size,

@@ -4,14 +4,13 @@ Every constant was measured on real runs. benchmarks/memory.py compares estimate
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from studio.inference.heads import SINGLE_PASS_HEADS
 from studio.schema.config import TrainingConfig
 from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.distributed.processes import BUCKET
-from studio.training.methods import Method, method_named
+from studio.training.methods import method_named
 from studio.training.optimizers import OPTIMIZERS
 
 MB = 1 << 20
@@ -36,9 +35,29 @@ LAUNCHING = 450 * MB
 """The worker and torchrun, which do not train themselves. Less for a fresh worker, more for a prepared one."""
 
 
-def estimate_memory(info: ModelInfo, config: TrainingConfig, *, gpu: bool = False, **rows: Any) -> int:
-    """Peak memory of a run in bytes: of one GPU, or of all its processes together. `rows` as in `process_memory`."""
-    each = process_memory(info, config, gpu=gpu, **rows)
+@dataclass(frozen=True)
+class RowFacts:
+    """What the memory of a run depends on besides model and settings."""
+
+    longest: int = 0
+    """The longest row in tokens. 0: the maximum length."""
+    learned_share: float = 0.5
+    """The share of trained tokens."""
+    labels: int = 0
+    """The number of labels of a classifier. 0: a score, or none."""
+    tokens: int = 0
+    """The tokens of the largest batch. 0: a batch of the longest rows."""
+
+
+LONGEST_ROWS = RowFacts()
+"""Rows of the maximum length."""
+
+
+def estimate_memory(
+    info: ModelInfo, config: TrainingConfig, rows: RowFacts = LONGEST_ROWS, *, gpu: bool = False
+) -> int:
+    """Peak memory of a run in bytes: of one GPU, or of all its processes together."""
+    each = process_memory(info, config, rows, gpu=gpu)
     return each if gpu or config.processes == 1 else config.processes * each + LAUNCHING
 
 
@@ -54,31 +73,16 @@ class _OptimizerMemory:
     """Temporary memory of an optimizer step."""
 
 
-def process_memory(
-    info: ModelInfo,
-    config: TrainingConfig,
-    *,
-    longest: int = 0,
-    learned_share: float = 0.5,
-    labels: int = 0,
-    tokens: int = 0,
-    gpu: bool = False,
-) -> int:
-    """Peak memory of each process of a run in bytes.
-
-    `longest` is the longest row in tokens (0: the maximum length), `learned_share` the share of trained tokens,
-    `labels` the number of labels of a classifier (0: a score, or none), `tokens` the tokens of the largest batch (0: a
-    batch of the longest rows).
-    """
-    method = method_named(config.method)
+def process_memory(info: ModelInfo, config: TrainingConfig, rows: RowFacts = LONGEST_ROWS, *, gpu: bool = False) -> int:
+    """Peak memory of each process of a run in bytes."""
     width = _width(config)
-    length = min(longest or config.max_length, config.max_length, info.context or config.max_length)
-    batch_tokens = tokens or config.batch_size * length
-    optimizing = _optimizer_memory(info, config, labels)
+    length = min(rows.longest or config.max_length, config.max_length, info.context or config.max_length)
+    batch_tokens = rows.tokens or config.batch_size * length
+    optimizing = _optimizer_memory(info, config, rows.labels)
     weights = _weights(info, config, width)
     libraries = (GPU_LIBRARIES if gpu else LIBRARIES) + (DEEPSPEED if config.zero else 0)
-    activations = _activations(info, config, method, width, length, batch_tokens)
-    logits, validation = _logits(info, config, width, batch_tokens * learned_share, length)
+    activations = _activations(info, config, length, batch_tokens)
+    logits, validation = _logits(info, config, width, batch_tokens * rows.learned_share, length)
     shard_bytes = weights / config.processes
     if gpu and _uses_offload(config):
         # DeepSpeed computes the step where the optimizer state is, and moves the gradients that it shards there as well
@@ -178,14 +182,13 @@ def _optimizer_memory(info: ModelInfo, config: TrainingConfig, labels: int) -> _
     return _OptimizerMemory(state, gradients, bucket, step)
 
 
-def _activations(
-    info: ModelInfo, config: TrainingConfig, method: Method, width: int, length: int, batch_tokens: int
-) -> float:
+def _activations(info: ModelInfo, config: TrainingConfig, length: int, batch_tokens: int) -> float:
     """Bytes of activations of a batch, measured on llama-like models, BERT and T5.
 
     Encoders and encoder–decoders use dropout in attention, so each token keeps its attention weights for every other
     token, in float32.
     """
+    method, width = method_named(config.method), _width(config)
     if info.kind == "encoder":
         heads = max(12, info.hidden // 64)
         whole = batch_tokens * (4 * (5.5 * info.hidden + 3.3 * info.intermediate) + 14 * heads * length)

@@ -15,6 +15,7 @@ from studio.machine.facts import MachineFacts
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.training.methods import METHODS, trains_base_weights
+from studio.training.methods.base import bad_setting
 
 ZERO_OPTIMIZERS = ("adamw", "sgd")
 """Optimizers that work on a flat vector of all weights, of which DeepSpeed gives each process a slice."""
@@ -132,10 +133,6 @@ def problems(config: TrainingConfig, machine: MachineFacts) -> list[StudioError]
     return [each for each in issues if each is not None]
 
 
-def _problem(field: str, what: str, given: object, valid: str) -> StudioError:
-    return StudioError("bad-setting", what, given=given, valid=valid, field=field)
-
-
 def _or_fsdp(machine: MachineFacts) -> str:
     return "" if why_no_fsdp(machine) else ", or fsdp in its place"
 
@@ -145,9 +142,9 @@ def _zero_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError 
         return None
     if config.processes == 1:
         what = "ZeRO shares a run out among several processes, and there is only one."
-        return _problem("zero", what, f"ZeRO-{config.zero} with 1 process", "2 processes or more, or zero 0")
+        return bad_setting("zero", what, f"ZeRO-{config.zero} with 1 process", "2 processes or more, or zero 0")
     if why := why_no_deepspeed():
-        return _problem("zero", why, f"ZeRO-{config.zero}", f"0, which is plain data parallel{_or_fsdp(machine)}")
+        return bad_setting("zero", why, f"ZeRO-{config.zero}", f"0, which is plain data parallel{_or_fsdp(machine)}")
     return None
 
 
@@ -156,11 +153,11 @@ def _offload_problem(config: TrainingConfig) -> StudioError | None:
         return None
     if not config.zero:
         what = "Only what ZeRO shares out can be held elsewhere."
-        return _problem("offload", what, f"{config.offload} without ZeRO", "none, or zero 1, 2 or 3")
+        return bad_setting("offload", what, f"{config.offload} without ZeRO", "none, or zero 1, 2 or 3")
     if config.offload == "nvme" and config.zero != 3:
-        return _problem("offload", "Only ZeRO-3 can hold a part of a run on the disk.", "nvme", "cpu, or zero 3")
+        return bad_setting("offload", "Only ZeRO-3 can hold a part of a run on the disk.", "nvme", "cpu, or zero 3")
     if config.offload == "nvme" and (why := why_no_nvme()):
-        return _problem("offload", why, "nvme", "cpu or none")
+        return bad_setting("offload", why, "nvme", "cpu or none")
     return None
 
 
@@ -171,36 +168,40 @@ def _slot_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError 
     what = f"Each process needs a {each} of its own, and there are not so many."
     if most == 1:
         what = f"Each process needs a {each} of its own, and there is one."
-    return _problem("processes", what, config.processes, f"up to {most}")
+    return bad_setting("processes", what, config.processes, f"up to {most}")
 
 
 def _head_problem(config: TrainingConfig) -> StudioError | None:
     if config.processes == 1 or not config.head_first:
         return None
     what = "Several processes settle at the first step which weights learn, so the head can't learn alone before."
-    return _problem("head_first", what, f"{config.head_first:g} with {config.processes} processes", "0, or 1 process")
+    return bad_setting(
+        "head_first", what, f"{config.head_first:g} with {config.processes} processes", "0, or 1 process"
+    )
 
 
 def _fsdp_problems(config: TrainingConfig, machine: MachineFacts) -> list[StudioError]:
     """Problems of FSDP. It can't shard quantized weights, and the loss scale of float16 would differ between shards."""
     problems = []
     if why := why_no_fsdp(machine):
-        problems.append(_problem("fsdp", why, "on", "off; zero 3 shares out the same where DeepSpeed is"))
+        problems.append(bad_setting("fsdp", why, "on", "off; zero 3 shares out the same where DeepSpeed is"))
     elif config.processes == 1:
         what = "FSDP shares a run out among several processes, and there is only one."
-        problems.append(_problem("fsdp", what, "on with 1 process", "2 processes or more, or off"))
+        problems.append(bad_setting("fsdp", what, "on with 1 process", "2 processes or more, or off"))
     if config.zero:
         what = "ZeRO and FSDP are two ways to share out the same weights."
-        problems.append(_problem("fsdp", what, f"both, with ZeRO-{config.zero}", "fsdp on with zero 0, or off"))
+        problems.append(bad_setting("fsdp", what, f"both, with ZeRO-{config.zero}", "fsdp on with zero 0, or off"))
     method = METHODS.get(config.method)
     if method is not None and method.quantised:
         what = "FSDP can't share out a base that is held in few bits: each process would hold all of it."
-        problems.append(_problem("fsdp", what, f"on with {method.title}", "zero 3, or the method lora"))
+        problems.append(bad_setting("fsdp", what, f"on with {method.title}", "zero 3, or the method lora"))
     if config.precision == "float16":
-        problems.append(_problem("precision", "FSDP trains in bfloat16 or float32.", "float16", "bfloat16 or float32"))
+        problems.append(
+            bad_setting("precision", "FSDP trains in bfloat16 or float32.", "float16", "bfloat16 or float32")
+        )
     if trains_base_weights(config.method) and config.optimizer not in SHARDABLE_OPTIMIZERS:
         what = f"FSDP gives each process a part of every weight, and the optimizer {config.optimizer} needs it whole."
-        problems.append(_problem("optimizer", what, config.optimizer, ", ".join(SHARDABLE_OPTIMIZERS)))
+        problems.append(bad_setting("optimizer", what, config.optimizer, ", ".join(SHARDABLE_OPTIMIZERS)))
     return problems
 
 
@@ -210,7 +211,7 @@ def _precision_problem(config: TrainingConfig, machine: MachineFacts) -> StudioE
         return None
     what = f"{method.title} holds some weights in float32, and DeepSpeed holds all in one format."
     valid = f"precision float32, or zero 0{_or_fsdp(machine)}"
-    return _problem("zero", what, f"ZeRO-{config.zero} in {config.precision}", valid)
+    return bad_setting("zero", what, f"ZeRO-{config.zero} in {config.precision}", valid)
 
 
 def _optimizer_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
@@ -218,4 +219,4 @@ def _optimizer_problem(config: TrainingConfig, machine: MachineFacts) -> StudioE
         return None
     valid = ", ".join(ZERO_OPTIMIZERS) + ("" if trains_base_weights(config.method) else _or_fsdp(machine))
     what = f"ZeRO lays all weights in one row, which the optimizer {config.optimizer} is not made for."
-    return _problem("optimizer", what, config.optimizer, valid)
+    return bad_setting("optimizer", what, config.optimizer, valid)

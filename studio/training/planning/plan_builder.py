@@ -59,21 +59,26 @@ def preset_named(name: str) -> Preset:
     return named(PRESETS, name, "preset", field="preset")
 
 
+@dataclass(frozen=True)
+class PlanRequest:
+    """The run to plan, and the machine."""
+
+    task: Task
+    info: ModelInfo
+    preset: str
+    facts: PlanFacts
+    machine: MachineFacts
+    name: str = ""
+    limits: Limits = OWNER
+
+
 class PlanDraft:
     """The values chosen so far. Values set by the user do not change."""
 
-    def __init__(
-        self,
-        task: Task,
-        info: ModelInfo,
-        preset: Preset,
-        facts: PlanFacts,
-        machine: MachineFacts,
-        values: dict[str, Any],
-        limits: Limits = OWNER,
-    ) -> None:
-        self.limits = limits
-        self.task, self.info, self.preset, self.facts, self.machine = task, info, preset, facts, machine
+    def __init__(self, request: PlanRequest, values: dict[str, Any]) -> None:
+        self.task, self.info, self.facts = request.task, request.info, request.facts
+        self.machine, self.limits = request.machine, request.limits
+        self.preset = PRESETS.get(request.preset, PRESETS[USUAL])
         self.method = method_named(values["method"])
         self.fixed = set(values)
         self.values = dict(values)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from studio.machine.facts import MachineFacts
 from studio.schema.config import TrainingConfig
@@ -12,7 +11,7 @@ from studio.schema.models import ModelInfo, ProcessMemory
 from studio.tasks import Task, task_named
 from studio.training.batching.packing import best_fit, uses_packing
 from studio.training.batching.sampler import MEGA
-from studio.training.planning.memory_model import estimate_memory, process_memory
+from studio.training.planning.memory_model import RowFacts, estimate_memory, process_memory
 from studio.training.planning.parallelism import STRATEGIES, problems, strategy_of
 
 SPECIAL_TOKENS = 3
@@ -110,19 +109,13 @@ def piece_lengths(length: int, head: int, size: int, stride: int) -> list[int]:
 
 def memory_of(config: TrainingConfig, info: ModelInfo, facts: PlanFacts, machine: MachineFacts | None = None) -> int:
     """Peak memory of a run in bytes: of one GPU if the machine has any."""
-    return estimate_memory(info, config, **_rows(config, facts, machine))
+    return estimate_memory(info, config, _row_facts(config, facts), gpu=bool(machine and machine.gpus))
 
 
-def _rows(config: TrainingConfig, facts: PlanFacts, machine: MachineFacts | None) -> dict[str, Any]:
-    """What the memory depends on besides model and settings."""
+def _row_facts(config: TrainingConfig, facts: PlanFacts) -> RowFacts:
     facts = as_trained(facts, config)
-    return {
-        "longest": facts.longest,
-        "learned_share": facts.learned_share,
-        "labels": label_count(config, facts),
-        "tokens": largest_batch_tokens(config, facts) * task_named(config.task).sequences,
-        "gpu": bool(machine and machine.gpus),
-    }
+    tokens = largest_batch_tokens(config, facts) * task_named(config.task).sequences
+    return RowFacts(facts.longest, facts.learned_share, label_count(config, facts), tokens)
 
 
 def per_process(
@@ -142,7 +135,7 @@ def per_process(
         candidates.append((parallel, strategy.title, strategy.sentence))
     lines = []
     for each, title, sentence in candidates:
-        rows, issues = _rows(each, facts, machine), problems(each, machine)
+        rows, issues, gpu = _row_facts(each, facts), problems(each, machine), bool(machine.gpus)
         lines.append(
             ProcessMemory(
                 way=title,
@@ -150,8 +143,8 @@ def per_process(
                 fsdp=each.fsdp,
                 processes=each.processes,
                 sentence=sentence,
-                process_bytes=process_memory(info, each, **rows),
-                memory_bytes=estimate_memory(info, each, **rows),
+                process_bytes=process_memory(info, each, rows, gpu=gpu),
+                memory_bytes=estimate_memory(info, each, rows, gpu=gpu),
                 chosen=each.processes == config.processes and strategy_of(each) == strategy_of(config),
                 unavailable_reason=issues[0].what if issues else "",
             )

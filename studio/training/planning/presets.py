@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from studio.machine.facts import MachineFacts
@@ -15,9 +16,8 @@ from studio.training.methods import METHODS, method_named
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning.estimate import estimate
 from studio.training.planning.eval_schedule import USUAL_VALIDATIONS, eval_interval, total_steps
-from studio.training.planning.learning_rates import learning_rate
 from studio.training.planning.memory_budget import memory_budget
-from studio.training.planning.plan_builder import PRESETS, USUAL, PlanDraft, Preset, preset_named
+from studio.training.planning.plan_builder import PRESETS, PlanDraft, PlanRequest, Preset, preset_named
 from studio.training.planning.plan_facts import PlanFacts, memory_of, splits_long_rows
 from studio.training.planning.plan_limits import over_limits, too_many_steps, within_limits
 from studio.training.planning.setting_checks import (
@@ -31,7 +31,9 @@ from studio.training.planning.setting_checks import (
 
 __all__ = [
     "PRESETS",
+    "KnownParts",
     "PlanFacts",
+    "PlanRequest",
     "Preset",
     "default_method",
     "estimate",
@@ -56,40 +58,35 @@ def default_method(task: Task, info: ModelInfo) -> str:
     return next((method.name for method in METHODS.values() if method.is_usual_for(info)), DEFAULT_METHOD)
 
 
-def make_plan(
-    task: Task,
-    info: ModelInfo,
-    method: str,
-    preset: str,
-    facts: PlanFacts,
-    machine: MachineFacts,
-    overrides: dict[str, Any],
-    name: str,
-    limits: Limits = OWNER,
-) -> Plan:
+def make_plan(request: PlanRequest, method: str, overrides: Mapping[str, Any]) -> Plan:
     """A config with all values, or an error with all problems at once.
 
     `overrides` are settings of the user by field name. They can't change task, model, method, preset or name.
     """
-    head = {"task": task.name, "model": info.name, "method": method, "preset": preset, "name": name}
+    info, machine = request.info, request.machine
+    head = {"task": request.task.name, "model": info.name, "preset": request.preset, "name": request.name}
     by_hand = {key.replace("-", "_"): value for key, value in overrides.items()}
-    _, values, problems = _valid_values(info, machine, {**by_hand, **head})
-    draft = _draft_plan(task, info, facts, machine, values, limits)
+    _, values, problems = _valid_values(info, machine, {**by_hand, **head, "method": method})
+    draft = _draft_plan(request, values)
     config = draft.config()
-    raise_once([*problems, *over_limits(values, limits), *_row_and_step_problems(draft, values, problems)])
-    draft.because += settings_without_effect(task, info, machine, config, facts, by_hand)
+    raise_once([*problems, *over_limits(values, request.limits), *_row_and_step_problems(draft, values, problems)])
+    draft.because += settings_without_effect(request, config, by_hand)
     changed = tuple(key for key in by_hand if key in TrainingConfig.model_fields)
     return Plan(config=config, because=tuple(draft.because), changed=changed)
 
 
-def plan_problems(
-    task: Task | None,
-    info: ModelInfo | None,
-    facts: PlanFacts | None,
-    machine: MachineFacts,
-    values: Mapping[str, Any],
-    limits: Limits = OWNER,
-) -> list[StudioError]:
+@dataclass(frozen=True)
+class KnownParts:
+    """What is known so far of the run to plan, and the machine. None: unknown."""
+
+    task: Task | None
+    info: ModelInfo | None
+    facts: PlanFacts | None
+    machine: MachineFacts
+    limits: Limits = OWNER
+
+
+def plan_problems(known: KnownParts, values: Mapping[str, Any]) -> list[StudioError]:
     """The problems for which `make_plan` would refuse, as far as they can be known.
 
     `values` are all requested settings, including method and preset. Problems that depend on something unknown are not
@@ -101,13 +98,15 @@ def plan_problems(
     - with invalid epochs, batch size, preset or method (`STEP_COUNT_SETTINGS`): whether a validation precedes the last
       step.
     """
-    config, kept, problems = _valid_values(info, machine, values)
-    problems += over_limits(kept, limits)
+    task, info, facts = known.task, known.info, known.facts
+    config, kept, problems = _valid_values(info, known.machine, values)
+    problems += over_limits(kept, known.limits)
     if task is None or facts is None or not row_count_known(task, info, facts):
         return problems
     if info is None or task.unavailable_reason(info):
         return [*problems, *row_problems(config, facts, kept, STEP_COUNT_SETTINGS)]
-    return [*problems, *_row_and_step_problems(_draft_plan(task, info, facts, machine, kept, limits), kept, problems)]
+    request = PlanRequest(task, info, kept.get("preset", ""), facts, known.machine, limits=known.limits)
+    return [*problems, *_row_and_step_problems(_draft_plan(request, kept), kept, problems)]
 
 
 def _valid_values(
@@ -124,18 +123,10 @@ def _valid_values(
     return config, values, problems
 
 
-def _draft_plan(
-    task: Task,
-    info: ModelInfo,
-    facts: PlanFacts,
-    machine: MachineFacts,
-    values: Mapping[str, Any],
-    limits: Limits = OWNER,
-) -> PlanDraft:
+def _draft_plan(request: PlanRequest, values: Mapping[str, Any]) -> PlanDraft:
     """A plan with all values. Invalid presets and methods are replaced by the default."""
-    method = values["method"] if values.get("method") in METHODS else default_method(task, info)
-    preset = PRESETS.get(values.get("preset", ""), PRESETS[USUAL])
-    draft = PlanDraft(task, info, preset, facts, machine, {**values, "method": method}, limits)
+    method = values["method"] if values.get("method") in METHODS else default_method(request.task, request.info)
+    draft = PlanDraft(request, {**values, "method": method})
     for part in RULES:
         part(draft)
     return draft
@@ -179,7 +170,10 @@ def _set_epochs(draft: PlanDraft) -> None:
 
 
 def _set_learning_rate(draft: PlanDraft) -> None:
-    rate, reason = learning_rate(draft.info, draft.method.name, draft.task, draft.facts.train_rows)
+    """The method's usual rate, higher for adapters, small models and few rows, with the factor of the task."""
+    rate, reason = draft.method.learning_rate(draft.info, draft.task.has_labels, draft.facts.train_rows)
+    if draft.task.rate_factor != 1:
+        rate, reason = rate * draft.task.rate_factor, draft.task.rate_reason
     draft.put("learning_rate", rate, f"Learning rate {rate:g}: {reason}.")
     draft.put("scheduler", "linear" if draft.task.has_labels else "cosine")
     share = 0.1 if draft.task.has_labels else 0.05
@@ -208,11 +202,6 @@ def _set_max_length(draft: PlanDraft) -> None:
         share = cut / max(1, len(facts.token_lengths))
         reason = f"Rows of up to {length:,} tokens: {max(share, 0.001):.1%} of the rows are longer and will be cut."
     draft.put("max_length", length, reason)
-
-
-def _set_trained_size(draft: PlanDraft) -> None:
-    """The size of what is trained: the rank, the virtual tokens or the layers."""
-    draft.method.choose_size(draft)
 
 
 def _set_precision(draft: PlanDraft) -> None:
@@ -307,7 +296,7 @@ def _suggest_for_little_data(draft: PlanDraft) -> None:
 RULES: tuple[Callable[[PlanDraft], None], ...] = (
     _set_epochs,
     _set_learning_rate,
-    _set_trained_size,
+    lambda draft: draft.method.choose_size(draft),
     _set_max_length,
     _set_batch_size,
     _set_precision,

@@ -12,49 +12,21 @@ from studio.schema.settings_check import sifted
 from studio.tasks import Task
 from studio.training.loop.trackers import TRACKERS
 from studio.training.methods import METHODS, learns_virtual_tokens, method_named, trains_base_weights
+from studio.training.methods.base import bad_setting
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning import parallelism
 from studio.training.planning.eval_schedule import total_steps
 from studio.training.planning.gradient_checkpointing import supports_checkpointing
+from studio.training.planning.plan_builder import PlanRequest
 from studio.training.planning.plan_facts import PlanFacts, as_trained, splits_long_rows
 from studio.training.planning.setting_scope import applies
 
 CONSTANT_SCHEDULE = "constant"
 """The scheduler that ignores the warmup."""
 WITHOUT_DROPOUT = frozenset(
-    {
-        "Llama",
-        "Mistral",
-        "Mixtral",
-        "Qwen2",
-        "Qwen2Moe",
-        "Qwen3",
-        "Qwen3Moe",
-        "Gemma",
-        "Gemma2",
-        "Gemma3",
-        "SmolLM3",
-        "Olmo",
-        "Olmo2",
-        "Olmo3",
-        "Granite",
-        "Cohere",
-        "Cohere2",
-        "Starcoder2",
-        "Glm",
-        "Glm4",
-        "DeepseekV3",
-        "Exaone4",
-        "Helium",
-        "GptOss",
-        "OPT",
-        "Bart",
-        "MBart",
-        "Pegasus",
-        "MarianMTModel",
-        "Blenderbot",
-        "BlenderbotSmall",
-    }
+    "Llama Mistral Mixtral Qwen2 Qwen2Moe Qwen3 Qwen3Moe Gemma Gemma2 Gemma3 SmolLM3 Olmo Olmo2 Olmo3 Granite "
+    "Cohere Cohere2 Starcoder2 Glm Glm4 DeepseekV3 Exaone4 Helium GptOss OPT Bart MBart Pegasus MarianMTModel "
+    "Blenderbot BlenderbotSmall".split()
 )
 """Prefixes of architectures without dropout layers. Some use dropout functions, which we do not configure."""
 
@@ -83,103 +55,53 @@ def setting_problems(
     """
     problems = []
     if info and "max_length" in values and info.context and config.max_length > info.context:
-        problems.append(
-            StudioError(
-                "bad-setting",
-                "The longest row is longer than the model can read.",
-                given=f"{config.max_length:,} tokens",
-                valid=f"up to {info.context:,} tokens",
-                field="max_length",
-            )
-        )
+        what, given = "The longest row is longer than the model can read.", f"{config.max_length:,} tokens"
+        problems.append(bad_setting("max_length", what, given, f"up to {info.context:,} tokens"))
     if info and config.gradient_checkpointing and not supports_checkpointing(info):
-        problems.append(
-            StudioError(
-                "bad-setting",
-                "Activations can't be computed twice with this model: its own code does not know how.",
-                given="gradient_checkpointing",
-                hint="Leave it off; fewer rows at once or shorter rows need less memory, too.",
-                field="gradient_checkpointing",
-            )
-        )
+        what = "Activations can't be computed twice with this model: its own code does not know how."
+        hint = "Leave it off; fewer rows at once or shorter rows need less memory, too."
+        problems.append(bad_setting("gradient_checkpointing", what, "gradient_checkpointing", hint=hint))
     if why := unavailable_precisions(machine).get(config.precision, ""):
-        problems.append(
-            StudioError(
-                "bad-setting",
-                why,
-                given=config.precision,
-                valid="bfloat16 or float32",
-                field="precision",
-            )
-        )
+        problems.append(bad_setting("precision", why, config.precision, "bfloat16 or float32"))
     chosen = OPTIMIZERS[config.optimizer]
     if why := chosen.unavailable_reason(machine):
-        problems.append(StudioError("bad-setting", why, given=chosen.name, valid=_runnable(machine), field="optimizer"))
+        runnable = [name for name, each in OPTIMIZERS.items() if not each.unavailable_reason(machine)]
+        problems.append(bad_setting("optimizer", why, chosen.name, ", ".join(runnable)))
     elif not chosen.masters and trains_base_weights(config.method) and values.get("precision") not in (None, "float32"):
-        problems.append(
-            StudioError(
-                "bad-setting",
-                f"The optimizer {chosen.name} keeps no exact copies of the weights, so these must be exact themselves.",
-                given=config.precision,
-                valid="float32, or the optimizer adamw",
-                field="precision",
-            )
-        )
+        what = f"The optimizer {chosen.name} keeps no exact copies of the weights, so these must be exact themselves."
+        problems.append(bad_setting("precision", what, config.precision, "float32, or the optimizer adamw"))
     if config.mirror != "none" and (why := TRACKERS[config.mirror].unavailable_reason()):
-        problems.append(StudioError("bad-setting", why, given=config.mirror, valid="none", field="mirror"))
+        problems.append(bad_setting("mirror", why, config.mirror, "none"))
     if config.threads > machine.cores:
+        what = "There are fewer cores than that; threads that fight over a core lose most of their speed."
         problems.append(
-            StudioError(
-                "bad-setting",
-                "There are fewer cores than that; threads that fight over a core lose most of their speed.",
-                given=config.threads,
-                valid=f"up to {machine.cores}, or 0 for all that are free",
-                field="threads",
-            )
+            bad_setting("threads", what, config.threads, f"up to {machine.cores}, or 0 for all that are free")
         )
     problems += parallelism.problems(config, machine)
-    if info:
-        problems += [each for each in _method_problems(info, config) if each.field in values]
+    if info and config.method in METHODS:  # an unknown method is reported elsewhere
+        problems += [each for each in METHODS[config.method].problems(info, config) if each.field in values]
     return problems
 
 
-def _runnable(machine: MachineFacts) -> str:
-    return ", ".join(name for name, each in OPTIMIZERS.items() if not each.unavailable_reason(machine))
-
-
-def _method_problems(info: ModelInfo, config: TrainingConfig) -> list[StudioError]:
-    """Problems of the method. Empty for an unknown method, which is reported elsewhere."""
-    return METHODS[config.method].problems(info, config) if config.method in METHODS else []
-
-
-def settings_without_effect(
-    task: Task,
-    info: ModelInfo,
-    machine: MachineFacts,
-    config: TrainingConfig,
-    facts: PlanFacts,
-    by_hand: Mapping[str, Any],
-) -> list[str]:
+def settings_without_effect(request: PlanRequest, config: TrainingConfig, by_hand: Mapping[str, Any]) -> list[str]:
     """A sentence for each setting of the user that the chosen method, task, model, rows or machine ignore."""
     sentences = []
-    method, idle = method_named(config.method), _idle_reasons(task, info, machine, config, facts)
+    method, idle = method_named(config.method), _idle_reasons(request, config)
     for name in by_hand:
         field_info = about(TrainingConfig, name) if name in TrainingConfig.model_fields else None
         if field_info and not applies(name, method.name):
             sentences.append(f"{field_info.label} makes no difference with {method.title}.")
-        elif field_info and not applies(name, method.name, task.name):
+        elif field_info and not applies(name, method.name, request.task.name):
             sentences.append(f"{field_info.label} makes no difference for this task.")
         elif field_info and name in idle and getattr(config, name):  # a setting that is off needs no sentence
             sentences.append(f"{field_info.label} {idle[name]}.")
     return sentences
 
 
-def _idle_reasons(
-    task: Task, info: ModelInfo, machine: MachineFacts, config: TrainingConfig, facts: PlanFacts
-) -> dict[str, str]:
+def _idle_reasons(request: PlanRequest, config: TrainingConfig) -> dict[str, str]:
     """Setting → why another setting, the model, the rows or the machine make it ineffective."""
-    prefix, kind = "makes no difference: ", info.kind
-    scores = task.has_labels and not facts.labels
+    prefix, kind, task = "makes no difference: ", request.info.kind, request.task
+    scores = task.has_labels and not request.facts.labels
     points = "this model points at answers in a text"
     cases = (
         (
@@ -187,7 +109,11 @@ def _idle_reasons(
             config.scheduler == CONSTANT_SCHEDULE,
             f"{prefix}a constant rate has no rise; constant_with_warmup has",
         ),
-        ("dropout", _has_no_dropout(info), f"{prefix}this model has no layers for it"),
+        (
+            "dropout",
+            request.info.architecture.partition("For")[0] in WITHOUT_DROPOUT,
+            f"{prefix}this model has no layers for it",
+        ),
         ("packing", learns_virtual_tokens(config.method), f"{prefix}with virtual tokens before it, a row is one text"),
         ("head_first", kind != "encoder" and not task.has_labels, f"{prefix}a model that writes gets no new layers"),
         ("label_smoothing", scores, f"{prefix}scores have no labels beside the right one"),
@@ -198,10 +124,14 @@ def _idle_reasons(
         ("answer_length", kind == "encoder", f"{prefix}{points}, and writes none"),
         ("answer_length", kind == "causal", "cuts nothing that is learned: with this model the longest row does"),
         ("stride", kind != "encoder", f"{prefix}a model that writes reads no pieces, and a long passage is cut"),
-        ("offload", config.offload == "cpu" and not machine.gpus, f"{prefix}without a GPU all is held there anyway"),
+        (
+            "offload",
+            config.offload == "cpu" and not request.machine.gpus,
+            f"{prefix}without a GPU all is held there anyway",
+        ),
     )
     reasons = {name: reason for name, applies, reason in cases if applies}
-    if facts.validation_rows:
+    if request.facts.validation_rows:
         return reasons
     no_validation = "no rows are set aside"
     return reasons | {
@@ -210,10 +140,6 @@ def _idle_reasons(
         "keep_best": f"{prefix}{no_validation} to tell which step is the best, and the last is kept",
         "eval_steps": f"checks nothing: {no_validation}. It only says at which steps the run may be saved",
     }
-
-
-def _has_no_dropout(info: ModelInfo) -> bool:
-    return info.architecture.partition("For")[0] in WITHOUT_DROPOUT
 
 
 def row_count_known(task: Task, info: ModelInfo | None, facts: PlanFacts) -> bool:
@@ -233,35 +159,17 @@ def row_problems(
     facts = as_trained(facts, config)
     problems, rows = [], facts.train_rows
     if "batch_size" in by_hand and config.batch_size > rows:
-        problems.append(
-            StudioError(
-                "bad-setting",
-                "There are fewer rows to learn from than are read at once.",
-                given=f"{config.batch_size:,} rows at once, of {rows:,}",
-                valid=f"up to {rows:,}",
-                field="batch_size",
-            )
-        )
+        what = "There are fewer rows to learn from than are read at once."
+        given = f"{config.batch_size:,} rows at once, of {rows:,}"
+        problems.append(bad_setting("batch_size", what, given, f"up to {rows:,}"))
     if config.processes > 1 and config.together > rows and "batch_size" not in unknown:
         each = "row" if config.batch_size == 1 else "rows"
-        problems.append(
-            StudioError(
-                "bad-setting",
-                "There are fewer rows to learn from than the processes read at once.",
-                given=f"{config.processes} processes with {config.batch_size:,} {each} each, of {rows:,}",
-                valid=f"up to {rows:,} in all",
-                field="processes",
-            )
-        )
+        what = "There are fewer rows to learn from than the processes read at once."
+        given = f"{config.processes} processes with {config.batch_size:,} {each} each, of {rows:,}"
+        problems.append(bad_setting("processes", what, given, f"up to {rows:,} in all"))
     steps = total_steps(rows, config)
     if config.eval_steps > steps and facts.validation_rows and not set(STEP_COUNT_SETTINGS) & set(unknown):
-        problems.append(
-            StudioError(
-                "bad-setting",
-                "The check would never happen: the run is over before.",
-                given=f"every {config.eval_steps:,} steps, in a run of {steps:,}",
-                valid=f"up to {steps:,}, or 0 to have it worked out",
-                field="eval_steps",
-            )
-        )
+        what = "The check would never happen: the run is over before."
+        given = f"every {config.eval_steps:,} steps, in a run of {steps:,}"
+        problems.append(bad_setting("eval_steps", what, given, f"up to {steps:,}, or 0 to have it worked out"))
     return problems

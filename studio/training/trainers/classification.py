@@ -14,7 +14,7 @@ from studio.schema.events import HeldRow
 from studio.tasks import Example
 from studio.training.loop.eval_predictions import row_predictions
 from studio.training.trainers import Parts
-from studio.training.trainers.common import StudioTrainer, arguments, dataset_of
+from studio.training.trainers.common import StudioTrainer, arguments, dataset_of, trainer_arguments
 
 MAX_WEIGHT = 20.0
 """Maximum weight of a label."""
@@ -109,14 +109,10 @@ def build(parts: Parts) -> LabelTrainer:
         return parts.measure({"expected": prediction.label_ids, "predicted": logits.argmax(-1)})
 
     trainer = LabelTrainer(
-        model=parts.model,
+        **trainer_arguments(parts, dataset_of),
         args=TrainingArguments(**arguments(parts)),
         data_collator=DataCollatorWithPadding(parts.encoding.tokenizer),
-        train_dataset=dataset_of(parts.train),
-        eval_dataset=dataset_of(parts.validation) if parts.validation else None,
-        processing_class=parts.encoding.tokenizer,
         compute_metrics=compute_metrics,
-        callbacks=[parts.callback],
     )
     trainer.problem, trainer.head = problem, parts.head
     if parts.config.balance_labels and problem != "regression":

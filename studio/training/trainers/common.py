@@ -1,7 +1,7 @@
 """Common parts of all trainers: row order, atomic checkpoints, optimizer, throughput, and their arguments."""
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +180,17 @@ def arguments(parts: Parts) -> dict[str, Any]:
         "dataloader_pin_memory": cuda,
         "remove_unused_columns": False,
         **distributed_arguments(config, folder.parent),
+    }
+
+
+def trainer_arguments(parts: Parts, make_dataset: Callable[[Sequence[Example]], Any]) -> dict[str, Any]:
+    """The arguments that the trainers have in common: the model, the rows, the tokenizer and the callback."""
+    return {
+        "model": parts.model,
+        "train_dataset": make_dataset(parts.train),
+        "eval_dataset": make_dataset(parts.validation) if parts.validation else None,
+        "processing_class": parts.encoding.tokenizer,
+        "callbacks": [parts.callback],
     }
 
 

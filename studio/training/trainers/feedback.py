@@ -2,6 +2,7 @@
 only."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -10,9 +11,9 @@ from trl import KTOConfig, KTOTrainer
 from studio.tasks import Example
 from studio.tasks.base import IGNORE_INDEX
 from studio.training.trainers import Parts
-from studio.training.trainers.common import arguments
+from studio.training.trainers.common import arguments, trainer_arguments
 from studio.training.trainers.preference import padded_rows
-from studio.training.trainers.reference_model import ROW_NUMBER, ReferenceModelMixin
+from studio.training.trainers.reference_model import ROW_NUMBER, ReferenceModelMixin, row_numbers
 
 
 class FeedbackTrainer(ReferenceModelMixin, KTOTrainer):
@@ -77,15 +78,9 @@ def build(parts: Parts) -> FeedbackTrainer:
         undesirable_weight=larger / smaller if disliked < liked else 1.0,
     )
     trainer = FeedbackTrainer(
-        model=parts.model,
+        **trainer_arguments(parts, partial(_dataset, parts)),
         args=args,
         data_collator=FeedbackCollator(parts.encoding.tokenizer.pad_token_id),
-        train_dataset=_dataset(parts.train, 0, parts.config.max_length),
-        eval_dataset=_dataset(parts.validation, len(parts.train), parts.config.max_length)
-        if parts.validation
-        else None,
-        processing_class=parts.encoding.tokenizer,
-        callbacks=[parts.callback],
     )
     if size < 2:  # TRL pairs replies within a batch, while ours come from any row, so a batch size of 1 is possible
         args.per_device_train_batch_size = trainer._train_batch_size = size
@@ -94,9 +89,10 @@ def build(parts: Parts) -> FeedbackTrainer:
     return trainer
 
 
-def _dataset(examples: Sequence[Example], offset: int, size: int) -> Any:
+def _dataset(parts: Parts, examples: Sequence[Example]) -> Any:
     from datasets import Dataset
 
+    size = parts.config.max_length
     mismatched = [_with_other_reply(example, examples[place - 1], size) for place, example in enumerate(examples)]
     return Dataset.from_dict(
         {
@@ -105,7 +101,7 @@ def _dataset(examples: Sequence[Example], offset: int, size: int) -> Any:
             "kl_input_ids": [ids for ids, _ in mismatched],
             "kl_labels": [labels for _, labels in mismatched],
             "liked": [each.liked for each in examples],
-            ROW_NUMBER: list(range(offset, offset + len(examples))),
+            ROW_NUMBER: row_numbers(parts, examples),
         }
     )
 

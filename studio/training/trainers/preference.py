@@ -2,6 +2,7 @@
 only."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -11,8 +12,8 @@ from trl import DPOConfig, DPOTrainer
 from studio.tasks import Example
 from studio.tasks.base import IGNORE_INDEX
 from studio.training.trainers import Parts
-from studio.training.trainers.common import arguments
-from studio.training.trainers.reference_model import ROW_NUMBER, ReferenceModelMixin
+from studio.training.trainers.common import arguments, trainer_arguments
+from studio.training.trainers.reference_model import ROW_NUMBER, ReferenceModelMixin, row_numbers
 
 
 class PreferenceTrainer(ReferenceModelMixin, DPOTrainer):
@@ -66,13 +67,9 @@ def build(parts: Parts) -> PreferenceTrainer:
         precompute_ref_log_probs=not adapted,
     )
     trainer = PreferenceTrainer(
-        model=parts.model,
+        **trainer_arguments(parts, partial(_dataset, parts)),
         args=args,
         data_collator=PreferenceCollator(parts.encoding.tokenizer.pad_token_id),
-        train_dataset=_dataset(parts.train, 0),
-        eval_dataset=_dataset(parts.validation, len(parts.train)) if parts.validation else None,
-        processing_class=parts.encoding.tokenizer,
-        callbacks=[parts.callback],
     )
     sequences = [each for example in (*parts.train, *parts.validation) for each in (example, example.other) if each]
     trainer.prepare_reference(
@@ -81,7 +78,7 @@ def build(parts: Parts) -> PreferenceTrainer:
     return trainer
 
 
-def _dataset(examples: Sequence[Example], offset: int) -> Any:
+def _dataset(parts: Parts, examples: Sequence[Example]) -> Any:
     from datasets import Dataset
 
     others = [example.other or example for example in examples]
@@ -91,6 +88,6 @@ def _dataset(examples: Sequence[Example], offset: int) -> Any:
             "labels": [each.labels for each in examples],
             "other_ids": [each.input_ids for each in others],
             "other_labels": [each.labels for each in others],
-            ROW_NUMBER: list(range(offset, offset + len(examples))),
+            ROW_NUMBER: row_numbers(parts, examples),
         }
     )

@@ -6,20 +6,28 @@ not again in later epochs as TRL would do.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import mul
 from typing import Any, ClassVar
 
 import torch
 
 from studio.schema.events import PhaseEvent
+from studio.tasks import Example
 from studio.training.distributed.processes import all_sum
 from studio.training.losses.cpu_fast_path import FastPathMixin
 from studio.training.losses.log_probs import install_log_probs
+from studio.training.trainers import Parts
 from studio.training.trainers.common import StudioTrainer
 
 ROW_NUMBER = "number"
 """Column of a batch with the row numbers."""
+
+
+def row_numbers(parts: Parts, examples: Sequence[Example]) -> list[int]:
+    """A number for each of the training or validation rows. No two rows have the same."""
+    first = 0 if examples is parts.train else len(parts.train)
+    return list(range(first, first + len(examples)))
 
 
 class ReferenceModelMixin(FastPathMixin, StudioTrainer):

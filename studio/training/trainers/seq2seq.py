@@ -14,7 +14,7 @@ from studio.tasks.question_answering import NO_ANSWER
 from studio.training.distributed.fsdp import is_sharded, unsharded
 from studio.training.distributed.processes import world_size
 from studio.training.trainers import Parts
-from studio.training.trainers.common import StudioTrainer, arguments, dataset_of
+from studio.training.trainers.common import StudioTrainer, arguments, dataset_of, trainer_arguments
 
 GENERATED_ROWS = 24
 """Number of validation rows with generated answers, since generation takes far longer than the loss."""
@@ -70,14 +70,10 @@ def build(parts: Parts) -> TextToTextTrainer:
         return parts.measure({**observe(predictions, expected), **answers.observe(predicted_answers, accepted)})
 
     trainer = TextToTextTrainer(
-        model=model,
+        **trainer_arguments(parts, dataset_of),
         args=Seq2SeqTrainingArguments(**arguments(parts), predict_with_generate=True),
         data_collator=DataCollatorForSeq2Seq(tokenizer, plain_model(model), label_pad_token_id=IGNORE_INDEX),
-        train_dataset=dataset_of(parts.train),
-        eval_dataset=dataset_of(parts.validation) if parts.validation else None,
-        processing_class=tokenizer,
         compute_metrics=compute_metrics,
-        callbacks=[parts.callback],
     )
     trainer.generation = generation
     # Their forward accepts **kwargs and does not divide the loss by num_items_in_batch: see classification.py.

@@ -16,7 +16,7 @@ from studio.training.distributed.processes import world_size
 from studio.training.losses.causal_lm import install_chunked_loss
 from studio.training.losses.cpu_fast_path import FastPathMixin
 from studio.training.trainers import Parts
-from studio.training.trainers.common import StudioTrainer, arguments, dataset_of
+from studio.training.trainers.common import StudioTrainer, arguments, dataset_of, trainer_arguments
 
 
 class SupervisedTrainer(FastPathMixin, StudioTrainer, SFTTrainer):
@@ -65,14 +65,7 @@ def build(parts: Parts) -> SupervisedTrainer:
         shuffle_dataset=False,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    trainer = SupervisedTrainer(
-        model=parts.model,
-        args=args,
-        train_dataset=dataset_of(parts.train),
-        eval_dataset=dataset_of(parts.validation) if parts.validation else None,
-        processing_class=parts.encoding.tokenizer,
-        callbacks=[parts.callback],
-    )
+    trainer = SupervisedTrainer(args=args, **trainer_arguments(parts, dataset_of))
     examples = [*parts.train, *parts.validation]
     if examples[0].parts:
         trainer.data_collator = Collator(parts.encoding.tokenizer.pad_token_id)

@@ -10,7 +10,7 @@ from studio.inference.spans import rank_spans, unwrapped
 from studio.metrics.answers import observe
 from studio.tasks import Example
 from studio.training.trainers import Parts
-from studio.training.trainers.common import StudioTrainer, arguments
+from studio.training.trainers.common import StudioTrainer, arguments, trainer_arguments
 
 
 class SpanTrainer(StudioTrainer, Trainer):
@@ -53,14 +53,10 @@ def build(parts: Parts) -> SpanTrainer:
         # itself.
         model.forward = inner.forward
     return SpanTrainer(
-        model=model,
+        **trainer_arguments(parts, _dataset),
         args=TrainingArguments(**arguments(parts)),
         data_collator=DataCollatorWithPadding(parts.encoding.tokenizer),
-        train_dataset=_dataset(parts.train),
-        eval_dataset=_dataset(parts.validation) if parts.validation else None,
-        processing_class=parts.encoding.tokenizer,
         compute_metrics=compute_metrics,
-        callbacks=[parts.callback],
     )
 
 
