@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from studio.cli.context import Context, command
-from studio.schema.limits import Limits, demo_limits
-
-HOST, PORT = "127.0.0.1", 7860
+from studio.schema.limits import demo_limits
+from studio.ui.serve_options import ServeOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -19,8 +18,10 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     context: Context,
-    host: Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs a password.")] = HOST,
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = PORT,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Any but loopback needs a password.")
+    ] = ServeOptions.host,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = ServeOptions.port,
     demo: Annotated[bool, typer.Option("--demo", help="For the public: each visitor gets a workspace.")] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     allow_host: Annotated[
@@ -38,15 +39,17 @@ def serve(
 ) -> None:
     """Serve the page on http://127.0.0.1:7860 and open it in the browser."""
     _serve(
-        host,
-        port,
-        context.home,
-        demo,
-        allow_host or [],
-        not no_browser,
-        demo_limits(limit or []),
-        trusted_proxy or [],
-        mcp,
+        ServeOptions(
+            context.home,
+            host,
+            port,
+            demo,
+            demo_limits(limit or []),
+            allow_host or [],
+            trusted_proxy or [],
+            not no_browser,
+            mcp,
+        )
     )
 
 
@@ -60,20 +63,10 @@ def hash_password(context: Context) -> None:
 
 def open_studio(home: Path | None) -> None:
     """Serve the page and open it, as `studio` without a command does."""
-    _serve(HOST, PORT, home, False, [], True, demo_limits(), [])
+    _serve(ServeOptions(home, limits=demo_limits()))
 
 
-def _serve(
-    host: str,
-    port: int,
-    home: Path | None,
-    demo: bool,
-    allow_hosts: list[str],
-    open_browser: bool,
-    limits: Limits,
-    trusted_proxies: list[str],
-    mcp: bool = False,
-) -> None:
+def _serve(options: ServeOptions) -> None:
     from studio.ui.server import serve
 
-    serve(host, port, home, demo, allow_hosts, open_browser, limits, trusted_proxies, mcp)
+    serve(options)

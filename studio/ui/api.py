@@ -11,7 +11,7 @@ import gradio as gr
 
 from studio.api import RunRequest, Studio
 from studio.schema.errors import StudioError
-from studio.schema.report import Answer, ChatSettings
+from studio.schema.report import ChatSettings
 from studio.ui.logs import report
 from studio.ui.session import Sessions
 
@@ -41,7 +41,8 @@ def add(sessions: Sessions) -> None:
             method: for example `lora`; chosen when empty.
             settings: fields of a run's settings, for example {"epochs": 3}.
         """
-        return answer(request, lambda studio: _plan(studio, _request(studio, dataset, model, task, method, settings)))
+        chosen = {"task": task or None, "method": method or None, "settings": settings or {}}
+        return answer(request, lambda studio: _plan(studio, _request(studio, dataset, model=model, **chosen)))
 
     def train(
         request: gr.Request,
@@ -53,9 +54,8 @@ def add(sessions: Sessions) -> None:
         name: str = "",
     ) -> dict[str, Any]:
         """Start a run and return its id at once. `status` follows it. Arguments as for `plan`."""
-        return answer(
-            request, lambda studio: _train(studio, _request(studio, dataset, model, task, method, settings), name)
-        )
+        chosen = {"task": task or None, "method": method or None, "settings": settings or {}, "name": name}
+        return answer(request, lambda studio: _train(studio, _request(studio, dataset, model=model, **chosen)))
 
     def status(request: gr.Request, run: str = "last") -> dict[str, Any]:
         """The state of a run: status, step, metrics, and a sentence.
@@ -108,6 +108,10 @@ def _answer(sessions: Sessions, request: gr.Request, work: Callable[[Studio], T]
         raise gr.Error(message, print_exception=False) from error
 
 
+def _request(studio: Studio, dataset: str, **fields: Any) -> RunRequest:
+    return RunRequest(dataset=studio.datasets.open(dataset).id, **fields)
+
+
 def _plan(studio: Studio, request: RunRequest) -> dict[str, Any]:
     view = studio.planning.plan(request)
     return {
@@ -117,8 +121,8 @@ def _plan(studio: Studio, request: RunRequest) -> dict[str, Any]:
     }
 
 
-def _train(studio: Studio, request: RunRequest, name: str) -> dict[str, Any]:
-    record = studio.runs.start(request.model_copy(update={"name": name}))
+def _train(studio: Studio, request: RunRequest) -> dict[str, Any]:
+    record = studio.runs.start(request)
     return {"id": record.id, "name": record.name, "status": record.status}
 
 
@@ -137,15 +141,4 @@ def _chat(studio: Studio, run: str, message: str, settings: ChatSettings) -> dic
 
 def _predict(studio: Studio, run: str, text: str) -> dict[str, Any]:
     base, tuned = studio.chat.classify(run, text)
-    return {"base": _labels(base), "tuned": _labels(tuned)}
-
-
-def _request(
-    studio: Studio, dataset: str, model: str, task: str, method: str, settings: dict[str, Any] | None
-) -> RunRequest:
-    record = studio.datasets.open(dataset)
-    return RunRequest(dataset=record.id, model=model, task=task or None, method=method or None, settings=settings or {})
-
-
-def _labels(answer: Answer) -> dict[str, Any]:
-    return answer.model_dump(mode="json")
+    return {"base": base.model_dump(mode="json"), "tuned": tuned.model_dump(mode="json")}

@@ -13,12 +13,12 @@ Html = Markup
 
 
 def esc(value: Any) -> Html:
-    """A value as HTML: text is escaped, lists are joined, None is nothing."""
+    """A value as HTML: text is escaped, lists are joined, None and False are nothing."""
     return escape(_joined(value))
 
 
 def _joined(value: Any) -> Any:
-    if value is None:
+    if value is None or value is False:
         return Html("")
     if isinstance(value, Iterable) and not isinstance(value, str):
         return Html("").join(esc(each) for each in value)

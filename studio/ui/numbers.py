@@ -1,6 +1,7 @@
 """Numbers and times as people read them, each with its unit."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 _BYTES = (("GB", 1e9), ("MB", 1e6), ("KB", 1e3))
 
@@ -38,6 +39,22 @@ def count(number: float) -> str:
 def rows(number: int) -> str:
     """`1 row`, `984 rows`."""
     return f"{number:,} row" if number == 1 else f"{number:,} rows"
+
+
+def plain_value(value: Any, none: str = "", words: tuple[str, str] = ("yes", "no"), separator: str = "") -> str:
+    """The value of a setting as text. `words`: for True and False; `separator`: between the thousands of a number."""
+    if value is None:
+        return none
+    if isinstance(value, bool):
+        return words[not value]
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:{separator}}" if isinstance(value, int) else str(value)
+
+
+def runs(number: int) -> str:
+    """`1 run`, `3 runs`."""
+    return "1 run" if number == 1 else f"{number} runs"
 
 
 def share(part: float, digits: int = 0) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from studio.api import Studio
 from studio.schema.config import GROUPS, TrainingConfig
+from studio.schema.errors import StudioError
 from studio.schema.events import (
     AdviceEvent,
     CheckpointEvent,
@@ -151,6 +153,14 @@ def settings(config: TrainingConfig) -> list[dict[str, Any]]:
             row = [info.label, _words(getattr(config, name)), info.unit, info.library or name]
             groups.setdefault(info.group, []).append(row)
     return [{"title": GROUPS[group], "rows": rows} for group, rows in groups.items()]
+
+
+def method_titles(studio: Studio, model: str, task: str) -> dict[str, str]:
+    """Method → title. Empty when the model can't be inspected any more."""
+    try:
+        return {each.name: each.title for each in studio.catalog.methods(model, task)}
+    except StudioError:
+        return {}
 
 
 def _words(value: Any) -> str:

@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -127,24 +128,29 @@ def security_headers(on_space: bool) -> list[tuple[bytes, bytes]]:
 STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 
 
+@dataclass(frozen=True)
+class Access:
+    """What the guard lets through."""
+
+    on_space: bool = False
+    """Whether this is a Hugging Face Space, which shows the page in a frame."""
+    role: str = "owner"
+    """The role of a client without a login."""
+    buckets: Buckets | None = None
+    """They limit the requests of an address."""
+    api: bool = False
+    """Whether the named endpoints are offered."""
+
+
 class Guard:
     """Trusted host, own origin, known address, request rate, security headers."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        allow_hosts: Sequence[str] = (),
-        on_space: bool = False,
-        role: str = "owner",
-        buckets: Buckets | None = None,
-        api: bool = False,
-    ) -> None:
-        """`role` is that of a client without a login; `buckets` limit the requests of an address; `api`: the named
-        endpoints are offered."""
+    def __init__(self, app: ASGIApp, allow_hosts: Sequence[str] = (), access: Access | None = None) -> None:
+        access = access or Access()
         self.app = app
         self.hosts = trusted_hosts(allow_hosts)
-        self.headers = security_headers(on_space)
-        self.role, self.buckets, self.api = role, buckets, api
+        self.headers = security_headers(access.on_space)
+        self.role, self.buckets, self.api = access.role, access.buckets, access.api
         self._open: Counter[str] = Counter()
         """Open requests by address, where they are limited."""
 

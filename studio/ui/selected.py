@@ -29,6 +29,22 @@ def target_run(visit: Visit) -> str:
     return visit.choices.run
 
 
+def without_result(run: RunRecord | None) -> str:
+    """Why steps 5 to 7 are not open yet."""
+    return f"{run.name} has no tuned model yet." if run else "There is no run yet."
+
+
+def select_run(visit: Visit, run: str) -> None:
+    """Select a run; steps 4 to 7 are about it from now on."""
+    visit.choose(run=run, reached=())
+
+
+def open_run(visit: Visit, run: str) -> None:
+    """Select a run and open the Train tab."""
+    select_run(visit, run)
+    visit.goto("train")
+
+
 def mark_done(visit: Visit, *steps: str) -> None:
     """Mark steps of the run as done: their tabs get ticks."""
     new = tuple(step for step in steps if step not in visit.choices.reached)

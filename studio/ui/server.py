@@ -9,6 +9,7 @@ import threading
 import webbrowser
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,16 +19,15 @@ from starlette.types import ASGIApp
 from studio.machine.descriptors import raise_descriptor_limit
 from studio.machine.environment import remove_secrets
 from studio.schema.errors import StudioError
-from studio.schema.limits import Limits
 from studio.store.home import default_home
 from studio.ui import logs, proxies
+from studio.ui.passwords import Account, accounts_of_environment
 from studio.ui.rate_limits import Buckets
-from studio.ui.security import BURST, REQUESTS, Guard, host_name, is_loopback, space_hosts
+from studio.ui.security import BURST, REQUESTS, Access, Guard, host_name, is_loopback, space_hosts
+from studio.ui.serve_options import ServeOptions
 
 if TYPE_CHECKING:
     from gradio import Blocks
-
-    from studio.ui.passwords import Account
 
 
 def quiet_gradio() -> None:
@@ -37,21 +37,8 @@ def quiet_gradio() -> None:
     )
 
 
-def make_app(
-    home: Path | str | None = None,
-    demo: bool = False,
-    allow_hosts: Sequence[str] = (),
-    accounts: "Sequence[Account]" = (),
-    limits: Limits | None = None,
-    trusted: Sequence[str] = (),
-    buckets: Buckets | None = None,
-    mcp: bool = False,
-) -> ASGIApp:
-    """The whole application as ASGI: guard, login, our routes, Gradio.
-
-    `trusted` are addresses and networks of proxies. `buckets` limit the requests of an address in a demo.
-    `mcp`: agents may call the API's endpoints by the Model Context Protocol.
-    """
+def make_app(options: ServeOptions) -> ASGIApp:
+    """The whole application as ASGI: guard, login, our routes, Gradio."""
     quiet_gradio()
     import gradio as gr
     from fastapi import FastAPI
@@ -65,7 +52,8 @@ def make_app(
     from studio.ui.theme import theme
     from studio.ui.workspaces import SWEEP_SECONDS, Repeated
 
-    sessions = Sessions(home, demo, limits)
+    demo, accounts = options.demo, options.accounts
+    sessions = Sessions(options.home, demo, options.limits)
     files = uploads.Uploads(sessions.root.home.root / "uploads", sessions.limits)
 
     @asynccontextmanager
@@ -96,16 +84,20 @@ def make_app(
         allowed_paths=[],
         blocked_paths=[str(sessions.root.home.root)],
         enable_monitoring=False,
-        mcp_server=mcp and not demo,
+        mcp_server=options.mcp and not demo,
     )
     calls = Calls(static.Preload(mounted), _function_id(page), page.fns)
     login = Login(calls, accounts, sessions.root.home.secret("devices") if accounts else "")
-    role = "member" if demo or accounts else "owner"
-    limited = (buckets or Buckets(REQUESTS, BURST)) if demo else None
     on_space = bool(os.environ.get("SPACE_ID"))
-    guard = Guard(login, allow_hosts, on_space, role, limited, api=not demo)
-    of_space = space_hosts() if on_space else []
-    return proxies.Proxies(guard, trusted, guard.allowed_host, https_hosts=lambda host: host_name(host) in of_space)
+    access = Access(
+        on_space=on_space,
+        role="member" if demo or accounts else "owner",
+        buckets=Buckets(REQUESTS, BURST) if demo else None,
+        api=not demo,
+    )
+    guard = Guard(login, options.allow_hosts, access)
+    https = space_hosts() if on_space else []
+    return proxies.Proxies(guard, options.trusted_proxies, guard.allowed_host, lambda host: host_name(host) in https)
 
 
 def _function_id(page: "Blocks") -> int:
@@ -113,38 +105,26 @@ def _function_id(page: "Blocks") -> int:
     return next(number for number, block in page.blocks.items() if callable(getattr(block, "act", None)))
 
 
-def serve(
-    host: str = "127.0.0.1",
-    port: int = 7860,
-    home: Path | str | None = None,
-    demo: bool = False,
-    allow_hosts: Sequence[str] = (),
-    open_browser: bool = True,
-    limits: Limits | None = None,
-    trusted_proxies: Sequence[str] = (),
-    mcp: bool = False,
-) -> None:
-    """Serve the page until the process is told to end.
-
-    `limits` are those of a demo's visitors. `trusted_proxies` are addresses and networks of proxies whose
-    X-Forwarded headers count. `mcp`: agents may use the API.
-    """
-    if mcp:
-        _require_mcp(demo)
-    demo = demo or bool(os.environ.get("SPACE_ID"))
-    trusted = proxies.trusted_proxies(trusted_proxies)
-    accounts = _accounts(host, demo)
-    listening = _listen(host, port)
+def serve(options: ServeOptions) -> None:
+    """Serve the page until the process is told to end."""
+    if options.mcp:
+        _require_mcp(options.demo)
+    demo = options.demo or bool(os.environ.get("SPACE_ID"))
+    trusted = proxies.trusted_proxies(options.trusted_proxies)
+    accounts = _accounts(options.host, demo)
+    listening = _listen(options.host, options.port)
     os.environ.pop("STUDIO_PASSWORD", None)  # no child process needs it
     if demo:
         remove_secrets(os.environ)
         os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
-    home = Path(home or default_home()).expanduser().resolve()
+    home = Path(options.home or default_home()).expanduser().resolve()
+    options = replace(options, home=home, demo=demo, trusted_proxies=trusted, accounts=accounts)
     with _ended_by_signals(), logs.writing(home / "logs"), _empty_folder():
-        app = make_app(home, demo, allow_hosts, accounts, limits, trusted, mcp=mcp)
-        url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{listening.getsockname()[1]}"
+        app = make_app(options)
+        host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
+        url = f"http://{host}:{listening.getsockname()[1]}"
         print(f"The studio is at {url}", flush=True)
-        if open_browser and _has_screen():
+        if options.open_browser and _has_screen():
             threading.Timer(0.5, lambda: _open(url)).start()
         _run(app, listening, trusted)
 
@@ -217,9 +197,7 @@ def _require_mcp(demo: bool) -> None:
         )
 
 
-def _accounts(host: str, demo: bool) -> "list[Account]":
-    from studio.ui.passwords import accounts_of_environment
-
+def _accounts(host: str, demo: bool) -> list[Account]:
     accounts = accounts_of_environment()
     if not accounts and not demo and not is_loopback(host):
         raise StudioError(

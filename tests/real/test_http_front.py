@@ -286,7 +286,7 @@ def run(*_):
     print(subprocess.check_output([sys.executable, "-c", program], text=True))
 
 server._run = run
-server.serve(port=0, home=sys.argv[1], demo=sys.argv[2] == "demo", open_browser=False)
+server.serve(server.ServeOptions(sys.argv[1], port=0, demo=sys.argv[2] == "demo", open_browser=False))
 """
 
 

@@ -14,6 +14,7 @@ from studio.schema.requests import RunRequest
 from studio.tasks import task_named
 from studio.training.methods import method_named
 from studio.training.planning.presets import preset_named
+from studio.ui.serve_options import ServeOptions
 from studio.ui.server import serve
 
 
@@ -81,7 +82,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_loaded(tmp_path: Pat
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(StudioError) as caught:
-            serve(port=port, home=tmp_path, open_browser=False)
+            serve(ServeOptions(tmp_path, port=port, open_browser=False))
     assert caught.value.code == "port-taken"
     assert caught.value.given == port
     assert "--port" in caught.value.hint
@@ -94,7 +95,7 @@ def test_an_address_that_others_reach_needs_a_password(
     for name in ("STUDIO_PASSWORD", "STUDIO_PASSWORD_FILE", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(StudioError) as caught:
-        serve(host=host, port=0, home=tmp_path, open_browser=False)
+        serve(ServeOptions(tmp_path, host, 0, open_browser=False))
     assert caught.value.code == "password-needed"
     assert caught.value.given == host
 
@@ -104,6 +105,6 @@ def test_a_password_file_that_holds_none_is_refused(tmp_path: Path, monkeypatch:
     file.write_text("in plain text\n")
     monkeypatch.setenv("STUDIO_PASSWORD_FILE", str(file))
     with pytest.raises(StudioError) as caught:
-        serve(host="0.0.0.0", port=0, home=tmp_path, open_browser=False)
+        serve(ServeOptions(tmp_path, "0.0.0.0", 0, open_browser=False))
     assert caught.value.code == "password-needed"
     assert "in plain text" not in caught.value.message

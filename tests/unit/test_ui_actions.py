@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from studio.ui.calls import SESSION, Calls
 from studio.ui.security import CALL
+from studio.ui.serve_options import ServeOptions
 from studio.ui.server import make_app
 from studio.ui.session import HEADER
 from studio.ui.shell import MOST_FIELDS
@@ -137,7 +138,7 @@ class Page:
 
     def __init__(self, home: Path, demo: bool) -> None:
         async def built() -> Any:  # where a loop is running Gradio makes none of its own
-            return make_app(home, demo)
+            return make_app(ServeOptions(home, demo=demo))
 
         self.app: Any = asyncio.run(built())
         self.component = self._layer(Calls).component
@@ -333,7 +334,7 @@ def test_a_reader_with_a_password_is_told_nothing_before(tmp_path: Path) -> None
     from studio.ui.passwords import Account, hash_password
 
     async def built() -> Any:
-        return make_app(tmp_path, accounts=[Account(hash_password("one"))])
+        return make_app(ServeOptions(tmp_path, accounts=[Account(hash_password("one"))]))
 
     app = asyncio.run(built())
     answer = run(ask(app, "/", headers=(HOST,)))

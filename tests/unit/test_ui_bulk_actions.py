@@ -64,11 +64,11 @@ def test_runs_are_narrowed_to_one_dataset_and_the_heading_names_it(visit: Visit)
     drawn = filters.panel(visit, filters.current(visit))
     assert "All datasets" in drawn and f'value="{support}"' in drawn
     assert len(shown(visit)) == 3
-    act(visit, filters.by_dataset, value=shop)
+    act(visit, filters.ACTS["find-dataset"], value=shop)
     wanted = filters.current(visit)
     assert [each.record.id for each in shown(visit)] == [third]
     assert "1 run on shop." in table(shown(visit), "", "", on=wanted.datasets[wanted.dataset])
-    act(visit, filters.by_dataset, value="no such dataset")
+    act(visit, filters.ACTS["find-dataset"], value="no such dataset")
     assert len(shown(visit)) == 3
 
 
@@ -104,7 +104,9 @@ def test_the_bar_says_how_many_runs_go_with_how_many_bytes_and_that_those_at_wor
     lines = [chosen("one"), chosen("two"), at_work(chosen("three"))]
     drawn = bulk_actions.bar(lines, archived=False)
     assert "<b>3 runs</b> chosen. One is at work and stays." in drawn
-    question = "Delete 2 runs: their curves, logs, checkpoints and tuned models, 10 bytes? One is at work and stays."
+    question = (
+        "Delete 2 runs: their curves, logs, checkpoints and fine-tuned models, 10 bytes? One is at work and stays."
+    )
     assert f'data-confirm="{question}"' in drawn and 'data-runs="id-one id-two"' in drawn and "Archive 2 runs" in drawn
     assert "Put 1 run back" in bulk_actions.bar([chosen("one")], archived=True)
 

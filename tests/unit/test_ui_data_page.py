@@ -54,7 +54,7 @@ def page(visit: Visiting) -> str:
 def wait_for(visit: Visiting, seconds: float = 60) -> None:
     """As the page does: ask until it is there."""
     until = time.monotonic() + seconds
-    while import_options.at_work(visit()) is not None:
+    while import_options.running_job(visit()) is not None:
         assert time.monotonic() < until
         import_data.open_when_read(visit())
         time.sleep(0.05)
@@ -184,7 +184,7 @@ def test_reading_that_is_cancelled_leaves_nothing(visit: Visiting, files: Upload
     import_data.take_files(made, files)
     time.sleep(0.3)
     import_options.stop(visit())
-    assert import_options.at_work(visit()) is None and "Drop files here" in page(visit)
+    assert import_options.running_job(visit()) is None and "Drop files here" in page(visit)
     until = time.monotonic() + 20
     while list(files.root.rglob("large.csv")) and time.monotonic() < until:
         time.sleep(0.1)
@@ -199,7 +199,7 @@ def test_a_large_file_that_can_not_be_read_says_why(visit: Visiting, files: Uplo
     with pytest.raises(StudioError) as caught:
         wait_for(visit)
     assert caught.value.code == "unreadable-file" and "large.json" in caught.value.what
-    assert import_options.at_work(visit()) is None
+    assert import_options.running_job(visit()) is None
 
 
 def test_many_rows_are_mended_in_the_background(visit: Visiting) -> None:

@@ -10,7 +10,7 @@ from studio.schema.errors import StudioError
 from studio.ui.bodies import Refused, read_body
 from studio.ui.proxies import PRIVATE, Proxies, client_network, trusted_proxies
 from studio.ui.rate_limits import Buckets
-from studio.ui.security import AT_ONCE, BYTES_PER_REQUEST, Guard, host_name, own_origin
+from studio.ui.security import AT_ONCE, BYTES_PER_REQUEST, Access, Guard, host_name, own_origin
 from tests.unit.asgi import Answer, Seen, ask, run
 
 HOST = ("host", "studio.example:7860")
@@ -30,7 +30,7 @@ class Front:
 
     def __init__(self, trusted: tuple[str, ...] = (), app: Any = None, **guard: Any) -> None:
         self.seen = Seen()
-        self.guard = Guard(app or self.seen, ["studio.example", "www.studio.example"], **guard)
+        self.guard = Guard(app or self.seen, ["studio.example", "www.studio.example"], Access(**guard))
         self.app = Proxies(self.guard, trusted, self.guard.allowed_host)
 
     def ask(self, *headers: tuple[str, str], host: bool = True, **asked: Any) -> Answer:
@@ -305,7 +305,7 @@ def test_one_client_behind_a_proxy_can_not_hold_every_connection_open() -> None:
             await release.wait()
             await Seen()(scope, receive, send)
 
-        guard = Guard(streaming, ["studio.example"], buckets=buckets)
+        guard = Guard(streaming, ["studio.example"], Access(buckets=buckets))
         app = Proxies(guard, ("10.0.0.1",), guard.allowed_host)
 
         async def asked(client: str) -> int:

@@ -60,7 +60,11 @@ def test_several_problems_are_a_line_each() -> None:
 
 def test_a_card_that_is_off_says_why_and_can_not_be_chosen() -> None:
     made = cards(
-        "m", "pick", [Card("a", "A", "Good."), Card("b", "B", "Bad.", unavailable_reason="Needs a GPU.")], "b", "Method"
+        "m",
+        "pick",
+        [Card("a", "A", "Good."), Card("b", "B", "Bad.", unavailable_reason="Needs a GPU.")],
+        "b",
+        aria_label="Method",
     )
     assert made.count("disabled") == 1 and "checked" not in made
     assert "Needs a GPU." in made and "Bad." not in made

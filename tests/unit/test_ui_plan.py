@@ -7,7 +7,7 @@ from studio.schema.models import Estimate
 from studio.schema.search import SearchSpec, SearchView, Trial
 from studio.schema.views import PlanView
 from studio.ui.components.plan import fitted_panel, plan_panel
-from studio.ui.components.settings import choices_of, settings_panel
+from studio.ui.components.settings import SettingsView, choices_of, settings_panel
 from studio.ui.tabs.method import search
 
 
@@ -61,19 +61,21 @@ def test_the_table_of_trials_marks_the_preset_and_the_best() -> None:
 def test_each_optimizer_says_when_to_pick_it_where_it_is_chosen(studio: Studio) -> None:
     said = studio.catalog.value_help()["optimizer"]
     assert list(said) == list(choices_of("optimizer")) and all("Pick it " in words for words in said.values())
-    made = settings_panel(TrainingConfig(task="chat", model="m"), {}, {}, {}, {"optimizer": {"sgd": "Slow & <plain>."}})
+    made = settings_panel(
+        SettingsView(TrainingConfig(task="chat", model="m"), value_help={"optimizer": {"sgd": "Slow & <plain>."}})
+    )
     assert '<option value="sgd">sgd · Slow &amp; &lt;plain&gt;.</option>' in made
     assert '<option value="lion">lion</option>' in made
 
 
 def test_a_value_that_is_not_on_offer_here_is_greyed_and_says_why() -> None:
     config = TrainingConfig(task="chat", model="m")
-    made = settings_panel(config, {}, {}, {"optimizer": {"paged-adamw": "There is <no> GPU."}})
+    made = settings_panel(SettingsView(config, off={"optimizer": {"paged-adamw": "There is <no> GPU."}}))
     assert '<option value="paged-adamw" disabled>' in made and '<option value="lion">' in made
     assert "Not on offer here: There is &lt;no&gt; GPU." in made
-    assert "Not on offer" not in settings_panel(config, {}, {}, {})
+    assert "Not on offer" not in settings_panel(SettingsView(config))
     off = {"zero": dict.fromkeys("123", "It is not installed."), "offload": {"nvme": "Install libaio-dev."}}
-    made = settings_panel(config, {}, {}, off)
+    made = settings_panel(SettingsView(config, off=off))
     assert made.count("It is not installed.") == 1, "a reason that several have is told once"
     assert '<option value="nvme" disabled>' in made and "Not on offer here: Install libaio-dev." in made
 

@@ -45,16 +45,16 @@ def the_bar(**values: object) -> str:
     [
         ({"status": "training"}, ['data-wish="keep"', 'data-wish="discard"', "data-confirm", "disabled"], ["Resume"]),
         ({"status": "queued"}, ["Leave the queue", 'data-act="pause"'], ['data-wish="discard"']),
-        ({"status": "training"}, ['data-act="pause"', "Its checkpoints go too", "Stop keeps the best step so far"], []),
+        ({"status": "training"}, ['data-act="pause"', "This deletes its checkpoints", "Stop keeps the best checkpoint so far"], []),
         ({"status": "stopping", "stop_wish": "pause"}, ["Pausing after this step"], []),
-        ({"status": "paused"}, ["Continue from step 180", "data-primary", "Throw away"], ["Chat with both", "Resume"]),
+        ({"status": "paused"}, ["Resume from step 180", "data-primary", "Delete run"], ["Chat with both", "Start again"]),
         ({"status": "stopping"}, ["Stopping after this step"], []),
-        ({"status": "finished", "has_result": True, "best_step": 120}, ["Chat with both", "Step 120 is"], ["Stop"]),
-        ({"status": "finished", "has_result": True}, ["Again, or longer"], ['data-act="resume"']),
-        ({"status": "stopped", "has_result": True}, ["Chat with both", "Resume from step 180"], ["Continue"]),
-        ({"status": "failed", "has_result": True}, ["Chat with both", "Resume from step 180"], ["Continue"]),
-        ({"status": "interrupted", "has_result": True}, ["Chat with both", "Resume from step 180"], ["Continue"]),
-        ({"status": "paused", "has_result": True}, ["Chat with both", "Continue from step 180"], ["Resume"]),
+        ({"status": "finished", "has_result": True, "best_step": 120}, ["Chat with both", "training step 120 is"], ["Stop"]),
+        ({"status": "finished", "has_result": True}, ["Run again"], ['data-act="resume"']),
+        ({"status": "stopped", "has_result": True}, ["Chat with both", "Resume from step 180"], ["Start again"]),
+        ({"status": "failed", "has_result": True}, ["Chat with both", "Resume from step 180"], ["Start again"]),
+        ({"status": "interrupted", "has_result": True}, ["Chat with both", "Resume from step 180"], ["Start again"]),
+        ({"status": "paused", "has_result": True}, ["Chat with both", "Resume from step 180"], ["Start again"]),
         ({"status": "interrupted"}, ["Resume from step 180", "data-primary", "checkpoints, 3 MB"], ["Chat with both"]),
         ({"status": "failed"}, ['data-act="resume"'], ["Chat with both"]),
         ({"status": "stopped"}, ['data-act="resume"', 'data-act="delete"'], ["Chat with both"]),
@@ -75,7 +75,7 @@ def test_a_run_without_a_checkpoint_starts_again_and_says_so() -> None:
 
 
 def test_what_is_destructive_names_the_loss() -> None:
-    assert "throw away 210 steps of learning" in the_bar(status="training")
+    assert "discard 210 training steps" in the_bar(status="training")
 
 
 REPORT = Report(
@@ -263,10 +263,10 @@ def test_a_miniature_curve_bears_none_one_and_equal_points() -> None:
 def test_a_damaged_database_is_told_where_no_run_is_left_of_it(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path / "home")
     visit = sessions.visit({}, "page", {})
-    assert "damaged" not in runs_tab.empty(visit)
+    assert "damaged" not in runs_tab.drawn(visit)[0]
     visit.choose(task="chat")
     (visit.studio.context.workspace.root / "mended.json").write_text('["The database was found damaged <b>."]')
-    drawn = runs_tab.empty(visit)
+    drawn, _ = runs_tab.drawn(visit)
     assert "The database was found damaged &lt;b&gt;." in drawn and "I have seen it" in drawn
     sessions.root.close()
 

@@ -11,6 +11,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.ui.security import is_loopback
+from studio.ui.serve_options import ServeOptions
 from studio.ui.server import _listen, serve
 from studio.ui.uploads import Uploads, not_kept, plain_name
 
@@ -19,7 +20,7 @@ def test_an_address_that_others_reach_needs_a_password(tmp_path: Path, monkeypat
     for name in ("STUDIO_PASSWORD", "STUDIO_PASSWORD_FILE", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(StudioError) as refused:
-        serve("0.0.0.0", 0, tmp_path, open_browser=False)
+        serve(ServeOptions(tmp_path, "0.0.0.0", 0, open_browser=False))
     assert refused.value.code == "password-needed"
     assert is_loopback("127.0.0.1") and is_loopback("localhost") and not is_loopback("0.0.0.0")
 
@@ -29,7 +30,7 @@ def test_a_taken_port_is_said_with_what_to_do(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(StudioError) as refused:
-            serve("127.0.0.1", other.getsockname()[1], tmp_path, open_browser=False)
+            serve(ServeOptions(tmp_path, port=other.getsockname()[1], open_browser=False))
     assert refused.value.code == "port-taken"
     assert "--port" in refused.value.message
 

@@ -150,11 +150,11 @@ def test_runs_that_another_tab_has_deleted_keep_no_other_from_being_deleted_or_p
 def test_the_choice_of_a_dataset_stays_while_one_is_chosen_though_the_others_are_gone(visiting: Visiting) -> None:
     mine = visiting()
     support, shop, third = on_two_datasets(mine)
-    act(mine, filters.by_dataset, value=shop)
+    act(mine, filters.ACTS["find-dataset"], value=shop)
     mine.studio.datasets.delete(support)
     assert [each.record.id for each in shown(mine)] == [third]
     assert "All datasets" in filters.panel(mine, filters.current(mine))
-    act(mine, filters.by_dataset, value="")
+    act(mine, filters.ACTS["find-dataset"], value="")
     assert len(shown(mine)) == 3
 
 

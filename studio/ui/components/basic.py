@@ -79,7 +79,9 @@ def _problem(error: StudioError) -> Html:
     )
 
 
-def button(label: Any, act: str = "", kind: str = "", icon_name: str = "", disabled: bool = False, **data: Any) -> Html:
+def button(
+    label: Any, /, act: str = "", kind: str = "", icon_name: str = "", disabled: bool = False, **data: Any
+) -> Html:
     """A button that sends `act`. Other arguments become data attributes, except `aria_label`."""
     aria = data.pop("aria_label", None)
     return html(
@@ -110,10 +112,10 @@ class Primary:
     """The newest run when the button was drawn. A second click on the same button gets the run of the first."""
 
 
-def action_bar(reason: Any = "", primary: Primary | None = None, back: str = "", extra: Any = "") -> Html:
+def action_bar(reason: Any = "", primary: Primary | Html | None = None, back: str = "", extra: Any = "") -> Html:
     """The bar at the bottom of a tab: back, a sentence, and the primary button."""
-    made = ""
-    if primary:
+    made: Html | str = primary if isinstance(primary, Html) else ""
+    if isinstance(primary, Primary):
         made = html(
             '<button type="button" class="btn primary" data-primary{attrs}>{label}</button>',
             attrs=attrs(
@@ -128,9 +130,7 @@ def action_bar(reason: Any = "", primary: Primary | None = None, back: str = "",
     return html(
         '<section class="actions" aria-label="Next step">{back}{extra}<p class="why" '
         'id="why">{reason}</p>{primary}</section>',
-        back=html('<button type="button" class="btn quiet" data-goto="{back}">Back</button>', back=back)
-        if back
-        else "",
+        back=back and html('<button type="button" class="btn quiet" data-goto="{back}">Back</button>', back=back),
         extra=extra,
         reason=reason,
         primary=made,
@@ -179,12 +179,12 @@ class Card:
     off_word: str = "Not here"
 
 
-def cards(name: str, act: str, choices: Sequence[Card], chosen: str, label: str, columns: int = 3) -> Html:
-    """Choice cards. They are radio buttons, which can be disabled with a reason."""
+def cards(name: str, act: str, choices: Sequence[Card], chosen: str, **attributes: Any) -> Html:
+    """Choice cards, in three columns or with `class_="two"` in two. They are radio buttons, which can be disabled."""
     return html(
-        '<div class="cards {two}" role="radiogroup" aria-label="{label}">{cards}</div>',
-        two="two" if columns == 2 else "",
-        label=label,
+        '<div class="cards {two}" role="radiogroup"{attrs}>{cards}</div>',
+        two=attributes.pop("class_", ""),
+        attrs=attrs(**attributes),
         cards=[_card(name, act, each, chosen) for each in choices],
     )
 
@@ -214,25 +214,20 @@ def _card(name: str, act: str, card: Card, chosen: str) -> Html:
     )
 
 
-def segments(
-    name: str, act: str, choices: Sequence[tuple[str, str, str]], chosen: str, label: str, classes: str = ""
-) -> Html:
+def segments(name: str, act: str, choices: Sequence[tuple[str, str, str]], chosen: str, label: str) -> Html:
     """Joined radio buttons: (value, label, reason why it is disabled). Reasons are shown on the line below."""
     return html(
-        '<div class="seg {classes}" role="radiogroup" aria-label="{label}">{made}</div>',
-        classes=classes,
+        '<div class="seg" role="radiogroup" aria-label="{label}">{made}</div>',
         label=label,
         made=[
             html(
                 '<label{off}><input type="radio"{attrs}>{words}{why}</label>',
-                off=attrs(class_="off") if unavailable_reason else "",
-                attrs=attrs(
-                    name=name, value=value, data_act=act, checked=value == chosen, disabled=bool(unavailable_reason)
-                ),
+                off=attrs(class_="off") if reason else "",
+                attrs=attrs(name=name, value=value, data_act=act, checked=value == chosen, disabled=bool(reason)),
                 words=words,
-                why=html('<span class="sr">: {w}</span>', w=unavailable_reason) if unavailable_reason else "",
+                why=reason and html('<span class="sr">: {w}</span>', w=reason),
             )
-            for value, words, unavailable_reason in choices
+            for value, words, reason in choices
         ],
     )
 
@@ -250,89 +245,81 @@ def fold(title: Any, summary: Any, body: Any, open_: bool = False, key: str = ""
     )
 
 
-def field(name: str, label: Any, control: Any, help_: Any = "", error: str = "", library: str = "") -> Html:
-    """A control with its label, the library's name, help, and its error."""
-    return html(
-        '<div class="field {bad}"><div class="row"><label for="f-{name}">{label}</label>{library}</div>{control}'
-        "{error}{help}</div>",
-        bad="bad" if error else "",
-        name=name,
-        label=label,
-        library=html('<small class="mono right">{l}</small>', l=library) if library else "",
-        control=control,
-        error=wrong_words(name, error),
-        help=html('<p class="help" id="h-{name}">{h}</p>', name=name, h=help_) if help_ else "",
-    )
-
-
 def wrong_words(name: str, error: str) -> Html:
     """The error of a control, if any."""
     return html('<p class="wrong" id="e-{name}" role="alert">{e}</p>', name=name, e=error) if error else Html("")
 
 
-def _describes(name: str, error: str, helped: bool) -> dict[str, Any]:
-    ids = [f"e-{name}"] * bool(error) + [f"h-{name}"] * helped
-    return {"aria_describedby": " ".join(ids) or None, "aria_invalid": "true" if error else None}
+@dataclass(frozen=True)
+class Field:
+    """A control with its label, the library's name, help, and its error."""
+
+    name: str
+    label: Any
+    help: Any = ""
+    error: str = ""
+    library: str = ""
+
+    def described(self) -> dict[str, Any]:
+        """Attributes that tie the control to its error and its help."""
+        ids = [f"e-{self.name}"] * bool(self.error) + [f"h-{self.name}"] * bool(self.help)
+        return {"aria_describedby": " ".join(ids) or None, "aria_invalid": "true" if self.error else None}
+
+    def around(self, control: Html) -> Html:
+        """The field with any control."""
+        return html(
+            '<div class="field {bad}"><div class="row"><label for="f-{name}">{label}</label>{library}</div>{control}'
+            "{error}{help}</div>",
+            bad="bad" if self.error else "",
+            name=self.name,
+            label=self.label,
+            library=self.library and html('<small class="mono right">{l}</small>', l=self.library),
+            control=control,
+            error=wrong_words(self.name, self.error),
+            help=self.help and html('<p class="help" id="h-{name}">{h}</p>', name=self.name, h=self.help),
+        )
+
+    def text(self, value: Any, act: str, **attributes: Any) -> Html:
+        """The field with a line of text."""
+        return self.around(text_input(self.name, value, act, **self.described(), **attributes))
+
+    def area(self, value: Any, act: str, **attributes: Any) -> Html:
+        """The field with several lines of text."""
+        return self.around(textarea(self.name, value, act, **self.described(), **attributes))
+
+    def select(self, choices: Sequence[tuple[str, Any]], chosen: str, act: str, **attributes: Any) -> Html:
+        """The field with a drop-down."""
+        return self.around(select_input(self.name, choices, chosen, act, **self.described(), **attributes))
 
 
-def text_input(
-    name: str, value: Any, act: str, error: str = "", helped: bool = False, placeholder: str = "", **more: Any
-) -> Html:
+def text_input(name: str, value: Any, act: str, **attributes: Any) -> Html:
     """A line of text (or, with type="number" and inputmode, a number)."""
-    more.setdefault("type", "text")
+    kept = {"type": "text", "autocomplete": "off", **attributes}
     return html(
         '<input class="input {c}"{attrs}>',
-        c=more.pop("class_", ""),
-        attrs=attrs(
-            id=f"f-{name}",
-            name=name,
-            value=value,
-            data_act=act or None,
-            placeholder=placeholder or None,
-            autocomplete="off",
-            **_describes(name, error, helped),
-            **more,
-        ),
+        c=kept.pop("class_", ""),
+        attrs=attrs(id=f"f-{name}", name=name, value=value, data_act=act or None, **kept),
     )
 
 
-def textarea(
-    name: str, value: Any, act: str, rows: int = 3, error: str = "", helped: bool = False, **more: Any
-) -> Html:
+def textarea(name: str, value: Any, act: str, **attributes: Any) -> Html:
     """Several lines of text."""
+    kept = {"rows": 3, **attributes}
     return html(
         '<textarea class="input"{attrs}>\n{value}</textarea>',
-        attrs=attrs(
-            id=f"f-{name}", name=name, rows=rows, data_act=act or None, **_describes(name, error, helped), **more
-        ),
+        attrs=attrs(id=f"f-{name}", name=name, data_act=act or None, **kept),
         value=value,
     )
 
 
 def select_input(
-    name: str,
-    choices: Sequence[tuple[str, Any]],
-    chosen: str,
-    act: str,
-    small: bool = False,
-    label: str = "",
-    error: str = "",
-    helped: bool = False,
-    off: Collection[str] = (),
-    **more: Any,
+    name: str, choices: Sequence[tuple[str, Any]], chosen: str, act: str, off: Collection[str] = (), **attributes: Any
 ) -> Html:
-    """A drop-down of (value, label). Those in `off` are disabled."""
+    """A drop-down of (value, label). Those in `off` are disabled. With `class_="s"` it is small."""
     return html(
-        '<span class="select {small}"><select{attrs}>{options}</select>{icon}</span>',
-        small="s" if small else "",
-        attrs=attrs(
-            id=f"f-{name}",
-            name=name,
-            data_act=act or None,
-            aria_label=label or None,
-            **_describes(name, error, helped),
-            **more,
-        ),
+        '<span class="select {c}"><select{attrs}>{options}</select>{icon}</span>',
+        c=attributes.pop("class_", ""),
+        attrs=attrs(id=f"f-{name}", name=name, data_act=act or None, **attributes),
         options=[
             html(
                 "<option{attrs}>{words}</option>",
@@ -345,19 +332,10 @@ def select_input(
     )
 
 
-def check_input(
-    name: str, words: Any, checked: bool, act: str = "", helped: bool = False, error: str = "", disabled: bool = False
-) -> Html:
+def check_input(name: str, words: Any, checked: bool, act: str = "", **attributes: Any) -> Html:
     """A checkbox with its label."""
     return html(
         '<label class="check"><input type="checkbox"{attrs}><span>{words}</span></label>',
-        attrs=attrs(
-            id=f"f-{name}",
-            name=name,
-            data_act=act or None,
-            checked=checked,
-            disabled=disabled,
-            **_describes(name, error, helped),
-        ),
+        attrs=attrs(id=f"f-{name}", name=name, data_act=act or None, checked=checked, **attributes),
         words=words,
     )

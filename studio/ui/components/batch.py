@@ -4,6 +4,7 @@ from itertools import groupby
 
 from studio.schema.preview import Batch, BatchRow
 from studio.ui.components.basic import button, fold
+from studio.ui.components.layout import panel, with_button
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import rows as rows_words
 
@@ -13,46 +14,36 @@ MOST = 400
 
 def batch_panel(batch: Batch | None) -> Html:
     """The batch, or the button that computes it."""
+    words, body = "", Html("")
     if batch is None:
-        body = html(
-            '<div class="body stack tight"><p class="muted">Which rows training reads together in its first step, in '
-            "its own order and filled up to one length. The model is loaded for it, as for a run.</p><div "
-            'class="row">{b}</div></div>',
-            b=button("Show the first batch", "batch", "s"),
+        offer = with_button(
+            "Which rows training reads together in its first step, in its own order and filled up to one length. The "
+            "model is loaded for it, as for a run.",
+            button("Show the first batch", "batch", "s"),
+            "muted",
         )
-        return _panel("", body)
-    padding = sum(line.padding for line in batch.rows)
-    places = batch.width * len(batch.rows)
-    words = f"{rows_words(len(batch.rows))} of {batch.width:,} places, {100 * padding / max(1, places):.0f} % padding"
-    return _panel(
-        words,
-        html(
+        body = html('<div class="body stack tight">{offer}</div>', offer=offer)
+    else:
+        padding = 100 * sum(line.padding for line in batch.rows) / max(1, batch.width * len(batch.rows))
+        words = f"{rows_words(len(batch.rows))} of {batch.width:,} places, {padding:.0f} % padding"
+        laid = "" if batch.padded else "This machine lays the rows end to end: the padding is not computed. "
+        tokens = html("{lines}", lines=[_tokens(line) for line in batch.rows])
+        body = html(
             '<ul class="list batch">{lines}</ul>{tokens}<p class="bar foot small muted">{foot}</p>',
             lines=[_line(line) for line in batch.rows],
-            tokens=fold(
-                "As tokens",
-                "all of it",
-                html("{lines}", lines=[_tokens(line) for line in batch.rows]),
-                key="batch-tokens",
-            ),
-            foot=("" if batch.padded else "This machine lays the rows end to end: the padding is not computed. ")
-            + f"{batch.steps:,} such batches are one pass over the rows.",
-        ),
-    )
+            tokens=fold("As tokens", "all of it", tokens, key="batch-tokens"),
+            foot=f"{laid}{batch.steps:,} such batches are one pass over the rows.",
+        )
+    return panel("The first batch", "batch", body, html('<span class="right muted">{words}</span>', words=words))
 
 
-def _panel(words: str, body: Html) -> Html:
-    return html(
-        '<section class="panel flush" aria-labelledby="batch"><div class="bar"><h2 id="batch">The first batch</h2>'
-        '<span class="right muted">{words}</span></div>{body}</section>',
-        words=words,
-        body=body,
-    )
+def _name(line: BatchRow) -> str:
+    return "Several rows" if line.row is None else f"Row {line.row:,}"
 
 
 def _line(line: BatchRow) -> Html:
     learned = sum(token.learned for token in line.tokens)
-    name = "Several rows" if line.row is None else f"Row {line.row:,}"
+    name = _name(line)
     what = f"the label {line.label}" if line.label else f"{learned:,} learned"
     label_text = f"{name}: {len(line.tokens):,} tokens, {what}, {line.padding:,} places of padding"
     parts = [(len(list(part)), "l" if mine else "") for mine, part in groupby(line.tokens, lambda t: t.learned)]
@@ -69,17 +60,17 @@ def _line(line: BatchRow) -> Html:
 
 
 def _tokens(line: BatchRow) -> Html:
-    made = [
-        html('<span class="tok {l}">{t}</span>', l="l" if token.learned else "", t=token.text.replace("\n", "↵") or "␣")
-        for token in line.tokens[:MOST]
-    ]
-    more = f" … {len(line.tokens) - MOST:,} more" if len(line.tokens) > MOST else ""
-    pads = html('<span class="tok pad">padding × {n:,}</span>', n=line.padding) if line.padding else ""
-    name = "Several rows" if line.row is None else f"Row {line.row:,}"
     return html(
         '<div class="turn"><div><b>{name}</b></div><div class="toks">{made}{more}{pads}</div></div>',
-        name=name,
-        made=made,
-        more=more,
-        pads=pads,
+        name=_name(line),
+        made=[
+            html(
+                '<span class="tok {l}">{t}</span>',
+                l="l" if token.learned else "",
+                t=token.text.replace("\n", "↵") or "␣",
+            )
+            for token in line.tokens[:MOST]
+        ],
+        more=f" … {len(line.tokens) - MOST:,} more" if len(line.tokens) > MOST else "",
+        pads=html('<span class="tok pad">padding × {n:,}</span>', n=line.padding) if line.padding else "",
     )

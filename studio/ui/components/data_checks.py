@@ -3,6 +3,7 @@
 from studio.schema.dataset import CheckReport, Problem, SplitCounts
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import alert, attrs, button, state
+from studio.ui.components.layout import panel
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
 from studio.ui.numbers import share
@@ -17,61 +18,37 @@ ICONS = {
 def doctor_panel(report: CheckReport | None, refused: StudioError | None, version: int) -> Html:
     """The problems, worst first, with buttons to fix them."""
     if report is None:
-        return html(
-            '<section class="panel flush" aria-labelledby="doc"><div class="bar"><h2 id="doc">Doctor</h2></div><div '
-            'class="body">{why}</div></section>',
-            why=alert(refused) if refused else html('<p class="muted">Nothing to look at yet.</p>'),
-        )
-    usable = f"{report.usable:,} of {report.rows:,} rows can be used"
-    order = {"error": 0, "warning": 1, "note": 2}
-    problems = sorted(report.problems, key=lambda problem: order[problem.severity])
-    return html(
-        '<section class="panel flush" aria-labelledby="doc"><div class="bar"><h2 id="doc">Doctor</h2><span '
-        'class="right">{usable}</span></div>'
-        '{list}<p class="bar foot small">{foot}</p></section>',
-        usable=state("ok" if not report.blocked else "error", usable),
-        list=html('<ul class="list doctor">{rows}</ul>', rows=[_finding(each) for each in problems])
-        if problems
-        else html('<p class="body muted">Nothing stands out. No copies, no gaps, nothing that can’t be read.</p>'),
-        foot=f"A fix makes version {version + 1} and says what it did. Version {version} stays."
-        if problems
-        else "Nothing was changed.",
-    )
+        why = alert(refused) if refused else html('<p class="muted">Nothing to look at yet.</p>')
+        return panel("Doctor", "doc", html('<div class="body">{why}</div>', why=why))
+    usable = state("error" if report.blocked else "ok", f"{report.usable:,} of {report.rows:,} rows can be used")
+    problems = sorted(report.problems, key=lambda problem: list(ICONS).index(problem.severity))
+    listed = html('<p class="body muted">Nothing stands out. No copies, no gaps, nothing that can’t be read.</p>')
+    foot = "Nothing was changed."
+    if problems:
+        listed = html('<ul class="list doctor">{rows}</ul>', rows=[_finding(each) for each in problems])
+        foot = f"A fix makes version {version + 1} and says what it did. Version {version} stays."
+    body = html('{list}<p class="bar foot small">{foot}</p>', list=listed, foot=foot)
+    return panel("Doctor", "doc", body, html('<span class="right">{usable}</span>', usable=usable))
 
 
 def _finding(problem: Problem) -> Html:
     kind, icon_name, word = ICONS[problem.severity]
-    words = short_fix(problem.fix)
-    fix = (
-        button(
-            words,
-            "fix",
-            "s",
-            finding=problem.kind,
-            aria_label=f"{problem.fix}: {problem.message}",
-        )
-        if problem.fix
-        else ""
-    )
-    show = (
-        button(
-            "Show", "only", "s quiet", finding=problem.kind, row=problem.rows[0], aria_label=f"Show: {problem.message}"
-        )
-        if problem.rows
-        else ""
-    )
+    words, name = short_fix(problem.fix), f"{problem.fix}: {problem.message}"
+    fix = button(words, "fix", "s", finding=problem.kind, aria_label=name) if problem.fix else ""
+    show: Html | str = ""
+    if problem.rows:
+        name = f"Show: {problem.message}"
+        show = button("Show", "only", "s quiet", finding=problem.kind, row=problem.rows[0], aria_label=name)
+    said = f" The fix: {problem.fix[:1].lower()}{problem.fix[1:]}." if problem.fix and words == "Fix" else ""
     return html(
         '<li{key}><span class="state {kind}">{icon}<span class="sr">{word}</span></span><span class="grow"><span '
-        'class="t">{message}</span>'
-        "<small>{why}</small></span>{fix}{show}</li>",
+        'class="t">{message}</span><small>{why}</small></span>{fix}{show}</li>',
         key=attrs(data_key=f"p-{problem.kind}-{problem.message[:40]}"),
         kind=kind,
         icon=icon(icon_name),
         word=word,
         message=problem.message.rstrip("."),
-        why=problem.why
-        if words != "Fix" or not problem.fix
-        else f"{problem.why} The fix: {problem.fix[:1].lower()}{problem.fix[1:]}.",
+        why=f"{problem.why}{said}",
         fix=fix,
         show=show,
     )
@@ -97,22 +74,18 @@ def splits_panel(counts: SplitCounts | None, seed: int, changing: Html | None) -
     )
     return html(
         '<section class="panel stack mid" aria-labelledby="spl"><div class="row"><h2 id="spl">Splits</h2><small '
-        'class="right">seed {seed}</small></div>'
-        '<div class="split" role="img"{label}>{bar}</div><div class="row '
+        'class="right">seed {seed}</small></div><div class="split" role="img"{label}>{bar}</div><div class="row '
         'splits">{words}</div>{because}{change}</section>',
         seed=seed,
         label=attrs(aria_label=f"{counts.train} rows train, {counts.validation} validation, {counts.test} test"),
         bar=[html('<i class="{c}" style="flex:{n}"></i>', c=css, n=n) for _, n, _, css in parts if n],
         words=[
             html(
-                "<span><b>{n:,}</b> {name}<small>{share}, {what}</small></span>",
+                "<span><b>{n:,}</b> {name}<small>{what}</small></span>",
                 n=n,
                 name=name,
-                share=share(n / total),
-                what=what,
+                what=f"{share(n / total)}, {what}" if n else "none",
             )
-            if n
-            else html("<span><b>0</b> {name}<small>none</small></span>", name=name)
             for name, n, what, _ in parts
         ],
         because=html('<p class="muted small">{b}</p>', b=counts.because) if counts.because else "",

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studio.schema.dataset import PIECES, DatasetRecord
-from studio.schema.views import HubDataset
-from studio.ui.components.basic import button, field, fold, note, select_input, text_input, track
+from studio.schema.views import HubDataset, HubSplit
+from studio.ui.components.basic import Field, button, fold, note, track
+from studio.ui.components.layout import poll
 from studio.ui.jobs import Job
 from studio.ui.markup import Html, html, join
 from studio.ui.numbers import rows as rows_words
@@ -23,20 +24,10 @@ TEXT_FORMATS = ("csv", "tsv", "json", "jsonl", "txt", "md", "zip", "files")
 TABLES = ("csv", "tsv", "zip", "files")
 
 
-def reading_fold(record: DatasetRecord, open_: bool = False) -> Html:
+def reading_fold(record: DatasetRecord) -> Html:
     """The options that a file was read with. A change reads it again, as a new version."""
-    fields = [
-        each
-        for each in (
-            _delimiter(record),
-            _header(record),
-            _encoding(record),
-            _sheet(record),
-            _pieces(record),
-            *_hub(record),
-        )
-        if each
-    ]
+    parts = (_delimiter, _header, _encoding, _sheet, _pieces, _hub)
+    fields = [each for part in parts if (each := part(record))]
     if not fields or not (record.files or record.source.startswith(("hf:", "file", "pasted"))):
         return Html("")
     body = html(
@@ -46,7 +37,7 @@ def reading_fold(record: DatasetRecord, open_: bool = False) -> Html:
     )
     return html(
         '<section class="panel flush" aria-label="How the file was read">{fold}</section>',
-        fold=fold("How the file was read", summary(record), body, open_, "how-read"),
+        fold=fold("How the file was read", summary(record), body, key="how-read"),
     )
 
 
@@ -70,7 +61,7 @@ def _choice(record: DatasetRecord, name: str, label: str, choices: Sequence[tupl
     offered = [(AS_FOUND, f"As found: {words}" if words else "As found"), *choices]
     if chosen and chosen not in dict(offered):
         offered.append((chosen, chosen))
-    return field(name, label, select_input(name, offered, chosen or AS_FOUND, "reread"))
+    return Field(name, label).select(offered, chosen or AS_FOUND, "reread")
 
 
 def _delimiter(record: DatasetRecord) -> Html | None:
@@ -91,10 +82,8 @@ def _encoding(record: DatasetRecord) -> Html | None:
     if record.format not in TEXT_FORMATS or record.source == "pasted":
         return None
     encoding = record.found.encoding
-    control = text_input("encoding", record.asked.encoding, "reread", helped=True, placeholder=encoding or "as found")
-    return field(
-        "encoding", "Encoding", control, f"Found: {encoding}." if encoding else "utf-8, cp1252 or shift_jis, say."
-    )
+    field = Field("encoding", "Encoding", f"Found: {encoding}." if encoding else "utf-8, cp1252 or shift_jis, say.")
+    return field.text(record.asked.encoding, "reread", placeholder=encoding or "as found")
 
 
 def _sheet(record: DatasetRecord) -> Html | None:
@@ -109,39 +98,31 @@ def _pieces(record: DatasetRecord) -> Html | None:
     return _choice(record, "pieces", "A row is", [(each, PIECE_WORDS[each]) for each in PIECES], record.found.pieces)
 
 
-def _hub(record: DatasetRecord) -> list[Html]:
+def _hub(record: DatasetRecord) -> Html | None:
     if not record.source.startswith("hf:"):
-        return []
-    limit = record.asked.row_limit or ""
-    control = text_input("row_limit", limit, "reread", helped=True, inputmode="numeric", placeholder="20000")
-    return [field("row_limit", "Most rows of each split", control, "A higher number fetches again from the Hub.")]
+        return None
+    return _row_limit("A higher number fetches again from the Hub.", record.asked.row_limit or "", "reread")
+
+
+def _row_limit(help_: str, limit: Any, act: str) -> Html:
+    field = Field("row_limit", "Most rows of each split", help_)
+    return field.text(limit, act, inputmode="numeric", placeholder="20000")
 
 
 def which_sheet(record: DatasetRecord) -> Html:
     """The choice of a sheet, while none of several was chosen."""
     if len(record.sheets) < 2 or record.asked.sheet:
         return Html("")
+    shown, number = record.found.sheet, len(record.sheets)
+    words = html("This workbook has {n} sheets with rows. Shown is <b>{sheet}</b>.", n=number, sheet=shown)
+    if record.format in ("zip", "files"):
+        words = html("Workbooks among these files have several sheets with rows, and of each the first is shown.")
     buttons = [
         button(sheet, "reread", "s", name="sheet", value=sheet, aria_label=f"Read the sheet {sheet}")
         for sheet in record.sheets
     ]
-    words = html(
-        "This workbook has {n} sheets with rows. Shown is <b>{sheet}</b>.",
-        n=len(record.sheets),
-        sheet=record.found.sheet,
-    )
-    if record.format in ("zip", "files"):
-        words = html(
-            "Workbooks among these files have several sheets with rows, and of each the first is shown.",
-        )
-    return note(
-        "acc",
-        html(
-            '<p>{words} Which one is meant?</p><div class="row wrap">{buttons}</div>',
-            words=words,
-            buttons=buttons,
-        ),
-    )
+    question = '<p>{words} Which one is meant?</p><div class="row wrap">{buttons}</div>'
+    return note("acc", html(question, words=words, buttons=buttons))
 
 
 def under_way(job: Job) -> Html:
@@ -149,59 +130,47 @@ def under_way(job: Job) -> Html:
     done = [rows_words(job.done)] if job.done else []
     if job.bytes:
         done.append(f"{size(job.bytes)} of {size(job.total)}" if job.total else size(job.bytes))
-    words = join([*done, f"{job.seconds:.0f} s"], " · ")
     share = min(1.0, job.bytes / job.total) if job.total and job.bytes else 0.0
     return html(
         '<section class="panel stack mid" aria-labelledby="way" data-key="under-way"><h2 id="way">{title}</h2>{bar}'
         '<p class="muted" role="status">{words}</p><p class="muted small">The other tabs can be used meanwhile.</p>'
-        '<div class="row">{stop}</div><i hidden data-poll="400" data-repeat data-act="reading"></i></section>',
+        '<div class="row">{stop}</div>{poll}</section>',
         title=job.title,
         bar=track(share, "", f"{share:.0%} read") if job.total else "",
-        words=words,
+        words=join([*done, f"{job.seconds:.0f} s"], " · "),
         stop=button("Cancel", "stop-reading", "s"),
+        poll=poll("reading", 400),
     )
 
 
 def hub_form(chosen_so_far: Mapping[str, str], dataset: HubDataset | None) -> Html:
     """The form of a Hub dataset: its name, then its configs and splits."""
     name, config = chosen_so_far.get("name", ""), chosen_so_far.get("config", "")
-    name_input = text_input("hub", name, "hub-look", helped=True, placeholder="OWNER/NAME", data_enter="hub-look")
-    form = field(
-        "hub", "Name of a dataset on the Hub", name_input, "As in the address of its page. Press Enter to look."
+    form = Field("hub", "Name of a dataset on the Hub", "As in the address of its page. Press Enter to look.").text(
+        name, "hub-look", placeholder="OWNER/NAME", data_enter="hub-look"
     )
     if dataset is None:
         return html('<div class="stack mid">{form}</div>', form=form)
     configs = list(dataset.configs)
     config = config if config in configs else "default" if "default" in configs else configs[0]
-    splits = dataset.configs[config]
-    choices = [("", "all splits"), *((each.name, _split_words(each.name, each.rows, each.bytes)) for each in splits)]
-    chosen: list[Any] = []
+    splits = [(each.name, _split_words(each)) for each in dataset.configs[config]]
+    chosen = [
+        Field("hub_split", "Split").select([("", "all splits"), *splits], chosen_so_far.get("split", ""), "hub-choose"),
+        _row_limit("Only what is needed is fetched.", chosen_so_far.get("limit", ""), "hub-choose"),
+    ]
     if len(configs) > 1:
-        choose = select_input("hub_config", [(each, each) for each in configs], config, "hub-choose")
-        chosen.append(field("hub_config", "Config", choose))
-    split = select_input("hub_split", choices, chosen_so_far.get("split", ""), "hub-choose")
-    chosen.append(field("hub_split", "Split", split))
-    limit = text_input(
-        "row_limit", chosen_so_far.get("limit", ""), "hub-choose", helped=True, inputmode="numeric", placeholder="20000"
-    )
-    chosen.append(field("row_limit", "Most rows of each split", limit, "Only what is needed is fetched."))
-    facts = join(
-        [
-            f"{dataset.name}",
-            f"licence {dataset.licence}" if dataset.licence else "licence not said",
-            f"{len(configs)} config{'s' if len(configs) > 1 else ''}",
-        ],
-        " · ",
-    )
+        names = [(each, each) for each in configs]
+        chosen.insert(0, Field("hub_config", "Config").select(names, config, "hub-choose"))
+    licence = f"licence {dataset.licence}" if dataset.licence else "licence not said"
     return html(
         '<div class="stack mid">{form}<p class="muted">{facts}</p><div class="cols c3">{chosen}</div>'
         '<div class="row">{use}</div></div>',
         form=form,
-        facts=facts,
+        facts=join([dataset.name, licence, f"{len(configs)} config{'s' if len(configs) > 1 else ''}"], " · "),
         chosen=chosen,
         use=button("Fetch these rows", "hub-fetch"),
     )
 
 
-def _split_words(name: str, rows: int | None, bytes_: int) -> str:
-    return f"{name}: {rows_words(rows)}" if rows is not None else f"{name}: {size(bytes_)}"
+def _split_words(split: HubSplit) -> str:
+    return f"{split.name}: {rows_words(split.rows) if split.rows is not None else size(split.bytes)}"

@@ -1,7 +1,10 @@
 """The card of the current row: labels with their keys, a reply to write, or two replies to compare."""
 
+from typing import Any
+
 from studio.schema.labeling import Labeling
 from studio.ui.components.basic import button, select_input, tag, textarea, track
+from studio.ui.components.layout import panel
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import share
 
@@ -62,89 +65,65 @@ def _undo(now: Labeling) -> Html:
 
 
 def _order(now: Labeling) -> Html:
-    return select_input("label-order", now.orders, now.order, "label-order", small=True, label="Order of rows")
+    return select_input("label-order", now.orders, now.order, "label-order", class_="s", aria_label="Order of rows")
+
+
+def _put(now: Labeling, label: str, key: int | str | None, body: Any, classes: str = "lbl", **more: Any) -> Html:
+    """A button that gives the row a label. `key`: its key."""
+    return html(
+        '<button type="button" class="{classes}"{attrs}>{body}</button>',
+        classes=classes,
+        attrs=attrs(data_act="label", data_row=now.row, data_label=label, data_hot=key, data_quiet="", **more),
+        body=body,
+    )
 
 
 def _labels(now: Labeling) -> Html:
-    return html(
-        '<div class="labels" role="group" aria-label="Labels">{labels}</div>',
-        labels=[_choice(now, number, name) for number, name in enumerate(now.labels, 1)],
-    )
-
-
-def _choice(now: Labeling, number: int, name: str) -> Html:
     chances = dict(now.suggestion.labels) if now.suggestion else {}
-    chance = chances.get(name, 0.0)
-    suggested = now.suggestion is not None and name == now.suggestion.best
-    return html(
-        '<button type="button" class="lbl {chance} {sug}"{attrs}>{key}<b>{name}</b>{tag}<span class="right num '
-        'muted">{n}</span>{track}</button>',
-        chance="chance" if chances else "",
-        sug="sug" if suggested else "",
-        attrs=attrs(
-            data_act="label",
-            data_row=now.row,
-            data_label=name,
-            data_hot=number if number <= KEYS else None,
-            data_quiet="",
-        ),
-        key=html('<span class="kbd">{n}</span>', n=number) if number <= KEYS else html("<span></span>"),
-        name=name,
-        tag=(tag("suggested", "acc") if suggested else html("<span></span>")) if chances else "",
-        n=share(chance) if chances else f"{now.counts.get(name, 0):,}",
-        track=track(chance, "" if suggested else "grey") if chances else "",
-    )
+    best = now.suggestion.best if now.suggestion else None
+    made = []
+    for number, name in enumerate(now.labels, 1):
+        chance, suggested, key = chances.get(name, 0.0), name == best, number if number <= KEYS else None
+        body = html(
+            '{key}<b>{name}</b>{tag}<span class="right num muted">{n}</span>{track}',
+            key=html('<span class="kbd">{n}</span>', n=number) if key else Html("<span></span>"),
+            name=name,
+            tag=chances and (tag("suggested", "acc") if suggested else Html("<span></span>")),
+            n=share(chance) if chances else f"{now.counts.get(name, 0):,}",
+            track=chances and track(chance, "" if suggested else "grey"),
+        )
+        made.append(_put(now, name, key, body, f"lbl {'chance' if chances else ''} {'sug' if suggested else ''}"))
+    return html('<div class="labels" role="group" aria-label="Labels">{labels}</div>', labels=made)
 
 
 def _reply(now: Labeling) -> Html:
+    reply = {"data_row": now.row, "data_key": f"reply-{now.row}"}
     return html(
-        '<div class="reply stack tight"><label for="f-reply"><b>Reply</b></label>{area}<div class="row">{keep}'
-        '<small class="muted">What you type is kept as you go.</small></div></div>',
-        area=textarea(
-            "reply",
-            now.reply,
-            "type-reply",
-            rows=6,
-            data_live=True,
-            data_row=now.row,
-            data_key=f"reply-{now.row}",
-            data_autofocus=True,
-        ),
-        keep=html(
-            '<button type="button" class="btn accent" data-act="reply" data-take="reply" data-primary data-quiet '
-            'data-row="{row}">Keep and go on</button>',
-            row=now.row,
-        ),
+        '<div class="reply stack tight"><label for="f-reply"><b>Reply</b></label>{area}<div class="row"><button '
+        'type="button" class="btn accent" data-act="reply" data-take="reply" data-primary data-quiet data-row="{row}">'
+        'Keep and go on</button><small class="muted">What you type is kept as you go.</small></div></div>',
+        area=textarea("reply", now.reply, "type-reply", rows=6, data_live=True, data_autofocus=True, **reply),
+        row=now.row,
     )
 
 
-def _pair(now: Labeling) -> Html:
+def _replies(now: Labeling) -> Html:
     assert now.replies is not None
     left, right = ("second", "first") if now.replies.swapped else ("first", "second")
-    sides = ((1, "left", left, now.replies.left), (2, "right", right, now.replies.right))
+    side = '<span class="row"><span class="kbd">{key}</span><b>The {where} one</b></span><span>{text}</span>'
+    empty = Html('<span class="muted">This reply is empty.</span>')
     return html(
         '<div class="pair" role="group" aria-label="Which reply is better?">{sides}</div><div class="labels">{same}'
         "</div>",
-        sides=[_side(now, *each) for each in sides],
-        same=html(
-            '<button type="button" class="lbl"{attrs}><span class="kbd">3</span><b>Neither is better</b></button>',
-            attrs=attrs(data_act="label", data_row=now.row, data_label="both", data_hot=3, data_quiet=""),
-        ),
+        sides=[
+            _put(now, value, key, html(side, key=key, where=where, text=text or empty))
+            for key, where, value, text in ((1, "left", left, now.replies.left), (2, "right", right, now.replies.right))
+        ],
+        same=_put(now, "both", 3, Html('<span class="kbd">3</span><b>Neither is better</b>')),
     )
 
 
-def _side(now: Labeling, key: int, where: str, value: str, text: str) -> Html:
-    return html(
-        '<button type="button" class="lbl"{attrs}><span class="row"><span class="kbd">{key}</span><b>The {where} one'
-        "</b></span><span>{text}</span></button>",
-        attrs=attrs(data_act="label", data_row=now.row, data_label=value, data_hot=key, data_quiet=""),
-        key=key,
-        where=where,
-        text=text or html('<span class="muted">This reply is empty.</span>'),
-    )
-
-
-_GIVE = {"label": _labels, "reply": _reply, "choice": _pair}
+_GIVE = {"label": _labels, "reply": _reply, "choice": _replies}
 
 
 def _keys(now: Labeling) -> Html:
@@ -153,26 +132,16 @@ def _keys(now: Labeling) -> Html:
             '<span><span class="kbd">Ctrl</span><span class="kbd">Enter</span> keep and go on</span>'
             '<span class="muted">Other keys work while you are not writing.</span>'
         )
+    enter: Html | str = ""
+    if now.suggestion:
+        more = {"tabindex": "-1", "aria_label": "Take the suggestion"}
+        button_ = _put(now, now.suggestion.best, "Enter", "Enter", "kbd", **more)
+        enter = html("<span>{b} take the suggestion</span>", b=button_)
     return html(
         '<span><span class="kbd">1</span> to <span class="kbd">{n}</span> {what}</span>{enter}',
         n=min(len(now.labels), KEYS) if now.work == "label" else 3,
         what="label" if now.work == "label" else "choose",
-        enter=_enter(now) if now.suggestion else "",
-    )
-
-
-def _enter(now: Labeling) -> Html:
-    assert now.suggestion is not None
-    return html(
-        '<span><button type="button" class="kbd" tabindex="-1"{attrs}>Enter</button> take the suggestion</span>',
-        attrs=attrs(
-            data_act="label",
-            data_row=now.row,
-            data_label=now.suggestion.best,
-            data_hot="Enter",
-            data_quiet="",
-            aria_label="Take the suggestion",
-        ),
+        enter=enter,
     )
 
 
@@ -185,13 +154,9 @@ def recent(now: Labeling) -> Html:
             '<li><button type="button" class="btn quiet s grow cut"{attrs}>{text}</button>{was}{tag}</li>',
             attrs=attrs(data_act="open-row", data_row=each.row, title="Open this row again"),
             text=each.text or "(empty)",
-            was=html('<small class="hide-s nowrap">suggested: {w}</small>', w=each.was) if each.was else "",
+            was=each.was and html('<small class="hide-s nowrap">suggested: {w}</small>', w=each.was),
             tag=tag(WORDS.get(each.value, each.value) if now.work != "label" else each.value),
         )
         for each in now.recent[:3]
     ]
-    return html(
-        '<section class="panel flush" aria-labelledby="rec"><div class="bar"><h2 id="rec">Last three</h2></div><ul '
-        'class="list recent">{r}</ul></section>',
-        r=rows,
-    )
+    return panel("Last three", "rec", html('<ul class="list recent">{r}</ul>', r=rows))

@@ -3,6 +3,7 @@
 from studio.schema.labeling import Labeling, LabelList, LabelRow
 from studio.ui.components.basic import button, select_input, tag, text_input
 from studio.ui.components.label_card import WORDS
+from studio.ui.components.layout import scroll_table
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import rows as rows_words
 from studio.ui.numbers import share
@@ -20,15 +21,17 @@ SHOWS = (
 
 def label_list(now: Labeling, page: LabelList) -> Html:
     """Return the list, with the search bar above it and the page buttons below."""
+    heads = html(
+        '<th class="pick"><input type="checkbox" data-tick-all aria-label="Tick all rows shown"></th><th class="idx '
+        'num">Row</th><th>Text</th><th>{value}</th>',
+        value={"label": "Label", "reply": "Reply", "choice": "Better"}[now.work],
+    )
+    rows = [_row(now, each) for each in page.rows] or Html('<tr><td colspan="4" class="muted">No rows.</td></tr>')
     return html(
-        '<section class="panel flush labellist" aria-label="Many rows">{bar}{many}<div class="scroll-x" tabindex="0" '
-        'role="region" aria-label="Rows, scrolls sideways"><table><thead><tr><th class="pick"><input type="checkbox" '
-        'data-tick-all aria-label="Tick all rows shown"></th><th class="idx num">Row</th><th>Text</th>'
-        "<th>{value}</th></tr></thead><tbody>{rows}</tbody></table></div>{foot}</section>",
+        '<section class="panel flush labellist" aria-label="Many rows">{bar}{many}{table}{foot}</section>',
         bar=_bar(now, page),
         many=_many(now),
-        value={"label": "Label", "reply": "Reply", "choice": "Better"}[now.work],
-        rows=[_row(now, each) for each in page.rows] or html('<tr><td colspan="4" class="muted">No rows.</td></tr>'),
+        table=scroll_table("Rows", heads, rows),
         foot=_foot(page),
     )
 
@@ -39,7 +42,7 @@ def _bar(now: Labeling, page: LabelList) -> Html:
         shows.append((page.show, page.show))
     return html(
         '<div class="bar"><span class="grow">{show}</span><span class="grow">{search}</span></div>',
-        show=select_input("label-show", shows, page.show, "label-show", small=True, label="Which rows"),
+        show=select_input("label-show", shows, page.show, "label-show", class_="s", aria_label="Which rows"),
         search=text_input(
             "label-search",
             page.search,
@@ -64,7 +67,7 @@ def _many(now: Labeling) -> Html:
         '<div class="bar"><span class="muted nowrap" data-ticked role="status">0 rows ticked</span>'
         '<span class="right w200">{labels}</span><button type="button" class="btn s accent" data-act="label-many" '
         'data-take="many-label" data-with-ticks disabled>Put it on them</button>{take}</div>',
-        labels=select_input("many-label", options, "", "", small=True, label="Label for the ticked rows"),
+        labels=select_input("many-label", options, "", "", class_="s", aria_label="Label for the ticked rows"),
         take=take if now.suggesting.learned_from else "",
     )
 
@@ -86,9 +89,8 @@ def _row(now: Labeling, each: LabelRow) -> Html:
         text=each.text or html('<span class="muted">(empty)</span>'),
         value=tag(value[:80]) if value else "",
         mark=tag(each.mark, "warn") if each.mark else "",
-        guess=html('<span class="muted">{l} {s}</span>', l=each.suggestion.best, s=share(each.suggestion.sure))
-        if each.suggestion
-        else "",
+        guess=each.suggestion
+        and html('<span class="muted">{l} {s}</span>', l=each.suggestion.best, s=share(each.suggestion.sure)),
         by=others if len(each.by) > 1 else "",
     )
 

@@ -4,6 +4,7 @@ import json
 
 from studio.schema.preview import LengthStats
 from studio.ui.components.basic import button, facts, tag
+from studio.ui.components.layout import panel
 from studio.ui.markup import Html, attrs, html
 
 LISTED = 8
@@ -15,6 +16,7 @@ LEAST = 16
 def lengths_panel(stats: LengthStats, this: int | None, by_hand: bool) -> Html:
     """The histogram, the rows that are truncated, and the slider."""
     raised = max(LEAST, -(-stats.longest // 32) * 32)
+    lengths = [("Middle row", stats.middle), ("Longest", stats.longest), ("This row", this)]
     return html(
         '<section class="panel stack mid" aria-labelledby="len"><div class="row"><h2 id="len">Lengths of {n:,} rows'
         '</h2><small class="right">max_length</small></div>{chart}<p class="small" data-said aria-live="polite">{said}'
@@ -22,17 +24,11 @@ def lengths_panel(stats: LengthStats, this: int | None, by_hand: bool) -> Html:
         n=stats.rows,
         chart=histogram(stats, this),
         said=limit_sentence(stats),
-        raise_=button(f"Raise limit to {raised:,}", "limit", "s", value=raised)
-        if stats.over and raised <= stats.most
-        else "",
-        planned=button("As planned", "limit", "s quiet", value=0, aria_label="Leave the limit to the plan")
-        if by_hand
-        else "",
-        facts=facts(
-            [("Middle row", f"{stats.middle:,} tokens"), ("Longest", f"{stats.longest:,} tokens")]
-            + ([("This row", f"{this:,} tokens")] if this else [])
-        ),
-        sampled=html('<p class="muted small">Counted on an even sample of the rows.</p>') if stats.sampled else "",
+        raise_=bool(stats.over and raised <= stats.most)
+        and button(f"Raise limit to {raised:,}", "limit", "s", value=raised),
+        planned=by_hand and button("As planned", "limit", "s quiet", value=0, aria_label="Leave the limit to the plan"),
+        facts=facts([(name, f"{tokens:,} tokens") for name, tokens in lengths if tokens is not None]),
+        sampled=stats.sampled and html('<p class="muted small">Counted on an even sample of the rows.</p>'),
     )
 
 
@@ -100,19 +96,16 @@ def _bars(stats: LengthStats, this: int | None) -> list[Html]:
 
 def longest_panel(stats: LengthStats, row: int) -> Html:
     """The longest rows, each with a button that shows it."""
-    return html(
-        '<section class="panel flush" aria-labelledby="longest"><div class="bar"><h2 id="longest">The longest rows</h2>'
-        '</div><ul class="list">{rows}</ul></section>',
-        rows=[
-            html(
-                '<li><span class="grow">Row {n:,}</span>{tag}<span class="num">{tokens:,} tokens</span>{show}</li>',
-                n=number,
-                tag=tag("cut", "warn") if tokens > stats.limit else "",
-                tokens=tokens,
-                show=tag("shown")
-                if number == row
-                else button("Show", "row", "s quiet", value=number, aria_label=f"Show row {number}"),
-            )
-            for number, tokens in stats.longest_rows[:LISTED]
-        ],
-    )
+    rows = [
+        html(
+            '<li><span class="grow">Row {n:,}</span>{tag}<span class="num">{tokens:,} tokens</span>{show}</li>',
+            n=number,
+            tag=tokens > stats.limit and tag("cut", "warn"),
+            tokens=tokens,
+            show=tag("shown")
+            if number == row
+            else button("Show", "row", "s quiet", value=number, aria_label=f"Show row {number}"),
+        )
+        for number, tokens in stats.longest_rows[:LISTED]
+    ]
+    return panel("The longest rows", "longest", html('<ul class="list">{rows}</ul>', rows=rows))

@@ -4,15 +4,11 @@ from collections.abc import Mapping
 
 from studio.schema.models import ModelInfo
 from studio.schema.views import DownloadState, ModelView
-from studio.ui.components.basic import button, check_input, facts, field, note, state, text_input, track
+from studio.ui.components.basic import Field, button, check_input, facts, note, state, track
 from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import count, memory_of, size, size_of
 
-FITS = {
-    "fits": ("ok", "Fits", "", "ok"),
-    "tight": ("warn", "Tight", "warn", "warn"),
-    "too-large": ("error", "Too large", "none", "error"),
-}
+FITS = {"fits": ("ok", "Fits", ""), "tight": ("warn", "Tight", "warn"), "too-large": ("error", "Too large", "none")}
 
 
 LANGUAGES = {
@@ -55,10 +51,9 @@ def _row(view: ModelView, chosen: str, download: DownloadState | None) -> Html:
     info, off = view.info, bool(view.unavailable_reason)
     key = f"m-{info.name}"
     return html(
-        '<div class="mrow {off}"{row}><input type="radio"{attrs}><label class="grow"{for_}><span '
-        'class="t">{title}</span>'
-        '<span class="muted">{sentence}</span></label><span class="c-dl">{here}</span><span '
-        'class="c-mem">{memory}</span></div>',
+        '<div class="mrow {off}"{row}><input type="radio"{attrs}><label class="grow"{for_}><span class="t">{title}'
+        '</span><span class="muted">{sentence}</span></label><span class="c-dl">{here}</span><span class="c-mem">'
+        "{memory}</span></div>",
         off="off" if off else "",
         row=attrs(data_key=key),
         attrs=attrs(name="model", value=info.name, id=key, data_act="model", checked=info.name == chosen, disabled=off),
@@ -79,30 +74,28 @@ def _of_hub(info: ModelInfo) -> str:
 def _here(view: ModelView, download: DownloadState | None) -> Html:
     info = view.info
     if download and download.status == "running":
-        done, total = size_of(download.done_bytes, max(download.total_bytes, 1))
+        whole = max(download.total_bytes, 1)
+        done, total = size_of(download.done_bytes, whole)
         return html(
             '<span class="row"><span class="grow">{done} <span class="muted">of {total}<span class="only-si"> '
-            "downloaded</span></span>"
-            "</span>{cancel}</span>{track}",
+            "downloaded</span></span></span>{cancel}</span>{track}",
             done=done,
             total=total,
             cancel=button(
                 "", "cancel", "quiet x", "x", name=info.name, aria_label=f"Cancel the download of {info.title}"
             ),
-            track=track(download.done_bytes / max(download.total_bytes, 1), label=f"{done} of {total} downloaded"),
+            track=track(download.done_bytes / whole, label=f"{done} of {total} downloaded"),
         )
+    words = size(info.bytes) if info.bytes else "size not known"
+    mark: Html | str = html("<span>From the Hub</span>")
     if info.here:
-        return html("{state}<small>{size}</small>", state=state("ok", "Here already"), size=size(info.bytes))
-    if download and download.status in ("failed", "cancelled"):
-        word = state("error", "Download failed") if download.status == "failed" else state("idle", "Stopped")
-        return html("{word}<small>{size}</small>", word=word, size=f"{size(download.done_bytes)} are here")
-    if info.gated:
-        return html(
-            "{state}<small>{size} from the Hub</small>", state=state("warn", "Gated", "lock"), size=size(info.bytes)
-        )
-    return html(
-        "<span>From the Hub</span><small>{size}</small>", size=size(info.bytes) if info.bytes else "size not known"
-    )
+        mark, words = state("ok", "Here already"), size(info.bytes)
+    elif download and download.status in ("failed", "cancelled"):
+        mark = state("error", "Download failed") if download.status == "failed" else state("idle", "Stopped")
+        words = f"{size(download.done_bytes)} are here"
+    elif info.gated:
+        mark, words = state("warn", "Gated", "lock"), f"{size(info.bytes)} from the Hub"
+    return html("{mark}<small>{words}</small>", mark=mark, words=words)
 
 
 def _memory(view: ModelView) -> Html:
@@ -110,15 +103,14 @@ def _memory(view: ModelView) -> Html:
         return state("idle", "Not for this task", "x")
     if not view.memory_bytes:
         return state("idle", "Not known yet", "info")
-    kind, word, bar, icon_name = FITS[view.fits]
+    kind, word, bar = FITS[view.fits]
     done, total = memory_of(view.memory_bytes, view.available_bytes)
     return html(
         '<span class="meter"><span class="row"><span class="grow">{done} <span class="muted">of {total}<span '
-        'class="only-si"> '
-        "to train</span></span></span>{state}</span>{track}</span>",
+        'class="only-si"> to train</span></span></span>{state}</span>{track}</span>',
         done=done,
         total=total,
-        state=state(kind, word, icon_name),
+        state=state(kind, word),
         track=track(view.memory_bytes / max(view.available_bytes, 1), bar, f"{done} of {total}: {word}"),
     )
 
@@ -126,38 +118,34 @@ def _memory(view: ModelView) -> Html:
 def model_details(view: ModelView, titles: Mapping[str, str]) -> Html:
     """Details of a model. `titles`: task → title."""
     info = view.info
-    writes = info.kind == "causal"
+    languages = ", ".join(LANGUAGES.get(each, each) for each in info.languages[:4])
+    more = f" and {len(info.languages) - 4} more" if len(info.languages) > 4 else ""
+    template = "Its own" if info.has_chat_template else "None: a plain one is used"
     pairs = [
         ("Licence", licence_words(info.licence)),
-        (
-            "Languages",
-            ", ".join(LANGUAGES.get(each, each) for each in info.languages[:4])
-            + (f" and {len(info.languages) - 4} more" if len(info.languages) > 4 else ""),
-        ),
+        ("Languages", f"{languages}{more}"),
         ("Can do", ", ".join(titles.get(each, each) for each in info.tasks) or "None of the studio’s tasks"),
-        ("Reads at once", f"{info.context:,} tokens" if info.context else ""),
-        ("Chat template", ("Its own" if info.has_chat_template else "None: a plain one is used") if writes else ""),
-        ("Size on disk" if info.here else "Size to download", size(info.bytes) if info.bytes else ""),
-        ("Parameters", count(info.parameters) if info.parameters else ""),
+        ("Reads at once", info.context and f"{info.context:,} tokens"),
+        ("Chat template", info.kind == "causal" and template),
+        ("Size on disk" if info.here else "Size to download", info.bytes and size(info.bytes)),
+        ("Parameters", info.parameters and count(info.parameters)),
         ("Gated", "Yes" if info.gated else "No"),
-        ("Downloads on the Hub", f"{info.downloads:,} a month" if info.downloads else ""),
+        ("Downloads on the Hub", info.downloads and f"{info.downloads:,} a month"),
         ("Kind", info.architecture),
-        ("Revision", html('<span class="mono">{r}</span>', r=info.revision[:7]) if info.revision else ""),
+        ("Revision", info.revision and html('<span class="mono">{r}</span>', r=info.revision[:7])),
     ]
+    context = html(
+        '<p class="small">{n:,} is the context length. The most it reads while training is set in step 3 and is 512 '
+        "unless you change it.</p>",
+        n=info.context,
+    )
     return html(
         '<div><h2 id="about">{title}</h2><small>{name}</small></div>{facts}{more}{context}',
         title=info.title,
         name=info.hub_id or info.name,
         facts=facts([pair for pair in pairs if pair[1]]),
         more=_words(view),
-        context=html(
-            '<p class="small">{n:,} is the context length. The most it reads while training is set in step 3 and is '
-            "512 unless "
-            "you change it.</p>",
-            n=info.context,
-        )
-        if info.context
-        else "",
+        context=context if info.context else "",
     )
 
 
@@ -175,18 +163,15 @@ def _words(view: ModelView) -> Html:
 
 def trust_question(view: ModelView) -> Html:
     """The question whether to trust a model with custom code or pickles."""
+    warning = html(
+        "<p><b>This model could run a program on this machine.</b> {why}</p><p>Whoever made it could read your files "
+        "and your rows. Allow it only if you know who made it and trust them. It is asked once for each model, and "
+        "again when its code or weights have changed.</p>",
+        why=view.info.needs_trust,
+    )
     return html(
         '<div class="stack tight">{note}{check}{button}</div>',
-        note=note(
-            "warn",
-            html(
-                "<p><b>This model could run a program on this machine.</b> {why}</p><p>Whoever made it could read "
-                "your files and "
-                "your rows. Allow it only if you know who made it and trust them. It is asked once for each model, and "
-                "again when its code or weights have changed.</p>",
-                why=view.info.needs_trust,
-            ),
-        ),
+        note=note("warn", warning),
         check=check_input("understood", "I know who made this model and trust them.", False),
         button=button(
             "Allow this model", "trust", "danger", disabled=True, needs="understood", seen=view.info.fingerprint
@@ -207,26 +192,16 @@ def token_form(name: str, has_token: bool) -> Html:
     """The form of a Hub token, for gated models."""
     steps = html(
         "<p><b>The makers ask you to accept their terms first.</b> Open the model’s page on the Hub ({name}), log in "
-        "and accept; "
-        "then make a token under Settings, Access Tokens, and put it here.</p>",
+        "and accept; then make a token under Settings, Access Tokens, and put it here.</p>",
         name=name,
     )
-    kept = html('<p class="muted">A token is kept on this machine. It is never shown again.</p>') if has_token else ""
+    field = Field("token", "Hub token", "Kept in a file that only you can read, and sent to the Hub alone.")
     return html(
-        '<div class="stack tight">{note}{kept}{field}{buttons}</div>',
+        '<div class="stack tight">{note}{kept}{field}<div class="row">{keep}{forget}</div></div>',
         note=note("acc", steps),
-        kept=kept,
-        field=field(
-            "token",
-            "Hub token",
-            text_input("token", "", "", type="password", helped=True, placeholder="hf_…"),
-            "Kept in a file that only you can read, and sent to the Hub alone.",
-        ),
-        buttons=html(
-            '<div class="row">{keep}{forget}</div>',
-            keep=button("Keep the token", "token", "s", take="token"),
-            forget=button("Remove it", "forget-token", "s quiet", confirm="Remove the Hub token from this machine?")
-            if has_token
-            else "",
-        ),
+        kept=has_token and html('<p class="muted">A token is kept on this machine. It is never shown again.</p>'),
+        field=field.text("", "", type="password", placeholder="hf_…"),
+        keep=button("Keep the token", "token", "s", take="token"),
+        forget=has_token
+        and button("Remove it", "forget-token", "s quiet", confirm="Remove the Hub token from this machine?"),
     )

@@ -16,40 +16,29 @@ def plan_panel(view: PlanView, cores: int) -> Html:
     done, total = memory_of(e.memory_bytes, e.available_bytes)
     share = e.memory_bytes / max(1, e.available_bytes)
     learns = e.trainable_parameters / max(1, e.total_parameters)
-    word = (
-        state("error", "Does not fit") if not e.fits else state("warn", "Tight") if share > 0.8 else state("ok", "Fits")
-    )
+    whole, patience = f"of {count(e.total_parameters)}, {as_shares(learns)}", config.early_stopping_patience
+    kind, word = ("error", "Does not fit") if not e.fits else ("warn", "Tight") if share > 0.8 else ("ok", "Fits")
+    pairs = [
+        ("Rows", f"{view.splits.train:,} train, {view.splits.validation:,} validation"),
+        ("Rows a step", f"{e.effective_batch_size:,}"),
+        ("Checks itself", f"every {config.eval_steps:,} steps" if config.eval_steps else "at the end"),
+        ("Keeps", "the step that does best" if config.keep_best else "the last step"),
+        ("Stops early", f"after {patience} checks without gain" if patience else "never"),
+    ]
     return html(
         '<section class="panel stack runcard" aria-labelledby="thisrun" aria-live="polite"><div class="row"><h2 '
-        'id="thisrun">This run</h2>'
-        '<span class="right">{word}</span></div><div class="figs"><div><span class="big">{time}</span><small>on '
-        "{cores}</small></div>"
-        '<div><span class="big">{steps}</span><small>{passes}</small></div></div>{allows}{memory}{learns}{facts}{probe}'
-        "</section>",
-        allows=html('<p class="muted small">{s}</p>', s=view.allows) if view.allows else "",
-        word=word,
+        'id="thisrun">This run</h2><span class="right">{word}</span></div><div class="figs"><div><span class="big">'
+        '{time}</span><small>on {cores}</small></div><div><span class="big">{steps}</span><small>{passes}</small></div>'
+        "</div>{allows}{memory}{learns}{facts}{probe}</section>",
+        allows=view.allows and html('<p class="muted small">{s}</p>', s=view.allows),
+        word=state(kind, word),
         time=time_range(e.seconds),
         cores="1 core" if cores == 1 else f"{cores} cores",
         steps="1 step" if e.steps == 1 else f"{e.steps:,} steps",
         passes=_passes(e.epochs, e.steps),
-        memory=meter("Memory", done, f"of {total}", share, "error" if not e.fits else "warn" if share > 0.8 else ""),
-        learns=meter(
-            "What learns", count(e.trainable_parameters), f"of {count(e.total_parameters)}, {as_shares(learns)}", learns
-        ),
-        facts=facts(
-            [
-                ("Rows", f"{view.splits.train:,} train, {view.splits.validation:,} validation"),
-                ("Rows a step", f"{e.effective_batch_size:,}"),
-                ("Checks itself", f"every {config.eval_steps:,} steps" if config.eval_steps else "at the end"),
-                ("Keeps", "the step that does best" if config.keep_best else "the last step"),
-                (
-                    "Stops early",
-                    f"after {config.early_stopping_patience} checks without gain"
-                    if config.early_stopping_patience
-                    else "never",
-                ),
-            ]
-        ),
+        memory=meter("Memory", done, f"of {total}", share, "" if kind == "ok" else kind),
+        learns=meter("What learns", count(e.trainable_parameters), whole, learns),
+        facts=facts(pairs),
         probe=_probe(e.probed),
     )
 
@@ -74,8 +63,7 @@ def fitted_panel(changes: Sequence[str]) -> Html:
     """The changes that made the run fit the memory."""
     if not changes:
         return Html("")
-    rows = [html("<li>{c}</li>", c=change) for change in changes]
-    return note("acc", html('<p><b>Made to fit.</b></p><ul class="why-list">{r}</ul>', r=rows))
+    return note("acc", html('<p><b>Made to fit.</b></p><ul class="why-list">{r}</ul>', r=_items(changes)))
 
 
 def why_panel(view: PlanView) -> Html:
@@ -84,10 +72,13 @@ def why_panel(view: PlanView) -> Html:
     if not sentences:
         return Html("")
     return html(
-        '<section class="panel flush"><details class="fold" data-key="why"><summary>{chevron}<b>Why these '
-        "values</b><span>{n}</span></summary>"
-        '<ul class="body why-list">{rows}</ul></details></section>',
+        '<section class="panel flush"><details class="fold" data-key="why"><summary>{chevron}<b>Why these values</b>'
+        '<span>{n} reasons</span></summary><ul class="body why-list">{rows}</ul></details></section>',
         chevron=icon("chevron"),
-        n=f"{len(sentences)} reasons",
-        rows=[html("<li>{s}</li>", s=sentence) for sentence in sentences],
+        n=len(sentences),
+        rows=_items(sentences),
     )
+
+
+def _items(sentences: Sequence[str]) -> list[Html]:
+    return [html("<li>{s}</li>", s=each) for each in sentences]

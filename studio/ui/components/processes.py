@@ -2,6 +2,7 @@
 
 from studio.schema.models import Estimate, ProcessMemory
 from studio.ui.components.basic import fold, tag
+from studio.ui.components.layout import scroll_table
 from studio.ui.markup import Html, html
 from studio.ui.numbers import memory
 
@@ -18,29 +19,23 @@ def processes_panel(estimate: Estimate) -> Html:
     if not lines:
         return Html("")
     chosen = next((line for line in lines if line.chosen), lines[0])
-    table = html(
-        '<div class="scroll-x" role="region" tabindex="0" aria-label="Memory by process, scrolls sideways"><table '
-        'class="processes"><thead><tr><th>Way</th><th class="num">Each</th><th class="num">All</th></tr></thead><tbody>'
-        "{rows}</tbody></table></div>",
-        rows=[_line(line) for line in lines],
-    )
+    heads = Html('<th>Way</th><th class="num">Each</th><th class="num">All</th>')
+    table = scroll_table("Memory by process", heads, [_line(line) for line in lines], "processes")
     body = html('{table}<p class="muted small">{why} Choose under All settings, Machine.</p>', table=table, why=WHY)
     words = f"{chosen.way}: {memory(chosen.process_bytes)}{' each' if chosen.processes > 1 else ''}"
     return html('<section class="panel flush">{f}</section>', f=fold("Memory by process", words, body, key="processes"))
 
 
 def _line(line: ProcessMemory) -> Html:
-    count = f", {line.processes} processes" if line.processes > 1 else ""
+    off = line.unavailable_reason if not line.chosen else ""
     return html(
         '<tr><th scope="row">{way}<span class="muted">{count}</span> {mark}<small>{sentence}{off}</small></th><td '
         'class="num">{each}</td><td class="num">{all}</td></tr>',
         way=line.way,
-        count=count,
-        mark=tag("chosen", "acc") if line.chosen else "",
+        count=f", {line.processes} processes" if line.processes > 1 else "",
+        mark=line.chosen and tag("chosen", "acc"),
         sentence=line.sentence,
-        off=html("<br>Not on offer here: {why}", why=line.unavailable_reason)
-        if line.unavailable_reason and not line.chosen
-        else "",
+        off=off and html("<br>Not on offer here: {why}", why=off),
         each=_megabytes(line.process_bytes),
         all=_megabytes(line.memory_bytes),
     )

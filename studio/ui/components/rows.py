@@ -1,10 +1,12 @@
 """The table of rows with a role above each column, and its page buttons."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from studio.data.phrases import many
 from studio.schema.views import RoleView, RowPage
 from studio.ui.components.basic import button, select_input, tag
+from studio.ui.components.layout import page_buttons
 from studio.ui.markup import Html, attrs, html
 
 PAGE = 12
@@ -17,63 +19,56 @@ LOUD = ("reply", "label", "messages", "text", "prompt")
 """Roles whose column shows the marks of a row. The first existing one is used."""
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of the table. A loud one shows the marks of the rows."""
+
+    number: int
+    name: str
+    role: str | None
+    loud: bool
+
+
 def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[RoleView]) -> Html:
     """Rows as text, with all cells escaped. With `known` roles, columns have a selector of roles."""
-    columns = [(at, each) for at, each in enumerate(page.columns) if at < WIDEST or roles.get(each)]
+    last = page.columns[-1] if page.columns else ""
+    loud = next((column for role in LOUD for column, played in roles.items() if played == role), last)
+    columns = [
+        Column(number, name, roles.get(name), name == loud)
+        for number, name in enumerate(page.columns)
+        if number < WIDEST or roles.get(name)
+    ]
     wide = max(0, len(columns) - 4) * 150 + 640
-    loud = next(
-        (column for role in LOUD for column, played in roles.items() if played == role),
-        page.columns[-1] if page.columns else "",
-    )
-    used = {column for column in page.columns if roles.get(column)} or set(page.columns)
+    with_role = any(roles.get(name) for name in page.columns)
+    hidden = many(len(page.columns) - len(columns), "more column is", "more columns are")
     return html(
-        '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows, scrolls sideways"><table '
-        'class="grid-table datatable"'
-        '{style}><colgroup><col style="width:56px">{cols}</colgroup><thead><tr class="map"><th><span '
-        'class="sr">Row</span></th>{heads}'
-        "</tr></thead><tbody>{rows}</tbody></table></div>{hidden}",
+        '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows, scrolls sideways"><table class="grid-table '
+        'datatable"{style}><colgroup><col style="width:56px">{cols}</colgroup><thead><tr class="map"><th><span '
+        'class="sr">Row</span></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{hidden}',
         style=attrs(style=f"min-width:{wide}px"),
-        cols=[Html("<col>") if column in used else Html('<col style="width:128px">') for _, column in columns],
-        heads=[_head(column, roles.get(column), known, number) for number, column in columns],
-        rows=[_row(number, row, page, [column for _, column in columns], roles, loud) for number, row in page.rows],
-        hidden=_hidden(len(page.columns) - len(columns)),
+        cols=[Html("<col>" if each.role or not with_role else '<col style="width:128px">') for each in columns],
+        heads=[_head(each, known) for each in columns],
+        rows=[_row(number, row, columns, page.marks.get(number, ())) for number, row in page.rows],
+        hidden=len(page.columns) > len(columns) and html('<p class="muted small">{w} not shown.</p>', w=hidden),
     )
 
 
-def _hidden(count: int) -> Html:
-    words = many(count, "more column is", "more columns are")
-    return html('<p class="muted small">{w} not shown.</p>', w=words) if count else Html("")
-
-
-def _head(column: str, role: str | None, known: Sequence[RoleView], number: int) -> Html:
+def _head(column: Column, known: Sequence[RoleView]) -> Html:
+    name, words = f"role-{column.number}", f"Role of the column {column.name}"
     choices = [*((each.name, each.title) for each in known), (IGNORE, "Not used")]
-    select = select_input(
-        f"role-{number}",
-        choices,
-        role or IGNORE,
-        "map",
-        small=True,
-        label=f"Role of the column {column}",
-        data_column=column,
-    )
+    role = column.role or IGNORE
     return html(
         "<th><span{title}>{column}</span>{select}</th>",
-        title=attrs(class_="cut", title=column),
-        column=column,
-        select=select if known else "",
+        title=attrs(class_="cut", title=column.name),
+        column=column.name,
+        select=bool(known)
+        and select_input(name, choices, role, "map", class_="s", aria_label=words, data_column=column.name),
     )
 
 
-def _row(
-    number: int,
-    row: Mapping[str, str],
-    page: RowPage,
-    columns: Sequence[str],
-    roles: Mapping[str, str | None],
-    loud: str,
-) -> Html:
-    marks = page.marks.get(number, ())
+def _row(number: int, row: Mapping[str, str], columns: Sequence[Column], marks: Sequence[tuple[str, str]]) -> Html:
     tags = [html("{t} ", t=tag(words, MARKS.get(kind, "warn"))) for kind, words in marks]
+    cells = [(each, row.get(each.name, "")[:CELL]) for each in columns]
     return html(
         '<tr{key}><td class="idx num">{open}</td>{cells}</tr>',
         key=attrs(data_key=f"r{number}"),
@@ -81,11 +76,11 @@ def _row(
         cells=[
             html(
                 "<td{attrs}>{tags}{text}</td>",
-                attrs=attrs(class_=None if roles.get(column) else "muted", title=row.get(column, "")[:CELL] or None),
-                tags=tags if column == loud else "",
-                text=row.get(column, "")[:CELL],
+                attrs=attrs(class_=None if column.role else "muted", title=text or None),
+                tags=tags if column.loud else "",
+                text=text,
             )
-            for column in columns
+            for column, text in cells
         ],
     )
 
@@ -94,22 +89,11 @@ def rows_foot(page: RowPage, only: str) -> Html:
     """The position in the rows, and buttons to other pages."""
     last = page.start + len(page.rows) - 1
     words = f"Rows {page.start:,} to {last:,} of {page.total:,}" if page.rows else "No rows to show"
-    if only:
-        words = f"{words}: {only.replace('-', ' ')} only"
     return html(
-        '<div class="bar foot"><span class="muted" aria-live="polite">{words}</span><span class="right '
-        'row">{all}{back}{on}</span></div>',
+        '<div class="bar foot"><span class="muted" aria-live="polite">{words}{only}</span><span class="right '
+        'row">{all}{turn}</span></div>',
         words=words,
-        all=button("Show all rows", "only", "s") if only else "",
-        back=button(
-            "Previous",
-            "page",
-            "s",
-            disabled=page.start <= 1,
-            value=max(1, page.start - PAGE),
-            aria_label=f"Previous {PAGE} rows",
-        ),
-        on=button(
-            "Next", "page", "s", disabled=last >= page.total, value=page.start + PAGE, aria_label=f"Next {PAGE} rows"
-        ),
+        only=only and f": {only.replace('-', ' ')} only",
+        all=only and button("Show all rows", "only", "s"),
+        turn=page_buttons("page", page.start, page.total, PAGE, f"{PAGE} rows"),
     )

@@ -9,20 +9,21 @@ from studio.schema.fields import about
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.training.planning.setting_scope import applies
 from studio.ui.components.basic import button, check_input, heading, state, tag
+from studio.ui.components.layout import look_again, scroll_table
 from studio.ui.components.sparkline import spark
 from studio.ui.markup import Html, html, join
-from studio.ui.numbers import ago, duration, size
+from studio.ui.numbers import ago, duration, plain_value, runs, size
 
-STATES: dict[str, tuple[str, str, str]] = {
-    "queued": ("idle", "info", "Waiting"),
-    "paused": ("idle", "info", "Paused"),
-    "starting": ("run", "", "Starting"),
-    "training": ("run", "", "Training"),
-    "stopping": ("run", "", "Stopping"),
-    "finished": ("ok", "ok", "Finished"),
-    "stopped": ("ok", "ok", "Stopped"),
-    "interrupted": ("error", "error", "Interrupted"),
-    "failed": ("error", "error", "Failed"),
+STATES = {
+    "queued": ("idle", "Waiting"),
+    "paused": ("idle", "Paused"),
+    "starting": ("run", "Starting"),
+    "training": ("run", "Training"),
+    "stopping": ("run", "Stopping"),
+    "finished": ("ok", "Finished"),
+    "stopped": ("ok", "Stopped"),
+    "interrupted": ("error", "Interrupted"),
+    "failed": ("error", "Failed"),
 }
 SHOWN = ("learning_rate", "lora_rank", "epochs")
 """Settings that are shown even when they are the same in all runs."""
@@ -57,38 +58,27 @@ class Line:
 
 def table(lines: Sequence[Line], selected: str, renaming: str, side: Html | str = "", on: str = "") -> Html:
     """The table. The page polls it while a run is active. `on`: name of the dataset that all runs were trained on."""
-    working = any(each.record.status in ACTIVE for each in lines)
     usual = usual_settings([each.config for each in lines])
-    counted = f"{_counted(len(lines))} on {on}" if on else _counted(len(lines))
-    return html(
-        '<div class="stack">{head}<section class="panel flush" aria-label="All runs"><div class="scroll-x" '
-        'role="region" tabindex="0" '
-        'aria-label="Runs, scrolls sideways"><table class="runs"><thead><tr><th><span '
-        'class="sr">Chosen</span></th><th>Run</th><th>State</th><th>Curve</th>'
-        '<th class="num">Best loss</th><th class="num">Score</th><th>Method and settings</th><th class="num">Time</th>'
-        '<th><span class="sr">Actions</span></th></tr></thead><tbody>{rows}</tbody></table></div></section>'
-        '<p class="small">Best loss is the lowest on a '
-        "run's own validation rows. Compare it only between runs on the same data.</p></div>{again}",
-        head=heading("Runs", f"{counted}. Settings that differ are in bold.", side),
-        rows=[_row(each, usual, each.record.id == selected, each.record.id == renaming) for each in lines] or NONE,
-        again=html('<button type="button" hidden data-act="look" data-quiet data-again="4000">Look again</button>')
-        if working
-        else "",
+    counted = f"{runs(len(lines))} on {on}" if on else runs(len(lines))
+    heads = html(
+        '<th><span class="sr">Chosen</span></th><th>Run</th><th>State</th><th>Curve</th><th class="num">Best loss</th>'
+        '<th class="num">Score</th><th>Method and settings</th><th class="num">Time</th><th><span class="sr">Actions'
+        "</span></th>"
     )
-
-
-def _counted(number: int) -> str:
-    return "1 run" if number == 1 else f"{number} runs"
+    rows = [_row(each, usual, each.record.id == selected, each.record.id == renaming) for each in lines] or NONE
+    return html(
+        '<div class="stack">{head}<section class="panel flush" aria-label="All runs">{table}</section><p class="small">'
+        "Best loss is the lowest on a run's own validation rows. Compare it only between runs on the same data.</p>"
+        "</div>{again}",
+        head=heading("Runs", f"{counted}. Settings that differ are in bold.", side),
+        table=scroll_table("Runs", heads, rows, "runs"),
+        again=any(each.record.status in ACTIVE for each in lines) and look_again(4000),
+    )
 
 
 def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -> Html:
-    record = each.record
-    kind, sign, word = (
-        ("idle", "info", "Stopped") if record.status == "stopped" and not record.has_result else STATES[record.status]
-    )
-    mark = state(kind, word, sign) if sign else html('<span class="state run"><i class="dot"></i>{w}</span>', w=word)
-    best = min(each.checks, key=lambda check: check[1], default=None)
-    name: Html = html("<b>{n}</b>", n=record.name)
+    record, best = each.record, min(each.checks, key=lambda check: check[1], default=None)
+    name = html("<b>{n}</b>", n=record.name)
     if renaming:
         name = html(
             '<input class="input" aria-label="New name" maxlength="120" data-act="rename" data-run="{run}" name="name" '
@@ -96,66 +86,65 @@ def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -
             run=record.id,
             name=record.name,
         )
+    loss = Html('<span class="muted">not yet</span>')
+    if best:
+        loss = html('{l:.2f}<small class="d">step {s}</small>', l=best[1], s=best[0])
+    chosen = html('<span class="sr">Choose {n}</span>', n=record.name)
     return html(
-        '<tr data-key="{key}" class="{sel}"><td>{tick}</td><td>{name}<small '
-        'class="d">{when}{data}</small></td><td>{state}</td><td>{curve}</td>'
-        '<td class="num">{loss}</td><td class="num">{scores}</td>'
-        '<td class="settings-cell">{method}</td><td class="num">{time}</td><td '
-        'class="num">{acts}</td></tr>{more}',
+        '<tr data-key="{key}" class="{sel}"><td>{tick}</td><td>{name}<small class="d">{about}</small></td><td>{state}'
+        '</td><td>{curve}</td><td class="num">{loss}</td><td class="num">{scores}</td><td class="settings-cell">'
+        '{method}<small class="d">{settings}</small></td><td class="num">{time}</td><td class="num">{acts}</td></tr>'
+        "{more}",
         key=record.id,
         sel="sel" if selected else "",
-        tick=_tick(each),
+        tick=check_input(f"pick-{record.id}", chosen, each.chosen, "pick"),
         name=name,
-        when=ago(record.created),
-        data=html("{d}{t}", d=f" · {each.dataset}" if each.dataset else "", t=_tags(record)),
-        state=html("{m}{w}", m=mark, w=_waits(each)),
-        more=html('<tr class="more" data-key="more-{k}"><td colspan="9">{m}</td></tr>', k=record.id, m=each.more)
-        if each.more
-        else "",
+        about=_about(each),
+        state=_state(each),
+        more=each.more
+        and html('<tr class="more" data-key="more-{k}"><td colspan="9">{m}</td></tr>', k=record.id, m=each.more),
         curve=spark(each.checks, best[0] if best else None, selected),
-        loss=html('{l:.2f}<small class="d">step {s}</small>', l=best[1], s=best[0])
-        if best
-        else html('<span class="muted">not yet</span>'),
+        loss=loss,
         scores=_scores(record),
-        method=html('{m}<small class="d">{s}</small>', m=each.method, s=_settings(each.config, usual)),
+        method=each.method,
+        settings=_settings(each.config, usual),
         time=duration(record.seconds) if record.seconds else "",
         acts=_acts(each),
     )
 
 
-def _tick(each: Line) -> Html:
-    words = html('<span class="sr">Choose {n}</span>', n=each.record.name)
-    return check_input(f"pick-{each.record.id}", words, each.chosen, "pick")
-
-
-def _tags(record: RunRecord) -> Html:
-    """The tags of a run, and the beginning of its note."""
-    tags = [html(" {t}", t=tag(each)) for each in record.tags]
+def _about(each: Line) -> Html:
+    """When a run was made and on what, its tags, and the beginning of its note."""
+    record = each.record
     first = record.note.splitlines()[0] if record.note else ""
-    words = html("<br>{n}", n=first if len(first) <= 80 else f"{first[:79]}…") if first else ""
-    return html("{t}{w}", t=tags, w=words)
+    return html(
+        "{when}{data}{tags}{note}",
+        when=ago(record.created),
+        data=f" · {each.dataset}" if each.dataset else "",
+        tags=[html(" {t}", t=tag(name)) for name in record.tags],
+        note=first and html("<br>{n}", n=first if len(first) <= 80 else f"{first[:79]}…"),
+    )
 
 
-def _waits(each: Line) -> Html | str:
-    """What a queued run waits for, and buttons to move it."""
+def _state(each: Line) -> Html:
+    """The state of a run; what a queued run waits for, and buttons to move it."""
+    kind, word = STATES[each.record.status]
+    if each.record.status == "stopped" and not each.record.has_result:
+        kind = "idle"
+    mark = html('<span class="state run"><i class="dot"></i>{w}</span>', w=word) if kind == "run" else state(kind, word)
     if not each.waits:
-        return ""
-    first, last = each.ends
-    name = each.record.name
+        return mark
     moves = [
-        button(
-            html('<span class="sr">{w} {n}</span>', w=word, n=name),
-            "move",
-            "s quiet",
-            sign,
-            disabled=off,
-            run=each.record.id,
-            way=way,
-        )
-        for way, sign, word, off in (("up", "up", "Earlier:", first), ("down", "down", "Later:", last))
+        button(_hidden(word, each.record), "move", "s quiet", way, off, run=each.record.id, way=way)
+        for way, word, off in (("up", "Earlier:", each.ends[0]), ("down", "Later:", each.ends[1]))
     ]
     words = each.waits.removeprefix("Waiting: ")
-    return html('<small class="d">{w}</small><span class="row moves">{m}</span>', w=words, m=moves)
+    return html('{mark}<small class="d">{w}</small><span class="row moves">{m}</span>', mark=mark, w=words, m=moves)
+
+
+def _hidden(word: str, record: RunRecord) -> Html:
+    """What a button with an icon does, for screen readers."""
+    return html('<span class="sr">{w} {n}</span>', w=word, n=record.name)
 
 
 def _scores(record: RunRecord) -> Html:
@@ -178,12 +167,13 @@ def _acts(each: Line) -> Html:
     if record.status in GOES_ON:
         word = "Continue" if record.status == "paused" else "Resume"
         made.append(button(word, "resume", "s quiet", run=record.id, aria_label=f"{word} {record.name}"))
-    made.append(_small("more", "More of", "more", record))
-    made.append(_small("pencil", "Rename", "renaming", record))
+    made.append(button(_hidden("More of", record), "more", "s quiet", "more", run=record.id))
+    made.append(button(_hidden("Rename", record), "renaming", "s quiet", "pencil", run=record.id))
     if record.status not in ACTIVE:
-        what = "its curve, log, checkpoints and tuned model" if record.has_result else "its curve, log and checkpoints"
-        question = f"Delete {record.name}: {what}, {size(each.bytes)}?"
-        made.append(_small("bin", "Delete", "delete", record, confirm=question))
+        lost = "log, checkpoints and fine-tuned model" if record.has_result else "log and checkpoints"
+        question = f"Delete {record.name}: its curve, {lost}, {size(each.bytes)}?"
+        delete = _hidden("Delete", record)
+        made.append(button(delete, "delete", "s quiet danger", "bin", run=record.id, confirm=question))
     return html('<span class="row end">{made}</span>', made=made)
 
 
@@ -199,29 +189,16 @@ def usual_settings(configs: Sequence[TrainingConfig]) -> dict[str, object]:
 def _settings(config: TrainingConfig, usual: dict[str, object]) -> Html:
     """A few settings in words. Up to four that differ from most runs are bold."""
     differ = [name for name in settings_of() if str(getattr(config, name)) != usual[name]][:4]
-    named = [*differ, *(name for name in SHOWN if name not in differ and applies(name, config.method))][
-        : max(2, len(differ))
-    ]
-    parts = [html("<b>{w}</b>", w=_words(config, name)) if name in differ else _words(config, name) for name in named]
-    model = config.model.rsplit("/", 1)[-1]
-    return join([html("<b>{m}</b>", m=model) if config.model != usual["model"] else model, *parts], ", ")
+    others = [name for name in SHOWN if name not in differ and applies(name, config.method)]
+    shown = [*differ, *others][: max(2, len(differ))]
+    model = _bold(config.model.rsplit("/", 1)[-1], config.model != usual["model"])
+    return join([model, *(_bold(_words(config, name), name in differ) for name in shown)], ", ")
+
+
+def _bold(words: str, is_bold: bool) -> Html | str:
+    return html("<b>{w}</b>", w=words) if is_bold else words
 
 
 def _words(config: TrainingConfig, name: str) -> str:
-    info, number = about(TrainingConfig, name), getattr(config, name)
-    label = (info.label if info else name).lower()
-    value = (
-        f"{number:g}"
-        if isinstance(number, float)
-        else {True: "yes", False: "no"}.get(number, str(number))
-        if isinstance(number, bool)
-        else str(number)
-    )
-    return f"{label} {value}"
-
-
-def _small(sign: str, word: str, act: str, record: RunRecord, confirm: str | None = None) -> Html:
-    """A button with an icon, and a name for screen readers."""
-    kind = "s quiet danger" if act == "delete" else "s quiet"
-    name = html('<span class="sr">{w} {n}</span>', w=word, n=record.name)
-    return button(name, act, kind, sign, run=record.id, confirm=confirm)
+    info = about(TrainingConfig, name)
+    return f"{(info.label if info else name).lower()} {plain_value(getattr(config, name), 'None')}"

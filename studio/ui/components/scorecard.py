@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from studio.schema.report import JudgedRow, Metric, Report
 from studio.ui.components.basic import tag
+from studio.ui.components.layout import panel, scroll_table
 from studio.ui.markup import Html, html
 
 SENTENCES = {
@@ -18,29 +19,26 @@ AGAINST_BASE = ("reward_accuracy", "reward_margin", "reward_gap")
 
 def scorecard(report: Report, name: str) -> Html:
     """All metrics of base and fine-tuned model, with the interval and the gain."""
-    return html(
-        '<section class="panel flush" aria-labelledby="score"><div class="bar"><h2 id="score">Scorecard</h2>'
-        '<div class="legend right small"><span><i class="sq b"></i>base</span><span><i class="sq"></i>tuned · '
-        "{name}</span>"
-        "<span>95 % interval</span></div></div>"
-        '<div class="scroll-x" role="region" tabindex="0" aria-label="Scorecard, scrolls sideways">'
-        '<table class="score"><thead><tr><th>Measure</th><th class="num">Base</th><th class="num">Tuned</th>'
-        '<th class="hide-s"><span class="sr">Drawn</span></th><th '
-        'class="num">Gain</th></tr></thead><tbody>{rows}</tbody>'
-        "</table></div></section>",
+    legend = html(
+        '<div class="legend right small"><span><i class="sq b"></i>base</span><span><i class="sq"></i>tuned · {name}'
+        "</span><span>95 % interval</span></div>",
         name=name,
-        rows=[_metric(key, metric) for key, metric in report.metrics.items()],
     )
+    heads = Html(
+        '<th>Measure</th><th class="num">Base</th><th class="num">Tuned</th><th class="hide-s"><span class="sr">Drawn'
+        '</span></th><th class="num">Gain</th>'
+    )
+    rows = [_metric(key, metric) for key, metric in report.metrics.items()]
+    return panel("Scorecard", "score", scroll_table("Scorecard", heads, rows, "score"), legend)
 
 
 def _metric(key: str, metric: Metric) -> Html:
     share = _as_share(metric)
-    gain = None if metric.base is None else metric.tuned - metric.base
+    gain = "" if metric.base is None else signed(metric.tuned - metric.base, share)
     return html(
         '<tr><th scope="row"><span class="t">{title}</span><small>{unit}</small></th><td class="num"><span '
-        'class="muted">'
-        '{base}</span>{base_range}</td><td class="num"><b>{tuned}</b>{range}</td><td class="plot hide-s">{plot}</td>'
-        '<td class="num"><b class="{kind}">{gain}</b>{gain_range}</td></tr>',
+        'class="muted">{base}</span>{base_range}</td><td class="num"><b>{tuned}</b>{range}</td><td class="plot hide-s">'
+        '{plot}</td><td class="num"><b class="{kind}">{gain}</b>{gain_range}</td></tr>',
         title=metric.title or key.replace("_", " "),
         unit=("per cent" if share else "lower is better" if not metric.higher_is_better else ""),
         base=value(metric.base, share) if metric.base is not None else "–" if key in AGAINST_BASE else "no head yet",
@@ -49,7 +47,7 @@ def _metric(key: str, metric: Metric) -> Html:
         range=_range(metric.low, metric.high, lambda number: value(number, share)),
         plot=_plot(metric) if share else "",
         kind="accent" if _is_better(metric) else "",
-        gain="" if gain is None else signed(gain, share),
+        gain=gain,
         gain_range=_range(metric.gain_low, metric.gain_high, lambda number: signed(number, share), " to "),
     )
 
@@ -111,16 +109,14 @@ def matrix(confusion: dict[str, dict[str, int]]) -> Html:
     labels = list(confusion)
     if len(labels) > 12:
         return _mixups(confusion)
+    columns = [html('<th scope="col">{l}</th>', l=label) for label in labels]
+    heads = html("<th><small>true label</small></th>{c}", c=columns)
+    rows = [_matrix_row(label, confusion[label], labels) for label in labels]
     return html(
         '<section class="panel stack mid" aria-labelledby="mixes"><div class="row"><h2 id="mixes">What it mixes up</h2>'
-        '<small class="right">confusion matrix</small></div><div class="scroll-x" role="region" tabindex="0" '
-        'aria-label="Confusion matrix, scrolls sideways"><table class="cm"><thead><tr><th><small>true '
-        "label</small></th>{heads}</tr></thead>"
-        '<tbody>{rows}</tbody></table></div><p class="muted small">Across: what the model said. {mistakes} of {all} '
-        "rows are "
-        "mistakes.</p></section>",
-        heads=[html('<th scope="col">{l}</th>', l=label) for label in labels],
-        rows=[_matrix_row(label, confusion[label], labels) for label in labels],
+        '<small class="right">confusion matrix</small></div>{table}<p class="muted small">Across: what the model said. '
+        "{mistakes} of {all} rows are mistakes.</p></section>",
+        table=scroll_table("Confusion matrix", heads, rows, "cm"),
         mistakes=sum(n for label, row in confusion.items() for other, n in row.items() if other != label),
         all=sum(sum(row.values()) for row in confusion.values()),
     )
@@ -145,13 +141,9 @@ def _mixups(confusion: dict[str, dict[str, int]]) -> Html:
     """The most frequent confusions, for many labels."""
     taken = ((n, label, other) for label, row in confusion.items() for other, n in row.items())
     pairs = sorted((each for each in taken if each[0] and each[1] != each[2]), reverse=True)[:8]
-    return html(
-        '<section class="panel flush" aria-labelledby="mixes"><div class="bar"><h2 id="mixes">What it mixes '
-        "up</h2></div>"
-        '<ul class="list">{rows}</ul></section>',
-        rows=[html("<li><span class=grow>{a} taken for {b}</span><b>{n}</b></li>", a=a, b=b, n=n) for n, a, b in pairs]
-        or html('<li class="muted">Nothing.</li>'),
-    )
+    one = "<li><span class=grow>{a} taken for {b}</span><b>{n}</b></li>"
+    rows = [html(one, a=a, b=b, n=n) for n, a, b in pairs] or Html('<li class="muted">Nothing.</li>')
+    return panel("What it mixes up", "mixes", html('<ul class="list">{rows}</ul>', rows=rows))
 
 
 def per_label(scores: dict[str, dict[str, float]]) -> Html:
@@ -168,15 +160,11 @@ def per_label(scores: dict[str, dict[str, float]]) -> Html:
         )
         for label, each in scores.items()
     ]
-    return html(
-        '<section class="panel flush" aria-labelledby="labels"><div class="bar"><h2 id="labels">Each label</h2></div>'
-        '<div class="scroll-x" role="region" tabindex="0" aria-label="Each label, scrolls sideways"><table '
-        'class="labels-table"><thead><tr><th>Label</th>'
-        '<th class="num">Right of those said</th><th class="num">Found of those there</th><th class="num">F1</th><th '
-        'class="num">Rows</th></tr>'
-        "</thead><tbody>{rows}</tbody></table></div></section>",
-        rows=rows,
+    heads = Html(
+        '<th>Label</th><th class="num">Right of those said</th><th class="num">Found of those there</th><th '
+        'class="num">F1</th><th class="num">Rows</th>'
     )
+    return panel("Each label", "labels", scroll_table("Each label", heads, rows, "labels-table"))
 
 
 def row_table(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
@@ -186,19 +174,15 @@ def row_table(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
     words = tag if labels else (lambda text, kind="": html('<span class="cell-text">{t}</span>', t=text))
     made = [
         html(
-            "<tr><td class=num>{n}</td><td>{text}</td><td>{e}</td><td>{b}</td><td>{t}</td></tr>",
+            '<tr><td class=num>{n}</td><td><span class="cell-text">{text}</span></td><td>{e}</td><td>{b}</td><td>{t}'
+            "</td></tr>",
             n=row.row,
-            text=html('<span class="cell-text">{t}</span>', t=row.text),
+            text=row.text,
             e=words(row.expected),
             b=words(row.base),
             t=words(row.tuned, "error" if labels and row.tuned != row.expected else "acc"),
         )
         for row in rows
     ]
-    return html(
-        '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows, scrolls sideways">'
-        '<table class="judged"><thead><tr><th '
-        'class="num">Row</th><th>Text</th>'
-        "<th>Expected</th><th>Base said</th><th>Tuned said</th></tr></thead><tbody>{rows}</tbody></table></div>",
-        rows=made,
-    )
+    heads = Html('<th class="num">Row</th><th>Text</th><th>Expected</th><th>Base said</th><th>Tuned said</th>')
+    return scroll_table("Rows", heads, made, "judged")

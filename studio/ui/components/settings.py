@@ -2,25 +2,17 @@
 
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from studio.schema.config import GROUPS, TrainingConfig
 from studio.schema.fields import About, about
 from studio.schema.settings_check import range_of
 from studio.training.planning.setting_scope import applicable_settings
-from studio.ui.components.basic import (
-    button,
-    check_input,
-    field,
-    fold,
-    select_input,
-    tag,
-    text_input,
-    textarea,
-    wrong_words,
-)
+from studio.ui.components.basic import Field, button, check_input, fold, tag, wrong_words
+from studio.ui.components.layout import panel
 from studio.ui.markup import Html, html, join
-from studio.ui.numbers import share
+from studio.ui.numbers import plain_value, share
 
 LONG = 1000
 """Maximum characters of a one-line field."""
@@ -32,95 +24,93 @@ def shown_settings(config: TrainingConfig) -> dict[str, About]:
     return {name: each for name, each in infos.items() if each}
 
 
-Off = Mapping[str, Mapping[str, str]]
-"""Setting → value → text: why it can't be chosen on this machine, or what it does."""
-NOTHING: Off = {}
+Texts = Mapping[str, Mapping[str, str]]
+"""Setting → value → text."""
 
 
-def settings_panel(
-    config: TrainingConfig, changed: Mapping[str, Any], wrong: Mapping[str, Any], off: Off, value_help: Off = NOTHING
-) -> Html:
+@dataclass(frozen=True)
+class SettingsView:
+    """What the form of settings shows."""
+
+    config: TrainingConfig
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that were set by hand."""
+    wrong: Mapping[str, Any] = field(default_factory=dict)
+    """Setting → the value that it can't have, and the reason."""
+    off: Texts = field(default_factory=dict)
+    """Why a value can't be chosen on this machine."""
+    value_help: Texts = field(default_factory=dict)
+    """What a value does."""
+
+
+def settings_panel(view: SettingsView) -> Html:
     """All settings, a fold for each group. Its title shows changed and invalid settings."""
-    known = shown_settings(config)
-    groups = []
-    for group, title in GROUPS.items():
-        mine = {name: each for name, each in known.items() if each.group == group}
-        groups.append(_group(title, mine, config, changed, wrong, off, value_help))
-    return html(
-        '<section class="panel flush" aria-labelledby="all"><div class="bar"><h2 id="all">All settings</h2><span '
-        'class="right row">{back}'
-        "</span></div>{groups}</section>",
-        back=button("Back to defaults", "defaults", "s", disabled=not changed and not wrong),
-        groups=groups,
-    )
+    known = shown_settings(view.config)
+    groups = [
+        _group(view, title, {name: each for name, each in known.items() if each.group == group})
+        for group, title in GROUPS.items()
+    ]
+    back = button("Back to defaults", "defaults", "s", disabled=not view.changed and not view.wrong)
+    return panel("All settings", "all", groups, html('<span class="right row">{back}</span>', back=back))
 
 
-def _group(
-    title: str,
-    known: Mapping[str, About],
-    config: TrainingConfig,
-    changed: Mapping[str, Any],
-    wrong: Mapping[str, Any],
-    off: Off,
-    value_help: Off,
-) -> Html:
+def _group(view: SettingsView, title: str, known: Mapping[str, About]) -> Html:
     if not known:
         return Html("")
-    mine, bad = [name for name in known if name in changed], [name for name in known if name in wrong]
+    changed, bad = sum(name in view.changed for name in known), sum(name in view.wrong for name in known)
     basic = [name for name, each in known.items() if each.level == "basic"] or list(known)[:2]
-    words = join([f"{known[name].label.lower()}: {_plain(getattr(config, name))}" for name in basic[:3]], " · ")
-    marks = [
-        html(" {t}", t=tag(f"{len(mine)} changed by you", "acc")) if mine else "",
-        html(" {t}", t=tag(f"{len(bad)} to correct", "error")) if bad else "",
-    ]
-    ordered = sorted(known, key=lambda name: known[name].level != "basic")
-    body = html(
-        '<div class="settings">{fields}</div>',
-        fields=[
-            _field(name, known[name], getattr(config, name), name in changed, wrong.get(name), off, value_help)
-            for name in ordered
-        ],
+    values = {name: plain_value(getattr(view.config, name), "by the rows", ("on", "off"), ",") for name in basic[:3]}
+    summary = html(
+        "{words}{changed}{bad}",
+        words=join([f"{known[name].label.lower()}: {value}" for name, value in values.items()], " · "),
+        changed=bool(changed) and html(" {t}", t=tag(f"{changed} changed by you", "acc")),
+        bad=bool(bad) and html(" {t}", t=tag(f"{bad} to correct", "error")),
     )
-    return fold(title, html("{w}{m}", w=words, m=marks), body, open_=bool(bad), key=f"g-{title}")
+    ordered = sorted(known, key=lambda name: known[name].level != "basic")
+    fields = html('<div class="settings">{f}</div>', f=[_field(view, name, known[name]) for name in ordered])
+    return fold(title, summary, fields, open_=bool(bad), key=f"g-{title}")
 
 
-def _plain(value: Any) -> str:
-    if value is None:
-        return "by the rows"
+def _field(view: SettingsView, name: str, info: About) -> Html:
+    """The field of a setting, with its error and a button to reset it."""
+    value, wrong, off = getattr(view.config, name), view.wrong.get(name), view.off.get(name, {})
+    error = str(wrong[1]) if wrong else ""
+    words = TrainingConfig.model_fields[name].description or ""
+    not_here = off and html("<br>Not on offer here: {why}", why=join(dict.fromkeys(off.values()), Html("<br>")))
+    reset: Html | str = ""
+    if name in view.changed or wrong:
+        label = f"Back to default: {name.replace('_', ' ')}"
+        reset = button("Back to default", "reset", "s quiet", name=name, aria_label=label)
     if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _field(name: str, what: About, value: Any, changed: bool, wrong: Any, off: Off, value_help: Off) -> Html:
-    described = TrainingConfig.model_fields[name].description or ""
-    error, reset, not_here = str(wrong[1]) if wrong else "", _reset(name, changed or bool(wrong)), off.get(name, {})
-    if isinstance(value, bool):
-        greyed = bool(not_here) and not value
-        control = check_input(name, what.label, value, "set", helped=True, error=error, disabled=greyed)
+        described = Field(name, "", words, error).described()
         return html(
             '<div class="field {bad}">{c}{e}<p class="help" id="h-{n}">{h} {l}{o}</p>{r}</div>',
             bad="bad" if error else "",
-            c=control,
+            c=check_input(name, info.label, value, "set", disabled=bool(off) and not value, **described),
             e=wrong_words(name, error),
             n=name,
-            h=described,
-            l=_library(what),
-            o=_not_here(not_here),
+            h=words,
+            l=info.library and html('<span class="mono">{l}</span>', l=info.library),
+            o=not_here,
             r=reset,
         )
-    unit = f", {what.unit}" if what.unit and what.unit.lower() not in what.label.lower() else ""
-    label = html('{label}<span class="muted">{unit}</span>', label=what.label, unit=unit)
-    help_ = html('{d} <span class="nowrap">{r}</span>{off}', d=described, r=_range(name), off=_not_here(not_here))
-    control = _control(name, wrong[0] if wrong else value, error, not_here, value_help.get(name, {}))
-    made = field(name, label, control, help_, error, what.library)
+    unit = f", {info.unit}" if info.unit and info.unit.lower() not in info.label.lower() else ""
+    label = html('{label}<span class="muted">{unit}</span>', label=info.label, unit=unit)
+    help_ = html('{d} <span class="nowrap">{r}</span>{off}', d=words, r=_range(name), off=not_here)
+    made = _control(view, Field(name, label, help_, error, info.library), wrong[0] if wrong else value)
     return html('<div class="one">{f}{r}</div>', f=made, r=reset)
 
 
-def _library(what: About) -> Html:
-    return html('<span class="mono">{l}</span>', l=what.library) if what.library else Html("")
+def _control(view: SettingsView, field: Field, value: Any) -> Html:
+    name = field.name
+    if choices_of(name):
+        words = _words_of(name, view.value_help.get(name, {}))
+        return field.select(words, str(value), "set", off=view.off.get(name, {}))
+    limits = (getattr(each, "max_length", 0) or 0 for each in TrainingConfig.model_fields[name].metadata)
+    if max(limits, default=0) > LONG:
+        return field.area(value, "set")
+    mode = "decimal" if not isinstance(value, str) or field.error else None
+    return field.text(plain_value(value), "set", inputmode=mode)
 
 
 def _range(name: str) -> str:
@@ -128,45 +118,11 @@ def _range(name: str) -> str:
     return f"{words[:1].upper()}{words[1:]}." if words and not choices_of(name) and words != "a text" else ""
 
 
-def _reset(name: str, changed: bool) -> Html:
-    return (
-        button(
-            "Back to default", "reset", "s quiet", name=name, aria_label=f"Back to default: {name.replace('_', ' ')}"
-        )
-        if changed
-        else Html("")
-    )
-
-
 def _not_here(off: Mapping[str, str]) -> Html:
     """The reasons, a line each: some end in a command to type."""
     if not off:
         return Html("")
     return html("<br>Not on offer here: {why}", why=join(dict.fromkeys(off.values()), Html("<br>")))
-
-
-def _control(name: str, value: Any, error: str, off: Mapping[str, str], value_help: Mapping[str, str]) -> Html:
-    if choices_of(name):
-        return select_input(name, _words_of(name, value_help), str(value), "set", error=error, helped=True, off=off)
-    if _longest(name) > LONG:
-        return textarea(name, value, "set", rows=3, error=error, helped=True)
-    text = (
-        ""
-        if value is None
-        else value
-        if isinstance(value, str)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
-    return text_input(
-        name,
-        text,
-        "set",
-        error=error,
-        helped=True,
-        inputmode="decimal" if not isinstance(value, str) or error else None,
-    )
 
 
 def choices_of(name: str) -> tuple[str, ...]:
@@ -184,10 +140,6 @@ def _words_of(name: str, value_help: Mapping[str, str]) -> list[tuple[str, str]]
         for value, word in zip(values, words, strict=True)
     ]
     return list(zip(values, more, strict=True))
-
-
-def _longest(name: str) -> int:
-    return max((getattr(each, "max_length", 0) or 0 for each in TrainingConfig.model_fields[name].metadata), default=0)
 
 
 def as_shares(part: float) -> str:

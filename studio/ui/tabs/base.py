@@ -4,6 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import gradio as gr
+
+from studio.ui.components.region import region
+from studio.ui.markup import Html
 from studio.ui.session import Visit
 from studio.ui.shell import Handler, PageShell, Updates
 
@@ -24,6 +28,28 @@ class Tab:
     def short_title(self) -> str:
         """The title without the number."""
         return self.title.lstrip("0123456789 ")
+
+
+@dataclass(frozen=True)
+class Components:
+    """The parts of most tabs: a body, and the action bar below it."""
+
+    body: gr.HTML
+    actions: gr.HTML
+
+    @classmethod
+    def build(cls, name: str) -> "Components":
+        """Make the parts of the tab with this name."""
+        return cls(region(f"{name}-body"), region(f"{name}-actions", "actions-slot"))
+
+    def showing(self, drawn: Callable[[Visit], tuple[Html, Html]]) -> Callable[[Visit], Updates]:
+        """A handler that shows what `drawn` returns: the body and the action bar."""
+        return lambda visit: dict(zip((self.body, self.actions), drawn(visit), strict=True))
+
+    def wire(self, shell: PageShell, handlers: dict[str, Handler]) -> None:
+        """Send what a person does in either part to the same handlers."""
+        for part in (self.body, self.actions):
+            shell.actions(part, handlers)
 
 
 def act_then_show(act: Callable[[Visit], None], show: Callable[[Visit], Updates]) -> Handler:

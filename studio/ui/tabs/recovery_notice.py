@@ -5,15 +5,10 @@ from studio.ui.markup import Html, html
 from studio.ui.session import Visit
 
 
-def panel(visit: Visit) -> Html | str:
+def panel(visit: Visit) -> Html:
     """A note for each recovery, until it is dismissed."""
-    return html(
-        "{notes}",
-        notes=[
-            note("warn", html("<p>{t}</p>", t=notice), button("I have seen it", "seen", "s"))
-            for notice in visit.studio.storage.recovery_notices()
-        ],
-    )
+    notices = visit.studio.storage.recovery_notices()
+    return html("{notes}", notes=[note("warn", each, button("I have seen it", "seen", "s")) for each in notices])
 
 
 def seen(visit: Visit) -> None:

@@ -1,5 +1,6 @@
 """4 Train: progress of a run, and its action bar. js/train.js draws the progress from the poll route."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import gradio as gr
@@ -36,21 +37,16 @@ def wire(c: Components, shell: PageShell) -> None:
     def show(visit: Visit) -> Updates:
         run = selected(visit)
         if run is None:
-            return {c.view: {"run": "", "state": ""}, c.actions: empty_bar()}
+            actions = action_bar("Start a run in Method.", Primary("Choose a model", goto="model"))
+            return {c.view: {"run": "", "state": ""}, c.actions: actions}
         mark_done(visit, *done(visit, run))
-        return {
-            c.view: {"run": run.id, "state": state(run)},
-            c.actions: bar(visit.studio.runs.progress(run.id)),
-        }
+        return {c.view: {"run": run.id, "state": state(run)}, c.actions: bar(visit.studio.runs.progress(run.id))}
 
+    acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "follow": follow_advice}
+    then_shown = {name: act_then_show(act, show) for name, act in acts.items()}
     shell.page(show)
-    shell.actions(
-        c.view, {"state": show, "delete": act_then_show(delete, show), "follow": act_then_show(follow_advice, show)}
-    )
-    acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete}
-    shell.actions(
-        c.actions, {**{name: act_then_show(act, show) for name, act in acts.items()}, "again": open_rerun_form}
-    )
+    shell.actions(c.view, {"state": show, **then_shown})
+    shell.actions(c.actions, {**then_shown, "again": open_rerun_form})
 
 
 # --- what a person does ---
@@ -107,24 +103,13 @@ def done(visit: Visit, run: RunRecord) -> tuple[str, ...]:
     """Steps of the run that are done: ticks on the tabs."""
     if not run.has_result:
         return ()
-    steps = {
-        "train": True,
-        "evaluate": visit.studio.evaluation.report(run.id) is not None,
-        "export": _exported(visit, run),
-    }
-    return tuple(step for step, done in steps.items() if done)
-
-
-def _exported(visit: Visit, run: RunRecord) -> bool:
-    try:
-        return any(view.done for view in visit.studio.exports.all(run.id))
-    except StudioError:  # for example, its base model was removed: no tick
-        return False
-
-
-def empty_bar() -> Html:
-    """The action bar without a run."""
-    return action_bar("A run starts from step 3.", primary=Primary("Go to step 1", goto="model"))
+    steps = ["train"]
+    if visit.studio.evaluation.report(run.id) is not None:
+        steps.append("evaluate")
+    with suppress(StudioError):  # for example, its base model was removed: no tick
+        if any(view.done for view in visit.studio.exports.all(run.id)):
+            steps.append("export")
+    return tuple(steps)
 
 
 def bar(progress: Progress) -> Html:
@@ -135,69 +120,51 @@ def bar(progress: Progress) -> Html:
     if run.has_result:
         return _result_bar(progress)
     lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
-    delete = button("Throw away", "delete", "danger", run=run.id, confirm=f"Throw away {run.name}: {lost}?")
-    keep = "" if progress.keeps is None else button(f"Keep step {progress.keeps:,} and finish", "finish", run=run.id)
-    reason = progress.way_on if saved is None else f"Everything up to step {saved:,} is safe."
+    delete = button("Delete run", "delete", "danger", run=run.id, confirm=f"Delete {run.name}: {lost}?")
+    keep = "" if progress.keeps is None else button(f"Finish with step {progress.keeps:,}", "finish", run=run.id)
+    reason = progress.way_on if saved is None else f"All progress up to step {saved:,} is saved."
     if run.status == "paused":
-        reason = "It has given its turn away."
+        reason = "Paused. Other runs can start."
     primary = Primary(_resume_label(progress), "resume", run=run.id)
     return action_bar(reason, primary=primary, extra=html("{d}{k}", d=delete, k=keep))
 
 
 def _resume_label(progress: Progress) -> str:
-    """The label of the button: Continue for a paused run, else Resume, or Start again when nothing is saved."""
-    paused, saved = progress.record.status == "paused", progress.saved
-    if saved is None:
-        return "Continue" if paused else "Start again"
-    return f"{'Continue' if paused else 'Resume'} from step {saved:,}"
+    """The label of the button: Resume, or Start again when nothing is saved."""
+    if progress.saved is None:
+        return "Resume" if progress.record.status == "paused" else "Start again"
+    return f"Resume from step {progress.saved:,}"
 
 
 def _result_bar(progress: Progress) -> Html:
     """The action bar of a run with a result. The run may still be resumable."""
-    run = progress.record
-    kept = f"Step {run.best_step} is" if run.best_step is not None else "The tuned model is"
-    again = html(
-        "{on}{b}",
-        on=button(_resume_label(progress), "resume", run=run.id) if run.status in GOES_ON else "",
-        b=button("Again, or longer", "again", run=run.id),
+    run, result = progress.record, "The fine-tuned model"
+    if run.best_step is not None:
+        result = f"The checkpoint from training step {run.best_step:,}"
+    resume = run.status in GOES_ON and button(_resume_label(progress), "resume", run=run.id)
+    again = html("{r}{b}", r=resume, b=button("Run again", "again", run=run.id))
+    steps = Html(
+        '<button type="button" class="btn tall" data-goto="evaluate">Evaluate</button>'
+        '<button type="button" class="btn primary" data-primary data-goto="chat">Chat with both</button>'
     )
-    return html(
-        '<section class="actions" aria-label="Next step">{again}<p class="why">{kept} ready for steps 5 to 7.</p>'
-        '<button type="button" class="btn tall" data-goto="evaluate">Next: evaluate</button>'
-        '<button type="button" class="btn primary" data-primary data-goto="chat">Chat with both</button></section>',
-        again=again,
-        kept=kept,
-    )
+    return action_bar(f"{result} is ready to evaluate, chat with and export.", steps, extra=again)
 
 
 def _running_bar(progress: Progress) -> Html:
-    run = progress.record
-    lost = f"{run.step:,} steps of learning" if run.step else "the run"
-    stop = button(
-        "Leave the queue" if run.status == "queued" else "Stop",
-        "stop",
-        icon_name="stop",
-        wish="keep",
-        run=run.id,
-        disabled=run.status == "stopping",
-    )
-    discard = button(
-        "Throw away",
-        "stop",
-        "quiet danger",
-        wish="discard",
-        run=run.id,
-        confirm=f"Stop {run.name} and throw away {lost}? Its checkpoints go too; its curve and its log stay.",
-    )
-    pause = button("Pause", "pause", run=run.id, disabled=run.status == "stopping")
+    run, stopping, queued = progress.record, progress.record.status == "stopping", progress.record.status == "queued"
+    lost = f"{run.step:,} training steps" if run.step else "the run"
+    word = "Leave the queue" if queued else "Stop"
+    parts = [
+        button(word, "stop", icon_name="stop", wish="keep", run=run.id, disabled=stopping),
+        button("Pause", "pause", run=run.id, disabled=stopping),
+    ]
+    if not queued:
+        question = f"Stop {run.name} and discard {lost}? This deletes its checkpoints. Its curve and log stay."
+        parts.append(button("Discard", "stop", "quiet danger", wish="discard", run=run.id, confirm=question))
     later = html(", in <b>about {t}</b>", t=about(progress.seconds_left)) if progress.seconds_left else ""
-    reason = (
-        f"{'Pausing' if run.stop_wish == 'pause' else 'Stopping'} after this step."
-        if run.status == "stopping"
-        else html("Evaluate opens when the run ends{l}. Stop keeps the best step so far.", l=later)
-        if run.status != "queued"
-        else progress.sentence
-    )
-    parts = [stop, pause] if run.status == "queued" else [stop, pause, discard]
-    extra = html("{parts}", parts=parts)
-    return action_bar(reason, primary=Primary("Next: evaluate", goto="evaluate", disabled=True), extra=extra)
+    reason: Html | str = html("You can evaluate when the run ends{l}. Stop keeps the best checkpoint so far.", l=later)
+    if stopping:
+        reason = f"{'Pausing' if run.stop_wish == 'pause' else 'Stopping'} after this step."
+    elif queued:
+        reason = progress.sentence
+    return action_bar(reason, Primary("Evaluate", goto="evaluate", disabled=True), extra=parts)

@@ -3,6 +3,7 @@
 from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.components.basic import button, track
+from studio.ui.components.layout import poll, stack, with_button
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
 from studio.ui.numbers import rows as rows_words
@@ -69,27 +70,20 @@ def panel(visit: Visit, record: DatasetRecord) -> Html:
     key = check_key(visit)
     job = JOBS.get(_key(visit, key))
     if visit.choices.extra.get("stopped") == key and job is None:
-        body = html(
-            '<p class="muted">Nobody looked at these rows. Training looks before it starts.</p>'
-            '<div class="row">{b}</div>',
-            b=button("Look at the rows", "look-again", "s"),
-        )
-    else:
-        done = min(job.done if job else 0, record.rows)
-        words = f"Looking at {rows_words(record.rows)}" + (f": {done:,} done" if done else " …")
-        if done and done > record.rows - TOLD:
-            words += ". Now they are compared with each other."
-        body = html(
-            '{bar}<p class="muted" role="status">{words}</p><div class="row">{b}</div>'
-            '<i hidden data-poll="{wait}" data-repeat data-act="check"></i>',
-            bar=track(done / max(1, record.rows), "", f"{done:,} of {record.rows:,} rows"),
-            words=words,
-            b=button("Stop", "stop-looking", "s", aria_label="Stop looking at the rows"),
-            wait=400 if job else 100,
-        )
-    return html(
-        '<section class="panel stack tight" aria-labelledby="doc"><h2 id="doc">Doctor</h2>{body}</section>', body=body
+        words = "Nobody looked at these rows. Training looks before it starts."
+        return stack("Doctor", "doc", with_button(words, button("Look at the rows", "look-again", "s"), "muted"))
+    done = min(job.done if job else 0, record.rows)
+    words = f"Looking at {rows_words(record.rows)}" + (f": {done:,} done" if done else " …")
+    if done and done > record.rows - TOLD:
+        words += ". Now they are compared with each other."
+    body = html(
+        '{bar}<p class="muted" role="status">{words}</p><div class="row">{b}</div>{poll}',
+        bar=track(done / max(1, record.rows), "", f"{done:,} of {record.rows:,} rows"),
+        words=words,
+        b=button("Stop", "stop-looking", "s", aria_label="Stop looking at the rows"),
+        poll=poll("check", 400 if job else 100),
     )
+    return stack("Doctor", "doc", body)
 
 
 def _key(visit: Visit, key: str) -> Key:

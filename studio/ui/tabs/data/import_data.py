@@ -7,8 +7,9 @@ from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.views import SampleView, TaskView
 from studio.ui.components import limits
-from studio.ui.components.basic import Primary, action_bar, button, field, fold, heading, textarea
+from studio.ui.components.basic import Field, Primary, action_bar, button, fold, heading
 from studio.ui.components.import_preview import hub_form
+from studio.ui.components.layout import panel
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html, join
 from studio.ui.numbers import ago
@@ -101,25 +102,15 @@ ACTS: dict[str, Callable[[Visit], None]] = {
 
 def open_dataset(visit: Visit, record: DatasetRecord, same: bool = False) -> None:
     """Open a dataset and reset the choices for the previous one, unless it is another version of it."""
+    visit.choose(version=None, view="rows", page=1, only="", row=1)
     if same:
         visit.remember(roles=None)
-        visit.choose(version=None, view="rows", page=1, only="", row=1)
         return
     settings = {key: value for key, value in visit.choices.settings.items() if key not in SplitSpec.model_fields}
     if record.spec and record.spec.splits:
         settings |= record.spec.splits.model_dump(exclude_defaults=True)
     visit.remember(roles=None, shares=False, fold="")
-    visit.choose(
-        dataset=record.id,
-        version=None,
-        view="rows",
-        row=1,
-        page=1,
-        only="",
-        prompts=None,
-        name="",
-        settings=settings,
-    )
+    visit.choose(dataset=record.id, prompts=None, name="", settings=settings)
     if not visit.choices.task:
         with suppress(StudioError):  # the columns do not show it: then the tab asks
             choose_task(visit, visit.studio.datasets.spec(record.id, labels_too=False).task)
@@ -167,64 +158,53 @@ def choose_task(visit: Visit, task: str) -> None:
 
 def drawn(visit: Visit) -> tuple[Html, Html]:
     """The ways to import rows, and the columns that the task needs."""
-    chosen = visit.choices
     body = html(
         '{head}<div class="cols main-side w400"><div class="stack">{drop}<section class="panel flush" '
-        'aria-label="Other ways">{ways}</section>'
-        "{earlier}</div>{shape}</div>",
+        'aria-label="Other ways">{ways}</section>{earlier}</div>{shape}</div>',
         head=heading("Bring your rows", "One row for each example: what comes in, and what should come out."),
         drop=_drop_zone(visit),
-        ways=[_paste(visit), _samples(visit), _hub_fold(visit), _label_fold(visit)],
+        ways=[_paste(visit), _samples(visit), _hub_fold(visit), _label_fold()],
         earlier=_earlier(visit),
         shape=_shape(visit),
     )
-    if chosen.dataset:
+    if visit.choices.dataset:
         return body, action_bar("", Primary("Keep these rows", "keep"), back="model")
-    return body, action_bar(
-        "Bring rows first: drop a file, or use a sample.", Primary("Next: method", disabled=True), back="model"
-    )
+    words = "Bring rows first: drop a file, or use a sample."
+    return body, action_bar(words, Primary("Next: method", disabled=True), back="model")
 
 
 def _drop_zone(visit: Visit) -> Html:
     most = limits.files(visit.limits)
-    limit = f" Up to {most}." if most else ""
     return html(
         '<section class="drop" data-drop aria-label="Drop files">{i}<h2>Drop files here</h2><p class="muted">CSV, '
-        "TSV, Excel, JSON, JSONL, Parquet, text, Markdown, or a zip of them; several become one dataset."
-        '{limit}</p><label class="btn accent filebtn">Choose a file<input type="file" class="sr" '
-        'data-file multiple aria-label="Choose a file">'
-        '</label><div class="sending" data-sending data-keep aria-live="polite"></div></section>',
+        "TSV, Excel, JSON, JSONL, Parquet, text, Markdown, or a zip of them; several become one dataset.{limit}</p>"
+        '<label class="btn accent filebtn">Choose a file<input type="file" class="sr" data-file multiple '
+        'aria-label="Choose a file"></label><div class="sending" data-sending data-keep aria-live="polite"></div>'
+        "</section>",
         i=icon("upload"),
-        limit=limit,
+        limit=f" Up to {most}." if most else "",
     )
+
+
+def _way(visit: Visit, name: str, title: str, summary: str, body: Html) -> Html:
+    """A fold with a way to import rows.
+
+    Its key changes when the fold has to open: the script then takes it for a new one.
+    """
+    is_open = visit.choices.extra.get("fold") == name
+    return fold(title, summary, body, is_open, f"way-{name}-{is_open}")
 
 
 def _paste(visit: Visit) -> Html:
-    area = textarea(
-        "pasted",
-        "",
-        "",
-        rows=8,
-        helped=True,
-        placeholder="question\tanswer\nWhere is my refund?\tIt left us on Monday.",
-    )
+    help_ = "Copied from a spreadsheet, or as CSV, JSON or JSON lines."
+    example = "question\tanswer\nWhere is my refund?\tIt left us on Monday."
+    rows = Field("pasted", "Rows, with the column names in the first line", help_)
     body = html(
-        '<div class="stack mid">{field}<div class="row">{use}</div></div>',
-        field=field(
-            "pasted",
-            "Rows, with the column names in the first line",
-            area,
-            "Copied from a spreadsheet, or as CSV, JSON or JSON lines.",
-        ),
+        '<div class="stack mid">{rows}<div class="row">{use}</div></div>',
+        rows=rows.area("", "", rows=8, placeholder=example),
         use=button("Use these rows", "paste", take="pasted"),
     )
-    return fold(
-        "Paste rows",
-        "from a spreadsheet, with the column names",
-        body,
-        visit.choices.extra.get("fold") == "paste",
-        _key(visit, "paste"),
-    )
+    return _way(visit, "paste", "Paste rows", "from a spreadsheet, with the column names", body)
 
 
 def _samples(visit: Visit) -> Html:
@@ -239,47 +219,28 @@ def _samples(visit: Visit) -> Html:
         )
         for each in samples
     ]
-    return fold(
-        "Use a sample",
-        ", ".join(each.name for each in samples),
-        html('<ul class="list opts">{r}</ul>', r=rows),
-        visit.choices.extra.get("fold") == "sample",
-        _key(visit, "sample"),
-    )
+    names = ", ".join(each.name for each in samples)
+    return _way(visit, "sample", "Use a sample", names, html('<ul class="list opts">{r}</ul>', r=rows))
 
 
 def _hub_fold(visit: Visit) -> Html:
     if visit.demo:
         return Html("")
-    return fold(
-        "A Hub dataset",
-        "by its name, no more rows than you want",
-        hub_form(import_options.hub_choices(visit), import_options.hub_dataset(visit)),
-        visit.choices.extra.get("fold") == "hub",
-        _key(visit, "hub"),
-    )
+    form = hub_form(import_options.hub_choices(visit), import_options.hub_dataset(visit))
+    return _way(visit, "hub", "A Hub dataset", "by its name, no more rows than you want", form)
 
 
-def _label_fold(visit: Visit) -> Html:
+def _label_fold() -> Html:
     words = html(
         "<p>Bring a file with one text a row; a column of labels is not needed. Then open the view <b>Label</b>, "
-        "name your labels, and put "
-        "one on each row with a key. What is labelled can be trained on.</p>"
+        "name your labels, and put one on each row with a key. What is labelled can be trained on.</p>"
     )
-    return fold(
-        "Label from scratch", "texts without answers are enough; you add the labels here", words, key="way-label"
-    )
-
-
-def _key(visit: Visit, name: str) -> str:
-    """A key that changes when the fold has to open: the script then takes it for a new one."""
-    return f"way-{name}-{visit.choices.extra.get('fold') == name}"
+    summary = "texts without answers are enough; you add the labels here"
+    return fold("Label from scratch", summary, words, key="way-label")
 
 
 def _earlier(visit: Visit) -> Html:
     datasets = visit.studio.datasets.all()[:8]
-    if not datasets:
-        return Html("")
     rows = [
         html(
             '<li><span class="grow"><b class="cut">{name}</b><small>{facts}</small></span>{open}{delete}</li>',
@@ -292,40 +253,29 @@ def _earlier(visit: Visit) -> Html:
                 "s quiet danger",
                 dataset=each.id,
                 aria_label=f"Delete {each.name}",
-                confirm=f"Delete {each.name}: {rows_words(each.rows)} in {each.version} "
-                f"version{'s' if each.version > 1 else ''}, and its labels? "
-                "Runs that learned from it keep what they learned.",
+                confirm=f"Delete {each.name}: {rows_words(each.rows)} in {each.version} version"
+                f"{'s' if each.version > 1 else ''}, and its labels? Runs that learned from it keep what they learned.",
             ),
         )
         for each in datasets
     ]
-    return html(
-        '<section class="panel flush" aria-labelledby="before"><div class="bar"><h2 id="before">From '
-        'before</h2></div><ul class="list opts">{r}</ul></section>',
-        r=rows,
-    )
+    return panel("From before", "before", html('<ul class="list opts">{r}</ul>', r=rows)) if datasets else Html("")
 
 
 def _shape(visit: Visit) -> Html:
     tasks = visit.studio.catalog.tasks()
     task = next((each for each in tasks if each.name == visit.choices.task), None)
-    title = task.title.lower() if task else "a model"
-    example_task = task or tasks[0]
-    heads = example_task.example_roles or tuple(role.name for role in example_task.roles if role.required)
-    return html(
-        '<section class="panel flush" aria-labelledby="shape"><div class="bar"><h2 id="shape">What {title} '
-        'needs</h2></div><table class="wells">'
-        '<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><div class="body stack tight"><p>The columns '
-        "may have any name; you say on "
-        'the next screen which is which.{note}</p><p class="muted">A few hundred rows are a good start. More can be '
-        "added later.</p></div>"
-        '<p class="bar foot small">{stay} Nothing is thrown away.</p></section>',
-        title=title,
+    example = task or tasks[0]
+    heads = example.example_roles or tuple(role.name for role in example.roles if role.required)
+    rows = [[html("<td>{c}</td>", c=cell) for cell in row] for row in example.example_rows]
+    body = html(
+        '<table class="wells"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><div class="body stack '
+        'tight"><p>The columns may have any name; you say on the next screen which is which.{note}</p><p '
+        'class="muted">A few hundred rows are a good start. More can be added later.</p></div><p class="bar foot '
+        'small">{stay} Nothing is thrown away.</p>',
         heads=[html("<th>{r}</th>", r=role) for role in heads],
-        rows=[
-            html("<tr>{cells}</tr>", cells=[html("<td>{c}</td>", c=cell) for cell in row])
-            for row in example_task.example_rows
-        ],
-        note=example_task.example_note and f" {example_task.example_note}",
+        rows=[html("<tr>{cells}</tr>", cells=cells) for cells in rows],
+        note=example.example_note and f" {example.example_note}",
         stay=limits.WHERE if visit.demo else "Your rows stay on this machine.",
     )
+    return panel(f"What {task.title.lower() if task else 'a model'} needs", "shape", body)

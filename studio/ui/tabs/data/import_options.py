@@ -2,6 +2,7 @@
 background with progress and cancellation. Part of the Data tab."""
 
 from collections.abc import Callable
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def key_of(visit: Visit) -> Key:
     return visit.workspace, "reading"
 
 
-def at_work(visit: Visit) -> Job | None:
+def running_job(visit: Visit) -> Job | None:
     """The running job of this workspace."""
     return JOBS.get(key_of(visit))
 
@@ -60,76 +61,52 @@ def take_files(visit: Visit, files: Uploads) -> DatasetRecord | None:
     for ticket in tickets or [""]:
         path = files.take(visit.workspace, ticket)
         paths[_free_name(path.name, paths)] = path
+    studio, (name, *others) = visit.studio, paths
 
-    def forget() -> None:
-        for path in paths.values():
-            files.forget(path)
+    def add() -> DatasetRecord:
+        return studio.datasets.add_files(paths) if others else studio.datasets.add_file(paths[name], name)
+
+    def add_and_forget(add: Callable[[], DatasetRecord]) -> DatasetRecord:
+        try:
+            return add()
+        finally:
+            for path in paths.values():
+                files.forget(path)
 
     size = sum(path.stat().st_size for path in paths.values())
-    title = f"Reading {next(iter(paths))}" if len(paths) == 1 else f"Reading {len(paths):,} files"
     if size <= AT_ONCE:
-        try:
-            return _add(visit, paths)
-        finally:
-            forget()
-    studio = visit.studio
-
-    def do(job: Job) -> DatasetRecord:
-        try:
-            return studio.jobs.add_files(paths, job.read, job.cancelled)
-        finally:
-            forget()
-
-    _begin(visit, Job(title, total=size), do)
-    return None
-
-
-def _add(visit: Visit, paths: dict[str, Path]) -> DatasetRecord:
-    if len(paths) == 1:
-        name, path = next(iter(paths.items()))
-        return visit.studio.datasets.add_file(path, name)
-    return visit.studio.datasets.add_files(paths)
+        return add_and_forget(add)
+    job = Job(f"Reading {len(paths):,} files" if others else f"Reading {name}", total=size)
+    return _begin(visit, job, lambda job: add_and_forget(lambda: studio.jobs.add_files(paths, job.read, job.cancelled)))
 
 
 def _free_name(name: str, taken: dict[str, Path]) -> str:
     """The name, with a number when another file has the same name."""
     stem, dot, ending = name.rpartition(".")
-    number = 2
-    free = name
-    while free in taken:
-        free = f"{stem or ending} ({number}){dot}{ending if dot else ''}"
-        number += 1
-    return free
+    start, end = (stem, f".{ending}") if dot and stem else (name, "")
+    numbered = (f"{start} ({number}){end}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)
 
 
 def reread(visit: Visit) -> DatasetRecord | None:
     """Read the same files with other options."""
-    record = visit.studio.datasets.get(visit.choices.dataset)
+    record, studio = visit.studio.datasets.get(visit.choices.dataset), visit.studio
     how = _how(visit.text("name", 40), visit.text("value", 500))
-    if record.bytes <= AT_ONCE and not record.source.startswith("hf:"):
-        return visit.studio.datasets.reread(record.id, **how)
-    studio = visit.studio
-    _begin(
-        visit,
-        Job(f"Reading {record.name} another way", total=0 if record.source.startswith("hf:") else record.bytes),
-        lambda job: studio.jobs.reread(record.id, job.read, job.cancelled, **how),
-    )
-    return None
+    of_hub = record.source.startswith("hf:")
+    if record.bytes <= AT_ONCE and not of_hub:
+        return studio.datasets.reread(record.id, **how)
+    job = Job(f"Reading {record.name} another way", total=0 if of_hub else record.bytes)
+    return _begin(visit, job, lambda job: studio.jobs.reread(record.id, job.read, job.cancelled, **how))
 
 
 def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
     """Repair or remove the rows with a kind of problem, in the background for many rows."""
-    record, studio = visit.studio.datasets.get(visit.choices.dataset), visit.studio
+    record, studio, chosen = visit.studio.datasets.get(visit.choices.dataset), visit.studio, visit.choices
     if record.rows <= MANY_ROWS:
-        chosen = visit.choices
         options = CheckOptions(whole=whole, model=chosen.model or None, max_length=chosen.settings.get("max_length"))
         return studio.checks.fix(record.id, kind, options)
-    _begin(
-        visit,
-        Job(f"Mending {record.name}"),
-        lambda job: studio.jobs.fix(record.id, kind, whole, job.read, job.cancelled),
-    )
-    return None
+    job = Job(f"Mending {record.name}")
+    return _begin(visit, job, lambda job: studio.jobs.fix(record.id, kind, whole, job.read, job.cancelled))
 
 
 def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
@@ -137,12 +114,8 @@ def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
     record, studio = visit.studio.datasets.get(visit.choices.dataset), visit.studio
     if record.rows <= MANY_ROWS:
         return studio.editing.edit(record.id, row, cells)
-    _begin(
-        visit,
-        Job(f"Writing {record.name}"),
-        lambda job: studio.jobs.edit_row(record.id, row, cells, job.read, job.cancelled),
-    )
-    return None
+    job = Job(f"Writing {record.name}")
+    return _begin(visit, job, lambda job: studio.jobs.edit_row(record.id, row, cells, job.read, job.cancelled))
 
 
 def _how(name: str, value: str) -> dict[str, Any]:
@@ -161,9 +134,11 @@ def _whole(text: str) -> int:
     return int(text or 0)
 
 
-def _begin(visit: Visit, job: Job, do: Callable[[Job], DatasetRecord]) -> None:
+def _begin(visit: Visit, job: Job, do: Callable[[Job], DatasetRecord]) -> DatasetRecord | None:
+    """Start a job in the background. There is no dataset yet: `finished` returns it later."""
     if JOBS.begin(key_of(visit), job, do) is not job:
         raise StudioError("wrong-state", "Something else is being read.", hint="Wait for its end, or cancel it.")
+    return None
 
 
 def finished(visit: Visit) -> DatasetRecord | None:
@@ -218,19 +193,15 @@ def hub_choose(visit: Visit) -> None:
 
 def hub_fetch(visit: Visit) -> None:
     """Download the chosen rows."""
-    dataset, chosen = hub_dataset(visit), hub_choices(visit)
+    dataset, chosen, studio = hub_dataset(visit), hub_choices(visit), visit.studio
     if dataset is None:
         raise StudioError("no-such-dataset", "Name a dataset of the Hub first.", hint="Type its name and press Enter.")
     known = list(dataset.configs)
-    config = chosen.get("config") or ("default" if "default" in known else known[0])
-    how: dict[str, Any] = {"hub_config": config}
-    if chosen.get("split"):
-        how["hub_split"] = chosen["split"]
-    if limit := _whole(chosen.get("limit", "")):
-        how["row_limit"] = limit
-    studio = visit.studio
-    _begin(
-        visit,
-        Job(f"Fetching {dataset.name} from the Hub"),
-        lambda job: studio.jobs.add_hub(dataset.name, job.read, job.cancelled, **how),
-    )
+    how: dict[str, Any] = {
+        "hub_config": chosen.get("config") or ("default" if "default" in known else known[0]),
+        "hub_split": chosen.get("split"),
+        "row_limit": _whole(chosen.get("limit", "")),
+    }
+    how = {name: value for name, value in how.items() if value}
+    job = Job(f"Fetching {dataset.name} from the Hub")
+    _begin(visit, job, lambda job: studio.jobs.add_hub(dataset.name, job.read, job.cancelled, **how))

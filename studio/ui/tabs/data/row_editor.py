@@ -1,7 +1,7 @@
 """Editor of one row of the table. Part of the Data tab."""
 
 from studio.schema.errors import StudioError
-from studio.ui.components.basic import button, field, textarea
+from studio.ui.components.basic import Field, button
 from studio.ui.components.rows import PAGE
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
@@ -36,14 +36,14 @@ def panel(visit: Visit) -> Html | str:
 
 
 def _cell(row: int, number: int, column: str, text: str | None) -> Html:
-    name = f"cell-{number}"
+    field = Field(f"cell-{number}", column)
     if text is None:
-        return field(name, column, html('<p class="muted">Too long to be edited here.</p>'))
+        return field.around(html('<p class="muted">Too long to be edited here.</p>'))
     high = min(12, 1 + text.count("\n") + len(text) // LINE)
     return html(
         '{field}<div class="row">{save}</div>',
-        field=field(name, column, textarea(name, text, "", rows=high)),
-        save=button("Save", "save-cell", "s", row=row, column=number, take=name, aria_label=f"Save {column}"),
+        field=field.area(text, "", rows=high),
+        save=button("Save", "save-cell", "s", row=row, column=number, take=field.name, aria_label=f"Save {column}"),
     )
 
 
@@ -64,11 +64,8 @@ def close_row(visit: Visit) -> None:
 
 def save_cell(visit: Visit) -> None:
     """Save a cell: a new version. The row stays open, and the table stays on its page."""
-    record, row, number = (
-        visit.studio.datasets.get(visit.choices.dataset),
-        visit.whole("row", 1),
-        visit.whole("column", -1),
-    )
+    record = visit.studio.datasets.get(visit.choices.dataset)
+    row, number = visit.whole("row", 1), visit.whole("column", -1)
     if not 0 <= number < len(record.columns):
         return
     if visit.choices.extra.get("opened_row") != {"of": record.id, "version": record.version, "row": row}:

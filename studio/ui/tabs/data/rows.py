@@ -1,6 +1,7 @@
 """The view of the rows: the table with roles, the data checks and the splits. Part of the Data tab."""
 
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from studio.schema.dataset import CheckReport, DatasetRecord
@@ -10,9 +11,10 @@ from studio.services.datasets.check_options import CheckOptions
 from studio.ui.components.basic import Primary, action_bar, button, heading, note, segments, without_flags
 from studio.ui.components.data_checks import doctor_panel, splits_panel
 from studio.ui.components.import_preview import reading_fold, which_sheet
+from studio.ui.components.layout import poll
 from studio.ui.components.rows import IGNORE, PAGE, rows_foot, rows_table
 from studio.ui.icons import icon
-from studio.ui.markup import Html, html, join
+from studio.ui.markup import Html, html
 from studio.ui.numbers import rows as rows_words
 from studio.ui.numbers import size
 from studio.ui.session import Visit
@@ -59,17 +61,17 @@ class DatasetState:
 
 def drawn(visit: Visit) -> tuple[Html, Html]:
     """Body and action bar."""
-    chosen = visit.choices
-    if piece := import_options.at_work(visit):
-        return import_options.drawn(piece)
-    if chosen.dataset and not _still_there(visit):
+    if job := import_options.running_job(visit):
+        return import_options.drawn(job)
+    chosen, record = visit.choices, None
+    with suppress(StudioError):  # another tab may have deleted it
+        record = visit.studio.datasets.get(chosen.dataset) if chosen.dataset else None
+    if chosen.dataset and record is None:
         visit.choose(dataset="", view="rows")
-    if not visit.choices.dataset or visit.choices.view == "bring":
+    if record is None or chosen.view == "bring":
         return import_data.drawn(visit)
     if not chosen.task and chosen.view != "versions":
-        return _frame(
-            visit, "", task_picker.drawn(visit, visit.studio.datasets.get(visit.choices.dataset))
-        ), task_picker.bar()
+        return _frame(visit, "", task_picker.drawn(visit, record)), task_picker.bar()
     if chosen.view == "label":
         side, body, actions = labeling.drawn(visit)
         return _frame(visit, side, body), actions
@@ -92,14 +94,6 @@ def _dataset_view(visit: Visit) -> tuple[Html, Html]:
         case _:
             side, body = _read_as(visit, state), _rows(visit, state)
     return _frame(visit, side, body), _bar(state)
-
-
-def _still_there(visit: Visit) -> bool:
-    try:
-        visit.studio.datasets.get(visit.choices.dataset)
-    except StudioError:
-        return False
-    return True
 
 
 def dataset_state(visit: Visit) -> DatasetState:
@@ -126,14 +120,20 @@ def dataset_state(visit: Visit) -> DatasetState:
 
 def _check(visit: Visit) -> CheckReport:
     """The report of the data checks; with rows that are too long, if tokens were counted."""
-    chosen = visit.choices
+    chosen, checks = visit.choices, visit.studio.checks
     if chosen.extra.get("measured") == measurement_key(visit):
         try:
-            options = CheckOptions(model=chosen.model, max_length=chosen.settings.get("max_length"))
-            return visit.studio.checks.check(chosen.dataset, chosen.task, options)
+            return check_lengths(visit)
         except StudioError:
-            return visit.studio.checks.check(chosen.dataset, chosen.task)
-    return visit.studio.checks.check(chosen.dataset, chosen.task, CheckOptions(whole=augmentation.every_row(visit)))
+            return checks.check(chosen.dataset, chosen.task)
+    return checks.check(chosen.dataset, chosen.task, CheckOptions(whole=augmentation.every_row(visit)))
+
+
+def check_lengths(visit: Visit) -> CheckReport:
+    """The report of the data checks with the rows that are too long for the model."""
+    chosen = visit.choices
+    options = CheckOptions(model=chosen.model, max_length=chosen.settings.get("max_length"))
+    return visit.studio.checks.check(chosen.dataset, chosen.task, options)
 
 
 def measurement_key(visit: Visit) -> str:
@@ -154,30 +154,23 @@ def _frame(visit: Visit, side: Any, body: Any) -> Html:
 
 
 def _head(visit: Visit, record: DatasetRecord) -> Html:
-    titles = {
-        "versions": "Versions",
-        "rows": "Your rows",
-        "tokens": "What the model sees",
-        "label": "Label rows",
-        "more": "More from few rows",
-    }
-    sentences = {
-        "rows": join(
-            [
-                record.name,
-                rows_words(record.rows),
-                f"{len(record.columns)} columns",
-                size(record.bytes),
-                _version(record),
-            ],
-            " · ",
-        ),
-        "tokens": "The very tokens that training gets. Grey is read; blue and underlined is what the model learns to "
-        "write.",
-        "versions": html("{name} · what each version changed, any two side by side, the way back", name=record.name),
-        "more": "What the number of rows allows, whether more would help, and rows made from yours.",
-        "label": html("{name} · each key press is kept at once", name=record.name),
-    }
+    match visit.choices.view:
+        case "tokens":
+            return heading(
+                "What the model sees",
+                "The very tokens that training gets. Grey is read; blue and underlined is what the model learns to "
+                "write.",
+            )
+        case "versions":
+            words = "what each version changed, any two side by side, the way back"
+            return heading("Versions", f"{record.name} · {words}")
+        case "more":
+            words = "What the number of rows allows, whether more would help, and rows made from yours."
+            return heading("More from few rows", words)
+        case "label":
+            return heading("Label rows", f"{record.name} · each key press is kept at once")
+    note = record.note[:1].lower() + record.note[1:].rstrip(".")
+    facts = [rows_words(record.rows), f"{len(record.columns)} columns", size(record.bytes)]
     side = [
         html(
             '<label class="btn s filebtn">{i}Replace file<input type="file" class="sr" data-file multiple '
@@ -186,15 +179,10 @@ def _head(visit: Visit, record: DatasetRecord) -> Html:
         ),
         button("Paste rows", "bring", "s", fold="paste"),
         button("Sample", "bring", "s", fold="sample"),
-        *([] if visit.demo else [button("Hub dataset", "bring", "s", fold="hub")]),
+        not visit.demo and button("Hub dataset", "bring", "s", fold="hub"),
         *_versions(visit, record),
     ]
-    view = visit.choices.view if visit.choices.view in titles else "rows"
-    return heading(titles[view], sentences[view], side if view == "rows" else "")
-
-
-def _version(record: DatasetRecord) -> Html:
-    return html("version {v}, {note}", v=record.version, note=record.note[:1].lower() + record.note[1:].rstrip("."))
+    return heading("Your rows", " · ".join([record.name, *facts, f"version {record.version}, {note}"]), side)
 
 
 def _versions(visit: Visit, record: DatasetRecord) -> list[Html]:
@@ -227,9 +215,13 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
         shown, whole = Page(chosen.page, PAGE), augmentation.every_row(visit)
         page = visit.studio.datasets.checked_rows(chosen.dataset, chosen.task or None, shown, chosen.only, whole)
     known = next((each.roles for each in visit.studio.catalog.tasks() if each.name == chosen.task), ())
-    counts, refused = (None, None) if state.waiting else splits.counts(visit)
-    if refused and state.report:
-        state = replace(state, refused=refused)
+    counts, doctor, changing = None, check_progress.panel(visit, state.record) if state.waiting else Html(""), None
+    if not state.waiting:
+        counts, refused = splits.counts(visit)
+        version = max(each.version for each in visit.studio.versions.all(state.record.id))
+        doctor = doctor_panel(state.report, refused if state.report and refused else state.refused, version)
+    if chosen.extra.get("shares"):
+        changing = splits.fields(visit, state.record)
     return html(
         '{sheet}{other}{how}<div class="cols main-side w400"><section class="panel flush" aria-label="Rows">'
         "{table}{foot}</section>"
@@ -240,17 +232,9 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
         other=_other_task(visit, state),
         table=rows_table(page, state.roles, known),
         foot=rows_foot(page, chosen.only),
-        doctor=check_progress.panel(visit, state.record)
-        if state.waiting
-        else doctor_panel(
-            state.report,
-            state.refused,
-            max(v.version for v in visit.studio.versions.all(state.record.id)),
-        ),
+        doctor=doctor,
         closer=augmentation.extra_checks(visit, state.report),
-        splits=splits_panel(counts, 42, splits.fields(visit, state.record) if chosen.extra.get("shares") else None)
-        if state.report
-        else "",
+        splits=state.report and splits_panel(counts, 42, changing),
         poll=_next(visit, state),
     )
 
@@ -263,9 +247,9 @@ def _next(visit: Visit, state: DatasetState) -> Html | str:
     if not visit.studio.models.get(chosen.model).info.here:
         return ""
     if chosen.extra.get("measured") != measurement_key(visit):
-        return html('<i hidden data-poll="100" data-act="measure"></i>')
-    if chosen.extra.get("reckoned") != plan_key(visit) and not state.report.blocked:
-        return html('<i hidden data-poll="{ms}" data-act="foresee"></i>', ms=LOOKED_AT)
+        return poll("measure", 100, repeat=False)
+    if chosen.extra.get("estimated") != plan_key(visit) and not state.report.blocked:
+        return poll("foresee", LOOKED_AT, repeat=False)
     return ""
 
 
@@ -279,30 +263,20 @@ def _other_task(visit: Visit, state: DatasetState) -> Html:
     if guess is None or guess.task == visit.choices.task:
         return Html("")
     title = next((each.title for each in visit.studio.catalog.tasks() if each.name == guess.task), guess.task)
-    return note(
-        "acc",
-        html(
-            "<p>These columns look like <b>{t}</b>: {r}.</p>",
-            t=title,
-            r=", ".join(f"{c} as {r}" for c, r in guess.roles.items()),
-        ),
-        button(f"Change to {title}", "task", task=guess.task),
-    )
+    roles = ", ".join(f"{column} as {role}" for column, role in guess.roles.items())
+    words = html("<p>These columns look like <b>{t}</b>: {r}.</p>", t=title, r=roles)
+    return note("acc", words, button(f"Change to {title}", "task", task=guess.task))
 
 
 def _bar(state: DatasetState) -> Html:
-    report = state.report
+    report, primary = state.report, Primary("Next: method", goto="method")
     if state.waiting:
-        return action_bar(
-            html("<b>{n}</b>", n=rows_words(state.record.rows)), Primary("Next: method", goto="method"), back="model"
-        )
-    if report is None or report.blocked:
-        why = without_flags(report.blocked) if report else "Say above the table which column is which."
-        return action_bar(why, Primary("Next: method", disabled=True), back="model")
-    warned = any(each.severity != "note" for each in report.problems)
-    words = html(
-        "<b>{n}</b>{w}",
-        n=rows_words(report.usable),
-        w=" · the doctor’s warnings do not stop you" if warned else " can be used",
-    )
-    return action_bar(words, Primary("Next: method", goto="method"), back="model")
+        words: Html | str = html("<b>{n}</b>", n=rows_words(state.record.rows))
+    elif report is None or report.blocked:
+        words = without_flags(report.blocked) if report else "Say above the table which column is which."
+        primary = Primary("Next: method", disabled=True)
+    else:
+        warned = any(each.severity != "note" for each in report.problems)
+        more = " · the doctor’s warnings do not stop you" if warned else " can be used"
+        words = html("<b>{n}</b>{w}", n=rows_words(report.usable), w=more)
+    return action_bar(words, primary, back="model")

@@ -5,7 +5,7 @@ from typing import Any
 
 from studio.schema.dataset import DatasetRecord, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
-from studio.ui.components.basic import button, check_input, field, select_input, text_input
+from studio.ui.components.basic import Field, button, check_input
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
 
@@ -36,26 +36,18 @@ def fields(visit: Visit, record: DatasetRecord) -> Html:
     now = chosen(visit)
     way = next((name for name in WAYS if now.get(name)), visit.choices.extra.get("way") or "")
     own = f"As the file says, in {record.split_column}" if record.split_column else "At random, equal texts together"
-    ways = select_input("way", [("", own), *WAYS.items()], way, "split-way")
-    column: Html | str = ""
-    if way in WAYS:
-        columns = [("", "Choose a column"), *((each, each) for each in record.columns)]
-        if way == "split_column":
-            columns.append(("none", "None: at random after all"))
-        column = field(way, "Column", select_input(way, columns, now.get(way, ""), "split-column"))
+    columns = [("", "Choose a column"), *((each, each) for each in record.columns)]
+    if way == "split_column":
+        columns.append(("none", "None: at random after all"))
+    stable = "A row keeps its part whatever rows come or go (shares are met about)"
     return html(
         '<div class="stack mid">{way}{column}<div class="cols c2">{a}{b}</div>{stable}'
         '<div class="row">{done}</div></div>',
-        way=field("way", "Divide", ways),
-        column=column,
+        way=Field("way", "Divide").select([("", own), *WAYS.items()], way, "split-way"),
+        column=way in WAYS and Field(way, "Column").select(columns, now.get(way, ""), "split-column"),
         a=_share(visit, "validation_share", "Validation, in percent"),
         b=_share(visit, "test_share", "Test, in percent"),
-        stable=check_input(
-            "stable_splits",
-            "A row keeps its part whatever rows come or go (shares are met about)",
-            bool(now.get("stable_splits")),
-            "split-stable",
-        ),
+        stable=check_input("stable_splits", stable, bool(now.get("stable_splits")), "split-stable"),
         done=button("Done", "shares", "s"),
     )
 
@@ -63,8 +55,8 @@ def fields(visit: Visit, record: DatasetRecord) -> Html:
 def _share(visit: Visit, name: str, label: str) -> Html:
     value = visit.choices.settings.get(name)
     percent = "" if value is None else f"{value * 100:g}"
-    control = text_input(name, percent, "share", helped=True, inputmode="decimal")
-    return field(name, label, control, "0 to 50. Empty: by the number of rows.")
+    field = Field(name, label, "0 to 50. Empty: by the number of rows.")
+    return field.text(percent, "share", inputmode="decimal")
 
 
 def change(visit: Visit) -> None:

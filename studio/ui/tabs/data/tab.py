@@ -1,17 +1,12 @@
 """2 Data: import of rows, roles of columns, and data checks."""
 
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
-
-import gradio as gr
 
 from studio.schema.errors import StudioError
-from studio.services.datasets.check_options import CheckOptions
-from studio.ui.components.region import region
 from studio.ui.components.rows import IGNORE
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
+from studio.ui.tabs.base import Components
 from studio.ui.tabs.data import (
     augmentation,
     check_progress,
@@ -23,34 +18,13 @@ from studio.ui.tabs.data import (
     tokens,
     versions,
 )
-from studio.ui.tabs.data.rows import dataset_state, drawn, measurement_key
+from studio.ui.tabs.data.rows import check_lengths, dataset_state, drawn, measurement_key
 from studio.ui.tabs.data.stale_guard import of_this_dataset
 from studio.ui.tabs.method.plan import prepare_early
 
 
-@dataclass(frozen=True)
-class Components:
-    """The parts of the tab."""
-
-    body: gr.HTML
-    actions: gr.HTML
-
-
-def build() -> Components:
-    """Make the tab's components."""
-    return Components(region("data-body"), region("data-actions", "actions-slot"))
-
-
 def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""
-
-    def show(visit: Visit) -> dict[Any, Any]:
-        body, actions = drawn(visit)
-        return {c.body: body, c.actions: actions}
-
-    def file(visit: Visit) -> None:
-        import_data.take_files(visit, shell.shell.files)
-
     acts = {
         "view": pick_view,
         "map": map_column,
@@ -61,7 +35,7 @@ def wire(c: Components, shell: PageShell) -> None:
         "version": go_back,
         "measure": measure,
         "foresee": prepare_early,
-        "file": file,
+        "file": lambda visit: import_data.take_files(visit, shell.shell.files),
         **check_progress.ACTS,
         **splits.ACTS,
         **versions.ACTS,
@@ -71,10 +45,8 @@ def wire(c: Components, shell: PageShell) -> None:
         **tokens.ACTS,
         **labeling.ACTS,
     }
-    shell.page(show)
-    wired = {name: shell.then_drawn(of_this_dataset(act)) for name, act in acts.items()}
-    for part in (c.body, c.actions):
-        shell.actions(part, wired)
+    shell.page(c.showing(drawn))
+    c.wire(shell, {name: shell.then_drawn(of_this_dataset(act)) for name, act in acts.items()})
 
 
 # --- what a person does ---
@@ -142,9 +114,8 @@ def go_back(visit: Visit) -> None:
 
 def measure(visit: Visit) -> None:
     """Count tokens after the table was drawn, while a worker is prepared for the next run."""
-    key, chosen = measurement_key(visit), visit.choices
+    key = measurement_key(visit)
     visit.studio.runs.prepare()
     with suppress(StudioError):
-        options = CheckOptions(model=chosen.model, max_length=chosen.settings.get("max_length"))
-        visit.studio.checks.check(chosen.dataset, chosen.task, options)
+        check_lengths(visit)
     visit.remember(measured=key)

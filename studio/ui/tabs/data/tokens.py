@@ -4,9 +4,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from studio.schema.errors import StudioError
-from studio.schema.preview import Batch, LengthStats
 from studio.ui.components.basic import alert, button, note, text_input
 from studio.ui.components.batch import batch_panel
+from studio.ui.components.layout import poll
 from studio.ui.components.lengths import LEAST, lengths_panel, longest_panel
 from studio.ui.components.tokens import template_panel, tokens_panel
 from studio.ui.markup import Html, html
@@ -81,42 +81,31 @@ def drawn(visit: Visit, readable: bool) -> Html:
         return note("", "Choose a model in step 1: each model cuts text into its own tokens.")
     if chosen.extra.get("counted") != _key(visit):
         return html(
-            '<section class="panel"><p class="muted" role="status">Loading the model’s tokenizer …</p></section><i '
-            'hidden data-poll="30" data-act="count"></i>'
+            '<section class="panel"><p class="muted" role="status">Loading the model’s tokenizer …</p></section>{poll}',
+            poll=poll("count", 30, repeat=False),
         )
-    stats = _stats(visit)
     try:
         preview = visit.studio.preview.row(chosen.run_request(), chosen.row)
     except StudioError as error:
-        return html("{a}{l}", a=alert(error), l=_lengths(visit, stats, None))
+        return html("{a}{l}", a=alert(error), l=_lengths(visit, None))
+    batch = None  # unless it was computed for these rows and settings
+    with suppress(StudioError):
+        batch = visit.studio.preview.cached_first_batch(chosen.run_request())
     return html(
         '<div class="cols main-side"><div class="stack">{tokens}{template}{batch}</div><div '
         'class="stack">{lengths}</div></div>',
         tokens=tokens_panel(preview, preview.limit, chosen.extra.get("special", True)),
         template=template_panel(preview),
-        batch=batch_panel(_batch(visit)),
-        lengths=_lengths(visit, stats, preview.full_length),
+        batch=batch_panel(batch),
+        lengths=_lengths(visit, preview.full_length),
     )
 
 
-def _stats(visit: Visit) -> LengthStats | None:
+def _lengths(visit: Visit, this: int | None) -> Html:
+    chosen = visit.choices
     try:
-        stats = visit.studio.preview.lengths(visit.choices.run_request())
+        stats = visit.studio.preview.lengths(chosen.run_request())
     except StudioError:
-        return None
-    return stats if stats.rows else None
-
-
-def _batch(visit: Visit) -> Batch | None:
-    """The batch, if it was computed for these rows and settings."""
-    try:
-        return visit.studio.preview.cached_first_batch(visit.choices.run_request())
-    except StudioError:
-        return None
-
-
-def _lengths(visit: Visit, stats: LengthStats | None, this: int | None) -> Html:
-    if stats is None:
         return Html("")
-    by_hand = "max_length" in visit.choices.settings
-    return html("{a}{b}", a=lengths_panel(stats, this or None, by_hand), b=longest_panel(stats, visit.choices.row))
+    by_hand = "max_length" in chosen.settings
+    return lengths_panel(stats, this or None, by_hand) + longest_panel(stats, chosen.row) if stats.rows else Html("")

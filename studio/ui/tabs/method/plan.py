@@ -46,7 +46,7 @@ def prepare_early(visit: Visit) -> None:
     """Prepare the run while the rows are shown, with the plan of step 3. It can still be changed there."""
     key = plan_key(visit)
     prepare_run(visit)
-    visit.remember(reckoned=key)
+    visit.remember(estimated=key)
 
 
 def with_measurement(visit: Visit, view: PlanView | StudioError) -> PlanView | StudioError:

@@ -1,18 +1,20 @@
 """Hyperparameter search on the Method tab: budget, a live table of trials, and "Use the best"."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from studio.schema.errors import StudioError
 from studio.schema.requests import SearchRequest
 from studio.schema.search import SearchView, Trial
-from studio.ui.components.basic import button, field, fold, text_input
+from studio.ui.components.basic import Field, button, fold
+from studio.ui.components.layout import poll
 from studio.ui.components.sparkline import spark
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
 
 USUAL = "6"
-LOOK = "2000"
+LOOK = 2000
 """Milliseconds between two updates of a running search."""
 WORDS = {"running": "at work", "finished": "done", "pruned": "given up early", "failed": "failed"}
 
@@ -22,27 +24,19 @@ def panel(visit: Visit) -> Html:
     view = _view(visit)
     working = view is not None and view.status == "running"
     budget, minutes = _budget(visit)
+    trials = Field("trials", "Trials", "Empty for as many as the minutes allow.")
+    limit = "Ends after so many minutes of training, the trial at work with its best kept; empty for no limit."
     body = html(
         '<div class="stack"><p>Tries a learning rate, passes, rows at once and a rank, each trial as a run of its own. '
         "The preset’s values come first, so the best is never worse.</p>"
         '<div class="row">{budget}{minutes}</div><div class="row">{start}{stop}{best}</div>{table}{again}</div>',
-        budget=field(
-            "trials",
-            "Trials",
-            text_input("trials", budget, "search-trials", inputmode="numeric", helped=True),
-            "Empty for as many as the minutes allow.",
-        ),
-        minutes=field(
-            "minutes",
-            "Minutes",
-            text_input("minutes", minutes, "search-minutes", inputmode="decimal", helped=True),
-            "Ends after so many minutes of training, the trial at work with its best kept; empty for no limit.",
-        ),
+        budget=trials.text(budget, "search-trials", inputmode="numeric"),
+        minutes=Field("minutes", "Minutes", limit).text(minutes, "search-minutes", inputmode="decimal"),
         start=button("Search", "search-start", aria_label="Search for better settings", disabled=working),
-        stop=button("Stop", "search-stop", "quiet") if working else "",
-        best=button("Use the best", "search-best", "acc") if view and view.best is not None else "",
-        table=_table(view) if view else "",
-        again=html('<i hidden data-poll="{ms}" data-repeat data-act="search-look"></i>', ms=LOOK) if working else "",
+        stop=working and button("Stop", "search-stop", "quiet"),
+        best=view and view.best is not None and button("Use the best", "search-best", "acc"),
+        table=view and _table(view),
+        again=working and poll("search-look", LOOK),
     )
     summary = view.sentence if view else "Find better settings by trying"
     return html('<section class="panel flush">{f}</section>', f=fold("Search", summary, body, working, "search"))
@@ -93,28 +87,13 @@ def _budget(visit: Visit) -> tuple[str, str]:
     return str(kept.get("search_trials", USUAL)), str(kept.get("search_minutes", ""))
 
 
-def set_trials(visit: Visit) -> None:
-    """Set the number of trials."""
-    visit.remember(search_trials=visit.text("value", 10).strip())
-
-
-def set_minutes(visit: Visit) -> None:
-    """Set the minutes."""
-    visit.remember(search_minutes=visit.text("value", 10).strip())
-
-
 def start(visit: Visit) -> None:
     """Start a search. Settings that were set by hand stay the same in all trials."""
     trials, typed = _budget(visit)
     minutes = _minutes(typed or "0")
-    view = visit.studio.search.start(
-        SearchRequest(
-            run=visit.choices.run_request(),
-            trials=None if minutes and not trials else _trials(trials),
-            minutes=minutes,
-        )
-    )
-    visit.remember(search=view.spec.id)
+    number = None if minutes and not trials else _trials(trials)
+    request = SearchRequest(run=visit.choices.run_request(), trials=number, minutes=minutes)
+    visit.remember(search=visit.studio.search.start(request).spec.id)
 
 
 def _trials(typed: str) -> int:
@@ -141,10 +120,6 @@ def _minutes(typed: str) -> float:
     return minutes
 
 
-def look(visit: Visit) -> None:
-    """Draw the search again."""
-
-
 def stop(visit: Visit) -> None:
     """Start no further trial."""
     visit.studio.search.stop(str(visit.choices.extra.get("search") or ""))
@@ -156,11 +131,11 @@ def use_best(visit: Visit) -> None:
     visit.choose(settings={**visit.choices.settings, **settings})
 
 
-ACTS = {
-    "search-trials": set_trials,
-    "search-minutes": set_minutes,
+ACTS: dict[str, Callable[[Visit], None]] = {
+    "search-trials": lambda visit: visit.remember(search_trials=visit.text("value", 10).strip()),
+    "search-minutes": lambda visit: visit.remember(search_minutes=visit.text("value", 10).strip()),
     "search-start": start,
-    "search-look": look,
+    "search-look": lambda visit: None,
     "search-stop": stop,
     "search-best": use_best,
 }

@@ -3,38 +3,26 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import gradio as gr
 
 from studio.schema.config import DEFAULT_METHOD, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE
 from studio.schema.settings_check import config_from
 from studio.schema.views import PlanView
-from studio.ui.components.basic import (
-    Card,
-    Primary,
-    action_bar,
-    alert,
-    button,
-    cards,
-    field,
-    fold,
-    heading,
-    text_input,
-)
+from studio.ui.components.basic import Card, Field, Primary, action_bar, alert, button, cards, fold, heading
+from studio.ui.components.layout import poll, stack
 from studio.ui.components.plan import fitted_panel, plan_panel, why_panel
 from studio.ui.components.processes import processes_panel
-from studio.ui.components.region import region
-from studio.ui.components.settings import settings_panel
+from studio.ui.components.settings import SettingsView, settings_panel
 from studio.ui.markup import Html, html
 from studio.ui.numbers import about as about_time
 from studio.ui.numbers import memory
 from studio.ui.numbers import rows as rows_words
+from studio.ui.selected import open_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
+from studio.ui.tabs.base import Components
 from studio.ui.tabs.method import prompts, search
 from studio.ui.tabs.method.plan import (
     kept,
@@ -52,26 +40,8 @@ USUAL = 3
 """Methods that are shown first, in the order of the registry. The others are in a fold."""
 
 
-@dataclass(frozen=True)
-class Components:
-    """The parts of the tab."""
-
-    body: gr.HTML
-    actions: gr.HTML
-
-
-def build() -> Components:
-    """Make the tab's components."""
-    return Components(region("method-body"), region("method-actions", "actions-slot"))
-
-
 def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""
-
-    def show(visit: Visit) -> dict[Any, Any]:
-        body, actions = drawn(visit)
-        return {c.body: body, c.actions: actions}
-
     acts = {
         "preset": pick_preset,
         "method": pick_method,
@@ -86,10 +56,8 @@ def wire(c: Components, shell: PageShell) -> None:
         "probe": measure,
         **search.ACTS,
     }
-    shell.page(show)
-    wired = {name: shell.then_drawn(act) for name, act in acts.items()}
-    for part in (c.body, c.actions):
-        shell.actions(part, wired)
+    shell.page(c.showing(drawn))
+    c.wire(shell, {name: shell.then_drawn(act) for name, act in acts.items()})
 
 
 # --- what a person does ---
@@ -146,7 +114,7 @@ def compute_plan(visit: Visit) -> None:
     key = plan_key(visit)
     visit.studio.runs.prepare()
     planned(visit)
-    visit.remember(reckoned=key)
+    visit.remember(estimated=key)
 
 
 def start(visit: Visit) -> None:
@@ -155,8 +123,7 @@ def start(visit: Visit) -> None:
     if _wrong(visit):
         raise StudioError("bad-setting", "A setting can't have the value that was typed.", hint="See All settings.")
     run = visit.studio.runs.start(run_request(visit), once=_once(visit))
-    visit.choose(run=run.id, reached=())
-    visit.goto("train")
+    open_run(visit, run.id)
 
 
 def _once(visit: Visit) -> str:
@@ -184,11 +151,8 @@ def typed(name: str, text: Any) -> Any:
         StudioError: for an invalid value.
     """
     if isinstance(text, str) and text[:1].isdigit():
-        text = (
-            text.replace(" ", "").replace(",", ".")
-            if text.count(",") == 1 and "." not in text
-            else text.replace(",", "")
-        )
+        decimal = text.count(",") == 1 and "." not in text
+        text = text.replace(" ", "").replace(",", ".") if decimal else text.replace(",", "")
     return getattr(config_from({"task": "-", "model": "-", name: text}), name)
 
 
@@ -216,15 +180,14 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     missing = "model" if not chosen.task or not chosen.model else "data" if not chosen.dataset else ""
     if missing:
         words = {"model": "Choose a model first, in step 1.", "data": "Bring rows first, in step 2."}[missing]
-        # A file may still be uploading, so the page polls.
         body = html(
-            '{h}<section class="panel"><p class="muted">{w}</p></section>'
-            '<i hidden data-poll="2000" data-repeat data-act="draw"></i>',
+            '{h}<section class="panel"><p class="muted">{w}</p></section>{poll}',
             h=heading("How should it learn?"),
             w=words,
+            poll=poll("draw", 2000),  # a file may still be uploading
         )
         return body, action_bar(words, Primary(f"Go to {missing}", goto=missing))
-    ready = chosen.extra.get("reckoned") == plan_key(visit)
+    ready = chosen.extra.get("estimated") == plan_key(visit)
     view = with_measurement(visit, planned(visit)) if ready else None
     if isinstance(view, PlanView) and not _wrong(visit):
         prepare_run(visit)
@@ -232,53 +195,39 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
 
 
 def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
-    chosen = visit.choices
+    chosen, catalog = visit.choices, visit.studio.catalog
     plan = view if isinstance(view, PlanView) else None
-    filled = (
-        f"Filled in from your {rows_words(plan.usable)} and this machine. Start is ready as it stands."
-        if plan
-        else "Filled in from your rows and this machine."
-    )
+    filled = "Filled in from your rows and this machine."
+    if plan:
+        filled = f"Filled in from your {rows_words(plan.usable)} and this machine. Start is ready as it stands."
     config = plan.plan.config if plan else _config_without_plan(visit)
-    presets = [Card(each.name, each.title, each.sentence) for each in visit.studio.catalog.presets()]
+    presets = [Card(each.name, each.title, each.sentence) for each in catalog.presets()]
+    wrong = {**_refused(chosen.settings, view), **_wrong(visit)}
+    settings = SettingsView(config, chosen.settings, wrong, catalog.unavailable_values(), catalog.value_help())
     return html(
         '{head}<div class="cols main-side"><div class="stack">{preset}{method}{settings}{search}</div><div '
         'class="stack">{run}{prompts}{name}</div></div>{poll}',
         head=heading("How should it learn?", filled),
-        preset=_set("Preset", cards("preset", "preset", presets, chosen.preset, "Preset")),
+        preset=_set("Preset", cards("preset", "preset", presets, chosen.preset, aria_label="Preset")),
         method=_set("Method", _methods(visit, config.method, plan is not None)),
-        settings=settings_panel(
-            config,
-            chosen.settings,
-            {**_refused(chosen.settings, view), **_wrong(visit)},
-            visit.studio.catalog.unavailable_values(),
-            visit.studio.catalog.value_help(),
-        ),
-        search=search.panel(visit) if plan else "",
+        settings=settings_panel(settings),
+        search=plan and search.panel(visit),
         run=_this_run(visit, view),
         prompts=prompts.panel(visit),
-        name=field(
-            "run-name", "Name of this run", text_input("run-name", name_of(visit), "name", maxlength=120, enter="name")
-        ),
-        poll="" if view is not None else html('<i hidden data-poll="30" data-act="reckon"></i>'),
+        name=Field("run-name", "Name of this run").text(name_of(visit), "name", maxlength=120, enter="name"),
+        poll=view is None and poll("reckon", 30, repeat=False),
     )
 
 
 def _config_without_plan(visit: Visit) -> TrainingConfig:
     """The settings without a plan: set by hand, else the declared defaults."""
     chosen = visit.choices
+    fields = {"task": chosen.task, "model": chosen.model}
     try:
-        return config_from(
-            {
-                "task": chosen.task,
-                "model": chosen.model,
-                "preset": chosen.preset,
-                "method": chosen.method or DEFAULT_METHOD,
-                **chosen.settings,
-            }
-        )
+        method = chosen.method or DEFAULT_METHOD
+        return config_from({**fields, "preset": chosen.preset, "method": method, **chosen.settings})
     except StudioError:
-        return TrainingConfig(task=chosen.task, model=chosen.model)
+        return TrainingConfig(**fields)
 
 
 def _set(legend: str, made: Html) -> Html:
@@ -286,18 +235,17 @@ def _set(legend: str, made: Html) -> Html:
 
 
 def _methods(visit: Visit, chosen: str, ready: bool) -> Html:
-    methods = visit.studio.catalog.methods(visit.choices.model, visit.choices.task)
     choices = []
-    for each in methods:
+    for each in visit.studio.catalog.methods(visit.choices.model, visit.choices.task):
         plan = planned(visit, each.name) if ready and not each.unavailable_reason else None
         side = f"{each.name} · {memory(plan.estimate.memory_bytes)}" if isinstance(plan, PlanView) else each.name
         choices.append(Card(each.name, each.title, each.sentence, side, each.unavailable_reason))
     usual, more = choices[:USUAL], choices[USUAL:]
-    usual_cards = cards("method", "method", usual, chosen, "Method")
+    usual_cards = cards("method", "method", usual, chosen, aria_label="Method")
     if not more:
         return usual_cards
     names = ", ".join(each.title for each in more)
-    rest = cards("method", "method", more, chosen, "More methods", 2)
+    rest = cards("method", "method", more, chosen, aria_label="More methods", class_="two")
     return usual_cards + fold("More methods", names, rest, any(each.value == chosen for each in more), "more-methods")
 
 
@@ -310,24 +258,15 @@ def _this_run(visit: Visit, view: PlanView | StudioError | None) -> Html:
             m=processes_panel(view.estimate),
             w=why_panel(view),
         )
-    body = (
-        alert(view)
-        if view
-        else html('<p class="muted" role="status">Counting the rows’ tokens and working out time and memory …</p>')
-    )
-    return html(
-        '<section class="panel stack runcard" aria-labelledby="thisrun"><h2 id="thisrun">This run</h2>{b}</section>',
-        b=body,
-    )
+    body = html('<p class="muted" role="status">Counting the rows’ tokens and working out time and memory …</p>')
+    return stack("This run", "thisrun", alert(view) if view else body, "runcard")
 
 
 def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
     off = Primary("Start", disabled=True)
-    wrong = len(_wrong(visit))
-    if wrong:
-        return action_bar(
-            f"{wrong} setting{'s' if wrong > 1 else ''} can’t have the value typed; see All settings.", off, back="data"
-        )
+    if wrong := len(_wrong(visit)):
+        words = f"{wrong} setting{'s' if wrong > 1 else ''} can’t have the value typed; see All settings."
+        return action_bar(words, off, back="data")
     press = Primary("Start", "start", newest=next((run.id for run in visit.studio.runs.all()), ""))
     if view is None:
         return action_bar("Working out time and memory …", press, back="data")
@@ -342,10 +281,7 @@ def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
             wait = f"{words} now. It waits until there is enough."
             return action_bar(wait, press, back="data", extra=button("Make it fit", "fit"))
         return action_bar(f"{words}.", Primary("Make it fit", "fit"), back="data")
-    waiting = sum(record.status in ACTIVE for record in visit.studio.runs.all())
-    more = (
-        "It waits for the run at work, then starts by itself."
-        if waiting
-        else "You can close the page; the run goes on."
-    )
+    more = "You can close the page; the run goes on."
+    if any(record.status in ACTIVE for record in visit.studio.runs.all()):
+        more = "It waits for the run at work, then starts by itself."
     return action_bar(html("About <b>{t}</b>. {m}", t=about_time(estimate.seconds), m=more), press, back="data")

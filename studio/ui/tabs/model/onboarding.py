@@ -1,6 +1,7 @@
 """The first page: choice of a task, or a sample with one click. Part of the Model tab."""
 
 from studio.ui.components.basic import Card, Primary, action_bar, button, cards, heading
+from studio.ui.components.layout import panel
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
@@ -12,18 +13,8 @@ def use_sample(visit: Visit) -> None:
     sample = requested_sample(visit)
     choose_task(visit, sample.task)
     record = visit.studio.datasets.add_sample(sample.name)
-    visit.choose(
-        dataset=record.id,
-        version=None,
-        view="rows",
-        row=1,
-        page=1,
-        only="",
-        preset="balanced",
-        settings={},
-        prompts=sample.prompts[:3] or None,
-        name=sample.name,
-    )
+    visit.choose(dataset=record.id, version=None, view="rows", row=1, page=1, only="")
+    visit.choose(preset="balanced", settings={}, prompts=sample.prompts[:3] or None, name=sample.name)
     visit.goto("method")
 
 
@@ -34,16 +25,16 @@ def bar() -> Html:
 
 def drawn(visit: Visit) -> Html:
     """Tasks as cards, samples as rows, and facts about this machine."""
-    tasks = {task.name: task for task in tasks_here(visit)}
+    tasks = tasks_here(visit)
+    question, columns = "What should your model do?", "two" if len(tasks) in (2, 4) else ""
     choices = [
-        Card(t.name, t.title, t.sentence, "", t.unavailable_reason, t.sample_in, t.sample_out, t.term)
-        for t in tasks.values()
+        Card(t.name, t.title, t.sentence, "", t.unavailable_reason, t.sample_in, t.sample_out, t.term) for t in tasks
     ]
     return html(
         "{head}{cards}{samples}{machine}",
-        head=heading("What should your model do?", "Pick the kind of work. You can change it later."),
-        cards=cards("task", "task", choices, "", "What should your model do?", 2 if len(choices) in (2, 4) else 3),
-        samples=samples_panel(visit, {name: task.title for name, task in tasks.items()}),
+        head=heading(question, "Pick the kind of work. You can change it later."),
+        cards=cards("task", "task", choices, "", aria_label=question, class_=columns),
+        samples=samples_panel(visit, {each.name: each.title for each in tasks}),
         machine=_machine(visit),
     )
 
@@ -62,23 +53,20 @@ def samples_panel(visit: Visit, titles: dict[str, str]) -> Html:
         )
         for each in visit.studio.datasets.samples()
     ]
-    return html(
-        '<section class="panel flush" aria-labelledby="sample"><div class="bar"><h2 id="sample">Or try it with '
-        "sample data</h2>"
-        '<span class="muted hide-s">One click fills steps 1 to 3 and leads to Start.</span></div><table '
-        'class="samples">'
-        '<thead class="sr"><tr><th>Sample</th><th>Task</th><th>What it holds</th><th>Rows</th><th>Use</th></tr></thead>'
-        "<tbody>{rows}</tbody></table></section>",
+    table = html(
+        '<table class="samples"><thead class="sr"><tr><th>Sample</th><th>Task</th><th>What it holds</th><th>Rows</th>'
+        "<th>Use</th></tr></thead><tbody>{rows}</tbody></table>",
         rows=rows,
     )
+    side = Html('<span class="muted hide-s">One click fills steps 1 to 3 and leads to Start.</span>')
+    return panel("Or try it with sample data", "sample", table, side)
 
 
 def _machine(visit: Visit) -> Html:
-    words = visit.studio.machine.facts().sentence()
     return html(
-        '<p class="row top-a muted machine">{icon}<span>This machine: {words}. Small models train well here. '
-        "{stay}</span></p>",
+        '<p class="row top-a muted machine">{icon}<span>This machine: {words}. Small models train well here. {stay}'
+        "</span></p>",
         icon=icon("chip"),
-        words=words,
+        words=visit.studio.machine.facts().sentence(),
         stay="Others do not see your rows." if visit.demo else "Your rows stay on it.",
     )

@@ -1,67 +1,46 @@
 """1 Model: the task and the base model."""
 
-from dataclasses import dataclass
 from typing import Any
-
-import gradio as gr
 
 from studio.schema.errors import StudioError
 from studio.schema.views import DownloadState, ModelView
 from studio.ui.components.basic import Primary, action_bar, alert, heading, note, segments
+from studio.ui.components.layout import poll
 from studio.ui.components.models import model_details, model_rows, token_form, trust_kept, trust_question
-from studio.ui.components.region import region
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
 from studio.ui.numbers import count, size, size_of
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
+from studio.ui.tabs.base import Components
 from studio.ui.tabs.data.import_data import choose_task, tasks_here
 from studio.ui.tabs.model import onboarding
-
-
-@dataclass(frozen=True)
-class Components:
-    """The parts of the tab."""
-
-    body: gr.HTML
-    actions: gr.HTML
-
-
-def build() -> Components:
-    """Make the tab's components."""
-    return Components(region("model-body"), region("model-actions", "actions-slot"))
 
 
 def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""
 
     def show(visit: Visit) -> dict[Any, Any]:
-        return (
-            {c.body: onboarding.drawn(visit), c.actions: onboarding.bar()}
-            if not visit.choices.task
-            else _models(visit, c)
-        )
+        if visit.choices.task:
+            return _models(visit, c)
+        return {c.body: onboarding.drawn(visit), c.actions: onboarding.bar()}
 
-    shell.page(show)
+    def search(visit: Visit) -> dict[Any, Any]:
+        return shell.drawn(visit) if find_on_hub(visit) else {}
+
     table = {
         "task": pick_task,
         "model": pick_model,
         "folder": use_folder,
         "download": download,
         "cancel": cancel,
-        "look": look,
         "trust": trust,
         "token": keep_token,
         "forget-token": forget_token,
     }
     acts = {name: shell.then_drawn(act) for name, act in table.items()}
-
-    def search(visit: Visit) -> dict[Any, Any]:
-        return shell.drawn(visit) if find_on_hub(visit) else {}
-
-    acts |= {"sample": onboarding.use_sample, "hub": search}
-    for part in (c.body, c.actions):
-        shell.actions(part, acts)
+    shell.page(show)
+    c.wire(shell, {**acts, "look": shell.drawn, "sample": onboarding.use_sample, "hub": search})
 
 
 # --- what a person does ---
@@ -102,10 +81,6 @@ def find_on_hub(visit: Visit) -> bool:
     return changed
 
 
-def look(visit: Visit) -> None:
-    """Update the progress of downloads."""
-
-
 def download(visit: Visit) -> None:
     """Download the chosen model."""
     visit.studio.models.start_download(visit.choices.model)
@@ -144,21 +119,16 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     if view is None and chosen.model:
         view, error = _chosen_model(visit)
         models = [view, *models] if view else models
+    words = "It learns from your data. The original stays as it is, so that you can compare."
     body = html(
-        '{head}{task}<div class="cols main-side"><section class="panel flush" '
-        'aria-labelledby="can">{list}{search}</section>'
-        '<section class="panel stack" aria-labelledby="about">{details}</section></div>{poll}',
-        head=heading(
-            "Choose a model to start from",
-            "It learns from your data. The original stays as it is, so that you can compare.",
-        ),
+        '{head}{task}<div class="cols main-side"><section class="panel flush" aria-labelledby="can">{list}{search}'
+        '</section><section class="panel stack" aria-labelledby="about">{details}</section></div>{poll}',
+        head=heading("Choose a model to start from", words),
         task=_task_segments(visit),
         list=_list(visit, models, downloads),
         search="" if visit.demo else _search(visit, hub_models, remark, downloads),
         details=_details(visit, view, downloads) if error is None else _unanswered(visit, error),
-        poll=html('<i hidden data-poll="1000" data-act="look"></i>')
-        if any(d.status == "running" for d in downloads.values())
-        else "",
+        poll=any(each.status == "running" for each in downloads.values()) and poll("look", 1000, repeat=False),
     )
     return {c.body: body, c.actions: _bar(visit, view, downloads.get(chosen.model))}
 
@@ -182,41 +152,39 @@ def _hub_results(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
     if len(text) < 2:
         return [], ""
     try:
-        hub_models = [
-            each for each in visit.studio.models.search(text, visit.choices.task) if each.info.name not in known
-        ]
+        views = visit.studio.models.search(text, visit.choices.task)
     except StudioError as error:
-        return [], html('<div class="body">{note}</div>', note=note("warn", html("<p>{m}</p>", m=error.message)))
+        return [], html('<div class="body">{note}</div>', note=note("warn", error.message))
+    hub_models = [each for each in views if each.info.name not in known]
     words = html('<p class="bar muted">No other model of the Hub has “{text}” in its name.</p>', text=text)
     return hub_models, "" if hub_models else words
 
 
 def _task_segments(visit: Visit) -> Html:
     tasks = tasks_here(visit)
-    off = [task for task in tasks if task.unavailable_reason and task.name != visit.choices.task]
-    segments_of_tasks = [(task.name, task.title, task.unavailable_reason if task in off else "") for task in tasks]
+    off = {each.name: each for each in tasks if each.unavailable_reason and each.name != visit.choices.task}
+    choices = [(each.name, each.title, each.unavailable_reason if each.name in off else "") for each in tasks]
+    reasons = html(
+        '<details class="small muted" data-key="off-tasks"><summary>{n} can’t be chosen now</summary>{why}</details>',
+        n="One" if len(off) == 1 else f"{len(off)} of them",
+        why=[
+            html('<p class="small"><b>{t}</b>: {w}</p>', t=task.title, w=task.unavailable_reason)
+            for task in off.values()
+        ],
+    )
     return html(
         '<div class="field"><span class="label" id="whatdo">What should it do?</span>{seg}{off}</div>',
-        seg=segments("task", "task", segments_of_tasks, visit.choices.task, "What should it do?"),
-        off=html(
-            '<details class="small muted" data-key="off-tasks"><summary>{n} can’t be chosen now</summary>{why}'
-            "</details>",
-            n="One" if len(off) == 1 else f"{len(off)} of them",
-            why=[html('<p class="small"><b>{t}</b>: {w}</p>', t=task.title, w=task.unavailable_reason) for task in off],
-        )
-        if off
-        else "",
+        seg=segments("task", "task", choices, visit.choices.task, "What should it do?"),
+        off=reasons if off else "",
     )
 
 
 def _list(visit: Visit, models: list[ModelView], downloads: dict[str, DownloadState]) -> Html:
     can = sum(not each.unavailable_reason for each in models)
     return html(
-        '<div class="bar"><h2 id="can">Models</h2><span class="right muted">{can} can do this here{not_}'
-        "</span></div>"
-        '<div class="mcols hide-s" aria-hidden="true"><span class="c-radio"></span><span '
-        'class="grow">Model</span><span class="c-dl">'
-        'Download</span><span class="c-mem">Memory to train, LoRA</span></div>{rows}',
+        '<div class="bar"><h2 id="can">Models</h2><span class="right muted">{can} can do this here{not_}</span></div>'
+        '<div class="mcols hide-s" aria-hidden="true"><span class="c-radio"></span><span class="grow">Model</span>'
+        '<span class="c-dl">Download</span><span class="c-mem">Memory to train, LoRA</span></div>{rows}',
         can=can,
         not_=f", {len(models) - can} say why not" if can < len(models) else "",
         rows=model_rows(models, visit.choices.model, downloads, "Models"),
@@ -225,39 +193,27 @@ def _list(visit: Visit, models: list[ModelView], downloads: dict[str, DownloadSt
 
 def _search(visit: Visit, hub_models: list[ModelView], sorry: Any, downloads: dict[str, DownloadState]) -> Html:
     extra = visit.choices.extra
-    field = (
-        '<span class="ibox grow">{icon}<input class="input with-i" type="search" name="{name}" value="{value}" '
-        'data-act="{act}"{live} '
-        'aria-label="{label}" placeholder="{label}" autocomplete="off" spellcheck="false"></span>'
+    fields = (
+        ("search", "hub", extra.get("found", ""), Html(" data-live"), "Search the Hub by name"),
+        ("folder", "folder", extra.get("folder", ""), "", "A folder on this machine"),
     )
-    hub = html(
-        field,
-        icon=icon("search"),
-        name="hub",
-        value=extra.get("found", ""),
-        act="hub",
-        live=Html(" data-live"),
-        label="Search the Hub by name",
-    )
-    folder = html(
-        field,
-        icon=icon("folder"),
-        name="folder",
-        value=extra.get("folder", ""),
-        act="folder",
-        live="",
-        label="A folder on this machine",
-    )
+    hub_rows = model_rows(hub_models, visit.choices.model, downloads, "Found on the Hub")
     return html(
-        '{rows}<div class="bar foot finds">{hub}{folder}</div><div aria-live="polite">{sorry}</div>',
-        rows=html(
-            '<p class="bar foot"><b>Found on the Hub</b></p>{r}',
-            r=model_rows(hub_models, visit.choices.model, downloads, "Found on the Hub"),
-        )
-        if hub_models
-        else "",
-        hub=hub,
-        folder=folder,
+        '{rows}<div class="bar foot finds">{fields}</div><div aria-live="polite">{sorry}</div>',
+        rows=hub_models and html('<p class="bar foot"><b>Found on the Hub</b></p>{r}', r=hub_rows),
+        fields=[
+            html(
+                '<span class="ibox grow">{icon}<input class="input with-i" type="search" name="{name}" value="{value}" '
+                'data-act="{name}"{live} aria-label="{label}" placeholder="{label}" autocomplete="off" '
+                'spellcheck="false"></span>',
+                icon=icon(sign),
+                name=name,
+                value=value,
+                live=live,
+                label=label,
+            )
+            for sign, name, value, live, label in fields
+        ],
         sorry=sorry,
     )
 
@@ -268,9 +224,9 @@ def _unanswered(visit: Visit, error: StudioError) -> Html:
     return html(
         '<div><h2 id="about">{title}</h2>{small}</div>{alert}{token}',
         title=kept.rpartition("/")[2] if kept else "No model chosen",
-        small=html("<small>{n}, your choice, is kept.</small>", n=kept) if kept else "",
+        small=kept and html("<small>{n}, your choice, is kept.</small>", n=kept),
         alert=alert(error),
-        token=token_form(kept, visit.studio.models.has_hub_token()) if error.code == "gated-model" else "",
+        token=error.code == "gated-model" and token_form(kept, visit.studio.models.has_hub_token()),
     )
 
 
@@ -297,25 +253,22 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
     reason = _blocked_reason(visit, view)
     if view is None or reason:
         return action_bar(reason, Primary("Next: data", disabled=True))
-    next_step = Primary("Next: data", goto="data")
+    primary = Primary("Next: data", goto="data")
     name, info = html("<b>{t}</b>", t=view.info.title), view.info
+    get = f"Download {size(info.bytes)}" if info.bytes else "Download"
     if info.here:
-        return action_bar(html("{n} · {t} · nothing to download", n=name, t=_task_title(visit)), next_step)
-    if download and download.status == "running":
+        title = next((each.title for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), "")
+        reason = html("{n} · {t} · nothing to download", n=name, t=title)
+    elif download and download.status == "running":
         done, total = size_of(download.done_bytes, max(download.total_bytes, 1))
-        return action_bar(
-            html("{n}: {d} of {t} are here. You can go on meanwhile.", n=name, d=done, t=total), next_step
-        )
-    if info.gated and not visit.studio.models.has_hub_token():
-        return action_bar(
-            html("{n} needs a Hub token, on the right.", n=name), Primary(_download_words(view), disabled=True)
-        )
-    return action_bar(
-        html(
-            "{n} is not here yet · {p} parameters", n=name, p=count(info.parameters) if info.parameters else "unknown"
-        ),
-        Primary(_download_words(view), "download"),
-    )
+        reason = html("{n}: {d} of {t} are here. You can go on meanwhile.", n=name, d=done, t=total)
+    elif info.gated and not visit.studio.models.has_hub_token():
+        reason, primary = html("{n} needs a Hub token, on the right.", n=name), Primary(get, disabled=True)
+    else:
+        parameters = count(info.parameters) if info.parameters else "unknown"
+        reason = html("{n} is not here yet · {p} parameters", n=name, p=parameters)
+        primary = Primary(get, "download")
+    return action_bar(reason, primary)
 
 
 def _blocked_reason(visit: Visit, view: ModelView | None) -> Html | str:
@@ -330,11 +283,3 @@ def _blocked_reason(visit: Visit, view: ModelView | None) -> Html | str:
     if view.info.needs_trust and not view.trusted and not visit.demo:
         return html("{n} is not loaded before you allow it, on the right.", n=name_html)
     return ""
-
-
-def _download_words(view: ModelView) -> str:
-    return f"Download {size(view.info.bytes)}" if view.info.bytes else "Download"
-
-
-def _task_title(visit: Visit) -> str:
-    return next((task.title for task in visit.studio.catalog.tasks() if task.name == visit.choices.task), "")

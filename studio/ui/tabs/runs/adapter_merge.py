@@ -2,8 +2,9 @@
 
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
-from studio.ui.components.basic import button, field, fold, select_input, text_input
+from studio.ui.components.basic import Field, button, fold, text_input
 from studio.ui.markup import Html, html
+from studio.ui.selected import select_run
 from studio.ui.session import Visit
 
 USUAL = "cat"
@@ -14,36 +15,34 @@ def panel(visit: Visit, records: list[RunRecord]) -> Html:
     able = [each for each in records if each.has_result and visit.studio.runs.has_adapter(each.id)]
     if len(able) < 2:
         return Html("")
-    weights, ways = _kept(visit, "weights"), visit.studio.runs.combination_methods()
-    how = str(visit.choices.extra.get("combine_how") or USUAL)
-    rows = [
-        html(
-            '<div class="row"><span class="grow">{n}<small class="d">{m}</small></span>{w}</div>',
-            n=each.name,
-            m=f"{each.model.rsplit('/', 1)[-1]} · {each.method}",
-            w=_weight(each, weights.get(each.id, "")),
-        )
-        for each in able
-    ]
-    way = field("how", "How", select_input("how", list(ways.items()), how, "combine-how"))
+    weights, ways = _weights(visit), list(visit.studio.runs.combination_methods().items())
     body = html(
         '<div class="stack">{rows}{how}<div class="row">{b}</div></div>',
-        rows=rows,
-        how=way,
+        rows=[_weight(each, weights.get(each.id, "")) for each in able],
+        how=Field("how", "How").select(ways, _how(visit), "combine-how"),
         b=button("Combine", "combine", disabled=sum(bool(each) for each in weights.values()) < 2),
     )
     words = "Add up what several runs of one base learned"
-    return html(
-        '<section class="panel flush" data-key="combine-panel">{f}</section>',
-        f=fold("Combine adapters", words, body, any(weights.values()), "combine"),
-    )
+    folded = fold("Combine adapters", words, body, any(weights.values()), "combine")
+    return html('<section class="panel flush" data-key="combine-panel">{f}</section>', f=folded)
 
 
 def _weight(record: RunRecord, value: str) -> Html:
-    name = f"weight-{record.id}"
-    return text_input(
-        name, value, "weigh", inputmode="decimal", placeholder="weight", aria_label=f"Weight of {record.name}"
+    name, words = f"weight-{record.id}", f"Weight of {record.name}"
+    return html(
+        '<div class="row"><span class="grow">{n}<small class="d">{m}</small></span>{w}</div>',
+        n=record.name,
+        m=f"{record.model.rsplit('/', 1)[-1]} · {record.method}",
+        w=text_input(name, value, "weigh", inputmode="decimal", placeholder="weight", aria_label=words),
     )
+
+
+def _weights(visit: Visit) -> dict[str, str]:
+    return dict(visit.choices.extra.get("weights") or {})
+
+
+def _how(visit: Visit) -> str:
+    return str(visit.choices.extra.get("combine_how") or USUAL)
 
 
 def weigh(visit: Visit) -> None:
@@ -59,10 +58,10 @@ def choose_how(visit: Visit) -> None:
 
 def combine(visit: Visit) -> None:
     """Combine the adapters and select the new run."""
-    weights = {run: _number(text) for run, text in _kept(visit, "weights").items() if text}
-    made = visit.studio.runs.combine(weights, str(visit.choices.extra.get("combine_how") or USUAL))
+    weights = {run: _number(text) for run, text in _weights(visit).items() if text}
+    made = visit.studio.runs.combine(weights, _how(visit))
     visit.remember(weights={})
-    visit.choose(run=made.id, reached=())
+    select_run(visit, made.id)
 
 
 def _number(text: str) -> float:
@@ -72,7 +71,3 @@ def _number(text: str) -> float:
         raise StudioError(
             "bad-setting", "A weight is a number.", given=text, valid="0.5, say", field="weight"
         ) from error
-
-
-def _kept(visit: Visit, name: str) -> dict[str, str]:
-    return dict(visit.choices.extra.get(name) or {})

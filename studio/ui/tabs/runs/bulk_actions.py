@@ -6,11 +6,11 @@ from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.run_table import Line
 from studio.ui.markup import Html, html
-from studio.ui.numbers import size
+from studio.ui.numbers import runs, size
 from studio.ui.session import Visit
 from studio.ui.tabs.runs.compare import TICKED, ticked
 
-LOST = "their curves, logs, checkpoints and tuned models"
+LOST = "their curves, logs, checkpoints and fine-tuned models"
 
 
 def bar(lines: Sequence[Line], archived: bool) -> Html:
@@ -21,38 +21,27 @@ def bar(lines: Sequence[Line], archived: bool) -> Html:
         return action_bar("", primary)
     able = [each for each in chosen if each.record.status not in ACTIVE]
     stays = _stays(len(chosen) - len(able))
-    reason = html("<b>{n}</b> chosen.{s}", n=_runs(len(chosen)), s=f" {stays}" if stays else "")
-    acts = _acts(able, archived, stays) if able else ""
-    return action_bar(reason, primary, extra=html("{c}{a}", c=_choices(lines, chosen), a=acts))
+    extra = [button("Choose none", "choose-several", "quiet", runs=""), _acts(able, archived, stays) if able else ""]
+    if len(lines) > len(chosen):
+        extra.insert(0, button(f"Choose all {len(lines)}", "choose-several", "quiet", runs=_ids(lines)))
+    reason = html("<b>{n}</b> chosen.{s}", n=runs(len(chosen)), s=f" {stays}" if stays else "")
+    return action_bar(reason, primary, extra=extra)
 
 
-def _choices(lines: Sequence[Line], chosen: Sequence[Line]) -> Html:
-    """Buttons that tick all runs of the table, or none."""
-    more = len(lines) > len(chosen)
-    ids = " ".join(each.record.id for each in lines)
-    return html(
-        "{a}{n}",
-        a=button(f"Choose all {len(lines)}", "choose-several", "quiet", runs=ids) if more else "",
-        n=button("Choose none", "choose-several", "quiet", runs=""),
-    )
+def _ids(lines: Sequence[Line]) -> str:
+    return " ".join(each.record.id for each in lines)
 
 
 def _acts(able: Sequence[Line], archived: bool, stays: str) -> Html:
-    ids = " ".join(each.record.id for each in able)
-    many = _runs(len(able))
-    lost = "its curve, log, checkpoints and tuned model" if len(able) == 1 else LOST
-    taken = size(sum(each.bytes for each in able))
-    question = f"Delete {many}: {lost}, {taken}?"
+    many, ids = runs(len(able)), _ids(able)
+    lost = "its curve, log, checkpoints and fine-tuned model" if len(able) == 1 else LOST
+    question = f"Delete {many}: {lost}, {size(sum(each.bytes for each in able))}? {stays}".strip()
     word = f"Put {many} back" if archived else f"Archive {many}"
     return html(
         "{d}{a}",
-        d=button(f"Delete {many}", "delete-several", "danger", "bin", runs=ids, confirm=f"{question} {stays}".strip()),
+        d=button(f"Delete {many}", "delete-several", "danger", "bin", runs=ids, confirm=question),
         a=button(word, "archive-several", runs=ids, to="" if archived else "yes"),
     )
-
-
-def _runs(number: int) -> str:
-    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _stays(number: int) -> str:

@@ -6,6 +6,7 @@ from studio.schema.runs import RunRecord
 from studio.schema.views import CurvesView
 from studio.services.runs.curves import MOST
 from studio.ui.components.basic import fold
+from studio.ui.components.layout import scroll_table
 from studio.ui.markup import Html, html
 from studio.ui.numbers import duration
 from studio.ui.session import Visit
@@ -16,33 +17,27 @@ TICKED = 500
 
 def panel(visit: Visit, records: Sequence[RunRecord]) -> Html:
     """A chart that js/compare.js draws, and a table. Empty with fewer than two runs that have trained."""
-    begun = [each for each in records if each.step]
+    begun, ticks = [each.id for each in records if each.step], ticked(visit)
     if len(begun) < 2:
         return Html("")
-    ticks = ticked(visit)
-    chosen = [each.id for each in begun if each.id in ticks]
-    many = f"{len(chosen)} runs" if len(chosen) > 1 else "Several runs"
+    chosen = [each for each in begun if each in ticks]
+    words = f"{f'{len(chosen)} runs' if len(chosen) > 1 else 'Several runs'} on one chart, and what they differ in"
     body = html('<div class="stack">{c}</div>', c=_compared(visit, chosen))
-    words = f"{many} on one chart, and what they differ in"
-    return html(
-        '<section class="panel flush" data-key="comparing">{f}</section>',
-        f=fold("Compare", words, body, key="compare", open_=bool(chosen)),
-    )
+    folded = fold("Compare", words, body, key="compare", open_=bool(chosen))
+    return html('<section class="panel flush" data-key="comparing">{f}</section>', f=folded)
 
 
 def _compared(visit: Visit, chosen: Sequence[str]) -> Html:
     if not 2 <= len(chosen) <= MOST:
         return html('<p class="small">Tick two to {n} runs in the table; more can’t be told apart.</p>', n=MOST)
     view = visit.studio.curves.compare(chosen)
-    mark = "compare-" + "-".join(chosen)
+    note = html('<p class="small">They learned from different rows: compare their losses with care.</p>')
     return html(
-        '<div class="compared" data-key="{key}" data-keep data-compare="{ids}"></div>{table}{note}',
-        key=mark,
+        '<div class="compared" data-key="compare-{key}" data-keep data-compare="{ids}"></div>{table}{note}',
+        key="-".join(chosen),
         ids=" ".join(chosen),
         table=_table(view),
-        note=""
-        if view.same_rows
-        else html('<p class="small">They learned from different rows: compare their losses with care.</p>'),
+        note="" if view.same_rows else note,
     )
 
 
@@ -53,15 +48,12 @@ def _table(view: CurvesView) -> Html:
         ("Time", [duration(run.seconds) if run.seconds else "" for run in view.runs]),
         *((each.label, list(each.values)) for each in view.differs),
     ]
-    return html(
-        '<div class="scroll-x" role="region" tabindex="0" aria-label="What differs, scrolls sideways"><table '
-        'class="differs"><thead><tr><td></td>{names}</tr></thead><tbody>{rows}</tbody></table></div>',
-        names=[html('<th scope="col">{n}</th>', n=run.name) for run in view.runs],
-        rows=[
-            html('<tr><th scope="row">{l}</th>{v}</tr>', l=label, v=[html("<td>{x}</td>", x=each) for each in values])
-            for label, values in lines
-        ],
-    )
+    names = [html('<th scope="col">{n}</th>', n=run.name) for run in view.runs]
+    rows = [
+        html('<tr><th scope="row">{l}</th>{v}</tr>', l=label, v=[html("<td>{x}</td>", x=each) for each in values])
+        for label, values in lines
+    ]
+    return scroll_table("What differs", html("<td></td>{names}", names=names), rows, "differs")
 
 
 def pick(visit: Visit) -> None:

@@ -1,6 +1,8 @@
 """Filters of the table of runs: text, dataset, tag and order."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import check_input, select_input, text_input
@@ -56,67 +58,39 @@ def records(visit: Visit, query: RunQuery) -> list[RunRecord]:
 
 def panel(visit: Visit, query: RunQuery) -> Html:
     """The fields."""
-    orders = list(visit.studio.runs.orders().items())
-    dataset, tag = "", ""
-    if len(query.datasets) > 1 or query.dataset:
-        choices = [("", "All datasets"), *query.datasets.items()]
-        dataset = select_input("run-dataset", choices, query.dataset, "find-dataset", label="Dataset")
-    if query.tags:
-        choices = [("", "All tags"), *((each, each) for each in query.tags)]
-        tag = select_input("run-tag", choices, query.tag, "find-tag", label="Tag")
+
+    def choose(name: str, choices: Iterable[tuple[str, str]], chosen: str, label: str) -> Html:
+        return select_input(f"run-{name}", list(choices), chosen, f"find-{name}", aria_label=label)
+
+    datasets = [("", "All datasets"), *query.datasets.items()]
+    tags = [("", "All tags"), *((each, each) for each in query.tags)]
+    search = {"type": "search", "class_": "with-i", "placeholder": "Find a run", "aria_label": "Find a run"}
     return html(
         '<div class="row wrap finding">{dataset}<span class="ibox">{icon}{find}</span>{tag}{sort}{archived}</div>',
-        dataset=dataset,
+        dataset=bool(len(query.datasets) > 1 or query.dataset)
+        and choose("dataset", datasets, query.dataset, "Dataset"),
         icon=icon("search"),
-        find=text_input(
-            "run-find",
-            query.find,
-            "find",
-            type="search",
-            class_="with-i",
-            placeholder="Find a run",
-            aria_label="Find a run",
-            data_live="",
-        ),
-        tag=tag,
-        sort=select_input("run-sort", orders, query.sort, "find-sort", label="Order"),
+        find=text_input("run-find", query.find, "find", data_live="", **search),
+        tag=query.tags and choose("tag", tags, query.tag, "Tag"),
+        sort=choose("sort", visit.studio.runs.orders().items(), query.sort, "Order"),
         archived=check_input("run-archived", "Archived", query.archived, "find-archived"),
     )
 
 
-def _keep(visit: Visit, name: str, value: object) -> None:
-    visit.add("finding", **{name: value})
+def _keep(visit: Visit, name: str, limit: int) -> None:
+    """Set a filter."""
+    visit.add("finding", **{name: visit.text("value", limit)})
 
 
-def find(visit: Visit) -> None:
-    """Filter by text."""
-    _keep(visit, "find", visit.text("value", 200))
-
-
-def by_tag(visit: Visit) -> None:
-    """Filter by tag."""
-    _keep(visit, "tag", visit.text("value", 60))
-
-
-def by_dataset(visit: Visit) -> None:
-    """Filter by dataset, any version."""
-    _keep(visit, "dataset", visit.text("value", 60))
-
-
-def sort(visit: Visit) -> None:
-    """Set the order."""
-    _keep(visit, "sort", visit.text("value", 20))
-
-
-def archived(visit: Visit) -> None:
+def show_archived(visit: Visit) -> None:
     """Show archived runs, or the others."""
-    _keep(visit, "archived", visit.event.get("value") in (True, "true", "on"))
+    visit.add("finding", archived=visit.event.get("value") in (True, "true", "on"))
 
 
 ACTS = {
-    "find": find,
-    "find-dataset": by_dataset,
-    "find-tag": by_tag,
-    "find-sort": sort,
-    "find-archived": archived,
+    "find": partial(_keep, name="find", limit=200),
+    "find-dataset": partial(_keep, name="dataset", limit=60),
+    "find-tag": partial(_keep, name="tag", limit=60),
+    "find-sort": partial(_keep, name="sort", limit=20),
+    "find-archived": show_archived,
 }

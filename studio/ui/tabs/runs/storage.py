@@ -1,6 +1,7 @@
 """Disk usage: a panel under the table of runs, computed on request."""
 
 from studio.schema.views import Stored
+from studio.ui.components import layout
 from studio.ui.components.basic import button
 from studio.ui.markup import Html, html
 from studio.ui.numbers import size
@@ -20,18 +21,15 @@ def panel(visit: Visit) -> Html:
             b=button("Show", "storage", "s", to="yes", aria_label="Show what takes room"),
         )
     view = visit.studio.storage.view()
-    whole = sum(each.bytes for each in view.things)
-    return html(
-        '<section class="panel flush" aria-labelledby="storage"><div class="bar"><h2 id="storage">Storage</h2>'
-        '<span class="muted grow">{used} used, {free} free</span>{hide}</div><div class="scroll-x" role="region" '
-        'tabindex="0" aria-label="Storage, scrolls sideways"><table><thead><tr><th>What</th><th>Name</th>'
-        '<th class="num">Size</th><th><span class="sr">Actions</span></th></tr></thead><tbody>{rows}</tbody></table>'
-        "</div></section>",
-        used=size(whole),
+    side = html(
+        '<span class="muted grow">{used} used, {free} free</span>{hide}',
+        used=size(sum(each.bytes for each in view.things)),
         free=size(view.free_bytes),
         hide=button("Hide", "storage", "s", to="", aria_label="Hide what takes room"),
-        rows=[_row(each) for each in view.things[:MOST]],
     )
+    heads = Html('<th>What</th><th>Name</th><th class="num">Size</th><th><span class="sr">Actions</span></th>')
+    table = layout.scroll_table("Storage", heads, [_row(each) for each in view.things[:MOST]])
+    return layout.panel("Storage", "storage", table, side)
 
 
 def _row(each: Stored) -> Html:

@@ -1,0 +1,30 @@
+"""How the page is served."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.schema.limits import Limits
+from studio.ui.passwords import Account
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What `serve` and `make_app` need to know."""
+
+    home: Path | str | None = None
+    host: str = "127.0.0.1"
+    port: int = 7860
+    demo: bool = False
+    """For the public: each visitor gets a workspace."""
+    limits: Limits | None = None
+    """Those of a demo's visitors."""
+    allow_hosts: Sequence[str] = ()
+    """Host names under which the page may be asked for."""
+    trusted_proxies: Sequence[str] = ()
+    """Addresses and networks of proxies whose X-Forwarded headers count."""
+    open_browser: bool = True
+    mcp: bool = False
+    """Whether agents may call the API's endpoints by the Model Context Protocol."""
+    accounts: Sequence[Account] = ()
+    """Whose passwords open the page; without any, it has no login. `serve` takes them from the environment."""
