@@ -1,4 +1,4 @@
-"""What is known of a base model before it is loaded, and of what it needs."""
+"""Base models before they are loaded, and what runs need."""
 
 from typing import Literal
 
@@ -18,7 +18,9 @@ class ModelInfo(FrozenModel):
     title: str
     """A short name for people, `SmolLM2 135M` say."""
     source: ModelSource
+    """Where the model is from."""
     kind: ModelKind
+    """What it does: generates (`causal`), encodes, or both (`seq2seq`)."""
     architecture: str = ""
     """Class name in config.json, `LlamaForCausalLM` say."""
     path: str | None = None
@@ -28,21 +30,33 @@ class ModelInfo(FrozenModel):
     hub_id: str | None = None
     """Name on the Hub, used in exported adapters and cards in place of a path."""
     revision: str | None = None
+    """Revision on the Hub."""
     parameters: int = 0
+    """Number of parameters; 0: unknown."""
     bytes: int = 0
     """Size of the weights on disk or to be downloaded, in bytes."""
     licence: str = ""
+    """License, as the Hub or the model card names it."""
     languages: tuple[str, ...] = ()
+    """Codes of its languages."""
     context: int = 0
     """Longest input in tokens."""
     has_chat_template: bool = False
+    """The tokenizer has a chat template."""
     gated: bool = False
+    """The Hub gives it only to people who have accepted its terms."""
     downloads: int | None = None
+    """Downloads in the last 30 days, as the Hub counts them."""
     here: bool = False
+    """The weights are on this machine."""
     layers: int = 0
+    """Number of layers."""
     hidden: int = 0
+    """Hidden size."""
     intermediate: int = 0
+    """Size of the feed-forward layers."""
     vocabulary: int = 0
+    """Size of the vocabulary."""
     tasks: tuple[str, ...] = ()
     """Tasks that it can do, by name."""
     needs_trust: str = ""
@@ -56,11 +70,14 @@ class ModelInfo(FrozenModel):
 
 
 class Measured(FrozenModel):
-    """What a few real steps of a planned run took."""
+    """Memory and speed of a few real steps of a planned run."""
 
     memory_bytes: int
+    """Peak memory in bytes."""
     tokens_per_second: float
+    """Training speed."""
     steps: int
+    """Number of measured steps."""
 
 
 class ProcessMemory(FrozenModel):
@@ -69,28 +86,44 @@ class ProcessMemory(FrozenModel):
     way: str
     """`One process`, `Data parallel`, `ZeRO-1` …"""
     zero: int
+    """ZeRO stage."""
     fsdp: bool = False
+    """With FSDP."""
     processes: int
+    """Number of processes."""
     sentence: str
+    """What the processes share."""
     process_bytes: int
+    """Of one process."""
     memory_bytes: int
     """Of all processes together, with the one that starts them."""
     chosen: bool = False
+    """The run uses this one."""
     unavailable_reason: str = ""
+    """Why it can't be used. Empty when it can."""
 
 
 class Estimate(FrozenModel):
     """What a run would take, before it starts. Sizes in bytes, time in seconds."""
 
     fits: bool
+    """It fits the available memory."""
     memory_bytes: int
+    """Peak memory of the run."""
     available_bytes: int
+    """Memory that a run can use."""
     seconds: float
+    """Training time."""
     steps: int
+    """Optimizer steps."""
     epochs: float
+    """Epochs."""
     effective_batch_size: int
+    """Rows of one optimizer step."""
     trainable_parameters: int
+    """Number of trainable parameters."""
     total_parameters: int
+    """Number of all parameters."""
     probed: bool = False
     """Memory and time were measured by a few real steps."""
     per_process: tuple[ProcessMemory, ...] = ()
@@ -98,6 +131,7 @@ class Estimate(FrozenModel):
     beside_bytes: int = 0
     """Of the machine's own memory, what is held there in place of the GPUs'."""
     beside_available_bytes: int = 0
+    """The machine's own memory."""
     disk_bytes: int = 0
     """What its checkpoints and its result take on the disk at most."""
     short: str = ""

@@ -1,4 +1,4 @@
-"""What api.py hands to page and command line: facts already judged, ready to be shown."""
+"""Results of the services, ready to be shown by the page and the command line."""
 
 from typing import Any, NamedTuple
 
@@ -16,7 +16,9 @@ class Page(NamedTuple):
     """A part of a list: `count` entries from the one at position `start`, from 1."""
 
     start: int = 1
+    """Position of the first entry."""
     count: int = 12
+    """Number of entries."""
 
 
 FIRST_PAGE = Page()
@@ -26,24 +28,36 @@ class RoleView(FrozenModel):
     """What a column can be to a task."""
 
     name: str
+    """Name of the role."""
     title: str
+    """Name for people."""
     help: str = ""
+    """What the column should have."""
     required: bool = True
+    """Rows need a value."""
 
 
 class TaskView(FrozenModel):
     """A task, and why it can't be chosen (empty: it can)."""
 
     name: str
+    """Name of the task."""
     title: str
+    """Name for people."""
     sentence: str
+    """What the model will do."""
     term: str
+    """The term of the field."""
     sample_in: str
+    """An example of an input."""
     sample_out: str
+    """The output for it."""
     example_roles: tuple[str, ...] = ()
     """Roles of the columns of the example rows."""
     example_rows: tuple[tuple[str, ...], ...] = ()
+    """Example rows."""
     example_note: str = ""
+    """A note about these rows."""
     reads_as: str = ""
     """What each row becomes, as a sentence."""
     prompt_noun: str = "texts"
@@ -51,40 +65,56 @@ class TaskView(FrozenModel):
     chat_hint: str = ""
     """What a person should know before they ask both models something."""
     unavailable_reason: str = ""
+    """Why it can't be chosen. Empty when it can."""
     roles: tuple[RoleView, ...] = ()
+    """What columns can be."""
 
 
 class MethodView(FrozenModel):
     """A method for a model on this machine."""
 
     name: str
+    """Name of the method."""
     title: str
+    """Name for people."""
     sentence: str
+    """What it does and when to choose it."""
     term: str
+    """The term of the field."""
     unavailable_reason: str = ""
+    """Why it can't be used. Empty when it can."""
     memory_bytes: int = 0
+    """Estimated memory in bytes; 0: not estimated."""
 
 
 class PresetView(FrozenModel):
     """A preset in a sentence."""
 
     name: str
+    """Name of the preset."""
     title: str
+    """Name for people."""
     sentence: str
+    """What it does."""
 
 
 class ModelView(FrozenModel):
     """A base model as the Model tab lists it."""
 
     info: ModelInfo
+    """The model."""
     sentence: str = ""
+    """What it is."""
     good_for: str = ""
+    """What it does well."""
     not_for: str = ""
+    """What it does badly."""
     unavailable_reason: str = ""
     """Why it can't be chosen for the task on this machine."""
     memory_bytes: int = 0
     """To train it with the lightest usual method, in bytes."""
     available_bytes: int = 0
+    """Memory that a run can use, in bytes."""
     fits: str = "fits"
     """`fits`, `tight` or `too-large`."""
     trusted: bool = False
@@ -92,34 +122,46 @@ class ModelView(FrozenModel):
 
 
 class DownloadState(FrozenModel):
-    """A model on its way here."""
+    """The download of a model."""
 
     name: str
+    """Name of the model."""
     done_bytes: int = 0
+    """Downloaded bytes."""
     total_bytes: int = 0
+    """Bytes in all."""
     status: str = "running"
     """`running`, `done`, `failed` or `cancelled`."""
     error: str = ""
+    """Why it failed."""
 
 
 class SampleView(FrozenModel):
     """Sample data that the studio ships."""
 
     name: str
+    """Name of the sample."""
     task: str
+    """The task that it is for."""
     sentence: str
+    """What its rows are."""
     rows: int
+    """Number of rows."""
     prompts: tuple[str, ...] = ()
+    """Test prompts that fit it."""
 
 
 class RowPage(FrozenModel):
     """A page of a dataset's rows, as text."""
 
     columns: tuple[str, ...]
+    """Names of the columns."""
     rows: tuple[tuple[int, dict[str, str]], ...]
     """(number from 1, column → text)."""
     start: int
+    """Position of the first row, from 1."""
     total: int
+    """Number of rows on all pages."""
     marks: dict[int, tuple[tuple[str, str], ...]] = Field(default_factory=dict)
     """Row → (kind of finding, words for its tag)."""
 
@@ -128,9 +170,13 @@ class PlanView(FrozenModel):
     """A run before it starts."""
 
     plan: Plan
+    """The settings, with reasons."""
     estimate: Estimate
+    """What the run takes."""
     splits: SplitCounts
+    """Rows in each split."""
     usable: int
+    """Rows that can be used."""
     allows: str = ""
     """What so many rows allow, in a sentence."""
 
@@ -139,7 +185,9 @@ class FitView(FrozenModel):
     """Settings with which a run fits the machine."""
 
     view: PlanView
+    """The plan with these settings."""
     method: str
+    """Name of the method."""
     settings: dict[str, Any]
     """What is set by hand from now on."""
     changes: tuple[str, ...]
@@ -150,14 +198,17 @@ class Progress(FrozenModel):
     """A run in words and numbers, for the bar and the command line."""
 
     record: RunRecord
+    """The run."""
     share: float
     """0 to 1."""
     seconds_left: float | None = None
+    """Estimated seconds until the end. None: unknown."""
     position: int | None = None
     """Runs before it in the queue."""
     short: bool = False
     """It waits for memory; the sentence says how much."""
     sentence: str = ""
+    """The state in a sentence."""
     saved: int | None = None
     """The step from which it can go on; None when it would start again, or is at work, or has finished."""
     way_on: str = ""
@@ -172,20 +223,30 @@ class ChatChunk(FrozenModel):
     """A piece of one of the two replies: `text` is the whole reply so far."""
 
     who: str
+    """`base` or `tuned`."""
     text: str
+    """The reply so far."""
     done: bool = False
+    """The reply is complete."""
     answer: Answer | None = None
+    """The complete reply, when `done`."""
 
 
 class ExportView(FrozenModel):
-    """A form in which a run can be taken away."""
+    """An export format of a run."""
 
     format: str
+    """Name of the format."""
     title: str
+    """Name for people."""
     sentence: str
+    """What it is for."""
     bytes: int
+    """Estimated size in bytes."""
     unavailable_reason: str = ""
+    """Why it can't be written. Empty when it can."""
     done: ExportResult | None = None
+    """The export that exists."""
 
 
 class RowChange(FrozenModel):
@@ -207,19 +268,31 @@ class Comparison(FrozenModel):
     """Two versions of a dataset side by side, a page of it."""
 
     dataset: str
+    """Id of the dataset."""
     before: int
+    """The earlier version."""
     after: int
+    """The later version."""
     note: str
     """What the later version says of itself."""
     added: int
+    """Number of added rows."""
     removed: int
+    """Number of removed rows."""
     changed: int
+    """Number of changed rows."""
     same: int
+    """Number of equal rows."""
     columns: tuple[str, ...]
+    """Columns of both versions."""
     columns_added: tuple[str, ...] = ()
+    """Columns of the later version only."""
     columns_removed: tuple[str, ...] = ()
+    """Columns of the earlier version only."""
     rows: tuple[RowChange, ...] = ()
+    """The differences on this page."""
     start: int = 1
+    """Position of the first one, from 1."""
     total: int = 0
     """Differences of the kind that is shown."""
 
@@ -228,7 +301,9 @@ class HubSplit(FrozenModel):
     """A split of a dataset on the Hub."""
 
     name: str
+    """Name of the split."""
     bytes: int
+    """Size of its files in bytes."""
     rows: int | None = None
     """None where the Hub does not say."""
 
@@ -237,17 +312,24 @@ class HubDataset(FrozenModel):
     """A dataset on the Hub, before its rows are fetched."""
 
     name: str
+    """OWNER/NAME."""
     revision: str
+    """The commit."""
     licence: str = ""
+    """License, as the Hub names it."""
     downloads: int = 0
+    """Downloads in the last 30 days."""
     configs: dict[str, tuple[HubSplit, ...]]
+    """Config → its splits."""
 
 
 class Difference(FrozenModel):
     """A setting in which some runs differ."""
 
     name: str
+    """Name of the setting."""
     label: str
+    """Name for people."""
     values: tuple[str, ...]
     """Of each run, in words."""
 
@@ -256,10 +338,15 @@ class ComparedRun(FrozenModel):
     """One of several runs on a chart."""
 
     id: str
+    """Id of the run."""
     name: str
+    """Name of the run."""
     status: str
+    """State of the run."""
     seconds: float | None
+    """Training time in seconds."""
     metrics: dict[str, float]
+    """Name → value."""
     best_loss: float | None
     """The lowest validation loss after the first step."""
     checks: tuple[tuple[int, float], ...]
@@ -270,19 +357,24 @@ class CurvesView(FrozenModel):
     """Several runs beside each other."""
 
     runs: tuple[ComparedRun, ...]
+    """The runs, in the order of the request."""
     differs: tuple[Difference, ...]
+    """Settings in which they differ."""
     same_rows: bool
     """All learned from the same version of the same rows, so that their losses can be compared."""
 
 
 class Stored(FrozenModel):
-    """Something that takes room on the disk."""
+    """Something that uses disk space."""
 
     kind: str
     """`model`, `dataset`, `run` or `tokens`."""
     id: str
+    """Id of the thing."""
     name: str
+    """Name for people."""
     bytes: int
+    """Size in bytes."""
     lost: str = ""
     """What goes with it when it is deleted."""
     kept_by: str = ""
@@ -290,7 +382,9 @@ class Stored(FrozenModel):
 
 
 class StorageView(FrozenModel):
-    """What takes room, the largest first, and how much is left."""
+    """Disk usage, the largest first, and the free space."""
 
     things: tuple[Stored, ...]
+    """What uses disk space."""
     free_bytes: int
+    """Free bytes on the disk."""
