@@ -52,36 +52,31 @@ def check_plugins() -> list[MachineCheck]:
     ]
 
 
+def _check(name: str, ok: bool, detail: str, fix: str, needed: bool = True) -> MachineCheck:
+    """A check that shows its fix only when it is not ok."""
+    return MachineCheck(name=name, ok=ok, detail=detail, fix="" if ok else fix, needed=needed)
+
+
 def _python() -> MachineCheck:
-    return MachineCheck(
-        name="python",
-        ok=sys.version_info >= (3, 11),
-        detail=f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        fix="" if sys.version_info >= (3, 11) else "Install Python 3.11 or newer and run `make setup` again.",
-    )
+    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    fix = "Install Python 3.11 or newer and run `make setup` again."
+    return _check("python", sys.version_info >= (3, 11), detail, fix)
 
 
 def _memory(facts: MachineFacts) -> MachineCheck:
-    enough = facts.memory_total >= LEAST_MEMORY
-    return MachineCheck(
-        name="memory",
-        ok=enough,
-        detail=f"{facts.memory_total / 2**30:.1f} GB, {facts.memory_available / 2**30:.1f} GB of it free",
-        fix="" if enough else "Training a starter takes about 3 GB; give this machine or container 4 GB or more.",
-    )
+    detail = f"{facts.memory_total / 2**30:.1f} GB, {facts.memory_available / 2**30:.1f} GB of it free"
+    fix = "Training a starter takes about 3 GB; give this machine or container 4 GB or more."
+    return _check("memory", facts.memory_total >= LEAST_MEMORY, detail, fix)
 
 
 def _disk(facts: MachineFacts, folder: Path) -> MachineCheck:
     there = next(place for place in (folder, *folder.parents) if place.exists())
     writable = there.is_dir() and os.access(there, os.W_OK)
-    enough = facts.disk_free >= LEAST_DISK
-    fix = "" if enough else "Make room: a run of a starter takes up to 1 GB."
-    return MachineCheck(
-        name="disk",
-        ok=enough and writable,
-        detail=f"{facts.disk_free / 2**30:.1f} GB free, runs are kept in {folder}",
-        fix=fix if writable else f"{there} is no folder that can be written to. Name another one with --home.",
-    )
+    fix = "Make room: a run of a starter takes up to 1 GB."
+    if not writable:
+        fix = f"{there} is no folder that can be written to. Name another one with --home."
+    detail = f"{facts.disk_free / 2**30:.1f} GB free, runs are kept in {folder}"
+    return _check("disk", writable and facts.disk_free >= LEAST_DISK, detail, fix)
 
 
 def _cores(facts: MachineFacts) -> str:
@@ -93,12 +88,8 @@ def _libraries() -> MachineCheck:
     """Whether all required libraries have the tested versions."""
     versions = ", ".join(f"{name} {_version(name) or 'missing'}" for name in SHOWN)
     wrong = _unmet()
-    return MachineCheck(
-        name="libraries",
-        ok=not wrong,
-        detail=f"{versions}. Not as needed: {', '.join(wrong)}" if wrong else versions,
-        fix="Run `make setup` again." if wrong else "",
-    )
+    detail = f"{versions}. Not as needed: {', '.join(wrong)}" if wrong else versions
+    return _check("libraries", not wrong, detail, "Run `make setup` again.")
 
 
 def _unmet() -> list[str]:
@@ -128,21 +119,11 @@ def _version(name: str) -> str | None:
 
 def _gpu(facts: MachineFacts) -> MachineCheck:
     names = ", ".join(f"{gpu.name} ({gpu.memory_total / 2**30:.0f} GB)" for gpu in facts.gpus)
-    return MachineCheck(
-        name="gpu",
-        ok=bool(names),
-        detail=names or "none found; runs use the processor",
-        fix="" if names else "Not needed. With an NVIDIA GPU and its driver, larger models train much faster.",
-        needed=False,
-    )
+    fix = "Not needed. With an NVIDIA GPU and its driver, larger models train much faster."
+    return _check("gpu", bool(names), names or "none found; runs use the processor", fix, needed=False)
 
 
 def _four_bits() -> MachineCheck:
     installed = _version("bitsandbytes")
-    return MachineCheck(
-        name="4-bit",
-        ok=installed is not None,
-        detail=f"bitsandbytes {installed}" if installed else "bitsandbytes is missing; QLoRA is not on offer",
-        fix="" if installed else "Run `make setup` again.",
-        needed=False,
-    )
+    detail = f"bitsandbytes {installed}" if installed else "bitsandbytes is missing; QLoRA is not on offer"
+    return _check("4-bit", installed is not None, detail, "Run `make setup` again.", needed=False)

@@ -183,6 +183,11 @@ def invalid_value(error: "ValidationError", sentence: str) -> StudioError:
     return StudioError("bad-setting", message, given=first["input"], valid=first["msg"], field=name)
 
 
+def bad_setting(field: str, what: str, given: object = None, valid: object = None, hint: str = "") -> StudioError:
+    """The error for the value of one setting."""
+    return StudioError("bad-setting", what, given=given, valid=valid, hint=hint, field=field)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint `Did you mean …?` for a mistyped name, or an empty string."""
     import difflib

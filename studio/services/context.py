@@ -1,8 +1,11 @@
 """The context of a service: data folder, workspace, and rights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from studio.machine.environment import child_environment
+from studio.machine.run_in_process import ProcessLimits, run_in_process
 from studio.schema.errors import StudioError
 from studio.store import Home, Workspace
 
@@ -37,3 +40,14 @@ class Context:
                 f"{what} is for the owner of this studio only.",
                 hint="Ask the person who runs this studio: they log in with the owner's password.",
             )
+
+
+def run_for_workspace(context: Context, function: str, arguments: Mapping[str, Any], seconds: float) -> Any:
+    """The result of a worker's function in a process of its own, without the Hub, and for a visitor without secrets.
+
+    It also gets the data folder and the workspace as `home` and `workspace`. Errors are those of `run_in_process`.
+    """
+    place = {"home": str(context.home.root), "workspace": context.workspace.name}
+    environment = {"HF_HUB_OFFLINE": "1", **child_environment(context.workspace.is_visitors)}
+    limits = ProcessLimits(seconds=seconds, environment=environment, threads=None)
+    return run_in_process(function, {**place, **arguments}, limits)

@@ -7,7 +7,7 @@ from studio.store.db import Database, now
 
 _INSERT = (
     "INSERT INTO labels (dataset, version, row, kind, label, labeller, time, suggested, sure, undoes)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (:dataset, :version, :row, :kind, :value, :labeller, :time, :suggested, :sure, :undoes)"
 )
 
 
@@ -22,39 +22,21 @@ class LabelStore:
         kept = []
         with self.db.write() as connection:
             for fact in facts:
-                time = fact.time or now()
-                values = (
-                    dataset,
-                    fact.version,
-                    fact.row,
-                    f"{fact.work}:{fact.what}",
-                    fact.value,
-                    fact.labeller,
-                    time,
-                    fact.suggested,
-                    fact.sure,
-                    fact.undoes,
-                )
+                fact = fact.model_copy(update={"time": fact.time or now()})
+                values = {**fact.model_dump(), "dataset": dataset, "kind": f"{fact.work}:{fact.what}"}
                 cursor = connection.execute(_INSERT, values)
-                kept.append(fact.model_copy(update={"id": int(cursor.lastrowid or 0), "time": time}))
+                kept.append(fact.model_copy(update={"id": int(cursor.lastrowid or 0)}))
         return kept
 
     def after(self, dataset: str, id: int = 0) -> list[Fact]:
         """Facts about all versions of a dataset with an id above `id`, oldest first."""
-        rows = self.db.rows("SELECT * FROM labels WHERE dataset = ? AND id > ? ORDER BY id", (dataset, id))
-        return [
-            Fact.model_construct(
-                id=row["id"],
-                version=row["version"],
-                row=row["row"],
-                work=row["kind"].split(":")[0],
-                what=row["kind"].split(":")[1],
-                value=row["label"],
-                labeller=row["labeller"],
-                time=row["time"],
-                suggested=row["suggested"],
-                sure=row["sure"],
-                undoes=row["undoes"],
-            )
-            for row in rows
-        ]
+        rows = self.db.rows(
+            "SELECT id, version, row, kind, label AS value, labeller, time, suggested, sure, undoes FROM labels "
+            "WHERE dataset = ? AND id > ? ORDER BY id",
+            (dataset, id),
+        )
+        facts = []
+        for row in map(dict, rows):
+            work, what = row.pop("kind").split(":")
+            facts.append(Fact.model_construct(**row, work=work, what=what))
+        return facts

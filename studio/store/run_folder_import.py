@@ -29,6 +29,8 @@ TAIL = 2**16
 """Bytes to read from the end of an event file at first. The number doubles until a whole line is found."""
 LEFT_OVER = 24 * 3600
 """Age in seconds after which a partly made folder is considered abandoned."""
+NOT_IMPORTED = {"id", "task", "model", "method", "dataset", "dataset_version", "stop_wish", "has_result"}
+"""Fields of a run's record that its settings or its folder tell, and the request to stop."""
 COPIED_WHILE_RUNNING = "It came here in the middle of its work. Resume goes on from its last checkpoint, if it has one."
 
 
@@ -215,23 +217,7 @@ def _record(saved: Any, run: str, spec: RunSpec) -> dict[str, Any]:
         record = RunRecord.model_validate({**bare, **known, "id": run})
     except (ValidationError, AttributeError):
         record = RunRecord.model_validate(bare)
-    columns = (
-        "name",
-        "status",
-        "created",
-        "started",
-        "ended",
-        "reason",
-        "phase",
-        "step",
-        "steps",
-        "best_step",
-        "metrics",
-        "tags",
-        "note",
-        "archived",
-    )
-    return {**{name: getattr(record, name) for name in columns}, "seconds": record.seconds or 0.0}
+    return {**record.model_dump(exclude=NOT_IMPORTED), "seconds": record.seconds or 0.0}
 
 
 def fill_gaps(db: Database, root: Path) -> None:

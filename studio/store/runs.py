@@ -327,32 +327,6 @@ class RunStore:
 
 
 def _update(connection: sqlite3.Connection, run: str, changes: dict[str, Any]) -> None:
-    allowed = {
-        "status",
-        "name",
-        "reason",
-        "stop_wish",
-        "phase",
-        "step",
-        "steps",
-        "best_step",
-        "has_result",
-        "metrics",
-        "pid",
-        "identity",
-        "heartbeat",
-        "beat",
-        "started",
-        "ended",
-        "seconds",
-        "tags",
-        "note",
-        "archived",
-        "kills",
-        "cause",
-    }
-    if unknown := set(changes) - allowed:
-        raise ValueError(f"no such columns: {sorted(unknown)}")
     values = {key: json.dumps(value) if key in ("metrics", "tags") else value for key, value in changes.items()}
     assignments = ", ".join(f"{key} = ?" for key in values)
     connection.execute(f"UPDATE runs SET {assignments} WHERE id = ?", (*values.values(), run))
@@ -360,31 +334,10 @@ def _update(connection: sqlite3.Connection, run: str, changes: dict[str, Any]) -
 
 def _record(row: sqlite3.Row) -> RunRecord:
     spec = RunSpec.model_validate_json(row["spec"])
-    columns = {
-        key: row[key]
-        for key in (
-            "id",
-            "name",
-            "status",
-            "created",
-            "started",
-            "ended",
-            "reason",
-            "stop_wish",
-            "phase",
-            "step",
-            "steps",
-            "best_step",
-            "note",
-        )
-    }
+    columns = {name: value for name, value in dict(row).items() if name in RunRecord.model_fields}
+    read = {"seconds": row["seconds"] or None, "metrics": json.loads(row["metrics"]), "tags": json.loads(row["tags"])}
     return RunRecord(
-        **columns,
-        seconds=row["seconds"] or None,
-        has_result=bool(row["has_result"]),
-        metrics=json.loads(row["metrics"]),
-        tags=tuple(json.loads(row["tags"])),
-        archived=bool(row["archived"]),
+        **{**columns, **read},
         task=spec.config.task,
         model=spec.config.model,
         method=spec.config.method,

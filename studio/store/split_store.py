@@ -14,8 +14,8 @@ from pathlib import Path
 
 from studio.data.checks.bad_line import BadLines
 from studio.data.parquet_store import open_parquet
-from studio.data.split_assignment import Known
-from studio.data.splits import SplitAssignment, Splitter
+from studio.data.split_assignment import Known, SplitAssignment
+from studio.data.splits import Splitter
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.store.datasets import DatasetStore

@@ -1,6 +1,7 @@
 """Runs and events: what was asked, where it stands, and the truth after a worker is gone."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -85,7 +86,7 @@ def test_a_run_without_a_name_is_called_by_its_id(place: Workspace) -> None:
 
 
 def test_a_state_and_its_event_are_one_transaction(place: Workspace, run: RunRecord) -> None:
-    with pytest.raises(ValueError, match="no such columns"):
+    with pytest.raises(sqlite3.OperationalError, match="no such column"):
         place.runs.set_status(run.id, "training", nonsense=1)
     assert place.runs.get(run.id).status == "queued"
     assert statuses(place, run.id) == ["queued"]

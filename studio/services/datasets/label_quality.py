@@ -1,7 +1,6 @@
 """Quality of labels: labels that are likely wrong, and a learning curve. The model host does the work."""
 
 from collections.abc import Callable
-from typing import Any
 
 from studio.data.checks import usable_rows
 from studio.data.dataset_size import describe_learning_curve
@@ -125,7 +124,3 @@ class LabelQuality:
 
 def _curve_key(record: DatasetRecord) -> str:
     return f"learning-curve:{record.id}:{record.version}"
-
-
-def ignore_progress(*_: Any) -> None:
-    """Progress that is not shown."""

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from studio.data.splits import SplitAssignment, Splitter
+from studio.data.split_assignment import SplitAssignment
+from studio.data.splits import Splitter
 from studio.data.table import Row
 from studio.schema.errors import StudioError
 from studio.store.split_store import VersionSplit

@@ -82,7 +82,28 @@ def open_log(path: Path) -> IO[bytes]:
     return path.open("ab")
 
 
-class HostClient:
+class Host:
+    """Something that sends requests to the model host."""
+
+    def ask(self, op: str, **fields: Any) -> Exchange:
+        """Send a request."""
+        raise NotImplementedError
+
+    def result(self, op: str, progress: Callable[[int, int, str], None] | None = None, **fields: Any) -> dict[str, Any]:
+        """Send a request and wait for its result; `progress` gets (done, total, message)."""
+        exchange = self.ask(op, **fields)
+        try:
+            for message in exchange:
+                if isinstance(message, Moved) and progress:
+                    progress(message.done, message.total, message.message)
+                if isinstance(message, Done):
+                    return message.result
+        finally:
+            exchange.close()
+        raise host_gone()
+
+
+class HostClient(Host):
     """Starts the host when it is first needed, sends requests, and hands each its own responses."""
 
     def __init__(self, home: Home) -> None:
@@ -119,10 +140,6 @@ class HostClient:
             give_back()
             raise
         return exchange
-
-    def result(self, op: str, progress: Callable[[int, int, str], None] | None = None, **fields: Any) -> dict[str, Any]:
-        """Send a request and wait for its result; `progress` gets (done, total, message)."""
-        return _result(self.ask(op, **fields), progress)
 
     def forget(self, folder: str) -> None:
         """Unload a run's models, if a host runs."""
@@ -204,7 +221,7 @@ class HostClient:
                     exchange.put(None)
 
 
-class WorkspaceHost:
+class WorkspaceHost(Host):
     """The model host for one workspace. Requests take turns with those of others; visitors have limits."""
 
     def __init__(self, client: HostClient, workspace: Workspace) -> None:
@@ -236,22 +253,6 @@ class WorkspaceHost:
         if op == "chat":
             options["prompt_tokens"] = PROMPT_TIMES * self.workspace.limits.chat_tokens
         return self.client.ask(op, give_back, **fields, **options)
-
-    def result(self, op: str, progress: Callable[[int, int, str], None] | None = None, **fields: Any) -> dict[str, Any]:
-        """Send a request and wait for its result; `progress` gets (done, total, message)."""
-        return _result(self.ask(op, **fields), progress)
-
-
-def _result(exchange: Exchange, progress: Callable[[int, int, str], None] | None) -> dict[str, Any]:
-    try:
-        for message in exchange:
-            if isinstance(message, Moved) and progress:
-                progress(message.done, message.total, message.message)
-            if isinstance(message, Done):
-                return message.result
-    finally:
-        exchange.close()
-    raise host_gone()
 
 
 def _line(name: str, op: str, fields: dict[str, Any]) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from studio.data.checks import refusal
+from studio.data.checks.report_errors import refusal
 from studio.data.dataset_size import what_rows_allow
 from studio.data.splits import require_columns
 from studio.machine.facts import MachineFacts, machine_facts
@@ -57,14 +57,6 @@ class Resolved:
     info: ModelInfo | None
     spec: DatasetSpec | None
     start: StartingPoint
-
-    @classmethod
-    def of_settings(
-        cls, dataset: str, info: ModelInfo, spec: DatasetSpec, settings: Mapping[str, Any], **request: Any
-    ) -> "Resolved":
-        """A request without an earlier run to start from and without replay."""
-        full_request = RunRequest(dataset=dataset, model=info.name, settings=dict(settings), **request)
-        return cls(full_request, info, spec, StartingPoint(full_request.method, full_request.all_settings))
 
 
 class Planner:

@@ -43,7 +43,8 @@ class Previews:
         if given := settings.get("max_length"):
             return int(given)
         try:
-            plan = self.planner.plan(Resolved.of_settings(dataset, info, spec, _of_rows(settings))).plan
+            request = RunRequest(dataset=dataset, model=info.name, settings=_of_rows(settings))
+            plan = self.planner.plan(Resolved(request, info, spec, StartingPoint.of(request))).plan
         except StudioError:  # for example, too few rows: a row can be shown all the same
             return min(USUAL, info.context or USUAL)
         return plan.config.max_length
@@ -86,9 +87,7 @@ class Previews:
 
         def compute() -> Batch:
             record = self.datasets.store.get(dataset)
-            plan = self.planner.plan(
-                Resolved(request, info, spec, StartingPoint(request.method, request.all_settings))
-            ).plan
+            plan = self.planner.plan(Resolved(request, info, spec, StartingPoint.of(request))).plan
             splits = split_spec({**saved_splits(spec, request.all_settings), **request.all_settings})
             division = VersionSplit(self.datasets.store, record, spec, splits).assign()
             path = self.datasets.store.rows_path(record.id, record.version)

@@ -1,13 +1,12 @@
 """A probe of a planned run: a few real steps in a subprocess, never while a run trains."""
 
-from studio.machine.environment import child_environment
 from studio.machine.limits import oom_kills
 from studio.machine.paths import without_places
-from studio.machine.run_in_process import ProcessError, ProcessLimits, ProcessTimeout, run_in_process
+from studio.machine.run_in_process import ProcessError, ProcessTimeout
 from studio.schema.errors import StudioError
 from studio.schema.models import Measured
 from studio.schema.runs import RunSpec
-from studio.services.context import Context
+from studio.services.context import Context, run_for_workspace
 from studio.store.demo_rules import require_allowed
 
 MOST_SECONDS = 300
@@ -27,18 +26,9 @@ def probe(context: Context, spec: RunSpec) -> Measured:
         )
     require_allowed(context.workspace, spec)
     visitors, kills = context.workspace.is_visitors, oom_kills()
-    arguments = {
-        "home": str(context.home.root),
-        "workspace": context.workspace.name,
-        "spec": spec.model_dump(mode="json"),
-    }
-    environment = {"HF_HUB_OFFLINE": "1", **child_environment(visitors)}
     try:
-        measured = run_in_process(
-            "studio.worker.probe:run",
-            arguments,
-            ProcessLimits(seconds=MOST_SECONDS, environment=environment, threads=None),
-        )
+        arguments = {"spec": spec.model_dump(mode="json")}
+        measured = run_for_workspace(context, "studio.worker.probe:run", arguments, MOST_SECONDS)
     except ProcessTimeout as error:
         raise StudioError(
             "training-failed",

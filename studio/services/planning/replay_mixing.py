@@ -31,6 +31,11 @@ class StartingPoint:
     problems: tuple[StudioError, ...] = ()
     """The plan reports them with all other problems."""
 
+    @classmethod
+    def of(cls, request: RunRequest) -> "StartingPoint":
+        """That of a request without an earlier run to start from and without replay."""
+        return cls(request.method, request.all_settings)
+
 
 def starting_point(datasets: Datasets, request: RunRequest, info: ModelInfo, spec: DatasetSpec) -> StartingPoint:
     """The method, the settings and the replay data of a run, and all problems of these."""

@@ -183,7 +183,7 @@ class Planning:
         if request.dataset is not None and info and spec:
             with gathered(problems):
                 spec = self._with_rows_left_out(request, info, spec)
-        start = StartingPoint(request.method, request.all_settings)
+        start = StartingPoint.of(request)
         if info and spec:
             start = starting_point(self.datasets, request, info, spec)
         return Resolved(request, info, spec, start), problems

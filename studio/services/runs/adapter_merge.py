@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from studio.machine.environment import child_environment
 from studio.machine.paths import without_places
-from studio.machine.run_in_process import ProcessError, ProcessLimits, ProcessTimeout, run_in_process
+from studio.machine.run_in_process import ProcessError, ProcessTimeout
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.runs import RunRecord, RunSpec
-from studio.services.context import Context
+from studio.services.context import Context, run_for_workspace
 from studio.store.db import now
 from studio.store.files import folder_size
 from studio.store.quota import Quota
@@ -130,20 +129,9 @@ def _refused(what: str, field: str, given: object = None, valid: object = None) 
 
 def _make(context: Context, made: str, runs: Mapping[str, float], how: str) -> None:
     visitors = context.workspace.is_visitors
-    arguments = {
-        "home": str(context.home.root),
-        "workspace": context.workspace.name,
-        "new_run": made,
-        "weights": dict(runs),
-        "method": how,
-    }
-    environment = {"HF_HUB_OFFLINE": "1", **child_environment(visitors)}
+    arguments = {"new_run": made, "weights": dict(runs), "method": how}
     try:
-        run_in_process(
-            "studio.worker.combine:run",
-            arguments,
-            ProcessLimits(seconds=MOST_SECONDS, environment=environment, threads=None),
-        )
+        run_for_workspace(context, "studio.worker.combine:run", arguments, MOST_SECONDS)
     except ProcessTimeout as error:
         raise StudioError(
             "unexpected",

@@ -9,7 +9,7 @@ from typing import Any
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, EvaluationEvent, StepEvent, StoredEvent
-from studio.schema.fields import about
+from studio.schema.fields import about, value_in_words
 from studio.schema.views import ComparedRun, CurvesView, Difference
 from studio.services.runs.lifecycle import RunLifecycle
 
@@ -130,13 +130,7 @@ def differences(configs: Sequence[TrainingConfig]) -> tuple[Difference, ...]:
         if any(value != values[0] for value in values):
             info = about(TrainingConfig, name)
             label = info.label if info else name.capitalize()
-            differing.append(Difference(name=name, label=label, values=tuple(_words(value) for value in values)))
+            differing.append(
+                Difference(name=name, label=label, values=tuple(value_in_words(value, "by itself") for value in values))
+            )
     return tuple(differing)
-
-
-def _words(value: Any) -> str:
-    if value is None or value == "":
-        return "by itself"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,9 +1,9 @@
 """Annotations of runs (name, note, tags), and filtering and sorting of runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, raise_all
 from studio.schema.runs import RunRecord
 
 LONGEST_NOTE = 20_000
@@ -41,8 +41,7 @@ def valid_annotations(name: str | None, note: str | None, tags: Sequence[str] | 
         if len(changes["tags"]) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in changes["tags"]):
             what = f"A run has up to {MOST_TAGS} tags of up to {LONGEST_TAG} characters."
             problems.append(_invalid(what, f"{len(changes['tags'])} tags", "tags"))
-    if problems:
-        raise problems[0] if len(problems) == 1 else StudioError(problems[0].code, problems[0].what, problems=problems)
+    raise_all(problems)
     return changes
 
 
@@ -71,18 +70,15 @@ def in_order(records: Sequence[RunRecord], order: str, sizes: dict[str, int] | N
     """Runs, which come newest first, in another order."""
     if order not in ORDERS:
         raise StudioError("bad-setting", "Runs are not sorted by that.", given=order, valid=list(ORDERS), field="sort")
-    match order:
-        case "oldest":
-            return list(reversed(records))
-        case "name":
-            return sorted(records, key=lambda record: record.name.casefold())
-        case "loss":
-            return sorted(records, key=lambda record: record.metrics.get("eval_loss", float("inf")))
-        case "time":
-            return sorted(records, key=lambda record: -(record.seconds or 0.0))
-        case "size":
-            return sorted(records, key=lambda record: -(sizes or {}).get(record.id, 0))
-    return list(records)
+    if order in ("newest", "oldest"):
+        return list(records if order == "newest" else reversed(records))
+    keys: dict[str, Callable[[RunRecord], Any]] = {
+        "name": lambda record: record.name.casefold(),
+        "loss": lambda record: record.metrics.get("eval_loss", float("inf")),
+        "time": lambda record: -(record.seconds or 0.0),
+        "size": lambda record: -(sizes or {}).get(record.id, 0),
+    }
+    return sorted(records, key=keys[order])
 
 
 def _searchable_text(record: RunRecord, dataset: str) -> str:

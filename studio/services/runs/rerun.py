@@ -5,7 +5,7 @@ from typing import Any
 
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.errors import StudioError, raise_all
-from studio.schema.fields import about
+from studio.schema.fields import about, value_in_words
 from studio.schema.runs import RunRecord
 from studio.training.planning.setting_scope import applicable_settings
 
@@ -53,7 +53,10 @@ def rerun_reason(name: str, before: TrainingConfig, after: TrainingConfig) -> st
     if not changed:
         return f"Run again as {name} was, with nothing changed."
     parts = [
-        f"{_label(each)} {_value(getattr(after, each))} instead of {_value(getattr(before, each))}" for each in changed
+        "{} {} instead of {}".format(
+            _label(each), *(value_in_words(getattr(config, each), "none") for config in (after, before))
+        )
+        for each in changed
     ]
     return f"Run again as {name} was, with {', '.join(parts)}."
 
@@ -72,11 +75,3 @@ def extension_reason(record: RunRecord, after: TrainingConfig) -> str:
 def _label(name: str) -> str:
     info = about(TrainingConfig, name) if name != "method" else None
     return (info.label if info else name).lower()
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None or value == "":
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
