@@ -13,8 +13,6 @@ RunStatus = Literal[
 ]
 ACTIVE: frozenset[RunStatus] = frozenset({"queued", "starting", "training", "stopping"})
 """States in which a worker is, or should be, at work or waiting."""
-WITH_RESULT: frozenset[str] = frozenset({"finished", "stopped"})
-"""States in which there may be a tuned model to chat with."""
 StopWish = Literal["keep", "discard", "pause"]
 """End after this step and keep the best so far, or nothing; or give the turn away and go on later as if nothing was."""
 GOES_ON: frozenset[str] = frozenset({"paused", "interrupted", "stopped", "failed"})

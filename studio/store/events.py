@@ -84,11 +84,6 @@ class EventStore:
         )
         return [_stored(row) for row in reversed(rows)]
 
-    def last_id(self, run: str) -> int:
-        """The id of a run's newest event, 0 when there is none."""
-        row = self.db.row("SELECT max(id) AS id FROM events WHERE run = ?", (run,))
-        return int(row["id"] or 0) if row else 0
-
 
 def select_curve_steps(steps: list[Short], stretch: int) -> list[int]:
     """Ids of each group's first step, lowest loss, highest loss and largest gradient norm, and of the last step."""

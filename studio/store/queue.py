@@ -204,10 +204,6 @@ class Queue:
     def _rows(self) -> list[sqlite3.Row]:
         return self.db.read(_in_order)
 
-    def of_workspace(self, workspace: str) -> list[Entry]:
-        """The running and waiting runs of a workspace, in the order of their turns."""
-        return [entry for entry in self.listing() if entry.workspace == workspace]
-
     def remove_workspace(self, workspace: str) -> list[tuple[int, str]]:
         """Remove all runs of a workspace from the queue. Returns pid and identity of their live workers."""
         with self.db.write() as connection:

@@ -13,11 +13,6 @@ END_SECONDS = 10.0
 """Seconds that a killed worker may take to end."""
 
 
-def has_active_runs(home: Home, workspace: str) -> bool:
-    """Whether a run of the workspace trains or waits."""
-    return bool(home.queue.of_workspace(workspace))
-
-
 def remove_workspace(home: Home, workspace: str) -> None:
     """Remove its runs from the queue, kill their workers, and delete its folder.
 

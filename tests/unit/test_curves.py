@@ -77,7 +77,7 @@ def test_a_long_run_is_read_thinned_and_keeps_its_ends_spikes_and_all_else(home:
     assert steps[0] == 1 and steps[-1] == 20_000 and steps == sorted(steps)
     assert {7_777, 12_345, 15_000} <= set(steps)
     assert any(isinstance(each.event, CheckpointEvent) for each in kept)
-    assert compact(kept)["to"] == home.workspace().events.last_id(run)
+    assert compact(kept)["to"] == home.workspace().events.after(run)[-1].id
 
 
 def test_a_short_run_is_read_whole(home: Home) -> None:
@@ -85,7 +85,7 @@ def test_a_short_run_is_read_whole(home: Home) -> None:
     say(home, run, [step(number) for number in range(1, 101)])
     events = home.workspace().events
     assert events.thinned(run, 0, 3000) == events.after(run)
-    assert len(events.thinned(run, events.last_id(run) - 3, 3000)) == 3
+    assert len(events.thinned(run, events.after(run)[-1].id - 3, 3000)) == 3
 
 
 def test_of_steps_that_were_done_again_the_last_time_counts(home: Home) -> None:

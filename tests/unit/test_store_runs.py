@@ -195,8 +195,6 @@ def test_events_are_read_from_the_cursor_on_without_a_hole(place: Workspace, run
     assert [each.event for each in stored] == events[1:]
     assert place.events.after(run.id, after=ids[-1]) == []
     assert [each.event for each in place.events.after(run.id, kinds=("step",), limit=1)] == [events[1]]
-    assert place.events.last_id(run.id) == ids[-1]
-    assert place.events.last_id("no-such-run") == 0
 
 
 def test_an_event_is_printed_flat(place: Workspace, run: RunRecord) -> None:
