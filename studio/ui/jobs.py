@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.schema.errors import StudioError
+from studio.services.datasets.subprocess_jobs import Watch
 from studio.ui.logs import report
 from studio.ui.scheduler import JOB_TURNS
 
@@ -36,6 +37,11 @@ class Job:
     def read(self, rows: int, size: int) -> None:
         """Progress of a job that reads rows: rows and bytes so far."""
         self.done, self.bytes = rows, size
+
+    @property
+    def watch(self) -> Watch:
+        """How work on rows in a subprocess is followed."""
+        return Watch(self.read, self.cancelled)
 
     def advance(self, done: int, total: int, title: str = "") -> None:
         """Progress of any other job."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from studio.api import Studio
-from studio.services.datasets.subprocess_jobs import Cancelled
+from studio.services.datasets.subprocess_jobs import Cancelled, Watch
 
 READ = """
 import sys
@@ -55,7 +55,7 @@ def large(tmp_path: Path) -> Path:
 def test_the_page_stays_quick_while_a_hundred_thousand_rows_are_looked_at(tmp_path: Path, large: Path) -> None:
     studio = Studio(tmp_path / "home")
     told: list[tuple[int, int]] = []
-    record = studio.jobs.add_files({"large.csv": large}, lambda rows, size: told.append((rows, size)))
+    record = studio.jobs.add_files({"large.csv": large}, Watch(lambda rows, size: told.append((rows, size))))
     assert record.rows == 100_000 and told and told == sorted(told) and told[-1][0] >= 90_000
     looking = threading.Thread(target=studio.jobs.check, args=(record.id, "classification"))
     looking.start()
@@ -79,7 +79,7 @@ def test_long_work_is_stopped_at_once_and_leaves_nothing(tmp_path: Path, large: 
     studio = Studio(tmp_path / "home")
     stop = threading.Event()
     with pytest.raises(Cancelled):
-        studio.jobs.add_files({"large.csv": large}, lambda rows, size: stop.set(), stop)
+        studio.jobs.add_files({"large.csv": large}, Watch(lambda rows, size: stop.set(), stop))
     assert studio.datasets.all() == [] and not list((tmp_path / "home").rglob("*.parquet"))
     assert not list((tmp_path / "home").rglob(".v1.new"))
     record = studio.datasets.add_file(large)
@@ -87,7 +87,7 @@ def test_long_work_is_stopped_at_once_and_leaves_nothing(tmp_path: Path, large: 
     threading.Timer(1.5, stop.set).start()
     start = time.monotonic()
     with pytest.raises(Cancelled):
-        studio.jobs.check(record.id, "classification", None, stop)
+        studio.jobs.check(record.id, "classification", Watch(None, stop))
     assert time.monotonic() - start < 6
     assert not studio.checks.is_cached(record.id, "classification")
     studio.close()

@@ -102,6 +102,6 @@ def test_a_model_paraphrases_and_what_is_kept_is_learned_from_alone(studio: Stud
 
 def test_every_row_is_looked_at_in_a_process_of_its_own_when_it_is_asked_for(studio: Studio) -> None:
     data = studio.datasets.add_sample("support-tone")
-    studio.jobs.check(data.id, "chat", CheckOptions(whole=True))
+    studio.jobs.check(data.id, "chat", whole=True)
     assert studio.checks.is_cached(data.id, "chat", whole=True) and not studio.checks.is_cached(data.id, "chat")
     assert studio.checks.check(data.id, "chat", CheckOptions(whole=True)).usable == data.rows

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 from studio.data.table_diff import Difference
 from studio.machine.run_in_process import (
@@ -41,6 +41,17 @@ VISITORS_SECONDS = 300.0
 """Time limit for a visitor of a demo, in seconds."""
 NICENESS = 5
 """Niceness of the process, relative to the server."""
+
+
+class Watch(NamedTuple):
+    """How a caller follows work in a subprocess."""
+
+    progress: Progress | None = None
+    cancel: Event | None = None
+    """Set it to cancel the work."""
+
+
+UNWATCHED = Watch()
 
 
 class CheckResult(FrozenModel):
@@ -85,57 +96,29 @@ class DatasetJobs:
     def __init__(self, datasets: Datasets, versions: Versions) -> None:
         self.datasets, self.versions, self.context = datasets, versions, datasets.context
 
-    def add_files(
-        self, paths: Mapping[str, Path], progress: Progress | None = None, cancel: Event | None = None, **options: Any
-    ) -> DatasetRecord:
+    def add_files(self, paths: Mapping[str, Path], watch: Watch = UNWATCHED, **options: Any) -> DatasetRecord:
         """Import files, name → path."""
         arguments = {"paths": {name: str(path) for name, path in paths.items()}, "how": import_options(options).chosen}
-        return self._record("read_files", arguments, progress, cancel)
+        return self._record("read_files", arguments, watch)
 
-    def add_hub(
-        self, name: str, progress: Progress | None = None, cancel: Event | None = None, **options: Any
-    ) -> DatasetRecord:
+    def add_hub(self, name: str, watch: Watch = UNWATCHED, **options: Any) -> DatasetRecord:
         """Import rows of a dataset on the Hub."""
-        return self._record("fetch_rows", {"name": name, "how": import_options(options).chosen}, progress, cancel)
+        return self._record("fetch_rows", {"name": name, "how": import_options(options).chosen}, watch)
 
-    def reread(
-        self, dataset: str, progress: Progress | None = None, cancel: Event | None = None, **options: Any
-    ) -> DatasetRecord:
+    def reread(self, dataset: str, watch: Watch = UNWATCHED, **options: Any) -> DatasetRecord:
         """Read a dataset's files with other options: a new version."""
         arguments = {"dataset": dataset, "how": import_options(options).named_fields}
-        return self._record("reread", arguments, progress, cancel)
+        return self._record("reread", arguments, watch)
 
-    def fix(
-        self,
-        dataset: str,
-        kind: str,
-        whole: bool = False,
-        progress: Progress | None = None,
-        cancel: Event | None = None,
-    ) -> DatasetRecord:
+    def fix(self, dataset: str, kind: str, whole: bool = False, watch: Watch = UNWATCHED) -> DatasetRecord:
         """Remove or repair the rows with one kind of problem: a new version."""
-        return self._record("fix", {"dataset": dataset, "kind": kind, "whole": whole}, progress, cancel)
+        return self._record("fix", {"dataset": dataset, "kind": kind, "whole": whole}, watch)
 
-    def edit_row(
-        self,
-        dataset: str,
-        row: int,
-        cells: Mapping[str, str],
-        progress: Progress | None = None,
-        cancel: Event | None = None,
-    ) -> DatasetRecord:
+    def edit_row(self, dataset: str, row: int, cells: Mapping[str, str], watch: Watch = UNWATCHED) -> DatasetRecord:
         """Change cells of a row: a new version."""
-        return self._record("edit", {"dataset": dataset, "row": row, "cells": dict(cells)}, progress, cancel)
+        return self._record("edit", {"dataset": dataset, "row": row, "cells": dict(cells)}, watch)
 
-    def check(
-        self,
-        dataset: str,
-        task: str,
-        progress: Progress | None = None,
-        cancel: Event | None = None,
-        whole: bool = False,
-        **splits: Any,
-    ) -> None:
+    def check(self, dataset: str, task: str, watch: Watch = UNWATCHED, whole: bool = False, **splits: Any) -> None:
         """Check the rows and split them, in one process. `splits` are fields of `SplitSpec`."""
         spec, _ = self.datasets.resolve_spec(dataset, task, labels_too=False)
         split = split_spec({**saved_splits(spec, splits), **splits})
@@ -144,7 +127,7 @@ class DatasetJobs:
         counts: list[SplitCounts] = []
 
         def check() -> CheckReport:
-            report, split_counts = check_and_split(self.context, arguments, progress, cancel)
+            report, split_counts = check_and_split(self.context, arguments, watch)
             counts.extend([split_counts] if split_counts else [])
             return report
 
@@ -152,24 +135,17 @@ class DatasetJobs:
             if counts:
                 return counts[0]
             again = {"dataset": dataset, **split_arguments}
-            return SplitCounts.model_validate(_run(self.context, "splits", again, progress, cancel))
+            return SplitCounts.model_validate(_run(self.context, "splits", again, watch))
 
         self.datasets.check(dataset, task, CheckOptions(whole=whole), elsewhere=check)
         self.datasets.count_splits(dataset, split, spec=spec, elsewhere=count)
 
-    def compare_versions(
-        self,
-        dataset: str,
-        before: int,
-        after: int,
-        progress: Progress | None = None,
-        cancel: Event | None = None,
-    ) -> None:
+    def compare_versions(self, dataset: str, before: int, after: int, watch: Watch = UNWATCHED) -> None:
         """Compare two versions."""
         arguments = {"dataset": dataset, "before": before, "after": after}
 
         def compare() -> Difference:
-            result = CompareResult.model_validate(_run(self.context, "compare", arguments, progress, cancel))
+            result = CompareResult.model_validate(_run(self.context, "compare", arguments, watch))
             difference = Difference(result.columns_added, result.columns_removed, same=result.same)
             for numbers, packed in ((difference.before, result.before), (difference.after, result.after)):
                 numbers.frombytes(b64decode(packed))
@@ -177,33 +153,29 @@ class DatasetJobs:
 
         self.versions.difference(dataset, before, after, elsewhere=compare)
 
-    def _record(
-        self, job: str, arguments: Mapping[str, Any], progress: Progress | None, cancel: Event | None
-    ) -> DatasetRecord:
-        return DatasetRecord.model_validate(_run(self.context, job, arguments, progress, cancel))
+    def _record(self, job: str, arguments: Mapping[str, Any], watch: Watch) -> DatasetRecord:
+        return DatasetRecord.model_validate(_run(self.context, job, arguments, watch))
 
 
 def check_and_split(
-    context: Context, arguments: Mapping[str, Any], progress: Progress | None = None, cancel: Event | None = None
+    context: Context, arguments: Mapping[str, Any], watch: Watch = UNWATCHED
 ) -> tuple[CheckReport, SplitCounts | None]:
     """`Datasets.check`, and with `divided` (the arguments of `Datasets.count_splits`) the counts of the splits.
 
     The counts are None where the rows can't be split.
     """
-    result = CheckResult.model_validate(_run(context, "check", arguments, progress, cancel))
+    result = CheckResult.model_validate(_run(context, "check", arguments, watch))
     return result.whole, result.counts
 
 
-def _run(
-    context: Context, job: str, arguments: Mapping[str, Any], progress: Progress | None, cancel: Event | None
-) -> Any:
+def _run(context: Context, job: str, arguments: Mapping[str, Any], watch: Watch) -> Any:
     """The result of one of `JOBS`, run in a subprocess."""
     place = {"home": str(context.home.root), "workspace": context.workspace.name, "demo": context.demo}
     request = {"context": place, "job": job, "arguments": dict(arguments)}
     seconds = VISITORS_SECONDS if context.workspace.is_visitors else None
     limits = ProcessLimits(seconds=seconds, threads=None, nice=NICENESS)
     try:
-        return run_in_process(run_job, request, limits, progress=progress, cancel=cancel)
+        return run_in_process(run_job, request, limits, progress=watch.progress, cancel=watch.cancel)
     except ProcessCancelled as error:
         raise Cancelled from error
     except ProcessTimeout as error:

@@ -43,7 +43,7 @@ def check_all_rows(visit: Visit) -> None:
     JOBS.begin(
         _key(visit, "whole"),
         job,
-        lambda job: studio.jobs.check(chosen.dataset, chosen.task, job.read, job.cancelled, whole=True),
+        lambda job: studio.jobs.check(chosen.dataset, chosen.task, job.watch, whole=True),
     )
 
 

@@ -48,7 +48,7 @@ def check(visit: Visit) -> None:
     JOBS.begin(
         _key(visit, key),
         Job("Looking", total=record.rows),
-        lambda job: studio.jobs.check(record.id, chosen.task, job.read, job.cancelled, **splits),
+        lambda job: studio.jobs.check(record.id, chosen.task, job.watch, **splits),
     )
 
 

@@ -77,7 +77,7 @@ def take_files(visit: Visit, files: Uploads) -> DatasetRecord | None:
     if size <= AT_ONCE:
         return add_and_forget(add)
     job = Job(f"Reading {len(paths):,} files" if others else f"Reading {name}", total=size)
-    return _begin(visit, job, lambda job: add_and_forget(lambda: studio.jobs.add_files(paths, job.read, job.cancelled)))
+    return _begin(visit, job, lambda job: add_and_forget(lambda: studio.jobs.add_files(paths, job.watch)))
 
 
 def _free_name(name: str, taken: dict[str, Path]) -> str:
@@ -96,7 +96,7 @@ def reread(visit: Visit) -> DatasetRecord | None:
     if record.bytes <= AT_ONCE and not of_hub:
         return studio.datasets.reread(record.id, **how)
     job = Job(f"Reading {record.name} another way", total=0 if of_hub else record.bytes)
-    return _begin(visit, job, lambda job: studio.jobs.reread(record.id, job.read, job.cancelled, **how))
+    return _begin(visit, job, lambda job: studio.jobs.reread(record.id, job.watch, **how))
 
 
 def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
@@ -106,7 +106,7 @@ def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
         options = CheckOptions(whole=whole, model=chosen.model or None, max_length=chosen.settings.get("max_length"))
         return studio.checks.fix(record.id, kind, options)
     job = Job(f"Mending {record.name}")
-    return _begin(visit, job, lambda job: studio.jobs.fix(record.id, kind, whole, job.read, job.cancelled))
+    return _begin(visit, job, lambda job: studio.jobs.fix(record.id, kind, whole, job.watch))
 
 
 def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
@@ -115,7 +115,7 @@ def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
     if record.rows <= MANY_ROWS:
         return studio.editing.edit(record.id, row, cells)
     job = Job(f"Writing {record.name}")
-    return _begin(visit, job, lambda job: studio.jobs.edit_row(record.id, row, cells, job.read, job.cancelled))
+    return _begin(visit, job, lambda job: studio.jobs.edit_row(record.id, row, cells, job.watch))
 
 
 def _how(name: str, value: str) -> dict[str, Any]:
@@ -204,4 +204,4 @@ def hub_fetch(visit: Visit) -> None:
     }
     how = {name: value for name, value in how.items() if value}
     job = Job(f"Fetching {dataset.name} from the Hub")
-    _begin(visit, job, lambda job: studio.jobs.add_hub(dataset.name, job.read, job.cancelled, **how))
+    _begin(visit, job, lambda job: studio.jobs.add_hub(dataset.name, job.watch, **how))

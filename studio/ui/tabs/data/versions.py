@@ -181,7 +181,7 @@ def update(visit: Visit) -> None:
     elif over is None and JOBS.get(key) is None:
 
         def compare_versions(job: Job) -> None:
-            studio.jobs.compare_versions(dataset, before, after, job.read, job.cancelled)
+            studio.jobs.compare_versions(dataset, before, after, job.watch)
 
         JOBS.begin(key, Job("Comparing"), compare_versions)
 
