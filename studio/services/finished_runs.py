@@ -2,12 +2,12 @@
 
 import json
 
-from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef, RunRef
 from studio.schema.runs import RunRecord
 from studio.services.context import Context
 from studio.services.datasets.service import Datasets
 from studio.services.models import Models
+from studio.services.runs.run_messages import wrong_state
 from studio.store.runs import RunFolder
 from studio.training.methods import quantizes_base
 
@@ -42,12 +42,8 @@ class FinishedRuns:
         record = self.store.get(run)
         folder = self.store.folder(record.id)
         if not record.has_result or folder.result is None:
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} has no tuned model yet.",
-                given=record.status,
-                valid="a run that has finished, or was stopped with what it had learned",
-            )
+            valid = "a run that has finished, or was stopped with what it had learned"
+            raise wrong_state(record, "has no tuned model yet.", valid)
         return record, folder
 
     def rows(self, record: RunRecord, folder: RunFolder, split: str) -> RowsRef | None:

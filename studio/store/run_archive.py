@@ -20,8 +20,8 @@ from studio.schema.errors import StudioError
 from studio.schema.models import BASE_KEYS
 from studio.schema.report import Report
 from studio.store.datasets import IN_RUN
-from studio.store.files import no_room, require_room
-from studio.store.run_folder_import import read_json, read_spec
+from studio.store.files import no_room, read_json, require_room
+from studio.store.run_folder_import import read_spec
 
 SINGLE_FILES = frozenset({"config.yaml", "run.json", "events.jsonl", "splits.json", "report.json"})
 RESULT_FOLDERS = frozenset({"adapter", "model"})

@@ -20,7 +20,7 @@ from studio.schema.events import EVENT, AnyEvent, StateEvent
 from studio.schema.runs import RunRecord, RunSpec
 from studio.store.db import Database, now
 from studio.store.events import insert_event
-from studio.store.files import no_room, write_whole
+from studio.store.files import no_room, read_json, write_whole
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{9,63}")
 """Pattern of a run folder's name."""
@@ -169,15 +169,6 @@ def read_spec(path: Path) -> RunSpec:
             given=f"{path.parent.name}/{path.name}",
             hint="It was changed by hand, or is of another program. Put back the file as the studio wrote it.",
         ) from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object. Empty when it is missing or invalid."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 class PlainLoader(yaml.SafeLoader):

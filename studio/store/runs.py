@@ -24,7 +24,7 @@ from studio.store.datasets import DatasetStore
 from studio.store.db import Database, now, repeatable
 from studio.store.dead_workers import HANGS, Safe, cause_of, end, failure_reason, heartbeat_when_hung, is_hung
 from studio.store.events import insert_event
-from studio.store.files import delete_folder, is_unchanging, write_whole
+from studio.store.files import delete_folder, is_unchanging, read_json, write_whole
 from studio.store.run_folder import RunFolder
 from studio.store.run_folder_import import (
     ID,
@@ -32,7 +32,6 @@ from studio.store.run_folder_import import (
     describe,
     fill_gaps,
     import_copied_runs,
-    read_json,
     redescribe,
     unlisted_runs,
 )

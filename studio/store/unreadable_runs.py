@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from studio.store.files import write_whole
+from studio.store.files import read_json, write_whole
 
 NOTICE = "passed-over.json"
 """Folder name → its notice, empty after the user has seen it."""
@@ -38,8 +38,4 @@ def _sentence(run: str) -> str:
 
 
 def _known(root: Path) -> dict[str, str]:
-    try:
-        kept = json.loads((root / NOTICE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(run): str(sentence) for run, sentence in kept.items()} if isinstance(kept, dict) else {}
+    return {run: str(sentence) for run, sentence in read_json(root / NOTICE).items()}

@@ -26,8 +26,6 @@ WATCH_SECONDS = 0.5
 class WorkerProcesses:
     """Starts workers. Keeps at most one prepared process, with all imports done and possibly a run prepared."""
 
-    title = "This machine"
-
     def __init__(self, home: Path) -> None:
         self.home = home
         self._prepared: subprocess.Popen[bytes] | None = None

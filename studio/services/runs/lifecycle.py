@@ -18,7 +18,7 @@ from studio.services.runners.base import RunHandle, Runner
 from studio.services.runners.local import timestamp
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.run_files import end_of, resumable_step, resumable_steps, step_to_keep
-from studio.services.runs.run_messages import resume_message, state_message, stopped_message
+from studio.services.runs.run_messages import resume_message, state_message, stopped_message, wrong_state
 from studio.store.demo_rules import require_allowed
 from studio.store.files import folder_size, require_room
 from studio.store.queue import MOVES, Move
@@ -124,12 +124,7 @@ class RunLifecycle:
             if wish == "discard":
                 self.store.discard_output(record.id)
         elif not self.store.set_status(record.id, "stopping", only_from=("starting", "training", "stopping")):
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} is not at work.",
-                given=record.status,
-                valid="a run that is at work or waits",
-            )
+            raise wrong_state(record, "is not at work.", "a run that is at work or waits")
         return self.store.get(record.id)
 
     def pause(self, run: str) -> RunRecord:
@@ -142,12 +137,7 @@ class RunLifecycle:
         self.store.request_stop(record.id, "pause")
         if not self.store.set_status(record.id, "stopping", "Pauses.", only_from=("starting", "training")):
             self.store.request_stop(record.id, record.stop_wish)
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} can't be paused.",
-                given=record.status,
-                valid="a run that is at work or waits",
-            )
+            raise wrong_state(record, "can't be paused.", "a run that is at work or waits")
         return self.store.get(record.id)
 
     def move(self, run: str, way: Move) -> RunRecord:
@@ -156,9 +146,7 @@ class RunLifecycle:
         if way not in MOVES:
             raise StudioError("bad-setting", "There is no such move.", given=way, valid=MOVES, field="move")
         if record.status != "queued" or not self.queue.move(record.id, way):
-            raise StudioError(
-                "wrong-state", f"The run {record.name} does not wait.", given=record.status, valid="a run that waits"
-            )
+            raise wrong_state(record, "does not wait.", "a run that waits")
         return record
 
     def queued(self) -> list[RunRecord]:
@@ -177,12 +165,7 @@ class RunLifecycle:
         self._require_time(record)
         _, words = self.resume_point(record.id)
         if not self.queue_again(record, words):
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} can't go on.",
-                given=record.status,
-                valid="a run that is paused, was interrupted, stopped or failed",
-            )
+            raise wrong_state(record, "can't go on.", "a run that is paused, was interrupted, stopped or failed")
         return self.get(record.id)
 
     def finish(self, run: str) -> RunRecord:
@@ -192,24 +175,15 @@ class RunLifecycle:
         words = f"Ends with what it had learned by step {step or 0:,}."
         self.require_rows(spec)
         if step is None or not self.queue_again(record, words, stop_wish="keep"):
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} has no step to be kept, or has a result already.",
-                given=record.status,
-                valid="a run without a result that has a whole checkpoint, and does not work or wait",
-            )
+            valid = "a run without a result that has a whole checkpoint, and does not work or wait"
+            raise wrong_state(record, "has no step to be kept, or has a result already.", valid)
         return self.get(record.id)
 
     def delete(self, run: str) -> None:
         """Delete a run with all its files. A running one is ended first."""
         record = self.get(run)
         if record.status in ACTIVE:
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} is at work.",
-                given=record.status,
-                hint="Stop it first, then delete it.",
-            )
+            raise wrong_state(record, "is at work.", hint="Stop it first, then delete it.")
         self.store.delete(record.id)
 
     def log(self, run: str, most: int = 200_000) -> str:

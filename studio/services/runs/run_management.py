@@ -9,6 +9,7 @@ from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.services.runs.history import valid_annotations
 from studio.services.runs.lifecycle import RunLifecycle
+from studio.services.runs.run_messages import wrong_state
 from studio.store.datasets import PACKED
 from studio.store.files import folder_size
 from studio.store.run_archive import pack, unpack
@@ -36,7 +37,7 @@ class RunManagement:
             changes["name"] = self.store.unique_name(changes["name"], except_run=record.id)
         if archived is not None:
             if archived and record.status in ACTIVE:
-                raise _still_active(record, "Archive it when it has ended.")
+                raise wrong_state(record, "is at work.", hint="Archive it when it has ended.")
             changes["archived"] = int(archived)
         return self.store.change(record.id, **changes) if changes else record
 
@@ -46,7 +47,7 @@ class RunManagement:
             self.runs.context.owner_only("Writing to a file")
         record = self.runs.get(run)
         if record.status in ACTIVE:
-            raise _still_active(record, "Wait for its end, or pause it.")
+            raise wrong_state(record, "is at work.", hint="Wait for its end, or pause it.")
         folder = self.store.folder(record.id)
         taken = self._rows(record.id) if rows else {}
         self.store.describe(record.id)
@@ -89,7 +90,7 @@ class RunManagement:
         """Remove the checkpoints, which only resuming needs."""
         record = self.runs.get(run)
         if record.status in ACTIVE:
-            raise _still_active(record, "Wait for its end.")
+            raise wrong_state(record, "is at work.", hint="Wait for its end.")
         shutil.rmtree(self.store.folder(record.id).checkpoints, ignore_errors=True)
         return record
 
@@ -102,7 +103,3 @@ class RunManagement:
             "exports": folder_size(folder.exports),
         }
         return {**parts, "curve, log and settings": folder.bytes - sum(parts.values())}
-
-
-def _still_active(record: RunRecord, hint: str) -> StudioError:
-    return StudioError("wrong-state", f"The run {record.name} is at work.", given=record.status, hint=hint)

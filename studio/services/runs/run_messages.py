@@ -1,6 +1,12 @@
 """Messages about the state of a run."""
 
+from studio.schema.errors import StudioError
 from studio.schema.runs import PHASE_WORDS, RunRecord, StopWish
+
+
+def wrong_state(record: RunRecord, what: str, valid: str | None = None, hint: str = "") -> StudioError:
+    """The error of an action that the state of a run does not allow. `what` is the rest of "The run NAME"."""
+    return StudioError("wrong-state", f"The run {record.name} {what}", given=record.status, valid=valid, hint=hint)
 
 
 def stopped_message(record: RunRecord, step: int | None, wish: StopWish) -> str:

@@ -70,17 +70,8 @@ class Searches(SearchEngine):
 
     def _trial(self, spec: SearchSpec, settings: dict[str, Any], name: str) -> RunRecord:
         """Every trial trains on the rows that the search started with, also when the dataset has changed since."""
-        request = RunRequest(
-            dataset=spec.dataset,
-            model=spec.model,
-            task=spec.task,
-            method=spec.method,
-            preset=spec.preset,
-            settings=settings,
-            name=name,
-            roles=spec.roles,
-            leave_out=spec.leave_out,
-        )
+        same = spec.model_dump(include={"dataset", "model", "task", "method", "preset", "roles", "leave_out"})
+        request = RunRequest(**same, settings=settings, name=name)
         if spec.data is None:  # a search of an older version
             return self._runs.start(request)
         run = self._planning.spec_on_rows(request, spec.data)

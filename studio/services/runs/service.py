@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from studio.schema.config import TrainingConfig
-from studio.schema.errors import StudioError
 from studio.schema.events import StoredEvent
 from studio.schema.requests import RunRequest
 from studio.schema.runs import ACTIVE, RunRecord
@@ -19,6 +18,7 @@ from studio.services.runs.history import ORDERS, filter_runs, in_order
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.services.runs.reconcile import reconcile
 from studio.services.runs.rerun import changed_settings, extension_reason, rerun_reason
+from studio.services.runs.run_messages import wrong_state
 
 POLL_SECONDS = 0.5
 
@@ -81,13 +81,9 @@ class Runs(RunLifecycle):
         """Start a run that continues from the result of another one for more epochs, with its own schedule."""
         record = self.get(run)
         if not record.has_result or record.status in ACTIVE:
-            raise StudioError(
-                "wrong-state",
-                f"The run {record.name} has left no result to go on from.",
-                given=record.status,
-                valid="a run that has finished, or was stopped and kept",
-                hint="A run that has not ended goes on with Resume.",
-            )
+            valid = "a run that has finished, or was stopped and kept"
+            hint = "A run that has not ended goes on with Resume."
+            raise wrong_state(record, "has left no result to go on from.", valid, hint)
         changes = {"start_from": record.id, "epochs": epochs, "max_steps": 0}
         return self._rerun(record, changes, name or record.name, lambda _, after: extension_reason(record, after))
 
