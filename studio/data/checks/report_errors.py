@@ -32,9 +32,9 @@ def _too_few(report: CheckReport) -> StudioError | None:
         lost = [each.message for each in report.problems if each.severity == "error" and each.kind != BadLines.kind]
         return StudioError(
             "too-few-rows",
-            f"{many(report.usable, 'row')} can be used, of {many(report.rows, 'row')}.",
+            " ".join([f"{many(report.usable, 'row')} can be used, of {many(report.rows, 'row')}.", *lost]),
             valid=f"at least {LEAST_ROWS} rows",
-            hint=" ".join(lost) or "Bring more rows.",
+            hint="Correct these rows, or bring more rows." if lost else "Bring more rows.",
         )
     able = [label for label, count in report.labels.items() if count >= LEAST_ROWS_OF_A_LABEL]
     if report.labels and len(able) < LEAST_LABELS:
