@@ -1,4 +1,4 @@
-"""Datasets: their rows, checks, fixes and splits."""
+"""Datasets: the roles of their columns, their rows, checks, fixes and splits."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -6,22 +6,23 @@ from typing import Any
 from studio.data.checks import check, find_rows_left_out, fix_of, labels_of, with_suspects
 from studio.data.checks.bad_line import BadLines
 from studio.data.checks.label_error import LabelError
+from studio.data.columns import Column
 from studio.data.parquet_store import open_parquet
-from studio.data.roles import match
+from studio.data.roles import describe_columns, infer, match
 from studio.data.split_names import NO_COLUMN
 from studio.data.table import Row, Table, changed
-from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Problem, SplitCounts, SplitSpec
+from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Problem, Reading, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.label_quality import Suspect
 from studio.schema.spans import Spans, is_in, numbers_in, some_in, spans_of, total_of
 from studio.schema.views import FIRST_PAGE, Page, RowPage
+from studio.services.context import Context
 from studio.services.datasets.check_options import DEFAULT_CHECKS, CheckOptions
-from studio.services.datasets.ingestion import cell_text
-from studio.services.datasets.roles import DatasetRoles
+from studio.services.datasets.ingestion import Ingestion, cell_text
 from studio.services.datasets.split_cache import SplitsDuringCheck
 from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.store.split_store import VersionSplit
-from studio.tasks import task_named
+from studio.tasks import TASKS, task_named
 
 
 def _split_column(splits: SplitSpec) -> str:
@@ -29,8 +30,104 @@ def _split_column(splits: SplitSpec) -> str:
     return NO_COLUMN if splits.group_column or splits.time_column else splits.split_column
 
 
-class Datasets(DatasetRoles):
+class Datasets(Ingestion):
     """The datasets of a workspace."""
+
+    def __init__(self, context: Context, forget: Callable[[str], None] = lambda dataset: None) -> None:
+        """`forget` is called with the id of a dataset that is deleted."""
+        super().__init__(context)
+        self._forget = forget
+
+    def all(self) -> list[DatasetRecord]:
+        """All datasets, newest first."""
+        return self.store.all()
+
+    def get(self, dataset: str, version: int | None = None) -> DatasetRecord:
+        """One dataset, in its current or another version."""
+        return self.store.get(dataset, version)
+
+    def delete(self, dataset: str) -> None:
+        """Delete a dataset with all its versions and labels."""
+        self.store.delete(dataset)
+        self._forget(dataset)
+
+    # --- roles ---
+
+    def spec(
+        self,
+        dataset: str,
+        task: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        labels_too: bool = True,
+    ) -> DatasetSpec:
+        """The task and the roles of a dataset's columns. With `labels_too`, all rows are read for the labels."""
+        return self.resolve_spec(dataset, task, roles, labels_too=labels_too)[0]
+
+    def resolve_spec(
+        self,
+        dataset: str,
+        task: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        version: int | None = None,
+        labels_too: bool = True,
+    ) -> tuple[DatasetSpec, str]:
+        """How a dataset is read, and the reason: as given, else as saved, else as its columns suggest.
+
+        With `labels_too`, all rows are read for the labels.
+        """
+        record = self.store.get(dataset, version)
+        kept = record.spec
+        splits = kept.splits if kept else self._earlier_splits(record)
+        if kept is not None and task in (None, kept.task) and roles is None:
+            return kept, ""
+        columns = self.columns(dataset, record.version)
+        if task is None:
+            inferred = infer(columns, list(TASKS.values()), roles or {})
+            matched_task, matched, reason = inferred.task, inferred.matched, inferred.reason
+        else:
+            matched_task, reason = task_named(task), ""
+            matched = match(columns, matched_task, roles or {})
+        labels: tuple[str, ...] = ()
+        if matched_task.has_labels and labels_too:
+            path = self.store.rows_path(record.id, record.version)
+            key = (path, matched_task.name, tuple(matched.roles.items()))
+            labels = self.store.computed.labels.get_or_compute(
+                key, lambda: tuple(labels_of(open_parquet(path), matched_task, matched.roles))
+            )
+        return DatasetSpec(task=matched_task.name, roles=matched.roles, label_names=labels, splits=splits), reason
+
+    def columns(self, dataset: str, version: int | None = None) -> Mapping[str, Column]:
+        """Statistics of each column, from a sample of rows."""
+        record = self.store.get(dataset, version)
+        path = self.store.rows_path(record.id, record.version)
+        looked: Mapping[str, Column] = self.store.computed.columns.get_or_compute(
+            path, lambda: describe_columns(open_parquet(path))
+        )
+        return looked
+
+    def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
+        """The labels are read again, because the rows may have changed."""
+        made = super()._reread(record, table, how, notes)
+        if made.spec is None:
+            return made
+        spec, _ = self.resolve_spec(made.id, made.spec.task, made.spec.roles)
+        return self.store.keep_spec(made.id, made.version, spec)
+
+    def _earlier_splits(self, record: DatasetRecord) -> SplitSpec | None:
+        """The split settings of the previous version, if its columns still exist."""
+        for earlier in reversed(self.store.versions(record.id)):
+            if earlier.version < record.version and earlier.spec is not None:
+                splits = earlier.spec.splits
+                named = {splits.group_column, splits.time_column, splits.split_column} if splits else set()
+                return splits if named <= {*record.columns, "", NO_COLUMN} else None
+        return None
+
+    def set_roles(self, dataset: str, task: str, roles: Mapping[str, str]) -> DatasetRecord:
+        """Save the roles that a person has set for the columns."""
+        record = self.store.get(dataset)
+        return self.store.keep_spec(record.id, record.version, self.resolve_spec(dataset, task, roles)[0])
+
+    # --- rows ---
 
     def rows(self, dataset: str, start: int = 1, count: int = 12, version: int | None = None) -> RowPage:
         """A page of rows as text."""
