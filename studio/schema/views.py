@@ -1,6 +1,7 @@
 """Results of the services, ready to be shown by the page and the command line."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import Field
 
@@ -12,7 +13,8 @@ from studio.schema.report import Answer, ExportResult
 from studio.schema.runs import RunRecord
 
 
-class Page(NamedTuple):
+@dataclass(frozen=True)
+class Page:
     """A part of a list: `count` entries from the one at position `start`, from 1."""
 
     start: int = 1

@@ -151,9 +151,9 @@ class Datasets(Ingestion):
         if only:
             every = [each.every for each in problems if each.kind == only]
             spans = every[0] if len(every) == 1 else spans_of(row for each in every for row in numbers_in(each))
-            rows, total = [(row, table.row(row)) for row in some_in(spans, *page)], total_of(spans)
+            rows, total = [(row, table.row(row)) for row in some_in(spans, page.start, page.count)], total_of(spans)
         else:
-            rows, total = list(table.numbered(*page)), len(table)
+            rows, total = list(table.numbered(page.start, page.count)), len(table)
         marks = self._marks(dataset, task, problems, [number for number, _ in rows])
         return _row_page(table, rows, page.start, total).model_copy(update={"marks": marks})
 
