@@ -248,14 +248,15 @@ def _take_names(draft: _Draft, task: RoleTask) -> None:
 
 def _take_pairs(draft: _Draft, task: RoleTask) -> None:
     """Match names that have a role only beside another name."""
-    named = {" ".join(column.words): column for column in draft.free()}
+    free = {" ".join(column.words): column for column in draft.free()}
+    used = {" ".join(column.words): column for name, column in draft.columns.items() if name not in draft.ignored}
     for role in task.roles:
         for name, other in role.beside:
-            column = named.get(name)
-            if column is None or other not in named or role.name in draft.roles.values():
+            column = free.get(name)
+            if column is None or other not in used or role.name in draft.roles.values():
                 continue
             if column.few_values if role.holds == "label" else column.can_hold(role.holds):
-                draft.take(column.name, role.name, f"by its name, {column.name}, beside {named[other].name}")
+                draft.take(column.name, role.name, f"by its name, {column.name}, beside {used[other].name}")
 
 
 def _by_name(columns: list[Column], role: Role, partial_match: bool) -> Column | None:

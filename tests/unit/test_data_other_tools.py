@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from studio.data.checks import check
 from studio.data.formats import read, read_text
-from studio.data.roles import infer
+from studio.data.roles import infer, match
 from studio.data.table import Table
 from studio.models.starter_install import fetch_starter
 from studio.schema.dataset import CheckReport
@@ -360,6 +360,20 @@ def test_pairs_of_sentences_are_known_by_their_names(
     inferred = infer(table, TASKS.values())
     assert inferred.task.name == "classification"
     assert inferred.matched.roles == {first: "text", second: "second", label: "label"}
+
+
+@pytest.mark.parametrize(
+    ("explicit", "roles"),
+    [
+        ({"question": "text"}, {"question": "text", "sentence": "second", "label": "label"}),
+        ({"question": None}, {"sentence": "text", "label": "label"}),
+        ({"sentence": "text"}, {"sentence": "text", "label": "label"}),
+    ],
+    ids=["the first text", "without the first text", "the other way"],
+)
+def test_a_mapping_by_hand_comes_before_names_of_pairs(explicit: dict[str, str | None], roles: dict[str, str]) -> None:
+    table = table_of({"question": LONG, "sentence": LONG, "label": BINARY})
+    assert match(table, task_named("classification"), explicit).roles == roles
 
 
 def test_the_similarity_of_two_sentences_is_a_score() -> None:
