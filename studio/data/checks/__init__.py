@@ -351,20 +351,3 @@ def _too_many(context: Context, count: str) -> StudioError:
         hint="Choose another column as the label, or another task.",
         field="map",
     )
-
-
-__all__ = [
-    "CHECKS",
-    "Check",
-    "Fix",
-    "check",
-    "find_rows_left_out",
-    "fix_of",
-    "labels_of",
-    "refusal",
-    "require_kinds",
-    "rows_of",
-    "usable_rows",
-    "usable_values",
-    "with_suspects",
-]

@@ -19,14 +19,8 @@ STAGING = ".new"
 RESUMABLE = ("optimizer.pt", "latest")
 """A checkpoint that can be resumed has one of these: the optimizer's state, or the file that names DeepSpeed's
 folder."""
-ONLY_FOR_RESUMING = (
-    "optimizer.pt",
-    "scheduler.pt",
-    "rng_state.pth",
-    "rng_state_*.pth",
-    "latest",
-    "global_step*",
-    "zero_to_fp32.py",
+ONLY_FOR_RESUMING = tuple(
+    "optimizer.pt scheduler.pt rng_state.pth rng_state_*.pth latest global_step* zero_to_fp32.py".split()
 )
 ROOM_LEFT = 64 * 2**20
 """Bytes on the disk that always stay free."""

@@ -12,11 +12,10 @@ from studio.inference.load import ADAPTER_WEIGHTS, load_base, load_full, load_to
 from studio.models.loading_rules import check_trust, loading_arguments
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, bad_setting
 from studio.schema.models import BASE_KEYS, ModelInfo
 from studio.tasks import Encoding, Example, Row, Task, task_named
-from studio.training.methods import Method
-from studio.training.methods.base import bad_setting
+from studio.training.methods.base import Method
 
 REPORT_EVERY = 500
 """Rows between two progress reports while reading."""

@@ -34,7 +34,8 @@ from studio.training.loop.loading import (
 from studio.training.loop.outcome import Outcome
 from studio.training.loop.sample_replies import SAMPLE, PromptAnswerer
 from studio.training.loop.sample_schedule import SampleSchedule
-from studio.training.methods import Method, method_named
+from studio.training.methods import method_named
+from studio.training.methods.base import Method
 from studio.training.planning.data_stats import read_event
 from studio.training.planning.eval_schedule import eval_interval
 from studio.training.trainers import Parts, builder

@@ -57,14 +57,3 @@ def learns_virtual_tokens(name: str) -> bool:
 def quantizes_base(name: str) -> bool:
     """Whether a method trains on a quantized copy of the base model. False for an unknown name."""
     return name in METHODS and METHODS[name].quantised
-
-
-__all__ = [
-    "METHODS",
-    "Method",
-    "has_rank",
-    "learns_virtual_tokens",
-    "method_named",
-    "quantizes_base",
-    "trains_base_weights",
-]

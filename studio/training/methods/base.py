@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from studio.machine.facts import MachineFacts
 from studio.models.trainable_parameters import shares_layers
 from studio.schema.config import TrainingConfig
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, bad_setting
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.optimizers import OPTIMIZERS
@@ -156,11 +156,6 @@ class MethodDefaults:
 
     def choose_size(self, draft: Draft) -> None:
         """Nothing to choose by default."""
-
-
-def bad_setting(field: str, what: str, given: object, valid: object = None, hint: str = "") -> StudioError:
-    """The error for a setting of a run."""
-    return StudioError("bad-setting", what, given=given, valid=valid, hint=hint, field=field)
 
 
 def frozen_layer_problems(model: ModelInfo, config: TrainingConfig) -> list[StudioError]:

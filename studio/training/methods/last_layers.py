@@ -6,7 +6,7 @@ from typing import Any
 from studio.machine.facts import MachineFacts
 from studio.models.trainable_parameters import frozen_parameters, head_parameters, shares_layers
 from studio.schema.config import TrainingConfig
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, bad_setting
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.methods.base import (
@@ -16,7 +16,6 @@ from studio.training.methods.base import (
     Draft,
     MethodDefaults,
     Rates,
-    bad_setting,
 )
 from studio.training.methods.layers import freeze, layers_in
 from studio.training.methods.memory_floor import minimum_shortage

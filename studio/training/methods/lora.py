@@ -5,9 +5,9 @@ from typing import Any
 
 from studio.models.trainable_parameters import has_experts, head_parameters, linear_shapes
 from studio.schema.config import TrainingConfig
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, bad_setting
 from studio.schema.models import ModelInfo
-from studio.training.methods.base import NO_LIMIT, AdapterMethod, Draft, Rates, bad_setting, frozen_layer_problems
+from studio.training.methods.base import NO_LIMIT, AdapterMethod, Draft, Rates, frozen_layer_problems
 from studio.training.methods.layers import heads_to_save, linear_layers, task_type, transposed
 
 

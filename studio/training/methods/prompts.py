@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from studio.machine.facts import MachineFacts
 from studio.schema.config import TrainingConfig
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, bad_setting
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
-from studio.training.methods.base import NO_LIMIT, AdapterMethod, Draft, Rates, bad_setting
+from studio.training.methods.base import NO_LIMIT, AdapterMethod, Draft, Rates
 
 SUPERVISED_TRAINER = "sft"
 """The trainer of replies. Other trainers call the model in ways that virtual tokens do not support."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from studio.schema.config import Plan, TrainingConfig
 from studio.schema.errors import StudioError
-from studio.training.methods import METHODS, Method, trains_base_weights
+from studio.training.methods import METHODS, trains_base_weights
+from studio.training.methods.base import Method
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning.gradient_checkpointing import supports_checkpointing
 from studio.training.planning.memory_budget import host_memory_budget, memory_budget

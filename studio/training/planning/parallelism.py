@@ -13,9 +13,8 @@ from typing import Any
 from studio.machine.deepspeed import why_no_deepspeed, why_no_nvme
 from studio.machine.facts import MachineFacts
 from studio.schema.config import TrainingConfig
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, bad_setting
 from studio.training.methods import METHODS, trains_base_weights
-from studio.training.methods.base import bad_setting
 
 ZERO_OPTIMIZERS = ("adamw", "sgd")
 """Optimizers that work on a flat vector of all weights, of which DeepSpeed gives each process a slice."""

@@ -5,14 +5,13 @@ from typing import Any
 
 from studio.machine.facts import MachineFacts
 from studio.schema.config import TrainingConfig
-from studio.schema.errors import StudioError, raise_all
+from studio.schema.errors import StudioError, bad_setting, raise_all
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo
 from studio.schema.settings_check import sifted
 from studio.tasks import Task
 from studio.training.loop.trackers import TRACKERS
 from studio.training.methods import METHODS, learns_virtual_tokens, method_named, trains_base_weights
-from studio.training.methods.base import bad_setting
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning import parallelism
 from studio.training.planning.eval_schedule import total_steps
