@@ -25,28 +25,84 @@ from studio.cli import (
     serve,
     train,
 )
-from studio.cli.context import Home
+from studio.cli.context import Home, add_command
 
-MODULES = (
-    serve,
-    models,
-    data,
-    preview,
-    augmentation,
-    datasets,
-    label,
-    estimate,
-    search,
-    train,
-    rerun,
-    runs,
-    queue,
-    run_management,
-    coach,
-    curves,
-    run_outputs,
-    machine,
-)
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "The page": {"serve": serve.serve, "hash-password": serve.hash_password},
+    "Base models": {
+        "models": models.models,
+        "download": models.download,
+        "token": models.token,
+        "trust": models.trust,
+    },
+    "Before a run": {
+        "check": data.check,
+        "preview": preview.preview,
+        "learning-curve": augmentation.learning_curve,
+        "augment": augmentation.augment,
+        "estimate": estimate.estimate,
+        "search": search.search,
+    },
+    "Runs": {
+        "train": train.train,
+        "resume": train.resume,
+        "repeat": rerun.repeat,
+        "extend": rerun.extend,
+        "runs": runs.runs,
+        "show": runs.show,
+        "log": runs.log,
+        "stop": runs.stop,
+        "combine": runs.combine,
+        "delete": runs.delete,
+        "queue": queue.queue,
+        "pause": queue.pause,
+        "note": run_management.note,
+        "export-run": run_management.export_run,
+        "import-run": run_management.import_run,
+        "storage": run_management.storage,
+        "coach": coach.coach,
+        "curve": curves.curve,
+        "compare": curves.compare,
+    },
+    "The result": {
+        "chat": run_outputs.chat,
+        "predict": run_outputs.predict,
+        "evaluate": run_outputs.evaluate,
+        "export": run_outputs.export,
+    },
+    "This machine": {"doctor": machine.doctor},
+}
+"""Panel of the help → its commands."""
+DATA_COMMANDS = {
+    "add": datasets.add,
+    "list": datasets.list_,
+    "read": datasets.read,
+    "delete": datasets.delete,
+    "versions": datasets.versions,
+    "compare": datasets.compare,
+    "back": datasets.back,
+    "fix": datasets.fix,
+    "edit": datasets.edit,
+    "split": datasets.split,
+}
+LABEL_COMMANDS = {
+    "show": label.show,
+    "list": label.list_rows,
+    "put": label.put,
+    "undo": label.undo,
+    "as": label.work_as,
+    "names": label.names,
+    "add": label.add,
+    "rename": label.rename,
+    "merge": label.merge,
+    "remove": label.remove,
+    "suggest": label.suggest,
+    "agreement": label.agreement,
+    "use": label.use,
+    "export": label.export,
+    "import": label.import_labels,
+}
+LABEL_HELP = "Label rows, write replies, compare replies; names, agreement, suggestions, import and export."
 INTERRUPTED = 130
 """The status that typer returns for Ctrl-C."""
 
@@ -78,8 +134,15 @@ def build() -> typer.Typer:
         if ctx.invoked_subcommand is None:
             serve.open_studio(home)
 
-    for module in MODULES:
-        module.register(app)
+    data_group, label_group = typer.Typer(name="data"), typer.Typer(name="label", help=LABEL_HELP)
+    data_group.callback(invoke_without_command=True)(datasets.data)
+    for group, commands, panel in ((data_group, DATA_COMMANDS, ""), (label_group, LABEL_COMMANDS, "Labeling")):
+        app.add_typer(group, rich_help_panel="Before a run")
+        for name, function in commands.items():
+            add_command(group, name, panel, function)
+    for panel, commands in COMMANDS.items():
+        for name, function in commands.items():
+            add_command(app, name, panel, function, offers_json=function is not serve.serve)
     return app
 
 

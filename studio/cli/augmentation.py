@@ -4,21 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.data import save_roles
 from studio.cli.options import Data, Map, OptionalModel, Task
 from studio.schema.augmentation import AugmentationRequest, Proposals
 from studio.schema.errors import StudioError
 from studio.schema.label_quality import LearningCurve
 
-PANEL = "Before a run"
 WIDE = 40
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "learning-curve", PANEL)(learning_curve)
-    command(app, "augment", PANEL)(augment)
 
 
 def learning_curve(context: Context, data: Data, reading: dict[str, Any], task: Task = None, map_: Map = None) -> None:
@@ -38,12 +31,8 @@ def augment(
     count: Annotated[int, typer.Option(min=1, help="Rows to make, each from another row.")] = 20,
     model: OptionalModel = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same rows.")] = 42,
-    keep: Annotated[
-        str | None, typer.Option(help="Numbers of made rows to keep, 1,4,9 say, or all.", show_default=False)
-    ] = None,
-    refuse: Annotated[
-        str | None, typer.Option(help="Numbers of made rows to refuse, or all.", show_default=False)
-    ] = None,
+    keep: Annotated[str | None, typer.Option(help="Numbers of made rows to keep, 1,4,9 say, or all.")] = None,
+    refuse: Annotated[str | None, typer.Option(help="Numbers of made rows to refuse, or all.")] = None,
     use: Annotated[
         bool, typer.Option("--use", help="Make a new version of the dataset with the rows that were kept.")
     ] = False,

@@ -4,26 +4,17 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.options import Detach, Run
 from studio.cli.terminal import plain
 from studio.cli.train import wait_and_report
 from studio.schema.events import AdviceEvent
 
-PANEL = "Runs"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "coach", PANEL)(coach)
-
 
 def coach(
     context: Context,
     run: Run,
-    do: Annotated[
-        str, typer.Option(metavar="RULE", help="Do what this advice proposes, overfitting say.", show_default=False)
-    ] = "",
+    do: Annotated[str, typer.Option(metavar="RULE", help="Do what this advice proposes, overfitting say.")] = "",
     choice: Annotated[int, typer.Option(min=1, help="Which of its proposals, from 1.")] = 1,
     detach: Detach = False,
 ) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from studio.cli.read_options import parse_reading, reading_parameters
-from studio.cli.settings import parse_settings, setting_parameters, valid_settings
+from studio.cli.read_options import READING_FLAGS, parse_reading
+from studio.cli.settings import parse_settings, setting_flags, valid_settings
 from studio.cli.terminal import plain
 from studio.schema.base import FrozenModel
 from studio.schema.errors import StudioError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from studio.api import Studio
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 GROUPS = frozenset({"settings", "wrong", "reading"})
 """Parameters of a command that several flags are gathered into."""
 HOME_HELP = "Where everything is kept; made when missing."
@@ -150,41 +149,38 @@ def _plain_values(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-Home = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, envvar="STUDIO_HOME", show_default=False)]
-OwnHome = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, show_default=False)]
+Home = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, envvar="STUDIO_HOME")]
+OwnHome = Annotated[Path | None, typer.Option("--home", help=HOME_HELP)]
 """The same option after the command. It has priority over the one before the command, and that over the environment."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
 
-def command(app: typer.Typer, name: str, panel: str, *, offers_json: bool = True) -> Callable[[Function], Function]:
+def add_command(
+    app: typer.Typer, name: str, panel: str, function: Callable[..., Any], offers_json: bool = True
+) -> None:
     """Register a function of a `Context` as a command.
 
     A parameter `settings` becomes a flag for each field of TrainingConfig, gathered into a dictionary. A parameter
     `reading` becomes a flag for each way to read DATA. A parameter `wrong` gets the problems of invalid settings, so
     that the command can report them with others; without it, they are raised before the command runs.
     """
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    groups = {parameter.name for parameter in own} & GROUPS
 
-    def register(function: Function) -> Function:
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        groups = {parameter.name for parameter in own} & GROUPS
+    def run(ctx: typer.Context, home: Path | None, as_json: bool = False, **options: Any) -> None:
+        _group_options(options, groups)
+        context = Context(home or ctx.obj, as_json)
+        _call(function, context, options)
+        if context.status:
+            raise typer.Exit(context.status)
 
-        def run(ctx: typer.Context, home: Path | None, as_json: bool = False, **options: Any) -> None:
-            _group_options(options, groups)
-            context = Context(home or ctx.obj, as_json)
-            _call(function, context, options)
-            if context.status:
-                raise typer.Exit(context.status)
-
-        parameters = _parameters(own, groups, offers_json)
-        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
-        )
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
-        run.__doc__ = function.__doc__
-        app.command(name, rich_help_panel=panel or None)(run)
-        return function
-
-    return register
+    parameters = _parameters(own, groups, offers_json)
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    )
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    run.__doc__ = function.__doc__
+    app.command(name, rich_help_panel=panel or None)(run)
 
 
 def _group_options(options: dict[str, Any], groups: set[str]) -> None:
@@ -214,13 +210,11 @@ def _parameters(own: list[inspect.Parameter], groups: set[str], offers_json: boo
     """The parameters that typer makes options of: those of the command, and those that all commands share."""
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     parameters += [each for each in own if each.name not in GROUPS]
-    parameters.append(_option("home", OwnHome, None))
-    if offers_json:
-        parameters.append(_option("as_json", Json, False))
+    parameters += [_option("home", OwnHome, None), *([_option("as_json", Json, False)] if offers_json else [])]
     if "reading" in groups:
-        parameters += reading_parameters()
+        parameters += [_option(name, flag, None) for name, flag in READING_FLAGS.items()]
     if "settings" in groups:
-        parameters += setting_parameters()
+        parameters += [_option(name, flag, None) for name, flag in setting_flags().items()]
     return parameters
 
 

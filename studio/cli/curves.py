@@ -5,25 +5,17 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.schema.views import CurvesView
 from studio.ui.numbers import duration
 
-PANEL = "Runs"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "curve", PANEL)(curve)
-    command(app, "compare", PANEL)(compare)
-
 
 def curve(
     context: Context,
     run: Run,
-    out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
 ) -> None:
     """Write every step of a run as CSV: losses, rate, gradient, speed, memory, processor, checks."""
     record = context.studio.runs.get(run)
@@ -35,7 +27,7 @@ def curve(
 
 def compare(
     context: Context,
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two to eight runs.", show_default=False)],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two to eight runs.")],
 ) -> None:
     """Show several runs beside each other: what they reached, and the settings in which they differ."""
     view = context.studio.curves.compare(runs)

@@ -4,19 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.options import Data, LeaveOut, Map, MaxLength, OptionalModel, Task, Validation
 from studio.cli.read_options import open_dataset, shared_options
 from studio.cli.terminal import plain
 from studio.schema.dataset import CheckReport, DatasetRecord
 from studio.ui.numbers import rows
-
-PANEL = "Before a run"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "check", PANEL)(check)
 
 
 def check(
@@ -40,7 +33,7 @@ def check(
 
     The exit status is 2, after the report, when it can't be trained on as it is.
     """
-    from studio.data.checks import refusal
+    from studio.data.checks.report_errors import refusal
     from studio.services.datasets.check_options import CheckOptions
 
     record = open_dataset(context, data, reading)

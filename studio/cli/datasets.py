@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, Json, OwnHome, command
+from studio.cli.context import Context, Json, OwnHome
 from studio.cli.options import Data, MaxLength, OptionalModel, Validation
 from studio.cli.read_options import import_dataset, open_dataset
 from studio.cli.terminal import plain
@@ -14,36 +14,18 @@ from studio.schema.views import Comparison, Page, RowChange
 from studio.services.datasets.check_options import CheckOptions
 from studio.ui.numbers import rows, size
 
-PANEL = "Before a run"
-Dataset = Annotated[str, typer.Argument(help="A dataset's id, its file's name, or last.", show_default=False)]
-Version = Annotated[int, typer.Argument(min=1, help="A version, from 1.", show_default=False)]
+Dataset = Annotated[str, typer.Argument(help="A dataset's id, its file's name, or last.")]
+Version = Annotated[int, typer.Argument(min=1, help="A version, from 1.")]
 MARKS = {"added": "+", "removed": "-", "changed": "~"}
 LONGEST = 80
 """Maximum characters of a cell in a line."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(name="data")
-    group.callback(invoke_without_command=True)(data)
-    app.add_typer(group, rich_help_panel=PANEL)
-    command(group, "add", "")(add)
-    command(group, "list", "")(list_)
-    command(group, "read", "")(read)
-    command(group, "delete", "")(delete)
-    command(group, "versions", "")(versions)
-    command(group, "compare", "")(compare)
-    command(group, "back", "")(back)
-    command(group, "fix", "")(fix)
-    command(group, "edit", "")(edit)
-    command(group, "split", "")(split)
 
 
 def data(ctx: typer.Context, home: OwnHome = None, as_json: Json = False) -> None:
     """Datasets that are kept: bring in, list, compare, fix, go back, divide. Without a command: list them."""
     ctx.obj = home or ctx.obj
     if ctx.invoked_subcommand is None:
-        _list(Context(ctx.obj, as_json))
+        list_(Context(ctx.obj, as_json))
 
 
 def add(context: Context, data: Data, reading: dict[str, Any]) -> None:
@@ -54,7 +36,13 @@ def add(context: Context, data: Data, reading: dict[str, Any]) -> None:
 
 def list_(context: Context) -> None:
     """List the datasets, newest first."""
-    _list(context)
+    known = context.studio.datasets.all()
+    table = context.table("Dataset", "Name", "Rows", "Size", "Version", "From", right=("Rows", "Size", "Version"))
+    for each in known:
+        table.add_row(
+            each.id, plain(each.name), f"{each.rows:,}", size(each.bytes), str(each.version), plain(each.source)
+        )
+    context.answer(known, lambda: context.out.print(table))
 
 
 def read(context: Context, dataset: Dataset, reading: dict[str, Any]) -> None:
@@ -85,9 +73,7 @@ def compare(
     dataset: Dataset,
     before: Version,
     after: Version,
-    only: Annotated[
-        str, typer.Option(help="Show rows that were added, removed or changed alone.", show_default=False)
-    ] = "",
+    only: Annotated[str, typer.Option(help="Show rows that were added, removed or changed alone.")] = "",
     start: Annotated[int, typer.Option(min=1, help="First difference to show, from 1.")] = 1,
     count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
 ) -> None:
@@ -106,7 +92,7 @@ def back(context: Context, dataset: Dataset, version: Version) -> None:
 def fix(
     context: Context,
     dataset: Dataset,
-    kind: Annotated[str, typer.Argument(help="A kind of finding, duplicate say.", show_default=False)],
+    kind: Annotated[str, typer.Argument(help="A kind of finding, duplicate say.")],
     all_rows: Annotated[
         bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
     ] = False,
@@ -125,10 +111,8 @@ def fix(
 def edit(
     context: Context,
     dataset: Dataset,
-    row: Annotated[int, typer.Argument(min=1, help="A row, from 1.", show_default=False)],
-    set_: Annotated[
-        list[str], typer.Option("--set", metavar="COLUMN=TEXT", help="What a cell is to hold.", show_default=False)
-    ],
+    row: Annotated[int, typer.Argument(min=1, help="A row, from 1.")],
+    set_: Annotated[list[str], typer.Option("--set", metavar="COLUMN=TEXT", help="What a cell is to hold.")],
 ) -> None:
     """Write cells of a row anew: a new version."""
     made = context.studio.editing.edit(context.studio.datasets.find(dataset).id, row, _cells(set_))
@@ -138,21 +122,11 @@ def edit(
 def split(
     context: Context,
     dataset: Dataset,
-    validation_share: Annotated[
-        float | None, typer.Option(min=0, max=0.5, help="Share for validation.", show_default=False)
-    ] = None,
-    test_share: Annotated[
-        float | None, typer.Option(min=0, max=0.5, help="Share for the test.", show_default=False)
-    ] = None,
-    group_column: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Rows equal here stay together.", show_default=False)
-    ] = "",
-    time_column: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The latest rows are held back.", show_default=False)
-    ] = "",
-    split_column: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Train, validation or test; none: ignored.", show_default=False)
-    ] = "",
+    validation_share: Annotated[float | None, typer.Option(min=0, max=0.5, help="Share for validation.")] = None,
+    test_share: Annotated[float | None, typer.Option(min=0, max=0.5, help="Share for the test.")] = None,
+    group_column: Annotated[str, typer.Option(metavar="COLUMN", help="Rows equal here stay together.")] = "",
+    time_column: Annotated[str, typer.Option(metavar="COLUMN", help="The latest rows are held back.")] = "",
+    split_column: Annotated[str, typer.Option(metavar="COLUMN", help="Train, validation or test; none: ignored.")] = "",
     stable_splits: Annotated[
         bool, typer.Option("--stable-splits", help="A row's part is told by its content alone.")
     ] = False,
@@ -185,23 +159,9 @@ def _cells(pairs: list[str]) -> dict[str, str]:
     return cells
 
 
-def _list(context: Context) -> None:
-    known = context.studio.datasets.all()
-    context.answer(known, lambda: _show_list(context, known))
-
-
 def _show_added(context: Context, record: DatasetRecord) -> None:
     context.say(f"{record.name}: {rows(record.rows)}, {len(record.columns)} columns. {record.note}")
     context.say(record.id)
-
-
-def _show_list(context: Context, known: list[DatasetRecord]) -> None:
-    table = context.table("Dataset", "Name", "Rows", "Size", "Version", "From", right=("Rows", "Size", "Version"))
-    for each in known:
-        table.add_row(
-            each.id, plain(each.name), f"{each.rows:,}", size(each.bytes), str(each.version), plain(each.source)
-        )
-    context.out.print(table)
 
 
 def _show_version(context: Context, record: DatasetRecord, current: bool = False) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.data import roles_of
 from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Preset, Task
 from studio.cli.read_options import open_dataset
@@ -14,13 +14,6 @@ from studio.schema.requests import RunRequest
 from studio.schema.settings_check import gathered, raise_once
 from studio.schema.views import FitView, PlanView
 from studio.ui.numbers import count, duration, share, size
-
-PANEL = "Before a run"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "estimate", PANEL)(estimate)
 
 
 def estimate(

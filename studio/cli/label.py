@@ -5,246 +5,203 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Agreement, Labeling, LabelList, Learned
 from studio.schema.views import Page
 from studio.ui.numbers import duration, rows, share
 
-PANEL = "Labeling"
-Data = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATASET", help="A dataset's id, its file's name, last, or sample:NAME.", show_default=False
-    ),
-]
-Labeler = Annotated[
-    str,
-    typer.Option("--labeller", help="The name of the person; left out, a person without a name.", show_default=False),
-]
-Label = Annotated[str, typer.Argument(help="The label as it is now.", show_default=False)]
+Data = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's id, its file's name, last, or sample:NAME.")]
+Labeler = Annotated[str, typer.Option("--labeller", help="The name of the person; left out, a person without a name.")]
+Label = Annotated[str, typer.Argument(help="The label as it is now.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(
-        help="Label rows, write replies, compare replies; names, agreement, suggestions, import and export."
+def show(context: Context, data: Data, labeler: Labeler = "") -> None:
+    """Show the progress of labeling: labels so far, the next row, suggestions, and people."""
+    record = _opened(context, data)
+    now = context.studio.labels.state(record.id, labeler)
+    context.answer(now, lambda: _show(context, record, now))
+
+
+def list_rows(
+    context: Context,
+    data: Data,
+    only: Annotated[str, typer.Option("--show", help="all, open, done, unsure, differ, sure or label:NAME.")] = "all",
+    search: Annotated[str, typer.Option(help="Only rows that contain this word.")] = "",
+    start: Annotated[int, typer.Option(min=1, help="The first row to show.")] = 1,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many rows to show.")] = 25,
+    labeler: Labeler = "",
+) -> None:
+    """List rows with their values, suggestions and labelers."""
+    page = context.studio.labels.rows(_opened(context, data).id, labeler, only, search, Page(start, count))
+    context.answer(page, lambda: _show_list(context, page))
+
+
+def put(
+    context: Context,
+    data: Data,
+    row: Annotated[int, typer.Argument(min=1, help="Row of the dataset, from 1.")],
+    value: Annotated[str, typer.Argument(help="The label, the reply, or: first, second, both.")] = "",
+    unsure: Annotated[bool, typer.Option("--unsure", help="Mark the row as unsure.")] = False,
+    skip: Annotated[bool, typer.Option("--skip", help="Skip the row.")] = False,
+    labeler: Labeler = "",
+) -> None:
+    """Give a row a label, a reply or a choice. It is saved at once."""
+    if bool(value) + unsure + skip != 1:
+        raise StudioError("bad-setting", "Say one thing of the row.", valid="a value, --unsure or --skip")
+    record = _opened(context, data)
+    if value:
+        now = context.studio.labels.give(record.id, row, value, labeler)
+    else:
+        now = (context.studio.labels.mark_unsure if unsure else context.studio.labels.skip)(record.id, row, labeler)
+    context.answer(now, lambda: context.say(_how_far(now)))
+
+
+def undo(context: Context, data: Data, labeler: Labeler = "") -> None:
+    """Undo this person's last action."""
+    now = context.studio.labels.undo(_opened(context, data).id, labeler)
+    context.answer(now, lambda: context.say(_how_far(now)))
+
+
+def work_as(
+    context: Context,
+    data: Data,
+    work: Annotated[str, typer.Argument(help="label, reply or choice.")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="WHAT=COLUMN",
+            help="The column to read or write: text, label, prompt, reply, first or second.",
+        ),
+    ] = None,
+) -> None:
+    """Choose what rows get, and the columns to read and write."""
+    columns = {each.partition("=")[0]: each.partition("=")[2] for each in column or ()}
+    now = context.studio.labels.choose(_opened(context, data).id, work, columns)
+    context.answer(now, lambda: context.say(", ".join(f"{what}: {name}" for what, name in now.columns.items() if name)))
+
+
+def names(
+    context: Context,
+    data: Data,
+    labels: Annotated[list[str], typer.Argument(help="All labels, in the order of their keys.")],
+) -> None:
+    """Set the labels."""
+    now = context.studio.labels.set_names(_opened(context, data).id, labels)
+    context.answer(now, lambda: context.say(", ".join(now.labels)))
+
+
+def add(
+    context: Context,
+    data: Data,
+    labels: Annotated[list[str], typer.Argument(help="Further labels.")],
+    labeler: Labeler = "",
+) -> None:
+    """Add labels."""
+    now = context.studio.labels.add_names(_opened(context, data).id, labels, labeler)
+    context.answer(now, lambda: context.say(", ".join(now.labels)))
+
+
+def rename(
+    context: Context,
+    data: Data,
+    label: Label,
+    new: Annotated[str, typer.Argument(help="Its new name.")],
+    labeler: Labeler = "",
+) -> None:
+    """Rename a label on every row that has it."""
+    count = context.studio.labels.rename(_opened(context, data).id, label, new, labeler=labeler)
+    context.answer({"rows": count, "label": new}, lambda: context.say(f"{rows(count)} now have the label {new}"))
+
+
+def merge(
+    context: Context,
+    data: Data,
+    label: Label,
+    into: Annotated[str, typer.Argument(help="The label that both will have.")],
+    yes: Yes = False,
+    labeler: Labeler = "",
+) -> None:
+    """Merge two labels. Asks for confirmation."""
+    record = _opened(context, data)
+    known = context.studio.labels.state(record.id).counts
+    _ask(context, yes, f"Merge {label} into {into}: {rows(known.get(label, 0))} then have the label {into}?")
+    count = context.studio.labels.rename(record.id, label, into, merge=True, labeler=labeler)
+    context.answer({"rows": count, "label": into}, lambda: context.say(f"{rows(count)} went from {label} to {into}"))
+
+
+def remove(context: Context, data: Data, label: Label, labeler: Labeler = "") -> None:
+    """Remove a label that no row has."""
+    record = _opened(context, data)
+    context.studio.labels.remove_name(record.id, label, labeler)
+    now = context.studio.labels.state(record.id)
+    context.answer(now, lambda: context.say(", ".join(now.labels)))
+
+
+def suggest(
+    context: Context,
+    data: Data,
+    take: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Accept suggestions with at least this confidence, for example 0.95."),
+    ] = None,
+    labeler: Labeler = "",
+) -> None:
+    """Train a small classifier on the labels so far, and suggest labels for the other rows."""
+    record = _opened(context, data)
+    with context.progress("Rows") as progress:
+        learned = context.studio.labels.suggest(record.id, progress)
+    suggested = learned.rows if learned else {}
+    sure = [row for row, each in suggested.items() if take is not None and each.sure >= take]
+    taken = context.studio.labels.give_many(record.id, sure, labeler=labeler) if sure else 0
+    document = {"id": record.id, "taken": taken, **(learned.model_dump() if learned else {"rows": {}})}
+    context.answer(document, lambda: _show_suggestions(context, learned, taken))
+
+
+def agreement(context: Context, data: Data) -> None:
+    """Show the agreement of every two people on the rows that both labeled (Cohen's kappa)."""
+    agreements = context.studio.labels.agreements(_opened(context, data).id)
+
+    def say() -> None:
+        _say_agreements(context, agreements)
+        if not agreements:
+            context.say("No two people have labelled the same row yet.")
+
+    context.answer(agreements, say)
+
+
+def use(context: Context, data: Data) -> None:
+    """Make a new version of the dataset with the labels, ready for training."""
+    record = context.studio.labels.apply(_opened(context, data).id)
+    context.answer(record, lambda: context.say(f"{record.id}, version {record.version}: {record.note}"))
+
+
+def export(
+    context: Context,
+    data: Data,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="A file that ends in .csv or .jsonl.")],
+    each: Annotated[bool, typer.Option("--each", help="One line for each person's value.")] = False,
+) -> None:
+    """Export labels to a file: row, text, label, labeler and time."""
+    count = context.studio.labels.export_file(_opened(context, data).id, to, each)
+    context.answer({"rows": count, "to": str(to)}, lambda: context.say(f"{rows(count)} in {to}"))
+
+
+def import_labels(
+    context: Context,
+    data: Data,
+    file: Annotated[Path, typer.Argument(help="CSV, JSONL or another data format.")],
+    labeler: Labeler = "",
+) -> None:
+    """Import labels from a file, matched by a column row, else by the text."""
+    summary = context.studio.labels.import_file(_opened(context, data).id, file, labeler)
+    message = (
+        f"{rows(summary.taken)} labelled by {summary.by}, {summary.same:,} were so already, {summary.lost:,} lines lost"
     )
-    _rows(group)
-    _names(group)
-    _results(group)
-    app.add_typer(group, name="label", rich_help_panel="Before a run")
-
-
-def _rows(app: typer.Typer) -> None:
-    @command(app, "show", PANEL)
-    def show(context: Context, data: Data, labeler: Labeler = "") -> None:
-        """Show the progress of labeling: labels so far, the next row, suggestions, and people."""
-        record = _opened(context, data)
-        now = context.studio.labels.state(record.id, labeler)
-        context.answer(now, lambda: _show(context, record, now))
-
-    @command(app, "list", PANEL)
-    def list_rows(
-        context: Context,
-        data: Data,
-        only: Annotated[
-            str, typer.Option("--show", help="all, open, done, unsure, differ, sure or label:NAME.")
-        ] = "all",
-        search: Annotated[str, typer.Option(help="Only rows that contain this word.", show_default=False)] = "",
-        start: Annotated[int, typer.Option(min=1, help="The first row to show.")] = 1,
-        count: Annotated[int, typer.Option(min=1, max=1000, help="How many rows to show.")] = 25,
-        labeler: Labeler = "",
-    ) -> None:
-        """List rows with their values, suggestions and labelers."""
-        page = context.studio.labels.rows(_opened(context, data).id, labeler, only, search, Page(start, count))
-        context.answer(page, lambda: _show_list(context, page))
-
-    @command(app, "put", PANEL)
-    def put(
-        context: Context,
-        data: Data,
-        row: Annotated[int, typer.Argument(min=1, help="Row of the dataset, from 1.", show_default=False)],
-        value: Annotated[
-            str, typer.Argument(help="The label, the reply, or: first, second, both.", show_default=False)
-        ] = "",
-        unsure: Annotated[bool, typer.Option("--unsure", help="Mark the row as unsure.")] = False,
-        skip: Annotated[bool, typer.Option("--skip", help="Skip the row.")] = False,
-        labeler: Labeler = "",
-    ) -> None:
-        """Give a row a label, a reply or a choice. It is saved at once."""
-        if bool(value) + unsure + skip != 1:
-            raise StudioError("bad-setting", "Say one thing of the row.", valid="a value, --unsure or --skip")
-        record = _opened(context, data)
-        if value:
-            now = context.studio.labels.give(record.id, row, value, labeler)
-        else:
-            now = (context.studio.labels.mark_unsure if unsure else context.studio.labels.skip)(record.id, row, labeler)
-        context.answer(now, lambda: context.say(_how_far(now)))
-
-    @command(app, "undo", PANEL)
-    def undo(context: Context, data: Data, labeler: Labeler = "") -> None:
-        """Undo this person's last action."""
-        now = context.studio.labels.undo(_opened(context, data).id, labeler)
-        context.answer(now, lambda: context.say(_how_far(now)))
-
-    @command(app, "as", PANEL)
-    def work_as(
-        context: Context,
-        data: Data,
-        work: Annotated[str, typer.Argument(help="label, reply or choice.", show_default=False)],
-        column: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--column",
-                metavar="WHAT=COLUMN",
-                help="The column to read or write: text, label, prompt, reply, first or second.",
-                show_default=False,
-            ),
-        ] = None,
-    ) -> None:
-        """Choose what rows get, and the columns to read and write."""
-        columns = {each.partition("=")[0]: each.partition("=")[2] for each in column or ()}
-        now = context.studio.labels.choose(_opened(context, data).id, work, columns)
-        context.answer(
-            now, lambda: context.say(", ".join(f"{what}: {name}" for what, name in now.columns.items() if name))
-        )
-
-
-def _names(app: typer.Typer) -> None:
-    @command(app, "names", PANEL)
-    def names(
-        context: Context,
-        data: Data,
-        labels: Annotated[list[str], typer.Argument(help="All labels, in the order of their keys.")],
-    ) -> None:
-        """Set the labels."""
-        now = context.studio.labels.set_names(_opened(context, data).id, labels)
-        context.answer(now, lambda: context.say(", ".join(now.labels)))
-
-    @command(app, "add", PANEL)
-    def add(
-        context: Context,
-        data: Data,
-        labels: Annotated[list[str], typer.Argument(help="Further labels.")],
-        labeler: Labeler = "",
-    ) -> None:
-        """Add labels."""
-        now = context.studio.labels.add_names(_opened(context, data).id, labels, labeler)
-        context.answer(now, lambda: context.say(", ".join(now.labels)))
-
-    @command(app, "rename", PANEL)
-    def rename(
-        context: Context,
-        data: Data,
-        label: Label,
-        new: Annotated[str, typer.Argument(help="Its new name.", show_default=False)],
-        labeler: Labeler = "",
-    ) -> None:
-        """Rename a label on every row that has it."""
-        count = context.studio.labels.rename(_opened(context, data).id, label, new, labeler=labeler)
-        context.answer({"rows": count, "label": new}, lambda: context.say(f"{rows(count)} now have the label {new}"))
-
-    @command(app, "merge", PANEL)
-    def merge(
-        context: Context,
-        data: Data,
-        label: Label,
-        into: Annotated[str, typer.Argument(help="The label that both will have.", show_default=False)],
-        yes: Yes = False,
-        labeler: Labeler = "",
-    ) -> None:
-        """Merge two labels. Asks for confirmation."""
-        record = _opened(context, data)
-        known = context.studio.labels.state(record.id).counts
-        _ask(context, yes, f"Merge {label} into {into}: {rows(known.get(label, 0))} then have the label {into}?")
-        count = context.studio.labels.rename(record.id, label, into, merge=True, labeler=labeler)
-        context.answer(
-            {"rows": count, "label": into}, lambda: context.say(f"{rows(count)} went from {label} to {into}")
-        )
-
-    @command(app, "remove", PANEL)
-    def remove(context: Context, data: Data, label: Label, labeler: Labeler = "") -> None:
-        """Remove a label that no row has."""
-        record = _opened(context, data)
-        context.studio.labels.remove_name(record.id, label, labeler)
-        now = context.studio.labels.state(record.id)
-        context.answer(now, lambda: context.say(", ".join(now.labels)))
-
-
-def _results(app: typer.Typer) -> None:
-    @command(app, "suggest", PANEL)
-    def suggest(
-        context: Context,
-        data: Data,
-        take: Annotated[
-            float | None,
-            typer.Option(
-                min=0,
-                max=1,
-                help="Accept suggestions with at least this confidence, for example 0.95.",
-                show_default=False,
-            ),
-        ] = None,
-        labeler: Labeler = "",
-    ) -> None:
-        """Train a small classifier on the labels so far, and suggest labels for the other rows."""
-        record = _opened(context, data)
-        with context.progress("Rows") as progress:
-            learned = context.studio.labels.suggest(record.id, progress)
-        suggested = learned.rows if learned else {}
-        sure = [row for row, each in suggested.items() if take is not None and each.sure >= take]
-        taken = context.studio.labels.give_many(record.id, sure, labeler=labeler) if sure else 0
-        document = {"id": record.id, "taken": taken, **(learned.model_dump() if learned else {"rows": {}})}
-        context.answer(document, lambda: _show_suggestions(context, learned, taken))
-
-    @command(app, "agreement", PANEL)
-    def agreement(context: Context, data: Data) -> None:
-        """Show the agreement of every two people on the rows that both labeled (Cohen's kappa)."""
-        agreements = context.studio.labels.agreements(_opened(context, data).id)
-
-        def say() -> None:
-            _say_agreements(context, agreements)
-            if not agreements:
-                context.say("No two people have labelled the same row yet.")
-
-        context.answer(agreements, say)
-
-    @command(app, "use", PANEL)
-    def use(context: Context, data: Data) -> None:
-        """Make a new version of the dataset with the labels, ready for training."""
-        record = context.studio.labels.apply(_opened(context, data).id)
-        context.answer(record, lambda: context.say(f"{record.id}, version {record.version}: {record.note}"))
-
-    @command(app, "export", PANEL)
-    def export(
-        context: Context,
-        data: Data,
-        to: Annotated[
-            Path, typer.Option(metavar="FILE", help="A file that ends in .csv or .jsonl.", show_default=False)
-        ],
-        each: Annotated[bool, typer.Option("--each", help="One line for each person's value.")] = False,
-    ) -> None:
-        """Export labels to a file: row, text, label, labeler and time."""
-        count = context.studio.labels.export_file(_opened(context, data).id, to, each)
-        context.answer({"rows": count, "to": str(to)}, lambda: context.say(f"{rows(count)} in {to}"))
-
-    @command(app, "import", PANEL)
-    def import_labels(
-        context: Context,
-        data: Data,
-        file: Annotated[Path, typer.Argument(help="CSV, JSONL or another data format.", show_default=False)],
-        labeler: Labeler = "",
-    ) -> None:
-        """Import labels from a file, matched by a column row, else by the text."""
-        summary = context.studio.labels.import_file(_opened(context, data).id, file, labeler)
-        message = (
-            f"{rows(summary.taken)} labelled by {summary.by}, {summary.same:,} were so already, "
-            f"{summary.lost:,} lines lost"
-        )
-        context.answer(summary, lambda: context.say(message))
+    context.answer(summary, lambda: context.say(message))
 
 
 def _opened(context: Context, data: str) -> DatasetRecord:

@@ -1,18 +1,9 @@
 """The command about this machine."""
 
-import typer
-
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.terminal import plain
 from studio.machine.plugins import has_plugins
 from studio.schema.report import MachineCheck
-
-PANEL = "This machine"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "doctor", PANEL)(doctor)
 
 
 def doctor(context: Context) -> None:

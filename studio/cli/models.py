@@ -5,35 +5,23 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.options import Task
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
 from studio.schema.views import ModelView
 from studio.ui.numbers import count, size
 
-PANEL = "Base models"
-Name = Annotated[str, typer.Argument(help="A Hub name, owner/name, or a starter.", show_default=False)]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "models", PANEL)(models)
-    command(app, "download", PANEL)(download)
-    command(app, "token", PANEL)(token)
-    command(app, "trust", PANEL)(trust)
+Name = Annotated[str, typer.Argument(help="A Hub name, owner/name, or a starter.")]
 
 
 def models(
     context: Context,
-    name: Annotated[
-        str | None, typer.Argument(help="One model, looked at before it is used.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="One model, looked at before it is used.")] = None,
     task: Task = None,
-    search: Annotated[str | None, typer.Option(help="Search the Hub.", show_default=False)] = None,
+    search: Annotated[str | None, typer.Option(help="Search the Hub.")] = None,
     add: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="List a folder of this machine among the models.", show_default=False),
+        str | None, typer.Option(metavar="DIR", help="List a folder of this machine among the models.")
     ] = None,
 ) -> None:
     """List base models: the starters, those that are here, and with --search those of the Hub; or look at one."""
@@ -75,7 +63,7 @@ def token(
 
 def trust(
     context: Context,
-    model: Annotated[str, typer.Argument(help="A Hub name or a folder.", show_default=False)],
+    model: Annotated[str, typer.Argument(help="A Hub name or a folder.")],
     yes: Annotated[bool, typer.Option("--yes", help="I know who made this model and trust them.")] = False,
     take_back: Annotated[bool, typer.Option("--take-back", help="Allow it no longer.")] = False,
 ) -> None:
@@ -132,28 +120,14 @@ def _ask_for_trust(context: Context, view: ModelView, yes: bool) -> None:
 
 def model_row(view: ModelView) -> dict[str, Any]:
     """A base model as a JSON document."""
-    info = view.info
     keys = ("name", "source", "path", "parameters", "bytes", "licence", "context", "tasks", "here")
-    more = (
-        "title",
-        "kind",
-        "architecture",
-        "languages",
-        "has_chat_template",
-        "gated",
-        "downloads",
-        "revision",
-        "note",
-        "needs_trust",
-        "fingerprint",
-    )
+    more = ("title", "kind", "architecture", "languages", "has_chat_template", "gated", "downloads", "revision", "note")
+    own = {"fits", "memory_bytes", "unavailable_reason", "trusted"}
+    info = view.info.model_dump()
     return {
-        **{key: getattr(info, key) for key in keys},
-        "fits": view.fits,
-        "memory_bytes": view.memory_bytes,
-        "unavailable_reason": view.unavailable_reason,
-        "trusted": view.trusted,
-        **{key: getattr(info, key) for key in more},
+        **{key: info[key] for key in keys},
+        **view.model_dump(include=own),
+        **{key: info[key] for key in (*more, "needs_trust", "fingerprint")},
     }
 
 

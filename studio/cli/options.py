@@ -20,58 +20,38 @@ def _listed(names: Iterable[str]) -> str:
 
 EXTENSIONS = [extension.removeprefix(".") for format in FORMATS.values() for extension in format.extensions]
 DATA_HELP = f"A file ({', '.join(EXTENSIONS)}) or a folder of them, a dataset's id, sample:NAME, or hf:OWNER/NAME."
-Data = Annotated[str, typer.Argument(help=DATA_HELP, show_default=False)]
-OptionalData = Annotated[str | None, typer.Argument(help=DATA_HELP, show_default=False)]
-Run = Annotated[str, typer.Argument(help="A run's id, or last.", show_default=False)]
-Task = Annotated[
-    str | None,
-    typer.Option("--task", help=f"{_listed(TASKS)}; left out, the columns tell.", show_default=False),
-]
-Model = Annotated[
-    str, typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.", show_default=False)
-]
+Data = Annotated[str, typer.Argument(help=DATA_HELP)]
+OptionalData = Annotated[str | None, typer.Argument(help=DATA_HELP)]
+Run = Annotated[str, typer.Argument(help="A run's id, or last.")]
+Task = Annotated[str | None, typer.Option("--task", help=f"{_listed(TASKS)}; left out, the columns tell.")]
+Model = Annotated[str, typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.")]
 OptionalModel = Annotated[
-    str | None,
-    typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.", show_default=False),
+    str | None, typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.")
 ]
 Method = Annotated[
     str | None,
-    typer.Option(
-        "--method",
-        help=f"{_listed(METHODS)}; left out, {DEFAULT_METHOD}, or full for a small encoder.",
-        show_default=False,
-    ),
+    typer.Option("--method", help=f"{_listed(METHODS)}; left out, {DEFAULT_METHOD}, or full for a small encoder."),
 ]
 Runner = Annotated[
     str,
     typer.Option(
         "--runner",
         help="Where to train: local, or a runner of an installed plugin.",
-        show_default=False,
         hidden=not has_plugins("runners"),
+        show_default=False,
     ),
 ]
 Map = Annotated[
     list[str] | None,
-    typer.Option(
-        "--map", metavar="COLUMN=ROLE", help="What a column is to the task; ROLE none: nothing.", show_default=False
-    ),
+    typer.Option("--map", metavar="COLUMN=ROLE", help="What a column is to the task; ROLE none: nothing."),
 ]
 LeaveOut = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--leave-out", metavar="KIND", help="Leave out the rows of a finding, bad-line say.", show_default=False
-    ),
+    list[str] | None, typer.Option("--leave-out", metavar="KIND", help="Leave out the rows of a finding, bad-line say.")
 ]
-MaxLength = Annotated[int | None, typer.Option(min=16, help="Longest row in tokens, with --model.", show_default=False)]
-Validation = Annotated[
-    str | None, typer.Option(help="Data to be judged by: rows that stand in both are told.", show_default=False)
-]
-ExportFormat = Annotated[str, typer.Option("--format", help=f"{_listed(EXPORTS)}.", show_default=False)]
+MaxLength = Annotated[int | None, typer.Option(min=16, help="Longest row in tokens, with --model.")]
+Validation = Annotated[str | None, typer.Option(help="Data to be judged by: rows that stand in both are told.")]
+ExportFormat = Annotated[str, typer.Option("--format", help=f"{_listed(EXPORTS)}.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Return at once instead of waiting for the end.")]
 Preset = Annotated[
-    str | None,
-    typer.Option(
-        "--preset", help="quick, balanced or thorough: where values that are not given come from.", show_default=False
-    ),
+    str | None, typer.Option("--preset", help="quick, balanced or thorough: where values that are not given come from.")
 ]

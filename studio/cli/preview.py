@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.data import roles_of
 from studio.cli.options import Data, Map, Method, Model, Preset, Task
 from studio.cli.terminal import plain
@@ -13,13 +13,7 @@ from studio.schema.report import Preview
 from studio.schema.requests import RunRequest
 from studio.ui.numbers import rows
 
-PANEL = "Before a run"
 SHOWN = 20
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "preview", PANEL)(preview)
 
 
 def preview(

@@ -4,26 +4,16 @@ from typing import Annotated, cast
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.schema.views import Progress
 
-PANEL = "Runs"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "queue", PANEL)(queue)
-    command(app, "pause", PANEL)(pause)
-
 
 def queue(
     context: Context,
-    run: Annotated[str | None, typer.Argument(help="A waiting run's id, to be moved.", show_default=False)] = None,
-    move: Annotated[
-        str | None, typer.Option(help="up, down, first or last: its new place.", show_default=False)
-    ] = None,
+    run: Annotated[str | None, typer.Argument(help="A waiting run's id, to be moved.")] = None,
+    move: Annotated[str | None, typer.Option(help="up, down, first or last: its new place.")] = None,
 ) -> None:
     """List what is at work and what waits for its turn, or give a waiting run another place."""
     if (run is None) != (move is None):
@@ -34,13 +24,7 @@ def queue(
         context.studio.runs.move(context.studio.runs.get(run).id, cast(Move, move))
     queued = [context.studio.runs.progress(record.id) for record in context.studio.runs.queued()]
     rows = [
-        {
-            "id": each.record.id,
-            "name": each.record.name,
-            "status": each.record.status,
-            "before": each.position,
-            "sentence": each.sentence,
-        }
+        {**each.record.model_dump(include={"id", "name", "status"}), "before": each.position, "sentence": each.sentence}
         for each in queued
     ]
     context.answer(rows, lambda: _show(context, queued))

@@ -1,6 +1,5 @@
 """The flags that control how DATA is read: one for each field of `Reading`. The default is detection."""
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,12 +16,10 @@ DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "
 
 
 def _flag(kind: Any, *flags: str, help: str, metavar: str | None = None) -> Any:
-    return Annotated[
-        kind | None, typer.Option(*flags, help=help, metavar=metavar, show_default=False, rich_help_panel=PANEL)
-    ]
+    return Annotated[kind | None, typer.Option(*flags, help=help, metavar=metavar, rich_help_panel=PANEL)]
 
 
-FLAGS: dict[str, Any] = {
+READING_FLAGS: dict[str, Any] = {
     "delimiter": _flag(
         str, "--delimiter", metavar="CHARACTER", help="Between two cells: a character, or tab, comma, semicolon, bar."
     ),
@@ -35,20 +32,11 @@ FLAGS: dict[str, Any] = {
     "row_limit": _flag(int, "--row-limit", metavar="ROWS", help="Most rows of each split that come from the Hub."),
 }
 """Field of `Reading` → its flag."""
-NAMES = tuple(FLAGS)
-
-
-def reading_parameters() -> list[inspect.Parameter]:
-    """A keyword parameter for each flag."""
-    return [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in FLAGS.items()
-    ]
 
 
 def parse_reading(options: dict[str, Any]) -> dict[str, Any]:
     """Remove the flags from a command's options and return those that have a value."""
-    taken = {name: value for name in NAMES if (value := options.pop(name)) is not None}
+    taken = {name: value for name in READING_FLAGS if (value := options.pop(name)) is not None}
     if "delimiter" in taken:
         taken["delimiter"] = DELIMITERS.get(taken["delimiter"].strip().lower(), taken["delimiter"])
     return {**taken, "ask": True}

@@ -4,18 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.options import Detach, Method, Run
 from studio.cli.train import wait_and_report
 
-PANEL = "Runs"
-Name = Annotated[str, typer.Option(help="What the new run is called.", show_default=False)]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "repeat", PANEL)(repeat)
-    command(app, "extend", PANEL)(extend)
+Name = Annotated[str, typer.Option(help="What the new run is called.")]
 
 
 def repeat(

@@ -5,45 +5,26 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.ui.numbers import size
 
-PANEL = "Runs"
 KINDS = {"run": "Run", "dataset": "Rows", "model": "Model", "tokens": "Tokens"}
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "note", PANEL)(note)
-    command(app, "export-run", PANEL)(export_run)
-    command(app, "import-run", PANEL)(import_run)
-    command(app, "storage", PANEL)(storage)
 
 
 def note(
     context: Context,
     run: Run,
-    text: Annotated[
-        str | None, typer.Argument(help="A note on it, in place of the old one.", show_default=False)
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Another name.", show_default=False)] = None,
-    tags: Annotated[str | None, typer.Option(help="Its tags, with commas between.", show_default=False)] = None,
-    archive: Annotated[
-        bool | None, typer.Option("--archive/--no-archive", help="Put it aside, or back.", show_default=False)
-    ] = None,
+    text: Annotated[str | None, typer.Argument(help="A note on it, in place of the old one.")] = None,
+    name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    tags: Annotated[str | None, typer.Option(help="Its tags, with commas between.")] = None,
+    archive: Annotated[bool | None, typer.Option("--archive/--no-archive", help="Put it aside, or back.")] = None,
 ) -> None:
     """Say what a run is about: a note, another name, tags; or put it aside."""
     given = [tags] if tags is not None else None
     record = context.studio.saved.annotate(context.studio.runs.get(run).id, name, text, given, archive)
-    document = {
-        "id": record.id,
-        "name": record.name,
-        "note": record.note,
-        "tags": list(record.tags),
-        "archived": record.archived,
-    }
+    document = record.model_dump(include={"id", "name", "note", "tags", "archived"})
     tagged = f" · {', '.join(record.tags)}" if record.tags else ""
     aside = " · put aside" if record.archived else ""
     context.answer(document, lambda: context.say(f"{record.name} ({record.id}){tagged}{aside}\n{record.note}".rstrip()))
@@ -52,7 +33,7 @@ def note(
 def export_run(
     context: Context,
     run: Run,
-    to: Annotated[Path, typer.Option(help="The file to write, a zip.", show_default=False)],
+    to: Annotated[Path, typer.Option(help="The file to write, a zip.")],
     with_rows: Annotated[
         bool, typer.Option("--with-rows", help="What it learned from comes along; it may be private.")
     ] = False,
@@ -73,7 +54,7 @@ def import_run(context: Context, file: Annotated[Path, typer.Argument(help="A fi
 def storage(
     context: Context,
     delete_model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Remove a Hub model from this machine.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="Remove a Hub model from this machine.")
     ] = None,
     delete_tokens: Annotated[
         bool, typer.Option("--delete-tokens", help="Remove rows kept as tokens; they are read again when needed.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.options import ExportFormat, Run
 from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
@@ -15,22 +15,12 @@ from studio.schema.report import Answer, ChatSettings, ExportResult, Report
 from studio.schema.runs import RunRecord
 from studio.ui.numbers import rows, share, size
 
-PANEL = "The result"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "chat", PANEL)(chat)
-    command(app, "predict", PANEL)(predict)
-    command(app, "evaluate", PANEL)(evaluate)
-    command(app, "export", PANEL)(export)
-
 
 def chat(
     context: Context,
     run: Run,
-    prompt: Annotated[str | None, typer.Argument(help="Left out, you are asked.", show_default=False)] = None,
-    system: Annotated[str, typer.Option(help="System prompt.", show_default=False)] = "",
+    prompt: Annotated[str | None, typer.Argument(help="Left out, you are asked.")] = None,
+    system: Annotated[str, typer.Option(help="System prompt.")] = "",
     max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="The most tokens in a reply.")] = 160,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="0 takes the likeliest word each time.")] = 0.0,
     top_p: Annotated[
@@ -54,10 +44,8 @@ def chat(
 def predict(
     context: Context,
     run: Run,
-    data: Annotated[str, typer.Argument(help="Rows to answer or label.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option(help="File to write: csv, tsv, json, jsonl, xlsx or parquet.", show_default=False)
-    ],
+    data: Annotated[str, typer.Argument(help="Rows to answer or label.")],
+    out: Annotated[Path, typer.Option(help="File to write: csv, tsv, json, jsonl, xlsx or parquet.")],
     reading: dict[str, Any],
     base: Annotated[bool, typer.Option("--base", help="Ask the base instead of the tuned model.")] = False,
 ) -> None:
@@ -72,9 +60,7 @@ def predict(
 def evaluate(
     context: Context,
     run: Run,
-    data: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Rows; left out, those kept apart.", show_default=False)
-    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="FILE", help="Rows; left out, those kept apart.")] = None,
     *,
     reading: dict[str, Any],
 ) -> None:
@@ -90,7 +76,7 @@ def export(
     context: Context,
     run: Run,
     form: ExportFormat,
-    to: Annotated[Path, typer.Option(help="Folder to write to; made when missing.", show_default=False)],
+    to: Annotated[Path, typer.Option(help="Folder to write to; made when missing.")],
 ) -> None:
     """Write the adapter or the merged model to a folder, load it again and compare its replies."""
     record = context.studio.runs.get(run)

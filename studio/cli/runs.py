@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from studio.cli.coach import advice_row, show_advice
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
@@ -15,23 +15,11 @@ from studio.schema.runs import RunRecord
 from studio.services.runs.coach import current_advice
 from studio.ui.numbers import duration
 
-PANEL = "Runs"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "runs", PANEL)(runs)
-    command(app, "show", PANEL)(show)
-    command(app, "log", PANEL)(log)
-    command(app, "stop", PANEL)(stop)
-    command(app, "combine", PANEL)(combine)
-    command(app, "delete", PANEL)(delete)
-
 
 def runs(
     context: Context,
-    find: Annotated[str, typer.Option(help="Words in a name, note, tag, model or rows.", show_default=False)] = "",
-    tag: Annotated[str, typer.Option(help="Only those with a tag.", show_default=False)] = "",
+    find: Annotated[str, typer.Option(help="Words in a name, note, tag, model or rows.")] = "",
+    tag: Annotated[str, typer.Option(help="Only those with a tag.")] = "",
     sort: Annotated[str, typer.Option(help="newest, oldest, name, loss, time or size.")] = "newest",
     archived: Annotated[bool, typer.Option("--archived", help="Those that were put aside.")] = False,
     seen: Annotated[bool, typer.Option("--seen", help="Say no more that a damaged database was mended.")] = False,
@@ -84,7 +72,7 @@ def combine(
         typer.Argument(metavar="RUN=WEIGHT...", help="Runs of one base model, each with its weight, RUN=0.5 say."),
     ],
     how: Annotated[str, typer.Option(help="cat, svd, linear, ties or dare_linear, as PEFT calls them.")] = "cat",
-    name: Annotated[str, typer.Option(help="What the combined run is called.", show_default=False)] = "",
+    name: Annotated[str, typer.Option(help="What the combined run is called.")] = "",
 ) -> None:
     """Add up what several runs of one base learned, each with its weight: an adapter and a run of its own."""
     made = context.studio.runs.combine(dict(_weighted(each) for each in runs), how, name)
@@ -175,22 +163,17 @@ def _show_run(context: Context, record: RunRecord, events: list[StoredEvent]) ->
 
 
 def _show_state(context: Context, record: RunRecord) -> None:
-    context.say(
-        f"{record.name} ({record.id})"
-        + "".join(f" · {each}" for each in record.tags)
-        + (" · archived" if record.archived else "")
-    )
+    marks = [*record.tags, *(["archived"] if record.archived else [])]
+    facts = [record.status, record.task, record.model, record.method]
+    if record.seconds:
+        facts.append(f"{duration(record.seconds)} at work")
+    context.say(" · ".join([f"{record.name} ({record.id})", *marks]))
     if record.note:
         context.say(record.note)
-    context.say(
-        f"{record.status} · {record.task} · {record.model} · {record.method}"
-        + (f" · {duration(record.seconds)} at work" if record.seconds else "")
-    )
+    context.say(" · ".join(facts))
     if record.steps:
-        context.say(
-            f"Step {record.step:,} of {record.steps:,}"
-            + (f", best at step {record.best_step:,}" if record.best_step is not None else "")
-        )
+        best = f", best at step {record.best_step:,}" if record.best_step is not None else ""
+        context.say(f"Step {record.step:,} of {record.steps:,}{best}")
     if record.reason:
         context.say(record.reason)
 

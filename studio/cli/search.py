@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.data import roles_of
 from studio.cli.options import Detach, LeaveOut, Map, Method, OptionalData, OptionalModel, Preset, Task
 from studio.schema.errors import StudioError
@@ -13,11 +13,6 @@ from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.search import SearchView
 
 LOOK_SECONDS = 1.0
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "search", "Before a run")(search)
 
 
 def search(
@@ -32,8 +27,7 @@ def search(
     trials: Annotated[
         int | None,
         typer.Option(
-            help="How many sets of settings are tried; left out, 10, or with --minutes as many as they allow.",
-            show_default=False,
+            help="How many sets of settings are tried; left out, 10, or with --minutes as many as they allow."
         ),
     ] = None,
     minutes: Annotated[
@@ -42,9 +36,7 @@ def search(
     ] = 0.0,
     map_: Map = None,
     leave_out: LeaveOut = None,
-    on: Annotated[
-        str | None, typer.Option("--on", help="Go on with an earlier search: its id, or last.", show_default=False)
-    ] = None,
+    on: Annotated[str | None, typer.Option("--on", help="Go on with an earlier search: its id, or last.")] = None,
     stop: Annotated[bool, typer.Option("--stop", help="With --on: begin no further trial.")] = False,
     detach: Detach = False,
 ) -> None:

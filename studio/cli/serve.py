@@ -5,15 +5,9 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.schema.limits import demo_limits
 from studio.ui.serve_options import ServeOptions
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "serve", "The page", offers_json=False)(serve)
-    command(app, "hash-password", "The page")(hash_password)
 
 
 def serve(

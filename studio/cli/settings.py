@@ -1,6 +1,5 @@
 """The flags of settings: one for each field of TrainingConfig, in kebab case; and settings from a file."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +17,9 @@ NOT_SETTINGS = ("task", "model", "method", "preset", "name", "test_prompts")
 """Fields that have their own options."""
 
 
-def setting_parameters() -> list[inspect.Parameter]:
-    """A keyword parameter for each setting. None when the flag is not given."""
-    return [_parameter(name) for name in settings_of()]
+def setting_flags() -> dict[str, Any]:
+    """Setting → its flag. None when the flag is not given."""
+    return {name: _flag(name) for name in settings_of()}
 
 
 def valid_settings(options: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +152,7 @@ def _unknown(key: str, path: Path) -> StudioError:
     return StudioError("unknown-setting", f"There is no setting {key}.", given=f"{key} in {path}", hint=hint, field=key)
 
 
-def _parameter(name: str) -> inspect.Parameter:
+def _flag(name: str) -> Any:
     declared, words = TrainingConfig.model_fields[name], about(TrainingConfig, name)
     assert words is not None
     kind = _plain_type(declared.annotation)
@@ -164,15 +163,12 @@ def _parameter(name: str) -> inspect.Parameter:
     option = typer.Option(
         *flags,
         help=help_text,
-        show_default=False,
         metavar=None if kind is bool else f"<{kind.__name__}>",
         rich_help_panel=f"Settings: {GROUPS[words.group].lower()}",
     )
     # Numbers are parsed as text, so that a wrong type is reported like any other invalid value.
     taken = bool if kind is bool else str
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[taken | None, option]
-    )
+    return Annotated[taken | None, option]
 
 
 def _plain_type(annotation: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, command
+from studio.cli.context import Context
 from studio.cli.data import roles_of
 from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalModel, Preset, Run, Runner, Task
 from studio.cli.progress import wait
@@ -16,14 +16,7 @@ from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
 from studio.schema.settings_check import gathered, raise_once
 
-PANEL = "Runs"
 WENT_WRONG = frozenset({"failed", "interrupted"})
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "train", PANEL)(train)
-    command(app, "resume", PANEL)(resume)
 
 
 def train(
@@ -38,20 +31,16 @@ def train(
     preset: Preset = None,
     config: Annotated[
         Path | None,
-        typer.Option(
-            help="Settings from a YAML or JSON file, or all that a run's config.yaml asks for; flags win.",
-            show_default=False,
-        ),
+        typer.Option(help="Settings from a YAML or JSON file, or all that a run's config.yaml asks for; flags win."),
     ] = None,
     validation: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Rows for validation, kept apart whole.", show_default=False)
+        str | None, typer.Option(metavar="FILE", help="Rows for validation, kept apart whole.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What the run is called.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="What the run is called.")] = None,
     map_: Map = None,
     leave_out: LeaveOut = None,
     test_prompt: Annotated[
-        list[str] | None,
-        typer.Option(help="A prompt to be answered before and after training.", show_default=False),
+        list[str] | None, typer.Option(help="A prompt to be answered before and after training.")
     ] = None,
     runner: Runner = "local",
     detach: Detach = False,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from studio.cli.settings import read_config, read_settings, setting_parameters, valid_settings
+from studio.cli.settings import read_config, read_settings, setting_flags, valid_settings
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
@@ -104,9 +104,9 @@ def test_only_flags_that_were_given_are_settings() -> None:
 
 
 def test_each_flag_has_help_with_its_range() -> None:
-    assert [parameter.name for parameter in setting_parameters()] == settings_of()
-    for parameter in setting_parameters():
-        assert parameter.annotation.__metadata__[0].help
+    assert list(setting_flags()) == list(settings_of())
+    for flag in setting_flags().values():
+        assert flag.__metadata__[0].help
 
 
 PRINTS = """
