@@ -27,7 +27,8 @@ from studio.cli import (
 )
 from studio.cli.context import Home, add_command
 
-COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+Commands = dict[str, Callable[..., None]]
+COMMANDS: dict[str, Commands] = {
     "The page": {"serve": serve.serve, "hash-password": serve.hash_password},
     "Base models": {
         "models": models.models,
@@ -73,7 +74,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "This machine": {"doctor": machine.doctor},
 }
 """Panel of the help → its commands."""
-DATA_COMMANDS = {
+DATA_COMMANDS: Commands = {
     "add": datasets.add,
     "list": datasets.list_,
     "read": datasets.read,
@@ -85,7 +86,7 @@ DATA_COMMANDS = {
     "edit": datasets.edit,
     "split": datasets.split,
 }
-LABEL_COMMANDS = {
+LABEL_COMMANDS: Commands = {
     "show": label.show,
     "list": label.list_rows,
     "put": label.put,

@@ -48,22 +48,17 @@ def search(
     if on:
         view = studio.search.stop(on) if stop else studio.search.advance(on)
     elif data and model:
-        view = studio.search.start(
-            SearchRequest(
-                run=RunRequest(
-                    dataset=studio.datasets.open(data, **reading).id,
-                    model=model,
-                    task=task,
-                    method=method,
-                    preset=preset or "balanced",
-                    settings=settings,
-                    roles=roles_of(map_),
-                    leave_out=leave_out or (),
-                ),
-                trials=trials,
-                minutes=minutes,
-            )
+        request = RunRequest(
+            dataset=studio.datasets.open(data, **reading).id,
+            model=model,
+            task=task,
+            method=method,
+            preset=preset or "balanced",
+            settings=settings,
+            roles=roles_of(map_),
+            leave_out=leave_out or (),
         )
+        view = studio.search.start(SearchRequest(run=request, trials=trials, minutes=minutes))
     else:
         raise StudioError("bad-setting", "A search needs rows and a model.", hint="Or go on with one: --on last.")
     try:

@@ -86,14 +86,8 @@ def train(
     prompts = tuple(test_prompt or values.get("test_prompts", ()))
     if wrong:
         chosen["test_prompts"] = prompts
-        raise_once(
-            [
-                *wrong,
-                *context.studio.planning.problems(
-                    RunRequest(dataset=rows, model=base or None, settings=chosen, **fields)
-                ),
-            ]
-        )
+        request = RunRequest(dataset=rows, model=base or None, settings=chosen, **fields)
+        raise_once([*wrong, *context.studio.planning.problems(request)])
     assert rows and base
     run = context.studio.runs.start(RunRequest(dataset=rows, model=base, settings=chosen, prompts=prompts, **fields))
     wait_and_report(context, run, detach)

@@ -27,6 +27,7 @@ from studio.schema.events import (
 from studio.schema.fields import about
 from studio.schema.views import Progress
 from studio.training.planning.setting_scope import applicable_settings
+from studio.ui.numbers import plain_value
 
 MOST_STEPS = 3000
 """Maximum steps in one response. More are thinned, keeping extremes."""
@@ -150,7 +151,8 @@ def settings(config: TrainingConfig) -> list[dict[str, Any]]:
     groups: dict[str, list[list[str]]] = {}
     for name in applicable_settings(config.method, config.task):
         if info := about(TrainingConfig, name):
-            row = [info.label, _words(getattr(config, name)), info.unit, info.library or name]
+            value = plain_value(getattr(config, name), separator=",") or "by itself"
+            row = [info.label, value, info.unit, info.library or name]
             groups.setdefault(info.group, []).append(row)
     return [{"title": GROUPS[group], "rows": rows} for group, rows in groups.items()]
 
@@ -161,11 +163,3 @@ def method_titles(studio: Studio, model: str, task: str) -> dict[str, str]:
         return {each.name: each.title for each in studio.catalog.methods(model, task)}
     except StudioError:
         return {}
-
-
-def _words(value: Any) -> str:
-    if value is None or value == "":
-        return "by itself"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

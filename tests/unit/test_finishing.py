@@ -115,4 +115,4 @@ def test_the_page_offers_it_beside_going_on_and_only_where_there_is_a_step_to_ke
     saved(runs, run, 1200, best=1200)
     drawn = train.bar(progress := runs.progress(run))
     assert run_state(progress)["keeps"] == 1200
-    assert "Keep step 1,200 and finish" in drawn and 'data-act="finish"' in drawn and 'data-act="resume"' in drawn
+    assert "Finish with step 1,200" in drawn and 'data-act="finish"' in drawn and 'data-act="resume"' in drawn

@@ -1,6 +1,6 @@
 """Filters of the table of runs: text, dataset, tag and order."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -87,7 +87,7 @@ def show_archived(visit: Visit) -> None:
     visit.add("finding", archived=visit.event.get("value") in (True, "true", "on"))
 
 
-ACTS = {
+ACTS: dict[str, Callable[[Visit], None]] = {
     "find": partial(_keep, name="find", limit=200),
     "find-dataset": partial(_keep, name="dataset", limit=60),
     "find-tag": partial(_keep, name="tag", limit=60),
