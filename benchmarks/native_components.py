@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from statistics import median
 from typing import Any, get_args
@@ -99,16 +100,27 @@ def prototype(home: str, port: int) -> None:
     page.launch(server_port=port, quiet=True, prevent_thread_lock=False)
 
 
+def label_of(name: str) -> str:
+    """The label of a setting."""
+    from studio.schema.config import TrainingConfig
+    from studio.schema.fields import about
+
+    known = about(TrainingConfig, name)
+    return known.label if known else name
+
+
 class Page:
     """What a page of Chromium shows, with the bytes that it gets."""
 
     def __init__(self, browser: Any, url: str, width: int = 1280, scheme: str = "light") -> None:
         self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.bytes = 0
+        # Gradio's default theme asks for fonts of other hosts.
+        self.page.route(lambda url: not url.startswith("http://127.0.0.1"), lambda route: route.abort())
         session = self.page.context.new_cdp_session(self.page)
         session.send("Network.enable")
         session.on("Network.dataReceived", self._add)
-        self.page.goto(url)
+        self.page.goto(url, timeout=120_000)
 
     def _add(self, event: dict[str, Any]) -> None:
         self.bytes += event["encodedDataLength"]
@@ -124,17 +136,21 @@ def ours(page: Page) -> Any:
     """Go to the Method tab with the sample."""
     from playwright.sync_api import expect
 
-    page.page.get_by_role("button", name=f"Use this sample: {DATA.removeprefix('sample:')}").click()
-    expect(page.page.get_by_role("button", name="Start", exact=True)).to_be_enabled(timeout=120_000)
-    for fold in page.page.locator("details.fold").all()[:1]:
+    sample = page.page.get_by_role("button", name=f"Use this sample: {DATA.removeprefix('sample:')}")
+    start = page.page.get_by_role("button", name="Start", exact=True)
+    sample.or_(start).first.wait_for(timeout=60_000)
+    if sample.is_visible():  # on the first visit; later ones open the Method tab
+        sample.click()
+    expect(start).to_be_enabled(timeout=120_000)
+    for fold in page.page.locator("details.fold").all():
         fold.evaluate("(each) => { each.open = true }")
-    return page.page.get_by_label("Rows at once", exact=True)
+    return page.page.locator("#f-batch_size")
 
 
 def native(page: Page) -> Any:
     """Wait for the plan of the prototype."""
     page.page.get_by_text("GB ·").first.wait_for(timeout=120_000)
-    return page.page.get_by_label("Rows at once", exact=True)
+    return page.page.get_by_label(label_of("batch_size"), exact=True)
 
 
 def measure(browser: Any, url: str, prepare: Any, watch: str) -> dict[str, Any]:
@@ -155,14 +171,14 @@ def measure(browser: Any, url: str, prepare: Any, watch: str) -> dict[str, Any]:
         times.append(time.perf_counter() - began)
     nodes = page.page.evaluate("document.querySelectorAll('*').length")
     changed = (page.bytes - before) / CHANGES
+    narrow = Page(browser, url, 390)
+    narrow.page.get_by_role("tab").first.wait_for(state="attached", timeout=60_000)
+    prepare(narrow)
     rate = page.page.get_by_label("Learning rate", exact=True)
     rate.fill("7")
     rate.press("Tab")
     page.page.wait_for_timeout(2500)
     marked = rate.get_attribute("aria-invalid") == "true"
-    narrow = Page(browser, url, 390)
-    narrow.page.get_by_role("tab").first.wait_for(state="attached", timeout=60_000)
-    prepare(narrow)
     return {
         "page drawn, s": round(drawn, 2),
         "bytes of the page": loaded,
@@ -199,9 +215,9 @@ def main() -> int:
         try:
             for _ in range(300):
                 try:
-                    browser.new_page().goto(url)
+                    urllib.request.urlopen(url, timeout=5).close()
                     break
-                except Exception:  # not there yet
+                except OSError:  # not there yet
                     time.sleep(0.2)
             found = {
                 "ours": measure(browser, served.url, ours, ".runcard"),

@@ -22,6 +22,7 @@ from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE
 from studio.ui import chat_routes, run_updates
 from studio.ui.error_routes import PlainErrors, StudioFinder
+from studio.ui.numbers import time_range
 from studio.ui.poll_throttle import ResponseCache, Watchers
 from studio.ui.tabs.evaluate import report_page
 
@@ -146,7 +147,8 @@ def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] 
 
 def about(studio: Studio, run: str) -> dict[str, Any]:
     """The description of a run, which does not change: model, method, data and settings, in words."""
-    record, config = studio.runs.get(run), studio.runs.spec(run).config
+    record, spec = studio.runs.get(run), studio.runs.spec(run)
+    config = spec.config
     return {
         "model": _title(studio, config.model),
         "method": _method(studio, config),
@@ -159,6 +161,7 @@ def about(studio: Studio, run: str) -> dict[str, Any]:
         "eval_steps": config.eval_steps,
         "batch": config.rows_a_step,
         "watches": config.watch_share > 0,
+        **({"estimate": [time_range(spec.seconds), round(1.2 * spec.seconds)]} if spec.seconds else {}),
         "memory": studio.machine.facts().memory_total,
         "data": _data(studio, record.dataset, record.dataset_version),
         "settings": run_updates.settings(config),

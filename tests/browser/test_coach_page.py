@@ -156,11 +156,11 @@ def test_answers_stand_in_a_table_over_steps(look: Any, studio: Served) -> None:
     page = look(run.id)
     replies = page.locator("[data-part=replies]")
     expect(replies).to_contain_text("Step 90")
-    expect(page.locator("[data-part=answered]")).to_contain_text("answered at steps 0, 30, 60, 90")
+    expect(page.locator("[data-part=answered]")).to_contain_text("replies at steps 0, 30, 60, 90")
     page.get_by_text("Table", exact=True).click()
     rows = replies.locator("tbody tr")
     assert rows.locator("th").all_text_contents() == ["Before training", "Step 30", "Step 60", "Step 90 · best"]
-    expect(rows.nth(2)).to_contain_text("as before")
+    expect(rows.nth(2)).to_contain_text("unchanged")
     expect(rows.nth(3)).to_contain_text("<b>It left</b>")
     run.finish()
 
@@ -209,7 +209,7 @@ def test_the_chart_is_read_by_time_smoothed_and_taken_away(look: Any, studio: Se
     page.wait_for_function("studio.live.data && studio.live.data.steps.length === 210")
     chart, tip = page.locator("[data-part=loss] .chart"), page.locator("[data-part=loss] .tipbox")
     marks = page.locator("[data-part=marks]")
-    for words in ("best step", "a pass ends", "saved (7 times)", "coach", "went on"):
+    for words in ("best step", "end of an epoch", "checkpoint (7)", "coach", "resumed"):
         expect(marks).to_contain_text(words)
     kinds = chart.evaluate("box => box.chart.data.marks.map((mark) => mark.kind)")
     assert kinds.count("epoch") == 2
@@ -220,7 +220,7 @@ def test_the_chart_is_read_by_time_smoothed_and_taken_away(look: Any, studio: Se
     expect(tip).to_contain_text("coach: Learning by heart")
     page.keyboard.press("Escape")
     smooth = picture(chart)
-    page.get_by_label("How strongly").fill("90")
+    page.get_by_label("Smoothing").fill("90")
     page.wait_for_timeout(150)
     assert picture(chart) != smooth
     page.get_by_label("By time").check()
@@ -235,7 +235,7 @@ def test_the_chart_is_read_by_time_smoothed_and_taken_away(look: Any, studio: Se
     rows = list(csv.DictReader(io.StringIO(Path(taken.value.path()).read_text())))
     assert len(rows) == 211 and rows[120]["validation_loss"] and rows[150]["coach"] == "Learning by heart"
     page.locator("[data-part=fold] summary").click()
-    for words in ("Tokens per second", "Processor, share of all cores", "Gradient norm"):
+    for words in ("Tokens per second", "CPU, share of all cores", "Gradient norm"):
         expect(page.locator("[data-part=more]").get_by_text(words)).to_be_visible()
 
 
@@ -250,9 +250,9 @@ def test_the_title_says_that_a_run_has_ended_until_the_person_is_back(look: Any,
         };
     }""")
     button = page.locator("[data-part=notify]")
-    expect(button).to_have_text("Tell me when it ends")
+    expect(button).to_have_text("Notify me when it ends")
     button.click()
-    expect(button).to_have_text("You will be told")
+    expect(button).to_have_text("You will be notified")
     expect(button).to_have_attribute("aria-pressed", "true")
     assert page.title() == "Train · Fine-tune Studio"
     page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away ?? true, configurable: true })")
@@ -277,7 +277,7 @@ def test_several_runs_stand_on_one_chart_with_what_they_differ_in(look: Any, stu
     page.wait_for_timeout(300)
     assert chart.evaluate("box => box.chart.data.series.length") == 2
     before = picture(chart)
-    page.get_by_label("What is drawn").select_option("train")
+    page.get_by_label("Curve", exact=True).select_option("train")
     page.wait_for_timeout(300)
     assert picture(chart) != before
     table = page.get_by_role("region", name="What differs")

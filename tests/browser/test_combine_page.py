@@ -55,5 +55,5 @@ def test_adapters_of_two_runs_are_combined_by_weight_and_the_result_can_be_chatt
     tab(page, "6 Chat").click()
     page.get_by_role("textbox", name="Your prompt", exact=True).fill("Where is my parcel?")
     page.keyboard.press("Enter")
-    reply = page.get_by_role("region", name="Tuned model").locator(".msg.a").last
+    reply = page.get_by_role("region", name="Fine-tuned model").locator(".msg.a").last
     expect(reply).to_contain_text("tokens ·", timeout=3 * SLOW)

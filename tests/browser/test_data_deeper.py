@@ -32,11 +32,11 @@ def seen(page: Page, path: Path) -> Locator:
 
 def test_the_limit_is_moved_by_key_and_by_hand_and_says_what_it_cuts(page: Page, tmp_path: Path) -> None:
     limit = seen(page, long_rows(tmp_path))
-    expect(page.locator("[data-said]")).to_contain_text("no row is cut")
+    expect(page.locator("[data-said]")).to_contain_text("no row is truncated")
     planned = int(limit.get_attribute("aria-valuenow") or 0)
     limit.focus()
     limit.press("Home")
-    expect(page.locator("[data-said]")).to_contain_text("At 16 tokens 61 rows are cut")
+    expect(page.locator("[data-said]")).to_contain_text("At 16 tokens 61 rows are truncated")
     expect(page.locator(".cut-here")).to_contain_text("16 tokens", timeout=SLOW)
     expect(page.locator(".turn.gone .tok").first).to_be_visible()
     expect(button(page, "Leave the limit to the plan")).to_be_visible()
@@ -45,7 +45,7 @@ def test_the_limit_is_moved_by_key_and_by_hand_and_says_what_it_cuts(page: Page,
     page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + 40)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 40, steps=5)
-    expect(page.locator("[data-said]")).to_contain_text("1 row is cut")
+    expect(page.locator("[data-said]")).to_contain_text("1 row is truncated")
     page.mouse.up()
     expect(page.locator(".tok").first).to_be_visible()
     expect(page.locator(".cut-here")).to_have_count(0, timeout=SLOW)

@@ -75,7 +75,7 @@ def test_a_run_that_the_system_ended_is_not_told_as_stopped_by_a_person(page: Pa
     run.space.runs.set_status(run.id, "stopped", why, reason=why)
     watch(page, served, run.id)
     note = page.locator("[data-part=note]")
-    expect(note).to_contain_text("Its process was asked to end")
+    expect(note).to_contain_text("Ended by the system")
     expect(note).to_contain_text("Step 120 is kept and can be used")
     expect(note).not_to_contain_text("by you")
     expect(page.get_by_role("button", name="Resume from step 120")).to_be_visible()

@@ -170,8 +170,8 @@ def test_a_run_at_work_is_paused_from_its_page_and_a_paused_one_is_continued(loo
     reason = "Paused after step 70; it goes on from there as if nothing was."
     work.space.runs.set_status(work.id, "paused", reason, reason=reason, stop_wish=None)
     expect(page.get_by_role("heading", name="Paused")).to_be_visible()
-    expect(page.get_by_role("button", name="Continue from step 60")).to_be_visible()
-    page.get_by_role("button", name="Continue from step 60").click()
+    expect(page.get_by_role("button", name="Resume from step 60")).to_be_visible()
+    page.get_by_role("button", name="Resume from step 60").click()
     expect(page.get_by_role("alert").filter(has_text="There is no dataset")).to_be_visible()
     assert work.space.runs.get(work.id).status == "paused", "without its rows it does not go on"
 
@@ -188,7 +188,7 @@ def test_a_run_is_run_again_with_a_change_and_for_some_passes_more(look: Any, st
     run.space.runs.replace_spec(run.id, spec.model_copy(update={"dataset": data.id, "config": config}))
     page = look(run.id)
     page.get_by_role("tab", name="4 Train", exact=True).click()
-    page.get_by_role("button", name="Again, or longer").click()
+    page.get_by_role("button", name="Run again").click()
     panel = page.get_by_role("region", name="More of tone", exact=True)
     rate = panel.get_by_label("Learning rate")
     rate.fill("fast")

@@ -75,7 +75,7 @@ def test_the_curve_grows_by_itself_and_is_the_same_after_a_reload(look: Any, stu
     grown = drawn(page)
     assert grown != before
     expect(page.locator("[data-part=phases]")).to_contain_text("Training, step 93 of 312")
-    expect(page.locator("[data-part=facts]")).to_contain_text("Next check at step 120")
+    expect(page.locator("[data-part=facts]")).to_contain_text("Next validation at step 120")
     told = page.evaluate("JSON.stringify(studio.live.data.steps)")
     assert f"run={run.id}" in page.url
     page.reload()
@@ -178,8 +178,8 @@ def test_a_run_that_was_lost_says_why_what_is_safe_and_the_way_on(look: Any, stu
 def test_a_run_is_stopped_only_by_its_button_and_thrown_away_only_after_a_question(look: Any, studio: Served) -> None:
     run = Made(studio.home, "stops", at=40)
     page = look(run.id)
-    page.get_by_role("button", name="Throw away").click()
-    expect(page.get_by_role("dialog")).to_contain_text("40 steps of learning")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("dialog")).to_contain_text("40 training steps")
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     assert run.space.runs.stop_wish(run.id) is None
     page.get_by_role("button", name="Stop", exact=True).click()
@@ -255,7 +255,7 @@ def test_runs_are_opened_renamed_and_deleted_after_a_question(look: Any, studio:
     expect(page.get_by_role("button", name="Open renamed <b>two</b>")).to_be_visible()
     page.get_by_role("button", name="Delete gone").click()
     question = page.get_by_role("dialog")
-    expect(question).to_contain_text("its curve, log, checkpoints and tuned model")
+    expect(question).to_contain_text("its curve, log, checkpoints and fine-tuned model")
     question.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("button", name="Open gone")).to_have_count(0)
     assert not gone.space.runs.folder(gone.id).root.exists()
@@ -285,13 +285,13 @@ def test_a_killed_server_is_said_and_the_curve_has_no_hole_when_it_is_back(tmp_p
         steps_known(page, 70)
         served.kill()
         run.go_to(90)
-        expect(page.get_by_text("The server is not answering")).to_be_visible(timeout=10_000)
+        expect(page.get_by_text("The server does not answer")).to_be_visible(timeout=10_000)
         expect(page.get_by_role("group", name="Run at work")).to_contain_text("Offline")
         served.start()
         run.go_to(95)
         steps_known(page, 95)
         assert page.evaluate("studio.live.data.steps.map((row) => row[0]).join()") == ",".join(map(str, range(1, 96)))
-        expect(page.get_by_text("The server is not answering")).to_be_hidden()
+        expect(page.get_by_text("The server does not answer")).to_be_hidden()
         page.close()
     finally:
         served.stop()

@@ -173,7 +173,7 @@ def test_from_sample_data_to_two_replies_in_at_most_six_clicks(page: Page, serve
     expect(click_when_there).to_be_visible(timeout=4 * MINUTE)
     click(click_when_there)
     for who in ("base", "tuned"):
-        expect(pane(page, who).locator(".msg.a").first).to_contain_text("answered during the run")
+        expect(pane(page, who).locator(".msg.a").first).to_contain_text("reply from training")
     assert clicks <= 6
     said = [pane(page, who).locator(".msg.a .text").all_inner_texts() for who in ("base", "tuned")]
     assert said[0] != said[1]

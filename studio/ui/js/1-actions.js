@@ -2,7 +2,7 @@
    The answer holds the regions to draw, by id, and the state of the tabs (studio.beat in 3-tabs.js). */
 (() => {
   const { studio } = window;
-  const LOST = "The studio did not answer, so this was not done. It may be restarting, or too much was sent at once. Try again in a moment.";
+  const LOST = "The server did not answer, so this was not done. It may be restarting, or the request was too large. Try again in a moment.";
   const page = [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   let connected;
   const connection = new Promise((resolve) => { connected = resolve; });

@@ -55,7 +55,7 @@
       e.preventDefault();
       const taken = el.dataset.take && slot.querySelector(`[name="${CSS.escape(el.dataset.take)}"]`);
       const long = taken && new Blob([taken.value]).size > MOST_SENT;
-      if (taken) studio.complain(taken, long ? "This is longer than can be sent at once. Save it as a file and choose that." : "");
+      if (taken) studio.complain(taken, long ? "This text is too long to send at once. Save it as a file and upload the file." : "");
       if (long) return;
       const what = said(el);               /* now: while the question stands, the region may be drawn anew */
       if (el.dataset.confirm && !(await studio.ask(el.dataset.confirm, el.textContent.trim()))) return;

@@ -14,11 +14,11 @@
     for (const [k, v] of Object.entries(studio.headers())) send.setRequestHeader(k, v);
     send.setRequestHeader("X-File-Name", encodeURIComponent(file.name));
     send.upload.onprogress = (e) => show(e.loaded);
-    send.onerror = () => fail("The studio can’t be reached. Nothing was lost; choose the file again when it is back.");
+    send.onerror = () => fail("The server does not answer, so the file was not uploaded. Choose it again in a moment.");
     send.onabort = () => box.remove();
     send.onload = () => {
       let said = {}; try { said = JSON.parse(send.responseText); } catch { /* no answer of ours */ }
-      if (!said.ticket) return fail(said.error?.message || "The file did not arrive. Choose it again.");
+      if (!said.ticket) return fail(said.error?.message || "The upload failed. Choose the file again.");
       show(file.size); stop.remove(); done(said.ticket);
       studio.beats.push(function once() { box.remove(); studio.beats.splice(studio.beats.indexOf(once), 1); });
     };

@@ -26,7 +26,7 @@
     const button = e.target.closest("[data-save], [data-download]");
     if (!button || button.disabled) return;
     try { say(button, ""); await (button.dataset.save ? save(button) : download(button)); }
-    catch (error) { say(button, error instanceof TypeError ? "The server is not answering. Try again in a moment." : error.message); }
+    catch (error) { say(button, error instanceof TypeError ? "The server does not answer. Try again in a moment." : error.message); }
   });
   document.addEventListener("click", async (e) => {
     const button = e.target.closest("[data-copy]");

@@ -47,9 +47,9 @@
     const denied = can() && Notification.permission === "denied";
     button.disabled = denied;
     button.setAttribute("aria-pressed", String(wanted()));
-    const words = denied ? "Notifications are blocked" : wanted() ? "You will be told" : "Tell me when it ends";
+    const words = denied ? "Notifications are blocked" : wanted() ? "You will be notified" : "Notify me when it ends";
     if (button.textContent !== words) button.textContent = words;
-    button.title = denied ? "The browser has been told not to show any of this page." : wanted() ? "A notification comes when a run ends while you are elsewhere. Press again for none." : "";
+    button.title = denied ? "The browser blocks notifications of this page." : wanted() ? "The browser notifies you when a run ends. Press again to turn this off." : "";
   }
   studio.notice = { toggle, dress };
 })();

@@ -37,13 +37,13 @@
       draw();
       warm();
     }
-    /** Prompts that the run itself answered: each stands alone. */
+    /** Replies of the run itself to its test prompts. Each is a conversation of its own. */
     const answered = (told) => (told.prompts || []).map(([prompt, base, tuned]) => ({ prompt, alone: true, base: { text: base, done: true }, tuned: { text: tuned, done: true } }));
 
     async function warm() {
       if (talk.warm === talk.run || element.offsetParent === null) return;
       const run = talk.warm = talk.run;
-      status("Loading both models.");
+      status("Loading both models…");
       const answer = await post("warm").catch(() => null);
       if (run === talk.run && !talk.writing) status(answer?.ok ? "" : (await answer?.json().catch(() => null))?.error?.message || "");
     }
@@ -77,7 +77,7 @@
         }
       } catch (error) {
         if (error.name !== "AbortError") {
-          talk.problem = error instanceof Refused ? error.message : "The server is not answering. Try again in a moment.";
+          talk.problem = error instanceof Refused ? error.message : "The server does not answer. Try again in a moment.";
           if (!turn.base.text && !turn.tuned.text && !turn.base.labels) { talk.turns.splice(talk.turns.indexOf(turn), 1); box.value = box.value || prompt; }
           turn.failed = true;
         }
@@ -120,21 +120,21 @@
       for (const who of ["base", "tuned"]) {
         const pane = part(`${who}-pane`), end = pane.scrollHeight - pane.scrollTop - pane.clientHeight < 80;
         pane.setAttribute("aria-busy", String(!!talk.writing));
-        put(pane, ...(talk.turns.length ? talk.turns.flatMap((turn) => [h("div.msg.u", {}, turn.prompt), reply(turn[who], who, turn)]) : [h("p.muted", {}, "Ask something: both answer here.")]));
+        put(pane, ...(talk.turns.length ? talk.turns.flatMap((turn) => [h("div.msg.u", {}, turn.prompt), reply(turn[who], who, turn)]) : [h("p.muted", {}, "Replies appear here.")]));
         if (follow && end) pane.scrollTop = pane.scrollHeight;
       }
       part("stop").hidden = !talk.writing;
       part("send").disabled = !!talk.writing || !box.value.trim();
-      if (talk.writing) status(talk.turns.at(-1).base.text || talk.turns.at(-1).tuned.text ? "Both are writing." : "Both are reading.");
-      else if (part("why").textContent.startsWith("Both are")) status("");
+      if (talk.writing) status(talk.turns.at(-1).base.text || talk.turns.at(-1).tuned.text ? "Both models are writing…" : "Both models are reading the prompt…");
+      else if (part("why").textContent.startsWith("Both models are")) status("");
       put(part("problem"), talk.problem ? h("section.note.error", { role: "alert" }, window.studio.icon("cross"), h("p.grow", {}, talk.problem)) : "");
     }
     function reply(said, who, turn) {
-      const small = !said.done ? (said.text ? "writing" : "reading") : turn.alone ? "answered during the run" : said.cut ? "stopped" : [said.tokens ? count(said.tokens, "token") : "", said.seconds ? `${said.seconds.toFixed(1)} s` : ""].filter(Boolean).join(" · ");
+      const small = !said.done ? (said.text ? "writing" : "reading") : turn.alone ? "reply from training" : said.cut ? "stopped" : [said.tokens ? count(said.tokens, "token") : "", said.seconds ? `${said.seconds.toFixed(1)} s` : ""].filter(Boolean).join(" · ");
       if (said.labels?.length) return h("div.msg.a.label-answer", {}, h("div.probabilities", {}, said.labels.slice(0, 6).map(bar)), h("span.small", {}, said.how || small));
-      return h("div.msg.a", {}, h("span.text", {}, said.text || (said.done ? "(no words)" : "")), said.done ? null : h(who === "base" ? "i.caret.b" : "i.caret"), h("span.small", {}, small));
+      return h("div.msg.a", {}, h("span.text", {}, said.text || (said.done ? "(empty reply)" : "")), said.done ? null : h(who === "base" ? "i.caret.b" : "i.caret"), h("span.small", {}, small));
     }
-    const bar = ({ label, probability }) => h("div.probability", {}, h("span", {}, label), h("span.track", { "aria-hidden": "true" }, h("i", { style: `width:${(100 * probability).toFixed(1)}%` })), h("span.num", {}, `${(100 * probability).toFixed(0)} %`));
+    const bar = ({ label, probability }) => h("div.probability", {}, h("span", {}, label), h("span.track", { "aria-hidden": "true" }, h("i", { style: `width:${(100 * probability).toFixed(1)}%` })), h("span.num", {}, `${(100 * probability).toFixed(0)}%`));
 
     /* --- what the person does --- */
     const grow = () => { box.style.height = "auto"; box.style.height = `${Math.min(160, box.scrollHeight + 2)}px`; };

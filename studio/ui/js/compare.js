@@ -19,8 +19,8 @@
     const ids = host.dataset.compare.split(" "), box = h("div.loss-chart"), view = { what: "validation", time: false };
     const select = (label, options, act) => h("span.select.s", {}, h("select", { "aria-label": label, onchange: (e) => { act(e.target.value); graph.zoom(null); draw(); } }, options.map(([value, words]) => h("option", { value }, words))), studio.icon("down"));
     host.replaceChildren(h("div.row.wrap", {}, h("h2", {}, `${ids.length} runs`), h("span.right.row", {},
-      select("What is drawn", [["validation", "Validation loss"], ["train", "Training loss"]], (value) => { view.what = value; }),
-      select("Along", [["step", "By step"], ["time", "By time"]], (value) => { view.time = value === "time"; }),
+      select("Curve", [["validation", "Validation loss"], ["train", "Training loss"]], (value) => { view.what = value; }),
+      select("Horizontal axis", [["step", "By step"], ["time", "By time"]], (value) => { view.time = value === "time"; }),
       h("button.btn.s.quiet", { type: "button", onclick: async () => studio.save(await studio.picture(box.querySelector(".chart")), "runs.png") }, "PNG"))), box);
     const graph = studio.chart(box, { label: "Runs compared" });
     let all = [];

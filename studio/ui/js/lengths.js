@@ -10,7 +10,7 @@
     const handle = plot.querySelector("[role=slider]"), last = Number(plot.dataset.last);
     const at = Math.max(LEAST, Math.min(Number(plot.dataset.most), value));
     const over = JSON.parse(plot.dataset.lengths).reduce((sum, [tokens, rows]) => sum + (tokens > at ? rows : 0), 0);
-    const cut = over === 0 ? "no row is cut" : over === 1 ? "1 row is cut" : `${number(over)} rows are cut`;
+    const cut = over === 0 ? "no row is truncated" : over === 1 ? "1 row is truncated" : `${number(over)} rows are truncated`;
     handle.style.left = `${(100 * Math.min(1, at / last)).toFixed(2)}%`;
     handle.setAttribute("aria-valuenow", at);
     handle.setAttribute("aria-valuetext", `${number(at)} tokens, ${over ? number(over) + " cut" : cut}`);
@@ -18,7 +18,7 @@
     words.classList.toggle("left", at > last / 2);
     words.querySelector("b").textContent = number(at);
     const said = plot.parentElement.querySelector("[data-said]");
-    if (said) said.textContent = `At ${number(at)} tokens ${cut}. What is cut is never learned.`;
+    if (said) said.textContent = `At ${number(at)} tokens ${cut}. The model never sees the truncated part.`;
     return at;
   }
   function send(plot, value) {

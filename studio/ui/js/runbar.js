@@ -18,7 +18,7 @@
     const draw = () => {
       const run = live.bar;
       bar.classList.toggle("none", !run);
-      if (!run && !live.offline) return put(bar, h("span.muted", {}, "No run at work"));
+      if (!run && !live.offline) return put(bar, h("span.muted", {}, "No run is running"));
       if (live.offline) return put(bar, h("span.state.warn", {}, icon("warn"), "Offline"), h("span.muted", {}, run ? run.name : "", h("span.long", {}, " · trying again")));
       put(bar, state(run.status, run.result), h("span.name", {}, run.name), ...middle(run), button(run));
     };
@@ -35,10 +35,10 @@
     if (live.working(run) && run.status !== "queued") {
       const share = Math.min(99, Math.round((run.share || 0) * 100));
       return [h("span.track", { role: "img", "aria-label": `${share} percent` }, h("i", { style: `width:${share}%` })),
-        h("span.muted", {}, `${share} %`, run.left === undefined ? null : h("span.long", {}, ` · ${about(run.left)} left`))];
+        h("span.muted", {}, `${share}%`, run.left === undefined ? null : h("span.long", {}, ` · ${about(run.left)} left`))];
     }
-    const kept = run.best !== undefined ? `step ${run.best} kept` : run.steps ? `step ${run.step} of ${run.steps}` : "";
-    const words = { queued: run.ahead ? `${run.ahead} before it` : "its turn is next", interrupted: run.steps ? `at step ${run.step} of ${run.steps}` : "", paused: run.steps ? `at step ${run.step} of ${run.steps}` : "", failed: run.steps ? `at step ${run.step} of ${run.steps}` : "" }[run.status] ?? kept;
+    const kept = run.best !== undefined ? `best step ${run.best}` : run.steps ? `step ${run.step} of ${run.steps}` : "";
+    const words = { queued: run.ahead ? `${run.ahead} ahead of it` : "next in the queue", interrupted: run.steps ? `at step ${run.step} of ${run.steps}` : "", paused: run.steps ? `at step ${run.step} of ${run.steps}` : "", failed: run.steps ? `at step ${run.step} of ${run.steps}` : "" }[run.status] ?? kept;
     return [h("span.muted", {}, words, run.result && run.seconds ? h("span.long", {}, ` · ${took(run.seconds)}`) : null)];
   }
   function button(run) {

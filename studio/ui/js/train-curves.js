@@ -6,9 +6,9 @@
   const MORE = [
     ["Learning rate", 2, (y) => figure(y)], ["Gradient norm", 3, (y) => figure(y)],
     ["Rows per second", 4, (y) => `${figure(y)} rows/s`], ["Tokens per second", 8, (y) => `${figure(y)} tokens/s`],
-    ["Memory, most so far", 5, (y) => bytes(y * 1e6)], ["Processor, share of all cores", 9, (y) => `${Math.round(100 * y)} %`],
+    ["Peak memory", 5, (y) => bytes(y * 1e6)], ["CPU, share of all cores", 9, (y) => `${Math.round(100 * y)}%`],
   ];
-  const KINDS = { best: "best step", epoch: "a pass ends", checkpoint: "saved", resume: "went on", advice: "coach", gap: "ended" };
+  const KINDS = { best: "best step", epoch: "end of an epoch", checkpoint: "checkpoint", resume: "resumed", advice: "coach", gap: "ended" };
 
   /* --- what stands across: steps, or the seconds at work (pauses between two workers are left out) --- */
   function axis(data, run, facts, byTime) {
@@ -51,9 +51,9 @@
 
   /** All that happened, as marks: upright lines, and signs at the foot. */
   function marks(data, run, at) {
-    const out = epochs(data).map((step, n) => ({ x: at.x(step), step, kind: "epoch", text: "", words: `pass ${n + 1} ends` }));
-    for (const step of resumes(data)) out.push({ x: at.x(step), step, kind: "resume", text: "", words: "went on from here" });
-    for (const [step] of data.checkpoints) out.push({ x: at.x(step), step, kind: "checkpoint", words: "saved" });
+    const out = epochs(data).map((step, n) => ({ x: at.x(step), step, kind: "epoch", text: "", words: `end of epoch ${n + 1}` }));
+    for (const step of resumes(data)) out.push({ x: at.x(step), step, kind: "resume", text: "", words: "resumed here" });
+    for (const [step] of data.checkpoints) out.push({ x: at.x(step), step, kind: "checkpoint", words: "checkpoint saved" });
     for (const each of data.advice) if (each.severity !== "ok" && each.rule !== "summary") out.push({ x: at.x(each.step), step: each.step, kind: "advice", words: `coach: ${each.title}` });
     if (data.best !== null && data.best !== undefined && data.checks.length > 1) out.push({ x: at.x(data.best), step: data.best, kind: "best", text: `best, step ${data.best}` });
     if (LOST.includes(run.status) && data.steps.length) out.push({ x: at.x(run.step), step: run.step, kind: "gap", text: `${run.status === "failed" ? "failed" : "worker lost"}, step ${run.step}` });
@@ -105,7 +105,7 @@
       MORE.forEach(([, column, words], n) => {
         const rows = data.steps.filter((row) => row[column] !== null && row[column] !== undefined);
         part("more").querySelector(`[data-curve="${column}"]`).hidden = !rows.length;
-        const format = column === 5 ? (y) => bytes(y * 1e6) : column === 9 ? (y) => `${Math.round(100 * y)} %` : undefined;
+        const format = column === 5 ? (y) => bytes(y * 1e6) : column === 9 ? (y) => `${Math.round(100 * y)}%` : undefined;
         small[n].show({ series: [{ name: "", kind: "before", points: rows.map((row) => [at.x(row[0]), row[column]]) }], from: at.from, to: at.to, tick: format, sizes: at.sizes, words: at.words,
           tip: (x) => { const row = rows.length && scale.nearest(rows, at.step(x)); return row ? { x: at.x(row[0]), title: `Step ${row[0]}`, lines: [words(row[column])], dots: [[row[column], "before"]] } : null; } });
       });
@@ -113,7 +113,7 @@
 
     function legend(signs) {
       const kinds = Object.keys(KINDS).filter((kind) => signs.some((each) => each.kind === kind));
-      put(part("marks"), ...kinds.map((kind) => h("span", {}, h(`i.${kind}`), kind === "checkpoint" ? `${KINDS[kind]} (${count(signs.filter((each) => each.kind === kind).length, "time")})` : KINDS[kind])));
+      put(part("marks"), ...kinds.map((kind) => h("span", {}, h(`i.${kind}`), kind === "checkpoint" ? `${KINDS[kind]} (${signs.filter((each) => each.kind === kind).length})` : KINDS[kind])));
     }
 
     function rewards(data, at) {

@@ -1,10 +1,10 @@
-/* Owns: what a run says while it learns: your prompts answered at each check, and a classifier's hardest rows.
-   Draws into the parts that train.js hands it; what is chosen belongs to the person. */
+/* Owns: replies to test prompts during training, and the hardest rows of a classifier.
+   Draws into the parts that train.js passes. */
 (() => {
   const { h, put, count, figure, live } = window.studio;
   const CARDS = 4, HARDEST = 5, COLUMNS = 7, ALL = -1;
 
-  /** The last word of base and tuned at each step, in their order. */
+  /** The last reply of the base model and of the fine-tuned model at each step, in order. */
   function latest(replies) {
     const kept = new Map();
     for (const reply of replies) kept.set(`${reply.who} ${reply.step}`, reply);
@@ -26,10 +26,10 @@
   function card(reply, data) {
     return h(reply.who === "base" ? "div.reply" : "div.reply.a", {},
       h("p.row", {}, h("b", {}, title(reply, data)), reply.tokens ? h("small.right", {}, count(reply.tokens, "token")) : null),
-      h("p.said", {}, reply.text || "(no words)"));
+      h("p.said", {}, reply.text || "(empty reply)"));
   }
   function waiting(data) {
-    const words = live.working(data.run) ? (data.about?.watches ? "Answered at the checks, as time allows, and when the run ends." : "Answered when the run ends.") : "Not answered: the run did not end.";
+    const words = live.working(data.run) ? (data.about?.watches ? "The model replies at validations, as time allows, and at the end of the run." : "The model replies at the end of the run.") : "No reply: the run did not finish.";
     return h("div.reply.a", {}, h("p", {}, h("b", {}, "After training")), h("p", {}, words));
   }
   function cards(chosen, data) {
@@ -38,18 +38,18 @@
     const left = replies.length - steps.length;
     return [chosen.length > 32 ? h("p.asked", {}, chosen) : null, ...steps.map((at) => card(replies[at], data)),
       replies.some((reply) => reply.who === "tuned") ? null : waiting(data),
-      left ? h("p.asked.small", {}, `${count(left, "answer")} between these: see Table.`) : null];
+      left ? h("p.asked.small", {}, `${count(left, "reply", "replies")} between these. See Table.`) : null];
   }
-  /** Rows are steps, columns prompts; an answer that stayed the same is not said again. */
+  /** Rows are steps, columns are prompts. An unchanged reply is not repeated. */
   function table(asked, data) {
     const of = asked.map((prompt) => latest(data.replies.filter((reply) => reply.prompt === prompt)));
     const rows = [...new Map(of.flat().map((reply) => [`${reply.who} ${reply.step}`, reply])).values()].sort((a, b) => (a.who === "base" ? -1 : b.who === "base" ? 1 : a.step - b.step));
     const cell = (replies, row) => {
       const at = replies.findIndex((reply) => reply.who === row.who && reply.step === row.step), reply = replies[at];
-      if (!reply) return h("td.muted", {}, "not answered");
-      return at && replies[at - 1].text === reply.text ? h("td.muted", {}, "as before") : h("td", {}, h("span.cell-text", {}, reply.text || "(no words)"));
+      if (!reply) return h("td.muted", {}, "no reply");
+      return at && replies[at - 1].text === reply.text ? h("td.muted", {}, "unchanged") : h("td", {}, h("span.cell-text", {}, reply.text || "(empty reply)"));
     };
-    return h("div.scroll-x.asked", { role: "region", tabindex: 0, "aria-label": "Answers by step, scrolls sideways" }, h("table.watched", {},
+    return h("div.scroll-x.asked", { role: "region", tabindex: 0, "aria-label": "Replies by step, scrolls sideways" }, h("table.watched", {},
       h("thead", {}, h("tr", {}, h("th", {}, "Step"), asked.map((prompt) => h("th", { title: prompt }, short(prompt))))),
       h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, title(row, data)), of.map((replies) => cell(replies, row)))))));
   }
@@ -63,7 +63,7 @@
       h("input", { type: "radio", name: "watched", value: at, checked: at === view.prompt }), words)));
     put(part("replies"), ...(view.prompt === ALL ? [table(asked, data)] : cards(asked[view.prompt], data)));
     const steps = [...new Set(data.replies.map((reply) => reply.step))].sort((a, b) => a - b), shown = spread(steps, 8, data.best);
-    put(part("answered"), steps.length ? `answered at ${steps.length === 1 ? "step" : "steps"} ${shown.join(", ")}${shown.length < steps.length ? " …" : ""} · temperature 0` : "");
+    put(part("answered"), steps.length ? `replies at ${steps.length === 1 ? "step" : "steps"} ${shown.join(", ")}${shown.length < steps.length ? " …" : ""} · temperature 0` : "");
   }
 
   /* --- a classifier's hardest rows: those with the highest loss now, with what was said to them at each check --- */
@@ -79,9 +79,9 @@
       const said = at.get(step)?.get(row[0]), right = told.get(row[0])?.[5];
       if (!said) return h("td.num.muted", {}, "");
       const share = said[4] ?? null, wrong = said[2] !== right;
-      return h("td.num", {}, share === null ? said[2] : h("span", {}, `${Math.round(100 * share)} %`), share !== null && wrong ? h("small.d", {}, said[2]) : null);
+      return h("td.num", {}, share === null ? said[2] : h("span", {}, `${Math.round(100 * share)}%`), share !== null && wrong ? h("small.d", {}, said[2]) : null);
     };
-    put(part("hardrows"), h("thead", {}, h("tr", {}, h("th", {}, "Row"), h("th", {}, "Right is"), steps.map((step) => h("th.num", {}, step ? `step ${step}` : "before")), h("th.num", {}, "Loss now"))),
+    put(part("hardrows"), h("thead", {}, h("tr", {}, h("th", {}, "Row"), h("th", {}, "Correct label"), steps.map((step) => h("th.num", {}, step ? `step ${step}` : "before")), h("th.num", {}, "Loss now"))),
       h("tbody", {}, rows.map((row) => h("tr", {}, h("td", {}, h("span.cell-text", {}, told.get(row[0])?.[6] || `row ${row[0]}`)), h("td", {}, told.get(row[0])?.[5] || ""),
         steps.map((step) => cell(row, step)), h("td.num", {}, figure(row[1]))))));
   }

@@ -1,9 +1,8 @@
-/* Owns: what is said of a watched run: what follows from its numbers, in words and small pieces of page. Pure functions
-   of what live.js knows. */
+/* Owns: the texts about a watched run, from its numbers. Pure functions of what live.js knows. */
 (() => {
   const { h, icon, figure, bytes, took, about, clock, when, count, live } = window.studio;
   const PHASES = [["preparing", "Preparing"], ["loading", "Loading the model"], ["reading", "Reading rows"], ["training", "Training"], ["saving", "Saving"]];
-  const ENDED = ["finished", "stopped"], LOST = ["interrupted", "failed"];
+  const ENDED = ["finished", "stopped"], LOST = ["interrupted", "failed"], BUSY = 0.6;
 
   /* --- what follows from the numbers --- */
   function understand(data, run) {
@@ -24,7 +23,14 @@
   const judged = (data, check) => { const score = data.about?.judge, value = score ? check[3]?.[score[0]] : undefined; return value === undefined ? "" : `${score[1]} ${figure(value)}`; };
   const rhythm = (checks, told) => (told?.eval_steps || (checks.length > 1 ? checks[1][0] - checks[0][0] : 0));
   const phaseWord = (run) => (run.phase === "training" && run.steps ? `Training, step ${run.step.toLocaleString("en")} of ${run.steps.toLocaleString("en")}` : PHASES.find(([name]) => name === run.phase)?.[1] || "Preparing");
-  const startedAt = (run) => (live.working(run) ? `started ${clock(new Date(run.started))}` : `${when(run.started)}${run.seconds ? `, ${took(run.seconds)}` : ""}`);
+  const startedAt = (run, data) => (live.working(run) ? `started ${clock(new Date(run.started))}` : `${when(run.started)}${run.seconds ? `, took ${took(run.seconds)}${estimated(run, data)}` : ""}`);
+  /** The estimate beside the actual time of a finished run. A small share of the CPU shows that the machine was busy. */
+  function estimated(run, data) {
+    const [words, most] = data.about?.estimate || [];
+    if (!words || run.status !== "finished") return "";
+    const shares = data.steps.map((row) => row[9]).filter((share) => share != null), mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
+    return ` (estimated ${words}${run.seconds > most && mean < BUSY ? "; the machine was busy" : ""})`;
+  }
 
   /* --- words and numbers --- */
   function phases(run, data) {
@@ -41,10 +47,10 @@
     });
   }
   function left(run, facts) {
-    const share = `${Math.min(99, Math.round((run.share || 0) * 100))} %`;
-    if (run.status === "queued") return [h("b", {}, "Waiting"), h("span.muted", {}, run.ahead ? ` · ${count(run.ahead, "run")} before it` : " · its turn is next")];
+    const share = `${Math.min(99, Math.round((run.share || 0) * 100))}%`;
+    if (run.status === "queued") return [h("b", {}, "Waiting"), h("span.muted", {}, run.ahead ? ` · ${count(run.ahead, "run")} ahead of it` : " · next in the queue")];
     if (run.status === "paused") return [h("b", {}, run.step ? `Paused at step ${run.step}` : "Paused"), h("span.muted", {}, run.steps ? ` of ${run.steps}` : "")];
-    if (run.status === "finished" && run.steps && facts.last && facts.last < run.steps) return [h("b", {}, `Stopped early at step ${facts.last}`), h("span.muted", {}, ` · ${count(run.steps - facts.last, "step")} saved`)];
+    if (run.status === "finished" && run.steps && facts.last && facts.last < run.steps) return [h("b", {}, `Stopped early at step ${facts.last}`), h("span.muted", {}, ` · ${count(run.steps - facts.last, "step")} not needed`)];
     if (run.status === "finished") return [h("b", {}, "Finished"), h("span.muted", {}, run.steps ? ` · ${count(run.steps, "step")}` : "")];
     if (run.status === "stopped") return [h("b", {}, run.step ? `Stopped at step ${run.step}` : "Stopped"), h("span.muted", {}, run.steps ? ` of ${run.steps}` : "")];
     if (LOST.includes(run.status)) return [h("b", {}, share), h("span.muted", {}, ` of ${count(run.steps || 0, "step")}`)];
@@ -65,33 +71,33 @@
       best && fact(score ? "Best" : "Best validation loss", score || figure(best[1]), ` at step ${best[0]}`),
       !working && first && first[0] === 0 && fact("Before training", figure(first[1])),
       speed !== null && fact("Speed", figure(speed), " rows/s"),
-      memory && fact(working ? "Memory" : "Most memory", bytes(memory), whole),
-      working && run.phase === "training" && next && next > (run.step || 0) && fact("Next check at step", String(next)),
+      memory && fact(working ? "Memory" : "Peak memory", bytes(memory), whole),
+      working && run.phase === "training" && next && next > (run.step || 0) && fact("Next validation at step", String(next)),
     ].filter(Boolean);
   }
   function before(run) {
     const other = live.bar && live.bar.id !== run.id && live.working(live.bar) ? live.bar : null;
-    if (other) return `Another run is at work: ${other.name}${other.left === undefined ? "" : `, ${about(other.left)} left`}.`;
-    return run.ahead ? `${count(run.ahead, "run")} before it.` : "Its turn is next.";
+    if (other) return `Another run is running: ${other.name}${other.left === undefined ? "" : `, ${about(other.left)} left`}.`;
+    return run.ahead ? `${count(run.ahead, "run")} ahead of it.` : "It is next in the queue.";
   }
   function note(run, facts, offline) {
     const frame = (kind, sign, loud, heading, text, ...more) => h(`section.note.${kind}`, { role: loud ? "alert" : "status" }, icon(sign), h("div.grow.stack.tight", {}, h("h2", {}, heading), h("p", {}, text)), ...more);
-    if (offline) return frame("warn", "warn", false, "The server is not answering", "The run goes on without this page. Trying again every few seconds; the curve will have no hole.", h("button.btn.s", { type: "button", "data-do": "again" }, "Try now"));
-    if (run.status === "queued" && run.reason) return frame("acc", "info", false, "Waiting for memory", `${run.reason.replace("Waiting for memory: it", "It")} It starts by itself when there is enough.`);
-    if (run.status === "queued") return frame("acc", "info", false, "Waiting", `${before(run)} This one starts by itself.`);
-    if (run.status === "paused") return frame("acc", "info", false, "Paused", `${run.reason || ""} Others have their turn meanwhile; Continue puts it at the end of the queue.`);
+    if (offline) return frame("warn", "warn", false, "The server does not answer", "The run continues without this page. The page tries again every few seconds. No part of the curve will be missing.", h("button.btn.s", { type: "button", "data-do": "again" }, "Try again now"));
+    if (run.status === "queued" && run.reason) return frame("acc", "info", false, "Waiting for memory", `${run.reason.replace("Waiting for memory: it", "It")} It starts when enough memory is free.`);
+    if (run.status === "queued") return frame("acc", "info", false, "Waiting", `${before(run)} This run starts automatically.`);
+    if (run.status === "paused") return frame("acc", "info", false, "Paused", `${run.reason || ""} Other runs can start. Resume puts this run at the end of the queue.`);
     if (LOST.includes(run.status)) {
       const where = run.steps ? ` at step ${run.step} of ${run.steps}` : "";
-      return frame("error", "cross", true, run.status === "failed" ? `The run failed${where}` : `The run stopped${where}`, run.reason || "The process that trained is gone.");
+      return frame("error", "cross", true, run.status === "failed" ? `The run failed${where}` : `The run stopped${where}`, run.reason || "The training process has ended unexpectedly.");
     }
     return run.status === "stopped" ? frame(...stopped(run)) : "";
   }
-  /* Who ended a run that did not end by itself is known by its own words. */
+  /* The reason says who ended a run that did not end by itself. */
   function stopped(run) {
-    if (!run.result) return ["warn", "info", false, "Stopped, nothing kept", run.reason || "There is no tuned model. It can be resumed, or thrown away."];
-    const kept = `${run.best !== undefined ? `Step ${run.best}` : "What it learned"} is kept and can be used in steps 5 to 7.`;
-    if (/SIGTERM/.test(run.reason)) return ["warn", "info", false, "Its process was asked to end", `Not from this page, but by the system or another program (SIGTERM). ${kept}`];
-    return ["ok", "tick", false, /its longest time/.test(run.reason) ? "Its longest time was over" : "Stopped by you", kept];
+    if (!run.result) return ["warn", "info", false, "Stopped, no result", run.reason || "There is no fine-tuned model. You can resume or delete the run."];
+    const kept = `The ${run.best !== undefined ? `checkpoint from training step ${run.best}` : "fine-tuned model"} is ready to evaluate, chat with and export.`;
+    if (/SIGTERM/.test(run.reason)) return ["warn", "info", false, "Ended by the system", `The system or another program asked the training process to end (SIGTERM). ${kept}`];
+    return ["ok", "tick", false, /its longest time|time limit/.test(run.reason) ? "Time limit reached" : "Stopped by you", kept];
   }
   /* --- the coach: current advice, the summary first, then by severity; `ok` retracts the advice of a rule --- */
   const GRAVE = { error: 0, warn: 1, undefined: 1, info: 2 };
@@ -132,27 +138,27 @@
     const lines = [];
     if (ENDED.includes(run.status)) {
       if (first && best && first[1] !== null) lines.push(`Validation loss went from ${figure(first[1])} to ${figure(best[1])}.`);
-      if (run.result && best) lines.push(`Step ${run.best ?? best[0]}, ${score ? `the best with ${score}` : "the lowest"}, is what was kept.`);
-    } else if (run.phase !== "training") lines.push("Nothing to decide yet. The curve begins with the first step.");
-    else if (!data.checks.length) lines.push("Training loss is measured at every step, on the rows of that step. There are no checks on validation rows yet.");
+      if (run.result && best) lines.push(`The result is the checkpoint from step ${run.best ?? best[0]}, ${score ? `the best with ${score}` : "with the lowest validation loss"}.`);
+    } else if (run.phase !== "training") lines.push("No advice yet. The curve begins with the first step.");
+    else if (!data.checks.length) lines.push("Training loss is measured at every step, on the rows of that step. There was no validation yet.");
     else if (best && lastCheck) {
       if (score) lines.push(lastCheck[0] === best[0] ? `${score} at step ${best[0]} is the best so far.` : `${judged(data, lastCheck)} now; the best was ${score} at step ${best[0]}.`);
       else lines.push(lastCheck[0] === best[0] ? `Validation loss ${figure(lastCheck[1])} at step ${lastCheck[0]} is the lowest so far.` : `Validation loss is ${figure(lastCheck[1])} now; the lowest was ${figure(best[1])} at step ${best[0]}.`);
-      if (told.keep_best !== false) lines.push(`The step with the ${score ? "best" : "lowest"} is what you get.${next && next > run.step ? ` The next check is at step ${next}.` : ""}`);
+      if (told.keep_best !== false) lines.push(`The checkpoint with the ${score ? "best" : "lowest"} value becomes the result.${next && next > run.step ? ` The next validation is at step ${next}.` : ""}`);
     }
-    const small = told.patience && live.working(run) ? `Stops by itself after ${count(told.patience, "check")} without ${score ? "anything better" : "a new lowest"}.` : "";
+    const small = told.patience && live.working(run) ? `Early stopping: training ends after ${count(told.patience, "validation")} without ${score ? "a better value" : "a new minimum"}.` : "";
     const kept = run.result ? h("span.state.ok", {}, icon("tick"), run.best !== undefined ? `Step ${run.best} kept` : "Kept") : null;
     return [head(kept), ...lines.map((line, at) => h(at ? "p.muted" : "p", {}, line)), small ? h("small", {}, small) : null];
   }
   function wayOn(run, data) {
-    const loss = `its curve, log${run.result ? ", checkpoints and tuned model" : " and checkpoints"}, ${bytes(run.bytes || 0)}`, safe = run.saved !== undefined;
+    const loss = `its curve, log${run.result ? ", checkpoints and fine-tuned model" : " and checkpoints"}, ${bytes(run.bytes || 0)}`, safe = run.saved !== undefined;
     const from = safe ? `Resume from step ${run.saved.toLocaleString("en")}` : "Start again";
     const said = advice(run, data);
     return [said ? h("div.stack.mid.coach-said", {}, said) : null, h("div.bar", {}, h("h2", {}, "What you can do")), h("ul.list.opts", {},
-      h("li", {}, h("span.grow", {}, h("b", {}, from), h("small", {}, safe ? "Same order and seed: it ends where it would have ended." : `${run.way || ""} The same rows and settings again.`)), h("span.tag.acc", {}, "suggested")),
-      run.keeps === undefined ? null : h("li", {}, h("span.grow", {}, h("b", {}, `Keep step ${run.keeps.toLocaleString("en")} and finish`), h("small", {}, "Nothing more is learned: what it knew then is the tuned model."))),
-      h("li", {}, h("span.grow", {}, h("b", {}, "Throw away"), h("small", {}, `Deletes ${loss}.`)),
-        h("button.btn.s.danger", { type: "button", "data-do": "delete", "data-ask": `Throw away ${run.name}: ${loss}?` }, "Throw away")))];
+      h("li", {}, h("span.grow", {}, h("b", {}, from), h("small", {}, safe ? "Same order of rows and same seed: the result is the same as without the interruption." : `${run.way || ""} It trains with the same rows and settings.`)), h("span.tag.acc", {}, "suggested")),
+      run.keeps === undefined ? null : h("li", {}, h("span.grow", {}, h("b", {}, `Finish with step ${run.keeps.toLocaleString("en")}`), h("small", {}, "Training ends here. The checkpoint becomes the fine-tuned model."))),
+      h("li", {}, h("span.grow", {}, h("b", {}, "Delete run"), h("small", {}, `Deletes ${loss}.`)),
+        h("button.btn.s.danger", { type: "button", "data-do": "delete", "data-ask": `Delete ${run.name}: ${loss}?` }, "Delete run")))];
   }
   function settings(groups) {
     return h("div.setting-list", {}, groups.map((group) => h("section", {}, h("h3", {}, group.title), h("dl.facts", {},

@@ -1,4 +1,4 @@
-/* Owns: step 4 as it is watched: phases, facts, the curves, your prompts, settings and log, drawn from live.js.
+/* Owns: the Train tab: phases, facts, curves, test prompts, settings and log, drawn from live.js.
    What changes a run (stop, resume, delete) is sent to the server as an act; the action bar below is drawn there. */
 (() => {
   const { h, put, live, trainCurves } = window.studio;
@@ -34,7 +34,7 @@
       const answer = await fetch(window.studio.url(`studio/run/${encodeURIComponent(live.id)}/log`), { headers: window.studio.headers() }).catch(() => null);
       const text = answer?.ok ? await answer.text() : "";
       const box = part("log"), end = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
-      if (box.textContent !== text) { box.textContent = text || "Nothing was written yet."; if (end) box.scrollTop = box.scrollHeight; }
+      if (box.textContent !== text) { box.textContent = text || "The log is empty."; if (end) box.scrollTop = box.scrollHeight; }
       if (live.working(live.data?.run) && element.offsetParent !== null) setTimeout(readLog, 3000);
     }
 
@@ -47,7 +47,7 @@
       const facts = understand(data, run);
       put(part("name"), run.name);
       Object.assign(part("csv").dataset, { save: `studio/run/${encodeURIComponent(run.id)}/curve.csv`, name: `${run.name}.csv` });
-      put(part("what"), [facts.about.model, facts.about.method, facts.about.data, startedAt(run)].filter(Boolean).join(" · "));
+      put(part("what"), [facts.about.model, facts.about.method, facts.about.data, startedAt(run, data)].filter(Boolean).join(" · "));
       for (const button of element.querySelectorAll("[data-do=panel]")) button.setAttribute("aria-expanded", String(button.dataset.name === view.panel));
       part("settings").hidden = view.panel !== "settings";
       part("logbox").hidden = view.panel !== "log";
@@ -67,7 +67,7 @@
       hand(run);
     }
 
-    /** Say to the server that the state has changed, so that the action bar fits. */
+    /** Tell the server that the state has changed, so that it draws the action bar. */
     function hand(run) {
       const state = `${run.id} ${run.status} ${run.result || ""}`;
       if (state === view.state || element.offsetParent === null) return;
