@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -127,20 +128,28 @@ def write(rows: Rows, path: Path) -> Path:
     return path
 
 
-def judged(studio: Studio, data: str, held: str, model: str, task: str, settings: dict[str, Any]) -> Metric:
+def judged(studio: Studio, request: RunRequest, held: str) -> Metric:
     """A run to its end, and the metric that decides."""
-    run = studio.runs.start(RunRequest(dataset=data, model=model, task=task, settings=settings))
+    run = studio.runs.start(request)
     while (record := studio.runs.get(run.id)).status in ("queued", "starting", "training", "stopping"):
         time.sleep(1)
     if record.status != "finished":
         raise SystemExit(f"{record.status}: {record.reason}")
-    return studio.evaluation.evaluate(run.id, held).metrics[JUDGED_BY[task]]
+    return studio.evaluation.evaluate(run.id, held).metrics[JUDGED_BY[str(request.task)]]
 
 
-def compared(
-    name: str, folder: Path | None, most: int, kept: int, letters: int, say: Callable[[str], None]
-) -> bool | None:
+@dataclass(frozen=True)
+class Sizes:
+    """Largest numbers of rows, and of characters in a row."""
+
+    train: int
+    held_out: int
+    characters: int
+
+
+def compared(name: str, folder: Path | None, sizes: Sizes, say: Callable[[str], None]) -> bool | None:
     """Whether Balanced is no worse; None where the rows are not there."""
+    most, kept, letters = sizes.train, sizes.held_out, sizes.characters
     rows, task = rows_of(name, folder)
     if task == "completion":
         rows = [{"text": row["text"][:letters]} for row in rows]
@@ -157,8 +166,9 @@ def compared(
             held = studio.datasets.add_file(write(rows[:kept], Path(place) / "held")).id
             data = studio.datasets.add_file(write(rows[kept : kept + most], Path(place) / "rows")).id
             kind = "encoder" if task == "classification" else "causal"
-            ours = judged(studio, data, held, model, task, {})
-            theirs = judged(studio, data, held, model, task, library(task, kind))
+            request = RunRequest(dataset=data, model=model, task=task)
+            ours = judged(studio, request, held)
+            theirs = judged(studio, request.model_copy(update={"settings": library(task, kind)}), held)
         finally:
             studio.close()
     sign = 1 if ours.higher_is_better else -1
@@ -182,10 +192,8 @@ def main() -> int:
     given = parser.parse_args()
     print("| data | metric | base | library | Balanced | |\n|---|---|---|---|---|---|")
     names = given.only or [*SAMPLES, *PUBLIC]
-    found = [
-        compared(name, given.data, given.rows, given.judged, given.letters, lambda line: print(line, flush=True))
-        for name in names
-    ]
+    sizes = Sizes(given.rows, given.judged, given.letters)
+    found = [compared(name, given.data, sizes, lambda line: print(line, flush=True)) for name in names]
     worse = found.count(False)
     print(f"\nBalanced is {'no worse than the defaults anywhere' if not worse else f'worse on {worse} of the data'}.")
     return 1 if worse else 0

@@ -235,7 +235,7 @@ def _take_pairs(draft: _Draft, task: RoleTask) -> None:
             column = free.get(name)
             if column is None or other not in used or role.name in draft.roles.values():
                 continue
-            if column.few_values if role.holds == "label" else column.can_hold(role.holds):
+            if column.thumbs if role.holds == "label" else column.can_hold(role.holds):
                 draft.take(column.name, role.name, f"by its name, {column.name}, beside {used[other].name}")
 
 

@@ -26,7 +26,7 @@ _SECOND = tuple(
 _SECOND_BESIDE = (("sentence", "question"),)
 """Name of a second text → name of the first text beside it, as in GLUE's QNLI. Alone it is the first text."""
 _LABEL_BESIDE = (("answer", "passage"),)
-"""Name of a label → name of the second text beside it, as in BoolQ. Without few different values it is an answer."""
+"""Name of a label → name of the second text beside it, as in BoolQ. Values other than yes and no are answers."""
 _LABEL = tuple(
     "gold label, label name, label text, label, labels, category, class, intent, sentiment, topic, emotion, tag, "
     "target, rating, stars, score, polarity, genre, department, priority, severity, status, type".split(", ")

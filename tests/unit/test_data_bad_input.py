@@ -329,8 +329,9 @@ def test_what_needs_more_memory_than_it_may_ends_its_own_process_only(
     rows = "text,label\n" + "".join(f"text number {number} {'x' * 400},a\n" for number in range(100_000))
     path = zipped(tmp_path, {"rows.csv": rows})
     assert len(read(path)) == 100_000
+    monkeypatch.setattr(sandboxed_reader, "MEMORY", 60 << 20)
     with pytest.raises(StudioError) as caught:
-        sandboxed_reader.read_sandboxed(FORMATS["zip"], path, "rows.zip", Reading(), memory=60 << 20)
+        sandboxed_reader.read_sandboxed(FORMATS["zip"], path, "rows.zip", Reading())
     assert caught.value.code == "too-large" and "rows.zip" in caught.value.what
     assert list((tmp_path / "temporary").iterdir()) == []
 

@@ -147,7 +147,7 @@ def read_many(
     sizes = sum(path.stat().st_size for path in paths.values() if path.is_file())
     limits.check_file(many(len(paths), "file") if len(paths) > 1 else next(iter(paths)), sizes)
     openers = [(label, partial(_read_one, path, label, limits)) for label, path in paths.items()]
-    return join(openers, name, "files", how, notes, limits)
+    return join(openers, Builder(name, "files", limits), how, notes)
 
 
 def _read_one(path: Path, name: str, limits: ReadLimits, how: Reading) -> Table:

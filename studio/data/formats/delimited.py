@@ -249,21 +249,21 @@ def _header(builder: Builder, line: int, cells: list[str], why: str) -> int:
     return width
 
 
-def _read(path: Path, name: str, format: str, default_delimiter: str, how: Reading, limits: ReadLimits) -> Table:
+def _read(path: Path, name: str, format: str, how: Reading, limits: ReadLimits) -> Table:
     encoding_ = encoding_of(path, how.encoding)
     builder = Builder(name, format, limits, encoding=encoding_.name)
     if encoding_.note:
         builder.notes.append(encoding_.note)
     with open_text(path, encoding_) as file:
-        return read_lines(lines_of(file), builder, encoding_.has_undecodable, default_delimiter, how)
+        return read_lines(lines_of(file), builder, encoding_.has_undecodable, "\t" if format == "tsv" else ",", how)
 
 
 def _read_csv(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
-    return _read(path, name, "csv", ",", how, limits)
+    return _read(path, name, "csv", how, limits)
 
 
 def _read_tsv(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
-    return _read(path, name, "tsv", "\t", how, limits)
+    return _read(path, name, "tsv", how, limits)
 
 
 CSV = Format("csv", "CSV", (".csv",), _read_csv)

@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 
 from studio.data.columnar import Builder
 from studio.data.columns import words_of
-from studio.data.limits import HARD, ReadLimits
 from studio.data.phrases import listed, many
 from studio.data.split_names import split_name
 from studio.data.table import Table
@@ -18,19 +17,14 @@ TEXTS = (".md", ".markdown", ".txt", ".text")
 Opener = Callable[[Reading], Table]
 
 
-def join(
-    files: Sequence[tuple[str, Opener]],
-    name: str,
-    format: str,
-    how: Reading,
-    notes: Sequence[str] = (),
-    limits: ReadLimits = HARD,
-) -> Table:
-    """Return the rows of all files as one table, with columns merged by name. Each file is opened when it is read."""
+def join(files: Sequence[tuple[str, Opener]], builder: Builder, how: Reading, notes: Sequence[str] = ()) -> Table:
+    """Return the rows of all files as one table, with columns merged by name. Each file is opened when it is read.
+
+    `builder` is empty: it has the name, the format and the limits of the table.
+    """
     if len(files) == 1:
         table = files[0][1](how)
         return Table(table.columns, table.source, replace(table.info, notes=(*notes, *table.notes)))
-    builder = Builder(name, format, limits)
     builder.notes += notes
     splits = [_split_of(file_name) for file_name, _ in files]
     column, sources = (

@@ -23,12 +23,9 @@ _SMALL_POOLS = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
 """Without these, memory that is only reserved counts against the limit."""
 
 
-def read_sandboxed(
-    format: Format, path: Path, name: str, how: Reading, limits: ReadLimits = HARD, memory: int = 0
-) -> Table:
+def read_sandboxed(format: Format, path: Path, name: str, how: Reading, limits: ReadLimits = HARD) -> Table:
     """Return the rows of a packed file, read by another process. Its temporary files are removed however it ends."""
-    usual_memory, seconds = (VISITORS_MEMORY, VISITORS_SECONDS) if limits.visitor else (MEMORY, SECONDS)
-    memory = memory or usual_memory
+    memory, seconds = (VISITORS_MEMORY, VISITORS_SECONDS) if limits.visitor else (MEMORY, SECONDS)
     builder = Builder(name, format.name, limits)
     bad_lines: dict[int, tuple[int, str]] = {}
 
@@ -51,8 +48,7 @@ def read_sandboxed(
             "format": format.name,
             "path": str(path),
             "name": name,
-            "reading": {**how.chosen, "ask": how.ask},
-            "limits": limits.model_dump(mode="json"),
+            "options": {"reading": {**how.chosen, "ask": how.ask}, "limits": limits.model_dump(mode="json")},
         }
         environment = {**child_environment(visitors=True), **_SMALL_POOLS, "TMPDIR": folder}
         try:
@@ -67,13 +63,15 @@ def read_sandboxed(
     return builder.table()
 
 
-def send_rows(
-    format: str, path: str, name: str, reading: dict[str, Any], limits: dict[str, Any], progress: Callable[[Any], None]
-) -> None:
-    """Read a file in the other process, and pass to `progress` what is known of the table and then each row."""
+def send_rows(format: str, path: str, name: str, options: dict[str, Any], progress: Callable[[Any], None]) -> None:
+    """Read a file in the other process, and pass to `progress` what is known of the table and then each row.
+
+    `options`: fields of `Reading` (`reading`) and of `ReadLimits` (`limits`).
+    """
     from studio.data.formats import FORMATS
 
-    table = FORMATS[format].read(Path(path), name, Reading(**reading), ReadLimits.model_validate(limits))
+    limits = ReadLimits.model_validate(options["limits"])
+    table = FORMATS[format].read(Path(path), name, Reading(**options["reading"]), limits)
     progress(
         {
             "columns": table.columns,

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from studio.data.columnar import Builder
 from studio.data.formats.archive import MOST_BYTES, members_of
 from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.joining import choose_files, join
@@ -37,7 +38,7 @@ def zip_format(read_one: ReadOne, readable: Callable[[str], bool]) -> Format:
         with TemporaryDirectory() as folder:
             files = _unpack(path, name, chosen, Path(folder), limits)
             openers = [(file_name, partial(read_one, file, file_name, limits)) for file_name, file in files]
-            return join(openers, name, "zip", how, notes, limits)
+            return join(openers, Builder(name, "zip", limits), how, notes)
 
     return Format("zip", "Zip of files", (".zip",), read, sandboxed=True)
 
