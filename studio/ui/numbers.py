@@ -58,8 +58,8 @@ def runs(number: int) -> str:
 
 
 def share(part: float, digits: int = 0) -> str:
-    """A share of 0 to 1 as `85 %`."""
-    return f"{part * 100:.{digits}f} %"
+    """A share of 0 to 1 as `85%`."""
+    return f"{part * 100:.{digits}f}%"
 
 
 def duration(seconds: float) -> str:

@@ -49,7 +49,7 @@ def test_attributes_that_are_off_are_left_out() -> None:
 def test_an_alert_says_what_given_right_and_hint_and_escapes_them() -> None:
     made = alert(StudioError("bad-setting", f"No {EVIL}.", given=EVIL, valid="1 to 9", hint="Try 3."))
     assert 'role="alert"' in made and "<script" not in made
-    assert "Right would be: 1 to 9." in made and "Try 3." in made
+    assert "Expected: 1 to 9." in made and "Try 3." in made
 
 
 def test_several_problems_are_a_line_each() -> None:
@@ -87,7 +87,7 @@ def test_a_button_carries_its_data_escaped() -> None:
         (count(984), "984"),
         (rows(1), "1 row"),
         (rows(1234), "1,234 rows"),
-        (share(0.018, 1), "1.8 %"),
+        (share(0.018, 1), "1.8%"),
         (about(30), "under a minute"),
         (about(420), "7 min"),
         (about(7800), "2 h 10 min"),
