@@ -54,9 +54,9 @@ def evaluate(
     if not known:
         raise StudioError(
             "too-few-rows",
-            "There is no row to evaluate on.",
+            "The evaluation found no usable row.",
             given=f"{len(rows):,} rows, none usable",
-            hint="Give a file with rows that have both what is asked and what is right.",
+            hint="Choose a file whose rows have both an input and the correct answer.",
         )
     most = MOST_LABELS if pair.head.single_pass else MOST_TEXTS
     chosen = [known[place] for place in sample_of(range(len(known)), most, SEED)]
@@ -66,8 +66,8 @@ def evaluate(
     if not metrics:
         raise StudioError(
             "too-few-rows",
-            "No row has a reply within the longest row that the run allows.",
-            hint="Evaluate on shorter rows, or train again with a larger max length.",
+            "All rows are longer than the run's maximum length, and nothing of the replies is left.",
+            hint="Evaluate on shorter rows, or train again with a larger maximum length.",
         )
     verdict = evaluation.verdict(metrics, len(evaluation.numbers))
     notes = (_about_rows(len(rows), len(usable), len(known), len(chosen)), _about_split(split), evaluation.note)
@@ -122,15 +122,17 @@ def _metrics(names: Sequence[str], base: Observations | None, tuned: Observation
 def _about_rows(total: int, usable: int, known: int, chosen: int) -> str:
     notes = []
     if usable < total:
-        notes.append(f"{total - usable:,} of {total:,} rows lack what is asked or what is right and were left out.")
+        notes.append(f"{total - usable:,} of {total:,} rows have no input or no correct answer and were left out.")
     if known < usable:
-        notes.append(f"{usable - known:,} rows have a label that the run did not learn and were left out.")
+        notes.append(f"{usable - known:,} rows have a label that the run was not trained on and were left out.")
     if chosen < known:
-        notes.append(f"{chosen:,} of {known:,} rows were drawn at random (seed {SEED}).")
+        notes.append(f"{chosen:,} of {known:,} rows were selected at random (seed {SEED}).")
     return " ".join(notes)
 
 
 def _about_split(split: str) -> str:
     if split == "validation":
-        return "These are the validation rows. They also chose the best step, so the numbers flatter a little."
+        return (
+            "These are the validation rows, which also selected the checkpoint. So the results are slightly optimistic."
+        )
     return ""

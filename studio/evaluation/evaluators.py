@@ -65,8 +65,8 @@ def evaluate_replies(pair: ModelPair, rows: Numbered, roles: dict[str, str], pro
     picks.quality = mean["tuned"]
     usable = [(number, row) for number, row, _ in learned]
     left_out, more = len(rows) - len(learned), sum(len(pieces) > max_pieces for pieces in all_pieces)
-    note = f"{left_out:,} rows are so long that nothing of the reply is left and were left out." if left_out else ""
-    note += f"Of {more:,} long texts {max_pieces:,} pieces each were read." if more else ""
+    note = f"{left_out:,} rows were left out: they are too long, and nothing of the reply is left." if left_out else ""
+    note += f"Of {more:,} long texts, only {max_pieces:,} pieces each were evaluated." if more else ""
     details = report_rows(pair, usable, roles, picks, replies_to(picks, pair, usable, roles, progress))
     return Evaluation([number for number, _ in usable], base, tuned, of_texts, note, details)
 
@@ -76,7 +76,7 @@ def evaluate_labels(pair: ModelPair, rows: Numbered, roles: dict[str, str], prog
     import numpy as np
 
     expected = np.array([pair.labels.index(pair.task.expected(row, roles)) for _, row in rows])
-    outputs, note = outputs_of_both(pair, rows, roles, progress, "Sorting the rows")
+    outputs, note = outputs_of_both(pair, rows, roles, progress, "Classifying the rows")
     observed = {who: {"expected": expected, "predicted": each.argmax(1)} for who, each in outputs.items()}
     probability = outputs["tuned"][np.arange(len(rows)), expected]
     observed["tuned"]["loss"] = -np.log(np.maximum(probability, LEAST))
@@ -172,9 +172,11 @@ def outputs_of_both(
     total = 2 * len(ids)
     outputs = {"tuned": probabilities(pair, ids, lambda done: progress(done, total, message))}
     if pair.run.learned_from is None:
-        return outputs, "The rows that the run learned from are not here, so the base could not guess."
+        return outputs, "The training rows are no longer here, so the base model could not guess."
     nearest = neighbors(pair)
-    outputs["base"] = nearest.probabilities(pair, ids, lambda done: progress(len(ids) + done, total, "Asking the base"))
+    outputs["base"] = nearest.probabilities(
+        pair, ids, lambda done: progress(len(ids) + done, total, "Evaluating the base model")
+    )
     return outputs, nearest.how
 
 

@@ -20,7 +20,10 @@ def evaluate_extracted(pair: ModelPair, rows: Numbered, roles: dict[str, str], p
             pair, questions, "tuned", lambda done: progress(min(done, len(rows)), total, "Reading passages")
         ),
         "base": extract_answers(
-            pair, questions, "base", lambda done: progress(min(len(rows) + done, total), total, "Asking the base")
+            pair,
+            questions,
+            "base",
+            lambda done: progress(min(len(rows) + done, total), total, "Evaluating the base model"),
         ),
     }
     texts = {who: [spans[0].text for spans in each] for who, each in spans_by_model.items()}

@@ -21,7 +21,7 @@ from studio.metrics.scores import per_label
 def evaluate_multilabel(pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Evaluation:
     """Predict the labels of each row. A label counts from a probability of 0.5."""
     targets = targets_of(pair, [row for _, row in rows], roles).astype(int)
-    outputs, note = outputs_of_both(pair, rows, roles, progress, "Reading the rows")
+    outputs, note = outputs_of_both(pair, rows, roles, progress, "Classifying the rows")
     observed: dict[str, dict[str, Any]] = {
         who: {"expected": targets, "predicted": (each >= 0.5).astype(int)} for who, each in outputs.items()
     }
@@ -32,14 +32,14 @@ def evaluate_multilabel(pair: ModelPair, rows: Numbered, roles: dict[str, str], 
         "per_label": per_label(targets, observed["tuned"]["predicted"], pair.labels),
         **report_rows(pair, rows, roles, picks, predictions_at(picks, pair, outputs)),
     }
-    describe = partial(of_score, name="micro_f1", title="F1 over all labels", as_share=True)
+    describe = partial(of_score, name="micro_f1", title="the micro F1", as_share=True)
     return Evaluation([number for number, _ in rows], observed.get("base"), observed["tuned"], describe, note, details)
 
 
 def evaluate_scores(pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Evaluation:
     """Predict the score of each row."""
     targets = targets_of(pair, [row for _, row in rows], roles)[:, 0]
-    outputs, note = outputs_of_both(pair, rows, roles, progress, "Reading the rows")
+    outputs, note = outputs_of_both(pair, rows, roles, progress, "Classifying the rows")
     observed: dict[str, dict[str, Any]] = {
         who: {"score": targets, "guess": each[:, 0]} for who, each in outputs.items()
     }

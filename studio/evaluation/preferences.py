@@ -16,10 +16,10 @@ from studio.evaluation.verdict import of_share
 from studio.inference.base_and_tuned import ModelPair
 from studio.tasks import Example
 
-PAIRS = "pairs kept apart it finds the better reply the likelier one in"
+PAIRS = "held-out preference pairs, the better reply is more likely in"
 Encoded = list[tuple[int, Any, Example]]
 """Number, row and example of each row that can be evaluated."""
-THUMBS = "replies kept apart it finds a liked one likelier than a disliked one in"
+THUMBS = "held-out replies, a liked reply is more likely than a disliked one in"
 
 
 def evaluate_pairs(pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Evaluation:
@@ -76,7 +76,7 @@ def _encoded(pair: ModelPair, rows: Numbered, roles: dict[str, str]) -> Encoded:
 def _evaluation(rows: Numbered, encoded: Encoded, observed: dict[str, Any], describe: Any, details: Any) -> Evaluation:
     note, left_out = "", len(rows) - len(encoded)
     if left_out:
-        note = f"{left_out:,} rows are so long that nothing of a reply is left and were left out."
+        note = f"{left_out:,} rows were left out: they are too long, and nothing of a reply is left."
     return Evaluation([number for number, *_ in encoded], observed["base"], observed["tuned"], describe, note, details)
 
 

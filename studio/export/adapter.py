@@ -17,14 +17,14 @@ class Adapter(Exporter):
 
     format = "adapter"
     title = "Adapter"
-    sentence = "Smallest. Needs the base model beside it."
+    sentence = "The smallest file. To use it, you also need the base model."
     library = "peft"
     needs_base = True
 
     def unavailable_reason(self, run: RunRef) -> str:
         """Runs of full fine-tuning have no adapter."""
         if (Path(run.folder) / "model").exists() and not (Path(run.folder) / "adapter").exists():
-            return "This run changed every weight of the model, so there is no adapter. Take the merged model."
+            return "This run trained the model's own weights, so there is no adapter. Export the merged model."
         return ""
 
     def size(self, run: RunRef) -> int:

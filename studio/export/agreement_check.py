@@ -41,7 +41,7 @@ NEAR = 0.02
 
 @dataclass
 class ReferenceAnswers:
-    """The prompts, and the answers of the chat's tuned model."""
+    """The prompts, and the answers of the chat's fine-tuned model."""
 
     prompts: list[Any]
     answers: list[list[float]]
@@ -53,7 +53,7 @@ class ReferenceAnswers:
 
 
 def reference_answers(model_cache: ModelCache, run: RunRef) -> ReferenceAnswers:
-    """The answers of the chat's own tuned model."""
+    """The answers of the chat's own fine-tuned model."""
     pair = model_cache.pair(run)
     prompts = [*run.spec.config.test_prompts, *PROMPTS][:MOST]
     encoding = pair.encoding()
@@ -112,15 +112,13 @@ def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> li
     try:
         return answers.result()
     except ProcessError as error:
-        raise _differs(
-            "it can't be loaded again", error.last_line or f"the process ended with {error.returncode}"
-        ) from error
+        raise _differs("it can't be loaded", error.last_line or f"the process ended with {error.returncode}") from error
 
 
 def compare(reference: ReferenceAnswers, answers: list[list[float]], exact: bool) -> str:
     """How well the answers of an export agree with the chat's, in a sentence.
 
-    Rounding may part replies after some tokens. If `exact`, all must begin the same, else half of them.
+    Replies may differ after some tokens because of rounding. If `exact`, all must begin the same, else half of them.
 
     Raises:
         StudioError: `format-unavailable` if they differ.
@@ -130,17 +128,17 @@ def compare(reference: ReferenceAnswers, answers: list[list[float]], exact: bool
     if reference.labels:
         difference = max(abs(a - b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True))
         if difference > NEAR:
-            raise _differs("its probabilities are not the chat's", f"{difference:.0%} apart")
-        return f"Loaded again without the studio: the labels of {count} of {count} texts are the chat's."
+            raise _differs("its probabilities differ from those in the Chat tab", f"a difference of {difference:.0%}")
+        return f"Tested without the studio: {count} of {count} texts get the same labels as in the Chat tab."
     whole = sum(ours == theirs for ours, theirs in pairs)
     begun = sum(ours[:FIRST_WORDS] == theirs[:FIRST_WORDS] for ours, theirs in pairs)
     if begun < count and (exact or 2 * begun < count):
-        raise _differs("it does not reply as the chat does", f"{begun} of {count} replies begin the same")
+        raise _differs("its replies differ from those in the Chat tab", f"{begun} of {count} replies begin the same")
     if whole == count:
-        return f"Loaded again without the studio: {whole} of {count} replies are the chat's."
+        return f"Tested without the studio: {whole} of {count} replies are the same as in the Chat tab."
     return (
-        f"Loaded again without the studio: {begun} of {count} replies begin as the chat's, {whole} are the same to the "
-        f"end of {TOKENS} tokens; rounding parts the others later."
+        f"Tested without the studio: {begun} of {count} replies begin as in the Chat tab, and {whole} are the same for "
+        f"all {TOKENS} tokens. The others differ later because of rounding."
     )
 
 
@@ -158,7 +156,7 @@ def _pad(pair: ModelPair) -> int:
 def _differs(what: str, given: str) -> StudioError:
     return StudioError(
         "format-unavailable",
-        f"The export was written and tested, and {what}, so it is not offered.",
+        f"The export failed its test: {what}. It was deleted.",
         given=given,
-        hint="Please report this, with the name of the base model.",
+        hint="Please report this problem with the name of the base model.",
     )

@@ -63,7 +63,7 @@ class Exporter(ABC):
         result_folder(job.run)
         if reason := self.unavailable_reason(job.run):
             raise StudioError(
-                "format-unavailable", reason, given=self.format, hint="Choose another form.", field="format"
+                "format-unavailable", reason, given=self.format, hint="Choose another export format.", field="format"
             )
         folder.check_target(to, self.library)
         folder.require_room(to, self.size(job.run) * (2 if job.zip else 1))
@@ -74,14 +74,14 @@ class Exporter(ABC):
             text = card.model_card(self, job.run, job.facts)
             (stage / "README.md").write_text(folder.without_paths(text, job.run), encoding="utf-8")
             folder.check_clean(stage, job.run)
-            progress(1, STEPS, "Asking the chat's models")
+            progress(1, STEPS, "Generating replies to compare with")
             reference = agreement_check.reference_answers(job.model_cache, job.run)
             if not fits_in_memory(job.run, 1):
                 job.model_cache.forget()  # the new process needs the memory
-            progress(2, STEPS, "Loading it again in a fresh process")
+            progress(2, STEPS, "Testing the export in a new process")
             answers = agreement_check.export_answers(stage, job.run, reference)
             tested = agreement_check.compare(reference, answers, self.exact)
-            progress(3, STEPS, "Packing")
+            progress(3, STEPS, "Writing the zip file")
             archive = folder.zipped(stage, to) if job.zip else None
             size = folder.size(stage)
         progress(STEPS, STEPS, "Done")

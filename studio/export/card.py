@@ -41,8 +41,8 @@ def model_card(exporter: ExportInfo, run: RunRef, facts: CardFacts) -> str:
         f"## How to use it\n\n```python\n{exporter.snippet(run, 'path/to/this/folder').strip()}\n```",
         _system_prompt_section(run),
         _settings_section(run, facts),
-        "## Limits\n\nIt was tuned on the rows named above and on nothing else. On other subjects it can be worse than "
-        "its base, and what it says can be wrong. Try it on your own cases before others rely on it.",
+        "## Limits\n\nThis model was fine-tuned on the rows named above only. On other subjects it can be worse than "
+        "its base model, and its answers can be wrong. Test it on your own cases before others rely on it.",
     ]
     return f"---\n{front}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
@@ -82,7 +82,7 @@ def _model_index(facts: CardFacts, task: str) -> dict[str, Any]:
         "results": [
             {
                 "task": {"type": task_named(task).pipeline_tag or task},
-                "dataset": {"type": "private", "name": facts.dataset or "rows kept apart", "split": facts.report.split},
+                "dataset": {"type": "private", "name": facts.dataset or "held-out rows", "split": facts.report.split},
                 "metrics": [
                     {"type": METRIC_NAMES[name], "value": round(metric.tuned, 4), "name": metric.title or name}
                     for name, metric in facts.report.metrics.items()
@@ -96,8 +96,8 @@ def _model_index(facts: CardFacts, task: str) -> dict[str, Any]:
 def _summary(exporter: ExportInfo, run: RunRef) -> str:
     task = task_named(run.spec.config.task)
     is_adapter = exporter.needs_base
-    form = "An adapter for" if is_adapter else "A tuned copy of"
-    weights = f"Made for the base in {precision_of(run)}." if is_adapter else f"Saved in {precision_of(run)}."
+    form = "An adapter for" if is_adapter else "A fine-tuned copy of"
+    weights = f"Made for the base model in {precision_of(run)}." if is_adapter else f"Saved in {precision_of(run)}."
     return f"{form} {_base_name(run)}, made with Fine-tune Studio. Task: {task.title.lower()}, {task.term}. {weights}"
 
 
@@ -110,24 +110,24 @@ def _base_section(exporter: ExportInfo, run: RunRef) -> str:
     info, lines = run.info, ["## Base model", ""]
     lines.append(f"- {_base_name(run)}" + (f", revision `{info.revision}`" if info.revision else ""))
     if info.source != "folder" and info.origin:
-        lines.append(f"- Where the weights came from: {escape(info.origin)}")
+        lines.append(f"- Source of the weights: {escape(info.origin)}")
     if info.licence:
-        lines.append(f"- Licence of the base: {escape(info.licence)}")
+        lines.append(f"- License of the base model: {escape(info.licence)}")
     if info.note and info.hub_id:
         lines.append(f"- {escape(info.note)}")
         if exporter.needs_base:
             lines.append(
-                "- On the Hub's weights this adapter replies almost, but not exactly, as it did in the studio. "
-                "The merged model has the very weights that it was tuned with."
+                "- With the weights from the Hub, replies differ slightly from those in the studio. "
+                "The merged model contains the exact weights that the adapter was trained with."
             )
     if run.quantized:
         bits = {"4-bit": "a 4-bit (NF4)", "8-bit": "an 8-bit"}[run.spec.config.quantisation]
-        lines.append(f"- It was tuned on {bits} copy of the base and is used on the base as it is, unquantised.")
+        lines.append(f"- It was trained on {bits} quantized copy of the base model. It is used without quantization.")
     return "\n".join(lines)
 
 
 def _data_section(run: RunRef, facts: CardFacts) -> str:
-    lines = ["## Data", "", f"- {escape(facts.dataset) or 'Rows of its maker'}: {facts.rows:,} usable rows"]
+    lines = ["## Data", "", f"- {escape(facts.dataset) or 'Own rows'}: {facts.rows:,} usable rows"]
     if facts.splits is not None:
         parts = facts.splits
         lines.append(
@@ -147,7 +147,7 @@ def _metrics_section(facts: CardFacts) -> str:
         return ""
     rows = [f"| {escape(name)} | {value:.4g} |" for name, value in facts.metrics.items()]
     return "\n".join(
-        ["## Metrics", "", "At the end of training, on the validation rows.", "", "| | |", "|---|---|", *rows]
+        ["## Metrics", "", "At the end of training, measured on the validation rows.", "", "| | |", "|---|---|", *rows]
     )
 
 
@@ -155,10 +155,10 @@ def _report_section(report: Report) -> str:
     lines = [
         "## Metrics",
         "",
-        f"On {report.rows:,} rows kept apart ({escape(report.split)}). {escape(report.verdict)}",
+        f"On {report.rows:,} held-out rows ({escape(report.split)}). {escape(report.verdict)}",
         "",
     ]
-    lines += ["| | base | tuned | 95 % interval |", "|---|---|---|---|"]
+    lines += ["| | base model | fine-tuned model | 95% interval |", "|---|---|---|---|"]
     for name, metric in report.metrics.items():
         lines.append(
             f"| {metric.title or name} | {_number(metric.base)} | {_number(metric.tuned)} | {_interval(metric)} |"
@@ -180,7 +180,7 @@ def _system_prompt_section(run: RunRef) -> str:
     system = run.spec.config.system_prompt
     if not system:
         return ""
-    return f"It was tuned with this system prompt, and expects it:\n\n> {escape(system)}"
+    return f"The model was trained with this system prompt. Use it for best results:\n\n> {escape(system)}"
 
 
 def _settings_section(run: RunRef, facts: CardFacts) -> str:
@@ -199,11 +199,9 @@ def _settings_section(run: RunRef, facts: CardFacts) -> str:
             continue
         value = getattr(config, name)
         library = f"`{info.library}`" if info.library else ""
-        lines.append(
-            f"| {info.label} | {'by the number of rows' if value is None else escape(str(value))} | {library} |"
-        )
+        lines.append(f"| {info.label} | {'depends on the rows' if value is None else escape(str(value))} | {library} |")
     facts_ = [f"{facts.steps:,} steps"] if facts.steps else []
-    facts_ += [f"step {facts.best_step:,} was kept"] if facts.best_step else []
+    facts_ += [f"the checkpoint of step {facts.best_step:,} is the result"] if facts.best_step else []
     facts_ += [f"{facts.seconds / 60:.1f} minutes"] if facts.seconds else []
-    facts_ += [f"begun {facts.created}"] if facts.created else []
+    facts_ += [f"started {facts.created}"] if facts.created else []
     return "\n".join([*lines, *(["", "The run: " + ", ".join(facts_) + "."] if facts_ else [])])

@@ -42,7 +42,7 @@ def check_target(to: Path, library: str) -> None:
         return
     raise StudioError(
         "not-allowed",
-        "The export would be written over something else.",
+        "The target folder already contains other files.",
         given=to,
         valid="a new or an empty folder",
         field="to",
@@ -55,9 +55,9 @@ def require_room(to: Path, needed: int) -> None:
     if free < needed + RESERVE:
         raise StudioError(
             "disk-full",
-            "There is not enough room on the disk for the export.",
+            "There is not enough free disk space for the export.",
             given=f"{free / 1e6:,.0f} MB free, {(needed + RESERVE) / 1e6:,.0f} MB needed",
-            hint="Free some room, or delete exports that are no longer needed.",
+            hint="Delete exports or other files that you no longer need.",
         )
 
 
@@ -74,7 +74,9 @@ def staged(to: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in FULL:
             raise StudioError(
-                "disk-full", "The disk became full while the export was written.", hint="Free some room and try again."
+                "disk-full",
+                "The disk became full while the export was written.",
+                hint="Free some disk space, then export again.",
             ) from error
         raise
     finally:
@@ -108,13 +110,13 @@ def check_clean(stage: Path, run: RunRef) -> None:
         if file.is_dir():
             continue
         if file.suffix not in ALLOWED or file.is_symlink():
-            raise ValueError(f"an export must not hold {file.name}")
+            raise ValueError(f"an export must not contain {file.name}")
         if file.suffix in SCANNED and file.stat().st_size < MAX_SCANNED_BYTES:
             text = file.read_text(encoding="utf-8")
             if TOKEN.search(text) or any(
                 path in text or json.dumps(path)[1:-1] in text for path in _private_paths(run)
             ):
-                raise ValueError(f"{file.name} holds a path or a token of this machine")
+                raise ValueError(f"{file.name} contains a path or a token of this machine")
 
 
 def _private_paths(run: RunRef) -> set[str]:

@@ -16,7 +16,7 @@ class Merged(Exporter):
 
     format = "merged"
     title = "Merged model"
-    sentence = "One folder, for transformers and whatever reads its models."
+    sentence = "One folder, for transformers and all programs that read its models."
     library = "transformers"
     exact = True
 
@@ -24,10 +24,7 @@ class Merged(Exporter):
         """Full models can be exported so, and adapters that can be merged."""
         adapter = Path(run.folder) / "adapter"
         if adapter.exists() and not mergeable(adapter):
-            return (
-                "What this run learned stands before the text, not in the weights, so it can't be merged into them. "
-                "Take the adapter."
-            )
+            return "This run trained virtual tokens, which can't be merged into the weights. Export the adapter."
         return ""
 
     def size(self, run: RunRef) -> int:

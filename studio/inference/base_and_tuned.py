@@ -203,9 +203,9 @@ def result_folder(run: RunRef) -> Path:
             return Path(run.folder) / name
     raise StudioError(
         "wrong-state",
-        "This run has no tuned model yet.",
+        "This run has no fine-tuned model yet.",
         given=run.spec.config.name or Path(run.folder).name,
-        hint="Wait until it has finished, or resume it.",
+        hint="Wait until the run has finished, or resume it.",
     )
 
 
@@ -226,7 +226,7 @@ def how(config: TrainingConfig, quantized: bool) -> str:
     """Return a note on how the fine-tuned model answers, if it needs one."""
     if quantized:
         bits = {"4-bit": "a 4-bit", "8-bit": "an 8-bit"}[config.quantisation]
-        return f"It learned on {bits} copy of the base and answers on the base as it is, unquantised."
+        return f"Trained on {bits} quantized copy of the base model. It answers without quantization."
     return ""
 
 

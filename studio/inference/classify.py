@@ -42,8 +42,8 @@ class NearestNeighbors:
     def how(self) -> str:
         """A note on how the guess is made."""
         return (
-            f"The base has no labels of its own. This is a guess: those of the {self.num_neighbors} rows most like it, "
-            f"of {self.rows} training rows."
+            f"The base model has no labels of its own. This is a guess from the {self.num_neighbors} most similar rows "
+            f"among {self.rows} training rows."
         )
 
     def probabilities(self, pair: ModelPair, ids: Sequence[Sequence[int]], progress: Progress = no_progress) -> Any:
@@ -130,8 +130,8 @@ def _learned_rows(pair: ModelPair) -> tuple[list[list[int]], Any]:
     if learned is None:
         raise StudioError(
             "damaged-run",
-            "The rows that this run was trained on are not here, so the base can't guess.",
-            hint="Bring the dataset back, or look at the tuned model alone.",
+            "The training rows of this run are no longer here, so the base model can't guess.",
+            hint="Import the dataset again, or use the fine-tuned model alone.",
         )
     if learned.numbers is not None:
         learned = RowsRef(path=learned.path, numbers=tuple(sample_of(learned.numbers, SAMPLE, pair.config.seed)))

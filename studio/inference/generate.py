@@ -125,7 +125,7 @@ class Reply:
 
     def answer(self, how: str = "") -> Answer:
         """Return the reply so far as an answer."""
-        cut = "" if self.ended or not self.finished else f"Cut off after {len(self.ids)} tokens."
+        cut = "" if self.ended or not self.finished else f"Stopped at the limit of {len(self.ids)} tokens."
         words = " ".join(filter(None, (how, cut)))
         return Answer(text=self.text, tokens=len(self.ids), seconds=round(self.seconds, 3), how=words)
 
@@ -250,10 +250,10 @@ def max_reply_tokens(prompt_ids: Sequence[int], context: int) -> int:
     if remaining < 1:
         raise StudioError(
             "bad-setting",
-            "The conversation is longer than the model can read.",
+            "The conversation is longer than the model's context length.",
             given=f"{len(prompt_ids):,} tokens",
             valid=f"fewer than {context:,} tokens",
-            hint="Begin a new conversation, or make the prompt shorter.",
+            hint="Start a new conversation, or shorten the prompt.",
             field="prompt",
         )
     return remaining

@@ -71,7 +71,7 @@ def load_embedder(info: ModelInfo, precision: str, trusted: bool = False) -> Any
 def load_full(info: ModelInfo, folder: Path, precision: str, head: Head = TEXT, trusted: bool = False) -> Any:
     """Load a fully fine-tuned model from the run's model/ folder."""
     if not any((folder / name).exists() for name in WEIGHTS):
-        raise _damaged_run(folder, "the tuned weights")
+        raise _damaged_run(folder, "the fine-tuned weights")
     return _load(info, str(folder), precision, head, trusted)
 
 
@@ -141,7 +141,7 @@ def weights_folder(info: ModelInfo) -> str:
             "no-such-model",
             f"The base model {info.title} is not on this machine.",
             given=info.name,
-            hint=f"Download it in step 1, or with: studio download {info.name}",
+            hint=f"Download it in the Model tab, or with: studio download {info.name}",
             field="model",
         )
     return info.path
@@ -178,9 +178,9 @@ def _from_pretrained(kind: Any, info: ModelInfo, folder: str, precision: str, tr
 def _needs_library(info: ModelInfo, part: str, error: ImportError) -> StudioError:
     return StudioError(
         "broken-model",
-        f"The {part} of {info.title} can't be loaded: a library is needed that is not here.",
+        f"The {part} of {info.title} can't be loaded, because a library is not installed.",
         given=next((line for line in str(error).splitlines() if line.strip()), type(error).__name__),
-        hint="Install it, or choose a model that needs none: with tokenizer.json, and weights that are not quantised.",
+        hint="Install the library, or choose a model that is not quantized and has a tokenizer.json.",
         field="model",
     )
 
@@ -190,7 +190,7 @@ def _broken(info: ModelInfo, part: str, error: Exception) -> StudioError:
         "broken-model",
         f"The {part} of {info.title} can't be loaded.",
         given=str(error).splitlines()[0] if str(error) else type(error).__name__,
-        hint="Get the model again, or choose another one.",
+        hint="Download the model again, or choose another one.",
         field="model",
     )
 
@@ -198,7 +198,7 @@ def _broken(info: ModelInfo, part: str, error: Exception) -> StudioError:
 def _damaged_run(folder: Path, what: str, error: Exception | None = None) -> StudioError:
     return StudioError(
         "damaged-run",
-        f"The run's folder lacks {what}." if error is None else f"The run's {folder.name} can't be loaded.",
+        f"The run's folder does not contain {what}." if error is None else f"The run's {folder.name} can't be loaded.",
         given=folder.name if error is None else str(error).splitlines()[0],
-        hint="Train it again, or resume it from its last checkpoint.",
+        hint="Resume the run from its last checkpoint, or run it again.",
     )

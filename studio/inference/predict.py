@@ -114,10 +114,10 @@ def writer_for(path: Path) -> Callable[[Path, list[str], Iterable[dict[str, Any]
     if not path.parent.is_dir():
         raise StudioError(
             "unknown-format",
-            "There is no such folder to write to.",
+            "The folder of the output file does not exist.",
             given=path.parent,
             field="out",
-            hint="Make it first, or name another one.",
+            hint="Create the folder, or choose another one.",
         )
     return WRITERS[path.suffix.lower()]
 

@@ -22,7 +22,7 @@ MAX_ANSWER_TOKENS = 30
 """Maximum tokens of an answer, as in the official script."""
 SHOWN = 4
 GUESS_NOTE = (
-    "The base has not learned to point at answers. This is a guess: the sentence that is most like the question."
+    "The base model is not trained to extract answers. This is a guess: the sentence most similar to the question."
 )
 SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 Question = tuple[str, str]

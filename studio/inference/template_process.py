@@ -42,7 +42,7 @@ def _rendered(render: Any, arguments: dict[str, Any], most: int) -> dict[str, An
     except MemoryError:
         return {"refused": f"it needed more than {MEMORY // 2**20} MB of memory for one conversation"}
     except RecursionError:
-        return {"refused": "it calls itself without end"}
+        return {"refused": "it calls itself endlessly"}
     except Exception as error:
         return {"error": type(error).__name__, "message": str(error)[:2000]}
     if sum(map(len, texts)) > most:
@@ -52,7 +52,7 @@ def _rendered(render: Any, arguments: dict[str, Any], most: int) -> dict[str, An
 
 def _limit_time(seconds: float) -> None:
     if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process, as nothing handles it
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process, because no handler is installed
 
 
 if __name__ == "__main__":

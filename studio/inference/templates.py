@@ -58,7 +58,7 @@ class Refused:
                 new.replace(path)
 
     def _refresh(self) -> None:
-        """Read what other processes added."""
+        """Read the reasons that other processes added."""
         with suppress(OSError, ValueError):
             path = self.path
             if path is not None and (changed := (str(path), path.stat().st_mtime)) != self._read:
@@ -74,14 +74,14 @@ class Renderer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def render(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What the process answers; `refused` when the template ended it."""
+        """The answer of the process: `refused` when the template ended it."""
         line = json.dumps(arguments, default=lambda value: f"<{type(value).__name__}>").encode() + b"\n"
         with self._lock:
             answer = self._ask(line) or self._ask(line)  # once more: the system may have ended it for another reason
-        return answer or {"refused": "it ended the process that renders it"}
+        return answer or {"refused": "it ended the process that renders templates"}
 
     def _ask(self, line: bytes) -> dict[str, Any]:
-        """The answer to one line; nothing when the process ended before it, and nothing tells why."""
+        """The answer to one line. Empty when the process ended before it for an unknown reason."""
         process, late = self._running(), threading.Event()
 
         def give_up() -> None:
@@ -102,7 +102,7 @@ class Renderer:
             raise StudioError(
                 "unexpected",
                 f"The chat template of this model was not rendered within {WALL_SECONDS:g} seconds.",
-                hint="Try again when this machine is less busy.",
+                hint="Wait until the machine is less busy, then try again.",
             )
         return {"refused": f"it ran for longer than {WALL_SECONDS:g} seconds"} if late.is_set() else answer
 
@@ -181,7 +181,7 @@ def render(**arguments: Any) -> tuple[list[str], list[Any]]:
 
 
 def _exchange(process: "subprocess.Popen[bytes]", line: bytes) -> dict[str, Any]:
-    """One question and its answer; nothing when the process ended."""
+    """Send one line and return its answer. Empty when the process ended."""
     assert process.stdin is not None and process.stdout is not None
     with suppress(OSError, ValueError):
         process.stdin.write(line)
@@ -204,7 +204,7 @@ def _refusal(reason: str) -> StudioError:
     return StudioError(
         "unsafe-model",
         f"The chat template of this model was stopped, because {reason}.",
-        hint="Choose another model, or correct the template in the model's folder: a changed template is tried again.",
+        hint="Choose another model, or correct the template in the model's folder. A changed template is tried again.",
         field="model",
     )
 
@@ -215,7 +215,7 @@ def _hash(template: str) -> str:
 
 @cache
 def _known() -> frozenset[str]:
-    """Hashes of the templates that were written by people whom the studio trusts anyway."""
+    """Hashes of templates from sources that the studio trusts."""
     found = [PLAIN_TEMPLATE]
     for name in STARTERS:
         folder = starter_folder(name)

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-STEPS = ((0.81, "nearly always"), (0.61, "mostly"), (0.41, "in part"), (0.21, "little"), (-1.0, "hardly"))
+STEPS = ((0.81, "almost perfect"), (0.61, "substantial"), (0.41, "moderate"), (0.21, "fair"), (-1.0, "slight"))
 """Lower bounds of kappa and their descriptions, after Landis and Koch (1977)."""
 FEW = 20
 """With fewer rows, kappa is unreliable."""
@@ -32,14 +32,16 @@ def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
 
 def in_words(rows: int, same: int, score: float | None) -> str:
     """Return a description of the agreement in one or two sentences. `same` is the number of equal labels."""
-    counts = f"{same:,} of {rows:,} {'row' if rows == 1 else 'rows'} alike"
+    counts = f"{same:,} of {rows:,} {'row' if rows == 1 else 'rows'} have the same label"
     if score is None:
-        return f"{counts}; chance can't be told apart while there is only one label."
+        return f"{counts}. With only one label, agreement beyond chance can't be measured."
     word = next(word for least, word in STEPS if score >= least)
-    unclear = "Talk about what the labels mean before you go on: a model can't learn what two people see differently."
+    unclear = (
+        "Agree on what the labels mean before you continue. A model can't learn labels that two people use differently."
+    )
     advice = {
-        "nearly always": "The labels mean the same to both.",
-        "mostly": "Look at the rows on which you differ.",
+        "almost perfect": "Both people use the labels in the same way.",
+        "substantial": "Look at the rows with different labels.",
     }.get(word, unclear)
-    few = f" That is few: compare {FEW} rows or more." if rows < FEW else ""
-    return f"{counts}; beyond chance they agree {word} (Cohen's kappa {score:.2f}). {advice}{few}"
+    few = f" These are few rows. Compare {FEW} or more." if rows < FEW else ""
+    return f"{counts}. Agreement beyond chance is {word} (Cohen's kappa {score:.2f}). {advice}{few}"

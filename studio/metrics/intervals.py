@@ -42,7 +42,7 @@ def paired_difference(
     those on one side. Raise `ValueError` for different numbers of rows.
     """
     if _rows(base) != _rows(tuned):
-        raise ValueError("both must have seen the same rows")
+        raise ValueError("both models must have the same rows")
     samples = _draws(base, seed, resamples)
     differences = [compute(_take(tuned, rows)) - compute(_take(base, rows)) for rows in samples]
     difference = _percentiles(differences, _rows(base))

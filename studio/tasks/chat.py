@@ -35,17 +35,17 @@ CONTEXT_NAMES = tuple(
 MESSAGES = Role(
     "messages",
     "Conversation",
-    "A whole conversation in one cell: a list of turns, each with a role and its content.",
+    "A whole conversation in one cell: a list of messages, each with a role and its content.",
     False,
     ("messages", "conversations", "conversation", "chat", "dialog", "dialogue", "turns"),
     "turns",
 )
-PROMPT = Role("prompt", "Prompt", "What a person asks or says.", True, PROMPT_NAMES)
-REPLY = Role("reply", "Reply", "What the model should answer.", True, REPLY_NAMES)
+PROMPT = Role("prompt", "Prompt", "What the user writes.", True, PROMPT_NAMES)
+REPLY = Role("reply", "Reply", "What the model should reply.", True, REPLY_NAMES)
 CONTEXT = Role(
     "context",
     "Context",
-    "A text that the prompt is about; it is put below the prompt.",
+    "A text that the prompt is about. It is placed below the prompt.",
     False,
     CONTEXT_NAMES,
     "passage",
@@ -53,7 +53,7 @@ CONTEXT = Role(
 SYSTEM = Role(
     "system",
     "System prompt",
-    "What the model is told before the conversation.",
+    "The instruction to the model before the conversation.",
     False,
     ("system", "system prompt", "system message"),
     beside_turns=True,
@@ -61,13 +61,13 @@ SYSTEM = Role(
 TOOLS_ROLE = Role(
     "tools",
     "Tools",
-    "What the model may call, as a list of functions.",
+    "The functions that the model can call, as a list.",
     False,
     ("tools", "functions", "available tools"),
     "reply",
     beside_turns=True,
 )
-HISTORY = Role("history", "History", "Earlier turns, as pairs of question and answer.", False, ("history",), "pairs")
+HISTORY = Role("history", "History", "Earlier messages, as pairs of question and answer.", False, ("history",), "pairs")
 
 
 class Chat(TaskDefaults):
@@ -75,7 +75,7 @@ class Chat(TaskDefaults):
 
     name = "chat"
     title = "Chat"
-    sentence = "Reply to people in your own style."
+    sentence = "Replies to users in your own style."
     term = "Instruction tuning (SFT)"
     sample_in = "Where is my refund?"
     sample_out = "It left us on Monday."
@@ -87,7 +87,7 @@ class Chat(TaskDefaults):
         ("Where is my refund?", "It left us on Monday."),
         ("Do you ship to Norway?", "We do, in 4 to 6 days."),
     )
-    example_note = "Chat files with turns are read as they are."
+    example_note = "Files with whole conversations are read without changes."
     reads_as = "each row becomes one prompt and one reply."
     prompt_noun = "prompts"
     pipeline_tag = "text-generation"
@@ -100,7 +100,7 @@ class Chat(TaskDefaults):
         """Only generative models can reply."""
         if model.kind == "causal":
             return ""
-        return "It can't write replies: it reads a text and does not continue it."
+        return "This model can't write replies: it is an encoder, which reads a text and does not continue it."
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
         """Return cleaned values by role. `messages` is a list of messages with known roles, or None."""

@@ -57,16 +57,16 @@ class Classification(TaskDefaults):
 
     name = "classification"
     title = "Classify text"
-    sentence = "Sort texts under labels."
+    sentence = "Assigns labels to texts."
     term = "Sequence classification"
     sample_in = "The lid cracked on day two."
     sample_out = "negative"
     roles: tuple[Role, ...] = (
-        Role("text", "Text", "What is to be sorted.", True, _TEXT),
+        Role("text", "Text", "The text to classify.", True, _TEXT),
         Role(
             "second",
             "Second text",
-            "What is read beside it, where the label says how two texts go together.",
+            "Read together with the first text, if the label is about both.",
             False,
             _SECOND,
             beside=_SECOND_BESIDE,
@@ -74,14 +74,20 @@ class Classification(TaskDefaults):
         Role(
             "labels",
             "Several labels",
-            "All names that fit, as a list or with commas between them.",
+            "All labels that apply, as a list or separated by commas.",
             False,
             _LABELS,
             "labels",
         ),
-        Role("score", "Score", "A number on a scale, to be told as near as can be.", False, _SCORE, "score"),
+        Role("score", "Score", "A number that the model should predict (regression).", False, _SCORE, "score"),
         Role(
-            "label", "Label", "The one name that fits, from a small set.", True, _LABEL, "label", beside=_LABEL_BESIDE
+            "label",
+            "Label",
+            "The one label that applies, from a small set.",
+            True,
+            _LABEL,
+            "label",
+            beside=_LABEL_BESIDE,
         ),
     )
     alternatives: tuple[tuple[str, ...], ...] = (("text", "label"), ("text", "labels"), ("text", "score"))
@@ -92,8 +98,8 @@ class Classification(TaskDefaults):
         ("Arrived late and the box was open.", "negative"),
         ("Does what it says.", "positive"),
     )
-    reads_as = "each row is a text, or two beside each other, with its label."
-    chat_hint = "The base has not learned these labels: its pane is a guess, by the rows that are nearest to yours."
+    reads_as = "each row is a text, or a pair of texts, with its label."
+    chat_hint = "The base model has not learned these labels. It guesses from the most similar training rows."
     pipeline_tag = "text-classification"
     labeling = "label"
     trainer = "classification"
@@ -104,9 +110,7 @@ class Classification(TaskDefaults):
         """Encoders and generative models can classify."""
         if model.kind in ("encoder", "causal"):
             return ""
-        return (
-            "It can't sort texts: only models that read a text as a whole, or write one, get a layer for labels here."
-        )
+        return "This model can't classify texts. Choose an encoder or a generative (decoder) model."
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
         """Return the text and the label's name."""
@@ -216,7 +220,7 @@ def _target(kind: str, values: Mapping[str, Any], names: Sequence[str]) -> Any:
             "unknown-name",
             f"The label {unknown[0]} does not exist." if unknown and unknown[0] else "The row has no label.",
             valid=list(names),
-            hint="Only labels that training saw can be told apart.",
+            hint="Use one of the labels that the run was trained on.",
         )
     return names.index(value) if kind == "label" else tuple(float(name in value) for name in names)
 

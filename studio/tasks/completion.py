@@ -17,22 +17,22 @@ class Completion(TaskDefaults):
 
     name = "completion"
     title = "Continue text"
-    sentence = "Go on in the style of your texts."
-    term = "Continued pre-training (causal language modelling)"
+    sentence = "Continues texts in your style."
+    term = "Continued pretraining (causal language modeling)"
     sample_in = "Once the tide had turned,"
     sample_out = "the boats came in one by one."
     roles: tuple[Role, ...] = (
-        Role("text", "Text", "A document, or a piece of one; all of it is learned.", True, _TEXT, "alone"),
+        Role("text", "Text", "A document, or a part of one. The model learns all of it.", True, _TEXT, "alone"),
     )
     alternatives: tuple[tuple[str, ...], ...] = (("text",),)
     settings: tuple[str, ...] = ("packing",)
     example_roles: tuple[str, ...] = ("text",)
     example_rows: tuple[tuple[str, ...], ...] = (
-        ("A chapter, a page, an entry of a diary …",),
-        ("… each in a row, however long.",),
+        ("A chapter, a page, a diary entry …",),
+        ("… one per row, of any length.",),
     )
-    reads_as = "each row is a text that is learned from its first word to its last."
-    chat_hint = "Write a beginning: both go on with it."
+    reads_as = "each row is a text. The model learns all of it."
+    chat_hint = "Write the beginning of a text. Both models continue it."
     pipeline_tag = "text-generation"
     cuts = False
     packs = True
@@ -44,7 +44,7 @@ class Completion(TaskDefaults):
         """Only generative models can learn to continue texts."""
         if model.kind == "causal":
             return ""
-        return "It can't go on with a text: it reads a text as a whole and does not continue it."
+        return "This model can't continue a text: it is not a generative (decoder) model."
 
     def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
         """Use a language model that learns every token."""

@@ -97,7 +97,7 @@ def excerpt(value: Any) -> str:
 def transcript_of(transcript: str | None) -> list[dict[str, Any]]:
     r"""Return the messages of a transcript as in hh-rlhf: `\n\nHuman: …\n\nAssistant: …`. Empty for other texts.
 
-    A reply without words at the end is left out: it is still to come.
+    An empty reply at the end is left out: it has not been written yet.
     """
     if not transcript or "\n\nAssistant:" not in transcript:
         return []

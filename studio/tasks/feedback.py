@@ -21,10 +21,10 @@ class Feedback(Chat):
 
     name = "feedback"
     title = "Learn from thumbs"
-    sentence = "Say more of what people liked, and less of what they did not."
+    sentence = "Gives more replies that users liked, and fewer that they did not."
     term = "Kahneman-Tversky optimization (KTO)"
     sample_in = "Where is my refund? · It left us on Monday."
-    sample_out = "thumb up"
+    sample_out = "thumbs up"
     roles: tuple[Role, ...] = (
         MESSAGES,
         PROMPT,
@@ -32,7 +32,7 @@ class Feedback(Chat):
         Role(
             "thumb",
             "Thumb",
-            "Whether the reply was liked: yes or no, up or down, 1 or 0.",
+            "Whether a user liked the reply: yes or no, up or down, 1 or 0.",
             True,
             _THUMB,
             "thumb",
@@ -50,10 +50,10 @@ class Feedback(Chat):
         ("Do you ship to Norway?", "No idea.", "down"),
     )
     example_note = ""
-    reads_as = "each row is a reply that was liked, or was not."
+    reads_as = "each row is a prompt and a reply with thumbs up or down."
     labeling = ""
     rate_factor = 0.1
-    rate_reason = "a tenth of what is usual, since thumbs move a model far"
+    rate_reason = "a tenth of the usual rate, since KTO changes a model quickly"
     trainer = "feedback"
     metrics: tuple[str, ...] = ("thumbs_told_apart", "reward_gap")
 
@@ -79,7 +79,7 @@ class Feedback(Chat):
         last = max((place for place, turn in enumerate(turns) if turn["role"] == "assistant"), default=len(turns) - 1)
         is_liked = bool(self.values(row, encoding.roles).get("thumb"))
         encoded = conversation_example(train_last_reply_only(turns[: last + 1]), encoding)
-        return replace(encoded, liked=is_liked, label="thumb up" if is_liked else "thumb down")
+        return replace(encoded, liked=is_liked, label="thumbs up" if is_liked else "thumbs down")
 
     def liked(self, row: Row, roles: Mapping[str, str]) -> bool:
         """Return whether a row has a thumb up."""

@@ -20,18 +20,18 @@ class Preference(Chat):
 
     name = "preference"
     title = "Prefer better answers"
-    sentence = "Lean towards the better of two replies."
+    sentence = "Learns to give the better of two replies."
     term = "Direct preference optimization (DPO)"
     sample_in = "Where is my refund?"
-    sample_out = "It left us on Monday. · rather than: Please wait."
+    sample_out = "It left us on Monday. · instead of: Please wait."
     roles: tuple[Role, ...] = (
-        Role("prompt", "Prompt", "What a person asks or says.", True, PROMPT_NAMES, "reply"),
-        Role("chosen", "Better reply", "The reply that is to be preferred.", True, _CHOSEN, "reply"),
-        Role("rejected", "Worse reply", "The reply that is to be avoided.", True, _REJECTED, "reply"),
+        Role("prompt", "Prompt", "What the user writes.", True, PROMPT_NAMES, "reply"),
+        Role("chosen", "Better reply", "The reply that the model should prefer (chosen).", True, _CHOSEN, "reply"),
+        Role("rejected", "Worse reply", "The reply that the model should avoid (rejected).", True, _REJECTED, "reply"),
         Role(
             "messages",
             "Conversation",
-            "The turns before the two replies, in one cell.",
+            "The messages before the two replies, in one cell.",
             False,
             ("messages", "conversations", "conversation", "context"),
             "turns",
@@ -54,7 +54,7 @@ class Preference(Chat):
     reads_as = "each row is a prompt with a better and a worse reply."
     labeling = "choice"
     rate_factor = 0.1
-    rate_reason = "a tenth of what is usual, since pairs move a model far"
+    rate_reason = "a tenth of the usual rate, since DPO changes a model quickly"
     sequences = 2
     trainer = "preference"
     metrics: tuple[str, ...] = ("preferred", "reward_accuracy", "reward_margin")

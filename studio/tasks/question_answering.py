@@ -18,7 +18,7 @@ _ANSWER = ("answers", "answer", "answer text", "answer span", "gold answer")
 NOT_FOUND = "answer-not-found"
 NO_ANSWER = "no answer"
 """What a generative model writes if the passage has no answer."""
-NOT_IN_PASSAGE = "the answer does not stand in the passage: nothing is learned of this row"
+NOT_IN_PASSAGE = "the answer is not in the passage, so the model learns nothing from this row"
 Answers = dict[str, list[Any]]
 """`texts` and `starts`, as in SQuAD. Both are empty if there is no answer."""
 
@@ -28,17 +28,17 @@ class QuestionAnswering(TaskDefaults):
 
     name = "question-answering"
     title = "Answer questions"
-    sentence = "Find answers in a text."
+    sentence = "Finds answers in a text."
     term = "Question answering (extractive, SQuAD; or generative)"
     sample_in = "When does the shop open? · The shop opens at nine, every day but Sunday."
     sample_out = "at nine"
     roles: tuple[Role, ...] = (
-        Role("question", "Question", "What is asked.", True, _QUESTION),
-        Role("context", "Passage", "The text that holds the answer.", True, _CONTEXT),
+        Role("question", "Question", "The question about the passage.", True, _QUESTION),
+        Role("context", "Passage", "The text that contains the answer.", True, _CONTEXT),
         Role(
             "answer",
             "Answer",
-            "The words that answer it; in SQuAD's form also where they stand.",
+            "The answer in the words of the passage. In SQuAD's format, also its position.",
             True,
             _ANSWER,
             "reply",
@@ -51,8 +51,8 @@ class QuestionAnswering(TaskDefaults):
         ("When do you open?", "We open at nine, every day.", "at nine"),
         ("Who founded it?", "Ada did.", "Ada"),
     )
-    reads_as = "each row is a question, a passage and the answer in it."
-    chat_hint = "Write the question, then an empty line, then the passage that holds the answer."
+    reads_as = "each row is a question, a passage, and the answer in the passage."
+    chat_hint = "Write the question, then an empty line, then the passage that contains the answer."
     pipeline_tag = "question-answering"
     cuts = False
     trainer = "spans"
@@ -61,7 +61,9 @@ class QuestionAnswering(TaskDefaults):
 
     def unavailable_reason(self, model: ModelInfo) -> str:
         """Encoders extract answers; generative models write them."""
-        return "" if model.kind in ("encoder", "causal", "seq2seq") else "It neither reads texts nor writes them."
+        if model.kind in ("encoder", "causal", "seq2seq"):
+            return ""
+        return "This model is neither an encoder nor a generative model."
 
     def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
         """Extract the answer with an encoder, or write it with a generative model."""
@@ -211,8 +213,8 @@ def windows(question: str, context: str, encoding: Encoding) -> list[Example]:
     if not getattr(tokenizer, "is_fast", False):
         raise StudioError(
             "wrong-model",
-            "This model's tokenizer does not say which letters a token stands for, so no answer can be pointed at.",
-            hint="Choose another model that reads texts.",
+            "This model's tokenizer does not map tokens to characters, so the model can't extract answers.",
+            hint="Choose another encoder, with a fast tokenizer (tokenizer.json).",
         )
     question_ids = tokenizer(question, add_special_tokens=False, truncation=True, max_length=limit // 2)["input_ids"]
     question = tokenizer.decode(question_ids) if len(question_ids) >= limit // 2 else question

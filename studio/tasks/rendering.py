@@ -89,11 +89,11 @@ def _apply_template(tokenizer: Any, turns: Sequence[dict[str, Any]], template: s
             reason = error
     raise StudioError(
         "wrong-model",
-        "The model's chat template refuses a conversation.",
+        "The model's chat template does not accept a conversation of your data.",
         given=str(reason).splitlines()[0]
         if str(reason)
-        else "turns by " + ", ".join(turn["role"] for turn in messages),
-        hint="Leave out rows whose turns are out of order (--leave-out roles-out-of-order), or choose another model.",
+        else "messages with the roles " + ", ".join(turn["role"] for turn in messages),
+        hint="Leave out rows whose roles are out of order (--leave-out roles-out-of-order), or choose another model.",
     )
 
 

@@ -24,15 +24,19 @@ class Summarization(TaskDefaults):
 
     name = "summarization"
     title = "Summarize"
-    sentence = "Make long texts short, or write them in another language."
-    term = "Summarization and translation (sequence to sequence)"
+    sentence = "Shortens long texts, or translates them."
+    term = "Summarization and translation (sequence-to-sequence)"
     sample_in = "Spoke with Mrs Adeyemi, order is late, she needs it before Friday. Offered express at no cost …"
     sample_out = "Late order: express agreed, courier tomorrow."
     roles: tuple[Role, ...] = (
-        Role("text", "Text", "What is to be made short, or translated.", True, _TEXT),
-        Role("summary", "Summary", "The short text to write.", True, _SUMMARY),
+        Role("text", "Text", "The text to summarize or translate.", True, _TEXT),
+        Role("summary", "Summary", "The summary that the model should write.", True, _SUMMARY),
         Role(
-            "translation", "Translation", "The text in the other language, in place of a summary.", False, _TRANSLATION
+            "translation",
+            "Translation",
+            "The translation that the model should write, instead of a summary.",
+            False,
+            _TRANSLATION,
         ),
     )
     alternatives: tuple[tuple[str, ...], ...] = (("text", "summary"), ("text", "translation"))
@@ -42,8 +46,8 @@ class Summarization(TaskDefaults):
         ("Spoke with Mrs Adeyemi, her order is late …", "Late order: courier tomorrow."),
         ("A long letter", "A line"),
     )
-    reads_as = "each row is a text and what is to be written of it."
-    chat_hint = "Paste a text: both write of it what they would."
+    reads_as = "each row is a text with its summary or translation."
+    chat_hint = "Paste a text. Both models write its summary or translation."
     pipeline_tag = "summarization"
     trainer = "seq2seq"
     metrics: tuple[str, ...] = ("rouge1", "rouge2", "rougeL")
@@ -53,7 +57,7 @@ class Summarization(TaskDefaults):
         """Models that generate text can do it."""
         if model.kind in ("causal", "seq2seq"):
             return ""
-        return "It can't write summaries: it reads a text and writes none."
+        return "This model can't write summaries: it is an encoder, which does not write texts."
 
     def variant(self, kind: str, roles: Mapping[str, str]) -> TaskVariant:
         """Use an encoder–decoder, or a generative model with a prompt. Translations have other metrics."""

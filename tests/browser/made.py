@@ -35,16 +35,16 @@ REPORT = Report(
             base_high=0.65,
             gain_low=0.2,
             gain_high=0.5,
-            title="Right answers",
+            title="Accuracy",
         ),
         "loss": Metric(base=2.1, tuned=1.2, low=1.0, high=1.4, higher_is_better=False, title="Loss"),
     },
-    verdict="Better, and clearly so: 35 of 40 rows are labelled right. The true gain lies between 20 and 50 points.",
+    verdict="Clearly better: 35 of 40 rows are labeled correctly. The 95% interval of the gain is 20 to 50 points.",
     per_label={name: {"precision": 0.9, "recall": 0.8, "f1": 0.85, "rows": 13} for name in ("good", "so-so", "bad")},
     confusion={name: {"good": 4, "so-so": 4, "bad": 5} for name in ("good", "so-so", "bad")},
     best_rows=ROWS,
     worst_rows=ROWS,
-    note="These are the validation rows.",
+    note="These are the validation rows, which also selected the checkpoint.",
 )
 
 

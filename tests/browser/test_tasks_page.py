@@ -61,7 +61,7 @@ def test_a_run_on_pairs_shows_rewards_and_says_which_reply_is_likelier(
     tab(page, "5 Evaluate")
     button(page, "Evaluate").click()
     expect(page.get_by_role("heading", name="Scorecard")).to_be_visible(timeout=3 * MINUTE)
-    expect(page.get_by_text("Better reply likelier").first).to_be_visible()
+    expect(page.get_by_text("Preference accuracy").first).to_be_visible()
 
 
 def test_a_run_on_questions_points_at_answers_in_a_passage(page: Page, served: Served, tmp_path: Path) -> None:

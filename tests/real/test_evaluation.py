@@ -74,7 +74,7 @@ def test_a_report_on_texts_has_metrics_of_both_and_rows_with_replies(talker: Mod
 
 def test_validation_rows_are_said_to_flatter(talker: ModelPair) -> None:
     report = evaluate(talker, list(enumerate(CHAT_ROWS, start=1)), "validation", silent)
-    assert "chose the best step" in report.note
+    assert "also selected the checkpoint" in report.note
 
 
 def test_of_too_many_rows_the_same_ones_are_drawn_each_time_and_it_is_said(
@@ -84,7 +84,7 @@ def test_of_too_many_rows_the_same_ones_are_drawn_each_time_and_it_is_said(
     rows = [(number, CHAT_ROWS[number % 6]) for number in range(1, 41)]
     first, again = (evaluate(talker, rows, "test", silent) for _ in range(2))
     assert first == again and first.rows == 8
-    assert "8 of 40 rows were drawn at random (seed 42)." in first.note
+    assert "8 of 40 rows were selected at random (seed 42)." in first.note
 
 
 def test_rows_that_can_not_be_used_are_left_out_and_counted(talker: ModelPair) -> None:
@@ -98,7 +98,7 @@ def test_rows_that_can_not_be_used_are_left_out_and_counted(talker: ModelPair) -
 def test_a_report_on_labels_counts_right_answers_and_mistakes(sorter: ModelPair) -> None:
     report = evaluate(sorter, texts_with(("spam", "Buy now")), "test", silent)
     assert report.rows == len(TEXTS)
-    assert "1 rows have a label that the run did not learn" in report.note and "This is a guess" in report.note
+    assert "1 rows have a label that the run was not trained on" in report.note and "This is a guess" in report.note
     assert set(report.metrics) == {"accuracy", "macro_f1", "loss"}
     assert report.metrics["accuracy"].base == 1.0, "each row is its own nearest neighbour"
     assert report.metrics["loss"].base is None
@@ -107,7 +107,7 @@ def test_a_report_on_labels_counts_right_answers_and_mistakes(sorter: ModelPair)
     assert report.metrics["accuracy"].tuned == pytest.approx(right / len(TEXTS))
     assert sum(count for row in report.confusion.values() for count in row.values()) == len(TEXTS)
     assert all(row.base != row.tuned for row in report.changed_rows)
-    assert report.verdict.startswith("Worse, and clearly so"), "an untrained head can't beat the neighbours"
+    assert report.verdict.startswith("Clearly worse"), "an untrained head can't beat the neighbours"
 
 
 def test_without_the_rows_it_learned_from_only_the_tuned_is_judged(sorter: ModelPair, tmp_path: Path) -> None:

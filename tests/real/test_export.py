@@ -79,7 +79,7 @@ def test_the_merged_model_gives_all_the_chats_replies(talk: Exported) -> None:
     _, results, said = talk
     found = stranger(results["merged"].path, None)
     assert found == {"dtype": "torch.bfloat16", "said": said}
-    assert results["merged"].tested == "Loaded again without the studio: 4 of 4 replies are the chat's."
+    assert results["merged"].tested == "Tested without the studio: 4 of 4 replies are the same as in the Chat tab."
 
 
 def test_the_adapter_gives_their_first_words_on_the_same_base(talk: Exported) -> None:
@@ -207,7 +207,7 @@ def test_a_full_run_is_exported_whole_in_the_precision_of_the_chat_and_offers_no
     run = chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", "full", "bfloat16")
     done = export_named("merged").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "out", silent)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert config["dtype"] == "bfloat16" and "4 of 4 replies are the chat's" in done.tested
+    assert config["dtype"] == "bfloat16" and "4 of 4 replies are the same as in the Chat tab" in done.tested
     assert "Saved in bfloat16" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(StudioError) as refused:
         export_named("adapter").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "adapter", silent)
@@ -221,7 +221,7 @@ def test_a_base_without_a_chat_template_gets_the_one_that_it_was_tuned_with(tmp_
     info = info.model_copy(update={"has_chat_template": False})
     run = chat_run(info, tmp_path / "run", precision="float32")
     done = export_named("merged").export(ExportJob(run, FACTS, ModelCache(), zip=False), tmp_path / "out", silent)
-    assert "4 of 4 replies are the chat's" in done.tested
+    assert "4 of 4 replies are the same as in the Chat tab" in done.tested
     template = (tmp_path / "out" / "chat_template.jinja").read_text()
     assert "### Prompt:" in template and "generation %}" not in template and "begin_text" not in template
 
@@ -240,8 +240,8 @@ def test_an_export_that_is_cancelled_leaves_nothing_behind(tmp_path: Path) -> No
 
 def test_an_export_that_replies_like_the_base_is_not_offered() -> None:
     reference = ReferenceAnswers(["a", "b"], [[1, 2, 3, 4, 5], [6, 7, 8, 9]], (), [2], 2)
-    assert "2 of 2 replies are the chat's" in compare(reference, [[1, 2, 3, 4, 5], [6, 7, 8, 9]], True)
-    assert "2 of 2 replies begin as the chat's, 1 are the same" in compare(
+    assert "2 of 2 replies are the same as in the Chat tab" in compare(reference, [[1, 2, 3, 4, 5], [6, 7, 8, 9]], True)
+    assert "2 of 2 replies begin as in the Chat tab, and 1 are the same" in compare(
         reference, [[1, 2, 3, 4, 9], [6, 7, 8, 9]], False
     )
     for exact in (True, False):
@@ -252,6 +252,6 @@ def test_an_export_that_replies_like_the_base_is_not_offered() -> None:
 
 def test_a_classifier_whose_probabilities_moved_is_not_offered() -> None:
     reference = ReferenceAnswers(["a"], [[0.9, 0.1]], ("x", "y"), [], 0)
-    assert "the labels of 1 of 1 texts" in compare(reference, [[0.905, 0.095]], True)
+    assert "1 of 1 texts get the same labels" in compare(reference, [[0.905, 0.095]], True)
     with pytest.raises(StudioError, match="probabilities"):
         compare(reference, [[0.6, 0.4]], True)

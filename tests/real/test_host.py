@@ -191,13 +191,14 @@ def test_a_classifier_answers_and_a_run_is_evaluated(host: Client, tmp_path: Pat
 def test_an_export_is_written_through_the_host(host: Client, run: RunRef, tmp_path: Path) -> None:
     facts = {"run": "r", "name": "tone"}
     result = host.ask("export", "x", run=run, format="merged", to=str(tmp_path / "out"), facts=facts)["result"]
-    assert "replies are the chat's" in result["tested"] and (tmp_path / "out" / "model.safetensors").exists()
+    assert "replies are the same as in the Chat tab" in result["tested"]
+    assert (tmp_path / "out" / "model.safetensors").exists()
 
 
 def test_a_refusal_is_one_plain_answer(host: Client, run: RunRef, tmp_path: Path) -> None:
     host.send("chat", "none", run=run.model_copy(update={"folder": str(tmp_path)}), messages=HELLO)
     error = StudioError.from_dict(host.end_of("none").error)
-    assert error.code == "wrong-state" and "no tuned model" in error.what
+    assert error.code == "wrong-state" and "no fine-tuned model" in error.what
     host.send("chat", "empty", run=run, messages=[])
     assert StudioError.from_dict(host.end_of("empty").error).code == "bad-setting"
     host.send("classify", "talker", run=run, text="Hello")

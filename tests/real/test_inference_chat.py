@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_words_and_another_seed_others(tiny: ModelP
 def test_a_reply_says_that_it_was_cut_off(tiny: ModelPair) -> None:
     prompt = tiny.task.prompt_ids(QUESTION, tiny.encoding())
     answer = reply(tiny.base, tiny.tokenizer, prompt, ChatSettings(max_new_tokens=3))
-    assert (answer.tokens, answer.how) == (3, "Cut off after 3 tokens.")
+    assert (answer.tokens, answer.how) == (3, "Stopped at the limit of 3 tokens.")
 
 
 def test_a_model_in_training_is_still_in_training_after_a_reply(tiny: ModelPair) -> None:
@@ -244,4 +244,4 @@ def test_qlora_says_that_the_base_is_unquantised(tmp_path: Path) -> None:
     pair = load_pair(chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", "qlora", "float32"))
     prompt = pair.task.prompt_ids(QUESTION, pair.encoding())
     said = ends(step_by_step(pair, prompt, ChatSettings(max_new_tokens=2)))
-    assert "unquantised" in said["tuned"].how and "unquantised" not in said["base"].how
+    assert "without quantization" in said["tuned"].how and "quantization" not in said["base"].how

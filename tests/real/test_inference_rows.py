@@ -70,7 +70,7 @@ def test_the_base_guesses_by_its_neighbours_and_says_so(sorter: ModelPair) -> No
     for label, text in TEXTS[::4]:
         base, tuned = classify(sorter, text)
         assert base.text == label, "a row is most like itself"
-        assert f"{NUM_NEIGHBORS} rows most like it, of {len(TEXTS)} training rows" in base.how
+        assert f"{NUM_NEIGHBORS} most similar rows among {len(TEXTS)} training rows" in base.how
         assert not tuned.how
         for answer in (base, tuned):
             assert sorted(each.label for each in answer.labels) == sorted(LABELS)

@@ -206,7 +206,7 @@ def test_the_method_trains_two_steps_and_its_export_is_loaded_again(installed: P
     steps, layers, tested = answer_in(installed, code)
     assert steps == 2
     assert layers and all(".q_proj." in name for name in layers)
-    assert tested.startswith("Loaded again without the studio")
+    assert tested.startswith("Tested without the studio")
 
 
 def test_a_run_of_a_plugin_that_is_gone_is_still_listed(installed: Path, home: Path) -> None:

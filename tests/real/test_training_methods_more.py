@@ -178,7 +178,7 @@ def export(job: TrainingJob, form: str, to: Path) -> ExportResult:
 def test_what_can_be_merged_is_exported_whole(tmp_path: Path, method: str) -> None:
     job = chat_job(tmp_path / "run", small_llama(tmp_path / "base"), method=method, rows=8, **ON_TEXT[method])
     run(job)
-    assert "Loaded again without the studio" in export(job, "merged", tmp_path / "out").tested
+    assert "Tested without the studio" in export(job, "merged", tmp_path / "out").tested
     ours = last_logits(load_pair(ref_of(job)), "tuned")
     theirs = plainly(job.info, tmp_path / "out", job.config.precision)
     near = 1e-4 if job.config.precision == "float32" else 0.02
@@ -190,8 +190,8 @@ def test_virtual_tokens_are_exported_as_an_adapter_and_never_merged(tmp_path: Pa
         tmp_path / "run", small_llama(tmp_path / "base"), method="prompt-tuning", rows=8, **ON_TEXT["prompt-tuning"]
     )
     run(job)
-    assert "stands before the text" in export_named("merged").unavailable_reason(ref_of(job))
-    with pytest.raises(StudioError, match="Take the adapter"):
+    assert "trained virtual tokens" in export_named("merged").unavailable_reason(ref_of(job))
+    with pytest.raises(StudioError, match="Export the adapter"):
         export(job, "merged", tmp_path / "merged")
-    assert "Loaded again without the studio" in export(job, "adapter", tmp_path / "adapter").tested
+    assert "Tested without the studio" in export(job, "adapter", tmp_path / "adapter").tested
     assert not any(str(tmp_path) in file.read_text() for file in (tmp_path / "adapter").glob("*.json"))

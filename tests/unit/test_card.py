@@ -24,7 +24,7 @@ REPORT = Report(
     rows=40,
     split="test",
     metrics={"loss": Metric(base=3.0, tuned=2.0, low=1.8, high=2.2, title="Loss", higher_is_better=False)},
-    verdict="Better, and clearly so.",
+    verdict="Clearly better.",
 )
 FACTS = CardFacts(
     run="20261124-ab",
@@ -89,7 +89,7 @@ def test_it_states_base_data_splits_metrics_and_where_the_starter_came_from() ->
         "package small 1.0",
         NOTE,
         "rows.csv: 100 usable rows",
-        "The merged model has the very weights",
+        "The merged model contains the exact weights",
     )
     for said in (*stated, "Train 85, validation 10, test 5", "| Loss | 3.000 | 2.000 | 1.800 to 2.200 |"):
         assert said in card, said
@@ -107,10 +107,14 @@ def test_it_lists_every_setting_that_makes_a_difference() -> None:
 
 def test_it_says_that_qlora_is_used_on_the_base_unquantised() -> None:
     four = model_card(export_named("merged"), run_of(method="qlora"), FACTS)
-    assert "tuned on a 4-bit (NF4) copy of the base" in four and "unquantised" in four
+    assert "trained on a 4-bit (NF4) quantized copy of the base model" in four and "without quantization" in four
     eight = model_card(export_named("merged"), run_of(method="qlora", quantisation="8-bit"), FACTS)
-    assert "tuned on a 8-bit" not in eight and "an 8-bit copy of the base" in eight and "NF4" not in eight
-    assert "unquantised" not in model_card(export_named("merged"), run_of(), FACTS)
+    assert (
+        "trained on a 8-bit" not in eight
+        and "an 8-bit quantized copy of the base model" in eight
+        and "NF4" not in eight
+    )
+    assert "quantization" not in model_card(export_named("merged"), run_of(), FACTS)
 
 
 def test_a_system_prompt_is_told_and_stands_in_the_snippet() -> None:
@@ -148,7 +152,7 @@ def test_a_path_of_the_machine_is_taken_out_of_the_card_and_refused_elsewhere(tm
 @pytest.mark.parametrize("name", ["training_args.bin", "optimizer.pt", "rng_state.pth", "notes.py"])
 def test_a_pickle_or_anything_else_that_does_not_belong_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(ValueError, match="must not hold"):
+    with pytest.raises(ValueError, match="must not contain"):
         check_clean(tmp_path, run_of())
 
 

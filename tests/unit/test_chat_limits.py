@@ -78,13 +78,13 @@ def test_a_visitors_reply_has_as_many_tokens_as_the_demo_allows_and_says_so(visi
     request = asked.requests[-1]
     assert request["settings"].max_new_tokens == 256 and request["prompt_tokens"] == 1024
     assert request["workspace"] == visitor.context.workspace.name and request["visitor"]
-    answer = Answer(text="Hi", tokens=256, seconds=1.0, how="Cut off after 256 tokens.")
+    answer = Answer(text="Hi", tokens=256, seconds=1.0, how="Stopped at the limit of 256 tokens.")
     exchange = asked.exchanges.get()
     exchange.put(Chunk(id="c", who="tuned", text="Hi", done=True, answer=answer))
     exchange.put(Done(id="c"))
     (piece,) = replies
     assert piece.answer is not None
-    assert piece.answer.how == "Cut off after 256 tokens. Limited to 256 tokens in this demo."
+    assert piece.answer.how == "Stopped at the limit of 256 tokens. Limited to 256 tokens in this demo."
 
 
 def test_a_system_prompt_counts_towards_the_length_of_a_conversation(visitor: Studio, asked: Asked) -> None:

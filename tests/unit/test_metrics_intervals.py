@@ -101,8 +101,8 @@ def test_better_is_said_only_when_the_interval_leaves_out_zero(metric: Metric, e
 
 def test_the_verdict_on_texts_tells_the_gain() -> None:
     said = of_texts({"loss": loss(3, 2, -1.5, -0.5)}, 40)
-    assert said.startswith("Better, and clearly so: on 40 rows kept apart")
-    assert "The true gain lies between 0.50 and 1.50" in said
+    assert said.startswith("Clearly better: on 40 held-out rows")
+    assert "The 95% confidence interval of the gain is 0.50 to 1.50" in said
 
 
 def test_the_verdict_on_labels_counts_rows_and_names_the_weak_spot() -> None:
@@ -113,6 +113,6 @@ def test_the_verdict_on_labels_counts_rows_and_names_the_weak_spot() -> None:
     }
     accuracy = Metric(base=0.5, tuned=0.77, gain_low=0.1, gain_high=0.4)
     said = of_labels({"accuracy": accuracy}, 100, per_label)
-    assert said.startswith("Better, and clearly so: 77 of 100 rows kept apart are labelled right")
-    assert "the base's guess has 50" in said and "between 10 and 40 points" in said
-    assert said.endswith("Weak spot: bad is found 20 of 40 times.")
+    assert said.startswith("Clearly better: 77 of 100 held-out rows are labeled correctly")
+    assert "(base model's guess: 50)" in said and "10 to 40 percentage points" in said
+    assert said.endswith("The label bad has the lowest recall: 20 of 40 rows.")

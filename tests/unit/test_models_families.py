@@ -234,7 +234,7 @@ def test_weights_that_need_a_library_which_is_not_here_are_refused_in_plain_word
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": True}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(StudioError, match="a library is needed that is not here"):
+    with pytest.raises(StudioError, match="a library is not installed"):
         load_base(inspect_folder(folder), "float32", TEXT)
 
 

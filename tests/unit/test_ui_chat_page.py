@@ -39,7 +39,7 @@ def told(sessions: Sessions, **settings: Any) -> str:
 
 
 def test_a_run_that_learned_on_fewer_bits_says_on_which_base_it_answers(sessions: Sessions) -> None:
-    assert "a 4-bit copy of the base" in told(sessions, method="qlora")
+    assert "a 4-bit quantized copy of the base model" in told(sessions, method="qlora")
     eight = told(sessions, method="qlora", quantisation="8-bit")
-    assert "an 8-bit copy of the base" in eight and "as it is, unquantised" in eight
+    assert "an 8-bit quantized copy of the base model" in eight and "without quantization" in eight
     assert told(sessions, method="lora") == ""

@@ -92,7 +92,7 @@ REPORT = Report(
             base_high=0.6,
             gain_low=0.28,
             gain_high=0.39,
-            title="Right answers",
+            title="Accuracy",
         ),
         "token_accuracy": Metric(base=0.5, tuned=0.6, gain_low=-0.01, gain_high=0.2),
         "loss": Metric(base=3.1, tuned=3.4, higher_is_better=False, title="Loss"),
@@ -120,14 +120,14 @@ def test_a_gain_is_marked_only_where_it_is_one() -> None:
 
 def test_a_metric_that_the_base_can_not_have_says_so() -> None:
     drawn = scorecard(Report(rows=9, split="test", verdict="", metrics={"f1": Metric(base=None, tuned=0.5)}), "x")
-    assert "no head yet" in drawn
+    assert "no classifier" in drawn
 
 
 def test_the_matrix_counts_the_mistakes_and_has_a_share_in_every_cell() -> None:
     assert REPORT.confusion is not None
     drawn = matrix(REPORT.confusion)
-    assert "5 of 20 rows are mistakes" in drawn
-    assert "<b>9</b><small>90 %</small>" in drawn
+    assert "5 of 20 predictions are wrong" in drawn
+    assert "<b>9</b><small>90%</small>" in drawn
 
 
 def test_many_labels_become_a_list_of_what_is_taken_for_what() -> None:
@@ -135,7 +135,7 @@ def test_many_labels_become_a_list_of_what_is_taken_for_what() -> None:
     confusion = {label: {other: int(label == other) for other in labels} for label in labels}
     confusion["label 3"]["label 5"] = 7
     drawn = matrix(confusion)
-    assert "label 3 taken for label 5" in drawn and "<table" not in drawn
+    assert "label 3 predicted as label 5" in drawn and "<table" not in drawn
 
 
 def test_the_verdict_is_the_heading_and_what_it_rests_on_stands_under_it() -> None:
@@ -146,12 +146,12 @@ def test_the_verdict_is_the_heading_and_what_it_rests_on_stands_under_it() -> No
 
 
 def test_no_rows_is_said() -> None:
-    assert "no such rows" in row_table((), labels=True)
+    assert "No rows to show" in row_table((), labels=True)
 
 
 def test_labels_have_their_scores() -> None:
     assert REPORT.per_label is not None
-    assert "50 %" in per_label(REPORT.per_label) and "<img" not in per_label(REPORT.per_label)
+    assert "50%" in per_label(REPORT.per_label) and "<img" not in per_label(REPORT.per_label)
 
 
 def test_numbers_are_written_as_people_read_them() -> None:
@@ -161,7 +161,7 @@ def test_numbers_are_written_as_people_read_them() -> None:
 
 def test_work_on_its_way_asks_again_by_itself_and_shows_how_far_it_is() -> None:
     drawn = evaluate.at_work(a_run(), Job(done=30, total=120))
-    assert "25 %" in drawn and "30 of 120" in drawn and "data-again" in drawn
+    assert "25%" in drawn and "30 of 120" in drawn and "data-again" in drawn
 
 
 ADAPTER = ExportView(format="adapter", title="Adapter", sentence=EVIL, bytes=9_800_000)
@@ -200,7 +200,7 @@ def a_line(name: str, **config: object) -> runs_tab.Line:
 @pytest.mark.parametrize(
     ("metrics", "shown"),
     [
-        ({"eval_loss": 0.2, "eval_macro_f1": 0.874}, '87 %<small class="d">macro f1'),
+        ({"eval_loss": 0.2, "eval_macro_f1": 0.874}, '87%<small class="d">macro f1'),
         ({"pearson": 0.968, "mse": 0.2}, '0.97<small class="d">pearson'),
         ({"eval_pearson": -0.25}, '-0.25<small class="d">pearson'),
         ({"eval_loss": 0.2}, "none"),
@@ -226,7 +226,7 @@ def test_the_table_escapes_names_and_says_what_a_deletion_takes() -> None:
 
 
 def test_a_table_without_a_run_says_how_to_see_more() -> None:
-    assert "No run is like that" in runs_tab.table([], "", "")
+    assert "No run matches" in runs_tab.table([], "", "")
 
 
 def test_tags_and_the_beginning_of_a_note_stand_by_the_name_and_are_escaped() -> None:
@@ -245,7 +245,7 @@ def test_a_waiting_run_has_its_place_and_can_be_moved() -> None:
         ends=(False, True),
     )
     drawn = runs_tab.table([waits], "", "")
-    assert "2 runs before it." in drawn and 'data-way="up"' in drawn and "Earlier: one" in drawn
+    assert "2 runs before it." in drawn and 'data-way="up"' in drawn and "Move up: one" in drawn
     assert drawn.index("disabled") > drawn.index('data-way="up"')
 
 
@@ -267,7 +267,7 @@ def test_a_damaged_database_is_told_where_no_run_is_left_of_it(tmp_path: Path) -
     visit.choose(task="chat")
     (visit.studio.context.workspace.root / "mended.json").write_text('["The database was found damaged <b>."]')
     drawn, _ = runs_tab.drawn(visit)
-    assert "The database was found damaged &lt;b&gt;." in drawn and "I have seen it" in drawn
+    assert "The database was found damaged &lt;b&gt;." in drawn and "Dismiss" in drawn
     sessions.root.close()
 
 
