@@ -35,8 +35,8 @@ def add(sessions: Sessions) -> None:
         """Plan a run: its settings with reasons, and the estimated time and memory.
 
         Args:
-            dataset: a dataset's id, `sample:NAME`, `hf:OWNER/NAME`, or a file of the machine.
-            model: a starter, a model of the Hub or a folder.
+            dataset: a dataset's id, `sample:NAME`, `hf:OWNER/NAME`, or a file on the server.
+            model: a starter model, a model of the Hub or a folder.
             task: for example `chat`; inferred from the columns when empty.
             method: for example `lora`; chosen when empty.
             settings: fields of a run's settings, for example {"epochs": 3}.
@@ -53,7 +53,7 @@ def add(sessions: Sessions) -> None:
         settings: dict[str, Any] | None = None,
         name: str = "",
     ) -> dict[str, Any]:
-        """Start a run and return its id at once. `status` follows it. Arguments as for `plan`."""
+        """Start a run and return its id at once. Ask `status` for its progress. Arguments as for `plan`."""
         chosen = {"task": task or None, "method": method or None, "settings": settings or {}, "name": name}
         return answer(request, lambda studio: _train(studio, _request(studio, dataset, model=model, **chosen)))
 
@@ -71,10 +71,10 @@ def add(sessions: Sessions) -> None:
         """The replies of the base model and of a run's fine-tuned model to one message.
 
         Args:
-            message: what to reply to.
+            message: the prompt.
             run: a run's id, or `last`.
             system: a system prompt.
-            max_new_tokens: most tokens of each reply.
+            max_new_tokens: the maximum number of tokens of each reply.
         """
         return answer(
             request,

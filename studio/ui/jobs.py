@@ -59,7 +59,7 @@ class Job:
 
     @property
     def seconds_left(self) -> float | None:
-        """From the speed so far; None while that is too early to tell."""
+        """From the speed so far; None while it is too early to estimate."""
         return self.seconds / self.share - self.seconds if self.share > 0.02 and self.seconds > 1 else None
 
 
@@ -111,7 +111,9 @@ class Jobs:
         except Exception as error:
             number = report(error, job.title)
             job.error = StudioError(
-                "unexpected", "This could not be done.", hint=f"The server's log has the cause under {number}."
+                "unexpected",
+                "Something failed unexpectedly.",
+                hint=f"Try again. The server's log has the cause under {number}.",
             )
         job.ended = True
 

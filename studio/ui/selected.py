@@ -1,4 +1,4 @@
-"""The run that steps 4 to 7 are about: the selected one, else the newest."""
+"""The run of the tabs Train, Evaluate, Chat and Export: the selected one, else the newest."""
 
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
@@ -30,12 +30,12 @@ def target_run(visit: Visit) -> str:
 
 
 def without_result(run: RunRecord | None) -> str:
-    """Why steps 5 to 7 are not open yet."""
-    return f"{run.name} has no tuned model yet." if run else "There is no run yet."
+    """Why Evaluate, Chat and Export are not open yet."""
+    return f"{run.name} has no fine-tuned model yet." if run else "There is no run yet."
 
 
 def select_run(visit: Visit, run: str) -> None:
-    """Select a run; steps 4 to 7 are about it from now on."""
+    """Select a run for the tabs Train, Evaluate, Chat and Export."""
     visit.choose(run=run, reached=())
 
 

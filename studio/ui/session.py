@@ -1,8 +1,8 @@
-"""Who is asking, and what this browser tab has chosen.
+"""The visitor of a request, and the choices of a browser tab.
 
 In a demo a visitor is known by a secret in a request header, issued by the server and kept by the page's script; its
-hash is the name of the visitor's workspace. Alone, everybody is `default`. Choices are kept twice: here for the open
-page, and as a draft in the workspace, so that a reload or a restart of the server loses none of them.
+hash is the name of the visitor's workspace. Without a demo, the workspace is `default`. Choices are stored twice: here
+for the open page, and as a draft in the workspace, so that a reload or a restart of the server loses none of them.
 """
 
 import threading
@@ -27,7 +27,7 @@ HEADER = "x-studio-workspace"
 _LARGEST = 2**53
 T = TypeVar("T")
 MOST_PAGES, PAGES_OF_ONE = 1024, 16
-"""Open pages that are remembered, of all and of one visitor of a demo; older ones come back from their drafts."""
+"""Open pages in memory, in total and for one visitor of a demo. Older ones are loaded from their drafts."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Choices:
     view: str = "rows"
     """Which view of the data is open: `rows`, `tokens`, `label` or `versions`."""
     row: int = 1
-    """The row of What the model sees."""
+    """The row of the token view."""
     page: int = 1
     """First row of the table."""
     only: str = ""
@@ -52,7 +52,7 @@ class Choices:
     settings: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     prompts: tuple[str, ...] | None = None
-    """Prompts to watch; None until the person changed them."""
+    """Test prompts. None until the person changes them."""
     validation: str | None = None
     run: str = ""
     other_run: str = ""
@@ -103,8 +103,7 @@ class Sessions:
         self.root = Studio(home, demo=demo)
         self.workspaces = Workspaces(self.root, self.limits)
         self.actions, self.requests = ActionScheduler(self.limits), ActionScheduler(self.limits)
-        """Whose page action, and whose request of the page's script, is handled next. What is polled every second does
-        not wait behind an action that takes long."""
+        """Schedulers of page actions and of requests of the page's script. A poll does not wait for a long action."""
         JOB_TURNS.set_limits(self.limits, self.workspaces.address_of)
         self._pages: OrderedDict[tuple[str, str], OpenPage] = OrderedDict()
         self._lock = threading.Lock()
@@ -122,16 +121,16 @@ class Sessions:
         return Visitor(self.workspace_of(headers), headers.get(ADDRESS, "") if self.demo else "")
 
     def workspace_of(self, headers: Mapping[str, str]) -> str:
-        """The workspace of the sender of these headers. Nothing else is trusted."""
+        """The workspace of the sender of these headers, which alone are trusted."""
         if not self.demo:
             return "default"
         name = self.root.home.visitor_workspace(headers.get(HEADER, ""))
         if name is None:
-            raise StudioError("not-allowed", "This page has lost its workspace.", hint="Reload the page.")
+            raise StudioError("not-allowed", "The workspace of this page is gone.", hint="Reload the page.")
         return name
 
     def studio_of(self, headers: Mapping[str, str]) -> Studio:
-        """The Studio of the sender of these headers. A visitor who has not done anything has no files yet."""
+        """The Studio of the sender of these headers. A new visitor has no files yet."""
         return self.workspaces.studio(self.workspace_of(headers), self._role_of(headers))
 
     async def run(self, headers: Mapping[str, str], function: Callable[[Studio], T]) -> T:
@@ -161,7 +160,7 @@ class Sessions:
         return visit
 
     def page(self, key: tuple[str, str]) -> OpenPage:
-        """An open page; the oldest ones are forgotten, first those of a visitor who has very many."""
+        """An open page. The oldest pages are forgotten, first those of a visitor with very many."""
         with self._lock:
             page = self._pages.setdefault(key, OpenPage())
             self._pages.move_to_end(key)
@@ -198,7 +197,7 @@ class Sessions:
             return page.running
 
     def mark(self, key: tuple[str, str]) -> int:
-        """Grows whenever something was chosen or done on an open page."""
+        """Grows with each choice or action on an open page."""
         return self.page(key).mark
 
     def forget(self, key: tuple[str, str]) -> None:
@@ -232,11 +231,11 @@ class Visit:
         self._change(lambda _: changes)
 
     def remember(self, **things: Any) -> None:
-        """Change some of the small things that a page wants to find again."""
+        """Save further values of the page, by name."""
         self._change(lambda now: {"extra": {**now.extra, **things}})
 
     def add(self, name: str, **things: Any) -> None:
-        """Change some things that are kept together under one name."""
+        """Change some of the values that are saved together under one name."""
 
         def added(now: Choices) -> dict[str, Any]:
             kept = now.extra.get(name)
@@ -265,29 +264,29 @@ class Visit:
         self._sessions.working(self._key, -1)
 
     def mark(self) -> int:
-        """Grows whenever something was chosen or done on this page, by this act or by another one meanwhile."""
+        """Grows with each choice or action on this page, by this action or by another one at the same time."""
         return self._sessions.mark(self._key)
 
     def settle(self, most: float = 3.0) -> None:
-        """Wait for what was done on this page just before: a field left by the very click that is handled now."""
+        """Wait for earlier actions of this page, for example a field that the current click has left."""
         until = time.monotonic() + most
         while self._sessions.working(self._key, 0) > 1 and time.monotonic() < until:
             time.sleep(0.01)
 
     def begin(self, run: str = "") -> None:
-        """The page was loaded: take up what was chosen last; a run named by the address comes first."""
+        """The page was loaded: restore the last choices. A run in the address has priority."""
         self._sessions.forget(self._key)
         with suppress(StudioError):
             if run and run != self.choices.run:
                 self.choose(run=self.studio.runs.get(run[:100]).id, reached=())
 
     def text(self, name: str, limit: int = 20_000) -> str:
-        """A text that came with the event; nothing but text, and no longer than `limit`."""
+        """A text of the event, with at most `limit` characters."""
         value = self.event.get(name, "")
         return value[:limit] if isinstance(value, str) else str(value)[:limit]
 
     def whole(self, name: str, default: int = 0) -> int:
-        """A whole number that came with the event, no larger than a database can hold."""
+        """A whole number of the event, within what a database can hold."""
         try:
             return max(-_LARGEST, min(_LARGEST, int(self.event.get(name, default))))
         except (TypeError, ValueError, OverflowError):
@@ -295,5 +294,5 @@ class Visit:
 
 
 def _said(value: Any) -> Any:
-    """A value as it came; half a character, which no text on its way out may hold, becomes a question mark."""
+    """The value. A lone surrogate, which UTF-8 can't hold, becomes a question mark."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

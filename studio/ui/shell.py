@@ -1,8 +1,8 @@
-"""How handlers are wired: every one is given a `Visit`, and every refusal becomes a sentence on its page.
+"""How handlers are wired. Each one gets a `Visit`, and each error becomes a message on its page.
 
 All actions of the page come through one server function, `act`: one request, one answer. The answer holds the values of
 the parts that changed, by the id of the part. This is the one place of the page with a broad `except`: an unknown error
-is written to the log under a short id, which the person is told.
+is written to the log under a short id, which the message names.
 """
 
 import itertools
@@ -32,7 +32,7 @@ MOST_FIELDS = 20
 """Fields of an action. The page sends fewer than ten."""
 _DRAWN_AGAIN = 4
 _DRAWN = itertools.count(int(time.time() * 1000))
-"""Drawings in the order in which they were begun, after those of a server before this one."""
+"""Numbers of drawings, in the order in which they began, above those of an earlier server."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Shell:
         return act
 
     async def act(self, data: Any, headers: Mapping[str, str]) -> Answer:
-        """The answer to an action; never an error, since Gradio would tell the page nothing of it."""
+        """The answer to an action. It never raises, because Gradio would not report the error to the page."""
         data = data if isinstance(data, dict) else {}
         region, page, said, secret = (data.get(name) for name in ("region", "page", "said", "secret"))
         tab, handler = self.handlers.get(region if isinstance(region, str) else "", (self.first, None))
@@ -119,7 +119,7 @@ class PageShell:
         return self.drawn(visit)
 
     def then_drawn(self, act: Callable[[Visit], None]) -> Handler:
-        """A handler that does something and then draws the tab as it now is, refused or not, or opens another one."""
+        """A handler that acts and then draws the tab, also after an error, or opens another tab."""
 
         def handler(visit: Visit) -> Updates:
             try:
@@ -131,7 +131,7 @@ class PageShell:
         return handler
 
     def drawn(self, visit: Visit) -> dict[Any, Any]:
-        """The tab as it is now; drawn again when another action of the page changed something in the meantime."""
+        """The tab as it is now. It is drawn again when another action changed something in the meantime."""
         updates: dict[Any, Any] = {}
         for _ in range(_DRAWN_AGAIN):
             mark, at = visit.mark(), next(_DRAWN)
@@ -142,7 +142,7 @@ class PageShell:
         return updates
 
     def shown(self, visit: Visit) -> Answer:
-        """The tab as it should look now, or why it can't be drawn."""
+        """The tab as it is now, or why it can't be drawn."""
         try:
             updates = self.drawn(visit)
         except Exception as error:
@@ -165,19 +165,19 @@ class PageShell:
     def answer(self, visit: Visit | None, updates: Updates, goto: str | None = None, begin: bool = False) -> Answer:
         """The answer of an action: the parts that changed, tabs with a tick, and the tab to open.
 
-        A tab that the page is to `begin` with gives way to one that the person has chosen meanwhile.
+        A tab to `begin` with is ignored when the person has chosen another tab in the meantime.
         """
         beat = {"done": list(visit.choices.done()) if visit else [], "tab": visit.choices.tab if visit else ""}
         regions = {part.elem_id: value for part, value in dict(updates or {}).items()}
         return {"regions": regions, "beat": {**beat, "open": goto or "", "begin": begin}}
 
     def refusal(self, visit: Visit | None, error: Exception) -> Answer:
-        """An error as a sentence on the tab."""
+        """An error as a message on the tab."""
         if not isinstance(error, StudioError):
             number = report(error, f"on the page {self.name}")
             error = StudioError(
                 "not-allowed",
-                "Something went wrong here.",
+                "Something failed unexpectedly.",
                 hint=f"Try again. The server's log has the cause under {number}.",
             )
         return self.answer(visit, {self.notice: alert(error)})
@@ -187,7 +187,7 @@ class PageShell:
         try:
             with self.shell.sessions.visit(headers, page, said) as visit:
                 updates = dict(handler(visit) or {})
-                # What the page asks by itself is no answer to the person: a refusal that is shown stays.
+                # A request that the page sends by itself does not answer the person, so an error that is shown stays.
                 cleared = {} if visit.event.get("unasked") else {self.notice: Html("")}
                 return self.answer(visit, {**cleared, **updates}, visit.wanted_tab)
         except Exception as error:
@@ -195,12 +195,12 @@ class PageShell:
 
 
 def _unknown_button() -> StudioError:
-    return StudioError("not-allowed", "This page does not know that button.", hint="Reload the page.")
+    return StudioError("not-allowed", "This page has no such button.", hint="Reload the page.")
 
 
 def _stamped(value: Any, at: int, act: int) -> Any:
     """A region with the number of its drawing, and of the action that it answers.
 
-    One that arrives after a later one is not shown any more, and none takes back what was done after its action.
+    The page ignores a drawing that is older than the one it shows, or than the last action.
     """
     return Html(f"<!--{at} {act}-->{value}") if isinstance(value, Html) else value

@@ -271,7 +271,7 @@ def test_several_runs_stand_on_one_chart_with_what_they_differ_in(look: Any, stu
     page = look(one.id, tab="Runs")
     page.locator("details[data-key=compare] summary").click()
     for name in ("first one", "second <b>"):
-        page.get_by_label(f"Choose {name}", exact=True).check()
+        page.get_by_label(f"Select {name}", exact=True).check()
     chart = page.get_by_role("img", name="Runs compared")
     expect(chart.locator("canvas")).to_be_visible()
     page.wait_for_timeout(300)
@@ -280,7 +280,7 @@ def test_several_runs_stand_on_one_chart_with_what_they_differ_in(look: Any, stu
     page.get_by_label("Curve", exact=True).select_option("train")
     page.wait_for_timeout(300)
     assert picture(chart) != before
-    table = page.get_by_role("region", name="What differs")
+    table = page.get_by_role("region", name="Differences")
     expect(table).to_contain_text("Best loss")
     expect(table).to_contain_text("second <b>")
 

@@ -12,7 +12,7 @@ def test_a_method_shows_its_own_settings_and_a_measured_estimate(page: Page, tmp
     bring(page, rows_file(tmp_path))
     tab(page, "3 Method").click()
     methods = page.locator("[name=method]").locator("xpath=ancestor::fieldset")
-    expect(page.locator(".runcard")).to_contain_text("What learns", timeout=SLOW)
+    expect(page.locator(".runcard")).to_contain_text("Trainable parameters", timeout=SLOW)
     for method in METHODS.values():
         expect(methods.locator(f'input[value="{method.name}"]')).to_be_attached()
     methods.get_by_text("More methods").click()
@@ -23,16 +23,16 @@ def test_a_method_shows_its_own_settings_and_a_measured_estimate(page: Page, tmp
     methods.locator('input[value="lora"]').check()
     expect(page.get_by_label("Virtual tokens")).to_have_count(0)
     button(page, "Measure").click()
-    expect(page.get_by_text("Memory and time were measured by a few real steps.")).to_be_visible(timeout=3 * SLOW)
+    expect(page.get_by_text("Memory and time were measured with a few real steps.")).to_be_visible(timeout=3 * SLOW)
 
 
 def test_a_search_tries_the_preset_first_and_its_best_can_be_used(page: Page, tmp_path: Path) -> None:
     bring(page, rows_file(tmp_path))
     tab(page, "3 Method").click()
-    expect(page.locator(".runcard")).to_contain_text("What learns", timeout=SLOW)
+    expect(page.locator(".runcard")).to_contain_text("Trainable parameters", timeout=SLOW)
     page.get_by_text("Learning", exact=True).first.click()
-    page.get_by_label("Most steps").fill("2")
-    page.get_by_label("Most steps").press("Tab")
+    page.get_by_label("Maximum steps").fill("2")
+    page.get_by_label("Maximum steps").press("Tab")
     expect(page.locator(".runcard")).to_contain_text("2 steps")
     page.locator("#method-body summary").filter(has_text="Search").click()
     page.get_by_label("Trials", exact=True).fill("2")
@@ -47,7 +47,7 @@ def test_a_search_tries_the_preset_first_and_its_best_can_be_used(page: Page, tm
     chart = page.locator("details", has=trials).locator("svg.spark polyline")
     expect(chart).to_be_attached(timeout=3 * SLOW)  # drawn as soon as two trials have ended
     assert len(chart.get_attribute("points").split()) == 2  # type: ignore[union-attr]
-    button(page, "Use the best").click()
+    button(page, "Use the best settings").click()
     expect(page.get_by_text("changed by you").first).to_be_visible()
 
 
@@ -57,15 +57,15 @@ def test_what_does_not_fit_is_made_to_fit_and_each_change_is_said(page: Page, tm
     path.write_text("question,answer\n" + "".join(f"Where is parcel {n}?,{n} {long}\n" for n in range(1300)))
     bring(page, path)
     tab(page, "3 Method").click()
-    expect(page.locator(".runcard")).to_contain_text("What learns", timeout=SLOW)
+    expect(page.locator(".runcard")).to_contain_text("Trainable parameters", timeout=SLOW)
     page.get_by_text("Learning", exact=True).first.click()
-    page.get_by_label("Rows at once").fill("1024")
-    page.get_by_label("Rows at once").press("Tab")
+    page.get_by_label("Batch size").fill("1024")
+    page.get_by_label("Batch size").press("Tab")
     expect(page.locator("#method-actions")).to_contain_text("are free.", timeout=SLOW)
     expect(button(page, "Start")).to_have_count(0)
     button(page, "Make it fit").click()
-    expect(page.get_by_text("Made to fit.")).to_be_visible(timeout=SLOW)
-    said = page.locator(".note", has_text="Made to fit.")
+    expect(page.get_by_text("Changed to fit the memory.")).to_be_visible(timeout=SLOW)
+    said = page.locator(".note", has_text="Changed to fit the memory.")
     expect(said).to_contain_text("instead of 1024")
     expect(button(page, "Start")).to_be_enabled()
-    assert int(page.get_by_label("Rows at once").input_value()) < 1024
+    assert int(page.get_by_label("Batch size").input_value()) < 1024

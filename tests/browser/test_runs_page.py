@@ -93,8 +93,8 @@ def names(page: Page) -> list[str]:
 
 
 def more(page: Page, name: str) -> Locator:
-    page.get_by_role("button", name=f"More of {name}", exact=True).click()
-    return page.get_by_role("region", name=f"More of {name}")
+    page.get_by_role("button", name=f"Details of {name}", exact=True).click()
+    return page.get_by_role("region", name=f"Details of {name}")
 
 
 def test_runs_are_found_sorted_tagged_noted_and_put_aside(look: Any, studio: Served) -> None:
@@ -113,7 +113,7 @@ def test_runs_are_found_sorted_tagged_noted_and_put_aside(look: Any, studio: Ser
     page.get_by_label("Find a run").fill("formal")
     expect(row(page, "mood")).to_have_count(0)
     page.get_by_label("Find a run").fill("nothing like that")
-    expect(page.get_by_text("No run is like that")).to_be_visible()
+    expect(page.get_by_text("No run matches")).to_be_visible()
     page.get_by_label("Find a run").fill("")
     expect(row(page, "mood")).to_be_visible()
     page.get_by_label("Tag", exact=True).select_option("keep")
@@ -131,7 +131,7 @@ def test_runs_are_found_sorted_tagged_noted_and_put_aside(look: Any, studio: Ser
     page.reload()
     ready(page)
     expect(row(page, "tone")).to_be_visible()
-    panel.get_by_role("button", name="Back among the runs").click()
+    panel.get_by_role("button", name="Unarchive").click()
     page.get_by_label("Archived").uncheck()
     expect(row(page, "mood")).to_be_visible()
     expect(row(page, "tone")).to_be_visible()
@@ -148,8 +148,8 @@ def test_the_order_of_the_queue_is_changed_by_buttons_and_a_waiting_run_is_pause
     page = look()
     expect(row(page, "first")).to_contain_text("1 run before it")
     expect(row(page, "second")).to_contain_text("2 runs before it")
-    expect(page.get_by_role("button", name="Earlier: first")).to_be_disabled()
-    page.get_by_role("button", name="Earlier: second").click()
+    expect(page.get_by_role("button", name="Move up: first")).to_be_disabled()
+    page.get_by_role("button", name="Move up: second").click()
     expect(row(page, "second")).to_contain_text("1 run before it")
     expect(row(page, "first")).to_contain_text("2 runs before it")
     assert work.space.home.queue.position(first.id) == 2
@@ -189,7 +189,7 @@ def test_a_run_is_run_again_with_a_change_and_for_some_passes_more(look: Any, st
     page = look(run.id)
     page.get_by_role("tab", name="4 Train", exact=True).click()
     page.get_by_role("button", name="Run again").click()
-    panel = page.get_by_role("region", name="More of tone", exact=True)
+    panel = page.get_by_role("region", name="Details of tone", exact=True)
     rate = panel.get_by_label("Learning rate")
     rate.fill("fast")
     rate.press("Tab")
@@ -198,7 +198,7 @@ def test_a_run_is_run_again_with_a_change_and_for_some_passes_more(look: Any, st
     rate.fill("0.0005")
     rate.press("Tab")
     expect(panel.get_by_text("With learning rate 0.0005 instead of 0.0002.")).to_be_visible()
-    panel.get_by_label("Another setting").select_option("seed")
+    panel.get_by_label("Change another setting").select_option("seed")
     panel.get_by_label("Seed").fill("7")
     panel.get_by_label("Seed").press("Tab")
     panel.get_by_role("button", name="Run again").click()
@@ -208,10 +208,10 @@ def test_a_run_is_run_again_with_a_change_and_for_some_passes_more(look: Any, st
     assert (after.learning_rate, after.seed, after.lora_rank, after.epochs) == (5e-4, 7, 4, 2)
     api.runs.stop(again.id, "discard")
     page.get_by_role("tab", name="Runs", exact=True).click()
-    panel = page.get_by_role("region", name="More of tone", exact=True)
+    panel = page.get_by_role("region", name="Details of tone", exact=True)
     expect(panel.get_by_label("Learning rate")).to_have_value("0.0002")
-    panel.get_by_label("Passes more").fill("0.5")
-    panel.get_by_role("button", name="Go on with tone").click()
+    panel.get_by_label("More epochs").fill("0.5")
+    panel.get_by_role("button", name="Extend tone").click()
     expect(page.get_by_role("heading", name="tone 3")).to_be_visible(timeout=60_000)
     longer = api.runs.spec(api.runs.all()[0].id)
     assert (longer.config.start_from, longer.config.epochs) == (run.id, 0.5)
@@ -230,7 +230,7 @@ def test_two_browsers_that_press_start_at_once_make_one_run(look: Any, studio: S
     pages = [look(), look()]
     for page in pages:
         page.get_by_role("tab", name="3 Method", exact=True).click()
-        expect(page.get_by_text("You can close the page; the run goes on.")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("You can close the page. The run continues.")).to_be_visible(timeout=60_000)
     for page in pages:
         page.evaluate("document.querySelector('#method-actions [data-primary]').click()")
     for page in pages:
@@ -250,17 +250,17 @@ def test_a_run_is_saved_as_a_file_and_brought_in_again(look: Any, studio: Served
     page = look()
     panel = more(page, "travels")
     with page.expect_download() as fetched:
-        panel.get_by_role("button", name="Save as a file").click()
+        panel.get_by_role("button", name="Export run", exact=True).click()
     file = tmp_path / "run.zip"
     fetched.value.save_as(file)
     assert fetched.value.suggested_filename == "travels-run.zip"
-    page.get_by_label("Bring a run in from a file").set_input_files(file)
+    page.get_by_label("Import a run from a file").set_input_files(file)
     expect(row(page, "travels 2")).to_be_visible()
     came = run.space.runs.all()[0]
     assert came.has_result and len(run.space.events.after(came.id, kinds=("step",))) == 60
     bad = tmp_path / "bad.zip"
     bad.write_bytes(b"no run at all")
-    page.get_by_label("Bring a run in from a file").set_input_files(bad)
+    page.get_by_label("Import a run from a file").set_input_files(bad)
     expect(page.get_by_role("alert").filter(has_text="This file is no run of the studio")).to_be_visible()
     assert len(run.space.runs.all()) == 2
 
@@ -270,12 +270,12 @@ def test_the_disk_is_shown_and_a_deletion_says_what_is_lost(look: Any, studio: S
     (run.space.runs.folder(run.id).adapter / "adapter_model.safetensors").write_bytes(bytes(3_000_000))
     page = look()
     expect(more(page, "large")).to_contain_text("3.0 MB")
-    page.get_by_role("button", name="Remove checkpoints").click()
+    page.get_by_role("button", name="Delete checkpoints").click()
     question = page.get_by_role("dialog")
-    expect(question).to_contain_text("its result, curve and log stay")
-    question.get_by_role("button", name="Remove checkpoints").click()
-    expect(page.get_by_role("button", name="Remove checkpoints")).to_have_count(0)
-    page.get_by_role("button", name="Show what takes room").click()
+    expect(question).to_contain_text("Its result, curve and log stay")
+    question.get_by_role("button", name="Delete checkpoints").click()
+    expect(page.get_by_role("button", name="Delete checkpoints")).to_have_count(0)
+    page.get_by_role("button", name="Show disk usage").click()
     panel = page.get_by_role("region", name="Storage", exact=True)
     expect(panel).to_contain_text("a starter, shared by all homes")
     panel.get_by_role("button", name="Delete run large").click()
@@ -290,7 +290,7 @@ def test_a_damaged_database_is_told_until_it_was_seen(look: Any, studio: Served)
     run.space.root.joinpath("mended.json").write_text('["The database was found damaged."]')
     page = look()
     expect(page.get_by_text("The database was found damaged.")).to_be_visible()
-    page.get_by_role("button", name="I have seen it").click()
+    page.get_by_role("button", name="Dismiss").click()
     expect(page.get_by_text("The database was found damaged.")).to_be_hidden()
     assert run.space.recovery_notices() == []
 
@@ -304,7 +304,7 @@ def test_the_page_is_usable_on_a_phone_and_axe_finds_nothing(look: Any, studio: 
     run.space.runs.change(run.id, tags=["keep"], note="A note")
     page = look(color_scheme=scheme)
     more(page, run.space.runs.get(run.id).name)
-    page.get_by_role("button", name="Show what takes room").click()
+    page.get_by_role("button", name="Show disk usage").click()
     page.get_by_role("region", name="Storage", exact=True).wait_for()
     kinds = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     told = Axe().run(page, options={"runOnly": {"type": "tag", "values": kinds}})

@@ -110,7 +110,7 @@ def test_a_file_that_is_brought_first_is_asked_what_it_is_for_and_two_choices_le
     expect(page.get_by_text("40 of 40 rows can be used")).to_be_visible(timeout=SLOW)
     expect(page.get_by_label("Role of the column visitor wrote")).to_have_value("prompt")
     button(page, "Next: method").click()
-    expect(page.get_by_role("heading", name="How should it learn?")).to_be_visible()
+    expect(page.get_by_role("heading", name="How should the model learn?")).to_be_visible()
 
 
 def test_html_in_rows_and_in_a_files_name_stays_text(page: Page, tmp_path: Path) -> None:
@@ -186,14 +186,14 @@ def test_a_setting_that_can_not_be_says_so_at_its_field_and_the_defaults_come_ba
         expect(rate).to_have_attribute("aria-invalid", "true")
         expect(rate).to_have_value(wrong)
         expect(button(page, "Start")).to_be_disabled()
-    button(page, "Back to defaults").click()
+    button(page, "Reset to defaults").click()
     expect(rate).to_have_value(before)
     expect(button(page, "Start")).to_be_enabled()
-    passes = page.get_by_label("Passes over the rows")
+    passes = page.get_by_label("Epochs", exact=True)
     passes.fill("2")
     passes.press("Tab")
     expect(page.get_by_text("1 changed by you")).to_be_visible()
-    expect(page.locator(".runcard")).to_contain_text("2 passes of")
+    expect(page.locator(".runcard")).to_contain_text("2 epochs of")
 
 
 def test_a_reload_and_a_restart_of_the_server_lose_nothing(page: Page, served: Served, tmp_path: Path) -> None:
@@ -201,8 +201,8 @@ def test_a_reload_and_a_restart_of_the_server_lose_nothing(page: Page, served: S
     tab(page, "3 Method").click()
     page.get_by_role("radio", name="Quick try").check()
     page.locator('input[value="full"]').check()
-    page.get_by_label("Name of this run").fill("my parcels")
-    page.get_by_label("Name of this run").press("Tab")
+    page.get_by_label("Run name").fill("my parcels")
+    page.get_by_label("Run name").press("Tab")
     page.get_by_label("Prompt 1").fill("Where is my kettle?")
     page.get_by_label("Prompt 1").press("Tab")
 
@@ -210,7 +210,7 @@ def test_a_reload_and_a_restart_of_the_server_lose_nothing(page: Page, served: S
         expect(tab(page, "3 Method")).to_have_attribute("aria-selected", "true", timeout=SLOW)
         expect(page.get_by_role("radio", name="Quick try")).to_be_checked(timeout=SLOW)
         expect(page.locator('input[value="full"]')).to_be_checked()
-        expect(page.get_by_label("Name of this run")).to_have_value("my parcels")
+        expect(page.get_by_label("Run name")).to_have_value("my parcels")
         expect(page.get_by_label("Prompt 1")).to_have_value("Where is my kettle?")
 
     page.wait_for_timeout(500)

@@ -36,9 +36,9 @@ def tab(page: Page, name: str) -> None:
 
 def set_steps(page: Page, steps: int) -> None:
     """Few steps, by the setting that anybody could use."""
-    expect(page.get_by_role("heading", name="How should it learn?")).to_be_visible()
+    expect(page.get_by_role("heading", name="How should the model learn?")).to_be_visible()
     page.locator("summary").filter(has_text="Learning").first.click()
-    field, taken = page.get_by_label("Most steps"), page.get_by_text("1 changed by you")
+    field, taken = page.get_by_label("Maximum steps"), page.get_by_text("1 changed by you")
     field.fill(str(steps))
     field.press("Tab")
     expect(taken).to_be_visible(timeout=MINUTE)
@@ -95,7 +95,7 @@ def support_rows(folder: Path) -> Path:
 def download_adapter(page: Page, folder: Path) -> Path:
     """Export the adapter and download it. Returns the file."""
     tab(page, "7 Export")
-    button(page, "Make adapter").click()
+    button(page, "Export adapter").click()
     download = page.get_by_role("button", name="Download")
     expect(download).to_be_visible(timeout=3 * MINUTE)
     with page.expect_download() as coming:
@@ -282,7 +282,7 @@ def test_twenty_rows_labelled_by_keyboard_are_trained_on(page: Page, served: Ser
     tab(page, "5 Evaluate")
     button(page, "Evaluate").click()
     expect(page.get_by_role("heading", name="Scorecard")).to_be_visible(timeout=2 * MINUTE)
-    expect(page.get_by_role("heading", name="What it mixes up")).to_be_visible()
+    expect(page.get_by_role("heading", name="Mixed-up labels")).to_be_visible()
     with page.expect_download() as coming:
         button(page, "Save report").click()
     assert "<!doctype html>" in Path(coming.value.path()).read_text(encoding="utf-8")

@@ -39,7 +39,7 @@ class Two:
     def studio_of(self, headers: Headers) -> Studio:
         name = headers.get("x-studio-workspace", "")
         if name not in self.studios:
-            raise StudioError("not-allowed", "This page has lost its workspace.")
+            raise StudioError("not-allowed", "The workspace of this page is gone.")
         return self.studios[name]
 
     async def run(self, headers: Headers, function: Callable[[Studio], T]) -> T:
@@ -253,7 +253,7 @@ def test_the_report_is_given_as_json_and_as_a_page_with_its_texts_escaped(two: T
 def test_a_chat_without_a_tuned_model_is_refused_as_the_last_line(two: Two, page: TestClient) -> None:
     run = two.made_run("anna")
     answer = page.post(f"/studio/run/{run.id}/chat", json={"messages": [{"role": "user", "content": "Hi"}]})
-    assert "has no tuned model yet" in answer.json()["error"]["message"]
+    assert "has no fine-tuned model yet" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("settings", [{"temperature": 9}, {"seed": "abc"}, {"top_p": 0}, {"max_new_tokens": 10**9}])

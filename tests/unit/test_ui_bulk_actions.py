@@ -103,18 +103,18 @@ def test_a_tick_stays_however_many_follow_and_too_many_are_not_drawn(visit: Visi
 def test_the_bar_says_how_many_runs_go_with_how_many_bytes_and_that_those_at_work_stay() -> None:
     lines = [chosen("one"), chosen("two"), at_work(chosen("three"))]
     drawn = bulk_actions.bar(lines, archived=False)
-    assert "<b>3 runs</b> chosen. One is at work and stays." in drawn
+    assert "<b>3 runs</b> selected. 1 active run does not change." in drawn
     question = (
-        "Delete 2 runs: their curves, logs, checkpoints and fine-tuned models, 10 bytes? One is at work and stays."
+        "Delete 2 runs: their curves, logs, checkpoints and fine-tuned models, 10 bytes? 1 active run does not change."
     )
     assert f'data-confirm="{question}"' in drawn and 'data-runs="id-one id-two"' in drawn and "Archive 2 runs" in drawn
-    assert "Put 1 run back" in bulk_actions.bar([chosen("one")], archived=True)
+    assert "Unarchive 1 run" in bulk_actions.bar([chosen("one")], archived=True)
 
 
 def test_the_bar_has_nothing_to_delete_where_none_is_chosen_or_all_are_at_work() -> None:
     assert "delete-several" not in bulk_actions.bar([], archived=False)
     drawn = bulk_actions.bar([at_work(chosen("one")), at_work(chosen("two")), a_line("three")], archived=False)
-    assert "2 are at work and stay." in drawn and "delete-several" not in drawn and "New run" in drawn
+    assert "2 active runs do not change." in drawn and "delete-several" not in drawn and "New run" in drawn
 
 
 def test_all_that_are_shown_are_chosen_by_one_press_and_none_by_another(visit: Visit) -> None:
@@ -122,12 +122,12 @@ def test_all_that_are_shown_are_chosen_by_one_press_and_none_by_another(visit: V
     visit.studio.saved.annotate(hidden, archived=True)
     tick(visit, one)
     drawn = bulk_actions.bar(shown(visit), archived=False)
-    assert "Choose all 2" in drawn and f'data-runs="{two} {one}"' in drawn and "Choose none" in drawn
+    assert "Select all 2" in drawn and f'data-runs="{two} {one}"' in drawn and "Select none" in drawn
     act(visit, bulk_actions.choose, runs=f"{two} {one} gone-since")
     assert compare.ticked(visit) == [two, one]
-    assert "Choose all" not in bulk_actions.bar(shown(visit), archived=False)
+    assert "Select all" not in bulk_actions.bar(shown(visit), archived=False)
     act(visit, bulk_actions.choose, runs="")
-    assert compare.ticked(visit) == [] and "Choose" not in bulk_actions.bar(shown(visit), archived=False)
+    assert compare.ticked(visit) == [] and "Select" not in bulk_actions.bar(shown(visit), archived=False)
 
 
 def test_several_runs_are_deleted_together_and_one_that_has_begun_to_work_meanwhile_stays(visit: Visit) -> None:

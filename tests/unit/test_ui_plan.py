@@ -35,13 +35,13 @@ def view(**changes: object) -> PlanView:
 def test_an_estimate_can_be_measured_and_then_says_that_it_was() -> None:
     assert 'data-act="probe"' in plan_panel(view(), 2)
     measured = plan_panel(view(probed=True), 2)
-    assert "measured by a few real steps" in measured and 'data-act="probe"' not in measured
+    assert "measured with a few real steps" in measured and 'data-act="probe"' not in measured
 
 
 def test_what_was_changed_to_fit_is_told_and_nothing_when_nothing_was() -> None:
     assert fitted_panel([]) == ""
     told = fitted_panel(["2 rows at once instead of 4", "<script>"])
-    assert "Made to fit" in told and "2 rows at once" in told and "<script>" not in told
+    assert "Changed to fit the memory" in told and "2 rows at once" in told and "<script>" not in told
 
 
 def test_the_table_of_trials_marks_the_preset_and_the_best() -> None:
@@ -54,7 +54,7 @@ def test_the_table_of_trials_marks_the_preset_and_the_best() -> None:
     shown = search._table(SearchView(spec=spec, status="finished", trials=trials, best=1))
     rows = shown.split("<tr")[2:]
     assert "preset" in rows[0] and "best so far" in rows[1] and "1.5000" in rows[1]
-    assert "given up early" in rows[2]
+    assert "stopped early" in rows[2]
     assert "0.0003" in rows[1] and "lora rank" in shown
 
 
@@ -72,12 +72,12 @@ def test_a_value_that_is_not_on_offer_here_is_greyed_and_says_why() -> None:
     config = TrainingConfig(task="chat", model="m")
     made = settings_panel(SettingsView(config, off={"optimizer": {"paged-adamw": "There is <no> GPU."}}))
     assert '<option value="paged-adamw" disabled>' in made and '<option value="lion">' in made
-    assert "Not on offer here: There is &lt;no&gt; GPU." in made
+    assert "Not available here: There is &lt;no&gt; GPU." in made
     assert "Not on offer" not in settings_panel(SettingsView(config))
     off = {"zero": dict.fromkeys("123", "It is not installed."), "offload": {"nvme": "Install libaio-dev."}}
     made = settings_panel(SettingsView(config, off=off))
     assert made.count("It is not installed.") == 1, "a reason that several have is told once"
-    assert '<option value="nvme" disabled>' in made and "Not on offer here: Install libaio-dev." in made
+    assert '<option value="nvme" disabled>' in made and "Not available here: Install libaio-dev." in made
 
 
 def test_each_value_that_is_off_is_one_of_the_setting_and_says_why(studio: Studio) -> None:

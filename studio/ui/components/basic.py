@@ -29,7 +29,7 @@ def heading(title: Any, sentence: Any = "", side: Any = "") -> Html:
 
 
 def state(kind: str, word: Any, icon_name: str = "") -> Html:
-    """A state: icon, colour and a word. Kinds: ok, warn, error, run, idle."""
+    """A state: icon, color and a word. Kinds: ok, warn, error, run, idle."""
     return html(
         '<span class="state {kind}">{icon}{word}</span>',
         kind=kind,
@@ -166,7 +166,7 @@ def facts(pairs: Iterable[tuple[Any, Any]]) -> Html:
 
 @dataclass(frozen=True)
 class Card:
-    """One choice with a title and a sentence. `why_not` disables it and is shown."""
+    """One choice with a title and a sentence. `unavailable_reason` disables it and is shown."""
 
     value: str
     title: str
@@ -176,7 +176,7 @@ class Card:
     example_in: str = ""
     example_out: str = ""
     small: str = ""
-    off_word: str = "Not here"
+    off_word: str = "Not available"
 
 
 def cards(name: str, act: str, choices: Sequence[Card], chosen: str, **attributes: Any) -> Html:

@@ -6,7 +6,7 @@ from studio.schema.label_quality import CurvePoint, LearningCurve
 from studio.ui.markup import Html, attrs, html
 
 WIDE, TALL, LEFT, TOP = 320, 120, 34, 8
-"""The drawing's size, and room for words on its left and above."""
+"""Size of the drawing, and its margins for text on the left and above."""
 
 
 def curve_chart(curve: LearningCurve) -> Html:
@@ -20,17 +20,17 @@ def curve_chart(curve: LearningCurve) -> Html:
     def y(score: float) -> float:
         return TOP + (TALL - TOP - 24) * (1 - (score - floor) / max(1e-6, 1 - floor))
 
-    points_text = ", ".join(f"{point.rows:,} rows {100 * point.score:.0f} %" for point in curve.points)
+    points_text = ", ".join(f"{point.rows:,} rows {100 * point.score:.0f}%" for point in curve.points)
     return html(
         '<svg class="chart" viewBox="0 0 {w} {t}"{label}>{grid}{spread}<polyline class="after" points="{line}"/>{dots}'
         "{words}</svg>",
         w=WIDE,
         t=TALL,
-        label=attrs(role="img", aria_label=f"Rows given their own label, by the number of rows: {points_text}"),
+        label=attrs(role="img", aria_label=f"Accuracy by number of rows: {points_text}"),
         grid=[
             html(
-                '<line class="grid" x1="{l}" x2="{w}" y1="{y:.1f}" y2="{y:.1f}"/><text x="0" y="{ty:.1f}">{p:.0f} '
-                "%</text>",
+                '<line class="grid" x1="{l}" x2="{w}" y1="{y:.1f}" y2="{y:.1f}"/><text x="0" y="{ty:.1f}">{p:.0f}%'
+                "</text>",
                 l=LEFT,
                 w=WIDE,
                 y=y(score),

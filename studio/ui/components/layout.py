@@ -20,7 +20,7 @@ def panel(title: Any, key: str, body: Any, side: Any = "", bar: str = "bar") -> 
 
 
 def stack(title: Any, key: str, body: Any, gaps: str = "tight") -> Html:
-    """A panel whose title and parts stand below each other. `key`: id of the title."""
+    """A panel with its title and parts below each other. `key`: id of the title."""
     return html(
         '<section class="panel stack {gaps}" aria-labelledby="{key}"><h2 id="{key}">{title}</h2>{body}</section>',
         title=title,
@@ -71,7 +71,7 @@ def poll(act: str, milliseconds: int, repeat: bool = True) -> Html:
 def look_again(milliseconds: int, act: str = "look") -> Html:
     """Lets the page draw the tab again after a while, without touching what is typed."""
     return html(
-        '<button type="button" hidden data-act="{act}" data-quiet data-again="{ms}">Look again</button>',
+        '<button type="button" hidden data-act="{act}" data-quiet data-again="{ms}">Update</button>',
         act=act,
         ms=milliseconds,
     )

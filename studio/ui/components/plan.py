@@ -20,10 +20,10 @@ def plan_panel(view: PlanView, cores: int) -> Html:
     kind, word = ("error", "Does not fit") if not e.fits else ("warn", "Tight") if share > 0.8 else ("ok", "Fits")
     pairs = [
         ("Rows", f"{view.splits.train:,} train, {view.splits.validation:,} validation"),
-        ("Rows a step", f"{e.effective_batch_size:,}"),
-        ("Checks itself", f"every {config.eval_steps:,} steps" if config.eval_steps else "at the end"),
-        ("Keeps", "the step that does best" if config.keep_best else "the last step"),
-        ("Stops early", f"after {patience} checks without gain" if patience else "never"),
+        ("Effective batch size", f"{e.effective_batch_size:,}"),
+        ("Validation", f"every {config.eval_steps:,} steps" if config.eval_steps else "at the end"),
+        ("Result", "the best checkpoint" if config.keep_best else "the last checkpoint"),
+        ("Early stopping", f"after {patience} validations without improvement" if patience else "off"),
     ]
     return html(
         '<section class="panel stack runcard" aria-labelledby="thisrun" aria-live="polite"><div class="row"><h2 '
@@ -37,7 +37,7 @@ def plan_panel(view: PlanView, cores: int) -> Html:
         steps="1 step" if e.steps == 1 else f"{e.steps:,} steps",
         passes=_passes(e.epochs, e.steps),
         memory=meter("Memory", done, f"of {total}", share, "" if kind == "ok" else kind),
-        learns=meter("What learns", count(e.trainable_parameters), whole, learns),
+        learns=meter("Trainable parameters", count(e.trainable_parameters), whole, learns),
         facts=facts(pairs),
         probe=_probe(e.probed),
     )
@@ -45,25 +45,25 @@ def plan_panel(view: PlanView, cores: int) -> Html:
 
 def _probe(done: bool) -> Html:
     if done:
-        return Html('<p class="help">Memory and time were measured by a few real steps.</p>')
+        return Html('<p class="help">Memory and time were measured with a few real steps.</p>')
     return html(
-        '<div class="row"><span class="grow help">Reckoned. A few real steps tell exactly; it takes about half a '
-        "minute.</span>{b}</div>",
+        '<div class="row"><span class="grow help">Estimated. Run a few real steps to measure it. This takes about half '
+        "a minute.</span>{b}</div>",
         b=button("Measure", "probe", "s"),
     )
 
 
 def _passes(epochs: float, steps: int) -> str:
     if epochs <= 1:
-        return f"{epochs:g} pass over the rows"
-    return f"{epochs:g} passes of {max(1, round(steps / epochs)):,}"
+        return f"{epochs:g} epoch"
+    return f"{epochs:g} epochs of {max(1, round(steps / epochs)):,}"
 
 
 def fitted_panel(changes: Sequence[str]) -> Html:
     """The changes that made the run fit the memory."""
     if not changes:
         return Html("")
-    return note("acc", html('<p><b>Made to fit.</b></p><ul class="why-list">{r}</ul>', r=_items(changes)))
+    return note("acc", html('<p><b>Changed to fit the memory.</b></p><ul class="why-list">{r}</ul>', r=_items(changes)))
 
 
 def why_panel(view: PlanView) -> Html:

@@ -1,4 +1,4 @@
-"""Memory of a run with several processes, for each way to distribute it."""
+"""Memory of a run with several processes, for each strategy to distribute it."""
 
 from studio.schema.models import Estimate, ProcessMemory
 from studio.ui.components.basic import fold, tag
@@ -7,22 +7,22 @@ from studio.ui.markup import Html, html
 from studio.ui.numbers import memory
 
 WHY = (
-    "On one processor several processes are no faster than one, and each loads the libraries anew: they are for "
-    "several GPUs, and for models of which one can’t hold all. ZeRO-3 has all weights in each process for a moment as "
-    "it begins and ends, so that it saves nothing on a processor."
+    "On one CPU, several processes are no faster than one, and each process loads the libraries. Use several processes "
+    "with several GPUs, or for a model that is too large for one GPU. ZeRO-3 has all weights in each process for a "
+    "moment at the start and at the end, so it saves no memory on a CPU."
 )
 
 
 def processes_panel(estimate: Estimate) -> Html:
-    """A fold with a line for each way, with the chosen one marked."""
+    """A fold with a line for each strategy, with the chosen one marked."""
     lines = estimate.per_process
     if not lines:
         return Html("")
     chosen = next((line for line in lines if line.chosen), lines[0])
-    heads = Html('<th>Way</th><th class="num">Each</th><th class="num">All</th>')
+    heads = Html('<th>Strategy</th><th class="num">Per process</th><th class="num">In total</th>')
     table = scroll_table("Memory by process", heads, [_line(line) for line in lines], "processes")
-    body = html('{table}<p class="muted small">{why} Choose under All settings, Machine.</p>', table=table, why=WHY)
-    words = f"{chosen.way}: {memory(chosen.process_bytes)}{' each' if chosen.processes > 1 else ''}"
+    body = html('{table}<p class="muted small">{why} Choose it in All settings, Machine.</p>', table=table, why=WHY)
+    words = f"{chosen.way}: {memory(chosen.process_bytes)}{' per process' if chosen.processes > 1 else ''}"
     return html('<section class="panel flush">{f}</section>', f=fold("Memory by process", words, body, key="processes"))
 
 
@@ -35,12 +35,12 @@ def _line(line: ProcessMemory) -> Html:
         count=f", {line.processes} processes" if line.processes > 1 else "",
         mark=line.chosen and tag("chosen", "acc"),
         sentence=line.sentence,
-        off=off and html("<br>Not on offer here: {why}", why=off),
+        off=off and html("<br>Not available here: {why}", why=off),
         each=_megabytes(line.process_bytes),
         all=_megabytes(line.memory_bytes),
     )
 
 
 def _megabytes(count: int) -> str:
-    """Megabytes, exact enough to show the difference between two ways."""
+    """Megabytes, exact enough to show the difference between two strategies."""
     return f"{count / 2**20:,.0f} MB"

@@ -6,7 +6,7 @@ from studio.ui.components.region import live
 from studio.ui.session import Visit
 from studio.ui.shell import Shell, Updates
 
-MARKUP = '<div class="runbar none" role="group" aria-label="Run at work"></div>'
+MARKUP = '<div class="runbar none" role="group" aria-label="Current run"></div>'
 
 
 def build() -> gr.HTML:

@@ -30,7 +30,7 @@ SHOWN = ("learning_rate", "lora_rank", "epochs")
 
 
 NONE = Html(
-    '<tr><td colspan="9" class="muted">No run is like that. Ask for fewer words, another dataset or tag.</td></tr>'
+    '<tr><td colspan="9" class="muted">No run matches. Use fewer words, or choose another dataset or tag.</td></tr>'
 )
 CORRELATIONS = ("pearson", "spearman")
 """Metrics between -1 and 1, which are not shown as percentages."""
@@ -47,7 +47,7 @@ class Line:
     checks: tuple[tuple[int, float], ...]
     bytes: int
     waits: str = ""
-    """What it waits for, in a sentence."""
+    """What a queued run waits for, in a sentence."""
     ends: tuple[bool, bool] = (True, True)
     """Whether it is the first, and the last, in the queue."""
     chosen: bool = False
@@ -61,9 +61,9 @@ def table(lines: Sequence[Line], selected: str, renaming: str, side: Html | str 
     usual = usual_settings([each.config for each in lines])
     counted = f"{runs(len(lines))} on {on}" if on else runs(len(lines))
     heads = html(
-        '<th><span class="sr">Chosen</span></th><th>Run</th><th>State</th><th>Curve</th><th class="num">Best loss</th>'
-        '<th class="num">Score</th><th>Method and settings</th><th class="num">Time</th><th><span class="sr">Actions'
-        "</span></th>"
+        '<th><span class="sr">Selected</span></th><th>Run</th><th>State</th><th>Curve</th><th class="num">Best loss'
+        '</th><th class="num">Score</th><th>Method and settings</th><th class="num">Time</th><th><span class="sr">'
+        "Actions</span></th>"
     )
     rows = [_row(each, usual, each.record.id == selected, each.record.id == renaming) for each in lines] or NONE
     return html(
@@ -89,7 +89,7 @@ def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -
     loss = Html('<span class="muted">not yet</span>')
     if best:
         loss = html('{l:.2f}<small class="d">step {s}</small>', l=best[1], s=best[0])
-    chosen = html('<span class="sr">Choose {n}</span>', n=record.name)
+    chosen = html('<span class="sr">Select {n}</span>', n=record.name)
     return html(
         '<tr data-key="{key}" class="{sel}"><td>{tick}</td><td>{name}<small class="d">{about}</small></td><td>{state}'
         '</td><td>{curve}</td><td class="num">{loss}</td><td class="num">{scores}</td><td class="settings-cell">'
@@ -136,7 +136,7 @@ def _state(each: Line) -> Html:
         return mark
     moves = [
         button(_hidden(word, each.record), "move", "s quiet", way, off, run=each.record.id, way=way)
-        for way, word, off in (("up", "Earlier:", each.ends[0]), ("down", "Later:", each.ends[1]))
+        for way, word, off in (("up", "Move up:", each.ends[0]), ("down", "Move down:", each.ends[1]))
     ]
     words = each.waits.removeprefix("Waiting: ")
     return html('{mark}<small class="d">{w}</small><span class="row moves">{m}</span>', mark=mark, w=words, m=moves)
@@ -157,7 +157,7 @@ def _scores(record: RunRecord) -> Html:
     if not shares:
         return html('<span class="muted">{w}</span>', w="none" if record.status == "finished" else "not yet")
     name, number = shares[0]
-    value = f"{number:.2f}" if name.endswith(CORRELATIONS) else f"{100 * number:.0f} %"
+    value = f"{number:.2f}" if name.endswith(CORRELATIONS) else f"{100 * number:.0f}%"
     return html('{v}<small class="d">{n}</small>', v=value, n=name.removeprefix("eval_").replace("_", " "))
 
 
@@ -165,9 +165,8 @@ def _acts(each: Line) -> Html:
     record = each.record
     made = [button("Open", "open", "s", run=record.id, aria_label=f"Open {record.name}")]
     if record.status in GOES_ON:
-        word = "Continue" if record.status == "paused" else "Resume"
-        made.append(button(word, "resume", "s quiet", run=record.id, aria_label=f"{word} {record.name}"))
-    made.append(button(_hidden("More of", record), "more", "s quiet", "more", run=record.id))
+        made.append(button("Resume", "resume", "s quiet", run=record.id, aria_label=f"Resume {record.name}"))
+    made.append(button(_hidden("Details of", record), "more", "s quiet", "more", run=record.id))
     made.append(button(_hidden("Rename", record), "renaming", "s quiet", "pencil", run=record.id))
     if record.status not in ACTIVE:
         lost = "log, checkpoints and fine-tuned model" if record.has_result else "log and checkpoints"

@@ -8,8 +8,8 @@ from studio.ui.components.layout import panel, scroll_table
 from studio.ui.markup import Html, html
 
 SENTENCES = {
-    "test": "test rows, never used in training or to pick the step",
-    "validation": "validation rows: training did not learn from them, but the best step was picked by them",
+    "test": "held-out test rows, not used in training or to choose the checkpoint",
+    "validation": "validation rows, not used in training, but used to choose the checkpoint",
     "file": "rows of the file",
 }
 
@@ -20,13 +20,13 @@ AGAINST_BASE = ("reward_accuracy", "reward_margin", "reward_gap")
 def scorecard(report: Report, name: str) -> Html:
     """All metrics of base and fine-tuned model, with the interval and the gain."""
     legend = html(
-        '<div class="legend right small"><span><i class="sq b"></i>base</span><span><i class="sq"></i>tuned · {name}'
-        "</span><span>95 % interval</span></div>",
+        '<div class="legend right small"><span><i class="sq b"></i>base model</span><span><i class="sq"></i>fine-tuned '
+        "model · {name}</span><span>95% confidence interval</span></div>",
         name=name,
     )
     heads = Html(
-        '<th>Measure</th><th class="num">Base</th><th class="num">Tuned</th><th class="hide-s"><span class="sr">Drawn'
-        '</span></th><th class="num">Gain</th>'
+        '<th>Metric</th><th class="num">Base model</th><th class="num">Fine-tuned model</th><th class="hide-s"><span '
+        'class="sr">Chart</span></th><th class="num">Gain</th>'
     )
     rows = [_metric(key, metric) for key, metric in report.metrics.items()]
     return panel("Scorecard", "score", scroll_table("Scorecard", heads, rows, "score"), legend)
@@ -40,8 +40,8 @@ def _metric(key: str, metric: Metric) -> Html:
         'class="muted">{base}</span>{base_range}</td><td class="num"><b>{tuned}</b>{range}</td><td class="plot hide-s">'
         '{plot}</td><td class="num"><b class="{kind}">{gain}</b>{gain_range}</td></tr>',
         title=metric.title or key.replace("_", " "),
-        unit=("per cent" if share else "lower is better" if not metric.higher_is_better else ""),
-        base=value(metric.base, share) if metric.base is not None else "–" if key in AGAINST_BASE else "no head yet",
+        unit=("percent" if share else "lower is better" if not metric.higher_is_better else ""),
+        base=value(metric.base, share) if metric.base is not None else "–" if key in AGAINST_BASE else "no classifier",
         base_range=_range(metric.base_low, metric.base_high, lambda number: value(number, share)),
         tuned=value(metric.tuned, share),
         range=_range(metric.low, metric.high, lambda number: value(number, share)),
@@ -113,9 +113,9 @@ def matrix(confusion: dict[str, dict[str, int]]) -> Html:
     heads = html("<th><small>true label</small></th>{c}", c=columns)
     rows = [_matrix_row(label, confusion[label], labels) for label in labels]
     return html(
-        '<section class="panel stack mid" aria-labelledby="mixes"><div class="row"><h2 id="mixes">What it mixes up</h2>'
-        '<small class="right">confusion matrix</small></div>{table}<p class="muted small">Across: what the model said. '
-        "{mistakes} of {all} rows are mistakes.</p></section>",
+        '<section class="panel stack mid" aria-labelledby="mixes"><div class="row"><h2 id="mixes">Mixed-up labels</h2>'
+        '<small class="right">confusion matrix</small></div>{table}<p class="muted small">Columns: predicted '
+        "labels. {mistakes} of {all} predictions are wrong.</p></section>",
         table=scroll_table("Confusion matrix", heads, rows, "cm"),
         mistakes=sum(n for label, row in confusion.items() for other, n in row.items() if other != label),
         all=sum(sum(row.values()) for row in confusion.values()),
@@ -129,7 +129,7 @@ def _matrix_row(label: str, row: dict[str, int], labels: list[str]) -> Html:
         part = row.get(other, 0) / whole if whole else 0.0
         shade = "m3" if part > 0.5 else "m2" if part > 0.1 else "m1" if part > 0.03 else ""
         return html(
-            '<td class="{s}"><b>{n}</b><small>{p:.0f} %</small></td>', s=shade, n=row.get(other, 0), p=part * 100
+            '<td class="{s}"><b>{n}</b><small>{p:.0f}%</small></td>', s=shade, n=row.get(other, 0), p=part * 100
         )
 
     return html(
@@ -141,17 +141,17 @@ def _mixups(confusion: dict[str, dict[str, int]]) -> Html:
     """The most frequent confusions, for many labels."""
     taken = ((n, label, other) for label, row in confusion.items() for other, n in row.items())
     pairs = sorted((each for each in taken if each[0] and each[1] != each[2]), reverse=True)[:8]
-    one = "<li><span class=grow>{a} taken for {b}</span><b>{n}</b></li>"
-    rows = [html(one, a=a, b=b, n=n) for n, a, b in pairs] or Html('<li class="muted">Nothing.</li>')
-    return panel("What it mixes up", "mixes", html('<ul class="list">{rows}</ul>', rows=rows))
+    one = "<li><span class=grow>{a} predicted as {b}</span><b>{n}</b></li>"
+    rows = [html(one, a=a, b=b, n=n) for n, a, b in pairs] or Html('<li class="muted">No label was mixed up.</li>')
+    return panel("Mixed-up labels", "mixes", html('<ul class="list">{rows}</ul>', rows=rows))
 
 
 def per_label(scores: dict[str, dict[str, float]]) -> Html:
     """Precision, recall and F1 of each label."""
     rows = [
         html(
-            '<tr><th scope="row">{l}</th><td class="num">{p:.0f} %</td><td class="num">{r:.0f} %</td>'
-            '<td class="num">{f:.0f} %</td><td class="num">{n:.0f}</td></tr>',
+            '<tr><th scope="row">{l}</th><td class="num">{p:.0f}%</td><td class="num">{r:.0f}%</td>'
+            '<td class="num">{f:.0f}%</td><td class="num">{n:.0f}</td></tr>',
             l=label,
             p=100 * each["precision"],
             r=100 * each["recall"],
@@ -161,8 +161,8 @@ def per_label(scores: dict[str, dict[str, float]]) -> Html:
         for label, each in scores.items()
     ]
     heads = Html(
-        '<th>Label</th><th class="num">Right of those said</th><th class="num">Found of those there</th><th '
-        'class="num">F1</th><th class="num">Rows</th>'
+        '<th>Label</th><th class="num">Precision<small class="d">correct predictions</small></th><th class="num">'
+        'Recall<small class="d">rows found</small></th><th class="num">F1</th><th class="num">Rows</th>'
     )
     return panel("Each label", "labels", scroll_table("Each label", heads, rows, "labels-table"))
 
@@ -170,7 +170,7 @@ def per_label(scores: dict[str, dict[str, float]]) -> Html:
 def row_table(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
     """Rows with the expected value and the replies of both models."""
     if not rows:
-        return html('<p class="muted body">There are no such rows.</p>')
+        return html('<p class="muted body">No rows to show.</p>')
     words = tag if labels else (lambda text, kind="": html('<span class="cell-text">{t}</span>', t=text))
     made = [
         html(
@@ -184,5 +184,5 @@ def row_table(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
         )
         for row in rows
     ]
-    heads = Html('<th class="num">Row</th><th>Text</th><th>Expected</th><th>Base said</th><th>Tuned said</th>')
+    heads = Html('<th class="num">Row</th><th>Text</th><th>Expected</th><th>Base model</th><th>Fine-tuned model</th>')
     return scroll_table("Rows", heads, made, "judged")

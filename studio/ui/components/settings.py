@@ -50,7 +50,7 @@ def settings_panel(view: SettingsView) -> Html:
         _group(view, title, {name: each for name, each in known.items() if each.group == group})
         for group, title in GROUPS.items()
     ]
-    back = button("Back to defaults", "defaults", "s", disabled=not view.changed and not view.wrong)
+    back = button("Reset to defaults", "defaults", "s", disabled=not view.changed and not view.wrong)
     return panel("All settings", "all", groups, html('<span class="right row">{back}</span>', back=back))
 
 
@@ -59,10 +59,10 @@ def _group(view: SettingsView, title: str, known: Mapping[str, About]) -> Html:
         return Html("")
     changed, bad = sum(name in view.changed for name in known), sum(name in view.wrong for name in known)
     basic = [name for name, each in known.items() if each.level == "basic"] or list(known)[:2]
-    values = {name: plain_value(getattr(view.config, name), "by the rows", ("on", "off"), ",") for name in basic[:3]}
+    values = {name: plain_value(getattr(view.config, name), "automatic", ("on", "off"), ",") for name in basic[:3]}
     summary = html(
         "{words}{changed}{bad}",
-        words=join([f"{known[name].label.lower()}: {value}" for name, value in values.items()], " · "),
+        words=join([f"{known[name].label.lower()} {value}" for name, value in values.items() if value], " · "),
         changed=bool(changed) and html(" {t}", t=tag(f"{changed} changed by you", "acc")),
         bad=bool(bad) and html(" {t}", t=tag(f"{bad} to correct", "error")),
     )
@@ -76,11 +76,11 @@ def _field(view: SettingsView, name: str, info: About) -> Html:
     value, wrong, off = getattr(view.config, name), view.wrong.get(name), view.off.get(name, {})
     error = str(wrong[1]) if wrong else ""
     words = TrainingConfig.model_fields[name].description or ""
-    not_here = off and html("<br>Not on offer here: {why}", why=join(dict.fromkeys(off.values()), Html("<br>")))
+    not_here = off and html("<br>Not available here: {why}", why=join(dict.fromkeys(off.values()), Html("<br>")))
     reset: Html | str = ""
     if name in view.changed or wrong:
-        label = f"Back to default: {name.replace('_', ' ')}"
-        reset = button("Back to default", "reset", "s quiet", name=name, aria_label=label)
+        label = f"Reset to default: {name.replace('_', ' ')}"
+        reset = button("Reset to default", "reset", "s quiet", name=name, aria_label=label)
     if isinstance(value, bool):
         described = Field(name, "", words, error).described()
         return html(
@@ -122,7 +122,7 @@ def _not_here(off: Mapping[str, str]) -> Html:
     """The reasons, a line each: some end in a command to type."""
     if not off:
         return Html("")
-    return html("<br>Not on offer here: {why}", why=join(dict.fromkeys(off.values()), Html("<br>")))
+    return html("<br>Not available here: {why}", why=join(dict.fromkeys(off.values()), Html("<br>")))
 
 
 def choices_of(name: str) -> tuple[str, ...]:
@@ -143,5 +143,5 @@ def _words_of(name: str, value_help: Mapping[str, str]) -> list[tuple[str, str]]
 
 
 def as_shares(part: float) -> str:
-    """A percentage like `1.8 %`, with one more digit when it is small."""
+    """A percentage like `1.8%`, with one more digit when it is small."""
     return share(part, 0 if part >= 0.1 else 1 if part >= 0.001 else 3)

@@ -18,7 +18,7 @@ class Tab:
 
     name: str
     title: str
-    """Its title, with the number of the step before it if it is one."""
+    """Its title, with its number in the workflow if it has one."""
     build: Callable[[], Any]
     """Makes the components, inside the tab, and returns them."""
     wire: Callable[[Any, PageShell], None]

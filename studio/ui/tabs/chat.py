@@ -1,4 +1,4 @@
-"""6 Chat: chat with base and fine-tuned model side by side. js/chat.js calls the chat route and draws the replies."""
+"""The Chat tab: both models side by side. js/chat.js calls the chat route and draws the replies."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def view_data(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str,
     steps = {each.id: f" · step {each.best_step}" if each.best_step is not None else "" for each in ready}
     return {
         "run": run.id,
-        "base": f"{base}, untouched",
+        "base": base,
         "runs": [[each.id, f"{each.name}{steps[each.id]}"] for each in ready],
         "labels": visit.studio.chat.is_classifier(run.id),
         "system": spec.config.system_prompt,

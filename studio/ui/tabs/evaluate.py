@@ -1,4 +1,4 @@
-"""5 Evaluate: base and fine-tuned model on held-out rows, the verdict first."""
+"""The Evaluate tab: base and fine-tuned model on held-out rows, the verdict first."""
 
 from studio.schema.report import Report
 from studio.schema.runs import RunRecord
@@ -39,8 +39,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     run = selected(visit)
     if run is None or not run.has_result:
         head = heading("Nothing to evaluate yet", f"{without_result(run)} Evaluate opens when a run has ended.")
-        return head, action_bar("", Primary("Go to step 4", goto="train"), back="train")
-    chat = Primary("Next: chat", goto="chat")
+        return head, action_bar("", Primary("Open Train", goto="train"), back="train")
+    chat = Primary("Chat with both", goto="chat")
     job = JOBS.look(_key(visit, run))
     if job and not job.ended:
         return at_work(run, job), action_bar("", chat, back="train")
@@ -48,13 +48,11 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     problem = alert(job.error) if job and job.error else Html("")
     if report is None:
         start = Primary("Evaluate", act="evaluate", run=run.id)
-        return problem + invitation(run), action_bar(
-            "Takes about as long as reading the rows twice.", start, back="train"
-        )
+        return problem + invitation(run), action_bar("Both models answer each row once.", start, back="train")
     mark_done(visit, "train", "evaluate")
     body = report_body(run, report, visit.choices.extra.get("judged", ""))
     again = button("Evaluate again", "evaluate", run=run.id)
-    return problem + body, action_bar("Next, talk to it beside the base.", chat, back="train", extra=again)
+    return problem + body, action_bar("Next, chat with both models.", chat, back="train", extra=again)
 
 
 def _key(visit: Visit, run: RunRecord) -> Key:
@@ -64,10 +62,11 @@ def _key(visit: Visit, run: RunRecord) -> Key:
 def invitation(run: RunRecord) -> Html:
     """What Evaluate does."""
     return html(
-        '{head}<section class="panel stack tight"><p>The base and the tuned model get the same rows, which training '
-        "never learned from. You get a verdict, the scores of both with an interval, and the rows that tell most.</p>"
+        '{head}<section class="panel stack tight"><p>The base model and the fine-tuned model get the same rows. '
+        "Training did not learn from these rows. You get a verdict, the scores of both models with 95% confidence "
+        "intervals, and example rows.</p>"
         "</section>",
-        head=heading(f"Is {run.name} better than the base?", "Measured on rows kept apart for this."),
+        head=heading(f"Is {run.name} better than the base model?", "Measured on held-out rows."),
     )
 
 
@@ -77,9 +76,9 @@ def at_work(run: RunRecord, job: Job) -> Html:
     rows = f"{job.done:,} of {job.total:,}" if job.total else "loading both models"
     return html(
         '{head}<section class="panel stack mid" aria-label="Progress"><div class="row"><b>Evaluating</b><span '
-        'class="right nowrap"><b>{share:.0f} %</b> <span class="muted">· {rows}{left}</span></span></div>{track}'
+        'class="right nowrap"><b>{share:.0f}%</b> <span class="muted">· {rows}{left}</span></span></div>{track}'
         "</section>{again}",
-        head=heading(f"Evaluating {run.name}", "Base and tuned on the same rows. You can leave this page."),
+        head=heading(f"Evaluating {run.name}", "Both models answer the same rows. You can leave this page."),
         share=100 * job.share,
         rows=rows,
         left=left,
@@ -131,9 +130,9 @@ def verdict(report: Report, side: Html | str = "") -> Html:
 
 def foot(run: RunRecord, report: Report) -> Html:
     """The rows, the run, and how the intervals were computed."""
-    step = f", step {run.best_step}" if run.best_step is not None else ""
+    step = f", checkpoint from step {run.best_step}" if run.best_step is not None else ""
     return html(
-        '<p class="small">{n:,} {which} · {model}, {method}{step} · 95 % intervals by drawing the rows again</p>',
+        '<p class="small">{n:,} {which} · {model}, {method}{step} · 95% confidence intervals (bootstrap)</p>',
         which=SENTENCES.get(report.split, "rows"),
         model=run.model.rsplit("/", 1)[-1],
         method=run.method,

@@ -1,4 +1,4 @@
-"""7 Export: the formats in which a fine-tuned model can be exported. Each export is loaded again and compared."""
+"""The Export tab: the formats in which a fine-tuned model can be exported. Each export is loaded again and compared."""
 
 from collections.abc import Sequence
 
@@ -40,8 +40,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     """Body and action bar."""
     run = selected(visit)
     if run is None or not run.has_result:
-        head = heading("Nothing to take away yet", f"{without_result(run)} Export opens when a run has ended.")
-        return head, action_bar("", Primary("Go to step 4", goto="train"), back="train")
+        head = heading("Nothing to export yet", f"{without_result(run)} Export opens when a run has ended.")
+        return head, action_bar("", Primary("Open Train", goto="train"), back="train")
     views = visit.studio.exports.all(run.id)
     jobs = {view.format: JOBS.look(_key(visit, run, view.format)) for view in views}
     chosen = chosen_view(views, str(visit.choices.extra.get("format", "")))
@@ -62,14 +62,14 @@ def chosen_view(views: Sequence[ExportView], format_: str) -> ExportView:
 
 def body(run: RunRecord, views: Sequence[ExportView], chosen: ExportView, jobs: dict[str, Job | None]) -> Html:
     """The formats on the left, the chosen one on the right."""
-    step = f", step {run.best_step}" if run.best_step is not None else ""
-    words = f"{run.name}{step}. Each file is loaded again and its replies compared before it is offered."
+    step = f", checkpoint from step {run.best_step}" if run.best_step is not None else ""
+    words = f"{run.name}{step}. Each export is loaded again and its replies are compared."
     rows = [_row(view, view.format == chosen.format, jobs.get(view.format)) for view in views]
     listed = html('<div class="mlist" role="radiogroup" aria-labelledby="forms">{rows}</div>', rows=rows)
     return html(
         '<div class="stack">{problems}{head}<div class="cols exp">{formats}{detail}</div></div>{again}',
         problems=[alert(job.error) for job in jobs.values() if job and job.error],
-        head=heading("Take it with you", words),
+        head=heading("Export the fine-tuned model", words),
         formats=panel("Formats", "forms", listed),
         detail=detail(run, chosen),
         again=any(job and not job.ended for job in jobs.values()) and look_again(1000),
@@ -94,29 +94,29 @@ def _row(view: ExportView, chosen: bool, job: Job | None) -> Html:
 def _state(view: ExportView, job: Job | None) -> Html:
     if job and not job.ended:
         left = f"{about(job.seconds_left)} left" if job.seconds_left else job.title or "loading the model"
-        return html("{s}<small>{l}</small>", s=state("run", f"Making, {100 * job.share:.0f} %"), l=left)
+        return html("{s}<small>{l}</small>", s=state("run", f"Exporting, {100 * job.share:.0f}%"), l=left)
     if view.done:
-        return html("{s}<small>Loaded again and compared</small>", s=state("ok", "Ready"))
-    return state("idle", "Not here", "x") if view.unavailable_reason else state("idle", "Not made yet")
+        return html("{s}<small>Loaded and compared</small>", s=state("ok", "Ready"))
+    return state("idle", "Not available", "x") if view.unavailable_reason else state("idle", "Not exported yet")
 
 
 def detail(run: RunRecord, view: ExportView) -> Html:
     """The chosen format: its file, what was tested, how to use it."""
     if view.done is None:
-        known = facts([("About", size(view.bytes)), ("Not in it", "your rows, paths of this machine")])
+        known = facts([("Size", f"about {size(view.bytes)}"), ("Left out", "your rows, paths on this machine")])
         words = view.unavailable_reason or view.sentence
         return stack(view.title, "form-title", html("<p>{s}</p>{f}", s=words, f=known), "")
     name = f"{filename(run.name)}-{view.format}.zip"
     return html(
         '<section class="panel stack" aria-labelledby="form-title"><div class="row"><h2 id="form-title">{title}</h2>'
         '<span class="right">{ready}</span></div>{facts}<div class="stack tight"><div class="row"><h3>How to use it'
-        '</h3><button type="button" class="btn s right" data-copy="how-to-use" aria-label="Copy the lines">{copy}Copy'
+        '</h3><button type="button" class="btn s right" data-copy="how-to-use" aria-label="Copy the code">{copy}Copy'
         '</button></div><pre id="how-to-use" tabindex="0" aria-label="How to use it">{how}</pre></div><div '
         'class="stack tight"><h3>Tested</h3><p class="tested"><span class="state ok">{tick}</span> {tested}</p></div>'
         "</section>",
         title=view.title,
         ready=state("ok", "Ready"),
-        facts=facts([("File", name), ("Size", size(view.done.bytes)), ("Not in it", "your rows")]),
+        facts=facts([("File", name), ("Size", size(view.done.bytes)), ("Left out", "your rows")]),
         copy=icon("copy"),
         how=view.done.how_to_use,
         tick=icon("ok"),
@@ -127,17 +127,17 @@ def detail(run: RunRecord, view: ExportView) -> Html:
 def bar(run: RunRecord, view: ExportView, job: Job | None) -> Html:
     """The action bar: make the export, or download it."""
     if job and not job.ended:
-        words = f"{100 * job.share:.0f} %"
+        words = f"{100 * job.share:.0f}%"
         wait = '<span class="row">{t}<span class="nowrap">{p}</span></span>'
-        making = html(wait, t=track(job.share, label="Making"), p=words)
-        return action_bar(making, Primary("Making it", disabled=True), back="chat")
+        making = html(wait, t=track(job.share, label="Exporting"), p=words)
+        return action_bar(making, Primary("Exporting", disabled=True), back="chat")
     if view.done:
         press, words = {"data_download": view.format}, f"{filename(run.name)}-{view.format}.zip"
         label = html("{i}Download {s}", i=icon("download"), s=size(view.done.bytes))
     else:
         press = {"data_act": "export", "data_format": view.format}
-        words = view.unavailable_reason or f"About {size(view.bytes)}, and loaded again to be sure."
-        label = html("Make {t}", t=view.title.lower())
+        words = view.unavailable_reason or f"About {size(view.bytes)}. The export is loaded again to test it."
+        label = html("Export {t}", t=view.title.lower())
     primary = html(
         '<button type="button" class="btn primary" data-primary{attrs}>{label}</button>',
         attrs=attrs(**press, data_run=run.id, disabled=bool(view.unavailable_reason) and not view.done),

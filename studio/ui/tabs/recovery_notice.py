@@ -8,7 +8,7 @@ from studio.ui.session import Visit
 def panel(visit: Visit) -> Html:
     """A note for each recovery, until it is dismissed."""
     notices = visit.studio.storage.recovery_notices()
-    return html("{notes}", notes=[note("warn", each, button("I have seen it", "seen", "s")) for each in notices])
+    return html("{notes}", notes=[note("warn", each, button("Dismiss", "seen", "s")) for each in notices])
 
 
 def seen(visit: Visit) -> None:

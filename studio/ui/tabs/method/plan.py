@@ -43,7 +43,7 @@ def prepare_run(visit: Visit) -> None:
 
 
 def prepare_early(visit: Visit) -> None:
-    """Prepare the run while the rows are shown, with the plan of step 3. It can still be changed there."""
+    """Prepare the run while the rows are shown, with the plan of the Method tab. It can still be changed there."""
     key = plan_key(visit)
     prepare_run(visit)
     visit.remember(estimated=key)

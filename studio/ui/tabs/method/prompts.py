@@ -58,11 +58,9 @@ def panel(visit: Visit) -> Html:
     """The fields of the test prompts."""
     prompts = [*of(visit), *[""] * MOST][:MOST]
     task = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
-    words = (
-        "Answered by the base before the first step and by your model at the end, so that you see the replies change."
-    )
+    words = "The base model answers before training, and your model at the end. You see how the replies change."
     return html(
-        '<section class="panel stack tight" aria-labelledby="prompts"><h2 id="prompts">Three {what} to watch</h2><p '
+        '<section class="panel stack tight" aria-labelledby="prompts"><h2 id="prompts">Three test {what}</h2><p '
         'class="muted">{words}</p>{inputs}</section>',
         what=task.prompt_noun if task else "texts",
         words=words,

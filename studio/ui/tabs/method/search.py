@@ -1,4 +1,4 @@
-"""Hyperparameter search on the Method tab: budget, a live table of trials, and "Use the best"."""
+"""Hyperparameter search on the Method tab: budget, a live table of trials, and "Use the best settings"."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from studio.ui.session import Visit
 USUAL = "6"
 LOOK = 2000
 """Milliseconds between two updates of a running search."""
-WORDS = {"running": "at work", "finished": "done", "pruned": "given up early", "failed": "failed"}
+WORDS = {"running": "running", "finished": "finished", "pruned": "stopped early", "failed": "failed"}
 
 
 def panel(visit: Visit) -> Html:
@@ -24,21 +24,21 @@ def panel(visit: Visit) -> Html:
     view = _view(visit)
     working = view is not None and view.status == "running"
     budget, minutes = _budget(visit)
-    trials = Field("trials", "Trials", "Empty for as many as the minutes allow.")
-    limit = "Ends after so many minutes of training, the trial at work with its best kept; empty for no limit."
+    trials = Field("trials", "Trials", "Number of settings to try. Empty: as many as the minutes allow.")
+    limit = "Time limit in minutes of training. The running trial keeps its best checkpoint. Empty: no limit."
     body = html(
-        '<div class="stack"><p>Tries a learning rate, passes, rows at once and a rank, each trial as a run of its own. '
-        "The preset’s values come first, so the best is never worse.</p>"
+        '<div class="stack"><p>Tries other learning rates, epochs, batch sizes and ranks. Each trial is a run of its '
+        "own. The values of the preset come first, so the best trial is never worse.</p>"
         '<div class="row">{budget}{minutes}</div><div class="row">{start}{stop}{best}</div>{table}{again}</div>',
         budget=trials.text(budget, "search-trials", inputmode="numeric"),
         minutes=Field("minutes", "Minutes", limit).text(minutes, "search-minutes", inputmode="decimal"),
         start=button("Search", "search-start", aria_label="Search for better settings", disabled=working),
         stop=working and button("Stop", "search-stop", "quiet"),
-        best=view and view.best is not None and button("Use the best", "search-best", "acc"),
+        best=view and view.best is not None and button("Use the best settings", "search-best", "acc"),
         table=view and _table(view),
         again=working and poll("search-look", LOOK),
     )
-    summary = view.sentence if view else "Find better settings by trying"
+    summary = view.sentence if view else "Find better settings by trial runs · hyperparameter search"
     return html('<section class="panel flush">{f}</section>', f=fold("Search", summary, body, working, "search"))
 
 
@@ -100,9 +100,9 @@ def _trials(typed: str) -> int:
     if not typed.isdecimal():
         raise StudioError(
             "bad-setting",
-            "A number of trials is a whole number.",
-            given=typed or "nothing",
-            valid="1 or more; nothing only beside a number of minutes",
+            "The number of trials must be a whole number.",
+            given=typed or "empty",
+            valid="1 or more, for example 6, or empty with a number of minutes",
             field="trials",
         )
     return int(typed)
@@ -115,13 +115,17 @@ def _minutes(typed: str) -> float:
         minutes = math.nan
     if not math.isfinite(minutes):
         raise StudioError(
-            "bad-setting", "A number of minutes is a number.", given=typed, valid="0 or more", field="minutes"
+            "bad-setting",
+            "The time limit must be a number of minutes.",
+            given=typed,
+            valid="0 or more, for example 30",
+            field="minutes",
         )
     return minutes
 
 
 def stop(visit: Visit) -> None:
-    """Start no further trial."""
+    """Start no more trials."""
     visit.studio.search.stop(str(visit.choices.extra.get("search") or ""))
 
 

@@ -1,4 +1,4 @@
-"""3 Method: preset, method and settings, the plan, and Start."""
+"""The Method tab: preset, method and settings, the plan, and Start."""
 
 import hashlib
 import json
@@ -121,7 +121,7 @@ def start(visit: Visit) -> None:
     """Start the run and open it."""
     visit.settle()
     if _wrong(visit):
-        raise StudioError("bad-setting", "A setting can't have the value that was typed.", hint="See All settings.")
+        raise StudioError("bad-setting", "A setting has an invalid value.", hint="Correct it in All settings.")
     run = visit.studio.runs.start(run_request(visit), once=_once(visit))
     open_run(visit, run.id)
 
@@ -179,14 +179,14 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     chosen = visit.choices
     missing = "model" if not chosen.task or not chosen.model else "data" if not chosen.dataset else ""
     if missing:
-        words = {"model": "Choose a model first, in step 1.", "data": "Bring rows first, in step 2."}[missing]
+        words = {"model": "First choose a model in the Model tab.", "data": "First add data in the Data tab."}[missing]
         body = html(
             '{h}<section class="panel"><p class="muted">{w}</p></section>{poll}',
-            h=heading("How should it learn?"),
+            h=heading("How should the model learn?"),
             w=words,
             poll=poll("draw", 2000),  # a file may still be uploading
         )
-        return body, action_bar(words, Primary(f"Go to {missing}", goto=missing))
+        return body, action_bar(words, Primary(f"Open {missing.title()}", goto=missing))
     ready = chosen.extra.get("estimated") == plan_key(visit)
     view = with_measurement(visit, planned(visit)) if ready else None
     if isinstance(view, PlanView) and not _wrong(visit):
@@ -197,9 +197,9 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
 def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
     chosen, catalog = visit.choices, visit.studio.catalog
     plan = view if isinstance(view, PlanView) else None
-    filled = "Filled in from your rows and this machine."
+    filled = "The settings are chosen for your rows and this machine."
     if plan:
-        filled = f"Filled in from your {rows_words(plan.usable)} and this machine. Start is ready as it stands."
+        filled = f"The settings are chosen for your {rows_words(plan.usable)} and this machine. You can start now."
     config = plan.plan.config if plan else _config_without_plan(visit)
     presets = [Card(each.name, each.title, each.sentence) for each in catalog.presets()]
     wrong = {**_refused(chosen.settings, view), **_wrong(visit)}
@@ -207,14 +207,14 @@ def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
     return html(
         '{head}<div class="cols main-side"><div class="stack">{preset}{method}{settings}{search}</div><div '
         'class="stack">{run}{prompts}{name}</div></div>{poll}',
-        head=heading("How should it learn?", filled),
+        head=heading("How should the model learn?", filled),
         preset=_set("Preset", cards("preset", "preset", presets, chosen.preset, aria_label="Preset")),
         method=_set("Method", _methods(visit, config.method, plan is not None)),
         settings=settings_panel(settings),
         search=plan and search.panel(visit),
         run=_this_run(visit, view),
         prompts=prompts.panel(visit),
-        name=Field("run-name", "Name of this run").text(name_of(visit), "name", maxlength=120, enter="name"),
+        name=Field("run-name", "Run name").text(name_of(visit), "name", maxlength=120, enter="name"),
         poll=view is None and poll("reckon", 30, repeat=False),
     )
 
@@ -258,30 +258,32 @@ def _this_run(visit: Visit, view: PlanView | StudioError | None) -> Html:
             m=processes_panel(view.estimate),
             w=why_panel(view),
         )
-    body = html('<p class="muted" role="status">Counting the rows’ tokens and working out time and memory …</p>')
+    body = html('<p class="muted" role="status">Counting tokens and estimating time and memory …</p>')
     return stack("This run", "thisrun", alert(view) if view else body, "runcard")
 
 
 def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
     off = Primary("Start", disabled=True)
     if wrong := len(_wrong(visit)):
-        words = f"{wrong} setting{'s' if wrong > 1 else ''} can’t have the value typed; see All settings."
+        words = "1 setting has an invalid value. Correct it in All settings."
+        if wrong > 1:
+            words = f"{wrong} settings have invalid values. Correct them in All settings."
         return action_bar(words, off, back="data")
     press = Primary("Start", "start", newest=next((run.id for run in visit.studio.runs.all()), ""))
     if view is None:
-        return action_bar("Working out time and memory …", press, back="data")
+        return action_bar("Estimating time and memory …", press, back="data")
     if isinstance(view, StudioError):
         return action_bar(view.all()[0].what, off, back="data")
     estimate = view.estimate
     if not estimate.fits:
-        words = f"Needs {memory(estimate.memory_bytes)}; {memory(estimate.available_bytes)} are free"
+        words = f"Needs {memory(estimate.memory_bytes)} of memory, but only {memory(estimate.available_bytes)} are free"
         if estimate.memory_bytes <= estimate.available_bytes:  # then the machine's memory is short, not the GPU's
             words = estimate.short.rstrip(".")
         if visit.studio.planning.fits_later(view):
-            wait = f"{words} now. It waits until there is enough."
+            wait = f"{words} now. The run waits until enough is free."
             return action_bar(wait, press, back="data", extra=button("Make it fit", "fit"))
         return action_bar(f"{words}.", Primary("Make it fit", "fit"), back="data")
-    more = "You can close the page; the run goes on."
+    more = "You can close the page. The run continues."
     if any(record.status in ACTIVE for record in visit.studio.runs.all()):
-        more = "It waits for the run at work, then starts by itself."
+        more = "It starts automatically when the current run ends."
     return action_bar(html("About <b>{t}</b>. {m}", t=about_time(estimate.seconds), m=more), press, back="data")

@@ -19,10 +19,10 @@ def panel(visit: Visit, records: list[RunRecord]) -> Html:
     body = html(
         '<div class="stack">{rows}{how}<div class="row">{b}</div></div>',
         rows=[_weight(each, weights.get(each.id, "")) for each in able],
-        how=Field("how", "How").select(ways, _how(visit), "combine-how"),
+        how=Field("how", "Combination method").select(ways, _how(visit), "combine-how"),
         b=button("Combine", "combine", disabled=sum(bool(each) for each in weights.values()) < 2),
     )
-    words = "Add up what several runs of one base learned"
+    words = "Combine what several runs of one base model learned"
     folded = fold("Combine adapters", words, body, any(weights.values()), "combine")
     return html('<section class="panel flush" data-key="combine-panel">{f}</section>', f=folded)
 
@@ -69,5 +69,5 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError as error:
         raise StudioError(
-            "bad-setting", "A weight is a number.", given=text, valid="0.5, say", field="weight"
+            "bad-setting", "A weight must be a number.", given=text, valid="for example 0.5", field="weight"
         ) from error

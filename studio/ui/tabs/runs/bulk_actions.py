@@ -21,10 +21,10 @@ def bar(lines: Sequence[Line], archived: bool) -> Html:
         return action_bar("", primary)
     able = [each for each in chosen if each.record.status not in ACTIVE]
     stays = _stays(len(chosen) - len(able))
-    extra = [button("Choose none", "choose-several", "quiet", runs=""), _acts(able, archived, stays) if able else ""]
+    extra = [button("Select none", "choose-several", "quiet", runs=""), _acts(able, archived, stays) if able else ""]
     if len(lines) > len(chosen):
-        extra.insert(0, button(f"Choose all {len(lines)}", "choose-several", "quiet", runs=_ids(lines)))
-    reason = html("<b>{n}</b> chosen.{s}", n=runs(len(chosen)), s=f" {stays}" if stays else "")
+        extra.insert(0, button(f"Select all {len(lines)}", "choose-several", "quiet", runs=_ids(lines)))
+    reason = html("<b>{n}</b> selected.{s}", n=runs(len(chosen)), s=f" {stays}" if stays else "")
     return action_bar(reason, primary, extra=extra)
 
 
@@ -36,7 +36,7 @@ def _acts(able: Sequence[Line], archived: bool, stays: str) -> Html:
     many, ids = runs(len(able)), _ids(able)
     lost = "its curve, log, checkpoints and fine-tuned model" if len(able) == 1 else LOST
     question = f"Delete {many}: {lost}, {size(sum(each.bytes for each in able))}? {stays}".strip()
-    word = f"Put {many} back" if archived else f"Archive {many}"
+    word = f"Unarchive {many}" if archived else f"Archive {many}"
     return html(
         "{d}{a}",
         d=button(f"Delete {many}", "delete-several", "danger", "bin", runs=ids, confirm=question),
@@ -48,7 +48,7 @@ def _stays(number: int) -> str:
     """A sentence about active runs, which are left alone."""
     if not number:
         return ""
-    return "One is at work and stays." if number == 1 else f"{number} are at work and stay."
+    return "1 active run does not change." if number == 1 else f"{number} active runs do not change."
 
 
 def choose(visit: Visit) -> None:
@@ -67,7 +67,7 @@ def delete(visit: Visit) -> None:
 
 
 def archive(visit: Visit) -> None:
-    """Archive runs, or put them back. Active ones are left alone."""
+    """Archive or unarchive runs. Active ones are left alone."""
     ids, aside = visit.text("runs").split(), bool(visit.text("to", 5))
     stay = {each.id for each in _here(visit, ids) if aside and each.status in ACTIVE}
     for record in _here(visit, ids):

@@ -21,7 +21,7 @@ def panel(visit: Visit, records: Sequence[RunRecord]) -> Html:
     if len(begun) < 2:
         return Html("")
     chosen = [each for each in begun if each in ticks]
-    words = f"{f'{len(chosen)} runs' if len(chosen) > 1 else 'Several runs'} on one chart, and what they differ in"
+    words = f"{f'{len(chosen)} runs' if len(chosen) > 1 else 'Several runs'} on one chart, and the settings that differ"
     body = html('<div class="stack">{c}</div>', c=_compared(visit, chosen))
     folded = fold("Compare", words, body, key="compare", open_=bool(chosen))
     return html('<section class="panel flush" data-key="comparing">{f}</section>', f=folded)
@@ -29,9 +29,9 @@ def panel(visit: Visit, records: Sequence[RunRecord]) -> Html:
 
 def _compared(visit: Visit, chosen: Sequence[str]) -> Html:
     if not 2 <= len(chosen) <= MOST:
-        return html('<p class="small">Tick two to {n} runs in the table; more can’t be told apart.</p>', n=MOST)
+        return html('<p class="small">Tick two to {n} runs in the table.</p>', n=MOST)
     view = visit.studio.curves.compare(chosen)
-    note = html('<p class="small">They learned from different rows: compare their losses with care.</p>')
+    note = html('<p class="small">These runs used different rows. Compare their losses with care.</p>')
     return html(
         '<div class="compared" data-key="compare-{key}" data-keep data-compare="{ids}"></div>{table}{note}',
         key="-".join(chosen),
@@ -53,7 +53,7 @@ def _table(view: CurvesView) -> Html:
         html('<tr><th scope="row">{l}</th>{v}</tr>', l=label, v=[html("<td>{x}</td>", x=each) for each in values])
         for label, values in lines
     ]
-    return scroll_table("What differs", html("<td></td>{names}", names=names), rows, "differs")
+    return scroll_table("Differences", html("<td></td>{names}", names=names), rows, "differs")
 
 
 def pick(visit: Visit) -> None:

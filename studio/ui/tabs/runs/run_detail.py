@@ -18,7 +18,7 @@ from studio.ui.tabs.method.tab import typed
 def panel(visit: Visit, record: RunRecord) -> Html:
     """Annotations of the run, and the form to run it again."""
     return html(
-        '<section class="opened" aria-label="More of {n}"><div class="cols c2">{own}{again}</div></section>',
+        '<section class="opened" aria-label="Details of {n}"><div class="cols c2">{own}{again}</div></section>',
         n=record.name,
         own=_annotations(visit, record),
         again=_rerun_form(visit, record),
@@ -28,19 +28,21 @@ def panel(visit: Visit, record: RunRecord) -> Html:
 def _annotations(visit: Visit, record: RunRecord) -> Html:
     key, sizes = record.id, visit.studio.saved.size_by_part(record.id)
     name = Field("run-name", "Name").text(record.name, "run-note", data_run=key, maxlength="120")
-    tags = Field("run-tags", "Tags", "With commas between.").text(", ".join(record.tags), "run-note", data_run=key)
+    tags = Field("run-tags", "Tags", "Separate tags with commas.").text(
+        ", ".join(record.tags), "run-note", data_run=key
+    )
     acts: list[Any] = []
     if record.status in ("queued", "starting", "training"):
         acts.append(button("Pause", "run-pause", run=key))
     if record.status == "paused":
-        acts.append(button("Continue", "run-resume", run=key))
+        acts.append(button("Resume", "run-resume", run=key))
     if record.status not in ACTIVE:
-        word, to = ("Back among the runs", "") if record.archived else ("Archive", "yes")
+        word, to = ("Unarchive", "") if record.archived else ("Archive", "yes")
         acts += [button(word, "run-archive", run=key, to=to), html(DOWNLOADS, r=key)]
         acts.append((sizes["checkpoints"] and _remove_checkpoints_button(record, sizes["checkpoints"])) or "")
     return html(
-        '<div class="stack mid">{name}{tags}{note}<div class="row wrap">{acts}</div><div class="stack tight"><h2>On '
-        "the disk</h2>{disk}</div></div>",
+        '<div class="stack mid">{name}{tags}{note}<div class="row wrap">{acts}</div><div class="stack tight"><h2>Disk '
+        "usage</h2>{disk}</div></div>",
         name=name,
         tags=tags,
         note=Field("run-note", "Note").area(record.note, "run-note", data_run=key),
@@ -50,16 +52,16 @@ def _annotations(visit: Visit, record: RunRecord) -> Html:
 
 
 DOWNLOADS = (
-    '<button type="button" class="btn" data-download="run" data-run="{r}">Save as a file</button><button type="button" '
-    'class="btn" data-download="run-with-rows" data-run="{r}" title="What it learned from comes along; think of who '
-    'may read it.">Save with its rows</button>'
+    '<button type="button" class="btn" data-download="run" data-run="{r}">Export run</button><button type="button" '
+    'class="btn" data-download="run-with-rows" data-run="{r}" title="The file has the training rows. Check who may '
+    'read them.">Export run with rows</button>'
 )
 
 
 def _remove_checkpoints_button(record: RunRecord, taken: int) -> Html:
-    lost = "It can't go on any more" if record.status in GOES_ON else "Nothing else is lost"
-    question = f"Remove the checkpoints of {record.name}, {size(taken)}? {lost}; its result, curve and log stay."
-    return button("Remove checkpoints", "run-checkpoints", "danger", run=record.id, confirm=question)
+    lost = "You can't resume the run afterward. " if record.status in GOES_ON else ""
+    question = f"Delete the checkpoints of {record.name}, {size(taken)}? {lost}Its result, curve and log stay."
+    return button("Delete checkpoints", "run-checkpoints", "danger", run=record.id, confirm=question)
 
 
 # --- run again ---
@@ -69,26 +71,29 @@ def _rerun_form(visit: Visit, record: RunRecord) -> Html:
     config, kept = visit.studio.runs.spec(record.id).config, _rerun_state(visit, record.id)
     available = shown_settings(config)
     names = [name for name, each in available.items() if each.level == "basic" or name in kept["more"]]
-    others = [("", "Another setting …"), *((name, each.label) for name, each in available.items() if name not in names)]
+    others = [
+        ("", "Change another setting …"),
+        *((name, each.label) for name, each in available.items() if name not in names),
+    ]
     changes = [
         f"{available[name].label.lower()} {kept['changes'][name]} instead of {plain_value(getattr(config, name))}"
         for name in names
         if name in kept["changes"]
     ]
     longer = html(
-        '<div class="stack tight"><h3>Go on for some passes more</h3><p class="small">A run of its own that begins '
-        "with what this one learned. This one’s schedule has come to its end, so the rate begins anew, and so does the "
-        'optimizer.</p><div class="row"><span class="short">{n}</span>{b}</div></div>',
-        n=text_input("passes", "2", "", inputmode="decimal", aria_label="Passes more"),
-        b=button("Go on", "run-extend", run=record.id, take="passes", aria_label=f"Go on with {record.name}"),
+        '<div class="stack tight"><h3>Train for more epochs</h3><p class="small">A new run starts from the result of '
+        "this one. Its learning rate schedule and its optimizer start from the beginning."
+        '</p><div class="row"><span class="short">{n}</span>{b}</div></div>',
+        n=text_input("passes", "2", "", inputmode="decimal", aria_label="More epochs"),
+        b=button("Extend run", "run-extend", run=record.id, take="passes", aria_label=f"Extend {record.name}"),
     )
-    words = f"With {', '.join(changes)}." if changes else "Nothing is changed yet: it would do the same again."
+    words = f"With {', '.join(changes)}." if changes else "No change yet. The new run would repeat this one."
     return html(
-        '<div class="stack mid"><h3>Run again with a change</h3><p class="small">The same rows and parts, all settings '
-        'as they were but those changed here.</p><div class="settings">{fields}</div>{more}<div class="row '
+        '<div class="stack mid"><h3>Run again with changes</h3><p class="small">The new run has the same rows, splits '
+        'and settings, except those that you change here.</p><div class="settings">{fields}</div>{more}<div class="row '
         'wrap">{start}<span class="small">{words}</span></div>{longer}</div>',
         fields=[_setting(name, available[name], config, kept) for name in names],
-        more=select_input("again-more", others, "", "again-more", aria_label="Another setting"),
+        more=select_input("again-more", others, "", "again-more", aria_label="Change another setting"),
         start=button("Run again", "again-start", "accent", run=record.id, disabled=bool(kept["wrong"])),
         words=words,
         longer=record.has_result and record.status not in ACTIVE and longer,
@@ -134,7 +139,7 @@ def note(visit: Visit) -> None:
 
 
 def archive(visit: Visit) -> None:
-    """Archive the run, or put it back."""
+    """Archive or unarchive the run."""
     visit.studio.saved.annotate(visit.text("run", 100), archived=bool(visit.text("to", 5)))
 
 
@@ -149,7 +154,7 @@ def resume(visit: Visit) -> None:
 
 
 def checkpoints(visit: Visit) -> None:
-    """Remove the checkpoints, which only resuming needs."""
+    """Delete the checkpoints, which only resuming needs."""
     visit.studio.saved.remove_checkpoints(visit.text("run", 100))
 
 

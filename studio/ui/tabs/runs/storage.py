@@ -7,7 +7,7 @@ from studio.ui.markup import Html, html
 from studio.ui.numbers import size
 from studio.ui.session import Visit
 
-KINDS = {"run": "Run", "dataset": "Rows", "model": "Model", "tokens": "Tokens"}
+KINDS = {"run": "Run", "dataset": "Dataset", "model": "Model", "tokens": "Token cache"}
 MOST = 200
 """Maximum number of entries; the largest come first."""
 
@@ -17,17 +17,17 @@ def panel(visit: Visit) -> Html:
     if not visit.choices.extra.get("storage"):
         return html(
             '<section class="panel row" aria-label="Storage"><span class="grow"><b>Storage</b> <span class="muted">'
-            "What models, rows and runs take on the disk.</span></span>{b}</section>",
-            b=button("Show", "storage", "s", to="yes", aria_label="Show what takes room"),
+            "Disk space of models, datasets and runs.</span></span>{b}</section>",
+            b=button("Show", "storage", "s", to="yes", aria_label="Show disk usage"),
         )
     view = visit.studio.storage.view()
     side = html(
         '<span class="muted grow">{used} used, {free} free</span>{hide}',
         used=size(sum(each.bytes for each in view.things)),
         free=size(view.free_bytes),
-        hide=button("Hide", "storage", "s", to="", aria_label="Hide what takes room"),
+        hide=button("Hide", "storage", "s", to="", aria_label="Hide disk usage"),
     )
-    heads = Html('<th>What</th><th>Name</th><th class="num">Size</th><th><span class="sr">Actions</span></th>')
+    heads = Html('<th>Type</th><th>Name</th><th class="num">Size</th><th><span class="sr">Actions</span></th>')
     table = layout.scroll_table("Storage", heads, [_row(each) for each in view.things[:MOST]])
     return layout.panel("Storage", "storage", table, side)
 
@@ -42,7 +42,7 @@ def _row(each: Stored) -> Html:
             what=each.kind,
             id=each.id,
             aria_label=f"Delete {KINDS[each.kind].lower()} {each.name}",
-            confirm=f"Delete {each.name}, {size(each.bytes)}? With it goes {each.lost}.",
+            confirm=f"Delete {each.name}, {size(each.bytes)}? You lose {each.lost}.",
         )
     return html(
         '<tr data-key="{k}"><td>{kind}</td><td class="cut">{name}</td><td class="num">{size}</td>'

@@ -67,7 +67,7 @@ def import_runs(visit: Visit, files: Uploads) -> None:
 
 
 def move(visit: Visit) -> None:
-    """Move a waiting run up or down in the queue."""
+    """Move a queued run up or down in the queue."""
     visit.studio.runs.move(visit.text("run", 100), "up" if visit.text("way", 10) == "up" else "down")
 
 
@@ -108,9 +108,9 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         )
         actions = bulk_actions.bar(lines, query.archived)
     else:
-        words = "Each run is kept here with its curve, settings and result."
+        words = "Runs appear here with their curves, settings and results."
         runs = heading("No runs yet", words, _import_button(visit))
-        actions = action_bar("A run starts from step 3.", Primary("Go to step 1", goto="model"))
+        actions = action_bar("Start a run in the Method tab.", Primary("Choose a model", goto="model"))
     body = '<div class="stack">{notice}{runs}{storage}</div>'
     return html(body, notice=recovery_notice.panel(visit), runs=runs, storage=storage.panel(visit)), actions
 
@@ -152,6 +152,6 @@ def _import_button(visit: Visit) -> Html | str:
     if visit.demo:
         return ""
     return html(
-        '<label class="btn filebtn">Bring a run in<input type="file" class="sr" data-file accept=".zip" '
-        'aria-label="Bring a run in from a file"></label><div data-sending data-keep aria-live="polite"></div>'
+        '<label class="btn filebtn">Import run<input type="file" class="sr" data-file accept=".zip" '
+        'aria-label="Import a run from a file"></label><div data-sending data-keep aria-live="polite"></div>'
     )
