@@ -112,7 +112,7 @@ def build() -> typer.Typer:
     """The application with every command."""
     app = typer.Typer(
         name="studio",
-        help="Fine-tune a language model on your own rows. Without a command: open the studio in the browser.",
+        help="Fine-tune a language model on your own data. Without a command, open the studio in the browser.",
         add_completion=False,
         no_args_is_help=False,
         context_settings={"help_option_names": ["-h", "--help"]},

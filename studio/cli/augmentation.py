@@ -15,7 +15,7 @@ WIDE = 40
 
 
 def learning_curve(context: Context, data: Data, reading: dict[str, Any], task: Task = None, map_: Map = None) -> None:
-    """Train a small classifier on ever more of the rows, and say whether more rows would help."""
+    """Train a small classifier on growing parts of the rows, to see whether more rows would help."""
     record = context.studio.datasets.open(data, **reading)
     save_roles(context, record.id, task, map_)
     with context.progress("Reading texts") as progress:
@@ -27,28 +27,28 @@ def augment(
     context: Context,
     data: Data,
     reading: dict[str, Any],
-    way: Annotated[str, typer.Option(help="How rows are made: spelling or paraphrase.")] = "spelling",
-    count: Annotated[int, typer.Option(min=1, help="Rows to make, each from another row.")] = 20,
+    way: Annotated[str, typer.Option(help="How to make rows: spelling or paraphrase.")] = "spelling",
+    count: Annotated[int, typer.Option(min=1, help="Number of rows to make, each from a different row.")] = 20,
     model: OptionalModel = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same rows.")] = 42,
-    keep: Annotated[str | None, typer.Option(help="Numbers of made rows to keep, 1,4,9 say, or all.")] = None,
-    refuse: Annotated[str | None, typer.Option(help="Numbers of made rows to refuse, or all.")] = None,
-    use: Annotated[
-        bool, typer.Option("--use", help="Make a new version of the dataset with the rows that were kept.")
-    ] = False,
+    keep: Annotated[
+        str | None, typer.Option(help="Synthetic rows to keep: numbers, for example 1,4,9, or all.")
+    ] = None,
+    refuse: Annotated[str | None, typer.Option(help="Synthetic rows to refuse: numbers, or all.")] = None,
+    use: Annotated[bool, typer.Option("--use", help="Make a new version of the dataset with the kept rows.")] = False,
     task: Task = None,
     map_: Map = None,
 ) -> None:
-    """Make rows from others, look at them, and keep those that are good.
+    """Make synthetic rows from your rows, review them, and keep the good ones.
 
-    Made rows wait until they are kept: first `studio augment DATA`, then with the dataset's id or name
-    `--keep 1,2,5` or `--keep all`, and `--use`. They are marked in the columns made_by and made_from, and never
-    stand in validation or test.
+    First run `studio augment DATA`. Then use the dataset's id or name with `--keep 1,2,5` or `--keep all`, and with
+    `--use`. The columns made_by and made_from mark synthetic rows. They are used for training only, never for
+    validation or test.
     """
-    anew = keep is None and refuse is None and not use
-    known = not anew and not data.startswith("sample:")
+    propose = keep is None and refuse is None and not use
+    known = not propose and not data.startswith("sample:")
     record = context.studio.datasets.find(data) if known else context.studio.datasets.open(data, **reading)
-    if anew:
+    if propose:
         save_roles(context, record.id, task, map_)
         wanted = AugmentationRequest(way=way, count=count, model=model, seed=seed)
         with context.progress("Making rows") as progress:
@@ -75,7 +75,10 @@ def _numbers(text: str) -> list[int] | None:
         return [int(each) for each in text.replace(" ", ",").split(",") if each]
     except ValueError:
         raise StudioError(
-            "bad-setting", "Made rows are named by their numbers.", given=text, valid="1,4,9 say, or all"
+            "bad-setting",
+            "Synthetic rows are chosen by number.",
+            given=text,
+            valid="numbers, for example 1,4,9, or all",
         ) from None
 
 
@@ -83,17 +86,17 @@ def _show_made(context: Context, dataset: str, made: Proposals) -> None:
     for row in made.rows:
         context.say(f"{row.number:>4} {row.verdict:8} row {row.source}: {row.before}")
         context.say(f"{'':14}{row.after}")
-    left = f" For {made.skipped:,} rows nothing could be made." if made.skipped else ""
+    left = f" No row could be made from {made.skipped:,} rows." if made.skipped else ""
     context.say(
-        f"{made.count('waiting'):,} wait, {made.count('kept'):,} are kept, {made.count('refused'):,} refused.{left}"
+        f"{made.count('waiting'):,} waiting, {made.count('kept'):,} kept, {made.count('refused'):,} refused.{left}"
     )
     context.say(f"Next: studio augment {dataset} --keep all --use")
 
 
 def _show_curve(context: Context, curve: LearningCurve) -> None:
-    table = context.table("Rows", "Right", "Between", "", right=("Rows", "Right"))
+    table = context.table("Rows", "Accuracy", "Range", "", right=("Rows", "Accuracy"))
     for point in curve.points:
-        between = f"{point.low:.0%} and {point.high:.0%}" if point.low < point.high else ""
+        between = f"{point.low:.0%} to {point.high:.0%}" if point.low < point.high else ""
         table.add_row(f"{point.rows:,}", f"{point.score:.0%}", between, "█" * round(WIDE * point.score))
     context.out.print(table)
     context.say(curve.sentence)

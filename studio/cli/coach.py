@@ -14,11 +14,13 @@ from studio.schema.events import AdviceEvent
 def coach(
     context: Context,
     run: Run,
-    do: Annotated[str, typer.Option(metavar="RULE", help="Do what this advice proposes, overfitting say.")] = "",
-    choice: Annotated[int, typer.Option(min=1, help="Which of its proposals, from 1.")] = 1,
+    do: Annotated[
+        str, typer.Option(metavar="RULE", help="Apply the action of this advice, for example overfitting.")
+    ] = "",
+    choice: Annotated[int, typer.Option(min=1, help="Which of its actions, from 1.")] = 1,
     detach: Detach = False,
 ) -> None:
-    """Tell what the coach sees in a run, why it matters and what to do; with --do, do it."""
+    """Show the coach's advice on a run: what it sees, why it matters, what to do. With --do, apply an action."""
     record = context.studio.runs.get(run)
     if not do:
         advice = context.studio.coach.advice(record.id)
@@ -26,7 +28,7 @@ def coach(
         return
     made = context.studio.coach.apply(record.id, do, choice)
     if made.id == record.id:
-        message = f"{made.id} stops and keeps the best."
+        message = f"{made.id} stops and keeps the best checkpoint."
         context.answer({"id": made.id, "status": made.status}, lambda: context.note(message))
     else:
         wait_and_report(context, made, detach)
@@ -40,7 +42,7 @@ def advice_row(advice: AdviceEvent) -> dict[str, object]:
 def show_advice(context: Context, advice: list[AdviceEvent]) -> None:
     """Show advice as text."""
     if not advice:
-        context.say("The coach has nothing to say: all is well so far.")
+        context.say("No advice. The coach has found no problem so far.")
     for each in advice:
         context.say(f"Step {each.step:,}: {plain(each.title)}{f' ({each.rule})' if each.rule else ''}")
         for line in (each.message, each.why, each.action):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 GROUPS = frozenset({"settings", "wrong", "reading"})
 """Parameters of a command that several flags are gathered into."""
-HOME_HELP = "Where everything is kept; made when missing."
+HOME_HELP = "Data folder. Created if missing."
 
 
 class Context:
@@ -53,9 +53,9 @@ class Context:
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise StudioError(
                 "not-allowed",
-                "The home folder can't be made or written to.",
+                "The data folder can't be created or written to.",
                 given=error.filename,
-                hint="Name another one with --home or $STUDIO_HOME.",
+                hint="Choose another folder with --home or $STUDIO_HOME.",
             ) from error
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Context:
         """Show a progress bar on stderr. Yields a function of (done, total, message)."""
         from rich.progress import BarColumn, Progress, TextColumn
 
-        columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}", markup=False))
+        columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.description}", markup=False))
         with Progress(*columns, console=self.notes, disable=not self.notes.is_terminal, transient=True) as bar:
             task = bar.add_task(what, total=None)
 
@@ -123,7 +123,7 @@ class UnexpectedError(Exception):
     """An error that no command expects. It is the cause of this one; `home` is the data folder for its log."""
 
     def __init__(self, home: Path | None) -> None:
-        super().__init__("unforeseen")
+        super().__init__("unexpected")
         self.home = home
 
 
@@ -152,7 +152,7 @@ def _plain_values(value: Any) -> Any:
 Home = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, envvar="STUDIO_HOME")]
 OwnHome = Annotated[Path | None, typer.Option("--home", help=HOME_HELP)]
 """The same option after the command. It has priority over the one before the command, and that over the environment."""
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
 
 
 def add_command(

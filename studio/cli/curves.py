@@ -17,7 +17,7 @@ def curve(
     run: Run,
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
 ) -> None:
-    """Write every step of a run as CSV: losses, rate, gradient, speed, memory, processor, checks."""
+    """Write every step of a run to a CSV file: losses, learning rate, gradient norm, speed, memory, CPU."""
     record = context.studio.runs.get(run)
     text = context.studio.curves.csv(record.id)
     out.write_text(text, encoding="utf-8")
@@ -29,7 +29,7 @@ def compare(
     context: Context,
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two to eight runs.")],
 ) -> None:
-    """Show several runs beside each other: what they reached, and the settings in which they differ."""
+    """Compare runs side by side: their results, and the settings that differ."""
     view = context.studio.curves.compare(runs)
     context.answer(view, lambda: _show(context, view))
 
@@ -43,6 +43,6 @@ def _show(context: Context, view: CurvesView) -> None:
         table.add_row(plain(each.label), *(plain(value) for value in each.values))
     context.out.print(table)
     if not view.differs:
-        context.say("They do not differ in any setting.")
+        context.say("All settings are the same.")
     if not view.same_rows:
-        context.say("They learned from different rows: their losses can't be compared.")
+        context.say("These runs used different rows. Compare their losses with care.")

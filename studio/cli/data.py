@@ -23,15 +23,15 @@ def check(
     leave_out: LeaveOut = None,
     validation: Validation = None,
     all_rows: Annotated[
-        bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
+        bool, typer.Option("--all-rows", help="Search all rows for near-duplicates, however long it takes.")
     ] = False,
     label_errors: Annotated[
-        bool, typer.Option("--label-errors", help="Have a small classifier judge which labels are likely wrong.")
+        bool, typer.Option("--label-errors", help="Train a small classifier to find labels that are probably wrong.")
     ] = False,
 ) -> None:
-    """Look through a dataset: which rows can be used, and what is wrong with the others.
+    """Check a dataset: which rows can be used, and what is wrong with the others.
 
-    The exit status is 2, after the report, when it can't be trained on as it is.
+    The exit status is 2 if the dataset can't be used for training as it is.
     """
     from studio.data.checks.report_errors import refusal
     from studio.services.datasets.check_options import CheckOptions
@@ -42,7 +42,7 @@ def check(
         with context.progress("Reading texts") as progress:
             context.studio.label_quality.judge(record.id, task, progress)
     validation_id = open_dataset(context, validation, shared_options(reading)).id if validation else None
-    with context.progress("Looking at the rows") as move:
+    with context.progress("Checking the rows") as move:
         options = CheckOptions(
             roles_of(map_),
             model=model,
@@ -83,6 +83,6 @@ def _show_report(context: Context, record: DatasetRecord, report: CheckReport) -
         where = ", ".join(str(row) for row in problem.rows[:10]) + (" …" if problem.count > 10 else "")
         context.say(f"{problem.severity}: {problem.message} ({problem.kind}{f'; rows {where}' if where else ''})")
         if problem.fix:
-            context.say(f"  the fix: {problem.fix}")
+            context.say(f"  Fix: {problem.fix}")
     if not report.problems:
-        context.say("Nothing to mend.")
+        context.say("No problems found.")

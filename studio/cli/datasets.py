@@ -14,7 +14,7 @@ from studio.schema.views import Comparison, Page, RowChange
 from studio.services.datasets.check_options import CheckOptions
 from studio.ui.numbers import rows, size
 
-Dataset = Annotated[str, typer.Argument(help="A dataset's id, its file's name, or last.")]
+Dataset = Annotated[str, typer.Argument(help="A dataset's id or file name, or last.")]
 Version = Annotated[int, typer.Argument(min=1, help="A version, from 1.")]
 MARKS = {"added": "+", "removed": "-", "changed": "~"}
 LONGEST = 80
@@ -22,14 +22,14 @@ LONGEST = 80
 
 
 def data(ctx: typer.Context, home: OwnHome = None, as_json: Json = False) -> None:
-    """Datasets that are kept: bring in, list, compare, fix, go back, divide. Without a command: list them."""
+    """Saved datasets: import, list, compare, fix, restore, split. Without a command, list them."""
     ctx.obj = home or ctx.obj
     if ctx.invoked_subcommand is None:
         list_(Context(ctx.obj, as_json))
 
 
 def add(context: Context, data: Data, reading: dict[str, Any]) -> None:
-    """Bring rows in and keep them as a dataset; its id is the last line."""
+    """Import rows and save them as a dataset. The last line of the output is its id."""
     record = import_dataset(context, data, reading)
     context.answer(record, lambda: _show_added(context, record))
 
@@ -46,23 +46,21 @@ def list_(context: Context) -> None:
 
 
 def read(context: Context, dataset: Dataset, reading: dict[str, Any]) -> None:
-    """Read a dataset's files another way; the flags that are not given stay as they were."""
+    """Read a dataset's files with other options. Options that you leave out stay the same."""
     record = context.studio.datasets.find(dataset)
     made = context.studio.datasets.reread(record.id, **reading)
     context.answer(made, lambda: _show_version(context, made))
 
 
 def delete(context: Context, dataset: Dataset) -> None:
-    """Remove a dataset with all its versions and labels."""
+    """Delete a dataset with all its versions and labels."""
     record = context.studio.datasets.find(dataset)
     context.studio.datasets.delete(record.id)
-    context.answer(
-        {"id": record.id}, lambda: context.say(f"{record.name} is gone, with its {record.version} versions.")
-    )
+    context.answer({"id": record.id}, lambda: context.say(f"{record.name} is deleted. Versions: {record.version}."))
 
 
 def versions(context: Context, dataset: Dataset) -> None:
-    """List the versions of a dataset, each with what it changed."""
+    """List the versions of a dataset, and what each one changed."""
     record = context.studio.datasets.find(dataset)
     known = context.studio.versions.all(record.id)
     context.answer(known, lambda: _show_versions(context, known, record.version))
@@ -73,18 +71,18 @@ def compare(
     dataset: Dataset,
     before: Version,
     after: Version,
-    only: Annotated[str, typer.Option(help="Show rows that were added, removed or changed alone.")] = "",
+    only: Annotated[str, typer.Option(help="Show one kind of difference: added, removed or changed.")] = "",
     start: Annotated[int, typer.Option(min=1, help="First difference to show, from 1.")] = 1,
-    count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
+    count: Annotated[int, typer.Option(min=1, help="Number of differences to show.")] = 20,
 ) -> None:
-    """Say what differs between two versions: rows added, removed and changed, cell by cell."""
+    """Show the differences between two versions: rows added, removed and changed, cell by cell."""
     record = context.studio.datasets.find(dataset)
     comparison = context.studio.versions.compare(record.id, before, after, Page(start, count), only)
     context.answer(comparison, lambda: _show_comparison(context, comparison))
 
 
 def back(context: Context, dataset: Dataset, version: Version) -> None:
-    """Make another version the current one; the others stay."""
+    """Restore a version of a dataset. The other versions stay."""
     record = context.studio.versions.restore(context.studio.datasets.find(dataset).id, version)
     context.answer(record, lambda: _show_version(context, record))
 
@@ -92,15 +90,15 @@ def back(context: Context, dataset: Dataset, version: Version) -> None:
 def fix(
     context: Context,
     dataset: Dataset,
-    kind: Annotated[str, typer.Argument(help="A kind of finding, duplicate say.")],
+    kind: Annotated[str, typer.Argument(help="A kind of finding, for example duplicate.")],
     all_rows: Annotated[
-        bool, typer.Option("--all-rows", help="Look for near copies among all rows, whatever the time.")
+        bool, typer.Option("--all-rows", help="Search all rows for near-duplicates, however long it takes.")
     ] = False,
     model: OptionalModel = None,
     max_length: MaxLength = None,
     validation: Validation = None,
 ) -> None:
-    """Remove or mend the rows of one kind of finding: a new version. Rows are too long for a --model."""
+    """Fix or remove the rows of one kind of finding, in a new version. Findings about length need --model."""
     record = context.studio.datasets.find(dataset)
     validation_id = open_dataset(context, validation, {}).id if validation else None
     options = CheckOptions(whole=all_rows, model=model, max_length=max_length, validation=validation_id)
@@ -112,9 +110,9 @@ def edit(
     context: Context,
     dataset: Dataset,
     row: Annotated[int, typer.Argument(min=1, help="A row, from 1.")],
-    set_: Annotated[list[str], typer.Option("--set", metavar="COLUMN=TEXT", help="What a cell is to hold.")],
+    set_: Annotated[list[str], typer.Option("--set", metavar="COLUMN=TEXT", help="New text of a cell.")],
 ) -> None:
-    """Write cells of a row anew: a new version."""
+    """Change cells of a row, in a new version."""
     made = context.studio.editing.edit(context.studio.datasets.find(dataset).id, row, _cells(set_))
     context.answer(made, lambda: _show_version(context, made))
 
@@ -122,16 +120,24 @@ def edit(
 def split(
     context: Context,
     dataset: Dataset,
-    validation_share: Annotated[float | None, typer.Option(min=0, max=0.5, help="Share for validation.")] = None,
-    test_share: Annotated[float | None, typer.Option(min=0, max=0.5, help="Share for the test.")] = None,
-    group_column: Annotated[str, typer.Option(metavar="COLUMN", help="Rows equal here stay together.")] = "",
-    time_column: Annotated[str, typer.Option(metavar="COLUMN", help="The latest rows are held back.")] = "",
-    split_column: Annotated[str, typer.Option(metavar="COLUMN", help="Train, validation or test; none: ignored.")] = "",
+    validation_share: Annotated[
+        float | None, typer.Option(min=0, max=0.5, help="Fraction of the rows for validation.")
+    ] = None,
+    test_share: Annotated[float | None, typer.Option(min=0, max=0.5, help="Fraction of the rows for test.")] = None,
+    group_column: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Rows with the same value stay in one split.")
+    ] = "",
+    time_column: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The latest rows are for test and validation.")
+    ] = "",
+    split_column: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Has train, validation or test. none: ignore.")
+    ] = "",
     stable_splits: Annotated[
-        bool, typer.Option("--stable-splits", help="A row's part is told by its content alone.")
+        bool, typer.Option("--stable-splits", help="Assign each row to a split by its content alone.")
     ] = False,
 ) -> None:
-    """Say how the rows are divided from now on, and how many each part gets. Without a flag: by their number."""
+    """Set how the rows are split, and show the size of each split. Without options, by the number of rows."""
     record = context.studio.datasets.find(dataset)
     context.studio.datasets.set_splits(
         record.id,
@@ -153,7 +159,11 @@ def _cells(pairs: list[str]) -> dict[str, str]:
         column, sign, text = pair.partition("=")
         if not sign or not column:
             raise StudioError(
-                "bad-setting", "A cell can't be set that way.", given=pair, valid="COLUMN=TEXT", field="set"
+                "bad-setting",
+                "A cell can't be set this way.",
+                given=pair,
+                valid="COLUMN=TEXT, as in reply=Hi",
+                field="set",
             )
         cells[column] = text
     return cells
@@ -177,11 +187,11 @@ def _show_versions(context: Context, known: list[DatasetRecord], current: int) -
 def _show_comparison(context: Context, comparison: Comparison) -> None:
     context.say(
         f"From version {comparison.before} to {comparison.after}: {rows(comparison.added)} added, "
-        f"{rows(comparison.removed)} removed, {rows(comparison.changed)} changed, {rows(comparison.same)} the same."
+        f"{rows(comparison.removed)} removed, {rows(comparison.changed)} changed, {rows(comparison.same)} unchanged."
     )
     for words, columns in (
         ("New columns", comparison.columns_added),
-        ("Columns that are gone", comparison.columns_removed),
+        ("Removed columns", comparison.columns_removed),
     ):
         if columns:
             context.say(f"{words}: {', '.join(columns)}.")
@@ -190,7 +200,7 @@ def _show_comparison(context: Context, comparison: Comparison) -> None:
     last = comparison.start + len(comparison.rows) - 1
     if last < comparison.total:
         context.note(
-            f"Shown: {comparison.start} to {last:,} of {comparison.total:,}. --start {last + 1} shows the next ones."
+            f"Showing {comparison.start} to {last:,} of {comparison.total:,}. --start {last + 1} shows the next ones."
         )
 
 
@@ -209,7 +219,5 @@ def _short(text: str) -> str:
 
 
 def _show_splits(context: Context, counts: SplitCounts) -> None:
-    context.say(
-        f"{rows(counts.train)} to learn from, {counts.validation:,} for validation, {counts.test:,} for the test."
-    )
+    context.say(f"{rows(counts.train)} for training, {counts.validation:,} for validation, {counts.test:,} for test.")
     context.say(counts.because)

@@ -29,20 +29,20 @@ def estimate(
     map_: Map = None,
     leave_out: LeaveOut = None,
     fit: Annotated[
-        bool, typer.Option("--fit", help="Find settings near to these that fit the memory, and say what changed.")
+        bool, typer.Option("--fit", help="Change settings until the run fits the memory, and list the changes.")
     ] = False,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Measure memory and time by a few real steps on the longest rows.")
+        bool, typer.Option("--probe", help="Measure memory and time with a few real steps on the longest rows.")
     ] = False,
 ) -> None:
-    """Say what a run would take before it starts: steps, time, memory, and why the settings are what they are."""
+    """Estimate a run before it starts: steps, time and memory, with reasons for the settings."""
     dataset = roles = None
     with gathered(wrong):
         dataset = open_dataset(context, data, reading).id if data else None
     with gathered(wrong):
         roles = roles_of(map_)
     if probe and not data:
-        wrong.append(StudioError("bad-setting", "A probe needs rows.", hint="Name the data, or leave --probe out."))
+        wrong.append(StudioError("bad-setting", "--probe needs data.", hint="Add the data, or leave out --probe."))
     request = RunRequest(
         dataset=dataset,
         model=model,
@@ -59,7 +59,7 @@ def estimate(
     if fitted:
         request = request.model_copy(update={"method": fitted.method, "settings": fitted.settings})
     if probe and dataset is not None:
-        context.note("A few real steps are made on the longest rows; nothing of them is kept.")
+        context.note("Running a few real steps on the longest rows. Nothing from them is saved.")
         view = context.studio.planning.probe(request)
     else:
         view = fitted.view if fitted else context.studio.planning.plan(request)
@@ -80,27 +80,29 @@ def _show_plan(context: Context, view: PlanView, fitted: FitView | None) -> None
     for change in fitted.changes if fitted else ():
         context.say(f"Changed: {plain(change)}")
     if fitted and not fitted.changes:
-        context.say("It fits as it is.")
+        context.say("The run fits without changes.")
     learned = cost.trainable_parameters / cost.total_parameters if cost.total_parameters else 0
-    context.say(f"{cost.steps:,} steps · {cost.epochs:g} passes · about {duration(cost.seconds)}")
+    epochs = "1 epoch" if cost.epochs == 1 else f"{cost.epochs:g} epochs"
+    context.say(f"{cost.steps:,} steps · {epochs} · about {duration(cost.seconds)}")
     context.say(
         f"Memory: {size(cost.memory_bytes)} of {size(cost.available_bytes)}"
         + (" (measured)" if cost.probed else "")
-        + ("" if cost.fits else ": it does not fit")
+        + ("" if cost.fits else ": does not fit")
     )
     if cost.beside_bytes:
-        context.say(f"Of the machine's own memory: {size(cost.beside_bytes)} of {size(cost.beside_available_bytes)}")
+        context.say(f"System memory: {size(cost.beside_bytes)} of {size(cost.beside_available_bytes)}")
     if cost.short:
         context.say(plain(cost.short))
     context.say(
-        f"{count(cost.trainable_parameters)} of {count(cost.total_parameters)} parameters learn ({share(learned, 1)})"
+        f"Trainable parameters: {count(cost.trainable_parameters)} of {count(cost.total_parameters)} "
+        f"({share(learned, 1)})"
     )
-    context.say(f"Rows: {splits.train:,} to learn from, {splits.validation:,} for validation, {splits.test:,} for test")
+    context.say(f"Rows: {splits.train:,} for training, {splits.validation:,} for validation, {splits.test:,} for test")
     if view.plan.config.processes > 1:
         for line in cost.per_process:
             context.say(
-                f"{'* ' if line.chosen else '  '}{line.way}: {size(line.process_bytes)} a process, "
-                f"{size(line.memory_bytes)} in all"
+                f"{'* ' if line.chosen else '  '}{line.way}: {size(line.process_bytes)} per process, "
+                f"{size(line.memory_bytes)} in total"
             )
     for sentence in filter(None, [view.allows, *cost.because]):
         context.say(f"- {plain(sentence)}")

@@ -12,10 +12,10 @@ from studio.schema.labeling import Agreement, Labeling, LabelList, Learned
 from studio.schema.views import Page
 from studio.ui.numbers import duration, rows, share
 
-Data = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's id, its file's name, last, or sample:NAME.")]
-Labeler = Annotated[str, typer.Option("--labeller", help="The name of the person; left out, a person without a name.")]
+Data = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's id or file name, last, or sample:NAME.")]
+Labeler = Annotated[str, typer.Option("--labeller", help="Name of the person who labels. Default: no name.")]
 Label = Annotated[str, typer.Argument(help="The label as it is now.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 def show(context: Context, data: Data, labeler: Labeler = "") -> None:
@@ -50,7 +50,7 @@ def put(
 ) -> None:
     """Give a row a label, a reply or a choice. It is saved at once."""
     if bool(value) + unsure + skip != 1:
-        raise StudioError("bad-setting", "Say one thing of the row.", valid="a value, --unsure or --skip")
+        raise StudioError("bad-setting", "A row needs exactly one action.", valid="a value, --unsure or --skip")
     record = _opened(context, data)
     if value:
         now = context.studio.labels.give(record.id, row, value, labeler)
@@ -130,7 +130,7 @@ def merge(
     known = context.studio.labels.state(record.id).counts
     _ask(context, yes, f"Merge {label} into {into}: {rows(known.get(label, 0))} then have the label {into}?")
     count = context.studio.labels.rename(record.id, label, into, merge=True, labeler=labeler)
-    context.answer({"rows": count, "label": into}, lambda: context.say(f"{rows(count)} went from {label} to {into}"))
+    context.answer({"rows": count, "label": into}, lambda: context.say(f"{rows(count)} changed from {label} to {into}"))
 
 
 def remove(context: Context, data: Data, label: Label, labeler: Labeler = "") -> None:
@@ -168,7 +168,7 @@ def agreement(context: Context, data: Data) -> None:
     def say() -> None:
         _say_agreements(context, agreements)
         if not agreements:
-            context.say("No two people have labelled the same row yet.")
+            context.say("No two people have labeled the same row yet.")
 
     context.answer(agreements, say)
 
@@ -199,7 +199,7 @@ def import_labels(
     """Import labels from a file, matched by a column row, else by the text."""
     summary = context.studio.labels.import_file(_opened(context, data).id, file, labeler)
     message = (
-        f"{rows(summary.taken)} labelled by {summary.by}, {summary.same:,} were so already, {summary.lost:,} lines lost"
+        f"{rows(summary.taken)} labeled by {summary.by}, {summary.same:,} unchanged, {summary.lost:,} lines not matched"
     )
     context.answer(summary, lambda: context.say(message))
 
@@ -211,11 +211,11 @@ def _opened(context: Context, data: str) -> DatasetRecord:
 
 def _ask(context: Context, yes: bool, question: str) -> None:
     if not yes and not typer.confirm(question, err=True):
-        raise StudioError("wrong-state", "Nothing was changed.", hint="Say yes, or give --yes.")
+        raise StudioError("wrong-state", "Nothing was changed.", hint="Answer yes, or add --yes.")
 
 
 def _how_far(now: Labeling) -> str:
-    what = {"label": "labelled", "reply": "with a reply", "choice": "compared"}[now.work]
+    what = {"label": "labeled", "reply": "with a reply", "choice": "compared"}[now.work]
     return f"{now.done:,} of {rows(now.total)} {what}" + (f", unsure of {now.unsure:,}" if now.unsure else "")
 
 
@@ -225,7 +225,7 @@ def _show(context: Context, record: DatasetRecord, now: Labeling) -> None:
         context.say(f"  {name}: {count:,}")
     if now.row is not None:
         guess = f" (suggested: {now.suggestion.best}, {share(now.suggestion.sure)} sure)" if now.suggestion else ""
-        context.say(f"Next is row {now.row:,}{guess}: {now.text}")
+        context.say(f"Next: row {now.row:,}{guess}: {now.text}")
     if now.suggesting.unavailable_reason:
         context.say(now.suggesting.unavailable_reason)
     if now.trust.shown:
@@ -254,11 +254,11 @@ def _show_suggestions(context: Context, learned: Learned | None, taken: int) -> 
         context.say("Every row has a label.")
         return
     context.say(
-        f"Learned {learned.labelled:,} labels in {duration(learned.seconds)}; {rows(len(learned.rows))} have a "
-        "suggestion, the least sure first:"
+        f"Trained on {learned.labelled:,} labels in {duration(learned.seconds)}. {rows(len(learned.rows))} have a "
+        "suggestion. The least certain ones:"
     )
     least = sorted(learned.rows, key=lambda row: learned.rows[row].sure)[:10]
     for row in least:
         context.say(f"  row {row:,}: {learned.rows[row].best}, {share(learned.rows[row].sure)} sure")
     if taken:
-        context.say(f"{rows(taken)} got what was suggested")
+        context.say(f"{rows(taken)} now have the suggested label")

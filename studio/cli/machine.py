@@ -7,7 +7,7 @@ from studio.schema.report import MachineCheck
 
 
 def doctor(context: Context) -> None:
-    """Look at this machine: memory, processors, GPUs, libraries, starter models, plugins."""
+    """Check this machine: memory, CPU, GPUs, libraries, starter models, plugins."""
     if has_plugins("tabs"):  # without plugins, the page and gradio need not be loaded
         from studio.ui.tabs.registry import TABS
 
@@ -25,4 +25,4 @@ def _show(context: Context, ok: bool, checks: list[MachineCheck]) -> None:
         table.add_row(state, plain(check.name), plain(f"{check.detail} {check.fix}" if not check.ok else check.detail))
     table.show_header = False
     context.out.print(table)
-    context.say("This machine can train." if ok else "Something that is needed is missing: see above.")
+    context.say("This machine can train." if ok else "A required part is missing. See the list above.")

@@ -56,7 +56,7 @@ def print_error(error: StudioError, arguments: list[str]) -> None:
         valid = problem.valid
         if valid is not None and not isinstance(valid, str):
             valid = ", ".join(str(each) for each in valid) if hasattr(valid, "__iter__") else str(valid)
-        for title, value in (("Given", problem.given), ("Right would be", valid), ("Hint", problem.hint or usual)):
+        for title, value in (("Given", problem.given), ("Expected", valid), ("Hint", problem.hint or usual)):
             if value is not None:
                 print(f"  {title}: {plain(str(value))}", file=sys.stderr)
 
@@ -75,7 +75,7 @@ def _usage(error: Any, arguments: list[str]) -> int:
 
 def _help_of(command: str) -> str:
     command = command.removeprefix("studio").strip()
-    return f"{' '.join(['studio', *command.split()[:1], '--help'])} shows what can be given."
+    return f"{' '.join(['studio', *command.split()[:1], '--help'])} lists the arguments and options."
 
 
 def _unexpected(error: Exception) -> int:
@@ -83,7 +83,7 @@ def _unexpected(error: Exception) -> int:
     from studio.store.failures import keep_failure
 
     mark, log = keep_failure(error.__cause__ or error, getattr(error, "home", None))
-    print(f"Something went wrong that the studio did not foresee (no. {mark}).", file=sys.stderr)
+    print(f"An unexpected error occurred (no. {mark}).", file=sys.stderr)
     if log:
-        print(f"  Hint: the details are in {log}. Nothing that was kept before is lost.", file=sys.stderr)
+        print(f"  Hint: The details are in {log}. Nothing that was saved before is lost.", file=sys.stderr)
     return FAILED

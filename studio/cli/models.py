@@ -12,19 +12,17 @@ from studio.schema.errors import StudioError
 from studio.schema.views import ModelView
 from studio.ui.numbers import count, size
 
-Name = Annotated[str, typer.Argument(help="A Hub name, owner/name, or a starter.")]
+Name = Annotated[str, typer.Argument(help="A Hub name, owner/name, or a starter model.")]
 
 
 def models(
     context: Context,
-    name: Annotated[str | None, typer.Argument(help="One model, looked at before it is used.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show one model in detail.")] = None,
     task: Task = None,
     search: Annotated[str | None, typer.Option(help="Search the Hub.")] = None,
-    add: Annotated[
-        str | None, typer.Option(metavar="DIR", help="List a folder of this machine among the models.")
-    ] = None,
+    add: Annotated[str | None, typer.Option(metavar="DIR", help="Add a folder on this machine to the list.")] = None,
 ) -> None:
-    """List base models: the starters, those that are here, and with --search those of the Hub; or look at one."""
+    """List base models: starter models, downloaded models, and with --search models on the Hub. Or show one."""
     if add:
         name = context.studio.models.use_folder(add).info.name
     if name:
@@ -36,28 +34,28 @@ def models(
 
 
 def download(context: Context, model: Name) -> None:
-    """Bring a model here. Ctrl-C stops it, what has come is kept, and the same command goes on."""
+    """Download a model. Ctrl-C stops the download, and the same command resumes it."""
     try:
         with context.progress(f"Downloading {model}") as move:
             info = context.studio.models.download(
                 model, lambda done, total: move(done, total, f"{model}: {size(done)} of {size(total)}")
             )
     except KeyboardInterrupt:
-        context.note("What has come is kept. The same command goes on.")
+        context.note("The downloaded part is saved. Run the same command to resume.")
         raise
     document = {"name": info.name, "path": info.path, "bytes": info.bytes, "revision": info.revision}
-    context.answer(document, lambda: context.say(f"{info.name} is here: {info.path} ({size(info.bytes)})"))
+    context.answer(document, lambda: context.say(f"{info.name} is downloaded: {info.path} ({size(info.bytes)})"))
 
 
 def token(
     context: Context,
-    remove: Annotated[bool, typer.Option("--remove", help="Remove the token that is kept.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the saved token.")] = False,
 ) -> None:
-    """Keep a Hub token for gated models: asked for on a terminal, else read from stdin. It is never shown again."""
+    """Save a Hub token for gated models. It is read from the terminal or stdin, and never shown again."""
     context.studio.models.set_hub_token("" if remove else _typed_token())
-    words = "The token is removed." if remove else "The token is kept in a file that only you can read."
+    words = "The token is removed." if remove else "The token is saved in a file that only you can read."
     if context.studio.models.has_hub_token() and remove:
-        words += " HF_TOKEN of the environment is still used."
+        words += " The environment variable HF_TOKEN is still used."
     context.answer({"kept": context.studio.models.has_hub_token()}, lambda: context.say(words))
 
 
@@ -65,16 +63,16 @@ def trust(
     context: Context,
     model: Annotated[str, typer.Argument(help="A Hub name or a folder.")],
     yes: Annotated[bool, typer.Option("--yes", help="I know who made this model and trust them.")] = False,
-    take_back: Annotated[bool, typer.Option("--take-back", help="Allow it no longer.")] = False,
+    take_back: Annotated[bool, typer.Option("--take-back", help="Withdraw the permission.")] = False,
 ) -> None:
-    """Allow a model its own code or pickled weights, having been told what it means."""
+    """Allow a model to run its own code or to load pickled weights. The command explains the risk first."""
     view = context.studio.models.get(model)
     if not take_back:
         _ask_for_trust(context, view, yes)
     after = context.studio.models.trust(view.info.name, not take_back, view.info.fingerprint)
     words = f"{view.info.name} may {'now' if after.trusted else 'no longer'} be loaded."
     if not view.info.needs_trust:
-        words = f"{view.info.name} brings no code and no pickle: there is nothing to allow."
+        words = f"{view.info.name} has no code and no pickled weights. There is nothing to allow."
     document = {"name": view.info.name, "trusted": after.trusted, "why": view.info.needs_trust}
     context.answer(document, lambda: context.say(words))
 
@@ -94,8 +92,8 @@ def _typed_token() -> str:
         raise StudioError(
             "bad-setting",
             "No token was given.",
-            valid="a token that may read, hf_…",
-            hint="Make one on https://huggingface.co/settings/tokens, and type it here or send it to stdin.",
+            valid="a token with read access, hf_…",
+            hint="Create one on https://huggingface.co/settings/tokens. Type it here, or send it to stdin.",
         )
     return given
 
@@ -105,8 +103,8 @@ def _ask_for_trust(context: Context, view: ModelView, yes: bool) -> None:
     if not view.info.needs_trust or yes:
         return
     context.note(
-        f"This model could run a program on this machine. {view.info.needs_trust} Whoever made it could read "
-        "your files and your rows."
+        f"This model could run a program on this machine. {view.info.needs_trust} Its author could read "
+        "your files and your data."
     )
     if sys.stdin.isatty() and typer.confirm("Do you know who made this model and trust them?", err=True):
         return
@@ -137,14 +135,14 @@ def _words(view: ModelView) -> str:
         return view.unavailable_reason
     remarks = [{"tight": "tight", "too-large": "too large for this machine"}.get(view.fits, "")]
     remarks += ["gated" if view.info.gated and not view.info.here else ""]
-    remarks += ["must be allowed" if view.info.needs_trust and not view.trusted else ""]
+    remarks += ["not trusted yet" if view.info.needs_trust and not view.trusted else ""]
     return ", ".join(filter(None, remarks))
 
 
 def _show_models(context: Context, views: list[ModelView]) -> None:
-    numbers = ("Parameters", "Size", "Trains in", "Reads", "Downloads")
+    numbers = ("Parameters", "Size", "Memory", "Context", "Downloads")
     table = context.table(
-        "Model", "Parameters", "Size", "Here", "Trains in", "Reads", "Downloads", "Licence", "", right=numbers
+        "Model", "Parameters", "Size", "Local", "Memory", "Context", "Downloads", "License", "", right=numbers
     )
     for view in views:
         info = view.info
@@ -170,18 +168,18 @@ def _show_model(context: Context, view: ModelView) -> None:
         "Kind": info.architecture,
         "Parameters": count(info.parameters) if info.parameters else "",
         "Size": size(info.bytes) if info.bytes else "",
-        "Here": "yes" if info.here else "no, bring it with: studio download " + info.name,
-        "Reads at once": f"{info.context:,} tokens" if info.context else "",
+        "Local": "yes" if info.here else "no. Download it with: studio download " + info.name,
+        "Context length": f"{info.context:,} tokens" if info.context else "",
         "Chat template": "yes" if info.has_chat_template else "no",
-        "Can do": ", ".join(info.tasks),
-        "Trains in": f"{size(view.memory_bytes)} of {size(view.available_bytes)}" if view.memory_bytes else "",
-        "Licence": info.licence or "not stated",
+        "Tasks": ", ".join(info.tasks),
+        "Memory to train": f"{size(view.memory_bytes)} of {size(view.available_bytes)}" if view.memory_bytes else "",
+        "License": info.licence or "not stated",
         "Languages": ", ".join(info.languages),
         "Gated": "yes" if info.gated else "no",
         "Downloads": f"{info.downloads:,} a month on the Hub" if info.downloads else "",
         "Revision": info.revision or "",
-        "Allowed": "" if not info.needs_trust else "yes" if view.trusted else f"no. {info.needs_trust}",
-        "Worth knowing": ", ".join(filter(None, [_words(view), info.note])),
+        "Trusted": "" if not info.needs_trust else "yes" if view.trusted else f"no. {info.needs_trust}",
+        "Notes": ", ".join(filter(None, [_words(view), info.note])),
     }
     table = context.table("", "")
     table.show_header = False

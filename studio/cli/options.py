@@ -23,14 +23,14 @@ DATA_HELP = f"A file ({', '.join(EXTENSIONS)}) or a folder of them, a dataset's 
 Data = Annotated[str, typer.Argument(help=DATA_HELP)]
 OptionalData = Annotated[str | None, typer.Argument(help=DATA_HELP)]
 Run = Annotated[str, typer.Argument(help="A run's id, or last.")]
-Task = Annotated[str | None, typer.Option("--task", help=f"{_listed(TASKS)}; left out, the columns tell.")]
+Task = Annotated[str | None, typer.Option("--task", help=f"{_listed(TASKS)}. Default: detected from the columns.")]
 Model = Annotated[str, typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.")]
 OptionalModel = Annotated[
     str | None, typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.")
 ]
 Method = Annotated[
     str | None,
-    typer.Option("--method", help=f"{_listed(METHODS)}; left out, {DEFAULT_METHOD}, or full for a small encoder."),
+    typer.Option("--method", help=f"{_listed(METHODS)}. Default: {DEFAULT_METHOD}, or full for a small encoder."),
 ]
 Runner = Annotated[
     str,
@@ -43,15 +43,16 @@ Runner = Annotated[
 ]
 Map = Annotated[
     list[str] | None,
-    typer.Option("--map", metavar="COLUMN=ROLE", help="What a column is to the task; ROLE none: nothing."),
+    typer.Option("--map", metavar="COLUMN=ROLE", help="Role of a column in the task. ROLE none: ignore it."),
 ]
 LeaveOut = Annotated[
-    list[str] | None, typer.Option("--leave-out", metavar="KIND", help="Leave out the rows of a finding, bad-line say.")
+    list[str] | None,
+    typer.Option("--leave-out", metavar="KIND", help="Leave out the rows of a finding, for example bad-line."),
 ]
-MaxLength = Annotated[int | None, typer.Option(min=16, help="Longest row in tokens, with --model.")]
-Validation = Annotated[str | None, typer.Option(help="Data to be judged by: rows that stand in both are told.")]
+MaxLength = Annotated[int | None, typer.Option(min=16, help="Maximum length of a row in tokens. Needs --model.")]
+Validation = Annotated[str | None, typer.Option(help="A separate validation set. Rows that are in both are reported.")]
 ExportFormat = Annotated[str, typer.Option("--format", help=f"{_listed(EXPORTS)}.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Return at once instead of waiting for the end.")]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="quick, balanced or thorough: where values that are not given come from.")
+    str | None, typer.Option("--preset", help="quick, balanced or thorough. Sets the values that you leave out.")
 ]

@@ -24,17 +24,17 @@ def preview(
     settings: dict[str, Any],
     task: Task = None,
     row: Annotated[int, typer.Option(min=1, help="Row of the file, from 1.")] = 1,
-    longest: Annotated[bool, typer.Option("--longest", help="How long the rows are, the longest first.")] = False,
+    longest: Annotated[bool, typer.Option("--longest", help="Show how long the rows are, the longest first.")] = False,
     batch: Annotated[
-        bool, typer.Option("--batch", help="The first batch exactly as training will get it, padding included.")
+        bool, typer.Option("--batch", help="Show the first batch exactly as training gets it, with padding.")
     ] = False,
     method: Method = None,
     preset: Preset = None,
     map_: Map = None,
 ) -> None:
-    """Show the exact tokens that training gets of a row, and which of them are learned.
+    """Show the exact tokens that training gets from a row, and which of them the model learns.
 
-    The longest row is as --max-length says; left out, it is the one that a run would plan.
+    Without --max-length, the maximum length is the one that a run would use.
     """
     record, roles = context.studio.datasets.open(data, **reading), roles_of(map_)
     request = RunRequest(
@@ -47,7 +47,7 @@ def preview(
         roles=roles,
     )
     if batch:
-        with context.progress("Getting the first batch") as progress:
+        with context.progress("Making the first batch") as progress:
             first_batch = context.studio.preview.first_batch(request, progress)
         context.answer(first_batch, lambda: _show_batch(context, first_batch))
     elif longest:
@@ -70,27 +70,27 @@ def _show_preview(context: Context, seen: Preview) -> None:
     context.say(
         f"{len(seen.tokens):,} tokens, {learned:,} of them learned (bold)"
         if learned or not seen.label
-        else f"{len(seen.tokens):,} tokens; learned is the label {seen.label}"
+        else f"{len(seen.tokens):,} tokens. The model learns the label {seen.label}"
     )
     if seen.truncated:
-        context.say(f"Cut: the row has {seen.full_length:,} tokens, and what is beyond {seen.limit:,} is not seen.")
+        context.say(f"Truncated: the row has {seen.full_length:,} tokens. The model sees {seen.limit:,} of them.")
 
 
 def _show_lengths(context: Context, stats: LengthStats) -> None:
     counted = " of a sample" if stats.sampled else ""
     context.say(
-        f"{rows(stats.rows)}{counted}: the middle one has {stats.middle:,} tokens, the longest {stats.longest:,}; "
-        f"{stats.over:,} longer than {stats.limit:,}, where they are cut"
+        f"{rows(stats.rows)}{counted}: median {stats.middle:,} tokens, maximum {stats.longest:,}. "
+        f"{stats.over:,} are longer than {stats.limit:,} and are truncated"
     )
     table = context.table("Row", "Tokens", "", right=("Row", "Tokens"))
     for row, tokens in stats.longest_rows[:SHOWN]:
-        table.add_row(f"{row:,}", f"{tokens:,}", f"{tokens - stats.limit:,} cut off" if tokens > stats.limit else "")
+        table.add_row(f"{row:,}", f"{tokens:,}", f"{tokens - stats.limit:,} truncated" if tokens > stats.limit else "")
     context.out.print(table)
 
 
 def _show_batch(context: Context, batch: Batch) -> None:
     right = ("Row", "Tokens", "Learned", "Padding")
-    table = context.table(*right, "Learned begins with", right=right)
+    table = context.table(*right, "Learned text begins with", right=right)
     for line in batch.rows:
         learned = line.label or f"{sum(token.learned for token in line.tokens):,}"
         texts = [token.text for token in line.tokens if token.learned] or [token.text for token in line.tokens]
@@ -100,7 +100,7 @@ def _show_batch(context: Context, batch: Batch) -> None:
     context.out.print(table)
     padding = sum(line.padding for line in batch.rows)
     context.say(
-        f"{rows(len(batch.rows))} of {batch.width:,} places each, {padding:,} of them padding"
-        + ("" if batch.padded else ", which this machine does not compute: it lays the rows end to end")
+        f"{rows(len(batch.rows))} of {batch.width:,} tokens each, {padding:,} of them padding"
+        + ("" if batch.padded else ". This machine skips the padding (padding-free batches)")
     )
-    context.say(f"{batch.steps:,} such batches are one pass over the rows")
+    context.say(f"One epoch has {batch.steps:,} such batches")

@@ -15,7 +15,7 @@ NOTED = ("evaluation", "advice")
 
 def wait(context: Context, run: RunRecord) -> RunRecord:
     """Follow a run until it is no longer active. Ctrl-C leaves it running."""
-    context.note(f"{run.name} is {run.id}. Ctrl-C leaves it going.")
+    context.note(f"{run.name} is {run.id}. Press Ctrl-C to stop watching. The run continues.")
     cursor = 0
     try:
         with _display(context) as show:
@@ -30,7 +30,7 @@ def wait(context: Context, run: RunRecord) -> RunRecord:
                     return progress.record
                 time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
-        context.note(f"The run goes on. See it with: studio show {run.id}. Stop it with: studio stop {run.id}")
+        context.note(f"The run continues. See it with: studio show {run.id}. Stop it with: studio stop {run.id}")
         return context.studio.runs.get(run.id)
 
 

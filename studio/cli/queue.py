@@ -12,10 +12,10 @@ from studio.schema.views import Progress
 
 def queue(
     context: Context,
-    run: Annotated[str | None, typer.Argument(help="A waiting run's id, to be moved.")] = None,
-    move: Annotated[str | None, typer.Option(help="up, down, first or last: its new place.")] = None,
+    run: Annotated[str | None, typer.Argument(help="Id of a queued run to move.")] = None,
+    move: Annotated[str | None, typer.Option(help="New place: up, down, first or last.")] = None,
 ) -> None:
-    """List what is at work and what waits for its turn, or give a waiting run another place."""
+    """List the running and queued runs, or move a queued run."""
     if (run is None) != (move is None):
         raise typer.BadParameter("To move a run, give both its id and --move up, down, first or last.")
     if run is not None:
@@ -31,18 +31,18 @@ def queue(
 
 
 def pause(context: Context, run: Run) -> None:
-    """Give a run's turn away: it goes on with `studio resume` as if nothing was."""
+    """Pause a run, so that other runs can start. `studio resume` continues it."""
     record = context.studio.runs.pause(context.studio.runs.get(run).id)
-    words = "is paused" if record.status == "paused" else "pauses after this step, with a checkpoint"
+    words = "is paused" if record.status == "paused" else "pauses after this step and saves a checkpoint"
     context.answer(
         {"id": record.id, "status": record.status},
-        lambda: context.note(f"{record.id} {words}. It goes on with: studio resume {record.id}"),
+        lambda: context.note(f"{record.id} {words}. Resume it with: studio resume {record.id}"),
     )
 
 
 def _show(context: Context, queued: list[Progress]) -> None:
     if not queued:
-        context.say("Nothing is at work, and nothing waits.")
+        context.say("No run is running or queued.")
         return
     table = context.table("Run", "Name", "Status", "")
     for each in queued:

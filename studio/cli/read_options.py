@@ -10,7 +10,7 @@ from studio.schema.dataset import PIECES, DatasetRecord
 if TYPE_CHECKING:
     from studio.cli.context import Context
 
-PANEL = "How the data are read"
+PANEL = "Reading the data"
 DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|", "pipe": "|", "space": " "}
 """Names for delimiters, since some are hard to type."""
 
@@ -21,15 +21,17 @@ def _flag(kind: Any, *flags: str, help: str, metavar: str | None = None) -> Any:
 
 READING_FLAGS: dict[str, Any] = {
     "delimiter": _flag(
-        str, "--delimiter", metavar="CHARACTER", help="Between two cells: a character, or tab, comma, semicolon, bar."
+        str, "--delimiter", metavar="CHARACTER", help="Character between cells, or tab, comma, semicolon, bar."
     ),
-    "encoding": _flag(str, "--encoding", metavar="NAME", help="Encoding of a text file, utf-8 or cp1252 say."),
-    "header": _flag(bool, "--header/--no-header", help="The first line holds the names of the columns, or does not."),
+    "encoding": _flag(str, "--encoding", metavar="NAME", help="Encoding of a text file, for example utf-8 or cp1252."),
+    "header": _flag(bool, "--header/--no-header", help="Whether the first line has the column names."),
     "sheet": _flag(str, "--sheet", metavar="NAME", help="Sheet of a workbook."),
-    "pieces": _flag(str, "--split-text", metavar="HOW", help=f"What a row of a plain text is: {', '.join(PIECES)}."),
+    "pieces": _flag(
+        str, "--split-text", metavar="HOW", help=f"What becomes a row of a plain text file: {', '.join(PIECES)}."
+    ),
     "hub_config": _flag(str, "--hub-config", metavar="NAME", help="Config of a dataset on the Hub."),
-    "hub_split": _flag(str, "--hub-split", metavar="NAME", help="Split of a dataset on the Hub; left out, all."),
-    "row_limit": _flag(int, "--row-limit", metavar="ROWS", help="Most rows of each split that come from the Hub."),
+    "hub_split": _flag(str, "--hub-split", metavar="NAME", help="Split of a dataset on the Hub. Default: all."),
+    "row_limit": _flag(int, "--row-limit", metavar="ROWS", help="Maximum number of rows from each split on the Hub."),
 }
 """Field of `Reading` → its flag."""
 

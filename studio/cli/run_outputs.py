@@ -15,20 +15,25 @@ from studio.schema.report import Answer, ChatSettings, ExportResult, Report
 from studio.schema.runs import RunRecord
 from studio.ui.numbers import rows, share, size
 
+WHO = {"base": "Base model", "tuned": "Fine-tuned model"}
+"""Model → its name in the output."""
+
 
 def chat(
     context: Context,
     run: Run,
-    prompt: Annotated[str | None, typer.Argument(help="Left out, you are asked.")] = None,
+    prompt: Annotated[str | None, typer.Argument(help="A prompt. Without it, the command asks for prompts.")] = None,
     system: Annotated[str, typer.Option(help="System prompt.")] = "",
-    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="The most tokens in a reply.")] = 160,
-    temperature: Annotated[float, typer.Option(min=0, max=2, help="0 takes the likeliest word each time.")] = 0.0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Maximum number of tokens in a reply.")] = 160,
+    temperature: Annotated[
+        float, typer.Option(min=0, max=2, help="Variety of the replies. 0: always the most likely token.")
+    ] = 0.0,
     top_p: Annotated[
-        float, typer.Option(help="Only the likeliest words that reach this share, above 0, at most 1.")
+        float, typer.Option(help="Use only the most likely tokens up to this total probability, above 0, at most 1.")
     ] = 0.9,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same words again.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same reply.")] = 42,
 ) -> None:
-    """Ask base and tuned model the same and see both answers."""
+    """Send a prompt to the base model and the fine-tuned model, and show both replies."""
     record = context.studio.runs.get(run)
     settings = chat_settings(
         system=system, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
@@ -47,9 +52,9 @@ def predict(
     data: Annotated[str, typer.Argument(help="Rows to answer or label.")],
     out: Annotated[Path, typer.Option(help="File to write: csv, tsv, json, jsonl, xlsx or parquet.")],
     reading: dict[str, Any],
-    base: Annotated[bool, typer.Option("--base", help="Ask the base instead of the tuned model.")] = False,
+    base: Annotated[bool, typer.Option("--base", help="Use the base model instead of the fine-tuned model.")] = False,
 ) -> None:
-    """Write a file with every column of the rows and what the model says to them."""
+    """Write a file with every column of the rows and the predictions of the fine-tuned model."""
     record = context.studio.runs.get(run)
     data = open_dataset(context, data, reading).id
     with context.progress("Rows") as progress:
@@ -60,11 +65,13 @@ def predict(
 def evaluate(
     context: Context,
     run: Run,
-    data: Annotated[str | None, typer.Option(metavar="FILE", help="Rows; left out, those kept apart.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Rows to evaluate on. Default: the held-out rows.")
+    ] = None,
     *,
     reading: dict[str, Any],
 ) -> None:
-    """Measure base and tuned model on rows that training never saw."""
+    """Evaluate the base model and the fine-tuned model on held-out rows."""
     record = context.studio.runs.get(run)
     data = open_dataset(context, data, reading).id if data else None
     with context.progress("Rows") as progress:
@@ -76,9 +83,9 @@ def export(
     context: Context,
     run: Run,
     form: ExportFormat,
-    to: Annotated[Path, typer.Option(help="Folder to write to; made when missing.")],
+    to: Annotated[Path, typer.Option(help="Folder to write to. Created if missing.")],
 ) -> None:
-    """Write the adapter or the merged model to a folder, load it again and compare its replies."""
+    """Export the adapter or the merged model to a folder, load it again and compare its replies."""
     record = context.studio.runs.get(run)
     with context.progress("Exporting") as progress:
         result = context.studio.exports.create(record.id, form, to, progress=progress)
@@ -134,7 +141,7 @@ def _streaming(context: Context) -> Iterator[Callable[[dict[str, str]], None]]:
     with Live(console=context.out, transient=True, refresh_per_second=8) as live:
 
         def show(texts: dict[str, str]) -> None:
-            table = context.table(*texts)
+            table = context.table(*(WHO[each] for each in texts))
             table.expand = True
             table.add_row(*(plain(text) for text in texts.values()))
             live.update(table)
@@ -150,8 +157,8 @@ def _converse(context: Context, record: RunRecord, settings: ChatSettings) -> No
     from studio.schema.errors import StudioError
 
     if context.as_json:
-        raise StudioError("bad-setting", "With --json a prompt is needed.", hint='studio chat RUN "PROMPT" --json')
-    context.note("Each prompt stands alone. An empty line ends it.")
+        raise StudioError("bad-setting", "--json needs a prompt.", hint='studio chat RUN "PROMPT" --json')
+    context.note("Each prompt is a new conversation. An empty line ends the chat.")
     while True:
         try:
             prompt = input("> ").strip()
@@ -163,7 +170,7 @@ def _converse(context: Context, record: RunRecord, settings: ChatSettings) -> No
 
 
 def _show_answers(context: Context, base: Answer, tuned: Answer) -> None:
-    for who, answer in (("base", base), ("tuned", tuned)):
+    for who, answer in ((WHO["base"], base), (WHO["tuned"], tuned)):
         context.say(f"{who} ({answer.how})" if answer.how else who)
         if answer.labels:
             for each in answer.labels:
@@ -176,7 +183,7 @@ def _show_answers(context: Context, base: Answer, tuned: Answer) -> None:
 def _show_report(context: Context, report: Report) -> None:
     context.say(report.verdict)
     context.say(f"{rows(report.rows)} ({report.split}). {report.note}".strip())
-    numbers = ("Base", "Tuned", "From", "To")
+    numbers = ("Base model", "Fine-tuned model", "95% low", "95% high")
     table = context.table("Metric", *numbers, right=numbers)
     for name, metric in report.metrics.items():
         values = (metric.base, metric.tuned, metric.low, metric.high)

@@ -18,15 +18,15 @@ from studio.ui.numbers import duration
 
 def runs(
     context: Context,
-    find: Annotated[str, typer.Option(help="Words in a name, note, tag, model or rows.")] = "",
-    tag: Annotated[str, typer.Option(help="Only those with a tag.")] = "",
-    sort: Annotated[str, typer.Option(help="newest, oldest, name, loss, time or size.")] = "newest",
-    archived: Annotated[bool, typer.Option("--archived", help="Those that were put aside.")] = False,
-    seen: Annotated[bool, typer.Option("--seen", help="Say no more that a damaged database was mended.")] = False,
+    find: Annotated[str, typer.Option(help="Words in the name, note, tags, model or dataset.")] = "",
+    tag: Annotated[str, typer.Option(help="Only runs with this tag.")] = "",
+    sort: Annotated[str, typer.Option(help="Order: newest, oldest, name, loss, time or size.")] = "newest",
+    archived: Annotated[bool, typer.Option("--archived", help="Show the archived runs.")] = False,
+    seen: Annotated[bool, typer.Option("--seen", help="Dismiss the notice about a repaired database.")] = False,
 ) -> None:
-    """List all runs that were not put aside, newest first."""
+    """List all runs that are not archived, newest first."""
     for notice in context.studio.storage.recovery_notices():
-        context.note(notice if seen else f"{notice} (studio runs --seen: say it no more)")
+        context.note(notice if seen else f"{notice} (Dismiss this notice with: studio runs --seen)")
     if seen:
         context.studio.storage.dismiss_recovery_notices()
     matching = context.studio.runs.find(find, tag, sort, archived)
@@ -34,7 +34,7 @@ def runs(
 
 
 def show(context: Context, run: Run) -> None:
-    """Show a run: where it stands, its settings, its rows and all that happened."""
+    """Show a run: its state, results, validations and advice. With --json, also its settings and events."""
     record = context.studio.runs.get(run)
     events = context.studio.runs.events(record.id)
     if context.as_json:
@@ -44,7 +44,7 @@ def show(context: Context, run: Run) -> None:
 
 
 def log(context: Context, run: Run) -> None:
-    """Print what a run's process wrote: the place for tracebacks and library messages."""
+    """Print the log of a run's process, with tracebacks and messages of libraries."""
     record = context.studio.runs.get(run)
     text = context.studio.runs.log(record.id)
     # At a terminal, carriage returns of progress bars become line ends, and control characters are removed.
@@ -55,13 +55,15 @@ def log(context: Context, run: Run) -> None:
 def stop(
     context: Context,
     run: Run,
-    keep: Annotated[bool, typer.Option("--keep/--discard", help="Keep the best so far, or throw it away.")] = True,
+    keep: Annotated[
+        bool, typer.Option("--keep/--discard", help="Keep the best checkpoint so far, or discard it.")
+    ] = True,
 ) -> None:
     """Stop a run after its current step."""
     record = context.studio.runs.get(run)
     context.studio.runs.stop(record.id, "keep" if keep else "discard")
     record = context.studio.runs.get(record.id)
-    what = "keeps the best so far" if keep else "throws away what it learned"
+    what = "keeps the best checkpoint so far" if keep else "discards what it learned"
     context.answer({"id": record.id, "status": record.status}, lambda: context.note(f"{record.id} stops and {what}."))
 
 
@@ -69,12 +71,16 @@ def combine(
     context: Context,
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN=WEIGHT...", help="Runs of one base model, each with its weight, RUN=0.5 say."),
+        typer.Argument(
+            metavar="RUN=WEIGHT...", help="Runs of one base model, each with a weight, for example RUN=0.5."
+        ),
     ],
-    how: Annotated[str, typer.Option(help="cat, svd, linear, ties or dare_linear, as PEFT calls them.")] = "cat",
-    name: Annotated[str, typer.Option(help="What the combined run is called.")] = "",
+    how: Annotated[
+        str, typer.Option(help="Combination method of PEFT: cat, svd, linear, ties or dare_linear.")
+    ] = "cat",
+    name: Annotated[str, typer.Option(help="Name of the new run.")] = "",
 ) -> None:
-    """Add up what several runs of one base learned, each with its weight: an adapter and a run of its own."""
+    """Combine the adapters of several runs of one base model, each with a weight, into a new run."""
     made = context.studio.runs.combine(dict(_weighted(each) for each in runs), how, name)
     context.answer({"id": made.id, "status": made.status, "reason": made.reason}, lambda: context.say(made.id))
 
@@ -82,12 +88,14 @@ def combine(
 def delete(
     context: Context,
     run: Run,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask at a terminal.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Delete a run with its checkpoints, its result and its exports."""
     record = context.studio.runs.get(run)
     if not yes and not context.as_json and sys.stdin.isatty():
-        typer.confirm(f"Delete {record.name} ({record.id}) with all that it learned?", abort=True, err=True)
+        typer.confirm(
+            f"Delete {record.name} ({record.id}) with its checkpoints, result and exports?", abort=True, err=True
+        )
     context.studio.runs.delete(record.id)
     context.answer({"id": record.id, "deleted": True}, lambda: context.note(f"{record.id} is deleted."))
 
@@ -126,12 +134,14 @@ def _weighted(text: str) -> tuple[str, float]:
     try:
         return run, float(weight or 1)
     except ValueError as error:
-        raise StudioError("bad-setting", "A weight is a number.", given=text, valid=f"{run}=0.5, say") from error
+        raise StudioError(
+            "bad-setting", "A weight must be a number.", given=text, valid=f"for example {run}=0.5"
+        ) from error
 
 
 def _show_runs(context: Context, runs: list[RunRecord]) -> None:
     if not runs:
-        context.say("There is no run yet. Begin one with: studio train DATA --model starter-chat")
+        context.say("There are no runs yet. Start one with: studio train DATA --model starter-chat")
         return
     table = context.table("Run", "Name", "Status", "Task", "Model", "Method", "Time", "Result")
     for record in runs:
@@ -166,7 +176,7 @@ def _show_state(context: Context, record: RunRecord) -> None:
     marks = [*record.tags, *(["archived"] if record.archived else [])]
     facts = [record.status, record.task, record.model, record.method]
     if record.seconds:
-        facts.append(f"{duration(record.seconds)} at work")
+        facts.append(f"trained for {duration(record.seconds)}")
     context.say(" · ".join([f"{record.name} ({record.id})", *marks]))
     if record.note:
         context.say(record.note)

@@ -26,23 +26,23 @@ def search(
     preset: Preset = None,
     trials: Annotated[
         int | None,
-        typer.Option(
-            help="How many sets of settings are tried; left out, 10, or with --minutes as many as they allow."
-        ),
+        typer.Option(help="Number of trials. Default: 10, or with --minutes as many as the time allows."),
     ] = None,
     minutes: Annotated[
         float,
-        typer.Option(help="End after so many minutes of training, the trial at work with its best kept; 0: no limit."),
+        typer.Option(
+            help="Time limit in minutes of training. The running trial keeps its best checkpoint. 0: no limit."
+        ),
     ] = 0.0,
     map_: Map = None,
     leave_out: LeaveOut = None,
-    on: Annotated[str | None, typer.Option("--on", help="Go on with an earlier search: its id, or last.")] = None,
-    stop: Annotated[bool, typer.Option("--stop", help="With --on: begin no further trial.")] = False,
+    on: Annotated[str | None, typer.Option("--on", help="Continue an earlier search: its id, or last.")] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="With --on: start no more trials.")] = False,
     detach: Detach = False,
 ) -> None:
-    """Look for a better learning rate, passes, rows at once and rank by trying; each trial is a run of its own.
+    """Search for better settings: learning rate, epochs, batch size and rank. Each trial is a run of its own.
 
-    Ctrl-C leaves the trial at work going; --on goes on with the search.
+    After Ctrl-C the running trial continues. --on continues the search.
     """
     studio = context.studio
     if on:
@@ -60,7 +60,9 @@ def search(
         )
         view = studio.search.start(SearchRequest(run=request, trials=trials, minutes=minutes))
     else:
-        raise StudioError("bad-setting", "A search needs rows and a model.", hint="Or go on with one: --on last.")
+        raise StudioError(
+            "bad-setting", "A search needs data and a model.", hint="To continue an earlier search: --on last"
+        )
     try:
         last = ""
         while view.status == "running" and not detach:
@@ -71,7 +73,7 @@ def search(
             studio.reconcile()
             view = studio.search.advance(view.spec.id)
     except KeyboardInterrupt:
-        context.note(f"The trial at work goes on. Go on with the search: studio search --on {view.spec.id}")
+        context.note(f"The running trial continues. Continue the search with: studio search --on {view.spec.id}")
     context.answer(document(view), lambda: _show(context, view))
 
 

@@ -13,13 +13,13 @@ from studio.ui.serve_options import ServeOptions
 def serve(
     context: Context,
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Any but loopback needs a password.")
+        str, typer.Option(help="Address to listen on. All addresses except loopback need a password.")
     ] = ServeOptions.host,
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = ServeOptions.port,
-    demo: Annotated[bool, typer.Option("--demo", help="For the public: each visitor gets a workspace.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Public demo: each visitor gets a workspace.")] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     allow_host: Annotated[
-        list[str] | None, typer.Option("--allow-host", help="A host name under which the page may be asked for.")
+        list[str] | None, typer.Option("--allow-host", help="A host name that browsers may use for this page.")
     ] = None,
     trusted_proxy: Annotated[
         list[str] | None,
@@ -29,9 +29,11 @@ def serve(
         list[str] | None,
         typer.Option("--limit", help="A limit of the demo as NAME=VALUE, for example run_minutes=20. 0: no limit."),
     ] = None,
-    mcp: Annotated[bool, typer.Option("--mcp", help="Let agents use the API by the Model Context Protocol.")] = False,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Let agents use the API through the Model Context Protocol.")
+    ] = False,
 ) -> None:
-    """Serve the page on http://127.0.0.1:7860 and open it in the browser."""
+    """Serve the studio's page on http://127.0.0.1:7860 and open it in the browser."""
     _serve(
         ServeOptions(
             context.home,

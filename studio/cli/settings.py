@@ -107,7 +107,7 @@ def _document(path: Path) -> dict[str, Any]:
             "unreadable-file",
             "The file with the settings can't be read.",
             given=path,
-            hint="Name a file that exists and that you may read.",
+            hint="Give a file that exists and that you may read.",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
@@ -115,11 +115,11 @@ def _document(path: Path) -> dict[str, Any]:
             "unreadable-file",
             "The file with the settings is neither YAML nor JSON.",
             given=f"{path}, line {where.line + 1}" if where else path,
-            hint="Write one setting a line: learning_rate: 0.0002",
+            hint="Write one setting per line: learning_rate: 0.0002",
         ) from error
     if not isinstance(values, dict):
         raise StudioError(
-            "unreadable-file", "The file holds no settings.", given=path, hint="Write one setting a line: epochs: 3"
+            "unreadable-file", "The file has no settings.", given=path, hint="Write one setting per line: epochs: 3"
         )
     return values
 
@@ -138,10 +138,10 @@ def _of_run(
     except (TypeError, ValueError) as error:
         raise StudioError(
             "unreadable-file",
-            "What the file says of the rows can't be read.",
+            "The data section of the file can't be read.",
             given=f"{path}, data",
-            valid="data with roles: column: role, one a line",
-            hint="Take the settings alone: leave the lines under config: and put them at the margin.",
+            valid="data with roles, one per line: column: role",
+            hint="To use only the settings, keep the lines under config: and remove their indentation.",
         ) from error
     validation = str(values.get("validation_dataset") or "")
     return ConfigFile(settings, data.roles, data.left_out, validation, strange, tuple(problems))

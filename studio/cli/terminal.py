@@ -6,5 +6,5 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def plain(text: str) -> str:
-    """A text without the characters that would move the cursor, colour what follows or set the title."""
+    """A text without the characters that would move the cursor, color the text or set the title."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -31,21 +31,21 @@ def train(
     preset: Preset = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Settings from a YAML or JSON file, or all that a run's config.yaml asks for; flags win."),
+        typer.Option(help="A YAML or JSON file of settings, or a run's config.yaml. Flags have priority."),
     ] = None,
     validation: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Rows for validation, kept apart whole.")
+        str | None, typer.Option(metavar="FILE", help="A separate file or dataset for validation.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What the run is called.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     map_: Map = None,
     leave_out: LeaveOut = None,
     test_prompt: Annotated[
-        list[str] | None, typer.Option(help="A prompt to be answered before and after training.")
+        list[str] | None, typer.Option(help="A prompt that the model answers before and after training.")
     ] = None,
     runner: Runner = "local",
     detach: Detach = False,
 ) -> None:
-    """Train a model on a dataset and wait for the end; Ctrl-C leaves the run going.
+    """Train a model on a dataset and wait for the end. After Ctrl-C the run continues.
 
     The last line on stdout is the run's id.
     """
@@ -56,14 +56,14 @@ def train(
         with gathered(wrong):
             from_file, unread = read_config(config), False
     if from_file.not_known:
-        context.note(f"Left out, since this studio does not know it: {', '.join(from_file.not_known)}.")
+        context.note(f"Ignored settings of another version of the studio: {', '.join(from_file.not_known)}.")
     wrong += from_file.problems
     values = {**from_file.settings, **settings, **options}
     base: str | None = values.get("model")
     rows: str | None = None
     if not base and not unread:  # a file that can't be read may have one
-        hint = "Give --model; studio models lists them."
-        wrong.append(StudioError("bad-setting", "No base model was named.", hint=hint, field="model"))
+        hint = "Add --model NAME. `studio models` lists the names."
+        wrong.append(StudioError("bad-setting", "No base model was given.", hint=hint, field="model"))
     fields = {
         "task": values.get("task"),
         "method": values.get("method"),
@@ -94,7 +94,7 @@ def train(
 
 
 def resume(context: Context, run: Run, detach: Detach = False) -> None:
-    """Go on with a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
+    """Resume a paused, interrupted, stopped or failed run from its last checkpoint, and wait for the end."""
     wait_and_report(context, context.studio.runs.resume(context.studio.runs.get(run).id), detach)
 
 
@@ -102,7 +102,9 @@ def _validation(context: Context, config_file: ConfigFile) -> str | None:
     """The validation dataset of the run whose config.yaml was given, if it still exists."""
     if not config_file.validation or any(each.id == config_file.validation for each in context.studio.datasets.all()):
         return config_file.validation or None
-    context.note("The rows that it was judged by are not here: a share of these rows is, or give --validation.")
+    context.note(
+        "The validation set of that run is missing. A part of these rows is used, unless you add --validation."
+    )
     return None
 
 
@@ -115,5 +117,5 @@ def wait_and_report(context: Context, run: RunRecord, detach: bool) -> None:
     )
     if run.status in WENT_WRONG:
         context.note(run.reason or f"The run ended as {run.status}.")
-        context.note(f"  Hint: studio log {run.id} shows what its process wrote.")
+        context.note(f"  Hint: studio log {run.id} shows the log of its process.")
         context.status = 1

@@ -355,7 +355,7 @@ def test_chat_without_a_prompt_asks_for_them(home: Home, chat_run: str) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("tuned") == 2
+    assert done.stdout.count("Fine-tuned model") == 2
 
 
 def test_chat_on_a_terminal_shows_both_replies_side_by_side_while_they_are_written(home: Home, chat_run: str) -> None:
@@ -374,7 +374,7 @@ def test_chat_on_a_terminal_shows_both_replies_side_by_side_while_they_are_writt
                 shown += piece
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    drawn = re.findall(r"base +tuned", text)
+    drawn = re.findall(r"Base model +Fine-tuned model", text)
     assert process.returncode == 0 and "Traceback" not in text, text
     assert len(drawn) > 1, "drawn again while they are written"
     assert text.rindex(drawn[-1]) < text.index("tokens in") and text.count("tokens in") == 2
@@ -583,7 +583,7 @@ def test_ctrl_c_leaves_the_run_going(home: Home, model: Path) -> None:
     out, err = waiting.communicate(timeout=30)
     assert waiting.returncode == 0
     assert out.strip().splitlines()[-1] == run
-    assert "goes on" in err
+    assert "The run continues." in err
     assert home.json("show", run)["status"] == "training"
     home.call("stop", run, "--discard")
     assert home.wait(run, ended)["status"] == "stopped"

@@ -98,7 +98,7 @@ def test_without_a_model_or_rows_that_can_be_read_all_else_is_told_with_them(cal
     said = call("train", "none.csv", *flags)
     assert said.status == 2
     names = ("no method lorra", "no task chatt", "Given: a\n")
-    for words in ("No base model was named.", "none.csv", "learning rate", "only one", *names):
+    for words in ("No base model was given.", "none.csv", "learning rate", "only one", *names):
         assert said.err.count(words) == 1, (words, said.err)
     flags = ("--model", "no/such", "--learning-rate", "0", "--epochs", "few", "--preset", "quik")
     said = call("estimate", "none.csv", *flags)

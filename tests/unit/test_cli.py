@@ -141,7 +141,7 @@ def test_the_home_may_stand_before_or_after_the_command(call: Call, tmp_path: Pa
 def test_a_home_that_can_not_be_made_is_refused(call: Call, tmp_path: Path) -> None:
     said = call("runs", "--home", write(tmp_path / "file", "x") / "home")
     assert said.status == 2
-    assert "home folder" in said.err
+    assert "data folder" in said.err
     assert "--home" in said.err
 
 
@@ -383,7 +383,7 @@ def test_an_unforeseen_error_is_one_sentence_and_a_log(call: Call, tmp_path: Pat
     (tmp_path / "home" / "workspaces" / "default" / "studio.db").mkdir(parents=True)
     said = call("runs")
     assert said.status == 1
-    assert "did not foresee" in said.err
+    assert "An unexpected error occurred" in said.err
     log = next((tmp_path / "home" / "logs").glob("error-*.log"))
     assert log.stem.removeprefix("error-") in said.err
     assert "OperationalError" in log.read_text()
@@ -410,7 +410,7 @@ def test_show_says_from_where_a_run_goes_on(call: Call, tmp_path: Path) -> None:
     whole.mkdir(parents=True)
     for name in ("trainer_state.json", "optimizer.pt", "complete.json"):
         (whole / name).write_text("{}")
-    assert f"Goes on from step 7. Resume it with: studio resume {run}" in call("show", run).out
+    assert f"Resumes from step 7. Resume it with: studio resume {run}" in call("show", run).out
     assert call("show", run, "--json").document["goes_on_from"] == 7
     (whole / "optimizer.pt").unlink()
     assert "a file is missing or cut, so it starts again" in call("show", run).out
@@ -420,6 +420,6 @@ def test_rows_kept_as_tokens_are_deleted_when_asked(call: Call, tmp_path: Path) 
     folder = Home(tmp_path / "home").workspace().encoded
     folder.mkdir(parents=True)
     (folder / "key.jsonl").write_bytes(bytes(7000))
-    assert "Rows read before, kept as tokens" in call("storage").out
+    assert "Cached tokens of rows" in call("storage").out
     said = call("storage", "--delete-tokens")
-    assert "7 KB are free again" in said.err and "tokens" not in said.out
+    assert "Freed: 7 KB." in said.err and "tokens" not in said.out

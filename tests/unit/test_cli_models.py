@@ -138,7 +138,9 @@ def test_a_download_left_with_ctrl_c_goes_on_where_it_was(hub: HubServer, tmp_pa
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=20)[1]
-    assert process.returncode == 1 and said.endswith("What has come is kept. The same command goes on.\nStopped.\n")
+    assert process.returncode == 1 and said.endswith(
+        "The downloaded part is saved. Run the same command to resume.\nStopped.\n"
+    )
     part = next(tmp_path.rglob("*.part"))
     assert 0 < (have := part.stat().st_size) < 16_000_000
     hub.slow = 0

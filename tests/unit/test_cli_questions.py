@@ -67,7 +67,7 @@ def test_a_run_is_not_deleted_when_the_question_is_not_answered_with_yes(
 ) -> None:
     status, said = at_a_terminal(["delete", ended], "[y/N]:", answer)
     assert status == 1
-    assert said == f"Delete tone ({ended}) with all that it learned? [y/N]:{end}Nothing was done.\n"
+    assert said == f"Delete tone ({ended}) with its checkpoints, result and exports? [y/N]:{end}Nothing was done.\n"
     assert home.workspace().runs.get(ended).status == "stopped"
     assert not list((home.root / "logs").glob("error-*"))
 

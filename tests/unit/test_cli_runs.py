@@ -56,7 +56,7 @@ def call(studio: Studio, capfd: pytest.CaptureFixture[str]) -> Call:
 
     def run_it(*arguments: str | Path) -> Said:
         said = calling(*arguments)
-        assert "did not foresee" not in said.err
+        assert "unexpected error" not in said.err
         return said
 
     return run_it
@@ -140,7 +140,7 @@ def test_a_move_that_can_not_be_is_refused_and_nothing_is_moved(call: Call, made
     assert [record.id for record in studio.runs.queued()] == order
     call("pause", first.id)
     said = call("queue", first.id, "--move", "last")
-    assert said.status == 2 and "does not wait" in said.err and "paused" in said.err
+    assert said.status == 2 and "is not queued" in said.err and "paused" in said.err
 
 
 def test_of_an_empty_queue_it_is_said_that_nothing_waits(call: Call) -> None:
@@ -155,7 +155,7 @@ def test_a_run_that_waits_is_paused_and_goes_back_into_the_queue(call: Call, mad
     run_id = made().id
     said = call("pause", run_id)
     assert said.status == 0 and not said.out
-    assert f"{run_id} is paused. It goes on with: studio resume {run_id}" in said.err
+    assert f"{run_id} is paused. Resume it with: studio resume {run_id}" in said.err
     assert studio.runs.get(run_id).status == "paused" and studio.runs.queued() == []
     STARTED.clear()
     said = call("resume", "last", "--detach")
@@ -169,7 +169,7 @@ def test_a_run_at_work_is_asked_to_pause_after_its_step(
 ) -> None:
     run_id = at_work(made()).id
     said = call("pause", run_id)
-    assert said.status == 0 and "pauses after this step, with a checkpoint" in said.err
+    assert said.status == 0 and "pauses after this step and saves a checkpoint" in said.err
     assert studio.runs.get(run_id).status == "stopping"
     assert studio.context.workspace.runs.stop_wish(run_id) == "pause"
 
@@ -190,7 +190,7 @@ def test_a_run_is_repeated_with_a_change_and_with_all_else_as_it_was(call: Call,
     made_id = said.out.splitlines()[-1]
     assert made_id != before.id and STARTED == [before.id], "the next one has no process while it waits"
     assert studio.home.queue.position(made_id) == 1
-    assert "Run again as one was, with learning rate 0.001 instead of 0.0005" in said.err
+    assert "Run again with the settings of one, but learning rate 0.001 instead of 0.0005" in said.err
     old, new = studio.runs.spec(before.id), studio.runs.spec(made_id)
     assert new.config == old.config.model_copy(update={"learning_rate": 0.001, "name": "one 2"})
     assert (new.dataset, new.dataset_version, new.data, new.splits) == (
@@ -221,7 +221,7 @@ def test_a_finished_run_is_extended_by_some_passes(call: Call, made: Made, studi
     before = finished(studio, made(lora_rank=4, epochs=3))
     said = call("extend", before.id, "--epochs", "2", "--name", "more", "--detach")
     assert said.status == 0
-    assert "Goes on from what one had learned by step 40, for 2 passes more" in said.err
+    assert "Continues from the result of one (step 40) for 2 more epochs" in said.err
     config = studio.runs.spec(said.out.splitlines()[-1]).config
     assert (config.start_from, config.epochs, config.name, config.lora_rank) == (before.id, 2, "more", 4)
 
@@ -256,7 +256,7 @@ def test_the_first_proposal_of_the_coach_stops_a_run_at_work(
     told = call("coach", record.id)
     assert "It learns by heart (overfitting)" in told.out and "2. Again with a lower rate" in told.out
     said = call("coach", record.id, "--do", "overfitting")
-    assert said.status == 0 and f"{record.id} stops and keeps the best." in said.err
+    assert said.status == 0 and f"{record.id} stops and keeps the best checkpoint." in said.err
     assert studio.runs.get(record.id).status == "stopping"
     assert studio.context.workspace.runs.stop_wish(record.id) == "keep"
 

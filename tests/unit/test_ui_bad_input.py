@@ -19,7 +19,7 @@ from tests.hubserver import tiny_folder
 from tests.said import Call, caller
 from tests.unit.test_bad_input import FILES, Bad
 
-TITLE = re.compile(r"^  (?:Given|Right would be|Hint): ")
+TITLE = re.compile(r"^  (?:Given|Expected|Hint): ")
 Visiting = Callable[..., Visit]
 
 
